@@ -1,0 +1,47 @@
+# One list of tasks; each makes and uses .venv at the repository's root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread a process: trials run side by side.
+export OMP_NUM_THREADS := 1
+SWEEP_ARGS ?=
+TEST_ARGS ?=
+MLFLOW_PORT ?= 5000
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep test lint format ui bench clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## make .venv and install the project with its test and lint tools
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--space laptop"
+	$(BIN)/python sweep.py $(SWEEP_ARGS)
+
+test: install ## run all tests
+	tests/install_system_packages
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: install ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for another port)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
+
+bench: install ## measure what the README claims about speed
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and caches; sweeps and MLflow's data stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -1,0 +1,208 @@
+"""From trials to the answer: every correlation, the power to see one, and the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.cluster_bootstrap import MINIMUM_CLUSTERS, REPLICATES, draw_resamples
+from analysis.correlations import Correlation, correlate
+from analysis.errors import AnalysisError
+from analysis.methods import MethodRow, method_rows
+from analysis.numbers import count
+from analysis.power import (
+    ALPHA,
+    POWER,
+    minimal_detectable,
+    minimal_detectable_from_error,
+    minimal_detectable_of,
+)
+from analysis.primary import Primary
+from analysis.rank_correlation import CLIP
+from analysis.simpson import reversals
+from analysis.trials import Trials
+from analysis.validate import trials_from_table
+from analysis.verdict import SMALLEST_EFFECT, Verdict, decide
+from records import columns
+
+MINIMUM_REPLICATES = 100
+
+
+@dataclass(frozen=True)
+class Power:
+    """The smallest |rho| a two-sided test at level `alpha` finds with chance `power`, or None."""
+
+    alpha: float
+    power: float
+    within_cell: float | None
+    """Cells combined, trials taken as independent."""
+    within_cell_clustered: float | None
+    """The same from the cluster bootstrap's standard error, which knows that trials share data seeds."""
+    typical_cell: float | None
+    """Within one cell of the median size."""
+    typical_cell_n: int | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything a report needs, and nothing that has to be computed again."""
+
+    trials: Trials
+    primary: Primary
+    correlations: tuple[Correlation, ...]
+    methods: tuple[MethodRow, ...]
+    power: Power
+    verdict: Verdict
+    reversals: tuple[str, ...]
+    """Scores whose pooled and within-cell correlations differ in sign, one sentence each."""
+    notes: tuple[str, ...]
+    replicates: int
+    seed: int
+
+    def find(
+        self,
+        scope: str,
+        statistic: str = "spearman",
+        *,
+        dataset: str | None = None,
+        severity: float | None = None,
+        method: str | None = None,
+    ) -> Correlation | None:
+        """The primary's correlation at one scope, or None where the grid has none."""
+        wanted = (scope, statistic, dataset, severity, method)
+        for entry in self.primary_correlations:
+            if (entry.scope, entry.statistic, entry.dataset, entry.severity, entry.method) == wanted:
+                return entry
+        return None
+
+    @property
+    def primary_correlations(self) -> list[Correlation]:
+        """The primary's part of the grid."""
+        score = (self.primary.split, self.primary.metric, self.primary.attribution)
+        return [c for c in self.correlations if (c.split, c.metric, c.attribution) == score]
+
+
+def analyse(
+    trials: Trials | pd.DataFrame,
+    *,
+    smallest_effect: float = SMALLEST_EFFECT,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Analysis:
+    """Correlate every localisation score with the outcome and decide on the primary.
+
+    Args:
+        trials: from `load_sweep`, `load_file` or `load_mlflow`, or a data frame with a record's columns.
+        smallest_effect: smallest correlation of interest, in (0, 1).
+        replicates: of the cluster bootstrap, at least 100; 2,000 or more for an interval worth printing.
+        seed: of the bootstrap and of drawn permutations; the same seed gives the same numbers.
+
+    Raises:
+        AnalysisError: an argument is out of range or the data frame cannot be analysed.
+    """
+    if not 0 < smallest_effect < 1:
+        raise AnalysisError(f"bad smallest effect {smallest_effect:g}: a rank correlation between 0 and 1, such as 0.3")
+    if replicates < MINIMUM_REPLICATES:
+        raise AnalysisError(
+            f"bad number of replicates {replicates}: at least {MINIMUM_REPLICATES}; leave it out for {REPLICATES}"
+        )
+    if isinstance(trials, pd.DataFrame):
+        trials = trials_from_table(trials, sweep="table", source="a data frame")
+    notes = list(trials.notes)
+    primary = _choose_primary(trials, notes)
+    resamples = draw_resamples(trials.table, replicates=replicates, seed=seed)
+    grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed))
+    within = next((c for c in grid if _is_headline(c, primary)), None)
+    notes += _interval_notes(trials.table, within)
+    return Analysis(
+        trials=trials,
+        primary=primary,
+        correlations=grid,
+        methods=tuple(method_rows(trials.table, primary)),
+        power=_power(grid, primary, within),
+        verdict=decide(within, primary, smallest_effect),
+        reversals=tuple(reversals(grid)),
+        notes=tuple(notes),
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def _is_headline(entry: Correlation, primary: Primary) -> bool:
+    score = (entry.split, entry.metric, entry.attribution)
+    return score == (primary.split, primary.metric, primary.attribution) and (
+        entry.scope,
+        entry.statistic,
+        entry.stratum,
+    ) == ("within_cell", "spearman", None)
+
+
+def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
+    wanted = trials.primary or Primary()
+    if wanted.outcome not in trials.table:
+        raise AnalysisError(
+            f"{trials.source}: the primary's outcome {wanted.outcome!r} is in no trial; "
+            f"declare one of {', '.join(_outcomes(trials.table))}"
+        )
+    if trials.primary is None:
+        notes.append("No primary comparison was declared; the default one is used.")
+    if wanted.column in trials.table:
+        return wanted
+    if not trials.free_primary:
+        notes.append(f"The primary's column {wanted.column!r} is in no trial, so there is no verdict.")
+        return wanted
+    first = trials.localisation_columns[0]
+    split, metric, attribution = columns.parse_localisation(first) or ("", "", "")
+    notes.append(
+        f"The table has no column {wanted.column!r}; its first localisation column, {first!r}, stands in as "
+        "the primary. It was not declared beforehand."
+    )
+    return Primary(split, metric, attribution, wanted.outcome)
+
+
+def _outcomes(table: pd.DataFrame) -> list[str]:
+    known = [columns.performance(s, m) for s in columns.SPLITS for m in columns.PERFORMANCE]
+    return [name for name in known if name in table]
+
+
+def _interval_notes(table: pd.DataFrame, within: Correlation | None) -> list[str]:
+    per_dataset = table.groupby("dataset")["data_seed"].nunique()
+    few = per_dataset[per_dataset < MINIMUM_CLUSTERS]
+    notes = []
+    if len(few):
+        told = ", ".join(f"{n} on {dataset}" for dataset, n in few.items())
+        notes.append(
+            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({told}), too few to resample: intervals "
+            "there are Fisher z intervals that assume independent trials, and are too narrow if trials "
+            "share images."
+        )
+    if within is not None and within.n_clipped:
+        notes.append(
+            f"{count(within.n_clipped, 'cell')} of the primary had a correlation beyond ±{CLIP}; it was "
+            "clipped there before cells were combined."
+        )
+    if within is not None and within.n_missing:
+        notes.append(
+            f"{count(within.n_missing, 'trial')} had no outcome or no score of the primary and did not "
+            "enter its correlations."
+        )
+    return notes
+
+
+def _power(grid: Sequence[Correlation], primary: Primary, within: Correlation | None) -> Power:
+    score = (primary.split, primary.metric, primary.attribution, "cell", "spearman")
+    sizes = sorted(
+        c.n
+        for c in grid
+        if (c.split, c.metric, c.attribution, c.scope, c.statistic) == score and c.estimate is not None
+    )
+    typical = sizes[(len(sizes) - 1) // 2] if sizes else None
+    error = within.bootstrap_error if within else None
+    return Power(
+        alpha=ALPHA,
+        power=POWER,
+        within_cell=minimal_detectable(within.weight or 0.0) if within else None,
+        within_cell_clustered=None if error is None else minimal_detectable_from_error(error),
+        typical_cell=None if typical is None else minimal_detectable_of(typical),
+        typical_cell_n=typical,
+    )

@@ -1,0 +1,101 @@
+"""What all figures share: a colour and marker per method, readable type, files that can be reproduced."""
+
+import io
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
+# Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008); its yellow comes last
+# and darker, since it is faint on white.
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+# Ten markers and eight colours: a pair recurs only after forty methods.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
+"""Methods of the paper: each has its colour in every report, whichever others are there."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the words it needs."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) per method; methods beyond the known ones come after them, in alphabetical order."""
+    present = set(methods)
+    order = [*KNOWN, *sorted(present - set(KNOWN))]
+    pairs = {m: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(order)}
+    return {m: pairs[m] for m in order if m in present}
+
+
+def settings() -> AbstractContextManager[Any]:
+    """matplotlib's settings while a figure is drawn or saved; the caller's own come back afterwards."""
+    return mpl.rc_context(
+        {
+            "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+            "font.size": 9,
+            "axes.edgecolor": MUTED,
+            "axes.labelcolor": INK,
+            "axes.titlesize": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": RULE,
+            "grid.linewidth": 0.6,
+            "xtick.color": MUTED,
+            "ytick.color": MUTED,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "text.color": INK,
+            "legend.frameon": False,
+            "figure.facecolor": "white",
+            "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
+        }
+    )
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of its own, in inches, outside pyplot's global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def png(drawing: Drawing) -> bytes:
+    return _saved(drawing, "png", {"Software": None})
+
+
+def svg(drawing: Drawing) -> bytes:
+    return _saved(drawing, "svg", {"Date": None, "Creator": None})
+
+
+def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    with settings():
+        drawing.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    return buffer.getvalue()
+
+
+def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
+    """One legend for all panels, under them."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(columns, len(handles))))
+
+
+def severity_axis(axes: Axes, severities: Iterable[float]) -> None:
+    """Ticks at the severities themselves, thinned where their labels would touch."""
+    ticks: list[float] = []
+    for value in sorted(set(severities), reverse=True):
+        if not ticks or ticks[-1] - value >= 0.085:
+            ticks.append(value)
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.set_xlabel("shift severity s")

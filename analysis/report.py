@@ -1,0 +1,242 @@
+"""The report's files: report.html, report.md and report.json, with figures/ and tables/."""
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from analysis.answer import Analysis
+from analysis.errors import AnalysisError
+from analysis.maps import MapSheet, collect_maps
+from analysis.numbers import count, interval, name, number, p_value
+from analysis.rank_correlation import LEVEL
+from analysis.tables import WRITERS, grid_csv, tables
+from records import Storage
+
+TEMPLATES = Path(__file__).parent / "templates"
+KEY_FIGURE = "localisation_against_outcome"
+
+
+def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapSheet] | None = None) -> Path:
+    """Write the report into `out_dir` and return the path of report.html.
+
+    The same analysis gives the same bytes: no file holds a date or a place.
+
+    Args:
+        out_dir: made where it does not exist; files of an older report are replaced, others left alone.
+        maps: sheets of maps for the gallery; None takes them from the sweep's storage, where there is one.
+
+    Raises:
+        AnalysisError: the folder cannot be written.
+    """
+    from analysis.figures import drawings, png, svg
+
+    missing = list(analysis.trials.missing)
+    if maps is None:
+        maps, without = collect_maps(analysis.trials, analysis.primary)
+        missing += without
+    made = drawings(analysis, maps)
+    pictures = {drawing.name: png(drawing) for drawing in made}
+    all_tables = tables(analysis)
+    content = _content(analysis, missing, [d.name for d in made])
+    context = {
+        **_words(analysis, missing),
+        "figures": [
+            {
+                "name": d.name,
+                "title": d.title,
+                "caption": d.caption,
+                "alt": d.alt,
+                "data": base64.b64encode(pictures[d.name]).decode(),
+                "width": round(d.figure.get_size_inches()[0] * 96),
+            }
+            for d in made
+        ],
+        "tables": {table.name: table for table in all_tables},
+    }
+    files: dict[str, bytes] = {
+        "report.json": (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode(),
+        "report.html": _render("report.html.j2", context),
+        "report.md": _render("report.md.j2", context),
+        "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
+    }
+    for drawing in made:
+        files[f"figures/{drawing.name}.png"] = pictures[drawing.name]
+        files[f"figures/{drawing.name}.svg"] = svg(drawing)
+    for table in all_tables:
+        files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
+    return _write(Path(out_dir), files)
+
+
+def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
+    """Copy a written report into a sweep's storage, under <sweep>/report/; returns that location.
+
+    Raises:
+        StorageError: a file could not be written there.
+    """
+    folder = Path(out_dir)
+    paths = [*folder.glob("report.*"), *folder.glob("figures/*"), *folder.glob("tables/*")]
+    for path in sorted(paths):
+        storage.write(f"{sweep}/report/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return f"{storage.location}/{sweep}/report"
+
+
+def version() -> str:
+    """The program's name and version, for a reader who wants to make the report again."""
+    try:
+        return f"saliency-sweep {metadata.version('saliency-sweep')}"
+    except metadata.PackageNotFoundError:
+        return "saliency-sweep (from a source tree that is not installed)"
+
+
+def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict[str, Any]:
+    trials = analysis.trials
+    content: dict[str, Any] = {
+        "generated_by": version(),
+        "sweep": trials.sweep,
+        "source": trials.source,
+        "n_trials": len(trials.table),
+        "n_read": trials.n_read,
+        "excluded": trials.excluded,
+        "primary": asdict(analysis.primary),
+        "verdict": asdict(analysis.verdict),
+        "power": asdict(analysis.power),
+        "correlations": [asdict(c) for c in analysis.correlations],
+        "degenerate": _degenerate(analysis),
+        "reversals": list(analysis.reversals),
+        "methods": [asdict(row) for row in analysis.methods],
+        "notes": list(analysis.notes),
+        "missing": missing,
+        "figures": figures,
+        "settings": {
+            "smallest_effect": analysis.verdict.smallest_effect,
+            "replicates": analysis.replicates,
+            "seed": analysis.seed,
+            "level": LEVEL,
+        },
+    }
+    strict: dict[str, Any] = _strict(content)
+    return strict
+
+
+def _strict(value: Any) -> Any:
+    """The same with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _degenerate(analysis: Analysis) -> dict[str, int]:
+    """The primary's cells without a correlation, counted by reason."""
+    cells = [c for c in analysis.primary_correlations if (c.scope, c.statistic) == ("cell", "spearman")]
+    return dict(sorted(Counter(c.reason for c in cells if c.reason is not None).items()))
+
+
+def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
+    """What the templates print, apart from figures and tables."""
+    trials, primary, power = analysis.trials, analysis.primary, analysis.power
+    table = trials.table
+    score = f"{name(primary.metric)} of {name(primary.attribution)}"
+    within, between = analysis.find("within_cell"), analysis.find("between_methods")
+    pooled = analysis.find("pooled")
+    facts = [
+        (count(len(table), "trial"), "completed"),
+        (count(table["data_seed"].nunique(), "data seed"), "the unit of independence"),
+        (count(table["method"].nunique(), "method"), ", ".join(sorted(map(name, table["method"].unique())))),
+        (
+            count(table["dataset"].nunique(), "dataset"),
+            ", ".join(sorted(map(name, table["dataset"].unique()))),
+        ),
+        (
+            count(table["severity"].nunique(), "severity", "severities"),
+            ", ".join(f"{s:g}" for s in sorted(table["severity"].unique())),
+        ),
+    ]
+    return {
+        "version": version(),
+        "sweep": trials.sweep,
+        "source": trials.source,
+        "verdict": analysis.verdict,
+        "primary": primary,
+        "score": score,
+        "facts": facts,
+        "within": within,
+        "between": between,
+        "pooled": pooled,
+        "own_reversals": [r for r in analysis.reversals if r.startswith(f"{score} on the {name(primary.split)} ")],
+        "other_reversals": [
+            r for r in analysis.reversals if not r.startswith(f"{score} on the {name(primary.split)} ")
+        ],
+        "power": power,
+        "power_words": _power_words(analysis),
+        "excluded": trials.excluded,
+        "n_excluded": sum(trials.excluded.values()),
+        "n_read": trials.n_read,
+        "degenerate": _degenerate(analysis),
+        "notes": analysis.notes,
+        "missing": missing,
+        "replicates": f"{analysis.replicates:,}",
+        "seed": analysis.seed,
+        "threshold": f"{analysis.verdict.smallest_effect:g}",
+        "key_figure": KEY_FIGURE,
+        "number": number,
+        "interval": interval,
+        "p_value": p_value,
+        "name": name,
+    }
+
+
+def _power_words(analysis: Analysis) -> str:
+    power = analysis.power
+    if power.within_cell is None:
+        return "No cell has a correlation, so no correlation could have been seen."
+    text = (
+        f"With cells combined, this sweep could see a correlation of {number(power.within_cell)} or more in "
+        f"size (two-sided, level {power.alpha:g}, power {power.power:g}) if its trials were independent"
+    )
+    if power.within_cell_clustered is not None:
+        text += f", and of {number(power.within_cell_clustered)} given that trials share data seeds"
+    if power.typical_cell is not None:
+        text += (
+            f"; within a single cell of {count(power.typical_cell_n or 0, 'trial')}, only one of "
+            f"{number(power.typical_cell)} or more"
+        )
+    return text + "."
+
+
+def _render(template: str, context: dict[str, Any]) -> bytes:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["pipe"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
+    return environment.get_template(template).render(**context).encode()
+
+
+def _write(out_dir: Path, files: dict[str, bytes]) -> Path:
+    try:
+        for folder in ("figures", "tables"):
+            (out_dir / folder).mkdir(parents=True, exist_ok=True)
+        # A gallery of an older report would otherwise stand beside the new figures.
+        for old in (out_dir / "figures").glob("gallery_*"):
+            old.unlink()
+        for path, data in files.items():
+            (out_dir / path).write_bytes(data)
+    except OSError as error:
+        raise AnalysisError(
+            f"cannot write the report to {str(out_dir)!r}: {error.strerror or error}; give --out another folder"
+        ) from error
+    return out_dir / "report.html"

@@ -1,0 +1,32 @@
+"""Where pooling reverses the answer: Simpson's paradox, said in words."""
+
+from collections.abc import Sequence
+
+from analysis.correlations import Correlation
+from analysis.numbers import name, number
+
+
+def reversals(correlations: Sequence[Correlation]) -> list[str]:
+    """One sentence per localisation score whose pooled and within-cell rho have opposite signs.
+
+    Pooling mixes trials of different methods and severities, so that a third cause of both scores can turn
+    the sign (Simpson, J. R. Stat. Soc. B 13, 1951). An estimate of zero has no sign.
+    """
+    pooled = {_score(c): c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
+    sentences = []
+    for entry in correlations:
+        if entry.scope != "within_cell" or entry.stratum is not None or entry.statistic != "spearman":
+            continue
+        other = pooled[_score(entry)].estimate
+        if entry.estimate is None or other is None or entry.estimate * other >= 0:
+            continue
+        sentences.append(
+            f"{name(entry.metric)} of {name(entry.attribution)} on the {name(entry.split)} set: pooled over "
+            f"everything, ρ is {number(other)}; within cells it is {number(entry.estimate)}. The pooled "
+            "sign comes from differences between methods, severities or datasets, not from better maps."
+        )
+    return sentences
+
+
+def _score(entry: Correlation) -> tuple[str, str, str]:
+    return entry.split, entry.metric, entry.attribution

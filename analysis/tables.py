@@ -1,0 +1,298 @@
+"""The report's tables: one definition each, written as HTML, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.answer import Analysis
+from analysis.correlations import Correlation
+from analysis.methods import Spread
+from analysis.numbers import interval, name, number, p_value, severity
+from analysis.rank_correlation import STATISTICS
+
+Cell = tuple[Any, str]
+"""A raw value for the CSV and its text for people."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its words; each row has one cell per heading."""
+
+    name: str
+    title: str
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    text_columns: int
+    """The first so many columns hold words and are set flush left; the others hold numbers."""
+    fields: tuple[str, ...]
+    """The CSV's column names, one per heading."""
+
+    @property
+    def texts(self) -> list[list[str]]:
+        return [[text for _, text in row] for row in self.rows]
+
+
+def tables(analysis: Analysis) -> list[Table]:
+    """All tables, in the report's order."""
+    return [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
+
+
+_ESTIMATE = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
+_ESTIMATE_FIELDS = (
+    "rho",
+    "rho_interval",
+    "p_value",
+    "p_adjusted",
+    "tau_b",
+    "tau_b_interval",
+    "n",
+    "n_clusters",
+)
+
+
+def by_scope(analysis: Analysis) -> Table:
+    """The primary's correlations but for single cells: the deciding one first, the pooled one last."""
+    order = ("within_cell", "stratum", "between_methods", "pooled")
+    pairs = _pairs(analysis.primary_correlations)
+    rows = [
+        ((rho.scope, name(rho.scope)), (rho.stratum or "all", _where(rho)), *_estimate(rho, tau))
+        for scope in order
+        for rho, tau in pairs
+        if rho.scope == scope
+    ]
+    return Table(
+        name="correlations_by_scope",
+        title="The primary’s correlations",
+        caption=(
+            "n counts trials, for the scope between methods it counts methods. p is adjusted over all "
+            "scores and strata of its scope (Benjamini-Hochberg)."
+        ),
+        headings=("scope", "where", *_ESTIMATE),
+        rows=tuple(rows),
+        text_columns=2,
+        fields=("scope", "stratum", *_ESTIMATE_FIELDS),
+    )
+
+
+def by_score(analysis: Analysis) -> Table:
+    """Every localisation score within cells, beside its pooled value."""
+    pairs = _pairs(analysis.correlations)
+    pooled = {_score(rho): rho for rho, _ in pairs if rho.scope == "pooled"}
+    rows = [
+        (
+            (rho.split, name(rho.split)),
+            (rho.metric, name(rho.metric)),
+            (rho.attribution, name(rho.attribution)),
+            *_estimate(rho, tau),
+            (pooled[_score(rho)].estimate, number(pooled[_score(rho)].estimate)),
+        )
+        for rho, tau in pairs
+        if rho.scope == "within_cell" and rho.stratum is None
+    ]
+    return Table(
+        name="scores",
+        title="Every localisation score, within cells",
+        caption="Scores on the ID test set are held against the same outcome: do they foretell it?",
+        headings=("split", "metric", "attribution", *_ESTIMATE, "ρ, pooled"),
+        rows=tuple(rows),
+        text_columns=3,
+        fields=("split", "metric", "attribution", *_ESTIMATE_FIELDS, "rho_pooled"),
+    )
+
+
+def by_method(analysis: Analysis) -> Table:
+    """Performance and localisation of each cell."""
+    primary = analysis.primary
+    rows = [
+        (
+            (row.dataset, name(row.dataset)),
+            (row.severity, severity(row.severity)),
+            (row.method, name(row.method)),
+            *_spread(row.ood),
+            *_spread(row.id),
+            *_spread(row.localisation),
+            (row.chance, number(row.chance)),
+            (row.n, f"{row.n:,}"),
+        )
+        for row in analysis.methods
+    ]
+    split, _, measure = primary.outcome.rpartition(".")
+    outcome = f"{name(split)} {'AUC' if measure == 'auc' else measure}"
+    headings = [
+        "dataset",
+        "s",
+        "method",
+        outcome,
+        "sd",
+        "ID test AUC",
+        "sd",
+        name(primary.metric),
+        "sd",
+        "chance",
+        "n",
+    ]
+    fields = [
+        "dataset",
+        "severity",
+        "method",
+        primary.outcome,
+        "sd",
+        "test_id.auc",
+        "sd",
+        primary.column,
+        "sd",
+    ]
+    return Table(
+        name="methods",
+        title="Methods",
+        caption=(
+            f"Mean ± standard deviation over trials. {name(primary.metric)} is that of "
+            f"{name(primary.attribution)} on the {name(primary.split)} set."
+        ),
+        headings=tuple(headings),
+        rows=tuple(rows),
+        text_columns=3,
+        fields=(*_numbered_sd(fields), "chance", "n"),
+    )
+
+
+def by_cell(analysis: Analysis) -> Table:
+    """The primary's correlation in each cell, with the reason where it is undefined."""
+    rows = [
+        (
+            (rho.dataset, name(rho.dataset or "")),
+            (rho.severity, severity(rho.severity or 0.0)),
+            (rho.method, name(rho.method or "")),
+            *_estimate(rho, tau),
+            (rho.reason, rho.reason or ""),
+        )
+        for rho, tau in _pairs(analysis.primary_correlations)
+        if rho.scope == "cell"
+    ]
+    return Table(
+        name="cells",
+        title="Every cell",
+        caption="The primary’s correlation in each cell. Undefined ones are counted, never filled in.",
+        headings=("dataset", "s", "method", *_ESTIMATE, "undefined because"),
+        rows=tuple(rows),
+        text_columns=3,
+        fields=("dataset", "severity", "method", *_ESTIMATE_FIELDS, "reason"),
+    )
+
+
+def to_csv(table: Table) -> str:
+    """The raw values; an interval's two bounds are separated by a space, a missing value is empty."""
+    return _csv(table.fields, ([_plain(raw) for raw, _ in row] for row in table.rows))
+
+
+def grid_csv(correlations: Sequence[Correlation]) -> str:
+    """The whole grid, one correlation a line, with the fields of report.json."""
+    fields = tuple(Correlation.__dataclass_fields__)
+    return _csv(fields, ([_plain(getattr(c, f)) for f in fields] for c in correlations))
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table: put \\usepackage{booktabs} in the preamble."""
+    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
+    body = [" & ".join(map(_latex, row)) + r" \\" for row in table.texts]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.title)}. {_latex(table.caption)}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            " & ".join(map(_latex, table.headings)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _pairs(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:
+    """(Spearman, Kendall) of the same score, scope and stratum."""
+    found: dict[tuple[Any, ...], dict[str, Correlation]] = {}
+    for c in correlations:
+        found.setdefault((*_score(c), c.scope, c.stratum), {})[c.statistic] = c
+    return [(both[STATISTICS[0]], both[STATISTICS[1]]) for both in found.values()]
+
+
+def _score(entry: Correlation) -> tuple[str, str, str]:
+    return entry.split, entry.metric, entry.attribution
+
+
+def _where(entry: Correlation) -> str:
+    if entry.dataset is None or entry.severity is None:
+        return "everything"
+    return f"{name(entry.dataset)}, s = {severity(entry.severity)}"
+
+
+def _estimate(rho: Correlation, tau: Correlation) -> list[Cell]:
+    return [
+        (rho.estimate, number(rho.estimate)),
+        ((rho.ci_low, rho.ci_high), interval(rho.ci_low, rho.ci_high)),
+        (rho.p_value, p_value(rho.p_value)),
+        (rho.p_adjusted, p_value(rho.p_adjusted)),
+        (tau.estimate, number(tau.estimate)),
+        ((tau.ci_low, tau.ci_high), interval(tau.ci_low, tau.ci_high)),
+        (rho.n, f"{rho.n:,}"),
+        (rho.n_clusters, f"{rho.n_clusters:,}"),
+    ]
+
+
+def _spread(spread: Spread) -> list[Cell]:
+    deviation = "–" if spread.sd is None else f"± {number(spread.sd)}"
+    return [(spread.mean, number(spread.mean)), (spread.sd, deviation)]
+
+
+def _numbered_sd(fields: list[str]) -> list[str]:
+    """Each "sd" named for the column before it."""
+    return [f"{fields[i - 1]}.sd" if field == "sd" else field for i, field in enumerate(fields)]
+
+
+def _plain(raw: Any) -> str:
+    if raw is None:
+        return ""
+    if isinstance(raw, tuple):
+        return " ".join(_plain(part) for part in raw).strip()
+    return repr(raw) if isinstance(raw, float) else str(raw)
+
+
+def _csv(fields: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+_SPECIAL: dict[str, str] = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "ρ": r"$\rho$",
+    "τ": r"$\tau$",
+    "λ": r"$\lambda$",
+    "’": "'",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_SPECIAL.get(c, c) for c in text)
+
+
+Writer = Callable[[Table], str]
+WRITERS: dict[str, Writer] = {"csv": to_csv, "tex": to_latex}

@@ -1,0 +1,196 @@
+"""From any table with a record's columns to `Trials`: what is checked, excluded and named as missing."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.primary import OUTCOME, Primary
+from analysis.trials import Trials
+from records import SweepRecords, columns
+
+REQUIRED = ("dataset", "severity", "method", "seed", OUTCOME)
+CONFIGURATION = (
+    "dataset",
+    "severity",
+    "method",
+    "strength",
+    "model",
+    "seed",
+    "data_seed",
+    "preset",
+    "selection",
+    "epochs",
+)
+"""Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
+
+_OPTIONAL = {
+    "strength": "the strengths are unknown: each cell is taken as it stands",
+    "status": "the statuses are unknown: every row is taken as a completed trial",
+    "model": "the models are unknown",
+    columns.performance("test_id", "auc"): "performance without the shift cannot be shown",
+}
+
+
+def trials_from_table(
+    table: pd.DataFrame,
+    *,
+    sweep: str,
+    source: str,
+    primary: Primary | None = None,
+    free_primary: bool = True,
+    records: SweepRecords | None = None,
+    excluded: dict[str, int] | None = None,
+    notes: Sequence[str] = (),
+) -> Trials:
+    """Check a table and keep its completed, distinct, numeric trials.
+
+    Rules, in this order; each trial left out is counted once, under the first reason that applies:
+
+    1. status other than completed (a missing status column counts as all completed);
+    2. dataset or method missing; severity, seed, data_seed or the outcome not a number; severity outside [0,
+       1];
+    3. a trial key seen before, or a configuration seen before (`CONFIGURATION` and `hp.*`, as far as they are
+       there).
+
+    A trial whose outcome is missing stays in the table and is dropped, with a count, by each correlation that
+    needs it, and so is a missing localisation score. Infinities count as missing. Without a data_seed column
+    the seed stands for it.
+
+    Raises:
+        AnalysisError: a required column or every localisation column is missing, or no trial is left.
+    """
+    _check_columns(table, source)
+    notes = list(notes)
+    missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
+    outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
+    n_unreadable = sum((excluded or {}).values())
+    frame = table.reset_index(drop=True).copy()
+    if "data_seed" not in frame:
+        frame["data_seed"] = frame["seed"]
+        notes.append("There is no column 'data_seed': the seed serves as the unit of independence.")
+    reasons = pd.Series([""] * len(frame), index=frame.index, dtype=object)
+
+    def exclude(rows: pd.Series, reason: str) -> None:
+        reasons[rows.fillna(False).astype(bool) & (reasons == "")] = reason
+
+    if "status" in frame:
+        status = frame["status"].fillna("completed").astype(str)
+        for value in sorted(set(status) - {"completed"}):
+            exclude(status == value, value if value in columns.STATUSES else f"status {value!r}")
+    for name in ("dataset", "method"):
+        exclude(frame[name].isna(), f"no {name}")
+        frame[name] = frame[name].astype(str)
+    for name in dict.fromkeys(("severity", "seed", "data_seed", outcome)):
+        numbers, bad = _numbers(frame[name])
+        if name != outcome:
+            exclude(frame[name].isna(), f"no {name}")
+        exclude(bad, f"{name} is not a number")
+        frame[name] = numbers
+    exclude(~frame["severity"].between(0, 1), "severity outside 0 to 1")
+    for name in _measured(frame):
+        if name == outcome:
+            continue
+        numbers, bad = _numbers(frame[name])
+        n_bad = int((bad & (reasons == "")).sum())
+        if n_bad:
+            notes.append(f"In the column {name!r} {n_bad} values are not numbers; they count as missing.")
+        frame[name] = numbers
+    duplicate = _duplicates(frame, reasons == "")
+    exclude(duplicate, "duplicate trial")
+    if duplicate.any() and "trial_key" not in frame:
+        notes.append(
+            "Rows with the same configuration count as one trial, the first of them; if they are different "
+            "trials, add the column that tells them apart (strength, seed, data_seed or hp.<name>)."
+        )
+
+    counts = dict(excluded or {})
+    for reason, n in reasons[reasons != ""].value_counts(sort=False).items():
+        counts[str(reason)] = counts.get(str(reason), 0) + int(n)
+    kept = frame[reasons == ""].reset_index(drop=True)
+    if kept.empty:
+        raise AnalysisError(_nothing_left(source, counts, table))
+    for name in ("seed", "data_seed"):
+        if (kept[name] % 1 == 0).all():
+            kept[name] = kept[name].astype("int64")
+    return Trials(
+        table=kept,
+        sweep=sweep,
+        source=source,
+        n_read=len(table) + n_unreadable,
+        excluded=dict(sorted(counts.items())),
+        notes=tuple(notes),
+        missing=(*missing, *_missing_cells(kept)),
+        primary=primary,
+        free_primary=free_primary,
+        records=records,
+    )
+
+
+def _check_columns(table: pd.DataFrame, source: str) -> None:
+    absent = [name for name in REQUIRED if name not in table]
+    if absent:
+        raise AnalysisError(
+            f"{source}: missing column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}; a "
+            f"table needs {', '.join(REQUIRED)} and one localisation column such as "
+            f"test_ood.iou.integrated_gradients; it has {_some(table.columns)}"
+        )
+    if not any(columns.parse_localisation(str(name)) for name in table.columns):
+        raise AnalysisError(
+            f"{source}: no localisation column; add one named <split>.<metric>.<attribution> with split "
+            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; "
+            f"it has {_some(table.columns)}"
+        )
+
+
+def _some(names: Sequence[str] | pd.Index, most: int = 12) -> str:
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "no columns") + more
+
+
+def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """(the column as floats with infinities as missing, where it held something that is not a number)."""
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    bad = numbers.isna() & column.notna()
+    return numbers.replace([np.inf, -np.inf], np.nan), bad
+
+
+def _measured(frame: pd.DataFrame) -> list[str]:
+    """Columns of scores, chance levels and strengths: those that must hold numbers."""
+    performance = re.compile(rf"({'|'.join(columns.SPLITS)})\.({'|'.join(columns.PERFORMANCE)}|chance_iou)")
+    names = [str(name) for name in frame.columns]
+    return [n for n in names if n == "strength" or performance.fullmatch(n) or columns.parse_localisation(n)]
+
+
+def _duplicates(frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:
+    names = [n for n in frame.columns if n in CONFIGURATION or str(n).startswith(columns.HYPERPARAMETER_PREFIX)]
+    rows = frame[candidates]
+    repeated = rows.duplicated(names)
+    if "trial_key" in rows:
+        repeated |= rows["trial_key"].notna() & rows.duplicated("trial_key")
+    return repeated.reindex(frame.index, fill_value=False)
+
+
+def _nothing_left(source: str, counts: dict[str, int], table: pd.DataFrame) -> str:
+    if not counts:
+        return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
+    told = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    errors = table["error"].dropna() if "error" in table else pd.Series(dtype=object)
+    first = f"; the first error was: {str(errors.iloc[0]).splitlines()[0]}" if len(errors) else ""
+    return f"{source}: no completed trial is left ({told}){first}; mend the cause and run the sweep again"
+
+
+def _missing_cells(table: pd.DataFrame) -> list[str]:
+    """Cells without a trial among the severities of their dataset and the methods of the whole table."""
+    present = set(zip(table["dataset"], table["severity"], table["method"], strict=True))
+    absent = [
+        f"{method} on {dataset} at severity {severity:g}"
+        for dataset, part in table.groupby("dataset")
+        for severity in sorted(part["severity"].unique())
+        for method in sorted(table["method"].unique())
+        if (dataset, severity, method) not in present
+    ]
+    return [f"No trial in {len(absent)} cells of the grid: {'; '.join(absent)}."] if absent else []

@@ -1,0 +1,79 @@
+"""How long trials take, from a short measurement on this machine."""
+
+import time
+from collections.abc import Iterable
+from functools import cache
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from records.columns import SPLITS
+from trainables import METHODS, TrialConfig
+from trainables.attribution.occlusion import window_size
+from trainables.datasets import DATASETS, load
+from trainables.models.initialise import initialise
+from trainables.trial import use_one_thread
+
+OVERHEAD = 0.3
+"""Seconds a trial costs beside its arithmetic: the panel, the record, the MLflow run."""
+
+
+def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
+    """Processor seconds of all trials, one thread each. Good to a factor of about two.
+
+    The model's forward and backward passes are timed here; a method's cost relative to the baseline's stands in its
+    class (`relative_cost`).
+    """
+    use_one_thread()
+    return sum(_trial_seconds(config) for config in trials)
+
+
+def _trial_seconds(config: TrialConfig) -> float:
+    dataset = DATASETS[config.dataset]
+    options = dataset.Options(**config.dataset_options)
+    sizes, shape, classes = _dimensions(dataset, options)
+    forward, step = _seconds_an_image(config.model, shape, classes)
+    validation = sizes["valid_id"] + sizes["valid_ood"]
+    train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
+    evaluate = sum(sizes.values()) * forward
+    side = window_size(min(shape[1:]))
+    windows = -(-shape[1] // side) * -(-shape[2] // side)
+    passes = {
+        "input_gradient": step,
+        "integrated_gradients": config.integrated_gradients_steps * step,
+        "occlusion": windows * forward,
+    }
+    attribute = 2 * config.attribution_images * sum(passes.get(name, 100 * step) for name in config.attributions)
+    return train + evaluate + attribute + OVERHEAD
+
+
+@cache
+def _dimensions(dataset: type, options: object) -> tuple[dict[str, int], tuple[int, int, int], int]:
+    splits = load(dataset, options, 0.0, 0)  # type: ignore[arg-type]
+    channels, height, width = splits["train"].images.shape[1:]
+    sizes = {name: len(splits[name]) for name in SPLITS}
+    return sizes, (channels, height, width), dataset(options, 0.0, 0).classes
+
+
+@cache
+def _seconds_an_image(model_name: str, shape: tuple[int, int, int], classes: int) -> tuple[float, float]:
+    """Seconds of one image's forward pass in evaluation, and of its training step, in batches of 32."""
+    model = initialise(model_name, shape[0], classes, seed=0)
+    images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
+
+    def step() -> None:
+        cross_entropy(model(images).logits, labels).backward()
+
+    seconds = []
+    for work in (forward, step):
+        work()
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < 0.3:
+            work()
+            count += 1
+        seconds.append((time.perf_counter() - start) / count / len(images))
+    return seconds[0], seconds[1]

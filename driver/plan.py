@@ -1,0 +1,94 @@
+"""From a space and the command line to the trials of a sweep."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driver.errors import UserError
+from search_spaces import SPACES, Settings, Space
+from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a sweep in the order in which they run, each once."""
+
+    space: Space
+    trials: dict[str, TrialConfig]
+    """By trial key."""
+
+
+def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max_trials: int | None) -> Plan:
+    """The trials of `space`, restricted or moved to `dataset`, with `overrides`, the first `max_trials` of them.
+
+    A dataset that the space has restricts it; another one takes the place of the space's. An override applies to
+    the trials whose method and dataset have such a setting; trials that become equal are merged.
+
+    Raises:
+        UserError: a name that no registry has, an override that no trial has, a value out of range.
+    """
+    if space not in SPACES:
+        raise UserError(f"unknown space {space!r}; choose from {', '.join(sorted(SPACES))} (see --list-spaces)")
+    chosen = SPACES[space]()
+    settings: Sequence[Settings] = chosen.trials
+    if dataset is not None:
+        if dataset not in DATASETS:
+            raise UserError(f"unknown dataset {dataset!r}; choose from {', '.join(sorted(DATASETS))}")
+        own = [s for s in settings if s["dataset"] == dataset]
+        settings = own or [{**s, "dataset": dataset} for s in settings]
+    unused = set(overrides)
+    trials: dict[str, TrialConfig] = {}
+    try:
+        for one in settings:
+            applied = {k: v for k, v in overrides.items() if _applies(k, one, overrides)}
+            unused -= set(applied)
+            config = TrialConfig.parse({**one, **applied})
+            trials.setdefault(config.trial_key, config)
+            if max_trials is not None and len(trials) >= max_trials and not unused:
+                break
+    except ConfigurationError as error:
+        raise UserError(str(error)) from None
+    if unused:
+        name = sorted(unused)[0]
+        raise UserError(f"unknown setting {name!r} in --set; choose from {', '.join(sorted(_all_settings()))}")
+    keys = list(trials)[:max_trials]
+    return Plan(chosen, {key: trials[key] for key in keys})
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs; a value is read as JSON where it is JSON (8, 1e-3, true), else as text.
+
+    Raises:
+        UserError: an argument without "=", or a key given twice.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key or not text:
+            raise UserError(f"bad --set {assignment!r}: write --set KEY=VALUE, for example --set epochs=20")
+        if key in overrides:
+            raise UserError(f"--set {key} is given twice ({overrides[key]!r} and {text!r}); give it once")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        overrides[key] = tuple(text.split(",")) if key == "attributions" else value
+    return overrides
+
+
+def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
+    method = METHODS.get(overrides.get("method", settings["method"]))
+    dataset = DATASETS.get(overrides.get("dataset", settings["dataset"]))
+    if key == "strength" and method is not None:
+        return method.has_penalty
+    if key in TrialConfig.model_fields:
+        return True
+    return any(owner is not None and key in owner.Options.model_fields for owner in (method, dataset))
+
+
+def _all_settings() -> set[str]:
+    names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
+    for owner in (*METHODS.values(), *DATASETS.values()):
+        names |= set(owner.Options.model_fields)
+    return names

@@ -1,0 +1,105 @@
+"""What a person sees while a sweep runs: done, running, failed, rate and time left."""
+
+import time
+from collections import Counter
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from trainables import TrialConfig
+
+PLAIN_EVERY = 15.0
+"""Seconds between lines where the output is no terminal."""
+
+
+class Progress:
+    """A live view on a terminal; a line every 15 seconds in a file or pipe."""
+
+    def __init__(self, console: Console, total: int, already_done: int):
+        self.console = console
+        self.total = total
+        self.already_done = already_done
+        self.counts: Counter[str] = Counter()
+        self.running: dict[str, tuple[TrialConfig, int]] = {}
+        self.last_error: str | None = None
+        self.mirror_problem: str | None = None
+        self.start = time.monotonic()
+        self.last_line = 0.0
+        self.live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+        self.console.print(self._line())
+
+    def started(self, trial: str, config: TrialConfig) -> None:
+        self.running[trial] = (config, 0)
+
+    def epoch(self, trial: str, number: int) -> None:
+        if trial in self.running:
+            self.running[trial] = (self.running[trial][0], number)
+
+    def finished(self, trial: str, record: dict[str, Any]) -> None:
+        """A trial has its record."""
+        self.running.pop(trial, None)
+        self.counts[record["status"]] += 1
+        if record.get("error"):
+            self.last_error = f"{record['method']} on {record['dataset']}: {record['error']}"
+            self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"))
+        problem = record.get("mirror_problem")
+        if problem and problem != self.mirror_problem:
+            self.console.print(Text(f"{problem}; trials go on, MLflow is brought up to date later", style="yellow"))
+            self.mirror_problem = problem
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
+            self.console.print(self._line())
+            self.last_line = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        return self.already_done + sum(self.counts.values())
+
+    @property
+    def bad(self) -> int:
+        """Trials of this run that failed or diverged."""
+        return self.counts["failed"] + self.counts["diverged"]
+
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self.start
+        new = sum(self.counts.values())
+        parts = [
+            f"{self.done}/{self.total} trials done",
+            f"{len(self.running)} running",
+            f"{self.bad} failed",
+        ]
+        if new:
+            left = (self.total - self.done) * elapsed / new
+            parts += [f"{60 * new / elapsed:.1f} a minute", f"{clock(elapsed)} elapsed"]
+            if self.total > self.done:
+                parts.append(f"about {clock(left)} left")
+        return ", ".join(parts)
+
+    def _view(self) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        for config, number in list(self.running.values()):
+            name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
+            table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", f"epoch {number}/{config.epochs}")
+        bar = ProgressBar(total=max(self.total, 1), completed=self.done, width=60)
+        return Group(bar, Text(self._line()), table)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,15 @@
+"""What a sweep leaves behind: records, artifacts, and their mirror in MLflow.
+
+    columns.py     the names of a record's columns, written once for writers and readers
+    storage.py     a folder or s3://bucket/prefix behind one small interface
+    store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
+    mirror.py      brings MLflow up to date with the records (imported on its own: it loads mlflow)
+
+Neither torch nor Ray is imported here: trainables write records, analysis reads them.
+"""
+
+from records import columns as columns
+from records.storage import Storage as Storage
+from records.storage import StorageError as StorageError
+from records.storage import open_storage as open_storage
+from records.store import SweepRecords as SweepRecords

@@ -1,0 +1,72 @@
+"""The names of a record's columns, written once for those who write them and those who read them."""
+
+SCHEMA_VERSION = 1
+
+SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+SCORED_SPLITS = ("test_id", "test_ood")
+"""Splits on which attribution maps are scored."""
+
+STATUSES = ("completed", "failed", "diverged")
+
+IDENTITY = (
+    "trial_key",
+    "sweep",
+    "status",
+    "error",
+    "dataset",
+    "severity",
+    "method",
+    "strength",
+    "model",
+    "seed",
+    "data_seed",
+    "preset",
+    "selection",
+    "epochs",
+    "best_epoch",
+)
+PERFORMANCE = ("auc", "accuracy", "loss")
+TIMES = ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
+PROVENANCE = ("host", "code_version", "schema_version", "mlflow_run_id")
+RUN_SPECIFIC = (*TIMES, "sweep", "host", "mlflow_run_id")
+"""Columns that may differ between two runs of one configuration; all others must be equal bit for bit."""
+
+HYPERPARAMETER_PREFIX = "hp."
+
+
+def hyperparameter(name: str) -> str:
+    """`hp.<name>`: a hyperparameter that has no column of its own."""
+    return f"{HYPERPARAMETER_PREFIX}{name}"
+
+
+def performance(split: str, measure: str) -> str:
+    """`<split>.auc`, `<split>.accuracy` or `<split>.loss`."""
+    return f"{split}.{measure}"
+
+
+def localisation(split: str, metric: str, attribution: str) -> str:
+    """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
+    return f"{split}.{metric}.{attribution}"
+
+
+def chance_iou(split: str) -> str:
+    """`<split>.chance_iou`: the IoU of a random region of the mask's area, p / (2 − p)."""
+    return f"{split}.chance_iou"
+
+
+def parse_localisation(column: str) -> tuple[str, str, str] | None:
+    """(split, metric, attribution) of a localisation column, or None for any other column."""
+    parts = column.split(".")
+    if len(parts) == 3 and parts[0] in SCORED_SPLITS:
+        return parts[0], parts[1], parts[2]
+    return None
+
+
+def ordered(names: set[str]) -> list[str]:
+    """Column names in the order of a table: identity, hyperparameters, results, times, provenance."""
+    hyperparameters = sorted(n for n in names if n.startswith(HYPERPARAMETER_PREFIX))
+    scores = [performance(s, m) for s in SPLITS for m in PERFORMANCE]
+    known = [*IDENTITY, *hyperparameters, *scores]
+    tail = [*TIMES, *PROVENANCE]
+    rest = sorted(names - set(known) - set(tail))
+    return [n for n in [*known, *rest, *tail] if n in names]

@@ -1,0 +1,191 @@
+"""Brings MLflow up to date with a sweep's records: one parent run a sweep, one child run a trial.
+
+The records are the truth. Runs are found by their tag `trial_key`, so mirroring a trial again adds nothing.
+"""
+
+import json
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from records import columns
+from records.store import Record, SweepRecords
+
+BATCH_METRICS, BATCH_PARAMS = 1000, 100
+TAG_VALUE, PARAM_VALUE = 8000, 6000
+PARENT = "mlflow.parentRunId"
+
+
+class MirrorError(Exception):
+    """MLflow could not be brought up to date; nothing is lost, the records are the truth."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where a sweep is mirrored to. Plain strings, so that a trial's process can be told."""
+
+    tracking_uri: str
+    experiment_id: str
+    parent_run_id: str
+
+
+def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None = None) -> Experiment:
+    """The MLflow experiment and parent run of a sweep, made if they are not there. Call it in the driver alone.
+
+    Args:
+        tracking_uri: of the MLflow server or database.
+        sweep: the experiment's and the parent run's name.
+        artifact_location: for a new experiment; None leaves the choice to the server.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = _client(tracking_uri)
+        found = client.get_experiment_by_name(sweep)
+        experiment_id = found.experiment_id if found else client.create_experiment(sweep, artifact_location)
+        if found and found.lifecycle_stage != "active":
+            client.restore_experiment(experiment_id)
+        parent = _find(client, experiment_id, "kind", "sweep")
+        if parent is None:
+            tags = {"kind": "sweep", "sweep": sweep}
+            parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
+    except (MlflowException, OSError) as error:
+        raise MirrorError(f"MLflow at {tracking_uri}: {_first_line(error)}") from error
+    return Experiment(tracking_uri, experiment_id, parent)
+
+
+def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) -> str:
+    """Give one record its child run, with parameters, metrics per epoch and artifacts; the run's id.
+
+    Also writes the id into the record.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+
+    key = record["trial_key"]
+    try:
+        client = _client(experiment.tracking_uri)
+        run_id = _find(client, experiment.experiment_id, "trial_key", key)
+        started = _milliseconds(record.get("started_at"))
+        if run_id is None:
+            tags = {
+                PARENT: experiment.parent_run_id,
+                "kind": "trial",
+                "sweep": records.name,
+                "trial_key": key,
+            }
+            name = f"{record['dataset']} s={record['severity']:g} {record['method']} {record['strength']:g}"
+            run_id = client.create_run(experiment.experiment_id, started, tags, name).info.run_id
+        epochs = json.loads(records.read_artifact(key, "epochs.json") or b"[]")
+        metrics = [
+            Metric(f"epoch.{name}", value, started, step)
+            for step, values in enumerate(epochs)
+            for name, value in values.items()
+            if _is_number(value)
+        ]
+        results = {k: v for k, v in record.items() if k not in _parameters(record) and _is_number(v)}
+        metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
+        params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in _parameters(record).items() if v is not None]
+        facts = {k: record.get(k) for k in ("status", "error", "host", "code_version", "started_at")}
+        tags_ = [RunTag(k, str(v)[:TAG_VALUE]) for k, v in facts.items() if v is not None]
+        for start in range(0, max(len(metrics), 1), BATCH_METRICS - BATCH_PARAMS - len(tags_)):
+            part = metrics[start : start + BATCH_METRICS - BATCH_PARAMS - len(tags_)]
+            first = start == 0
+            client.log_batch(run_id, part, params[:BATCH_PARAMS] if first else [], tags_ if first else [])
+        with tempfile.TemporaryDirectory() as folder:
+            for file in records.artifacts(key):
+                data = records.read_artifact(key, file)
+                if data is not None:
+                    (Path(folder) / file).write_bytes(data)
+            if any(Path(folder).iterdir()):
+                client.log_artifacts(run_id, folder, "attribution")
+        state = "FINISHED" if record["status"] == "completed" else "FAILED"
+        client.set_terminated(run_id, state, started + _duration(record))
+    except (MlflowException, OSError) as error:
+        raise MirrorError(f"MLflow at {experiment.tracking_uri}: {_first_line(error)}") from error
+    records.write({**record, "mlflow_run_id": run_id})
+    return str(run_id)
+
+
+def mirror_sweep(
+    experiment: Experiment, folder: Path, params: Mapping[str, Any], metrics: Mapping[str, float], done: bool
+) -> None:
+    """Log a sweep's report folder, its parameters and summary to the parent run, and close the run when done.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    from mlflow.entities import RunTag
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = _client(experiment.tracking_uri)
+        # Tags, not params: a sweep continued with another size must be able to change them.
+        tags = [RunTag(name, str(value)[:TAG_VALUE]) for name, value in params.items()]
+        client.log_batch(experiment.parent_run_id, tags=tags)
+        for name, value in metrics.items():
+            if _is_number(value):
+                client.log_metric(experiment.parent_run_id, name, float(value))
+        if folder.is_dir():
+            client.log_artifacts(experiment.parent_run_id, str(folder), "report")
+        client.set_terminated(experiment.parent_run_id, "FINISHED" if done else "KILLED")
+    except (MlflowException, OSError) as error:
+        raise MirrorError(f"MLflow at {experiment.tracking_uri}: {_first_line(error)}") from error
+
+
+def unmirrored(records: Sequence[Record]) -> list[Record]:
+    """Records that have no MLflow run yet."""
+    return [record for record in records if not record.get("mlflow_run_id")]
+
+
+def _client(tracking_uri: str) -> Any:
+    # Set by whoever started this process inside a run of their own, it would override every run id below.
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    # Making and migrating a database is not news to whoever looks at trials.
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
+def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
+    runs = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1, order_by=["start_time ASC"])
+    return runs[0].info.run_id if runs else None
+
+
+def _parameters(record: Record) -> dict[str, Any]:
+    skip = ("trial_key", "sweep", "status", "error", "best_epoch")
+    names = [n for n in columns.IDENTITY if n not in skip]
+    names += [n for n in record if n.startswith(columns.HYPERPARAMETER_PREFIX)]
+    return {name: record[name] for name in names if name in record}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _milliseconds(moment: str | None) -> int:
+    when = datetime.fromisoformat(moment) if moment else datetime.now().astimezone()
+    return int(when.timestamp() * 1000)
+
+
+def _duration(record: Record) -> int:
+    parts = (record.get(name) or 0.0 for name in columns.TIMES if name.endswith("_seconds"))
+    return int(1000 * sum(parts))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

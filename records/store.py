@@ -1,0 +1,151 @@
+"""The records of one sweep: one JSON file per finished trial, their table, and the files that belong to a trial."""
+
+import io
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from records import columns
+from records.storage import Storage, StorageError
+
+SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadedRecords:
+    """All records that could be read, and the files that could not, each with the reason."""
+
+    records: list[Record]
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+class SweepRecords:
+    """Records and artifacts of the sweep `name` in `storage`.
+
+        <storage>/<name>/sweep.json                        what the sweep is: its space, size and primary analysis
+        <storage>/<name>/records/<trial_key>.json          one per finished trial
+        <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png
+        <storage>/<name>/trials.parquet                    the records as one table
+
+    A trial's artifacts are written before its record, so a record's existence means that all of it is there.
+    """
+
+    def __init__(self, storage: Storage, name: str):
+        if not SWEEP_NAME.fullmatch(name):
+            raise StorageError(
+                f"bad sweep name {name!r}: use 1 to 100 letters, digits, dots, dashes and underscores, "
+                "starting with a letter or digit"
+            )
+        self.storage = storage
+        self.name = name
+
+    @property
+    def location(self) -> str:
+        return f"{self.storage.location}/{self.name}"
+
+    def done(self) -> set[str]:
+        """Trial keys that have a record."""
+        paths = self.storage.names(f"{self.name}/records/")
+        return {p.rsplit("/", 1)[1].removesuffix(".json") for p in paths if p.endswith(".json")}
+
+    def write(self, record: Record) -> None:
+        """Write one record atomically, in place of an older one of the same trial key."""
+        clean = {name: _plain(record[name]) for name in columns.ordered(set(record))}
+        text = json.dumps(clean, indent=1, allow_nan=False)
+        self.storage.write(self._record_name(record["trial_key"]), text.encode())
+
+    def read(self, trial_key: str) -> Record | None:
+        """The record of one trial, or None. Raises ValueError for a truncated or foreign file."""
+        data = self.storage.read(self._record_name(trial_key))
+        return None if data is None else _parse(data, trial_key)
+
+    def load(self) -> LoadedRecords:
+        """All records, ordered by trial key; truncated and foreign files are named, not fatal."""
+        records, rejected = [], {}
+        for path in self.storage.names(f"{self.name}/records/"):
+            key = path.rsplit("/", 1)[1].removesuffix(".json")
+            try:
+                data = self.storage.read(path)
+                if data is not None:
+                    records.append(_parse(data, key))
+            except ValueError as error:
+                rejected[path] = str(error)
+        return LoadedRecords(records, rejected)
+
+    def write_table(self, records: Iterable[Record]) -> pd.DataFrame:
+        """Write trials.parquet from `records` and return it as a data frame."""
+        table = as_table(records)
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        self.storage.write(f"{self.name}/trials.parquet", buffer.getvalue())
+        return table
+
+    def write_artifact(self, trial_key: str, file: str, data: bytes) -> None:
+        self.storage.write(f"{self.name}/artifacts/{trial_key}/{file}", data)
+
+    def read_artifact(self, trial_key: str, file: str) -> bytes | None:
+        return self.storage.read(f"{self.name}/artifacts/{trial_key}/{file}")
+
+    def artifacts(self, trial_key: str) -> list[str]:
+        """File names of one trial's artifacts."""
+        paths = self.storage.names(f"{self.name}/artifacts/{trial_key}/")
+        return [p.rsplit("/", 1)[1] for p in paths]
+
+    def write_manifest(self, manifest: Record) -> None:
+        text = json.dumps(manifest, indent=1, allow_nan=False)
+        self.storage.write(f"{self.name}/sweep.json", text.encode())
+
+    def manifest(self) -> Record | None:
+        """What sweep.json says, or None where there is none. Raises ValueError for a broken one."""
+        data = self.storage.read(f"{self.name}/sweep.json")
+        if data is None:
+            return None
+        try:
+            manifest = json.loads(data)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.location}/sweep.json is not JSON ({error}); remove it to go on") from None
+        if not isinstance(manifest, dict):
+            raise ValueError(f"{self.location}/sweep.json is not a JSON object; remove it to go on")
+        return manifest
+
+    def _record_name(self, trial_key: str) -> str:
+        return f"{self.name}/records/{trial_key}.json"
+
+
+def as_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as a data frame: one row a trial, columns in their fixed order, null as missing."""
+    rows = list(records)
+    names = columns.ordered({name for row in rows for name in row})
+    table = pd.DataFrame([{name: row.get(name) for name in names} for row in rows], columns=names)
+    order = [n for n in ("dataset", "severity", "method", "strength", "data_seed", "seed") if n in names]
+    by = [*order, "trial_key"] if "trial_key" in names else order
+    return table.sort_values(by, ignore_index=True) if by else table
+
+
+def _parse(data: bytes, trial_key: str) -> Record:
+    try:
+        record = json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError(f"not a JSON record ({len(data)} bytes): truncated or foreign") from None
+    if not isinstance(record, dict) or record.get("trial_key") != trial_key:
+        raise ValueError(f"the record inside does not have the trial key {trial_key!r}")
+    if record.get("schema_version") != columns.SCHEMA_VERSION:
+        raise ValueError(
+            f"schema version {record.get('schema_version')!r}, this program reads {columns.SCHEMA_VERSION}"
+        )
+    return record
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it: numpy scalars unwrapped, NaN and infinities as null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,17 @@
+"""What a sweep varies. Each space is a function that returns its trials and its primary analysis.
+
+To add one: one file with a function that returns a Space, one line here.
+"""
+
+from collections.abc import Callable
+
+from search_spaces.laptop import laptop as laptop
+from search_spaces.smoke import smoke as smoke
+from search_spaces.space import Primary as Primary
+from search_spaces.space import Settings as Settings
+from search_spaces.space import Space as Space
+
+SPACES: dict[str, Callable[[], Space]] = {
+    "laptop": laptop,
+    "smoke": smoke,
+}

@@ -1,0 +1,31 @@
+"""smoke: everything once, in a few minutes on two cores."""
+
+from search_spaces.space import Space, factorial
+from search_spaces.strengths import SMALL_DISCRIMINATOR
+
+# One strength a method, within its decades and not tuned.
+STRENGTHS = {
+    "baseline": (0.0,),
+    "masked": (0.0,),
+    "shuffled": (0.0,),
+    "actdiff": (1.0,),
+    "gradmask": (10.0,),
+    "rrr": (10.0,),
+    "adversarial": (1.0,),
+}
+
+
+def smoke() -> Space:
+    """Both datasets, seven methods, severities 0, 0.5 and 1, two seeds: 84 short trials."""
+    trials = factorial(
+        seeds=(0, 1),
+        datasets=("synthetic", "decoy_digits"),
+        severities=(0.0, 0.5, 1.0),
+        strengths=STRENGTHS,
+        method_settings=SMALL_DISCRIMINATOR,
+        lr=(3e-3,),
+        epochs=(4,),
+        attribution_images=(24,),
+        integrated_gradients_steps=(16,),
+    )
+    return Space("smoke", "every dataset and method once, short; a check, not an answer", tuple(trials))

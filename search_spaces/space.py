@@ -1,0 +1,70 @@
+"""What a space is, and how one is laid out as a balanced design."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+Settings = dict[str, Any]
+"""Flat settings of one trial, as `trainables.TrialConfig.parse` takes them."""
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The one analysis that the verdict rests on, declared before the sweep runs."""
+
+    split: str = "test_ood"
+    metric: str = "iou"
+    attribution: str = "integrated_gradients"
+    outcome: str = "test_ood.auc"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A named set of trials.
+
+    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced.
+    """
+
+    name: str
+    description: str
+    trials: Sequence[Settings]
+    primary: Primary = Primary()
+
+
+def factorial(
+    seeds: Sequence[int],
+    datasets: Sequence[str],
+    severities: Sequence[float],
+    strengths: Mapping[str, Sequence[float]],
+    method_settings: Mapping[str, Settings] | None = None,
+    **others: Sequence[Any],
+) -> Iterator[Settings]:
+    """Every combination of the given levels, seeds outermost, then severities, datasets and methods.
+
+    A seed is both the trial's data seed and its training seed: the data seed is the unit of independence in the
+    analysis, and all methods of a seed share its data.
+
+    Args:
+        seeds: numbers >= 0.
+        datasets: names of datasets.
+        severities: in [0, 1].
+        strengths: the levels of each method; a method without a penalty has the one level 0.
+        method_settings: fixed settings that one method alone has.
+        others: levels of further settings, e.g. lr=(1e-3, 1e-2).
+    """
+    for seed, severity, dataset, (method, levels) in product(seeds, severities, datasets, strengths.items()):
+        for strength, *values in product(levels, *others.values()):
+            yield {
+                "dataset": dataset,
+                "severity": severity,
+                "method": method,
+                "strength": strength,
+                "seed": seed,
+                "data_seed": seed,
+                **dict(zip(others, values, strict=True)),
+                **(method_settings or {}).get(method, {}),
+            }

@@ -1,0 +1,33 @@
+"""What one trial does, and the registries that say which methods, models, data and measures there are.
+
+    config.py        TrialConfig: one fully specified trial and its key
+    trial.py         Trial: training, selection, evaluation, attribution, localisation
+    trainable.py     TrialTrainable and one Tune trainable for each method
+    recorder.py      Recorder: the durable record, the artifacts, the MLflow run
+    methods/ models/ datasets/ attribution/ localisation/     one file for each registered name
+
+A trial in Tune:
+
+    tune.Tuner(trainables.ActDiff, param_space={"strength": tune.loguniform(1e-3, 10), "seed": tune.randint(0, 100)})
+"""
+
+from trainables.attribution import ATTRIBUTIONS as ATTRIBUTIONS
+from trainables.config import TrialConfig as TrialConfig
+from trainables.datasets import DATASETS as DATASETS
+from trainables.errors import ConfigurationError as ConfigurationError
+from trainables.errors import DivergedError as DivergedError
+from trainables.localisation import LOCALISATION as LOCALISATION
+from trainables.methods import METHODS as METHODS
+from trainables.models import MODELS as MODELS
+from trainables.recorder import Recorder as Recorder
+from trainables.trainable import TRAINABLES as TRAINABLES
+from trainables.trainable import TrialTrainable as TrialTrainable
+from trainables.trial import Trial as Trial
+
+Baseline = TRAINABLES["baseline"]
+Masked = TRAINABLES["masked"]
+Shuffled = TRAINABLES["shuffled"]
+ActDiff = TRAINABLES["actdiff"]
+GradMask = TRAINABLES["gradmask"]
+RRR = TRAINABLES["rrr"]
+Adversarial = TRAINABLES["adversarial"]

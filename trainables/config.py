@@ -1,0 +1,160 @@
+"""One fully specified trial: its configuration, checked, and the key that identifies it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from records import columns
+from trainables.errors import ConfigurationError, unknown_name
+
+Preset = Literal["fixed", "paper"]
+Selection = Literal["last", "best_valid_id", "best_valid_ood"]
+EmptyMask = Literal["skip", "outside", "inside"]
+KEY_LENGTH = 16
+
+
+class Options(BaseModel):
+    """Base of the settings that one method or one dataset adds to a trial; each field has a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrialConfig(BaseModel):
+    """Everything that determines a trial's result. Make one from flat settings with `TrialConfig.parse`.
+
+    Strength 0 belongs to methods without a penalty (baseline, masked, shuffled); the others take any weight >= 0.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = Field("synthetic", description="a name in DATASETS")
+    severity: float = Field(1.0, ge=0, le=1, description="shift severity s in [0, 1]")
+    method: str = Field("baseline", description="a name in METHODS")
+    strength: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight of the method's penalty")
+    model: str = Field("small_cnn", description="a name in MODELS")
+    seed: int = Field(0, ge=0, description="seeds initial weights, batch order and everything random in training")
+    data_seed: int = Field(0, ge=0, description="seeds the data")
+    preset: Preset = Field("fixed", description="reductions and quirks: ours (fixed) or the paper's (paper)")
+    selection: Selection = Field("best_valid_id", description="which epoch's weights are scored")
+    selection_warmup: int = Field(4, ge=0, description="first epoch index that selection may choose")
+    epochs: int = Field(10, ge=1, le=10_000)
+    lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Adam's learning rate")
+    batch_size: int = Field(32, ge=2, description="images a step")
+    mask_dilation: int = Field(0, ge=0, description="training masks grow by so many pixels on each side")
+    empty_mask: EmptyMask = Field(
+        "skip",
+        description="images without a mask: skip leaves them out of penalty and transform, outside treats every "
+        "pixel as outside the mask, inside treats the whole image as the region of interest",
+    )
+    attributions: tuple[str, ...] = Field(
+        ("input_gradient", "integrated_gradients", "occlusion"), description="names in ATTRIBUTIONS"
+    )
+    attribution_images: int = Field(64, ge=1, description="images scored in each test split")
+    integrated_gradients_steps: int = Field(32, ge=2, description="steps of the path integral; the paper took 200")
+    method_options: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
+    dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Self:
+        """The configuration that flat `settings` describe, e.g. {"method": "actdiff", "strength": 1, "n_train": 500}.
+
+        A key may be a field of this class, or a setting of the chosen method or dataset.
+
+        Raises:
+            ConfigurationError: an unknown key or name, or a value out of range.
+        """
+        from trainables.datasets import DATASETS
+        from trainables.methods import METHODS
+
+        own = set(cls.model_fields) - {"method_options", "dataset_options"}
+        method_name = settings.get("method", cls.model_fields["method"].default)
+        dataset_name = settings.get("dataset", cls.model_fields["dataset"].default)
+        if method_name not in METHODS:
+            raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
+        if dataset_name not in DATASETS:
+            raise unknown_name("dataset", dataset_name, DATASETS, "trainables/datasets/__init__.py")
+        method_fields = set(METHODS[method_name].Options.model_fields)
+        dataset_fields = set(DATASETS[dataset_name].Options.model_fields)
+        allowed = own | method_fields | dataset_fields
+        for key in settings:
+            if key not in allowed:
+                raise ConfigurationError(
+                    f"unknown setting {key!r} of method {method_name!r} on dataset {dataset_name!r}; "
+                    f"choose from {', '.join(sorted(allowed))}"
+                )
+        method_options = {k: v for k, v in settings.items() if k in method_fields}
+        dataset_options = {k: v for k, v in settings.items() if k in dataset_fields}
+        try:
+            return cls(
+                **{k: v for k, v in settings.items() if k in own},
+                method_options=METHODS[method_name].Options(**method_options).model_dump(),
+                dataset_options=DATASETS[dataset_name].Options(**dataset_options).model_dump(),
+            )
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_defaults(cls, values: Any) -> Any:
+        # The paper treats every pixel of a maskless image as outside (its RSNA negatives).
+        if isinstance(values, dict) and values.get("preset") == "paper":
+            return {"empty_mask": "outside", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        from trainables.attribution import ATTRIBUTIONS
+        from trainables.methods import METHODS
+        from trainables.models import MODELS
+
+        if self.model not in MODELS:
+            raise unknown_name("model", self.model, MODELS, "trainables/models/__init__.py")
+        for name in self.attributions:
+            if name not in ATTRIBUTIONS:
+                raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/attribution/__init__.py")
+        if self.strength != 0 and not METHODS[self.method].has_penalty:
+            raise ConfigurationError(
+                f"strength {self.strength:g} for method {self.method!r}, which has no penalty; "
+                "leave strength at 0 or choose a method that has one"
+            )
+        return self
+
+    @property
+    def trial_key(self) -> str:
+        """Hash of all that determines the result: equal key, same trial."""
+        content = {"schema_version": columns.SCHEMA_VERSION, **self.model_dump(mode="json")}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
+
+    @property
+    def candidate_epoch(self) -> int:
+        """The first epoch index that selection may choose; the last one where the trial is shorter."""
+        return min(self.selection_warmup, self.epochs - 1)
+
+    def flat(self) -> dict[str, Any]:
+        """The settings that `parse` turns back into this configuration."""
+        settings = self.model_dump(exclude={"method_options", "dataset_options"})
+        return {**settings, **self.method_options, **self.dataset_options}
+
+    def columns(self) -> dict[str, Any]:
+        """The configuration as a record holds it: the named columns, every other setting as `hp.<name>`."""
+        flat = self.flat()
+        flat["attributions"] = " ".join(self.attributions)
+        named = {k: v for k, v in flat.items() if k in columns.IDENTITY}
+        others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in columns.IDENTITY}
+        return {"trial_key": self.trial_key, **named, **others}
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for problem in error.errors():
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigurationError):
+            parts.append(str(cause))
+        else:
+            name = ".".join(str(part) for part in problem["loc"])
+            parts.append(f"bad value {problem['input']!r} for {name}: {problem['msg'].lower()}")
+    return "; ".join(parts)

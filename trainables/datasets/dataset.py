@@ -1,0 +1,122 @@
+"""What every dataset is: five splits of images with labels and masks, from severity and data seed alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from records.columns import SPLITS
+from trainables.config import Options
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, all in memory. Tensors are shared between trials and must not be written to."""
+
+    images: Float[Tensor, "images channels height width"]
+    """Pixel values in [0, 1]."""
+    labels: Int[Tensor, " images"]
+    """Class indices from 0."""
+    masks: Bool[Tensor, "images 1 height width"]
+    """True inside the region of interest."""
+    distractors: Bool[Tensor, "images 1 height width"]
+    """True on the spurious cue; disjoint from the mask where the dataset can be."""
+    cues: Int[Tensor, " images"]
+    """The class that the cue points to."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Dataset:
+    """A recipe for five splits. A class attribute `Options` declares the settings that the dataset alone has.
+
+    Data depend on the dataset, its options, the severity and the data seed alone, so that every method and every
+    training seed sees the same images. test_id and test_ood (and valid_id and valid_ood) show the same underlying
+    images and differ in the cue alone.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options, severity: float, data_seed: int):
+        """
+        Args:
+            options: an instance of the class's `Options`.
+            severity: s in [0, 1]; see `agreement`.
+            data_seed: >= 0.
+        """
+        self.options = options
+        self.severity = severity
+        self.data_seed = data_seed
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return 2
+
+    def splits(self) -> Mapping[str, Split]:
+        """The five splits by name."""
+        raise NotImplementedError
+
+
+def agreement(severity: float, classes: int, out_of_distribution: bool) -> float:
+    """Probability that the cue agrees with the label.
+
+    With K classes: 1/K + s (1 − 1/K) in training and in distribution, (1 − s)/K out of distribution. At s = 0 cue
+    and label are independent everywhere; at s = 1 the cue always agrees in training and never out of distribution.
+    """
+    if out_of_distribution:
+        return (1 - severity) / classes
+    return 1 / classes + severity * (1 - 1 / classes)
+
+
+def assign_cues(
+    labels: Int[np.ndarray, " images"], classes: int, probability: float, rng: np.random.Generator
+) -> Int[np.ndarray, " images"]:
+    """The class that each image's cue points to: its own in exactly round(n · probability) images of each class.
+
+    The others are dealt evenly over the remaining classes. Counting replaces independent draws so that the
+    association is the declared one in every sample; which images agree is random. With the same generator state a
+    higher probability only adds agreeing images, so severities and the two test splits are paired.
+    """
+    cues = labels.copy()
+    for label in range(classes):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        place = np.arange(len(members))
+        other = (label + 1 + place % (classes - 1)) % classes
+        cues[members] = np.where(place < round(len(members) * probability), label, other)
+    return cues
+
+
+def split_from_arrays(
+    images: Float[np.ndarray, "images height width"],
+    labels: Int[np.ndarray, " images"],
+    masks: Bool[np.ndarray, "images height width"],
+    distractors: Bool[np.ndarray, "images height width"],
+    cues: Int[np.ndarray, " images"],
+) -> Split:
+    """A Split of one-channel images from numpy arrays; the mask gives way to nothing, the distractor to the mask."""
+    return Split(
+        images=torch.from_numpy(images.astype(np.float32))[:, None],
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        masks=torch.from_numpy(masks)[:, None],
+        distractors=torch.from_numpy(distractors & ~masks)[:, None],
+        cues=torch.from_numpy(cues.astype(np.int64)),
+    )
+
+
+@lru_cache(maxsize=8)
+def _load(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> Mapping[str, Split]:
+    splits = dataset(options, severity, data_seed).splits()
+    return MappingProxyType({name: splits[name] for name in SPLITS})
+
+
+def load(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> Mapping[str, Split]:
+    """The five splits, from a small per-process cache: trials of a sweep often share their data."""
+    return _load(dataset, options, severity, data_seed)

@@ -1,0 +1,56 @@
+"""ActDiff: features of an image and of its shuffled twin are drawn together."""
+
+from typing import ClassVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.methods.method import Penalty
+from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.shuffle import shuffle_outside
+from trainables.models import Classifier
+
+
+def actdiff_penalty(
+    features: Float[Tensor, "batch features"],
+    shuffled_features: Float[Tensor, "batch features"],
+    takes_part: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean over images of || h(x~) − h(x) + 1e-6 ||_2, the L2 norm, not squared; in units of a feature.
+
+    Source: Viviano et al., ICLR 2021, the ActDiff term. 1e-6 keeps the norm differentiable at zero.
+    """
+    return mean_over((shuffled_features - features + 1e-6).norm(dim=1), takes_part)
+
+
+class ActDiff(Penalty):
+    """CE(f(x), y) + strength · mean_b || h(x~_b) − h(x_b) + 1e-6 ||_2; the gradient flows through both passes.
+
+    The shuffled images pass first, then the images, both in train mode.
+
+    `fixed`: the strength multiplies the penalty, and the shuffled pass leaves batch normalisation's running
+    statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program enabled the term by it
+    and never multiplied; the shuffled pass enters the running statistics.
+    """
+
+    relative_cost: ClassVar[float] = 2.0
+
+    @property
+    def weight(self) -> float:
+        if self.config.preset == "paper":
+            return float(self.config.strength > 0)
+        return self.config.strength
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        shuffled = shuffle_outside(batch.images, outside, batch.rng)
+        with frozen_running_statistics(model, frozen=self.config.preset == "fixed"):
+            shuffled_features = model(shuffled).features
+        output = model(batch.images)
+        return Loss(
+            cross_entropy(output.logits, batch.labels),
+            actdiff_penalty(output.features, shuffled_features, takes_part),
+        )

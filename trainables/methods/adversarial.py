@@ -1,0 +1,129 @@
+"""Adversarial: a discriminator must not tell an image's features from those of its shuffled twin."""
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.utils.parametrizations import spectral_norm
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options, TrialConfig
+from trainables.methods.method import Penalty
+from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.shuffle import shuffle_outside
+from trainables.models import Classifier
+from trainables.streams import stream_seed
+
+
+class AdversarialOptions(Options):
+    disc_iter: int = Field(2, ge=1, description="discriminator steps for one step of the model")
+    disc_width: int = Field(1024, ge=1, description="units in each of the discriminator's three hidden layers")
+    disc_lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="learning rate of the discriminator's Adam")
+
+
+class Discriminator(nn.Sequential):
+    """features – width – width – width – 1 with spectral norm and ReLU; its output is the logit of "not shuffled"."""
+
+    def __init__(self, feature_size: int, width: int):
+        layers: list[nn.Module] = []
+        for inputs in (feature_size, width, width):
+            layers += [spectral_norm(nn.Linear(inputs, width)), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(width, 1))
+
+
+def discrimination_loss(
+    logits: Float[Tensor, "batch 1"],
+    shuffled_logits: Float[Tensor, "batch 1"],
+    original_is: float,
+    takes_part: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """BCE(Dn(z), t) + BCE(Dn(z~), 1 − t), means over the images that take part, in nats; t = `original_is`.
+
+    The discriminator learns with t = 1; the model, on the flipped labels, with t = 0. Equal to the paper's binary
+    cross-entropy of a sigmoid, which torch bounds at 100 nats; this form needs no bound.
+    """
+
+    def bce(scores: Tensor, target: float) -> Tensor:
+        per_image = binary_cross_entropy_with_logits(scores, torch.full_like(scores, target), reduction="none")
+        return mean_over(per_image.squeeze(1), takes_part)
+
+    return bce(logits, original_is) + bce(shuffled_logits, 1 - original_is)
+
+
+class Adversarial(Penalty):
+    """Model: CE(f(x), y) + strength · (BCE(Dn(h(x)), 0) + BCE(Dn(h(x~)), 1)), Dn frozen.
+    Discriminator: strength · (BCE(Dn(h(x)), 1) + BCE(Dn(h(x~)), 0)), features detached, own Adam(disc_lr).
+
+    `fixed`: the discriminator takes `disc_iter` steps on each batch and the model one, so that the model is stepped
+    as often as under every other method; the shuffled pass leaves running statistics alone. `paper`: the
+    discriminator is stepped at every batch and the model, cross-entropy included, at every `disc_iter`-th alone; the
+    count goes on during validation, so its phase drifts; the shuffled pass enters the running statistics.
+
+    Source: Viviano et al., ICLR 2021, row "Adversarial"; spectral norm: Miyato et al., ICLR 2018.
+    """
+
+    relative_cost: ClassVar[float] = 4.0
+    Options = AdversarialOptions
+    options: AdversarialOptions
+
+    def __init__(self, config: TrialConfig, feature_size: int):
+        super().__init__(config, feature_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed("discriminator", config.seed))
+            self.discriminator = Discriminator(feature_size, self.options.disc_width)
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
+        self.batches_seen = 0
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        paper = self.config.preset == "paper"
+        self.batches_seen += 1
+        updates_model = not paper or self.batches_seen % self.options.disc_iter == 0
+        self.discriminator.to(batch.images.device)
+
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        shuffled = shuffle_outside(batch.images, outside, batch.rng)
+        with torch.set_grad_enabled(updates_model):
+            with frozen_running_statistics(model, frozen=not paper):
+                z_shuffled = model(shuffled).features
+            output = model(batch.images)
+
+        for _ in range(1 if paper else self.options.disc_iter):
+            self._step_discriminator(output.features.detach(), z_shuffled.detach(), takes_part)
+
+        self.discriminator.requires_grad_(False)
+        penalty = discrimination_loss(
+            self.discriminator(output.features), self.discriminator(z_shuffled), 0.0, takes_part
+        )
+        self.discriminator.requires_grad_(True)
+        return Loss(cross_entropy(output.logits, batch.labels), penalty, updates_model)
+
+    def _step_discriminator(
+        self,
+        features: Float[Tensor, "batch features"],
+        shuffled_features: Float[Tensor, "batch features"],
+        takes_part: Bool[Tensor, " batch"],
+    ) -> None:
+        self.optimizer.zero_grad()
+        loss = discrimination_loss(self.discriminator(features), self.discriminator(shuffled_features), 1.0, takes_part)
+        (self.weight * loss).backward()
+        self.optimizer.step()
+
+    def end_epoch(self, evaluation_batches: int) -> None:
+        if self.config.preset == "paper":
+            self.batches_seen += evaluation_batches
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches_seen": self.batches_seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.batches_seen = state["batches_seen"]

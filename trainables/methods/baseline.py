@@ -1,0 +1,7 @@
+"""Baseline: cross-entropy on the images as they are."""
+
+from trainables.methods.method import Method
+
+
+class Baseline(Method):
+    """CE(f(x), y), batch mean. The mask is not used."""

@@ -1,0 +1,22 @@
+"""Masked: training images are zeroed outside the mask."""
+
+from dataclasses import replace
+
+from trainables.batch import Batch, Loss
+from trainables.methods.method import Method
+from trainables.methods.region import outside_pixels
+from trainables.models import Classifier
+
+
+class Masked(Method):
+    """CE(f(x · M), y) in training; validation and test images stay as they are.
+
+    Images without a mask are kept whole under the policies `skip` and `inside`, and become all zero under
+    `outside`. Zero is mid-grey where pixels are scaled around it.
+
+    Source: Viviano et al., ICLR 2021, row "Masked" of the tables.
+    """
+
+    def loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, _ = outside_pixels(batch.masks, self.config.empty_mask)
+        return super().loss(model, replace(batch, images=batch.images.masked_fill(outside, 0.0)))

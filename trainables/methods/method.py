@@ -1,0 +1,72 @@
+"""What every method is: a classification loss, and for some a penalty with a weight."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options, TrialConfig
+from trainables.models import Classifier
+
+
+class Method:
+    """Plain cross-entropy (batch mean, nats); subclasses transform the batch or add a penalty.
+
+    A class attribute `Options` declares the settings that the method alone has.
+    """
+
+    has_penalty: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 1.0
+    """Time of a training step relative to the baseline's, for estimates."""
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, config: TrialConfig, feature_size: int):
+        """
+        Args:
+            config: the trial's configuration; the method's own settings are in `config.method_options`.
+            feature_size: length of the model's feature vector.
+        """
+        self.config = config
+        self.feature_size = feature_size
+        self.options = self.Options(**config.method_options)
+
+    @property
+    def weight(self) -> float:
+        """What the penalty is multiplied by: the strength, unless the method says otherwise."""
+        return self.config.strength
+
+    def loss(self, model: Classifier, batch: Batch) -> Loss:
+        """The loss of one training batch; the model is in train mode."""
+        logits = model(batch.images).logits
+        return Loss(cross_entropy(logits, batch.labels), logits.new_zeros(()))
+
+    def end_epoch(self, evaluation_batches: int) -> None:
+        """Called after each epoch with the number of validation batches that the paper's loop would have run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the model and its optimiser."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+
+
+class Penalty(Method):
+    """A method with a penalty. At weight 0 it is the baseline exactly: nothing of the penalty is computed."""
+
+    has_penalty: ClassVar[bool] = True
+
+    def loss(self, model: Classifier, batch: Batch) -> Loss:
+        if self.weight == 0:
+            return super().loss(model, batch)
+        return self.penalised_loss(model, batch)
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        """Classification loss and unweighted penalty of one batch."""
+        raise NotImplementedError
+
+
+def images_with_gradient(batch: Batch) -> torch.Tensor:
+    """The batch's images [batch, channels, height, width] as a leaf that requires a gradient."""
+    return batch.images.detach().clone().requires_grad_()

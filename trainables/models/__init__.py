@@ -1,0 +1,13 @@
+"""Classifiers. Each maps images [batch, channels, height, width] to an Output of logits and pooled features.
+
+To add one: one file with a subclass of Classifier, one line here.
+"""
+
+from trainables.models.classifier import Classifier as Classifier
+from trainables.models.resnet18 import ResNet18 as ResNet18
+from trainables.models.small_cnn import SmallCNN as SmallCNN
+
+MODELS: dict[str, type[Classifier]] = {
+    "resnet18": ResNet18,
+    "small_cnn": SmallCNN,
+}

@@ -1,0 +1,38 @@
+"""What every model is: a convolutional trunk, global average pooling, one linear layer."""
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trainables.batch import Output
+
+
+class Classifier(nn.Module):
+    """A trunk of convolutions, the mean over its map as features h(x), and logits linear in the features.
+
+    Activations are separate, not in-place modules, so that attributions can hook each of them and penalties on
+    input gradients can be differentiated once more.
+    """
+
+    feature_size: ClassVar[int]
+    """Length of the feature vector h(x)."""
+
+    def __init__(self, channels: int, classes: int):
+        """
+        Args:
+            channels: of an input image.
+            classes: length of the logits.
+        """
+        super().__init__()
+        self.trunk = self.build_trunk(channels)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(self.feature_size, classes)
+
+    def build_trunk(self, channels: int) -> nn.Module:
+        """The convolutions: images [batch, channels, height, width] to maps [batch, feature_size, h, w]."""
+        raise NotImplementedError
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
+        features = self.pool(self.trunk(images)).flatten(1)
+        return Output(self.head(features), features)

@@ -1,0 +1,22 @@
+"""A model with initial weights that depend on one seed alone."""
+
+import torch
+
+from trainables.errors import unknown_name
+from trainables.models import MODELS, Classifier
+from trainables.streams import stream_seed
+
+
+def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
+    """The model `name` with weights drawn from the stream ("weights", seed).
+
+    torch's layers draw from the global generator; it is seeded inside a fork and left as it was.
+
+    Raises:
+        ConfigurationError: no model has this name.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS, "trainables/models/__init__.py")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed("weights", seed))
+        return MODELS[name](channels, classes)

@@ -1,0 +1,143 @@
+"""Tune trainables: one that runs whatever method its configuration names, and one for each method."""
+
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from ray import tune
+
+from records.store import Record
+from trainables.config import TrialConfig
+from trainables.errors import ConfigurationError
+from trainables.methods import METHODS
+from trainables.recorder import Recorder, failure, new_record
+from trainables.trial import Localised, Trial, use_one_thread
+
+CHECKPOINT = "trial.pt"
+
+
+class TrialTrainable(tune.Trainable):
+    """One trial: each step trains an epoch; the last one also evaluates, attributes and localises.
+
+    Its settings are those of `TrialConfig.parse`, flat, and what is not given has the default stated there. Every step
+    reports the epoch's losses and validation scores; the last one reports the record's columns too, so
+    `metric="test_ood.auc"` works for a Tuner. Actors can be reused.
+
+    With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial also writes its record
+    and MLflow run, and a trial that raises leaves a record that says why instead of stopping the sweep.
+    """
+
+    method: ClassVar[str | None] = None
+    """The method that a subclass is for; None takes it from the configuration."""
+
+    recorder: Recorder | None = None
+
+    def setup(self, config: dict[str, Any], recorder: Recorder | None = None) -> None:
+        use_one_thread()
+        if recorder is not None:
+            self.recorder = recorder
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def _begin(self, settings: dict[str, Any]) -> None:
+        if self.method is not None and settings.get("method", self.method) != self.method:
+            raise ConfigurationError(
+                f"{type(self).__name__} trains method {self.method!r}, not {settings['method']!r}; "
+                "use TrialTrainable to vary the method"
+            )
+        if self.method is not None:
+            settings = {**settings, "method": self.method}
+        self.trial_config = TrialConfig.parse(settings)
+        self.record = new_record(self.trial_config, datetime.now(UTC))
+        self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "attribution_seconds": 0.0}
+        self.epochs: list[dict[str, float]] = []
+        self.trial: Trial | None = None
+
+    def step(self) -> dict[str, Any]:
+        if self.recorder is None:
+            return self._advance()
+        try:
+            return self._advance()
+        except Exception as error:
+            # Every failure of a trial ends in its record, never in a sweep that stops or a trial that is missing.
+            traceback.print_exc()
+            record = {**self.record, **self.seconds, **failure(error)}
+            return self._finish(record, localised=None)
+
+    def _advance(self) -> dict[str, Any]:
+        trial = self.trial = self.trial or Trial(self.trial_config)
+        with _Timer(self.seconds, "train_seconds"):
+            metrics = trial.train_epoch()
+        self.epochs.append(metrics)
+        if not trial.finished:
+            return dict(metrics)
+        with _Timer(self.seconds, "evaluate_seconds"):
+            scores = trial.evaluate()
+        with _Timer(self.seconds, "attribution_seconds"):
+            localised = trial.localise()
+        record = {
+            **self.record,
+            "best_epoch": trial.best_epoch,
+            "model_steps": trial.model_steps,
+            **scores,
+            **localised.scores,
+            **self.seconds,
+        }
+        return self._finish(record, localised)
+
+    def _finish(self, record: Record, localised: Localised | None) -> dict[str, Any]:
+        problem = None
+        if self.recorder is not None:
+            record, problem = self.recorder.write(record, self.epochs, localised)
+        self.trial = None
+        return {**record, "mirror_problem": problem, "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        state = {
+            "trial": self.trial.state_dict() if self.trial else None,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+        }
+        torch.save(state, Path(checkpoint_dir) / CHECKPOINT)
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        state = torch.load(Path(checkpoint) / CHECKPOINT, weights_only=True)
+        self.epochs, self.seconds = state["epochs"], state["seconds"]
+        self.trial = None
+        if state["trial"] is not None:
+            self.trial = Trial(self.trial_config)
+            self.trial.load_state_dict(state["trial"])
+
+
+class _Timer:
+    """Adds the wall-clock seconds of a block to `seconds[name]`."""
+
+    def __init__(self, seconds: dict[str, float], name: str):
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] += time.perf_counter() - self.start
+
+
+def _trainable(method: str) -> type[TrialTrainable]:
+    """The Tune trainable of one method, named as the method's class."""
+    name = METHODS[method].__name__
+    return type(
+        name,
+        (TrialTrainable,),
+        {"method": method, "__doc__": METHODS[method].__doc__, "__module__": __name__},
+    )
+
+
+TRAINABLES = {method: _trainable(method) for method in METHODS}
+# Ray finds a class by its module and name.
+globals().update({trainable.__name__: trainable for trainable in TRAINABLES.values()})

@@ -1,0 +1,255 @@
+"""One trial: training by a method, selection of an epoch, scores on five splits, attribution maps and their scores."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from records import columns
+from trainables.attribution import ATTRIBUTIONS
+from trainables.batch import Batch
+from trainables.config import TrialConfig
+from trainables.datasets import DATASETS, Split, load
+from trainables.datasets.dilation import dilate
+from trainables.errors import DivergedError
+from trainables.localisation import LOCALISATION, chance_iou
+from trainables.localisation.blur import blur
+from trainables.methods import METHODS
+from trainables.models.initialise import initialise
+from trainables.performance import performance
+from trainables.streams import stream_seed, torch_stream
+
+EVALUATION_BATCH = 512
+EPOCH_SPLITS = ("valid_id", "valid_ood")
+# Maps kept per split for people to look at; the scores rest on config.attribution_images of them.
+KEPT_MAPS = 8
+
+
+@dataclass(frozen=True)
+class Localised:
+    """Scores of the maps by record column, and the first maps of each split for the gallery."""
+
+    scores: dict[str, float]
+    arrays: dict[str, np.ndarray]
+    """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16), `<split>.masks` and `<split>.distractors`
+    [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred)."""
+
+
+class Trial:
+    """A trial in progress. Call `train_epoch` until `finished`, then `evaluate` and `localise`.
+
+    Everything random comes from streams of `config.seed` and `config.data_seed`, so the same configuration gives
+    the same numbers bit for bit on one machine and thread count.
+    """
+
+    def __init__(self, config: TrialConfig, device: str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        dataset = DATASETS[config.dataset]
+        options = dataset.Options(**config.dataset_options)
+        self.splits = load(dataset, options, config.severity, config.data_seed)
+        self.classes = dataset(options, config.severity, config.data_seed).classes
+        self.model = initialise(config.model, self.splits["train"].images.shape[1], self.classes, config.seed)
+        self.model.to(self.device)
+        self.method = METHODS[config.method](config, self.model.feature_size)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
+        self.train_masks = dilate(self.splits["train"].masks, config.mask_dilation)
+        self.order_rng = torch_stream("batch order", config.seed)
+        self.epoch = 0
+        self.model_steps = 0
+        self.best_epoch = -1
+        self.best_loss = math.inf
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.config.epochs
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train one epoch, look at the validation splits, and keep the weights if selection prefers them.
+
+        Returns:
+            `train.loss` (classification) and `train.penalty` (unweighted), means over the epoch's images, and
+            auc, accuracy and loss of valid_id and valid_ood.
+
+        Raises:
+            DivergedError: a loss or penalty that is not finite.
+        """
+        self.model.train()
+        classification, penalty, seen = 0.0, 0.0, 0
+        for number, batch in enumerate(self._batches()):
+            loss = self.method.loss(self.model, batch)
+            total = loss.classification
+            if self.method.weight:
+                total = total + self.method.weight * loss.penalty
+            if not torch.isfinite(total):
+                raise DivergedError(
+                    f"loss {loss.classification.item():g} and penalty {loss.penalty.item():g} "
+                    f"(weight {self.method.weight:g}) in batch {number} of epoch {self.epoch}"
+                )
+            if loss.updates_model:
+                self.optimizer.zero_grad(set_to_none=True)
+                total.backward()
+                self.optimizer.step()
+                self.model_steps += 1
+            images = len(batch.labels)
+            classification += loss.classification.item() * images
+            penalty += loss.penalty.item() * images
+            seen += images
+        valid_images = len(self.splits["valid_id"])
+        self.method.end_epoch(math.ceil(valid_images / self.config.batch_size))
+        metrics = {"train.loss": classification / seen, "train.penalty": penalty / seen}
+        for name in EPOCH_SPLITS:
+            metrics |= self._performance(name)
+        self._select(metrics)
+        self.epoch += 1
+        return metrics
+
+    def evaluate(self) -> dict[str, float]:
+        """auc, accuracy and loss on the five splits, by record column, with the selected epoch's weights."""
+        self._use_selected_weights()
+        scores: dict[str, float] = {}
+        for name in columns.SPLITS:
+            scores |= self._performance(name)
+        return scores
+
+    def localise(self) -> Localised:
+        """Attribution maps of both test splits and their localisation scores, with the selected weights.
+
+        Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
+        logit is explained, as in the paper; with more, of all classes, each by its own logit.
+        """
+        self._use_selected_weights()
+        scores: dict[str, float] = {}
+        arrays: dict[str, np.ndarray] = {}
+        for name in columns.SCORED_SPLITS:
+            split = self.splits[name]
+            index = scored_images(split, self.classes, self.config.attribution_images)
+            images, labels = split.images[index].to(self.device), split.labels[index].to(self.device)
+            masks = split.masks[index, 0].to(self.device)
+            scores[columns.chance_iou(name)] = mean_defined(chance_iou(masks))
+            arrays["labels"] = labels[:KEPT_MAPS].cpu().numpy()
+            arrays[f"{name}.images"] = images[:KEPT_MAPS].cpu().numpy().astype(np.float16)
+            arrays[f"{name}.masks"] = masks[:KEPT_MAPS].cpu().numpy()
+            arrays[f"{name}.distractors"] = split.distractors[index[:KEPT_MAPS], 0].numpy()
+            for attribution in self.config.attributions:
+                method = ATTRIBUTIONS[attribution](self.config)
+                maps = method.maps(self.model, images, labels)
+                kept = scaled(maps[:KEPT_MAPS])
+                arrays[f"{name}.map.{attribution}"] = kept.cpu().numpy().astype(np.float16)
+                smooth = blur(maps, method.smoothing)
+                for metric, score in LOCALISATION.items():
+                    scores[columns.localisation(name, metric, attribution)] = mean_defined(score(smooth, masks))
+        return Localised(scores, arrays)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs to go on from here to the same result."""
+        return {
+            "trial_key": self.config.trial_key,
+            "epoch": self.epoch,
+            "model_steps": self.model_steps,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "method": self.method.state_dict(),
+            "order_rng": self.order_rng.get_state(),
+            "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`.
+
+        Raises:
+            ValueError: the state belongs to another configuration.
+        """
+        if state["trial_key"] != self.config.trial_key:
+            raise ValueError(
+                f"this checkpoint belongs to trial {state['trial_key']}, not to {self.config.trial_key}; "
+                "a checkpoint only continues the configuration that wrote it"
+            )
+        self.epoch = state["epoch"]
+        self.model_steps = state["model_steps"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.method.load_state_dict(state["method"])
+        self.order_rng.set_state(state["order_rng"])
+        self.best_epoch = state["best_epoch"]
+        self.best_loss = state["best_loss"]
+        self.best_weights = state["best_weights"]
+
+    def _batches(self) -> Iterator[Batch]:
+        """The training images in a new random order, `batch_size` at a time; the last batch may be smaller."""
+        train = self.splits["train"]
+        method_rng = torch_stream("method", self.config.seed, self.epoch)
+        for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
+            yield Batch(
+                train.images[index].to(self.device),
+                train.labels[index].to(self.device),
+                self.train_masks[index].to(self.device),
+                method_rng,
+            )
+
+    def _logits(self, split: Split) -> Float[Tensor, "images classes"]:
+        self.model.eval()
+        with torch.no_grad():
+            parts = [self.model(x.to(self.device)).logits.cpu() for x in split.images.split(EVALUATION_BATCH)]
+        return torch.cat(parts)
+
+    def _performance(self, name: str) -> dict[str, float]:
+        split = self.splits[name]
+        values = performance(self._logits(split), split.labels, self.config.preset)
+        return {columns.performance(name, measure): value for measure, value in values.items()}
+
+    def _select(self, metrics: dict[str, float]) -> None:
+        """Keep this epoch's weights if it has the lowest validation loss so far, or is the last one if so asked."""
+        if self.epoch < self.config.candidate_epoch:
+            return
+        if self.config.selection == "last":
+            better, loss = True, metrics["valid_id.loss"]
+        else:
+            loss = metrics[f"{self.config.selection.removeprefix('best_')}.loss"]
+            better = loss < self.best_loss or not self.best_weights
+        if better:
+            self.best_epoch, self.best_loss = self.epoch, loss
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+
+    def _use_selected_weights(self) -> None:
+        self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+
+
+def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored"]:
+    """Indices of the images whose maps are scored: the first `most` with a mask, of class 1 if there are two."""
+    eligible = split.masks.flatten(1).any(dim=1)
+    if classes == 2:
+        eligible = eligible & (split.labels == 1)
+    chosen = eligible.nonzero()[:, 0]
+    if classes == 2 or len(chosen) <= most:
+        return chosen[:most]
+    # Images may be sorted by class: a fixed shuffle spreads the choice over all classes, the same in both test splits.
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(stream_seed("scored images")))
+    return chosen[order[:most]]
+
+
+def mean_defined(scores: Float[Tensor, " images"]) -> float:
+    """Mean over the images whose score is defined; NaN where none is."""
+    return scores.nanmean().item()
+
+
+def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images height width"]:
+    """Each map divided by its maximum, so that half precision holds it; an all-zero map stays zero."""
+    peak = maps.flatten(1).amax(dim=1)[:, None, None]
+    return maps / torch.where(peak > 0, peak, torch.ones_like(peak))
+
+
+def use_one_thread() -> None:
+    """Settings of a process that runs trials: one thread, and no denormals, which slow convolutions manyfold."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
