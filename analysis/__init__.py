@@ -1,6 +1,6 @@
 """From records to the answer: does a better saliency map mean better generalization?
 
-    load.py, load_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept
+    load.py, from_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept
     answer.py                  analyse: trials in, every correlation and the verdict out
     correlations.py            the grid; its parts: rank_correlation, within_cell, between_methods,
                                cluster_bootstrap, multiplicity, power, simpson
@@ -19,9 +19,9 @@ from analysis.answer import Analysis as Analysis
 from analysis.answer import analyse as analyse
 from analysis.correlations import Correlation as Correlation
 from analysis.errors import AnalysisError as AnalysisError
+from analysis.from_mlflow import load_mlflow as load_mlflow
 from analysis.load import load_file as load_file
 from analysis.load import load_sweep as load_sweep
-from analysis.load_mlflow import load_mlflow as load_mlflow
 from analysis.primary import Primary as Primary
 from analysis.report import write_report as write_report
 from analysis.trials import Trials as Trials

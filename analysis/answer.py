@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.cluster_bootstrap import MINIMUM_CLUSTERS, REPLICATES, draw_resamples
-from analysis.correlations import Correlation, correlate
+from analysis.correlations import Correlation, correlate, reference
 from analysis.errors import AnalysisError
 from analysis.methods import MethodRow, method_rows
 from analysis.numbers import count
@@ -51,6 +51,8 @@ class Analysis:
     primary: Primary
     correlations: tuple[Correlation, ...]
     methods: tuple[MethodRow, ...]
+    reference: Correlation | None
+    """AUC on the ID test set against the outcome, within cells: what the map has to beat."""
     power: Power
     verdict: Verdict
     reversals: tuple[str, ...]
@@ -119,6 +121,7 @@ def analyse(
         primary=primary,
         correlations=grid,
         methods=tuple(method_rows(trials.table, primary)),
+        reference=reference(trials.table, primary.outcome, resamples, seed=seed),
         power=_power(grid, primary, within),
         verdict=decide(within, primary, smallest_effect),
         reversals=tuple(reversals(grid)),

@@ -12,6 +12,7 @@ from scipy import stats
 
 from analysis.cells import Rows
 from analysis.cluster_bootstrap import Resamples
+from analysis.numbers import count
 from analysis.rank_correlation import Floats
 
 EXACT_UP_TO = 8
@@ -56,7 +57,7 @@ def between_methods(strata: Sequence[tuple[Floats, Floats]], statistic: str, *, 
     """
     k = len(strata[0][0]) if strata else 0
     if k < _MINIMUM:
-        return BetweenMethods(statistic, None, k, reason=f"{k} methods, fewer than {_MINIMUM}")
+        return BetweenMethods(statistic, None, k, reason=f"{count(k, 'method')}, fewer than {_MINIMUM}")
     for x, y in strata:
         reason = constant_means(x, y)
         if reason is not None:
@@ -97,16 +98,16 @@ def replicate_between(
     counts = resamples.counts
     correlations = []
     for groups in strata:
-        means = []
+        means: list[Floats] = []
         for values in (x, y):
-            columns = []
+            columns: list[Floats] = []
             for rows in groups:
                 cluster = resamples.cluster[rows]
                 sums = np.bincount(cluster, weights=values[rows], minlength=counts.shape[1])
                 sizes = np.bincount(cluster, minlength=counts.shape[1])
                 with np.errstate(invalid="ignore", divide="ignore"):
                     columns.append((counts @ sums) / (counts @ sizes))
-            means.append(np.round(np.stack(columns, axis=1), _DECIMALS))
+            means.append(np.asarray(np.round(np.stack(columns, axis=1), _DECIMALS), dtype=np.float64))
         correlations.append(_by_row(means[0], means[1], statistic))
     return np.asarray(np.mean(correlations, axis=0))
 

@@ -86,6 +86,19 @@ def correlate(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: 
     return _with_adjusted(found)
 
 
+def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> Correlation | None:
+    """Spearman's rho within cells of AUC on the ID test set with the outcome, or None without that column.
+
+    What the map has to beat: this costs no map and no mask. Its metric is "auc" and its attribution empty.
+    """
+    column = columns.performance("test_id", "auc")
+    if column not in table or column == outcome:
+        return None
+    pair = _Pair(table, column, ("test_id", "auc", ""), outcome, resamples, seed)
+    found = pair.correlations("spearman")
+    return next(c for c in found if c.scope == "within_cell" and c.stratum is None)
+
+
 def _with_adjusted(found: list[Correlation]) -> list[Correlation]:
     families: dict[tuple[str, str], list[int]] = {}
     for position, entry in enumerate(found):

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.numbers import count
+
 Floats = NDArray[np.float64]
 
 STATISTICS = ("spearman", "kendall_tau_b")
@@ -61,7 +63,7 @@ def rank_correlation(x: Floats, y: Floats, statistic: str) -> RankCorrelation:
 def undefined(x: Floats, y: Floats, statistic: str) -> str | None:
     """Why these trials have no rank correlation, or None where they have one."""
     if len(x) < MINIMUM[statistic]:
-        return f"{len(x)} trials, fewer than {MINIMUM[statistic]}"
+        return f"{count(len(x), 'trial')}, fewer than {MINIMUM[statistic]}"
     constant = [name for name, values in (("localisation", x), ("outcome", y)) if np.ptp(values) == 0]
     return f"constant {' and '.join(constant)}" if constant else None
 

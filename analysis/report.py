@@ -105,6 +105,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "excluded": trials.excluded,
         "primary": asdict(analysis.primary),
         "verdict": asdict(analysis.verdict),
+        "reference": asdict(analysis.reference) if analysis.reference else None,
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": _degenerate(analysis),
@@ -148,8 +149,11 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
     pooled = analysis.find("pooled")
     facts = [
         (count(len(table), "trial"), "completed"),
-        (count(table["data_seed"].nunique(), "data seed"), "the unit of independence"),
-        (count(table["method"].nunique(), "method"), ", ".join(sorted(map(name, table["method"].unique())))),
+        (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
+        (
+            count(table["method"].nunique(), "method"),
+            ", ".join(sorted(map(name, table["method"].unique()), key=str.casefold)),
+        ),
         (
             count(table["dataset"].nunique(), "dataset"),
             ", ".join(sorted(map(name, table["dataset"].unique()))),
@@ -176,6 +180,7 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         ],
         "power": power,
         "power_words": _power_words(analysis),
+        "reference_words": _reference_words(analysis),
         "excluded": trials.excluded,
         "n_excluded": sum(trials.excluded.values()),
         "n_read": trials.n_read,
@@ -209,6 +214,19 @@ def _power_words(analysis: Analysis) -> str:
             f"{number(power.typical_cell)} or more"
         )
     return text + "."
+
+
+def _reference_words(analysis: Analysis) -> str:
+    entry = analysis.reference
+    if entry is None:
+        return ""
+    if entry.estimate is None:
+        return f"For comparison, the AUC on the ID test set has no correlation with the outcome: {entry.reason}."
+    bounds = interval(entry.ci_low, entry.ci_high)
+    return (
+        f"For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
+        f"{number(entry.estimate)} ({bounds}) with the outcome within cells."
+    )
 
 
 def _render(template: str, context: dict[str, Any]) -> bytes:

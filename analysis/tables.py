@@ -60,7 +60,7 @@ def by_scope(analysis: Analysis) -> Table:
     rows = [
         ((rho.scope, name(rho.scope)), (rho.stratum or "all", _where(rho)), *_estimate(rho, tau))
         for scope in order
-        for rho, tau in pairs
+        for rho, tau in sorted(pairs, key=lambda pair: pair[0].stratum is not None)
         if rho.scope == scope
     ]
     return Table(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.numbers import count
 from analysis.primary import OUTCOME, Primary
 from analysis.trials import Trials
 from records import SweepRecords, columns
@@ -62,6 +63,7 @@ def trials_from_table(
     Raises:
         AnalysisError: a required column or every localisation column is missing, or no trial is left.
     """
+    _check_any_completed(table, source)
     _check_columns(table, source)
     notes = list(notes)
     missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
@@ -96,7 +98,7 @@ def trials_from_table(
         numbers, bad = _numbers(frame[name])
         n_bad = int((bad & (reasons == "")).sum())
         if n_bad:
-            notes.append(f"In the column {name!r} {n_bad} values are not numbers; they count as missing.")
+            notes.append(f"Not a number in the column {name!r}: {count(n_bad, 'value')}, taken as missing.")
         frame[name] = numbers
     duplicate = _duplicates(frame, reasons == "")
     exclude(duplicate, "duplicate trial")
@@ -127,6 +129,13 @@ def trials_from_table(
         free_primary=free_primary,
         records=records,
     )
+
+
+def _check_any_completed(table: pd.DataFrame, source: str) -> None:
+    # Before the columns: trials that failed have no scores, so the columns' absence is not what went wrong.
+    if len(table) and "status" in table and not table["status"].fillna("completed").eq("completed").any():
+        counts = {str(status): int(n) for status, n in table["status"].value_counts().items()}
+        raise AnalysisError(_nothing_left(source, counts, table))
 
 
 def _check_columns(table: pd.DataFrame, source: str) -> None:
@@ -193,4 +202,4 @@ def _missing_cells(table: pd.DataFrame) -> list[str]:
         for method in sorted(table["method"].unique())
         if (dataset, severity, method) not in present
     ]
-    return [f"No trial in {len(absent)} cells of the grid: {'; '.join(absent)}."] if absent else []
+    return [f"No trial in {count(len(absent), 'cell')} of the grid: {'; '.join(absent)}."] if absent else []

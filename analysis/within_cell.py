@@ -54,7 +54,13 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> WithinCel
     defined = [cell for cell in cells if cell.estimate is not None]
     n_degenerate = len(cells) - len(defined)
     if not defined:
-        reason = "no trials" if not cells else f"all {len(cells)} cells are degenerate"
+        reason = (
+            "no trials"
+            if not cells
+            else "its only cell is degenerate"
+            if len(cells) == 1
+            else f"all {len(cells)} cells are degenerate"
+        )
         return WithinCell(statistic, None, 0, 0, n_degenerate, 0, 0.0, reason=reason)
     pairs = [fisher_z(cell.estimate) for cell in defined if cell.estimate is not None]
     weights = [cell.n - LOST[statistic] for cell in defined]

@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy
 from records.columns import SPLITS
 from trainables import METHODS, TrialConfig
 from trainables.attribution.occlusion import window_size
-from trainables.datasets import DATASETS, load
+from trainables.config import Options
+from trainables.datasets import DATASETS, Dataset, load
 from trainables.models.initialise import initialise
 from trainables.trial import use_one_thread
 
@@ -31,7 +32,8 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 def _trial_seconds(config: TrialConfig) -> float:
     dataset = DATASETS[config.dataset]
     options = dataset.Options(**config.dataset_options)
-    sizes, shape, classes = _dimensions(dataset, options)
+    # mypy looks up __hash__ of a Dataset, where the class itself is meant.
+    sizes, shape, classes = _dimensions(dataset, options)  # type: ignore[arg-type]
     forward, step = _seconds_an_image(config.model, shape, classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
@@ -48,8 +50,8 @@ def _trial_seconds(config: TrialConfig) -> float:
 
 
 @cache
-def _dimensions(dataset: type, options: object) -> tuple[dict[str, int], tuple[int, int, int], int]:
-    splits = load(dataset, options, 0.0, 0)  # type: ignore[arg-type]
+def _dimensions(dataset: type[Dataset], options: Options) -> tuple[dict[str, int], tuple[int, int, int], int]:
+    splits = load(dataset, options, 0.0, 0)
     channels, height, width = splits["train"].images.shape[1:]
     sizes = {name: len(splits[name]) for name in SPLITS}
     return sizes, (channels, height, width), dataset(options, 0.0, 0).classes

@@ -3,13 +3,18 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
+from driver.plan import Plan
 from records import SweepRecords
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, unmirrored
 from records.storage import FolderStorage
+
+if TYPE_CHECKING:
+    from analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -24,27 +29,26 @@ class Outcome:
     diverged: int
 
 
-def catch_up(records: SweepRecords, experiment: Experiment, console: Console) -> str | None:
-    """Mirror every record that has no MLflow run yet; what kept it from being done, or None."""
+def catch_up(records: SweepRecords, experiment: Experiment, console: Console) -> None:
+    """Mirror every record that has no MLflow run yet; warns where MLflow is away."""
     missing = unmirrored(records.load().records)
     if not missing:
-        return None
+        return
     try:
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
             mirror_trial(experiment, records, record)
     except MirrorError as error:
-        return str(error)
-    return None
+        console.print(f"{error}; the next run brings MLflow up to date", style="yellow", soft_wrap=True)
 
 
 def finish(
-    records: SweepRecords, planned: set[str], experiment: Experiment | None, changed: bool, console: Console
+    records: SweepRecords, plan: Plan, experiment: Experiment | None, changed: bool, console: Console
 ) -> Outcome:
     """Write the table and the report, mirror both, and say what came out.
 
     Args:
         records: of the sweep.
-        planned: trial keys of the sweep's plan; the report is on all records of the sweep, planned now or before.
+        plan: of this run; the report is on all records of the sweep, planned now or before.
         experiment: where to mirror; None leaves it.
         changed: whether anything was trained since the last report; if not and a report is there, it stands.
         console: for progress.
@@ -53,7 +57,7 @@ def finish(
 
     loaded = records.load()
     for path, reason in loaded.rejected.items():
-        console.print(f"[yellow]set aside {path}: {reason}[/yellow]")
+        console.print(f"cannot read {path}: {reason}; it is left out", style="yellow", soft_wrap=True)
     records.write_table(loaded.records)
     trials = analysis.load_sweep(records.storage.location, records.name)
     result = analysis.analyse(trials)
@@ -69,9 +73,9 @@ def finish(
                         name = f"{records.name}/report/{file.relative_to(folder).as_posix()}"
                         records.storage.write(name, file.read_bytes())
             if experiment is not None:
-                _mirror_parent(records, planned, experiment, result, folder, console)
+                _mirror_parent(records, plan, experiment, result, folder, console)
 
-    statuses = [record["status"] for record in loaded.records if record["trial_key"] in planned]
+    statuses = [record["status"] for record in loaded.records if record["trial_key"] in plan.trials]
     return Outcome(
         report=f"{records.location}/report/report.html",
         answer=result.verdict.sentence,
@@ -83,18 +87,20 @@ def finish(
 
 def _mirror_parent(
     records: SweepRecords,
-    planned: set[str],
+    plan: Plan,
     experiment: Experiment,
-    result: object,
+    result: "Analysis",
     folder: Path,
     console: Console,
 ) -> None:
-    manifest = records.manifest() or {}
-    verdict = result.verdict  # type: ignore[attr-defined]
-    tags = {"space": manifest.get("space"), "planned_trials": len(planned), "answer": verdict.answer}
-    tags["mlflow.note.content"] = verdict.sentence
-    done = planned <= records.done()
+    tags = {
+        "space": plan.space.name,
+        "planned_trials": len(plan.trials),
+        "answer": result.verdict.answer,
+        "mlflow.note.content": result.verdict.sentence,
+    }
+    done = records.done()
     try:
-        mirror_sweep(experiment, folder, tags, {"n_trials": len(records.done())}, done)
+        mirror_sweep(experiment, folder, tags, {"n_trials": len(done)}, plan.trials.keys() <= done)
     except MirrorError as error:
-        console.print(f"[yellow]{error}; the report is not in MLflow yet, the next run brings it there[/yellow]")
+        console.print(f"{error}; the report is not in MLflow yet", style="yellow", soft_wrap=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from driver.errors import UserError
+from records import StorageError, SweepRecords, open_storage
 from search_spaces import SPACES, Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
+from trainables.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,18 @@ class Plan:
     trials: dict[str, TrialConfig]
     """By trial key."""
 
+    def pending(self, records: SweepRecords) -> list[TrialConfig]:
+        """The trials that have no record yet, or one that says they failed: a failure may have passed."""
+        failed = {record["trial_key"] for record in records.load().records if record["status"] == "failed"}
+        done = records.done() - failed
+        return [config for key, config in self.trials.items() if key not in done]
+
 
 def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max_trials: int | None) -> Plan:
     """The trials of `space`, restricted or moved to `dataset`, with `overrides`, the first `max_trials` of them.
 
-    A dataset that the space has restricts it; another one takes the place of the space's. An override applies to
+    A dataset that the space has restricts it; another one takes the place of the space's. An override of the method
+    restricts the space to it. Any other override applies to
     the trials whose method and dataset have such a setting; trials that become equal are merged.
 
     Raises:
@@ -37,6 +46,8 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
             raise UserError(f"unknown dataset {dataset!r}; choose from {', '.join(sorted(DATASETS))}")
         own = [s for s in settings if s["dataset"] == dataset]
         settings = own or [{**s, "dataset": dataset} for s in settings]
+    if "method" in overrides:
+        settings = _of_method(chosen, settings, str(overrides["method"]))
     unused = set(overrides)
     trials: dict[str, TrialConfig] = {}
     try:
@@ -77,8 +88,49 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
+def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
+    """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no files yet.
+
+    Raises:
+        UserError: a storage or name that cannot be used.
+    """
+    try:
+        place = open_storage(storage)
+        place.check()
+        records, number = SweepRecords(place, name), 1
+        while fresh and place.names(f"{records.name}/"):
+            number += 1
+            records = SweepRecords(place, f"{name}-{number}")
+    except StorageError as error:
+        raise UserError(str(error)) from None
+    return records
+
+
+def declare(records: SweepRecords, plan: Plan) -> None:
+    """Write sweep.json: the space and its primary analysis, declared before the first trial and kept from then on.
+
+    Raises:
+        UserError: it cannot be written, or what is there cannot be read.
+    """
+    try:
+        manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
+        records.write_manifest({**manifest, "planned_trials": len(plan.trials)})
+    except (StorageError, ValueError) as error:
+        raise UserError(str(error)) from None
+
+
+def _of_method(space: Space, settings: Sequence[Settings], method: str) -> list[Settings]:
+    if method not in METHODS:
+        raise UserError(str(unknown_name("method", method, METHODS, "trainables/methods/__init__.py")))
+    own = [s for s in settings if s["method"] == method]
+    if not own:
+        has = ", ".join(sorted({s["method"] for s in settings}))
+        raise UserError(f"space {space.name!r} has no trials of method {method!r}; it has {has}")
+    return own
+
+
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
-    method = METHODS.get(overrides.get("method", settings["method"]))
+    method = METHODS.get(settings["method"])
     dataset = DATASETS.get(overrides.get("dataset", settings["dataset"]))
     if key == "strength" and method is not None:
         return method.has_penalty
@@ -89,6 +141,8 @@ def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool
 
 def _all_settings() -> set[str]:
     names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
-    for owner in (*METHODS.values(), *DATASETS.values()):
-        names |= set(owner.Options.model_fields)
+    for method in METHODS.values():
+        names |= set(method.Options.model_fields)
+    for dataset in DATASETS.values():
+        names |= set(dataset.Options.model_fields)
     return names

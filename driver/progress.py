@@ -43,7 +43,7 @@ class Progress:
     ) -> None:
         if self.console.is_terminal:
             self.live.stop()
-        self.console.print(self._line())
+        self.console.print(self._line(), soft_wrap=True)
 
     def started(self, trial: str, config: TrialConfig) -> None:
         self.running[trial] = (config, 0)
@@ -58,13 +58,14 @@ class Progress:
         self.counts[record["status"]] += 1
         if record.get("error"):
             self.last_error = f"{record['method']} on {record['dataset']}: {record['error']}"
-            self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"))
+            self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"), soft_wrap=True)
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
-            self.console.print(Text(f"{problem}; trials go on, MLflow is brought up to date later", style="yellow"))
+            text = f"{problem}; trials go on, MLflow is brought up to date later"
+            self.console.print(Text(text, style="yellow"), soft_wrap=True)
             self.mirror_problem = problem
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
-            self.console.print(self._line())
+            self.console.print(self._line(), soft_wrap=True)
             self.last_line = time.monotonic()
 
     @property

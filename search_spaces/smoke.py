@@ -25,7 +25,7 @@ def smoke() -> Space:
         method_settings=SMALL_DISCRIMINATOR,
         lr=(3e-3,),
         epochs=(4,),
-        attribution_images=(24,),
+        attribution_images=(16,),
         integrated_gradients_steps=(16,),
     )
     return Space("smoke", "every dataset and method once, short; a check, not an answer", tuple(trials))

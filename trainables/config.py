@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -58,7 +58,7 @@ class TrialConfig(BaseModel):
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
 
     @classmethod
-    def parse(cls, settings: Mapping[str, Any]) -> Self:
+    def parse(cls, settings: Mapping[str, Any]) -> "TrialConfig":
         """The configuration that flat `settings` describe, e.g. {"method": "actdiff", "strength": 1, "n_train": 500}.
 
         A key may be a field of this class, or a setting of the chosen method or dataset.
@@ -105,7 +105,7 @@ class TrialConfig(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _check_names(self) -> Self:
+    def _check_names(self) -> "TrialConfig":
         from trainables.attribution import ATTRIBUTIONS
         from trainables.methods import METHODS
         from trainables.models import MODELS

@@ -23,8 +23,8 @@ class TrialTrainable(tune.Trainable):
     """One trial: each step trains an epoch; the last one also evaluates, attributes and localises.
 
     Its settings are those of `TrialConfig.parse`, flat, and what is not given has the default stated there. Every step
-    reports the epoch's losses and validation scores; the last one reports the record's columns too, so
-    `metric="test_ood.auc"` works for a Tuner. Actors can be reused.
+    reports the epoch's losses and validation scores, so `metric="valid_id.auc"` works for a Tuner; the last one
+    reports the record's columns too, validation scores then being those of the selected epoch. Actors can be reused.
 
     With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial also writes its record
     and MLflow run, and a trial that raises leaves a record that says why instead of stopping the sweep.

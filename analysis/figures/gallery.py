@@ -15,7 +15,7 @@ from analysis.numbers import name, severity
 NAME = "gallery"
 SHOWN = 0.5
 """Share of the pixels whose attribution is shown: the upper half, as in the paper's figures."""
-_MASK, _CUE, _HEAT = "#56B4E9", "#E69F00", "#D7191C"
+_MASK, _CUE, _HEAT = "#56B4E9", "#E69F00", "#FF3B30"
 
 
 def draw(sheet: MapSheet) -> Drawing:
@@ -72,7 +72,7 @@ def heat(values: np.ndarray) -> np.ndarray:
     """
     shown = (values > np.quantile(values, 1 - SHOWN)) & (values > 0)
     top = float(np.quantile(values, 0.99)) or float(values.max()) or 1.0
-    opacity = np.where(shown, 0.12 + 0.73 * np.clip(values / top, 0, 1), 0.0)
+    opacity = np.where(shown, 0.05 + 0.8 * np.clip(values / top, 0, 1), 0.0)
     return np.dstack([np.broadcast_to(np.asarray(to_rgb(_HEAT)), (*values.shape, 3)), opacity])
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from records.columns import SPLITS
-from trainables.config import Options
+from trainables.config import Options as BaseOptions
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Dataset:
     images and differ in the cue alone.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[BaseOptions]] = BaseOptions
 
-    def __init__(self, options: Options, severity: float, data_seed: int):
+    def __init__(self, options: BaseOptions, severity: float, data_seed: int):
         """
         Args:
             options: an instance of the class's `Options`.
@@ -111,12 +111,20 @@ def split_from_arrays(
     )
 
 
+def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
+    """The five splits, from a small per-process cache: trials of a sweep often share their data.
+
+    Args:
+        dataset: the recipe.
+        options: an instance of its `Options`.
+        severity: s in [0, 1].
+        data_seed: >= 0.
+    """
+    # mypy looks up __hash__ of a Dataset, where the class itself is meant.
+    return _load(dataset, options, severity, data_seed)  # type: ignore[arg-type]
+
+
 @lru_cache(maxsize=8)
-def _load(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> Mapping[str, Split]:
+def _load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
     splits = dataset(options, severity, data_seed).splits()
     return MappingProxyType({name: splits[name] for name in SPLITS})
-
-
-def load(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> Mapping[str, Split]:
-    """The five splits, from a small per-process cache: trials of a sweep often share their data."""
-    return _load(dataset, options, severity, data_seed)

@@ -93,4 +93,4 @@ class Synthetic(Dataset):
         # One stream a part, whatever the severity: twins and severities share which images are the first to agree.
         sides = assign_cues(labels, self.classes, probability, numpy_stream("synthetic cue", name, self.data_seed))
         block = blocks(sides, self.options.variant)
-        return split_from_arrays(masks | block, labels, masks, block, sides)
+        return split_from_arrays((masks | block).astype(np.float32), labels, masks, block, sides)

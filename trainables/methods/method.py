@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from trainables.batch import Batch, Loss
-from trainables.config import Options, TrialConfig
+from trainables.config import Options as BaseOptions
+from trainables.config import TrialConfig
 from trainables.models import Classifier
 
 
@@ -19,7 +20,7 @@ class Method:
     has_penalty: ClassVar[bool] = False
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates."""
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[BaseOptions]] = BaseOptions
 
     def __init__(self, config: TrialConfig, feature_size: int):
         """

@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
                 nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
             )
 
-    def forward(self, maps: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch width h w"]:
+    def forward(self, maps: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps)))))
         return self.relu2(residual + self.shortcut(maps))
 

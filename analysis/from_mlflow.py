@@ -29,7 +29,7 @@ def load_mlflow(tracking_uri: str, sweep: str) -> Trials:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    shown = re.sub(r"//[^/@]*@", "//", tracking_uri)  # never print a password
+    shown = _without_password(tracking_uri)
     source = f"experiment {sweep!r} at {shown}"
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
@@ -41,11 +41,16 @@ def load_mlflow(tracking_uri: str, sweep: str) -> Trials:
             )
         rows = _rows(client, experiment.experiment_id)
     except MlflowException as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = _without_password(str(error).splitlines()[0])[:200]
         raise AnalysisError(f"cannot read {shown!r}: {reason}; check --tracking-uri") from error
     if not rows:
         raise AnalysisError(f"{source} has no run with the tag kind = trial; check --sweep")
     return trials_from_table(pd.DataFrame(rows), sweep=sweep, source=source, free_primary=False)
+
+
+def _without_password(text: str) -> str:
+    """The text with user and password taken out of every address: messages and reports are passed on."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _rows(client: Any, experiment_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""What a sweep would do, for a person to read before it does."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from driver.plan import Plan
+    from trainables import TrialConfig
+
+AXES = ("dataset", "severity", "method", "strength", "lr", "model", "seed")
+LEVELS_SHOWN = 12
+
+
+def show_spaces(console: Console) -> None:
+    """Print every space's name, size and description."""
+    from search_spaces import SPACES
+
+    for name, make in SPACES.items():
+        space = make()
+        console.print(f"[bold]{name}[/bold]  {len(space.trials)} trials: {space.description}", soft_wrap=True)
+
+
+def show_plan(
+    console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", concurrency: int | None
+) -> None:
+    """Print a sweep's size by axis, what is done already and an estimate of the time left."""
+    from driver.cost import estimated_seconds
+    from driver.progress import clock
+
+    trials = list(plan.trials.values())
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for axis in AXES:
+        levels = list(dict.fromkeys(getattr(trial, axis) for trial in trials))
+        shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in levels[:LEVELS_SHOWN])
+        table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
+    primary = plan.space.primary
+    slots = concurrency or os.cpu_count() or 1
+    time = clock(estimated_seconds(pending) / slots)
+    console.print(f"Space [bold]{plan.space.name}[/bold]: {plan.space.description}", soft_wrap=True)
+    console.print(table)
+    for line in (
+        f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}",
+        f"{len(trials)} trials in {location}, {len(trials) - len(pending)} done, {len(pending)} to run",
+        f"About {time} with {slots} trials at a time, from a short measurement here; good to a factor of two",
+        "Dry run: nothing was started.",
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def ui_command(tracking_uri: str) -> str:
+    """How to look at the runs."""
+    if tracking_uri.startswith(("http://", "https://")):
+        return tracking_uri.rsplit("@", 1)[-1] if "@" in tracking_uri else tracking_uri
+    if tracking_uri.startswith("sqlite:"):
+        return f"mlflow ui --backend-store-uri {tracking_uri}   (for the database here: make ui)"
+    return "mlflow ui --backend-store-uri with the database of --tracking-uri"

@@ -1,0 +1,101 @@
+"""python -m analysis: its sources, defaults, exit codes and messages."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from analysis.__main__ import app
+from records import SweepRecords, open_storage
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        return CliRunner().invoke(app, [*arguments, "--replicates", "100"])
+
+    return invoke
+
+
+@pytest.fixture
+def sweep(tmp_path, make_table):
+    records = SweepRecords(open_storage(tmp_path / "sweeps"), "demo")
+    for record in make_table(seeds=5).to_dict("records"):
+        records.write({**record, "schema_version": 1})
+    return records
+
+
+def test_a_sweep_in_the_default_storage(run, sweep, tmp_path):
+    done = run("--sweep", "demo")
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "sweeps/demo/report/report.json").read_text())
+    assert done.stdout.splitlines()[-1] == content["verdict"]["sentence"]
+    assert f"Report: {tmp_path / 'sweeps/demo/report/report.html'}" in done.stdout
+
+
+def test_storage_out_and_smallest_effect(run, sweep, tmp_path):
+    done = run("--sweep", "demo", "--storage", "sweeps", "--out", "here", "--smallest-effect", "0.9")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "here/report.json").read_text())["settings"]["smallest_effect"] == 0.9
+    assert not (tmp_path / "sweeps/demo/report").exists()
+
+
+def test_a_file_reports_beside_the_caller(run, make_table, tmp_path):
+    make_table(seeds=5).to_csv("mine.csv", index=False)
+    done = run("--records", "mine.csv")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report/report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        ([], ["nothing to analyse", "--sweep NAME", "--records FILE", "--tracking-uri URI"]),
+        (["--records", "no.csv"], ["'no.csv'", "no such file"]),
+        (["--records", "x.csv", "--sweep", "s"], ["--records stands alone", "--sweep"]),
+        (["--sweep", "s", "--storage", "x", "--tracking-uri", "sqlite:///y"], ["--storage and --tracking-uri"]),
+        (["--sweep", "nope"], ["no sweep 'nope'", "--storage"]),
+        (["--sweep", "s", "--tracking-uri", "sqlite:///none.db"], ["sqlite:///none.db", "no such database"]),
+        (["--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, pieces):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    for piece in pieces:
+        assert piece in done.stderr
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_unknown_option_is_refused(run):
+    assert run("--sweeps", "demo").exit_code == 2
+
+
+def test_help_shows_every_option(run):
+    text = CliRunner().invoke(app, ["--help"]).output
+    for option in ("--sweep", "--storage", "--records", "--tracking-uri", "--out", "--smallest-effect"):
+        assert option in text
+
+
+def test_neither_torch_nor_ray_is_loaded_and_importing_is_light(make_table, tmp_path):
+    make_table(seeds=5).to_csv(tmp_path / "mine.csv", index=False)
+    program = f"""
+import sys
+import analysis
+light = {{"torch", "ray", "mlflow", "matplotlib", "jinja2", "trainables"}}
+assert not light & set(sys.modules), light & set(sys.modules)
+trials = analysis.load_file({str(tmp_path / "mine.csv")!r})
+analysis.write_report(analysis.analyse(trials, replicates=100), {str(tmp_path / "out")!r})
+heavy = {{"torch", "ray", "mlflow", "trainables", "matplotlib.pyplot"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/report.html").is_file()

@@ -1,0 +1,55 @@
+"""The real command line, and a sweep of seconds."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A sweep of seconds: all seven methods on few small trials.
+TINY = (
+    *("--space", "smoke", "--dataset", "synthetic", "--max-trials", "7"),
+    *("--set", "n_train=64", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=2"),
+    *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_sweep(folder: Path, *arguments: str, **variables: str) -> Ran:
+    """`python sweep.py` with `arguments`, in `folder`, with further environment `variables`."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))} | variables
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "sweep.py"), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class TinySweep:
+    """A finished sweep named `tiny` of seven trials, one a method, and the folder it was run in."""
+
+    folder: Path
+    ran: Ran
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "sweeps" / "tiny" / "records"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"

@@ -1,0 +1,101 @@
+"""From a space and the command line to trials."""
+
+import pytest
+
+from driver.errors import UserError
+from driver.plan import declare, make_plan, open_records, parse_overrides
+from records import columns
+
+
+def test_a_space_as_it_is():
+    plan = make_plan("smoke", None, {}, None)
+    assert len(plan.trials) == 84
+    assert all(key == config.trial_key for key, config in plan.trials.items())
+
+
+def test_a_dataset_of_the_space_restricts_it():
+    plan = make_plan("smoke", "synthetic", {}, None)
+    assert len(plan.trials) == 42
+    assert {c.dataset for c in plan.trials.values()} == {"synthetic"}
+
+
+def test_the_first_trials_alone():
+    whole = list(make_plan("smoke", None, {}, None).trials)
+    assert list(make_plan("smoke", None, {}, 5).trials) == whole[:5]
+    assert list(make_plan("smoke", None, {}, 500).trials) == whole
+
+
+def test_an_override_reaches_every_trial_and_equal_trials_are_merged():
+    plan = make_plan("smoke", None, {"epochs": 9, "severity": 0.25}, None)
+    assert len(plan.trials) == 84 // 3
+    assert {(c.epochs, c.severity) for c in plan.trials.values()} == {(9, 0.25)}
+
+
+def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
+    trials = make_plan("smoke", None, {"n_train": 100, "disc_iter": 5}, None).trials.values()
+    for config in trials:
+        assert config.flat().get("n_train", 100) == 100
+        assert ("n_train" in config.flat()) == (config.dataset == "synthetic")
+        assert config.flat().get("disc_iter", 5) == 5
+        assert ("disc_iter" in config.flat()) == (config.method == "adversarial")
+
+
+def test_a_strength_is_for_methods_that_have_one():
+    trials = make_plan("smoke", None, {"strength": 0.5}, None).trials.values()
+    strengths = {config.method: config.strength for config in trials}
+    assert strengths["baseline"] == strengths["masked"] == strengths["shuffled"] == 0
+    assert strengths["rrr"] == strengths["actdiff"] == 0.5
+
+
+def test_values_are_read_as_json_where_they_are():
+    arguments = ["epochs=8", "lr=1e-2", "model=resnet18", "attributions=occlusion,input_gradient"]
+    assert parse_overrides(arguments) == {
+        "epochs": 8,
+        "lr": 0.01,
+        "model": "resnet18",
+        "attributions": ("occlusion", "input_gradient"),
+    }
+
+
+@pytest.mark.parametrize("bad", ["epochs", "epochs=", "=8", ""])
+def test_an_assignment_needs_both_sides(bad):
+    with pytest.raises(UserError, match="write --set KEY=VALUE"):
+        parse_overrides([bad])
+
+
+def test_a_key_given_twice_is_refused():
+    with pytest.raises(UserError, match=r"--set epochs is given twice \(1 and '2'\)"):
+        parse_overrides(["epochs=1", "epochs=2"])
+
+
+def finished(config, status):
+    return {**config.columns(), "status": status, "schema_version": columns.SCHEMA_VERSION}
+
+
+def test_done_and_diverged_trials_are_skipped_and_failed_ones_run_again(tmp_path):
+    plan = make_plan("smoke", None, {}, 4)
+    records = open_records(str(tmp_path), "x", fresh=False)
+    first, second, third, fourth = plan.trials.values()
+    for config, status in ((first, "completed"), (second, "diverged"), (third, "failed")):
+        records.write(finished(config, status))
+    assert plan.pending(records) == [third, fourth]
+
+
+def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
+    plan = make_plan("smoke", None, {}, 1)
+    names = []
+    for _ in range(3):
+        records = open_records(str(tmp_path), "x", fresh=True)
+        declare(records, plan)
+        names.append(records.name)
+    assert names == ["x", "x-2", "x-3"]
+    assert open_records(str(tmp_path), "x", fresh=False).name == "x"
+
+
+def test_the_primary_stays_as_it_was_declared_first(tmp_path):
+    plan = make_plan("smoke", None, {}, 1)
+    records = open_records(str(tmp_path), "x", fresh=False)
+    declared = {"split": "test_ood", "metric": "iop", "attribution": "occlusion", "outcome": "test_ood.auc"}
+    records.write_manifest({"space": "other", "primary": declared})
+    declare(records, plan)
+    assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1}

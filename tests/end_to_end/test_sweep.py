@@ -1,0 +1,139 @@
+"""One sweep by the real command: through Ray Tune into records, a table, MLflow and a report."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import TINY, run_sweep
+from mlflow.tracking import MlflowClient
+from PIL import Image
+
+from records import columns
+from trainables import ATTRIBUTIONS, LOCALISATION, METHODS
+
+pytestmark = pytest.mark.slow
+
+
+def rows(folder):
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_it_ends_well_and_says_the_answer(tiny_sweep):
+    ran = tiny_sweep.ran
+    assert ran.code == 0, ran
+    assert "7/7 trials done" in ran.out
+    assert "report/report.html" in ran.out
+    assert "make ui" in ran.out
+    verdict = json.loads((tiny_sweep.folder / "sweeps/tiny/report/report.json").read_text())["verdict"]
+    assert verdict["sentence"] in ran.out
+
+
+def test_each_method_left_a_complete_record(tiny_sweep):
+    records = rows(tiny_sweep.records)
+    assert sorted(r["method"] for r in records.values()) == sorted(METHODS)
+    for key, record in records.items():
+        assert (record["trial_key"], record["status"], record["sweep"]) == (key, "completed", "tiny")
+        expected = {*columns.IDENTITY, *columns.TIMES, *columns.PROVENANCE}
+        expected |= {columns.performance(s, m) for s in columns.SPLITS for m in columns.PERFORMANCE}
+        for split in columns.SCORED_SPLITS:
+            expected |= {columns.localisation(split, m, a) for m in LOCALISATION for a in ATTRIBUTIONS}
+            expected.add(columns.chance_iou(split))
+        assert expected <= record.keys()
+        assert record["hp.n_train"] == 64
+        assert record["mlflow_run_id"]
+
+
+def test_the_table_has_the_same_rows(tiny_sweep):
+    table = pd.read_parquet(tiny_sweep.folder / "sweeps/tiny/trials.parquet")
+    records = rows(tiny_sweep.records)
+    assert set(table["trial_key"]) == set(records)
+    for row in table.to_dict("records"):
+        assert row["test_ood.auc"] == records[row["trial_key"]]["test_ood.auc"]
+
+
+def test_mlflow_has_one_parent_and_one_run_a_trial_with_epochs_and_pictures(tiny_sweep):
+    client = MlflowClient(tiny_sweep.tracking_uri)
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    runs = client.search_runs([experiment])
+    parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    children = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert (len(parents), len(children)) == (1, 7)
+    assert "report/report.html" in [a.path for a in client.list_artifacts(parents[0].info.run_id, "report")]
+    records = rows(tiny_sweep.records)
+    for run in children:
+        record = records[run.data.tags["trial_key"]]
+        assert run.info.run_id == record["mlflow_run_id"]
+        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        assert run.data.metrics["test_ood.auc"] == record["test_ood.auc"]
+        assert run.data.params["method"] == record["method"]
+        assert len(client.get_metric_history(run.info.run_id, "epoch.train.loss")) == record["epochs"]
+        artifacts = [a.path for a in client.list_artifacts(run.info.run_id, "attribution")]
+        assert sorted(artifacts) == [f"attribution/{f}" for f in ("epochs.json", "maps.npz", "saliency.png")]
+
+
+def test_maps_are_kept_as_a_picture_and_as_arrays(tiny_sweep):
+    folder = tiny_sweep.folder / "sweeps/tiny/artifacts" / next(iter(rows(tiny_sweep.records)))
+    picture = np.asarray(Image.open(folder / "saliency.png").convert("L"))
+    assert min(picture.shape) > 300
+    assert picture.std() > 10, "the picture is blank"
+    with np.load(io.BytesIO((folder / "maps.npz").read_bytes()), allow_pickle=False) as arrays:
+        n = len(arrays["labels"])
+        assert 0 < n <= 8
+        for split in columns.SCORED_SPLITS:
+            assert arrays[f"{split}.images"].shape == (n, 1, 28, 28)
+            assert arrays[f"{split}.masks"].any(axis=(1, 2)).all()
+            for attribution in ATTRIBUTIONS:
+                maps = arrays[f"{split}.map.{attribution}"]
+                assert maps.shape == (n, 28, 28)
+                assert (maps >= 0).all()
+
+
+def test_again_trains_nothing_and_adds_no_run(tiny_sweep):
+    before = {path: path.read_bytes() for path in tiny_sweep.records.iterdir()}
+    client = MlflowClient(tiny_sweep.tracking_uri)
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    runs = len(client.search_runs([experiment]))
+    ran = run_sweep(tiny_sweep.folder, *TINY, "--name", "tiny")
+    assert ran.code == 0, ran
+    assert "7 trials, 0 to run" in ran.out
+    assert {path: path.read_bytes() for path in tiny_sweep.records.iterdir()} == before
+    assert len(client.search_runs([experiment])) == runs
+
+
+def test_the_same_configuration_gives_the_same_record_in_another_sweep(tiny_sweep, tmp_path):
+    ran = run_sweep(tmp_path, *TINY, "--name", "twin", "--concurrency", "1")
+    assert ran.code == 0, ran
+    first, second = rows(tiny_sweep.records), rows(tmp_path / "sweeps/twin/records")
+    assert first.keys() == second.keys()
+    for key in first:
+        for record in (first[key], second[key]):
+            for column in columns.RUN_SPECIFIC:
+                record.pop(column)
+        assert first[key] == second[key], first[key]["method"]
+
+
+def test_a_trial_that_diverges_has_a_record_and_the_sweep_exit_code_1(tmp_path):
+    ran = run_sweep(tmp_path, *TINY, "--set", "method=gradmask", "--set", "strength=1e300", "--name", "bad")
+    assert ran.code == 1, ran
+    (record,) = rows(tmp_path / "sweeps/bad/records").values()
+    assert record["status"] == "diverged"
+    assert "DivergedError: loss" in record["error"]
+    assert "0 trials failed and 1 diverged" in ran.out
+    report = json.loads((tmp_path / "sweeps/bad/report/report.json").read_text())
+    assert report["n_trials"] == 0 or report["excluded"]
+
+
+def test_while_mlflow_is_away_trials_go_on_and_the_next_run_catches_up(tmp_path):
+    few = (*TINY, "--set", "method=baseline", "--name", "away")
+    ran = run_sweep(tmp_path, *few, "--tracking-uri", "http://127.0.0.1:9")
+    assert ran.code == 0, ran
+    assert "MLflow at http://127.0.0.1:9" in ran.out
+    (record,) = rows(tmp_path / "sweeps/away/records").values()
+    assert (record["status"], record["mlflow_run_id"]) == ("completed", None)
+    ran = run_sweep(tmp_path, *few)
+    assert ran.code == 0, ran
+    (record,) = rows(tmp_path / "sweeps/away/records").values()
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_run(record["mlflow_run_id"]).data.tags["trial_key"] == record["trial_key"]

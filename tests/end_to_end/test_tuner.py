@@ -1,0 +1,74 @@
+"""Methods as Tune trainables of their own, without sweep.py."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray_here():
+    import ray
+
+    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def fit(trainable, space, folder, samples=1, **config):
+    from ray import tune
+
+    tuner = tune.Tuner(
+        trainable,
+        param_space=space,
+        tune_config=tune.TuneConfig(num_samples=samples, **config),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    )
+    return tuner.fit()
+
+
+def test_the_example_of_the_package(ray_here, tmp_path):
+    from ray import tune
+
+    import trainables
+
+    space = {
+        "strength": tune.loguniform(1e-3, 10),
+        "severity": tune.grid_search([0, 0.5, 1]),
+        "seed": tune.randint(0, 100),
+    }
+    # The space stands as a user would write it; what follows only makes it a matter of seconds.
+    space |= {"n_train": 64, "n_valid": 32, "n_test": 64, "epochs": 2, "attribution_images": 4}
+    results = fit(trainables.ActDiff, space, tmp_path, metric="valid_id.auc", mode="max")
+    assert len(results) == 3
+    assert not results.errors
+    assert sorted(r.metrics["severity"] for r in results) == [0, 0.5, 1]
+    for result in results:
+        assert result.metrics["method"] == "actdiff"
+        assert result.metrics["status"] == "completed"
+        assert result.metrics["training_iteration"] == 2
+        assert 0 <= result.metrics["test_ood.auc"] <= 1
+    assert results.get_best_result().metrics["valid_id.auc"] == max(r.metrics["valid_id.auc"] for r in results)
+
+
+def test_reused_actors_give_what_new_ones_give(ray_here, tmp_path):
+    from ray import tune
+
+    from trainables import METHODS, TrialTrainable
+
+    small = {"n_train": 64, "n_valid": 32, "n_test": 64, "epochs": 2, "attribution_images": 4}
+    methods = sorted(METHODS)
+    scores = {}
+    for reuse in (False, True):
+        space = {"method": tune.grid_search(methods[:3]), **small}
+        results = fit(TrialTrainable, space, tmp_path / str(reuse), reuse_actors=reuse, max_concurrent_trials=1)
+        assert not results.errors
+        scores[reuse] = {r.metrics["method"]: (r.metrics["test_ood.loss"], r.metrics["train.loss"]) for r in results}
+    assert scores[True] == scores[False]
+
+
+def test_a_trainable_of_one_method_refuses_another(ray_here):
+    import trainables
+    from trainables import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match=r"ActDiff trains method 'actdiff', not 'rrr'; use TrialTrainable"):
+        trainables.ActDiff({"method": "rrr"})

@@ -1,0 +1,110 @@
+"""MLflow as a mirror: one run a record however often it is mirrored, with all that belongs to it."""
+
+import json
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from records import SweepRecords, columns, open_storage
+from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment, unmirrored
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    return f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
+
+
+@pytest.fixture
+def records(tmp_path):
+    records = SweepRecords(open_storage(tmp_path), "mirrored")
+    records.write_artifact(KEY, "epochs.json", json.dumps([{"train.loss": 2.0}, {"train.loss": 1.0}]).encode())
+    records.write_artifact(KEY, "maps.npz", b"maps")
+    records.write(
+        {
+            "trial_key": KEY,
+            "sweep": "mirrored",
+            "status": "completed",
+            "error": None,
+            "dataset": "synthetic",
+            "severity": 0.5,
+            "method": "actdiff",
+            "strength": 0.125,
+            "seed": 3,
+            "data_seed": 4,
+            "best_epoch": 1,
+            "hp.lr": 0.001,
+            "test_ood.auc": 0.75,
+            "test_ood.iou.occlusion": None,
+            "train_seconds": 2.0,
+            "started_at": "2026-01-02T03:04:05+00:00",
+            "schema_version": columns.SCHEMA_VERSION,
+            "mlflow_run_id": None,
+        }
+    )
+    return records
+
+
+def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
+    uri, artifacts = database
+    experiment = open_experiment(uri, "mirrored", artifacts)
+    assert len(unmirrored(records.load().records)) == 1
+    run_id = mirror_trial(experiment, records, records.read(KEY))
+    assert mirror_trial(experiment, records, records.read(KEY)) == run_id
+    assert records.read(KEY)["mlflow_run_id"] == run_id
+    assert unmirrored(records.load().records) == []
+
+    client = MlflowClient(uri)
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    assert [run.info.run_id for run in runs] == [run_id]
+    run = runs[0]
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 2000
+    assert run.data.tags["mlflow.parentRunId"] == experiment.parent_run_id
+    assert run.data.tags["trial_key"] == KEY
+    assert run.data.params == {
+        "dataset": "synthetic",
+        "severity": "0.5",
+        "method": "actdiff",
+        "strength": "0.125",
+        "seed": "3",
+        "data_seed": "4",
+        "hp.lr": "0.001",
+    }
+    assert run.data.metrics["test_ood.auc"] == 0.75
+    assert "test_ood.iou.occlusion" not in run.data.metrics
+    history = client.get_metric_history(run_id, "epoch.train.loss")
+    assert {(m.step, m.value) for m in history} == {(0, 2.0), (1, 1.0)}
+    assert sorted(a.path for a in client.list_artifacts(run_id, "attribution")) == [
+        "attribution/epochs.json",
+        "attribution/maps.npz",
+    ]
+
+
+def test_opening_again_finds_the_same_parent_and_it_takes_the_report(database, tmp_path):
+    uri, artifacts = database
+    first = open_experiment(uri, "parent", artifacts)
+    assert open_experiment(uri, "parent", artifacts) == first
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    mirror_sweep(first, tmp_path, {"answer": "no"}, {"n_trials": 5, "undefined": float("nan")}, done=True)
+    mirror_sweep(first, tmp_path, {"answer": "yes"}, {"n_trials": 6}, done=True)
+    client = MlflowClient(uri)
+    run = client.get_run(first.parent_run_id)
+    assert (run.info.status, run.data.tags["answer"], run.data.metrics) == ("FINISHED", "yes", {"n_trials": 6.0})
+    assert [a.path for a in client.list_artifacts(first.parent_run_id, "report")] == ["report/report.html"]
+
+
+def test_a_server_that_is_away_is_one_error(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(MirrorError, match=r"MLflow at http://127\.0\.0\.1:9: "):
+        open_experiment("http://127.0.0.1:9", "away")
+
+
+def test_a_run_id_in_the_environment_is_not_taken_over(database, records, monkeypatch):
+    uri, artifacts = database
+    experiment = open_experiment(uri, "environment", artifacts)
+    monkeypatch.setenv("MLFLOW_RUN_ID", "someone-elses")
+    run_id = mirror_trial(experiment, records, records.read(KEY))
+    assert MlflowClient(uri).get_run(run_id).data.tags["mlflow.parentRunId"] == experiment.parent_run_id

@@ -1,0 +1,66 @@
+"""A folder as storage: atomic writes, listing, and errors that say what to do."""
+
+import os
+
+import pytest
+
+from records import StorageError, open_storage
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return open_storage(tmp_path / "store")
+
+
+def test_what_was_written_is_read_and_listed(storage):
+    storage.write("a/records/2.json", b"two")
+    storage.write("a/records/1.json", b"one")
+    storage.write("a/table", b"")
+    assert storage.read("a/records/1.json") == b"one"
+    assert storage.names("a/records/") == ["a/records/1.json", "a/records/2.json"]
+    assert storage.names("a/") == ["a/records/1.json", "a/records/2.json", "a/table"]
+
+
+def test_nothing_there_is_none_and_empty(storage):
+    assert storage.read("a/b") is None
+    assert storage.names("a/") == []
+
+
+def test_a_failed_write_leaves_the_old_bytes_and_no_part(storage, monkeypatch):
+    storage.write("x", b"old")
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(StorageError, match=r"cannot write .*x: No space left on device"):
+        storage.write("x", b"new")
+    assert storage.read("x") == b"old"
+    assert [p.name for p in storage.root.iterdir()] == ["x"]
+
+
+def test_unfinished_parts_are_not_listed(storage):
+    storage.write("a/1.json", b"one")
+    (storage.root / "a" / ".abc.part").write_bytes(b"half")
+    assert storage.names("a/") == ["a/1.json"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for location in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match=r"is a file, not a folder; give --storage a folder or s3://"):
+            open_storage(location).check()
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("ftp://host/x", r"unknown storage scheme 'ftp' .*give a folder or s3://bucket/prefix"),
+        ("s3://", r"written s3://bucket/prefix"),
+        ("s3://key:secret@bucket/x", r"AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_locations_of_another_form_are_refused(location, message):
+    with pytest.raises(StorageError, match=message) as caught:
+        open_storage(location)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,121 @@
+"""Records of a sweep: what is written is read, broken files are named, the table has every row."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from records import StorageError, SweepRecords, columns, open_storage
+from records.store import as_table
+
+
+def record(key, **more):
+    return {
+        "trial_key": key,
+        "status": "completed",
+        "dataset": "synthetic",
+        "severity": 1.0,
+        "method": "baseline",
+        "strength": 0.0,
+        "seed": 0,
+        "data_seed": 0,
+        "schema_version": columns.SCHEMA_VERSION,
+        "mlflow_run_id": None,
+        **more,
+    }
+
+
+@pytest.fixture
+def records(tmp_path):
+    return SweepRecords(open_storage(tmp_path), "trial-sweep")
+
+
+def test_a_record_is_one_file_under_its_key(records, tmp_path):
+    records.write(record("abc", **{"test_ood.auc": 0.25}))
+    path = tmp_path / "trial-sweep" / "records" / "abc.json"
+    assert json.loads(path.read_text())["test_ood.auc"] == 0.25
+    assert records.done() == {"abc"}
+    assert records.read("abc") == json.loads(path.read_text())
+    assert records.read("other") is None
+
+
+def test_not_a_number_becomes_null_and_numpy_scalars_plain(records):
+    records.write(record("abc", a=float("nan"), b=float("inf"), c=np.float32(0.5), d=np.int64(3), e=True))
+    read = records.read("abc")
+    assert (read["a"], read["b"], read["c"], read["d"], read["e"]) == (None, None, 0.5, 3, True)
+
+
+def test_truncated_and_foreign_files_are_named_not_fatal(records, tmp_path):
+    records.write(record("good"))
+    folder = tmp_path / "trial-sweep" / "records"
+    whole = (folder / "good.json").read_text()
+    (folder / "cut.json").write_text(whole[:40])
+    (folder / "renamed.json").write_text(whole)
+    (folder / "future.json").write_text(json.dumps(record("future", schema_version=99)))
+    (folder / "list.json").write_text("[]")
+    loaded = records.load()
+    assert [r["trial_key"] for r in loaded.records] == ["good"]
+    reasons = {path.rsplit("/", 1)[1]: reason for path, reason in loaded.rejected.items()}
+    assert reasons.keys() == {"cut.json", "renamed.json", "future.json", "list.json"}
+    assert "truncated or foreign" in reasons["cut.json"]
+    assert "does not have the trial key 'renamed'" in reasons["renamed.json"]
+    assert "schema version 99, this program reads 1" in reasons["future.json"]
+
+
+def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
+    rows = [
+        record("c", method="rrr", **{"test_ood.auc": 0.5, "hp.lr": 0.1}),
+        record("b", status="failed", error="boom"),
+        record("a", severity=0.0, **{"test_ood.iou.occlusion": 0.25, "hp.lr": 0.2}),
+    ]
+    table = records.write_table(rows)
+    stored = pd.read_parquet(io.BytesIO(records.storage.read("trial-sweep/trials.parquet")))
+    pd.testing.assert_frame_equal(stored, table)
+    assert list(stored["trial_key"]) == ["a", "b", "c"]
+    assert list(stored["status"]) == ["completed", "failed", "completed"]
+    names = list(stored.columns)
+    assert names.index("trial_key") < names.index("hp.lr") < names.index("test_ood.auc")
+    assert names.index("test_ood.auc") < names.index("test_ood.iou.occlusion") < names.index("schema_version")
+
+
+def test_an_empty_table_is_a_table():
+    assert len(as_table([])) == 0
+
+
+def test_artifacts_belong_to_their_trial(records):
+    records.write_artifact("abc", "maps.npz", b"maps")
+    records.write_artifact("abc", "epochs.json", b"[]")
+    assert records.artifacts("abc") == ["epochs.json", "maps.npz"]
+    assert records.read_artifact("abc", "maps.npz") == b"maps"
+    assert records.read_artifact("other", "maps.npz") is None
+
+
+def test_a_broken_manifest_is_named(records):
+    assert records.manifest() is None
+    records.storage.write("trial-sweep/sweep.json", b"{")
+    with pytest.raises(ValueError, match=r"sweep\.json is not JSON .*remove it"):
+        records.manifest()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", ".hidden", "x" * 101])
+def test_names_that_are_no_file_names_are_refused(tmp_path, name):
+    with pytest.raises(StorageError, match="bad sweep name"):
+        SweepRecords(open_storage(tmp_path), name)
+
+
+@pytest.mark.parametrize(
+    ("column", "parts"),
+    [
+        ("test_ood.iou.integrated_gradients", ("test_ood", "iou", "integrated_gradients")),
+        ("test_ood.auc", None),
+        ("test_ood.chance_iou", None),
+        ("train.iou.x", None),
+        ("hp.a.b", None),
+    ],
+)
+def test_localisation_columns_are_told_from_the_others(column, parts):
+    assert columns.parse_localisation(column) == parts
+    if parts:
+        assert columns.localisation(*parts) == column

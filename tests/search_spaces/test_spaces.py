@@ -1,0 +1,72 @@
+"""Spaces: every trial is a valid configuration, no trial stands twice, any prefix of whole seeds is balanced."""
+
+from collections import Counter
+
+import pytest
+
+from search_spaces import SPACES
+from search_spaces.space import factorial
+from search_spaces.strengths import DECADES, NO_PENALTY, strength_grid
+from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, TrialConfig
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+class TestEverySpace:
+    def test_each_trial_is_valid_and_stands_once(self, name):
+        space = SPACES[name]()
+        keys = [TrialConfig.parse(settings).trial_key for settings in space.trials]
+        assert len(set(keys)) == len(keys) > 0
+        assert space.name == name
+        assert space.description
+
+    def test_seeds_are_outermost(self, name):
+        seeds = [settings["data_seed"] for settings in SPACES[name]().trials]
+        assert seeds == sorted(seeds)
+
+    def test_every_seed_has_the_same_design(self, name):
+        designs = {}
+        for settings in SPACES[name]().trials:
+            rest = tuple(sorted((k, v) for k, v in settings.items() if k not in ("seed", "data_seed")))
+            designs.setdefault(settings["data_seed"], []).append(rest)
+        first, *others = designs.values()
+        assert len(others) >= 1
+        assert all(design == first for design in others)
+
+    def test_the_primary_is_a_column_that_the_trials_have(self, name):
+        space = SPACES[name]()
+        assert space.primary.metric in LOCALISATION
+        assert space.primary.attribution in ATTRIBUTIONS
+        configs = [TrialConfig.parse(settings) for settings in space.trials]
+        assert all(space.primary.attribution in config.attributions for config in configs)
+
+
+def test_smoke_is_the_whole_study_in_small():
+    trials = SPACES["smoke"]().trials
+    assert len(trials) == 2 * 7 * 3 * 2
+    assert {s["method"] for s in trials} == set(METHODS)
+    assert {s["severity"] for s in trials} == {0.0, 0.5, 1.0}
+    assert {s["dataset"] for s in trials} == {"synthetic", "decoy_digits"}
+
+
+def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
+    trials = SPACES["laptop"]().trials
+    assert Counter(s["dataset"] for s in trials) == {"synthetic": 2850, "decoy_digits": 2850}
+    assert len({s["data_seed"] for s in trials}) == 10
+    levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
+    assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS}
+
+
+def test_every_method_has_strengths_or_no_penalty():
+    assert set(DECADES) == {m for m in METHODS if METHODS[m].has_penalty}
+    assert set(NO_PENALTY) == {m for m in METHODS if not METHODS[m].has_penalty}
+
+
+def test_strengths_are_even_on_a_log_scale():
+    assert strength_grid(4)["actdiff"] == (0.01, 0.1, 1.0, 10.0)
+    assert strength_grid(4)["masked"] == (0.0,)
+
+
+def test_a_factorial_by_hand():
+    trials = factorial(seeds=(0, 1), datasets=("d",), severities=(0.0,), strengths={"m": (1.0, 2.0)}, lr=(0.1,))
+    expected = [(0, 1.0), (0, 2.0), (1, 1.0), (1, 2.0)]
+    assert [(t["seed"], t["strength"]) for t in trials] == expected

@@ -1,0 +1,53 @@
+"""Agreement of cue and label, counted."""
+
+import numpy as np
+import pytest
+
+from trainables.datasets.dataset import agreement, assign_cues
+
+
+@pytest.mark.parametrize(
+    ("severity", "two_id", "two_ood", "ten_id", "ten_ood"),
+    [
+        (0.0, 0.5, 0.5, 0.1, 0.1),
+        (0.25, 0.625, 0.375, 0.325, 0.075),
+        (0.5, 0.75, 0.25, 0.55, 0.05),
+        (0.8, 0.9, 0.1, 0.82, 0.02),
+        (1.0, 1.0, 0.0, 1.0, 0.0),
+    ],
+)
+def test_agreement_worked_by_hand(severity, two_id, two_ood, ten_id, ten_ood):
+    result = [agreement(severity, k, ood) for k in (2, 10) for ood in (False, True)]
+    np.testing.assert_allclose(result, [two_id, two_ood, ten_id, ten_ood], atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("probability", [0.0, 0.1, 0.45, 0.9, 1.0])
+def test_exact_counts_in_each_class(classes, probability):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), 180))
+    cues = assign_cues(labels, classes, probability, np.random.default_rng(1))
+    table = np.zeros((classes, classes), dtype=int)
+    for label, cue in zip(labels, cues, strict=True):
+        table[label, cue] += 1
+    agreeing = {0.0: 0, 0.1: 18, 0.45: 81, 0.9: 162, 1.0: 180}[probability]
+    assert np.diag(table).tolist() == [agreeing] * classes
+    others = table[~np.eye(classes, dtype=bool)].reshape(classes, classes - 1)
+    assert (others.max(axis=1) - others.min(axis=1) <= 1).all(), "dealt evenly over the other classes"
+
+
+def test_a_higher_probability_only_adds_agreeing_images():
+    labels = np.arange(300) % 3
+    before = np.zeros(300, dtype=bool)
+    for probability in np.linspace(0, 1, 21):
+        agree = assign_cues(labels, 3, float(probability), np.random.default_rng(5)) == labels
+        assert (agree | ~before).all(), f"an image stopped agreeing at {probability}"
+        before = agree
+    assert before.all()
+
+
+def test_which_images_agree_is_random():
+    labels = np.arange(100) % 2
+    first, second = (assign_cues(labels, 2, 0.5, np.random.default_rng(seed)) for seed in (0, 1))
+    assert (first != second).any()
+    agree = first == labels
+    assert 10 < agree[:50].sum() < 40, "not the first images of the file"

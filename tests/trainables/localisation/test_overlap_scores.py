@@ -1,0 +1,100 @@
+"""IoU, IoP and IoT against plain loops, by-hand cases and the identities between them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.localisation import LOCALISATION, iop, iot, iou
+
+
+def by_loop(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    """(IoU, IoP, IoT) pixel by pixel; the region as the paper has it."""
+    threshold = np.percentile(image, 100 - 100 * mask.sum() / mask.size)
+    both = region = union = 0
+    for value, inside in zip(image.flatten(), mask.flatten(), strict=True):
+        predicted = value > threshold and value > 0
+        region += predicted
+        both += predicted and inside
+        union += predicted or inside
+    return both / union, both / region if region else 0.0, both / mask.sum()
+
+
+@pytest.fixture(params=[False, True], ids=["distinct", "ties"])
+def maps_and_masks(request):
+    rng = np.random.default_rng(1)
+    maps = rng.random((200, 8, 8)).astype(np.float32)
+    if request.param:
+        maps = np.round(maps * 5) / 5
+    masks = rng.random((200, 8, 8)) < rng.uniform(0.05, 0.9, size=(200, 1, 1))
+    masks[:, 0, 0] = True
+    masks[:, 7, 7] = False
+    return maps, masks
+
+
+def test_equal_to_a_plain_loop(maps_and_masks):
+    maps, masks = maps_and_masks
+    expected = np.array([by_loop(m, mask) for m, mask in zip(maps, masks, strict=True)])
+    tensors = torch.from_numpy(maps), torch.from_numpy(masks)
+    result = np.stack([score(*tensors).numpy() for score in (iou, iop, iot)], axis=1)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert expected.std(axis=0).min() > 0.05
+
+
+def test_identity_when_the_region_has_the_masks_area():
+    rng = np.random.default_rng(2)
+    maps = torch.from_numpy(rng.random((100, 8, 8)))
+    masks = torch.from_numpy(rng.random((100, 8, 8)) < 0.3)
+    precision = iop(maps, masks)
+    torch.testing.assert_close(precision, iot(maps, masks))
+    torch.testing.assert_close(iou(maps, masks), precision / (2 - precision))
+
+
+# A 1 x 8 mask of 4 pixels, and where the map's four highest pixels are.
+@pytest.mark.parametrize(
+    ("highest", "expected"),
+    [([0, 1, 2, 3], (1, 1, 1)), ([4, 5, 6, 7], (0, 0, 0)), ([2, 3, 4, 5], (1 / 3, 1 / 2, 1 / 2))],
+    ids=["perfect", "disjoint", "half"],
+)
+def test_by_hand(highest, expected):
+    maps = torch.linspace(0.1, 0.2, 8)[None, None].clone()
+    maps[0, 0, highest] += 1
+    masks = torch.zeros(1, 1, 8, dtype=torch.bool)
+    masks[0, 0, :4] = True
+    assert tuple(score(maps, masks).item() for score in (iou, iop, iot)) == pytest.approx(expected)
+
+
+def test_by_hand_region_smaller_than_the_mask():
+    # Only two pixels are above zero, one of them in the mask of four.
+    maps = torch.tensor([[[1.0, 0, 0, 0, 2.0, 0, 0, 0]]])
+    masks = torch.zeros(1, 1, 8, dtype=torch.bool)
+    masks[0, 0, :4] = True
+    assert tuple(score(maps, masks).item() for score in (iou, iop, iot)) == pytest.approx((1 / 5, 1 / 2, 1 / 4))
+
+
+def test_a_flat_map_predicts_nothing_and_scores_zero():
+    masks = torch.zeros(1, 2, 2, dtype=torch.bool)
+    masks[0, 0, 0] = True
+    assert [score(torch.ones(1, 2, 2), masks).item() for score in (iou, iop, iot)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", sorted(LOCALISATION))
+def test_contract(name):
+    score = LOCALISATION[name]
+    rng = np.random.default_rng(3)
+    maps = torch.from_numpy(rng.random((7, 6, 6)).astype(np.float32))
+    masks = torch.from_numpy(rng.random((7, 6, 6)) < 0.4)
+    masks[1] = False
+    maps[2] = 0
+    maps[3, 2, 2] = math.nan
+    maps[4, 2, 2] = math.inf
+    result = score(maps, masks)
+    assert result.shape == (7,)
+    assert result.isnan().tolist() == [False, True, True, True, True, False, False]
+    assert ((result[[0, 5, 6]] >= 0) & (result[[0, 5, 6]] <= 1)).all()
+    for i in (0, 5, 6):
+        assert score(maps[i : i + 1], masks[i : i + 1]).item() == result[i].item(), "each image by itself"
+    torch.testing.assert_close(score(maps * 1024, masks), result, equal_nan=True)
+    perfect = masks[5:6].float() * (1 + maps[5:6])
+    assert score(perfect, masks[5:6]).item() == 1

@@ -1,0 +1,110 @@
+"""ActDiff against numpy norms, finite differences and hand-tracked running statistics."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.methods.actdiff import actdiff_penalty
+from trainables.methods.shuffle import shuffle_outside
+from trainables.models.initialise import initialise
+
+ALL = torch.ones(4, dtype=torch.bool)
+
+
+def test_penalty_is_the_mean_norm_not_squared():
+    rng = np.random.default_rng(0)
+    plain, shuffled = rng.normal(size=(2, 4, 6))
+    expected = np.mean([np.sqrt(np.sum((s - p + 1e-6) ** 2)) for p, s in zip(plain, shuffled, strict=True)])
+    result = actdiff_penalty(torch.from_numpy(plain), torch.from_numpy(shuffled), ALL)
+    np.testing.assert_allclose(result.item(), expected, rtol=1e-14)
+
+
+def test_constant_is_added_to_shuffled_minus_plain():
+    # With x~ − x = −1e-6 in every feature the norm is zero; with the sign reversed it would be 2e-6 sqrt(6).
+    plain = torch.zeros(4, 6, dtype=torch.float64)
+    assert actdiff_penalty(plain, plain - 1e-6, ALL).item() == pytest.approx(0, abs=1e-20)
+
+
+def test_equal_features_have_a_finite_gradient():
+    features = torch.ones(4, 9, dtype=torch.float64, requires_grad=True)
+    penalty = actdiff_penalty(features, features.detach().clone(), ALL)
+    np.testing.assert_allclose(penalty.item(), 3e-6, rtol=1e-9)
+    (gradient,) = torch.autograd.grad(penalty, features)
+    # d/dh of the mean norm: −(1e-6 / 3e-6) / 4 images.
+    np.testing.assert_allclose(gradient.numpy(), -1 / 12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_method_compares_the_images_with_their_shuffled_twins(linear_net, make_batch, new_method, preset):
+    model, batch = linear_net(pixels=50), make_batch(channels=2)
+    loss = new_method("actdiff", strength=0.3, preset=preset).loss(model, batch)
+    shuffled, plain = model.calls
+    assert torch.equal(plain, batch.images), "the shuffled pass comes first"
+    expected = shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0))
+    assert torch.equal(shuffled, expected)
+    difference = (expected - batch.images).flatten(1).numpy() + 1e-6
+    np.testing.assert_allclose(loss.penalty.item(), np.linalg.norm(difference, axis=1).mean(), rtol=1e-12)
+    logits = plain.flatten(1) @ model.head.weight.detach().T
+    rows = torch.arange(4)
+    entropy = (logits.logsumexp(dim=1) - logits[rows, batch.labels]).mean()
+    np.testing.assert_allclose(loss.classification.item(), entropy.item(), rtol=1e-12)
+
+
+def test_gradient_of_the_penalty_flows_through_both_passes(smooth_net, make_batch, new_method, numeric_gradient):
+    model, batch = smooth_net(), make_batch(n=3)
+    method = new_method("actdiff", 5, strength=1)
+
+    def penalty():
+        batch.rng.manual_seed(4)
+        return method.loss(model, batch).penalty
+
+    parameters = list(model.trunk.parameters())
+    slopes = torch.autograd.grad(penalty(), parameters)
+    assert all(slope.any() for slope in slopes)
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        torch.testing.assert_close(slope, numeric_gradient(penalty, parameter), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_empty_mask_policies(linear_net, make_batch, new_method, policy):
+    model, batch = linear_net(), make_batch(n=2, masked=1)
+    loss = new_method("actdiff", strength=1, empty_mask=policy).loss(model, batch)
+    shuffled, plain = model.calls
+    norms = np.linalg.norm((shuffled - plain).flatten(1).numpy() + 1e-6, axis=1)
+    assert torch.equal(shuffled[1], plain[1]) == (policy != "outside")
+    expected = {"skip": norms[0], "outside": norms.mean(), "inside": (norms[0] + 5e-6) / 2}[policy]
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("preset", "strength", "weight"),
+    [("paper", 0.003, 1.0), ("paper", 7.0, 1.0), ("paper", 0.0, 0.0), ("fixed", 0.003, 0.003), ("fixed", 0.0, 0.0)],
+)
+def test_weight(new_method, preset, strength, weight):
+    assert new_method("actdiff", strength=strength, preset=preset).weight == weight
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_running_statistics(make_batch, new_method, preset):
+    model = initialise("small_cnn", 1, 2, seed=0).train()
+    reference = copy.deepcopy(model)
+    batch = make_batch(n=8, side=8)
+    batch = type(batch)(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    new_method("actdiff", 64, strength=1, preset=preset).loss(model, batch)
+    if preset == "paper":
+        reference(shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0)))
+    reference(batch.images)
+    for (name, value), (_, expected) in zip(model.named_buffers(), reference.named_buffers(), strict=True):
+        assert torch.equal(value, expected), name
+    assert model.trunk[1].track_running_stats
+
+
+def test_a_failing_model_is_left_as_it_was(make_batch, new_method):
+    model = initialise("small_cnn", 1, 2, seed=0).train()
+    batch = make_batch(n=2, channels=1, side=8)
+    # Double-precision images do not fit single-precision weights.
+    with pytest.raises(RuntimeError):
+        new_method("actdiff", 64, strength=1).loss(model, batch)
+    assert all(m.track_running_stats for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))

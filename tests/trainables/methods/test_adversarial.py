@@ -1,0 +1,249 @@
+"""Adversarial against numpy cross-entropies, finite differences and hand-counted steps."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.parametrize import is_parametrized
+
+from trainables.batch import Batch
+from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
+from trainables.methods.shuffle import shuffle_outside
+from trainables.models.initialise import initialise
+from trainables.trial import Trial
+
+# Too small to move a double-precision weight: the discriminator then stays as it is.
+STANDSTILL = 1e-300
+
+
+@pytest.fixture
+def still(new_method):
+    """An adversarial method in double precision whose discriminator neither learns nor iterates its spectral norm."""
+
+    def build(feature_size: int = 25, **settings: object):
+        method = new_method("adversarial", feature_size, disc_lr=STANDSTILL, disc_width=16, **settings)
+        method.discriminator.double().eval()
+        return method
+
+    return build
+
+
+def bce(scores: np.ndarray, target: float) -> np.ndarray:
+    p = 1 / (1 + np.exp(-scores))
+    return -(target * np.log(p) + (1 - target) * np.log(1 - p))
+
+
+@pytest.mark.parametrize("original_is", [0.0, 1.0])
+def test_discrimination_loss(original_is):
+    rng = np.random.default_rng(0)
+    plain, shuffled = rng.normal(size=(2, 5, 1)) * 3
+    takes_part = np.array([True, False, True, True, False])
+    expected = bce(plain, original_is)[takes_part].mean() + bce(shuffled, 1 - original_is)[takes_part].mean()
+    arguments = (torch.from_numpy(plain), torch.from_numpy(shuffled), original_is, torch.from_numpy(takes_part))
+    np.testing.assert_allclose(discrimination_loss(*arguments).item(), expected, rtol=1e-12)
+
+
+def test_discriminator_architecture():
+    assert AdversarialOptions().disc_width == 1024
+    torch.manual_seed(0)
+    discriminator = Discriminator(64, 1024)
+    linears = [m for m in discriminator if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in linears] == [(64, 1024), (1024, 1024), (1024, 1024), (1024, 1)]
+    assert [is_parametrized(m, "weight") for m in linears] == [True, True, True, False]
+    assert sum(isinstance(m, torch.nn.ReLU) for m in discriminator) == 3
+    discriminator.train()
+    for _ in range(60):
+        discriminator(torch.randn(2, 64))
+    for linear in linears[:3]:
+        largest = np.linalg.svd(linear.weight.detach().numpy(), compute_uv=False)[0]
+        assert largest == pytest.approx(1, abs=0.02), "spectral norm"
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_penalty_has_flipped_labels(linear_net, make_batch, still, preset):
+    model, batch = linear_net(), make_batch()
+    method = still(strength=0.7, preset=preset, disc_iter=1)
+    loss = method.loss(model, batch)
+    shuffled, plain = model.calls
+    assert torch.equal(plain, batch.images)
+    assert torch.equal(shuffled, shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        scores, shuffled_scores = (method.discriminator(x.flatten(1)).numpy() for x in (plain, shuffled))
+    expected = bce(scores, 0).mean() + bce(shuffled_scores, 1).mean()
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-12)
+
+
+def test_discriminator_learns_on_true_labels_weighted_by_the_strength(linear_net, make_batch, still):
+    model, batch = linear_net(), make_batch()
+    method = still(strength=0.7, disc_iter=1)
+    loss = method.loss(model, batch)
+    shuffled, plain = (x.flatten(1) for x in model.calls)
+    twin = copy.deepcopy(method.discriminator)
+    twin.zero_grad()
+    p, p_shuffled = twin(plain).sigmoid(), twin(shuffled).sigmoid()
+    (-0.7 * (p.log().mean() + (1 - p_shuffled).log().mean())).backward()
+    before = [parameter.grad.clone() for parameter in method.discriminator.parameters()]
+    for gradient, expected in zip(before, twin.parameters(), strict=True):
+        torch.testing.assert_close(gradient, expected.grad, rtol=1e-9, atol=1e-15)
+    assert any(gradient.any() for gradient in before)
+    # The model's loss flows through the discriminator without reaching its weights.
+    (loss.classification + 0.7 * loss.penalty).backward()
+    for parameter, gradient in zip(method.discriminator.parameters(), before, strict=True):
+        assert torch.equal(parameter.grad, gradient)
+        assert parameter.requires_grad
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_gradient_of_the_penalty(smooth_net, make_batch, still, numeric_gradient, preset):
+    model, batch = smooth_net(), make_batch(n=3)
+    method = still(5, strength=1, preset=preset, disc_iter=1)
+
+    def penalty():
+        batch.rng.manual_seed(4)
+        return method.loss(model, batch).penalty
+
+    parameters = list(model.trunk.parameters())
+    slopes = torch.autograd.grad(penalty(), parameters)
+    assert all(slope.any() for slope in slopes)
+    # The discriminator is piecewise linear in the features; a step this small crosses no kink here.
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        numeric = numeric_gradient(penalty, parameter, step=1e-6)
+        torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-8)
+
+
+def test_a_step_against_the_penalty_confuses_the_discriminator(smooth_net, make_batch, still):
+    model, batch = smooth_net(), make_batch(n=4)
+    method = still(5, strength=1)
+
+    def gap() -> float:
+        """How much likelier the discriminator finds images than their shuffled twins to be unshuffled."""
+        shuffled = shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            scores = method.discriminator(torch.cat([model(batch.images).features, model(shuffled).features]))
+        return (scores[:4].mean() - scores[4:].mean()).item()
+
+    before = gap()
+    method.loss(model, batch).penalty.backward()
+    with torch.no_grad():
+        for parameter in model.trunk.parameters():
+            parameter -= 1e-3 * parameter.grad
+    assert gap() < before
+
+
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_empty_mask_policies(linear_net, make_batch, still, policy):
+    model, batch = linear_net(), make_batch(n=2, masked=1)
+    method = still(strength=1, empty_mask=policy)
+    loss = method.loss(model, batch)
+    shuffled, plain = model.calls
+    assert torch.equal(shuffled[1], plain[1]) == (policy != "outside")
+    with torch.no_grad():
+        scores, shuffled_scores = (method.discriminator(x.flatten(1)).numpy() for x in (plain, shuffled))
+    per_image = (bce(scores, 0) + bce(shuffled_scores, 1))[:, 0]
+    expected = per_image[0] if policy == "skip" else per_image.mean()
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-12)
+
+
+def steps_of(method) -> int:
+    states = list(method.optimizer.state.values())
+    return int(states[0]["step"]) if states else 0
+
+
+def test_fixed_every_batch_updates_the_model_after_disc_iter_steps_of_the_discriminator(smooth_net, make_batch, still):
+    model, batch, method = smooth_net(), make_batch(), still(5, strength=1, disc_iter=3)
+    for number in range(1, 5):
+        loss = method.loss(model, batch)
+        assert loss.updates_model
+        assert loss.penalty.requires_grad
+        assert steps_of(method) == 3 * number
+    method.end_epoch(evaluation_batches=2)
+    assert method.loss(model, batch).updates_model
+
+
+def test_paper_every_disc_iterth_batch_updates_the_model_and_validation_advances_the_count(
+    smooth_net, make_batch, still
+):
+    model, batch = smooth_net(), make_batch()
+    method = still(5, strength=1, preset="paper", disc_iter=4)
+    updates = []
+    for _ in range(3):
+        for _ in range(4):
+            loss = method.loss(model, batch)
+            updates.append(loss.updates_model)
+            assert loss.classification.requires_grad == loss.updates_model, "other batches give the model nothing"
+        method.end_epoch(evaluation_batches=2)
+    # Counts 1-4, 7-10 and 13-16: multiples of 4 are the 4th, 2nd and 4th batch of an epoch.
+    assert [i for i, updated in enumerate(updates) if updated] == [3, 5, 11]
+    assert steps_of(method) == 12, "the discriminator is stepped once at every batch"
+
+
+def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
+    # 4 batches of 16 and 2 validation batches an epoch, as in the test above.
+    config = quick(method="adversarial", strength=1, preset="paper", disc_iter=4, disc_width=16, epochs=3)
+    trial = Trial(config)
+    weights = [trial.model.head.weight.detach().clone()]
+    original = trial.method.loss
+
+    def watched(model, batch):
+        weights.append(model.head.weight.detach().clone())
+        return original(model, batch)
+
+    trial.method.loss = watched
+    while not trial.finished:
+        trial.train_epoch()
+    assert trial.model_steps == 3
+    # weights[i + 1] are those that batch i met.
+    moved = [i for i in range(11) if not torch.equal(weights[i + 1], weights[i + 2])]
+    assert moved == [3, 5]
+    assert not torch.equal(weights[-1], trial.model.head.weight), "the last batch is the twelfth"
+
+
+def test_discriminator_tells_fixed_features_apart(new_method, make_batch):
+    """Trained on features that do not change, it gives high scores to images and low ones to shuffled images."""
+    method = new_method("adversarial", 6, strength=0.5, disc_lr=1e-3)
+    rng = torch.Generator().manual_seed(0)
+    plain, shuffled = torch.randn(32, 6, generator=rng) + 1, torch.randn(32, 6, generator=rng) - 1
+    for _ in range(60):
+        method._step_discriminator(plain, shuffled, torch.ones(32, dtype=torch.bool))
+    assert (method.discriminator(plain) > 0).float().mean() > 0.8
+    assert (method.discriminator(shuffled) < 0).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_running_statistics(make_batch, new_method, preset):
+    model = initialise("small_cnn", 1, 2, seed=0).train()
+    reference = copy.deepcopy(model)
+    batch = make_batch(n=8, side=8)
+    batch = Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    new_method("adversarial", 64, strength=1, preset=preset).loss(model, batch)
+    if preset == "paper":
+        reference(shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0)))
+    reference(batch.images)
+    for (name, value), (_, expected) in zip(model.named_buffers(), reference.named_buffers(), strict=True):
+        assert torch.equal(value, expected), name
+
+
+def test_discriminator_depends_on_the_seed_alone(new_method):
+    state = torch.random.get_rng_state()
+    first, second, other = (new_method("adversarial", 8, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state), "the global generator is left as it was"
+    weights = [m.discriminator[-1].weight for m in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_state_holds_discriminator_optimiser_and_count(smooth_net, make_batch, new_method):
+    model, batch = smooth_net().float(), make_batch()
+    batch = Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    first = new_method("adversarial", 5, strength=1, preset="paper", disc_iter=2, disc_width=16)
+    first.loss(model, batch)
+    second = new_method("adversarial", 5, strength=1, preset="paper", disc_iter=2, disc_width=16)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    results = []
+    for method in (first, second):
+        batch.rng.manual_seed(9)
+        loss = method.loss(model, batch)
+        results.append((loss.penalty.item(), loss.updates_model))
+    assert results[0] == results[1]
+    assert results[0][1]

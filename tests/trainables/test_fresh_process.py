@@ -1,0 +1,71 @@
+"""Keys, streams, data and a whole trial come out the same in another process."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def summary() -> dict[str, str]:
+    """What must not depend on the process, as short strings."""
+    import torch
+
+    from trainables.config import TrialConfig
+    from trainables.datasets import DATASETS
+    from trainables.streams import numpy_stream, stream_seed, torch_stream
+    from trainables.trial import Trial
+
+    torch.set_num_threads(1)
+    config = TrialConfig.parse(
+        {"method": "actdiff", "strength": 0.5, "epochs": 2, "n_train": 32, "n_valid": 16, "n_test": 16, "seed": 7}
+    )
+    result = {
+        "key": config.trial_key,
+        "stream": str(stream_seed("x", 1, "y", 0.5)),
+        "numpy": numpy_stream("x", 1).random(4).tobytes().hex(),
+        "torch": torch.rand(4, generator=torch_stream("x", 1)).numpy().tobytes().hex(),
+    }
+    for name, dataset in DATASETS.items():
+        digest = hashlib.sha256()
+        for split in dataset(dataset.Options(), 0.8, 3).splits().values():
+            for part in (split.images, split.labels, split.masks, split.distractors, split.cues):
+                digest.update(np.ascontiguousarray(part.numpy()).tobytes())
+        result[name] = digest.hexdigest()
+    trial = Trial(config)
+    epochs = [trial.train_epoch() for _ in range(2)]
+    result["trial"] = repr([epochs, trial.evaluate(), trial.localise().scores])
+    return result
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> dict[str, str]:
+    environment = {**os.environ, "PYTHONHASHSEED": "4321", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    program = [sys.executable, __file__]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def here() -> dict[str, str]:
+    return summary()
+
+
+@pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", "synthetic", "decoy_digits", "trial"])
+def test_same_in_a_fresh_process(here, elsewhere, item):
+    assert here[item] == elsewhere[item]
+
+
+def test_every_item_is_compared(here, elsewhere):
+    assert here.keys() == elsewhere.keys()
+    assert len(here) >= 7
+
+
+if __name__ == "__main__":
+    print(json.dumps(summary()))

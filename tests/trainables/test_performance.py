@@ -1,0 +1,83 @@
+"""AUC against scikit-learn, accuracy and loss against numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from sklearn.metrics import roc_auc_score
+
+from trainables.performance import binary_auc, performance
+
+
+def random_case(classes: int, ties: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(90, classes)) * 2
+    labels = rng.integers(classes, size=90)
+    logits[np.arange(90), labels] += 0.7
+    return (np.round(logits) if ties else logits).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_binary_auc_is_scikit_learns(ties):
+    for seed in range(5):
+        logits, labels = random_case(2, ties, seed)
+        result = binary_auc(torch.from_numpy(logits[:, 1]), torch.from_numpy(labels == 1))
+        assert result == pytest.approx(roc_auc_score(labels, logits[:, 1]), abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_two_classes_fixed_is_the_auc_of_the_difference(ties):
+    logits, labels = random_case(2, ties)
+    result = performance(torch.from_numpy(logits), torch.from_numpy(labels), "fixed")
+    assert result["auc"] == pytest.approx(roc_auc_score(labels, logits[:, 1] - logits[:, 0]), abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_three_classes_fixed_is_macro_one_against_rest(ties):
+    logits, labels = random_case(3, ties)
+    log_p = logits.astype(np.float64) - logsumexp(logits.astype(np.float64), axis=1, keepdims=True)
+    expected = roc_auc_score(np.eye(3)[labels], log_p, average="macro")
+    result = performance(torch.from_numpy(logits), torch.from_numpy(labels), "fixed")
+    assert result["auc"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_paper_ranks_by_each_classs_raw_logit(classes):
+    logits, labels = random_case(classes, ties=False)
+    expected = np.mean([roc_auc_score(labels == k, logits[:, k]) for k in range(classes)])
+    paper, fixed = (
+        performance(torch.from_numpy(logits), torch.from_numpy(labels), preset)["auc"] for preset in ("paper", "fixed")
+    )
+    assert paper == pytest.approx(expected, abs=1e-12)
+    assert abs(paper - fixed) > 1e-3, "the presets differ"
+
+
+def test_accuracy_and_loss():
+    logits, labels = random_case(3, ties=False)
+    result = performance(torch.from_numpy(logits), torch.from_numpy(labels), "fixed")
+    assert result["accuracy"] == pytest.approx(np.mean(logits.argmax(axis=1) == labels), abs=1e-12)
+    wide = logits.astype(np.float64)
+    expected = np.mean(logsumexp(wide, axis=1) - wide[np.arange(90), labels])
+    assert result["loss"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_confident_log_probabilities_still_rank():
+    # In single precision both log-probabilities would round to 0 and tie.
+    logits = torch.tensor([[0.0, 40.0], [0.0, 30.0], [0.0, 20.0]])
+    assert performance(logits, torch.tensor([1, 0, 0]), "fixed")["auc"] == 1.0
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_a_single_class_has_no_auc(preset):
+    result = performance(torch.randn(5, 2), torch.ones(5, dtype=torch.int64), preset)
+    assert math.isnan(result["auc"])
+    assert 0 <= result["accuracy"] <= 1
+
+
+def test_a_class_that_does_not_occur_is_left_out():
+    logits, labels = random_case(2, ties=False)
+    three = np.concatenate([logits, np.full((90, 1), -50.0, dtype=np.float32)], axis=1)
+    arguments = torch.from_numpy(three), torch.from_numpy(labels), "fixed"
+    assert performance(*arguments)["auc"] == pytest.approx(roc_auc_score(labels, logits[:, 1] - logits[:, 0]))

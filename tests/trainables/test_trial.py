@@ -1,0 +1,438 @@
+"""Trials: repeatable, resumable, and scored by the weights that selection chose."""
+
+import copy
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import cross_entropy
+
+from trainables.attribution import ATTRIBUTIONS
+from trainables.batch import Output
+from trainables.datasets.dataset import Split
+from trainables.errors import DivergedError
+from trainables.localisation import LOCALISATION, iou
+from trainables.methods import METHODS
+from trainables.models import MODELS
+from trainables.trial import Trial, mean_defined, scaled, scored_images
+
+SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+PENALTIES = [name for name in sorted(METHODS) if METHODS[name].has_penalty]
+SMALLEST = {
+    "n_train": 16,
+    "n_valid": 8,
+    "n_test": 8,
+    "batch_size": 8,
+    "attributions": ("input_gradient",),
+    "attribution_images": 2,
+}
+
+
+def settings(method: str, strength: float = 0.3) -> dict:
+    weight = {"strength": strength} if METHODS[method].has_penalty else {}
+    return {"method": method, **weight, **({"disc_width": 16} if method == "adversarial" else {})}
+
+
+def finish(trial: Trial) -> tuple[list[dict], dict, dict, dict]:
+    """Per-epoch metrics, scores of the splits, localisation scores and arrays."""
+    epochs = []
+    while not trial.finished:
+        epochs.append(trial.train_epoch())
+    scores = trial.evaluate()
+    localised = trial.localise()
+    return epochs, scores, localised.scores, localised.arrays
+
+
+def assert_same(first, second) -> None:
+    """Equal bit for bit, NaN equal to NaN."""
+    np.testing.assert_equal(second[:3], first[:3])
+    assert first[3].keys() == second[3].keys()
+    for name in first[3]:
+        assert first[3][name].tobytes() == second[3][name].tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def finished(request):
+    """finished(config): results of an uninterrupted trial, each configuration run once."""
+    cache: dict[str, tuple] = {}
+
+    def run(config):
+        if config.trial_key not in cache:
+            cache[config.trial_key] = finish(Trial(config))
+        return cache[config.trial_key]
+
+    return run
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_one_configuration_gives_one_result(quick, finished, method):
+    config = quick(**settings(method))
+    first = finished(config)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    assert_same(first, finish(Trial(config)))
+    assert all(math.isfinite(value) for epoch in first[0] for value in epoch.values())
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_other_seeds_give_other_results(quick, finished, method):
+    first = finished(quick(**settings(method)))
+    for seeds in ({"seed": 1}, {"data_seed": 1}):
+        other = finished(quick(**settings(method), **seeds))
+        assert first[0] != other[0]
+        assert all(first[1][f"{split}.loss"] != other[1][f"{split}.loss"] for split in SPLITS)
+
+
+def test_methods_are_paired_on_the_same_images_weights_and_order(quick):
+    trials = [Trial(quick(**settings(method))) for method in sorted(METHODS)]
+    for trial in trials[1:]:
+        assert trial.splits is trials[0].splits
+        assert torch.equal(trial.model.head.weight, trials[0].model.head.weight)
+        assert torch.equal(trial.order_rng.get_state(), trials[0].order_rng.get_state())
+
+
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
+@pytest.mark.parametrize("method", PENALTIES)
+def test_strength_zero_is_the_baseline_bit_for_bit(quick, finished, method, preset):
+    baseline = finished(quick(method="baseline", preset=preset))
+    assert_same(baseline, finished(quick(**settings(method, strength=0), preset=preset)))
+
+
+@pytest.mark.parametrize("method", [m for m in sorted(METHODS) if m != "baseline"])
+def test_other_methods_differ_from_the_baseline(quick, finished, method):
+    assert finished(quick(method="baseline"))[1] != finished(quick(**settings(method)))[1]
+
+
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
+@pytest.mark.parametrize("method", PENALTIES)
+def test_strength_matters_except_for_actdiff_of_the_paper(quick, finished, method, preset):
+    weak, strong = (finished(quick(**settings(method, strength), preset=preset)) for strength in (0.3, 2.0))
+    if (method, preset) == ("actdiff", "paper"):
+        assert_same(weak, strong)
+    else:
+        assert weak[1] != strong[1]
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_saved_in_the_middle_and_continued_equals_uninterrupted(quick, finished, method, model):
+    epochs = 2 if model == "resnet18" else 4
+    config = quick(**{**SMALLEST, **settings(method), "model": model, "epochs": epochs})
+    first = Trial(config)
+    before = [first.train_epoch() for _ in range(epochs // 2)]
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    for _ in range(epochs - epochs // 2):
+        first.train_epoch()  # what the old process did after saving must not matter
+    second = Trial(config)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    after = finish(second)
+    assert_same(finished(config), (before + after[0], *after[1:]))
+
+
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
+def test_adversarial_counters_and_statistics_survive_a_checkpoint(quick, finished, preset):
+    # 4 batches and 2 validation batches an epoch: in the paper preset the phase drifts.
+    config = quick(method="adversarial", strength=1, disc_width=16, disc_iter=4, preset=preset, epochs=3)
+    first = Trial(config)
+    before = [first.train_epoch()]
+    second = Trial(config)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    after = finish(second)
+    assert_same(finished(config), (before + after[0], *after[1:]))
+    assert second.model_steps == {"fixed": 12, "paper": 3}[preset]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(quick):
+    first, second = Trial(quick(seed=1)), Trial(quick(seed=2))
+    with pytest.raises(ValueError) as caught:
+        second.load_state_dict(first.state_dict())
+    for piece in (first.config.trial_key, second.config.trial_key, "only continues the configuration"):
+        assert piece in str(caught.value)
+
+
+# Losses of the two validation splits by epoch; with a warm-up of 2 the first candidate is epoch 2.
+VALID_ID = [0.1, 0.9, 0.5, 0.3, 0.3, 0.4]
+VALID_OOD = [0.2, 0.1, 0.6, 0.7, 0.8, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("selection", "warmup", "best", "why"),
+    [
+        ("last", 2, 5, "the last epoch whatever its loss"),
+        ("best_valid_id", 2, 3, "lowest from epoch 2 on, the first of two equal ones"),
+        ("best_valid_id", 0, 0, "lowest of all"),
+        ("best_valid_ood", 2, 5, "lowest from epoch 2 on"),
+        ("best_valid_ood", 0, 1, "lowest of all"),
+        ("best_valid_id", 9, 5, "the trial is shorter than the warm-up"),
+        ("best_valid_ood", 4, 5, "lowest of the last two"),
+    ],
+)
+def test_selection(quick, monkeypatch, selection, warmup, best, why):
+    trial = Trial(quick(**{**SMALLEST, "epochs": 6, "selection": selection, "selection_warmup": warmup}))
+    losses = {"valid_id": VALID_ID, "valid_ood": VALID_OOD}
+    weights = []
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "_performance", lambda name: {f"{name}.loss": losses[name][trial.epoch]})
+        while not trial.finished:
+            trial.train_epoch()
+            weights.append(copy.deepcopy(trial.model.state_dict()))
+    assert trial.best_epoch == best, why
+    trial.evaluate()
+    for name, value in trial.model.state_dict().items():
+        assert torch.equal(value, weights[best][name]), name
+    distinct = {state["head.weight"].numpy().tobytes() for state in weights}
+    assert len(distinct) == 6
+
+
+@pytest.mark.parametrize("selection", ["best_valid_id", "best_valid_ood"])
+def test_selection_follows_the_reported_losses(quick, selection):
+    trial = Trial(quick(epochs=8, selection=selection, selection_warmup=1, lr=2e-2, n_valid=16))
+    column = f"{selection.removeprefix('best_')}.loss"
+    losses = []
+    while not trial.finished:
+        losses.append(trial.train_epoch()[column])
+    assert trial.best_epoch == 1 + int(np.argmin(losses[1:]))
+    assert trial.evaluate()[column] == losses[trial.best_epoch]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
+    """Validation and test images are neither masked nor shuffled, and the model is in evaluation mode."""
+    trial = Trial(quick(**settings(method)))
+    epochs, scores, _, _ = finish(trial)
+    trial.model.eval()
+    for name in SPLITS:
+        split = trial.splits[name]
+        with torch.no_grad():
+            logits = trial.model(split.images).logits.double()
+        assert scores[f"{name}.loss"] == pytest.approx(cross_entropy(logits, split.labels).item(), rel=1e-6)
+        hits = (logits.argmax(dim=1) == split.labels).double().mean().item()
+        assert scores[f"{name}.accuracy"] == pytest.approx(hits)
+    best = epochs[trial.best_epoch]
+    assert {k: scores[k] for k in best if not k.startswith("train.")} == {
+        k: v for k, v in best.items() if not k.startswith("train.")
+    }
+    assert set(scores) == {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
+
+
+def test_training_reports_means_over_images(quick):
+    # 20 images in batches of 8, 8 and 4.
+    trial = Trial(quick(method="gradmask", strength=0.5, n_train=20, batch_size=8))
+    seen = []
+    original = trial.method.loss
+
+    def watched(model, batch):
+        loss = original(model, batch)
+        seen.append((len(batch.labels), loss.classification.item(), loss.penalty.item()))
+        return loss
+
+    trial.method.loss = watched
+    metrics = trial.train_epoch()
+    assert [n for n, _, _ in seen] == [8, 8, 4]
+    assert metrics["train.loss"] == pytest.approx(sum(n * loss for n, loss, _ in seen) / 20)
+    assert metrics["train.penalty"] == pytest.approx(sum(n * penalty for n, _, penalty in seen) / 20)
+    assert trial.model_steps == 3
+
+
+def test_every_image_is_trained_on_once_an_epoch_in_a_new_order(quick):
+    trial = Trial(quick())
+    orders = []
+    for _ in range(2):
+        orders.append(torch.cat([batch.images for batch in trial._batches()]).flatten(1))
+    expected = sorted(map(tuple, trial.splits["train"].images.flatten(1).tolist()))
+    for order in orders:
+        assert sorted(map(tuple, order.tolist())) == expected
+    assert not torch.equal(*orders)
+
+
+def test_the_model_steps_as_adam_on_the_weighted_sum(quick):
+    """One epoch of one batch, followed by hand."""
+    trial = Trial(quick(method="rrr", strength=0.7, n_train=16, batch_size=16, epochs=1, lr=1e-2))
+    twin, optimizer = copy.deepcopy(trial.model), None
+    batch = next(iter(Trial(trial.config)._batches()))
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-2)
+    loss = METHODS["rrr"](trial.config, 64).loss(twin.train(), batch)
+    (loss.classification + 0.7 * loss.penalty).backward()
+    optimizer.step()
+    trial.train_epoch()
+    for parameter, expected in zip(trial.model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(parameter, expected)
+
+
+def test_mask_dilation_is_for_training_alone(quick):
+    plain, dilated = (Trial(quick(mask_dilation=pixels)) for pixels in (0, 2))
+    assert torch.equal(plain.train_masks, plain.splits["train"].masks)
+    assert dilated.train_masks.sum() > 2 * plain.train_masks.sum()
+    assert all(torch.equal(dilated.splits[name].masks, plain.splits[name].masks) for name in SPLITS)
+    masks = torch.cat([batch.masks for batch in dilated._batches()])
+    assert masks.sum() == dilated.train_masks.sum()
+
+
+def test_localisation_scores_recomputed(quick):
+    """Class 1 images in order, maps of logit 1, blurred as the attribution says, scored on undilated masks."""
+    trial = Trial(quick(mask_dilation=3, n_test=40, attribution_images=6))
+    _, _, scores, arrays = finish(trial)
+    model = trial.model.eval()
+    assert set(scores) == {
+        *(f"{s}.{m}.{a}" for s in ("test_id", "test_ood") for m in LOCALISATION for a in trial.config.attributions),
+        "test_id.chance_iou",
+        "test_ood.chance_iou",
+    }
+    for name in ("test_id", "test_ood"):
+        split = trial.splits[name]
+        index = torch.arange(20, 26)  # the second half of the file is class 1
+        assert (split.labels[index] == 1).all()
+        masks, targets = split.masks[index, 0], torch.ones(6, dtype=torch.int64)
+        for attribution in trial.config.attributions:
+            maps = ATTRIBUTIONS[attribution](trial.config).maps(model, split.images[index], targets)
+            if attribution != "occlusion":
+                blurred = (
+                    [gaussian_filter(m.double(), 1.0, mode="constant", truncate=3.5) for m in maps.numpy()[:]]
+                    if (False)
+                    else [
+                        gaussian_filter(m.astype(np.float64), 1.0, mode="constant", truncate=3.5) for m in maps.numpy()
+                    ]
+                )
+                maps = torch.from_numpy(np.stack(blurred))
+            expected = iou(maps, masks).nanmean().item()
+            assert scores[f"{name}.iou.{attribution}"] == pytest.approx(expected, abs=1e-6)
+        area = masks.flatten(1).double().mean(dim=1)
+        assert scores[f"{name}.chance_iou"] == pytest.approx((area / (2 - area)).mean().item(), rel=1e-5)
+        np.testing.assert_array_equal(arrays[f"{name}.images"], split.images[index].numpy().astype(np.float16))
+        np.testing.assert_array_equal(arrays[f"{name}.masks"], masks.numpy())
+        np.testing.assert_array_equal(arrays[f"{name}.distractors"], split.distractors[index, 0].numpy())
+    assert arrays["labels"].tolist() == [1] * 6
+
+
+def test_ten_classes(quick):
+    """Macro AUC over ten classes; each image's own logit is explained; both test splits score the same images."""
+    settings = {"dataset": "decoy_digits", "classes": 10, "epochs": 1, "attribution_images": 12}
+    config = quick(**settings, attributions=("input_gradient",)) if False else None
+    from trainables.config import TrialConfig
+
+    config = TrialConfig.parse({**settings, "attributions": ("input_gradient",), "batch_size": 250, "lr": 1e-3})
+    trial = Trial(config)
+    _, scores, localised, arrays = finish(trial)
+    assert all(0 <= scores[f"{split}.auc"] <= 1 for split in SPLITS)
+    assert arrays["test_id.map.input_gradient"].shape == (8, 28, 28)
+    index = scored_images(trial.splits["test_id"], 10, 12)
+    split = trial.splits["test_ood"]
+    maps = ATTRIBUTIONS["input_gradient"](config).maps(trial.model, split.images[index], split.labels[index])
+    blurred = [gaussian_filter(m.astype(np.float64), 1.0, mode="constant", truncate=3.5) for m in maps.numpy()]
+    expected = iou(torch.from_numpy(np.stack(blurred)), split.masks[index, 0]).nanmean().item()
+    assert localised["test_ood.iou.input_gradient"] == pytest.approx(expected, abs=1e-6)
+    assert len(set(split.labels[index].tolist())) > 4, "not of the first class alone"
+
+
+def make_split(labels: list[int], masked: list[bool]) -> Split:
+    n = len(labels)
+    masks = torch.zeros(n, 1, 2, 2, dtype=torch.bool)
+    masks[:, 0, 0, 0] = torch.tensor(masked)
+    tensor = torch.tensor(labels)
+    return Split(torch.zeros(n, 1, 2, 2), tensor, masks, torch.zeros_like(masks), tensor)
+
+
+def test_scored_images_of_two_classes_are_the_first_positives_with_a_mask():
+    split = make_split([1, 0, 1, 1, 0, 1, 1], [True, True, False, True, False, True, True])
+    assert scored_images(split, 2, 64).tolist() == [0, 3, 5, 6]
+    assert scored_images(split, 2, 3).tolist() == [0, 3, 5]
+
+
+def test_scored_images_of_more_classes_are_spread_over_them():
+    labels = [k for k in range(10) for _ in range(20)]
+    masked = [i % 5 != 0 for i in range(200)]
+    split = make_split(labels, masked)
+    chosen = scored_images(split, 10, 60)
+    assert len(set(chosen.tolist())) == 60
+    assert split.masks[chosen].flatten(1).any(dim=1).all()
+    assert len(set(split.labels[chosen].tolist())) >= 9
+    assert torch.equal(scored_images(split, 10, 60), chosen)
+    assert scored_images(split, 10, 500).tolist() == [i for i in range(200) if masked[i]]
+
+
+def test_a_huge_learning_rate_diverges(quick):
+    trial = Trial(quick(lr=1e30, epochs=10))
+    with pytest.raises(DivergedError, match=r"loss .* epoch [0-9]"):
+        while not trial.finished:
+            trial.train_epoch()
+
+
+def test_divergence_in_the_very_last_step_is_noticed(quick):
+    """One batch, one epoch: the loss was finite, the weights no longer are."""
+    trial = Trial(quick(lr=1e38, epochs=1, n_train=16, batch_size=16))
+    with pytest.raises(DivergedError, match="valid"):
+        trial.train_epoch()
+
+
+def test_an_injected_nan_is_named_by_batch_and_epoch(quick):
+    trial = Trial(quick(method="gradmask", strength=0.5))
+    trial.train_epoch()
+    original, calls = trial.method.loss, []
+
+    def poisoned(model, batch):
+        calls.append(1)
+        loss = original(model, batch)
+        return replace(loss, penalty=loss.penalty * math.nan) if len(calls) == 3 else loss
+
+    trial.method.loss = poisoned
+    with pytest.raises(DivergedError) as caught:
+        trial.train_epoch()
+    for piece in ("penalty nan", "weight 0.5", "batch 2", "epoch 1"):
+        assert piece in str(caught.value)
+
+
+def test_an_unused_penalty_may_be_nan(quick):
+    """At weight 0 the penalty is not part of the loss."""
+    trial = Trial(quick())
+    original = trial.method.loss
+    trial.method.loss = lambda model, batch: replace(original(model, batch), penalty=torch.tensor(math.nan))
+    assert math.isfinite(trial.train_epoch()["train.loss"])
+
+
+def test_no_hooks_are_left(quick):
+    trial = Trial(quick())
+    finish(trial)
+    for module in trial.model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+
+
+def test_shared_data_are_not_written_to(quick):
+    config = quick(method="masked", mask_dilation=1)
+    trial = Trial(config)
+    before = {name: trial.splits[name].images.clone() for name in SPLITS}
+    finish(trial)
+    assert all(torch.equal(trial.splits[name].images, before[name]) for name in SPLITS)
+
+
+def test_large_splits_are_evaluated_in_parts(quick):
+    trial = Trial(quick(n_test=1100, epochs=1))
+    sizes = []
+    original = trial.model.forward
+
+    def watched(images) -> Output:
+        sizes.append(len(images))
+        return original(images)
+
+    trial.train_epoch()
+    trial.model.forward = watched
+    trial.evaluate()
+    assert max(sizes) <= 512
+    assert sum(sizes) == 64 + 2 * 32 + 2 * 1100
+
+
+def test_mean_of_defined_scores():
+    assert mean_defined(torch.tensor([1.0, math.nan, 3.0])) == 2.0
+    assert math.isnan(mean_defined(torch.tensor([math.nan, math.nan])))
+
+
+def test_scaled_maps():
+    maps = torch.tensor([[[0.0, 1e6], [2e6, 5e5]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert scaled(maps).tolist() == [[[0.0, 0.5], [1.0, 0.25]], [[0.0, 0.0], [0.0, 0.0]]]

@@ -1,0 +1,212 @@
+"""Configurations: keys, round trips and the wording of errors."""
+
+import math
+import re
+
+import pytest
+
+from trainables.config import TrialConfig
+from trainables.errors import ConfigurationError
+from trainables.methods import METHODS
+
+FULL = {
+    "dataset": "synthetic",
+    "severity": 0.5,
+    "method": "adversarial",
+    "strength": 0.25,
+    "model": "small_cnn",
+    "seed": 3,
+    "data_seed": 4,
+    "preset": "fixed",
+    "selection": "last",
+    "selection_warmup": 2,
+    "epochs": 7,
+    "lr": 0.01,
+    "batch_size": 16,
+    "mask_dilation": 1,
+    "empty_mask": "inside",
+    "attributions": ("occlusion", "input_gradient"),
+    "attribution_images": 5,
+    "integrated_gradients_steps": 9,
+    "disc_iter": 3,
+    "disc_lr": 0.002,
+    "disc_width": 32,
+    "variant": "easy",
+    "n_train": 40,
+    "n_valid": 48,
+    "n_test": 56,
+}
+OTHER = {
+    "severity": 0.25,
+    "method": "gradmask",
+    "strength": 0.5,
+    "model": "resnet18",
+    "seed": 5,
+    "data_seed": 5,
+    "preset": "paper",
+    "selection": "best_valid_ood",
+    "selection_warmup": 3,
+    "epochs": 8,
+    "lr": 0.02,
+    "batch_size": 17,
+    "mask_dilation": 2,
+    "empty_mask": "outside",
+    "attributions": ("occlusion",),
+    "attribution_images": 6,
+    "integrated_gradients_steps": 10,
+    "disc_iter": 4,
+    "disc_lr": 0.003,
+    "disc_width": 33,
+    "variant": "hard",
+    "n_train": 41,
+    "n_valid": 49,
+    "n_test": 57,
+}
+
+
+def without(settings: dict, *keys: str) -> dict:
+    return {k: v for k, v in settings.items() if k not in keys}
+
+
+def test_full_names_every_setting():
+    assert set(TrialConfig.parse(FULL).flat()) == set(FULL), "extend FULL and OTHER by the new setting"
+
+
+@pytest.mark.parametrize("field", sorted(OTHER))
+def test_key_changes_with_each_setting(field):
+    changed = {**FULL, field: OTHER[field]}
+    if field == "method":
+        changed = without(changed, "disc_iter", "disc_lr", "disc_width")
+    assert TrialConfig.parse(changed).trial_key != TrialConfig.parse(FULL).trial_key
+
+
+def test_key_changes_with_the_dataset():
+    names = ("variant", "n_train", "n_valid", "n_test")
+    changed = {**without(FULL, *names), "dataset": "decoy_digits"}
+    assert TrialConfig.parse(changed).trial_key != TrialConfig.parse(FULL).trial_key
+
+
+def test_key_does_not_depend_on_order_or_on_spelling_out_defaults():
+    key = TrialConfig.parse(FULL).trial_key
+    assert TrialConfig.parse(dict(reversed(FULL.items()))).trial_key == key
+    assert TrialConfig.parse({**FULL, "attributions": ["occlusion", "input_gradient"]}).trial_key == key
+    assert TrialConfig.parse({}).trial_key == TrialConfig.parse(TrialConfig.parse({}).flat()).trial_key
+    assert TrialConfig.parse({"severity": 1}).trial_key == TrialConfig.parse({"severity": 1.0}).trial_key
+    assert re.fullmatch("[0-9a-f]{16}", key)
+
+
+def test_equal_configurations_with_options_in_another_order_have_one_key():
+    config = TrialConfig.parse(FULL)
+    reordered = config.model_copy(
+        update={
+            "method_options": dict(reversed(config.method_options.items())),
+            "dataset_options": dict(reversed(config.dataset_options.items())),
+        }
+    )
+    assert list(reordered.dataset_options) != list(config.dataset_options)
+    assert reordered.trial_key == config.trial_key
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
+def test_flat_round_trip(method, preset):
+    config = TrialConfig.parse({"method": method, "preset": preset, "seed": 9, "n_test": 50})
+    assert TrialConfig.parse(config.flat()) == config
+    assert TrialConfig.parse(config.flat()).trial_key == config.trial_key
+
+
+def test_full_round_trip():
+    config = TrialConfig.parse(FULL)
+    assert TrialConfig.parse(config.flat()) == config
+    assert config.flat() == FULL
+
+
+def test_columns():
+    result = TrialConfig.parse(FULL).columns()
+    assert result["trial_key"] == TrialConfig.parse(FULL).trial_key
+    assert result["severity"] == 0.5
+    assert result["strength"] == 0.25
+    assert result["hp.lr"] == 0.01
+    assert result["hp.disc_iter"] == 3
+    assert result["hp.n_train"] == 40
+    assert result["hp.attributions"] == "occlusion input_gradient"
+    named = {name.removeprefix("hp.") for name in result}
+    assert named == {"trial_key", *FULL}
+
+
+def test_paper_preset_treats_empty_masks_as_all_outside_unless_told():
+    assert TrialConfig.parse({"preset": "paper"}).empty_mask == "outside"
+    assert TrialConfig.parse({"preset": "paper", "empty_mask": "skip"}).empty_mask == "skip"
+    assert TrialConfig.parse({}).empty_mask == "skip"
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "first"), [(10, 4, 4), (3, 4, 2), (1, 0, 0), (5, 4, 4)])
+def test_candidate_epoch(epochs, warmup, first):
+    assert TrialConfig.parse({"epochs": epochs, "selection_warmup": warmup}).candidate_epoch == first
+
+
+@pytest.mark.parametrize(
+    ("settings", "pieces"),
+    [
+        (
+            {"method": "rrrr"},
+            [
+                "unknown method 'rrrr'",
+                "choose from actdiff, adversarial, baseline, gradmask, masked, rrr, shuffled",
+                "trainables/methods/__init__.py",
+            ],
+        ),
+        (
+            {"dataset": "mnist"},
+            ["unknown dataset 'mnist'", "choose from decoy_digits", "synthetic", "trainables/datasets/__init__.py"],
+        ),
+        ({"model": "vgg"}, ["unknown model 'vgg'", "choose from resnet18, small_cnn", "trainables/models/__init__.py"]),
+        (
+            {"attributions": ["input_gradient", "lime"]},
+            ["unknown attribution 'lime'", "choose from", "input_gradient", "trainables/attribution/__init__.py"],
+        ),
+        (
+            {"learning_rate": 0.1},
+            [
+                "unknown setting 'learning_rate'",
+                "method 'baseline'",
+                "dataset 'synthetic'",
+                "choose from",
+                "lr",
+                "n_train",
+            ],
+        ),
+        (
+            {"method": "gradmask", "disc_iter": 3},
+            ["unknown setting 'disc_iter'", "method 'gradmask'", "dataset 'synthetic'", "choose from"],
+        ),
+        (
+            {"dataset": "decoy_digits", "n_train": 50},
+            ["unknown setting 'n_train'", "dataset 'decoy_digits'", "classes"],
+        ),
+        ({"severity": 1.5}, ["bad value 1.5 for severity", "less than or equal to 1"]),
+        ({"severity": math.nan}, ["bad value nan for severity"]),
+        ({"method": "rrr", "strength": -1}, ["bad value -1 for strength", "greater than or equal to 0"]),
+        (
+            {"method": "baseline", "strength": 0.5},
+            ["strength 0.5 for method 'baseline'", "which has no penalty", "leave strength at 0 or choose a method"],
+        ),
+        ({"lr": math.nan}, ["bad value nan for lr"]),
+        ({"lr": 0}, ["bad value 0 for lr", "greater than 0"]),
+        ({"method": "rrr", "strength": math.inf}, ["bad value inf for strength", "finite"]),
+        ({"epochs": 0}, ["bad value 0 for epochs", "greater than or equal to 1"]),
+        ({"preset": "mine"}, ["bad value 'mine' for preset", "'fixed' or 'paper'"]),
+        ({"empty_mask": "drop"}, ["bad value 'drop' for empty_mask", "'skip', 'outside' or 'inside'"]),
+        ({"method": "adversarial", "disc_iter": 0}, ["bad value 0 for disc_iter", "greater than or equal to 1"]),
+        ({"variant": "medium"}, ["bad value 'medium' for variant", "'hard' or 'easy'"]),
+        ({"severity": 2, "epochs": 0}, ["bad value 2 for severity", "; ", "bad value 0 for epochs"]),
+    ],
+)
+def test_errors_name_the_value_what_is_allowed_and_the_mend(settings, pieces):
+    with pytest.raises(ConfigurationError) as caught:
+        TrialConfig.parse(settings)
+    message, start = str(caught.value), 0
+    for piece in pieces:
+        assert piece in message[start:], f"{piece!r} is missing, or out of order, in: {message}"
+        start = message.index(piece, start) + len(piece)
+    assert "\n" not in message
