@@ -41,7 +41,7 @@ ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for 
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
 
 bench: install ## measure what the README claims about speed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.methods
 
 clean: ## remove .venv and caches; sweeps and MLflow's data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -108,7 +108,8 @@ def sweep(
         outcome = finish(records, plan, experiment, changed=bool(pending), console=console)
 
         console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
-        console.print(f"Report     {outcome.report}", soft_wrap=True)
+        if outcome.report:
+            console.print(f"Report     {outcome.report}", soft_wrap=True)
         console.print(f"MLflow UI  {ui_command(tracking)}", soft_wrap=True)
         if outcome.failed or outcome.diverged:
             console.print(

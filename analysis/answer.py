@@ -19,7 +19,7 @@ from analysis.power import (
 )
 from analysis.primary import Primary
 from analysis.rank_correlation import CLIP
-from analysis.simpson import reversals
+from analysis.simpson import Reversal, reversals
 from analysis.trials import Trials
 from analysis.validate import trials_from_table
 from analysis.verdict import SMALLEST_EFFECT, Verdict, decide
@@ -55,8 +55,8 @@ class Analysis:
     """AUC on the ID test set against the outcome, within cells: what the map has to beat."""
     power: Power
     verdict: Verdict
-    reversals: tuple[str, ...]
-    """Scores whose pooled and within-cell correlations differ in sign, one sentence each."""
+    reversals: tuple[Reversal, ...]
+    """Scores whose pooled and within-cell correlations differ in sign."""
     notes: tuple[str, ...]
     replicates: int
     seed: int

@@ -22,7 +22,6 @@ from analysis.within_cell import combine_cells, combine_replicates
 from records import columns
 
 _WITHIN_FIELDS = ("estimate", "reason", "n", "n_cells", "n_degenerate", "n_clipped", "weight", "q", "i_squared")
-SCOPES = ("pooled", "stratum", "cell", "within_cell", "between_methods")
 
 
 @dataclass(frozen=True)

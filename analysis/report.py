@@ -109,7 +109,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": _degenerate(analysis),
-        "reversals": list(analysis.reversals),
+        "reversals": [asdict(r) for r in analysis.reversals],
         "methods": [asdict(row) for row in analysis.methods],
         "notes": list(analysis.notes),
         "missing": missing,
@@ -145,8 +145,9 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
     trials, primary, power = analysis.trials, analysis.primary, analysis.power
     table = trials.table
     score = f"{name(primary.metric)} of {name(primary.attribution)}"
-    within, between = analysis.find("within_cell"), analysis.find("between_methods")
-    pooled = analysis.find("pooled")
+    within = analysis.find("within_cell")
+    wanted = (primary.split, primary.metric, primary.attribution)
+    own = [r for r in analysis.reversals if (r.split, r.metric, r.attribution) == wanted]
     facts = [
         (count(len(table), "trial"), "completed"),
         (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
@@ -172,12 +173,8 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "score": score,
         "facts": facts,
         "within": within,
-        "between": between,
-        "pooled": pooled,
-        "own_reversals": [r for r in analysis.reversals if r.startswith(f"{score} on the {name(primary.split)} ")],
-        "other_reversals": [
-            r for r in analysis.reversals if not r.startswith(f"{score} on the {name(primary.split)} ")
-        ],
+        "own_reversals": [r.sentence for r in analysis.reversals if r in own],
+        "other_reversals": [r.sentence for r in analysis.reversals if r not in own],
         "power": power,
         "power_words": _power_words(analysis),
         "reference_words": _reference_words(analysis),

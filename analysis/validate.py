@@ -176,7 +176,10 @@ def _measured(frame: pd.DataFrame) -> list[str]:
 
 def _duplicates(frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:
     names = [n for n in frame.columns if n in CONFIGURATION or str(n).startswith(columns.HYPERPARAMETER_PREFIX)]
+    # A hyperparameter may be a list, which cannot be compared by hash.
     rows = frame[candidates]
+    lists = {n: rows[n].astype(str) for n in names if rows[n].map(lambda value: isinstance(value, list)).any()}
+    rows = rows.assign(**lists)
     repeated = rows.duplicated(names)
     if "trial_key" in rows:
         repeated |= rows["trial_key"].notna() & rows.duplicated("trial_key")

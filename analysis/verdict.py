@@ -44,7 +44,7 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
         return Verdict("undecided", f"Undecided: {absent}.", smallest_effect, reason=absent)
     if within.estimate is None or within.ci_low is None or within.ci_high is None:
         undefined = within.reason or "it is undefined in too many bootstrap replicates"
-        sentence = f"Undecided: the correlation of maps with performance cannot be computed: {undefined}."
+        sentence = f"Undecided: maps cannot be held against performance: {undefined}."
         return Verdict("undecided", sentence, smallest_effect, within.estimate, n=within.n, reason=undefined)
     evidence = (
         f"rank correlation {number(within.estimate)}, 95 % interval {interval(within.ci_low, within.ci_high)}, "

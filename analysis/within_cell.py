@@ -1,6 +1,7 @@
 """One rank correlation from many cells: Fisher's z of each cell, combined by weight."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,13 +55,7 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> WithinCel
     defined = [cell for cell in cells if cell.estimate is not None]
     n_degenerate = len(cells) - len(defined)
     if not defined:
-        reason = (
-            "no trials"
-            if not cells
-            else "its only cell is degenerate"
-            if len(cells) == 1
-            else f"all {len(cells)} cells are degenerate"
-        )
+        reason = _why_none(cells)
         return WithinCell(statistic, None, 0, 0, n_degenerate, 0, 0.0, reason=reason)
     pairs = [fisher_z(cell.estimate) for cell in defined if cell.estimate is not None]
     weights = [cell.n - LOST[statistic] for cell in defined]
@@ -83,6 +78,16 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> WithinCel
         ci_high=high,
         p_value=p_value,
     )
+
+
+def _why_none(cells: Sequence[RankCorrelation]) -> str:
+    """For people: "none of the 8 cells has a correlation (6: constant outcome; 2: 3 trials, fewer than 4)"."""
+    if not cells:
+        return "no trials"
+    reasons = Counter(cell.reason for cell in cells).most_common()
+    told = "; ".join(f"{n}: {reason}" for reason, n in reasons)
+    which = "its only cell" if len(cells) == 1 else f"none of the {len(cells)} cells"
+    return f"{which} has {'no' if len(cells) == 1 else 'a'} correlation ({told})"
 
 
 def combine_replicates(estimates: Sequence[Floats], sizes: Sequence[Floats], statistic: str) -> Floats:

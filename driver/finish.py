@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from driver.plan import Plan
-from records import SweepRecords
+from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, unmirrored
 from records.storage import FolderStorage
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Outcome:
     """What a sweep came to."""
 
-    report: str
-    """Where the report is."""
+    report: str | None
+    """Where the report is; None where no trial completed."""
     answer: str
     completed: int
     failed: int
@@ -54,13 +54,20 @@ def finish(
         console: for progress.
     """
     import analysis
+    from analysis.report import copy_report
 
     loaded = records.load()
     for path, reason in loaded.rejected.items():
         console.print(f"cannot read {path}: {reason}; it is left out", style="yellow", soft_wrap=True)
     records.write_table(loaded.records)
-    trials = analysis.load_sweep(records.storage.location, records.name)
-    result = analysis.analyse(trials)
+    statuses = [record["status"] for record in loaded.records if record["trial_key"] in plan.trials]
+    counts = {status: statuses.count(status) for status in columns.STATUSES}
+    try:
+        with console.status("Analysing"):
+            result = analysis.analyse(analysis.load_sweep(records.storage.location, records.name))
+    except analysis.AnalysisError as error:
+        # Every trial failed, say: there are records, and nothing to report on.
+        return Outcome(None, f"No answer: {error}", **counts)
 
     local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,21 +75,11 @@ def finish(
         if changed or not (folder / "report.html").exists():
             analysis.write_report(result, folder)
             if not local:
-                for file in sorted(folder.rglob("*")):
-                    if file.is_file():
-                        name = f"{records.name}/report/{file.relative_to(folder).as_posix()}"
-                        records.storage.write(name, file.read_bytes())
+                copy_report(folder, records.storage, records.name)
             if experiment is not None:
                 _mirror_parent(records, plan, experiment, result, folder, console)
 
-    statuses = [record["status"] for record in loaded.records if record["trial_key"] in plan.trials]
-    return Outcome(
-        report=f"{records.location}/report/report.html",
-        answer=result.verdict.sentence,
-        completed=statuses.count("completed"),
-        failed=statuses.count("failed"),
-        diverged=statuses.count("diverged"),
-    )
+    return Outcome(f"{records.location}/report/report.html", result.verdict.sentence, **counts)
 
 
 def _mirror_parent(

@@ -28,7 +28,7 @@ IDENTITY = (
 PERFORMANCE = ("auc", "accuracy", "loss")
 TIMES = ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
 PROVENANCE = ("host", "code_version", "schema_version", "mlflow_run_id")
-RUN_SPECIFIC = (*TIMES, "sweep", "host", "mlflow_run_id")
+RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
 """Columns that may differ between two runs of one configuration; all others must be equal bit for bit."""
 
 HYPERPARAMETER_PREFIX = "hp."

@@ -31,7 +31,7 @@ def draw(sheet: MapSheet) -> Drawing:
         panels[0][0].set_title("image")
         for column, method in enumerate(methods, start=1):
             strength = sheet.strengths[method]
-            below = "" if method == "baseline" or strength is None else f"\nλ = {strength:.3g}"
+            below = f"\nλ = {strength:.3g}" if strength else ""  # some methods have no weight to vary
             panels[0][column].set_title(name(method) + below, fontsize=8)
         handles = [
             Line2D([], [], color=_MASK, linewidth=1.4, label="mask"),
@@ -67,10 +67,9 @@ def file_name(dataset: str) -> str:
 def heat(values: np.ndarray) -> np.ndarray:
     """[H, W, 4] one colour whose opacity is the map: 0 in its lower half, up to .85 at its 99th percentile.
 
-    Pixels at the median or below, and pixels without attribution, are not shown; a constant map shows
-    nothing.
+    Pixels at the median or below are not shown: a constant map shows nothing, a sparse one what it has.
     """
-    shown = (values > np.quantile(values, 1 - SHOWN)) & (values > 0)
+    shown = values > np.quantile(values, 1 - SHOWN)
     top = float(np.quantile(values, 0.99)) or float(values.max()) or 1.0
     opacity = np.where(shown, 0.05 + 0.8 * np.clip(values / top, 0, 1), 0.0)
     return np.dstack([np.broadcast_to(np.asarray(to_rgb(_HEAT)), (*values.shape, 3)), opacity])

@@ -89,7 +89,9 @@ def test_pooling_reverses_the_sign_and_it_is_said(make_table):
     assert only(result, "within_cell").estimate > 0.5
     assert only(result, "between_methods").estimate == pytest.approx(-1)
     assert result.verdict.answer == "yes"
-    (sentence,) = result.reversals
+    (found,) = result.reversals
+    sentence = found.sentence
+    assert found.pooled < 0 < found.within_cell
     assert "IoU of integrated gradients on the OOD test set: pooled over everything, ρ is −0." in sentence
     assert "within cells it is 0." in sentence
 
@@ -117,7 +119,7 @@ def test_all_outcomes_constant_is_undecided_with_the_reason(make_table):
     table["test_ood.auc"] = 1.0
     result = analysis.analyse(table, replicates=100)
     assert result.verdict.answer == "undecided"
-    assert "all 8 cells are degenerate" in result.verdict.sentence
+    assert "none of the 8 cells has a correlation (8: constant outcome)" in result.verdict.sentence
     assert only(result, "between_methods").reason is not None
     assert result.power.within_cell is None
 
@@ -238,3 +240,15 @@ def test_the_id_score_is_the_reference(make_table):
     found = analysis.analyse(table, replicates=100).reference
     assert (found.split, found.metric, found.estimate) == ("test_id", "auc", pytest.approx(-0.999))
     assert analysis.analyse(table.drop(columns="test_id.auc"), replicates=100).reference is None
+
+
+def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_table):
+    table = make_table(seeds=12, severities=(1.0,), methods=("baseline", "rrr"))
+    early = (table["method"] == "baseline") & (table["data_seed"] < 9)
+    late = (table["method"] == "rrr") & (table["data_seed"] >= 3)
+    result = analysis.analyse(table[early | late], replicates=200)
+    cell = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
+    assert (cell.interval, cell.n_clusters) == ("fisher_z", 9)
+    within = only(result, "within_cell")
+    assert (within.interval, within.n_clusters) == ("cluster_bootstrap", 12)
+    assert within.ci_low < within.estimate < within.ci_high

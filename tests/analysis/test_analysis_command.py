@@ -51,6 +51,20 @@ def test_a_file_reports_beside_the_caller(run, make_table, tmp_path):
     assert (tmp_path / "report/report.html").is_file()
 
 
+def test_a_sweep_in_s3_reports_beside_the_caller_and_in_s3(run, sweep, tmp_path, monkeypatch):
+    # A folder that says it is a bucket: what S3 itself does is tested with the storage.
+    bucket = open_storage(tmp_path / "sweeps")
+    bucket.location = "s3://bucket/prefix"
+    monkeypatch.setattr("analysis.load.open_storage", lambda location: bucket)
+    done = run("--sweep", "demo", "--storage", "s3://bucket/prefix")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[:2] == ["Report: report/report.html", "Copied to s3://bucket/prefix/demo/report/"]
+    here, there = tmp_path / "report", tmp_path / "sweeps/demo/report"
+    assert sorted(p.relative_to(here) for p in here.rglob("*")) == sorted(
+        p.relative_to(there) for p in there.rglob("*")
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "pieces"),
     [

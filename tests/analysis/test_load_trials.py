@@ -175,6 +175,13 @@ def test_duplicates_by_configuration_where_there_is_no_key(make_table):
     assert analysis.trials_from_table(apart, sweep="s", source="t").excluded == {}
 
 
+def test_a_list_among_the_hyperparameters_tells_trials_apart(make_table):
+    table = make_table(seeds=1).drop(columns="trial_key")
+    table["hp.attributions"] = [["a"], ["a", "b"]] * 4
+    twice = pd.concat([table.assign(strength=1.0), table.tail(1).assign(strength=1.0)], ignore_index=True)
+    assert analysis.trials_from_table(twice, sweep="s", source="t").excluded == {"duplicate trial": 1}
+
+
 def test_a_failed_attempt_does_not_hide_the_completed_one(make_table):
     table = make_table(seeds=4)
     failed = table.head(1).assign(status="failed")

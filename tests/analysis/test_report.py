@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -178,6 +179,13 @@ def test_json_is_strict_and_has_its_keys(report, result):
     assert headline[0]["n_degenerate"] == 2
     undefined = [c for c in content["correlations"] if c["scope"] == "cell" and c["estimate"] is None]
     assert {c["stratum"] for c in undefined} == {"crosses, s = 0, masked", "folder:my/x, s = 0, masked"}
+
+
+def test_json_writes_null_for_what_is_not_a_number(result, tmp_path):
+    odd = replace(result, power=replace(result.power, within_cell=float("nan"), typical_cell=float("inf")))
+    analysis.write_report(odd, tmp_path, maps=[])
+    power = strict_json(tmp_path / "report.json")["power"]
+    assert power["within_cell"] is power["typical_cell"] is None
 
 
 def test_tables_hold_the_numbers(report, result):

@@ -55,7 +55,8 @@ def test_degenerate_cells_are_left_out_and_counted():
 def test_only_degenerate_cells_give_no_estimate():
     found = combine_cells([cell(None, 10), cell(None, 3)], "spearman")
     assert found.estimate is None
-    assert found.reason == "all 2 cells are degenerate"
+    assert found.reason == "none of the 2 cells has a correlation (2: constant outcome)"
+    assert combine_cells([cell(None, 3)], "spearman").reason == "its only cell has no correlation (1: constant outcome)"
     assert combine_cells([], "spearman").reason == "no trials"
 
 

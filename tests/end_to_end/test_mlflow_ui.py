@@ -107,7 +107,7 @@ def test_the_ui_shows_the_parent_its_children_and_a_saliency_picture(ui, browser
     child = client.search_runs([experiment], "tags.kind = 'trial' and params.method = 'actdiff'")[0]
 
     browser.get(f"{ui}/#/experiments/{experiment}/runs")
-    cell = "//a[text()='tiny']/ancestor::div[@role='gridcell']"
+    cell = "//a[normalize-space()='tiny']/ancestor::div[@role='gridcell']"
     until(browser, lambda b: b.find_element(By.XPATH, cell), "the parent run is not in the list")
     assert child.info.run_name not in text(browser), "children are folded until asked for"
     browser.find_element(By.XPATH, f"{cell}//button").click()

@@ -1,0 +1,38 @@
+"""Time of a training step of each method relative to the baseline's: the source of `Method.relative_cost`.
+
+Run `python -m benchmarks.methods`. Methods take turns, so that a noisy machine disturbs all of them alike; the ratio of
+medians is printed.
+"""
+
+import statistics
+import time
+
+import typer
+
+from trainables import METHODS, Trial, TrialConfig
+from trainables.trial import use_one_thread
+
+SMALL_DISCRIMINATOR = {"disc_width": 128}
+
+
+def main(rounds: int = 5, n_train: int = 320, model: str = "small_cnn") -> None:
+    """Train one epoch of each method in turn, `rounds` times, and print seconds a step and the ratio."""
+    use_one_thread()
+    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
+    for _ in range(rounds):
+        for name, method in METHODS.items():
+            settings = {"method": name, "strength": float(method.has_penalty), "model": model, "n_train": n_train}
+            if name == "adversarial" and model == "small_cnn":
+                settings |= SMALL_DISCRIMINATOR
+            # Tiny validation sets: what is timed is training.
+            trial = Trial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8}))
+            start = time.perf_counter()
+            trial.train_epoch()
+            seconds[name].append((time.perf_counter() - start) * trial.config.batch_size / n_train)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, median in sorted(medians.items(), key=lambda item: item[1]):
+        print(f"{name:12} {1000 * median:8.1f} ms a step of 32 images   {median / medians['baseline']:5.2f} x baseline")
+
+
+if __name__ == "__main__":
+    typer.run(main)
