@@ -15,10 +15,10 @@ def performance(
     """auc, accuracy (both in [0, 1]) and loss (mean cross-entropy, nats) of one split.
 
     AUC is the macro mean, over the classes that occur, of one class against the rest. `fixed` ranks images by the
-    class's log-probability; with two classes that is the AUC of f_1 − f_0. `paper` ranks by the class's raw logit.
-    NaN where only one class occurs.
+    class's probability, as log-odds; with two classes that is the AUC of f_1 − f_0. `paper` ranks by the class's
+    raw logit. NaN where only one class occurs.
     """
-    scores = logits if preset == "paper" else logits.double().log_softmax(dim=1)
+    scores = logits if preset == "paper" else log_odds(logits.double())
     present = [k for k in range(logits.shape[1]) if 0 < int((labels == k).sum()) < len(labels)]
     aucs = [binary_auc(scores[:, k], labels == k) for k in present]
     return {
@@ -26,6 +26,12 @@ def performance(
         "accuracy": (logits.argmax(dim=1) == labels).double().mean().item(),
         "loss": cross_entropy(logits.double(), labels).item(),
     }
+
+
+def log_odds(logits: Float[Tensor, "images classes"]) -> Float[Tensor, "images classes"]:
+    """log p_k − log(1 − p_k), which ranks images as p_k does and, unlike p_k and its logarithm, never saturates."""
+    itself = torch.eye(logits.shape[1], dtype=torch.bool)
+    return logits - logits[:, None, :].masked_fill(itself, -torch.inf).logsumexp(dim=2)
 
 
 def binary_auc(scores: Float[Tensor, " images"], positive: torch.Tensor) -> float:

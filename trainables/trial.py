@@ -79,7 +79,7 @@ class Trial:
             auc, accuracy and loss of valid_id and valid_ood.
 
         Raises:
-            DivergedError: a loss or penalty that is not finite.
+            DivergedError: a loss or penalty that is not finite, in training or on a validation split.
         """
         self.model.train()
         classification, penalty, seen = 0.0, 0.0, 0
@@ -107,6 +107,10 @@ class Trial:
         metrics = {"train.loss": classification / seen, "train.penalty": penalty / seen}
         for name in EPOCH_SPLITS:
             metrics |= self._performance(name)
+            # The last step of an epoch may leave the finite numbers without another training loss to show it.
+            loss_after = metrics[columns.performance(name, "loss")]
+            if not math.isfinite(loss_after):
+                raise DivergedError(f"{name} loss {loss_after:g} after epoch {self.epoch}")
         self._select(metrics)
         self.epoch += 1
         return metrics

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainables.datasets import DATASETS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,7 +20,6 @@ def summary() -> dict[str, str]:
     import torch
 
     from trainables.config import TrialConfig
-    from trainables.datasets import DATASETS
     from trainables.streams import numpy_stream, stream_seed, torch_stream
     from trainables.trial import Trial
 
@@ -57,14 +58,14 @@ def here() -> dict[str, str]:
     return summary()
 
 
-@pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", "synthetic", "decoy_digits", "trial"])
+@pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", *sorted(DATASETS), "trial"])
 def test_same_in_a_fresh_process(here, elsewhere, item):
     assert here[item] == elsewhere[item]
 
 
 def test_every_item_is_compared(here, elsewhere):
     assert here.keys() == elsewhere.keys()
-    assert len(here) >= 7
+    assert set(here) == {"key", "stream", "numpy", "torch", *DATASETS, "trial"}
 
 
 if __name__ == "__main__":

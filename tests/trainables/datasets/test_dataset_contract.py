@@ -1,6 +1,7 @@
 """What every registered dataset promises, at every severity."""
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_severity_changes_the_cue_alone(build):
 def test_more_severity_only_adds_agreeing_images_in_distribution(build):
     for name, order in (("train", SEVERITIES), ("test_id", SEVERITIES), ("test_ood", SEVERITIES[::-1])):
         agree = [build(s)[0][name].cues == build(s)[0][name].labels for s in order]
-        for weaker, stronger in zip(agree, agree[1:], strict=False):
+        for weaker, stronger in pairwise(agree):
             assert (stronger | ~weaker).all(), name
 
 

@@ -36,8 +36,12 @@ def test_not_frozen_changes_nothing(model):
 
 
 def test_restores_after_an_error(model):
-    with pytest.raises(RuntimeError, match="on purpose"), frozen_running_statistics(model):
-        assert not model[1].track_running_stats
-        raise RuntimeError("on purpose")
+    def fail() -> None:
+        with frozen_running_statistics(model):
+            assert not model[1].track_running_stats
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fail()
     assert model[1].track_running_stats
     assert not model[2].track_running_stats, "a layer that never tracked is not switched on"
