@@ -9,7 +9,7 @@ TEST_ARGS ?=
 MLFLOW_PORT ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test lint format ui bench clean
+.PHONY: help install sweep test lint format ui bench faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for 
 
 bench: install ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks.methods
+
+faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
+	$(BIN)/python tests/faults.py --kills 20
 
 clean: ## remove .venv and caches; sweeps and MLflow's data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -30,7 +30,9 @@ def at_least_one(text: str) -> int:
 
 @app.command()
 def sweep(
-    space: Annotated[str, typer.Option(help="Which trials: a space's name, see --list-spaces.")] = "smoke",
+    space: Annotated[
+        str, typer.Option(help="Which trials: a space's name, see --list-spaces, or a file NAME.py.")
+    ] = "smoke",
     dataset: Annotated[str | None, typer.Option(help="This dataset alone.", metavar="NAME")] = None,
     name: Annotated[str | None, typer.Option(help="The sweep's name. [default: the space's name]")] = None,
     storage: Annotated[
@@ -58,6 +60,10 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and about how long it takes, and stop.")
     ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say how far the sweep is, and stop.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Train nothing; bring MLflow and the report up to date with the records.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start a new sweep beside the old one, under the next free name.")
     ] = False,
@@ -79,33 +85,48 @@ def sweep(
         # The rest of the program loads torch and Ray, which --help and --list-spaces can do without.
         from driver.cluster import check_address, connect
         from driver.finish import catch_up, finish
+        from driver.lease import Lease
+        from driver.log import SweepLog
         from driver.plan import declare, make_plan, open_records, parse_overrides
+        from driver.progress import Progress
+        from driver.run import run_trials
+        from driver.status import show_status
+        from driver.stop import Stop
         from driver.tracking import check_tracking_uri, open_tracking
+        from trainables import Recorder
 
         check_address(address)
         plan = make_plan(space, dataset, parse_overrides(assignments or []), max_trials)
         tracking = check_tracking_uri(tracking_uri)
-        records = open_records(storage, name or space, fresh)
-        pending = plan.pending(records)
+        records = open_records(storage, name or Path(space).stem, fresh)
+        if status:
+            show_status(console, records)
+            return
+        pending = [] if sync else plan.pending(records)
         if dry_run:
             show_plan(console, records.location, plan, pending, concurrency)
             return
 
         slots = connect(address, concurrency) if pending else 0
-        declare(records, plan)
-        console.print(f"Sweep {records.name}: {len(plan.trials)} trials, {len(pending)} to run")
-        experiment = open_tracking(tracking, records.name, console)
-        if pending:
-            from driver.progress import Progress
-            from driver.run import run_trials
-            from trainables import Recorder
-
-            recorder = Recorder(records.storage.location, records.name, experiment)
-            with Progress(console, len(plan.trials), len(plan.trials) - len(pending)) as progress:
-                run_trials(pending, recorder, slots, progress)
-        if experiment is not None:
-            catch_up(records, experiment, console)
-        outcome = finish(records, plan, experiment, changed=bool(pending), console=console)
+        progress = Progress(console, len(plan.trials), len(plan.trials) - len(pending))
+        with Stop() as stop, Lease(records, progress.facts, stop.interrupt):
+            declare(records, plan)
+            log = SweepLog(records)
+            console.print(f"Sweep {records.name}: {len(plan.trials)} trials, {len(pending)} to run")
+            log.event("start", space=plan.space.name, planned=len(plan.trials), pending=len(pending), slots=slots)
+            experiment = open_tracking(tracking, records.name, console)
+            try:
+                if pending:
+                    recorder = Recorder(records.storage.location, records.name, experiment)
+                    with progress:
+                        run_trials(pending, recorder, slots, progress, log, stop)
+                stop.check()
+                behind = experiment is not None and catch_up(records, experiment, console)
+                outcome = finish(records, plan, experiment, bool(pending) or sync or behind, console)
+                log.event("end", answer=outcome.answer)
+            finally:
+                log.event("stop", **progress.facts())
+                log.flush()
 
         console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
         if outcome.report:
@@ -123,9 +144,11 @@ def sweep(
 def exit_codes() -> Iterator[None]:
     """Errors of the user's making become one line and an exit code; the others keep their traceback."""
     console = Console(stderr=True, highlight=False)
+    from records import StorageError
+
     try:
         yield
-    except UserError as error:
+    except (UserError, StorageError) as error:
         console.print(f"sweep.py: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_USE) from None
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from driver.plan import Plan
 from records import SweepRecords, columns
-from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, unmirrored
+from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, sweep_is_mirrored, unmirrored
 from records.storage import FolderStorage
 
 if TYPE_CHECKING:
@@ -29,16 +29,17 @@ class Outcome:
     diverged: int
 
 
-def catch_up(records: SweepRecords, experiment: Experiment, console: Console) -> None:
-    """Mirror every record that has no MLflow run yet; warns where MLflow is away."""
+def catch_up(records: SweepRecords, experiment: Experiment, console: Console) -> bool:
+    """Mirror every record that has no MLflow run yet; whether MLflow was behind. Warns where it is away."""
     missing = unmirrored(records.load().records)
-    if not missing:
-        return
     try:
+        if not missing:
+            return not sweep_is_mirrored(experiment)
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
             mirror_trial(experiment, records, record)
     except MirrorError as error:
-        console.print(f"{error}; the next run brings MLflow up to date", style="yellow", soft_wrap=True)
+        console.print(f"{error}; the next run or --sync brings MLflow up to date", style="yellow", soft_wrap=True)
+    return True
 
 
 def finish(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from driver.errors import UserError
+from driver.space_file import find_space
 from records import StorageError, SweepRecords, open_storage
-from search_spaces import SPACES, Settings, Space
+from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.errors import unknown_name
 
@@ -28,7 +29,7 @@ class Plan:
 
 
 def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max_trials: int | None) -> Plan:
-    """The trials of `space`, restricted or moved to `dataset`, with `overrides`, the first `max_trials` of them.
+    """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`.
 
     A dataset that the space has restricts it; another one takes the place of the space's. An override of the method
     restricts the space to it. Any other override applies to
@@ -37,9 +38,7 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
     Raises:
         UserError: a name that no registry has, an override that no trial has, a value out of range.
     """
-    if space not in SPACES:
-        raise UserError(f"unknown space {space!r}; choose from {', '.join(sorted(SPACES))} (see --list-spaces)")
-    chosen = SPACES[space]()
+    chosen = find_space(space)
     settings: Sequence[Settings] = chosen.trials
     if dataset is not None:
         if dataset not in DATASETS:

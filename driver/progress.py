@@ -57,7 +57,8 @@ class Progress:
         self.running.pop(trial, None)
         self.counts[record["status"]] += 1
         if record.get("error"):
-            self.last_error = f"{record['method']} on {record['dataset']}: {record['error']}"
+            reason = record["error"].splitlines()[0]
+            self.last_error = f"{record['method']} on {record['dataset']}: {reason}"
             self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"), soft_wrap=True)
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
@@ -67,6 +68,18 @@ class Progress:
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
             self.console.print(self._line(), soft_wrap=True)
             self.last_line = time.monotonic()
+
+    def facts(self) -> dict[str, Any]:
+        """How far the sweep is, for whoever looks from outside."""
+        elapsed = time.monotonic() - self.start
+        new = sum(self.counts.values())
+        return {
+            "done": self.done,
+            "total": self.total,
+            "running": len(self.running),
+            "trials_a_minute": 60 * new / elapsed if new else None,
+            "seconds_left": (self.total - self.done) * elapsed / new if new else None,
+        }
 
     @property
     def done(self) -> int:

@@ -4,14 +4,19 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
+from driver.log import SweepLog
 from driver.progress import Progress
-from records import SweepRecords, open_storage
+from driver.stop import Stop
+from records import StorageError, SweepRecords, open_storage
+from records.secrets import scrub
 from trainables import Recorder, TrialConfig, TrialTrainable
+from trainables.recorder import new_record
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
@@ -20,13 +25,14 @@ RETRIES = 2
 class TrialQueue(Searcher):
     """Hands the planned trials to Tune in their order."""
 
-    def __init__(self, trials: Sequence[TrialConfig]):
+    def __init__(self, trials: Sequence[TrialConfig], stop: Stop):
         super().__init__(metric="done", mode="max")
         self.trials = trials
+        self.stop = stop
         self.next = 0
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        if self.next >= len(self.trials):
+        if self.next >= len(self.trials) or self.stop.requested:
             return Searcher.FINISHED
         self.next += 1
         return self.trials[self.next - 1].flat()
@@ -42,11 +48,13 @@ class TrialQueue(Searcher):
 
 
 class ProgressCallback(tune.Callback):
-    """Passes what happens to trials on to the progress view, and gives lost trials their record."""
+    """Passes what happens to trials on to the progress view and the log, and gives lost trials their record."""
 
-    def __init__(self, progress: Progress, recorder: Recorder):
+    def __init__(self, progress: Progress, recorder: Recorder, log: SweepLog, stop: Stop):
         self.progress = progress
         self.recorder = recorder
+        self.log = log
+        self.stop = stop
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks beside its own state, which nothing here reads back.
@@ -59,28 +67,41 @@ class ProgressCallback(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if result.get("status"):
-            self.progress.finished(trial.trial_id, result)
+            self._finished(trial.trial_id, result)
         else:
             self.progress.epoch(trial.trial_id, result["training_iteration"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        # Tune calls this once the retries are used up: the process or the node was lost each time.
-        from datetime import UTC, datetime
-
-        from trainables.recorder import new_record
-
+        # Tune calls this once the retries are used up: each time the process was lost or could not go on.
+        error = trial.get_error()
+        cause = getattr(error, "cause", None) or error
+        reason = scrub((str(cause).strip().splitlines() or ["unknown reason"])[-1])
+        if isinstance(cause, StorageError):
+            self.stop.give_up(str(cause))
+            return
         record = new_record(TrialConfig.parse(trial.config), datetime.now(UTC))
-        reason = (trial.get_error() and str(trial.get_error()).strip().splitlines()[-1]) or "unknown reason"
-        record |= {"status": "failed", "error": f"lost {RETRIES + 1} times: {reason}"[:2000]}
-        record = {**record, "sweep": self.recorder.sweep}
-        SweepRecords(open_storage(self.recorder.storage), self.recorder.sweep).write(record)
-        self.progress.finished(trial.trial_id, record)
+        record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
+        record["sweep"] = self.recorder.sweep
+        try:
+            SweepRecords(open_storage(self.recorder.storage), self.recorder.sweep).write(record)
+        except StorageError as problem:
+            self.stop.give_up(str(problem))
+            return
+        self._finished(trial.trial_id, record)
+
+    def _finished(self, trial_id: str, record: dict[str, Any]) -> None:
+        self.progress.finished(trial_id, record)
+        facts = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
+        self.log.event("trial", **{name: record.get(name) for name in facts})
 
 
-def run_trials(trials: Sequence[TrialConfig], recorder: Recorder, slots: int, progress: Progress) -> None:
+def run_trials(
+    trials: Sequence[TrialConfig], recorder: Recorder, slots: int, progress: Progress, log: SweepLog, stop: Stop
+) -> None:
     """Run `trials` in their order, `slots` at a time, one thread each, in processes that are used again.
 
-    Ray's own files go to a temporary folder: what a sweep leaves behind are its records.
+    Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
+    once `stop` is requested.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     scratch = tempfile.mkdtemp(prefix="saliency-sweep-")
@@ -91,7 +112,7 @@ def run_trials(trials: Sequence[TrialConfig], recorder: Recorder, slots: int, pr
                 tune.PlacementGroupFactory([{"CPU": 1}]),
             ),
             tune_config=tune.TuneConfig(
-                search_alg=TrialQueue(trials),
+                search_alg=TrialQueue(trials, stop),
                 num_samples=len(trials),
                 max_concurrent_trials=slots,
                 reuse_actors=True,
@@ -102,7 +123,8 @@ def run_trials(trials: Sequence[TrialConfig], recorder: Recorder, slots: int, pr
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[ProgressCallback(progress, recorder)],
+                stop=stop,
+                callbacks=[ProgressCallback(progress, recorder, log, stop)],
             ),
         )
         tuner.fit()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from records import columns
+from records.secrets import scrub
 from records.store import Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
@@ -59,7 +60,7 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
             tags = {"kind": "sweep", "sweep": sweep}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
     except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {tracking_uri}: {_first_line(error)}") from error
+        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {_first_line(error)}") from error
     return Experiment(tracking_uri, experiment_id, parent)
 
 
@@ -114,7 +115,7 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         client.set_terminated(run_id, state, started + _duration(record))
     except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {experiment.tracking_uri}: {_first_line(error)}") from error
+        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
     records.write({**record, "mlflow_run_id": run_id})
     return str(run_id)
 
@@ -142,7 +143,22 @@ def mirror_sweep(
             client.log_artifacts(experiment.parent_run_id, str(folder), "report")
         client.set_terminated(experiment.parent_run_id, "FINISHED" if done else "KILLED")
     except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {experiment.tracking_uri}: {_first_line(error)}") from error
+        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
+
+
+def sweep_is_mirrored(experiment: Experiment) -> bool:
+    """Whether the parent run was closed with its report.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = _client(experiment.tracking_uri).get_run(experiment.parent_run_id)
+    except (MlflowException, OSError) as error:
+        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
+    return bool(run.info.status == "FINISHED")
 
 
 def unmirrored(records: Sequence[Record]) -> list[Record]:
@@ -162,7 +178,11 @@ def _client(tracking_uri: str) -> Any:
 
 
 def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
-    runs = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1, order_by=["start_time ASC"])
+    order = ["start_time ASC", "run_id ASC"]
+    runs = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order)
+    # A server that made a run and died before it said so has left a twin: one is enough.
+    for twin in runs[1:]:
+        client.delete_run(twin.info.run_id)
     return runs[0].info.run_id if runs else None
 
 
@@ -188,4 +208,4 @@ def _duration(record: Record) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return scrub((str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -31,6 +31,8 @@ class SweepRecords:
         <storage>/<name>/sweep.json                        what the sweep is: its space, size and primary analysis
         <storage>/<name>/records/<trial_key>.json          one per finished trial
         <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png
+        <storage>/<name>/checkpoints/<trial_key>.pt        of a long trial that is not finished
+        <storage>/<name>/lease.json, logs/                 the driver at work, and what it did
         <storage>/<name>/trials.parquet                    the records as one table
 
     A trial's artifacts are written before its record, so a record's existence means that all of it is there.
@@ -68,12 +70,11 @@ class SweepRecords:
     def load(self) -> LoadedRecords:
         """All records, ordered by trial key; truncated and foreign files are named, not fatal."""
         records, rejected = [], {}
-        for path in self.storage.names(f"{self.name}/records/"):
+        paths = self.storage.names(f"{self.name}/records/")
+        for path, data in self.storage.read_many(paths).items():
             key = path.rsplit("/", 1)[1].removesuffix(".json")
             try:
-                data = self.storage.read(path)
-                if data is not None:
-                    records.append(_parse(data, key))
+                records.append(_parse(data, key))
             except ValueError as error:
                 rejected[path] = str(error)
         return LoadedRecords(records, rejected)
@@ -97,6 +98,16 @@ class SweepRecords:
         paths = self.storage.names(f"{self.name}/artifacts/{trial_key}/")
         return [p.rsplit("/", 1)[1] for p in paths]
 
+    def write_checkpoint(self, trial_key: str, data: bytes) -> None:
+        """Keep the state of an unfinished trial in place of an older one."""
+        self.storage.write(self._checkpoint_name(trial_key), data)
+
+    def read_checkpoint(self, trial_key: str) -> bytes | None:
+        return self.storage.read(self._checkpoint_name(trial_key))
+
+    def delete_checkpoint(self, trial_key: str) -> None:
+        self.storage.delete(self._checkpoint_name(trial_key))
+
     def write_manifest(self, manifest: Record) -> None:
         text = json.dumps(manifest, indent=1, allow_nan=False)
         self.storage.write(f"{self.name}/sweep.json", text.encode())
@@ -113,6 +124,9 @@ class SweepRecords:
         if not isinstance(manifest, dict):
             raise ValueError(f"{self.location}/sweep.json is not a JSON object; remove it to go on")
         return manifest
+
+    def _checkpoint_name(self, trial_key: str) -> str:
+        return f"{self.name}/checkpoints/{trial_key}.pt"
 
     def _record_name(self, trial_key: str) -> str:
         return f"{self.name}/records/{trial_key}.json"

@@ -8,6 +8,8 @@ from commands import TINY, TinySweep, run_sweep
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["service_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def tiny_sweep(tmp_path_factory) -> TinySweep:

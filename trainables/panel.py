@@ -21,9 +21,7 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = [(split, i) for i in range(min(4, len(arrays["labels"]))) for split in SCORED_SPLITS]
-    if not rows:
-        rows = []
+    rows = [(split, i) for i in range(min(2, len(arrays["labels"]))) for split in SCORED_SPLITS]
     columns = ["image", *attributions]
     figure = Figure(figsize=(1.7 * len(columns), 1.6 * max(1, len(rows)) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)

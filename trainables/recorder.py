@@ -2,8 +2,11 @@
 
 import io
 import json
+import math
 import platform
 import subprocess
+import time
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,10 +18,14 @@ import numpy as np
 
 from records import SweepRecords, columns, open_storage
 from records.mirror import Experiment, MirrorError, mirror_trial
+from records.secrets import scrub
 from records.store import Record
 from trainables.config import TrialConfig
 from trainables.panel import saliency_panel
 from trainables.trial import Localised
+
+TRACEBACK_TAIL = 1500
+"""Characters of a failure's traceback that its record keeps."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,12 @@ class Recorder:
     storage: str
     sweep: str
     experiment: Experiment | None = None
+    checkpoint_seconds: float = 60.0
+    """Time between two checkpoints of a trial that takes long."""
+
+    @property
+    def records(self) -> SweepRecords:
+        return SweepRecords(open_storage(self.storage), self.sweep)
 
     def write(
         self, record: Record, epochs: list[dict[str, float]], localised: Localised | None
@@ -40,11 +53,12 @@ class Recorder:
         Returns:
             the record as written, and what kept MLflow from being brought up to date, if anything did.
         """
-        records = SweepRecords(open_storage(self.storage), self.sweep)
+        records = self.records
         record = {**record, "sweep": self.sweep}
         key = record["trial_key"]
         if epochs:
-            records.write_artifact(key, "epochs.json", json.dumps(epochs, allow_nan=True).encode())
+            finite = [{k: v if math.isfinite(v) else None for k, v in epoch.items()} for epoch in epochs]
+            records.write_artifact(key, "epochs.json", json.dumps(finite, allow_nan=False).encode())
         if localised is not None:
             attributions = record[columns.hyperparameter("attributions")].split()
             title = (
@@ -57,13 +71,29 @@ class Recorder:
             panel = saliency_panel(localised.arrays, attributions, title)
             records.write_artifact(key, "saliency.png", panel)
         records.write(record)
-        if self.experiment is None:
+        records.delete_checkpoint(key)
+        if self.experiment is None or not _mirror_is_worth_trying():
             return record, None
         try:
             run_id = mirror_trial(self.experiment, records, record)
         except MirrorError as error:
+            _mirror_failed()
             return record, str(error)
         return {**record, "mlflow_run_id": run_id}, None
+
+
+# A tracking server that is away costs each attempt some seconds. This process tries again after half a minute; what was
+# left out meanwhile is mirrored by the driver at the end.
+MIRROR_PAUSE = 30.0
+_mirror_failed_at: list[float] = []
+
+
+def _mirror_failed() -> None:
+    _mirror_failed_at[:] = [time.monotonic()]
+
+
+def _mirror_is_worth_trying() -> bool:
+    return not _mirror_failed_at or time.monotonic() - _mirror_failed_at[0] > MIRROR_PAUSE
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:
@@ -99,8 +129,11 @@ def code_version() -> str:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Status and error columns of a trial that did not complete."""
+    """Status and error columns of a trial that did not complete: what happened and the traceback's tail, scrubbed."""
     from trainables.errors import DivergedError
 
     status = "diverged" if isinstance(error, DivergedError) else "failed"
-    return {"status": status, "error": f"{type(error).__name__}: {error}"[:2000]}
+    text = f"{type(error).__name__}: {error}"
+    if status == "failed":
+        text = f"{text[:1000]}\n{''.join(traceback.format_exception(error))[-TRACEBACK_TAIL:]}"
+    return {"status": status, "error": scrub(text)}

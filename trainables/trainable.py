@@ -1,14 +1,17 @@
 """Tune trainables: one that runs whatever method its configuration names, and one for each method."""
 
+import io
 import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import torch
 from ray import tune
 
+from records import StorageError
 from records.store import Record
 from trainables.config import TrialConfig
 from trainables.errors import ConfigurationError
@@ -42,6 +45,7 @@ class TrialTrainable(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._keep()
         self._begin(new_config)
         return True
 
@@ -58,6 +62,7 @@ class TrialTrainable(tune.Trainable):
         self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "attribution_seconds": 0.0}
         self.epochs: list[dict[str, float]] = []
         self.trial: Trial | None = None
+        self.kept_at = time.monotonic()
 
     def step(self) -> dict[str, Any]:
         if self.recorder is None:
@@ -65,17 +70,21 @@ class TrialTrainable(tune.Trainable):
         try:
             return self._advance()
         except Exception as error:
-            # Every failure of a trial ends in its record, never in a sweep that stops or a trial that is missing.
+            if may_pass(error):
+                raise
+            # Any other failure ends in the trial's record, never in a sweep that stops or a trial that is missing.
             traceback.print_exc()
             record = {**self.record, **self.seconds, **failure(error)}
             return self._finish(record, localised=None)
 
     def _advance(self) -> dict[str, Any]:
-        trial = self.trial = self.trial or Trial(self.trial_config)
+        trial = self.trial = self.trial or self._start()
         with _Timer(self.seconds, "train_seconds"):
             metrics = trial.train_epoch()
         self.epochs.append(metrics)
         if not trial.finished:
+            if self.recorder is not None and time.monotonic() - self.kept_at > self.recorder.checkpoint_seconds:
+                self._keep()
             return dict(metrics)
         with _Timer(self.seconds, "evaluate_seconds"):
             scores = trial.evaluate()
@@ -98,21 +107,60 @@ class TrialTrainable(tune.Trainable):
         self.trial = None
         return {**record, "mirror_problem": problem, "done": True}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        state = {
-            "trial": self.trial.state_dict() if self.trial else None,
-            "epochs": self.epochs,
-            "seconds": self.seconds,
-        }
-        torch.save(state, Path(checkpoint_dir) / CHECKPOINT)
+    def _start(self) -> Trial:
+        """A new trial, or the one that a checkpoint in the sweep's storage continues."""
+        self.kept_at = time.monotonic()
+        data = self.recorder.records.read_checkpoint(self.trial_config.trial_key) if self.recorder else None
+        if data is not None:
+            try:
+                self._restore(io.BytesIO(data))
+            except (EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
+                # A damaged checkpoint costs time, not the trial: it starts again from its configuration.
+                print(f"checkpoint of {self.trial_config.trial_key} cannot be used ({error}); starting over")
+                self.trial = None
+                self.epochs, self.seconds = [], dict.fromkeys(self.seconds, 0.0)
+        return self.trial or Trial(self.trial_config)
 
-    def load_checkpoint(self, checkpoint: str) -> None:
-        state = torch.load(Path(checkpoint) / CHECKPOINT, weights_only=True)
-        self.epochs, self.seconds = state["epochs"], state["seconds"]
+    def _keep(self) -> None:
+        """Put a checkpoint into the sweep's storage."""
+        if self.recorder is not None and self.trial is not None and not self.trial.finished and self.trial.epoch:
+            buffer = io.BytesIO()
+            torch.save(self._state(), buffer)
+            self.recorder.records.write_checkpoint(self.trial_config.trial_key, buffer.getvalue())
+            self.kept_at = time.monotonic()
+
+    def cleanup(self) -> None:
+        """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
+        self._keep()
+
+    def _state(self) -> dict[str, Any]:
+        trial = self.trial.state_dict() if self.trial else None
+        return {"trial": trial, "epochs": self.epochs, "seconds": self.seconds}
+
+    def _restore(self, file: Path | io.BytesIO) -> None:
+        state = torch.load(file, weights_only=True)
         self.trial = None
         if state["trial"] is not None:
-            self.trial = Trial(self.trial_config)
-            self.trial.load_state_dict(state["trial"])
+            trial = Trial(self.trial_config)
+            trial.load_state_dict(state["trial"])
+            self.trial = trial
+        self.epochs, self.seconds = state["epochs"], state["seconds"]
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        torch.save(self._state(), Path(checkpoint_dir) / CHECKPOINT)
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        self._restore(Path(checkpoint) / CHECKPOINT)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help: memory, disk or storage ran out, which says nothing about the trial.
+
+    Tune then starts the trial again, elsewhere if it can, from its last checkpoint.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | StorageError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class _Timer:

@@ -108,3 +108,14 @@ def test_a_run_id_in_the_environment_is_not_taken_over(database, records, monkey
     monkeypatch.setenv("MLFLOW_RUN_ID", "someone-elses")
     run_id = mirror_trial(experiment, records, records.read(KEY))
     assert MlflowClient(uri).get_run(run_id).data.tags["mlflow.parentRunId"] == experiment.parent_run_id
+
+
+def test_a_twin_left_by_a_dying_server_is_removed(database, records):
+    uri, artifacts = database
+    experiment = open_experiment(uri, "twins", artifacts)
+    client = MlflowClient(uri)
+    for _ in range(2):
+        client.create_run(experiment.experiment_id, tags={"trial_key": KEY, "kind": "trial"})
+    run_id = mirror_trial(experiment, records, records.read(KEY))
+    runs = client.search_runs([experiment.experiment_id], f"tags.trial_key = '{KEY}'")
+    assert [run.info.run_id for run in runs] == [run_id]

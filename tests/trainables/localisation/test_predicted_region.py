@@ -43,3 +43,10 @@ def test_ties_at_the_threshold_shrink_it_and_zeros_never_count():
     assert predicted_region(torch.tensor([[[0.0, 2.0, 2.0, 2.0]]]), mask).sum() == 0
     assert predicted_region(torch.tensor([[[0.0, 3.0, 2.0, 2.0]]]), mask).tolist() == [[[False, True, False, False]]]
     assert predicted_region(torch.tensor([[[0.0, 3.0, 0.0, 0.0]]]), mask).tolist() == [[[False, True, False, False]]]
+
+
+def test_only_positive_evidence_counts():
+    # Three pixels lie above the percentile of this signed map; zero and negative ones do not predict.
+    mask = torch.tensor([[[True, True, True, False]]])
+    maps = torch.tensor([[[-3.0, -2.0, 0.0, 1.0]]])
+    assert predicted_region(maps, mask).tolist() == [[[False, False, False, True]]]

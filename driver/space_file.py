@@ -1,0 +1,43 @@
+"""A space by its registered name, or from a Python file of one's own."""
+
+import runpy
+from pathlib import Path
+
+from driver.errors import UserError
+from search_spaces import SPACES, Space
+
+
+def find_space(name: str) -> Space:
+    """The space registered as `name`; for NAME.py, what the file's function NAME returns.
+
+    Raises:
+        UserError: no such space or file, or a file whose function does not give a space.
+    """
+    if not name.endswith(".py"):
+        if name not in SPACES:
+            choices = ", ".join(sorted(SPACES))
+            raise UserError(
+                f"unknown space {name!r}; choose from {choices} (see --list-spaces), or give a file NAME.py"
+            )
+        return SPACES[name]()
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(
+            f"there is no space file {name!r}; choose from {', '.join(sorted(SPACES))} or give a file NAME.py"
+        )
+    try:
+        function = runpy.run_path(str(path)).get(path.stem)
+    except Exception as error:
+        raise UserError(f"space file {name!r} cannot be run: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise UserError(f"space file {name!r} has no function {path.stem!r}; it must be named for the file")
+    try:
+        space = function()
+    except Exception as error:
+        raise UserError(f"{path.stem}() in {name!r} raised {type(error).__name__}: {error}") from error
+    if not isinstance(space, Space) or not space.trials:
+        raise UserError(f"{path.stem}() in {name!r} must return a search_spaces.Space with at least one trial")
+    missing = {"dataset", "method"} - set(space.trials[0]).intersection(*space.trials)
+    if missing:
+        raise UserError(f"space file {name!r}: every trial needs {', '.join(sorted(missing))}")
+    return space

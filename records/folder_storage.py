@@ -1,0 +1,168 @@
+"""A folder on a local or shared file system as storage."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from records.storage_interface import Storage, StorageError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class FolderStorage(Storage):
+    """A folder on a local or shared file system."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root).expanduser().resolve()
+        self.location = str(self.root)
+
+    def read(self, name: str) -> bytes | None:
+        path = self.root / name
+        with _explained("read", path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.root / name
+        with _explained("write", path), _part(path, data) as part:
+            os.replace(part, path)
+
+    def create(self, name: str, data: bytes) -> bool:
+        path = self.root / name
+        with _explained("write", path), _part(path, data) as part:
+            try:
+                # A link, not a rename: it fails where the name is taken, on network file systems too.
+                os.link(part, path)
+                return True
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in NO_HARD_LINKS:
+                    raise
+            with _locked_folder(path.parent):
+                if path.exists():
+                    return False
+                os.replace(part, path)
+                return True
+
+    def replace(self, name: str, expected: bytes, data: bytes) -> bool:
+        path = self.root / name
+        with _explained("write", path), _locked(path) as found:
+            if found is None or found.read() != expected:
+                return False
+            with _part(path, data) as part:
+                os.replace(part, path)
+            return True
+
+    def delete(self, name: str) -> None:
+        path = self.root / name
+        with _explained("delete", path), _locked(path) as found:
+            if found is not None:
+                path.unlink()
+
+    def names(self, prefix: str) -> list[str]:
+        folder = self.root / prefix
+        if not folder.is_dir():
+            return []
+        with _explained("list", folder):
+            files = [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
+        return sorted(p.relative_to(self.root).as_posix() for p in files)
+
+    def check(self) -> None:
+        probe = self.root if self.root.exists() else next(p for p in self.root.parents if p.exists())
+        if not probe.is_dir():
+            raise StorageError(
+                f"storage {self.location!r}: {str(probe)!r} is a file, not a folder; "
+                "give --storage a folder or s3://bucket/prefix"
+            )
+        if not os.access(probe, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"storage {self.location!r}: no permission to write in {str(probe)!r}; "
+                "give --storage a folder you may write to or s3://bucket/prefix"
+            )
+
+
+@contextmanager
+def _part(path: Path, data: bytes) -> Iterator[str]:
+    """A temporary file with `data` beside `path`, its folder made if need be; gone at the end unless renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The temporary name starts with a dot and lies in the same folder: os.replace is atomic there,
+    # and `names` never lists a half-written file.
+    handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(part, 0o644)
+        yield part
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO | None]:
+    """Wait for, then hold, the lock on the file at `path`: the open file, or None where there is none.
+
+    The system gives a lock back when its holder dies. There is no lock file that could be left behind: what is
+    locked is the file that has the name, and whoever waited for one that has been replaced since waits for the new.
+    """
+    while True:
+        try:
+            # For writing, although nothing is written: a network file system locks no other for one process alone.
+            file = path.open("r+b")
+        except FileNotFoundError:
+            yield None
+            return
+        with file:
+            _lock(file.fileno())
+            if _is_at(file, path):
+                yield file
+                return
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """The same for a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    import fcntl  # not on Windows, where records are written and read without it
+
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the open `file` is still the one that has the name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _explained(action: str, path: Path) -> Iterator[None]:
+    """Turns what the system refuses into a StorageError with the mend."""
+    try:
+        yield
+    except OSError as error:
+        mend = ""
+        if error.errno in NO_ROOM:
+            mend = "; make room there, or give --storage a folder that has some"
+        elif error.errno in FORBIDDEN:
+            mend = "; give --storage a folder you may write to or s3://bucket/prefix"
+        raise StorageError(f"cannot {action} {path}: {error.strerror or error}{mend}") from error

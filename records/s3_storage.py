@@ -1,0 +1,278 @@
+"""s3://bucket/prefix as storage, on AWS or any compatible server, through outages of a minute or two."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from records.secrets import scrub
+from records.storage_interface import Storage, StorageError
+
+RETRY_SECONDS = 120.0
+"""How long a read or write goes on while the server is away or fails."""
+CHECK_SECONDS = 3.0
+"""The same for `check`, whose caller waits in front of the screen."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between tries: doubled each time, less up to half by chance, so that workers do not all come at once."""
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 5.0, 30.0
+"""Seconds for one answer."""
+READERS = 16
+"""Objects read at the same time: reading one is nearly all waiting."""
+
+NOT_NOW = (
+    "ConditionalRequestConflict",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+)
+"""Answers in the 4xx range that mean "later" rather than "no"."""
+
+REFUSALS = {
+    "NoSuchBucket": ("there is no bucket {bucket!r}", "create it first, or correct --storage"),
+    "InvalidBucketName": ("{bucket!r} is no bucket name", "correct --storage"),
+    "ParamValidationError": ("{bucket!r} is no bucket name", "correct --storage"),
+    "InvalidAccessKeyId": ("the server does not know the access key", "check AWS_ACCESS_KEY_ID"),
+    "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check AWS_SECRET_ACCESS_KEY"),
+    "AccessDenied": (
+        "the access key has no permission",
+        "allow it to list, read, write and delete in bucket {bucket!r}, or set AWS_ACCESS_KEY_ID to a key that may",
+    ),
+    "ExpiredToken": ("the credentials have expired", "renew them, AWS_SESSION_TOKEN among them"),
+    "InvalidToken": ("the session token is not valid", "check AWS_SESSION_TOKEN, or unset it for a permanent key"),
+    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock"),
+    "PermanentRedirect": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
+    "AuthorizationHeaderMalformed": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
+    "IllegalLocationConstraintException": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
+    "InvalidRegionError": ("the region is not well formed", "set AWS_DEFAULT_REGION, for example to us-east-1"),
+    "NoRegionError": ("no region is set", "set AWS_DEFAULT_REGION, for example to us-east-1"),
+    "NoCredentialsError": ("there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "PartialCredentialsError": (
+        "half of the credentials is missing",
+        "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    "ProfileNotFound": ("there is no such profile", "correct or unset AWS_PROFILE"),
+    "ValueError": ("the endpoint is not well formed", "set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST"),
+    "NotImplemented": (
+        "the server cannot do what is asked of it",
+        "use a server that knows conditional writes, such as AWS S3 or SeaweedFS",
+    ),
+}
+"""Error code or exception to (reason, mend). Only these words are shown: a server's own may repeat a key."""
+
+Result = TypeVar("Result")
+
+
+class S3Storage(Storage):
+    """s3://bucket/prefix on AWS or any compatible server.
+
+    Endpoint, region and credentials come from the standard AWS variables (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION,
+    AWS_ACCESS_KEY_ID, …), never from the location. The server must honour If-None-Match and If-Match when it
+    writes, which AWS S3 and SeaweedFS do; `check` tries it.
+
+    Args:
+        location: s3://bucket or s3://bucket/prefix.
+        retry_seconds: how long a read or write goes on, with growing pauses, while there is no connection or the
+            server answers with an error of its own (5xx). What it refuses (4xx) is not tried again.
+    """
+
+    def __init__(self, location: str, retry_seconds: float = RETRY_SECONDS):
+        parts = urlsplit(location)
+        if not parts.netloc or "@" in parts.netloc or parts.query:
+            raise StorageError(
+                "an s3 storage is written s3://bucket/prefix; "
+                "give keys and endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
+            )
+        self.bucket = parts.netloc
+        self.prefix = parts.path.strip("/")
+        self.location = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        self.retry_seconds = retry_seconds
+        with self._explained("open"):
+            # Nobody waits longer for one answer than they would go on trying.
+            timeout = max(SHORTEST_TIMEOUT, min(LONGEST_TIMEOUT, retry_seconds))
+            self._client = _client(_aws_variables(), os.getpid(), timeout)
+
+    def read(self, name: str) -> bytes | None:
+        found = self._get(name)
+        return None if found is None else found[0]
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        names = list(names)
+        with ThreadPoolExecutor(READERS) as pool:
+            found = list(zip(names, pool.map(self.read, names), strict=True))
+        return {name: data for name, data in found if data is not None}
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._explained("write", name):
+            self._retried(lambda: self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        return self._put_if(name, data, IfNoneMatch="*")
+
+    def replace(self, name: str, expected: bytes, data: bytes) -> bool:
+        found = self._get(name)
+        if found is None or found[0] != expected:
+            return False
+        return self._put_if(name, data, IfMatch=found[1])
+
+    def delete(self, name: str) -> None:
+        with self._explained("delete", name):
+            self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(name)))
+
+    def names(self, prefix: str) -> list[str]:
+        skip = len(self._key(""))
+        with self._explained("list", prefix):
+            keys = [key[skip:] for key in self._keys(prefix)]
+        return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
+
+    def check(self) -> None:
+        """Raise StorageError unless all that a sweep does here is possible: list, create, read and delete."""
+        quick = S3Storage(self.location, min(CHECK_SECONDS, self.retry_seconds))
+        with quick._explained("list"):
+            quick._retried(lambda: quick._client.list_objects_v2(Bucket=quick.bucket, MaxKeys=1))
+        probe = f".writable-{uuid4().hex}"
+        if not quick.create(probe, b"probe") or quick.read(probe) != b"probe" or quick.create(probe, b"again"):
+            quick.delete(probe)
+            raise StorageError(
+                f"cannot use {self.location}: the server overwrites although If-None-Match forbids it; "
+                "use a server that honours conditional writes, such as AWS S3 or SeaweedFS"
+            )
+        quick.delete(probe)
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        more: dict[str, str] = {}
+        while True:
+            listing = partial(self._client.list_objects_v2, Bucket=self.bucket, Prefix=self._key(prefix), **more)
+            page = self._retried(listing)
+            yield from (item["Key"] for item in page.get("Contents", []))
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _get(self, name: str) -> tuple[bytes, str] | None:
+        """The bytes under `name` and their entity tag, or None."""
+
+        def get() -> tuple[bytes, str] | None:
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+                return answer["Body"].read(), answer["ETag"]
+            except self._client.exceptions.NoSuchKey:
+                return None
+
+        with self._explained("read", name):
+            return self._retried(get)
+
+    def _put_if(self, name: str, data: bytes, **condition: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        tries = 0
+
+        def put() -> bool:
+            nonlocal tries
+            tries += 1
+            try:
+                self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data, **condition)
+                return True
+            except ClientError as error:
+                if _code(error) in ("PreconditionFailed", "NoSuchKey"):
+                    return False
+                raise
+
+        with self._explained("write", name):
+            put_there = self._retried(put)
+        # An answer can be lost on its way after the bytes were put there: then a later try fails on our own bytes.
+        return put_there or (tries > 1 and self.read(name) == data)
+
+    def _retried(self, operation: Callable[[], Result]) -> Result:
+        """What `operation` returns; called again with growing pauses while the server is away."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        deadline = time.monotonic() + self.retry_seconds
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return operation()
+            except (BotoCoreError, ClientError) as error:
+                left = deadline - time.monotonic()
+                if left <= 0 or not _passes(error):
+                    raise
+            time.sleep(min(left, pause * random.uniform(0.5, 1)))  # noqa: S311
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    @contextmanager
+    def _explained(self, action: str, name: str = "") -> Iterator[None]:
+        """Turns what boto3 raises into a StorageError of one line."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError, ValueError) as error:
+            code = _code(error)
+            place = f"{self.location}/{name}" if name else self.location
+            endpoint = scrub(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS")
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                reason, mend = f"the certificate of {endpoint} is not trusted", "set AWS_CA_BUNDLE to its authority's"
+            elif _passes(error):
+                what = (
+                    f"{endpoint} answers {code}" if isinstance(error, ClientError) else f"no connection to {endpoint}"
+                )
+                reason = f"{what}, tried for {self.retry_seconds:g} s"
+                mend = "check AWS_ENDPOINT_URL and that the server runs"
+            else:
+                reason, mend = REFUSALS.get(code, (f"refused with {code}", "check the AWS_* variables and the bucket"))
+            reason, mend = reason.format(bucket=self.bucket), mend.format(bucket=self.bucket)
+            raise StorageError(f"cannot {action} {place}: {reason}; {mend}") from error
+
+
+def _code(error: Exception) -> str:
+    """The server's error code, or the name of the exception where no server answered."""
+    response = getattr(error, "response", None) or {}
+    code = response.get("Error", {}).get("Code") or type(error).__name__
+    # Answers without a body, as to HEAD requests or from a proxy, have the bare status for a code.
+    return {"403": "AccessDenied", "Forbidden": "AccessDenied", "412": "PreconditionFailed"}.get(code, code)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same request may well succeed later."""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return (status >= 500 and _code(error) != "NotImplemented") or status == 429 or _code(error) in NOT_NOW
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return False
+    return isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
+
+
+def _aws_variables() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
+@lru_cache(maxsize=8)
+def _client(variables: tuple[tuple[str, str], ...], process: int, timeout: float) -> Any:
+    """The S3 client for these AWS variables: one a process, as making it takes longer than a request.
+
+    A client may be used by many threads, but not by a process that was forked off.
+    """
+    import boto3
+    from botocore.config import Config
+
+    # One attempt: `_retried` knows for how long to go on, and `_put_if` must know of every attempt.
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=SHORTEST_TIMEOUT,
+        read_timeout=timeout,
+        max_pool_connections=READERS,
+    )
+    return boto3.session.Session().client("s3", config=config)

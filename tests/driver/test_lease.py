@@ -1,0 +1,100 @@
+"""One driver a sweep: the second is told who holds it, a dead one never blocks."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from driver import lease as lease_module
+from driver.errors import UserError
+from driver.lease import Lease, expired, read_lease
+from records import SweepRecords, open_storage
+
+
+@pytest.fixture
+def records(tmp_path):
+    return SweepRecords(open_storage(tmp_path), "held")
+
+
+def take(records, lost=lambda: None):
+    return Lease(records, lambda: {"done": 3}, lost)
+
+
+def stored(records):
+    return read_lease(records.storage.read("held/lease.json"))
+
+
+def test_it_is_there_while_held_and_gone_afterwards(records):
+    with take(records):
+        lease = stored(records)
+        assert lease["pid"] == os.getpid()
+        assert lease["done"] == 3
+        assert not expired(lease)
+    assert stored(records) is None
+    assert records.storage.names("held/") == []
+
+
+def test_a_second_driver_is_told_who_holds_it(records):
+    with take(records):
+        with pytest.raises(
+            UserError, match=rf"sweep 'held' is being run by .*process {os.getpid()}.*--name or --fresh"
+        ):
+            take(records).__enter__()
+        assert stored(records)["pid"] == os.getpid(), "the refused driver leaves the lease alone"
+
+
+def test_a_dead_process_of_this_host_does_not_block(records):
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    with take(records) as held:
+        pass
+    content = json.loads(held.written) | {"pid": dead.pid, "process_started": time.time()}
+    records.storage.write("held/lease.json", json.dumps(content).encode())
+    with take(records):
+        assert stored(records)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(("age", "free"), [(0.0, False), (lease_module.SECONDS + 1, True)])
+def test_a_silent_driver_of_another_host_blocks_until_the_lease_expires(records, age, free):
+    with take(records) as held:
+        pass
+    content = json.loads(held.written) | {"host": "elsewhere", "renewed_at": time.time() - age}
+    records.storage.write("held/lease.json", json.dumps(content).encode())
+    if free:
+        with take(records):
+            assert stored(records)["host"] != "elsewhere"
+    else:
+        with pytest.raises(UserError, match="is being run by"):
+            take(records).__enter__()
+
+
+def test_a_file_that_is_no_lease_does_not_block(records):
+    records.storage.write("held/lease.json", b"{")
+    with take(records):
+        assert stored(records)["pid"] == os.getpid()
+
+
+def test_a_driver_that_lost_its_lease_is_told_and_leaves_the_new_one(records, monkeypatch):
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
+    lost = []
+    with take(records, lambda: lost.append(True)):
+        other = json.dumps({"of": "somebody else"}).encode()
+        # A renewal may come between; what counts is that ours ends with somebody else's in place.
+        deadline = time.monotonic() + 10
+        while not lost and time.monotonic() < deadline:
+            records.storage.write("held/lease.json", other)
+            time.sleep(0.01)
+    assert lost == [True]
+    assert records.storage.read("held/lease.json") == other
+
+
+def test_it_is_renewed(records, monkeypatch):
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
+    with take(records):
+        first = stored(records)["renewed_at"]
+        deadline = time.monotonic() + 10
+        while stored(records)["renewed_at"] == first:
+            assert time.monotonic() < deadline, "the lease was never renewed"

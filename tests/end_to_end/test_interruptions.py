@@ -1,0 +1,140 @@
+"""A sweep that is interrupted, held by another driver, looked at from outside, and killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import faults
+import psutil
+import pytest
+import torch
+from commands import ROOT, run_sweep
+
+pytestmark = pytest.mark.slow
+PATIENCE = 90
+
+# One trial that takes about a minute, in epochs of a second.
+LONG = ("--dataset", "synthetic", "--max-trials", "1", "--set", "epochs=200", "--set", "n_test=64", "--name", "long")
+
+
+def start(folder, *arguments):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "sweep.py"), *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def until(condition, driver):
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never happened"
+        assert driver.poll() is None, driver.stdout.read()
+        time.sleep(0.1)
+    return value
+
+
+def trains(driver):
+    """Whether a trial of the driver is some epochs on: importing takes its process some four seconds of processor."""
+    return any(process.cpu_times().user > 10 for process in faults.workers(driver))
+
+
+def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tmp_path):
+    driver = start(tmp_path, *LONG)
+    until(lambda: trains(driver), driver)
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 130, out
+    assert "Interrupted. The same command continues" in out
+    assert "Traceback" not in out
+    sweep = tmp_path / "sweeps/long"
+    (checkpoint,) = (sweep / "checkpoints").iterdir()
+    first = torch.load(checkpoint, weights_only=True)["trial"]["epoch"]
+    assert first > 1
+    assert not (sweep / "lease.json").exists()
+    assert not (sweep / "records").exists()
+
+    again = start(tmp_path, *LONG)
+    until(lambda: trains(again), again)
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=PATIENCE)
+    state = torch.load(checkpoint, weights_only=True)
+    assert len(state["epochs"]) == state["trial"]["epoch"] > first
+
+
+def test_two_interrupts_stop_at_once(tmp_path):
+    driver = start(tmp_path, *LONG, "--set", "n_train=20000")
+    trial_processes = until(lambda: faults.workers(driver), driver)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=20)
+    assert driver.returncode == 130, out
+    _, alive = psutil.wait_procs(trial_processes, timeout=20)
+    assert not alive, "a trial outlived its sweep"
+
+
+def test_a_second_driver_says_who_holds_the_sweep_and_a_killed_one_does_not_block(tmp_path):
+    driver = start(tmp_path, *LONG)
+    until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
+    second = run_sweep(tmp_path, *LONG)
+    assert second.code == 2
+    assert re.search(rf"sweep 'long' is being run by .*process {driver.pid}.*--fresh", second.err), second.err
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    third = run_sweep(tmp_path, *LONG[:4], "--set", "epochs=1", "--name", "long")
+    assert third.code == 0, third
+
+
+def test_status_from_outside(tmp_path, tiny_sweep):
+    nothing = run_sweep(tmp_path, "--status", "--name", "none")
+    assert nothing.code == 2
+    assert "there is no sweep at" in nothing.err
+    ended = run_sweep(tiny_sweep.folder, "--status", "--name", "tiny")
+    assert ended.code == 0, ended
+    for piece in ("7 of 7 trials done: 7 completed, 0 failed, 0 diverged", "Nobody runs it", "MLflow is up to date"):
+        assert piece in ended.out, ended.out
+
+    driver = start(tmp_path, *LONG)
+    until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
+    running = run_sweep(tmp_path, "--status", "--name", "long")
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    assert f"process {driver.pid}" in running.out, running
+    assert "0 of 1 trials done" in running.out
+
+
+def test_the_log_is_one_json_object_a_line(tiny_sweep):
+    logs = sorted((tiny_sweep.folder / "sweeps/tiny/logs").iterdir())
+    events = [json.loads(line) for line in logs[0].read_text().splitlines()]
+    assert [e["event"] for e in events] == ["start", *["trial"] * 7, "end", "stop"]
+    assert events[0]["planned"] == 7
+    assert {e["status"] for e in events if e["event"] == "trial"} == {"completed"}
+    assert events[-1]["done"] == 7
+
+
+def test_sync_trains_nothing_and_brings_mlflow_up_to_date(tmp_path):
+    few = ("--dataset", "synthetic", "--max-trials", "2", "--name", "late")
+    small = [word for setting in faults.SETTINGS for word in ("--set", setting)]
+    away = run_sweep(tmp_path, *few, *small, "--tracking-uri", "http://127.0.0.1:9")
+    assert away.code == 0, away
+    behind = run_sweep(tmp_path, "--status", "--name", "late")
+    assert "2 trials are not in MLflow yet" in behind.out
+    synced = run_sweep(tmp_path, *few, *small, "--sync")
+    assert synced.code == 0, synced
+    assert "MLflow is up to date" in run_sweep(tmp_path, "--status", "--name", "late").out
+
+
+def test_nothing_is_lost_or_repeated_under_kills(tmp_path):
+    counts, found = faults.run(tmp_path, trials=14, kills=2, seed=1)
+    assert found == []
+    assert counts.kills == {"driver": 2, "worker": 2, "server": 2}

@@ -1,0 +1,17 @@
+"""A space in a file of its own: seven methods at severity 1, as many seeds as one likes."""
+
+from search_spaces.smoke import STRENGTHS
+from search_spaces.space import Space, factorial
+from search_spaces.strengths import SMALL_DISCRIMINATOR
+
+
+def many_seeds() -> Space:
+    """Seven methods x 40 seeds on the synthetic crosses."""
+    trials = factorial(
+        seeds=range(40),
+        datasets=("synthetic",),
+        severities=(1.0,),
+        strengths=STRENGTHS,
+        method_settings=SMALL_DISCRIMINATOR,
+    )
+    return Space("many_seeds", "many short trials", tuple(trials))

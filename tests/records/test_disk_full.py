@@ -1,0 +1,70 @@
+"""A folder on a disk that is full: an error with its mend, the old bytes untouched, and it works once there is room."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from records import StorageError, SweepRecords, columns, open_storage
+
+MESSAGE = r"cannot write .*: No space left on device; make room there, or give --storage a folder that has some"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not sys.platform.startswith("linux"):
+        pytest.skip("a small disk is made of Linux's tmpfs")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk):
+    """Take all the room there is, with one file."""
+    with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    assert shutil.disk_usage(disk).free == 0
+    return disk / "ballast"
+
+
+def test_a_write_that_does_not_fit_leaves_no_part(small_disk):
+    storage = open_storage(small_disk)
+    storage.write("records/old", b"old")
+    for write in (
+        lambda: storage.write("records/old", bytes(2_000_000)),
+        lambda: storage.create("records/new", bytes(2_000_000)),
+        lambda: storage.replace("records/old", b"old", bytes(2_000_000)),
+    ):
+        with pytest.raises(StorageError, match=MESSAGE):
+            write()
+        assert [path.name for path in (small_disk / "records").iterdir()] == ["old"]
+        assert storage.read("records/old") == b"old"
+
+
+def test_on_a_full_disk_nothing_is_lost_and_with_room_again_it_goes_on(small_disk):
+    records = SweepRecords(open_storage(small_disk), "full")
+    before = {"trial_key": "abc", "seed": 1, "schema_version": columns.SCHEMA_VERSION}
+    records.write(before)
+    ballast = fill(small_disk)
+    with pytest.raises(StorageError, match=MESSAGE):
+        records.write({**before, "seed": 2, "error": "x" * 5000})
+    with pytest.raises(StorageError, match=MESSAGE):
+        records.write_artifact("abc", "maps.npz", bytes(5000))
+    assert records.read("abc") == before
+    assert records.done() == {"abc"}
+    assert list(small_disk.rglob(".*")) == []
+    ballast.unlink()
+    records.write_artifact("abc", "maps.npz", bytes(5000))
+    records.write({**before, "seed": 2})
+    assert records.read("abc")["seed"] == 2

@@ -1,0 +1,394 @@
+"""What a storage promises, kept by a folder and by a bucket on a real server; what a bucket says when it cannot."""
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from records import StorageError, SweepRecords, columns, open_storage
+from records.s3_storage import S3Storage
+
+pytestmark = pytest.mark.slow
+
+CONTENDERS = 16
+ROUNDS = 3
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request, tmp_path):
+    if request.param == "folder":
+        return open_storage(tmp_path / "store")
+    return open_storage(request.getfixturevalue("bucket") + "/some/prefix")
+
+
+def contend(operation):
+    """What `operation` returns to each of many threads that call it with their number at the same moment."""
+    barrier = threading.Barrier(CONTENDERS)
+
+    def run(number):
+        barrier.wait()
+        return operation(number)
+
+    with ThreadPoolExecutor(CONTENDERS) as pool:
+        return list(pool.map(run, range(CONTENDERS)))
+
+
+def test_what_was_written_is_read_listed_and_overwritten(storage):
+    storage.write("a/records/2.json", b"two")
+    storage.write("a/records/1.json", b"one")
+    storage.write("a/recordings", b"")
+    storage.write("b", b"\x00\xff" * 100_000)
+    assert storage.read("a/records/1.json") == b"one"
+    assert storage.read("a/recordings") == b""
+    assert storage.read("b") == b"\x00\xff" * 100_000
+    storage.write("a/records/1.json", b"uno")
+    assert storage.read("a/records/1.json") == b"uno"
+    assert storage.names("a/records/") == ["a/records/1.json", "a/records/2.json"]
+    assert storage.names("") == ["a/recordings", "a/records/1.json", "a/records/2.json", "b"]
+
+
+def test_nothing_there_is_none_and_empty(storage):
+    assert storage.read("a/b") is None
+    assert storage.read_many(["a/b", "c"]) == {}
+    assert storage.names("a/") == []
+    assert storage.names("") == []
+    storage.delete("a/b")
+    assert storage.replace("a/b", b"", b"new") is False
+    assert storage.read("a/b") is None
+
+
+def test_names_may_be_in_any_script_and_hold_signs(storage):
+    names = ["ü/Röntgen 胸部.json", "ü/a+b%20c&d=e.json", "ü/'quoted' ~#?.json"]
+    for number, name in enumerate(names):
+        storage.write(name, str(number).encode())
+    assert storage.names("ü/") == sorted(names)
+    assert storage.read_many(names) == {name: str(number).encode() for number, name in enumerate(names)}
+    storage.delete(names[0])
+    assert storage.names("ü/") == sorted(names[1:])
+
+
+def test_a_listing_has_every_name_and_many_are_read_in_order(storage):
+    # More than the thousand that S3 lists at once.
+    names = [f"many/{number:04d}" for number in range(1200)]
+    with ThreadPoolExecutor(CONTENDERS) as pool:
+        list(pool.map(lambda name: storage.write(name, name.encode()), names))
+    assert storage.names("many/") == names
+    wanted = [*reversed(names), "many/none"]
+    found = storage.read_many(wanted)
+    assert list(found) == wanted[:-1]
+    assert all(found[name] == name.encode() for name in names)
+
+
+def test_names_with_a_leading_dot_are_read_but_not_listed(storage):
+    storage.write("a/.hidden", b"1")
+    storage.write("a/seen", b"2")
+    assert storage.names("a/") == ["a/seen"]
+    assert storage.read("a/.hidden") == b"1"
+
+
+def test_what_exists_is_not_created(storage):
+    assert storage.create("a/lease", b"first") is True
+    assert storage.create("a/lease", b"second") is False
+    assert storage.create("a/lease", b"first") is False
+    assert storage.read("a/lease") == b"first"
+    storage.delete("a/lease")
+    assert storage.read("a/lease") is None
+    assert storage.create("a/lease", b"second") is True
+    assert storage.names("") == ["a/lease"]
+
+
+def test_only_what_is_expected_is_replaced(storage):
+    storage.write("a/lease", b"old")
+    assert storage.replace("a/lease", b"other", b"new") is False
+    assert storage.read("a/lease") == b"old"
+    assert storage.replace("a/lease", b"old", b"new") is True
+    assert storage.replace("a/lease", b"old", b"newer") is False
+    assert storage.read("a/lease") == b"new"
+
+
+def test_of_many_that_create_one_wins(storage):
+    for name in (f"lease-{number}" for number in range(ROUNDS)):
+        won = contend(lambda number, name=name: storage.create(name, f"owner {number}".encode()))
+        assert won.count(True) == 1
+        assert storage.read(name) == f"owner {won.index(True)}".encode()
+
+
+def test_of_many_that_replace_one_wins(storage):
+    storage.write("lease", b"nobody")
+    for lap in range(ROUNDS):
+        old = storage.read("lease")
+        won = contend(lambda number, lap=lap, old=old: storage.replace("lease", old, f"{lap}: {number}".encode()))
+        assert won.count(True) == 1
+        assert storage.read("lease") == f"{lap}: {won.index(True)}".encode()
+
+
+def test_counting_together_loses_nothing(storage):
+    storage.write("count", b"0")
+
+    def add_one(_):
+        while True:
+            old = storage.read("count")
+            if storage.replace("count", old, str(int(old) + 1).encode()):
+                return
+
+    contend(add_one)
+    assert storage.read("count") == str(CONTENDERS).encode()
+
+
+def test_deleting_and_replacing_at_once_never_brings_back_what_is_gone(storage):
+    for _ in range(ROUNDS):
+        storage.write("lease", b"old")
+        operations = [lambda: storage.delete("lease"), lambda: storage.replace("lease", b"old", b"new")]
+        contend(lambda number, operations=operations: operations[number % 2]())
+        # A replace that succeeds comes before the first delete; so a delete comes last.
+        assert storage.read("lease") is None
+
+
+def test_a_usable_storage_passes_its_check_and_nothing_is_left(storage, request):
+    storage.check()
+    assert storage.names("") == []
+    if isinstance(storage, S3Storage):
+        assert request.getfixturevalue("s3_server").objects(storage.bucket) == {}
+
+
+def test_a_folder_without_hard_links_creates_exclusively_too(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.link", no_links)
+    storage = open_storage(tmp_path)
+    won = contend(lambda number: storage.create("lease", f"owner {number}".encode()))
+    assert won.count(True) == 1
+    assert storage.read("lease") == f"owner {won.index(True)}".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["lease"]
+
+
+def test_a_folder_keeps_no_lock_files(tmp_path):
+    storage = open_storage(tmp_path)
+    storage.create("lease", b"1")
+    storage.replace("lease", b"1", b"2")
+    assert [path.name for path in tmp_path.iterdir()] == ["lease"]
+    storage.delete("lease")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_objects_lie_under_the_prefix_with_nothing_beside_them(bucket, s3_server):
+    name = bucket.removeprefix("s3://")
+    open_storage(f"{bucket}/deep/er/").write("sweep/sweep.json", b"{}")
+    open_storage(bucket).write("top", b"1")
+    assert s3_server.objects(name) == {"deep/er/sweep/sweep.json": b"{}", "top": b"1"}
+    assert open_storage(f"{bucket}/deep").names("") == ["er/sweep/sweep.json"]
+
+
+def test_a_sweep_in_a_bucket_has_records_table_and_artifacts(bucket, s3_server):
+    records = SweepRecords(open_storage(f"{bucket}/sweeps"), "in-s3")
+    keys = [f"{number:04x}" for number in range(40)]
+    for seed, key in enumerate(keys):
+        records.write({"trial_key": key, "seed": seed, "schema_version": columns.SCHEMA_VERSION})
+    records.storage.write("in-s3/records/cut.json", b'{"trial_key": "c')
+    records.write_artifact("0001", "maps.npz", b"maps")
+    records.write_manifest({"space": "smoke"})
+    again = SweepRecords(open_storage(f"{bucket}/sweeps"), "in-s3")
+    loaded = again.load()
+    assert [(record["trial_key"], record["seed"]) for record in loaded.records] == list(
+        zip(keys, range(40), strict=True)
+    )
+    assert list(loaded.rejected) == ["in-s3/records/cut.json"]
+    assert "truncated or foreign" in loaded.rejected["in-s3/records/cut.json"]
+    assert again.done() == {*keys, "cut"}
+    assert len(again.write_table(loaded.records)) == 40
+    assert again.artifacts("0001") == ["maps.npz"]
+    assert again.read_artifact("0001", "maps.npz") == b"maps"
+    assert again.manifest() == {"space": "smoke"}
+    stored = s3_server.objects(bucket.removeprefix("s3://"), "sweeps/in-s3/trials.parquet")
+    assert [data[:4] for data in stored.values()] == [b"PAR1"]
+
+
+WRONG_VARIABLES = {
+    "unknown key": ({"AWS_ACCESS_KEY_ID": "NOBODYS0KEY"}, ["does not know the access key", "check AWS_ACCESS_KEY_ID"]),
+    "wrong secret": (
+        {"AWS_SECRET_ACCESS_KEY": "not-the-secret"},
+        ["the secret key does not fit the access key", "check AWS_SECRET_ACCESS_KEY"],
+    ),
+    "half a credential": (
+        {"AWS_SECRET_ACCESS_KEY": None},
+        ["half of the credentials is missing", "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"],
+    ),
+    "no credentials": (
+        {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
+        ["there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"],
+    ),
+    "no such profile": ({"AWS_PROFILE": "nobody"}, ["there is no such profile", "correct or unset AWS_PROFILE"]),
+    "endpoint away": (
+        {"AWS_ENDPOINT_URL": NOWHERE},
+        [f"no connection to {NOWHERE}, tried for 3 s", "check AWS_ENDPOINT_URL and that the server runs"],
+    ),
+    "password in the endpoint": (
+        {"AWS_ENDPOINT_URL": "http://someone:open-sesame@127.0.0.1:9"},
+        ["no connection to http://***@127.0.0.1:9", "check AWS_ENDPOINT_URL"],
+    ),
+    "endpoint without scheme": (
+        {"AWS_ENDPOINT_URL": "localhost:8333"},
+        ["the endpoint is not well formed", "set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST"],
+    ),
+    "bad region": ({"AWS_DEFAULT_REGION": "no where!"}, ["the region is not well formed", "set AWS_DEFAULT_REGION"]),
+}
+
+
+def message_of_check(location, server):
+    """What `check` says; in one line, with the location, and without the keys of any user."""
+    with pytest.raises(StorageError) as caught:
+        open_storage(location).check()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert location in message
+    secrets = [server.admin.key, server.admin.secret, server.reader.key, server.reader.secret]
+    for secret in (*secrets, "NOBODYS0KEY", "not-the-secret", "open-sesame"):
+        assert secret not in message
+    return message
+
+
+@pytest.mark.parametrize("case", WRONG_VARIABLES)
+def test_wrong_variables_are_named_before_anything_starts(case, bucket, s3_server, tmp_path, monkeypatch):
+    variables, pieces = WRONG_VARIABLES[case]
+    # Whoever runs the tests may have credentials of their own.
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for name, value in variables.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    message = message_of_check(f"{bucket}/prefix", s3_server)
+    assert [piece for piece in pieces if piece not in message] == [], message
+
+
+def test_a_bucket_that_is_not_there_is_named(s3_environment):
+    message = message_of_check("s3://no-such-bucket/prefix", s3_environment)
+    assert message.endswith("there is no bucket 'no-such-bucket'; create it first, or correct --storage")
+
+
+def test_what_is_no_bucket_name_is_named(s3_environment):
+    assert "'No_Bucket!' is no bucket name" in message_of_check("s3://No_Bucket!/prefix", s3_environment)
+
+
+def test_a_key_that_may_not_write_is_refused(bucket, s3_server, monkeypatch):
+    open_storage(bucket).write("there", b"1")
+    for name, value in s3_server.variables(s3_server.reader).items():
+        monkeypatch.setenv(name, value)
+    message = message_of_check(bucket, s3_server)
+    assert "the access key has no permission; allow it to list, read, write and delete in bucket" in message
+    # Reading is enough for an analysis.
+    assert open_storage(bucket).read("there") == b"1"
+
+
+def test_a_region_is_not_needed(bucket, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    open_storage(bucket).check()
+
+
+def test_a_server_that_never_answers_is_given_up_soon(bucket, s3_server, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        started = time.monotonic()
+        message = message_of_check(bucket, s3_server)
+    assert f"no connection to {endpoint}" in message
+    assert time.monotonic() - started < 12
+
+
+def test_a_server_that_overwrites_in_spite_of_the_condition_is_refused(bucket, s3_server, monkeypatch):
+    put_object = s3_server.client().put_object
+    monkeypatch.setattr(
+        S3Storage, "_put_if", lambda self, name, data, **_: bool(put_object(Bucket=self.bucket, Key=name, Body=data))
+    )
+    assert "the server overwrites although If-None-Match forbids it" in message_of_check(bucket, s3_server)
+    assert s3_server.objects(bucket.removeprefix("s3://")) == {}
+
+
+def test_an_outage_in_the_middle_loses_nothing(bucket, s3_server):
+    storage = open_storage(bucket)
+    storage.write("before", b"1")
+    storage.write("lease", b"old")
+    operations = [
+        lambda: storage.write("during", b"2"),
+        lambda: storage.read("before"),
+        lambda: storage.names(""),
+        lambda: storage.create("created", b"3"),
+        lambda: storage.replace("lease", b"old", b"new"),
+        lambda: storage.delete("before"),
+    ]
+    with ThreadPoolExecutor(len(operations)) as pool:
+        with s3_server.away():
+            futures = [pool.submit(operation) for operation in operations]
+            assert wait(futures, timeout=2).done == set()
+        results = [future.result(timeout=60) for future in futures]
+    assert results[3:5] == [True, True]
+    assert storage.read_many(["before", "during", "created", "lease"]) == {
+        "during": b"2",
+        "created": b"3",
+        "lease": b"new",
+    }
+
+
+def test_an_outage_that_lasts_is_one_error(bucket, s3_server):
+    storage = S3Storage(bucket, retry_seconds=1)
+    with s3_server.away(), pytest.raises(StorageError) as caught:
+        storage.write("x", b"1")
+    assert str(caught.value) == (
+        f"cannot write {bucket}/x: no connection to {s3_server.endpoint}, tried for 1 s; "
+        "check AWS_ENDPOINT_URL and that the server runs"
+    )
+
+
+def failing(operation, *errors, after=False):
+    """`operation`, whose first calls raise `errors`, before they reach the server or after it has done its part."""
+    remaining = list(errors)
+
+    def call(**arguments):
+        if remaining:
+            if after:
+                operation(**arguments)
+            raise remaining.pop(0)
+        return operation(**arguments)
+
+    return call
+
+
+def server_error(status, code):
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
+
+
+def test_an_error_of_the_server_is_tried_again_and_a_refusal_is_not(bucket, monkeypatch):
+    storage = open_storage(bucket)
+    put_object = storage._client.put_object
+    passing = [server_error(500, "InternalError"), server_error(503, "SlowDown"), server_error(400, "RequestTimeout")]
+    monkeypatch.setattr(storage._client, "put_object", failing(put_object, *passing))
+    storage.write("x", b"1")
+    assert storage.read("x") == b"1"
+
+    monkeypatch.setattr(storage._client, "put_object", failing(put_object, server_error(400, "EntityTooLarge")))
+    with pytest.raises(StorageError, match=r"cannot write s3://.*/x: refused with EntityTooLarge; check the AWS_"):
+        storage.write("x", b"2")
+    assert storage.read("x") == b"1"
+
+
+def test_an_answer_lost_on_its_way_does_not_hide_who_won(bucket, monkeypatch):
+    storage = open_storage(bucket)
+    put_object = storage._client.put_object
+    lost = ConnectionClosedError(endpoint_url="it")
+
+    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost, after=True))
+    assert storage.create("lease", b"mine") is True
+    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost, after=True))
+    assert storage.replace("lease", b"mine", b"mine again") is True
+    assert storage.read("lease") == b"mine again"
+
+    # Somebody else came first: the try that was lost never reached the server.
+    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost))
+    assert storage.create("lease", b"theirs") is False
+    assert storage.read("lease") == b"mine again"

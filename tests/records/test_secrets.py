@@ -1,0 +1,35 @@
+"""Credentials do not leave the process."""
+
+import pytest
+
+from records.secrets import scrub
+
+ENVIRONMENT = {
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG",
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7",
+    "MLFLOW_TRACKING_PASSWORD": "correct-horse",
+    "MLFLOW_TRACKING_PASSWORD_2": "correct-horse-battery",
+    "SOME_TOKEN": "ab",
+    "PATH": "/usr/bin:/bin",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("key wJalrXUtnFEMI/K7MDENG refused", "key *** refused"),
+        ("AKIAIOSFODNN7 at s3://bucket", "*** at s3://bucket"),
+        ("correct-horse-battery, correct-horse", "***, ***"),
+        ("postgresql://user:pa55@host:5432/db", "postgresql://***@host:5432/db"),
+        ("http://token@host/x and https://a:b@c", "http://***@host/x and https://***@c"),
+        ("a mail to me@host, /usr/bin:/bin, ab", "a mail to me@host, /usr/bin:/bin, ab"),
+        ("http://host:5000/path?x=a@b", "http://host:5000/path?x=a@b"),
+    ],
+)
+def test_secrets_are_replaced_and_nothing_else(text, clean):
+    assert scrub(text, ENVIRONMENT) == clean
+
+
+def test_the_process_environment_is_the_default(monkeypatch):
+    monkeypatch.setenv("MY_PASSWORD", "swordfish")
+    assert scrub("the swordfish") == "the ***"

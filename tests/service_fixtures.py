@@ -1,0 +1,45 @@
+"""Fixtures of real servers; each is started by the first test that asks for it and stopped after the last.
+
+s3_server        an S3 server (services.S3Server)
+s3_environment   the same, with the AWS variables of its admin set, and no others
+bucket           s3://… of a new empty bucket there, with these variables set
+postgres_server  a PostgreSQL server (services.PostgresServer)
+mlflow_server    an MLflow server on both, with a password (services.MlflowServer)
+"""
+
+import os
+
+import pytest
+from services import MlflowServer, PostgresServer, S3Server
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_environment(s3_server, monkeypatch) -> S3Server:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.variables().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3_environment) -> str:
+    return f"s3://{s3_environment.make_bucket()}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(s3_server, postgres_server):
+    with MlflowServer(s3_server, postgres_server) as server:
+        yield server

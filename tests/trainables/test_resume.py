@@ -1,0 +1,150 @@
+"""A trial that is killed at any epoch and taken up again leaves the record of one that was not."""
+
+import numpy as np
+import pytest
+
+from records import SweepRecords, columns, open_storage
+from trainables import METHODS, MODELS, Recorder, TrialTrainable
+from trainables import trainable as trainable_module
+from trainables.trainable import may_pass
+
+SMALL = {"n_train": 24, "n_valid": 16, "n_test": 16, "epochs": 3, "batch_size": 8, "attribution_images": 2}
+SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.0}
+
+
+def settings(method, model="small_cnn"):
+    own = {"disc_width": 8} if method == "adversarial" else {}
+    return {**SMALL, **own, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
+
+
+def started(folder, config, checkpoint_seconds=0.0):
+    """A trainable as Tune's actor holds it, that keeps a checkpoint after each epoch."""
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable.setup(config, recorder=Recorder(str(folder), "resumed", checkpoint_seconds=checkpoint_seconds))
+    return trainable
+
+
+def run_to_the_end(trainable):
+    while not (result := trainable.step()).get("done"):
+        pass
+    return result
+
+
+def same_but_for_times(record):
+    return {k: v for k, v in record.items() if k not in columns.RUN_SPECIFIC}
+
+
+def stored(folder):
+    (record,) = SweepRecords(open_storage(folder), "resumed").load().records
+    return record
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_path):
+    config = settings(method, model) | {"attributions": ("input_gradient",)}
+    run_to_the_end(started(tmp_path / "whole", config))
+    killed = started(tmp_path / "killed", config)
+    killed.step()
+    del killed
+    records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
+    assert len(records.storage.names("resumed/checkpoints/")) == 1
+    resumed = started(tmp_path / "killed", config)
+    resumed.step()
+    assert resumed.trial.epoch == 2, "it went on after the first epoch instead of starting over"
+    run_to_the_end(resumed)
+    assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
+    assert records.storage.names("resumed/checkpoints/") == [], "a finished trial leaves no checkpoint"
+    for file in ("maps.npz", "epochs.json"):
+        key = stored(tmp_path / "whole")["trial_key"]
+        whole = SweepRecords(open_storage(tmp_path / "whole"), "resumed").read_artifact(key, file)
+        assert records.read_artifact(key, file) == whole
+
+
+def test_without_the_interval_passed_no_checkpoint_is_kept_until_it_is_stopped(tmp_path):
+    trainable = started(tmp_path, settings("baseline"), checkpoint_seconds=3600.0)
+    trainable.step()
+    storage = open_storage(tmp_path)
+    assert storage.names("resumed/checkpoints/") == []
+    trainable.cleanup()
+    assert len(storage.names("resumed/checkpoints/")) == 1
+
+
+def test_an_actor_that_is_given_the_next_trial_keeps_the_unfinished_one(tmp_path):
+    trainable = started(tmp_path, settings("baseline"), checkpoint_seconds=3600.0)
+    trainable.step()
+    trainable.reset_config(settings("masked"))
+    assert len(open_storage(tmp_path).names("resumed/checkpoints/")) == 1
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "pickle"])
+def test_a_damaged_checkpoint_starts_the_trial_over(damage, tmp_path, capsys):
+    import pickle
+
+    config = settings("baseline")
+    run_to_the_end(started(tmp_path / "whole", config))
+    killed = started(tmp_path / "killed", config)
+    killed.step()
+    records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
+    key = killed.trial_config.trial_key
+    whole = records.read_checkpoint(key)
+    other = started(tmp_path / "other", config | {"seed": 7})
+    other.step()
+    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.trial_config.trial_key)
+    bad = {
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "foreign": foreign,
+        "pickle": pickle.dumps(print, protocol=2),
+    }[damage]
+    records.write_checkpoint(key, bad)
+    run_to_the_end(started(tmp_path / "killed", config))
+    assert "starting over" in capsys.readouterr().out
+    assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
+
+
+def test_a_trial_that_raises_leaves_a_record_with_the_reason_and_the_tail(tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        raise ZeroDivisionError("no such number, key swordfish")
+
+    monkeypatch.setenv("MY_SECRET", "swordfish")
+    monkeypatch.setattr(trainable_module.Trial, "train_epoch", broken)
+    result = started(tmp_path, settings("baseline")).step()
+    assert result["done"]
+    record = stored(tmp_path)
+    assert record["status"] == "failed"
+    first, *tail = record["error"].splitlines()
+    assert first == "ZeroDivisionError: no such number, key ***"
+    assert any("in broken" in line for line in tail)
+    assert "swordfish" not in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "retry"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
+    assert may_pass(error) is retry
+    monkeypatch.setattr(trainable_module.Trial, "train_epoch", lambda _: (_ for _ in ()).throw(error))
+    trainable = started(tmp_path, settings("baseline"))
+    if retry:
+        with pytest.raises(type(error)):
+            trainable.step()
+        assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
+    else:
+        trainable.step()
+        assert stored(tmp_path)["status"] == "failed"
+
+
+def test_maps_without_pickle(tmp_path):
+    import io
+
+    run_to_the_end(started(tmp_path, settings("baseline")))
+    data = SweepRecords(open_storage(tmp_path), "resumed").read_artifact(stored(tmp_path)["trial_key"], "maps.npz")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        assert set(arrays) >= {"labels", "test_id.images", "test_ood.masks"}
