@@ -107,9 +107,9 @@ def sweep(
             show_plan(console, records.location, plan, pending, concurrency)
             return
 
-        slots = connect(address, concurrency) if pending else 0
         progress = Progress(console, len(plan.trials), len(plan.trials) - len(pending))
         with Stop() as stop, Lease(records, progress.facts, stop.interrupt):
+            slots = connect(address, concurrency) if pending else 0
             declare(records, plan)
             log = SweepLog(records)
             console.print(f"Sweep {records.name}: {len(plan.trials)} trials, {len(pending)} to run")

@@ -91,7 +91,7 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
     """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no files yet.
 
     Raises:
-        UserError: a storage or name that cannot be used.
+        UserError: a storage or name that cannot be used, or a sweep.json that cannot be read.
     """
     try:
         place = open_storage(storage)
@@ -100,7 +100,8 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
         while fresh and place.names(f"{records.name}/"):
             number += 1
             records = SweepRecords(place, f"{name}-{number}")
-    except StorageError as error:
+        records.manifest()
+    except (StorageError, ValueError) as error:
         raise UserError(str(error)) from None
     return records
 

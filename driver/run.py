@@ -1,10 +1,13 @@
 """Runs the trials that are not done yet through Ray Tune."""
 
+import getpass
+import hashlib
 import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -104,7 +107,11 @@ def run_trials(
     once `stop` is requested.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    scratch = tempfile.mkdtemp(prefix="saliency-sweep-")
+    # Named for the sweep, whose lease makes it ours: what a killed driver left there goes now.
+    location = hashlib.sha256(f"{recorder.storage}/{recorder.sweep}".encode()).hexdigest()[:16]
+    scratch = Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
     try:
         tuner = tune.Tuner(
             tune.with_resources(
@@ -119,7 +126,7 @@ def run_trials(
             ),
             run_config=tune.RunConfig(
                 name=recorder.sweep,
-                storage_path=scratch,
+                storage_path=str(scratch),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

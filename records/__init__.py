@@ -1,7 +1,7 @@
 """What a sweep leaves behind: records, artifacts, and their mirror in MLflow.
 
     columns.py     the names of a record's columns, written once for writers and readers
-    storage.py     a folder or s3://bucket/prefix behind one small interface
+    storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     mirror.py      brings MLflow up to date with the records (imported on its own: it loads mlflow)
 

@@ -106,7 +106,7 @@ def disturb(folder: Path, server: Server, trials: int, kills: int, seed: int) ->
     driver = start_driver(folder, server.uri, trials)
     counts.drivers_started += 1
     for kind in todo:
-        time.sleep(rng.uniform(0.5, 8.0) if kind == "driver" else rng.uniform(0.2, 3.0))
+        time.sleep(rng.uniform(0.5, 20.0) if kind == "driver" else rng.uniform(0.2, 3.0))
         if driver.poll() is not None:
             driver = start_driver(folder, server.uri, trials)
             counts.drivers_started += 1

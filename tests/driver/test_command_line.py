@@ -1,45 +1,122 @@
-"""The command line: help, lists, dry runs, and wrong arguments answered in one line with exit code 2."""
+"""The command line: help, lists, dry runs, and wrong input answered in one line with exit code 2."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from commands import ROOT, run_sweep
+from typer.testing import CliRunner
+
+import sweep
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Arguments that are wrong, pieces that the message must have, and what lies around beforehand."""
+
+    arguments: tuple[str, ...]
+    pieces: tuple[str, ...]
+    before: Callable[[Path], object] = lambda folder: None
+
+
+def file(name: str, content: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    return make
+
+
+def space_file(body: str) -> Callable[[Path], object]:
+    return file("mine.py", body)
+
+
+SPACE = "from search_spaces import Space\ndef mine():\n    return "
+HELD = '{"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0, "renewed_at": 9e9}'
 
 WRONG = {
-    "space": (["--space", "smok"], ["unknown space 'smok'", "laptop, smoke", "--list-spaces"]),
-    "dataset": (["--dataset", "mnist"], ["unknown dataset 'mnist'", "decoy_digits, synthetic"]),
-    "setting": (["--set", "epoch=3"], ["unknown setting 'epoch'", "choose from", "epochs"]),
-    "no value": (["--set", "epochs"], ["bad --set 'epochs'", "KEY=VALUE"]),
-    "value": (["--set", "epochs=many"], ["bad value 'many' for epochs", "valid integer"]),
-    "range": (["--set", "severity=1.5"], ["bad value 1.5 for severity", "less than or equal to 1"]),
-    "method": (["--set", "method=rrrr"], ["unknown method 'rrrr'", "actdiff", "trainables/methods/__init__.py"]),
-    "model": (["--set", "model=vgg"], ["unknown model 'vgg'", "resnet18, small_cnn"]),
-    "address": (["--address", "here"], ["bad --address 'here'", "local, auto or ray://HOST:PORT"]),
-    "no cluster": (
-        ["--address", "ray://127.0.0.1:9"],
-        ["no Ray cluster at --address 'ray://127.0.0.1:9'", "ray start"],
+    "space": Wrong(("--space", "smok"), ("unknown space 'smok'", "laptop, smoke", "--list-spaces")),
+    "dataset": Wrong(("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits, synthetic")),
+    "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
+    "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
+    "no key": Wrong(("--set", "=3"), ("bad --set '=3'", "KEY=VALUE")),
+    "given twice": Wrong(("--set", "lr=1", "--set", "lr=2"), ("--set lr is given twice", "give it once")),
+    "no number": Wrong(("--set", "epochs=many"), ("bad value 'many' for epochs", "valid integer")),
+    "severity": Wrong(("--set", "severity=1.5"), ("bad value 1.5 for severity", "less than or equal to 1")),
+    "strength": Wrong(("--set", "strength=-1"), ("bad value -1 for strength", "greater than or equal to 0")),
+    "rate": Wrong(("--set", "lr=NaN"), ("bad value nan for lr", "finite number")),
+    "epochs": Wrong(("--set", "epochs=0"), ("bad value 0 for epochs", "greater than or equal to 1")),
+    "preset": Wrong(("--set", "preset=ours"), ("bad value 'ours' for preset", "'fixed' or 'paper'")),
+    "selection": Wrong(("--set", "selection=best"), ("bad value 'best' for selection", "'best_valid_id'")),
+    "policy": Wrong(("--set", "empty_mask=drop"), ("bad value 'drop' for empty_mask", "'skip', 'outside' or 'inside'")),
+    "classes": Wrong(("--set", "classes=3"), ("bad value 3 for classes", "2 or 10")),
+    "method": Wrong(("--set", "method=rrrr"), ("unknown method 'rrrr'", "actdiff", "trainables/methods/__init__.py")),
+    "model": Wrong(("--set", "model=vgg"), ("unknown model 'vgg'", "resnet18, small_cnn")),
+    "attribution": Wrong(("--set", "attributions=lime"), ("unknown attribution 'lime'", "occlusion")),
+    "address": Wrong(("--address", "here"), ("bad --address 'here'", "local, auto or ray://HOST:PORT")),
+    "no cluster": Wrong(("--address", "ray://127.0.0.1:9"), ("no Ray cluster at --address", "ray start")),
+    "tracking": Wrong(("--tracking-uri", "mlruns"), ("bad --tracking-uri 'mlruns'", "sqlite:///FILE.db")),
+    "tracking folder": Wrong(("--tracking-uri", "sqlite:///no/x.db"), ("there is no folder", "make it first")),
+    "storage scheme": Wrong(("--storage", "ftp://host/x"), ("unknown storage scheme 'ftp'", "s3://bucket/prefix")),
+    "storage file": Wrong(("--storage", "f"), ("is a file, not a folder", "give --storage"), file("f", "")),
+    "storage keys": Wrong(("--storage", "s3://key:hush@b/x"), ("s3://bucket/prefix", "AWS_ACCESS_KEY_ID")),
+    "name": Wrong(("--name", "my sweep"), ("bad sweep name 'my sweep'", "letters, digits")),
+    "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
+    "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
+    "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
+    "no space file": Wrong(("--space", "none.py"), ("there is no space file 'none.py'", "NAME.py")),
+    "broken space file": Wrong(("--space", "mine.py"), ("cannot be run: SyntaxError",), space_file("def mine(:")),
+    "empty space file": Wrong(("--space", "mine.py"), ("has no function 'mine'", "named for the file"), space_file("")),
+    "wrong space": Wrong(("--space", "mine.py"), ("must return a search_spaces.Space",), space_file(f"{SPACE}[]")),
+    "raising space": Wrong(("--space", "mine.py"), ("raised ZeroDivisionError",), space_file(f"{SPACE}1 / 0")),
+    "vague space": Wrong(
+        ("--space", "mine.py"),
+        ("every trial needs method",),
+        space_file(f"{SPACE}Space('m', '', [{{'dataset': 'x'}}])"),
     ),
-    "tracking": (["--tracking-uri", "mlruns"], ["bad --tracking-uri 'mlruns'", "sqlite:///FILE.db"]),
-    "folder": (["--tracking-uri", "sqlite:///no/x.db"], ["there is no folder", "make it first"]),
-    "storage": (["--storage", "ftp://host/x"], ["unknown storage scheme 'ftp'", "s3://bucket/prefix"]),
-    "file": (["--storage", "file"], ["is a file, not a folder"]),
-    "name": (["--name", "my sweep"], ["bad sweep name 'my sweep'", "letters, digits"]),
-    "max trials": (["--max-trials", "0"], ["--max-trials", "'0' is not a whole number of at least 1"]),
-    "concurrency": (["--concurrency", "two"], ["--concurrency", "'two' is not a whole number of at least 1"]),
-    "option": (["--seeds", "3"], ["No such option", "--seeds"]),
+    "space of unknown things": Wrong(
+        ("--space", "mine.py"),
+        ("unknown method 'x'",),
+        space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'x'}}])"),
+    ),
+    "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
+    "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD)),
+    "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
 }
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_a_wrong_argument_gives_exit_code_2_and_says_the_mend(case, tmp_path):
-    (tmp_path / "file").write_text("")
-    arguments, pieces = WRONG[case]
-    ran = run_sweep(tmp_path, *arguments, RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S="1", TERMINAL_WIDTH="200")
-    assert ran.code == 2, ran
-    assert "Traceback" not in ran.err
-    for piece in pieces:
-        assert piece in ran.err, ran.err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"], "a refused command leaves nothing behind"
+def test_wrong_input_gives_exit_code_2_and_says_the_mend(case, tmp_path, monkeypatch):
+    wrong = WRONG[case]
+    wrong.before(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERMINAL_WIDTH", "250")
+    monkeypatch.setenv("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "1")
+    result = CliRunner().invoke(sweep.app, wrong.arguments)
+    assert result.exit_code == 2, result.output
+    for piece in wrong.pieces:
+        assert piece in result.stderr, result.stderr
+    assert "Traceback" not in result.output
+    assert "hush" not in result.output
+    left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == before, "a refused command leaves nothing behind"
+
+
+def test_there_are_many_of_them():
+    assert len(WRONG) >= 30
+
+
+def test_one_of_them_in_a_process_of_its_own(tmp_path):
+    ran = run_sweep(tmp_path, "--space", "smok")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.splitlines() == [
+        "sweep.py: unknown space 'smok'; choose from laptop, smoke (see --list-spaces), or give a file NAME.py"
+    ]
 
 
 def test_help_names_every_option_of_the_readme(tmp_path):
@@ -47,7 +124,7 @@ def test_help_names_every_option_of_the_readme(tmp_path):
     assert ran.code == 0
     readme = (ROOT / "README.md").read_text()
     options = set(re.findall(r"--[a-z][a-z-]+", ran.out)) - {"--help"}
-    assert len(options) >= 12
+    assert len(options) >= 14
     for option in options:
         assert option in readme, f"{option} is not in the README"
 
@@ -65,6 +142,6 @@ def test_a_dry_run_says_size_and_time_and_starts_nothing(tmp_path):
     assert ran.code == 0, ran
     assert "84 trials in" in ran.out
     assert "0 done, 84 to run" in ran.out
-    assert "About 0:0" in ran.out
+    assert re.search(r"About \d:\d\d:\d\d with \d+ trials at a time", ran.out)
     assert "test_ood.iou.integrated_gradients against test_ood.auc" in ran.out
     assert list(tmp_path.iterdir()) == []

@@ -252,6 +252,21 @@ def test_every_image_is_trained_on_once_an_epoch_in_a_new_order(quick):
     assert not torch.equal(*orders)
 
 
+def test_a_methods_random_numbers_differ_between_epochs_and_seeds(quick):
+    def draws(seed: int) -> list[list[float]]:
+        trial = Trial(quick(method="shuffled", seed=seed))
+        result = []
+        for _ in range(2):
+            result.append(torch.rand(4, generator=next(iter(trial._batches())).rng).tolist())
+            trial.epoch += 1
+        return result
+
+    first, again, other = draws(0), draws(0), draws(1)
+    assert first == again
+    assert first[0] != first[1], "each epoch draws anew"
+    assert all(a != b for a, b in zip(first, other, strict=True)), "the seed matters"
+
+
 def test_the_model_steps_as_adam_on_the_weighted_sum(quick):
     """One epoch of one batch, followed by hand."""
     trial = Trial(quick(method="rrr", strength=0.7, n_train=16, batch_size=16, epochs=1, lr=1e-2))

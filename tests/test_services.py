@@ -1,0 +1,63 @@
+"""The servers of the tests outlive neither their block nor a test process that is killed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from services import PostgresServer, ServiceError, program
+
+pytestmark = pytest.mark.slow
+
+KILLED_WITH_A_SERVER = """
+import os, signal
+from services import PostgresServer
+server = PostgresServer().__enter__()
+print(server.process.pid, server.folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def gone(pid, folder, seconds=20.0):
+    """Whether a process and a folder disappear in time."""
+    deadline = time.monotonic() + seconds
+    while psutil.pid_exists(pid) or folder.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_server_ends_with_its_block_and_leaves_nothing():
+    with PostgresServer() as server:
+        pid = server.process.pid
+        assert server.ready()
+    assert gone(pid, server.folder)
+
+
+def test_a_server_ends_with_the_process_that_started_it():
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_WITH_A_SERVER],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    pid, folder = done.stdout.split()
+    assert gone(int(pid), Path(folder))
+
+
+def test_a_server_that_does_not_start_shows_the_end_of_its_log():
+    class Broken(PostgresServer):
+        def command(self):
+            return [*super().command(), "--no_such_setting=1"]
+
+    with pytest.raises(ServiceError, match=r"(?s)postgres ended with 1 while it started:.*no_such_setting"):
+        Broken().__enter__()
+
+
+def test_a_program_that_is_not_installed_is_named_with_the_mend():
+    with pytest.raises(ServiceError, match=r"'no-such-program' of a-package is not installed: run pip install -e"):
+        program("no-such-program", "a-package")
