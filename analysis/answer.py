@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cluster_bootstrap import MINIMUM_CLUSTERS, REPLICATES, draw_resamples
-from analysis.correlations import Correlation, correlate, reference
+from analysis.cluster_bootstrap import REPLICATES, draw_resamples
+from analysis.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.correlations import Correlation, Progress, correlate, reference
 from analysis.errors import AnalysisError
 from analysis.methods import MethodRow, method_rows
 from analysis.numbers import count
@@ -37,7 +38,7 @@ class Power:
     within_cell: float | None
     """Cells combined, trials taken as independent."""
     within_cell_clustered: float | None
-    """The same from the cluster bootstrap's standard error, which knows that trials share data seeds."""
+    """The same from the cluster jackknife's standard error, which knows that trials share data seeds."""
     typical_cell: float | None
     """Within one cell of the median size."""
     typical_cell_n: int | None
@@ -90,6 +91,7 @@ def analyse(
     smallest_effect: float = SMALLEST_EFFECT,
     replicates: int = REPLICATES,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Analysis:
     """Correlate every localisation score with the outcome and decide on the primary.
 
@@ -98,6 +100,7 @@ def analyse(
         smallest_effect: smallest correlation of interest, in (0, 1).
         replicates: of the cluster bootstrap, at least 100; 2,000 or more for an interval worth printing.
         seed: of the bootstrap and of drawn permutations; the same seed gives the same numbers.
+        progress: called as (parts done, parts in all) while the grid is computed.
 
     Raises:
         AnalysisError: an argument is out of range or the data frame cannot be analysed.
@@ -113,7 +116,7 @@ def analyse(
     notes = list(trials.notes)
     primary = _choose_primary(trials, notes)
     resamples = draw_resamples(trials.table, replicates=replicates, seed=seed)
-    grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed))
+    grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed, primary=primary, progress=progress))
     within = next((c for c in grid if _is_headline(c, primary)), None)
     notes += _interval_notes(trials.table, within)
     return Analysis(
@@ -175,9 +178,8 @@ def _interval_notes(table: pd.DataFrame, within: Correlation | None) -> list[str
     if len(few):
         told = ", ".join(f"{n} on {dataset}" for dataset, n in few.items())
         notes.append(
-            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({told}), too few to resample: intervals "
-            "there are Fisher z intervals that assume independent trials, and are too narrow if trials "
-            "share images."
+            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({told}): there is no interval there but for "
+            "trials that share no images."
         )
     if within is not None and within.n_clipped:
         notes.append(
@@ -200,12 +202,14 @@ def _power(grid: Sequence[Correlation], primary: Primary, within: Correlation | 
         if (c.split, c.metric, c.attribution, c.scope, c.statistic) == score and c.estimate is not None
     )
     typical = sizes[(len(sizes) - 1) // 2] if sizes else None
-    error = within.bootstrap_error if within else None
+    error = within.standard_error if within else None
     return Power(
         alpha=ALPHA,
         power=POWER,
         within_cell=minimal_detectable(within.weight or 0.0) if within else None,
-        within_cell_clustered=None if error is None else minimal_detectable_from_error(error),
+        within_cell_clustered=None
+        if error is None
+        else minimal_detectable_from_error(error, within.df if within else None),
         typical_cell=None if typical is None else minimal_detectable_of(typical),
         typical_cell_n=typical,
     )

@@ -7,26 +7,48 @@ of what methods and severities do to both scores; the pooled value can even have
 paradox).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.between_methods import between_methods, constant_means, method_means, replicate_between
 from analysis.cells import Cell, Rows, Stratum, cell_rows, strata_of
-from analysis.cluster_bootstrap import Resamples, percentile_interval, replicate
+from analysis.cluster_bootstrap import Resamples, bca_interval, percentile_interval
+from analysis.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, acceleration, jackknife
+from analysis.deleted_kendall import deleted_kendall
 from analysis.multiplicity import adjust
-from analysis.rank_correlation import CLIP, STATISTICS, Floats, RankCorrelation, rank_correlation
+from analysis.primary import Primary
+from analysis.rank_correlation import LOST, STATISTICS, Floats, RankCorrelation, fisher_interval, rank_correlation
+from analysis.weighted_spearman import weighted_spearman
 from analysis.within_cell import combine_cells, combine_replicates
 from records import columns
 
+Progress = Callable[[int, int], None]
+"""Told how many parts are done, of how many."""
+Score = tuple[str, str, str]
+"""Split, metric and attribution."""
+
 _WITHIN_FIELDS = ("estimate", "reason", "n", "n_cells", "n_degenerate", "n_clipped", "weight", "q", "i_squared")
+_CHUNK = 5
+"""Scores computed together: enough to share the outcome's ranks, few enough to show progress."""
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """One entry of the grid; what does not apply to its scope is None."""
+    """One entry of the grid; what does not apply to its scope is None.
+
+    The interval that counts is (ci_low, ci_high), made as `interval` says:
+
+    - cluster_jackknife, with at least 6 data seeds on each dataset;
+    - fisher_z, with fewer, where no two of the trials share a data seed; also where the correlation does not change
+      without any data seed, as a perfect one, with the number of data seeds in the place of trials;
+    - cluster_bootstrap, between methods;
+    - none otherwise: `interval_reason` says why.
+    """
 
     split: str
     metric: str
@@ -49,10 +71,12 @@ class Correlation:
     n_missing: int
     """Trials dropped because the outcome or this localisation score is missing."""
     p_value: float | None
+    """Of a correlation of zero, by the method of the interval; between methods by permutation."""
     p_adjusted: float | None = None
-    """Benjamini-Hochberg over all entries of this scope and statistic."""
+    """Benjamini-Hochberg over all entries of this scope and statistic; None for the primary, declared before."""
     interval: str | None = None
-    """How the interval was made: cluster_bootstrap or fisher_z; None where there is none."""
+    interval_reason: str | None = None
+    """Why there is an estimate without an interval."""
     reason: str | None = None
     """Why the estimate is undefined."""
     n_cells: int | None = None
@@ -61,11 +85,35 @@ class Correlation:
     weight: float | None = None
     q: float | None = None
     i_squared: float | None = None
-    bootstrap_error: float | None = None
-    """Standard deviation over replicates of Fisher's z of the estimate."""
+    standard_error: float | None = None
+    """Of Fisher's z, by the cluster jackknife."""
+    df: int | None = None
+    """Degrees of freedom of the jackknife's t."""
+    percentile_low: float | None = None
+    percentile_high: float | None = None
+    """The cluster bootstrap's percentile interval: for rho, with at least 10 data seeds on each dataset."""
+    bca_low: float | None = None
+    bca_high: float | None = None
+    """Its bias-corrected and accelerated interval."""
+    p_permutation: float | None = None
+    """For rho within cells: by permuting the localisation score within cells."""
+    p_max_t: float | None = None
+    """The same, adjusted for all scores and strata by the largest statistic; None for the primary."""
+
+    @property
+    def score(self) -> Score:
+        return self.split, self.metric, self.attribution
 
 
-def correlate(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> list[Correlation]:
+def correlate(
+    table: pd.DataFrame,
+    outcome: str,
+    resamples: Resamples,
+    *,
+    seed: int,
+    primary: Primary | None = None,
+    progress: Progress | None = None,
+) -> list[Correlation]:
     """Every correlation of the table's localisation columns with `outcome`, p-values adjusted.
 
     Args:
@@ -73,16 +121,13 @@ def correlate(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: 
         outcome: the outcome's column.
         resamples: draws over the data seeds of this very table.
         seed: of the drawn orderings between more than 8 methods.
+        primary: the score whose correlation within all cells was declared beforehand, and so is not adjusted.
+        progress: called after each part of the work.
     """
-    found: list[Correlation] = []
-    for column in table.columns:
-        parsed = columns.parse_localisation(str(column))
-        if parsed is None:
-            continue
-        pair = _Pair(table, str(column), parsed, outcome, resamples, seed)
-        for statistic in STATISTICS:
-            found += pair.correlations(statistic)
-    return _with_adjusted(found)
+    scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}
+    found = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
+    declared = None if primary is None else (primary.split, primary.metric, primary.attribution)
+    return _with_adjusted(found, declared)
 
 
 def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> Correlation | None:
@@ -93,15 +138,27 @@ def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: 
     column = columns.performance("test_id", "auc")
     if column not in table or column == outcome:
         return None
-    pair = _Pair(table, column, ("test_id", "auc", ""), outcome, resamples, seed)
-    found = pair.correlations("spearman")
-    return next(c for c in found if c.scope == "within_cell" and c.stratum is None)
+    return within_cells(table, column, outcome, resamples, seed=seed)
 
 
-def _with_adjusted(found: list[Correlation]) -> list[Correlation]:
+def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int) -> Correlation:
+    """Spearman's rho within all cells of one column with the outcome, without the rest of the grid."""
+    split, _, measure = column.partition(".")
+    score = columns.parse_localisation(column) or (split, measure, "")
+    found = _grid(table, {column: score}, outcome, resamples, ("spearman",), seed, None)
+    return next(c for c in found if is_headline(c))
+
+
+def is_headline(entry: Correlation) -> bool:
+    """Whether it is Spearman's rho within cells, over everything."""
+    return (entry.scope, entry.statistic, entry.stratum) == ("within_cell", "spearman", None)
+
+
+def _with_adjusted(found: list[Correlation], declared: Score | None) -> list[Correlation]:
     families: dict[tuple[str, str], list[int]] = {}
     for position, entry in enumerate(found):
-        families.setdefault((entry.scope, entry.statistic), []).append(position)
+        if not (is_headline(entry) and entry.score == declared):
+            families.setdefault((entry.scope, entry.statistic), []).append(position)
     result = list(found)
     for members in families.values():
         for position, p in zip(members, adjust([found[i].p_value for i in members]), strict=True):
@@ -109,41 +166,162 @@ def _with_adjusted(found: list[Correlation]) -> list[Correlation]:
     return result
 
 
+def _grid(
+    table: pd.DataFrame,
+    scores: Mapping[str, Score],
+    outcome: str,
+    resamples: Resamples,
+    statistics: Sequence[str],
+    seed: int,
+    progress: Progress | None,
+) -> list[Correlation]:
+    y: Floats = table[outcome].to_numpy(dtype=np.float64)
+    values = {column: table[column].to_numpy(dtype=np.float64) for column in scores}
+    # Scores that the same trials have share the outcome's ranks.
+    together: dict[bytes, list[str]] = {}
+    for column, x in values.items():
+        together.setdefault((np.isfinite(x) & np.isfinite(y)).tobytes(), []).append(column)
+    chunks = [
+        (np.frombuffer(present, dtype=bool), names[start : start + _CHUNK])
+        for present, names in together.items()
+        for start in range(0, len(names), _CHUNK)
+    ]
+    found: dict[str, list[Correlation]] = {}
+    for position, (present, names) in enumerate(chunks):
+        design = _Design(table, present, resamples)
+        replicates = design.replicates(np.stack([values[name] for name in names]), y)
+        for name, own in zip(names, replicates, strict=True):
+            pair = _Pair(design, values[name], y, scores[name], outcome, own, seed)
+            found[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+        if progress is not None:
+            progress(position + 1, len(chunks))
+    return [entry for column in scores for entry in found[column]]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Trials that are correlated with one another."""
+
+    scope: str
+    dataset: str | None
+    severity: float | None
+    method: str | None
+    rows: Rows
+    kept: Rows
+    """Those of the rows that have both values."""
+
+
+@dataclass(frozen=True)
+class _Replicates:
+    """One sample's rho without each of the clusters, in the bootstrap's replicates, and its sizes then."""
+
+    deleted: Floats
+    deleted_sizes: Floats
+    drawn: Floats
+    drawn_sizes: Floats
+
+
+class _Design:
+    """The samples of a table, for scores that the same trials have."""
+
+    def __init__(self, table: pd.DataFrame, present: NDArray[np.bool_], resamples: Resamples):
+        self.present, self.resamples = present, resamples
+        self.cells = cell_rows(table)
+        self.strata = strata_of(self.cells)
+        everything = np.arange(len(table), dtype=np.intp)
+        strata = {s: np.sort(np.concatenate([self.cells[c] for c in cells])) for s, cells in self.strata.items()}
+        self.samples = {
+            "pooled": [self._sample("pooled", everything)],
+            "stratum": [self._sample("stratum", rows, *stratum) for stratum, rows in strata.items()],
+            "cell": [self._sample("cell", rows, *cell) for cell, rows in self.cells.items()],
+        }
+
+    def _sample(
+        self,
+        scope: str,
+        rows: Rows,
+        dataset: str | None = None,
+        severity: float | None = None,
+        method: str | None = None,
+    ) -> _Sample:
+        return _Sample(scope, dataset, severity, method, rows, rows[self.present[rows]])
+
+    def replicates(self, x: Floats, y: Floats) -> list[list[dict[int, _Replicates]]]:
+        """Per score and scope, by the sample's place."""
+        clusters = self.resamples.counts.shape[1]
+        # The jackknife's small differences need double precision; the bootstrap's draws do not.
+        without = 1.0 - np.eye(clusters)
+        drawn = self.resamples.counts.astype(np.float32)
+        found: list[list[dict[int, _Replicates]]] = [[] for _ in x]
+        for samples in self.samples.values():
+            places = [i for i, sample in enumerate(samples) if len(sample.kept)]
+            for own in found:
+                own.append({})
+            if not places:
+                continue
+            rows = np.concatenate([samples[i].kept for i in places])
+            label = np.repeat(np.arange(len(places)), [len(samples[i].kept) for i in places])
+            sample = (x[:, rows], y[rows], label, self.resamples.cluster[rows])
+            (deleted, deleted_sizes), (boot, boot_sizes) = (weighted_spearman(*sample, w) for w in (without, drawn))
+            for score, own in enumerate(found):
+                for at, place in enumerate(places):
+                    own[-1][place] = _Replicates(deleted[score, at], deleted_sizes[at], boot[score, at], boot_sizes[at])
+        return found
+
+
 class _Pair:
     """One localisation column against the outcome."""
 
     def __init__(
         self,
-        table: pd.DataFrame,
-        column: str,
-        parsed: tuple[str, str, str],
+        design: _Design,
+        x: Floats,
+        y: Floats,
+        score: Score,
         outcome: str,
-        resamples: Resamples,
+        replicates: Sequence[Mapping[int, _Replicates]],
         seed: int,
     ):
-        self.x: Floats = table[column].to_numpy(dtype=np.float64)
-        self.y: Floats = table[outcome].to_numpy(dtype=np.float64)
-        self.present = np.isfinite(self.x) & np.isfinite(self.y)
-        self.resamples, self.seed = resamples, seed
-        self.head = dict(zip(("split", "metric", "attribution"), parsed, strict=True)) | {"outcome": outcome}
-        self.cells = cell_rows(table)
-        self.strata = strata_of(self.cells)
+        self.design, self.x, self.y, self.seed = design, x, y, seed
+        self.resamples, self.cells = design.resamples, design.cells
+        self.replicates = dict(zip(design.samples, replicates, strict=True))
+        self.head = dict(zip(("split", "metric", "attribution"), score, strict=True)) | {"outcome": outcome}
 
     def correlations(self, statistic: str) -> Iterator[Correlation]:
-        everything = np.arange(len(self.x), dtype=np.intp)
-        yield self._sample("pooled", statistic, everything)[0]
-        for (dataset, severity), cells in self.strata.items():
-            rows = np.sort(np.concatenate([self.cells[c] for c in cells]))
-            yield self._sample("stratum", statistic, rows, dataset, severity)[0]
-        replicates: dict[Cell, tuple[Floats, Floats]] = {}
         samples: dict[Cell, RankCorrelation] = {}
-        for cell, rows in self.cells.items():
-            entry, samples[cell], replicates[cell] = self._sample("cell", statistic, rows, *cell)
-            yield entry
+        replicates: dict[Cell, _Replicates] = {}
+        for scope in ("pooled", "stratum", "cell"):
+            for place, sample in enumerate(self.design.samples[scope]):
+                own = self.replicates[scope].get(place)
+                found = rank_correlation(self.x[sample.kept], self.y[sample.kept], statistic)
+                fields: dict[str, Any] = {"estimate": found.estimate, "reason": found.reason}
+                if found.estimate is not None and own is not None:
+                    if statistic != "spearman":
+                        own = self._kendall(sample.kept, own)
+                    weights = [(sample.kept, float(found.n - LOST[statistic]))]
+                    fields |= self._interval(found.estimate, own, weights, statistic)
+                    if scope == "cell":
+                        replicates[(str(sample.dataset), float(sample.severity or 0.0), str(sample.method))] = own
+                if scope == "cell":
+                    samples[(str(sample.dataset), float(sample.severity or 0.0), str(sample.method))] = found
+                yield self._entry(
+                    scope, statistic, sample.rows, sample.dataset, sample.severity, sample.method, **fields
+                )
         yield self._within(statistic, list(self.cells), samples, replicates)
-        for (dataset, severity), cells in self.strata.items():
-            yield self._within(statistic, cells, samples, replicates, dataset, severity)
+        for stratum, cells in self.design.strata.items():
+            yield self._within(statistic, cells, samples, replicates, *stratum)
         yield from self._between(statistic)
+
+    def _kendall(self, kept: Rows, own: _Replicates) -> _Replicates:
+        """tau-b has the jackknife alone: without a data seed it is a difference of sums, for a draw it is not."""
+        clusters, position = np.unique(self.resamples.cluster[kept], return_inverse=True)
+        full = np.full(len(own.deleted), np.nan)
+        full[clusters] = deleted_kendall(self.x[kept], self.y[kept], position, len(clusters))
+        others = np.setdiff1d(np.arange(len(full)), clusters)
+        if len(others):
+            full[others] = rank_correlation(self.x[kept], self.y[kept], "kendall_tau_b").estimate
+        nothing = np.empty(0)
+        return _Replicates(full, own.deleted_sizes, nothing, nothing)
 
     def _entry(
         self,
@@ -153,12 +331,12 @@ class _Pair:
         dataset: str | None,
         severity: float | None,
         method: str | None,
-        **fields: object,
+        **fields: Any,
     ) -> Correlation:
-        kept = rows[self.present[rows]]
+        kept = rows[self.design.present[rows]]
         named = [dataset, None if severity is None else f"s = {severity:g}", method]
         stratum = ", ".join(part for part in named if part is not None) or None
-        base: dict[str, object] = {
+        base: dict[str, Any] = {
             **self.head,
             "scope": scope,
             "statistic": statistic,
@@ -174,86 +352,98 @@ class _Pair:
             "ci_high": None,
             "p_value": None,
         }
-        return Correlation(**(base | fields))  # type: ignore[arg-type]
-
-    def _sample(
-        self,
-        scope: str,
-        statistic: str,
-        rows: Rows,
-        dataset: str | None = None,
-        severity: float | None = None,
-        method: str | None = None,
-    ) -> tuple[Correlation, RankCorrelation, tuple[Floats, Floats]]:
-        kept = rows[self.present[rows]]
-        x, y = self.x[kept], self.y[kept]
-        found = rank_correlation(x, y, statistic)
-        nothing = np.full(len(self.resamples.counts), np.nan)
-        replicates = (nothing, nothing)
-        fields: dict[str, object] = {"estimate": found.estimate, "reason": found.reason}
-        if found.estimate is not None:
-            # A cell with too few data seeds for an interval of its own still enters the combined one.
-            if self._resampled(rows) or (scope == "cell" and self._resampled(self._rows_of(dataset))):
-                replicates = replicate(x, y, kept, self.resamples, statistic)
-            fields |= self._interval(rows, replicates[0], (found.ci_low, found.ci_high, found.p_value))
-        return self._entry(scope, statistic, rows, dataset, severity, method, **fields), found, replicates
+        return Correlation(**(base | fields))
 
     def _within(
         self,
         statistic: str,
         cells: list[Cell],
         samples: dict[Cell, RankCorrelation],
-        replicates: dict[Cell, tuple[Floats, Floats]],
+        replicates: dict[Cell, _Replicates],
         dataset: str | None = None,
         severity: float | None = None,
     ) -> Correlation:
         found = combine_cells([samples[c] for c in cells], statistic)
         rows = np.concatenate([self.cells[c] for c in cells])
         usable = [c for c in cells if samples[c].estimate is not None]
-        fields: dict[str, object] = {name: getattr(found, name) for name in _WITHIN_FIELDS}
+        fields: dict[str, Any] = {name: getattr(found, name) for name in _WITHIN_FIELDS}
         if found.estimate is not None:
-            used = np.concatenate([self.cells[c] for c in usable])
-            fields["n_clusters"] = self.resamples.n_clusters(used[self.present[used]])
-            combined = np.full(len(self.resamples.counts), np.nan)
-            if self._resampled(used):
-                pairs = [replicates[c] for c in usable]
-                combined = combine_replicates([p[0] for p in pairs], [p[1] for p in pairs], statistic)
-            fields |= self._interval(used, combined, (found.ci_low, found.ci_high, found.p_value))
+            kept = [self._kept(c) for c in usable]
+            fields["n_clusters"] = self.resamples.n_clusters(np.concatenate(kept))
+            own = [replicates[c] for c in usable]
+            deleted = combine_replicates([r.deleted for r in own], [r.deleted_sizes for r in own], statistic)
+            drawn = np.empty(0)
+            if statistic == "spearman":
+                drawn = combine_replicates([r.drawn for r in own], [r.drawn_sizes for r in own], statistic)
+            combined = _Replicates(deleted, np.empty(0), drawn, np.empty(0))
+            weights = [(k, float(samples[c].n - LOST[statistic])) for k, c in zip(kept, usable, strict=True)]
+            fields |= self._interval(found.estimate, combined, weights, statistic)
         return self._entry("within_cell", statistic, rows, dataset, severity, None, **fields)
 
-    def _rows_of(self, dataset: str | None) -> Rows:
-        return np.concatenate([rows for cell, rows in self.cells.items() if cell[0] == dataset])
-
-    def _resampled(self, rows: Rows) -> bool:
-        return self.resamples.enough(rows[self.present[rows]])
-
     def _interval(
-        self, rows: Rows, replicates: Floats, analytic: tuple[float | None, float | None, float | None]
-    ) -> dict[str, object]:
-        if not self._resampled(rows):
-            return dict(zip(("ci_low", "ci_high", "p_value"), analytic, strict=True)) | {"interval": "fisher_z"}
-        found = percentile_interval(replicates)
-        if found is None:
-            return {}
-        z = np.arctanh(np.clip(replicates[np.isfinite(replicates)], -CLIP, CLIP))
-        return {
-            "ci_low": found[0],
-            "ci_high": found[1],
-            "p_value": found[2],
-            "interval": "cluster_bootstrap",
-            "bootstrap_error": float(z.std(ddof=1)),
-        }
+        self, estimate: float, replicates: _Replicates, parts: Sequence[tuple[Rows, float]], statistic: str
+    ) -> dict[str, Any]:
+        """The interval fields of an estimate from parts, each with its trials and its weight."""
+        kept = np.concatenate([rows for rows, _ in parts])
+        fewest = self.resamples.fewest(kept)
+        alone = self.resamples.n_clusters(kept) == len(kept)
+        if fewest < MINIMUM_CLUSTERS:
+            if not alone:
+                few = f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset, and trials share them"
+                return {"interval_reason": few}
+            return self._fisher(estimate, sum(weight for _, weight in parts), statistic)
+        clusters = np.unique(self.resamples.cluster[kept])
+        deleted = replicates.deleted[clusters]
+        found = self._jackknife(estimate, deleted, clusters, parts)
+        if found is None and not np.isfinite(deleted).all():
+            return {"interval_reason": "without one of the data seeds it is undefined"}
+        fields: dict[str, Any]
+        if found is None:  # as with a perfect correlation: no data seed makes a difference
+            fields = self._fisher(estimate, len(clusters) - LOST[statistic], statistic)
+        else:
+            fields = {
+                "ci_low": found.low,
+                "ci_high": found.high,
+                "p_value": found.p_value,
+                "interval": "cluster_jackknife",
+                "standard_error": found.standard_error,
+                "df": found.df,
+            }
+        if len(replicates.drawn) and self.resamples.enough(kept):
+            percentile = percentile_interval(replicates.drawn)
+            if percentile is not None:
+                fields |= {"percentile_low": percentile[0], "percentile_high": percentile[1]}
+            bca = bca_interval(replicates.drawn, estimate, acceleration(deleted))
+            if bca is not None:
+                fields |= {"bca_low": bca[0], "bca_high": bca[1]}
+        return fields
+
+    def _jackknife(
+        self, estimate: float, deleted: Floats, clusters: NDArray[np.intp], parts: Sequence[tuple[Rows, float]]
+    ) -> Jackknife | None:
+        names, dataset = np.unique(self.resamples.dataset[clusters], return_inverse=True)
+        sizes, weights = np.zeros(len(names)), np.zeros(len(names))
+        for rows, weight in parts:
+            own = np.searchsorted(names, self.resamples.dataset[self.resamples.cluster[rows]])
+            n = np.bincount(own, minlength=len(names))
+            sizes += n
+            weights += weight * n / len(rows)
+        return jackknife(estimate, deleted, dataset, sizes, weights)
+
+    def _fisher(self, estimate: float, weight: float, statistic: str) -> dict[str, Any]:
+        low, high, p_value = fisher_interval(estimate, weight, statistic)
+        return {"ci_low": low, "ci_high": high, "p_value": p_value, "interval": "fisher_z"}
 
     def _between(self, statistic: str) -> Iterator[Correlation]:
         usable: list[Stratum] = []
-        for stratum, cells in self.strata.items():
-            methods = [c[2] for c in cells if self.present[self.cells[c]].any()]
+        for stratum, cells in self.design.strata.items():
+            methods = [c[2] for c in cells if self.design.present[self.cells[c]].any()]
             entry = self._between_entry(statistic, [stratum], methods, *stratum)
             if entry.estimate is not None:
                 usable.append(stratum)
             yield entry
-        in_all = set.intersection(*({c[2] for c in self.strata[s]} for s in usable)) if usable else set()
-        methods = [m for m in sorted(in_all) if all(self.present[self.cells[(*s, m)]].any() for s in usable)]
+        in_all = set.intersection(*({c[2] for c in self.design.strata[s]} for s in usable)) if usable else set()
+        methods = [m for m in sorted(in_all) if all(self.design.present[self.cells[(*s, m)]].any() for s in usable)]
         # Among the methods that all strata share, one stratum's means may be constant after all.
         shared = [s for s in usable if constant_means(*self._means(s, methods)) is None] if methods else []
         yield self._between_entry(statistic, shared, methods, None, None)
@@ -275,7 +465,7 @@ class _Pair:
             "n": found.n,
             "p_value": found.p_value,
         }
-        if found.estimate is not None and self._resampled(rows):
+        if found.estimate is not None and self.resamples.enough(rows[self.design.present[rows]]):
             groups = [[self._kept((*s, m)) for m in methods] for s in strata]
             interval = percentile_interval(replicate_between(self.x, self.y, groups, self.resamples, statistic))
             if interval is not None:
@@ -284,7 +474,7 @@ class _Pair:
 
     def _kept(self, cell: Cell) -> Rows:
         rows = self.cells[cell]
-        return rows[self.present[rows]]
+        return rows[self.design.present[rows]]
 
     def _means(self, stratum: Stratum, methods: list[str]) -> tuple[Floats, Floats]:
         kept = [self._kept((*stratum, method)) for method in methods]

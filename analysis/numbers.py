@@ -16,6 +16,7 @@ _NAMES = {
     "within_cell": "within cells",
     "between_methods": "between methods",
     "cluster_bootstrap": "cluster bootstrap",
+    "cluster_jackknife": "cluster jackknife",
     "fisher_z": "Fisher z",
     "actdiff": "ActDiff",
     "gradmask": "GradMask",

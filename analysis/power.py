@@ -32,10 +32,18 @@ def minimal_detectable_of(n: int, *, alpha: float = ALPHA, power: float = POWER)
     return minimal_detectable(n - LOST["spearman"], alpha=alpha, power=power)
 
 
-def minimal_detectable_from_error(error: float, *, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The same from a standard error of Fisher's z; a cluster bootstrap's knows of shared data seeds."""
-    return math.tanh(_reach(alpha, power) * error)
+def minimal_detectable_from_error(
+    error: float, df: int | None = None, *, alpha: float = ALPHA, power: float = POWER
+) -> float:
+    """The same from a standard error of Fisher's z: one that knows of shared data seeds, where trials do not.
+
+    Args:
+        error: for example the cluster jackknife's.
+        df: its degrees of freedom, for Student's t in the place of the normal law.
+    """
+    return math.tanh(_reach(alpha, power, df) * error)
 
 
-def _reach(alpha: float, power: float) -> float:
-    return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+def _reach(alpha: float, power: float, df: int | None = None) -> float:
+    law = stats.norm if df is None else stats.t(df)
+    return float(law.ppf(1 - alpha / 2) + law.ppf(power))

@@ -43,7 +43,10 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
         absent = f"no trial has the column {primary.column!r}"
         return Verdict("undecided", f"Undecided: {absent}.", smallest_effect, reason=absent)
     if within.estimate is None or within.ci_low is None or within.ci_high is None:
-        undefined = within.reason or "it is undefined in too many bootstrap replicates"
+        if within.estimate is None:
+            undefined = within.reason or "the correlation is undefined"
+        else:
+            undefined = f"the correlation of {number(within.estimate)} has no interval: {within.interval_reason}"
         sentence = f"Undecided: maps cannot be held against performance: {undefined}."
         return Verdict("undecided", sentence, smallest_effect, within.estimate, n=within.n, reason=undefined)
     evidence = (

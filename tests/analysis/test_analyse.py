@@ -62,14 +62,21 @@ def test_estimates_are_those_of_the_parts(make_table, statistic):
 def test_a_strong_correlation_is_a_yes(make_table):
     result = analysis.analyse(make_table(rho=0.9, seeds=30), replicates=200)
     assert result.verdict.answer == "yes"
-    assert only(result, "within_cell").interval == "cluster_bootstrap"
+    within = only(result, "within_cell")
+    assert (within.interval, within.df) == ("cluster_jackknife", 29)
+    # The bootstrap's intervals stand beside it.
+    assert within.percentile_low < within.estimate < within.percentile_high
+    assert within.bca_low < within.estimate < within.bca_high
 
 
 def test_no_correlation_is_a_no_with_many_trials_and_undecided_with_few(make_table):
     assert analysis.analyse(make_table(rho=0, seeds=60), replicates=200).verdict.answer == "no"
     few = analysis.analyse(make_table(rho=0, seeds=5, severities=(1.0,)), replicates=200)
     assert few.verdict.answer == "undecided"
-    assert "0.3" in few.verdict.reason
+    assert "fewer than 6 data seeds on a dataset, and trials share them" in few.verdict.sentence
+    across = analysis.analyse(make_table(rho=0.3, seeds=10, severities=(1.0,)), replicates=200)
+    assert across.verdict.answer == "undecided"
+    assert "0.3" in across.verdict.reason
 
 
 def test_a_perfect_correlation_is_clipped_and_said(make_table):
@@ -126,27 +133,36 @@ def test_all_outcomes_constant_is_undecided_with_the_reason(make_table):
 
 def test_missing_values_are_dropped_per_correlation_and_counted(make_table):
     table = make_table(columns=(SCORE, "test_ood.pointing.grad_cam"))
-    table.loc[:2, SCORE] = np.nan  # three seeds of the first cell
-    table.loc[3, "test_ood.auc"] = np.nan
+    table.loc[:6, SCORE] = np.nan  # seven seeds of the first cell
+    table.loc[7, "test_ood.auc"] = np.nan
     result = analysis.analyse(table, replicates=100)
     cell = only(result, "cell", dataset="crosses", severity=0.0, method="baseline")
-    assert (cell.n, cell.n_missing, cell.n_clusters) == (8, 4, 8)
-    assert cell.interval == "fisher_z"  # eight data seeds are left
-    assert only(result, "within_cell").interval == "cluster_bootstrap"
+    assert (cell.n, cell.n_missing, cell.n_clusters) == (4, 8, 4)
+    assert cell.interval == "fisher_z"  # four data seeds are left, and no two trials share one
+    assert only(result, "within_cell").interval == "cluster_jackknife"
     other = next(c for c in result.correlations if c.metric == "pointing" and c.scope == "pooled")
     assert other.n_missing == 1
-    assert "4 trials had no outcome or no score of the primary" in " ".join(result.notes)
+    assert "8 trials had no outcome or no score of the primary" in " ".join(result.notes)
 
 
-def test_few_data_seeds_fall_back_to_independence_and_say_so(make_table):
-    result = analysis.analyse(make_table(seeds=9), replicates=100)
+def test_few_data_seeds_have_an_interval_only_where_trials_share_none(make_table):
+    result = analysis.analyse(make_table(seeds=5), replicates=100)
     within = only(result, "within_cell")
-    assert within.interval == "fisher_z"
-    assert math.atanh(within.ci_high) - math.atanh(within.estimate) == pytest.approx(
-        1.959964 * math.sqrt(1.06 / (8 * 6)), abs=1e-6
+    assert (within.interval, within.ci_low, within.p_value) == (None, None, None)
+    assert within.interval_reason == "fewer than 6 data seeds on a dataset, and trials share them"
+    assert "has no interval: fewer than 6 data seeds" in result.verdict.sentence
+    cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
+    assert cell.interval == "fisher_z"
+    assert math.atanh(cell.ci_high) - math.atanh(cell.estimate) == pytest.approx(
+        1.959964 * math.sqrt(1.06 / 2), abs=1e-6
     )
-    assert "fewer than 10 data seeds (9 on crosses)" in " ".join(result.notes)
+    assert "fewer than 6 data seeds (5 on crosses)" in " ".join(result.notes)
     assert result.power.within_cell_clustered is None
+
+
+def test_the_bootstrap_needs_more_data_seeds_than_the_jackknife(make_table):
+    within = only(analysis.analyse(make_table(seeds=9), replicates=100), "within_cell")
+    assert (within.interval, within.percentile_low, within.bca_low) == ("cluster_jackknife", None, None)
 
 
 def test_one_method_and_one_seed(make_table):
@@ -176,6 +192,7 @@ def test_p_values_are_adjusted_within_scope_and_statistic(make_table):
         running = min(running, ordered[rank - 1].p_value * len(ordered) / rank)
         expected.insert(0, running)
     assert [c.p_adjusted for c in ordered] == pytest.approx(expected)
+    assert only(analysis.analyse(make_table(), replicates=200), "within_cell").p_adjusted is None  # the primary
 
 
 def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
@@ -185,9 +202,12 @@ def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
     assert first.correlations == again.correlations
     other = analysis.analyse(table, replicates=150, seed=4)
     assert only(other, "within_cell").estimate == only(first, "within_cell").estimate
-    assert only(other, "within_cell").ci_low != only(first, "within_cell").ci_low
+    assert only(other, "within_cell").ci_low == only(first, "within_cell").ci_low  # nothing is drawn for it
+    assert only(other, "within_cell").percentile_low != only(first, "within_cell").percentile_low
     shuffled = analysis.analyse(table.sample(frac=1, random_state=1), replicates=150, seed=3)
-    assert only(shuffled, "within_cell").ci_low == pytest.approx(only(first, "within_cell").ci_low)
+    for bound in ("ci_low", "percentile_low", "bca_low"):
+        expected = getattr(only(first, "within_cell"), bound)
+        assert getattr(only(shuffled, "within_cell"), bound) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_declared_primary_is_used(make_table):
@@ -243,12 +263,12 @@ def test_the_id_score_is_the_reference(make_table):
 
 
 def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_table):
-    table = make_table(seeds=12, severities=(1.0,), methods=("baseline", "rrr"))
-    early = (table["method"] == "baseline") & (table["data_seed"] < 9)
+    table = make_table(seeds=8, severities=(1.0,), methods=("baseline", "rrr"))
+    early = (table["method"] == "baseline") & (table["data_seed"] < 5)
     late = (table["method"] == "rrr") & (table["data_seed"] >= 3)
     result = analysis.analyse(table[early | late], replicates=200)
     cell = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
-    assert (cell.interval, cell.n_clusters) == ("fisher_z", 9)
+    assert (cell.interval, cell.n_clusters) == ("fisher_z", 5)
     within = only(result, "within_cell")
-    assert (within.interval, within.n_clusters) == ("cluster_bootstrap", 12)
+    assert (within.interval, within.n_clusters) == ("cluster_jackknife", 8)
     assert within.ci_low < within.estimate < within.ci_high

@@ -173,7 +173,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
     for entry in content["correlations"]:
         assert keys <= set(entry)
         assert (entry["estimate"] is None) == (entry["reason"] is not None)
-        assert entry["interval"] in (None, "cluster_bootstrap", "fisher_z")
+        assert entry["interval"] in (None, "cluster_jackknife", "cluster_bootstrap", "fisher_z")
     headline = [c for c in content["correlations"] if c["scope"] == "within_cell" and c["stratum"] is None]
     assert {c["statistic"] for c in headline} == {"spearman", "kendall_tau_b"}
     assert headline[0]["n_degenerate"] == 2
