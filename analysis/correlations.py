@@ -20,7 +20,8 @@ from analysis.cells import Cell, Rows, Stratum, cell_rows, strata_of
 from analysis.cluster_bootstrap import Resamples, bca_interval, percentile_interval
 from analysis.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, acceleration, jackknife
 from analysis.deleted_kendall import deleted_kendall
-from analysis.multiplicity import adjust
+from analysis.multiplicity import adjust, max_t
+from analysis.permutation import exchanges, permutation_p, permuted_z
 from analysis.primary import Primary
 from analysis.rank_correlation import LOST, STATISTICS, Floats, RankCorrelation, fisher_interval, rank_correlation
 from analysis.weighted_spearman import weighted_spearman
@@ -31,6 +32,10 @@ Progress = Callable[[int, int], None]
 """Told how many parts are done, of how many."""
 Score = tuple[str, str, str]
 """Split, metric and attribution."""
+Within = tuple[Score, Stratum | None]
+"""Which correlation within cells: its score and stratum."""
+Permuted = tuple[float, Floats]
+"""Its Fisher z as it is and under permutations."""
 
 _WITHIN_FIELDS = ("estimate", "reason", "n", "n_cells", "n_degenerate", "n_clipped", "weight", "q", "i_squared")
 _CHUNK = 5
@@ -120,14 +125,14 @@ def correlate(
         table: trials, as in `Trials.table`.
         outcome: the outcome's column.
         resamples: draws over the data seeds of this very table.
-        seed: of the drawn orderings between more than 8 methods.
+        seed: of the permutations, as many as the resamples have replicates.
         primary: the score whose correlation within all cells was declared beforehand, and so is not adjusted.
         progress: called after each part of the work.
     """
     scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}
-    found = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
+    found, permuted = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
     declared = None if primary is None else (primary.split, primary.metric, primary.attribution)
-    return _with_adjusted(found, declared)
+    return _with_adjusted(_with_permutations(found, permuted, declared), declared)
 
 
 def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> Correlation | None:
@@ -145,8 +150,8 @@ def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resa
     """Spearman's rho within all cells of one column with the outcome, without the rest of the grid."""
     split, _, measure = column.partition(".")
     score = columns.parse_localisation(column) or (split, measure, "")
-    found = _grid(table, {column: score}, outcome, resamples, ("spearman",), seed, None)
-    return next(c for c in found if is_headline(c))
+    found, permuted = _grid(table, {column: score}, outcome, resamples, ("spearman",), seed, None)
+    return next(c for c in _with_permutations(found, permuted, score) if is_headline(c))
 
 
 def is_headline(entry: Correlation) -> bool:
@@ -166,6 +171,24 @@ def _with_adjusted(found: list[Correlation], declared: Score | None) -> list[Cor
     return result
 
 
+def _with_permutations(
+    found: list[Correlation], permuted: dict[Within, Permuted], declared: Score | None
+) -> list[Correlation]:
+    family = [key for key in permuted if key != (declared, None)]
+    adjusted: dict[Within, float | None] = {}
+    if family:
+        p_values = max_t(np.asarray([permuted[key][0] for key in family]), np.stack([permuted[k][1] for k in family]))
+        adjusted = dict(zip(family, p_values, strict=True))
+    result = []
+    for entry in found:
+        stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
+        key = (entry.score, stratum)
+        if (entry.scope, entry.statistic) == ("within_cell", "spearman") and key in permuted:
+            entry = replace(entry, p_permutation=permutation_p(*permuted[key]), p_max_t=adjusted.get(key))
+        result.append(entry)
+    return result
+
+
 def _grid(
     table: pd.DataFrame,
     scores: Mapping[str, Score],
@@ -174,7 +197,7 @@ def _grid(
     statistics: Sequence[str],
     seed: int,
     progress: Progress | None,
-) -> list[Correlation]:
+) -> tuple[list[Correlation], dict[Within, Permuted]]:
     y: Floats = table[outcome].to_numpy(dtype=np.float64)
     values = {column: table[column].to_numpy(dtype=np.float64) for column in scores}
     # Scores that the same trials have share the outcome's ranks.
@@ -187,15 +210,18 @@ def _grid(
         for start in range(0, len(names), _CHUNK)
     ]
     found: dict[str, list[Correlation]] = {}
+    permuted: dict[Within, Permuted] = {}
     for position, (present, names) in enumerate(chunks):
         design = _Design(table, present, resamples)
         replicates = design.replicates(np.stack([values[name] for name in names]), y)
         for name, own in zip(names, replicates, strict=True):
             pair = _Pair(design, values[name], y, scores[name], outcome, own, seed)
             found[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+        score_names = [scores[name] for name in names]
+        permuted |= design.permuted(score_names, np.stack([values[name] for name in names]), y, seed)
         if progress is not None:
             progress(position + 1, len(chunks))
-    return [entry for column in scores for entry in found[column]]
+    return [entry for column in scores for entry in found[column]], permuted
 
 
 @dataclass(frozen=True)
@@ -225,7 +251,7 @@ class _Design:
     """The samples of a table, for scores that the same trials have."""
 
     def __init__(self, table: pd.DataFrame, present: NDArray[np.bool_], resamples: Resamples):
-        self.present, self.resamples = present, resamples
+        self.table, self.present, self.resamples = table, present, resamples
         self.cells = cell_rows(table)
         self.strata = strata_of(self.cells)
         everything = np.arange(len(table), dtype=np.intp)
@@ -267,6 +293,26 @@ class _Design:
                 for at, place in enumerate(places):
                     own[-1][place] = _Replicates(deleted[score, at], deleted_sizes[at], boot[score, at], boot_sizes[at])
         return found
+
+    def permuted(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, Permuted]:
+        """Fisher's z within cells under permutations, where it is defined and any trial can change places."""
+        cells = list(self.cells)
+        kept = [rows[self.present[rows]] for rows in self.cells.values()]
+        rows = np.concatenate(kept)
+        cell = np.repeat(np.arange(len(cells)), [len(part) for part in kept])
+        possible = exchanges(self.table.iloc[rows], cell, self.resamples.data_seed[rows])
+        if not possible.any:
+            return {}
+        strata: list[Stratum | None] = [None, *self.strata]
+        groups = [np.asarray([i for i, c in enumerate(cells) if s is None or c[:2] == s]) for s in strata]
+        n = len(self.resamples.counts)
+        observed, drawn = permuted_z(x[:, rows], y[rows], cell, groups, possible, permutations=n, seed=seed)
+        return {
+            (score, stratum): (float(observed[i, j]), drawn[i, j])
+            for i, score in enumerate(scores)
+            for j, stratum in enumerate(strata)
+            if np.isfinite(observed[i, j])
+        }
 
 
 class _Pair:

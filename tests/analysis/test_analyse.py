@@ -272,3 +272,21 @@ def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_t
     within = only(result, "within_cell")
     assert (within.interval, within.n_clusters) == ("cluster_jackknife", 8)
     assert within.ci_low < within.estimate < within.ci_high
+
+
+def test_permutations_stand_beside_the_intervals_within_cells(make_table):
+    table = make_table(rho=0.9, columns=(SCORE, "test_id.pointing.grad_cam"))
+    table["test_id.pointing.grad_cam"] = np.random.default_rng(0).normal(size=len(table))
+    result = analysis.analyse(table, replicates=199)
+    primary = only(result, "within_cell")
+    assert (primary.p_permutation, primary.p_max_t) == (1 / 200, None)
+    stratum = only(result, "within_cell", dataset="crosses", severity=1.0)
+    assert (stratum.p_permutation, stratum.p_max_t) == (1 / 200, 1 / 200)
+    (other,) = (
+        c
+        for c in result.correlations
+        if c.metric == "pointing" and c.scope == "within_cell" and c.stratum is None and c.statistic == "spearman"
+    )
+    assert 0.05 < other.p_permutation < other.p_max_t
+    assert only(result, "pooled").p_permutation is None
+    assert only(result, "within_cell", "kendall_tau_b").p_permutation is None
