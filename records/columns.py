@@ -54,10 +54,15 @@ def chance_iou(split: str) -> str:
     return f"{split}.chance_iou"
 
 
+def half(column: str, which: int) -> str:
+    """`<column>.half_1` or `<column>.half_2`: the same score on one of two random halves of the split's images."""
+    return f"{column}.half_{which}"
+
+
 def parse_localisation(column: str) -> tuple[str, str, str] | None:
     """(split, metric, attribution) of a localisation column, or None for any other column."""
     parts = column.split(".")
-    if len(parts) == 3 and parts[0] in SCORED_SPLITS:
+    if len(parts) == 3 and parts[0] in SCORED_SPLITS and not parts[2].startswith("half_"):
         return parts[0], parts[1], parts[2]
     return None
 
