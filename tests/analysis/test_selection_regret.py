@@ -1,0 +1,142 @@
+"""Regrets, by hand and against a loop over choices."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.cluster_bootstrap import draw_resamples
+from analysis.selection_regret import RULES, selection_regret
+
+X, Y, IV, OV = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
+
+
+def regrets(table, replicates=50):
+    resamples = draw_resamples(table, replicates=replicates, seed=0)
+    return {(r.rule, r.dataset, r.severity): r for r in selection_regret(table, X, Y, resamples)}
+
+
+def table(rng=0, seeds=12, digits=2):
+    generator = np.random.default_rng(rng)
+    return pd.DataFrame(
+        [
+            {"dataset": d, "severity": s, "method": m, "seed": k, "data_seed": k}
+            | dict(zip((X, Y, IV, OV), generator.uniform(size=4).round(digits), strict=True))
+            for d in ("d", "e")
+            for s in (0.0, 1.0)
+            for m in ("baseline", "masked", "rrr", "actdiff")
+            for k in range(seeds)
+        ]
+    )
+
+
+def one_choice(**columns):
+    n = len(columns["g"])
+    names = {"g": Y, "mu": X, "a": IV, "o": OV}
+    return pd.DataFrame(
+        {"dataset": "d", "severity": 1.0, "method": [f"m{i}" for i in range(n)], "seed": 0, "data_seed": 0}
+        | {names[k]: v for k, v in columns.items()}
+    )
+
+
+def test_one_choice_by_hand():
+    found = regrets(one_choice(g=[0.9, 0.5, 0.7], mu=[0.1, 0.3, 0.2], a=[0.8, 0.7, 0.9], o=[0.9, 0.4, 0.8]))
+    expected = {
+        "id_valid": 0.9 - 0.7,
+        "localisation": 0.9 - 0.5,
+        # z(a) = (0, −, +), z(mu) = (−, +, 0), each by sqrt(3/2): the sums are −1.2, 0, 1.2, the third wins.
+        "id_valid_and_localisation": 0.9 - 0.7,
+        "ood_valid": 0.0,
+        "random": 0.9 - 0.7,
+    }
+    for rule, value in expected.items():
+        assert found[rule, "d", 1.0].estimate == pytest.approx(value)
+        assert found[rule, None, None].estimate == pytest.approx(value)
+
+
+def test_ties_take_the_mean_of_the_tied():
+    found = regrets(one_choice(g=[1.0, 0.6, 0.2], mu=[0.5, 0.5, 0.1], a=[1, 1, 1], o=[0.0, 0.3, 0.3]))
+    assert found["localisation", "d", 1.0].estimate == pytest.approx(1 - 0.8)
+    assert found["id_valid", "d", 1.0].estimate == pytest.approx(1 - 0.6)  # all tied: as good as random
+    assert found["id_valid_and_localisation", "d", 1.0].estimate == pytest.approx(1 - 0.8)
+    assert found["ood_valid", "d", 1.0].estimate == pytest.approx(1 - 0.4)
+
+
+def chosen(part, rule):
+    """The mean outcome of what the rule picks among one choice's trials."""
+
+    def z(values):
+        return (values - values.mean()) / values.std(ddof=0) if values.std(ddof=0) > 0 else 0 * values
+
+    criterion = {
+        "id_valid": part[IV],
+        "localisation": part[X],
+        "id_valid_and_localisation": z(part[IV]) + z(part[X]),
+        "ood_valid": part[OV],
+        "random": 0 * part[X],
+    }[rule]
+    return part.loc[criterion >= criterion.max() - 1e-12, Y].mean()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_against_a_loop_over_data_seeds(rule):
+    data = table(digits=1)  # one digit: many ties
+    found = regrets(data)
+    means = []
+    for (dataset, severity), stratum in data.groupby(["dataset", "severity"]):
+        values = [part[Y].max() - chosen(part, rule) for _, part in stratum.groupby("data_seed")]
+        entry = found[rule, dataset, severity]
+        assert entry.estimate == pytest.approx(np.mean(values))
+        assert entry.whole_stratum == pytest.approx(stratum[Y].max() - chosen(stratum, rule))
+        assert (entry.n, entry.n_choices) == (48, 12)
+        means.append(np.mean(values))
+    assert found[rule, None, None].estimate == pytest.approx(np.mean(means))
+
+
+def test_the_interval_is_that_of_resampled_data_seeds():
+    data = table()
+    resamples = draw_resamples(data, replicates=40, seed=0)
+    stratum = data[(data["dataset"] == "e") & (data["severity"] == 1.0)]
+    values = np.array([p[Y].max() - chosen(p, "localisation") for _, p in stratum.groupby("data_seed")])
+    counts = resamples.counts[:, resamples.dataset == 1]
+    expected = np.quantile(counts @ values / counts.sum(axis=1), [0.025, 0.975])
+    entry = regrets(data, replicates=40)["localisation", "e", 1.0]
+    assert (entry.ci_low, entry.ci_high) == pytest.approx(tuple(expected))
+
+
+def test_an_oracle_on_the_outcome_itself_has_no_regret_and_no_rule_a_negative_one():
+    found = regrets(table().assign(**{OV: lambda t: t[Y]}))
+    assert found["ood_valid", None, None].estimate == 0
+    assert min(entry.estimate for entry in found.values()) >= 0
+
+
+def test_every_rule_chooses_from_the_same_trials():
+    data = table()
+    data.loc[:4, IV] = np.nan
+    found = regrets(data)
+    assert {found[rule, "d", 0.0].n for rule in RULES} == {43}
+    assert {found[rule, "d", 0.0].n_missing for rule in RULES} == {5}
+
+
+def test_a_rule_without_its_column_says_so_and_the_others_stand():
+    found = regrets(table().drop(columns=IV))
+    for rule in ("id_valid", "id_valid_and_localisation"):
+        for where in ((None, None), ("d", 0.0)):
+            assert found[rule, *where].estimate is None
+            assert found[rule, *where].reason == f"no trial has the column '{IV}'"
+    assert found["localisation", None, None].estimate is not None
+
+
+def test_data_seeds_with_one_trial_are_one_choice_together():
+    data = table()
+    found = regrets(data[data["method"] == "rrr"].reset_index(drop=True))
+    entry = found["random", "d", 1.0]
+    part = data[(data["method"] == "rrr") & (data["dataset"] == "d") & (data["severity"] == 1.0)]
+    assert entry.estimate == pytest.approx(part[Y].max() - part[Y].mean())
+    assert (entry.n_choices, entry.ci_low) == (1, None)
+    assert "one choice among all" in entry.interval_reason
+    assert found["random", None, None].ci_low is None
+
+
+def test_a_single_trial_is_no_choice():
+    found = regrets(table().iloc[:1])
+    assert found["random", None, None].reason == "1 trial, nothing to choose from"
