@@ -102,15 +102,19 @@ def sweep(
         if status:
             show_status(console, records)
             return
-        pending = [] if sync else plan.pending(records)
         if dry_run:
-            show_plan(console, records.location, plan, pending, concurrency)
+            show_plan(console, records.location, plan, plan.pending(records), concurrency)
             return
 
-        progress = Progress(console, len(plan.trials), len(plan.trials) - len(pending))
-        with Stop() as stop, Lease(records, progress.facts, stop.interrupt):
+        progress = Progress(console, len(plan.trials))
+        with Stop() as stop, Lease(records, progress.facts, stop.give_up):
+            # Only now: until the lease was ours another driver may have finished some of them.
+            pending = [] if sync else plan.pending(records)
+            progress.skip(len(plan.trials) - len(pending))
             slots = connect(address, concurrency) if pending else 0
             declare(records, plan)
+            for path, reason in records.set_aside().items():
+                console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
             log = SweepLog(records)
             console.print(f"Sweep {records.name}: {len(plan.trials)} trials, {len(pending)} to run")
             log.event("start", space=plan.space.name, planned=len(plan.trials), pending=len(pending), slots=slots)

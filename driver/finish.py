@@ -57,9 +57,8 @@ def finish(
     import analysis
     from analysis.report import copy_report
 
+    records.storage.clear_partial(f"{records.name}/")
     loaded = records.load()
-    for path, reason in loaded.rejected.items():
-        console.print(f"cannot read {path}: {reason}; it is left out", style="yellow", soft_wrap=True)
     records.write_table(loaded.records)
     statuses = [record["status"] for record in loaded.records if record["trial_key"] in plan.trials]
     counts = {status: statuses.count(status) for status in columns.STATUSES}

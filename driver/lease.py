@@ -27,12 +27,13 @@ class Lease:
     process is gone from this very host counts as expired at once.
     """
 
-    def __init__(self, records: SweepRecords, status: Callable[[], dict[str, Any]], lost: Callable[[], None]):
+    def __init__(self, records: SweepRecords, status: Callable[[], dict[str, Any]], lost: Callable[[str], None]):
         """
         Args:
             records: of the sweep.
             status: called at each renewal; what it returns is written into the lease.
-            lost: called once if another driver took the lease over, which means this one was stalled for too long.
+            lost: called once, with what to tell people, if another driver took the lease over, which means that
+                this one was stalled for too long.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -95,13 +96,20 @@ class Lease:
         while not self.ended.wait(RENEW_EVERY):
             data = self._content()
             try:
-                if not self.storage.replace(self.name, self.written, data):
-                    self.lost()
-                    return
+                if self.storage.replace(self.name, self.written, data):
+                    self.written = data
+                    continue
+                # A renewal whose answer was lost is there all the same.
+                found = self.storage.read(self.name)
             except StorageError:
                 # The storage is away: the trials find out by themselves, and the lease lasts some renewals longer.
                 continue
-            self.written = data
+            holder = read_lease(found) or {}
+            if holder.get("token") != self.token:
+                other = holder.get("holder", "another driver")
+                self.lost(f"sweep {self.sweep!r} was taken over by {other}: this one was silent for {SECONDS:.0f} s")
+                return
+            self.written = found or b""
 
 
 def read_lease(data: bytes | None) -> dict[str, Any] | None:

@@ -22,9 +22,8 @@ class Plan:
     """By trial key."""
 
     def pending(self, records: SweepRecords) -> list[TrialConfig]:
-        """The trials that have no record yet, or one that says they failed: a failure may have passed."""
-        failed = {record["trial_key"] for record in records.load().records if record["status"] == "failed"}
-        done = records.done() - failed
+        """The trials without a readable record, or with one that says they failed: a failure may have passed."""
+        done = {record["trial_key"] for record in records.load().records if record["status"] != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
 

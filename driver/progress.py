@@ -21,10 +21,10 @@ PLAIN_EVERY = 15.0
 class Progress:
     """A live view on a terminal; a line every 15 seconds in a file or pipe."""
 
-    def __init__(self, console: Console, total: int, already_done: int):
+    def __init__(self, console: Console, total: int):
         self.console = console
         self.total = total
-        self.already_done = already_done
+        self.already_done = 0
         self.counts: Counter[str] = Counter()
         self.running: dict[str, tuple[TrialConfig, int]] = {}
         self.last_error: str | None = None
@@ -44,6 +44,10 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
         self.console.print(self._line(), soft_wrap=True)
+
+    def skip(self, trials: int) -> None:
+        """So many trials were done before."""
+        self.already_done = trials
 
     def started(self, trial: str, config: TrialConfig) -> None:
         self.running[trial] = (config, 0)

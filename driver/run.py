@@ -69,14 +69,16 @@ class ProgressCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if result.get("status"):
+        if result.get("storage_problem"):
+            self.stop.give_up(result["storage_problem"])
+        elif result.get("status"):
             self._finished(trial.trial_id, result)
         else:
             self.progress.epoch(trial.trial_id, result["training_iteration"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         # Tune calls this once the retries are used up: each time the process was lost or could not go on.
-        error = trial.get_error()
+        error = trial.get_pickled_error() or trial.get_error()
         cause = getattr(error, "cause", None) or error
         reason = scrub((str(cause).strip().splitlines() or ["unknown reason"])[-1])
         if isinstance(cause, StorageError):
@@ -107,6 +109,9 @@ def run_trials(
     once `stop` is requested.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Tune prints a traceback each time that a trial is tried again; what becomes of it is said in the progress view.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    logging.getLogger("ray.air").setLevel(logging.CRITICAL)
     # Named for the sweep, whose lease makes it ours: what a killed driver left there goes now.
     location = hashlib.sha256(f"{recorder.storage}/{recorder.sweep}".encode()).hexdigest()[:16]
     scratch = Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"

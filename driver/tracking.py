@@ -7,6 +7,7 @@ from rich.console import Console
 
 from driver.errors import UserError
 from records.mirror import Experiment, MirrorError, open_experiment
+from records.secrets import scrub
 
 DEFAULT = "sqlite:///mlflow.db"
 SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databricks")
@@ -21,7 +22,7 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
     if not uri.startswith(SCHEMES):
         raise UserError(
-            f"bad --tracking-uri {uri!r}; give sqlite:///FILE.db, postgresql://…, or http(s)://HOST:PORT of a server"
+            f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://… or a server's http(s)://HOST:PORT"
         )
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///")).absolute()
@@ -42,5 +43,7 @@ def open_tracking(tracking_uri: str, sweep: str, console: Console) -> Experiment
     try:
         return open_experiment(tracking_uri, sweep, artifacts)
     except MirrorError as error:
-        console.print(f"{error}; trials go on, and the next run brings MLflow up to date", style="yellow")
+        console.print(
+            f"{error}; trials go on, and the next run brings MLflow up to date", style="yellow", soft_wrap=True
+        )
         return None

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from records.storage_interface import Storage, StorageError
 
+PART = ".part"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -76,6 +77,11 @@ class FolderStorage(Storage):
             files = [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
         return sorted(p.relative_to(self.root).as_posix() for p in files)
 
+    def clear_partial(self, prefix: str) -> None:
+        for part in (self.root / prefix).rglob(f".*{PART}"):
+            with _explained("delete", part):
+                part.unlink(missing_ok=True)
+
     def check(self) -> None:
         probe = self.root if self.root.exists() else next(p for p in self.root.parents if p.exists())
         if not probe.is_dir():
@@ -96,7 +102,7 @@ def _part(path: Path, data: bytes) -> Iterator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The temporary name starts with a dot and lies in the same folder: os.replace is atomic there,
     # and `names` never lists a half-written file.
-    handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    handle, part = tempfile.mkstemp(prefix=".", suffix=PART, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

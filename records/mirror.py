@@ -8,7 +8,8 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,9 +48,7 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _explained(tracking_uri):
         client = _client(tracking_uri)
         found = client.get_experiment_by_name(sweep)
         experiment_id = found.experiment_id if found else client.create_experiment(sweep, artifact_location)
@@ -59,8 +58,6 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
         if parent is None:
             tags = {"kind": "sweep", "sweep": sweep}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
-    except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {_first_line(error)}") from error
     return Experiment(tracking_uri, experiment_id, parent)
 
 
@@ -73,10 +70,9 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
         MirrorError: MLflow cannot be reached or refuses.
     """
     from mlflow.entities import Metric, Param, RunTag
-    from mlflow.exceptions import MlflowException
 
     key = record["trial_key"]
-    try:
+    with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
         run_id = _find(client, experiment.experiment_id, "trial_key", key)
         started = _milliseconds(record.get("started_at"))
@@ -99,7 +95,7 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
         results = {k: v for k, v in record.items() if k not in _parameters(record) and _is_number(v)}
         metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in _parameters(record).items() if v is not None]
-        facts = {k: record.get(k) for k in ("status", "error", "host", "code_version", "started_at")}
+        facts = {k: record.get(k) for k in ("status", "error", "collapsed", "host", "code_version", "started_at")}
         tags_ = [RunTag(k, str(v)[:TAG_VALUE]) for k, v in facts.items() if v is not None]
         for start in range(0, max(len(metrics), 1), BATCH_METRICS - BATCH_PARAMS - len(tags_)):
             part = metrics[start : start + BATCH_METRICS - BATCH_PARAMS - len(tags_)]
@@ -114,8 +110,6 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
                 client.log_artifacts(run_id, folder, "attribution")
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         client.set_terminated(run_id, state, started + _duration(record))
-    except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
     records.write({**record, "mlflow_run_id": run_id})
     return str(run_id)
 
@@ -129,9 +123,8 @@ def mirror_sweep(
         MirrorError: MLflow cannot be reached or refuses.
     """
     from mlflow.entities import RunTag
-    from mlflow.exceptions import MlflowException
 
-    try:
+    with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
         # Tags, not params: a sweep continued with another size must be able to change them.
         tags = [RunTag(name, str(value)[:TAG_VALUE]) for name, value in params.items()]
@@ -142,8 +135,6 @@ def mirror_sweep(
         if folder.is_dir():
             client.log_artifacts(experiment.parent_run_id, str(folder), "report")
         client.set_terminated(experiment.parent_run_id, "FINISHED" if done else "KILLED")
-    except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
 
 
 def sweep_is_mirrored(experiment: Experiment) -> bool:
@@ -152,12 +143,8 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _explained(experiment.tracking_uri):
         run = _client(experiment.tracking_uri).get_run(experiment.parent_run_id)
-    except (MlflowException, OSError) as error:
-        raise MirrorError(f"MLflow at {scrub(experiment.tracking_uri)}: {_first_line(error)}") from error
     return bool(run.info.status == "FINISHED")
 
 
@@ -207,5 +194,15 @@ def _duration(record: Record) -> int:
     return int(1000 * sum(parts))
 
 
-def _first_line(error: BaseException) -> str:
-    return scrub((str(error).strip().splitlines() or [type(error).__name__])[0])
+@contextmanager
+def _explained(tracking_uri: str) -> Iterator[None]:
+    """Turns what MLflow raises into a MirrorError of one line."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = scrub((str(error).strip().splitlines() or [type(error).__name__])[0])
+        if "error code 401" in reason or "error code 403" in reason:
+            reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

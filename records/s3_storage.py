@@ -133,6 +133,9 @@ class S3Storage(Storage):
             keys = [key[skip:] for key in self._keys(prefix)]
         return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
 
+    def clear_partial(self, prefix: str) -> None:
+        """There is nothing to clear: an object is put whole or not at all."""
+
     def check(self) -> None:
         """Raise StorageError unless all that a sweep does here is possible: list, create, read and delete."""
         quick = S3Storage(self.location, min(CHECK_SECONDS, self.retry_seconds))

@@ -58,5 +58,9 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def clear_partial(self, prefix: str) -> None:
+        """Remove what writers under `prefix` left that were killed; call it when nobody else writes there."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless this storage can be written to."""

@@ -34,6 +34,7 @@ class SweepRecords:
         <storage>/<name>/checkpoints/<trial_key>.pt        of a long trial that is not finished
         <storage>/<name>/lease.json, logs/                 the driver at work, and what it did
         <storage>/<name>/trials.parquet                    the records as one table
+        <storage>/<name>/set_aside/                        files in records/ that were no records
 
     A trial's artifacts are written before its record, so a record's existence means that all of it is there.
     """
@@ -78,6 +79,19 @@ class SweepRecords:
             except ValueError as error:
                 rejected[path] = str(error)
         return LoadedRecords(records, rejected)
+
+    def set_aside(self) -> dict[str, str]:
+        """Move truncated and foreign files from records/ to set_aside/; their new names, each with the reason.
+
+        Call it when nobody else writes to the sweep.
+        """
+        moved = {}
+        for path, reason in self.load().rejected.items():
+            to = f"{self.name}/set_aside/{path.removeprefix(f'{self.name}/records/')}"
+            self.storage.write(to, self.storage.read(path) or b"")
+            self.storage.delete(path)
+            moved[to] = reason
+        return moved
 
     def write_table(self, records: Iterable[Record]) -> pd.DataFrame:
         """Write trials.parquet from `records` and return it as a data frame."""

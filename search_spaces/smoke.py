@@ -24,7 +24,7 @@ def smoke() -> Space:
         strengths=STRENGTHS,
         method_settings=SMALL_DISCRIMINATOR,
         lr=(3e-3,),
-        epochs=(4,),
+        epochs=(3,),
         attribution_images=(16,),
         integrated_gradients_steps=(16,),
     )

@@ -69,6 +69,9 @@ class TrialTrainable(tune.Trainable):
             return self._advance()
         try:
             return self._advance()
+        except StorageError as error:
+            # It was waited for long enough. The driver stops the sweep, and the trial runs when it is continued.
+            return {"storage_problem": str(error), "done": True}
         except Exception as error:
             if may_pass(error):
                 raise
@@ -131,7 +134,10 @@ class TrialTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
-        self._keep()
+        try:
+            self._keep()
+        except StorageError as error:
+            print(f"no checkpoint of {self.trial_config.trial_key}: {error}")
 
     def _state(self) -> dict[str, Any]:
         trial = self.trial.state_dict() if self.trial else None
@@ -154,11 +160,11 @@ class TrialTrainable(tune.Trainable):
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether trying again may help: memory, disk or storage ran out, which says nothing about the trial.
+    """Whether trying again may help: memory ran out, which says nothing about the trial.
 
     Tune then starts the trial again, elsewhere if it can, from its last checkpoint.
     """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError | StorageError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 

@@ -29,6 +29,8 @@ EVALUATION_BATCH = 512
 EPOCH_SPLITS = ("valid_id", "valid_ood")
 # Maps kept per split for people to look at; the scores rest on config.attribution_images of them.
 KEPT_MAPS = 8
+# Class probabilities that vary less than this over all images are a constant answer.
+COLLAPSED_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,33 @@ class Trial:
         return metrics
 
     def evaluate(self) -> dict[str, float]:
-        """auc, accuracy and loss on the five splits, by record column, with the selected epoch's weights."""
+        """auc, accuracy and loss on the five splits, by record column, with the selected epoch's weights.
+
+        Those of the test splits also on two random halves of their images, which tells how reliable they are; and
+        `collapsed`, whether the model answers every image of test_id alike.
+        """
         self._use_selected_weights()
         scores: dict[str, float] = {}
         for name in columns.SPLITS:
-            scores |= self._performance(name)
+            split = self.splits[name]
+            logits = self._logits(split)
+            values = performance(logits, split.labels, self.config.preset)
+            scores |= {columns.performance(name, measure): value for measure, value in values.items()}
+            if name not in columns.SCORED_SPLITS:
+                continue
+            for which, index in halves(len(split)).items():
+                values = performance(logits[index], split.labels[index], self.config.preset)
+                scores |= {columns.half(columns.performance(name, m), which): value for m, value in values.items()}
+            if name == "test_id":
+                probabilities = logits.double().softmax(dim=1)
+                spread = (probabilities.amax(dim=0) - probabilities.amin(dim=0)).max().item()
+                scores["collapsed"] = spread < COLLAPSED_SPREAD
         return scores
 
     def localise(self) -> Localised:
         """Attribution maps of both test splits and their localisation scores, with the selected weights.
 
-        Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
+        Each score also on two random halves of the images. Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
         logit is explained, as in the paper; with more, of all classes, each by its own logit.
         """
         self._use_selected_weights()
@@ -149,7 +167,10 @@ class Trial:
                 arrays[f"{name}.map.{attribution}"] = kept.cpu().numpy().astype(np.float16)
                 smooth = blur(maps, method.smoothing)
                 for metric, score in LOCALISATION.items():
-                    scores[columns.localisation(name, metric, attribution)] = mean_defined(score(smooth, masks))
+                    column, values = columns.localisation(name, metric, attribution), score(smooth, masks)
+                    scores[column] = mean_defined(values)
+                    for which, half in halves(len(values)).items():
+                        scores[columns.half(column, which)] = mean_defined(values[half])
         return Localised(scores, arrays)
 
     def state_dict(self) -> dict[str, Any]:
@@ -240,6 +261,12 @@ def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored
     # Images may be sorted by class: a fixed shuffle spreads the choice over all classes, the same in both test splits.
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(stream_seed("scored images")))
     return chosen[order[:most]]
+
+
+def halves(images: int) -> dict[int, Int[Tensor, " half"]]:
+    """Two random halves of so many images, under 1 and 2: always the same ones, so that trials are comparable."""
+    order = torch.randperm(images, generator=torch_stream("halves"))
+    return {1: order[: images // 2], 2: order[images // 2 :]}
 
 
 def mean_defined(scores: Float[Tensor, " images"]) -> float:

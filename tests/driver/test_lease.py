@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ def records(tmp_path):
     return SweepRecords(open_storage(tmp_path), "held")
 
 
-def take(records, lost=lambda: None):
+def take(records, lost=print):
     return Lease(records, lambda: {"done": 3}, lost)
 
 
@@ -80,14 +81,15 @@ def test_a_file_that_is_no_lease_does_not_block(records):
 def test_a_driver_that_lost_its_lease_is_told_and_leaves_the_new_one(records, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
     lost = []
-    with take(records, lambda: lost.append(True)):
+    with take(records, lost.append):
         other = json.dumps({"of": "somebody else"}).encode()
         # A renewal may come between; what counts is that ours ends with somebody else's in place.
         deadline = time.monotonic() + 10
         while not lost and time.monotonic() < deadline:
             records.storage.write("held/lease.json", other)
             time.sleep(0.01)
-    assert lost == [True]
+    assert len(lost) == 1
+    assert re.match(r"sweep 'held' was taken over by another driver: this one was silent for \d+ s", lost[0])
     assert records.storage.read("held/lease.json") == other
 
 
@@ -98,3 +100,23 @@ def test_it_is_renewed(records, monkeypatch):
         deadline = time.monotonic() + 10
         while stored(records)["renewed_at"] == first:
             assert time.monotonic() < deadline, "the lease was never renewed"
+
+
+def test_a_renewal_whose_answer_was_lost_does_not_count_as_a_loss(records, monkeypatch):
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
+    replace, lost, answers = records.storage.replace, [], []
+
+    def answer_lost(*arguments):
+        answers.append(replace(*arguments))
+        return len(answers) > 1
+
+    monkeypatch.setattr(records.storage, "replace", answer_lost)
+    with take(records, lost.append) as held:
+        deadline = time.monotonic() + 10
+        while len(answers) < 3:
+            assert time.monotonic() < deadline, "it stopped renewing"
+            time.sleep(0.01)
+        assert stored(records)["token"] == held.token
+    assert lost == []
+    assert answers[:3] == [True, True, True]
+    assert stored(records) is None

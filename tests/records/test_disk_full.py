@@ -1,41 +1,11 @@
 """A folder on a disk that is full: an error with its mend, the old bytes untouched, and it works once there is room."""
 
-import shutil
-import subprocess
-import sys
-from contextlib import suppress
-
 import pytest
+from disks import fill
 
 from records import StorageError, SweepRecords, columns, open_storage
 
 MESSAGE = r"cannot write .*: No space left on device; make room there, or give --storage a folder that has some"
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if not sys.platform.startswith("linux"):
-        pytest.skip("a small disk is made of Linux's tmpfs")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def fill(disk):
-    """Take all the room there is, with one file."""
-    with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-        while True:
-            ballast.write(bytes(4096))
-    assert shutil.disk_usage(disk).free == 0
-    return disk / "ballast"
 
 
 def test_a_write_that_does_not_fit_leaves_no_part(small_disk):

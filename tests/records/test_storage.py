@@ -45,6 +45,17 @@ def test_unfinished_parts_are_not_listed(storage):
     assert storage.names("a/") == ["a/1.json"]
 
 
+def test_parts_of_killed_writers_can_be_cleared(storage):
+    storage.write("a/b/1.json", b"one")
+    storage.write("other/2.json", b"two")
+    for folder in ("a", "a/b", "other"):
+        (storage.root / folder / ".abc.part").write_bytes(b"half")
+    storage.clear_partial("a/")
+    left = sorted(p.relative_to(storage.root).as_posix() for p in storage.root.rglob("*") if p.is_file())
+    assert left == ["a/b/1.json", "other/.abc.part", "other/2.json"]
+    storage.clear_partial("nowhere/")
+
+
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for location in (tmp_path / "file", tmp_path / "file" / "below"):

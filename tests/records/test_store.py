@@ -63,6 +63,13 @@ def test_truncated_and_foreign_files_are_named_not_fatal(records, tmp_path):
     assert "does not have the trial key 'renamed'" in reasons["renamed.json"]
     assert "schema version 99, this program reads 1" in reasons["future.json"]
 
+    moved = records.set_aside()
+    assert sorted(moved) == [f"trial-sweep/set_aside/{n}.json" for n in ("cut", "future", "list", "renamed")]
+    assert moved["trial-sweep/set_aside/cut.json"] == reasons["cut.json"]
+    assert (tmp_path / "trial-sweep/set_aside/cut.json").read_text() == whole[:40]
+    assert [path.name for path in folder.iterdir()] == ["good.json"]
+    assert records.set_aside() == {}
+
 
 def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
     rows = [

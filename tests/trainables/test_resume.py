@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from records import SweepRecords, columns, open_storage
+from records import StorageError, SweepRecords, columns, open_storage
+from records.folder_storage import FolderStorage
 from trainables import METHODS, MODELS, Recorder, TrialTrainable
 from trainables import trainable as trainable_module
 from trainables.trainable import may_pass
@@ -139,6 +140,19 @@ def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
     else:
         trainable.step()
         assert stored(tmp_path)["status"] == "failed"
+
+
+def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise StorageError("cannot write it: No space left on device; make room there")
+
+    trainable = started(tmp_path, settings("baseline"))
+    monkeypatch.setattr(FolderStorage, "write", full)
+    while not (result := trainable.step()).get("done"):
+        trainable._keep = full  # the checkpoint cannot be written either
+    assert result == {"storage_problem": "cannot write it: No space left on device; make room there", "done": True}
+    trainable.cleanup()
+    assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
 
 
 def test_maps_without_pickle(tmp_path):

@@ -19,7 +19,7 @@ from trainables.errors import DivergedError
 from trainables.localisation import LOCALISATION, iou
 from trainables.methods import METHODS
 from trainables.models import MODELS
-from trainables.trial import Trial, mean_defined, scaled, scored_images
+from trainables.trial import Trial, halves, mean_defined, scaled, scored_images
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 PENALTIES = [name for name in sorted(METHODS) if METHODS[name].has_penalty]
@@ -219,7 +219,43 @@ def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
     assert {k: scores[k] for k in best if not k.startswith("train.")} == {
         k: v for k, v in best.items() if not k.startswith("train.")
     }
-    assert set(scores) == {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
+    whole = {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
+    in_halves = {f"{name}.half_{i}" for name in whole if name.startswith("test_") for i in (1, 2)}
+    assert set(scores) == {*whole, *in_halves, "collapsed"}
+
+
+def test_halves_are_random_fixed_and_make_up_the_whole(quick):
+    first, second = halves(101).values()
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(101))
+    assert (len(first), len(second)) == (50, 51)
+    assert 10 < sum(first < 50) < 40, "not the first half of the file, whose images are sorted by class"
+    trial = Trial(quick(n_test=40, attribution_images=6))
+    _, scores, localisation, _ = finish(trial)
+    for name in ("test_id", "test_ood"):
+        split, index = trial.splits[name], halves(40)
+        with torch.no_grad():
+            margin = trial.model(split.images).logits.double().diff(dim=1)[:, 0]
+        for which in (1, 2):
+            ranked, labels = margin[index[which]], split.labels[index[which]]
+            pairs = (ranked[labels == 1][:, None] - ranked[labels == 0][None]).sign()
+            assert scores[f"{name}.auc.half_{which}"] == pytest.approx(((pairs + 1) / 2).mean().item())
+        mean = sum(scores[f"{name}.accuracy.half_{which}"] for which in (1, 2)) / 2
+        assert mean == pytest.approx(scores[f"{name}.accuracy"])
+        for column in (f"{name}.{m}.{a}" for m in LOCALISATION for a in trial.config.attributions):
+            parts = [localisation[f"{column}.half_{which}"] for which in (1, 2)]
+            assert sum(parts) / 2 == pytest.approx(localisation[column], abs=1e-6)
+
+
+def test_a_model_with_one_answer_for_all_images_has_collapsed(quick):
+    trial = Trial(quick())
+    trial.train_epoch()
+    assert trial.evaluate()["collapsed"] is False
+    for name, weight in trial.best_weights.items():
+        if "head" in name and weight.ndim == 2:
+            weight.zero_()
+    scores = trial.evaluate()
+    assert scores["collapsed"] is True
+    assert scores["test_ood.auc"] == 0.5
 
 
 def test_training_reports_means_over_images(quick):
@@ -302,7 +338,13 @@ def test_localisation_scores_recomputed(quick):
     _, _, scores, arrays = finish(trial)
     model = trial.model.eval()
     assert set(scores) == {
-        *(f"{s}.{m}.{a}" for s in ("test_id", "test_ood") for m in LOCALISATION for a in trial.config.attributions),
+        *(
+            f"{s}.{m}.{a}{half}"
+            for s in ("test_id", "test_ood")
+            for m in LOCALISATION
+            for a in trial.config.attributions
+            for half in ("", ".half_1", ".half_2")
+        ),
         "test_id.chance_iou",
         "test_ood.chance_iou",
     }

@@ -10,7 +10,8 @@ from trainables.streams import stream_seed
 def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
     """The model `name` with weights drawn from the stream ("weights", seed).
 
-    torch's layers draw from the global generator; it is seeded inside a fork and left as it was.
+    torch's layers draw from the global generator; it is seeded inside a fork and left as it was. Weights lie
+    channels last, which makes small convolutions on a processor about twice as fast.
 
     Raises:
         ConfigurationError: no model has this name.
@@ -19,4 +20,6 @@ def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
         raise unknown_name("model", name, MODELS, "trainables/models/__init__.py")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed("weights", seed))
-        return MODELS[name](channels, classes)
+        model = MODELS[name](channels, classes)
+    # torch's annotations lack this form of `to`.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,15 @@
+"""Filling a disk up. The fixture `small_disk` is a disk of one megabyte."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+
+def fill(disk: Path, but: int = 0) -> Path:
+    """Take all the room on `disk` but about `but` bytes, with one file; its path."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while shutil.disk_usage(disk).free > but:
+            file.write(bytes(4096))
+    assert shutil.disk_usage(disk).free <= but
+    return ballast

@@ -1,0 +1,143 @@
+"""A sweep with its records in a bucket and its mirror on an MLflow server: whole, through outages, without secrets."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import faults
+import pytest
+from commands import ROOT, TINY, run_sweep
+from mlflow.tracking import MlflowClient
+
+from records import columns
+
+pytestmark = pytest.mark.slow
+OUTAGE_SECONDS = 30
+
+
+@pytest.fixture
+def variables(s3_server, mlflow_server) -> dict[str, str]:
+    return {**s3_server.variables(), **mlflow_server.variables()}
+
+
+def records_of(s3_server, bucket, sweep):
+    found = s3_server.objects(bucket.removeprefix("s3://"), f"study/{sweep}/records/")
+    return {name.rsplit("/", 1)[1].removesuffix(".json"): json.loads(data) for name, data in found.items()}
+
+
+def results(record):
+    return {name: value for name, value in record.items() if name not in columns.RUN_SPECIFIC}
+
+
+def expected(tiny_sweep):
+    records = (json.loads(path.read_text()) for path in tiny_sweep.records.glob("*.json"))
+    return {record["trial_key"]: results(record) for record in records}
+
+
+def runs_of(mlflow_server, variables, monkeypatch, sweep):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = MlflowClient(mlflow_server.uri)
+    experiment = client.get_experiment_by_name(sweep).experiment_id
+    return client, client.search_runs([experiment], "tags.kind = 'trial'")
+
+
+def test_a_sweep_in_a_bucket_and_on_a_server(
+    s3_server, mlflow_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
+):
+    sweep = (*TINY, "--name", "cloud", "--storage", f"{bucket}/study", "--tracking-uri", mlflow_server.uri)
+    ran = run_sweep(tmp_path, *sweep, **variables)
+    assert ran.code == 0, ran
+    assert f"{bucket}/study/cloud/report/report.html" in ran.out
+    assert list(tmp_path.iterdir()) == [], "nothing is written beside the bucket"
+
+    records = records_of(s3_server, bucket, "cloud")
+    assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
+    client, runs = runs_of(mlflow_server, variables, monkeypatch, "cloud")
+    assert {run.data.tags["trial_key"]: run.info.run_id for run in runs} == {
+        key: record["mlflow_run_id"] for key, record in records.items()
+    }
+    for run in runs:
+        assert len(client.list_artifacts(run.info.run_id, "attribution")) == 3
+        assert run.data.metrics["test_ood.auc"] == records[run.data.tags["trial_key"]]["test_ood.auc"]
+
+    secrets = [s3_server.admin.secret, mlflow_server.password]
+    left = s3_server.objects(bucket.removeprefix("s3://"))
+    assert {name.split("/")[2] for name in left} == {
+        *("records", "artifacts", "report", "logs", "sweep.json", "trials.parquet")
+    }
+    told = json.dumps([[run.data.params, run.data.tags] for run in runs]) + ran.out + ran.err
+    for secret in secrets:
+        assert not [name for name, data in left.items() if secret.encode() in data]
+        assert secret not in told
+
+    again = run_sweep(tmp_path, *sweep, **variables)
+    assert again.code == 0, again
+    assert "7 trials, 0 to run" in again.out
+    assert len(runs_of(mlflow_server, variables, monkeypatch, "cloud")[1]) == 7
+
+
+def test_half_a_minute_without_the_bucket_loses_nothing(
+    s3_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
+):
+    sweep = (*TINY, "--name", "outage", "--storage", f"{bucket}/study", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
+    with (tmp_path / "out").open("w") as out:
+        driver = subprocess.Popen(
+            [sys.executable, str(ROOT / "sweep.py"), *sweep],
+            cwd=tmp_path,
+            env={**{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}, **variables},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            while not records_of(s3_server, bucket, "outage"):
+                assert driver.poll() is None, (tmp_path / "out").read_text()
+                time.sleep(0.2)
+            with s3_server.away():
+                time.sleep(OUTAGE_SECONDS)
+            assert driver.wait(240) == 0, (tmp_path / "out").read_text()
+        finally:
+            if driver.poll() is None:
+                os.killpg(driver.pid, signal.SIGKILL)
+    records = records_of(s3_server, bucket, "outage")
+    assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-but-private"}, "the secret key does not fit the access key"),
+        ({"AWS_ACCESS_KEY_ID": "NOBODY"}, "the server does not know the access key; check AWS_ACCESS_KEY_ID"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "the endpoint is not well formed; set AWS_ENDPOINT_URL"),
+        ({"bucket": "s3://no-such-bucket/x"}, "there is no bucket 'no-such-bucket'; create it first"),
+        ({"reader": "yes"}, "the access key has no permission; allow it to list, read, write and delete"),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_refused_before_anything_starts(s3_server, bucket, tmp_path, change, message):
+    variables = s3_server.variables(s3_server.reader if "reader" in change else None) | change
+    ran = run_sweep(tmp_path, *TINY, "--storage", variables.get("bucket", f"{bucket}/study"), **variables)
+    assert ran.code == 2, ran
+    assert message in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert "wrong-but-private" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+    assert s3_server.objects(bucket.removeprefix("s3://")) == {}
+
+
+def test_a_wrong_password_of_the_tracking_server_is_said_and_the_trials_go_on(mlflow_server, tmp_path):
+    few = [word for setting in faults.SETTINGS for word in ("--set", setting)]
+    sweep = ("--dataset", "synthetic", "--max-trials", "1", *few, "--name", "locked", "--tracking-uri")
+    wrong = mlflow_server.variables() | {"MLFLOW_TRACKING_PASSWORD": "wrong-but-private"}
+    ran = run_sweep(tmp_path, *sweep, mlflow_server.uri, **wrong)
+    assert ran.code == 0, ran
+    assert re.search(r"MLflow at http://127.0.0.1:\d+: it refuses the login; check MLFLOW_TRACKING_USERNAME", ran.out)
+    assert "wrong-but-private" not in ran.out + ran.err
+    later = run_sweep(tmp_path, *sweep, mlflow_server.uri, "--sync", **mlflow_server.variables())
+    assert later.code == 0, later
+    assert "MLflow is up to date" in run_sweep(tmp_path, "--status", "--name", "locked").out
