@@ -144,8 +144,9 @@ class Trial:
     def localise(self) -> Localised:
         """Attribution maps of both test splits and their localisation scores, with the selected weights.
 
-        Each score also on two random halves of the images. Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
-        logit is explained, as in the paper; with more, of all classes, each by its own logit.
+        Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
+        logit is explained, as in the paper; with more, of all classes, each by its own logit. Each score also on two
+        random halves of them.
         """
         self._use_selected_weights()
         scores: dict[str, float] = {}
