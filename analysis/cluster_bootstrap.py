@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from analysis.rank_correlation import LEVEL, Floats
 
@@ -107,9 +107,9 @@ def bca_interval(replicates: Floats, estimate: float, acceleration: float) -> tu
     share = float((defined < estimate).mean() + (defined == estimate).mean() / 2)
     if not 0 < share < 1:
         return None
-    z0 = stats.norm.ppf(share)
-    reach = z0 + stats.norm.ppf([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    low, high = np.quantile(defined, stats.norm.cdf(z0 + reach / (1 - acceleration * reach)))
+    z0 = special.ndtri(share)
+    reach = z0 + special.ndtri([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    low, high = np.quantile(defined, special.ndtr(z0 + reach / (1 - acceleration * reach)))
     return float(low), float(high)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from analysis.rank_correlation import CLIP, LEVEL, Floats
 
@@ -70,8 +70,8 @@ def jackknife(
     if error < 1e-9:
         return None
     at = math.atanh(max(-CLIP, min(CLIP, estimate)))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
-    p_value = float(2 * stats.t.sf(abs(at) / error, df))
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
+    p_value = float(2 * special.stdtr(df, -abs(at) / error))
     return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df)
 
 

@@ -38,6 +38,7 @@ Permuted = tuple[float, Floats]
 """Its Fisher z as it is and under permutations."""
 
 _WITHIN_FIELDS = ("estimate", "reason", "n", "n_cells", "n_degenerate", "n_clipped", "weight", "q", "i_squared")
+_SCOPES = ("pooled", "stratum", "cell", "within_cell", "between_methods")
 _CHUNK = 5
 """Scores computed together: enough to share the outcome's ranks, few enough to show progress."""
 
@@ -150,7 +151,9 @@ def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resa
     """Spearman's rho within all cells of one column with the outcome, without the rest of the grid."""
     split, _, measure = column.partition(".")
     score = columns.parse_localisation(column) or (split, measure, "")
-    found, permuted = _grid(table, {column: score}, outcome, resamples, ("spearman",), seed, None)
+    found, permuted = _grid(
+        table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell")
+    )
     return next(c for c in _with_permutations(found, permuted, score) if is_headline(c))
 
 
@@ -197,6 +200,7 @@ def _grid(
     statistics: Sequence[str],
     seed: int,
     progress: Progress | None,
+    scopes: Sequence[str] = _SCOPES,
 ) -> tuple[list[Correlation], dict[Within, Permuted]]:
     y: Floats = table[outcome].to_numpy(dtype=np.float64)
     values = {column: table[column].to_numpy(dtype=np.float64) for column in scores}
@@ -212,7 +216,7 @@ def _grid(
     found: dict[str, list[Correlation]] = {}
     permuted: dict[Within, Permuted] = {}
     for position, (present, names) in enumerate(chunks):
-        design = _Design(table, present, resamples)
+        design = _Design(table, present, resamples, scopes)
         replicates = design.replicates(np.stack([values[name] for name in names]), y)
         for name, own in zip(names, replicates, strict=True):
             pair = _Pair(design, values[name], y, scores[name], outcome, own, seed)
@@ -250,17 +254,18 @@ class _Replicates:
 class _Design:
     """The samples of a table, for scores that the same trials have."""
 
-    def __init__(self, table: pd.DataFrame, present: NDArray[np.bool_], resamples: Resamples):
-        self.table, self.present, self.resamples = table, present, resamples
+    def __init__(self, table: pd.DataFrame, present: NDArray[np.bool_], resamples: Resamples, scopes: Sequence[str]):
+        self.table, self.present, self.resamples, self.scopes = table, present, resamples, scopes
         self.cells = cell_rows(table)
         self.strata = strata_of(self.cells)
         everything = np.arange(len(table), dtype=np.intp)
         strata = {s: np.sort(np.concatenate([self.cells[c] for c in cells])) for s, cells in self.strata.items()}
-        self.samples = {
+        samples = {
             "pooled": [self._sample("pooled", everything)],
             "stratum": [self._sample("stratum", rows, *stratum) for stratum, rows in strata.items()],
             "cell": [self._sample("cell", rows, *cell) for cell, rows in self.cells.items()],
         }
+        self.samples = {scope: found for scope, found in samples.items() if scope in scopes}
 
     def _sample(
         self,
@@ -336,8 +341,8 @@ class _Pair:
     def correlations(self, statistic: str) -> Iterator[Correlation]:
         samples: dict[Cell, RankCorrelation] = {}
         replicates: dict[Cell, _Replicates] = {}
-        for scope in ("pooled", "stratum", "cell"):
-            for place, sample in enumerate(self.design.samples[scope]):
+        for scope, scope_samples in self.design.samples.items():
+            for place, sample in enumerate(scope_samples):
                 own = self.replicates[scope].get(place)
                 found = rank_correlation(self.x[sample.kept], self.y[sample.kept], statistic)
                 fields: dict[str, Any] = {"estimate": found.estimate, "reason": found.reason}
@@ -356,7 +361,8 @@ class _Pair:
         yield self._within(statistic, list(self.cells), samples, replicates)
         for stratum, cells in self.design.strata.items():
             yield self._within(statistic, cells, samples, replicates, *stratum)
-        yield from self._between(statistic)
+        if "between_methods" in self.design.scopes:
+            yield from self._between(statistic)
 
     def _kendall(self, kept: Rows, own: _Replicates) -> _Replicates:
         """tau-b has the jackknife alone: without a data seed it is a difference of sums, for a draw it is not."""

@@ -21,8 +21,8 @@ from scipy import stats
 from analysis.rank_correlation import CLIP, LOST, Floats
 from records import columns
 
-_BLOCK = 20_000_000
-"""Scores moved at once."""
+_BLOCK = 500_000
+"""Scores moved at once, so that a block stays near the processor."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def permuted_z(
 
     observed = np.stack([combined((s * scaled_y)[None], i)[:, 0] for i, s in enumerate(scaled_x)])
     blocks = [
-        np.stack([combined(s[source] * scaled_y, i) for i, s in enumerate(scaled_x)])
+        np.stack([combined(s.take(source) * scaled_y, i) for i, s in enumerate(scaled_x)])
         for source in possible.draw(permutations, seed)
     ]
     return observed, np.concatenate(blocks, axis=2)

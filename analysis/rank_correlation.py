@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from analysis.numbers import count
 
@@ -78,5 +78,5 @@ def fisher_interval(estimate: float, weight: float, statistic: str) -> tuple[flo
     """(lower bound, upper bound, two-sided p-value) of an estimate whose Fisher z has variance c / weight."""
     z, _ = fisher_z(estimate)
     error = math.sqrt(VARIANCE[statistic] / weight)
-    reach = float(stats.norm.ppf(0.5 + LEVEL / 2)) * error
-    return math.tanh(z - reach), math.tanh(z + reach), float(2 * stats.norm.sf(abs(z) / error))
+    reach = float(special.ndtri(0.5 + LEVEL / 2)) * error
+    return math.tanh(z - reach), math.tanh(z + reach), float(2 * special.ndtr(-abs(z) / error))

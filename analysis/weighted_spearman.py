@@ -52,14 +52,14 @@ def weighted_spearman(
     step = max(_FEWEST, _BLOCK // len(y))
     for begin in range(0, len(weights), step):
         block = slice(begin, begin + step)
-        drawn = np.ascontiguousarray(weights[block].T)[cluster]
+        drawn = np.ascontiguousarray(weights[block].T).take(cluster, axis=0)
         rank_y, sizes[:, block] = by_y.deviations(drawn)
         variance_y = _sums(pieces, drawn * rank_y, rank_y)
         for column, (o, ranker) in enumerate(zip(orders, by_x, strict=True)):
-            weight = drawn[o]
+            weight = drawn.take(o, axis=0)
             rank_x, _ = ranker.deviations(weight)
             weighted = weight * rank_x
-            covariance = _sums(pieces, weighted, rank_y[o])
+            covariance = _sums(pieces, weighted, rank_y.take(o, axis=0))
             rho[column, :, block] = _ratio(covariance, _sums(pieces, weighted, rank_x) * variance_y)
     return np.where(sizes > LOST["spearman"], rho, np.nan), sizes
 
@@ -84,8 +84,9 @@ class _Ranker:
         centre = (below + upto[ends]) / 2
         middle = upto - weights / 2
         if self.tied:
-            middle = (upto[self.first] - weights[self.first] + upto[self.last]) / 2
-        middle -= centre[self.sample]
+            first, last = upto.take(self.first, axis=0), upto.take(self.last, axis=0)
+            middle = (first - weights.take(self.first, axis=0) + last) / 2
+        middle -= centre.take(self.sample, axis=0)
         return middle, upto[ends] - below
 
 
