@@ -4,8 +4,18 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import binary_erosion
 
 from records.columns import SCORED_SPLITS
+
+IMAGES = 2
+"""Shown of each test split."""
+TILE, GAP = 140, 8
+"""Side of an image, and space between two, in pixels of the picture."""
+OUTLINES = {"masks": (0.0, 0.62, 0.45), "distractors": (0.9, 0.62, 0.0)}
+"""Green and orange of a palette that the colour-blind can tell apart."""
+OPACITY = 0.75
 
 
 def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str], title: str) -> bytes:
@@ -21,30 +31,61 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = [(split, i) for i in range(min(2, len(arrays["labels"]))) for split in SCORED_SPLITS]
+    rows = [(split, i) for i in range(min(IMAGES, len(arrays["labels"]))) for split in SCORED_SPLITS]
     columns = ["image", *attributions]
-    figure = Figure(figsize=(1.7 * len(columns), 1.6 * max(1, len(rows)) + 0.6), layout="constrained")
+    # Drawn as one image: an axes for each tile would take longer than a short trial's training.
+    tiles = [[_tile(arrays, split, i, column) for column in columns] for split, i in rows]
+    picture = _grid(tiles) if tiles else np.ones((TILE, TILE * len(columns), 3))
+    height, width = picture.shape[:2]
+    figure = Figure(figsize=((width + 90) / 100, (height + 70) / 100))
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
-    axes = figure.subplots(max(1, len(rows)), len(columns), squeeze=False)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    for row, (split, i) in zip(axes, rows, strict=False):
-        grey = arrays[f"{split}.images"][i].astype(np.float32).mean(axis=0)
-        row[0].set_ylabel(f"{split}\nclass {arrays['labels'][i]}", fontsize=7)
-        for axis, column in zip(row, columns, strict=True):
-            axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
-            for kind, colour in (("masks", "#009E73"), ("distractors", "#E69F00")):
-                outline = arrays[f"{split}.{kind}"][i]
-                if outline.any():
-                    axis.contour(outline, levels=[0.5], colors=colour, linewidths=0.8)
-            if column != "image":
-                values = arrays[f"{split}.map.{column}"][i].astype(np.float32)
-                shown = np.ma.masked_where((values <= np.median(values)) | (values <= 0), values)
-                axis.imshow(shown, cmap="magma", alpha=0.75)
-            if axis in axes[0]:
-                axis.set_title(column.replace("_", " "), fontsize=8)
+    axes = figure.add_axes((80 / (width + 90), 5 / (height + 70), width / (width + 90), height / (height + 70)))
+    axes.imshow(picture)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    middle, step = (TILE - 1) / 2, TILE + GAP
+    names = [column.replace("_", " ") for column in columns]
+    axes.set_xticks([middle + step * n for n in range(len(columns))], names, fontsize=8)
+    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
+    axes.set_yticks([middle + step * n for n in range(len(rows))], labels, fontsize=8)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "{TILE} {TILE} 3"]:
+    """Image i in grey, under the map of an attribution unless `column` is "image", with both outlines."""
+    from matplotlib import colormaps
+
+    grey = arrays[f"{split}.images"][i].astype(np.float32).mean(axis=0).clip(0, 1)
+    colours = np.repeat(grey[:, :, None], 3, axis=2)
+    if column != "image":
+        values = arrays[f"{split}.map.{column}"][i].astype(np.float32)
+        shown = (values > np.median(values)) & (values > 0)
+        if shown.any():
+            low, high = values[shown].min(), values[shown].max()
+            heat = colormaps["magma"]((values - low) / max(high - low, 1e-12))[:, :, :3]
+            colours = np.where(shown[:, :, None], OPACITY * heat + (1 - OPACITY) * colours, colours)
+    colours = _enlarged(colours)
+    for kind, colour in OUTLINES.items():
+        region: Bool[np.ndarray, "height width"] = _enlarged(arrays[f"{split}.{kind}"][i])
+        colours[region & ~binary_erosion(region, iterations=2)] = colour
+    return colours
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """Nearest neighbour, to TILE x TILE."""
+    rows, columns = (np.arange(TILE) * side // TILE for side in image.shape[:2])
+    return image[rows[:, None], columns]
+
+
+def _grid(tiles: Sequence[Sequence[np.ndarray]]) -> Float[np.ndarray, "height width 3"]:
+    """The tiles in rows and columns, on white."""
+    step = TILE + GAP
+    grid = np.ones((len(tiles) * step - GAP, len(tiles[0]) * step - GAP, 3))
+    for r, row in enumerate(tiles):
+        for c, tile in enumerate(row):
+            grid[r * step : r * step + TILE, c * step : c * step + TILE] = tile
+    return grid
