@@ -64,6 +64,12 @@ def test_ties_and_dropped_settings_by_hand():
     assert found.estimate == pytest.approx(2 / 6**0.5)
 
 
+def test_an_axis_without_a_psi_takes_no_part_in_the_total():
+    found = psi(factorial(lambda lr, s: lr, lambda lr, s: lr))
+    assert axis(found, "severity").reason == "a score is constant along it in each of 3 settings"
+    assert (found.estimate, axis(found, "hp.lr").estimate) == (1.0, 1.0)
+
+
 def test_a_setting_with_one_level_is_not_eligible():
     table = factorial(lambda lr, s: lr + s, lambda lr, s: lr + s)
     kept = table[(table["severity"] < 1) | (table["hp.lr"] == 1)]

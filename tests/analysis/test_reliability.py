@@ -1,0 +1,128 @@
+"""Reliability, against the Spearman-Brown formula on scipy's correlations and tables with one data seed left out."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.cluster_bootstrap import draw_resamples
+from analysis.reliability import reliability
+from records import columns
+
+X, Y = "test_ood.iou.integrated_gradients", "test_ood.auc"
+
+
+def table(rng=0, *, seeds=12, noise=0.5, rho=0.6, methods=("baseline", "rrr"), datasets=("d",)):
+    """True scores correlated by rho; each half has noise of its own, and the whole is the mean of the halves."""
+    generator = np.random.default_rng(rng)
+    rows = []
+    for dataset in datasets:
+        for method in methods:
+            for seed in range(seeds):
+                u, v = generator.normal(size=2)
+                row = {"dataset": dataset, "severity": 1.0, "method": method, "seed": seed, "data_seed": seed}
+                for column, true in ((X, u), (Y, rho * u + math.sqrt(1 - rho**2) * v)):
+                    halves = true + math.sqrt(2) * noise * generator.normal(size=2)
+                    row |= {columns.half(column, i + 1): value for i, value in enumerate(halves)}
+                    row[column] = halves.mean()
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def found(data):
+    return reliability(data, X, Y, draw_resamples(data, replicates=2, seed=0))
+
+
+def by_hand(data):
+    """(raw, reliability of X, of Y): Fisher z over cells of scipy's rho with weight n − 3."""
+
+    def within(a, b):
+        cells = [
+            (stats.spearmanr(part[a], part[b]).statistic, len(part) - 3)
+            for _, part in data.groupby(["dataset", "severity", "method"])
+        ]
+        return math.tanh(sum(w * math.atanh(r) for r, w in cells) / sum(w for _, w in cells))
+
+    halves = [within(f"{c}.half_1", f"{c}.half_2") for c in (X, Y)]
+    return within(X, Y), *(2 * r / (1 + r) for r in halves)
+
+
+def test_against_scipy_and_the_formulas():
+    data = table(seeds=20)
+    raw, of_score, of_outcome = by_hand(data)
+    result = found(data)
+    assert result.raw == pytest.approx(raw)
+    assert [h.reliability for h in result.halves] == pytest.approx([of_score, of_outcome])
+    assert result.estimate == pytest.approx(raw / math.sqrt(of_score * of_outcome))
+    assert (result.n, result.n_clusters, [h.n_cells for h in result.halves]) == (40, 20, [2, 2])
+
+
+@pytest.mark.parametrize("datasets", [("d",), ("d", "e")])
+def test_the_interval_leaves_out_each_data_seed(datasets):
+    data = table(datasets=datasets)
+    result = found(data)
+    variance = 0.0
+    for dataset in datasets:
+        values = []
+        for seed in range(12):
+            raw, a, b = by_hand(data[(data["dataset"] != dataset) | (data["data_seed"] != seed)])
+            values.append(raw / math.sqrt(a * b))
+        variance += 11 * np.var(values)  # (12 − 1) / 12 of the sum of squares
+    reach = stats.t.ppf(0.975, 11 * len(datasets)) * math.sqrt(variance)
+    assert result.ci_low == pytest.approx(result.estimate - reach)
+    assert result.ci_high == pytest.approx(result.estimate + reach)
+
+
+def test_noise_is_taken_out():
+    def rank(r):  # Spearman's rho of normal scores with correlation r (Pearson 1907)
+        return 6 / math.pi * math.asin(r / 2)
+
+    # A half holds twice the noise of the whole, .25 of variance 1: halves correlate by 2/3, wholes by .8 of .6.
+    halves = rank(2 / 3)
+    whole = 2 * halves / (1 + halves)
+    result = found(table(seeds=3000, methods=("rrr",)))
+    assert [h.reliability for h in result.halves] == pytest.approx([whole, whole], abs=0.015)
+    assert result.raw == pytest.approx(rank(0.48), abs=0.03)
+    assert result.estimate == pytest.approx(rank(0.48) / whole, abs=0.04)
+    assert result.estimate == pytest.approx(rank(0.6), abs=0.05)
+    assert result.ci_low < result.estimate < result.ci_high
+
+
+def test_absent_halves_are_named():
+    result = found(table().drop(columns=[f"{Y}.half_1", f"{Y}.half_2"]))
+    assert result.reason == "no trial has the columns 'test_ood.auc.half_1', 'test_ood.auc.half_2'"
+
+
+def test_halves_that_do_not_agree_give_no_quotient():
+    data = table()
+    data[f"{X}.half_1"] = -data[f"{X}.half_2"]
+    result = found(data)
+    assert (result.estimate, result.halves[0].reliability) == (None, None)
+    assert result.reason == f"the halves of '{X}' do not agree (correlation -1.00)"
+    assert result.raw is not None
+
+
+def test_constant_halves_have_no_correlation():
+    result = found(table().assign(**{f"{Y}.half_1": 1.0}))
+    assert result.reason == f"the halves of '{Y}' have no correlation in any cell"
+
+
+def test_few_data_seeds_have_no_interval():
+    result = found(table(seeds=5))
+    assert result.estimate is not None
+    assert "fewer than 6 data seeds" in result.interval_reason
+
+
+def test_missing_halves_are_dropped_and_counted():
+    data = table()
+    data.loc[0, f"{X}.half_1"] = np.nan
+    assert (found(data).n, found(data).n_missing) == (23, 1)
+    assert found(data.assign(**{f"{X}.half_2": "bad"})).reason == "no trial has both scores and their halves"
+
+
+def test_a_half_is_no_localisation_score():
+    assert columns.parse_localisation(columns.half("test_ood.auc", 1)) is None
+    assert columns.parse_localisation(columns.half(X, 2)) is None
+    assert columns.parse_localisation(X) == ("test_ood", "iou", "integrated_gradients")
