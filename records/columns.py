@@ -33,6 +33,9 @@ RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
 
 HYPERPARAMETER_PREFIX = "hp."
 
+MIRROR_STAMP = "mirror_stamp"
+"""Tag of a sweep's MLflow run that takes a new value before and after each change of a trial's run."""
+
 
 def hyperparameter(name: str) -> str:
     """`hp.<name>`: a hyperparameter that has no column of its own."""

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
             client.restore_experiment(experiment_id)
         parent = _find(client, experiment_id, "kind", "sweep")
         if parent is None:
-            tags = {"kind": "sweep", "sweep": sweep}
+            tags = {"kind": "sweep", "sweep": sweep, columns.MIRROR_STAMP: uuid.uuid4().hex}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
     return Experiment(tracking_uri, experiment_id, parent)
 
@@ -74,6 +75,8 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
     key = record["trial_key"]
     with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
+        # Before and after: whoever reads in between keeps what was read under a stamp that does not last.
+        _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key)
         started = _milliseconds(record.get("started_at"))
         if run_id is None:
@@ -110,6 +113,7 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
                 client.log_artifacts(run_id, folder, "attribution")
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         client.set_terminated(run_id, state, started + _duration(record))
+        _stamp(client, experiment)
     records.write({**record, "mlflow_run_id": run_id})
     return str(run_id)
 
@@ -162,6 +166,10 @@ def _client(tracking_uri: str) -> Any:
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri)
+
+
+def _stamp(client: Any, experiment: Experiment) -> None:
+    client.set_tag(experiment.parent_run_id, columns.MIRROR_STAMP, uuid.uuid4().hex)
 
 
 def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
