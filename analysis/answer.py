@@ -1,4 +1,4 @@
-"""From trials to the answer: every correlation, the power to see one, and the verdict."""
+"""From trials to the answer: every correlation and estimand, the power to see one, and the verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.cluster_bootstrap import REPLICATES, draw_resamples
 from analysis.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.correlations import Correlation, Progress, correlate, reference
+from analysis.estimands import Estimands, estimands_of
 from analysis.errors import AnalysisError
 from analysis.methods import MethodRow, method_rows
 from analysis.numbers import count
@@ -20,7 +21,7 @@ from analysis.power import (
 )
 from analysis.primary import Primary
 from analysis.rank_correlation import CLIP
-from analysis.simpson import Reversal, reversals
+from analysis.simpson import Disagreement, disagreements
 from analysis.trials import Trials
 from analysis.validate import trials_from_table
 from analysis.verdict import SMALLEST_EFFECT, Verdict, decide
@@ -56,8 +57,10 @@ class Analysis:
     """AUC on the ID test set against the outcome, within cells: what the map has to beat."""
     power: Power
     verdict: Verdict
-    reversals: tuple[Reversal, ...]
-    """Scores whose pooled and within-cell correlations differ in sign."""
+    disagreements: tuple[Disagreement, ...]
+    """Scores whose pooled and within-cell correlations differ in sign or by more than their intervals."""
+    estimands: Estimands
+    """What else the primary's score is asked."""
     notes: tuple[str, ...]
     replicates: int
     seed: int
@@ -93,7 +96,7 @@ def analyse(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Correlate every localisation score with the outcome and decide on the primary.
+    """Correlate every localisation score with the outcome, decide on the primary and ask it all else.
 
     Args:
         trials: from `load_sweep`, `load_file` or `load_mlflow`, or a data frame with a record's columns.
@@ -127,7 +130,8 @@ def analyse(
         reference=reference(trials.table, primary.outcome, resamples, seed=seed),
         power=_power(grid, primary, within),
         verdict=decide(within, primary, smallest_effect),
-        reversals=tuple(reversals(grid)),
+        disagreements=tuple(disagreements(grid)),
+        estimands=estimands_of(trials.table, primary.column, primary.outcome, resamples, seed=seed),
         notes=tuple(notes),
         replicates=replicates,
         seed=seed,

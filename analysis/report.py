@@ -5,21 +5,26 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from analysis.answer import Analysis
 from analysis.errors import AnalysisError
+from analysis.estimand_words import estimand_words
 from analysis.maps import MapSheet, collect_maps
+from analysis.methods_paragraph import methods_paragraph, references
 from analysis.numbers import count, interval, name, number, p_value
 from analysis.rank_correlation import LEVEL
-from analysis.tables import WRITERS, grid_csv, tables
+from analysis.table import WRITERS, grid_csv
+from analysis.tables import tables
 from records import Storage
 
 TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "localisation_against_outcome"
+ESTIMAND_FIGURES = {"granulated_kendall": "psi_by_axis", "sign_error": "sign_error", "regret": "regret"}
+"""The figure that stands above an estimand's table."""
 
 
 def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapSheet] | None = None) -> Path:
@@ -36,7 +41,7 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     """
     from analysis.figures import drawings, png, svg
 
-    missing = list(analysis.trials.missing)
+    missing = [*analysis.trials.missing, *(_not_estimated(*pair) for pair in analysis.estimands.undefined())]
     if maps is None:
         maps, without = collect_maps(analysis.trials, analysis.primary)
         missing += without
@@ -109,7 +114,9 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": _degenerate(analysis),
-        "reversals": [asdict(r) for r in analysis.reversals],
+        "disagreements": [asdict(d) for d in analysis.disagreements],
+        **{field.name: _as_json(getattr(analysis.estimands, field.name)) for field in fields(analysis.estimands)},
+        "methods_paragraph": methods_paragraph(analysis),
         "methods": [asdict(row) for row in analysis.methods],
         "notes": list(analysis.notes),
         "missing": missing,
@@ -123,6 +130,14 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
     }
     strict: dict[str, Any] = _strict(content)
     return strict
+
+
+def _as_json(value: Any) -> Any:
+    return [asdict(entry) for entry in value] if isinstance(value, tuple) else asdict(value)
+
+
+def _not_estimated(estimand: str, reason: str) -> str:
+    return f"Not estimated: {name(estimand)} ({reason})."
 
 
 def _strict(value: Any) -> Any:
@@ -147,7 +162,8 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
     score = f"{name(primary.metric)} of {name(primary.attribution)}"
     within = analysis.find("within_cell")
     wanted = (primary.split, primary.metric, primary.attribution)
-    own = [r for r in analysis.reversals if (r.split, r.metric, r.attribution) == wanted]
+    own = [d for d in analysis.disagreements if (d.split, d.metric, d.attribution) == wanted]
+    paragraph = methods_paragraph(analysis)
     facts = [
         (count(len(table), "trial"), "completed"),
         (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
@@ -173,11 +189,14 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "score": score,
         "facts": facts,
         "within": within,
-        "own_reversals": [r.sentence for r in analysis.reversals if r in own],
-        "other_reversals": [r.sentence for r in analysis.reversals if r not in own],
+        "own_disagreements": own,
+        "other_disagreements": [d for d in analysis.disagreements if d not in own],
         "power": power,
         "power_words": _power_words(analysis),
         "reference_words": _reference_words(analysis),
+        "estimand_words": estimand_words(analysis),
+        "methods_paragraph": paragraph,
+        "references": references(paragraph),
         "excluded": trials.excluded,
         "n_excluded": sum(trials.excluded.values()),
         "n_read": trials.n_read,
@@ -188,6 +207,7 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "seed": analysis.seed,
         "threshold": f"{analysis.verdict.smallest_effect:g}",
         "key_figure": KEY_FIGURE,
+        "estimand_figures": ESTIMAND_FIGURES,
         "number": number,
         "interval": interval,
         "p_value": p_value,

@@ -1,43 +1,21 @@
-"""The report's tables: one definition each, written as HTML, Markdown, CSV and LaTeX."""
+"""The report's tables: correlations by scope, score and cell, methods, and those of the estimands."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from analysis.answer import Analysis
 from analysis.correlations import Correlation
+from analysis.estimand_tables import estimand_tables
 from analysis.methods import Spread
 from analysis.numbers import interval, name, number, p_value, severity
 from analysis.rank_correlation import STATISTICS
-
-Cell = tuple[Any, str]
-"""A raw value for the CSV and its text for people."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its words; each row has one cell per heading."""
-
-    name: str
-    title: str
-    caption: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    text_columns: int
-    """The first so many columns hold words and are set flush left; the others hold numbers."""
-    fields: tuple[str, ...]
-    """The CSV's column names, one per heading."""
-
-    @property
-    def texts(self) -> list[list[str]]:
-        return [[text for _, text in row] for row in self.rows]
+from analysis.table import Cell, Table
 
 
 def tables(analysis: Analysis) -> list[Table]:
     """All tables, in the report's order."""
-    return [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
+    correlations = [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
+    return [*correlations, *estimand_tables(analysis)]
 
 
 _ESTIMATE = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
@@ -183,39 +161,6 @@ def by_cell(analysis: Analysis) -> Table:
     )
 
 
-def to_csv(table: Table) -> str:
-    """The raw values; an interval's two bounds are separated by a space, a missing value is empty."""
-    return _csv(table.fields, ([_plain(raw) for raw, _ in row] for row in table.rows))
-
-
-def grid_csv(correlations: Sequence[Correlation]) -> str:
-    """The whole grid, one correlation a line, with the fields of report.json."""
-    fields = tuple(Correlation.__dataclass_fields__)
-    return _csv(fields, ([_plain(getattr(c, f)) for f in fields] for c in correlations))
-
-
-def to_latex(table: Table) -> str:
-    """A booktabs table: put \\usepackage{booktabs} in the preamble."""
-    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
-    body = [" & ".join(map(_latex, row)) + r" \\" for row in table.texts]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_latex(table.title)}. {_latex(table.caption)}}}",
-            rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            " & ".join(map(_latex, table.headings)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
 def _pairs(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:
     """(Spearman, Kendall) of the same score, scope and stratum."""
     found: dict[tuple[Any, ...], dict[str, Correlation]] = {}
@@ -255,44 +200,3 @@ def _spread(spread: Spread) -> list[Cell]:
 def _numbered_sd(fields: list[str]) -> list[str]:
     """Each "sd" named for the column before it."""
     return [f"{fields[i - 1]}.sd" if field == "sd" else field for i, field in enumerate(fields)]
-
-
-def _plain(raw: Any) -> str:
-    if raw is None:
-        return ""
-    if isinstance(raw, tuple):
-        return " ".join(_plain(part) for part in raw).strip()
-    return repr(raw) if isinstance(raw, float) else str(raw)
-
-
-def _csv(fields: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-_SPECIAL: dict[str, str] = {
-    "\\": r"\textbackslash{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "ρ": r"$\rho$",
-    "τ": r"$\tau$",
-    "λ": r"$\lambda$",
-    "’": "'",
-    "<": "$<$",
-    ">": "$>$",
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in text)
-
-
-Writer = Callable[[Table], str]
-WRITERS: dict[str, Writer] = {"csv": to_csv, "tex": to_latex}

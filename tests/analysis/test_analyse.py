@@ -96,7 +96,7 @@ def test_pooling_reverses_the_sign_and_it_is_said(make_table):
     assert only(result, "within_cell").estimate > 0.5
     assert only(result, "between_methods").estimate == pytest.approx(-1)
     assert result.verdict.answer == "yes"
-    (found,) = result.reversals
+    (found,) = result.disagreements
     sentence = found.sentence
     assert found.pooled < 0 < found.within_cell
     assert "IoU of integrated gradients on the OOD test set: pooled over everything, ρ is −0." in sentence
@@ -104,7 +104,7 @@ def test_pooling_reverses_the_sign_and_it_is_said(make_table):
 
 
 def test_the_same_sign_is_no_reversal(make_table):
-    assert analysis.analyse(make_table(rho=0.8), replicates=100).reversals == ()
+    assert analysis.analyse(make_table(rho=0.8), replicates=100).disagreements == ()
 
 
 def test_constant_cells_are_undefined_counted_and_left_out(make_table):

@@ -19,7 +19,17 @@ from records import SweepRecords, open_storage
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FIGURES = ("localisation_against_outcome", "forest", "outcome_by_severity", "localisation_by_severity")
-TABLES = ("correlations_by_scope", "scores", "methods", "cells")
+ESTIMANDS = (
+    "granulated_kendall",
+    "sign_error",
+    "conditional_mutual_information",
+    "partial",
+    "incremental",
+    "mixed_model",
+    "regret",
+    "reliability",
+)
+TABLES = ("correlations_by_scope", "scores", "methods", "cells", *ESTIMANDS)
 SCORE = "test_ood.iou.integrated_gradients"
 
 
@@ -138,7 +148,7 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
     assert body.index(result.verdict.sentence) < 150
     order = [
         "Does a better map go with better performance?",
-        "Pooling turns the sign",
+        "Pooling changes the answer",
         "How sure is it",
         "The primary’s correlations",
         "Every localisation score",
