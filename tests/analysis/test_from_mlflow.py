@@ -186,6 +186,24 @@ def test_a_mirror_that_dies_half_way_leaves_nothing_stale(mirrored, monkeypatch)
     assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.321
 
 
+def test_who_reads_while_a_run_is_mirrored_keeps_nothing_stale(mirrored, monkeypatch):
+    from mlflow import MlflowClient
+
+    from records import mirror
+
+    uri, experiment, records, rows = mirrored
+    log_batch = MlflowClient.log_batch
+
+    def read_first(self, *arguments, **named):
+        analysis.load_mlflow(uri, "demo")
+        return log_batch(self, *arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", read_first)
+    mirror.mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.213})
+    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
+    assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.213
+
+
 def test_a_broken_cache_is_read_over(mirrored, cache_folder):
     uri, *_ = mirrored
     analysis.load_mlflow(uri, "demo")
