@@ -51,9 +51,12 @@ def trials_from_table(
     Rules, in this order; each trial left out is counted once, under the first reason that applies:
 
     1. status other than completed (a missing status column counts as all completed);
-    2. dataset or method missing; severity, seed, data_seed or the outcome not a number; severity outside [0,
+    2. stopped_early: a scheduler that stops the worst trials censors what is asked about; hp.searcher other than
+       grid, random or nothing: a search that looks at earlier results draws trials where performance is high, and
+       they do not speak for the space; stopped_early or collapsed neither true nor false;
+    3. dataset or method missing; severity, seed, data_seed or the outcome not a number; severity outside [0,
        1];
-    3. a trial key seen before, or a configuration seen before (`CONFIGURATION` and `hp.*`, as far as they are
+    4. a trial key seen before, or a configuration seen before (`CONFIGURATION` and `hp.*`, as far as they are
        there).
 
     A trial whose outcome is missing stays in the table and is dropped, with a count, by each correlation that
@@ -82,6 +85,15 @@ def trials_from_table(
         status = frame["status"].fillna("completed").astype(str)
         for value in sorted(set(status) - {"completed"}):
             exclude(status == value, value if value in columns.STATUSES else f"status {value!r}")
+    for name in (columns.STOPPED_EARLY, columns.COLLAPSED):
+        if name in frame:
+            frame[name], bad = _flags(frame[name])
+            exclude(bad, f"{name} is neither true nor false")
+    if columns.STOPPED_EARLY in frame:
+        exclude(frame[columns.STOPPED_EARLY], "stopped early")
+    if columns.SEARCHER in frame:
+        searcher = frame[columns.SEARCHER].fillna("").astype(str).str.strip().str.lower()
+        exclude(~searcher.isin(("", *columns.PLAIN_SEARCHERS)), "chosen by a search")
     for name in ("dataset", "method"):
         exclude(frame[name].isna(), f"no {name}")
         frame[name] = frame[name].astype(str)
@@ -165,6 +177,13 @@ def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     bad = numbers.isna() & column.notna()
     return numbers.replace([np.inf, -np.inf], np.nan), bad
+
+
+def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """(the column as booleans with missing as false, where it held something that is neither true nor false)."""
+    text = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
+    true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
+    return true, ~(true | false)
 
 
 def _measured(frame: pd.DataFrame) -> list[str]:

@@ -33,6 +33,14 @@ RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
 
 HYPERPARAMETER_PREFIX = "hp."
 
+COLLAPSED = "collapsed"
+"""Whether the model answers every image of test_id alike."""
+STOPPED_EARLY = "stopped_early"
+"""Whether a scheduler ended the trial before its epochs, because of how it was doing."""
+SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
+"""What chose the configuration. One of `PLAIN_SEARCHERS`, or none, did not look at earlier results."""
+PLAIN_SEARCHERS = ("grid", "random")
+
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run that takes a new value before and after each change of a trial's run."""
 

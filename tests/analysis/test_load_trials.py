@@ -216,3 +216,23 @@ def test_bad_files(tmp_path, name, text, pieces):
     with pytest.raises(analysis.AnalysisError) as error:
         analysis.load_file(path)
     pieces_of(error, *pieces)
+
+
+def test_search_chosen_and_early_stopped_trials_are_left_out_and_counted(make_table):
+    table = make_table(seeds=4)
+    table["hp.searcher"] = ["grid", "Random", "", None, "tpe", "optuna", *["grid"] * 26]
+    table["stopped_early"] = [None, False, "false", 0, True, "True", 1, "1.0", *[0.0] * 24]
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {"stopped early": 4}  # the search's are among them, and count once
+    trials = analysis.trials_from_table(table.drop(columns="stopped_early"), sweep="s", source="t")
+    assert trials.excluded == {"chosen by a search": 2}
+    assert set(trials.table["hp.searcher"].fillna("")) == {"grid", "Random", ""}
+
+
+def test_a_flag_that_is_neither_true_nor_false(make_table):
+    table = make_table(seeds=4)
+    table["stopped_early"] = ["perhaps", *[""] * 31]
+    table["collapsed"] = [None, 3, *[True] * 30]
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {"stopped_early is neither true nor false": 1, "collapsed is neither true nor false": 1}
+    assert trials.table["collapsed"].tolist() == [True] * 30
