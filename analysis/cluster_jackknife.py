@@ -8,7 +8,7 @@ bootstrap's.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class Jackknife:
     """Of Fisher's z."""
     df: int
     """Degrees of freedom: clusters less datasets."""
+    influence: Floats = field(repr=False, compare=False)
+    """[clusters]: how far each moves z; the sum of their squares is the squared standard error."""
 
 
 def jackknife(
@@ -66,13 +68,15 @@ def jackknife(
     per_dataset = np.bincount(dataset, minlength=n_datasets)
     centred = z - (np.bincount(dataset, z, n_datasets) / per_dataset)[dataset]
     factor = np.maximum(weights - sizes / per_dataset, 0) / weights
-    error = math.sqrt(float((factor[dataset] * centred**2).sum()))
+    # Without a cluster that draws z upwards it is lower.
+    influence = -np.sqrt(factor[dataset]) * centred
+    error = math.sqrt(float((influence**2).sum()))
     if error < 1e-9:
         return None
     at = math.atanh(max(-CLIP, min(CLIP, estimate)))
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))
-    return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df)
+    return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df, influence)
 
 
 def acceleration(deleted: Floats) -> float:

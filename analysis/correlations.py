@@ -157,6 +157,36 @@ def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resa
     return next(c for c in _with_permutations(found, permuted, score) if is_headline(c))
 
 
+@dataclass(frozen=True)
+class Influences:
+    """A correlation within cells and how far each cluster moves its Fisher z."""
+
+    entry: Correlation
+    cluster: NDArray[np.intp]
+    """Positions in the resamples' clusters; none without a jackknife interval."""
+    influence: Floats
+
+
+def influences(
+    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int = 0
+) -> dict[Stratum | None, Influences]:
+    """Spearman's rho within cells of one localisation column, over everything (None) and per stratum.
+
+    For comparing tables: their clusters' influences can be subtracted where they share clusters.
+    """
+    x, y = (table[name].to_numpy(dtype=np.float64) for name in (column, outcome))
+    design = _Design(table, np.isfinite(x) & np.isfinite(y), resamples, ("cell", "within_cell"))
+    score = columns.parse_localisation(column) or ("", column, "")
+    pair = _Pair(design, x, y, score, outcome, design.replicates(x[None], y)[0], seed)
+    found: dict[Stratum | None, Influences] = {}
+    for entry in pair.correlations("spearman"):
+        if entry.scope == "within_cell":
+            stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
+            nothing = (np.empty(0, dtype=np.intp), np.empty(0))
+            found[stratum] = Influences(entry, *pair.influences.get(stratum, nothing))
+    return found
+
+
 def is_headline(entry: Correlation) -> bool:
     """Whether it is Spearman's rho within cells, over everything."""
     return (entry.scope, entry.statistic, entry.stratum) == ("within_cell", "spearman", None)
@@ -336,6 +366,7 @@ class _Pair:
         self.design, self.x, self.y, self.seed = design, x, y, seed
         self.resamples, self.cells = design.resamples, design.cells
         self.replicates = dict(zip(design.samples, replicates, strict=True))
+        self.influences: dict[Stratum | None, tuple[NDArray[np.intp], Floats]] = {}
         self.head = dict(zip(("split", "metric", "attribution"), score, strict=True)) | {"outcome": outcome}
 
     def correlations(self, statistic: str) -> Iterator[Correlation]:
@@ -350,7 +381,7 @@ class _Pair:
                     if statistic != "spearman":
                         own = self._kendall(sample.kept, own)
                     weights = [(sample.kept, float(found.n - LOST[statistic]))]
-                    fields |= self._interval(found.estimate, own, weights, statistic)
+                    fields |= self._interval(found.estimate, own, weights, statistic)[0]
                     if scope == "cell":
                         replicates[(str(sample.dataset), float(sample.severity or 0.0), str(sample.method))] = own
                 if scope == "cell":
@@ -429,26 +460,33 @@ class _Pair:
                 drawn = combine_replicates([r.drawn for r in own], [r.drawn_sizes for r in own], statistic)
             combined = _Replicates(deleted, np.empty(0), drawn, np.empty(0))
             weights = [(k, float(samples[c].n - LOST[statistic])) for k, c in zip(kept, usable, strict=True)]
-            fields |= self._interval(found.estimate, combined, weights, statistic)
+            interval, influence = self._interval(found.estimate, combined, weights, statistic)
+            fields |= interval
+            if influence is not None and statistic == "spearman":
+                self.influences[None if dataset is None or severity is None else (dataset, severity)] = influence
         return self._entry("within_cell", statistic, rows, dataset, severity, None, **fields)
 
     def _interval(
         self, estimate: float, replicates: _Replicates, parts: Sequence[tuple[Rows, float]], statistic: str
-    ) -> dict[str, Any]:
-        """The interval fields of an estimate from parts, each with its trials and its weight."""
+    ) -> tuple[dict[str, Any], tuple[NDArray[np.intp], Floats] | None]:
+        """(the interval fields, the clusters and their influences) of an estimate from parts.
+
+        Args:
+            parts: each one's trials and its weight.
+        """
         kept = np.concatenate([rows for rows, _ in parts])
         fewest = self.resamples.fewest(kept)
         alone = self.resamples.n_clusters(kept) == len(kept)
         if fewest < MINIMUM_CLUSTERS:
             if not alone:
                 few = f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset, and trials share them"
-                return {"interval_reason": few}
-            return self._fisher(estimate, sum(weight for _, weight in parts), statistic)
+                return {"interval_reason": few}, None
+            return self._fisher(estimate, sum(weight for _, weight in parts), statistic), None
         clusters = np.unique(self.resamples.cluster[kept])
         deleted = replicates.deleted[clusters]
         found = self._jackknife(estimate, deleted, clusters, parts)
         if found is None and not np.isfinite(deleted).all():
-            return {"interval_reason": "without one of the data seeds it is undefined"}
+            return {"interval_reason": "without one of the data seeds it is undefined"}, None
         fields: dict[str, Any]
         if found is None:  # as with a perfect correlation: no data seed makes a difference
             fields = self._fisher(estimate, len(clusters) - LOST[statistic], statistic)
@@ -468,7 +506,7 @@ class _Pair:
             bca = bca_interval(replicates.drawn, estimate, acceleration(deleted))
             if bca is not None:
                 fields |= {"bca_low": bca[0], "bca_high": bca[1]}
-        return fields
+        return fields, None if found is None else (clusters, found.influence)
 
     def _jackknife(
         self, estimate: float, deleted: Floats, clusters: NDArray[np.intp], parts: Sequence[tuple[Rows, float]]

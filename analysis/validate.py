@@ -187,10 +187,17 @@ def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 def _measured(frame: pd.DataFrame) -> list[str]:
-    """Columns of scores, chance levels and strengths: those that must hold numbers."""
-    performance = re.compile(rf"({'|'.join(columns.SPLITS)})\.({'|'.join(columns.PERFORMANCE)}|chance_iou)")
-    names = [str(name) for name in frame.columns]
-    return [n for n in names if n == "strength" or performance.fullmatch(n) or columns.parse_localisation(n)]
+    """Columns of scores, their halves, chance levels, sizes and strengths: those that must hold numbers."""
+    facts = "|".join((*columns.PERFORMANCE, "chance_iou", "n", "n_smaller_class"))
+    performance = re.compile(rf"({'|'.join(columns.SPLITS)})\.({facts})")
+    halves = re.compile(r"\.half_[12]$")
+    named = ("strength", columns.hyperparameter("n_test"))
+
+    def measured(name: str) -> bool:
+        whole = halves.sub("", name)
+        return name in named or bool(performance.fullmatch(whole)) or columns.parse_localisation(whole) is not None
+
+    return [name for name in map(str, frame.columns) if measured(name)]
 
 
 def _duplicates(frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:

@@ -229,6 +229,16 @@ def test_search_chosen_and_early_stopped_trials_are_left_out_and_counted(make_ta
     assert set(trials.table["hp.searcher"].fillna("")) == {"grid", "Random", ""}
 
 
+def test_halves_and_sizes_are_numbers_too(make_table):
+    names = ("test_ood.auc.half_1", f"{SCORE}.half_2", "test_ood.n", "test_ood.n_smaller_class", "hp.n_test")
+    table = make_table(seeds=4).assign(**dict.fromkeys(names, "0.5"))
+    table.loc[0, f"{SCORE}.half_2"] = "half"
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    for name in names:
+        assert trials.table[name].dtype == float, name
+    assert any(f"column '{SCORE}.half_2': 1 value, taken as missing" in note for note in trials.notes)
+
+
 def test_a_flag_that_is_neither_true_nor_false(make_table):
     table = make_table(seeds=4)
     table["stopped_early"] = ["perhaps", *[""] * 31]
