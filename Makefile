@@ -28,10 +28,11 @@ test: install ## run all tests
 	tests/install_system_packages
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-lint: install ## check style, formatting and types
+lint: install ## check style, formatting, types and yaml files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
 
 format: install ## mend style and formatting
 	$(BIN)/ruff check --fix .
