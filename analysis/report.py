@@ -1,27 +1,23 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
-import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from analysis.answer import Analysis
-from analysis.errors import AnalysisError
 from analysis.estimand_words import estimand_words
 from analysis.maps import MapSheet, collect_maps
 from analysis.methods_paragraph import methods_paragraph, references
 from analysis.numbers import count, interval, name, number, p_value
 from analysis.rank_correlation import LEVEL
+from analysis.render import json_bytes, render, version, write_files
 from analysis.table import WRITERS, grid_csv
 from analysis.tables import tables
 from records import Storage
 
-TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "localisation_against_outcome"
 ESTIMAND_FIGURES = {"granulated_kendall": "psi_by_axis", "sign_error": "sign_error", "regret": "regret"}
 """The figure that stands above an estimand's table."""
@@ -65,9 +61,9 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
         "tables": {table.name: table for table in all_tables},
     }
     files: dict[str, bytes] = {
-        "report.json": (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode(),
-        "report.html": _render("report.html.j2", context),
-        "report.md": _render("report.md.j2", context),
+        "report.json": json_bytes(content),
+        "report.html": render("report.html.j2", context),
+        "report.md": render("report.md.j2", context),
         "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
     }
     for drawing in made:
@@ -75,7 +71,8 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
         files[f"figures/{drawing.name}.svg"] = svg(drawing)
     for table in all_tables:
         files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
-    return _write(Path(out_dir), files)
+    write_files(Path(out_dir), files)
+    return Path(out_dir) / "report.html"
 
 
 def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
@@ -89,14 +86,6 @@ def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
     for path in sorted(paths):
         storage.write(f"{sweep}/report/{path.relative_to(folder).as_posix()}", path.read_bytes())
     return f"{storage.location}/{sweep}/report"
-
-
-def version() -> str:
-    """The program's name and version, for a reader who wants to make the report again."""
-    try:
-        return f"saliency-sweep {metadata.version('saliency-sweep')}"
-    except metadata.PackageNotFoundError:
-        return "saliency-sweep (from a source tree that is not installed)"
 
 
 def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict[str, Any]:
@@ -114,6 +103,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": _degenerate(analysis),
+        "without_collapsed": None if analysis.without_collapsed is None else asdict(analysis.without_collapsed),
         "disagreements": [asdict(d) for d in analysis.disagreements],
         **{field.name: _as_json(getattr(analysis.estimands, field.name)) for field in fields(analysis.estimands)},
         "methods_paragraph": methods_paragraph(analysis),
@@ -128,8 +118,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
             "level": LEVEL,
         },
     }
-    strict: dict[str, Any] = _strict(content)
-    return strict
+    return content
 
 
 def _as_json(value: Any) -> Any:
@@ -138,15 +127,6 @@ def _as_json(value: Any) -> Any:
 
 def _not_estimated(estimand: str, reason: str) -> str:
     return f"Not estimated: {name(estimand)} ({reason})."
-
-
-def _strict(value: Any) -> Any:
-    """The same with null for NaN and infinities, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _degenerate(analysis: Analysis) -> dict[str, int]:
@@ -194,6 +174,7 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "power": power,
         "power_words": _power_words(analysis),
         "reference_words": _reference_words(analysis),
+        "collapsed_words": "" if analysis.without_collapsed is None else analysis.without_collapsed.sentence,
         "estimand_words": estimand_words(analysis),
         "methods_paragraph": paragraph,
         "references": references(paragraph),
@@ -244,34 +225,3 @@ def _reference_words(analysis: Analysis) -> str:
         f"For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
         f"{number(entry.estimate)} ({bounds}) with the outcome within cells."
     )
-
-
-def _render(template: str, context: dict[str, Any]) -> bytes:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["pipe"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
-    return environment.get_template(template).render(**context).encode()
-
-
-def _write(out_dir: Path, files: dict[str, bytes]) -> Path:
-    try:
-        for folder in ("figures", "tables"):
-            (out_dir / folder).mkdir(parents=True, exist_ok=True)
-        # A gallery of an older report would otherwise stand beside the new figures.
-        for old in (out_dir / "figures").glob("gallery_*"):
-            old.unlink()
-        for path, data in files.items():
-            (out_dir / path).write_bytes(data)
-    except OSError as error:
-        raise AnalysisError(
-            f"cannot write the report to {str(out_dir)!r}: {error.strerror or error}; give --out another folder"
-        ) from error
-    return out_dir / "report.html"
