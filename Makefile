@@ -26,7 +26,7 @@ sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--spac
 
 test: install ## run all tests
 	tests/install_system_packages
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 lint: install ## check style, formatting, types and yaml files
 	$(BIN)/ruff check .

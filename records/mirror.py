@@ -160,6 +160,8 @@ def unmirrored(records: Sequence[Record]) -> list[Record]:
 def _client(tracking_uri: str) -> Any:
     # Set by whoever started this process inside a run of their own, it would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
+    # Lines in the middle of the progress view for each run that is closed.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Making and migrating a database is not news to whoever looks at trials.
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
