@@ -3,8 +3,9 @@
     load.py, from_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept
     answer.py                  analyse: trials in, every correlation and the verdict out
     correlations.py            the grid; its parts: rank_correlation, within_cell, between_methods,
-                               cluster_bootstrap, multiplicity, power, simpson
+                               cluster_jackknife, cluster_bootstrap, permutation, multiplicity, power, simpson
     verdict.py                 yes, no or undecided
+    compare.py                 two sweeps: where they differ; comparison_report.py writes it
     report.py                  report.html, .md and .json with figures/ and tables/
 
     trials = analysis.load_sweep("sweeps", "smoke")
@@ -17,6 +18,9 @@ mlflow.
 
 from analysis.answer import Analysis as Analysis
 from analysis.answer import analyse as analyse
+from analysis.compare import Comparison as Comparison
+from analysis.compare import compare as compare
+from analysis.comparison_report import write_comparison as write_comparison
 from analysis.correlations import Correlation as Correlation
 from analysis.errors import AnalysisError as AnalysisError
 from analysis.from_mlflow import load_mlflow as load_mlflow

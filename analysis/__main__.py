@@ -3,10 +3,12 @@
 python -m analysis --sweep smoke
 python -m analysis --records trials.csv
 python -m analysis --tracking-uri sqlite:///mlflow.db --sweep smoke
+python -m analysis --sweep smoke --sweep laptop
 """
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,65 +16,97 @@ import typer
 
 import analysis
 from analysis.cluster_bootstrap import REPLICATES
+from analysis.comparison_report import write_comparison
+from analysis.progress import progress_bar
 from analysis.report import copy_report
 from analysis.verdict import SMALLEST_EFFECT
 from records import StorageError
 
 DEFAULT_STORAGE = "sweeps"
 DEFAULT_OUT = "report"
+DEFAULT_COMPARISON = "comparison"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    sweep: Annotated[str | None, typer.Option(help="Name of the sweep, such as smoke.")] = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="Name of the sweep, such as smoke; given twice, the two are compared.")
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.  [default: sweeps]")
     ] = None,
     records: Annotated[
-        Path | None,
-        typer.Option(help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet."),
+        list[Path] | None,
+        typer.Option(
+            help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet; given twice, the two are "
+            "compared."
+        ),
     ] = None,
     tracking_uri: Annotated[
         str | None, typer.Option(help="Read the sweep from MLflow, such as sqlite:///mlflow.db.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report.  [default: STORAGE/SWEEP/report, or report without a local sweep]"),
+        typer.Option(
+            help="Folder for the report.  [default: STORAGE/SWEEP/report, report without a local sweep, comparison for "
+            "two]"
+        ),
     ] = None,
     smallest_effect: Annotated[
         float, typer.Option(help="Smallest rank correlation of interest, between 0 and 1.")
     ] = SMALLEST_EFFECT,
     replicates: Annotated[int, typer.Option(help="Replicates of the cluster bootstrap.")] = REPLICATES,
 ) -> None:
-    """Answer from a sweep's records whether better maps go with better generalization; write the report."""
+    """Answer from a sweep's records whether better maps go with better generalization; write the report.
+
+    With two sweeps or two tables: say where they differ.
+    """
     try:
-        trials = _trials(sweep, storage, records, tracking_uri)
-        result = analysis.analyse(trials, smallest_effect=smallest_effect, replicates=replicates)
-        in_s3 = records is None and tracking_uri is None and (storage or "").startswith("s3://")
-        folder = out or _default_out(trials, in_s3)
-        report = analysis.write_report(result, folder)
-        print(f"Report: {report}")
-        if in_s3 and trials.records is not None:
-            print(f"Copied to {copy_report(folder, trials.records.storage, trials.sweep)}/")
-        print(result.verdict.sentence)
+        trials = _trials(sweep or [], storage, records or [], tracking_uri)
+        if len(trials) == 2:
+            _compare(*_told_apart(trials, records or []), out, smallest_effect)
+        else:
+            in_s3 = not records and tracking_uri is None and (storage or "").startswith("s3://")
+            _answer(trials[0], out, in_s3, smallest_effect, replicates)
     except (analysis.AnalysisError, StorageError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
-def _trials(sweep: str | None, storage: str | None, records: Path | None, tracking_uri: str | None) -> analysis.Trials:
-    if records is not None:
-        others = {"--sweep": sweep, "--storage": storage, "--tracking-uri": tracking_uri}
+def _answer(trials: analysis.Trials, out: Path | None, in_s3: bool, smallest_effect: float, replicates: int) -> None:
+    with progress_bar("correlations") as advance:
+        result = analysis.analyse(trials, smallest_effect=smallest_effect, replicates=replicates, progress=advance)
+    folder = out or _default_out(trials, in_s3)
+    report = analysis.write_report(result, folder)
+    print(f"Report: {report}")
+    if in_s3 and trials.records is not None:
+        print(f"Copied to {copy_report(folder, trials.records.storage, trials.sweep)}/")
+    print(result.verdict.sentence)
+
+
+def _compare(first: analysis.Trials, second: analysis.Trials, out: Path | None, smallest_effect: float) -> None:
+    comparison = analysis.compare(first, second, smallest_effect=smallest_effect)
+    print(f"Report: {write_comparison(comparison, out or Path(DEFAULT_COMPARISON))}")
+    print(comparison.sentence)
+
+
+def _trials(
+    sweeps: list[str], storage: str | None, records: list[Path], tracking_uri: str | None
+) -> list[analysis.Trials]:
+    if records:
+        others = {"--sweep": sweeps or None, "--storage": storage, "--tracking-uri": tracking_uri}
         given = [flag for flag, value in others.items() if value is not None]
         if given:
             raise analysis.AnalysisError(f"--records stands alone, but {', '.join(given)} was given too; leave it out")
-        return analysis.load_file(records)
-    if sweep is None:
+        _check_at_most_two("--records", len(records))
+        return [analysis.load_file(path) for path in records]
+    if not sweeps:
         raise analysis.AnalysisError(
             "nothing to analyse: give --sweep NAME, --records FILE.csv or .parquet, or --tracking-uri URI --sweep NAME"
         )
+    _check_at_most_two("--sweep", len(sweeps))
     if tracking_uri is not None:
         if storage is not None:
             raise analysis.AnalysisError(
@@ -80,8 +114,27 @@ def _trials(sweep: str | None, storage: str | None, records: Path | None, tracki
             )
         # MLflow would retry an absent server for minutes; once more is enough for a person who waits.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        return analysis.load_mlflow(tracking_uri, sweep)
-    return analysis.load_sweep(storage or DEFAULT_STORAGE, sweep)
+        with progress_bar("runs read") as advance:
+            return [
+                analysis.load_mlflow(tracking_uri, sweep, progress=lambda read: advance(read, None)) for sweep in sweeps
+            ]
+    return [analysis.load_sweep(storage or DEFAULT_STORAGE, sweep) for sweep in sweeps]
+
+
+def _check_at_most_two(flag: str, n: int) -> None:
+    if n > 2:
+        raise analysis.AnalysisError(f"{flag} was given {n} times: once for a report, twice for a comparison")
+
+
+def _told_apart(trials: list[analysis.Trials], records: list[Path]) -> tuple[analysis.Trials, analysis.Trials]:
+    """Both, by different names: sweeps' tables are all called trials.parquet, their folders are not."""
+    first, second = trials
+    if first.sweep == second.sweep and records:
+        named = [f"{path.resolve().parent.name}/{path.stem}" for path in records]
+        first, second = (replace(t, sweep=n) for t, n in zip(trials, named, strict=True))
+    if first.sweep == second.sweep:
+        first, second = (replace(t, sweep=f"{t.sweep} ({n})") for t, n in ((first, "first"), (second, "second")))
+    return first, second
 
 
 def _default_out(trials: analysis.Trials, in_s3: bool) -> Path:

@@ -65,6 +65,33 @@ def test_a_sweep_in_s3_reports_beside_the_caller_and_in_s3(run, sweep, tmp_path,
     )
 
 
+def test_two_sweeps_are_compared(run, sweep, make_table, tmp_path):
+    other = SweepRecords(open_storage(tmp_path / "sweeps"), "other")
+    for record in make_table(seeds=7, rng=1).to_dict("records"):
+        other.write({**record, "schema_version": 1})
+    done = run("--sweep", "demo", "--sweep", "other")
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "comparison/report.json").read_text())
+    assert done.stdout.splitlines() == ["Report: comparison/report.html", content["sentence"]]
+    assert (content["first"]["n_trials"], content["second"]["n_trials"]) == (40, 56)
+    assert content["overlap"]["n_both"] == 40
+    assert "in demo" in content["sentence"]
+    assert "in other" in content["sentence"]
+
+
+def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, tmp_path):
+    for name, rng in (("x", 0), ("y", 1)):
+        (tmp_path / name).mkdir()
+        make_table(seeds=8, rng=rng).to_parquet(tmp_path / name / "trials.parquet", index=False)
+    done = run("--records", "x/trials.parquet", "--records", "y/trials.parquet", "--out", "here")
+    assert done.exit_code == 0, done.output
+    assert "in x/trials and " in done.stdout
+    assert "in y/trials (" in done.stdout
+    assert (tmp_path / "here/report.html").is_file()
+    done = run("--records", "x/trials.parquet", "--records", "x/trials.parquet")
+    assert "in x/trials (first) and " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "pieces"),
     [
@@ -75,6 +102,9 @@ def test_a_sweep_in_s3_reports_beside_the_caller_and_in_s3(run, sweep, tmp_path,
         (["--sweep", "nope"], ["no sweep 'nope'", "--storage"]),
         (["--sweep", "s", "--tracking-uri", "sqlite:///none.db"], ["sqlite:///none.db", "no such database"]),
         (["--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
+        (["--sweep", "demo", "--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
+        (["--sweep", "a", "--sweep", "b", "--sweep", "c"], ["--sweep was given 3 times", "twice for a comparison"]),
+        (["--sweep", "demo", "--sweep", "nope"], ["no sweep 'nope'"]),
     ],
 )
 def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, pieces):

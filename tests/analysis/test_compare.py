@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis.compare import compare
+from analysis.compare import Overlap, compare
 
 SCORE, OUTCOME = analysis.Primary().column, "test_ood.auc"
 
@@ -118,7 +118,7 @@ def test_it_holds_its_level_with_shared_images(make_table):
 
 def test_the_same_sweep_twice(make):
     found = compare(make("a"), make("a"))
-    assert found.overlap == analysis.compare.Overlap("trial_key", 96, 0, 0, 96)
+    assert found.overlap == Overlap("trial_key", 96, 0, 0, 96)
     assert (found.within.difference, found.within.ci_low) == (0, None)
     assert found.within.reason == "no data seed makes a difference"
 
