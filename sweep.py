@@ -1,5 +1,6 @@
 """Run a sweep: train, score, track and answer. The one entry point, on a laptop or submitted to a Ray cluster."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 # On a cluster this file arrives alone in the home directory; the project lies beside it as ~/project.
+SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
 ROOT = next(
     p for p in (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd()) if (p / "driver").is_dir()
 )
@@ -28,6 +30,17 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def amount(text: str) -> float:
+    """A number >= 0 from the command line."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise typer.BadParameter(f"{text!r} is not a number of at least 0")
+    return number
+
+
 @app.command()
 def sweep(
     space: Annotated[
@@ -36,22 +49,37 @@ def sweep(
     dataset: Annotated[str | None, typer.Option(help="This dataset alone.", metavar="NAME")] = None,
     name: Annotated[str | None, typer.Option(help="The sweep's name. [default: the space's name]")] = None,
     storage: Annotated[
-        str, typer.Option(help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…")
+        str,
+        typer.Option(
+            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar="SWEEP_STORAGE"
+        ),
     ] = "sweeps",
     tracking_uri: Annotated[
         str | None,
         typer.Option(help="MLflow's database or server. [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
     ] = None,
-    address: Annotated[str, typer.Option(help="The Ray to run on.", metavar="local|auto|ray://…")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="The Ray to run on. [default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
+            metavar="local|auto|ray://…",
+        ),
+    ] = None,
     max_trials: Annotated[
         int | None, typer.Option(parser=at_least_one, metavar="N", help="Only the first so many trials.")
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
-            parser=at_least_one, metavar="N", help="Trials at a time, one thread each. [default: one a processor]"
+            parser=at_least_one, metavar="N", help="Trials at a time, one thread each. [default: all there is room for]"
         ),
     ] = None,
+    cpus_per_trial: Annotated[
+        float, typer.Option(parser=amount, metavar="N", help="Processors that Ray sets aside for a trial.")
+    ] = 1.0,
+    gpus_per_trial: Annotated[
+        float, typer.Option(parser=amount, metavar="N", help="GPUs of a trial; a fraction such as 0.25 shares one.")
+    ] = 0.0,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
@@ -83,19 +111,22 @@ def sweep(
             return
 
         # The rest of the program loads torch and Ray, which --help and --list-spaces can do without.
-        from driver.cluster import check_address, connect
+        from driver.cluster import IN_RAY_JOB, TrialResources, check_address, connect, default_address
         from driver.finish import catch_up, finish
-        from driver.lease import Lease
+        from driver.lease import RENEW_EVERY, SECONDS, Lease
         from driver.log import SweepLog
         from driver.plan import declare, make_plan, open_records, parse_overrides
         from driver.progress import Progress
         from driver.run import run_trials
+        from driver.shared_storage import check_shared
         from driver.status import show_status
         from driver.stop import Stop
         from driver.tracking import check_tracking_uri, open_tracking
         from trainables import Recorder
 
+        address = address or default_address(SUBMITTED)
         check_address(address)
+        resources = TrialResources(cpus_per_trial, gpus_per_trial)
         plan = make_plan(space, dataset, parse_overrides(assignments or []), max_trials)
         tracking = check_tracking_uri(tracking_uri)
         records = open_records(storage, name or Path(space).stem, fresh)
@@ -107,11 +138,15 @@ def sweep(
             return
 
         progress = Progress(console, len(plan.trials))
-        with Stop() as stop, Lease(records, progress.facts, stop.give_up):
+        # A Ray job is started again by Kubernetes when its cluster was lost, and then finds its own lease.
+        patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
+        with Stop() as stop, Lease(records, progress.facts, stop.give_up, patience):
             # Only now: until the lease was ours another driver may have finished some of them.
             pending = [] if sync else plan.pending(records)
             progress.skip(len(plan.trials) - len(pending))
-            slots = connect(address, concurrency) if pending else 0
+            slots = connect(address, concurrency, resources, console) if pending else 0
+            if pending and address != "local":
+                check_shared(records)
             declare(records, plan)
             for path, reason in records.set_aside().items():
                 console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
@@ -121,9 +156,11 @@ def sweep(
             experiment = open_tracking(tracking, records.name, console)
             try:
                 if pending:
-                    recorder = Recorder(records.storage.location, records.name, experiment)
+                    # Other nodes do not have a database file of this one: then MLflow catches up at the end.
+                    reachable = address == "local" or not tracking.startswith("sqlite:")
+                    recorder = Recorder(records.storage.location, records.name, experiment if reachable else None)
                     with progress:
-                        run_trials(pending, recorder, slots, progress, log, stop)
+                        run_trials(pending, recorder, slots, resources, progress, log, stop)
                 stop.check()
                 behind = experiment is not None and catch_up(records, experiment, console)
                 outcome = finish(records, plan, experiment, bool(pending) or sync or behind, console)

@@ -27,19 +27,28 @@ class Lease:
     process is gone from this very host counts as expired at once.
     """
 
-    def __init__(self, records: SweepRecords, status: Callable[[], dict[str, Any]], lost: Callable[[str], None]):
+    def __init__(
+        self,
+        records: SweepRecords,
+        status: Callable[[], dict[str, Any]],
+        lost: Callable[[str], None],
+        patience: float = 0.0,
+    ):
         """
         Args:
             records: of the sweep.
             status: called at each renewal; what it returns is written into the lease.
             lost: called once, with what to tell people, if another driver took the lease over, which means that
                 this one was stalled for too long.
+            patience: seconds to wait for a lease that is not renewed meanwhile; for a driver that is started again,
+                elsewhere, when the one before was lost.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
         self.sweep = records.name
         self.status = status
         self.lost = lost
+        self.patience = patience
         self.token = uuid.uuid4().hex
         self.written = b""
         self.ended = threading.Event()
@@ -53,7 +62,7 @@ class Lease:
         """
         data = self._content()
         if not self.storage.create(self.name, data):
-            old = self.storage.read(self.name) or b""
+            old = self._silent_or_alive()
             holder = read_lease(old)
             if holder is not None and not expired(holder):
                 raise UserError(
@@ -78,6 +87,16 @@ class Lease:
         except StorageError:
             # Whoever comes next finds a lease that expires.
             pass
+
+    def _silent_or_alive(self) -> bytes:
+        """What the lease file says once its holder has renewed it, it has expired, or patience has ended."""
+        first = self.storage.read(self.name) or b""
+        until = time.monotonic() + self.patience
+        while time.monotonic() < until and not expired(read_lease(first)):
+            time.sleep(min(1.0, self.patience))
+            if (found := self.storage.read(self.name) or b"") != first:
+                return found
+        return first
 
     def _content(self) -> bytes:
         process = psutil.Process()

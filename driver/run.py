@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +14,22 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
+from driver.cluster import TrialResources
 from driver.log import SweepLog
+from driver.metrics import SweepMetrics
 from driver.progress import Progress
+from driver.shared_storage import MEND
 from driver.stop import Stop
-from records import StorageError, SweepRecords, open_storage
+from records import StorageError
 from records.secrets import scrub
+from records.storage import FolderStorage
 from trainables import Recorder, TrialConfig, TrialTrainable
 from trainables.recorder import new_record
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
+WAITING = 32
+"""Trials that wait for room on a cluster: enough to keep new workers busy, and for an autoscaler to see the need."""
 
 
 class TrialQueue(Searcher):
@@ -58,6 +65,7 @@ class ProgressCallback(tune.Callback):
         self.recorder = recorder
         self.log = log
         self.stop = stop
+        self.metrics = SweepMetrics(recorder.sweep)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks beside its own state, which nothing here reads back.
@@ -65,6 +73,7 @@ class ProgressCallback(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.started(trial.trial_id, TrialConfig.parse(trial.config))
+        self.metrics.update(self.progress)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -88,22 +97,38 @@ class ProgressCallback(tune.Callback):
         record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
         record["sweep"] = self.recorder.sweep
         try:
-            SweepRecords(open_storage(self.recorder.storage), self.recorder.sweep).write(record)
+            self.recorder.records.write(record)
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
         self._finished(trial.trial_id, record)
 
     def _finished(self, trial_id: str, record: dict[str, Any]) -> None:
+        records, key = self.recorder.records, record["trial_key"]
+        if isinstance(records.storage, FolderStorage) and records.read(key) is None:
+            # A node that joined later has a folder of the same name for itself.
+            self.stop.give_up(
+                f"the record of trial {key} from node {record['host']} is not in {records.location!r}; {MEND}"
+            )
+            return
         self.progress.finished(trial_id, record)
+        self.metrics.update(self.progress)
         facts = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
         self.log.event("trial", **{name: record.get(name) for name in facts})
 
 
 def run_trials(
-    trials: Sequence[TrialConfig], recorder: Recorder, slots: int, progress: Progress, log: SweepLog, stop: Stop
+    trials: Sequence[TrialConfig],
+    recorder: Recorder,
+    slots: int | None,
+    resources: TrialResources,
+    progress: Progress,
+    log: SweepLog,
+    stop: Stop,
 ) -> None:
     """Run `trials` in their order, `slots` at a time, one thread each, in processes that are used again.
+
+    Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
 
     Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
     once `stop` is requested.
@@ -117,16 +142,18 @@ def run_trials(
     scratch = Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
+    if slots is None:
+        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     try:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(TrialTrainable, recorder=recorder),
-                tune.PlacementGroupFactory([{"CPU": 1}]),
+                tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
+                tune.PlacementGroupFactory([resources.bundle()]),
             ),
             tune_config=tune.TuneConfig(
                 search_alg=TrialQueue(trials, stop),
                 num_samples=len(trials),
-                max_concurrent_trials=slots,
+                max_concurrent_trials=slots or len(trials),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

@@ -17,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import ConfigurationError
 from trainables.methods import METHODS
 from trainables.recorder import Recorder, failure, new_record
-from trainables.trial import Localised, Trial, use_one_thread
+from trainables.trial import Localised, Trial, use_gpu, use_one_thread
 
 CHECKPOINT = "trial.pt"
 
@@ -37,9 +37,19 @@ class TrialTrainable(tune.Trainable):
     """The method that a subclass is for; None takes it from the configuration."""
 
     recorder: Recorder | None = None
+    device = "cpu"
 
-    def setup(self, config: dict[str, Any], recorder: Recorder | None = None) -> None:
+    def setup(self, config: dict[str, Any], recorder: Recorder | None = None, gpus: float = 0.0) -> None:
+        """Called by Tune.
+
+        Args:
+            config: the trial's flat settings.
+            recorder: where it leaves its record; None for nowhere.
+            gpus: what Ray gives it of a GPU, in whole GPUs or a fraction; 0 runs it on the processor.
+        """
         use_one_thread()
+        if gpus:
+            self.device = use_gpu(gpus)
         if recorder is not None:
             self.recorder = recorder
         self._begin(config)
@@ -122,7 +132,7 @@ class TrialTrainable(tune.Trainable):
                 print(f"checkpoint of {self.trial_config.trial_key} cannot be used ({error}); starting over")
                 self.trial = None
                 self.epochs, self.seconds = [], dict.fromkeys(self.seconds, 0.0)
-        return self.trial or Trial(self.trial_config)
+        return self.trial or Trial(self.trial_config, self.device)
 
     def _keep(self) -> None:
         """Put a checkpoint into the sweep's storage."""
@@ -144,10 +154,11 @@ class TrialTrainable(tune.Trainable):
         return {"trial": trial, "epochs": self.epochs, "seconds": self.seconds}
 
     def _restore(self, file: Path | io.BytesIO) -> None:
-        state = torch.load(file, weights_only=True)
+        # To the processor first: another node's GPU may have written it.
+        state = torch.load(file, weights_only=True, map_location="cpu")
         self.trial = None
         if state["trial"] is not None:
-            trial = Trial(self.trial_config)
+            trial = Trial(self.trial_config, self.device)
             trial.load_state_dict(state["trial"])
             self.trial = trial
         self.epochs, self.seconds = state["epochs"], state["seconds"]

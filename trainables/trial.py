@@ -285,3 +285,15 @@ def use_one_thread() -> None:
     """Settings of a process that runs trials: one thread, and no denormals, which slow convolutions manyfold."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+
+
+def use_gpu(share: float) -> str:
+    """Settings of a process that has a GPU or a share of one; the device's name.
+
+    Trials on one GPU do not see each other's memory, so each is held to its share of it.
+    """
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if share < 1:
+        torch.cuda.set_per_process_memory_fraction(share)
+    return "cuda"

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -120,3 +121,28 @@ def test_a_renewal_whose_answer_was_lost_does_not_count_as_a_loss(records, monke
     assert lost == []
     assert answers[:3] == [True, True, True]
     assert stored(records) is None
+
+
+def held_elsewhere(records, silent_for):
+    """A lease of another host, last renewed so many seconds ago."""
+    with take(records) as held:
+        pass
+    content = json.loads(held.written) | {"host": "elsewhere", "renewed_at": time.time() - silent_for}
+    records.storage.write("held/lease.json", json.dumps(content).encode())
+
+
+def test_a_driver_started_again_waits_for_its_own_silent_lease(records):
+    held_elsewhere(records, silent_for=lease_module.SECONDS - 1)
+    with pytest.raises(UserError, match="is being run by"):
+        take(records).__enter__()
+    with Lease(records, lambda: {}, print, patience=5):
+        assert stored(records)["pid"] == os.getpid()
+
+
+def test_patience_ends_at_once_where_the_holder_is_alive(records):
+    with take(records) as holder:
+        started = time.monotonic()
+        threading.Timer(0.5, lambda: records.storage.write("held/lease.json", holder._content())).start()
+        with pytest.raises(UserError, match="is being run by"):
+            Lease(records, lambda: {}, print, patience=60).__enter__()
+        assert time.monotonic() - started < 10

@@ -1,0 +1,111 @@
+"""What trials ask Ray for, where they run by default, and what is passed on to them."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from driver import cluster
+from driver.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env
+from driver.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("resources", "node", "room"),
+    [
+        (TrialResources(), {"CPU": 4.0}, 4),
+        (TrialResources(), {"CPU": 0.0}, 0),
+        (TrialResources(cpus=2), {"CPU": 7.0}, 3),
+        (TrialResources(gpus=0.25), {"CPU": 16.0, "GPU": 1.0}, 4),
+        (TrialResources(gpus=0.25), {"CPU": 2.0, "GPU": 1.0}, 2),
+        (TrialResources(cpus=0.1, gpus=0.1), {"CPU": 1.0, "GPU": 1.0}, 10),
+        (TrialResources(gpus=1), {"CPU": 8.0}, 0),
+    ],
+)
+def test_how_many_trials_a_node_has_room_for(resources, node, room):
+    assert resources.room(node) == room
+
+
+def test_a_trial_without_a_gpu_asks_for_none():
+    assert TrialResources().bundle() == {"CPU": 1.0}
+    assert TrialResources(gpus=0.5).bundle() == {"CPU": 1.0, "GPU": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"gpus": 1.5}, r"bad --gpus-per-trial 1.5; give 0, a fraction such as 0.25, or a whole number"),
+        ({"cpus": 0.0}, r"bad --cpus-per-trial 0; give a number above 0"),
+    ],
+)
+def test_wrong_amounts(wrong, message):
+    with pytest.raises(UserError, match=message):
+        TrialResources(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("submitted", "ray_address", "address"),
+    [
+        (False, None, "local"),
+        (True, None, "auto"),
+        (False, "10.0.0.1:6379", "auto"),
+        (False, "http://127.0.0.1:8265", "local"),
+    ],
+)
+def test_where_trials_run_by_default(submitted, ray_address, address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if ray_address:
+        monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    assert default_address(submitted) == address
+
+
+def test_trials_get_the_endpoints_and_nothing_else(monkeypatch):
+    monkeypatch.delenv(IN_RAY_JOB, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "private")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.setenv("AWS_PROFILE", "a file of this machine alone")
+    variables = runtime_env()["env_vars"]
+    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
+    assert variables["MLFLOW_TRACKING_PASSWORD"] == "private"
+    assert not {"MLFLOW_RUN_ID", "AWS_PROFILE", "PATH", "HOME"} & variables.keys()
+
+
+def test_inside_a_ray_job_nothing_is_said_twice(monkeypatch):
+    """Ray merges a job's environment with the driver's and refuses a field that both have."""
+    from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+    from ray._private.worker import _merge_runtime_env
+
+    assert IN_RAY_JOB == RAY_JOB_CONFIG_JSON_ENV_VAR
+    monkeypatch.delenv(IN_RAY_JOB, raising=False)
+    job = {"working_dir": "s3://code/job.zip", "env_vars": {"AWS_DEFAULT_REGION": "x"}}
+    assert _merge_runtime_env(job, runtime_env()) is None, "outside a job both have a working_dir"
+    monkeypatch.setenv(IN_RAY_JOB, json.dumps({"runtime_env": job}))
+    assert _merge_runtime_env(job, runtime_env()) == job
+
+
+def test_a_gpu_that_is_not_there_is_said_at_once(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(UserError, match=r"no room for a trial of 1 CPU, 0.25 GPU; it has 2 CPU and 0 GPU"):
+        connect("local", None, TrialResources(gpus=0.25), Console())
+
+
+def test_a_cluster_without_room_is_waited_for(monkeypatch, capsys):
+    import ray
+
+    node = {"Alive": True, "Resources": {"CPU": 0.0}}
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "nodes", lambda: [node])
+    assert connect("auto", None, TrialResources(), Console()) is None
+    assert "no node of the cluster has room for a trial of 1 CPU now; trials wait" in capsys.readouterr().out
+    assert connect("auto", 3, TrialResources(), Console()) == 3
+
+
+@pytest.mark.parametrize(("cpus", "concurrency", "total"), [(1, 4, 4), (0.5, 4, 2), (3, 2, 6)])
+def test_this_machine_takes_the_trials_that_it_is_told_to(cpus, concurrency, total):
+    resources = TrialResources(cpus=cpus)
+    assert cluster._local_cpus(concurrency, resources) == total
+    assert resources.room({"CPU": float(total)}) >= concurrency
