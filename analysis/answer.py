@@ -7,9 +7,10 @@ import pandas as pd
 
 from analysis.cluster_bootstrap import REPLICATES, draw_resamples
 from analysis.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.collapsed import WithoutCollapsed, without_collapsed
 from analysis.correlations import Correlation, Progress, correlate, reference
-from analysis.estimands import Estimands, estimands_of
 from analysis.errors import AnalysisError
+from analysis.estimands import Estimands, estimands_of
 from analysis.methods import MethodRow, method_rows
 from analysis.numbers import count
 from analysis.power import (
@@ -59,6 +60,8 @@ class Analysis:
     verdict: Verdict
     disagreements: tuple[Disagreement, ...]
     """Scores whose pooled and within-cell correlations differ in sign or by more than their intervals."""
+    without_collapsed: WithoutCollapsed | None
+    """The primary without models that answer every image alike; None where no trial is marked so."""
     estimands: Estimands
     """What else the primary's score is asked."""
     notes: tuple[str, ...]
@@ -131,6 +134,7 @@ def analyse(
         power=_power(grid, primary, within),
         verdict=decide(within, primary, smallest_effect),
         disagreements=tuple(disagreements(grid)),
+        without_collapsed=without_collapsed(trials.table, primary, within, replicates=replicates, seed=seed),
         estimands=estimands_of(trials.table, primary.column, primary.outcome, resamples, seed=seed),
         notes=tuple(notes),
         replicates=replicates,

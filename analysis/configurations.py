@@ -27,7 +27,7 @@ Codes = NDArray[np.intp]
 
 FIXING = ("method", "model", "preset", "selection")
 NAMED = ("severity", "method", "strength", "model", "preset", "selection", "epochs")
-NOT_SETTINGS = (columns.hyperparameter("searcher"),)
+NOT_SETTINGS = (columns.SEARCHER,)
 """How a configuration was chosen is no part of it."""
 
 

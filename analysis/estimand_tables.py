@@ -189,7 +189,7 @@ def _mixed_model(analysis: Analysis) -> Table:
         )
         for part in found.coefficients
     ]
-    absent = {term: found.reason for term in words} if found.reason else (found.dropped or {})
+    absent = dict.fromkeys(words, found.reason) if found.reason else (found.dropped or {})
     rows += [
         ((term, words[term]), _value(None), _value(None), ((None, None), "–"), (None, "–"), (why, why or ""))
         for term, why in absent.items()

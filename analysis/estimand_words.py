@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.answer import Analysis
+from analysis.estimate import Estimate
 from analysis.numbers import count, interval, name, number
 from analysis.selection_regret import Regret
 from records import columns
@@ -63,8 +64,7 @@ def _granulated_kendall(analysis: Analysis) -> str:
         f"On average over settings Ψ = {number(found.estimate)}{_bounds(found.ci_low, found.ci_high)}, where 1 is "
         "always together and 0 no more often than apart."
     )
-    if found.ci_low is None and found.interval_reason:
-        text += f" There is no interval: {found.interval_reason}."
+    text += _no_interval([found])
     if len(known) > 1:
         text += (
             f" It is largest along {axis_name(best.axis)} ({number(best.estimate)}) and smallest along "
@@ -77,16 +77,14 @@ def _sign_error(analysis: Analysis) -> str:
     found = analysis.estimands.sign_error
     overall = found.overall
     if overall.mean is None or overall.maximum is None:
-        return f"Not to be had here: {overall.reason}."
+        return f"Not to be had here: {overall.reason}.{_left_out(found.n, found.n_missing)}"
     text = (
         f"Of two configurations that differ in one setting, the map picks the worse one in {_percent(overall.mean)} "
         f"of the pairs that the test images can tell apart, and in {_percent(overall.maximum)} at worst; a coin "
-        f"would in 50 %. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} could "
-        "be used."
+        f"would in 50\u00a0%. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} "
+        "could be used."
     )
-    if found.n_missing:
-        text += f" {count(found.n_missing, 'trial')} without a score or a known number of test images took no part."
-    return text
+    return text + _left_out(found.n, found.n_missing)
 
 
 def _information(analysis: Analysis) -> str:
@@ -110,7 +108,10 @@ def _partial(analysis: Analysis) -> str:
             parts.append(f"given {given} it is not to be had here: {part.reason}")
         else:
             parts.append(f"given {given} it is {number(part.estimate)}{_bounds(part.ci_low, part.ci_high)}")
-    return f"Does the map tell anything that performance without the shift does not? The rank correlation {'; '.join(parts)}."
+    return (
+        "Does the map tell anything that performance without the shift does not? The rank correlation over all "
+        f"trials, {'; '.join(parts)}.{_no_interval(analysis.estimands.partial)}"
+    )
 
 
 def _incremental(analysis: Analysis) -> str:
@@ -119,11 +120,11 @@ def _incremental(analysis: Analysis) -> str:
         return f"Not to be had here: {first.reason}."
     text = (
         f"On trials with other images, {controls_name(first.controls)} account for {_percent(first.without)} of the "
-        f"variance of the outcome; the map score adds {_points(first.estimate)}."
+        f"variance of the outcome; the map score {_adds(first.estimate)}."
     )
     for part in others:
         if part.estimate is not None:
-            text += f" All {len(part.scores)} map scores together add {_points(part.estimate)}."
+            text += f" Together, all {len(part.scores)} map scores: {_adds(part.estimate)}."
     return text
 
 
@@ -132,7 +133,7 @@ def _mixed_model(analysis: Analysis) -> str:
     own = found.coefficient("mu_within")
     if own is None:
         why = found.reason or (found.dropped or {}).get("mu_within", "the term was dropped")
-        return f"Not to be had here: {why}."
+        return f"Not to be had here: {why}.{_left_out(found.n, found.n_missing)}"
     odds, low, high = (2.718281828459045 ** (0.1 * v) for v in (own.estimate, own.ci_low, own.ci_high))
     text = (
         f"Among trials of one cell, a map score higher by 0.1 multiplies the odds of a correct answer under the shift "
@@ -140,9 +141,11 @@ def _mixed_model(analysis: Analysis) -> str:
     )
     if not found.converged:
         text += " The fit did not converge: do not rely on it."
-    if found.warnings:
-        text += f" The fit warned: {'; '.join(found.warnings)}."
-    return text
+    if (found.variances or {}).get("data_seed") == 0:
+        text += " It found no difference between data seeds beyond that of trials."
+    elif found.warnings:
+        text += f" It warned: {found.warnings[0].rstrip('.')}."
+    return text + _left_out(found.n, found.n_missing)
 
 
 def _regret(analysis: Analysis) -> str:
@@ -154,6 +157,7 @@ def _regret(analysis: Analysis) -> str:
     return (
         f"Whoever picks one of the models trained on the same images loses, of {column_name(analysis.primary.outcome)} "
         f"against the best of them, on average: {told}."
+        f"{_no_interval(list(known.values()))}"
     )
 
 
@@ -168,6 +172,19 @@ def _reliability(analysis: Analysis) -> str:
     )
 
 
+def _left_out(n: int, n_missing: int) -> str:
+    """Trials that the two estimands on accuracy could not use, where they could use others."""
+    if not n or not n_missing:
+        return ""
+    return f" {count(n_missing, 'trial')} without a score or a known number of test images took no part."
+
+
+def _no_interval(parts: Sequence[Estimate]) -> str:
+    """Why there is none, once, where none of the parts has one."""
+    reasons = [part.interval_reason for part in parts if part.estimate is not None]
+    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) else ""
+
+
 def _regret_value(part: Regret) -> str:
     return number(part.estimate, 3) + _bounds(part.ci_low, part.ci_high, 3)
 
@@ -177,9 +194,10 @@ def _bounds(low: float | None, high: float | None, digits: int = 2) -> str:
 
 
 def _percent(share: float | None, digits: int = 0) -> str:
-    return "–" if share is None else f"{number(100 * share, digits)} %"
+    return "–" if share is None else f"{number(100 * share, digits)}\u00a0%"
 
 
-def _points(share: float) -> str:
-    """ "0.6 percentage points", with a minus where it takes away."""
-    return f"{number(100 * share, 1)} percentage points"
+def _adds(share: float) -> str:
+    """ "adds 0.6 percentage points", or what it takes away: a model of noise foretells worse."""
+    verb = "adds" if share >= 0 else "takes away"
+    return f"{verb} {number(100 * abs(share), 1)} percentage points"

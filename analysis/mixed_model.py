@@ -179,13 +179,14 @@ def _fit(
                 response, (design - centre) / scale, groups=group if dataset is None else dataset, **options
             )
             result = model.fit(reml=True)
+            # Read in here: statsmodels computes these only now, and may complain of a singular Hessian.
+            estimates, errors = np.asarray(result.fe_params), np.asarray(result.bse_fe)
+            intervals = np.asarray(result.conf_int(alpha=1 - LEVEL))[: len(estimates)]
+            p_values = np.asarray(result.pvalues)[: len(estimates)]
         except (np.linalg.LinAlgError, ValueError) as error:
             return MixedModel(*head, dropped=dropped, converged=False, reason=f"the fit failed: {error}")
     complaints = tuple(dict.fromkeys(str(w.message).splitlines()[0] for w in caught))
     diverged = any(issubclass(w.category, ConvergenceWarning) and "failed" in str(w.message) for w in caught)
-    estimates, errors = np.asarray(result.fe_params), np.asarray(result.bse_fe)
-    intervals = np.asarray(result.conf_int(alpha=1 - LEVEL))[: len(estimates)]
-    p_values = np.asarray(result.pvalues)[: len(estimates)]
     coefficients = tuple(
         Coefficient(
             term,

@@ -22,6 +22,7 @@ _NAMES = {
     "gradmask": "GradMask",
     "rrr": "RRR",
     "grad_cam": "Grad-CAM",
+    "lr": "learning rate",
 }
 
 

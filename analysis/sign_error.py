@@ -157,7 +157,8 @@ def _summary(axis: str | None, values: Floats, dropped: Counter[str], reason: st
     n_environments = len(values) + sum(dropped.values())
     if not len(values):
         told = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
-        reason = reason or (f"no environment is kept ({told})" if told else "no two configurations differ in one axis")
+        unusable = f"no pair of configurations can be used ({told})"
+        reason = reason or (unusable if told else "no two configurations differ in one setting alone")
         return SignErrors(axis, n_environments, 0, dict(dropped), None, None, None, (), reason)
     ordered = np.sort(values)
     shares = np.searchsorted(ordered, np.asarray(GRID) + 1e-9, side="right") / len(ordered)

@@ -67,7 +67,7 @@ def by_score(analysis: Analysis) -> Table:
             *_estimate(rho, tau),
             (pooled[_score(rho)].estimate, number(pooled[_score(rho)].estimate)),
         )
-        for rho, tau in pairs
+        for rho, tau in sorted(pairs, key=lambda pair: pair[0].split, reverse=True)  # the OOD test set first
         if rho.scope == "within_cell" and rho.stratum is None
     ]
     return Table(

@@ -8,11 +8,17 @@ from collections.abc import Callable, Sequence
 
 from analysis.answer import Analysis
 from analysis.figures import (
+    correlation_by_cell,
+    correlation_by_severity,
     forest,
     gallery,
     localisation_against_outcome,
     localisation_by_severity,
     outcome_by_severity,
+    psi_by_axis,
+    regret,
+    scores,
+    sign_error,
 )
 from analysis.figures.style import Drawing as Drawing
 from analysis.figures.style import png as png
@@ -22,12 +28,18 @@ from analysis.maps import MapSheet
 FIGURES: dict[str, Callable[[Analysis], Drawing | None]] = {
     localisation_against_outcome.NAME: localisation_against_outcome.draw,
     forest.NAME: forest.draw,
+    correlation_by_cell.NAME: correlation_by_cell.draw,
+    correlation_by_severity.NAME: correlation_by_severity.draw,
+    scores.NAME: scores.draw,
     outcome_by_severity.NAME: outcome_by_severity.draw,
     localisation_by_severity.NAME: localisation_by_severity.draw,
+    psi_by_axis.NAME: psi_by_axis.draw,
+    sign_error.NAME: sign_error.draw,
+    regret.NAME: regret.draw,
 }
 
 
 def drawings(analysis: Analysis, sheets: Sequence[MapSheet]) -> list[Drawing]:
-    """All figures these trials can have: `FIGURES`, then one gallery per sheet of maps."""
+    """All figures these trials can have: `FIGURES`, then the gallery of each sheet of maps."""
     found = [draw(analysis) for draw in FIGURES.values()]
-    return [d for d in found if d is not None] + [gallery.draw(sheet) for sheet in sheets]
+    return [d for d in found if d is not None] + [drawing for sheet in sheets for drawing in gallery.draw(sheet)]

@@ -5,11 +5,13 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.answer import Analysis
-from analysis.figures.style import MUTED, Drawing, legend_below, look, new_figure, settings
+from analysis.figures.style import INK, MUTED, Drawing, legend_below, look, new_figure, settings
 from analysis.numbers import name, number, severity
+from analysis.rank_correlation import MINIMUM
 from records import columns
 
 NAME = "localisation_against_outcome"
+MANY = 5000
 
 
 def draw(analysis: Analysis) -> Drawing | None:
@@ -28,10 +30,9 @@ def draw(analysis: Analysis) -> Drawing | None:
             for column, level in enumerate(severities):
                 axes = panels[row][column]
                 part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
-                # In turn through the methods' trials, so that no method hides all the others.
-                part = part.assign(_turn=part.groupby("method").cumcount()).sort_values(["_turn", "method"])
+                by_method = dict(list(part.groupby("method")))
                 for method, (colour, marker) in styles.items():
-                    mine = part[part["method"] == method]
+                    mine = by_method.get(method, part.iloc[:0])
                     axes.scatter(
                         mine[primary.column],
                         mine[primary.outcome],
@@ -41,7 +42,13 @@ def draw(analysis: Analysis) -> Drawing | None:
                         alpha=0.65,
                         linewidths=0.3,
                         edgecolors="white",
+                        rasterized=len(table) > MANY,  # an SVG of every point would take long to open
                     )
+                for method, (colour, _) in styles.items():
+                    ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
+                    if ends is not None:
+                        axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
+                        axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
                 chance = _chance(analysis, part)
                 if chance is not None:
                     axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
@@ -55,6 +62,7 @@ def draw(analysis: Analysis) -> Drawing | None:
             Line2D([], [], color=c, marker=m, linestyle="", markersize=5, label=name(method))
             for method, (c, m) in styles.items()
         ]
+        handles.append(Line2D([], [], color=INK, linewidth=1.5, label="trend within a cell"))
         if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in datasets):
             handles.append(Line2D([], [], color=MUTED, linestyle=":", label=f"chance {name(primary.metric)}"))
         legend_below(figure, handles, columns=max(2, 2 * len(severities)))
@@ -63,7 +71,8 @@ def draw(analysis: Analysis) -> Drawing | None:
         name=NAME,
         title="Does a better map go with better performance?",
         caption=(
-            f"Each point is one trial: {what} against {outcome_name(primary.outcome)}. Above each panel "
+            f"Each point is one trial: {what} against {outcome_name(primary.outcome)}. Lines are the straight trend "
+            "within each cell. Above each panel "
             "stands its rank correlation over all trials, which mixes methods, and in brackets the one "
             "within cells, which does not."
         ),
@@ -80,6 +89,20 @@ def outcome_name(outcome: str) -> str:
     """ "OOD test AUC" for `test_ood.auc`."""
     split, _, measure = outcome.rpartition(".")
     return f"{name(split)} {'AUC' if measure == 'auc' else measure}"
+
+
+def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
+    """The ends of the least-squares line over the middle 95 % of the first column.
+
+    None with fewer than 4 pairs, or where either column is constant: such a cell has no correlation either.
+    """
+    known = pairs.dropna().to_numpy(dtype=np.float64)
+    if len(known) < MINIMUM["spearman"] or (np.ptp(known, axis=0) == 0).any():
+        return None
+    x, y = known.T
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    ends = np.quantile(x, [0.025, 0.975])
+    return ends.tolist(), (y.mean() + slope * (ends - x.mean())).tolist()
 
 
 def _rho(analysis: Analysis, dataset: str, level: float) -> str:

@@ -14,6 +14,9 @@ INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
 # Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008); its yellow comes last
 # and darker, since it is faint on white.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
+DIVERGING = "PuOr_r"
+"""Purple below zero, orange above: told apart by all kinds of colour vision, and by lightness from the middle."""
 # Ten markers and eight colours: a pair recurs only after forty methods.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
@@ -83,6 +86,8 @@ def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
     buffer = io.BytesIO()
     with settings():
         drawing.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    # The layout is found once: it takes longer than the drawing, and both files then agree.
+    drawing.figure.set_layout_engine("none")
     return buffer.getvalue()
 
 

@@ -1,10 +1,20 @@
 """What the figures promise: one look per method, and maps shown by their upper half alone."""
 
-import numpy as np
-import pytest
+import re
 
-from analysis.figures.gallery import heat
-from analysis.figures.style import KNOWN, look
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from scipy import stats
+
+import analysis
+from analysis.figures import FIGURES, png, svg
+from analysis.figures.gallery import heat, usual_place
+from analysis.figures.localisation_against_outcome import trend
+from analysis.figures.style import KNOWN, look, settings
+from analysis.maps import overlaps
 from analysis.numbers import interval, name, number, p_value
 
 
@@ -43,3 +53,87 @@ def test_numbers_for_people():
     assert interval(None, 0.2) == "–"
     assert [p_value(v) for v in (0.0004, 0.04, None)] == ["< 0.001", "0.040", "–"]
     assert (name("integrated_gradients"), name("iou")) == ("integrated gradients", "IoU")
+
+
+@pytest.fixture(scope="module")
+def result(make_table):
+    table = make_table(
+        rho=0.7,
+        seeds=12,
+        severities=(0.0, 0.5, 1.0),
+        strengths=(0.1, 1.0),
+        datasets=("crosses", "digits"),
+        columns=("test_ood.iou.integrated_gradients", "test_ood.iop.occlusion", "test_id.iou.occlusion"),
+    )
+    table["valid_id.auc"], table["valid_ood.auc"] = table["test_id.auc"], table["test_ood.auc"]
+    table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 100_000
+    return analysis.analyse(table, replicates=100)
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_every_figure_is_drawn_in_words_too(result, name):
+    drawing = FIGURES[name](result)
+    assert drawing is not None
+    assert drawing.name == name
+    assert drawing.alt.endswith(".")
+    assert re.search(r"\d\.\d\d", drawing.alt), "the alternative text gives numbers"
+    assert "None" not in drawing.alt
+    assert "nan" not in drawing.alt
+    assert len(drawing.caption) > 40
+    for picture, start in ((png(drawing), b"\x89PNG"), (svg(drawing), b"<?xml")):
+        assert picture.startswith(start)
+
+
+@pytest.mark.parametrize("figure", sorted(FIGURES))
+def test_no_text_of_a_figure_leaves_it(result, figure):
+    drawn = FIGURES[figure](result).figure
+    with settings():
+        FigureCanvasAgg(drawn).draw()
+    width, height = drawn.bbox.width, drawn.bbox.height
+    # Tick labels outside an axis' range are never drawn.
+    ticks = {t for axes in drawn.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels()}
+    for text in drawn.findobj(Text):
+        if text.get_visible() and text.get_text() and text not in ticks:
+            box = text.get_window_extent()
+            assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= -2, text.get_text()
+
+
+def test_figures_are_left_out_where_there_is_nothing_to_draw(make_table):
+    table = make_table(seeds=1, severities=(1.0,), methods=("rrr",)).drop(columns="test_id.auc")
+    result = analysis.analyse(table, replicates=100)
+    drawn = {name for name, draw in FIGURES.items() if draw(result) is not None}
+    assert drawn == {"localisation_against_outcome", "forest", "outcome_by_severity", "localisation_by_severity"}
+
+
+def test_a_trend_is_the_least_squares_line():
+    generator = np.random.default_rng(0)
+    pairs = pd.DataFrame({"x": generator.normal(size=50), "y": generator.normal(size=50)})
+    (left, right), (low, high) = trend(pairs)
+    fit = stats.linregress(pairs["x"], pairs["y"])
+    assert (high - low) / (right - left) == pytest.approx(fit.slope)
+    assert low == pytest.approx(fit.intercept + fit.slope * left)
+    assert (left, right) == pytest.approx(tuple(np.quantile(pairs["x"], [0.025, 0.975])))
+    assert trend(pairs.head(3)) is None
+    assert trend(pairs.assign(x=1.0)) is None
+    assert trend(pairs.assign(y=np.nan)) is None
+
+
+def test_the_usual_place_of_a_region():
+    share = np.array([[0.0, 0.2], [0.3, 0.6]])
+    assert usual_place(share).tolist() == [[False, False], [True, True]]
+    assert not usual_place(0.3 * share).any()
+    assert not usual_place(0 * share).any()
+
+
+def test_overlap_of_map_and_mask_by_hand():
+    mask = np.array([[True, True], [False, False]])
+    maps = np.array(
+        [
+            [[3.0, 2.0], [1.0, 0.0]],  # its two highest pixels are the mask
+            [[3.0, 0.0], [2.0, 0.0]],  # one of two: 1 / 3
+            [[0.0, 0.0], [1.0, 1.0]],  # none
+            [[1.0, 0.0], [0.0, 0.0]],  # a pixel of zero is never chosen: 1 / 2
+            [[1.0, 1.0], [1.0, 1.0]],  # all tie: 2 / 4
+        ]
+    )
+    assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 1 / 2, 1 / 2])

@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,12 +13,28 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis import figures
+from analysis.estimands import Estimands
 from analysis.maps import MapSheet, collect_maps
+from analysis.methods_paragraph import references
 from analysis.report import copy_report
 from records import SweepRecords, open_storage
+from records.columns import half
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
-FIGURES = ("localisation_against_outcome", "forest", "outcome_by_severity", "localisation_by_severity")
+FIGURES = (
+    "localisation_against_outcome",
+    "forest",
+    "correlation_by_cell",
+    "correlation_by_severity",
+    "scores",
+    "outcome_by_severity",
+    "localisation_by_severity",
+    "psi_by_axis",
+    "sign_error",
+    "regret",
+)
+GALLERY = ("gallery_crosses", "gallery_crosses_mean", "gallery_crosses_cases")
 ESTIMANDS = (
     "granulated_kendall",
     "sign_error",
@@ -94,11 +110,40 @@ def npz(found):
     return buffer.getvalue()
 
 
+def complete(table):
+    """The table with everything that the estimands need beside the scores."""
+    noise = np.random.default_rng(1)
+    table["valid_id.auc"] = 0.9 + 0.01 * noise.normal(size=len(table))
+    table["valid_ood.auc"] = table["test_ood.auc"]
+    table["test_id.auc"] = 0.9 + 0.01 * noise.normal(size=len(table))
+    table["test_ood.accuracy"] = table["test_ood.auc"].clip(0, 0.9) + 0.01 * (table["data_seed"] % 5)
+    table["test_ood.n"] = 100_000
+    for column in (SCORE, "test_ood.auc"):
+        for which in (1, 2):
+            table[half(column, which)] = table[column] + 0.005 * noise.normal(size=len(table))
+    return table
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Figures take most of a report's time; tests of other things do without them."""
+    monkeypatch.setattr(figures, "FIGURES", {})
+
+
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory, make_table):
     folder = tmp_path_factory.mktemp("storage")
     sweep = SweepRecords(open_storage(folder), "demo")
-    table = make_table(rho=0.8, step=0.1, seeds=10, strengths=(0.1, 1.0, 10.0), datasets=("crosses", "folder:my/x"))
+    table = complete(
+        make_table(
+            rho=0.8,
+            step=0.1,
+            seeds=10,
+            strengths=(0.1, 1.0, 10.0),
+            datasets=("crosses", "folder:my/x"),
+            columns=(SCORE, "test_ood.iou.occlusion"),
+        )
+    )
     table.loc[(table["method"] == "masked") & (table["severity"] == 0), "test_ood.auc"] = 1.0
     for record in table.to_dict("records"):
         sweep.write({**record, "schema_version": 1, "sweep": "demo"})
@@ -121,7 +166,7 @@ def report(result, tmp_path_factory):
 
 def test_all_files_are_there_and_none_is_empty(report):
     expected = {"report.html", "report.md", "report.json", "tables/correlations.csv"}
-    expected |= {f"figures/{f}.{kind}" for f in (*FIGURES, "gallery_crosses") for kind in ("png", "svg")}
+    expected |= {f"figures/{f}.{kind}" for f in (*FIGURES, *GALLERY) for kind in ("png", "svg")}
     expected |= {f"tables/{t}.{kind}" for t in TABLES for kind in ("csv", "tex")}
     found = {p.relative_to(report).as_posix(): p.stat().st_size for p in report.rglob("*") if p.is_file()}
     assert set(found) == expected
@@ -130,7 +175,7 @@ def test_all_files_are_there_and_none_is_empty(report):
 
 def test_the_page_is_self_contained_and_every_image_is_described(report):
     page = Page((report / "report.html").read_text())
-    assert len(page.images) == 5
+    assert len(page.images) == len(FIGURES) + len(GALLERY)
     for image in page.images:
         assert len(image["alt"]) > 40
         kind, data = image["src"].split(",", 1)
@@ -191,7 +236,80 @@ def test_json_is_strict_and_has_its_keys(report, result):
     assert {c["stratum"] for c in undefined} == {"crosses, s = 0, masked", "folder:my/x, s = 0, masked"}
 
 
-def test_json_writes_null_for_what_is_not_a_number(result, tmp_path):
+def test_json_holds_every_estimand_complete(report, result):
+    content = strict_json(report / "report.json")
+    estimands = {field.name for field in fields(Estimands)}
+    assert estimands == {
+        *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
+        *("mixed_model", "regret", "reliability"),
+    }
+    for key in estimands:
+        value = content[key]
+        for entry in value if isinstance(value, list) else [value]:
+            assert entry["reason"] is None, (key, entry["reason"])
+    psi = content["granulated_kendall"]
+    assert psi["estimate"] == result.estimands.granulated_kendall.estimate
+    assert {axis["axis"] for axis in psi["axes"]} == {"severity", "method", "strength"}
+    assert psi["ci_low"] <= psi["estimate"] <= psi["ci_high"]
+    assert content["sign_error"]["overall"]["maximum"] >= content["sign_error"]["overall"]["mean"]
+    assert [p["controls"] for p in content["partial"]] == [
+        ["test_id.auc"],
+        ["test_id.auc", "dataset", "severity", "method"],
+    ]
+    assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
+    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within", "mu_between", "a"}
+    assert {r["rule"] for r in content["regret"]} == {
+        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random"),
+    }
+    assert len(content["regret"]) == 5 * (1 + 4)
+    assert content["reliability"]["raw"] < content["reliability"]["estimate"]
+    assert content["without_collapsed"] is None
+    assert content["disagreements"][0]["kind"] == "sign"
+
+
+def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no_figures):
+    content_path = analysis.write_report(analysis.analyse(make_table(), replicates=100), tmp_path).with_suffix(".json")
+    missing = strict_json(content_path)["missing"]
+    told = [m for m in missing if m.startswith("Not estimated")]
+    assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
+        "sign error",
+        "mixed model",
+        "regret",
+        "regret",
+        "regret",
+        "reliability",
+    ]
+    assert "'test_ood.iou.integrated_gradients.half_1'" in told[-1]
+
+
+def test_the_methods_paragraph_can_be_pasted(report, result):
+    content = strict_json(report / "report.json")
+    paragraph = content["methods_paragraph"]
+    assert paragraph in Page((report / "report.html").read_text()).text
+    assert f"> {paragraph}" in (report / "report.md").read_text()
+    assert "We analysed 480 training runs (0 more were excluded) of 4 methods on 2 datasets" in paragraph
+    assert "10 data seeds per dataset" in paragraph
+    assert "delete-one-data-seed jackknife" in paragraph
+    assert "Ψ along severity, method and strength" in paragraph
+    cited = references(paragraph)
+    for author in (
+        "Viviano",
+        "Jiang",
+        "Dziugaite",
+        "Mundlak",
+        "Spearman",
+        "MacKinnon",
+        "Field",
+        "Simpson",
+        "Schuirmann",
+    ):
+        assert author in paragraph
+        assert any(entry.startswith(author) for entry in cited), author
+    assert cited == sorted(cited)
+    assert references("Nothing is cited.") == []
+
+
+def test_json_writes_null_for_what_is_not_a_number(result, tmp_path, no_figures):
     odd = replace(result, power=replace(result.power, within_cell=float("nan"), typical_cell=float("inf")))
     analysis.write_report(odd, tmp_path, maps=[])
     power = strict_json(tmp_path / "report.json")["power"]
@@ -201,6 +319,7 @@ def test_json_writes_null_for_what_is_not_a_number(result, tmp_path):
 def test_tables_hold_the_numbers(report, result):
     grid = pd.read_csv(report / "tables/correlations.csv")
     assert len(grid) == len(result.correlations)
+    grid = grid[grid["attribution"] == "integrated_gradients"]
     first = grid[(grid["scope"] == "within_cell") & grid["stratum"].isna() & (grid["statistic"] == "spearman")]
     assert first["estimate"].item() == pytest.approx(result.verdict.estimate)
     methods = pd.read_csv(report / "tables/methods.csv")
@@ -228,9 +347,9 @@ def test_markdown_tables_are_rectangular_and_figures_exist(report, result):
     assert text.split("\n")[2] == f"**{result.verdict.sentence}**"
     for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text):
         assert (report / path).is_file()
-    assert text.count("](figures/") == 5
+    assert text.count("](figures/") == len(FIGURES) + len(GALLERY)
     blocks = [b for b in re.split(r"\n(?!\|)", text) if b.count("\n|") > 1]
-    assert len(blocks) == 3
+    assert len(blocks) == 3 + len(ESTIMANDS)
     for block in blocks:
         assert len({line.count("|") for line in block.split("\n") if line.startswith("|")}) == 1
     assert "\n\n\n\n" not in text
@@ -243,7 +362,7 @@ def test_the_same_analysis_writes_the_same_bytes(report, result, tmp_path):
             assert (tmp_path / path.relative_to(report)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_text_from_the_data_is_escaped(make_table, tmp_path):
+def test_text_from_the_data_is_escaped(make_table, tmp_path, no_figures):
     table = make_table(seeds=5, severities=(1.0,)).replace({"dataset": {"crosses": "<script>a|b</script>"}})
     page = Page(analysis.write_report(analysis.analyse(table, replicates=100), tmp_path).read_text())
     assert "<script>" not in page.loaded
@@ -268,7 +387,7 @@ def test_a_report_on_a_sweep_without_its_primary(make_table, tmp_path):
     assert len(page.images) == 1  # performance by severity is still worth seeing
 
 
-def test_an_old_gallery_does_not_stay(report, result, tmp_path):
+def test_an_old_gallery_does_not_stay(report, result, tmp_path, no_figures):
     analysis.write_report(result, tmp_path)
     assert (tmp_path / "figures/gallery_crosses.png").is_file()
     analysis.write_report(result, tmp_path, maps=[])
@@ -283,7 +402,7 @@ def test_a_copy_in_storage_is_the_report_itself(report, tmp_path):
     assert (tmp_path / "demo/report/report.html").read_bytes() == (report / "report.html").read_bytes()
 
 
-def test_a_folder_that_cannot_be_written(result, tmp_path):
+def test_a_folder_that_cannot_be_written(result, tmp_path, no_figures):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(analysis.AnalysisError) as error:
         analysis.write_report(result, tmp_path / "taken", maps=[])
@@ -312,7 +431,17 @@ def test_unreadable_maps_are_named_not_fatal(storage, tmp_path, make_table, brok
     assert "No maps of integrated_gradients" in missing[0]
 
 
-def test_maps_given_by_hand_are_drawn(make_table, tmp_path):
+def test_the_best_and_the_worst_map_of_all_stored_ones(result):
+    (sheet,), _ = collect_maps(result.trials, result.primary)
+    assert set(sheet.together) == set(sheet.maps)
+    for maps in sheet.together.values():
+        assert (maps.n_trials, maps.n_maps) == (1, 3)  # three images of class 1 with a mask
+        assert maps.best.overlap >= maps.worst.overlap
+        assert maps.mean.sum() == pytest.approx(1)
+        assert maps.mask[4:8, 4:8].min() == 1
+
+
+def test_maps_given_by_hand_are_drawn(make_table, tmp_path, no_figures):
     rng = np.random.default_rng(0)
     sheet = MapSheet(
         dataset="folder:my/x",

@@ -108,7 +108,7 @@ def test_few_seeds_and_small_test_sets_are_dropped_and_counted():
     small = sign_error(trials(n=50), SCORE, AUC)
     assert small.overall.dropped == {SMALL: small.overall.n_environments}
     assert small.overall.mean is None
-    assert small.reason == f"no environment is kept ({small.overall.n_environments}: {SMALL})"
+    assert small.reason == f"no pair of configurations can be used ({small.overall.n_environments}: {SMALL})"
 
 
 def test_an_environment_of_exactly_twelve_equal_pairs_is_kept():
