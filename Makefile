@@ -9,7 +9,7 @@ TEST_ARGS ?=
 MLFLOW_PORT ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test lint format ui bench faults clean
+.PHONY: help install sweep test lint format ui bench calibration faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,11 @@ ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for 
 
 bench: install ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks.methods
+	$(BIN)/python -m benchmarks.analysis
+	$(BIN)/python -m benchmarks.analysis --memory
+
+calibration: install ## hold the analysis against simulated sweeps; goes on where it was stopped
+	$(BIN)/python -m benchmarks.calibration
 
 faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
 	$(BIN)/python tests/faults.py --kills 20

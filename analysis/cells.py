@@ -12,12 +12,12 @@ Rows = NDArray[np.intp]
 
 def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
     """The trials of each cell, cells in ascending order."""
-    found: dict[Cell, list[int]] = {}
-    for row, (dataset, severity, method) in enumerate(
-        zip(table["dataset"], table["severity"], table["method"], strict=True)
-    ):
-        found.setdefault((str(dataset), float(severity), str(method)), []).append(row)
-    return {cell: np.asarray(found[cell], dtype=np.intp) for cell in sorted(found)}
+    rows = table.groupby(["dataset", "severity", "method"], sort=True).indices
+    found: dict[Cell, Rows] = {}
+    for key, positions in rows.items():
+        dataset, severity, method = tuple(key)  # type: ignore[arg-type]
+        found[(str(dataset), float(severity), str(method))] = np.asarray(positions, dtype=np.intp)
+    return found
 
 
 def strata_of(cells: dict[Cell, Rows]) -> dict[Stratum, list[Cell]]:
