@@ -1,5 +1,7 @@
 """Cells and strata of a table: a cell is one (dataset, severity, method), a stratum one (dataset, severity)."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,11 +15,8 @@ Rows = NDArray[np.intp]
 def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
     """The trials of each cell, cells in ascending order."""
     rows = table.groupby(["dataset", "severity", "method"], sort=True).indices
-    found: dict[Cell, Rows] = {}
-    for key, positions in rows.items():
-        dataset, severity, method = tuple(key)  # type: ignore[arg-type]
-        found[(str(dataset), float(severity), str(method))] = np.asarray(positions, dtype=np.intp)
-    return found
+    found = cast("dict[tuple[str, float, str], Rows]", rows)
+    return {(str(d), float(s), str(m)): np.asarray(positions, dtype=np.intp) for (d, s, m), positions in found.items()}
 
 
 def strata_of(cells: dict[Cell, Rows]) -> dict[Stratum, list[Cell]]:
