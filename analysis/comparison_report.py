@@ -60,6 +60,8 @@ def correlation_table(comparison: Comparison) -> Table:
             (d.second.estimate, number(d.second.estimate)),
             _bounds(d.second.ci_low, d.second.ci_high),
             *_difference(d),
+            (d.n_shared, f"{d.n_shared:,}"),
+            (d.reason, d.reason or ""),
         )
         for d in (comparison.within, *comparison.strata)
     ]
@@ -68,12 +70,12 @@ def correlation_table(comparison: Comparison) -> Table:
         title="Do maps go with performance equally in both?",
         caption=(
             "ρ: Spearman’s, within cells; the difference is that of Fisher’s z = atanh ρ, first less second. p of the "
-            "strata is adjusted over them (Benjamini-Hochberg). Data seeds in common are paired."
+            "strata is adjusted over them (Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
-        headings=("where", f"ρ, {one}", "95 % interval", f"ρ, {other}", "95 % interval", *_HEADINGS),
+        headings=("where", f"ρ, {one}", "95 % interval", f"ρ, {other}", "95 % interval", *_HEADINGS, *_LAST_HEADINGS),
         rows=tuple(rows),
         text_columns=1,
-        fields=("stratum", "rho_first", "interval_first", "rho_second", "interval_second", *_FIELDS),
+        fields=("stratum", "rho_first", "interval_first", "rho_second", "interval_second", *_FIELDS, *_LAST_FIELDS),
     )
 
 
@@ -88,9 +90,10 @@ def mean_table(comparison: Comparison) -> Table:
             (m.method, name(m.method)),
             (m.first, number(m.first, 3)),
             (m.second, number(m.second, 3)),
-            (m.n_first, f"{m.n_first:,}"),
-            (m.n_second, f"{m.n_second:,}"),
             *_difference(m, digits=3),
+            ((m.n_first, m.n_second), f"{m.n_first:,} and {m.n_second:,}"),
+            (m.n_shared, f"{m.n_shared:,}"),
+            (m.reason, m.reason or ""),
         )
         for m in comparison.means
     ]
@@ -99,17 +102,18 @@ def mean_table(comparison: Comparison) -> Table:
         title="Do the methods do equally well in both?",
         caption=(
             "Means of a cell’s trials, first less second. p is adjusted over all cells and columns "
-            "(Benjamini-Hochberg). n: trials."
+            "(Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
-        headings=("mean of", "dataset", "s", "method", one, other, f"n, {one}", f"n, {other}", *_HEADINGS),
+        headings=("mean of", "dataset", "s", "method", one, other, *_HEADINGS, "trials", *_LAST_HEADINGS),
         rows=tuple(rows),
         text_columns=4,
-        fields=("column", "dataset", "severity", "method", "first", "second", "n_first", "n_second", *_FIELDS),
+        fields=("column", "dataset", "severity", "method", "first", "second", *_FIELDS, "n", *_LAST_FIELDS),
     )
 
 
-_HEADINGS = ("difference", "95 % interval", "p", "data seeds in common", "remark")
-_FIELDS = ("difference", "interval", "p_value", "n_shared", "reason")
+_HEADINGS = ("difference", "95 % interval", "p")
+_FIELDS = ("difference", "interval", "p_value")
+_LAST_HEADINGS, _LAST_FIELDS = ("shared", "remark"), ("n_shared", "reason")
 
 
 def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> list[Cell]:
@@ -118,8 +122,6 @@ def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> l
         (d.difference, number(d.difference, digits)),
         _bounds(d.ci_low, d.ci_high, digits),
         (p, p_value(p)),
-        (d.n_shared, f"{d.n_shared:,}"),
-        (d.reason, d.reason or ""),
     ]
 
 
