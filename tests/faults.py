@@ -198,7 +198,8 @@ def run(folder: Path, trials: int, kills: int, seed: int) -> tuple[Counts, list[
         try:
             if name == "reference":
                 if (code := start_driver(folder / name, server.uri, trials).wait(2 * PATIENCE)) != 0:
-                    return Counts(), [f"the undisturbed sweep ended with {code}, see {folder / name / 'driver.log'}"]
+                    log = (folder / name / "driver.log").read_text(errors="replace")
+                    return Counts(), [f"the undisturbed sweep ended with {code}:\n{log[-3000:]}"]
                 continue
             counts = disturb(folder / name, server, trials, kills, seed)
             outcome = problems(folder / name, folder / "reference", server, trials)

@@ -20,6 +20,10 @@ from trainables.recorder import Recorder, failure, new_record
 from trainables.trial import Localised, Trial, use_gpu, use_one_thread
 
 CHECKPOINT = "trial.pt"
+REPORTED = (
+    *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
+)
+"""What a sweep's driver is told of a finished trial."""
 
 
 class TrialTrainable(tune.Trainable):
@@ -29,8 +33,9 @@ class TrialTrainable(tune.Trainable):
     reports the epoch's losses and validation scores, so `metric="valid_id.auc"` works for a Tuner; the last one
     reports the record's columns too, validation scores then being those of the selected epoch. Actors can be reused.
 
-    With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial also writes its record
-    and MLflow run, and a trial that raises leaves a record that says why instead of stopping the sweep.
+    With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial writes its record and MLflow
+    run and reports no more than `REPORTED` at its end, and a trial that raises leaves a record that says why instead of
+    stopping the sweep.
     """
 
     method: ClassVar[str | None] = None
@@ -114,11 +119,12 @@ class TrialTrainable(tune.Trainable):
         return self._finish(record, localised)
 
     def _finish(self, record: Record, localised: Localised | None) -> dict[str, Any]:
-        problem = None
-        if self.recorder is not None:
-            record, problem = self.recorder.write(record, self.epochs, localised)
         self.trial = None
-        return {**record, "mirror_problem": problem, "done": True}
+        if self.recorder is None:
+            return {**record, "done": True}
+        record, problem = self.recorder.write(record, self.epochs, localised)
+        # The rest is in the storage. Tune keeps statistics of each number it is told, for each trial, to the end.
+        return {**{name: record[name] for name in REPORTED}, "mirror_problem": problem, "done": True}
 
     def _start(self) -> Trial:
         """A new trial, or the one that a checkpoint in the sweep's storage continues."""
