@@ -1,0 +1,105 @@
+"""Who may talk to whom, by a reading of the NetworkPolicies as Kubernetes defines them."""
+
+import pytest
+from manifests import OVERLAYS, manifests
+
+OURS, OPERATOR, MONITORING, OTHER = "saliency-sweep", "kuberay-operator", "monitoring", "default"
+
+
+def pod(role, namespace=OURS, **labels):
+    return {"namespace": namespace, "labels": {"saliency-sweep/role": role, **labels}}
+
+
+OPERATOR_POD = {"namespace": OPERATOR, "labels": {"app.kubernetes.io/name": "kuberay-operator"}}
+DNS = {"namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+PROMETHEUS = {"namespace": MONITORING, "labels": {"app": "prometheus"}}
+OUTSIDE = {"namespace": None, "labels": {}}
+STRANGER = {"namespace": OTHER, "labels": {"saliency-sweep/role": "ray"}}
+
+
+def matches(selector, labels):
+    for expression in selector.get("matchExpressions", []):
+        assert expression["operator"] == "In"
+        if labels.get(expression["key"]) not in expression["values"]:
+            return False
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def peer_matches(peer, other):
+    if "namespaceSelector" in peer:
+        space = {"kubernetes.io/metadata.name": other["namespace"]}
+        if other["namespace"] is None or not matches(peer["namespaceSelector"], space):
+            return False
+    elif other["namespace"] != OURS:
+        return False
+    return matches(peer.get("podSelector", {}), other["labels"])
+
+
+def direction_allows(policies, direction, subject, other, port):
+    """Whether `subject`'s side allows the connection; pods of other namespaces are not ours to restrict."""
+    if subject["namespace"] != OURS:
+        return True
+    applying = [
+        p["spec"]
+        for p in policies
+        if direction in p["spec"]["policyTypes"] and matches(p["spec"]["podSelector"], subject["labels"])
+    ]
+    if not applying:
+        return True
+    peers = "from" if direction == "Ingress" else "to"
+    for spec in applying:
+        for rule in spec.get(direction.lower(), []):
+            right_peer = peers not in rule or any(peer_matches(peer, other) for peer in rule[peers])
+            if right_peer and ("ports" not in rule or any(p["port"] == port for p in rule["ports"])):
+                return True
+    return False
+
+
+def allowed(overlay, source, target, port):
+    policies = [m for m in manifests(overlay) if m["kind"] == "NetworkPolicy"]
+    return direction_allows(policies, "Egress", source, target, port) and direction_allows(
+        policies, "Ingress", target, source, port
+    )
+
+
+HEAD = pod("ray", **{"ray.io/node-type": "head"})
+WORKER = pod("ray", **{"ray.io/node-type": "worker"})
+NEEDED = [
+    (pod("mlflow"), pod("postgres"), 5432),
+    (pod("mlflow"), pod("s3"), 8333),
+    (HEAD, pod("s3"), 8333),
+    (WORKER, pod("s3"), 8333),
+    (WORKER, pod("mlflow"), 5000),
+    (WORKER, HEAD, 6379),
+    (HEAD, WORKER, 43210),
+    (HEAD, OUTSIDE, 443),
+    (pod("submitter"), HEAD, 8265),
+    (OPERATOR_POD, HEAD, 8265),
+    (PROMETHEUS, WORKER, 8080),
+    (pod("katib"), pod("s3"), 8333),
+    (pod("pipeline"), pod("s3"), 8333),
+    *((pod(role), DNS, 53) for role in ("ray", "mlflow", "submitter", "s3", "postgres")),
+]
+FORBIDDEN = [
+    (WORKER, pod("postgres"), 5432),
+    (pod("submitter"), pod("s3"), 8333),
+    (pod("submitter"), HEAD, 6379),
+    (pod("s3"), OUTSIDE, 443),
+    (pod("postgres"), OUTSIDE, 443),
+    (pod("mlflow"), HEAD, 8265),
+    (pod("mlflow"), OUTSIDE, 443),
+    (WORKER, pod("s3"), 9333),
+    (STRANGER, HEAD, 8265),
+    (STRANGER, pod("s3"), 8333),
+    (STRANGER, pod("mlflow"), 5000),
+    (PROMETHEUS, HEAD, 8265),
+    (pod("unknown"), HEAD, 8265),
+]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_needed_is_allowed_and_nothing_else(overlay):
+    for source, target, port in NEEDED:
+        assert allowed(overlay, source, target, port), f"{source} cannot reach {target} on {port}"
+    for source, target, port in FORBIDDEN:
+        assert not allowed(overlay, source, target, port), f"{source} can reach {target} on {port}"
