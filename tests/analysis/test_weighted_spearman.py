@@ -77,3 +77,12 @@ def test_single_precision_holds_on_a_large_sample():
         for t in (np.float64, np.float32)
     )
     np.testing.assert_allclose(single, exact, atol=2e-6)
+
+
+def test_ties_do_not_reach_into_the_next_sample():
+    x = np.array([[0.0, 1, 0, 1, 1, 2, 1, 2, 1]])
+    y = np.array([0.0, 1, 1, 2, 2, 3, 3, 4, 2])
+    sample, cluster = np.array([0] * 4 + [1] * 5), np.arange(9)
+    rho, _ = weighted_spearman(x, y, sample, cluster, np.ones((1, 9)))
+    expected = [stats.spearmanr(x[0, sample == s], y[sample == s]).statistic for s in (0, 1)]
+    np.testing.assert_allclose(rho[0, :, 0], expected)
