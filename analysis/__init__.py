@@ -5,6 +5,10 @@
     correlations.py            the grid; its parts: rank_correlation, within_cell, between_methods,
                                cluster_jackknife, cluster_bootstrap, permutation, multiplicity, power, simpson
     verdict.py                 yes, no or undecided
+    estimands.py               what else one score is asked; its parts: granulated_kendall, sign_error,
+                               conditional_mutual_information, partial_rank_correlation, incremental_r2,
+                               mixed_model, selection_regret, reliability; configurations.py says which
+                               trials differ in one setting
     compare.py                 two sweeps: where they differ; comparison_report.py writes it
     report.py                  report.html, .md and .json with figures/ and tables/
 
@@ -23,6 +27,8 @@ from analysis.compare import compare as compare
 from analysis.comparison_report import write_comparison as write_comparison
 from analysis.correlations import Correlation as Correlation
 from analysis.errors import AnalysisError as AnalysisError
+from analysis.estimands import Estimands as Estimands
+from analysis.estimands import estimands_of as estimands_of
 from analysis.from_mlflow import load_mlflow as load_mlflow
 from analysis.load import load_file as load_file
 from analysis.load import load_sweep as load_sweep

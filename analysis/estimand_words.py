@@ -13,7 +13,7 @@ RULES = {
     "localisation": "the map",
     "id_valid_and_localisation": "both together",
     "ood_valid": "performance under the shift (an oracle)",
-    "random": "chance",
+    "random": "a random pick",
 }
 
 
@@ -124,7 +124,7 @@ def _incremental(analysis: Analysis) -> str:
     )
     for part in others:
         if part.estimate is not None:
-            text += f" Together, all {len(part.scores)} map scores: {_adds(part.estimate)}."
+            text += f" All {len(part.scores)} map scores together {_adds(part.estimate, several=True)}."
     return text
 
 
@@ -197,7 +197,7 @@ def _percent(share: float | None, digits: int = 0) -> str:
     return "–" if share is None else f"{number(100 * share, digits)}\u00a0%"
 
 
-def _adds(share: float) -> str:
+def _adds(share: float, *, several: bool = False) -> str:
     """ "adds 0.6 percentage points", or what it takes away: a model of noise foretells worse."""
-    verb = "adds" if share >= 0 else "takes away"
+    verb = ("add" if share >= 0 else "take") + ("" if several else "s") + ("" if share >= 0 else " away")
     return f"{verb} {number(100 * abs(share), 1)} percentage points"

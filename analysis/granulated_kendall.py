@@ -113,8 +113,8 @@ def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples
         why = "no two configurations differ in it alone"
         return AxisPsi(**head, n_finite=0, reason=why), nothing
     n_pairs = n_pairs_within(points.cell)
-    ones = np.ones((len(rows), 1))
-    x, y = (_means(points.point, scores[:, k], ones) for k in (0, 1))
+    sums = _Sums(points.point, scores, resamples.cluster[rows], resamples.counts.shape[1])
+    x, y = sums.means(np.ones((1, resamples.counts.shape[1])))
     few = n_pairs <= _BLOCK
     taus = _tau_by_cell(x, y, points.cell)[:, 0] if few else _tau_by_scipy(x, y, points.cell, eligible)
     n_finite = int(np.isfinite(taus).sum())
@@ -128,31 +128,28 @@ def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples
     if wanted < min(FEWEST_REPLICATES, len(resamples.counts)):
         why = f"{n_pairs:,} pairs of configurations, too many to resample"
         return AxisPsi(**head, n_finite=n_finite, estimate=psi, interval_reason=why), nothing
-    replicates = _replicates(points, scores, rows, resamples, wanted)
+    step = max(1, _BLOCK // n_pairs)
+    blocks = [resamples.counts[start : min(start + step, wanted)] for start in range(0, wanted, step)]
+    replicates = np.concatenate([_mean_of_finite(_tau_by_cell(*sums.means(b), points.cell)) for b in blocks])
     interval = bounds(replicates, resamples, rows)
     return AxisPsi(**head, n_finite=n_finite, estimate=psi, n_replicates=wanted, **interval), replicates
 
 
-def _replicates(
-    points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples: Resamples, wanted: int
-) -> Floats:
-    cluster = resamples.cluster[rows]
-    psi = np.empty(wanted)
-    step = max(1, _BLOCK // max(n_pairs_within(points.cell), len(rows)))
-    for start in range(0, wanted, step):
-        weights = resamples.counts[start : min(start + step, wanted), cluster].T
-        x, y = (_means(points.point, scores[:, k], weights) for k in (0, 1))
-        taus = _tau_by_cell(x, y, points.cell)
-        psi[start : start + step] = _mean_of_finite(taus)
-    return psi
+class _Sums:
+    """Both scores and the number of trials, summed over the trials of each point and data seed."""
 
+    def __init__(self, point: Codes, scores: Floats, cluster: Codes, n_clusters: int):
+        shape = (int(point.max()) + 1, n_clusters)
+        columns = (scores[:, 0], scores[:, 1], np.ones(len(point)))
+        # Entries of one place are added up.
+        self.x, self.y, self.n = (sparse.csr_matrix((values, (point, cluster)), shape=shape) for values in columns)
 
-def _means(point: Codes, values: Floats, weights: Floats) -> Floats:
-    """[points, replicates] weighted mean of each point's trials, NaN where none was drawn."""
-    n = len(values)
-    by_point = sparse.csr_matrix((np.ones(n), (point, np.arange(n))), shape=(int(point.max()) + 1, n))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.round((by_point @ (weights * values[:, None])) / (by_point @ weights), _DECIMALS)
+    def means(self, counts: Floats) -> tuple[Floats, Floats]:
+        """[points, replicates] each point's mean scores, NaN where none of its data seeds was drawn."""
+        drawn = counts.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            n = self.n @ drawn
+            return np.round((self.x @ drawn) / n, _DECIMALS), np.round((self.y @ drawn) / n, _DECIMALS)
 
 
 def _tau_by_cell(x: Floats, y: Floats, cell: Codes) -> Floats:

@@ -13,7 +13,7 @@ from analysis.estimate import Estimate, bounds
 from analysis.rank_correlation import Floats
 from analysis.weighted_ranks import weighted_midranks
 
-MOST_VALUES = 300_000_000
+MOST_VALUES = 60_000_000
 """Ranks x replicates at most; beyond it fewer replicates are used, down to `FEWEST_REPLICATES`."""
 FEWEST_REPLICATES = 200
 _BLOCK = 1_000_000  # values held at once

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.answer import Analysis
+from analysis.correlations import Correlation
 from analysis.estimand_words import estimand_words
 from analysis.maps import MapSheet, collect_maps
 from analysis.methods_paragraph import methods_paragraph, references
@@ -173,6 +174,7 @@ def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "other_disagreements": [d for d in analysis.disagreements if d not in own],
         "power": power,
         "power_words": _power_words(analysis),
+        "permutation_words": _permutation_words(within),
         "reference_words": _reference_words(analysis),
         "collapsed_words": "" if analysis.without_collapsed is None else analysis.without_collapsed.sentence,
         "estimand_words": estimand_words(analysis),
@@ -212,6 +214,15 @@ def _power_words(analysis: Analysis) -> str:
             f"{number(power.typical_cell)} or more"
         )
     return text + "."
+
+
+def _permutation_words(within: Correlation | None) -> str:
+    if within is None or within.p_permutation is None:
+        return ""
+    return (
+        "If the map scores of each cell were dealt to its trials at random, data seeds kept whole, a correlation as "
+        f"large as this one would come up with probability {p_value(within.p_permutation)}."
+    )
 
 
 def _reference_words(analysis: Analysis) -> str:

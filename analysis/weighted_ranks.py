@@ -21,7 +21,9 @@ def weighted_midranks(values: Floats, weights: Floats) -> Floats:
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    tied = np.add.reduceat(weights[:, order], starts, axis=1)
+    tied = weights[:, order]
+    if len(starts) < len(values):
+        tied = np.add.reduceat(tied, starts, axis=1)
     upto = np.cumsum(tied, axis=1)
     group = np.empty(len(values), dtype=np.intp)
     group[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(values))))
