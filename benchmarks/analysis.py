@@ -52,7 +52,7 @@ def table(n_trials: int, strengths: int = 1) -> pd.DataFrame:
 
 
 def scipy_loop(frame: pd.DataFrame, column: str, counts: np.ndarray, cluster: np.ndarray) -> float:
-    """Processor seconds of the bootstrap of one score with each replicate built: pooled, strata and cells, rho alone."""
+    """Processor seconds of the bootstrap of one score with each replicate built: pooled, strata, cells; rho alone."""
     cells = cell_rows(frame)
     groups = [np.arange(len(frame)), *cells.values()]
     groups += [np.concatenate([cells[c] for c in members]) for members in strata_of(cells).values()]
