@@ -102,7 +102,7 @@ class Correlation:
     bca_high: float | None = None
     """Its bias-corrected and accelerated interval."""
     p_permutation: float | None = None
-    """For rho within cells: by permuting the localisation score within cells."""
+    """For rho within cells: by permuting the localisation score; None where few trials can change places."""
     p_max_t: float | None = None
     """The same, adjusted for all scores and strata by the largest statistic; None for the primary."""
 
@@ -330,13 +330,13 @@ class _Design:
         return found
 
     def permuted(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, Permuted]:
-        """Fisher's z within cells under permutations, where it is defined and any trial can change places."""
+        """Fisher's z within cells under permutations, where it is defined and enough trials can change places."""
         cells = list(self.cells)
         kept = [rows[self.present[rows]] for rows in self.cells.values()]
         rows = np.concatenate(kept)
         cell = np.repeat(np.arange(len(cells)), [len(part) for part in kept])
         possible = exchanges(self.table.iloc[rows], cell, self.resamples.data_seed[rows])
-        if not possible.any:
+        if not possible.enough:
             return {}
         strata: list[Stratum | None] = [None, *self.strata]
         groups = [np.asarray([i for i, c in enumerate(cells) if s is None or c[:2] == s]) for s in strata]

@@ -4,7 +4,8 @@ Null hypothesis: within a cell it is arbitrary which trial has which localisatio
 share their images, in all cells, so that single trials are not exchangeable; data seeds are. A permutation therefore
 gives each data seed all the scores of another one, in every cell at once (whole-block exchangeability: Winkler et
 al., NeuroImage 92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. A
-prefix of a sweep has such data seeds but for the last. Where a cell has several trials of one data seed, as along a
+prefix of a sweep has such data seeds but for the last; where many trials are missing here and there, few data seeds
+are alike, and there is no test. Where a cell has several trials of one data seed, as along a
 path of strengths, their places, in order of configuration, are permuted too: in the same way for all data seeds and
 for all cells with as many places, because a strength does much the same everywhere. Without that the test would
 take what strengths do to both scores for given.
@@ -21,6 +22,8 @@ from scipy import stats
 from analysis.rank_correlation import CLIP, LOST, Floats
 from records import columns
 
+MINIMUM_MOVABLE = 0.5
+"""Share of trials that must be able to change places."""
 _BLOCK = 500_000
 """Scores moved at once, so that a block stays near the processor."""
 
@@ -36,12 +39,13 @@ class Exchanges:
     n: int
 
     @property
-    def any(self) -> bool:
-        """Whether any trial can change places."""
-        return any(
-            len(rows) > 1 or len(np.unique(cells)) < len(cells)
+    def enough(self) -> bool:
+        """Whether at least half of the trials can change places: otherwise a test would see nothing."""
+        movable = sum(
+            rows.size if len(rows) > 1 else len(rows) * int((np.bincount(cells)[cells] > 1).sum())
             for rows, cells in zip(self.classes, self.cells, strict=True)
         )
+        return self.n > 0 and movable >= MINIMUM_MOVABLE * self.n
 
     def draw(self, permutations: int, seed: int) -> Iterator[NDArray[np.intp]]:
         """Blocks [permutations, n]: for each trial, the position of the one whose score it takes."""

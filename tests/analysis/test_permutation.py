@@ -76,12 +76,24 @@ def test_a_data_seed_with_other_trials_keeps_its_scores():
     assert (source != np.arange(9)).any()
 
 
-def test_nothing_to_exchange():
+def test_too_little_to_exchange():
     frame, cell, data_seed = balanced(3, 1)
-    assert not exchanges(frame, cell, data_seed).any
+    assert not exchanges(frame, cell, data_seed).enough
     frame, cell, data_seed = balanced(3, 1, places=2)
-    assert exchanges(frame, cell, data_seed).any
-    assert not exchanges(frame[:0], cell[:0], data_seed[:0]).any
+    assert exchanges(frame, cell, data_seed).enough
+    assert not exchanges(frame[:0], cell[:0], data_seed[:0]).enough
+
+
+def test_data_seeds_that_are_all_different_leave_too_little():
+    frame, cell, data_seed = balanced(6, 10)
+    assert exchanges(frame, cell, data_seed).enough
+    for n_odd, enough in ((5, True), (6, False)):  # with n_odd data seeds that each lack another set of cells
+        odd = [(c, g) for g in range(n_odd) for c in range(6) if (g + 1) >> c & 1]
+        gone = pd.MultiIndex.from_frame(frame[["cell", "data_seed"]]).isin(odd)
+        left = frame[~gone].reset_index(drop=True)
+        possible = exchanges(left, left["cell"].to_numpy(), left["data_seed"].to_numpy())
+        movable = 6 * (10 - n_odd)
+        assert possible.enough == (movable >= len(left) / 2) == enough
 
 
 def test_it_holds_its_level_where_trials_share_their_data_seed_and_single_trials_would_not():
