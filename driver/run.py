@@ -32,6 +32,12 @@ WAITING = 32
 """Trials that wait for room on a cluster: enough to keep new workers busy, and for an autoscaler to see the need."""
 
 
+ROUND = 500
+"""Trials that Tune is given at a time: it keeps each to the end, and looks through all of them after every one."""
+TRIALS_A_SLOT = 20
+"""At least so many for each trial that runs at a time: at the end of a round slots wait for the slowest trial."""
+
+
 class TrialQueue(Searcher):
     """Hands the planned trials to Tune in their order."""
 
@@ -144,28 +150,44 @@ def run_trials(
     scratch.mkdir(mode=0o700)
     if slots is None:
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
+    size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
+    callback = ProgressCallback(progress, recorder, log, stop)
     try:
-        tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
-                tune.PlacementGroupFactory([resources.bundle()]),
-            ),
-            tune_config=tune.TuneConfig(
-                search_alg=TrialQueue(trials, stop),
-                num_samples=len(trials),
-                max_concurrent_trials=slots or len(trials),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=recorder.sweep,
-                storage_path=str(scratch),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                stop=stop,
-                callbacks=[ProgressCallback(progress, recorder, log, stop)],
-            ),
-        )
-        tuner.fit()
+        for start in range(0, len(trials), size):
+            if not stop.requested:
+                _run_round(trials[start : start + size], recorder, slots, resources, stop, callback, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_round(
+    trials: Sequence[TrialConfig],
+    recorder: Recorder,
+    slots: int | None,
+    resources: TrialResources,
+    stop: Stop,
+    callback: ProgressCallback,
+    scratch: Path,
+) -> None:
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
+            tune.PlacementGroupFactory([resources.bundle()]),
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=TrialQueue(trials, stop),
+            num_samples=len(trials),
+            max_concurrent_trials=slots or len(trials),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=trials[0].trial_key,
+            storage_path=str(scratch),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            stop=stop,
+            callbacks=[callback],
+        ),
+    )
+    tuner.fit()

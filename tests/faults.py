@@ -58,7 +58,11 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "server-artifacts")]
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, cwd=self.folder, stdout=quiet, stderr=quiet, start_new_session=True)
+        # Its background jobs are of no use here, and take the time that trials need.
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
+        )
 
     def wait(self) -> None:
         deadline = time.monotonic() + 90
