@@ -1,13 +1,16 @@
 """What every estimand reports: an estimate, an interval, and the reason where there is none."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
+from analysis import cluster_jackknife
 from analysis.cluster_bootstrap import MINIMUM_CLUSTERS, MINIMUM_DEFINED, Resamples, percentile_interval
-from analysis.rank_correlation import Floats
+from analysis.rank_correlation import LEVEL, Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +26,37 @@ class Estimate:
     """Why there is an estimate without an interval."""
 
 
+def jackknife_bounds(estimate: float, deleted: Floats, dataset: NDArray[np.intp]) -> dict[str, Any]:
+    """The interval fields of an `Estimate` by the delete-one-data-seed jackknife, on the estimate's own scale.
+
+    estimate ± t SE with SE² = sum over datasets of (G − 1) / G sum over its G data seeds of (value without it − their
+    mean)², and t on data seeds − datasets degrees of freedom. For a mean over data seeds it is Student's interval.
+
+    Args:
+        deleted: the estimate without each data seed.
+        dataset: the dataset of each data seed.
+    """
+    names, per_dataset = np.unique(dataset, return_counts=True)
+    if per_dataset.min() < cluster_jackknife.MINIMUM_CLUSTERS:
+        return {"interval_reason": too_few()}
+    if not np.isfinite(deleted).all():
+        return {"interval_reason": UNDEFINED_WITHOUT_ONE}
+    groups = [deleted[dataset == name] for name in names]
+    variance = sum((len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(deleted) - len(names))) * math.sqrt(variance)
+    return {"ci_low": estimate - reach, "ci_high": estimate + reach}
+
+
+UNDEFINED_WITHOUT_ONE = "undefined without one of the data seeds"
+
+
+def too_few() -> str:
+    """Why the jackknife gives no interval."""
+    return f"fewer than {cluster_jackknife.MINIMUM_CLUSTERS} data seeds on a dataset"
+
+
 def bounds(replicates: Floats, resamples: Resamples, rows: NDArray[np.intp]) -> dict[str, Any]:
-    """The interval fields of an `Estimate` from its bootstrap replicates: the middle 95 % of them.
+    """The interval fields of an `Estimate` by the cluster bootstrap: the middle 95 % of the replicates.
 
     No interval with fewer than 10 data seeds per dataset, or where under 90 % of the replicates are defined.
 

@@ -71,19 +71,21 @@ def _most_data_seeds(analysis: Analysis) -> int:
 def _intervals(analysis: Analysis) -> str:
     within = analysis.find("within_cell")
     how = within.interval if within is not None else None
+    psi = analysis.estimands.granulated_kendall
     bootstrap = (
         f"the percentile bootstrap over data seeds within datasets ({analysis.replicates:,} replicates, Field & Welsh "
         "2007)"
     )
     if how == "cluster_jackknife":
-        return (
-            "Runs that share a data seed share their images, so 95 % intervals of correlations come from the "
-            "delete-one-data-seed jackknife of Fisher’s z with Student’s t on data seeds − datasets degrees of "
-            f"freedom (MacKinnon, Nielsen & Webb 2023), those of the other quantities from {bootstrap}."
+        text = (
+            "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
+            "jackknife, of correlations on Fisher’s z scale, with Student’s t on data seeds − datasets degrees of "
+            "freedom (MacKinnon, Nielsen & Webb 2023)"
         )
+        return text + (f"; that of Ψ comes from {bootstrap}." if psi.ci_low is not None else ".")
     if how == "fisher_z":
         return "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z."
-    return f"95 % intervals come from {bootstrap}."
+    return "There are too few data seeds for an interval."
 
 
 def _asked(analysis: Analysis) -> list[str]:

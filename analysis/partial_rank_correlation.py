@@ -9,13 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cluster_bootstrap import Resamples
-from analysis.estimate import Estimate, bounds
+from analysis.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
+from analysis.estimate import UNDEFINED_WITHOUT_ONE, Estimate, too_few
 from analysis.rank_correlation import Floats
 from analysis.weighted_ranks import weighted_midranks
 
-MOST_VALUES = 60_000_000
-"""Ranks x replicates at most; beyond it fewer replicates are used, down to `FEWEST_REPLICATES`."""
-FEWEST_REPLICATES = 200
 _BLOCK = 1_000_000  # values held at once
 _NOTHING = 1e-9
 """Share of a rank's variance below which nothing of it is left."""
@@ -33,7 +31,10 @@ class PartialRankCorrelation(Estimate):
     n_missing: int
     df: int
     """n − 2 − rank of the controls."""
-    n_replicates: int = 0
+    n_clusters: int = 0
+    """Data seeds among the trials."""
+    p_value: float | None = None
+    """Of a partial correlation of zero, by the method of the interval."""
 
 
 def partial_rank_correlation(
@@ -52,11 +53,13 @@ def partial_rank_correlation(
     the classic (r_xy − r_xz r_yz) / sqrt((1 − r_xz²)(1 − r_yz²)) of Spearman's correlations (Kendall, Biometrika 32,
     1942, for the ranks' version of Yule's formula). Trials in which anything is missing are left out and counted.
 
-    The interval is that of the cluster bootstrap over data seeds, ranks and residuals made anew in each replicate.
+    The interval is that of the delete-one-data-seed jackknife of Fisher's z, as for the correlations, ranks and
+    residuals made anew without each data seed; it needs 6 on each dataset. In simulations with 6 to 20 data seeds it
+    covered .91 to .96, the percentile bootstrap .89 to .96.
 
     Args:
         table: trials, as in `Trials.table`.
-        resamples: draws over the data seeds of this table.
+        resamples: of this table, for its data seeds.
         numeric, categorical: columns held fixed.
 
     Returns:
@@ -75,7 +78,7 @@ def partial_rank_correlation(
     rows = np.flatnonzero(known)
     values = values[rows]
     fixed = indicators(table.iloc[rows], categorical)
-    head |= {"n": len(rows), "n_missing": len(table) - len(rows)}
+    head |= {"n": len(rows), "n_missing": len(table) - len(rows), "n_clusters": resamples.n_clusters(rows)}
     if len(rows) < 2:
         return PartialRankCorrelation(**head, df=0, reason="fewer than 2 trials")
     estimates, rank = _partial(values, fixed, np.ones((1, len(rows))))
@@ -85,19 +88,27 @@ def partial_rank_correlation(
     if not np.isfinite(estimates[0]):
         reason = "the controls determine the ranks of the score or the outcome"
         return PartialRankCorrelation(**head, df=df, reason=reason)
-    replicates = np.empty(0)
-    if resamples.enough(rows):
-        wanted = min(len(resamples.counts), max(FEWEST_REPLICATES, MOST_VALUES // values.size))
-        step = max(1, _BLOCK // values.size)
-        blocks = [resamples.counts[s : min(s + step, wanted)] for s in range(0, wanted, step)]
-        replicates = np.concatenate([_partial(values, fixed, b[:, resamples.cluster[rows]])[0] for b in blocks])
-    return PartialRankCorrelation(
-        **head,
-        df=df,
-        estimate=float(estimates[0]),
-        n_replicates=len(replicates),
-        **bounds(replicates, resamples, rows),
-    )
+    estimate = float(estimates[0])
+    interval = _interval(estimate, df, values, fixed, rows, resamples)
+    return PartialRankCorrelation(**head, df=df, estimate=estimate, **interval)
+
+
+def _interval(
+    estimate: float, df: int, values: Floats, fixed: Floats, rows: NDArray[np.intp], resamples: Resamples
+) -> dict[str, Any]:
+    clusters, cluster = np.unique(resamples.cluster[rows], return_inverse=True)
+    if resamples.fewest(rows) < MINIMUM_CLUSTERS:
+        return {"interval_reason": too_few()}
+    step = max(1, _BLOCK // values.size)
+    without = 1 - np.eye(len(clusters))
+    blocks = [without[start : start + step][:, cluster] for start in range(0, len(clusters), step)]
+    deleted = np.concatenate([_partial(values, fixed, block)[0] for block in blocks])
+    dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
+    sizes = np.bincount(dataset[cluster]).astype(np.float64)
+    found = jackknife(estimate, deleted, dataset, sizes, sizes * df / len(rows))
+    if found is None:
+        return {"interval_reason": UNDEFINED_WITHOUT_ONE}
+    return {"ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
 
 
 def indicators(table: pd.DataFrame, categorical: Sequence[str]) -> Floats:

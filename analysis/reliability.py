@@ -1,19 +1,16 @@
 """Reliability of a score, and what the correlation would be without the noise of drawing test images."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from analysis.cells import cell_rows
 from analysis.cluster_bootstrap import Resamples
-from analysis.cluster_jackknife import MINIMUM_CLUSTERS
-from analysis.estimate import Estimate
-from analysis.rank_correlation import LEVEL, Floats
+from analysis.estimate import Estimate, jackknife_bounds
+from analysis.rank_correlation import Floats
 from analysis.weighted_spearman import weighted_spearman
 from analysis.within_cell import combine_replicates
 from records import columns
@@ -99,7 +96,9 @@ def reliability(table: pd.DataFrame, score: str, outcome: str, resamples: Resamp
     )
     if not np.isfinite(quotient[0]):
         return Reliability(**head, reason=_why_not(head["raw"], head["halves"]))
-    return Reliability(**head, estimate=float(quotient[0]), **_interval(quotient, resamples.dataset[clusters]))
+    estimate = float(quotient[0])
+    interval = jackknife_bounds(estimate, quotient[1:], resamples.dataset[clusters])
+    return Reliability(**head, estimate=estimate, **interval)
 
 
 def _cell_numbers(table: pd.DataFrame) -> NDArray[np.intp]:
@@ -116,22 +115,6 @@ def _within(
     numbered = np.unique(sample, return_inverse=True)[1].astype(np.intp)
     rho, sizes = weighted_spearman(x[None, :], y, numbered, cluster.astype(np.intp), weights)
     return combine_replicates(list(rho[0]), list(sizes), "spearman"), int(np.isfinite(rho[0, :, 0]).sum())
-
-
-def _interval(values: Floats, dataset: NDArray[np.intp]) -> dict[str, Any]:
-    """The jackknife's interval; the first value is the estimate, the others leave out one data seed each."""
-    per_dataset = np.unique(dataset, return_counts=True)[1]
-    if per_dataset.min() < MINIMUM_CLUSTERS:
-        return {"interval_reason": f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset"}
-    deleted = values[1:]
-    if not np.isfinite(deleted).all():
-        return {"interval_reason": "undefined without one of the data seeds"}
-    variance = sum(
-        (np.sum(own) - 1) / np.sum(own) * float(((deleted[own] - deleted[own].mean()) ** 2).sum())
-        for own in (dataset == name for name in np.unique(dataset))
-    )
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(deleted) - len(per_dataset))) * math.sqrt(variance)
-    return {"ci_low": float(values[0]) - reach, "ci_high": float(values[0]) + reach}
 
 
 def _why_not(raw: float | None, halves: tuple[Halves, ...]) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.cluster_bootstrap import draw_resamples
 from analysis.selection_regret import RULES, selection_regret
@@ -10,8 +11,8 @@ from analysis.selection_regret import RULES, selection_regret
 X, Y, IV, OV = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
 
 
-def regrets(table, replicates=50):
-    resamples = draw_resamples(table, replicates=replicates, seed=0)
+def regrets(table):
+    resamples = draw_resamples(table, replicates=1, seed=0)
     return {(r.rule, r.dataset, r.severity): r for r in selection_regret(table, X, Y, resamples)}
 
 
@@ -92,15 +93,35 @@ def test_against_a_loop_over_data_seeds(rule):
     assert found[rule, None, None].estimate == pytest.approx(np.mean(means))
 
 
-def test_the_interval_is_that_of_resampled_data_seeds():
+def test_the_interval_of_one_stratum_is_students():
     data = table()
-    resamples = draw_resamples(data, replicates=40, seed=0)
     stratum = data[(data["dataset"] == "e") & (data["severity"] == 1.0)]
-    values = np.array([p[Y].max() - chosen(p, "localisation") for _, p in stratum.groupby("data_seed")])
-    counts = resamples.counts[:, resamples.dataset == 1]
-    expected = np.quantile(counts @ values / counts.sum(axis=1), [0.025, 0.975])
-    entry = regrets(data, replicates=40)["localisation", "e", 1.0]
-    assert (entry.ci_low, entry.ci_high) == pytest.approx(tuple(expected))
+    values = [p[Y].max() - chosen(p, "localisation") for _, p in stratum.groupby("data_seed")]
+    low, high = stats.t.interval(0.95, 11, np.mean(values), stats.sem(values))
+    entry = regrets(data)["localisation", "e", 1.0]
+    assert (entry.ci_low, entry.ci_high) == pytest.approx((low, high))
+
+
+def test_the_overall_interval_adds_up_what_a_data_seed_does_in_all_strata():
+    data = table()
+    per_seed = {
+        key: part[Y].max() - chosen(part, "random") for key, part in data.groupby(["dataset", "severity", "data_seed"])
+    }
+    # Severities of a dataset share data seeds, datasets do not: the mean of four strata has the variance of the sum
+    # over datasets of the mean of (s = 0) + (s = 1), over 16.
+    sums = [[per_seed[d, 0.0, k] + per_seed[d, 1.0, k] for k in range(12)] for d in ("d", "e")]
+    reach = stats.t.ppf(0.975, 22) * np.sqrt(sum(stats.sem(v) ** 2 for v in sums)) / 4
+    entry = regrets(data)["random", None, None]
+    assert entry.ci_high - entry.estimate == pytest.approx(reach)
+    assert entry.estimate - entry.ci_low == pytest.approx(reach)
+
+
+def test_an_interval_is_cut_at_zero():
+    data = table(seeds=7)
+    data[OV] = data[Y].where(data["data_seed"] > 0, -data[Y])  # the oracle errs on one data seed alone
+    entry = regrets(data)["ood_valid", "d", 1.0]
+    assert entry.estimate > 0
+    assert entry.ci_low == 0
 
 
 def test_an_oracle_on_the_outcome_itself_has_no_regret_and_no_rule_a_negative_one():
