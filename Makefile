@@ -2,14 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KUBEFLOW := $(VENV)/kubeflow
 # One thread a process: trials run side by side.
 export OMP_NUM_THREADS := 1
 SWEEP_ARGS ?=
 TEST_ARGS ?=
 MLFLOW_PORT ?= 5000
+OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test lint format ui bench calibration faults clean
+.PHONY: help install sweep test lint format ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +26,7 @@ $(VENV)/.installed: pyproject.toml
 sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--space laptop"
 	$(BIN)/python sweep.py $(SWEEP_ARGS)
 
-test: install ## run all tests
+test: $(KUBEFLOW)/.installed ## run all tests
 	tests/install_system_packages
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
@@ -48,6 +50,17 @@ bench: install ## measure what the README claims about speed
 
 calibration: install ## hold the analysis against simulated sweeps; goes on where it was stopped
 	$(BIN)/python -m benchmarks.calibration
+
+# kfp pins older libraries than the project has, so it lives in an environment of its own that sees the project's.
+$(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
+	$(BIN)/python -m venv $(KUBEFLOW)
+	$(KUBEFLOW)/bin/pip install --quiet --disable-pip-version-check --requirement k8s/kubeflow/requirements.txt
+	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$(notdir $(wildcard $(VENV)/lib/python*))/site-packages')" \
+		> "$$($(KUBEFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@touch $@
+
+pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine for your overlay's RayJob)
+	$(BIN)/kubectl kustomize k8s/overlays/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
 faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
 	$(BIN)/python tests/faults.py --kills 20

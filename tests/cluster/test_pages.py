@@ -1,0 +1,57 @@
+"""What the pages on where it runs refer to is there."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import ROOT
+
+PAGES = [
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "cluster").rglob("*.md"),
+    *(ROOT / "k8s").rglob("*.md"),
+]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_tests_of_the_table_exist():
+    table = (ROOT / "docs" / "running.md").read_text()
+    named = re.findall(r"`(tests/[^`]+)`", table)
+    assert len(named) >= 8
+    for test in named:
+        assert (ROOT / test).exists(), test
+
+
+def test_every_page_is_in_the_list():
+    table = (ROOT / "docs" / "running.md").read_text()
+    for page in ("laptop.md", "../cluster/README.md", "../k8s/README.md", "../k8s/kubeflow/README.md"):
+        assert f"({page})" in table
+
+
+def test_options_of_sweep_py_on_the_pages_exist():
+    helped = subprocess.run(
+        [sys.executable, str(ROOT / "sweep.py"), "--help"], capture_output=True, text=True, timeout=100
+    ).stdout
+    known = set(re.findall(r"--[a-z][a-z-]+", helped))
+    for page in PAGES:
+        for line in re.findall(r"sweep\.py(?: --)? (--[^\n`]*)", page.read_text()):
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", line.split("#")[0]):
+                assert option in known, f"{name(page)}: {option}"
+
+
+def test_make_targets_on_the_pages_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE):
+            assert target in targets, f"{name(page)}: make {target}"

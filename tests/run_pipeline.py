@@ -1,0 +1,18 @@
+"""The pipeline's steps one after the other by kfp.local, in kfp's own environment.
+
+run_pipeline.py ROOT FOLDER < {"manifests": …, "arguments": {…}}
+"""
+
+import json
+import sys
+
+root, folder = sys.argv[1:]
+sys.path.insert(0, f"{root}/k8s/kubeflow")
+given = json.load(sys.stdin)
+
+import pipeline  # noqa: E402
+from kfp import local  # noqa: E402
+
+local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=folder)
+task = pipeline.make_pipeline(pipeline.rayjob_of(given["manifests"]))(**given["arguments"])
+print(f"answer: {task.output}")
