@@ -27,7 +27,8 @@ def weighted_spearman(
 
     A trial of weight m counts as m copies of it: rho is Pearson's correlation of the midranks of the expanded
     sample, which is never built. All that is needed of it are running totals of the weights in the order of x and
-    of y: a group of ties with L copies below it and U up to its end has the midrank (L + U + 1) / 2.
+    of y: a group of ties with L copies below it and U up to its end has the midrank (L + U + 1) / 2. Ranks are
+    doubled below, which rho does not notice.
 
     Args:
         x: [columns, n], none missing.
@@ -68,7 +69,7 @@ class _Ranker:
     """Midranks of values in ascending order within their samples, for any weights."""
 
     def __init__(self, values: Floats, sample: NDArray[np.intp], starts: NDArray[np.intp]):
-        self.sample, self.starts = sample, starts
+        self.starts, self.ends = starts, np.append(starts[1:], len(values))
         first = np.append(True, (np.diff(values) != 0) | (np.diff(sample) != 0))
         self.tied = not first.all()
         group = np.cumsum(first) - 1
@@ -77,17 +78,21 @@ class _Ranker:
         self.last = np.append(begins[1:], len(values))[group] - 1
 
     def deviations(self, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """(midranks less their sample's mean rank [n, replicates], the samples' sizes [samples, replicates])."""
+        """(twice the midranks less their sample's mean rank [n, replicates], sizes [samples, replicates])."""
         upto = _running_total(weights)
-        ends = np.append(self.starts[1:], len(upto)) - 1
         below = upto[self.starts] - weights[self.starts]
-        centre = (below + upto[ends]) / 2
-        middle = upto - weights / 2
+        last = upto[self.ends - 1]
         if self.tied:
-            first, last = upto.take(self.first, axis=0), upto.take(self.last, axis=0)
-            middle = (first - weights.take(self.first, axis=0) + last) / 2
-        middle -= centre.take(self.sample, axis=0)
-        return middle, upto[ends] - below
+            doubled = upto.take(self.last, axis=0)
+            upto -= weights
+            doubled += upto.take(self.first, axis=0)
+        else:
+            doubled = upto
+            doubled *= 2
+            doubled -= weights
+        for start, end, centre in zip(self.starts, self.ends, below + last, strict=True):
+            doubled[start:end] -= centre
+        return doubled, last - below
 
 
 def _running_total(weights: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,8 +1,8 @@
 """Speed and memory of the analysis: the source of the README's figures.
 
 Run `python -m benchmarks.analysis`. The time of all correlations of 10,000 trials x 5 attributions x 5 metrics, with
-2,000 bootstrap replicates, is held against a plain loop that builds each replicate's table and asks scipy, measured on
-a few replicates of one score in the same run. Both are processor seconds, so that a busy machine disturbs neither.
+2,000 bootstrap replicates, is held against plain loops that build each replicate's table and ask scipy, measured on
+a few turns for one score in the same run. Both are processor seconds, so that a busy machine disturbs neither.
 `--memory` prints the peak memory at 100,000 trials instead.
 """
 
@@ -16,7 +16,7 @@ from scipy import stats
 
 import analysis
 from analysis.cells import cell_rows, strata_of
-from analysis.cluster_bootstrap import draw_resamples
+from analysis.cluster_bootstrap import Resamples, draw_resamples
 from analysis.correlations import correlate
 from records import columns
 
@@ -51,29 +51,55 @@ def table(n_trials: int, strengths: int = 1) -> pd.DataFrame:
     )
 
 
-def scipy_loop(frame: pd.DataFrame, column: str, counts: np.ndarray, cluster: np.ndarray) -> float:
-    """Processor seconds of the bootstrap of one score with each replicate built: pooled, strata, cells; rho alone."""
-    cells = cell_rows(frame)
-    groups = [np.arange(len(frame)), *cells.values()]
-    groups += [np.concatenate([cells[c] for c in members]) for members in strata_of(cells).values()]
+def scipy_loops(frame: pd.DataFrame, column: str, resamples: Resamples, n: int) -> dict[str, float]:
+    """Processor seconds that plain loops over scipy take for all replicates of one score, from n turns of each.
+
+    The grid's own work and no more: rho of each bootstrap replicate, rho and tau-b without each data seed, pooled, in
+    strata and in cells; and rho within cells of each permutation.
+    """
+    cells = list(cell_rows(frame).values())
+    strata = [
+        np.concatenate([cell_rows(frame)[c] for c in members]) for members in strata_of(cell_rows(frame)).values()
+    ]
+    samples = [np.arange(len(frame)), *strata, *cells]
     x, y = frame[column].to_numpy(), frame[OUTCOME].to_numpy()
-    start = time.process_time()
-    for drawn in counts:
-        for rows in groups:
-            expanded = np.repeat(rows, drawn[cluster[rows]].astype(int))
-            stats.spearmanr(x[expanded], y[expanded])
-    return time.process_time() - start
+    cluster, counts = resamples.cluster, resamples.counts
+    rng = np.random.default_rng(0)
+
+    def bootstrap(turn: int) -> None:
+        for rows in samples:
+            drawn = np.repeat(rows, counts[turn, cluster[rows]].astype(int))
+            stats.spearmanr(x[drawn], y[drawn])
+
+    def deletion(turn: int) -> None:
+        for rows in samples:
+            left = rows[cluster[rows] != turn]
+            stats.spearmanr(x[left], y[left])
+            stats.kendalltau(x[left], y[left])
+
+    def permutation(_: int) -> None:
+        for rows in cells:
+            stats.spearmanr(rng.permutation(x[rows]), y[rows])
+
+    seconds = {}
+    times = {bootstrap: len(counts), deletion: counts.shape[1], permutation: len(counts)}
+    for work, needed in times.items():
+        start = time.process_time()
+        for turn in range(n):
+            work(turn)
+        seconds[work.__name__] = (time.process_time() - start) / n * needed
+    return seconds
 
 
 def main(
-    trials: int = 10_000, replicates: int = 2000, loop: int = 20, strengths: int = 1, memory: bool = False
+    trials: int = 10_000, replicates: int = 2000, loop: int = 10, strengths: int = 1, memory: bool = False
 ) -> None:
     """Time the grid and the loop, or show the peak memory.
 
     Args:
         trials: about so many.
         replicates: of the bootstrap, and as many permutations.
-        loop: replicates that scipy is timed on.
+        loop: turns of each loop over scipy that are timed.
         strengths: trials of a data seed in a cell.
         memory: analyse 100,000 trials and print the peak resident memory.
     """
@@ -87,15 +113,15 @@ def main(
     frame = table(trials, strengths)
     resamples = draw_resamples(frame, replicates=replicates, seed=0)
     scores = [c for c in frame if columns.parse_localisation(c)]
-    first = scipy_loop(frame, scores[0], resamples.counts[: loop // 2], resamples.cluster)
     start = time.process_time()
     correlate(frame, OUTCOME, resamples, seed=0)
     ours = time.process_time() - start
-    second = scipy_loop(frame, scores[0], resamples.counts[: loop - loop // 2], resamples.cluster)
-    theirs = (first + second) / loop * replicates * len(scores)
+    loops = scipy_loops(frame, scores[0], resamples, loop)
+    theirs = sum(loops.values()) * len(scores)
     print(f"{len(frame):,} trials, {len(scores)} scores, {replicates:,} replicates; processor seconds")
-    print(f"the grid, with jackknife, permutations and Kendall's tau-b: {ours:8.1f} s")
-    print(f"a loop over scipy, rho's bootstrap alone:                   {theirs:8.1f} s (from {loop} replicates)")
+    print(f"all correlations: {ours:.1f}")
+    told = ", ".join(f"{name} {seconds * len(scores):.0f}" for name, seconds in loops.items())
+    print(f"loops over scipy: {theirs:.0f} ({told}; from {loop} turns of each for one score)")
     print(f"ratio: {theirs / ours:.0f}")
 
 
