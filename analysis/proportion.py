@@ -29,7 +29,7 @@ def proportion_of(table: pd.DataFrame, outcome: str) -> Proportion:
     split, _, measure = outcome.rpartition(".")
     accuracy = columns.performance(split, "accuracy")
     if accuracy in table:
-        sources = [f"{split}.n", *([columns.hyperparameter("n_test")] if split.startswith("test_") else [])]
+        sources = [columns.images(split), *([columns.hyperparameter("n_test")] if split.startswith("test_") else [])]
         column = accuracy
     elif measure == "auc":
         sources, column = [f"{split}.n_smaller_class"], outcome

@@ -55,6 +55,11 @@ def performance(split: str, measure: str) -> str:
     return f"{split}.{measure}"
 
 
+def n_images(split: str) -> str:
+    """`<split>.n`: how many images the split has."""
+    return f"{split}.n"
+
+
 def localisation(split: str, metric: str, attribution: str) -> str:
     """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
     return f"{split}.{metric}.{attribution}"
@@ -63,6 +68,11 @@ def localisation(split: str, metric: str, attribution: str) -> str:
 def chance_iou(split: str) -> str:
     """`<split>.chance_iou`: the IoU of a random region of the mask's area, p / (2 − p)."""
     return f"{split}.chance_iou"
+
+
+def images(split: str) -> str:
+    """`<split>.n`: how many images the split's accuracy is a mean over."""
+    return f"{split}.n"
 
 
 def half(column: str, which: int) -> str:

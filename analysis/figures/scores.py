@@ -14,11 +14,11 @@ NAME = "scores"
 
 
 def draw(analysis: Analysis) -> Drawing | None:
-    """None with a single localisation score."""
+    """None with a single localisation score, or where none has a correlation."""
     entries = [
         c for c in analysis.correlations if (c.scope, c.statistic, c.stratum) == ("within_cell", "spearman", None)
     ]
-    if len(entries) < 2:
+    if len(entries) < 2 or all(c.estimate is None for c in entries):
         return None
     splits = [s for s in reversed(columns.SCORED_SPLITS) if any(c.split == s for c in entries)]
     metrics = list(dict.fromkeys(c.metric for c in entries))
@@ -35,12 +35,10 @@ def draw(analysis: Analysis) -> Drawing | None:
         scale.set_label("ρ within cells")
         scale.outline.set_visible(False)
     known = sorted((c for c in entries if c.estimate is not None), key=lambda c: c.estimate or 0.0)
-    told = "None has a correlation."
-    if known:
-        told = "From " + " to ".join(
-            f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)}, {name(c.split)})"
-            for c in (known[0], known[-1])
-        )
+    told = " to ".join(
+        f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)}, {name(c.split)})"
+        for c in (known[0], known[-1])
+    )
     return Drawing(
         name=NAME,
         title="Does another map or another score do better?",
@@ -48,7 +46,7 @@ def draw(analysis: Analysis) -> Drawing | None:
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
             "The frame marks the primary; the others are for comparison and were not declared beforehand."
         ),
-        alt=f"Heat map of the rank correlation within cells, attributions in rows and metrics in columns. {told}.",
+        alt=f"Heat map of the rank correlation within cells, attributions in rows and metrics in columns: from {told}.",
         figure=figure,
     )
 

@@ -132,8 +132,8 @@ def test_overlap_of_map_and_mask_by_hand():
             [[3.0, 2.0], [1.0, 0.0]],  # its two highest pixels are the mask
             [[3.0, 0.0], [2.0, 0.0]],  # one of two: 1 / 3
             [[0.0, 0.0], [1.0, 1.0]],  # none
-            [[1.0, 0.0], [0.0, 0.0]],  # a pixel of zero is never chosen: 1 / 2
+            [[0.0, 0.0], [1.0, 0.0]],  # a pixel of zero is never chosen: none
             [[1.0, 1.0], [1.0, 1.0]],  # all tie: 2 / 4
         ]
     )
-    assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 1 / 2, 1 / 2])
+    assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 0, 1 / 2])
