@@ -11,8 +11,8 @@ from analysis.rank_correlation import Floats
 
 MOST_AXES = 2
 """Axes conditioned on at most."""
-MOST_CONFIGURATIONS = 3000
-"""Beyond it the pairs (9 million) are too many to list."""
+MOST_CONFIGURATIONS = 1500
+"""Beyond it the pairs (2 million) are too many to list."""
 _DECIMALS = 12  # equal means are equal to the last bit
 
 
@@ -92,8 +92,7 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
             for axis in axes:
                 codes = design.codes[axis][first]
                 value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
-            cell = np.unique(value[one] * (int(value.max()) + 1) + value[two], return_inverse=True)[1]
-            found.append(_given(axes, cell, order))
+            found.append(_given(axes, value[one] * (int(value.max()) + 1) + value[two], order))
     ratios = [c.ratio for c in found if c.ratio is not None]
     return ConditionalMutualInformation(
         score,
@@ -121,8 +120,9 @@ def _given(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
     joint, all_, mu, g = (_n_log_n(part) for part in (counts, of_cell, of_mu, of_g))
     information, entropy = max(0.0, (joint + all_ - mu - g) / total), max(0.0, (all_ - g) / total)
     ratio = float(min(1.0, information / entropy)) if entropy > 1e-12 else None
-    return Conditioning(axes, float(information), float(entropy), ratio, n_cells)
+    return Conditioning(axes, float(information), float(entropy), ratio, int((of_cell > 0).sum()))
 
 
 def _n_log_n(counts: Floats) -> float:
-    return float((counts * np.log(np.maximum(counts, 1.0))).sum())
+    several = counts[counts > 1]  # of 0 and 1 the term is zero
+    return float(several @ np.log(several))

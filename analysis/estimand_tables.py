@@ -120,6 +120,7 @@ def _partial(analysis: Analysis) -> Table:
             (" ".join(part.controls), controls_name(part.controls)),
             _value(part.estimate),
             _bounds(part),
+            (part.p_value, p_value(part.p_value)),
             _count(part.df),
             _count(part.n),
             _why(part),
@@ -130,10 +131,10 @@ def _partial(analysis: Analysis) -> Table:
         name="partial",
         title="Beyond performance without the shift",
         caption="Partial rank correlation of map score and outcome over all trials, given what is named.",
-        headings=("given", "partial ρ", "95 % interval", "df", "n", _WHY[0]),
+        headings=("given", "partial ρ", "95 % interval", "p", "df", "n", _WHY[0]),
         rows=tuple(rows),
         text_columns=1,
-        fields=("given", "partial_rho", "interval", "df", "n", _WHY[1]),
+        fields=("given", "partial_rho", "interval", "p_value", "df", "n", _WHY[1]),
     )
 
 

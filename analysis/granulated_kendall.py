@@ -63,7 +63,9 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     counted. Axes and configurations are those of configurations.py.
 
     A trial in which either score is missing is left out. The interval is that of the cluster bootstrap over data
-    seeds; a configuration none of whose data seeds was drawn is absent from that replicate.
+    seeds; a configuration none of whose data seeds was drawn is absent from that replicate. In simulations with 10 to
+    40 data seeds it covered .94 to .99. A bias-corrected interval covered .6 to .7 and the jackknife's was two to three
+    times as wide as need be: signs of differences do not change smoothly.
 
     Args:
         table: trials, as in `Trials.table`.

@@ -38,7 +38,7 @@ class Regret(Estimate):
 
 
 def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: Resamples) -> list[Regret]:
-    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks.
+    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks; of a loss, its excess.
 
     A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
     trained on the same images, which is what someone who must pick one has before them. The regret is averaged
@@ -72,6 +72,8 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
     }
     held = [name for name in dict.fromkeys([outcome, score, *names.values()]) if name in table]
     values = table[held].to_numpy(dtype=np.float64)
+    if measure == "loss":
+        values[:, [i for i, name in enumerate(held) if name != score]] *= -1  # the smaller, the better
     known = np.isfinite(values).all(axis=1)
     groups = cell_rows(table)
     data_seed = table["data_seed"].to_numpy()

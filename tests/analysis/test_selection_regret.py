@@ -158,6 +158,16 @@ def test_data_seeds_with_one_trial_are_one_choice_together():
     assert found["random", None, None].ci_low is None
 
 
+def test_of_a_loss_the_smallest_is_best():
+    data = one_choice(g=[0.9, 0.5, 0.7], mu=[0.1, 0.3, 0.2], a=[0.8, 0.7, 0.6], o=[0, 0, 0])
+    names = {column: column.replace(".auc", ".loss") for column in (Y, IV, OV)}
+    resamples = draw_resamples(data, replicates=1, seed=0)
+    found = {r.rule: r for r in selection_regret(data.rename(columns=names), X, names[Y], resamples) if r.dataset}
+    assert found["localisation"].estimate == pytest.approx(0.0)  # the second trial has the best map and the least loss
+    assert found["id_valid"].estimate == pytest.approx(0.7 - 0.5)  # the third has the least loss on the ID set
+    assert found["random"].estimate == pytest.approx(0.7 - 0.5)
+
+
 def test_a_single_trial_is_no_choice():
     found = regrets(table().iloc[:1])
     assert found["random", None, None].reason == "1 trial, nothing to choose from"
