@@ -118,7 +118,7 @@ class Trial:
         return metrics
 
     def evaluate(self) -> dict[str, float]:
-        """auc, accuracy and loss on the five splits, by record column, with the selected epoch's weights.
+        """auc, accuracy and loss on the five splits and their sizes, by record column, with the selected weights.
 
         Those of the test splits also on two random halves of their images, which tells how reliable they are; and
         `collapsed`, whether the model answers every image of test_id alike.
@@ -130,6 +130,7 @@ class Trial:
             logits = self._logits(split)
             values = performance(logits, split.labels, self.config.preset)
             scores |= {columns.performance(name, measure): value for measure, value in values.items()}
+            scores[columns.n_images(name)] = len(split)
             if name not in columns.SCORED_SPLITS:
                 continue
             for which, index in halves(len(split)).items():

@@ -221,7 +221,10 @@ def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
     }
     whole = {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
     in_halves = {f"{name}.half_{i}" for name in whole if name.startswith("test_") for i in (1, 2)}
-    assert set(scores) == {*whole, *in_halves, "collapsed"}
+    assert set(scores) == {*whole, *in_halves, *(f"{name}.n" for name in SPLITS), "collapsed"}
+    assert {name: scores[f"{name}.n"] for name in SPLITS} == {
+        name: 64 if name == "train" else 32 if name.startswith("valid") else 64 for name in SPLITS
+    }
 
 
 def test_halves_are_random_fixed_and_make_up_the_whole(quick):
