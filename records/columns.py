@@ -55,11 +55,6 @@ def performance(split: str, measure: str) -> str:
     return f"{split}.{measure}"
 
 
-def n_images(split: str) -> str:
-    """`<split>.n`: how many images the split has."""
-    return f"{split}.n"
-
-
 def localisation(split: str, metric: str, attribution: str) -> str:
     """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
     return f"{split}.{metric}.{attribution}"

@@ -130,7 +130,7 @@ class Trial:
             logits = self._logits(split)
             values = performance(logits, split.labels, self.config.preset)
             scores |= {columns.performance(name, measure): value for measure, value in values.items()}
-            scores[columns.n_images(name)] = len(split)
+            scores[columns.images(name)] = len(split)
             if name not in columns.SCORED_SPLITS:
                 continue
             for which, index in halves(len(split)).items():
