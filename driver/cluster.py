@@ -73,7 +73,7 @@ class TrialResources:
 
     def room(self, node: dict[str, float]) -> int:
         """How many trials fit on a node with these resources."""
-        # A little is added: ten trials of 0.1 GPU fit on one GPU, whatever floating point makes of it.
+        # A little is added: 0.3 has room for three of 0.1, although floating point makes it 2.9999999999999996.
         return min(int(node.get(name, 0) / amount + 1e-6) for name, amount in self.bundle().items() if amount)
 
     def __str__(self) -> str:

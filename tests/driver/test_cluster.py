@@ -19,6 +19,7 @@ from driver.errors import UserError
         (TrialResources(gpus=0.25), {"CPU": 16.0, "GPU": 1.0}, 4),
         (TrialResources(gpus=0.25), {"CPU": 2.0, "GPU": 1.0}, 2),
         (TrialResources(cpus=0.1, gpus=0.1), {"CPU": 1.0, "GPU": 1.0}, 10),
+        (TrialResources(cpus=0.1), {"CPU": 0.3}, 3),
         (TrialResources(gpus=1), {"CPU": 8.0}, 0),
     ],
 )
