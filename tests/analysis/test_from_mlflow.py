@@ -1,5 +1,6 @@
 """Trials from a real MLflow database."""
 
+import gc
 import shutil
 from dataclasses import replace
 
@@ -61,6 +62,13 @@ def test_the_mirror_gives_the_same_trials(tracked, monkeypatch):
     assert found["preset"].tolist() == ["None"] * 11
     whole = analysis.analyse(table[1:], replicates=100)
     assert analysis.analyse(trials, replicates=100).verdict == whole.verdict
+
+
+def test_the_garbage_collector_is_left_as_it_was(tracked):
+    for enabled in (False, True):
+        (gc.enable if enabled else gc.disable)()
+        analysis.load_mlflow(tracked[0], "demo")
+        assert gc.isenabled() == enabled
 
 
 def test_no_such_experiment(tracked):
