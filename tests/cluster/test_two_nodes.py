@@ -1,0 +1,112 @@
+"""A cluster of two machines: one is switched off in the middle, another joins, and nothing is lost."""
+
+import json
+import signal
+import time
+
+import pytest
+from commands import ROOT, run_sweep
+from machines import Network, why_not
+
+from records import columns
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+TRIALS = 42
+SETTINGS = (
+    "n_train=256",
+    "n_valid=32",
+    "n_test=64",
+    "epochs=8",
+    "attribution_images=8",
+    "integrated_gradients_steps=4",
+)
+SWEEP = ("--space", "smoke", "--dataset", "synthetic", "--name", "two", *(w for s in SETTINGS for w in ("--set", s)))
+RAY = ("--object-store-memory=100000000", "--disable-usage-stats", "--num-cpus=1")
+# Ray takes a silent node for dead after a few seconds instead of half a minute.
+QUICK = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+
+
+@pytest.fixture
+def network():
+    with Network() as machines:
+        yield machines
+
+
+def head_of(network):
+    head = network.add("head")
+    head.run("ray", "start", "--head", f"--node-ip-address={head.address}", "--port=6379", *RAY, variables=QUICK)
+    return head
+
+
+def join(network, name):
+    node = network.add(name)
+    node.run("ray", "start", "--address=10.77.0.2:6379", f"--node-ip-address={node.address}", *RAY, variables=QUICK)
+    return node
+
+
+def records(storage):
+    found = [json.loads(path.read_text()) for path in (storage / "two" / "records").glob("*.json")]
+    return {record["trial_key"]: record for record in found}
+
+
+def results(record):
+    return {name: value for name, value in record.items() if name not in columns.RUN_SPECIFIC}
+
+
+def hosts(storage):
+    return [record["host"] for record in records(storage).values()]
+
+
+def wait_until(condition, driver, log, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert driver.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+def test_a_node_goes_another_comes_and_nothing_is_lost(network, tmp_path):
+    head, second = head_of(network), join(network, "second")
+    storage, log = tmp_path / "sweeps", head.folder / "driver.log"
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
+    driver = head.start("driver.log", *command)
+    try:
+        wait_until(lambda: hosts(storage).count("second") >= 2, driver, log)
+        before = records(storage)
+        second.off()
+        third = join(network, "third")
+        wait_until(lambda: hosts(storage).count("third") >= 2, driver, log)
+        assert driver.wait(400) == 0, log.read_text()
+    finally:
+        if driver.poll() is None:
+            driver.send_signal(signal.SIGKILL)
+    after = records(storage)
+    assert len(after) == TRIALS, "none is missing"
+    assert {record["status"] for record in after.values()} == {"completed"}
+    assert set(hosts(storage)) == {"head", "second", "third"}, "work went to every machine"
+    assert all(after[key] == record for key, record in before.items()), "what was done was not done again"
+    assert third.process.poll() is None
+
+    alone = run_sweep(tmp_path, "--storage", str(tmp_path / "alone"), *SWEEP)
+    assert alone.code == 0, alone
+    undisturbed = records(tmp_path / "alone")
+    assert {k: results(r) for k, r in after.items()} == {k: results(r) for k, r in undisturbed.items()}
+
+
+def test_a_folder_that_nodes_do_not_share_is_refused_at_once(network):
+    head, second = head_of(network), join(network, "second")
+    # /run is each machine's own.
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", "/run/sweeps", *SWEEP]
+    done = head.run(*command, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in done.stderr
+    second.off()
+
+
+def test_without_a_cluster_auto_says_what_to_do(network):
+    head = network.add("head")
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", *SWEEP]
+    done = head.run(*command, check=False)
+    assert done.returncode == 2
+    assert "no Ray cluster at --address 'auto'" in done.stderr
+    assert "ray start --head" in done.stderr
