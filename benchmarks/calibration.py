@@ -24,6 +24,7 @@ from scipy import stats
 
 from analysis.cluster_bootstrap import draw_resamples
 from analysis.correlations import Correlation, within_cells
+from analysis.numbers import number
 from analysis.power import minimal_detectable, minimal_detectable_from_error
 from analysis.primary import Primary
 from analysis.rank_correlation import fisher_interval
@@ -293,8 +294,8 @@ def write_document(path: Path, results: Mapping[Scenario, Sequence[Mapping[str, 
             scenario.name,
             scenario.design,
             f"{scenario.shared:g}",
-            f"{truth(scenario):.2f}",
-            f"{np.mean(estimates):.2f}",
+            number(truth(scenario)),
+            number(float(np.mean(estimates))),
             *cover,
             _percent(yes, None, limit, n),
             _percent(no),
