@@ -207,10 +207,10 @@ def measure(scenario: Scenario, block: int) -> dict[str, Any]:
     """What one block's sweeps say."""
     rng = np.random.default_rng([zlib.crc32(scenario.name.encode()), block])
     true, sweeps = truth(scenario), []
-    for number in range(BLOCK):
+    for place in range(BLOCK):
         frame = simulate(scenario, rng)
-        resamples = draw_resamples(frame, replicates=REPLICATES, seed=block * BLOCK + number)
-        found = within_cells(frame, SCORE, OUTCOME, resamples, seed=block * BLOCK + number)
+        resamples = draw_resamples(frame, replicates=REPLICATES, seed=block * BLOCK + place)
+        found = within_cells(frame, SCORE, OUTCOME, resamples, seed=block * BLOCK + place)
         sweeps.append(_outcome(found, true))
     return {"scenario": asdict(scenario), "version": VERSION, "sweeps": sweeps}
 
