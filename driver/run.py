@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from driver.cluster import TrialResources
@@ -61,6 +62,17 @@ class TrialQueue(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class PatientScheduler(FIFOScheduler):
+    """Leaves it to Tune which waiting trial takes over the process of one that ended.
+
+    By default that is the trial that has waited longest, which on a cluster is the one whose process is just being
+    started on a new node; that process is then thrown away. With short trials a new node would never get to work.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        return None
 
 
 class ProgressCallback(tune.Callback):
@@ -179,6 +191,7 @@ def _run_round(
             num_samples=len(trials),
             max_concurrent_trials=slots or len(trials),
             reuse_actors=True,
+            scheduler=PatientScheduler() if slots is None else None,
         ),
         run_config=tune.RunConfig(
             name=trials[0].trial_key,
