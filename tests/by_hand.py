@@ -1,0 +1,79 @@
+"""Runs a manifest's container as a process on a machine: its very command, arguments and environment.
+
+What differs from a cluster is said here: a mounted folder is a folder of the machine's, and `/app` is the checkout.
+"""
+
+import base64
+import re
+import subprocess
+from typing import Any
+
+from commands import ROOT
+from machines import Machine
+from manifests import Manifest, all_templates, one
+
+
+class ByHand:
+    """The pods of an overlay, container by container, on one machine."""
+
+    def __init__(self, overlay: str, machine: Machine, secrets: dict[str, str]):
+        """
+        Args:
+            overlay: whose manifests.
+            machine: where they run.
+            secrets: the value of each key of a secret that has a placeholder.
+        """
+        self.overlay, self.machine, self.secrets = overlay, machine, secrets
+        self.templates = all_templates(overlay)
+        self.folders = {"/data": "data", "/tmp": "tmp", "/scripts": "scripts"}  # noqa: S108 -- of the pods
+        for name in self.folders.values():
+            (machine.folder / name).mkdir()
+        for name, text in one(overlay, "ConfigMap", "scripts")["data"].items():
+            (machine.folder / "scripts" / name).write_text(text.replace("/app/", f"{ROOT}/"))
+
+    def container(self, pod: str, name: str) -> Manifest:
+        spec = self.templates[pod]["spec"]
+        (found,) = [c for c in [*spec.get("initContainers", []), *spec["containers"]] if c["name"] == name]
+        return found
+
+    def command(self, pod: str, name: str) -> list[str]:
+        container = self.container(pod, name)
+        return [self._here(word) for word in [*container.get("command", []), *container.get("args", [])]]
+
+    def variables(self, pod: str, name: str) -> dict[str, str]:
+        container = self.container(pod, name)
+        values: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            ((kind, reference),) = source.items()
+            values |= self._data(kind.removesuffix("Ref"), reference["name"])
+        for variable in container.get("env", []):
+            value = variable.get("value")
+            if value is None:
+                ((kind, reference),) = variable["valueFrom"].items()
+                value = self._data(kind.removesuffix("KeyRef"), reference["name"])[reference["key"]]
+            # As Kubernetes does: variables that stand earlier in the list, or in envFrom.
+            values[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], value)
+        return {key: self._here(value) for key, value in values.items()}
+
+    def run(self, pod: str, name: str) -> str:
+        """Run an init container to its end; its output."""
+        return self.machine.run(*self.command(pod, name), variables=self.variables(pod, name)).stdout
+
+    def start(self, pod: str, name: str) -> "subprocess.Popen[bytes]":
+        """Start a container that goes on."""
+        return self.machine.start(f"{name}.log", *self.command(pod, name), variables=self.variables(pod, name))
+
+    def _data(self, kind: str, name: str) -> dict[str, str]:
+        data: dict[str, Any] = one(self.overlay, "Secret" if kind == "secret" else "ConfigMap", name)["data"]
+        if kind != "secret":
+            return data
+        plain = {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return {key: self.secrets[key] if value == "change-me" else value for key, value in plain.items()}
+
+    def _here(self, text: str) -> str:
+        places = "|".join(self.folders)
+        return re.sub(rf"(?<![\w/])({places})(?=/|$)", lambda m: f"{self.machine.folder}/{self.folders[m[1]]}", text)
+
+
+def rayjob_spec(overlay: str) -> Manifest:
+    return dict(one(overlay, "RayJob", "sweep")["spec"])

@@ -1,0 +1,231 @@
+"""The stack of the manifests on one machine without containers: their very arguments, environment and names.
+
+PostgreSQL, SeaweedFS, MLflow and Ray run in network namespaces in which the services have their names of the cluster.
+"""
+
+import json
+import secrets
+import shlex
+import shutil
+import time
+
+import pytest
+from by_hand import ByHand, rayjob_spec
+from commands import ROOT, TINY
+from machines import Network, why_not
+from services import PostgresServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+OVERLAY = "cpu"
+SERVICES, HEAD = "10.77.0.2", "10.77.0.3"
+SECRETS = {
+    name: secrets.token_hex(16)
+    for name in (
+        "POSTGRES_PASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY",
+        "MLFLOW_TRACKING_PASSWORD",
+    )
+}
+TOKEN = secrets.token_hex(32)
+# As the operator sets them where authOptions.mode is token.
+AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+# The sweep takes seconds, and Ray's metrics come every ten.
+QUICK = {"RAY_metrics_report_interval_ms": "500"}
+
+
+def wait_for(machine, *words, seconds=90, **options):
+    deadline = time.monotonic() + seconds
+    while True:
+        done = machine.run(*words, check=False, **options)
+        if done.returncode == 0:
+            return done.stdout
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(0.5)
+
+
+def fetch(machine, url, **options):
+    """GET on the machine; fails unless the answer is 2xx."""
+    code = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+    return machine.run("python", "-c", code, url, **options)
+
+
+def start_postgres(machine, hand):
+    """What the image's entry point does with its variables, then the server with the manifest's arguments."""
+    variables = hand.variables("StatefulSet/postgres", "postgres")
+    programs = PostgresServer()._installed()
+    data = machine.folder / "postgres"
+    data.mkdir()
+    (data / "password").write_text(variables["POSTGRES_PASSWORD"])
+    for path in (machine.folder, data, data / "password"):
+        shutil.chown(path, "nobody")
+    as_nobody = ("setpriv", "--reuid=nobody", "--clear-groups")
+    machine.run(
+        *as_nobody,
+        *(str(programs / "initdb"), f"--pgdata={data}/pgdata", f"--username={variables['POSTGRES_USER']}"),
+        *(f"--pwfile={data}/password", *shlex.split(variables["POSTGRES_INITDB_ARGS"])),
+        cwd=data,
+    )
+    server = (str(programs / "postgres"), "-D", f"{data}/pgdata", "-c", f"unix_socket_directories={data}")
+    arguments = hand.command("StatefulSet/postgres", "postgres")
+    machine.start("postgres.log", *as_nobody, *server, *arguments)
+    probe = hand.container("StatefulSet/postgres", "postgres")["readinessProbe"]["exec"]["command"]
+    wait_for(machine, str(programs / probe[0]), *probe[1:])
+    machine.run(
+        *(str(programs / "createdb"), "--host=127.0.0.1", f"--username={variables['POSTGRES_USER']}"),
+        variables["POSTGRES_DB"],
+        variables={"PGPASSWORD": variables["POSTGRES_PASSWORD"]},
+    )
+
+
+def start_ray(head, worker):
+    """A head and a worker by the RayJob's rayStartParams, as the operator turns them into `ray start`."""
+    cluster = rayjob_spec(OVERLAY)["rayClusterSpec"]
+    group = cluster["workerGroupSpecs"][0]
+    # The operator takes the number of processors from the container's limits.
+    cpus = hand_cpus(worker)
+    for hand, pod, container, parameters, where in (
+        (head, "head", "ray-head", cluster["headGroupSpec"]["rayStartParams"], ("--head", "--port=6379")),
+        (worker, "cpu", "ray-worker", {**group["rayStartParams"], "num-cpus": cpus}, (f"--address={HEAD}:6379",)),
+    ):
+        options = [f"--{name}={value}" for name, value in parameters.items()]
+        hand.machine.run(
+            *("ray", "start", *where, *options, f"--node-ip-address={hand.machine.address}"),
+            *("--disable-usage-stats", "--object-store-memory=100000000"),
+            variables={**hand.variables(f"sweep/{pod}", container), **AUTH, **QUICK},
+        )
+
+
+def hand_cpus(worker):
+    return worker.container("sweep/cpu", "ray-worker")["resources"]["limits"]["cpu"]
+
+
+@pytest.fixture
+def pods():
+    """The services on one machine, the head and the worker on one each, all with the cluster's names."""
+    names = ("s3", "mlflow", "mlflow.saliency-sweep.svc.cluster.local")
+    with Network() as network:
+        inside = network.add("services", {"postgres": "127.0.0.1", **dict.fromkeys(names, "127.0.0.1")})
+        outside = dict.fromkeys(names, SERVICES)
+        machines = [inside, network.add("head", outside), network.add("worker", outside)]
+        assert [machine.address for machine in machines[:2]] == [SERVICES, HEAD]
+        yield [ByHand(OVERLAY, machine, SECRETS) for machine in machines]
+        for machine in machines:
+            for log in machine.folder.glob("*.log"):
+                print(f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
+
+
+def test_a_sweep_from_end_to_end(pods):
+    services, head, worker = pods
+    for hand, pod in (
+        (services, "StatefulSet/postgres"),
+        (services, "StatefulSet/s3"),
+        (services, "Deployment/mlflow"),
+        (head, "sweep/head"),
+    ):
+        hand.run(pod, "check-secrets")
+    start_postgres(services.machine, services)
+    services.start("StatefulSet/s3", "s3")
+    for _ in range(2):
+        assert "bucket sweeps is there" in head.run("sweep/head", "make-bucket"), "it may be repeated"
+        services.run("Deployment/mlflow", "prepare")
+    services.start("Deployment/mlflow", "mlflow")
+    wait_for(head.machine, "python", "-c", "import urllib.request as u; u.urlopen('http://mlflow:5000/health')")
+    full_name = "http://mlflow.saliency-sweep.svc.cluster.local:5000/"
+    assert "401" in fetch(head.machine, full_name, check=False).stderr, "allowed, but for the password"
+    start_ray(head, worker)
+
+    dashboard = ("--address", f"http://{HEAD}:8265")
+    entrypoint = rayjob_spec(OVERLAY)["entrypoint"].replace("/scripts/", f"{head.machine.folder}/scripts/")
+    submit = ("ray", "job", "submit", *dashboard, "--no-wait", "--submission-id=sweep", "--")
+    refused = worker.machine.run(*submit, "true", check=False)
+    assert refused.returncode != 0, "the dashboard takes jobs with a token alone"
+    worker.machine.run(*submit, *shlex.split(entrypoint), *TINY, variables=AUTH)
+    wait_for_metrics(worker.machine)
+    status = wait_for_job(worker.machine, dashboard)
+    logs = worker.machine.run("ray", "job", "logs", "sweep", *dashboard, variables=AUTH).stdout
+    assert "succeeded" in status, logs
+    assert "7/7 trials done" in logs
+    assert "no node of the cluster has room" not in logs
+    for hand in pods:
+        # The pods' root file system is read-only: what they write goes to their volumes.
+        assert [path.name for path in hand.machine.home.iterdir() if path.name != ".bashrc"] == []
+    check_bucket(head.machine, head)
+    experiment = check_mlflow(head.machine, head)
+    check_login(services.machine, experiment)
+
+
+def wait_for_metrics(machine):
+    """Until Prometheus would find the running trials, on the port that the manifest names."""
+    port = rayjob_spec(OVERLAY)["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["metrics-export-port"]
+    deadline = time.monotonic() + 180
+    while True:
+        found = fetch(machine, f"http://{HEAD}:{port}/metrics", check=False)
+        lines = [line for line in found.stdout.splitlines() if line.startswith("ray_saliency_sweep_trials{")]
+        if any('state="running"' in line and 'sweep="smoke"' in line for line in lines):
+            return
+        assert time.monotonic() < deadline, found.stdout[-2000:] + found.stderr[-2000:]
+        time.sleep(0.5)
+
+
+def wait_for_job(machine, dashboard):
+    deadline = time.monotonic() + 400
+    while True:
+        status = machine.run("ray", "job", "status", "sweep", *dashboard, variables=AUTH).stdout
+        if "succeeded" in status or "failed" in status:
+            return status
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+
+
+def check_bucket(machine, hand):
+    """The report and all records are in the bucket, and the bucket is closed to others."""
+    code = (
+        "import boto3, json\n"
+        "pages = boto3.client('s3').get_paginator('list_objects_v2').paginate(Bucket='sweeps')\n"
+        "print(json.dumps([item['Key'] for page in pages for item in page.get('Contents', [])]))"
+    )
+    names = json.loads(machine.run("python", "-c", code, variables=hand.variables("sweep/head", "ray-head")).stdout)
+    assert sum(name.startswith("smoke/records/") for name in names) == 7
+    assert {"smoke/report/report.html", "smoke/report/report.json", "smoke/trials.parquet"} <= set(names)
+    anonymous = fetch(machine, "http://s3:8333/sweeps/smoke/report/report.json", check=False)
+    assert "403" in anonymous.stderr
+
+
+def check_mlflow(machine, hand):
+    """Parent and children are there, with the report, through the name that pods use."""
+    code = (
+        "import json\nfrom mlflow import MlflowClient\n"
+        "client = MlflowClient()\n"
+        "experiment = client.get_experiment_by_name('smoke').experiment_id\n"
+        "runs = client.search_runs([experiment])\n"
+        "parent = next(run for run in runs if run.data.tags['kind'] == 'sweep')\n"
+        "files = [f.path for f in client.list_artifacts(parent.info.run_id)]\n"
+        "print(json.dumps([len(runs), files, experiment]))"
+    )
+    variables = hand.variables("sweep/head", "ray-head")
+    count, files, experiment = json.loads(
+        machine.run("python", "-c", code, variables=variables).stdout.splitlines()[-1]
+    )
+    assert count == 8
+    assert any("report" in name for name in files)
+    stranger = machine.run(
+        "python", "-c", code, variables=variables | {"MLFLOW_TRACKING_PASSWORD": "wrong"}, check=False
+    )
+    assert stranger.returncode != 0
+    other_name = (
+        "import urllib.request as u; u.urlopen(u.Request('http://mlflow:5000/', headers={'Host': 'evil.example'}))"
+    )
+    assert "403" in machine.run("python", "-c", other_name, check=False).stderr, "other host names are refused"
+    return experiment
+
+
+def check_login(machine, experiment):
+    """A browser without the password sees nothing, with it the sweep."""
+    browse = ("python", str(ROOT / "tests" / "browse.py"))
+    page = f"localhost:5000/#/experiments/{experiment}/runs"
+    assert "smoke" not in machine.run(*browse, f"http://{page}", "2", check=False).stdout
+    password = SECRETS["MLFLOW_TRACKING_PASSWORD"]
+    seen = machine.run(*browse, f"http://admin:{password}@{page}", "60", "smoke").stdout
+    assert "smoke" in seen, seen
