@@ -1,5 +1,6 @@
 """Print what a page shows in Chromium: browse.py URL SECONDS [TEXT], at most so long, until TEXT is there."""
 
+import re
 import shutil
 import sys
 import tempfile
@@ -15,11 +16,22 @@ url, seconds, *wanted = sys.argv[1:]
 options = Options()
 options.binary_location = shutil.which("chromium") or ""
 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", f"--user-data-dir={profile}"):
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-sync",
+        "--window-size=1600,1200",
+        f"--user-data-dir={profile}",
+    ):
         options.add_argument(flag)
     browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     try:
         browser.get(url)
+        if "@" in url:
+            # The browser keeps a page whose address has a password from fetching anything; it remembers the login.
+            browser.get("about:blank")
+            browser.get(re.sub("//.*@", "//", url))
         deadline, text = time.monotonic() + float(seconds), ""
         while time.monotonic() < deadline and not (wanted and wanted[0] in text):
             try:
