@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test lint format ui bench calibration pipeline faults clean
+.PHONY: help install sweep test cluster-test lint format ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--spac
 test: $(KUBEFLOW)/.installed ## run all tests
 	tests/install_system_packages
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+
+cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/base
+	tests/install_system_packages
+	$(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
 
 lint: install ## check style, formatting, types and yaml files
 	$(BIN)/ruff check .

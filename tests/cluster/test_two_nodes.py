@@ -10,7 +10,7 @@ from machines import Network, why_not
 
 from records import columns
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 TRIALS = 42
 SETTINGS = (
     "n_train=256",

@@ -15,7 +15,7 @@ from commands import ROOT, TINY
 from machines import Network, why_not
 from services import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 OVERLAY = "cpu"
 SERVICES, HEAD = "10.77.0.2", "10.77.0.3"
 SECRETS = {
