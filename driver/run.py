@@ -155,9 +155,8 @@ def run_trials(
     # Tune prints a traceback each time that a trial is tried again; what becomes of it is said in the progress view.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray.air").setLevel(logging.CRITICAL)
-    # Named for the sweep, whose lease makes it ours: what a killed driver left there goes now.
-    location = hashlib.sha256(f"{recorder.storage}/{recorder.sweep}".encode()).hexdigest()[:16]
-    scratch = Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
+    # Its lease makes the sweep ours: what a killed driver left there goes now.
+    scratch = scratch_folder(recorder)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
     if slots is None:
@@ -170,6 +169,12 @@ def run_trials(
                 _run_round(trials[start : start + size], recorder, slots, resources, stop, callback, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_folder(recorder: Recorder) -> Path:
+    """Where Ray's own files of a sweep go on this machine, while it runs."""
+    location = hashlib.sha256(f"{recorder.storage}/{recorder.sweep}".encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
 
 
 def _run_round(

@@ -163,6 +163,9 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     """What is wrong with a disturbed sweep: records, MLflow runs, files left behind."""
     from mlflow.tracking import MlflowClient
 
+    from driver.run import scratch_folder
+    from trainables import Recorder
+
     found = []
     mine, expected = records_of(folder), records_of(reference)
     if len(mine) != trials:
@@ -189,8 +192,8 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     allowed = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
     found += [f"left behind: {path}" for path in sweep.iterdir() if path.name not in allowed]
     found += [f"left behind: {path}" for path in sweep.rglob(".*")]
-    found += [f"left behind: {path}" for path in Path(tempfile.gettempdir()).glob("saliency-sweep-*")]
-    return found
+    scratch = scratch_folder(Recorder(str(folder / "sweeps"), "faults"))
+    return found + [f"left behind: {path}" for path in [scratch] if path.exists()]
 
 
 def run(folder: Path, trials: int, kills: int, seed: int) -> tuple[Counts, list[str]]:
