@@ -15,6 +15,8 @@ SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.
 
 def settings(method, model="small_cnn"):
     own = {"disc_width": 8} if method == "adversarial" else {}
+    if model == "resnet18":
+        own |= {"n_train": 12, "n_valid": 8, "n_test": 8, "batch_size": 4}
     return {**SMALL, **own, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
 
 
