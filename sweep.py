@@ -1,6 +1,7 @@
 """Run a sweep: train, score, track and answer. The one entry point, on a laptop or submitted to a Ray cluster."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ def sweep(
         from driver.log import SweepLog
         from driver.plan import declare, make_plan, open_records, parse_overrides
         from driver.progress import Progress
-        from driver.run import run_trials
+        from driver.run import run_trials, scratch_folder
         from driver.shared_storage import check_shared
         from driver.status import show_status
         from driver.stop import Stop
@@ -141,6 +142,8 @@ def sweep(
         # A Ray job is started again by Kubernetes when its cluster was lost, and then finds its own lease.
         patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
         with Stop() as stop, Lease(records, progress.facts, stop.give_up, patience):
+            # The lease makes the sweep ours: what a killed driver left behind goes now.
+            shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
             # Only now: until the lease was ours another driver may have finished some of them.
             pending = [] if sync else plan.pending(records)
             progress.skip(len(plan.trials) - len(pending))

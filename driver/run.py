@@ -155,9 +155,7 @@ def run_trials(
     # Tune prints a traceback each time that a trial is tried again; what becomes of it is said in the progress view.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray.air").setLevel(logging.CRITICAL)
-    # Its lease makes the sweep ours: what a killed driver left there goes now.
-    scratch = scratch_folder(recorder)
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = scratch_folder(recorder.storage, recorder.sweep)
     scratch.mkdir(mode=0o700)
     if slots is None:
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
@@ -171,9 +169,9 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def scratch_folder(recorder: Recorder) -> Path:
-    """Where Ray's own files of a sweep go on this machine, while it runs."""
-    location = hashlib.sha256(f"{recorder.storage}/{recorder.sweep}".encode()).hexdigest()[:16]
+def scratch_folder(storage: str, sweep: str) -> Path:
+    """Where Ray's own files of a sweep go on this machine, while it runs. What a killed driver left there stays."""
+    location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
 
 

@@ -21,10 +21,14 @@ def show_status(console: Console, records: SweepRecords) -> None:
         manifest = records.manifest()
     except ValueError as error:
         raise UserError(str(error)) from None
-    if manifest is None:
-        raise UserError(f"there is no sweep at {records.location}; check --name and --storage")
-    loaded = records.load()
     lease = read_lease(records.storage.read(f"{records.name}/lease.json"))
+    if manifest is None:
+        if lease is None or expired(lease):
+            raise UserError(f"there is no sweep at {records.location}; check --name and --storage")
+        # Ray is being started; what is planned is written down after that.
+        console.print(f"Sweep {records.name} is being started by {lease['holder']}", soft_wrap=True, markup=False)
+        return
+    loaded = records.load()
     statuses = Counter(record["status"] for record in loaded.records)
     lines = [
         f"Sweep {records.name} in {records.storage.location}, space {manifest.get('space')}",

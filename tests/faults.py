@@ -164,7 +164,6 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     from mlflow.tracking import MlflowClient
 
     from driver.run import scratch_folder
-    from trainables import Recorder
 
     found = []
     mine, expected = records_of(folder), records_of(reference)
@@ -192,7 +191,7 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     allowed = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
     found += [f"left behind: {path}" for path in sweep.iterdir() if path.name not in allowed]
     found += [f"left behind: {path}" for path in sweep.rglob(".*")]
-    scratch = scratch_folder(Recorder(str(folder / "sweeps"), "faults"))
+    scratch = scratch_folder(str(folder / "sweeps"), "faults")
     return found + [f"left behind: {path}" for path in [scratch] if path.exists()]
 
 

@@ -106,6 +106,9 @@ def test_status_from_outside(tmp_path, tiny_sweep):
 
     driver = start(tmp_path, *LONG)
     until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
+    starting = run_sweep(tmp_path, "--status", "--name", "long")
+    assert f"process {driver.pid}" in starting.out, starting
+    until(lambda: (tmp_path / "sweeps/long/sweep.json").exists(), driver)
     running = run_sweep(tmp_path, "--status", "--name", "long")
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
