@@ -39,7 +39,7 @@ HELD = '{"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0, 
 
 WRONG = {
     "space": Wrong(("--space", "smok"), ("unknown space 'smok'", "laptop, smoke", "--list-spaces")),
-    "dataset": Wrong(("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits, synthetic")),
+    "dataset": Wrong(("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits, digits_on_photos")),
     "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
     "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
     "no key": Wrong(("--set", "=3"), ("bad --set '=3'", "KEY=VALUE")),

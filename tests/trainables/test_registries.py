@@ -17,7 +17,7 @@ PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {
     "methods": (METHODS, {"method", "region", "shuffle", "running_statistics"}),
     "models": (MODELS, {"classifier", "initialise"}),
-    "datasets": (DATASETS, {"dataset", "dilation"}),
+    "datasets": (DATASETS, {"dataset", "dilation", "mnist", "photographs"}),
     "attribution": (ATTRIBUTIONS, {"attribution"}),
     "localisation": (LOCALISATION, {"blur", "chance", "region"}),
 }

@@ -158,7 +158,7 @@ def test_candidate_epoch(epochs, warmup, first):
         ),
         (
             {"dataset": "mnist"},
-            ["unknown dataset 'mnist'", "choose from decoy_digits", "synthetic", "trainables/datasets/__init__.py"],
+            ["unknown dataset 'mnist'", "choose from coloured_digits", "synthetic", "trainables/datasets/__init__.py"],
         ),
         ({"model": "vgg"}, ["unknown model 'vgg'", "choose from resnet18, small_cnn", "trainables/models/__init__.py"]),
         (

@@ -3,13 +3,19 @@
 To add one: one file with a subclass of Dataset, one line here.
 """
 
+from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
 from trainables.datasets.dataset import Dataset as Dataset
 from trainables.datasets.dataset import Split as Split
 from trainables.datasets.dataset import load as load
 from trainables.datasets.decoy_digits import DecoyDigits as DecoyDigits
+from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
 from trainables.datasets.synthetic import Synthetic as Synthetic
+from trainables.datasets.waterbirds import Waterbirds as Waterbirds
 
 DATASETS: dict[str, type[Dataset]] = {
+    "coloured_digits": ColouredDigits,
     "decoy_digits": DecoyDigits,
+    "digits_on_photos": DigitsOnPhotos,
     "synthetic": Synthetic,
+    "waterbirds": Waterbirds,
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class Split:
     masks: Bool[Tensor, "images 1 height width"]
     """True inside the region of interest."""
     distractors: Bool[Tensor, "images 1 height width"]
-    """True on the spurious cue; disjoint from the mask where the dataset can be."""
+    """True on the spurious cue; what `Dataset.cue_location` says of it holds."""
     cues: Int[Tensor, " images"]
     """The class that the cue points to."""
 
@@ -43,6 +43,9 @@ class Dataset:
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
+    cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
+    """Where the cue is: `outside` the mask, and the distractor mask is disjoint from it; on the `object` itself, and
+    the distractor mask is the mask, which cannot tell the two apart; `unknown`, and the distractor mask is empty."""
 
     def __init__(self, options: BaseOptions, severity: float, data_seed: int):
         """
@@ -95,15 +98,19 @@ def assign_cues(
 
 
 def split_from_arrays(
-    images: Float[np.ndarray, "images height width"],
+    images: Float[np.ndarray, "images *channels height width"],
     labels: Int[np.ndarray, " images"],
     masks: Bool[np.ndarray, "images height width"],
     distractors: Bool[np.ndarray, "images height width"],
     cues: Int[np.ndarray, " images"],
 ) -> Split:
-    """A Split of one-channel images from numpy arrays; the mask gives way to nothing, the distractor to the mask."""
+    """A Split from numpy arrays; the mask gives way to nothing, the distractor to the mask.
+
+    Images without an axis of channels have one channel.
+    """
+    with_channels = images if images.ndim == 4 else images[:, None]
     return Split(
-        images=torch.from_numpy(images.astype(np.float32))[:, None],
+        images=torch.from_numpy(with_channels.astype(np.float32)),
         labels=torch.from_numpy(labels.astype(np.int64)),
         masks=torch.from_numpy(masks)[:, None],
         distractors=torch.from_numpy(distractors & ~masks)[:, None],

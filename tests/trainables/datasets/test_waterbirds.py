@@ -1,0 +1,156 @@
+"""Waterbirds on a tiny folder of the same layout: which birds, which places, which pixels, and what is refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tiny_waterbirds
+from PIL import Image
+from tiny_waterbirds import BIRD_RED, SPECIES, TEST, TRAINING, WATER
+
+from trainables.config import TrialConfig
+from trainables.datasets.waterbirds import Waterbirds, WaterbirdsOptions, read_bird, read_birds, read_place
+from trainables.errors import ConfigurationError
+
+SIZES = {"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tiny_waterbirds.make(tmp_path_factory.mktemp("waterbirds"))
+
+
+@pytest.fixture
+def broken(root, tmp_path):
+    """A copy that a test may break."""
+    return shutil.copytree(root, tmp_path / "copy")
+
+
+def splits_of(root, severity=0.5, data_seed=0, **options):
+    return Waterbirds(WaterbirdsOptions(root=str(root), **{**SIZES, **options}), severity, data_seed).splits()
+
+
+def test_birds_are_labelled_by_the_last_word_of_their_species(root):
+    birds = read_birds(root)
+    assert len(birds) == len(SPECIES) * (TRAINING + TEST)
+    for species, label in zip(SPECIES, WATER, strict=True):
+        own = [bird for bird in birds if bird.name.startswith(species)]
+        assert [bird.label for bird in own] == [label] * len(own)
+        assert [bird.training for bird in own] == [True] * TRAINING + [False] * TEST
+
+
+def test_a_bird_is_cut_to_the_square_around_it(root):
+    for bird in read_birds(root)[::7]:
+        image, mask = read_bird(root, bird.name, 24)
+        with Image.open(root / "segmentations" / bird.name.replace(".jpg", ".png")) as votes:
+            side = min(votes.size)
+            area = (np.asarray(votes) > 127).sum()
+        # The square holds the whole bird, 12 x 12 pixels before it was scaled.
+        assert area == 144
+        assert mask.sum() == pytest.approx(144 * (24 / side) ** 2, rel=0.15)
+        assert image.min() >= 0
+        assert image[0][mask].mean() == pytest.approx(BIRD_RED / 255, abs=0.03)
+        assert image[1][mask].mean() < 0.4, "red inside the mask"
+        assert image[1][~mask].mean() > 0.85, "white outside"
+
+
+def test_the_square_stays_in_the_image_and_a_place_is_cut_in_its_middle(tmp_path):
+    pixels = np.zeros((10, 30, 3), dtype=np.uint8)
+    pixels[:, 10:20] = 255
+    Image.fromarray(pixels).save(tmp_path / "place.png")
+    np.testing.assert_array_equal(read_place(tmp_path / "place.png", 10), np.ones((3, 10, 10)))
+    (tmp_path / "CUB_200_2011" / "images").mkdir(parents=True)
+    (tmp_path / "segmentations").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "CUB_200_2011" / "images" / "bird.jpg", quality=100)
+    votes = np.zeros((10, 30), dtype=np.uint8)
+    votes[2:8, 26:30] = 255
+    Image.fromarray(votes).save(tmp_path / "segmentations" / "bird.png")
+    image, mask = read_bird(tmp_path, "bird.jpg", 10)
+    np.testing.assert_array_equal(mask, votes[:, 20:] > 0)
+    assert image.max() < 0.1
+
+
+def test_inside_the_mask_is_a_bird_and_around_it_the_cues_place(root):
+    for split in splits_of(root).values():
+        images, masks = split.images.numpy(), split.masks[:, 0].numpy()
+        for image, mask, cue in zip(images, masks, split.cues, strict=True):
+            assert image[0][mask].mean() > 0.8
+            assert image[1 + int(cue)][~mask].mean() > 0.5
+            assert image[2 - int(cue)][~mask].mean() < 0.2
+
+
+def test_no_place_serves_two_birds(root):
+    splits = splits_of(root, severity=1.0)
+    shades = [
+        tuple(np.median(image[:, ~mask], axis=1).round(3))
+        for name in ("train", "valid_id", "test_id")
+        for image, mask in zip(splits[name].images.numpy(), splits[name].masks[:, 0].numpy(), strict=True)
+    ]
+    assert len(set(shades)) == len(shades)
+
+
+@pytest.mark.parametrize(
+    ("options", "pieces"),
+    [
+        ({"root": ""}, ["dataset 'waterbirds' needs root=FOLDER", "CUB_200_2011/", "places365/"]),
+        ({"root": "/nowhere"}, ["root '/nowhere'", "is not a folder", "segmentations/"]),
+        ({"n_train": 100}, ["needs 54 birds of the land for train and valid and has 16", "lower n_train"]),
+        ({"n_train": 24}, ["needs 40 places of land, one for each bird and has 32", "lower n_train"]),
+    ],
+)
+def test_what_cannot_be_made_is_refused(root, options, pieces):
+    with pytest.raises(ConfigurationError) as caught:
+        splits_of(**{"root": root, **options})
+    for piece in pieces:
+        assert piece in str(caught.value)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("n_train", 7), ("n_test", 2), ("image_size", 4)])
+def test_settings_out_of_range(setting, value):
+    with pytest.raises(ConfigurationError, match=f"bad value {value} for {setting}"):
+        TrialConfig.parse({"dataset": "waterbirds", setting: value})
+
+
+def _garble(broken):
+    (broken / "CUB_200_2011" / "images.txt").write_text("1 a.Tern/x.jpg\nfoo\n")
+
+
+def _forget(broken):
+    (broken / "CUB_200_2011" / "train_test_split.txt").write_text("1 1\n2 2\n")
+
+
+def _shrink(broken):
+    for path in (broken / "segmentations").rglob("*.png"):
+        Image.new("L", (9, 9)).save(path)
+
+
+def _unmask(broken):
+    shutil.rmtree(broken / "segmentations")
+
+
+def _damage(broken):
+    for path in (broken / "places365").rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:100])
+
+
+def _move(broken):
+    (broken / "places365" / "o").rename(broken / "places365" / "oceans")
+
+
+@pytest.mark.parametrize(
+    ("breaking", "pieces"),
+    [
+        (_garble, ["images.txt, line 2", "'foo'", "'<number> <text>'"]),
+        (_forget, ["train_test_split.txt", "image 2 of images.txt has '2'", "0 (test) or 1 (training)"]),
+        (_shrink, [".png is (9, 9)", ".jpg is (", "they must agree"]),
+        (_unmask, ["there is no file", "segmentations", "root must hold"]),
+        (_damage, [".jpg cannot be read as an image", "download it again"]),
+        (_move, ["there is no .jpg in", "places365/o/ocean", "root must hold"]),
+    ],
+)
+def test_broken_files_are_named(broken, breaking, pieces):
+    breaking(broken)
+    with pytest.raises(ConfigurationError) as caught:
+        splits_of(broken)
+    for piece in pieces:
+        assert piece in str(caught.value), str(caught.value)
