@@ -13,6 +13,7 @@ from trainables.attribution.occlusion import window_size
 from trainables.config import Options
 from trainables.datasets import DATASETS, Dataset, load
 from trainables.models.initialise import initialise
+from trainables.same_training import by_training
 from trainables.trial import use_one_thread
 
 OVERHEAD = 0.3
@@ -20,16 +21,20 @@ OVERHEAD = 0.3
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
-    """Processor seconds of all trials, one thread each. Good to a factor of about two.
+    """Processor seconds of all trials, one thread each, those trained alike trained once. Good to a factor of two.
 
     The model's forward and backward passes are timed here; a method's cost relative to the baseline's stands in its
     class (`relative_cost`).
     """
     use_one_thread()
-    return sum(_trial_seconds(config) for config in trials)
+    total = 0.0
+    for alike in by_training(trials):
+        costs = [_training_and_scoring_seconds(config) for config in alike]
+        total += costs[0][0] + sum(scoring for _, scoring in costs)
+    return total
 
 
-def _trial_seconds(config: TrialConfig) -> float:
+def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     dataset = DATASETS[config.dataset]
     options = dataset.Options(**config.dataset_options)
     # mypy looks up __hash__ of a Dataset, where the class itself is meant.
@@ -46,7 +51,7 @@ def _trial_seconds(config: TrialConfig) -> float:
         "occlusion": windows * forward,
     }
     attribute = 2 * config.attribution_images * sum(passes.get(name, 100 * step) for name in config.attributions)
-    return train + evaluate + attribute + OVERHEAD
+    return train, evaluate + attribute + OVERHEAD
 
 
 @cache

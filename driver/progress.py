@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trainables import TrialConfig
+from trainables.same_training import SameTraining
 
 PLAIN_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""
@@ -26,7 +27,8 @@ class Progress:
         self.total = total
         self.already_done = 0
         self.counts: Counter[str] = Counter()
-        self.running: dict[str, tuple[TrialConfig, int]] = {}
+        self.trainings: dict[str, tuple[SameTraining, int]] = {}
+        """Those that run, by the id of their Tune trial, each with its epoch."""
         self.last_error: str | None = None
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
@@ -49,16 +51,23 @@ class Progress:
         """So many trials were done before."""
         self.already_done = trials
 
-    def started(self, trial: str, config: TrialConfig) -> None:
-        self.running[trial] = (config, 0)
+    def started(self, training: str, trials: SameTraining) -> None:
+        self.trainings[training] = (trials, 0)
 
-    def epoch(self, trial: str, number: int) -> None:
-        if trial in self.running:
-            self.running[trial] = (self.running[trial][0], number)
+    def epoch(self, training: str, number: int) -> None:
+        if training in self.trainings:
+            self.trainings[training] = (self.trainings[training][0], number)
 
-    def finished(self, trial: str, record: dict[str, Any]) -> None:
-        """A trial has its record."""
-        self.running.pop(trial, None)
+    def finished(self, training: str, records: Sequence[dict[str, Any]]) -> None:
+        """The trials of one training have their records."""
+        self.trainings.pop(training, None)
+        for record in records:
+            self._count(record)
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
+            self.console.print(self._line(), soft_wrap=True)
+            self.last_line = time.monotonic()
+
+    def _count(self, record: dict[str, Any]) -> None:
         self.counts[record["status"]] += 1
         if record.get("error"):
             reason = record["error"].splitlines()[0]
@@ -69,9 +78,6 @@ class Progress:
             text = f"{problem}; trials go on, MLflow is brought up to date later"
             self.console.print(Text(text, style="yellow"), soft_wrap=True)
             self.mirror_problem = problem
-        if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
-            self.console.print(self._line(), soft_wrap=True)
-            self.last_line = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
         """How far the sweep is, for whoever looks from outside."""
@@ -80,7 +86,7 @@ class Progress:
         return {
             "done": self.done,
             "total": self.total,
-            "running": len(self.running),
+            "running": self.running,
             "trials_a_minute": 60 * new / elapsed if new else None,
             "seconds_left": (self.total - self.done) * elapsed / new if new else None,
         }
@@ -88,6 +94,11 @@ class Progress:
     @property
     def done(self) -> int:
         return self.already_done + sum(self.counts.values())
+
+    @property
+    def running(self) -> int:
+        """Trials that run; those of one training run together."""
+        return sum(len(trials) for trials, _ in self.trainings.values())
 
     @property
     def bad(self) -> int:
@@ -99,7 +110,7 @@ class Progress:
         new = sum(self.counts.values())
         parts = [
             f"{self.done}/{self.total} trials done",
-            f"{len(self.running)} running",
+            f"{self.running} running",
             f"{self.bad} failed",
         ]
         if new:
@@ -111,9 +122,10 @@ class Progress:
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        for config, number in list(self.running.values()):
+        for (config, *also), number in list(self.trainings.values()):
             name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
-            table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", f"epoch {number}/{config.epochs}")
+            epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(also)} trials" if also else "")
+            table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", epoch)
         bar = ProgressBar(total=max(self.total, 1), completed=self.done, width=60)
         return Group(bar, Text(self._line()), table)
 

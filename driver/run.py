@@ -24,8 +24,10 @@ from driver.stop import Stop
 from records import StorageError
 from records.secrets import scrub
 from records.storage import FolderStorage
-from trainables import Recorder, TrialConfig, TrialTrainable
+from records.store import Record
+from trainables import Recorder, TrialConfig, TrialTrainable, same_training
 from trainables.recorder import new_record
+from trainables.same_training import SameTraining, by_training
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
@@ -40,19 +42,19 @@ TRIALS_A_SLOT = 20
 
 
 class TrialQueue(Searcher):
-    """Hands the planned trials to Tune in their order."""
+    """Hands the planned trials to Tune in their order, those of one training together."""
 
-    def __init__(self, trials: Sequence[TrialConfig], stop: Stop):
+    def __init__(self, trainings: Sequence[SameTraining], stop: Stop):
         super().__init__(metric="done", mode="max")
-        self.trials = trials
+        self.trainings = trainings
         self.stop = stop
         self.next = 0
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        if self.next >= len(self.trials) or self.stop.requested:
+        if self.next >= len(self.trainings) or self.stop.requested:
             return Searcher.FINISHED
         self.next += 1
-        return self.trials[self.next - 1].flat()
+        return same_training.flat(self.trainings[self.next - 1])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn from a result: the plan is fixed."""
@@ -90,7 +92,7 @@ class ProgressCallback(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.started(trial.trial_id, TrialConfig.parse(trial.config))
+        self.progress.started(trial.trial_id, same_training.parse(trial.config))
         self.metrics.update(self.progress)
 
     def on_trial_result(
@@ -98,8 +100,8 @@ class ProgressCallback(tune.Callback):
     ) -> None:
         if result.get("storage_problem"):
             self.stop.give_up(result["storage_problem"])
-        elif result.get("status"):
-            self._finished(trial.trial_id, result)
+        elif result.get("records"):
+            self._finished(trial.trial_id, result["records"])
         else:
             self.progress.epoch(trial.trial_id, result["training_iteration"])
 
@@ -111,28 +113,43 @@ class ProgressCallback(tune.Callback):
         if isinstance(cause, StorageError):
             self.stop.give_up(str(cause))
             return
-        record = new_record(TrialConfig.parse(trial.config), datetime.now(UTC))
-        record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
-        record["sweep"] = self.recorder.sweep
         try:
-            self.recorder.records.write(record)
+            records = [self._lost(config, reason) for config in same_training.parse(trial.config)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
-        self._finished(trial.trial_id, record)
+        self._finished(trial.trial_id, records)
 
-    def _finished(self, trial_id: str, record: dict[str, Any]) -> None:
-        records, key = self.recorder.records, record["trial_key"]
-        if isinstance(records.storage, FolderStorage) and records.read(key) is None:
-            # A node that joined later has a folder of the same name for itself.
-            self.stop.give_up(
-                f"the record of trial {key} from node {record['host']} is not in {records.location!r}; {MEND}"
-            )
-            return
-        self.progress.finished(trial_id, record)
+    def _lost(self, config: TrialConfig, reason: str) -> Record:
+        """The record of a trial whose process was lost for good: the one it had left by then, else one that says so."""
+        records = self.recorder.records
+        try:
+            left = records.read(config.trial_key)
+        except ValueError:
+            left = None
+        if left is not None and left["status"] != "failed":
+            return left
+        record = new_record(config, datetime.now(UTC))
+        record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
+        record["sweep"] = self.recorder.sweep
+        records.write(record)
+        return record
+
+    def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:
+        records = self.recorder.records
+        for record in finished:
+            key = record["trial_key"]
+            if isinstance(records.storage, FolderStorage) and records.read(key) is None:
+                # A node that joined later has a folder of the same name for itself.
+                self.stop.give_up(
+                    f"the record of trial {key} from node {record['host']} is not in {records.location!r}; {MEND}"
+                )
+                return
+        self.progress.finished(trial_id, finished)
         self.metrics.update(self.progress)
         facts = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
-        self.log.event("trial", **{name: record.get(name) for name in facts})
+        for record in finished:
+            self.log.event("trial", **{name: record.get(name) for name in facts})
 
 
 def run_trials(
@@ -146,6 +163,7 @@ def run_trials(
 ) -> None:
     """Run `trials` in their order, `slots` at a time, one thread each, in processes that are used again.
 
+    Trials that are trained alike are trained once, where the first of them stands.
     Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
 
     Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
@@ -161,10 +179,11 @@ def run_trials(
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
     callback = ProgressCallback(progress, recorder, log, stop)
+    trainings = by_training(trials)
     try:
-        for start in range(0, len(trials), size):
+        for start in range(0, len(trainings), size):
             if not stop.requested:
-                _run_round(trials[start : start + size], recorder, slots, resources, stop, callback, scratch)
+                _run_round(trainings[start : start + size], recorder, slots, resources, stop, callback, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -176,7 +195,7 @@ def scratch_folder(storage: str, sweep: str) -> Path:
 
 
 def _run_round(
-    trials: Sequence[TrialConfig],
+    trainings: Sequence[SameTraining],
     recorder: Recorder,
     slots: int | None,
     resources: TrialResources,
@@ -190,14 +209,14 @@ def _run_round(
             tune.PlacementGroupFactory([resources.bundle()]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=TrialQueue(trials, stop),
-            num_samples=len(trials),
-            max_concurrent_trials=slots or len(trials),
+            search_alg=TrialQueue(trainings, stop),
+            num_samples=len(trainings),
+            max_concurrent_trials=slots or len(trainings),
             reuse_actors=True,
             scheduler=PatientScheduler() if slots is None else None,
         ),
         run_config=tune.RunConfig(
-            name=trials[0].trial_key,
+            name=trainings[0][0].trial_key,
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),

@@ -41,6 +41,7 @@ def factorial(
     severities: Sequence[float],
     strengths: Mapping[str, Sequence[float]],
     method_settings: Mapping[str, Settings] | None = None,
+    selections: Sequence[str] = (),
     **others: Sequence[Any],
 ) -> Iterator[Settings]:
     """Every combination of the given levels, seeds outermost, then severities, datasets and methods.
@@ -54,8 +55,13 @@ def factorial(
         severities: in [0, 1].
         strengths: the levels of each method; a method without a penalty has the one level 0.
         method_settings: fixed settings that one method alone has.
+        selections: selection rules to score each training by, e.g. ("best_valid_id", "last"); each is a trial of its
+            own, at no extra training. None leaves the setting to its default.
         others: levels of further settings, e.g. lr=(1e-3, 1e-2).
     """
+    if selections:
+        # Innermost: whoever takes the first trials alone then cuts through one training at most.
+        others = {**others, "selection": selections}
     for seed, severity, dataset, (method, levels) in product(seeds, severities, datasets, strengths.items()):
         for strength, *values in product(levels, *others.values()):
             yield {

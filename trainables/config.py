@@ -130,6 +130,19 @@ class TrialConfig(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 
     @property
+    def training_key(self) -> str:
+        """The trial key of the trial that stands for all that are trained alike: equal key, same training.
+
+        That is the one under selection best_valid_id and, where the method does not read the preset, preset fixed.
+        """
+        from trainables.methods import METHODS
+
+        stand_in: dict[str, Any] = {"selection": "best_valid_id"}
+        if not METHODS[self.method].reads_preset:
+            stand_in["preset"] = "fixed"
+        return self.model_copy(update=stand_in).trial_key
+
+    @property
     def candidate_epoch(self) -> int:
         """The first epoch index that selection may choose; the last one where the trial is shorter."""
         return min(self.selection_warmup, self.epochs - 1)

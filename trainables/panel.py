@@ -55,7 +55,7 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
     return buffer.getvalue()
 
 
-def _tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "{TILE} {TILE} 3"]:
+def _tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "tile tile 3"]:
     """Image i in grey, under the map of an attribution unless `column` is "image", with both outlines."""
     from matplotlib import colormaps
 

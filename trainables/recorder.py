@@ -71,7 +71,6 @@ class Recorder:
             panel = saliency_panel(localised.arrays, attributions, title)
             records.write_artifact(key, "saliency.png", panel)
         records.write(record)
-        records.delete_checkpoint(key)
         if self.experiment is None or not _mirror_is_worth_trying():
             return record, None
         try:

@@ -3,7 +3,9 @@
 import io
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, ClassVar
@@ -17,13 +19,15 @@ from trainables.config import TrialConfig
 from trainables.errors import ConfigurationError
 from trainables.methods import METHODS
 from trainables.recorder import Recorder, failure, new_record
+from trainables.same_training import ALSO_SCORED_AS
+from trainables.same_training import parse as parse_same_training
 from trainables.trial import Localised, Trial, use_gpu, use_one_thread
 
 CHECKPOINT = "trial.pt"
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
 )
-"""What a sweep's driver is told of a finished trial."""
+"""What a sweep's driver is told of each finished trial, in the result's `records`."""
 
 
 class TrialTrainable(tune.Trainable):
@@ -35,7 +39,8 @@ class TrialTrainable(tune.Trainable):
 
     With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial writes its record and MLflow
     run and reports no more than `REPORTED` at its end, and a trial that raises leaves a record that says why instead of
-    stopping the sweep.
+    stopping the sweep. Then the configuration may also name further trials that are trained alike (`same_training`):
+    they are trained once, and each is scored and leaves its record and MLflow run; equal epochs are scored once.
     """
 
     method: ClassVar[str | None] = None
@@ -72,18 +77,21 @@ class TrialTrainable(tune.Trainable):
             )
         if self.method is not None:
             settings = {**settings, "method": self.method}
-        self.trial_config = TrialConfig.parse(settings)
-        self.record = new_record(self.trial_config, datetime.now(UTC))
+        self.trial_configs = parse_same_training(settings)
+        if self.recorder is None and len(self.trial_configs) > 1:
+            raise ConfigurationError(f"{ALSO_SCORED_AS} needs a recorder: without one a trial reports a single result")
+        self.trial_config = self.trial_configs[0]
+        self.started_at = datetime.now(UTC)
         self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "attribution_seconds": 0.0}
-        self.epochs: list[dict[str, float]] = []
+        self.scored: dict[str, tuple[Record, Localised]] = {}
         self.trial: Trial | None = None
         self.kept_at = time.monotonic()
 
     def step(self) -> dict[str, Any]:
         if self.recorder is None:
-            return self._advance()
+            return self._advance(None)
         try:
-            return self._advance()
+            return self._advance(self.recorder)
         except StorageError as error:
             # It was waited for long enough. The driver stops the sweep, and the trial runs when it is continued.
             return {"storage_problem": str(error), "done": True}
@@ -92,60 +100,88 @@ class TrialTrainable(tune.Trainable):
                 raise
             # Any other failure ends in the trial's record, never in a sweep that stops or a trial that is missing.
             traceback.print_exc()
-            record = {**self.record, **self.seconds, **failure(error)}
-            return self._finish(record, localised=None)
+            return self._finish(self.recorder, partial(self._failed, error))
 
-    def _advance(self) -> dict[str, Any]:
+    def _advance(self, recorder: Recorder | None) -> dict[str, Any]:
         trial = self.trial = self.trial or self._start()
         with _Timer(self.seconds, "train_seconds"):
             metrics = trial.train_epoch()
-        self.epochs.append(metrics)
         if not trial.finished:
-            if self.recorder is not None and time.monotonic() - self.kept_at > self.recorder.checkpoint_seconds:
+            if recorder is not None and time.monotonic() - self.kept_at > recorder.checkpoint_seconds:
                 self._keep()
             return dict(metrics)
-        with _Timer(self.seconds, "evaluate_seconds"):
-            scores = trial.evaluate()
-        with _Timer(self.seconds, "attribution_seconds"):
-            localised = trial.localise()
-        record = {
-            **self.record,
-            "best_epoch": trial.best_epoch,
-            "model_steps": trial.model_steps,
-            **scores,
-            **localised.scores,
-            **self.seconds,
-        }
-        return self._finish(record, localised)
-
-    def _finish(self, record: Record, localised: Localised | None) -> dict[str, Any]:
-        self.trial = None
-        if self.recorder is None:
+        if recorder is None:
+            record, _ = self._scores(trial, self.trial_config)
+            self.trial, self.scored = None, {}
             return {**record, "done": True}
-        record, problem = self.recorder.write(record, self.epochs, localised)
+        return self._finish(recorder, partial(self._scores, trial))
+
+    def _finish(
+        self, recorder: Recorder, outcome: Callable[[TrialConfig], tuple[Record, Localised | None]]
+    ) -> dict[str, Any]:
+        """Leave the record of each trial, with the maps that go with it; what the driver is told."""
+        reported = []
+        for config in self.trial_configs:
+            try:
+                reported.append(self._write(recorder, *outcome(config)))
+            except Exception as error:
+                if isinstance(error, StorageError) or may_pass(error):
+                    raise
+                # One trial cannot be scored or shown; the others can.
+                traceback.print_exc()
+                reported.append(self._write(recorder, *self._failed(error, config)))
+        recorder.records.delete_checkpoint(self.trial_config.training_key)
+        self.trial, self.scored = None, {}
+        return {"records": reported, "done": True}
+
+    def _write(self, recorder: Recorder, record: Record, localised: Localised | None) -> dict[str, Any]:
+        """Write one record; what the driver is told of it."""
+        epochs = self.trial.history[record["preset"]] if self.trial else []
+        record, problem = recorder.write(record, epochs, localised)
         # The rest is in the storage. Tune keeps statistics of each number it is told, for each trial, to the end.
-        return {**{name: record[name] for name in REPORTED}, "mirror_problem": problem, "done": True}
+        return {**{name: record[name] for name in REPORTED}, "mirror_problem": problem}
+
+    def _failed(self, error: Exception, config: TrialConfig) -> tuple[Record, None]:
+        return {**new_record(config, self.started_at), **self.seconds, **failure(error)}, None
+
+    def _scores(self, trial: Trial, config: TrialConfig) -> tuple[Record, Localised]:
+        """Record and maps of one trial of the training that has just ended."""
+        epoch = trial.selected(config).epoch
+        # Two rules that selected one epoch have one score.
+        alike = f"{epoch} {config.model_copy(update={'selection': 'last'}).trial_key}"
+        if alike not in self.scored:
+            seconds = dict(self.seconds)
+            with _Timer(seconds, "evaluate_seconds"):
+                scores = trial.evaluate(config)
+            with _Timer(seconds, "attribution_seconds"):
+                localised = trial.localise(config)
+            self.scored[alike] = {**scores, **localised.scores, **seconds}, localised
+        scores, localised = self.scored[alike]
+        own = {"best_epoch": epoch, "model_steps": trial.model_steps}
+        return {**new_record(config, self.started_at), **own, **scores}, localised
 
     def _start(self) -> Trial:
         """A new trial, or the one that a checkpoint in the sweep's storage continues."""
         self.kept_at = time.monotonic()
-        data = self.recorder.records.read_checkpoint(self.trial_config.trial_key) if self.recorder else None
+        data = self.recorder.records.read_checkpoint(self.trial_config.training_key) if self.recorder else None
         if data is not None:
             try:
                 self._restore(io.BytesIO(data))
             except (EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
                 # A damaged checkpoint costs time, not the trial: it starts again from its configuration.
                 print(f"checkpoint of {self.trial_config.trial_key} cannot be used ({error}); starting over")
-                self.trial = None
-                self.epochs, self.seconds = [], dict.fromkeys(self.seconds, 0.0)
-        return self.trial or Trial(self.trial_config, self.device)
+                self.trial, self.seconds = None, dict.fromkeys(self.seconds, 0.0)
+        return self.trial or self._new_trial()
+
+    def _new_trial(self) -> Trial:
+        return Trial(self.trial_config, self.device, self.trial_configs[1:])
 
     def _keep(self) -> None:
         """Put a checkpoint into the sweep's storage."""
         if self.recorder is not None and self.trial is not None and not self.trial.finished and self.trial.epoch:
             buffer = io.BytesIO()
             torch.save(self._state(), buffer)
-            self.recorder.records.write_checkpoint(self.trial_config.trial_key, buffer.getvalue())
+            self.recorder.records.write_checkpoint(self.trial_config.training_key, buffer.getvalue())
             self.kept_at = time.monotonic()
 
     def cleanup(self) -> None:
@@ -157,17 +193,17 @@ class TrialTrainable(tune.Trainable):
 
     def _state(self) -> dict[str, Any]:
         trial = self.trial.state_dict() if self.trial else None
-        return {"trial": trial, "epochs": self.epochs, "seconds": self.seconds}
+        return {"trial": trial, "seconds": self.seconds}
 
     def _restore(self, file: Path | io.BytesIO) -> None:
         # To the processor first: another node's GPU may have written it.
         state = torch.load(file, weights_only=True, map_location="cpu")
         self.trial = None
         if state["trial"] is not None:
-            trial = Trial(self.trial_config, self.device)
+            trial = self._new_trial()
             trial.load_state_dict(state["trial"])
             self.trial = trial
-        self.epochs, self.seconds = state["epochs"], state["seconds"]
+        self.seconds = state["seconds"]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._state(), Path(checkpoint_dir) / CHECKPOINT)

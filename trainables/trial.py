@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from records import columns
 from trainables.attribution import ATTRIBUTIONS
 from trainables.batch import Batch
-from trainables.config import TrialConfig
+from trainables.config import Preset, TrialConfig
 from trainables.datasets import DATASETS, Split, load
 from trainables.datasets.dilation import dilate
 from trainables.errors import DivergedError
@@ -23,6 +23,7 @@ from trainables.localisation.blur import blur
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.performance import performance
+from trainables.selection import BestEpoch
 from trainables.streams import stream_seed, torch_stream
 
 EVALUATION_BATCH = 512
@@ -50,7 +51,13 @@ class Trial:
     the same numbers bit for bit on one machine and thread count.
     """
 
-    def __init__(self, config: TrialConfig, device: str = "cpu"):
+    def __init__(self, config: TrialConfig, device: str = "cpu", also: Sequence[TrialConfig] = ()):
+        """
+        Args:
+            config: the trial's.
+            device: to train on.
+            also: further configurations that are trained alike (equal `training_key`) and scored from this training.
+        """
         self.config = config
         self.device = torch.device(device)
         dataset = DATASETS[config.dataset]
@@ -65,9 +72,9 @@ class Trial:
         self.order_rng = torch_stream("batch order", config.seed)
         self.epoch = 0
         self.model_steps = 0
-        self.best_epoch = -1
-        self.best_loss = math.inf
-        self.best_weights: dict[str, Tensor] = {}
+        self.best = {trial.selection: BestEpoch(trial) for trial in (config, *also)}
+        self.history: dict[Preset, list[dict[str, float]]] = {trial.preset: [] for trial in (config, *also)}
+        """What `train_epoch` returned, by preset: the presets compute another AUC."""
 
     @property
     def finished(self) -> bool:
@@ -106,35 +113,46 @@ class Trial:
             seen += images
         valid_images = len(self.splits["valid_id"])
         self.method.end_epoch(math.ceil(valid_images / self.config.batch_size))
-        metrics = {"train.loss": classification / seen, "train.penalty": penalty / seen}
+        losses = {"train.loss": classification / seen, "train.penalty": penalty / seen}
+        by_preset = {preset: dict(losses) for preset in self.history}
+        metrics = by_preset[self.config.preset]
         for name in EPOCH_SPLITS:
-            metrics |= self._performance(name)
+            for preset, values in self._performance(name).items():
+                by_preset[preset] |= values
             # The last step of an epoch may leave the finite numbers without another training loss to show it.
             loss_after = metrics[columns.performance(name, "loss")]
             if not math.isfinite(loss_after):
                 raise DivergedError(f"{name} loss {loss_after:g} after epoch {self.epoch}")
+        for preset, values in by_preset.items():
+            self.history[preset].append(values)
         self._select(metrics)
         self.epoch += 1
         return metrics
 
-    def evaluate(self) -> dict[str, float]:
+    def selected(self, config: TrialConfig | None = None) -> BestEpoch:
+        """The epoch that `config` (by default the trial's own) selects so far."""
+        return self.best[(config or self.config).selection]
+
+    def evaluate(self, config: TrialConfig | None = None) -> dict[str, float]:
         """auc, accuracy and loss on the five splits and their sizes, by record column, with the selected weights.
 
         Those of the test splits also on two random halves of their images, which tells how reliable they are; and
-        `collapsed`, whether the model answers every image of test_id alike.
+        `collapsed`, whether the model answers every image of test_id alike. Of the trial's own configuration, or of
+        another `config` that the trial was given.
         """
-        self._use_selected_weights()
+        config = config or self.config
+        self._use_weights(config)
         scores: dict[str, float] = {}
         for name in columns.SPLITS:
             split = self.splits[name]
             logits = self._logits(split)
-            values = performance(logits, split.labels, self.config.preset)
+            values = performance(logits, split.labels, config.preset)
             scores |= {columns.performance(name, measure): value for measure, value in values.items()}
             scores[columns.images(name)] = len(split)
             if name not in columns.SCORED_SPLITS:
                 continue
             for which, index in halves(len(split)).items():
-                values = performance(logits[index], split.labels[index], self.config.preset)
+                values = performance(logits[index], split.labels[index], config.preset)
                 scores |= {columns.half(columns.performance(name, m), which): value for m, value in values.items()}
             if name == "test_id":
                 probabilities = logits.double().softmax(dim=1)
@@ -142,19 +160,20 @@ class Trial:
                 scores["collapsed"] = spread < COLLAPSED_SPREAD
         return scores
 
-    def localise(self) -> Localised:
+    def localise(self, config: TrialConfig | None = None) -> Localised:
         """Attribution maps of both test splits and their localisation scores, with the selected weights.
 
         Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
         logit is explained, as in the paper; with more, of all classes, each by its own logit. Each score also on two
-        random halves of them.
+        random halves of them. Of the trial's own configuration, or of another `config` that the trial was given.
         """
-        self._use_selected_weights()
+        config = config or self.config
+        self._use_weights(config)
         scores: dict[str, float] = {}
         arrays: dict[str, np.ndarray] = {}
         for name in columns.SCORED_SPLITS:
             split = self.splits[name]
-            index = scored_images(split, self.classes, self.config.attribution_images)
+            index = scored_images(split, self.classes, config.attribution_images)
             images, labels = split.images[index].to(self.device), split.labels[index].to(self.device)
             masks = split.masks[index, 0].to(self.device)
             scores[columns.chance_iou(name)] = mean_defined(chance_iou(masks))
@@ -162,8 +181,8 @@ class Trial:
             arrays[f"{name}.images"] = images[:KEPT_MAPS].cpu().numpy().astype(np.float16)
             arrays[f"{name}.masks"] = masks[:KEPT_MAPS].cpu().numpy()
             arrays[f"{name}.distractors"] = split.distractors[index[:KEPT_MAPS], 0].numpy()
-            for attribution in self.config.attributions:
-                method = ATTRIBUTIONS[attribution](self.config)
+            for attribution in config.attributions:
+                method = ATTRIBUTIONS[attribution](config)
                 maps = method.maps(self.model, images, labels)
                 kept = scaled(maps[:KEPT_MAPS])
                 arrays[f"{name}.map.{attribution}"] = kept.cpu().numpy().astype(np.float16)
@@ -178,38 +197,43 @@ class Trial:
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on from here to the same result."""
         return {
-            "trial_key": self.config.trial_key,
+            "training_key": self.config.training_key,
             "epoch": self.epoch,
             "model_steps": self.model_steps,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "method": self.method.state_dict(),
             "order_rng": self.order_rng.get_state(),
-            "best_epoch": self.best_epoch,
-            "best_loss": self.best_loss,
-            "best_weights": self.best_weights,
+            "best": {selection: best.state_dict() for selection, best in self.best.items()},
+            "history": self.history,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`.
 
         Raises:
-            ValueError: the state belongs to another configuration.
+            ValueError: the state belongs to another training, or to this one without what is selected or reported here.
         """
-        if state["trial_key"] != self.config.trial_key:
+        if state["training_key"] != self.config.training_key:
             raise ValueError(
-                f"this checkpoint belongs to trial {state['trial_key']}, not to {self.config.trial_key}; "
+                f"this checkpoint belongs to training {state['training_key']}, not to {self.config.training_key}; "
                 "a checkpoint only continues the configuration that wrote it"
             )
+        late: list[str] = [
+            s for s, best in self.best.items() if s not in state["best"] and state["epoch"] > best.first_choice
+        ]
+        late += [preset for preset in self.history if preset not in state["history"]]
+        if late:
+            raise ValueError(f"this checkpoint of epoch {state['epoch']} was kept without {', '.join(late)}")
         self.epoch = state["epoch"]
         self.model_steps = state["model_steps"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
         self.order_rng.set_state(state["order_rng"])
-        self.best_epoch = state["best_epoch"]
-        self.best_loss = state["best_loss"]
-        self.best_weights = state["best_weights"]
+        for selection in self.best.keys() & state["best"].keys():
+            self.best[selection].load_state_dict(state["best"][selection])
+        self.history = {preset: list(state["history"][preset]) for preset in self.history}
 
     def _batches(self) -> Iterator[Batch]:
         """The training images in a new random order, `batch_size` at a time; the last batch may be smaller."""
@@ -229,26 +253,26 @@ class Trial:
             parts = [self.model(x.to(self.device)).logits.cpu() for x in split.images.split(EVALUATION_BATCH)]
         return torch.cat(parts)
 
-    def _performance(self, name: str) -> dict[str, float]:
+    def _performance(self, name: str) -> dict[Preset, dict[str, float]]:
         split = self.splits[name]
-        values = performance(self._logits(split), split.labels, self.config.preset)
-        return {columns.performance(name, measure): value for measure, value in values.items()}
+        logits = self._logits(split)
+        return {
+            preset: {
+                columns.performance(name, measure): value
+                for measure, value in performance(logits, split.labels, preset).items()
+            }
+            for preset in self.history
+        }
 
     def _select(self, metrics: dict[str, float]) -> None:
-        """Keep this epoch's weights if it has the lowest validation loss so far, or is the last one if so asked."""
-        if self.epoch < self.config.candidate_epoch:
-            return
-        if self.config.selection == "last":
-            better, loss = True, metrics["valid_id.loss"]
-        else:
-            loss = metrics[f"{self.config.selection.removeprefix('best_')}.loss"]
-            better = loss < self.best_loss or not self.best_weights
-        if better:
-            self.best_epoch, self.best_loss = self.epoch, loss
-            self.best_weights = copy.deepcopy(self.model.state_dict())
+        """Keep this epoch's weights, in one copy, for each selection rule that prefers it to those before."""
+        preferring = [best for best in self.best.values() if best.prefers(self.epoch, metrics)]
+        weights = copy.deepcopy(self.model.state_dict()) if preferring else {}
+        for best in preferring:
+            best.keep(self.epoch, metrics, weights)
 
-    def _use_selected_weights(self) -> None:
-        self.model.load_state_dict(self.best_weights)
+    def _use_weights(self, config: TrialConfig) -> None:
+        self.model.load_state_dict(self.selected(config).weights)
         self.model.eval()
 
 

@@ -68,7 +68,7 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=PATIENCE)
     state = torch.load(checkpoint, weights_only=True)
-    assert len(state["epochs"]) == state["trial"]["epoch"] > first
+    assert len(state["trial"]["history"]["fixed"]) == state["trial"]["epoch"] > first
 
 
 def test_two_interrupts_stop_at_once(tmp_path):

@@ -56,6 +56,7 @@ def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_
     resumed.step()
     assert resumed.trial.epoch == 2, "it went on after the first epoch instead of starting over"
     run_to_the_end(resumed)
+    assert stored(tmp_path / "whole")["status"] == "completed"
     assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
     assert records.storage.names("resumed/checkpoints/") == [], "a finished trial leaves no checkpoint"
     for file in ("maps.npz", "epochs.json"):

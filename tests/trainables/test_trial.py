@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(quick):
     first, second = Trial(quick(seed=1)), Trial(quick(seed=2))
     with pytest.raises(ValueError) as caught:
         second.load_state_dict(first.state_dict())
-    for piece in (first.config.trial_key, second.config.trial_key, "only continues the configuration"):
+    for piece in (first.config.training_key, second.config.training_key, "only continues the configuration"):
         assert piece in str(caught.value)
 
 
@@ -179,11 +179,11 @@ def test_selection(quick, monkeypatch, selection, warmup, best, why):
     losses = {"valid_id": VALID_ID, "valid_ood": VALID_OOD}
     weights = []
     with monkeypatch.context() as patch:
-        patch.setattr(trial, "_performance", lambda name: {f"{name}.loss": losses[name][trial.epoch]})
+        patch.setattr(trial, "_performance", lambda name: {"fixed": {f"{name}.loss": losses[name][trial.epoch]}})
         while not trial.finished:
             trial.train_epoch()
             weights.append(copy.deepcopy(trial.model.state_dict()))
-    assert trial.best_epoch == best, why
+    assert trial.selected().epoch == best, why
     trial.evaluate()
     for name, value in trial.model.state_dict().items():
         assert torch.equal(value, weights[best][name]), name
@@ -198,8 +198,8 @@ def test_selection_follows_the_reported_losses(quick, selection):
     losses = []
     while not trial.finished:
         losses.append(trial.train_epoch()[column])
-    assert trial.best_epoch == 1 + int(np.argmin(losses[1:]))
-    assert trial.evaluate()[column] == losses[trial.best_epoch]
+    assert trial.selected().epoch == 1 + int(np.argmin(losses[1:]))
+    assert trial.evaluate()[column] == losses[trial.selected().epoch]
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -215,7 +215,7 @@ def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
         assert scores[f"{name}.loss"] == pytest.approx(cross_entropy(logits, split.labels).item(), rel=1e-6)
         hits = (logits.argmax(dim=1) == split.labels).double().mean().item()
         assert scores[f"{name}.accuracy"] == pytest.approx(hits)
-    best = epochs[trial.best_epoch]
+    best = epochs[trial.selected().epoch]
     assert {k: scores[k] for k in best if not k.startswith("train.")} == {
         k: v for k, v in best.items() if not k.startswith("train.")
     }
@@ -253,7 +253,7 @@ def test_a_model_with_one_answer_for_all_images_has_collapsed(quick):
     trial = Trial(quick())
     trial.train_epoch()
     assert trial.evaluate()["collapsed"] is False
-    for name, weight in trial.best_weights.items():
+    for name, weight in trial.selected().weights.items():
         if "head" in name and weight.ndim == 2:
             weight.zero_()
     scores = trial.evaluate()

@@ -1,7 +1,11 @@
 """Baseline: cross-entropy on the images as they are."""
 
+from typing import ClassVar
+
 from trainables.methods.method import Method
 
 
 class Baseline(Method):
     """CE(f(x), y), batch mean. The mask is not used."""
+
+    reads_preset: ClassVar[bool] = False

@@ -1,6 +1,7 @@
 """Masked: training images are zeroed outside the mask."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from trainables.batch import Batch, Loss
 from trainables.methods.method import Method
@@ -16,6 +17,8 @@ class Masked(Method):
 
     Source: Viviano et al., ICLR 2021, row "Masked" of the tables.
     """
+
+    reads_preset: ClassVar[bool] = False
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, _ = outside_pixels(batch.masks, self.config.empty_mask)

@@ -18,6 +18,8 @@ class Method:
     """
 
     has_penalty: ClassVar[bool] = False
+    reads_preset: ClassVar[bool] = True
+    """Whether training differs between presets; if not, trials under both are trained once."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions

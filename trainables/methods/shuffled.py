@@ -18,6 +18,7 @@ class Shuffled(Method):
     Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures).
     """
 
+    reads_preset: ClassVar[bool] = False
     relative_cost: ClassVar[float] = 1.2
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:

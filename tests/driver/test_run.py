@@ -1,0 +1,48 @@
+"""What the driver hands to Tune, and what it makes of a process that is lost."""
+
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from driver.log import SweepLog
+from driver.progress import Progress
+from driver.run import ProgressCallback, TrialQueue
+from driver.stop import Stop
+from records import columns
+from trainables import Recorder, TrialConfig
+from trainables.same_training import by_training, flat, parse
+from trainables.selection import SELECTIONS
+
+
+@pytest.fixture
+def alike():
+    return tuple(TrialConfig.parse({"selection": selection}) for selection in SELECTIONS)
+
+
+def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
+    other = TrialConfig.parse({"seed": 1})
+    first, second, third = alike
+    queue = TrialQueue(by_training([first, other, second, third]), Stop())
+    assert parse(queue.suggest("a")) == alike
+    assert parse(queue.suggest("b")) == (other,)
+    assert queue.suggest("c") == Searcher.FINISHED
+
+
+def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
+    recorder = Recorder(str(tmp_path), "s")
+    progress, stop = Progress(Console(quiet=True), total=3), Stop()
+    callback = ProgressCallback(progress, recorder, SweepLog(recorder.records), stop)
+    for config, status in zip(alike, ("completed", "failed"), strict=False):
+        record = {**config.columns(), "status": status, "error": None, "schema_version": columns.SCHEMA_VERSION}
+        recorder.records.write(record)
+    lost = SimpleNamespace(
+        trial_id="a", config=flat(alike), get_pickled_error=lambda: None, get_error=lambda: "the node is gone"
+    )
+    callback.on_trial_start(0, [], lost)
+    callback.on_trial_error(0, [], lost)
+    statuses = [recorder.records.read(config.trial_key)["status"] for config in alike]
+    assert statuses == ["completed", "failed", "failed"]
+    assert recorder.records.read(alike[2].trial_key)["error"] == "tried 3 times: the node is gone"
+    assert (progress.done, progress.running, stop.requested) == (3, 0, False)

@@ -1,0 +1,226 @@
+"""Trials that are trained alike are trained once, and each leaves the record that it alone would have left."""
+
+import pytest
+
+from records import StorageError, SweepRecords, columns, open_storage
+from records.folder_storage import FolderStorage
+from search_spaces.space import factorial
+from trainables import ConfigurationError, Recorder, Trial, TrialConfig, TrialTrainable
+from trainables.same_training import by_training, flat, parse
+from trainables.selection import SELECTIONS
+
+SMALL = {
+    "n_train": 32,
+    "n_valid": 16,
+    "n_test": 16,
+    "epochs": 6,
+    "batch_size": 8,
+    "lr": 3e-2,
+    "attributions": ("input_gradient",),
+    "attribution_images": 2,
+    "selection_warmup": 1,
+    "severity": 0.8,
+}
+PLAIN = [{"preset": preset, "selection": selection} for preset in ("fixed", "paper") for selection in SELECTIONS]
+
+
+def configs(method, differences=PLAIN, **settings):
+    weight = {"strength": 1.0} if method == "actdiff" else {}
+    own = {"empty_mask": "outside", "method": method, **weight, **SMALL, **settings}
+    return [TrialConfig.parse({**own, **difference}) for difference in differences]
+
+
+def started(folder, *trials, checkpoint_seconds=0.0):
+    """A trainable as Tune's actor holds it, that keeps a checkpoint after each epoch."""
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    (alike,) = by_training(trials)
+    trainable.setup(flat(alike), recorder=Recorder(str(folder), "s", checkpoint_seconds=checkpoint_seconds))
+    return trainable
+
+
+def run_to_the_end(trainable):
+    while not (result := trainable.step()).get("done"):
+        pass
+    return result
+
+
+def records_in(folder):
+    return SweepRecords(open_storage(folder), "s")
+
+
+def stored(folder):
+    """Per trial key its record but for times, and its artifacts."""
+    records = records_in(folder)
+    found = {}
+    for record in records.load().records:
+        key = record["trial_key"]
+        artifacts = {name: records.read_artifact(key, name) for name in records.artifacts(key)}
+        found[key] = {k: v for k, v in record.items() if k not in columns.RUN_SPECIFIC}, artifacts
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """alone(trials): what each leaves that is trained by itself; made once a configuration."""
+    folder = tmp_path_factory.mktemp("alone")
+
+    def run(trials):
+        for trial in trials:
+            if records_in(folder).read(trial.trial_key) is None:
+                run_to_the_end(started(folder, trial))
+        found = stored(folder)
+        return {trial.trial_key: found[trial.trial_key] for trial in trials}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("method", "differences"),
+    [("baseline", PLAIN), ("shuffled", PLAIN[1:5:2]), ("actdiff", PLAIN[:3]), ("actdiff", PLAIN[3:])],
+)
+def test_each_record_is_the_one_that_its_trial_alone_leaves(method, differences, alone, tmp_path):
+    trials = configs(method, differences)
+    result = run_to_the_end(started(tmp_path, *trials))
+    assert [r["trial_key"] for r in result["records"]] == [t.trial_key for t in trials]
+    assert stored(tmp_path) == alone(trials)
+    assert records_in(tmp_path).storage.names("s/checkpoints/") == []
+    if method == "baseline":
+        chosen = {record["selection"]: record["best_epoch"] for record, _ in stored(tmp_path).values()}
+        assert len(set(chosen.values())) == 3, f"the rules must choose three epochs to be told apart: {chosen}"
+
+
+def test_killed_after_some_epochs_it_goes_on_for_all(alone, tmp_path):
+    trials = configs("baseline")
+    killed = started(tmp_path, *trials)
+    for _ in range(3):
+        killed.step()
+    del killed
+    resumed = started(tmp_path, *trials)
+    resumed.step()
+    assert resumed.trial.epoch == 4, "it went on after the third epoch"
+    run_to_the_end(resumed)
+    assert stored(tmp_path) == alone(trials)
+
+
+def test_killed_between_two_records_the_rest_goes_on_from_the_checkpoint(alone, tmp_path, monkeypatch):
+    trials = configs("baseline")
+    write = FolderStorage.write
+    full = []
+
+    def two_records(storage, name, data):
+        if "/records/" in name:
+            full.append(name)
+            if len(full) > 2:
+                raise StorageError("no room")
+        write(storage, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStorage, "write", two_records)
+        assert run_to_the_end(started(tmp_path, *trials)) == {"storage_problem": "no room", "done": True}
+    assert records_in(tmp_path).done() == {trial.trial_key for trial in trials[:2]}
+    resumed = started(tmp_path, *trials[2:])
+    resumed.step()
+    assert len(records_in(tmp_path).done()) == 6, "one epoch was left to train"
+    assert stored(tmp_path) == alone(trials)
+
+
+@pytest.mark.parametrize(
+    ("kept_for", "wanted", "epoch"),
+    [
+        ({"selection": "best_valid_id"}, {"selection": "best_valid_id"}, 4),
+        ({"selection": "best_valid_id"}, {"selection": "last"}, 4),
+        ({"selection": "best_valid_id"}, {"selection": "best_valid_ood"}, 1),
+        ({"preset": "fixed"}, {"preset": "paper"}, 1),
+        ({}, {"lr": 1e-3}, 1),
+    ],
+)
+def test_a_checkpoint_serves_whoever_was_selected_for_in_it(kept_for, wanted, epoch, tmp_path, capsys):
+    """Under another rule the epochs that it would have chosen are lost, but `last` is chosen at the end alone."""
+    killed = started(tmp_path, *configs("baseline", [kept_for]))
+    for _ in range(3):
+        killed.step()
+    resumed = started(tmp_path, *configs("baseline", [wanted]))
+    resumed.step()
+    assert resumed.trial.epoch == epoch
+
+
+def test_a_trial_that_cannot_be_scored_leaves_the_others_alone(alone, tmp_path, monkeypatch, capsys):
+    trials = configs("baseline", PLAIN[:3])
+    evaluate = Trial.evaluate
+
+    def broken(self, config):
+        if config.selection == "best_valid_ood":
+            raise ZeroDivisionError("no such score")
+        return evaluate(self, config)
+
+    monkeypatch.setattr(Trial, "evaluate", broken)
+    result = run_to_the_end(started(tmp_path, *trials))
+    statuses = {config.selection: r["status"] for config, r in zip(trials, result["records"], strict=True)}
+    assert statuses == {"last": "completed", "best_valid_id": "completed", "best_valid_ood": "failed"}
+    monkeypatch.undo()
+    found, expected = stored(tmp_path), alone(trials)
+    for trial in trials:
+        if trial.selection != "best_valid_ood":
+            assert found[trial.trial_key] == expected[trial.trial_key]
+
+
+def test_training_that_diverges_is_in_every_record(tmp_path, capsys):
+    trials = configs("baseline", lr=1e30)
+    run_to_the_end(started(tmp_path, *trials))
+    records = records_in(tmp_path).load().records
+    assert [r["status"] for r in records] == ["diverged"] * 6
+    assert len({r["error"] for r in records}) == 1
+
+
+def test_an_epoch_that_two_rules_choose_is_scored_once(tmp_path, monkeypatch):
+    trials = configs("baseline", PLAIN[:3], epochs=2)  # warm-up 1 of 2 epochs: all rules choose the last
+    scored = []
+    localise = Trial.localise
+    monkeypatch.setattr(Trial, "localise", lambda self, config: scored.append(config) or localise(self, config))
+    run_to_the_end(started(tmp_path, *trials))
+    assert len(scored) == 1
+    assert {r["best_epoch"] for r in records_in(tmp_path).load().records} == {1}
+
+
+def test_which_trials_are_trained_alike():
+    plain, penalised = configs("baseline"), configs("actdiff")
+    assert [len(alike) for alike in by_training([*plain, *penalised])] == [6, 3, 3]
+    apart = [configs("baseline", [{}], **one)[0] for one in ({"lr": 1e-3}, {"seed": 1}, {"selection_warmup": 0}, {})]
+    assert [len(alike) for alike in by_training([*apart, plain[1]])] == [1, 1, 1, 2]
+    own = TrialConfig.parse({})
+    assert own.training_key == own.trial_key, "the default selection stands for all"
+
+
+def test_there_and_back():
+    alike = tuple(configs("baseline"))
+    assert parse(flat(alike)) == alike
+    assert flat(alike[:1]) == alike[0].flat()
+
+
+@pytest.mark.parametrize(
+    ("also", "pieces"),
+    [
+        ([{"lr": 0.5}], ("{'lr': 0.5}", "differ in selection alone", "a trial of its own")),
+        ([{"selection": "best_valid_id"}], ("names one trial twice", "name each once")),
+        ([{"selection": "best"}], ("bad value 'best' for selection",)),
+    ],
+)
+def test_what_is_not_trained_alike_is_refused(also, pieces):
+    with pytest.raises(ConfigurationError) as caught:
+        parse({"method": "baseline", "also_scored_as": also})
+    for piece in pieces:
+        assert piece in str(caught.value)
+
+
+def test_without_a_recorder_there_is_one_result(tmp_path):
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    with pytest.raises(ConfigurationError, match="needs a recorder"):
+        trainable.setup({"also_scored_as": [{"selection": "last"}]})
+
+
+def test_a_space_names_the_rules_and_costs_no_further_training():
+    trials = list(factorial((0, 1), ("synthetic",), (1.0,), {"baseline": (0.0,)}, selections=SELECTIONS, lr=(0.1, 0.2)))
+    assert len(trials) == 2 * 2 * 3
+    assert [t["selection"] for t in trials[:3]] == list(SELECTIONS)
+    groups = by_training(TrialConfig.parse(t) for t in trials)
+    assert [len(alike) for alike in groups] == [3] * 4
