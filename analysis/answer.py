@@ -22,6 +22,7 @@ from analysis.power import (
 )
 from analysis.primary import Primary
 from analysis.rank_correlation import CLIP
+from analysis.selection_rules import SelectionRules, selection_rules
 from analysis.simpson import Disagreement, disagreements
 from analysis.trials import Trials
 from analysis.validate import trials_from_table
@@ -62,6 +63,8 @@ class Analysis:
     """Scores whose pooled and within-cell correlations differ in sign or by more than their intervals."""
     without_collapsed: WithoutCollapsed | None
     """The primary without models that answer every image alike; None where no trial is marked so."""
+    selection_rules: SelectionRules | None
+    """The selection rules held against each other; None where the trials have one."""
     estimands: Estimands
     """What else the primary's score is asked."""
     notes: tuple[str, ...]
@@ -135,6 +138,9 @@ def analyse(
         verdict=decide(within, primary, smallest_effect),
         disagreements=tuple(disagreements(grid)),
         without_collapsed=without_collapsed(trials.table, primary, within, replicates=replicates, seed=seed),
+        selection_rules=None
+        if trials.all_selections is None
+        else selection_rules(trials.all_selections, primary, replicates=replicates, seed=seed),
         estimands=estimands_of(trials.table, primary.column, primary.outcome, resamples, seed=seed),
         notes=tuple(notes),
         replicates=replicates,

@@ -15,7 +15,7 @@ from analysis.table import Cell, Table
 def tables(analysis: Analysis) -> list[Table]:
     """All tables, in the report's order."""
     correlations = [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
-    return [*correlations, *estimand_tables(analysis)]
+    return [*correlations, *by_selection(analysis), *estimand_tables(analysis)]
 
 
 _ESTIMATE = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
@@ -159,6 +159,47 @@ def by_cell(analysis: Analysis) -> Table:
         text_columns=3,
         fields=("dataset", "severity", "method", *_ESTIMATE_FIELDS, "reason"),
     )
+
+
+def by_selection(analysis: Analysis) -> list[Table]:
+    """The selection rules held against each other, where there are several."""
+    found = analysis.selection_rules
+    if found is None:
+        return []
+    rows = []
+    for row in found.rows:
+        difference, pair = row.difference, (row.localisation, row.reference)
+        low, high = (None, None) if difference is None else (difference.ci_low, difference.ci_high)
+        gain = None if difference is None else difference.estimate
+        cells: list[Cell] = [(row.selection, name(row.selection)), *_spread(row.outcome), (gain, number(gain, 3))]
+        cells += [((low, high), interval(low, high, 3))]
+        for entry in pair:
+            bounds = (None, None) if entry is None else (entry.ci_low, entry.ci_high)
+            rho = None if entry is None else entry.estimate
+            cells += [(rho, number(rho)), (bounds, interval(*bounds))]
+        rows.append((*cells, (row.n, f"{row.n:,}")))
+    outcome = analysis.primary.outcome
+    return [
+        Table(
+            name="selection_rules",
+            title="Which epoch is scored",
+            caption=(
+                f"{outcome} by selection rule; the first rule is the one that this report analyses, and the difference "
+                "is to it, on the same trainings. ρ within cells of the primary’s map score and of the AUC on the ID "
+                "test set with the outcome, among the trials of each rule."
+            ),
+            headings=(
+                *("selection", outcome, "sd", "difference", "95 % interval"),
+                *("ρ (map, OOD)", "95 % interval", "ρ (ID, OOD)", "95 % interval", "n"),
+            ),
+            rows=tuple(rows),
+            text_columns=1,
+            fields=(
+                *("selection", "outcome", "sd", "difference", "difference_interval"),
+                *("rho_localisation", "rho_localisation_interval", "rho_id", "rho_id_interval", "n"),
+            ),
+        )
+    ]
 
 
 def _pairs(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:

@@ -30,6 +30,8 @@ class Trials:
     """The declared primary, if any was declared."""
     free_primary: bool = False
     """Whether another primary may stand in where the declared or default one has no column (tables only)."""
+    all_selections: pd.DataFrame | None = None
+    """The completed trials of every selection rule, where there are several; `table` then holds those of one."""
     records: SweepRecords | None = None
     """The sweep's storage, where its maps are; None for a table or a tracking server."""
 

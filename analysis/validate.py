@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.primary import OUTCOME, Primary
+from analysis.selection_rules import SELECTION, UNKNOWN, rules_of
 from analysis.trials import Trials
 from records import SweepRecords, columns
 
@@ -57,7 +58,9 @@ def trials_from_table(
     3. dataset or method missing; severity, seed, data_seed or the outcome not a number; severity outside [0,
        1];
     4. a trial key seen before, or a configuration seen before (`CONFIGURATION` and `hp.*`, as far as they are
-       there).
+       there);
+    5. a selection rule other than the one that is analysed, `selection_rules.rules_of(...)[0]`: a cell must not count a
+       training several times. These trials stay in `Trials.all_selections`, and the rules are compared.
 
     A trial whose outcome is missing stays in the table and is dropped, with a count, by each correlation that
     needs it, and so is a missing localisation score. Infinities count as missing. Without a data_seed column
@@ -120,15 +123,21 @@ def trials_from_table(
             "trials, add the column that tells them apart (strength, seed, data_seed or hp.<name>)."
         )
 
+    rules = rules_of(frame[reasons == ""])
+    all_selections = frame[reasons == ""].reset_index(drop=True) if len(rules) > 1 else None
+    if all_selections is not None:
+        exclude(frame[SELECTION].fillna(UNKNOWN).astype(str) != rules[0], f"selection other than {rules[0]}")
+
     counts = dict(excluded or {})
     for reason, n in reasons[reasons != ""].value_counts(sort=False).items():
         counts[str(reason)] = counts.get(str(reason), 0) + int(n)
     kept = frame[reasons == ""].reset_index(drop=True)
     if kept.empty:
         raise AnalysisError(_nothing_left(source, counts, table))
-    for name in ("seed", "data_seed"):
-        if (kept[name] % 1 == 0).all():
-            kept[name] = kept[name].astype("int64")
+    for table_kept in (kept, all_selections):
+        for name in ("seed", "data_seed"):
+            if table_kept is not None and (table_kept[name] % 1 == 0).all():
+                table_kept[name] = table_kept[name].astype("int64")
     return Trials(
         table=kept,
         sweep=sweep,
@@ -139,6 +148,7 @@ def trials_from_table(
         missing=(*missing, *_missing_cells(kept)),
         primary=primary,
         free_primary=free_primary,
+        all_selections=all_selections,
         records=records,
     )
 
