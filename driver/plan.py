@@ -133,6 +133,8 @@ def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool
     dataset = DATASETS.get(overrides.get("dataset", settings["dataset"]))
     if key == "strength" and method is not None:
         return method.has_penalty
+    if key in ("mask_condition", "mask_fraction") and method is not None:
+        return method.reads_masks
     if key in TrialConfig.model_fields:
         return True
     return any(owner is not None and key in owner.Options.model_fields for owner in (method, dataset))

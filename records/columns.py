@@ -40,6 +40,12 @@ STOPPED_EARLY = "stopped_early"
 SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
 """What chose the configuration. One of `PLAIN_SEARCHERS`, or none, did not look at earlier results."""
 PLAIN_SEARCHERS = ("grid", "random")
+CONTROLS: dict[str, object] = {
+    f"{HYPERPARAMETER_PREFIX}mask_condition": "expert",
+    f"{HYPERPARAMETER_PREFIX}mask_fraction": 1.0,
+    f"{HYPERPARAMETER_PREFIX}mask_test": False,
+}
+"""What these are in trials under right masks, and where a record does not say; in a control one of them is another."""
 
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run that takes a new value before and after each change of a trial's run."""

@@ -5,6 +5,7 @@ To add one: one file with a function that returns a Space, one line here.
 
 from collections.abc import Callable
 
+from search_spaces.controls import controls as controls
 from search_spaces.laptop import laptop as laptop
 from search_spaces.smoke import smoke as smoke
 from search_spaces.space import Primary as Primary
@@ -12,6 +13,7 @@ from search_spaces.space import Settings as Settings
 from search_spaces.space import Space as Space
 
 SPACES: dict[str, Callable[[], Space]] = {
+    "controls": controls,
     "laptop": laptop,
     "smoke": smoke,
 }

@@ -1,18 +1,7 @@
 """smoke: everything once, in a few minutes on two cores."""
 
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import SMALL_DISCRIMINATOR
-
-# One strength a method, within its decades and not tuned.
-STRENGTHS = {
-    "baseline": (0.0,),
-    "masked": (0.0,),
-    "shuffled": (0.0,),
-    "actdiff": (1.0,),
-    "gradmask": (10.0,),
-    "rrr": (10.0,),
-    "adversarial": (1.0,),
-}
+from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
 
 def smoke() -> Space:
@@ -21,7 +10,7 @@ def smoke() -> Space:
         seeds=(0, 1),
         datasets=("synthetic", "decoy_digits"),
         severities=(0.0, 0.5, 1.0),
-        strengths=STRENGTHS,
+        strengths=ONE_STRENGTH,
         method_settings=SMALL_DISCRIMINATOR,
         lr=(3e-3,),
         epochs=(3,),

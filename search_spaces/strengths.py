@@ -14,6 +14,16 @@ DECADES: dict[str, tuple[float, float]] = {
 # small_cnn has 64 features: the paper's discriminator, 1024 units wide for ResNet-18's 512, would cost more than it.
 SMALL_DISCRIMINATOR = {"adversarial": {"disc_width": 128}}
 NO_PENALTY = ("baseline", "masked", "shuffled")
+# Within the decades and not tuned.
+ONE_STRENGTH: dict[str, tuple[float, ...]] = {
+    "baseline": (0.0,),
+    "masked": (0.0,),
+    "shuffled": (0.0,),
+    "actdiff": (1.0,),
+    "gradmask": (10.0,),
+    "rrr": (10.0,),
+    "adversarial": (1.0,),
+}
 
 
 def strength_grid(levels: int) -> dict[str, tuple[float, ...]]:

@@ -1,8 +1,7 @@
 """A space in a file of its own: seven methods at severity 1, as many seeds as one likes."""
 
-from search_spaces.smoke import STRENGTHS
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import SMALL_DISCRIMINATOR
+from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
 
 def many_seeds() -> Space:
@@ -11,7 +10,7 @@ def many_seeds() -> Space:
         seeds=range(40),
         datasets=("synthetic",),
         severities=(1.0,),
-        strengths=STRENGTHS,
+        strengths=ONE_STRENGTH,
         method_settings=SMALL_DISCRIMINATOR,
     )
     return Space("many_seeds", "many short trials", tuple(trials))

@@ -13,6 +13,9 @@ from trainables.errors import ConfigurationError, unknown_name
 Preset = Literal["fixed", "paper"]
 Selection = Literal["last", "best_valid_id", "best_valid_ood"]
 EmptyMask = Literal["skip", "outside", "inside"]
+MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
+LATER_SETTINGS = ("mask_condition", "mask_fraction", "mask_test")
+"""Settings that trials did not always have: at their default they are no part of the key, which stays what it was."""
 KEY_LENGTH = 16
 
 
@@ -44,6 +47,13 @@ class TrialConfig(BaseModel):
     lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Adam's learning rate")
     batch_size: int = Field(32, ge=2, description="images a step")
     mask_dilation: int = Field(0, ge=0, description="training masks grow by so many pixels on each side")
+    mask_condition: MaskCondition = Field(
+        "expert",
+        description="what training masks show: expert: the region of interest; the others are controls: as many random "
+        "pixels (random), the mask moved elsewhere (shifted), another image's mask (other), the whole image (ones)",
+    )
+    mask_fraction: float = Field(1.0, gt=0, le=1, description="share of the training images' masks that is kept")
+    mask_test: bool = Field(False, description="images of all splits are zero outside the expert's mask")
     empty_mask: EmptyMask = Field(
         "skip",
         description="images without a mask: skip leaves them out of penalty and transform, outside treats every "
@@ -120,12 +130,38 @@ class TrialConfig(BaseModel):
                 f"strength {self.strength:g} for method {self.method!r}, which has no penalty; "
                 "leave strength at 0 or choose a method that has one"
             )
+        self._check_masks()
         return self
+
+    def _check_masks(self) -> None:
+        from trainables.methods import METHODS
+
+        wrong = [name for name in ("mask_condition", "mask_fraction") if name not in self._at_default()]
+        if not wrong:
+            return
+        told = f"{wrong[0]} {getattr(self, wrong[0])}"
+        default = type(self).model_fields[wrong[0]].default
+        if not METHODS[self.method].reads_masks:
+            reading = ", ".join(sorted(name for name, method in METHODS.items() if method.reads_masks))
+            raise ConfigurationError(
+                f"{told} for method {self.method!r}, which sees no masks; "
+                f"leave it at {default} or choose from {reading}"
+            )
+        if self.mask_test:
+            raise ConfigurationError(
+                f"{told} with mask_test, which puts the expert's masks on the images of all splits; "
+                f"leave it at {default} or mask_test at false"
+            )
+
+    def _at_default(self) -> set[str]:
+        """The later settings that are at their default."""
+        return {name for name in LATER_SETTINGS if getattr(self, name) == type(self).model_fields[name].default}
 
     @property
     def trial_key(self) -> str:
         """Hash of all that determines the result: equal key, same trial."""
-        content = {"schema_version": columns.SCHEMA_VERSION, **self.model_dump(mode="json")}
+        settings = self.model_dump(mode="json", exclude=self._at_default())
+        content = {"schema_version": columns.SCHEMA_VERSION, **settings}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 

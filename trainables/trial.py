@@ -15,8 +15,8 @@ from records import columns
 from trainables.attribution import ATTRIBUTIONS
 from trainables.batch import Batch
 from trainables.config import Preset, TrialConfig
+from trainables.controls import inside_masks, training_masks
 from trainables.datasets import DATASETS, Split, load
-from trainables.datasets.dilation import dilate
 from trainables.errors import DivergedError
 from trainables.localisation import LOCALISATION, chance_iou
 from trainables.localisation.blur import blur
@@ -62,13 +62,16 @@ class Trial:
         self.device = torch.device(device)
         dataset = DATASETS[config.dataset]
         options = dataset.Options(**config.dataset_options)
-        self.splits = load(dataset, options, config.severity, config.data_seed)
+        splits = load(dataset, options, config.severity, config.data_seed)
+        if config.mask_test:
+            splits = {name: inside_masks(split, config) for name, split in splits.items()}
+        self.splits = splits
         self.classes = dataset(options, config.severity, config.data_seed).classes
         self.model = initialise(config.model, self.splits["train"].images.shape[1], self.classes, config.seed)
         self.model.to(self.device)
         self.method = METHODS[config.method](config, self.model.feature_size)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
-        self.train_masks = dilate(self.splits["train"].masks, config.mask_dilation)
+        self.train_masks = training_masks(self.splits["train"], config)
         self.order_rng = torch_stream("batch order", config.seed)
         self.epoch = 0
         self.model_steps = 0

@@ -10,6 +10,7 @@ from commands import ROOT, run_sweep
 from typer.testing import CliRunner
 
 import sweep
+from search_spaces import SPACES
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ SPACE = "from search_spaces import Space\ndef mine():\n    return "
 HELD = '{"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0, "renewed_at": 9e9}'
 
 WRONG = {
-    "space": Wrong(("--space", "smok"), ("unknown space 'smok'", "laptop, smoke", "--list-spaces")),
+    "space": Wrong(("--space", "smok"), ("unknown space 'smok'", ", ".join(sorted(SPACES)), "--list-spaces")),
     "dataset": Wrong(("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits, digits_on_photos")),
     "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
     "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
@@ -115,7 +116,8 @@ def test_one_of_them_in_a_process_of_its_own(tmp_path):
     assert ran.code == 2
     assert ran.out == ""
     assert ran.err.splitlines() == [
-        "sweep.py: unknown space 'smok'; choose from laptop, smoke (see --list-spaces), or give a file NAME.py"
+        f"sweep.py: unknown space 'smok'; choose from {', '.join(sorted(SPACES))} (see --list-spaces), "
+        "or give a file NAME.py"
     ]
 
 

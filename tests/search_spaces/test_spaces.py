@@ -8,6 +8,7 @@ from search_spaces import SPACES
 from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, strength_grid
 from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, TrialConfig
+from trainables.controls import CONDITIONS
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -54,6 +55,17 @@ def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
     assert len({s["data_seed"] for s in trials}) == 10
     levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
     assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS}
+
+
+def test_controls_have_their_trial_under_right_masks():
+    trials = [TrialConfig.parse(settings) for settings in SPACES["controls"]().trials]
+    assert Counter(t.dataset for t in trials) == {"synthetic": 1320, "digits_on_photos": 1320, "coloured_digits": 1320}
+    right = {"mask_condition": "expert", "mask_fraction": 1.0, "mask_test": False, "mask_dilation": 0}
+    keys = {t.trial_key for t in trials}
+    assert all(t.model_copy(update=right).trial_key in keys for t in trials)
+    conditions = Counter(t.mask_condition for t in trials)
+    assert set(conditions) == {"expert", *CONDITIONS}
+    assert {t.method for t in trials if t.mask_condition == "random"} == {m for m in METHODS if METHODS[m].reads_masks}
 
 
 def test_every_method_has_strengths_or_no_penalty():

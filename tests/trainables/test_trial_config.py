@@ -1,11 +1,13 @@
 """Configurations: keys, round trips and the wording of errors."""
 
+import hashlib
 import math
 import re
 
 import pytest
 
-from trainables.config import TrialConfig
+from search_spaces import SPACES
+from trainables.config import LATER_SETTINGS, TrialConfig
 from trainables.errors import ConfigurationError
 from trainables.methods import METHODS
 
@@ -24,6 +26,9 @@ FULL = {
     "lr": 0.01,
     "batch_size": 16,
     "mask_dilation": 1,
+    "mask_condition": "shifted",
+    "mask_fraction": 0.5,
+    "mask_test": False,
     "empty_mask": "inside",
     "attributions": ("occlusion", "input_gradient"),
     "attribution_images": 5,
@@ -50,6 +55,8 @@ OTHER = {
     "lr": 0.02,
     "batch_size": 17,
     "mask_dilation": 2,
+    "mask_condition": "random",
+    "mask_fraction": 0.25,
     "empty_mask": "outside",
     "attributions": ("occlusion",),
     "attribution_images": 6,
@@ -78,6 +85,19 @@ def test_key_changes_with_each_setting(field):
     if field == "method":
         changed = without(changed, "disc_iter", "disc_lr", "disc_width")
     assert TrialConfig.parse(changed).trial_key != TrialConfig.parse(FULL).trial_key
+
+
+def test_key_changes_with_masks_at_test_time():
+    settings = without(FULL, "mask_condition", "mask_fraction")
+    assert TrialConfig.parse({**settings, "mask_test": True}).trial_key != TrialConfig.parse(settings).trial_key
+
+
+def test_settings_that_came_later_left_the_keys_as_they_were():
+    assert set(LATER_SETTINGS) < set(FULL)
+    assert TrialConfig.parse({}).trial_key == "dd6a615c4880c9aa"
+    for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
+        keys = [TrialConfig.parse(settings).trial_key for settings in SPACES[name]().trials]
+        assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected, name
 
 
 def test_key_changes_with_the_dataset():
@@ -196,6 +216,19 @@ def test_candidate_epoch(epochs, warmup, first):
         ({"method": "rrr", "strength": math.inf}, ["bad value inf for strength", "finite"]),
         ({"epochs": 0}, ["bad value 0 for epochs", "greater than or equal to 1"]),
         ({"preset": "mine"}, ["bad value 'mine' for preset", "'fixed' or 'paper'"]),
+        (
+            {"method": "masked", "mask_condition": "wrong"},
+            ["bad value 'wrong' for mask_condition", "'expert', 'random', 'shifted', 'other' or 'ones'"],
+        ),
+        (
+            {"mask_condition": "random"},
+            ["mask_condition random for method 'baseline'", "sees no masks", "leave it at expert", "actdiff, adversar"],
+        ),
+        (
+            {"method": "rrr", "mask_fraction": 0.5, "mask_test": True},
+            ["mask_fraction 0.5 with mask_test", "leave it at 1.0 or mask_test at false"],
+        ),
+        ({"method": "rrr", "mask_fraction": 0}, ["bad value 0 for mask_fraction", "greater than 0"]),
         ({"empty_mask": "drop"}, ["bad value 'drop' for empty_mask", "'skip', 'outside' or 'inside'"]),
         ({"method": "adversarial", "disc_iter": 0}, ["bad value 0 for disc_iter", "greater than or equal to 1"]),
         ({"variant": "medium"}, ["bad value 'medium' for variant", "'hard' or 'easy'"]),

@@ -9,3 +9,4 @@ class Baseline(Method):
     """CE(f(x), y), batch mean. The mask is not used."""
 
     reads_preset: ClassVar[bool] = False
+    reads_masks: ClassVar[bool] = False

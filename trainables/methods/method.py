@@ -20,6 +20,8 @@ class Method:
     has_penalty: ClassVar[bool] = False
     reads_preset: ClassVar[bool] = True
     """Whether training differs between presets; if not, trials under both are trained once."""
+    reads_masks: ClassVar[bool] = True
+    """Whether training depends on the masks; if not, a trial cannot have a control of them."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions

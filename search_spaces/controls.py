@@ -1,0 +1,44 @@
+"""controls: is it the masks' content that helps? Each method under right masks, wrong ones and fewer of them."""
+
+from collections.abc import Iterable, Iterator
+
+from search_spaces.space import Settings, Space, factorial
+from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
+
+# Beside right masks, for methods that read them.
+OF_MASKS: tuple[Settings, ...] = (
+    {"mask_condition": "random"},
+    {"mask_condition": "shifted"},
+    {"mask_condition": "other"},
+    {"mask_condition": "ones"},
+    {"mask_dilation": 3},
+    {"mask_fraction": 0.25},
+)
+OF_BASELINE: tuple[Settings, ...] = ({"mask_test": True},)
+
+
+def controls() -> Space:
+    """Seven methods, one strength each, under seven conditions; severities 0 (balanced data), 0.9 and 1; ten seeds.
+
+    (6 methods x 7 conditions + the baseline, also with masks at test time) x 3 severities x 10 seeds = 1,320 trials a
+    dataset. On coloured_digits the cue is within the masks, so that not even right ones can help.
+    """
+    trials = factorial(
+        seeds=range(10),
+        datasets=("synthetic", "digits_on_photos", "coloured_digits"),
+        severities=(0.0, 0.9, 1.0),
+        strengths=ONE_STRENGTH,
+        method_settings=SMALL_DISCRIMINATOR,
+        lr=(3e-3,),
+        epochs=(8,),
+        attribution_images=(32,),
+    )
+    description = "right masks against random, shifted, other images', dilated, fewer and none; 1,320 trials a dataset"
+    return Space("controls", description, tuple(_with_controls(trials)))
+
+
+def _with_controls(trials: Iterable[Settings]) -> Iterator[Settings]:
+    for settings in trials:
+        yield settings
+        for control in OF_BASELINE if settings["method"] == "baseline" else OF_MASKS:
+            yield {**settings, **control}
