@@ -32,7 +32,8 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
 
     A dataset that the space has restricts it; another one takes the place of the space's. An override of the method
     restricts the space to it. Any other override applies to
-    the trials whose method and dataset have such a setting; trials that become equal are merged.
+    the trials whose method and dataset have such a setting; trials that become equal are merged. Several selection
+    rules, "last,best_valid_id", make a trial for each, side by side.
 
     Raises:
         UserError: a name that no registry has, an override that no trial has, a value out of range.
@@ -52,8 +53,9 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
         for one in settings:
             applied = {k: v for k, v in overrides.items() if _applies(k, one, overrides)}
             unused -= set(applied)
-            config = TrialConfig.parse({**one, **applied})
-            trials.setdefault(config.trial_key, config)
+            for settings_of_rule in _by_selection({**one, **applied}):
+                config = TrialConfig.parse(settings_of_rule)
+                trials.setdefault(config.trial_key, config)
             if max_trials is not None and len(trials) >= max_trials and not unused:
                 break
     except ConfigurationError as error:
@@ -126,6 +128,14 @@ def _of_method(space: Space, settings: Sequence[Settings], method: str) -> list[
         has = ", ".join(sorted({s["method"] for s in settings}))
         raise UserError(f"space {space.name!r} has no trials of method {method!r}; it has {has}")
     return own
+
+
+def _by_selection(settings: Settings) -> list[Settings]:
+    """The settings once for each selection rule that they name."""
+    named = settings.get("selection")
+    if not isinstance(named, str):
+        return [settings]
+    return [{**settings, "selection": rule} for rule in named.split(",")]
 
 
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:

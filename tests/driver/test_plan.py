@@ -5,6 +5,7 @@ import pytest
 from driver.errors import UserError
 from driver.plan import declare, make_plan, open_records, parse_overrides
 from records import columns
+from trainables.same_training import by_training
 
 
 def test_a_space_as_it_is():
@@ -38,6 +39,15 @@ def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
         assert ("n_train" in config.flat()) == (config.dataset == "synthetic")
         assert config.flat().get("disc_iter", 5) == 5
         assert ("disc_iter" in config.flat()) == (config.method == "adversarial")
+
+
+def test_several_selection_rules_make_a_trial_each_and_train_nothing_more():
+    rules = ("last", "best_valid_id", "best_valid_ood")
+    trials = list(make_plan("smoke", None, {"selection": ",".join(rules)}, None).trials.values())
+    assert len(trials) == 84 * 3
+    assert tuple(c.selection for c in trials[:3]) == rules
+    assert [len(alike) for alike in by_training(trials)] == [3] * 84
+    assert len(make_plan("smoke", None, {"selection": ",".join(rules)}, 4).trials) == 4
 
 
 def test_a_strength_is_for_methods_that_have_one():

@@ -5,10 +5,12 @@ from collections import Counter
 import pytest
 
 from search_spaces import SPACES
+from search_spaces.published import Published
 from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, strength_grid
 from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, TrialConfig
 from trainables.controls import CONDITIONS
+from trainables.same_training import by_training
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -66,6 +68,29 @@ def test_controls_have_their_trial_under_right_masks():
     conditions = Counter(t.mask_condition for t in trials)
     assert set(conditions) == {"expert", *CONDITIONS}
     assert {t.method for t in trials if t.mask_condition == "random"} == {m for m in METHODS if METHODS[m].reads_masks}
+
+
+def test_paper_seeds_is_the_published_table():
+    trials = [TrialConfig.parse(s) for s in SPACES["paper_seeds"]().trials]
+    assert len(trials) == 7 * 10 * 2
+    assert {c.method for c in trials} == set(METHODS)
+    assert len({c.seed for c in trials}) == 10
+    protocol = {(c.model, c.epochs, c.batch_size, c.severity, c.integrated_gradients_steps) for c in trials}
+    assert protocol == {("resnet18", 100, 16, 1.0, 200)}
+    assert {(c.preset, c.selection) for c in trials} == {("paper", "best_valid_ood"), ("fixed", "best_valid_id")}
+    by_method = {c.method: (c.lr, c.strength, c.mask_dilation) for c in trials}
+    assert by_method["actdiff"] == (3.11e-4, 0.114963, 3)
+    assert by_method["gradmask"] == (1e-2, 0.203439, 4)
+    assert by_method["rrr"] == (1e-5, 10.0, 0)
+    assert {c.method_options["disc_iter"] for c in trials if c.method == "adversarial"} == {10}
+    # Three methods do not read the preset: both of their trials are trained once.
+    assert Counter(len(alike) for alike in by_training(trials)) == {2: 3 * 10, 1: 4 * 2 * 10}
+
+
+def test_a_published_blur_as_pixels():
+    """int(4 sigma + 0.5), as scipy's gaussian_filter takes its radius."""
+    blurs = {0.817838: 3, 0.639513: 3, 1.0: 4, 0.124: 0, 0.0: 0}
+    assert {blur: Published(1e-3, mask_blur=blur).mask_dilation for blur in blurs} == blurs
 
 
 def test_every_method_has_strengths_or_no_penalty():

@@ -5,23 +5,42 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainables.config import Options
 from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
+from trainables.errors import ConfigurationError
 from trainables.streams import numpy_stream
 
 SIZE = 28
 BLOCK_ROWS, BLOCK_COLUMNS = 2, 3
 # Arm lengths are drawn from [low, high); the block keeps `margin` pixels from the border.
-VARIANTS = {"hard": (1, 3, 3), "easy": (3, 5, 5)}
+VARIANTS = {"hard": (1, 3, 3), "easy": (3, 5, 5), "paper": (1, 3, 3)}
+FILE_IMAGES = 512
+"""Images in each of the paper's files, half of them of each class."""
 
 
 class SyntheticOptions(Options):
-    variant: Literal["hard", "easy"] = Field("hard", description="hard: arms of 1-2 pixels; easy: 3-4")
+    variant: Literal["hard", "easy", "paper"] = Field(
+        "hard",
+        description="hard: arms of 1-2 pixels; easy: 3-4; paper: as hard, but every data seed chooses its images from "
+        "the paper's three files of 512",
+    )
     n_train: int = Field(1000, ge=8, description="training images")
     n_valid: int = Field(512, ge=8, description="validation images")
     n_test: int = Field(2000, ge=8, description="test images")
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "SyntheticOptions":
+        sizes = {"n_train": self.n_train, "n_valid": self.n_valid, "n_test": self.n_test}
+        for name, n in sizes.items():
+            if self.variant == "paper" and (n > FILE_IMAGES or n % 2):
+                raise ConfigurationError(
+                    f"{name} {n} for variant 'paper', which chooses as many images of either class from a file of "
+                    f"{FILE_IMAGES}; give an even number up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, "
+                    "n_test 128), or choose variant 'hard'"
+                )
+        return self
 
 
 def crosses(n: int, seed: int, variant: str) -> tuple[Bool[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
@@ -46,6 +65,20 @@ def crosses(n: int, seed: int, variant: str) -> tuple[Bool[np.ndarray, "images 2
     return pixels, labels
 
 
+def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
+    """Which n of a file's 512 images a run takes, those of class 1 first.
+
+    Draws from numpy's legacy generator in the order of the published recipe: n / 2 of the 256 images of class 0, then
+    n / 2 of class 1, without replacement. The paper's run seed is the data seed here.
+
+    Source: the synthetic set of Viviano et al., ICLR 2021.
+    """
+    rng = np.random.RandomState(data_seed)
+    half = FILE_IMAGES // 2
+    of_class_0, of_class_1 = (rng.choice(half, n // 2, replace=False) for _ in range(2))
+    return np.concatenate([half + of_class_1, of_class_0])
+
+
 def blocks(sides: Int[np.ndarray, " images"], variant: str) -> Bool[np.ndarray, "images 28 28"]:
     """Pixels of the 2 x 3 block near the lower border: on the left for side 0, on the right for side 1."""
     _, _, margin = VARIANTS[variant]
@@ -64,6 +97,9 @@ class Synthetic(Dataset):
     left to right; so at severity 1, with 512 images a split, train, valid_ood and test_ood of data seed 0 are the
     paper's files bit for bit, and valid_id and test_id differ from their twins in the block's side alone.
     A cross may touch the block; such pixels belong to the mask, not to the distractor mask.
+
+    With variant `paper` every data seed chooses its images from the paper's files, as each of its runs did. Two data
+    seeds then share most training images, so that they are hardly independent.
     """
 
     Options = SyntheticOptions
@@ -73,7 +109,7 @@ class Synthetic(Dataset):
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
         splits = {}
         for part, (name, n) in enumerate(sizes.items(), start=1):
-            masks, labels = crosses(n, 3 * self.data_seed + part, self.options.variant)
+            masks, labels = self._crosses(n, part)
             if name == "train":
                 splits["train"] = self._split(name, masks, labels, out_of_distribution=False)
             else:
@@ -81,6 +117,14 @@ class Synthetic(Dataset):
                 splits[f"{name}_id"] = self._split(name, mirrored, labels, out_of_distribution=False)
                 splits[f"{name}_ood"] = self._split(name, mirrored, labels, out_of_distribution=True)
         return splits
+
+    def _crosses(self, n: int, part: int) -> tuple[Bool[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
+        """Crosses and labels of part 1 (train), 2 (valid) or 3 (test)."""
+        if self.options.variant != "paper":
+            return crosses(n, 3 * self.data_seed + part, self.options.variant)
+        masks, labels = crosses(FILE_IMAGES, part, "paper")
+        chosen = chosen_from_file(n, self.data_seed)
+        return masks[chosen], labels[chosen]
 
     def _split(
         self,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables import ConfigurationError, TrialConfig
 from trainables.datasets.synthetic import Synthetic, SyntheticOptions, blocks, crosses
 
 # First 16 hex digits of SHA-256 over the uint8 array [512, 28, 28] of the published files 1, 2 and 3:
@@ -77,3 +78,26 @@ def test_data_seeds_draw_from_different_recipe_seeds():
         for name, seed, step in zip(("train", "valid_id", "test_ood"), expected, (1, -1, -1), strict=True):
             masks, _ = crosses(32, seed, "hard")
             np.testing.assert_array_equal(splits[name].masks[:, 0].numpy(), masks[:, :, ::step])
+
+
+def test_variant_paper_chooses_from_the_papers_files_with_the_run_seed():
+    """The authors' recipe: seed numpy, choose n/2 of the images of class 0, then of class 1; class 1 comes first."""
+    sizes = {"train": 20, "valid": 8, "test": 8}
+    options = SyntheticOptions(variant="paper", **{f"n_{part}": n for part, n in sizes.items()})
+    splits = Synthetic(options, 1.0, data_seed=1234).splits()
+    for (part, n), file_seed in zip(sizes.items(), (1, 2, 3), strict=True):
+        masks, labels = crosses(512, file_seed, "hard")
+        legacy = np.random.RandomState(1234)
+        zeros = legacy.choice(np.flatnonzero(labels == 0), n // 2, replace=False)
+        ones = legacy.choice(np.flatnonzero(labels == 1), n // 2, replace=False)
+        chosen = [*ones, *zeros]
+        split = splits["train" if part == "train" else f"{part}_ood"]
+        step = 1 if part == "train" else -1
+        np.testing.assert_array_equal(split.masks[:, 0].numpy(), masks[chosen][:, :, ::step])
+        np.testing.assert_array_equal(split.labels.numpy(), labels[chosen])
+
+
+@pytest.mark.parametrize("n", [513, 31])
+def test_variant_paper_has_no_more_images_than_its_files(n):
+    with pytest.raises(ConfigurationError, match=f"n_test {n} for variant 'paper'.*an even number up to 512"):
+        TrialConfig.parse({"variant": "paper", "n_train": 500, "n_valid": 128, "n_test": n})
