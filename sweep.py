@@ -47,7 +47,9 @@ def sweep(
     space: Annotated[
         str, typer.Option(help="Which trials: a space's name, see --list-spaces, or a file NAME.py.")
     ] = "smoke",
-    dataset: Annotated[str | None, typer.Option(help="This dataset alone.", metavar="NAME")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="This dataset alone: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The sweep's name. [default: the space's name]")] = None,
     storage: Annotated[
         str,
@@ -116,7 +118,7 @@ def sweep(
         from driver.finish import catch_up, finish
         from driver.lease import RENEW_EVERY, SECONDS, Lease
         from driver.log import SweepLog
-        from driver.plan import declare, make_plan, open_records, parse_overrides
+        from driver.plan import check_data, declare, make_plan, open_records, parse_overrides
         from driver.progress import Progress
         from driver.run import run_trials, scratch_folder
         from driver.shared_storage import check_shared
@@ -134,6 +136,8 @@ def sweep(
         if status:
             show_status(console, records)
             return
+        if not sync:
+            check_data(plan)
         if dry_run:
             show_plan(console, records.location, plan, plan.pending(records), concurrency)
             return

@@ -11,7 +11,7 @@ from records.columns import SPLITS
 from trainables import METHODS, TrialConfig
 from trainables.attribution.occlusion import window_size
 from trainables.config import Options
-from trainables.datasets import DATASETS, Dataset, load
+from trainables.datasets import Dataset, find_dataset, load
 from trainables.models.initialise import initialise
 from trainables.same_training import by_training
 from trainables.trial import use_one_thread
@@ -35,10 +35,9 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 
 
 def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
-    dataset = DATASETS[config.dataset]
+    dataset = find_dataset(config.dataset)
     options = dataset.Options(**config.dataset_options)
-    # mypy looks up __hash__ of a Dataset, where the class itself is meant.
-    sizes, shape, classes = _dimensions(dataset, options)  # type: ignore[arg-type]
+    sizes, shape, classes = _dimensions(dataset, options, config)
     forward, step = _seconds_an_image(config.model, shape, classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
@@ -54,12 +53,19 @@ def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     return train, evaluate + attribute + OVERHEAD
 
 
-@cache
-def _dimensions(dataset: type[Dataset], options: Options) -> tuple[dict[str, int], tuple[int, int, int], int]:
-    splits = load(dataset, options, 0.0, 0)
-    channels, height, width = splits["train"].images.shape[1:]
-    sizes = {name: len(splits[name]) for name in SPLITS}
-    return sizes, (channels, height, width), dataset(options, 0.0, 0).classes
+Dimensions = tuple[dict[str, int], tuple[int, int, int], int]
+_KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
+
+
+def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -> Dimensions:
+    """Images of each split, an image's shape and the number of classes; severity and data seed change them little."""
+    if (dataset, options) not in _KNOWN:
+        splits = load(dataset, options, config.severity, config.data_seed)
+        channels, height, width = splits["train"].images.shape[1:]
+        sizes = {name: len(splits[name]) for name in SPLITS}
+        classes = dataset(options, config.severity, config.data_seed).classes
+        _KNOWN[dataset, options] = sizes, (channels, height, width), classes
+    return _KNOWN[dataset, options]
 
 
 @cache

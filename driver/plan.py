@@ -10,6 +10,7 @@ from driver.space_file import find_space
 from records import StorageError, SweepRecords, open_storage
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
+from trainables.datasets import PLACES, Dataset, find_dataset
 from trainables.errors import unknown_name
 
 
@@ -41,20 +42,20 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
     chosen = find_space(space)
     settings: Sequence[Settings] = chosen.trials
     if dataset is not None:
-        if dataset not in DATASETS:
-            raise UserError(f"unknown dataset {dataset!r}; choose from {', '.join(sorted(DATASETS))}")
+        _find_dataset(dataset)
         own = [s for s in settings if s["dataset"] == dataset]
         settings = own or [{**s, "dataset": dataset} for s in settings]
     if "method" in overrides:
         settings = _of_method(chosen, settings, str(overrides["method"]))
     unused = set(overrides)
     trials: dict[str, TrialConfig] = {}
+    contents = Contents()
     try:
         for one in settings:
             applied = {k: v for k, v in overrides.items() if _applies(k, one, overrides)}
             unused -= set(applied)
             for settings_of_rule in _by_selection({**one, **applied}):
-                config = TrialConfig.parse(settings_of_rule)
+                config = contents.parse(settings_of_rule)
                 trials.setdefault(config.trial_key, config)
             if max_trials is not None and len(trials) >= max_trials and not unused:
                 break
@@ -65,6 +66,42 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
         raise UserError(f"unknown setting {name!r} in --set; choose from {', '.join(sorted(_all_settings()))}")
     keys = list(trials)[:max_trials]
     return Plan(chosen, {key: trials[key] for key in keys})
+
+
+class Contents:
+    """Parses trials of which many have the same files, and looks at these once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def parse(self, settings: Settings) -> TrialConfig:
+        """The trial of flat settings, as by `TrialConfig.parse`."""
+        fields = find_dataset(str(settings["dataset"])).Options.model_fields
+        if "content" not in fields or settings.get("content"):
+            return TrialConfig.parse(settings)
+        place = repr((settings["dataset"], sorted((k, v) for k, v in settings.items() if k in fields)))
+        config = TrialConfig.parse({**settings, "content": self.known.get(place, "")})
+        self.known[place] = config.dataset_options["content"]
+        return config
+
+
+def check_data(plan: Plan) -> None:
+    """Look at the data of all trials before any is trained: tables, files, images, and each severity and data seed.
+
+    Raises:
+        UserError: data that cannot be used, with file and row.
+    """
+    seen = set()
+    try:
+        for config in plan.trials.values():
+            dataset = find_dataset(config.dataset)
+            options = dataset.Options(**config.dataset_options)
+            of_data = (dataset, options, config.severity, config.data_seed)
+            if of_data not in seen:
+                seen.add(of_data)
+                dataset(options, config.severity, config.data_seed).check()
+    except ConfigurationError as error:
+        raise UserError(str(error)) from None
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
@@ -120,6 +157,13 @@ def declare(records: SweepRecords, plan: Plan) -> None:
         raise UserError(str(error)) from None
 
 
+def _find_dataset(name: str) -> type[Dataset]:
+    try:
+        return find_dataset(name)
+    except ConfigurationError as error:
+        raise UserError(str(error)) from None
+
+
 def _of_method(space: Space, settings: Sequence[Settings], method: str) -> list[Settings]:
     if method not in METHODS:
         raise UserError(str(unknown_name("method", method, METHODS, "trainables/methods/__init__.py")))
@@ -140,7 +184,7 @@ def _by_selection(settings: Settings) -> list[Settings]:
 
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
     method = METHODS.get(settings["method"])
-    dataset = DATASETS.get(overrides.get("dataset", settings["dataset"]))
+    dataset = _find_dataset(str(overrides.get("dataset", settings["dataset"])))
     if key == "strength" and method is not None:
         return method.has_penalty
     if key in ("mask_condition", "mask_fraction") and method is not None:
@@ -154,6 +198,6 @@ def _all_settings() -> set[str]:
     names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
     for method in METHODS.values():
         names |= set(method.Options.model_fields)
-    for dataset in DATASETS.values():
+    for dataset in (*DATASETS.values(), *PLACES.values()):
         names |= set(dataset.Options.model_fields)
     return names

@@ -37,9 +37,9 @@ NOT_NOW = (
 """Answers in the 4xx range that mean "later" rather than "no"."""
 
 REFUSALS = {
-    "NoSuchBucket": ("there is no bucket {bucket!r}", "create it first, or correct --storage"),
-    "InvalidBucketName": ("{bucket!r} is no bucket name", "correct --storage"),
-    "ParamValidationError": ("{bucket!r} is no bucket name", "correct --storage"),
+    "NoSuchBucket": ("there is no bucket {bucket!r}", "create it first, or correct its name"),
+    "InvalidBucketName": ("{bucket!r} is no bucket name", "correct its name"),
+    "ParamValidationError": ("{bucket!r} is no bucket name", "correct its name"),
     "InvalidAccessKeyId": ("the server does not know the access key", "check AWS_ACCESS_KEY_ID"),
     "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check AWS_SECRET_ACCESS_KEY"),
     "AccessDenied": (
@@ -133,6 +133,13 @@ class S3Storage(Storage):
             keys = [key[skip:] for key in self._keys(prefix)]
         return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
 
+    def entity_tags(self) -> dict[str, str]:
+        """The names directly at this location, deeper ones left out, with the tag that changes when their bytes do."""
+        skip = len(self._key(""))
+        with self._explained("list"):
+            found = {item["Key"][skip:]: item["ETag"] for item in self._items("", Delimiter="/")}
+        return {name: tag for name, tag in found.items() if name}
+
     def clear_partial(self, prefix: str) -> None:
         """There is nothing to clear: an object is put whole or not at all."""
 
@@ -154,11 +161,16 @@ class S3Storage(Storage):
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def _keys(self, prefix: str) -> Iterator[str]:
+        return (item["Key"] for item in self._items(prefix))
+
+    def _items(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         more: dict[str, str] = {}
         while True:
-            listing = partial(self._client.list_objects_v2, Bucket=self.bucket, Prefix=self._key(prefix), **more)
+            listing = partial(
+                self._client.list_objects_v2, Bucket=self.bucket, Prefix=self._key(prefix), **options, **more
+            )
             page = self._retried(listing)
-            yield from (item["Key"] for item in page.get("Contents", []))
+            yield from page.get("Contents", [])
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -33,7 +33,7 @@ class TrialConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str = Field("synthetic", description="a name in DATASETS")
+    dataset: str = Field("synthetic", description="a name in DATASETS, folder:PATH or manifest:FILE.csv")
     severity: float = Field(1.0, ge=0, le=1, description="shift severity s in [0, 1]")
     method: str = Field("baseline", description="a name in METHODS")
     strength: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight of the method's penalty")
@@ -76,18 +76,18 @@ class TrialConfig(BaseModel):
         Raises:
             ConfigurationError: an unknown key or name, or a value out of range.
         """
-        from trainables.datasets import DATASETS
+        from trainables.datasets.find import find_dataset, full_name
         from trainables.methods import METHODS
 
         own = set(cls.model_fields) - {"method_options", "dataset_options"}
         method_name = settings.get("method", cls.model_fields["method"].default)
-        dataset_name = settings.get("dataset", cls.model_fields["dataset"].default)
+        dataset_name = str(settings.get("dataset", cls.model_fields["dataset"].default))
         if method_name not in METHODS:
             raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
-        if dataset_name not in DATASETS:
-            raise unknown_name("dataset", dataset_name, DATASETS, "trainables/datasets/__init__.py")
+        dataset = find_dataset(dataset_name)
+        settings = {**settings, "dataset": full_name(dataset_name)}
         method_fields = set(METHODS[method_name].Options.model_fields)
-        dataset_fields = set(DATASETS[dataset_name].Options.model_fields)
+        dataset_fields = set(dataset.Options.model_fields)
         allowed = own | method_fields | dataset_fields
         for key in settings:
             if key not in allowed:
@@ -101,7 +101,7 @@ class TrialConfig(BaseModel):
             return cls(
                 **{k: v for k, v in settings.items() if k in own},
                 method_options=METHODS[method_name].Options(**method_options).model_dump(),
-                dataset_options=DATASETS[dataset_name].Options(**dataset_options).model_dump(),
+                dataset_options=dataset.complete(dataset.Options(**dataset_options)).model_dump(),
             )
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
@@ -159,9 +159,14 @@ class TrialConfig(BaseModel):
 
     @property
     def trial_key(self) -> str:
-        """Hash of all that determines the result: equal key, same trial."""
+        """Hash of all that determines the result: equal key, same trial.
+
+        Of files it has the content, not the place.
+        """
+        from trainables.datasets.find import kind_of
+
         settings = self.model_dump(mode="json", exclude=self._at_default())
-        content = {"schema_version": columns.SCHEMA_VERSION, **settings}
+        content = {"schema_version": columns.SCHEMA_VERSION, **settings, "dataset": kind_of(self.dataset)}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 

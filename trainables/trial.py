@@ -16,7 +16,7 @@ from trainables.attribution import ATTRIBUTIONS
 from trainables.batch import Batch
 from trainables.config import Preset, TrialConfig
 from trainables.controls import inside_masks, training_masks
-from trainables.datasets import DATASETS, Split, load
+from trainables.datasets import Split, find_dataset, load
 from trainables.errors import DivergedError
 from trainables.localisation import LOCALISATION, chance_iou
 from trainables.localisation.blur import blur
@@ -60,7 +60,7 @@ class Trial:
         """
         self.config = config
         self.device = torch.device(device)
-        dataset = DATASETS[config.dataset]
+        dataset = find_dataset(config.dataset)
         options = dataset.Options(**config.dataset_options)
         splits = load(dataset, options, config.severity, config.data_seed)
         if config.mask_test:

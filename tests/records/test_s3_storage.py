@@ -269,7 +269,7 @@ def test_wrong_variables_are_named_before_anything_starts(case, bucket, s3_serve
 
 def test_a_bucket_that_is_not_there_is_named(s3_environment):
     message = message_of_check("s3://no-such-bucket/prefix", s3_environment)
-    assert message.endswith("there is no bucket 'no-such-bucket'; create it first, or correct --storage")
+    assert message.endswith("there is no bucket 'no-such-bucket'; create it first, or correct its name")
 
 
 def test_what_is_no_bucket_name_is_named(s3_environment):

@@ -1,6 +1,7 @@
 """Datasets with a cue that goes with the label in training and not out of distribution, at any severity.
 
-To add one: one file with a subclass of Dataset, one line here.
+To add one: one file with a subclass of Dataset, one line here. Images of one's own need no code: folder:PATH and
+manifest:FILE.csv (find.py, own/).
 """
 
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
@@ -9,6 +10,8 @@ from trainables.datasets.dataset import Split as Split
 from trainables.datasets.dataset import load as load
 from trainables.datasets.decoy_digits import DecoyDigits as DecoyDigits
 from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
+from trainables.datasets.find import PLACES as PLACES
+from trainables.datasets.find import find_dataset as find_dataset
 from trainables.datasets.synthetic import Synthetic as Synthetic
 from trainables.datasets.waterbirds import Waterbirds as Waterbirds
 

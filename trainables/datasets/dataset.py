@@ -1,10 +1,10 @@
 """What every dataset is: five splits of images with labels and masks, from severity and data seed alone."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -58,10 +58,22 @@ class Dataset:
         self.severity = severity
         self.data_seed = data_seed
 
+    @classmethod
+    def complete(cls, options: Any) -> Any:
+        """`options` with what is found from files, such as the digest of their content, filled in."""
+        return options
+
     @property
     def classes(self) -> int:
         """Number of classes."""
         return 2
+
+    def check(self) -> None:
+        """Look at the data before anything is trained; nothing to do for data that are generated.
+
+        Raises:
+            ConfigurationError: data that cannot be used, with file and row.
+        """
 
     def splits(self) -> Mapping[str, Split]:
         """The five splits by name."""
@@ -127,11 +139,22 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
         severity: s in [0, 1].
         data_seed: >= 0.
     """
-    # mypy looks up __hash__ of a Dataset, where the class itself is meant.
-    return _load(dataset, options, severity, data_seed)  # type: ignore[arg-type]
+    key = (dataset, options, severity, data_seed)
+    if key in _KEPT:
+        _KEPT.move_to_end(key)
+    else:
+        splits = dataset(options, severity, data_seed).splits()
+        _KEPT[key] = MappingProxyType({name: splits[name] for name in SPLITS})
+        while len(_KEPT) > 1 and (len(_KEPT) > MOST_KEPT or sum(map(_size, _KEPT.values())) > MOST_BYTES):
+            _KEPT.popitem(last=False)
+    return _KEPT[key]
 
 
-@lru_cache(maxsize=8)
-def _load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
-    splits = dataset(options, severity, data_seed).splits()
-    return MappingProxyType({name: splits[name] for name in SPLITS})
+MOST_KEPT = 8
+MOST_BYTES = 2 * 2**30
+"""Of all that a process keeps; the splits in use are kept whatever their size."""
+_KEPT: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
+
+
+def _size(splits: Mapping[str, Split]) -> int:
+    return sum(part.nbytes for split in splits.values() for part in (split.images, split.masks, split.distractors))

@@ -1,0 +1,171 @@
+"""Decoded images and masks: made once on a machine, mapped into memory by every process that needs them."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt16
+
+from trainables.datasets.own.cache import cache_folder
+from trainables.datasets.own.content import READER_VERSION
+from trainables.datasets.own.files import Files
+from trainables.datasets.own.image_file import UnreadableImageError, decode
+from trainables.datasets.own.mask_file import boxes_inside, ellipse_inside, inside
+from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
+from trainables.datasets.own.problems import SHOWN, Problems
+from trainables.datasets.own.table import Row
+from trainables.errors import ConfigurationError
+
+WHITE = 65535
+"""1.0 as it is stored: 8- and 16-bit values come back exactly, others to 1e-5."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How files become images; together with the content it determines every pixel."""
+
+    image_size: int
+    channels: int
+    pixel_range: str
+    fit: str
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """All images of a dataset, row by row. The arrays are read-only and may be mapped from a file."""
+
+    rows: list[Row]
+    pixels: UInt16[np.ndarray, "rows channels height width"]
+    masks: Bool[np.ndarray, "rows height width"]
+    """False everywhere for an image without a mask."""
+
+    def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
+        """Pixel values in [0, 1] of the rows in `index`."""
+        return self.pixels[index].astype(np.float32) / np.float32(WHITE)
+
+
+def load_decoded(content: str, form: Form, read: Callable[[], tuple[Sequence[Row], Files]]) -> Decoded:
+    """The decoded images of `content`: from this process, else from the user's cache, else from their files.
+
+    Args:
+        content: digest of rows and files.
+        form: how they are decoded.
+        read: gives rows and files if they are needed; it checks that they have that digest.
+
+    Raises:
+        ConfigurationError: an image or mask that cannot be used, with its file and row.
+    """
+    key = hashlib.sha256(json.dumps([content, asdict(form), READER_VERSION]).encode()).hexdigest()[:32]
+    folder = cache_folder("decoded")
+    if folder is None:
+        return _decoded_here(key, form, read)
+    if not (folder / key / "rows.json").is_file():
+        _build(folder, key, form, *read())
+    return _mapped(folder / key)
+
+
+@lru_cache(maxsize=4)
+def _mapped(folder: Path) -> Decoded:
+    rows = [Row(**row) for row in json.loads((folder / "rows.json").read_bytes())]
+    pixels, masks = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("pixels", "masks"))
+    return Decoded(rows, pixels, masks)
+
+
+_HERE: dict[str, Decoded] = {}
+
+
+def _decoded_here(key: str, form: Form, read: Callable[[], tuple[Sequence[Row], Files]]) -> Decoded:
+    """Where no cache can be written: decoded into this process's memory, the latest dataset alone."""
+    if key not in _HERE:
+        with tempfile.TemporaryDirectory() as folder:
+            _build(Path(folder), key, form, *read())
+            mapped = _mapped(Path(folder) / key)
+            kept = Decoded(mapped.rows, np.array(mapped.pixels), np.array(mapped.masks))
+            _mapped.cache_clear()
+        _HERE.clear()
+        _HERE[key] = kept
+    return _HERE[key]
+
+
+def _build(folder: Path, key: str, form: Form, rows: Sequence[Row], files: Files) -> None:
+    """Decode all rows into `folder/key`, whole or not at all. Whoever is first to be done counts."""
+    partial = folder / f".{key}-{uuid4().hex}"
+    partial.mkdir()
+    try:
+        _decode_rows(partial, form, rows, files)
+        # No names of files and places: the same content may have others.
+        kept: list[dict[str, Any]] = [
+            {**_without_place(row), "where": row.where.rsplit("/", 1)[-1], "image": row.image.rsplit("/", 1)[-1]}
+            for row in rows
+        ]
+        (partial / "rows.json").write_text(json.dumps(kept))
+        try:
+            partial.rename(folder / key)
+        except OSError:
+            if not (folder / key / "rows.json").is_file():
+                raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"decoded images cannot be kept in {folder}: {error.strerror}; make room there, or set XDG_CACHE_HOME to "
+            "another folder"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _without_place(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("label", "group", "subject", "split")}
+
+
+def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) -> None:
+    shape = (len(rows), form.channels, form.image_size, form.image_size)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint16), shape)
+    masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.dtype(np.bool_), (len(rows), *shape[2:]))
+    problems = Problems()
+    for i, row in enumerate(rows):
+        try:
+            image, mask = decode_row(row, form, files)
+        except ConfigurationError as error:
+            problems.add(str(error))
+            if len(problems.messages) > SHOWN:
+                break
+            continue
+        pixels[i] = np.rint(image * WHITE).astype(np.uint16)
+        masks[i] = mask
+    problems.check()
+    pixels.flush()
+    masks.flush()
+
+
+def decode_row(
+    row: Row, form: Form, files: Files
+) -> tuple[Float[np.ndarray, "channels height width"], Bool[np.ndarray, "height width"]]:
+    """A row's image with values in [0, 1] and its mask, both square.
+
+    Raises:
+        ConfigurationError: one of them cannot be used; the message names file and row.
+    """
+    name = row.image
+    try:
+        image = decode(files.read(row.image), row.image)
+        height, width = image.values.shape[:2]
+        pixels = fitted(with_channels(scale(image, form.pixel_range), form.channels), form.image_size, form.fit)
+        if row.mask is not None:
+            name = f"mask {row.mask}"
+            region = inside(decode(files.read(row.mask), row.mask), height, width)
+        elif row.ellipse is not None:
+            region = ellipse_inside(row.ellipse, height, width)
+        else:
+            name = f"boxes of {row.image}"
+            region = boxes_inside(row.boxes, height, width)
+        return pixels, fitted_mask(region, form.image_size, form.fit)
+    except UnreadableImageError as error:
+        raise ConfigurationError(f"{row.where}: {name} {error}") from None

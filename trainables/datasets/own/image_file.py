@@ -1,0 +1,164 @@
+"""From the bytes of an image file to its values: PNG, JPEG, TIFF, DICOM or npy, told apart by their first bytes."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
+
+
+class UnreadableImageError(ValueError):
+    """An image that cannot be used; the message says why and the mend."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """Values as the file has them, and the range that its type allows."""
+
+    values: Num[np.ndarray, "height width channels"]
+    """1 channel (grey) or 3 (red, green, blue); of DICOM after RescaleSlope and RescaleIntercept."""
+    low: float
+    high: float
+    """The least and the greatest value of the type: 0-255 of 8 bits, 0-65535 of 16, what BitsStored allows of DICOM;
+    0-1 of truth values, floating-point numbers and wider integers."""
+    inverted: bool = False
+    """Whether the least value is white: DICOM's MONOCHROME1."""
+
+
+def decode(data: bytes, name: str) -> ImageFile:
+    """The image in `data`.
+
+    A fully opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
+
+    Args:
+        data: bytes of the file.
+        name: of the file: one that ends in .dcm is read as DICOM also without DICOM's preamble.
+
+    Raises:
+        UnreadableImageError: damaged, of another format, with several frames, or with a transparent part.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _decode(data, name)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # the libraries raise whatever a damaged file makes them
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UnreadableImageError(f"cannot be read ({reason}); replace the file") from error
+    if not np.isfinite(image.values).all():
+        raise UnreadableImageError("has values that are not finite; replace them")
+    if 0 in image.values.shape:
+        raise UnreadableImageError(f"is empty, of shape {image.values.shape}; replace the file")
+    return image
+
+
+def _decode(data: bytes, name: str) -> ImageFile:
+    if data.startswith(b"\x93NUMPY"):
+        return _plain(np.load(io.BytesIO(data), allow_pickle=False))
+    if data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
+        return _dicom(data)
+    if data.startswith(b"\x89PNG") and data[24:25] == b"\x10":
+        return _plain(_png_of_16_bits(data))
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _plain(_tiff(data))
+    if data.startswith((b"\x89PNG", b"\xff\xd8")):
+        return _plain(_pillow(data))
+    raise UnreadableImageError(f"is none of {ALLOWED}; convert it")
+
+
+def _plain(values: np.ndarray) -> ImageFile:
+    """Values with the channel axis where it belongs, without alpha, and their type's range."""
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3:
+        raise UnreadableImageError(f"has shape {values.shape}; an image is [height, width] or has 1 or 3 channels")
+    if values.shape[2] > 4 and values.shape[0] in (1, 3):
+        values = np.moveaxis(values, 0, 2)
+    high = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(values.dtype, 1.0)
+    if values.dtype.kind not in "buif":
+        raise UnreadableImageError(f"has values of type {values.dtype}; save numbers")
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8)
+    if values.shape[2] in (2, 4):
+        if (values[:, :, -1] < high).any():
+            raise UnreadableImageError("is transparent in part; save it without its alpha channel")
+        values = values[:, :, :-1]
+    if values.shape[2] not in (1, 3):
+        raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
+    return ImageFile(values, 0.0, high)
+
+
+def _pillow(data: bytes) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as file:
+        image: Image.Image = file
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
+            raise UnreadableImageError(f"has colours of type {image.mode}; save it as grey or RGB")
+        values = np.asarray(image)
+    return values * np.uint8(255) if values.dtype == np.bool_ else values
+
+
+def _png_of_16_bits(data: bytes) -> np.ndarray:
+    # Pillow reads 16-bit colours as 8-bit ones.
+    import torch
+    from torchvision.io import ImageReadMode, decode_png
+
+    pixels = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
+    return pixels.permute(1, 2, 0).numpy()
+
+
+def _tiff(data: bytes) -> np.ndarray:
+    from tifffile import TiffFile
+
+    with TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if len(file.pages) > 1:
+            raise UnreadableImageError(f"has {len(file.pages)} frames; save each as a file of its own")
+        plain = page.compression in (1, 8, 32946) and page.photometric in (1, 2) and page.dtype != np.bool_
+        values = page.asarray() if plain else None
+    # Compressions, palettes and white-is-zero are Pillow's; 16-bit colours and floats are not.
+    return _pillow(data) if values is None else values
+
+
+def _dicom(data: bytes) -> ImageFile:
+    import pydicom
+    from pydicom.pixels import pixel_array
+
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    if "PixelData" not in dataset:
+        raise UnreadableImageError("is no DICOM file with pixels; replace it")
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise UnreadableImageError(f"has {dataset.NumberOfFrames} frames; save each as a file of its own")
+    if dataset.get("ModalityLUTSequence"):
+        raise UnreadableImageError("has a modality lookup table; apply it and save the image anew")
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    kind = str(dataset.PhotometricInterpretation)
+    if not kind.startswith(("MONOCHROME", "RGB", "YBR")):
+        raise UnreadableImageError(f"has photometric interpretation {kind}; save it as grey or RGB")
+    values = pixel_array(dataset)
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    slope, intercept = _rescale(dataset)
+    if (slope, intercept) != (1.0, 0.0):
+        values = values.astype(np.float64) * slope + intercept
+        low, high = sorted((low * slope + intercept, high * slope + intercept))
+    if values.ndim == 2:
+        values = values[:, :, None]
+    return ImageFile(values, low, high, inverted=kind == "MONOCHROME1")
+
+
+def _rescale(dataset: Any) -> tuple[float, float]:
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    return float(1 if slope is None else slope), float(intercept or 0)

@@ -1,0 +1,245 @@
+"""Datasets made of one's own images, masks and labels; severity is made by resampling them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+
+from records.columns import SPLITS
+from trainables.config import Options as BaseOptions
+from trainables.datasets.dataset import Dataset, Split, agreement
+from trainables.datasets.own.content import content_digest
+from trainables.datasets.own.deal import check_subjects, deal
+from trainables.datasets.own.decoded import Decoded, load_decoded
+from trainables.datasets.own.files import Files
+from trainables.datasets.own.meaning import Meaning, find_meaning
+from trainables.datasets.own.options import OwnImagesOptions
+from trainables.datasets.own.problems import Problems
+from trainables.datasets.own.resample import cell_counts, check_cells, draw, largest
+from trainables.datasets.own.table import POOLS, Row, check_once
+from trainables.errors import ConfigurationError
+from trainables.streams import numpy_stream
+
+
+class OwnImages(Dataset):
+    """Five splits of one's own images. A subclass says where they are: `read_rows`.
+
+    The cue is what the group of an image brings with it: a site, a view, a device. Each group points to one class.
+    Pools for training, validation and test, which share no subject, are given by the table or dealt from the data
+    seed; from each, images are drawn so that every class is equally frequent and the group agrees with the label as
+    often as the severity says. The number of images does not depend on the severity. valid_id and valid_ood (test_id
+    and test_ood) are drawn from one pool and share all the images that they can, but a group cannot be changed in an
+    image as a drawn cue can: at severity above 0 the two differ in images.
+
+    Without a group column the shift is as it is in the data, and severity must be 1: a table may name the five splits
+    itself; or it has train, valid and test, which are taken as train, valid_ood and test_ood, and valid_id and
+    test_id are held out from train by subject. Labels are then as frequent as they are, and cues are -1.
+
+    Images are square, in [0, 1]; masks are False everywhere for images without one. Where the cue is within an image
+    is not known: distractor masks are empty.
+
+    A trial's key has the digest of the content (`content_digest`) in place of where it lies.
+    """
+
+    Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
+    options: OwnImagesOptions
+    place: ClassVar[str] = ""
+    """Where the data lie, for a class made by `at`."""
+
+    @classmethod
+    def at(cls, place: str) -> type[Self]:
+        """This dataset at a place: the same class for the same place, so that it can be looked up by it."""
+        # mypy looks up __hash__ of an OwnImages, where the class itself is meant.
+        return _at(cls, place)  # type: ignore[arg-type]
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        """The rows, with locations of images and masks.
+
+        Args:
+            options: an instance of the class's `Options`.
+            files: to look at tables and folders.
+            problems: takes what is wrong.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def complete(cls, options: Any) -> Any:
+        if options.content:
+            return options
+        rows, files = cls._read(options)
+        return options.model_copy(update={"content": content_digest(rows, files)})
+
+    @classmethod
+    def _read(cls, options: Any) -> tuple[list[Row], Files]:
+        files, problems = Files(cls.place), Problems()
+        rows = cls.read_rows(options, files, problems)
+        problems.check()
+        check_once(rows, problems)
+        check_subjects(rows, problems)
+        _check_splits(rows, problems)
+        problems.check()
+        return rows, files
+
+    def _read_unchanged(self) -> tuple[list[Row], Files]:
+        rows, files = self._read(self.options)
+        if self.options.content and content_digest(rows, files) != self.options.content:
+            raise ConfigurationError(
+                f"the data at {self.place or type(self).__name__} are not those that the trial was planned with "
+                f"(content {self.options.content}); give the same command again to plan with them as they are now"
+            )
+        return rows, files
+
+    def decoded(self) -> Decoded:
+        """All images, in the order of the rows."""
+        content = self.options.content or self.complete(self.options).content
+        return load_decoded(content, self.options.form, self._read_unchanged)
+
+    def meaning(self) -> Meaning:
+        """What labels and groups stand for."""
+        return _meaning(self.decoded(), self.options.class_names, self.options.cue_groups)
+
+    @property
+    def classes(self) -> int:
+        return len(self.meaning().labels)
+
+    def check(self) -> None:
+        decoded, index = self.decoded(), self.index()
+        labels = self.meaning().classes_of(decoded.rows)
+        masked: Bool[np.ndarray, " rows"] = np.any(decoded.masks, axis=(1, 2))
+        for name in ("test_id", "test_ood"):
+            scored = index[name][(labels[index[name]] == 1) | (self.classes > 2)]
+            if not masked[scored].any():
+                which = f"of label {self.meaning().labels[1]!r} " if self.classes == 2 else ""
+                raise ConfigurationError(
+                    f"no image {which}in {name} has a mask, so no map can be scored; give masks or boxes"
+                    + (", or set class_names so that the label with masks comes last" if self.classes == 2 else "")
+                )
+
+    def splits(self) -> Mapping[str, Split]:
+        decoded, meaning = self.decoded(), self.meaning()
+        labels, cues = meaning.classes_of(decoded.rows), meaning.cues_of(decoded.rows)
+        return {name: _split(decoded, labels, cues, index) for name, index in self.index().items()}
+
+    def index(self) -> dict[str, Int[np.ndarray, " images"]]:
+        """Rows of each of the five splits, in an order that depends on the data seed alone.
+
+        Raises:
+            ConfigurationError: a cell of group and label has too few images, or severity cannot be varied.
+        """
+        rows, meaning = self.decoded().rows, self.meaning()
+        pools = self._pools(rows, meaning.groups is not None)
+        order = numpy_stream("own order", self.data_seed).permutation(len(rows))
+        rank = np.empty(len(rows), dtype=np.int64)
+        rank[order] = np.arange(len(rows))
+        pools = {name: members[np.argsort(rank[members])] for name, members in pools.items()}
+        return pools if meaning.groups is None else self._resampled(pools, rows, meaning)
+
+    def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, Int[np.ndarray, " pool"]]:
+        given: dict[str, list[int]] = {}
+        for i, row in enumerate(rows):
+            given.setdefault(row.split or "", []).append(i)
+        pools = {name: np.array(members, dtype=np.int64) for name, members in given.items()}
+        if grouped:
+            return deal(rows, self.options.shares, self.data_seed) if "" in pools else pools
+        if self.severity != 1:
+            raise ConfigurationError(
+                f"severity {self.severity:g} for data without a column 'group': their shift is the one between the "
+                "splits and cannot be varied; set severity=1, or add the group (site, view, device) that goes with "
+                "the label"
+            )
+        if "" in pools:
+            raise ConfigurationError(
+                "the data have neither a column 'group' nor splits, so nothing shifts; add the group (site, view, "
+                "device) that goes with the label, or a column 'split'"
+            )
+        if set(pools) == set(SPLITS):
+            return pools
+        held = deal([rows[i] for i in pools["train"]], self.options.shares, self.data_seed)
+        inside = {name: pools["train"][index] for name, index in held.items()}
+        return {
+            "train": inside["train"],
+            "valid_id": inside["valid"],
+            "valid_ood": pools["valid"],
+            "test_id": inside["test"],
+            "test_ood": pools["test"],
+        }
+
+    def _resampled(
+        self, pools: Mapping[str, Int[np.ndarray, " pool"]], rows: Sequence[Row], meaning: Meaning
+    ) -> dict[str, Int[np.ndarray, " images"]]:
+        labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
+        classes = len(meaning.labels)
+        if self.severity > self.options.max_severity:
+            raise ConfigurationError(
+                f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}, for which the sizes "
+                "are made; raise max_severity or lower the severity"
+            )
+        result = {}
+        for pool, members in pools.items():
+            kinds = {"train": False} if pool == "train" else {f"{pool}_id": False, f"{pool}_ood": True}
+            cells = np.bincount(labels[members] * classes + cues[members], minlength=classes**2)
+            cells = cells.reshape(classes, classes)
+            per_class = self._per_class(pool, cells, list(kinds.values()), meaning)
+            for name, ood in kinds.items():
+                counts = cell_counts(per_class, classes, agreement(self.severity, classes, ood))
+                result[name] = draw(members, labels[members], cues[members], counts)
+        return {name: result[name] for name in SPLITS}
+
+    def _per_class(self, pool: str, cells: Int[np.ndarray, "classes cues"], kinds: list[bool], meaning: Meaning) -> int:
+        classes, size = len(cells), getattr(self.options, f"n_{pool}")
+        most = largest(cells, self.options.max_severity, kinds)
+        if size is not None and size % classes**2:
+            raise ConfigurationError(
+                f"n_{pool}={size} cannot be shared evenly by {classes} labels and {classes} cues; give a multiple of "
+                f"{classes**2}"
+            )
+        per_class = size // classes if size is not None else max(most, classes)
+        probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in kinds]
+        check_cells(cells, per_class, most, pool, (meaning.labels, meaning.group_names()), probabilities)
+        return per_class
+
+
+def _check_splits(rows: Sequence[Row], problems: Problems) -> None:
+    """Splits are given for all rows or none; train, valid and test, or without groups the five themselves."""
+    if all(row.split is None for row in rows):
+        return
+    grouped = any(row.group is not None for row in rows)
+    for row in rows:
+        if row.split not in POOLS and (grouped or row.split not in SPLITS):
+            also = "" if grouped else f", or {', '.join(SPLITS)}"
+            problems.add(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
+    found = {row.split for row in rows}
+    if not problems.messages and not (set(POOLS) == found or set(SPLITS) == found):
+        where = rows[0].where.rsplit(" row ", 1)[0]
+        missing = [name for name in (SPLITS if found - set(POOLS) else POOLS) if name not in found]
+        problems.add(f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out")
+
+
+@cache
+def _at(base: type[OwnImages], place: str) -> Any:
+    return type(base.__name__, (base,), {"place": place, "__doc__": base.__doc__, "__module__": base.__module__})
+
+
+@lru_cache(maxsize=4)
+def _meaning(decoded: Decoded, class_names: str, cue_groups: str) -> Meaning:
+    return find_meaning(decoded.rows, class_names, cue_groups)
+
+
+def _split(
+    decoded: Decoded,
+    labels: Int[np.ndarray, " rows"],
+    cues: Int[np.ndarray, " rows"],
+    index: Int[np.ndarray, " images"],
+) -> Split:
+    masks = torch.from_numpy(decoded.masks[index])[:, None]
+    return Split(
+        images=torch.from_numpy(decoded.images(index)),
+        labels=torch.from_numpy(labels[index]),
+        masks=masks,
+        distractors=torch.zeros_like(masks),
+        cues=torch.from_numpy(cues[index]),
+    )

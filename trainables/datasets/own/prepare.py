@@ -1,0 +1,92 @@
+"""From a file's values to the image that a trial sees: scaled to [0, 1], of the asked channels and size."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch.nn.functional import interpolate
+
+from trainables.datasets.own.image_file import ImageFile, UnreadableImageError
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue: ITU-R BT.601."""
+
+
+def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width channels"]:
+    """Values in [0, 1], 0 black.
+
+    Args:
+        image: as the file has it.
+        pixel_range: what becomes 0 and 1: "type" the file type's least and greatest value, "image" this image's own,
+            "LOW:HIGH" these values; what lies beyond is cut off there.
+
+    Raises:
+        UnreadableImageError: "type" with numbers outside the range of their type.
+    """
+    values = image.values
+    if pixel_range == "image":
+        low, high = float(values.min()), float(values.max())
+    elif pixel_range == "type":
+        low, high = image.low, image.high
+        if values.min() < low or values.max() > high:
+            raise UnreadableImageError(
+                f"has values from {values.min():g} to {values.max():g}, and its type says no more than that they lie "
+                f"between {low:g} and {high:g}; say what black and white are with pixel_range=LOW:HIGH, or take each "
+                "image's own range with pixel_range=image"
+            )
+    else:
+        low, high = (float(number) for number in pixel_range.split(":"))
+    # In double precision, so that 8- and 16-bit values come back exactly.
+    scaled = ((values.astype(np.float64) - low) / max(high - low, 1e-12)).clip(0, 1)
+    return (1 - scaled if image.inverted else scaled).astype(np.float32)
+
+
+def with_channels(
+    pixels: Float[np.ndarray, "height width channels"], channels: int
+) -> Float[np.ndarray, "height width out"]:
+    """Grey from colours by luminance (ITU-R BT.601), or three equal channels from grey."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 1:
+        return (pixels @ LUMINANCE)[:, :, None].clip(0, 1)
+    return np.repeat(pixels, channels, axis=2)
+
+
+def fitted(
+    pixels: Float[np.ndarray, "height width channels"], size: int, fit: str
+) -> Float[np.ndarray, "channels {size} {size}"]:
+    """A square of `size` pixels: bilinear, with antialiasing where it shrinks.
+
+    Args:
+        pixels: any height and width.
+        size: side in pixels.
+        fit: "stretch" to the square, "pad" with 0 around the centre, or "crop" the centre square.
+    """
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    if fit == "crop":
+        top, left = (height - side) // 2, (width - side) // 2
+        pixels = pixels[top : top + side, left : left + side]
+    elif fit == "pad" and height != width:
+        square = np.zeros((max(height, width), max(height, width), pixels.shape[2]), dtype=np.float32)
+        top, left = (len(square) - height) // 2, (len(square) - width) // 2
+        square[top : top + height, left : left + width] = pixels
+        pixels = square
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    if tensor.shape[2:] != (size, size):
+        tensor = interpolate(tensor, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
+    return tensor[0].numpy()
+
+
+def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
+    """The mask, fitted as its image: a pixel is inside if at least half of it is.
+
+    A mask that is too small for that keeps the pixels that it covers most, so that it never vanishes.
+
+    Raises:
+        UnreadableImageError: cropping leaves nothing of the mask.
+    """
+    cover = fitted(mask.astype(np.float32)[:, :, None], size, fit)[0]
+    if mask.any() and not cover.any():
+        raise UnreadableImageError("lies outside the image's centre square; use fit=pad or fit=stretch")
+    inside = cover >= 0.5
+    return inside if inside.any() or not mask.any() else cover == cover.max()

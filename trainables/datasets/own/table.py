@@ -1,0 +1,174 @@
+"""The table that says what each image is: a CSV with one row an image."""
+
+import csv
+import difflib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from trainables.datasets.own.problems import Problems
+
+COLUMNS = {
+    "image": ("image", "file"),
+    "label": ("label", "class"),
+    "mask": ("mask",),
+    "boxes": ("boxes",),
+    "group": ("group",),
+    "subject": ("subject",),
+    "split": ("split",),
+}
+"""The columns that mean something, each with the names it may have."""
+NEEDED = ("image", "label")
+POOLS = ("train", "valid", "test")
+"""What severity makes the five splits from."""
+POOL_NAMES = {"val": "valid", "validation": "valid"}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of its image: left and upper edge from 0, and how far it reaches."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image, as its table describes it. `where` names file and row for messages; the header is row 1."""
+
+    where: str
+    image: str
+    label: str
+    mask: str | None = None
+    boxes: tuple[Box, ...] = ()
+    ellipse: float | None = None
+    """The mask is a centred ellipse whose radii are the image's sides divided by this."""
+    group: str | None = None
+    subject: str | None = None
+    split: str | None = None
+
+
+def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems, split: str | None = None) -> list[Row]:
+    """The rows of a CSV with a header.
+
+    Columns: image (or file) and label (or class); if there are any mask, boxes, group, subject and split. A cell of
+    mask or boxes may be empty: the image has no mask. `boxes` are "x y width height" in pixels of the image, several
+    separated by semicolons.
+
+    Args:
+        text: of the file.
+        name: of the file, for messages.
+        ignored: further columns that the file may have; "*" allows any.
+        problems: takes what is wrong, with file and row.
+        split: of all rows, where the file has that of a whole split.
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), restkey="", restval=None)
+    columns = _columns(reader.fieldnames or [], name, ignored, problems)
+    if columns is None:
+        return []
+    if split is not None and "split" in columns:
+        problems.add(f"{name} has a column 'split', but its name says {split!r}; remove the column or rename the file")
+    rows = []
+    for cells in reader:
+        where = f"{name} row {reader.line_num}"
+        if "" in cells or None in cells.values():
+            problems.add(f"{where} has {_count(cells)} cells, the header {len(reader.fieldnames or [])}; mend the row")
+            continue
+        values = {field: cells[column].strip() or None for field, column in columns.items()}
+        row = _row(values, where, problems)
+        if row is not None:
+            rows.append(replace(row, split=split) if split else row)
+    if not rows and not problems.messages:
+        problems.add(f"{name} has no rows; give one for each image")
+    return rows
+
+
+def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, str] | None:
+    """The file's own column name of each field, or None where that cannot be said."""
+    known = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
+    columns: dict[str, str] = {}
+    wrong = False
+    for column in header:
+        field = known.get(column.strip().lower())
+        if field is None and not ("*" in ignored or column in ignored):
+            close = difflib.get_close_matches(column.strip().lower(), known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            problems.add(
+                f"{name} has an unknown column {column!r}; {hint}Allowed are {', '.join(known)}; rename it, or leave "
+                f"it aside with ignore_columns={column.strip() or '*'}"
+            )
+            wrong = True
+        elif field is not None and field in columns:
+            problems.add(f"{name} has columns {columns[field]!r} and {column!r} for the {field}; keep one")
+            wrong = True
+        elif field is not None:
+            columns[field] = column
+    for field in NEEDED:
+        if field not in columns and not wrong:
+            names = " or ".join(repr(alias) for alias in COLUMNS[field])
+            has = ", ".join(header) or "no header"
+            problems.add(f"{name} has no column {names} (it has {has}); name the columns in the first row")
+            wrong = True
+    return None if wrong else columns
+
+
+def _row(values: dict[str, str | None], where: str, problems: Problems) -> Row | None:
+    image, label, split = values["image"], values["label"], values.get("split")
+    for field in ("image", "label", *(f for f in ("group", "subject", "split") if f in values)):
+        if values[field] is None:
+            problems.add(f"{where} has no {field}; fill it in or remove the row")
+            return None
+    assert image is not None  # noqa: S101
+    assert label is not None  # noqa: S101
+    if values.get("mask") and values.get("boxes"):
+        problems.add(f"{where} has both a mask and boxes; give one of them")
+        return None
+    try:
+        boxes = tuple(parse_boxes(values.get("boxes") or ""))
+    except ValueError as error:
+        problems.add(f"{where} has bad boxes: {error}")
+        return None
+    return Row(
+        where=where,
+        image=image,
+        label=label,
+        mask=values.get("mask"),
+        boxes=boxes,
+        group=values.get("group"),
+        subject=values.get("subject"),
+        split=POOL_NAMES.get(split.lower(), split) if split else None,
+    )
+
+
+def parse_boxes(text: str) -> Iterator[Box]:
+    """Boxes from "x y width height; …".
+
+    Raises:
+        ValueError: a box that is not four numbers, or has no area.
+    """
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        try:
+            box = Box(*(float(number) for number in part.replace(",", " ").split()))
+        except (TypeError, ValueError):
+            raise ValueError(f"{part!r} is not 'x y width height', four numbers in pixels") from None
+        if not (box.width > 0 and box.height > 0 and box.x >= 0 and box.y >= 0):
+            raise ValueError(f"{part!r} needs x and y of at least 0 and width and height above 0")
+        yield box
+
+
+def check_once(rows: Iterable[Row], problems: Problems) -> None:
+    """Refuse an image that stands in two rows, as it could then be in two splits."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.image in seen:
+            problems.add(f"{row.where} has the image {row.image} of {seen[row.image]} again; keep one of the rows")
+        seen.setdefault(row.image, row.where)
+
+
+def _count(cells: dict[str, object]) -> int:
+    extra = cells.get("") or []
+    return sum(value is not None for key, value in cells.items() if key) + (
+        len(extra) if isinstance(extra, list) else 0
+    )
