@@ -1,6 +1,5 @@
 """From a space and the command line to the trials of a sweep."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.datasets import PLACES, Dataset, find_dataset
 from trainables.errors import unknown_name
+from trainables.settings import parse_settings
 
 
 @dataclass(frozen=True)
@@ -105,24 +105,15 @@ def check_data(plan: Plan) -> None:
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs; a value is read as JSON where it is JSON (8, 1e-3, true), else as text.
+    """KEY=VALUE pairs as settings; see `parse_settings`.
 
     Raises:
         UserError: an argument without "=", or a key given twice.
     """
-    overrides: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key or not text:
-            raise UserError(f"bad --set {assignment!r}: write --set KEY=VALUE, for example --set epochs=20")
-        if key in overrides:
-            raise UserError(f"--set {key} is given twice ({overrides[key]!r} and {text!r}); give it once")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        overrides[key] = tuple(text.split(",")) if key == "attributions" else value
-    return overrides
+    try:
+        return parse_settings(assignments)
+    except ConfigurationError as error:
+        raise UserError(str(error)) from None
 
 
 def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:

@@ -28,13 +28,24 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
         attributions: their names, in column order.
         title: one line above the panel.
     """
+    rows = [(split, i) for i in range(min(IMAGES, len(arrays["labels"]))) for split in SCORED_SPLITS]
+    columns = ["image", *attributions]
+    tiles = [[tile(arrays, split, i, column) for column in columns] for split, i in rows]
+    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
+    return labelled_grid(tiles, labels, [column.replace("_", " ") for column in columns], title)
+
+
+def labelled_grid(
+    tiles: Sequence[Sequence[Float[np.ndarray, "tile tile 3"]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+) -> bytes:
+    """PNG bytes of equally many tiles in each row, with the names of rows and columns beside and above them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = [(split, i) for i in range(min(IMAGES, len(arrays["labels"]))) for split in SCORED_SPLITS]
-    columns = ["image", *attributions]
     # Drawn as one image: an axes for each tile would take longer than a short trial's training.
-    tiles = [[_tile(arrays, split, i, column) for column in columns] for split, i in rows]
     picture = _grid(tiles) if tiles else np.ones((TILE, TILE * len(columns), 3))
     height, width = picture.shape[:2]
     figure = Figure(figsize=((width + 90) / 100, (height + 70) / 100))
@@ -46,16 +57,14 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     middle, step = (TILE - 1) / 2, TILE + GAP
-    names = [column.replace("_", " ") for column in columns]
-    axes.set_xticks([middle + step * n for n in range(len(columns))], names, fontsize=8)
-    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
-    axes.set_yticks([middle + step * n for n in range(len(rows))], labels, fontsize=8)
+    axes.set_xticks([middle + step * n for n in range(len(columns))], columns, fontsize=8)
+    axes.set_yticks([middle + step * n for n in range(len(rows))], rows, fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "tile tile 3"]:
+def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "tile tile 3"]:
     """Image i in grey, under the map of an attribution unless `column` is "image", with both outlines."""
     from matplotlib import colormaps
 

@@ -40,7 +40,16 @@ HELD = '{"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0, 
 
 WRONG = {
     "space": Wrong(("--space", "smok"), ("unknown space 'smok'", ", ".join(sorted(SPACES)), "--list-spaces")),
-    "dataset": Wrong(("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits, digits_on_photos")),
+    "dataset": Wrong(
+        ("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits", "folder:PATH or manifest:FILE.csv")
+    ),
+    "no folder": Wrong(("--dataset", "folder:nowhere"), ("there is no folder", "nowhere", "correct its name")),
+    "no table": Wrong(("--dataset", "manifest:no.csv", "--dry-run"), ("there is no file", "no.csv", "put it there")),
+    "table column": Wrong(
+        ("--dataset", "manifest:x.csv"),
+        ("x.csv has an unknown column 'lable'", "did you mean 'label'?"),
+        file("x.csv", "image,lable\n"),
+    ),
     "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
     "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
     "no key": Wrong(("--set", "=3"), ("bad --set '=3'", "KEY=VALUE")),

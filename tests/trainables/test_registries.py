@@ -9,7 +9,7 @@ import trainables
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
 from trainables.attribution import Attribution
 from trainables.config import TrialConfig
-from trainables.datasets import Dataset
+from trainables.datasets import PLACES, Dataset
 from trainables.methods import Method, Penalty
 from trainables.models import Classifier
 
@@ -17,7 +17,10 @@ PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {
     "methods": (METHODS, {"method", "region", "shuffle", "running_statistics"}),
     "models": (MODELS, {"classifier", "initialise"}),
-    "datasets": (DATASETS, {"dataset", "dilation", "mnist", "photographs"}),
+    "datasets": (
+        {**DATASETS, **PLACES},
+        {"__main__", "dataset", "dilation", "find", "mnist", "photographs", "report"},
+    ),
     "attribution": (ATTRIBUTIONS, {"attribution"}),
     "localisation": (LOCALISATION, {"blur", "chance", "region"}),
 }
@@ -27,8 +30,7 @@ REGISTRIES = {
 def test_files_and_names_agree(folder):
     registry, helpers = REGISTRIES[folder]
     files = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
-    # Prefixed names of datasets (folder:PATH) carry no colon in their file's name.
-    assert files == {name.split(":")[0] for name in registry} | helpers
+    assert files == set(registry) | helpers
     for name, entry in registry.items():
         assert entry.__module__ == f"trainables.{folder}.{name}"
         assert entry.__doc__, f"{name} has no docstring"

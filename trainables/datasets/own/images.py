@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class OwnImages(Dataset):
     """Where the data lie, for a class made by `at`."""
 
     @classmethod
-    def at(cls, place: str) -> type[Self]:
+    def at(cls, place: str) -> "type[OwnImages]":
         """This dataset at a place: the same class for the same place, so that it can be looked up by it."""
         # mypy looks up __hash__ of an OwnImages, where the class itself is meant.
         return _at(cls, place)  # type: ignore[arg-type]

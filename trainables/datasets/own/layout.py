@@ -37,6 +37,8 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
             f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
             "column 'split'"
         )
+    if not files.names(folder):
+        raise ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
     if len(others) != 1:
         has = f"it has {', '.join(others)}" if others else "it has none"
         raise ConfigurationError(

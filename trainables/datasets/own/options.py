@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from trainables.config import Options
 from trainables.datasets.own.decoded import Form
+from trainables.errors import ConfigurationError
 
 
 class OwnImagesOptions(Options):
@@ -49,13 +50,15 @@ class OwnImagesOptions(Options):
         if value in ("type", "image"):
             return value
         if not re.fullmatch(f"{number}:{number}", value) or float(value.split(":")[0]) >= float(value.split(":")[1]):
-            raise ValueError("write type, image, or LOW:HIGH with LOW < HIGH, for example 0:4095")
+            raise ConfigurationError(
+                f"bad value {value!r} for pixel_range: write type, image, or LOW:HIGH with LOW < HIGH, e.g. 0:4095"
+            )
         return value
 
     @model_validator(mode="after")
     def _shares(self) -> "OwnImagesOptions":
         if self.valid_fraction + self.test_fraction >= 1:
-            raise ValueError(
+            raise ConfigurationError(
                 f"valid_fraction {self.valid_fraction:g} and test_fraction {self.test_fraction:g} leave nothing to "
                 "train on; together they must be below 1"
             )

@@ -78,7 +78,7 @@ def fitted(
 
 
 def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
-    """The mask, fitted as its image: a pixel is inside if at least half of it is.
+    """The mask, fitted as its image: inside is where it is then at least one half.
 
     A mask that is too small for that keeps the pixels that it covers most, so that it never vanishes.
 

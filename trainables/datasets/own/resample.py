@@ -76,9 +76,10 @@ def check_cells(
     """
     for probability in probabilities:
         needed = cell_counts(per_class, len(cells), probability)
+        size = f"set n_{pool} to at most {most * len(cells)}, " if most else ""
         for label, cue in zip(*np.nonzero(needed > cells), strict=True):
             raise ConfigurationError(
                 f"the {pool} images of label {names[0][label]!r} with group {names[1][cue]} are too few: "
                 f"{cells[label, cue]}, where {needed[label, cue]} are needed for n_{pool}={per_class * len(cells)}; "
-                f"set n_{pool} to at most {most * len(cells)}, lower max_severity, or add such images"
+                f"{size}lower max_severity, or add such images"
             )

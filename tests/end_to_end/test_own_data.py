@@ -1,0 +1,46 @@
+"""From 200 images, their masks and a CSV to a report, by one command."""
+
+import json
+import re
+
+import own_images
+import pytest
+from commands import run_sweep
+from typer.testing import CliRunner
+
+import sweep
+
+pytestmark = pytest.mark.slow
+QUICK = ("--set", "image_size=20", "--set", "epochs=2", "--set", "integrated_gradients_steps=4")
+
+
+def test_200_images_in_four_formats_become_a_report(tmp_path, monkeypatch):
+    own_images.make_folder(tmp_path / "mine")
+    command = ("--dataset", "folder:mine", "--space", "own_data", "--set", "severity=0.5", *QUICK)
+    kept = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ran = run_sweep(tmp_path, *command, "--max-trials", "2", "--concurrency", "1", **kept)
+    assert ran.code == 0, ran
+    assert "report/report.html" in ran.out
+    folder = tmp_path / "sweeps/own_data"
+    records = [json.loads(path.read_text()) for path in (folder / "records").glob("*.json")]
+    assert [record["status"] for record in records] == ["completed"] * 2
+    for record in records:
+        assert record["dataset"] == f"folder:{tmp_path / 'mine'}"
+        assert re.fullmatch("[0-9a-f]{32}", record["hp.content"])
+        assert record["train.n"] == 52
+        assert record["test_ood.n"] == 24
+        assert 0 <= record["test_ood.iou.integrated_gradients"] <= 1
+        assert (folder / f"artifacts/{record['trial_key']}/saliency.png").is_file()
+    assert json.loads((folder / "report/report.json").read_text())["n_trials"] == 2
+
+    # The same data: nothing left to do. A mask of another size: refused before anything runs.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", kept["XDG_CACHE_HOME"])
+    again = CliRunner().invoke(sweep.app, [*command, "--max-trials", "2", "--dry-run"])
+    assert "2 done, 0 to run" in again.output
+    mask = own_images.png_bytes(own_images.drawn(2, "left", "sick", side=30)[1].astype("uint8"))
+    (tmp_path / "mine/masks/x2.png").write_bytes(mask)
+    refused = CliRunner().invoke(sweep.app, command)
+    assert refused.exit_code == 2
+    assert "table.csv row 4: mask" in refused.stderr
+    assert "x2.png is 30 x 30 pixels, its image 20 x 20 pixels" in refused.stderr

@@ -1,0 +1,22 @@
+"""A cache folder for these tests alone, and one set of 200 images that many of them read."""
+
+from pathlib import Path
+
+import own_images
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    """The user's cache folder, shared by these tests so that nothing is decoded twice."""
+    folder = tmp_path_factory.getbasetemp() / "own-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> Path:
+    """A folder of 200 images in four formats; read only."""
+    folder = tmp_path_factory.mktemp("images")
+    own_images.make_folder(folder / "set")
+    return folder / "set"

@@ -1,0 +1,137 @@
+"""Every format against the values that were put into it."""
+
+import numpy as np
+import pytest
+from own_images import dicom_bytes, npy_bytes, pillow_bytes, png_bytes, tiff_bytes
+from PIL import Image
+
+from trainables.datasets.own.image_file import UnreadableImageError, decode
+from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
+
+RNG = np.random.default_rng(0)
+GREY8 = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+GREY16 = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
+RGB8 = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+RGB16 = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+GREY12 = RNG.integers(0, 4096, (5, 7), dtype=np.uint16)
+FLOATS = RNG.random((5, 7))
+
+EXACT = {
+    "8-bit PNG": (png_bytes(GREY8), GREY8 / 255),
+    "16-bit PNG": (png_bytes(GREY16), GREY16 / 65535),
+    "8-bit RGB PNG": (png_bytes(RGB8), RGB8 / 255),
+    "16-bit RGB PNG": (png_bytes(RGB16), RGB16 / 65535),
+    "8-bit TIFF": (tiff_bytes(GREY8), GREY8 / 255),
+    "16-bit TIFF": (tiff_bytes(GREY16), GREY16 / 65535),
+    "16-bit RGB TIFF": (tiff_bytes(RGB16, photometric="rgb"), RGB16 / 65535),
+    "float TIFF": (tiff_bytes(FLOATS.astype(np.float32)), FLOATS),
+    "LZW TIFF": (pillow_bytes(RGB8, "TIFF", compression="tiff_lzw"), RGB8 / 255),
+    "big-endian TIFF": (tiff_bytes(GREY16, byteorder=">"), GREY16 / 65535),
+    "12-bit DICOM": (dicom_bytes(GREY12), GREY12 / 4095),
+    "8-bit DICOM": (dicom_bytes(GREY8, bits=8), GREY8 / 255),
+    "MONOCHROME1": (dicom_bytes(GREY12, photometric="MONOCHROME1"), 1 - GREY12 / 4095),
+    "rescaled DICOM": (dicom_bytes(GREY12, RescaleSlope="2", RescaleIntercept="-1024"), GREY12 / 4095),
+    "float npy": (npy_bytes(FLOATS), FLOATS),
+    "integer npy of 0 and 1": (npy_bytes((GREY8 > 99).astype(np.int64)), GREY8 > 99),
+    "truth values": (npy_bytes(GREY8 > 99), GREY8 > 99),
+    "channels first": (npy_bytes(np.moveaxis(RGB8, 2, 0)), RGB8 / 255),
+    "8-bit npy": (npy_bytes(RGB8), RGB8 / 255),
+}
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_values_come_back_exactly(case):
+    data, expected = EXACT[case]
+    result = scale(decode(data, "x"), "type")
+    expected = np.asarray(expected, dtype=np.float64)
+    np.testing.assert_allclose(result, expected if expected.ndim == 3 else expected[:, :, None], atol=1e-7)
+
+
+def test_jpeg_palette_and_one_bit_images_are_what_pillow_shows():
+    smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 4
+    jpeg = pillow_bytes(smooth, "JPEG", quality=95)
+    assert np.abs(scale(decode(jpeg, "x.jpg"), "type")[:, :, 0] - smooth / 255).max() < 0.02
+    palette = Image.fromarray(RGB8).quantize(256)
+    import io
+
+    buffer = io.BytesIO()
+    palette.save(buffer, "PNG")
+    np.testing.assert_array_equal(decode(buffer.getvalue(), "x").values, np.asarray(palette.convert("RGB")))
+    bits = scale(decode(pillow_bytes(GREY8 > 99, "PNG"), "x"), "type")
+    np.testing.assert_array_equal(bits[:, :, 0], GREY8 > 99)
+
+
+def test_a_range_of_ones_own_and_each_images_own():
+    rescaled = decode(dicom_bytes(GREY12, RescaleSlope="2", RescaleIntercept="-1024"), "x")
+    expected = ((GREY12 * 2.0 - 1024 + 160) / 400).clip(0, 1)
+    np.testing.assert_allclose(scale(rescaled, "-160:240")[:, :, 0], expected, atol=1e-7)
+    inverted = decode(dicom_bytes(GREY12, photometric="MONOCHROME1"), "x")
+    np.testing.assert_allclose(scale(inverted, "0:1000")[:, :, 0], 1 - (GREY12 / 1000.0).clip(0, 1), atol=1e-7)
+    own = scale(decode(png_bytes(GREY16), "x"), "image")
+    assert (own.min(), own.max()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "pieces"),
+    [
+        (b"no image", ("none of PNG, JPEG, TIFF, DICOM and npy", "convert it")),
+        (png_bytes(GREY8)[:-30], ("cannot be read", "replace the file")),
+        (npy_bytes(FLOATS)[:-8], ("cannot be read", "replace the file")),
+        (npy_bytes(np.array([{"a": 1}], dtype=object)), ("cannot be read", "allow_pickle")),
+        (npy_bytes(np.full((3, 3), np.nan)), ("not finite",)),
+        (npy_bytes(np.zeros((4, 5, 6, 3))), ("has shape (4, 5, 6, 3)", "[height, width]")),
+        (npy_bytes(np.zeros((6, 6, 5))), ("has 5 channels", "1 (grey) or 3")),
+        (npy_bytes(np.zeros((0, 6))), ("is empty",)),
+        (tiff_bytes(np.zeros((2, 8, 8), np.uint8), photometric="minisblack"), ("has 2 frames",)),
+        (pillow_bytes(np.dstack([RGB8, GREY8]), "PNG"), ("transparent", "alpha")),
+        (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
+    ],
+)
+def test_what_cannot_be_used_is_said(data, pieces):
+    with pytest.raises(UnreadableImageError) as caught:
+        decode(data, "x.bin")
+    assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+def test_numbers_without_a_known_range_need_one():
+    image = decode(npy_bytes(FLOATS * 300), "x")
+    with pytest.raises(UnreadableImageError, match=r"pixel_range=LOW:HIGH"):
+        scale(image, "type")
+    np.testing.assert_allclose(scale(image, "0:300")[:, :, 0], FLOATS, atol=1e-6)
+
+
+def test_channels():
+    grey = with_channels(np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]], dtype=np.float32), 1)
+    np.testing.assert_allclose(grey[0, :, 0], [0.299, 0.587, 0.114, 1], atol=1e-6)
+    assert with_channels(grey, 3).shape == (1, 4, 3)
+
+
+def test_size_and_fit():
+    wide = np.zeros((4, 8, 1), dtype=np.float32)
+    wide[:, 2:6] = 1
+    np.testing.assert_array_equal(fitted(wide, 4, "crop")[0], np.ones((4, 4)))
+    padded = fitted(wide, 8, "pad")[0]
+    assert padded[:2].max() == padded[6:].max() == 0
+    np.testing.assert_array_equal(padded[2:6], wide[:, :, 0])
+    noise = RNG.random((37, 50), dtype=np.float32)
+    for size in (16, 64):
+        expected = np.asarray(Image.fromarray(noise).resize((size, size), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(fitted(noise[:, :, None], size, "stretch")[0], expected, atol=1e-5)
+
+
+def test_masks_keep_half_covered_pixels_and_never_vanish():
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[:4, :4] = True
+    expected = np.zeros((4, 4), dtype=bool)
+    expected[:2, :2] = True
+    np.testing.assert_array_equal(fitted_mask(mask, 4, "stretch"), expected)
+    speck = np.zeros((80, 80), dtype=bool)
+    speck[33, 51] = True
+    small = fitted_mask(speck, 8, "stretch")
+    assert small[3, 5]
+    assert small.sum() == 1
+    assert not fitted_mask(np.zeros((80, 80), dtype=bool), 8, "stretch").any()
+    edge = np.zeros((4, 12), dtype=bool)
+    edge[:, 0] = True
+    with pytest.raises(UnreadableImageError, match="outside the image's centre square"):
+        fitted_mask(edge, 4, "crop")

@@ -1,0 +1,268 @@
+"""What own images promise: counts, splits without common subjects, nesting over severities, one key per content."""
+
+import csv
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import own_images
+import pytest
+import torch
+
+from trainables.config import TrialConfig
+from trainables.datasets import find_dataset
+from trainables.errors import ConfigurationError
+
+SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+
+
+def opened(place, severity=1.0, data_seed=0, **options):
+    config = TrialConfig.parse({"dataset": str(place), "severity": severity, "image_size": own_images.SIDE, **options})
+    dataset = find_dataset(config.dataset)
+    return dataset(dataset.Options(**config.dataset_options), severity, data_seed)
+
+
+@pytest.fixture
+def build(images):
+    return lambda severity=1.0, data_seed=0, **options: opened(f"folder:{images}", severity, data_seed, **options)
+
+
+def test_every_pixel_and_mask_is_that_of_its_file(images, build):
+    dataset = build(0.5)
+    decoded, index = dataset.decoded(), dataset.index()
+    for name, split in dataset.splits().items():
+        for i, row in enumerate(index[name]):
+            number = int(decoded.rows[row].image[1:].split(".")[0])
+            group, label = own_images.CELLS[number // 2 % 4]
+            image, mask = own_images.drawn(number, group, label)
+            tolerance = {0: 1e-5, 1: 0.05, 2: 2e-4, 3: 1e-5}[number % 4]
+            np.testing.assert_allclose(split.images[i, 0].numpy(), image, atol=tolerance)
+            has_mask = label == "sick" or number % 3
+            np.testing.assert_array_equal(split.masks[i, 0].numpy(), mask if has_mask else np.zeros_like(mask))
+            assert split.labels[i] == (label == "sick")
+            # The bar in the corner, read from the pixels: on the left for one group, on the right for the other.
+            right = split.images[i, 0, 2, -2] > split.images[i, 0, 2, 1]
+            assert split.cues[i] == int(right) == (group == "right")
+
+
+@pytest.mark.parametrize("severity", [0.0, 0.5, 0.8, 1.0])
+def test_agreement_is_counted_and_size_and_balance_stay(build, severity):
+    sizes = {name: len(split) for name, split in build(1.0).splits().items()}
+    for name, split in build(severity).splits().items():
+        assert len(split) == sizes[name]
+        per_class = len(split) // 2
+        assert torch.bincount(split.labels).tolist() == [per_class, per_class]
+        expected = per_class * (0.5 + severity / 2 if not name.endswith("ood") else 0.5 - severity / 2)
+        for label in (0, 1):
+            agreeing = (split.cues[split.labels == label] == label).sum().item()
+            assert abs(agreeing - expected) <= 0.5 + 1e-9, (name, label)
+            if severity in (0, 1):
+                assert agreeing == expected
+
+
+@pytest.mark.parametrize("data_seed", [0, 1])
+def test_no_subject_is_in_two_pools_and_twins_share_what_they_can(build, data_seed):
+    rows = build().decoded().rows
+    at = {s: build(s, data_seed).index() for s in (0.0, 0.5, 1.0)}
+    for index in at.values():
+        pools = [{rows[i].subject for n in names for i in index[n]} for names in (SPLITS[:1], SPLITS[1:3], SPLITS[3:])]
+        assert not pools[0] & pools[1]
+        assert not pools[0] & pools[2]
+        assert not pools[1] & pools[2]
+        assert all(len(set(index[n])) == len(index[n]) for n in SPLITS)
+    np.testing.assert_array_equal(at[0.0]["test_id"], at[0.0]["test_ood"])
+    assert not set(at[1.0]["test_id"]) & set(at[1.0]["test_ood"])
+
+
+def test_more_severity_only_adds_agreeing_images(build):
+    rows = build().decoded().rows
+    for name, severities in (("train", (0.0, 0.25, 0.5, 0.8, 1.0)), ("test_ood", (1.0, 0.8, 0.5, 0.25, 0.0))):
+        agreeing = []
+        for severity in severities:
+            index = build(severity).index()[name]
+            agreeing.append({i for i in index if (rows[i].group == "right") == (rows[i].label == "sick")})
+        assert all(weaker <= stronger for weaker, stronger in pairwise(agreeing))
+
+
+def test_the_data_seed_determines_the_data(build):
+    first, again, other = build(0.5, 0).splits(), build(0.5, 0).splits(), build(0.5, 1).splits()
+    for name in SPLITS:
+        assert torch.equal(first[name].images, again[name].images)
+        assert not torch.equal(first[name].images, other[name].images)
+
+
+def test_sizes_and_meanings_can_be_set(build):
+    splits = build(0.5, n_train=16, n_valid=8, n_test=8, class_names="sick,normal").splits()
+    assert [len(splits[name]) for name in SPLITS] == [16, 8, 8, 8, 8]
+    turned = build(1.0, cue_groups="left=sick,right=normal").splits()["train"]
+    left = turned.images[:, 0, 2, 1] > turned.images[:, 0, 2, -2]
+    assert torch.equal(left, turned.labels == 1)
+    larger = build(0.5, max_severity=0.5).splits()
+    assert len(larger["test_ood"]) > len(build(0.5).splits()["test_ood"])
+
+
+@pytest.mark.parametrize(
+    ("options", "pieces"),
+    [
+        ({"n_train": 200}, ("train images of label", "are too few", "n_train=200", "set n_train to at most")),
+        ({"n_test": 6}, ("n_test=6 cannot be shared evenly", "multiple of 4")),
+        ({"severity": 1.0, "max_severity": 0.8}, ("severity 1 is above max_severity=0.8", "raise max_severity")),
+        ({"class_names": "sick,healthy"}, ("class_names 'sick,healthy'", "normal, sick")),
+        ({"cue_groups": "left=sick"}, ("bad cue_groups 'left=sick'", "right", "GROUP=LABEL")),
+        ({"pixel_range": "9:2"}, ("bad value '9:2' for pixel_range", "LOW:HIGH")),
+        ({"valid_fraction": 0.6, "test_fraction": 0.5}, ("valid_fraction 0.6", "below 1")),
+        ({"image_size": 4}, ("bad value 4 for image_size", "greater than or equal to 8")),
+    ],
+)
+def test_settings_that_cannot_be(build, options, pieces):
+    with pytest.raises(ConfigurationError) as caught:
+        build(**options).check()
+    assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+def key(place, **settings):
+    return TrialConfig.parse({"dataset": str(place), **settings}).trial_key
+
+
+@pytest.fixture
+def small(tmp_path):
+    own_images.make_folder(tmp_path / "small", images=32)
+    return tmp_path / "small"
+
+
+def test_the_key_is_that_of_the_content_wherever_it_lies(small, tmp_path):
+    first = key(f"folder:{small}")
+    shutil.copytree(small, tmp_path / "moved")
+    assert key(f"folder:{tmp_path / 'moved'}") == first
+    assert key(f"folder:{small}", image_size=32) != first
+    config = TrialConfig.parse({"dataset": f"folder:{small}"})
+    assert TrialConfig.parse(config.flat()) == config
+    assert config.dataset == f"folder:{small}"
+
+
+def test_one_changed_pixel_label_or_mask_makes_new_trials(small):
+    keys = [key(f"folder:{small}")]
+    for path in (small / "images/x0.png", small / "masks/x2.png", small / "images/x3.npy"):
+        data = bytearray(path.read_bytes())
+        data[-20] ^= 1
+        stat = path.stat()
+        path.write_bytes(bytes(data))
+        # As a tool might that keeps times: size and time of change say nothing.
+        import os
+
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        keys.append(key(f"folder:{small}"))
+    table = small / "table.csv"
+    table.write_text(table.read_text().replace("x0.png,normal", "x0.png,sick"))
+    keys.append(key(f"folder:{small}"))
+    assert len(set(keys)) == 5
+
+
+def test_data_that_changed_since_they_were_planned_are_not_trained_on(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    planned = opened(f"folder:{small}")
+    image, _ = own_images.drawn(99, "left", "sick")
+    (small / "images/x3.npy").write_bytes(own_images.npy_bytes(image))
+    with pytest.raises(ConfigurationError, match=r"not those that the trial was planned with .*same command again"):
+        planned.splits()
+
+
+def test_decoded_images_are_kept_and_serve_without_the_files(small, monkeypatch):
+    dataset = opened(f"folder:{small}")
+    before = dataset.splits()["train"].images
+    shutil.rmtree(small)
+    assert torch.equal(opened_again(dataset).splits()["train"].images, before)
+
+
+def opened_again(dataset):
+    return type(dataset)(dataset.options, dataset.severity, dataset.data_seed)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(small, monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    expected = opened(f"folder:{small}").splits()["train"].images
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert torch.equal(opened(f"folder:{small}").splits()["train"].images, expected)
+
+
+def test_a_manifest_with_boxes_and_given_splits(tmp_path):
+    rows = []
+    for i in range(48):
+        group, label = own_images.CELLS[i % 4]
+        image, _ = own_images.drawn(i, group, label)
+        (tmp_path / f"{i}.npy").write_bytes(own_images.npy_bytes(image))
+        boxes = "2 3 4 5; 10,10,2,2" if label == "sick" else ""
+        split = ("train", "val", "test")[i // 4 % 3]
+        rows.append({"file": f"{i}.npy", "class": label, "group": group, "boxes": boxes, "split": split})
+    own_images.write_csv(tmp_path / "list.csv", rows)
+    dataset = opened(f"manifest:{tmp_path / 'list.csv'}", 0.5)
+    splits, index = dataset.splits(), dataset.index()
+    expected = torch.zeros(20, 20, dtype=torch.bool)
+    expected[3:8, 2:6] = expected[10:12, 10:12] = True
+    for number, name in enumerate(("train", "valid_id", "test_id")):
+        assert len(splits[name])
+        assert {i // 4 % 3 for i in index[name]} == {number}
+        for mask, label in zip(splits[name].masks, splits[name].labels, strict=True):
+            assert torch.equal(mask[0], expected) if label == 1 else not mask.any()
+
+
+def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
+    # The layout of the paper's synthetic set: no groups, the shift is that between the tables.
+    for pool, start in (("train", 0), ("valid", 200), ("test", 300)):
+        names = []
+        for i in range(24):
+            label, group = i % 2, "left" if (i % 2 == 0) == (pool == "train") else "right"
+            image, mask = own_images.drawn(start + i, group, ("normal", "sick")[label])
+            np.save(tmp_path / f"{pool}_img_{i}.npy", image)
+            np.save(tmp_path / f"{pool}_seg_{i}.npy", mask.astype(np.float64))
+            names.append({"file": f"{pool}_img_{i}.npy", "class": str(label)})
+        own_images.write_csv(tmp_path / f"{pool}_labels.csv", names)
+    dataset = opened(f"folder:{tmp_path}")
+    dataset.check()
+    splits = dataset.splits()
+    assert {name: len(split) for name, split in splits.items()} == {
+        "train": 12,
+        "valid_id": 6,
+        "valid_ood": 24,
+        "test_id": 6,
+        "test_ood": 24,
+    }
+    for name, split in splits.items():
+        assert split.masks.flatten(1).any(dim=1).all()
+        left = split.images[:, 0, 2, 1] > split.images[:, 0, 2, -2]
+        assert torch.equal(left, (split.labels == 0) ^ name.endswith("ood"))
+    with pytest.raises(ConfigurationError, match=r"severity 0\.5 for data without a column 'group'.*set severity=1"):
+        opened(f"folder:{tmp_path}", 0.5).check()
+
+
+def test_a_folder_in_s3_is_the_same_data_and_fetched_once(small, bucket, monkeypatch):
+    import boto3
+
+    name = bucket.removeprefix("s3://")
+    client = boto3.client("s3")
+    for path in sorted(small.rglob("*")):
+        if path.is_file():
+            client.upload_file(str(path), name, f"data/{path.relative_to(small)}")
+    remote = f"folder:{bucket}/data"
+    assert key(remote) == key(f"folder:{small}")
+    assert torch.equal(opened(remote).splits()["train"].images, opened(f"folder:{small}").splits()["train"].images)
+    fetched = []
+    from records.s3_storage import S3Storage
+
+    read = S3Storage.read
+    monkeypatch.setattr(S3Storage, "read", lambda self, name: fetched.append(name) or read(self, name))
+    assert key(remote) == key(f"folder:{small}")
+    assert fetched == []
+    client.put_object(Bucket=name, Key="data/masks/x2.png", Body=own_images.png_bytes(np.zeros((20, 20), np.uint8)))
+    assert key(remote) != key(f"folder:{small}")
+    assert fetched == ["x2.png"]
+    with pytest.raises(ConfigurationError, match=r"there is no folder s3://.*/nothing"):
+        key(f"folder:{bucket}/nothing")
+
+
+def test_the_table_names_agree_with_the_docs():
+    with_header = csv.DictReader(["image,label,mask,boxes,group,subject,split", ""])
+    from trainables.datasets.own.table import COLUMNS
+
+    assert set(with_header.fieldnames) == set(COLUMNS)
