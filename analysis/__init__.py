@@ -9,6 +9,7 @@
                                conditional_mutual_information, partial_rank_correlation, incremental_r2,
                                mixed_model, selection_regret, reliability; configurations.py says which
                                trials differ in one setting
+    mask_controls.py           wrong masks and fewer masks against right ones
     selection_rules.py         one rule is analysed, the others are compared with it
     compare.py                 two sweeps: where they differ; comparison_report.py writes it
     report.py                  report.html, .md and .json with figures/ and tables/

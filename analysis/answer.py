@@ -11,6 +11,7 @@ from analysis.collapsed import WithoutCollapsed, without_collapsed
 from analysis.correlations import Correlation, Progress, correlate, reference
 from analysis.errors import AnalysisError
 from analysis.estimands import Estimands, estimands_of
+from analysis.mask_controls import MaskControls, mask_controls
 from analysis.methods import MethodRow, method_rows
 from analysis.numbers import count
 from analysis.power import (
@@ -65,6 +66,8 @@ class Analysis:
     """The primary without models that answer every image alike; None where no trial is marked so."""
     selection_rules: SelectionRules | None
     """The selection rules held against each other; None where the trials have one."""
+    controls: MaskControls | None
+    """Wrong masks, fewer masks and the like against right ones; None where there are none."""
     estimands: Estimands
     """What else the primary's score is asked."""
     notes: tuple[str, ...]
@@ -128,6 +131,11 @@ def analyse(
     grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed, primary=primary, progress=progress))
     within = next((c for c in grid if _is_headline(c, primary)), None)
     notes += _interval_notes(trials.table, within)
+    if trials.controls is not None:
+        notes.append(
+            f"{count(len(trials.controls), 'control')} of the masks (wrong masks, fewer of them, or masks at test "
+            "time) did not enter the answer or any correlation; the section on controls holds them against right masks."
+        )
     return Analysis(
         trials=trials,
         primary=primary,
@@ -141,6 +149,9 @@ def analyse(
         selection_rules=None
         if trials.all_selections is None
         else selection_rules(trials.all_selections, primary, replicates=replicates, seed=seed),
+        controls=mask_controls(
+            trials.table, trials.table.iloc[:0] if trials.controls is None else trials.controls, primary
+        ),
         estimands=estimands_of(trials.table, primary.column, primary.outcome, resamples, seed=seed),
         notes=tuple(notes),
         replicates=replicates,

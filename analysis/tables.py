@@ -6,6 +6,8 @@ from typing import Any
 from analysis.answer import Analysis
 from analysis.correlations import Correlation
 from analysis.estimand_tables import estimand_tables
+from analysis.estimand_words import column_name
+from analysis.mask_controls import ControlRow
 from analysis.methods import Spread
 from analysis.numbers import interval, name, number, p_value, severity
 from analysis.rank_correlation import STATISTICS
@@ -15,7 +17,7 @@ from analysis.table import Cell, Table
 def tables(analysis: Analysis) -> list[Table]:
     """All tables, in the report's order."""
     correlations = [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
-    return [*correlations, *by_selection(analysis), *estimand_tables(analysis)]
+    return [*correlations, *by_selection(analysis), *by_control(analysis), *estimand_tables(analysis)]
 
 
 _ESTIMATE = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
@@ -200,6 +202,60 @@ def by_selection(analysis: Analysis) -> list[Table]:
             ),
         )
     ]
+
+
+def by_control(analysis: Analysis) -> list[Table]:
+    """Controls of the masks against right masks, over everything and in each cell, where there are any."""
+    found, primary = analysis.controls, analysis.primary
+    if found is None:
+        return []
+    outcome, score = column_name(primary.outcome), name(primary.metric)
+    headings = (outcome, "change", "95 % interval", score, "change", "95 % interval", "pairs", "data seeds")
+    fields = (
+        *(f"{primary.outcome}.right", "outcome_change", "outcome_interval"),
+        *(f"{primary.column}.right", "localisation_change", "localisation_interval", "n", "n_data_seeds"),
+    )
+
+    def numbers(row: ControlRow) -> list[Cell]:
+        cells: list[Cell] = []
+        for change in (row.outcome, row.localisation):
+            cells += [(change.right, number(change.right)), (change.estimate, number(change.estimate, 3))]
+            cells += [((change.ci_low, change.ci_high), interval(change.ci_low, change.ci_high, 3))]
+        return [*cells, (row.outcome.n, f"{row.outcome.n:,}"), (row.n_data_seeds, f"{row.n_data_seeds:,}")]
+
+    caption = (
+        f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
+        "nothing else, averaged within data seeds and then over them."
+    )
+    overall = Table(
+        name="controls",
+        title="Controls: is it what the masks show that helps?",
+        caption=f"{caption} Cells of severities above 0, each counting the same.",
+        headings=("instead of right masks", *headings),
+        rows=tuple(((row.control, row.control), *numbers(row)) for row in found.overall),
+        text_columns=1,
+        fields=("control", *fields),
+    )
+    rows = tuple(
+        (
+            (row.dataset, name(row.dataset or "")),
+            (row.severity, severity(row.severity or 0.0)),
+            (row.method, name(row.method or "")),
+            (row.control, row.control),
+            *numbers(row),
+        )
+        for row in found.cells
+    )
+    by_cell = Table(
+        name="controls_by_cell",
+        title="Controls in every cell",
+        caption=caption,
+        headings=("dataset", "s", "method", "instead of right masks", *headings),
+        rows=rows,
+        text_columns=4,
+        fields=("dataset", "severity", "method", "control", *fields),
+    )
+    return [overall, by_cell]
 
 
 def _pairs(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:

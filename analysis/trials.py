@@ -32,6 +32,8 @@ class Trials:
     """Whether another primary may stand in where the declared or default one has no column (tables only)."""
     all_selections: pd.DataFrame | None = None
     """The completed trials of every selection rule, where there are several; `table` then holds those of one."""
+    controls: pd.DataFrame | None = None
+    """Completed trials whose masks are not right ones, of the analysed selection rule; None where there are none."""
     records: SweepRecords | None = None
     """The sweep's storage, where its maps are; None for a table or a tracking server."""
 

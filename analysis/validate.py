@@ -28,6 +28,9 @@ CONFIGURATION = (
 )
 """Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
 
+CONTROL = "control of the masks"
+"""Why a trial whose masks are not right ones is left out."""
+
 _OPTIONAL = {
     "strength": "the strengths are unknown: each cell is taken as it stands",
     "status": "the statuses are unknown: every row is taken as a completed trial",
@@ -59,7 +62,9 @@ def trials_from_table(
        1];
     4. a trial key seen before, or a configuration seen before (`CONFIGURATION` and `hp.*`, as far as they are
        there);
-    5. a selection rule other than the one that is analysed, `selection_rules.rules_of(...)[0]`: a cell must not count a
+    5. a control of the masks: wrong masks, fewer of them, or masks at test time (`columns.CONTROLS`). Controls stay in
+       `Trials.controls`, and are compared with right masks;
+    6. a selection rule other than the one that is analysed, `selection_rules.rules_of(...)[0]`: a cell must not count a
        training several times. These trials stay in `Trials.all_selections`, and the rules are compared.
 
     A trial whose outcome is missing stays in the table and is dropped, with a count, by each correlation that
@@ -115,6 +120,13 @@ def trials_from_table(
         if n_bad:
             notes.append(f"Not a number in the column {name!r}: {count(n_bad, 'value')}, taken as missing.")
         frame[name] = numbers
+    control = pd.Series(False, index=frame.index)
+    for name, default in columns.CONTROLS.items():
+        if name in frame:
+            # Records from before the setting was there have its default.
+            frame[name], bad = _setting(frame[name], default)
+            exclude(bad, f"{name} cannot be read")
+            control |= frame[name] != default
     duplicate = _duplicates(frame, reasons == "")
     exclude(duplicate, "duplicate trial")
     if duplicate.any() and "trial_key" not in frame:
@@ -123,10 +135,14 @@ def trials_from_table(
             "trials, add the column that tells them apart (strength, seed, data_seed or hp.<name>)."
         )
 
+    controls = frame[control & (reasons == "")].reset_index(drop=True)
+    exclude(control, CONTROL)
     rules = rules_of(frame[reasons == ""])
     all_selections = frame[reasons == ""].reset_index(drop=True) if len(rules) > 1 else None
     if all_selections is not None:
         exclude(frame[SELECTION].fillna(UNKNOWN).astype(str) != rules[0], f"selection other than {rules[0]}")
+    if rules:
+        controls = controls[controls[SELECTION].fillna(UNKNOWN).astype(str) == rules[0]].reset_index(drop=True)
 
     counts = dict(excluded or {})
     for reason, n in reasons[reasons != ""].value_counts(sort=False).items():
@@ -134,7 +150,7 @@ def trials_from_table(
     kept = frame[reasons == ""].reset_index(drop=True)
     if kept.empty:
         raise AnalysisError(_nothing_left(source, counts, table))
-    for table_kept in (kept, all_selections):
+    for table_kept in (kept, all_selections, controls):
         for name in ("seed", "data_seed"):
             if table_kept is not None and (table_kept[name] % 1 == 0).all():
                 table_kept[name] = table_kept[name].astype("int64")
@@ -149,6 +165,7 @@ def trials_from_table(
         primary=primary,
         free_primary=free_primary,
         all_selections=all_selections,
+        controls=controls if len(controls) else None,
         records=records,
     )
 
@@ -196,6 +213,16 @@ def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     return true, ~(true | false)
 
 
+def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
+    """(the column as values of the default's type, with the default where missing, where it cannot be read)."""
+    filled = column.astype(object).where(column.notna(), default)
+    if isinstance(default, bool):
+        return _flags(filled)
+    if isinstance(default, float):
+        return _numbers(filled)
+    return filled.astype(str), pd.Series(False, index=column.index)
+
+
 def _measured(frame: pd.DataFrame) -> list[str]:
     """Columns of scores, their halves, chance levels, sizes and strengths: those that must hold numbers."""
     facts = "|".join((*columns.PERFORMANCE, "chance_iou", "n", "n_smaller_class"))
@@ -226,6 +253,11 @@ def _nothing_left(source: str, counts: dict[str, int], table: pd.DataFrame) -> s
     if not counts:
         return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
     told = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    if CONTROL in counts:
+        return (
+            f"{source}: no completed trial under right masks is left ({told}); controls are held against those: run "
+            "the same trials without mask_condition, mask_fraction and mask_test into the same sweep"
+        )
     errors = table["error"].dropna() if "error" in table else pd.Series(dtype=object)
     first = f"; the first error was: {str(errors.iloc[0]).splitlines()[0]}" if len(errors) else ""
     return f"{source}: no completed trial is left ({told}){first}; mend the cause and run the sweep again"
