@@ -231,7 +231,7 @@ def test_candidate_epoch(epochs, warmup, first):
         ({"method": "rrr", "mask_fraction": 0}, ["bad value 0 for mask_fraction", "greater than 0"]),
         ({"empty_mask": "drop"}, ["bad value 'drop' for empty_mask", "'skip', 'outside' or 'inside'"]),
         ({"method": "adversarial", "disc_iter": 0}, ["bad value 0 for disc_iter", "greater than or equal to 1"]),
-        ({"variant": "medium"}, ["bad value 'medium' for variant", "'hard' or 'easy'"]),
+        ({"variant": "medium"}, ["bad value 'medium' for variant", "'hard', 'easy' or 'paper'"]),
         ({"severity": 2, "epochs": 0}, ["bad value 2 for severity", "; ", "bad value 0 for epochs"]),
     ],
 )
