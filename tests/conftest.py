@@ -1,22 +1,43 @@
 """What all tests share: one thread, a small sweep made once by the real command, free loopback ports."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
-from commands import TINY, TinySweep, run_sweep
+from commands import TINY, Ran, TinySweep, run_sweep
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["service_fixtures"]
+SERVERS = {"s3_server", "postgres_server", "mlflow_server"}
+
+
+def pytest_collection_modifyitems(items):
+    """Long tests first, so that processes end together; those of one server in one process, which starts it once."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), not item.get_closest_marker("slow")))
 
 
 @pytest.fixture(scope="session")
 def tiny_sweep(tmp_path_factory) -> TinySweep:
-    folder = tmp_path_factory.mktemp("tiny")
-    return TinySweep(folder, run_sweep(folder, *TINY, "--name", "tiny"))
+    """Made by whichever test process comes first."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "tiny"
+    with FileLock(shared / "tiny.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            ran = run_sweep(folder, *TINY, "--name", "tiny")
+            (shared / "tiny.json").write_text(json.dumps(asdict(ran)))
+    return TinySweep(folder, Ran(**json.loads((shared / "tiny.json").read_text())))
 
 
 @pytest.fixture

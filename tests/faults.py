@@ -16,6 +16,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,26 @@ sys.path.insert(0, str(ROOT))
 SETTINGS = ("n_train=64", "n_valid=32", "n_test=64", "epochs=3", "attribution_images=4", "integrated_gradients_steps=4")
 PATIENCE = 300.0
 """Seconds within which an undisturbed driver must end."""
+
+
+SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is disturbed."""
+
+    arguments: tuple[str, ...]
+    """Of sweep.py."""
+    trials: int
+    reference: Path | None = None
+    """The records of the same sweep when it was left alone; None makes them first."""
+
+
+def many_trials(trials: int) -> Sweep:
+    """A sweep of small trials, with more seeds than the spaces have."""
+    space = str(Path(__file__).parent / "many_seeds.py")
+    return Sweep((*SMALL, "--dataset", "synthetic", "--max-trials", str(trials), "--space", space), trials)
 
 
 @dataclass
@@ -80,14 +102,10 @@ class Server:
         self.process.wait()
 
 
-def start_driver(folder: Path, uri: str, trials: int) -> subprocess.Popen[bytes]:
-    """`python sweep.py` on a sweep named `faults` of small trials."""
-    command = [sys.executable, str(ROOT / "sweep.py"), "--name", "faults", "--dataset", "synthetic"]
-    command += ["--tracking-uri", uri, "--max-trials", str(trials), "--concurrency", "2"]
-    for setting in SETTINGS:
-        command += ["--set", setting]
-    # Seeds beyond the space's two, so that there are enough trials.
-    command += ["--space", str(Path(__file__).parent / "many_seeds.py")]
+def start_driver(folder: Path, uri: str, sweep: Sweep) -> subprocess.Popen[bytes]:
+    """`python sweep.py` on a sweep named `faults`."""
+    command = [sys.executable, str(ROOT / "sweep.py"), *sweep.arguments, "--name", "faults"]
+    command += ["--tracking-uri", uri, "--concurrency", "2"]
     with (folder / "driver.log").open("ab") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
@@ -101,23 +119,23 @@ def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
-def disturb(folder: Path, server: Server, trials: int, kills: int, seed: int) -> Counts:
+def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -> Counts:
     """Run the sweep, killing `kills` drivers, trial processes and servers, then once more to its end."""
     rng = random.Random(seed)  # noqa: S311 -- reproducible moments, nothing secret
     todo = [kind for kind in ("driver", "worker", "server") for _ in range(kills)]
     rng.shuffle(todo)
     counts = Counts()
-    driver = start_driver(folder, server.uri, trials)
+    driver = start_driver(folder, server.uri, sweep)
     counts.drivers_started += 1
     for kind in todo:
         time.sleep(rng.uniform(0.5, 20.0) if kind == "driver" else rng.uniform(0.2, 3.0))
         if driver.poll() is not None:
-            driver = start_driver(folder, server.uri, trials)
+            driver = start_driver(folder, server.uri, sweep)
             counts.drivers_started += 1
         if kind == "driver":
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
-            driver = start_driver(folder, server.uri, trials)
+            driver = start_driver(folder, server.uri, sweep)
             counts.drivers_started += 1
         elif kind == "server":
             server.kill()
@@ -138,7 +156,7 @@ def disturb(folder: Path, server: Server, trials: int, kills: int, seed: int) ->
     server.wait()
     for _ in range(2):
         # Trials that were hit three times failed; what MLflow missed is brought there.
-        driver = start_driver(folder, server.uri, trials)
+        driver = start_driver(folder, server.uri, sweep)
         counts.drivers_started += 1
         driver.wait(PATIENCE)
     return counts
@@ -148,15 +166,15 @@ def done(folder: Path) -> int:
     return len(list((folder / "sweeps/faults/records").glob("*.json")))
 
 
-def records_of(folder: Path) -> dict[str, dict[str, object]]:
+def records_of(records: Path) -> dict[str, dict[str, object]]:
     """Records by trial key, without what may differ between two runs of one configuration."""
     from records.columns import RUN_SPECIFIC
 
-    records = {}
-    for path in (folder / "sweeps/faults/records").iterdir():
+    found = {}
+    for path in records.iterdir():
         record = json.loads(path.read_text())
-        records[path.stem] = {k: v for k, v in record.items() if k not in RUN_SPECIFIC}
-    return records
+        found[path.stem] = {k: v for k, v in record.items() if k not in RUN_SPECIFIC}
+    return found
 
 
 def problems(folder: Path, reference: Path, server: Server, trials: int) -> list[str]:
@@ -166,7 +184,7 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     from driver.run import scratch_folder
 
     found = []
-    mine, expected = records_of(folder), records_of(reference)
+    mine, expected = records_of(folder / "sweeps/faults/records"), records_of(reference)
     if len(mine) != trials:
         found.append(f"{len(mine)} records of {trials} trials")
     found += [f"record {key} differs" for key in expected if mine.get(key) != expected[key]]
@@ -195,29 +213,35 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     return found + [f"left behind: {path}" for path in [scratch] if path.exists()]
 
 
-def run(folder: Path, trials: int, kills: int, seed: int) -> tuple[Counts, list[str]]:
-    """An undisturbed sweep and a disturbed one in `folder`; what was killed, and what is wrong afterwards."""
-    outcome = []
-    for name in ("reference", "disturbed"):
-        (folder / name).mkdir()
-        server = Server(folder / name)
-        try:
-            if name == "reference":
-                if (code := start_driver(folder / name, server.uri, trials).wait(2 * PATIENCE)) != 0:
-                    log = (folder / name / "driver.log").read_text(errors="replace")
-                    return Counts(), [f"the undisturbed sweep ended with {code}:\n{log[-3000:]}"]
-                continue
-            counts = disturb(folder / name, server, trials, kills, seed)
-            outcome = problems(folder / name, folder / "reference", server, trials)
-        finally:
-            server.kill()
-    return counts, outcome
+def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list[str]]:
+    """The sweep left alone, unless its records are given, and disturbed; what was killed, and what is wrong then."""
+    reference = sweep.reference
+    if reference is None:
+        (folder / "reference").mkdir()
+        with running(Server(folder / "reference")) as server:
+            if (code := start_driver(folder / "reference", server.uri, sweep).wait(2 * PATIENCE)) != 0:
+                log = (folder / "reference/driver.log").read_text(errors="replace")
+                return Counts(), [f"the undisturbed sweep ended with {code}:\n{log[-3000:]}"]
+        reference = folder / "reference/sweeps/faults/records"
+    (folder / "disturbed").mkdir()
+    with running(Server(folder / "disturbed")) as server:
+        counts = disturb(folder / "disturbed", server, sweep, kills, seed)
+        return counts, problems(folder / "disturbed", reference, server, sweep.trials)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """The server, killed at the end."""
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def main(kills: int = 20, trials: int = 63, seed: int = 0) -> None:
     """Kill `kills` drivers, trial processes and MLflow servers each, and say what is wrong afterwards."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        counts, found = run(Path(folder), trials, kills, seed)
+        counts, found = run(Path(folder), many_trials(trials), kills, seed)
         print(f"killed {dict(counts.kills)}, {counts.drivers_started} drivers started")
         print(
             "\n".join(found) or f"{trials} trials: one record and one MLflow run each, equal to the undisturbed sweep"

@@ -12,7 +12,7 @@ import faults
 import psutil
 import pytest
 import torch
-from commands import ROOT, run_sweep
+from commands import ROOT, TINY, run_sweep
 
 pytestmark = pytest.mark.slow
 PATIENCE = 90
@@ -71,9 +71,19 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     assert len(state["trial"]["history"]["fixed"]) == state["trial"]["epoch"] > first
 
 
-def test_two_interrupts_stop_at_once(tmp_path):
+def test_while_it_runs_it_is_seen_held_and_stopped_at_once(tmp_path):
     driver = start(tmp_path, *LONG, "--set", "n_train=20000")
+    until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
+    starting = run_sweep(tmp_path, "--status", "--name", "long")
+    assert f"process {driver.pid}" in starting.out, starting
+    second = run_sweep(tmp_path, *LONG)
+    assert second.code == 2
+    assert re.search(rf"sweep 'long' is being run by .*process {driver.pid}.*--fresh", second.err), second.err
     trial_processes = until(lambda: faults.workers(driver), driver)
+    running = run_sweep(tmp_path, "--status", "--name", "long")
+    assert f"process {driver.pid}" in running.out, running
+    assert "0 of 1 trials done" in running.out
+
     driver.send_signal(signal.SIGINT)
     time.sleep(0.5)
     driver.send_signal(signal.SIGINT)
@@ -83,19 +93,7 @@ def test_two_interrupts_stop_at_once(tmp_path):
     assert not alive, "a trial outlived its sweep"
 
 
-def test_a_second_driver_says_who_holds_the_sweep_and_a_killed_one_does_not_block(tmp_path):
-    driver = start(tmp_path, *LONG)
-    until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
-    second = run_sweep(tmp_path, *LONG)
-    assert second.code == 2
-    assert re.search(rf"sweep 'long' is being run by .*process {driver.pid}.*--fresh", second.err), second.err
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.communicate()
-    third = run_sweep(tmp_path, *LONG[:4], "--set", "epochs=1", "--name", "long")
-    assert third.code == 0, third
-
-
-def test_status_from_outside(tmp_path, tiny_sweep):
+def test_status_of_a_sweep_that_ended_and_of_none(tmp_path, tiny_sweep):
     nothing = run_sweep(tmp_path, "--status", "--name", "none")
     assert nothing.code == 2
     assert "there is no sweep at" in nothing.err
@@ -103,17 +101,6 @@ def test_status_from_outside(tmp_path, tiny_sweep):
     assert ended.code == 0, ended
     for piece in ("7 of 7 trials done: 7 completed, 0 failed, 0 diverged", "Nobody runs it", "MLflow is up to date"):
         assert piece in ended.out, ended.out
-
-    driver = start(tmp_path, *LONG)
-    until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
-    starting = run_sweep(tmp_path, "--status", "--name", "long")
-    assert f"process {driver.pid}" in starting.out, starting
-    until(lambda: (tmp_path / "sweeps/long/sweep.json").exists(), driver)
-    running = run_sweep(tmp_path, "--status", "--name", "long")
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.communicate()
-    assert f"process {driver.pid}" in running.out, running
-    assert "0 of 1 trials done" in running.out
 
 
 def test_the_log_is_one_json_object_a_line(tiny_sweep):
@@ -125,19 +112,7 @@ def test_the_log_is_one_json_object_a_line(tiny_sweep):
     assert events[-1]["done"] == 7
 
 
-def test_sync_trains_nothing_and_brings_mlflow_up_to_date(tmp_path):
-    few = ("--dataset", "synthetic", "--max-trials", "2", "--name", "late")
-    small = [word for setting in faults.SETTINGS for word in ("--set", setting)]
-    away = run_sweep(tmp_path, *few, *small, "--tracking-uri", "http://127.0.0.1:9")
-    assert away.code == 0, away
-    behind = run_sweep(tmp_path, "--status", "--name", "late")
-    assert "2 trials are not in MLflow yet" in behind.out
-    synced = run_sweep(tmp_path, *few, *small, "--sync")
-    assert synced.code == 0, synced
-    assert "MLflow is up to date" in run_sweep(tmp_path, "--status", "--name", "late").out
-
-
-def test_nothing_is_lost_or_repeated_under_kills(tmp_path):
-    counts, found = faults.run(tmp_path, trials=7, kills=1, seed=1)
+def test_nothing_is_lost_or_repeated_under_kills(tmp_path, tiny_sweep):
+    counts, found = faults.run(tmp_path, faults.Sweep(TINY, 7, tiny_sweep.records), kills=1, seed=1)
     assert found == []
     assert counts.kills == {"driver": 1, "worker": 1, "server": 1}

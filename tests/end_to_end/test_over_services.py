@@ -12,7 +12,9 @@ import faults
 import pytest
 from commands import ROOT, TINY, run_sweep
 from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
 
+import sweep
 from records import columns
 
 pytestmark = pytest.mark.slow
@@ -46,11 +48,21 @@ def runs_of(mlflow_server, variables, monkeypatch, sweep):
     return client, client.search_runs([experiment], "tags.kind = 'trial'")
 
 
-def test_a_sweep_in_a_bucket_and_on_a_server(
+def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folder(
     s3_server, mlflow_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
 ):
-    sweep = (*TINY, "--name", "cloud", "--storage", f"{bucket}/study", "--tracking-uri", mlflow_server.uri)
-    ran = run_sweep(tmp_path, *sweep, **variables)
+    command = (
+        *TINY,
+        "--name",
+        "cloud",
+        "--concurrency",
+        "1",
+        "--storage",
+        f"{bucket}/study",
+        "--tracking-uri",
+        mlflow_server.uri,
+    )
+    ran = run_sweep(tmp_path, *command, **variables)
     assert ran.code == 0, ran
     assert f"{bucket}/study/cloud/report/report.html" in ran.out
     assert list(tmp_path.iterdir()) == [], "nothing is written beside the bucket"
@@ -75,7 +87,7 @@ def test_a_sweep_in_a_bucket_and_on_a_server(
         assert not [name for name, data in left.items() if secret.encode() in data]
         assert secret not in told
 
-    again = run_sweep(tmp_path, *sweep, **variables)
+    again = run_sweep(tmp_path, *command, **variables)
     assert again.code == 0, again
     assert "7 trials, 0 to run" in again.out
     assert len(runs_of(mlflow_server, variables, monkeypatch, "cloud")[1]) == 7
@@ -84,10 +96,18 @@ def test_a_sweep_in_a_bucket_and_on_a_server(
 def test_half_a_minute_without_the_bucket_loses_nothing(
     s3_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
 ):
-    sweep = (*TINY, "--name", "outage", "--storage", f"{bucket}/study", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
+    command = (
+        *TINY,
+        "--name",
+        "outage",
+        "--storage",
+        f"{bucket}/study",
+        "--tracking-uri",
+        f"sqlite:///{tmp_path}/m.db",
+    )
     with (tmp_path / "out").open("w") as out:
         driver = subprocess.Popen(
-            [sys.executable, str(ROOT / "sweep.py"), *sweep],
+            [sys.executable, str(ROOT / "sweep.py"), *command],
             cwd=tmp_path,
             env={**{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}, **variables},
             stdout=out,
@@ -119,25 +139,30 @@ def test_half_a_minute_without_the_bucket_loses_nothing(
         ({"reader": "yes"}, "the access key has no permission; allow it to list, read, write and delete"),
     ],
 )
-def test_a_bucket_that_cannot_be_used_is_refused_before_anything_starts(s3_server, bucket, tmp_path, change, message):
+def test_a_bucket_that_cannot_be_used_is_refused_before_anything_starts(
+    s3_server, bucket, tmp_path, change, message, monkeypatch
+):
     variables = s3_server.variables(s3_server.reader if "reader" in change else None) | change
-    ran = run_sweep(tmp_path, *TINY, "--storage", variables.get("bucket", f"{bucket}/study"), **variables)
-    assert ran.code == 2, ran
-    assert message in ran.err
-    assert len(ran.err.splitlines()) == 1
-    assert "wrong-but-private" not in ran.err
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(sweep.app, [*TINY, "--storage", variables.get("bucket", f"{bucket}/study")])
+    assert ran.exit_code == 2, ran.output
+    assert message in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert ran.stdout == ""
+    assert "wrong-but-private" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
     assert s3_server.objects(bucket.removeprefix("s3://")) == {}
 
 
 def test_a_wrong_password_of_the_tracking_server_is_said_and_the_trials_go_on(mlflow_server, tmp_path):
-    few = [word for setting in faults.SETTINGS for word in ("--set", setting)]
-    sweep = ("--dataset", "synthetic", "--max-trials", "1", *few, "--name", "locked", "--tracking-uri")
+    command = ("--dataset", "synthetic", "--max-trials", "1", *faults.SMALL, "--name", "locked", "--tracking-uri")
     wrong = mlflow_server.variables() | {"MLFLOW_TRACKING_PASSWORD": "wrong-but-private"}
-    ran = run_sweep(tmp_path, *sweep, mlflow_server.uri, **wrong)
+    ran = run_sweep(tmp_path, *command, mlflow_server.uri, **wrong)
     assert ran.code == 0, ran
     assert re.search(r"MLflow at http://127.0.0.1:\d+: it refuses the login; check MLFLOW_TRACKING_USERNAME", ran.out)
     assert "wrong-but-private" not in ran.out + ran.err
-    later = run_sweep(tmp_path, *sweep, mlflow_server.uri, "--sync", **mlflow_server.variables())
+    later = run_sweep(tmp_path, *command, mlflow_server.uri, "--sync", **mlflow_server.variables())
     assert later.code == 0, later
     assert "MLflow is up to date" in run_sweep(tmp_path, "--status", "--name", "locked").out

@@ -82,39 +82,29 @@ def pipeline(tmp_path, tiny_sweep):
     return make
 
 
-def test_submit_wait_analyse_publish(pipeline):
+def test_submit_wait_analyse_publish_the_same_again_adopts_and_another_is_another(pipeline):
     run = pipeline({}, RUNNING, 503, RUNNING, COMPLETE)
     with run.kubernetes as kubernetes:
         done = run.run()
         assert done.returncode == 0, done.stdout + done.stderr
         ((name, job),) = kubernetes.jobs.items()
+        verbs = kubernetes.verbs()
+        same = run.run()
+        assert len(kubernetes.jobs) == 1
+        run.run(arguments="--space smoke --max-trials 7")
+        assert len(kubernetes.jobs) == 2
     assert job["spec"]["entrypoint"] == "sh /scripts/run_sweep.sh --address auto --name tiny --space smoke"
     assert job["metadata"]["name"] == name
     assert violations(job) == []
     assert isinstance(job["spec"]["backoffLimit"], int), "Kubernetes refuses 3.0"
-    assert kubernetes.verbs() == ["POST", "GET"]
+    assert verbs == ["POST", "GET"]
     assert "the Kubernetes API answers 503; trying again" in done.stdout + done.stderr
     assert "answer: Undecided" in done.stdout
-    (page,) = (run.folder / "outputs").rglob("page*")
-    assert "<html" in page.read_text()[:500]
-
-
-def test_the_same_again_adopts_the_job(pipeline):
-    run = pipeline(COMPLETE)
-    with run.kubernetes as kubernetes:
-        assert run.run().returncode == 0
-        again = run.run()
-    assert again.returncode == 0, again.stderr
-    assert len(kubernetes.jobs) == 1
-    assert "adopted RayJob sweep-tiny-" in again.stdout + again.stderr
-
-
-def test_other_arguments_are_another_job(pipeline):
-    run = pipeline(COMPLETE)
-    with run.kubernetes as kubernetes:
-        run.run()
-        run.run(arguments="--space smoke --max-trials 7")
-    assert len(kubernetes.jobs) == 2
+    pages = list((run.folder / "outputs").rglob("page*"))
+    assert len(pages) == 3
+    assert "<html" in pages[0].read_text()[:500]
+    assert same.returncode == 0, same.stderr
+    assert "adopted RayJob sweep-tiny-" in same.stdout + same.stderr
 
 
 def test_a_failure_is_said_and_the_next_run_replaces_the_job(pipeline):
