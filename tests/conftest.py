@@ -17,6 +17,7 @@ pytest_plugins = ["service_fixtures"]
 SERVERS = {"s3_server", "postgres_server", "mlflow_server"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Long tests first, so that processes end together; those of one server in one process, which starts it once."""
     for item in items:
