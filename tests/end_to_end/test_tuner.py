@@ -50,20 +50,24 @@ def test_the_example_of_the_package(ray_here, tmp_path):
     assert results.get_best_result().metrics["valid_id.auc"] == max(r.metrics["valid_id.auc"] for r in results)
 
 
-def test_reused_actors_give_what_new_ones_give(ray_here, tmp_path):
+def test_an_actor_that_is_used_again_gives_what_a_new_process_gives(ray_here, tmp_path):
     from ray import tune
 
-    from trainables import METHODS, TrialTrainable
+    from trainables import METHODS, Trial, TrialConfig, TrialTrainable
 
     small = {"n_train": 64, "n_valid": 32, "n_test": 64, "epochs": 2, "attribution_images": 4}
-    methods = sorted(METHODS)
-    scores = {}
-    for reuse in (False, True):
-        space = {"method": tune.grid_search(methods[:3]), **small}
-        results = fit(TrialTrainable, space, tmp_path / str(reuse), reuse_actors=reuse, max_concurrent_trials=1)
-        assert not results.errors
-        scores[reuse] = {r.metrics["method"]: (r.metrics["test_ood.loss"], r.metrics["train.loss"]) for r in results}
-    assert scores[True] == scores[False]
+    methods = sorted(METHODS)[:3]
+    space = {"method": tune.grid_search(methods), **small}
+    results = fit(TrialTrainable, space, tmp_path, reuse_actors=True, max_concurrent_trials=1)
+    assert not results.errors
+    scores = {r.metrics["method"]: (r.metrics["test_ood.loss"], r.metrics["train.loss"]) for r in results}
+    assert scores.keys() == set(methods)
+    for method in methods:
+        trial = Trial(TrialConfig.parse({"method": method, **small}))
+        while not trial.finished:
+            trial.train_epoch()
+        own = trial.evaluate()
+        assert scores[method] == (own["test_ood.loss"], own["train.loss"])
 
 
 def test_a_trainable_of_one_method_refuses_another(ray_here):
