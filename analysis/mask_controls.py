@@ -126,7 +126,7 @@ def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], score
 def _like(settings: pd.DataFrame) -> list[str]:
     """One text for each trial; as text a missing setting equals a missing one, and a list can be compared."""
     exact = settings.assign(**{seed: settings[seed].astype(float) for seed in ("seed", "data_seed")})
-    return ["\x1f".join(row) for row in exact.astype(str).itertuples(index=False, name=None)]
+    return ["\x1f".join(row) for row in exact.map(str).itertuples(index=False, name=None)]
 
 
 def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
