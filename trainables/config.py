@@ -166,6 +166,8 @@ class TrialConfig(BaseModel):
         from trainables.datasets.find import kind_of
 
         settings = self.model_dump(mode="json", exclude=self._at_default())
+        if "content" in self.dataset_options:
+            settings["dataset_options"].pop("root", None)
         content = {"schema_version": columns.SCHEMA_VERSION, **settings, "dataset": kind_of(self.dataset)}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]

@@ -13,6 +13,8 @@ import pytest
 from trainables.datasets import DATASETS
 
 ROOT = Path(__file__).parents[2]
+# The others need files of the user's.
+GENERATED = {name: dataset for name, dataset in DATASETS.items() if "root" not in dataset.Options.model_fields}
 
 
 def summary() -> dict[str, str]:
@@ -33,7 +35,7 @@ def summary() -> dict[str, str]:
         "numpy": numpy_stream("x", 1).random(4).tobytes().hex(),
         "torch": torch.rand(4, generator=torch_stream("x", 1)).numpy().tobytes().hex(),
     }
-    for name, dataset in DATASETS.items():
+    for name, dataset in GENERATED.items():
         digest = hashlib.sha256()
         for split in dataset(dataset.Options(), 0.8, 3).splits().values():
             for part in (split.images, split.labels, split.masks, split.distractors, split.cues):
@@ -58,14 +60,14 @@ def here() -> dict[str, str]:
     return summary()
 
 
-@pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", *sorted(DATASETS), "trial"])
+@pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", *sorted(GENERATED), "trial"])
 def test_same_in_a_fresh_process(here, elsewhere, item):
     assert here[item] == elsewhere[item]
 
 
 def test_every_item_is_compared(here, elsewhere):
     assert here.keys() == elsewhere.keys()
-    assert set(here) == {"key", "stream", "numpy", "torch", *DATASETS, "trial"}
+    assert set(here) == {"key", "stream", "numpy", "torch", *GENERATED, "trial"}
 
 
 if __name__ == "__main__":

@@ -12,13 +12,17 @@ from trainables.datasets.decoy_digits import DecoyDigits as DecoyDigits
 from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
 from trainables.datasets.find import PLACES as PLACES
 from trainables.datasets.find import find_dataset as find_dataset
+from trainables.datasets.rsna_view import RSNAView as RSNAView
 from trainables.datasets.synthetic import Synthetic as Synthetic
 from trainables.datasets.waterbirds import Waterbirds as Waterbirds
+from trainables.datasets.xray_site import XraySite as XraySite
 
 DATASETS: dict[str, type[Dataset]] = {
     "coloured_digits": ColouredDigits,
     "decoy_digits": DecoyDigits,
     "digits_on_photos": DigitsOnPhotos,
+    "rsna_view": RSNAView,
     "synthetic": Synthetic,
     "waterbirds": Waterbirds,
+    "xray_site": XraySite,
 }

@@ -34,7 +34,7 @@ def content_digest(rows: Sequence[Row], files: Files) -> str:
             problems.add(f"{row.where}: {error}")
             continue
         boxes = [astuple(box) for box in row.boxes]
-        lines.append([image, mask, boxes, row.ellipse, row.label, row.group, row.subject, row.split])
+        lines.append([image, mask, boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split])
     problems.check()
     files.keep()
     text = json.dumps([READER_VERSION, lines], separators=(",", ":"))

@@ -165,7 +165,7 @@ def decode_row(
             region = ellipse_inside(row.ellipse, height, width)
         else:
             name = f"boxes of {row.image}"
-            region = boxes_inside(row.boxes, height, width)
+            region = boxes_inside(row.boxes, height, width, row.boxes_side)
         return pixels, fitted_mask(region, form.image_size, form.fit)
     except UnreadableImageError as error:
         raise ConfigurationError(f"{row.where}: {name} {error}") from None

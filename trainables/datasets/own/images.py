@@ -56,6 +56,11 @@ class OwnImages(Dataset):
         return _at(cls, place)  # type: ignore[arg-type]
 
     @classmethod
+    def location(cls, options: Any) -> str:
+        """Where the data lie."""
+        return cls.place
+
+    @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         """The rows, with locations of images and masks.
 
@@ -75,7 +80,7 @@ class OwnImages(Dataset):
 
     @classmethod
     def _read(cls, options: Any) -> tuple[list[Row], Files]:
-        files, problems = Files(cls.place), Problems()
+        files, problems = Files(cls.location(options)), Problems()
         rows = cls.read_rows(options, files, problems)
         problems.check()
         check_once(rows, problems)
@@ -88,7 +93,7 @@ class OwnImages(Dataset):
         rows, files = self._read(self.options)
         if self.options.content and content_digest(rows, files) != self.options.content:
             raise ConfigurationError(
-                f"the data at {self.place or type(self).__name__} are not those that the trial was planned with "
+                f"the data at {self.location(self.options)} are not those that the trial was planned with "
                 f"(content {self.options.content}); give the same command again to plan with them as they are now"
             )
         return rows, files

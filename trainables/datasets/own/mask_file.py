@@ -33,14 +33,25 @@ def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heig
     return values > middle
 
 
-def boxes_inside(boxes: Sequence[Box], height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+def boxes_inside(
+    boxes: Sequence[Box], height: int, width: int, side: int | None = None
+) -> Bool[np.ndarray, "{height} {width}"]:
     """True on the pixels of which at least half, in each direction, lies in one of the boxes.
+
+    Args:
+        boxes: in pixels of this image; of one of `side` x `side` pixels where that is given.
+        height: of this image.
+        width: of this image.
+        side: see `boxes`.
 
     Raises:
         UnreadableImageError: a box that reaches out of the image by more than a pixel.
     """
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:
+        if side is not None:
+            x, y = width / side, height / side
+            box = Box(box.x * x, box.y * y, box.width * x, box.height * y)
         if box.x + box.width > width + 1 or box.y + box.height > height + 1:
             raise UnreadableImageError(
                 f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} reaches out of the image, which is "

@@ -43,6 +43,8 @@ class Row:
     label: str
     mask: str | None = None
     boxes: tuple[Box, ...] = ()
+    boxes_side: int | None = None
+    """Height and width in pixels of the image that `boxes` were drawn on; None for this one."""
     ellipse: float | None = None
     """The mask is a centred ellipse whose radii are the image's sides divided by this."""
     group: str | None = None

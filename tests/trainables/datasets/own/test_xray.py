@@ -1,0 +1,237 @@
+"""The X-ray sets: counts of the published tables, the published split, and small images for some of their rows."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import own_images
+import pandas as pd
+import pytest
+import torch
+
+import trainables
+from trainables.config import TrialConfig
+from trainables.datasets import find_dataset
+from trainables.datasets.own.mask_file import ellipse_inside
+from trainables.datasets.own.metadata import nih, padchest, rsna
+from trainables.datasets.own.published import published_split
+from trainables.datasets.rsna_view import RSNAView
+from trainables.datasets.xray_site import XraySite, labelled
+from trainables.errors import ConfigurationError
+
+SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+PER_CELL = 24
+SIDE = 16
+
+
+def opened(name, root, severity=1.0, data_seed=0, **options):
+    settings = {"dataset": name, "root": str(root), "image_size": SIDE, "subset": True, **options}
+    config = TrialConfig.parse({"severity": severity, **settings})
+    dataset = find_dataset(name)
+    return dataset(dataset.Options(**config.dataset_options), severity, data_seed)
+
+
+@pytest.fixture(scope="module")
+def candidates():
+    """Rows by cell."""
+    site, view = {}, {}
+    for row in XraySite.candidates(XraySite.Options()):
+        site.setdefault((row.group, row.label), []).append(row)
+    for row in RSNAView.candidates(RSNAView.Options()):
+        view.setdefault((row.group, row.label), []).append(row)
+    return site, view
+
+
+def some(rows):
+    """Rows of 20 patients, four of them with a second image where there is one; `PER_CELL` in all."""
+    first, second = {}, {}
+    for row in rows:
+        (second if row.subject in first else first).setdefault(row.subject, row)
+    twice = list(second.values())[:4]
+    others = [row for row in first.values() if row.subject not in {again.subject for again in twice}]
+    return [*(first[again.subject] for again in twice), *twice, *others][:PER_CELL]
+
+
+@pytest.fixture(scope="module")
+def xrays(candidates, tmp_path_factory):
+    """NIH/ and PadChest/ with a few 8- and 16-bit PNG, and an RSNA folder of JPEG-free 8-bit DICOM."""
+    root = tmp_path_factory.mktemp("xrays")
+    rng = np.random.default_rng(0)
+    for (group, _), rows in candidates[0].items():
+        folder = root / ("NIH/images_001/images" if group == "NIH" else "PadChest/0")
+        folder.mkdir(parents=True, exist_ok=True)
+        for row in some(rows):
+            kind, top = (np.uint8, 256) if group == "NIH" else (np.uint16, 65536)
+            (folder / f"{row.image}.png").write_bytes(own_images.png_bytes(rng.integers(0, top, (32, 32), dtype=kind)))
+    (root / "stage_2_train_images").mkdir()
+    for rows in candidates[1].values():
+        for row in some(rows):
+            data = own_images.dicom_bytes(rng.integers(0, 256, (64, 64)), bits=8)
+            (root / "stage_2_train_images" / f"{row.image}.dcm").write_bytes(data)
+    return root
+
+
+def test_counts_of_the_published_tables(candidates):
+    # Viviano et al. 2021: 2,776 images of cardiomegaly at NIH, with all 63,137 images of 25,492 patients; 1,348 PA
+    # images of pneumonia at RSNA.
+    site, view = candidates
+    counts = {cell: len(rows) for cell, rows in site.items()}
+    assert counts["NIH", "cardiomegaly"] == 2776
+    assert counts["NIH", "cardiomegaly"] + counts["NIH", "no finding"] == 63137
+    assert (
+        len({row.subject for cell in (("NIH", "cardiomegaly"), ("NIH", "no finding")) for row in site[cell]}) == 25492
+    )
+    assert len(view["PA", "pneumonia"]) == 1348
+    assert sum(map(len, view.values())) == 26684
+    assert len(nih()) == 112120
+    assert len(rsna()) == 26684
+    assert len(padchest()) > 150_000
+
+
+def test_exact_labels_leave_out_what_only_has_the_word_in_it():
+    exact = XraySite.candidates(XraySite.Options())
+    loose = XraySite.candidates(XraySite.Options(label_match="substring"))
+    kept = {row.image: row.label for row in exact}
+    assert set(kept) < {row.image for row in loose}
+    assert all(row.label == kept[row.image] for row in loose if row.image in kept)
+    names = ("cardiomegaly", "normal")
+    for findings, match, expected in (
+        (("normal",), "exact", "no finding"),
+        (("nodule", "normal"), "exact", None),
+        (("nodule", "normal"), "substring", "no finding"),
+        (("abnormal foreign body",), "exact", None),
+        (("abnormal foreign body",), "substring", "no finding"),
+        (("cardiomegaly", "normal"), "exact", None),
+        (("cardiomegaly", "kyphosis"), "exact", "cardiomegaly"),
+        (("kyphosis",), "substring", None),
+    ):
+        assert labelled(findings, names, match) == expected, (findings, match)
+    only_pa = XraySite.candidates(XraySite.Options(nih_views="PA"))
+    assert sum(row.group == "NIH" and row.label == "cardiomegaly" for row in only_pa) == 2776 - 1213
+
+
+def test_the_ellipse_is_half_of_the_image():
+    mask = ellipse_inside(2.5, 224, 224)
+    assert abs(mask.mean() - 0.503) < 0.001
+    np.testing.assert_array_equal(mask, mask[::-1])
+    np.testing.assert_array_equal(mask, mask.T)
+    assert mask[112].sum() == pytest.approx(2 * 224 / 2.5, abs=1)
+
+
+@pytest.mark.parametrize("ratio", [0.9, 0.5, 0.75])
+def test_the_published_split_is_that_of_torchxrayvision(ratio):
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        from torchxrayvision.datasets import CovariateDataset
+
+        rng = np.random.default_rng(1)
+        sizes = (70, 90)
+        labels = [rng.integers(0, 2, size) for size in sizes]
+
+        class Site:
+            def __init__(self, size):
+                self.csv = pd.DataFrame({"image": range(size)})
+
+            def __len__(self):
+                return len(self.csv)
+
+        sites = [Site(size) for size in sizes]
+        parts = published_split(np.repeat([0, 1], sizes), np.concatenate(labels), ratio, seed=3)
+        for mode, index in parts.items():
+            theirs = CovariateDataset(sites[0], labels[0], sites[1], labels[1], ratio=ratio, mode=mode, seed=3)
+            np.testing.assert_array_equal(index, theirs.select_idx)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", ["xray_site", "rsna_view"])
+@pytest.mark.parametrize("severity", [0.0, 0.8, 1.0])
+def test_agreement_is_counted_and_no_patient_is_in_two_pools(name, severity, xrays):
+    dataset = opened(name, xrays, severity)
+    dataset.check()
+    rows, index, splits = dataset.decoded().rows, dataset.index(), dataset.splits()
+    reference = {k: len(split) for k, split in opened(name, xrays, 0.0).splits().items()}
+    for split_name, split in splits.items():
+        assert len(split) == reference[split_name]
+        per_class = len(split) // 2
+        assert torch.bincount(split.labels).tolist() == [per_class, per_class]
+        agreeing = (split.cues == split.labels).sum().item()
+        expected = len(split) * (0.5 + severity / 2 if not split_name.endswith("ood") else 0.5 - severity / 2)
+        assert abs(agreeing - expected) <= 1
+        second = {"xray_site": "PadChest", "rsna_view": "AP"}[name]
+        assert [rows[i].group == second for i in index[split_name]] == split.cues.bool().tolist()
+    pools = [{rows[i].subject for n in names for i in index[n]} for names in (SPLITS[:1], SPLITS[1:3], SPLITS[3:])]
+    assert not pools[0] & pools[1]
+    assert not (pools[0] | pools[1]) & pools[2]
+
+
+def test_masks_are_ellipses_everywhere_or_boxes_of_the_sick(xrays, candidates):
+    for split in opened("xray_site", xrays, 0.5).splits().values():
+        expected = torch.from_numpy(ellipse_inside(2.5, SIDE, SIDE))
+        # At half the size, edge pixels may fall on either side.
+        assert (split.masks[:, 0] ^ expected).flatten(1).sum(dim=1).max() <= 8
+        assert split.images.min() >= 0
+        assert split.images.max() <= 1
+    dataset = opened("rsna_view", xrays, 0.5)
+    decoded = dataset.decoded()
+    labels = np.array([row.label == "pneumonia" for row in decoded.rows])
+    np.testing.assert_array_equal(decoded.masks.any(axis=(1, 2)), labels)
+    by_name = {row.image: row for rows in candidates[1].values() for row in rows}
+    for row, mask in zip(decoded.rows, decoded.masks, strict=True):
+        boxes = by_name[row.image.rsplit(".", 1)[0]].boxes
+        drawn = np.zeros((1024, 1024), dtype=bool)
+        for box in boxes:
+            drawn[int(box.y) : int(box.y + box.height), int(box.x) : int(box.x + box.width)] = True
+        share = drawn.reshape(SIDE, 64, SIDE, 64).mean(axis=(1, 3))
+        assert mask[share > 0.95].all()
+        assert not mask[share == 0].any()
+
+
+def test_the_published_split_as_an_option(xrays):
+    dataset = opened("xray_site", xrays, 0.8, split_by="published")
+    splits, index = dataset.splits(), dataset.index()
+    # n = 24 images a cell: train has int(21.6) of the agreeing cells and int(2.4) of the others, valid int(1.2) and
+    # int(10.8), test the 2 and 12 that are left.
+    assert [len(splits[name]) for name in ("train", "valid_ood", "test_ood")] == [46, 22, 28]
+    for name, agreeing in (("train", 42), ("valid_ood", 2), ("test_ood", 4)):
+        assert (splits[name].cues == splits[name].labels).sum() == agreeing
+    assert set(index["test_id"]) <= set(index["test_ood"])
+    agree = (splits["test_id"].cues == splits["test_id"].labels).float().mean()
+    assert abs(agree - 0.9) <= 0.5 / (len(splits["test_id"]) / 2)
+    with pytest.raises(ConfigurationError, match="leaves no in-distribution images for valid_id at severity 1"):
+        opened("xray_site", xrays, 1.0, split_by="published").check()
+
+
+def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):
+    here = TrialConfig.parse({"dataset": "rsna_view", "root": str(xrays), "subset": True})
+    linked = tmp_path / "linked"
+    linked.symlink_to(xrays)
+    there = TrialConfig.parse({"dataset": "rsna_view", "root": str(linked), "subset": True})
+    assert here.dataset_options["root"] != there.dataset_options["root"]
+    assert here.trial_key == there.trial_key
+    fewer = TrialConfig.parse({"dataset": "rsna_view", "root": str(xrays), "subset": True, "per_cell": 20})
+    assert fewer.trial_key != here.trial_key
+    assert TrialConfig.parse(here.flat()) == here
+
+
+@pytest.mark.parametrize(
+    ("options", "pieces"),
+    [
+        ({"root": ""}, ("dataset 'xray_site' needs root=FOLDER", "NIH/ and PadChest/", "docs/xray.md")),
+        ({"root": "/nowhere"}, ("all images are not in /nowhere", "NIH/ and PadChest/")),
+        ({"subset": False}, ("of 11104 images are not in", "row", "subset=true")),
+        ({"per_cell": 30}, ("per_cell=30", "there are 24 images", "lower per_cell")),
+        ({"split_by": "study"}, ("bad value 'study' for split_by", "'patient', 'image' or 'published'")),
+    ],
+)
+def test_what_cannot_be_used_is_said(options, pieces, xrays):
+    with pytest.raises(ConfigurationError) as caught:
+        opened("xray_site", **{"root": xrays, **options})
+    assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+def test_starting_loads_neither_torchxrayvision_nor_pydicom():
+    for path in Path(trainables.__file__).parent.rglob("*.py"):
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                assert not {"torchxrayvision", "pydicom", "tifffile"} & set(ast.unparse(statement).split()), path
