@@ -28,7 +28,7 @@ sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--spac
 
 test: $(KUBEFLOW)/.installed ## run all tests
 	tests/install_system_packages
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/base
 	tests/install_system_packages

@@ -10,20 +10,28 @@ from dataclasses import asdict
 import pytest
 from commands import TINY, Ran, TinySweep, run_sweep
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["service_fixtures"]
-SERVERS = {"s3_server", "postgres_server", "mlflow_server"}
+OF_MLFLOW_SERVER = ("test_mirror_server.py", "test_over_services.py")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Scheduler(LoadScopeScheduling):
+    """Gives each test process one test after the other, and the tests of the MLflow server to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "servers" if nodeid.split("::")[0].endswith(OF_MLFLOW_SERVER) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduler(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Long tests first, so that processes end together; those of one server in one process, which starts it once."""
-    for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("servers"))
-    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), not item.get_closest_marker("slow")))
+    """Long tests come first, so that test processes end together."""
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
 
 
 @pytest.fixture(scope="session")
