@@ -50,6 +50,7 @@ WRONG = {
         ("x.csv has an unknown column 'lable'", "did you mean 'label'?"),
         file("x.csv", "image,lable\n"),
     ),
+    "no root": Wrong(("--dataset", "waterbirds", "--dry-run"), ("'waterbirds' needs root=FOLDER", "CUB_200_2011/")),
     "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
     "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
     "no key": Wrong(("--set", "=3"), ("bad --set '=3'", "KEY=VALUE")),

@@ -1,7 +1,9 @@
 """Waterbirds: birds of CUB-200-2011 on land or water of Places, for those who have both on disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,11 +68,24 @@ class Waterbirds(Dataset):
     are balanced; evaluation has the severity's agreement, not .5; the mask has no soft edge.
 
     Raises:
-        ConfigurationError: by `splits`, where files are missing or broken, or there are too few of them.
+        ConfigurationError: by `check` and `splits`, where files are missing or broken, or there are too few of them.
     """
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+
+    def check(self) -> None:
+        """Look at the lists, and at the first bytes of every image that is needed.
+
+        Raises:
+            ConfigurationError: files are missing or broken, or there are too few of them.
+        """
+        for birds in self._deal_birds().values():
+            for bird in birds:
+                _check_sizes(*_bird_files(self._root, bird.name))
+        for places in self._deal_places().values():
+            for path in (path for kind in places for path in kind):
+                _size(path)
 
     def splits(self) -> Mapping[str, Split]:
         birds = self._deal_birds()
@@ -174,13 +189,9 @@ def read_bird(
     Raises:
         ConfigurationError: a file is missing or broken, or the mask has another size than the image.
     """
-    path = root / "CUB_200_2011" / "images" / name
-    mask_path = (root / "segmentations" / name).with_suffix(".png")
+    path, mask_path = _bird_files(root, name)
+    _check_sizes(path, mask_path)
     image, votes = _open(path, "RGB"), _open(mask_path, "L")
-    if image.size != votes.size:
-        raise ConfigurationError(
-            f"{mask_path} is {votes.size} pixels large and {path} is {image.size}; they must agree"
-        )
     box = _square(image.size, _middle(np.asarray(votes) >= 128))
     mask = np.asarray(votes.resize((side, side), Image.Resampling.BILINEAR, box)) >= 128
     return _channels_first(image.resize((side, side), Image.Resampling.BILINEAR, box)), mask
@@ -227,10 +238,35 @@ def _shuffled(items: Sequence[Item], wanted: int, rng: np.random.Generator, what
     return [items[i] for i in rng.permutation(len(items))[:wanted]]
 
 
+def _bird_files(root: Path, name: str) -> tuple[Path, Path]:
+    """A bird's image and its mask."""
+    return root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
+
+
+def _check_sizes(path: Path, mask_path: Path) -> None:
+    if _size(path) != _size(mask_path):
+        raise ConfigurationError(
+            f"{mask_path} has {_size(mask_path)} pixels and {path} has {_size(path)}; they must agree"
+        )
+
+
+@cache
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) as the file's first bytes say."""
+    with _opened(path) as image:
+        return image.size
+
+
 def _open(path: Path, mode: str) -> Image.Image:
+    with _opened(path) as image:
+        return image.convert(mode)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return image.convert(mode)
+            yield image
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}; {LAYOUT}") from None
     except (OSError, UnidentifiedImageError, SyntaxError) as error:

@@ -142,15 +142,21 @@ def _move(broken):
     [
         (_garble, ["images.txt, line 2", "'foo'", "'<number> <text>'"]),
         (_forget, ["train_test_split.txt", "image 2 of images.txt has '2'", "0 (test) or 1 (training)"]),
-        (_shrink, [".png is (9, 9)", ".jpg is (", "they must agree"]),
+        (_shrink, [".png has (9, 9) pixels", ".jpg has (", "they must agree"]),
         (_unmask, ["there is no file", "segmentations", "root must hold"]),
         (_damage, [".jpg cannot be read as an image", "download it again"]),
         (_move, ["there is no .jpg in", "places365/o/ocean", "root must hold"]),
     ],
 )
-def test_broken_files_are_named(broken, breaking, pieces):
+def test_broken_files_are_named_before_training_and_while_reading(broken, breaking, pieces):
     breaking(broken)
-    with pytest.raises(ConfigurationError) as caught:
-        splits_of(broken)
-    for piece in pieces:
-        assert piece in str(caught.value), str(caught.value)
+    dataset = Waterbirds(WaterbirdsOptions(root=str(broken), **SIZES), 0.5, 0)
+    for look in (dataset.check, dataset.splits):
+        with pytest.raises(ConfigurationError) as caught:
+            look()
+        for piece in pieces:
+            assert piece in str(caught.value), str(caught.value)
+
+
+def test_good_files_pass_the_check(root):
+    Waterbirds(WaterbirdsOptions(root=str(root), **SIZES), 0.5, 0).check()
