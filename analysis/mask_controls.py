@@ -7,7 +7,7 @@ coarser masks (dilated ones are right masks, and stay in the verdict), no masks 
 (severity 0).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Change(Estimate):
     """The mean under right masks."""
     n: int = 0
     """Pairs of trials with both scores."""
+    n_data_seeds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,6 @@ class ControlRow:
     method: str | None
     outcome: Change
     localisation: Change
-    n_data_seeds: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
         None where no trial is a control and none has a coarser mask than its like.
     """
     scores = [column for column in (primary.outcome, primary.column) if column in right]
+    known = [c for c in right if c in CONFIGURATION or str(c).startswith(columns.HYPERPARAMETER_PREFIX)]
+    right, controls = right[[*known, *scores]], controls[[*known, *scores]]
     named = controls.assign(control=[control_name(settings) for settings in controls.to_dict("records")])
     of_masks = _pairs(named, right, list(columns.CONTROLS), scores)
     own = _stacked([of_masks, _dilated(right, scores)])
@@ -89,14 +91,15 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
         return None
     trials = right.loc[own["twin"].unique()]
     found = _stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
-    cells = [_row(key, [part], primary) for key, part in found.groupby(CELL, sort=False)]
-    cells.sort(key=lambda row: (row.dataset or "", row.severity or 0.0, row.method or ""))
-    overall = list(_overall(found, primary))
+    means = [_means(found, column) for column in (primary.outcome, primary.column)]
+    cells = _rows(*(_changes(part, CELL) for part in means))
+    shifted = [_with_any_wrong(part[part["severity"] > 0]) for part in means]
+    overall = _rows(*(_changes(part, ["control"]) for part in shifted))
     return MaskControls(
         n_controls=len(controls),
         n_unpaired=len(controls) - len(of_masks),
-        overall=tuple(overall),
-        cells=tuple(cells),
+        overall=overall,
+        cells=cells,
         sentence=_sentence({row.control: row.outcome for row in overall}, primary),
     )
 
@@ -114,19 +117,25 @@ def control_name(settings: Mapping[Any, Any]) -> str:
     return ", ".join(parts)
 
 
+def _place(control: str) -> tuple[int, str]:
+    """Where a control stands in a table: no masks, wrong ones, the others by name, balanced data."""
+    first = (NO_MASKS, *WRONG.values(), ANY_WRONG)
+    return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
+
+
 def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
     """Trials of `first` beside those of `right` that agree in every setting but `apart`; `twin` is the index there."""
-    known = [c for c in right if c in CONFIGURATION or str(c).startswith(columns.HYPERPARAMETER_PREFIX)]
-    shared = [c for c in known if c in first and c not in (*apart, columns.SEARCHER)]
+    shared = [c for c in right if c in first and c not in (*scores, *apart, columns.SEARCHER)]
     left = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
     twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
     return left.merge(twins, on="like").drop(columns="like")
 
 
 def _like(settings: pd.DataFrame) -> list[str]:
-    """One text for each trial; as text a missing setting equals a missing one, and a list can be compared."""
+    """One text for each trial; as text a list can be compared, and a missing setting equals a missing one."""
     exact = settings.assign(**{seed: settings[seed].astype(float) for seed in ("seed", "data_seed")})
-    return ["\x1f".join(row) for row in exact.map(str).itertuples(index=False, name=None)]
+    known = exact.astype(object).where(exact.notna(), "")
+    return ["\x1f".join(map(str, row)) for row in known.itertuples(index=False, name=None)]
 
 
 def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -158,48 +167,65 @@ def _balanced(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) 
     return pairs.rename(columns={c: c + RIGHT for c in scores} | {c + RIGHT: c for c in scores})
 
 
-def _overall(found: pd.DataFrame, primary: Primary) -> Iterator[ControlRow]:
-    shifted = found[found["severity"] > 0]
-    groups = [(str(control), part) for control, part in shifted.groupby("control", sort=False)]
-    wrong = shifted[shifted["control"].isin(WRONG.values())]
-    if wrong["control"].nunique() > 1:
-        groups.append((ANY_WRONG, wrong))
-    for control, part in groups:
-        yield _row((control, None, None, None), [cell for _, cell in part.groupby(CELL)], primary)
+def _means(found: pd.DataFrame, column: str) -> pd.DataFrame:
+    """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
+    both = [column, column + RIGHT] if column in found else []
+    known = found[found[both].notna().all(axis=1)] if both else found.iloc[:0]
+    groups = known.groupby([*CELL, "data_seed"])
+    mean = groups[both].mean().reindex(columns=[column, column + RIGHT])
+    right = mean[column + RIGHT]
+    return pd.DataFrame({"right": right, "change": mean[column] - right, "n": groups.size()}).reset_index()
 
 
-def _row(key: tuple[Any, ...], cells: Sequence[pd.DataFrame], primary: Primary) -> ControlRow:
-    control, dataset, severity, method = key
-    data_seeds = pd.concat([cell[["dataset", "data_seed"]] for cell in cells]).drop_duplicates()
-    return ControlRow(
-        control=control,
-        dataset=dataset,
-        severity=severity,
-        method=method,
-        outcome=_change(cells, primary.outcome),
-        localisation=_change(cells, primary.column),
-        n_data_seeds=len(data_seeds),
-    )
+def _with_any_wrong(means: pd.DataFrame) -> pd.DataFrame:
+    """The means, and those under any kind of wrong masks once more under one name; there each kind is a cell."""
+    kinds = means[means["control"].isin(WRONG.values())]
+    means = means.assign(kind=means["control"])
+    if kinds["control"].nunique() < 2:
+        return means
+    return _stacked([means, kinds.assign(kind=kinds["control"], control=ANY_WRONG)])
 
 
-def _change(cells: Sequence[pd.DataFrame], column: str) -> Change:
-    """The mean change over cells, each counting the same; in a cell each data seed counts the same."""
-    if any(column not in cell for cell in cells):
-        return Change(reason=f"no trial has the column {column!r}")
-    known = [cell[cell[column].notna() & cell[column + RIGHT].notna()] for cell in cells]
-    known = [cell for cell in known if len(cell)]
-    if not known:
-        return Change(reason="no pair has both scores")
-    by_seed = [cell.groupby(["dataset", "data_seed"])[[column, column + RIGHT]].mean() for cell in known]
-    values = pd.concat([means[column] - means[column + RIGHT] for means in by_seed], axis=1)
-    deleted = _without_each(values.to_numpy(dtype=np.float64))
-    estimate = float(values.mean().mean())
-    dataset = pd.factorize(values.index.get_level_values("dataset"))[0].astype(np.intp)
+def _changes(means: pd.DataFrame, by: list[str]) -> dict[tuple[Any, ...], Change]:
+    return {key: _change(part) for key, part in means.groupby(by)}
+
+
+def _rows(*changes: dict[tuple[Any, ...], Change]) -> tuple[ControlRow, ...]:
+    """A row for each control or cell of it; `changes` are those of the outcome and those of the score."""
+    missing = Change(reason="no pair has both scores")
+    rows = []
+    for key in changes[0] | changes[1]:
+        control, dataset, severity, method = key if len(key) > 1 else (*key, None, None, None)
+        outcome, localisation = (change.get(key, missing) for change in changes)
+        rows.append(
+            ControlRow(
+                control=control,
+                dataset=dataset,
+                severity=severity,
+                method=method,
+                outcome=outcome,
+                localisation=localisation,
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (row.dataset or "", row.severity, row.method, _place(row.control))))
+
+
+def _change(means: pd.DataFrame) -> Change:
+    """The mean over the cells of `means`, each counting the same; in a cell each data seed counts the same."""
+    of_cell = [c for c in ("kind", *CELL) if c in means]
+    cell, cluster = (means.groupby(keys).ngroup().to_numpy() for keys in (of_cell, ["dataset", "data_seed"]))
+    dataset = np.empty(cluster.max() + 1, dtype=np.intp)
+    dataset[cluster] = pd.factorize(means["dataset"])[0]
+    values = np.full((len(dataset), cell.max() + 1), np.nan)
+    values[cluster, cell] = means["change"]
+    estimate = float(np.nanmean(values, axis=0).mean())
+    right = means["right"].groupby(cell).mean().mean()
     return Change(
         estimate=estimate,
-        right=float(np.mean([means[column + RIGHT].mean() for means in by_seed])),
-        n=sum(len(cell) for cell in known),
-        **jackknife_bounds(estimate, deleted, dataset),
+        right=float(right),
+        n=int(means["n"].sum()),
+        n_data_seeds=len(dataset),
+        **jackknife_bounds(estimate, _without_each(values), dataset),
     )
 
 

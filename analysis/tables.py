@@ -221,7 +221,11 @@ def by_control(analysis: Analysis) -> list[Table]:
         for change in (row.outcome, row.localisation):
             cells += [(change.right, number(change.right)), (change.estimate, number(change.estimate, 3))]
             cells += [((change.ci_low, change.ci_high), interval(change.ci_low, change.ci_high, 3))]
-        return [*cells, (row.outcome.n, f"{row.outcome.n:,}"), (row.n_data_seeds, f"{row.n_data_seeds:,}")]
+        return [
+            *cells,
+            (row.outcome.n, f"{row.outcome.n:,}"),
+            (row.outcome.n_data_seeds, f"{row.outcome.n_data_seeds:,}"),
+        ]
 
     caption = (
         f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "

@@ -46,7 +46,8 @@ def right(make_table):
     table = make_table(seeds=SEEDS, severities=(0.0, 0.9, 1.0), methods=("baseline", "masked", "rrr"))
     # Right masks are worth 0.2 on shifted data.
     table.loc[(table["method"] != "baseline") & (table["severity"] > 0), OUTCOME] += 0.2
-    return table
+    # Settings that trials lack, and one that is a list.
+    return table.assign(**{"hp.disc_iter": np.nan, "hp.note": None, "hp.attributions": [["occlusion"]] * len(table)})
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_cell_is_a_paired_t_interval_over_data_seeds(found, table, method, col
     change = control.outcome if column == OUTCOME else control.localisation
     assert change.estimate == pytest.approx((wrong - own).mean())
     assert change.right == pytest.approx(own.mean())
-    assert (change.n, control.n_data_seeds) == (SEEDS, SEEDS)
+    assert (change.n, change.n_data_seeds) == (SEEDS, SEEDS)
     expected = stats.ttest_rel(wrong, own).confidence_interval(0.95)
     np.testing.assert_allclose([change.ci_low, change.ci_high], expected, atol=1e-12)
 
@@ -109,6 +110,21 @@ def test_overall_is_an_interval_of_means_over_the_shifted_cells(found, table):
     assert change.estimate == pytest.approx(difference.mean())
     expected = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
     np.testing.assert_allclose([change.ci_low, change.ci_high], expected, atol=1e-12)
+
+
+def test_rows_are_in_a_fixed_order(found):
+    assert [r.control for r in found.overall] == [
+        NO_MASKS,
+        "random masks",
+        "shifted masks",
+        "another image’s masks",
+        ANY_WRONG,
+        "all-ones masks",
+        "masks at test time",
+        "masks on 25 % of the images",
+        BALANCED,
+    ]
+    assert [r.severity for r in found.cells] == sorted(r.severity for r in found.cells)
 
 
 def test_no_masks_and_balanced_data_stand_beside_them(found, right):
