@@ -98,10 +98,6 @@ class Waterbirds(Dataset):
             "test_ood": self._split("test", birds, places, out_of_distribution=True),
         }
 
-    def check(self) -> None:
-        self._deal_birds()
-        self._deal_places()
-
     @property
     def _sizes(self) -> dict[str, int]:
         return {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
