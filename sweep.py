@@ -83,6 +83,10 @@ def sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(parser=amount, metavar="N", help="GPUs of a trial; a fraction such as 0.25 shares one.")
     ] = 0.0,
+    from_sweep: Annotated[
+        str | None,
+        typer.Option("--from", help="Take the best settings that this sweep's search found.", metavar="SWEEP"),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
@@ -116,6 +120,7 @@ def sweep(
         # The rest of the program loads torch and Ray, which --help and --list-spaces can do without.
         from driver.cluster import IN_RAY_JOB, TrialResources, check_address, connect, default_address
         from driver.finish import catch_up, finish
+        from driver.found import found_settings
         from driver.lease import RENEW_EVERY, SECONDS, Lease
         from driver.log import SweepLog
         from driver.plan import check_data, declare, make_plan, open_records, parse_overrides
@@ -130,7 +135,8 @@ def sweep(
         address = address or default_address(SUBMITTED)
         check_address(address)
         resources = TrialResources(cpus_per_trial, gpus_per_trial)
-        plan = make_plan(space, dataset, parse_overrides(assignments or []), max_trials)
+        found = None if from_sweep is None else found_settings(open_records(storage, from_sweep, fresh=False))
+        plan = make_plan(space, dataset, parse_overrides(assignments or []), max_trials, found)
         tracking = check_tracking_uri(tracking_uri)
         records = open_records(storage, name or Path(space).stem, fresh)
         if status:
@@ -142,7 +148,7 @@ def sweep(
             show_plan(console, records.location, plan, plan.pending(records), concurrency)
             return
 
-        progress = Progress(console, len(plan.trials))
+        progress = Progress(console, plan.planned)
         # A Ray job is started again by Kubernetes when its cluster was lost, and then finds its own lease.
         patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
         with Stop() as stop, Lease(records, progress.facts, stop.give_up, patience):
@@ -150,7 +156,7 @@ def sweep(
             shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
             # Only now: until the lease was ours another driver may have finished some of them.
             pending = [] if sync else plan.pending(records)
-            progress.skip(len(plan.trials) - len(pending))
+            progress.skip(plan.planned - len(pending))
             slots = connect(address, concurrency, resources, console) if pending else 0
             if pending and address != "local":
                 check_shared(records)
@@ -158,16 +164,17 @@ def sweep(
             for path, reason in records.set_aside().items():
                 console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
             log = SweepLog(records)
-            console.print(f"Sweep {records.name}: {len(plan.trials)} trials, {len(pending)} to run")
-            log.event("start", space=plan.space.name, planned=len(plan.trials), pending=len(pending), slots=slots)
+            console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
+            log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
             experiment = open_tracking(tracking, records.name, console)
             try:
                 if pending:
                     # Other nodes do not have a database file of this one: then MLflow catches up at the end.
                     reachable = address == "local" or not tracking.startswith("sqlite:")
-                    recorder = Recorder(records.storage.location, records.name, experiment if reachable else None)
+                    mirror = experiment if reachable else None
+                    recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
                     with progress:
-                        run_trials(pending, recorder, slots, resources, progress, log, stop)
+                        run_trials(plan.queue(records, slots), recorder, slots, resources, progress, log, stop)
                 stop.check()
                 behind = experiment is not None and catch_up(records, experiment, console)
                 outcome = finish(records, plan, experiment, bool(pending) or sync or behind, console)

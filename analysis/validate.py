@@ -27,6 +27,8 @@ CONFIGURATION = (
     "epochs",
 )
 """Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
+BY_SEARCH = "chosen by a search"
+"""The reason that trials of a search are left out for."""
 
 CONTROL = "control of the masks"
 """Why a trial whose masks are not right ones is left out."""
@@ -101,7 +103,7 @@ def trials_from_table(
         exclude(frame[columns.STOPPED_EARLY], "stopped early")
     if columns.SEARCHER in frame:
         searcher = frame[columns.SEARCHER].fillna("").astype(str).str.strip().str.lower()
-        exclude(~searcher.isin(("", *columns.PLAIN_SEARCHERS)), "chosen by a search")
+        exclude(~searcher.isin(("", *columns.PLAIN_SEARCHERS)), BY_SEARCH)
     for name in ("dataset", "method"):
         exclude(frame[name].isna(), f"no {name}")
         frame[name] = frame[name].astype(str)
@@ -260,6 +262,11 @@ def _nothing_left(source: str, counts: dict[str, int], table: pd.DataFrame) -> s
         )
     errors = table["error"].dropna() if "error" in table else pd.Series(dtype=object)
     first = f"; the first error was: {str(errors.iloc[0]).splitlines()[0]}" if len(errors) else ""
+    if set(counts) == {BY_SEARCH}:
+        return (
+            f"{source}: all {told}; trials that were chosen by earlier results are no sample to correlate: "
+            "take the best settings into a sweep of seeds (sweep.py --from) and analyse that"
+        )
     return f"{source}: no completed trial is left ({told}){first}; mend the cause and run the sweep again"
 
 

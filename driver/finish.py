@@ -3,7 +3,6 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
@@ -12,9 +11,10 @@ from driver.plan import Plan
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, sweep_is_mirrored, unmirrored
 from records.storage import FolderStorage
+from records.store import Record
 
-if TYPE_CHECKING:
-    from analysis import Analysis
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,14 @@ def finish(
     records.storage.clear_partial(f"{records.name}/")
     loaded = records.load()
     records.write_table(loaded.records)
-    statuses = [record["status"] for record in loaded.records if record["trial_key"] in plan.trials]
+    own = [record for record in loaded.records if plan.owns(record)]
+    statuses = [record["status"] for record in own]
     counts = {status: statuses.count(status) for status in columns.STATUSES}
+    if (answer := plan.answer(own)) is not None:
+        # Trials that a search chose are no sample of their space: there is nothing to correlate.
+        if experiment is not None and changed:
+            _mirror_parent(records, plan, own, experiment, {"answer": "search", NOTE: answer}, None, console)
+        return Outcome(None, answer, **counts)
     try:
         with console.status("Analysing"):
             result = analysis.analyse(analysis.load_sweep(records.storage.location, records.name))
@@ -77,7 +83,8 @@ def finish(
             if not local:
                 copy_report(folder, records.storage, records.name)
             if experiment is not None:
-                _mirror_parent(records, plan, experiment, result, folder, console)
+                verdict = {"answer": result.verdict.answer, NOTE: result.verdict.sentence}
+                _mirror_parent(records, plan, own, experiment, verdict, folder, console)
 
     return Outcome(f"{records.location}/report/report.html", result.verdict.sentence, **counts)
 
@@ -85,19 +92,14 @@ def finish(
 def _mirror_parent(
     records: SweepRecords,
     plan: Plan,
+    own: list[Record],
     experiment: Experiment,
-    result: "Analysis",
-    folder: Path,
+    verdict: dict[str, str],
+    folder: Path | None,
     console: Console,
 ) -> None:
-    tags = {
-        "space": plan.space.name,
-        "planned_trials": len(plan.trials),
-        "answer": result.verdict.answer,
-        "mlflow.note.content": result.verdict.sentence,
-    }
-    done = records.done()
+    tags = {"space": plan.space.name, "planned_trials": plan.planned, **verdict}
     try:
-        mirror_sweep(experiment, folder, tags, {"n_trials": len(done)}, plan.trials.keys() <= done)
+        mirror_sweep(experiment, folder, tags, {"n_trials": len(records.done())}, len(own) >= plan.planned)
     except MirrorError as error:
         console.print(f"{error}; the report is not in MLflow yet", style="yellow", soft_wrap=True)

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driver.errors import UserError
+from driver.queue import PlannedQueue, Queue
 from driver.space_file import find_space
 from records import StorageError, SweepRecords, open_storage
+from records.store import Record
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.datasets import PLACES, Dataset, find_dataset
 from trainables.errors import unknown_name
 from trainables.settings import parse_settings
+
+if TYPE_CHECKING:
+    from driver.found import FoundSettings
 
 
 @dataclass(frozen=True)
@@ -22,19 +27,52 @@ class Plan:
     trials: dict[str, TrialConfig]
     """By trial key."""
 
+    @property
+    def planned(self) -> int:
+        """How many trials there are in all."""
+        return len(self.trials)
+
+    def owns(self, record: Record) -> bool:
+        """Whether a record of the sweep is one of these trials'."""
+        return record["trial_key"] in self.trials
+
     def pending(self, records: SweepRecords) -> list[TrialConfig]:
         """The trials without a readable record, or with one that says they failed: a failure may have passed."""
         done = {record["trial_key"] for record in records.load().records if record["status"] != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
+    def queue(self, records: SweepRecords, slots: int | None) -> Queue:
+        """The pending trials as they are handed out to `slots` at a time; None where that is not known."""
+        return PlannedQueue(self.pending(records))
 
-def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max_trials: int | None) -> Plan:
+    @property
+    def searcher(self) -> str | None:
+        """What chooses its trials by earlier results, if anything does."""
+        return None
+
+    def answer(self, records: Sequence[Record]) -> str | None:
+        """What came out, by the plan's own records; None where the analysis says it."""
+        return None
+
+    def declaration(self) -> dict[str, Any]:
+        """What sweep.json says of it."""
+        return {"planned_trials": self.planned}
+
+
+def make_plan(
+    space: str,
+    dataset: str | None,
+    overrides: Mapping[str, Any],
+    max_trials: int | None,
+    found: "FoundSettings | None" = None,
+) -> Plan:
     """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`.
 
     A dataset that the space has restricts it; another one takes the place of the space's. An override of the method
-    restricts the space to it. Any other override applies to
-    the trials whose method and dataset have such a setting; trials that become equal are merged. Several selection
-    rules, "last,best_valid_id", make a trial for each, side by side.
+    restricts the space to it. Any other override applies to the trials whose method and dataset have such a setting;
+    trials that become equal are merged. Several selection rules, "last,best_valid_id", make a trial for each, side by
+    side. What a search `found` for a method on a dataset takes the place of the space's own settings. A space with a
+    search gives a `SearchPlan`, where an override of a tuned setting holds it fixed.
 
     Raises:
         UserError: a name that no registry has, an override that no trial has, a value out of range.
@@ -52,18 +90,24 @@ def make_plan(space: str, dataset: str | None, overrides: Mapping[str, Any], max
     contents = Contents()
     try:
         for one in settings:
+            one = one if found is None else {**one, **found.of(one)}
             applied = {k: v for k, v in overrides.items() if _applies(k, one, overrides)}
             unused -= set(applied)
             for settings_of_rule in _by_selection({**one, **applied}):
                 config = contents.parse(settings_of_rule)
                 trials.setdefault(config.trial_key, config)
-            if max_trials is not None and len(trials) >= max_trials and not unused:
+            enough = max_trials is not None and chosen.search is None and len(trials) >= max_trials
+            if enough and not unused:
                 break
     except ConfigurationError as error:
         raise UserError(str(error)) from None
     if unused:
         name = sorted(unused)[0]
         raise UserError(f"unknown setting {name!r} in --set; choose from {', '.join(sorted(_all_settings()))}")
+    if chosen.search is not None:
+        from driver.search import search_plan
+
+        return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
     keys = list(trials)[:max_trials]
     return Plan(chosen, {key: trials[key] for key in keys})
 
@@ -143,7 +187,7 @@ def declare(records: SweepRecords, plan: Plan) -> None:
     """
     try:
         manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
-        records.write_manifest({**manifest, "planned_trials": len(plan.trials)})
+        records.write_manifest({**manifest, **plan.declaration()})
     except (StorageError, ValueError) as error:
         raise UserError(str(error)) from None
 

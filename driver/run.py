@@ -19,6 +19,7 @@ from driver.cluster import TrialResources
 from driver.log import SweepLog
 from driver.metrics import SweepMetrics
 from driver.progress import Progress
+from driver.queue import Queue
 from driver.shared_storage import MEND
 from driver.stop import Stop
 from records import StorageError
@@ -27,7 +28,7 @@ from records.storage import FolderStorage
 from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable, same_training
 from trainables.recorder import new_record
-from trainables.same_training import SameTraining, by_training
+from trainables.same_training import SameTraining
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
@@ -41,23 +42,30 @@ TRIALS_A_SLOT = 20
 """At least so many for each trial that runs at a time: at the end of a round slots wait for the slowest trial."""
 
 
-class TrialQueue(Searcher):
-    """Hands the planned trials to Tune in their order, those of one training together."""
+class TuneQueue(Searcher):
+    """Hands the trainings of a queue to Tune, at most so many."""
 
-    def __init__(self, trainings: Sequence[SameTraining], stop: Stop):
+    def __init__(self, queue: Queue, most: int, stop: Stop):
         super().__init__(metric="done", mode="max")
-        self.trainings = trainings
+        self.queue = queue
+        self.left = most
         self.stop = stop
-        self.next = 0
+        self.running: dict[str, SameTraining] = {}
+        """By the id of their Tune trial."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        if self.next >= len(self.trainings) or self.stop.requested:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if not self.left or not len(self.queue) or self.stop.requested:
             return Searcher.FINISHED
-        self.next += 1
-        return same_training.flat(self.trainings[self.next - 1])
+        training = self.queue.next()
+        if training is None:
+            return None
+        self.left -= 1
+        self.running[trial_id] = training
+        return same_training.flat(training)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing to learn from a result: the plan is fixed."""
+        if trial_id in self.running:
+            self.queue.ended(self.running.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: what is done stands in the records."""
@@ -131,7 +139,7 @@ class ProgressCallback(tune.Callback):
             return left
         record = new_record(config, datetime.now(UTC))
         record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
-        record["sweep"] = self.recorder.sweep
+        record = self.recorder.marked(record)
         records.write(record)
         return record
 
@@ -153,7 +161,7 @@ class ProgressCallback(tune.Callback):
 
 
 def run_trials(
-    trials: Sequence[TrialConfig],
+    queue: Queue,
     recorder: Recorder,
     slots: int | None,
     resources: TrialResources,
@@ -161,9 +169,7 @@ def run_trials(
     log: SweepLog,
     stop: Stop,
 ) -> None:
-    """Run `trials` in their order, `slots` at a time, one thread each, in processes that are used again.
-
-    Trials that are trained alike are trained once, where the first of them stands.
+    """Run what the queue hands out, `slots` at a time, one thread each, in processes that are used again.
     Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
 
     Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
@@ -179,11 +185,13 @@ def run_trials(
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
     callback = ProgressCallback(progress, recorder, log, stop)
-    trainings = by_training(trials)
+    number = 0
     try:
-        for start in range(0, len(trainings), size):
-            if not stop.requested:
-                _run_round(trainings[start : start + size], recorder, slots, resources, stop, callback, scratch)
+        while len(queue) and not stop.requested:
+            number += 1
+            _run_round(
+                f"round-{number}", queue, min(size, len(queue)), recorder, slots, resources, stop, callback, scratch
+            )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -195,7 +203,9 @@ def scratch_folder(storage: str, sweep: str) -> Path:
 
 
 def _run_round(
-    trainings: Sequence[SameTraining],
+    name: str,
+    queue: Queue,
+    most: int,
     recorder: Recorder,
     slots: int | None,
     resources: TrialResources,
@@ -209,14 +219,14 @@ def _run_round(
             tune.PlacementGroupFactory([resources.bundle()]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=TrialQueue(trainings, stop),
-            num_samples=len(trainings),
-            max_concurrent_trials=slots or len(trainings),
+            search_alg=TuneQueue(queue, most, stop),
+            num_samples=most,
+            max_concurrent_trials=slots or most,
             reuse_actors=True,
             scheduler=PatientScheduler() if slots is None else None,
         ),
         run_config=tune.RunConfig(
-            name=trainings[0][0].trial_key,
+            name=name,
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),

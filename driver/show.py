@@ -21,7 +21,8 @@ def show_spaces(console: Console) -> None:
 
     for name, make in SPACES.items():
         space = make()
-        console.print(f"[bold]{name}[/bold]  {len(space.trials)} trials: {space.description}", soft_wrap=True)
+        number = len(space.trials) * (space.search.trials if space.search else 1)
+        console.print(f"[bold]{name}[/bold]  {number} trials: {space.description}", soft_wrap=True)
 
 
 def show_plan(
@@ -44,7 +45,7 @@ def show_plan(
     console.print(table)
     for line in (
         f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}",
-        f"{len(trials)} trials in {location}, {len(trials) - len(pending)} done, {len(pending)} to run",
+        f"{plan.planned} trials in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
         f"About {time} with {slots} trials at a time, from a short measurement here; good to a factor of two",
         "Dry run: nothing was started.",
     ):

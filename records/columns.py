@@ -56,6 +56,11 @@ def hyperparameter(name: str) -> str:
     return f"{HYPERPARAMETER_PREFIX}{name}"
 
 
+def setting(name: str) -> str:
+    """The column of a trial's setting, whether it has one of its own or is a hyperparameter."""
+    return name if name in IDENTITY else hyperparameter(name)
+
+
 def performance(split: str, measure: str) -> str:
     """`<split>.auc`, `<split>.accuracy` or `<split>.loss`."""
     return f"{split}.{measure}"

@@ -119,7 +119,7 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
 
 
 def mirror_sweep(
-    experiment: Experiment, folder: Path, params: Mapping[str, Any], metrics: Mapping[str, float], done: bool
+    experiment: Experiment, folder: Path | None, params: Mapping[str, Any], metrics: Mapping[str, float], done: bool
 ) -> None:
     """Log a sweep's report folder, its parameters and summary to the parent run, and close the run when done.
 
@@ -136,7 +136,7 @@ def mirror_sweep(
         for name, value in metrics.items():
             if _is_number(value):
                 client.log_metric(experiment.parent_run_id, name, float(value))
-        if folder.is_dir():
+        if folder is not None and folder.is_dir():
             client.log_artifacts(experiment.parent_run_id, str(folder), "report")
         client.set_terminated(experiment.parent_run_id, "FINISHED" if done else "KILLED")
 

@@ -8,16 +8,20 @@ from collections.abc import Callable
 from search_spaces.controls import controls as controls
 from search_spaces.laptop import laptop as laptop
 from search_spaces.own_data import own_data as own_data
+from search_spaces.paper_search import paper_search as paper_search
 from search_spaces.paper_seeds import paper_seeds as paper_seeds
 from search_spaces.smoke import smoke as smoke
 from search_spaces.space import Primary as Primary
+from search_spaces.space import Search as Search
 from search_spaces.space import Settings as Settings
 from search_spaces.space import Space as Space
+from search_spaces.space import Tuned as Tuned
 
 SPACES: dict[str, Callable[[], Space]] = {
     "controls": controls,
     "laptop": laptop,
     "own_data": own_data,
+    "paper_search": paper_search,
     "paper_seeds": paper_seeds,
     "smoke": smoke,
 }

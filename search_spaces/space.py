@@ -23,16 +23,62 @@ class Primary:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A setting that a search tries values of, from `low` to `high`, both included."""
+
+    setting: str
+    low: float
+    high: float
+    log: bool = False
+    """Evenly on a log scale; then low > 0."""
+    whole: bool = False
+    """Whole numbers alone."""
+    methods: tuple[str, ...] = ()
+    """Of these methods alone; none named: of all."""
+    datasets: tuple[str, ...] = ()
+    """On these datasets alone; none named: on all."""
+
+    def __post_init__(self) -> None:
+        told = f"bad range of {self.setting}, from {self.low:g} to {self.high:g}"
+        if self.low > self.high:
+            raise ValueError(f"{told}: low must not lie above high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"{told}: a log scale needs low > 0")
+        if self.whole and (self.low % 1 or self.high % 1):
+            raise ValueError(f"{told}: whole numbers need whole bounds")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a study of one method on one dataset looks for settings that do well on validation data."""
+
+    tuned: tuple[Tuned, ...]
+    trials: int
+    """In each study, those that fail included."""
+    seed: int
+    startup: int = 5
+    """The first so many trials of a study are random; the others look at the results before them."""
+
+    def of(self, method: str, dataset: str) -> tuple[Tuned, ...]:
+        """What the study of this method on this dataset tunes."""
+        return tuple(
+            t for t in self.tuned if method in (t.methods or (method,)) and dataset in (t.datasets or (dataset,))
+        )
+
+
+@dataclass(frozen=True)
 class Space:
     """A named set of trials.
 
-    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced.
+    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced. Of a
+    space with a `search` they are the studies: the settings that stay the same in all trials of each.
     """
 
     name: str
     description: str
     trials: Sequence[Settings]
     primary: Primary = Primary()
+    search: Search | None = None
 
 
 def factorial(

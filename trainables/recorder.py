@@ -40,10 +40,17 @@ class Recorder:
     experiment: Experiment | None = None
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints of a trial that takes long."""
+    searcher: str | None = None
+    """What chose the trials, where they were chosen by earlier ones' results: `hp.searcher` of their records."""
 
     @property
     def records(self) -> SweepRecords:
         return SweepRecords(open_storage(self.storage), self.sweep)
+
+    def marked(self, record: Record) -> Record:
+        """The record with what the sweep, and not the trial, says: its name, and what chose the trials."""
+        searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
+        return {**record, "sweep": self.sweep, **searcher}
 
     def write(
         self, record: Record, epochs: list[dict[str, float]], localised: Localised | None
@@ -54,7 +61,7 @@ class Recorder:
             the record as written, and what kept MLflow from being brought up to date, if anything did.
         """
         records = self.records
-        record = {**record, "sweep": self.sweep}
+        record = self.marked(record)
         key = record["trial_key"]
         if epochs:
             finite = [{k: v if math.isfinite(v) else None for k, v in epoch.items()} for epoch in epochs]

@@ -31,8 +31,13 @@ def experiments(space: Space, image: str, parallel: int) -> list[dict[str, Any]]
     """One Katib Experiment for each method of `space`.
 
     Raises:
-        UserError: a space that is too large, or whose trials of a method are no grid.
+        UserError: a space that searches or is too large, or whose trials of a method are no grid.
     """
+    if space.search is not None:
+        raise UserError(
+            f"space {space.name!r} searches for its trials, and an experiment here is a grid; "
+            "run it with sweep.py, or choose a space without a search"
+        )
     if len(space.trials) > MOST_TRIALS:
         raise UserError(
             f"space {space.name!r} has {len(space.trials)} trials, each of which would be a Job; Katib is for at most "

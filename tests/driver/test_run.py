@@ -8,11 +8,12 @@ from rich.console import Console
 
 from driver.log import SweepLog
 from driver.progress import Progress
-from driver.run import ProgressCallback, TrialQueue
+from driver.queue import PlannedQueue
+from driver.run import ProgressCallback, TuneQueue
 from driver.stop import Stop
 from records import columns
 from trainables import Recorder, TrialConfig
-from trainables.same_training import by_training, flat, parse
+from trainables.same_training import flat, parse
 from trainables.selection import SELECTIONS
 
 
@@ -24,10 +25,35 @@ def alike():
 def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
     other = TrialConfig.parse({"seed": 1})
     first, second, third = alike
-    queue = TrialQueue(by_training([first, other, second, third]), Stop())
+    planned = PlannedQueue([first, other, second, third])
+    queue = TuneQueue(planned, 2, Stop())
     assert parse(queue.suggest("a")) == alike
     assert parse(queue.suggest("b")) == (other,)
     assert queue.suggest("c") == Searcher.FINISHED
+    assert len(planned) == 0
+
+
+class OneAtATime(PlannedQueue):
+    busy = False
+
+    def next(self):
+        if self.busy:
+            return None
+        self.busy = True
+        return super().next()
+
+    def ended(self, training):
+        self.busy = False
+
+
+def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
+    queue = TuneQueue(OneAtATime(TrialConfig.parse({"seed": seed}) for seed in range(3)), 2, Stop())
+    assert queue.suggest("a") is not None
+    assert queue.suggest("b") is None
+    queue.on_trial_complete("a")
+    assert queue.suggest("b") not in (None, Searcher.FINISHED)
+    queue.on_trial_complete("b", error=True)
+    assert queue.suggest("c") == Searcher.FINISHED, "this round has handed out its two"
 
 
 def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):

@@ -27,6 +27,8 @@ class TestEverySpace:
         assert seeds == sorted(seeds)
 
     def test_every_seed_has_the_same_design(self, name):
+        if SPACES[name]().search is not None:
+            pytest.skip("a search has one seed")
         designs = {}
         for settings in SPACES[name]().trials:
             rest = tuple(sorted((k, v) for k, v in settings.items() if k not in ("seed", "data_seed")))

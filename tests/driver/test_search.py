@@ -1,0 +1,262 @@
+"""A search: what it tries next follows from the records alone."""
+
+import itertools
+import math
+
+import pytest
+
+from driver.errors import UserError
+from driver.found import found_settings
+from driver.objective import SAMPLER, objective
+from driver.plan import declare, make_plan, open_records
+from driver.search import SearchQueue
+from records import columns
+from search_spaces import SPACES, Search, Space, Tuned
+from search_spaces.paper_search import TUNED
+
+FEW = {"model": "small_cnn", "epochs": 1}
+
+
+def plan_of(max_trials=42, **overrides):
+    return make_plan("paper_search", None, {**FEW, **overrides}, max_trials)
+
+
+def record_of(config, auc=0.5, status="completed", when="0", loss=1.0):
+    return {
+        **config.columns(),
+        **{columns.SEARCHER: SAMPLER, "status": status, "started_at": when},
+        **{"schema_version": columns.SCHEMA_VERSION},
+        **({objective(config.selection): auc, objective(config.selection, "loss"): loss} if auc is not None else {}),
+    }
+
+
+@pytest.fixture
+def records(tmp_path):
+    return open_records(str(tmp_path), "s", fresh=False)
+
+
+def distance(config):
+    """Decades from a learning rate of 1e-3."""
+    return abs(math.log10(config.lr / 1e-3))
+
+
+def auc_of(config):
+    return 1 - distance(config) / 10
+
+
+clock = itertools.count()
+
+
+def run(queue, records, n, slots=1, order=iter):
+    """Hand out n trials, `slots` at a time, and give each its record; what was handed out."""
+    given, running = [], []
+    while len(given) < n or running:
+        while len(running) < slots and len(given) < n and (training := queue.next()) is not None:
+            given.append(training[0])
+            running.append(training)
+        ended = next(order(running))
+        running.remove(ended)
+        records.write(record_of(ended[0], auc_of(ended[0]), when=f"{next(clock):05d}"))
+        queue.ended(ended)
+    return given
+
+
+def test_the_studies_are_the_papers():
+    plan = make_plan("paper_search", None, {}, None)
+    assert plan.planned == 7 * 51
+    tuned = {study.base.method: {t.setting for t in study.tuned} for study in plan.studies}
+    assert tuned["baseline"] == {"lr"}
+    assert tuned["masked"] == tuned["shuffled"] == {"lr", "mask_dilation"}
+    assert tuned["actdiff"] == tuned["gradmask"] == tuned["rrr"] == {"lr", "mask_dilation", "strength"}
+    assert tuned["adversarial"] == {"lr", "mask_dilation", "strength", "disc_iter", "disc_lr"}
+    ranges = {t.setting: (t.low, t.high, t.log, t.whole) for t in TUNED}
+    assert ranges["lr"] == (1e-5, 1e-2, True, False)
+    assert ranges["strength"] == (1e-4, 10.0, True, False)
+    assert ranges["disc_iter"] == (2, 10, False, True)
+    assert ranges["disc_lr"] == (1e-4, 1e-2, True, False)
+    bases = [study.base for study in plan.studies]
+    assert {(b.preset, b.selection, b.seed, b.model, b.epochs) for b in bases} == {
+        ("paper", "best_valid_ood", 1234, "resnet18", 100)
+    }
+    assert {objective(b.selection) for b in bases} == {"valid_ood.auc"}
+    assert objective("best_valid_id") == objective("last") == "valid_id.auc"
+
+
+def test_every_trial_lies_in_the_ranges_and_is_its_studys_own(records):
+    plan = plan_of(70)
+    given = run(plan.queue(records, 2), records, 70, slots=2)
+    assert len({c.trial_key for c in given}) == 70
+    by_method = {study.base.method: study for study in plan.studies}
+    for config in given:
+        for t in by_method[config.method].tuned:
+            value = config.flat()[t.setting]
+            assert t.low <= value <= t.high
+            assert isinstance(value, int) is t.whole
+        owners = [study.base.method for study in plan.studies if study.owns(record_of(config))]
+        assert owners == [config.method]
+    other = given[0].model_copy(update={"epochs": 2})
+    assert not plan.owns(record_of(other)), "another search's trial in the same sweep"
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_trials(records, tmp_path):
+    """With no more slots than studies the trials are the same whatever was lost, and in whatever order trials end."""
+    whole = open_records(str(tmp_path), "whole", fresh=False)
+    plan = plan_of()
+    expected = run(plan.queue(whole, 3), whole, 42, slots=3)
+    queue = plan.queue(records, 3)
+    run(queue, records, 17, slots=3, order=reversed)
+    lost = [queue.next() for _ in range(3)]
+    assert None not in lost, "handed out, and killed before their records"
+    again = plan.queue(records, 3)
+    assert len(again) == len(plan.pending(records)) == 42 - 17
+    run(again, records, 25, slots=3)
+    assert records.done() == {c.trial_key for c in expected}
+    assert len(plan.queue(records, 3)) == 0
+
+
+def test_results_are_learnt_from(records):
+    plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 40)
+    given = run(plan.queue(records, 1), records, 40)
+    # Evenly over two decades below the optimum and one above, the mean distance is (2² + 1²) / 2 / 3.
+    assert sum(map(distance, given[-20:])) / 20 < 5 / 6 / 2
+
+
+@pytest.mark.parametrize(("status", "auc"), [("failed", None), ("diverged", None), ("completed", None)])
+def test_a_trial_without_a_result_counts_and_is_no_zero(records, status, auc):
+    plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 12)
+    (study,) = plan.studies
+    finished = [record_of(study.random(n), auc=0.5 + n / 100, when=f"{n:03d}") for n in range(6)]
+    bad = record_of(study.random(6), auc, status, when="006")
+    told = [study._told(record) for record in [*finished, bad]]
+    assert [t.state.name for t in told] == ["COMPLETE"] * 6 + ["FAIL"]
+    assert told[-1].value is None
+
+
+def test_a_failed_trial_is_tried_again_by_the_next_run(records):
+    plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 8)
+    queue = plan.queue(records, 2)
+    (lost,), (done,) = queue.next(), queue.next()
+    records.write(record_of(lost, None, "failed"))
+    records.write(record_of(done))
+    again = plan.queue(records, 2)
+    assert len(again) == 7
+    assert again.next() == (lost,)
+    assert again.next() not in ((lost,), (done,))
+
+
+def test_with_more_slots_than_studies_some_run_together_and_none_twice(records):
+    plan = make_plan("paper_search", None, {**FEW, "method": "masked"}, 20)
+    given = run(plan.queue(records, 4), records, 20, slots=4, order=reversed)
+    assert len({c.trial_key for c in given}) == 20
+    queue = SearchQueue(plan.studies, open_records(str(records.storage.location), "t", fresh=False), 2)
+    assert [queue.next() is None for _ in range(3)] == [False, False, True]
+
+
+def test_an_override_of_a_tuned_setting_holds_it():
+    plan = plan_of(lr=0.002, method="gradmask")
+    (study,) = plan.studies
+    assert {t.setting for t in study.tuned} == {"strength", "mask_dilation"}
+    assert all(config.lr == 0.002 for config in plan.trials.values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pieces"),
+    [
+        ({"lr": 0.1}, ("baseline on synthetic has 1 different trials", "leave out --set of lr")),
+        ({"selection": "last,best_valid_id"}, ("two studies of baseline on synthetic", "another --name")),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(overrides, pieces):
+    with pytest.raises(UserError) as caught:
+        plan_of(method="baseline", **overrides)
+    for piece in pieces:
+        assert piece in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tuned", "message"),
+    [
+        (Tuned("rate", 0, 1), "unknown setting 'rate' of method 'rrr'"),
+        (Tuned("severity", 0, 2), r"bad value 2 for severity: .*less than or equal to 1"),
+    ],
+)
+def test_a_setting_that_no_trial_can_have_is_refused_before_anything_runs(tuned, message, monkeypatch):
+    space = Space("odd", "", ({"dataset": "synthetic", "method": "rrr"},), search=Search((tuned,), trials=9, seed=0))
+    monkeypatch.setitem(SPACES, "odd", lambda: space)
+    with pytest.raises(UserError, match=message):
+        make_plan("odd", None, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"low": 2, "high": 1}, "from 2 to 1: low must not lie above high"),
+        ({"low": 0, "high": 1, "log": True}, "a log scale needs low > 0"),
+        ({"low": 0.5, "high": 2, "whole": True}, "whole numbers need whole bounds"),
+    ],
+)
+def test_a_bad_range_says_so(settings, message):
+    with pytest.raises(ValueError, match=f"bad range of lr.*{message}"):
+        Tuned("lr", **settings)
+
+
+def test_a_small_space_is_tried_whole(records, monkeypatch):
+    search = Search((Tuned("disc_iter", 2, 10, whole=True),), trials=9, seed=0)
+    space = Space("small", "", ({"dataset": "synthetic", "method": "adversarial", **FEW},), search=search)
+    monkeypatch.setitem(SPACES, "small", lambda: space)
+    given = run(make_plan("small", None, {}, None).queue(records, 1), records, 9)
+    assert sorted(c.method_options["disc_iter"] for c in given) == list(range(2, 11))
+
+
+def searched(records, auc=auc_of, methods=None, status="completed"):
+    plan = plan_of()
+    declare(records, plan)
+    for study in plan.studies:
+        for number in range(3):
+            config = study.random(number)
+            if methods is None or config.method in methods:
+                records.write(record_of(config, auc(config), status, loss=number))
+    return plan
+
+
+def test_the_best_settings_go_into_another_sweep(records):
+    plan = searched(records)
+    found = found_settings(records)
+    seeds = make_plan("paper_seeds", None, {"epochs": 30}, None, found)
+    assert len(seeds.trials) == 140
+    for config in seeds.trials.values():
+        (study,) = (s for s in plan.studies if s.base.method == config.method)
+        best = max(map(study.random, range(3)), key=auc_of)
+        assert study.values(config.columns()) == study.values(best.columns())
+        assert config.epochs == 30, "what is given on the command line stands above what was found"
+    assert make_plan("paper_seeds", None, {"lr": 0.5}, 1, found).trials.popitem()[1].lr == 0.5
+
+
+def test_of_equal_aucs_the_lower_loss_is_best(records):
+    plan = searched(records, auc=lambda config: 1.0)
+    study = plan.studies[0]
+    assert found_settings(records).of({"dataset": "synthetic", "method": "baseline"})["lr"] == study.random(0).lr
+    assert "baseline on synthetic: lr" in plan.answer(records.load().records)
+
+
+def test_what_nothing_was_found_in_is_refused(records, tmp_path):
+    with pytest.raises(UserError, match=r"there is no sweep at .*; check the name and --storage"):
+        found_settings(records)
+    other = open_records(str(tmp_path), "other", fresh=False)
+    declare(other, make_plan("smoke", None, {}, 1))
+    with pytest.raises(UserError, match="ran the space 'smoke', which searches for nothing; name a sweep"):
+        found_settings(other)
+    searched(records, status="diverged")
+    with pytest.raises(UserError, match="none of its trials completed; run that search first"):
+        found_settings(records)
+    searched(records, methods=("rrr",))
+    with pytest.raises(UserError, match=r"no completed trial of method 'baseline' on .*'synthetic'; it has rrr"):
+        make_plan("paper_seeds", None, {}, None, found_settings(records))
+
+
+def test_sweep_json_says_how_it_was_searched(records):
+    declare(records, plan_of())
+    search = records.manifest()["search"]
+    assert (search["sampler"], search["seed"], search["startup"]) == ("tpe", 1234, 5)
+    assert search["settings"]["strength"] == [1e-4, 10.0]
+    assert records.manifest()["planned_trials"] == 42
