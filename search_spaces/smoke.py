@@ -5,7 +5,7 @@ from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
 
 def smoke() -> Space:
-    """Both datasets, seven methods, severities 0, 0.5 and 1, two seeds: 84 short trials."""
+    """Two datasets, seven methods, severities 0, 0.5 and 1, two seeds: 84 short trials."""
     trials = factorial(
         seeds=(0, 1),
         datasets=("synthetic", "decoy_digits"),
@@ -17,4 +17,4 @@ def smoke() -> Space:
         attribution_images=(16,),
         integrated_gradients_steps=(16,),
     )
-    return Space("smoke", "every dataset and method once, short; a check, not an answer", tuple(trials))
+    return Space("smoke", "two datasets and every method once, short; a check, not an answer", tuple(trials))

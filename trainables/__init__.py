@@ -3,6 +3,7 @@
     config.py        TrialConfig: one fully specified trial and its key
     trial.py         Trial: training, selection, evaluation, attribution, localisation
     trainable.py     TrialTrainable and one Tune trainable for each method
+    controls.py      wrong masks, fewer masks, masks at test time
     recorder.py      Recorder: the durable record, the artifacts, the MLflow run
     methods/ models/ datasets/ attribution/ localisation/     one file for each registered name
 

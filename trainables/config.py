@@ -52,7 +52,12 @@ class TrialConfig(BaseModel):
         description="what training masks show: expert: the region of interest; the others are controls: as many random "
         "pixels (random), the mask moved elsewhere (shifted), another image's mask (other), the whole image (ones)",
     )
-    mask_fraction: float = Field(1.0, gt=0, le=1, description="share of the training images' masks that is kept")
+    mask_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the training images' masks that is kept; the others fall under empty_mask",
+    )
     mask_test: bool = Field(False, description="images of all splits are zero outside the expert's mask")
     empty_mask: EmptyMask = Field(
         "skip",

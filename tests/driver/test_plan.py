@@ -32,6 +32,13 @@ def test_an_override_reaches_every_trial_and_equal_trials_are_merged():
     assert {(c.epochs, c.severity) for c in plan.trials.values()} == {(9, 0.25)}
 
 
+def test_a_control_of_the_masks_reaches_the_methods_that_read_them():
+    plain, control = (make_plan("smoke", "synthetic", o, None).trials for o in ({}, {"mask_condition": "shifted"}))
+    assert len(control) == len(plain)
+    assert {c.method for c in control.values() if c.mask_condition == "expert"} == {"baseline"}
+    assert {c.method for key, c in control.items() if key in plain} == {"baseline"}
+
+
 def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
     trials = make_plan("smoke", None, {"n_train": 100, "disc_iter": 5}, None).trials.values()
     for config in trials:

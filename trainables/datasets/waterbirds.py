@@ -1,11 +1,13 @@
 """Waterbirds: birds of CUB-200-2011 on land or water of Places, for those who have both on disk."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -38,6 +40,7 @@ class WaterbirdsOptions(Options):
     n_train: int = Field(2000, ge=4, multiple_of=2, description="training images, half of them birds of the water")
     n_valid: int = Field(500, ge=4, multiple_of=2, description="validation images")
     n_test: int = Field(2000, ge=4, multiple_of=2, description="test images")
+    content: str = Field("", description="digest of CUB's lists and the names of the places; found from the files")
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ class Waterbirds(Dataset):
     either label, and deals every bird a place of either kind that no other bird has, so test_id and test_ood show the
     same birds and differ in the background alone. Severity 0.9 has the agreement of .95 that the source trains with.
 
-    An image is the square around the bird of its shorter side, a place its middle square, both at `image_size`. The
-    root is part of a trial's key: keep it at the same path on every machine.
+    An image is the square around the bird of its shorter side, a place its middle square, both at `image_size`. A
+    trial's key has, in place of the root, a digest of CUB's lists and of the names of the places' files: the images of
+    both sets are published and do not change.
 
     Source: Sagawa et al., ICLR 2020, arXiv 1911.08731. Differences: its list of water birds is compared with the last
     word of a species' name, not with any part of it ("tern" is in "Western Meadowlark" and "Eastern Towhee"); classes
@@ -73,6 +77,17 @@ class Waterbirds(Dataset):
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+
+    @classmethod
+    def complete(cls, options: Any) -> Any:
+        if options.content:
+            return options
+        root, digest = _root(options), hashlib.sha256()
+        for name in ("images.txt", "train_test_split.txt"):
+            digest.update(json.dumps(sorted(_read_list(root / "CUB_200_2011" / name).items())).encode())
+        for folder in (folder for folders in PLACES.values() for folder in folders):
+            digest.update(json.dumps([folder, *(path.name for path in _places(root, folder))]).encode())
+        return options.model_copy(update={"content": digest.hexdigest()[:32]})
 
     def check(self) -> None:
         """Look at the lists, and at the first bytes of every image that is needed.
@@ -104,12 +119,7 @@ class Waterbirds(Dataset):
 
     @property
     def _root(self) -> Path:
-        if not self.options.root:
-            raise ConfigurationError(f"dataset 'waterbirds' needs root=FOLDER; {LAYOUT}")
-        root = Path(self.options.root)
-        if not root.is_dir():
-            raise ConfigurationError(f"root {self.options.root!r} of dataset 'waterbirds' is not a folder; {LAYOUT}")
-        return root
+        return _root(self.options)
 
     def _deal_birds(self) -> dict[str, list[Bird]]:
         rng = numpy_stream("waterbirds birds", self.data_seed)
@@ -130,7 +140,7 @@ class Waterbirds(Dataset):
         rng = numpy_stream("waterbirds places", self.data_seed)
         dealt: dict[str, list[list[Path]]] = {part: [] for part in self._sizes}
         for kind, folders in PLACES.items():
-            files = [path for folder in folders for path in _images(self._root / "places365" / folder)]
+            files = [path for folder in folders for path in _places(self._root, folder)]
             chosen = _shuffled(files, sum(self._sizes.values()), rng, f"places of {kind}, one for each bird")
             for part, count in self._sizes.items():
                 dealt[part].append(chosen[:count])
@@ -219,10 +229,19 @@ def _read_list(path: Path) -> dict[int, str]:
     return found
 
 
-def _images(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.jpg"))
+def _root(options: WaterbirdsOptions) -> Path:
+    if not options.root:
+        raise ConfigurationError(f"dataset 'waterbirds' needs root=FOLDER; {LAYOUT}")
+    root = Path(options.root)
+    if not root.is_dir():
+        raise ConfigurationError(f"root {options.root!r} of dataset 'waterbirds' is not a folder; {LAYOUT}")
+    return root
+
+
+def _places(root: Path, folder: str) -> list[Path]:
+    found = sorted((root / "places365" / folder).glob("*.jpg"))
     if not found:
-        raise ConfigurationError(f"there is no .jpg in {folder}; {LAYOUT}")
+        raise ConfigurationError(f"there is no .jpg in {root / 'places365' / folder}; {LAYOUT}")
     return found
 
 

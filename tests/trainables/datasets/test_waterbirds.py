@@ -158,5 +158,15 @@ def test_broken_files_are_named_before_training_and_while_reading(broken, breaki
             assert piece in str(caught.value), str(caught.value)
 
 
+def test_the_key_has_the_content_in_place_of_the_root(root, broken):
+    here, there = (TrialConfig.parse({"dataset": "waterbirds", "root": str(r), **SIZES}) for r in (root, broken))
+    assert here.dataset_options["root"] != there.dataset_options["root"]
+    assert here.trial_key == there.trial_key
+    assert TrialConfig.parse(here.flat()) == here
+    next((broken / "places365" / "o" / "ocean").glob("*.jpg")).unlink()
+    fewer = TrialConfig.parse({"dataset": "waterbirds", "root": str(broken), **SIZES})
+    assert fewer.trial_key != here.trial_key
+
+
 def test_good_files_pass_the_check(root):
     Waterbirds(WaterbirdsOptions(root=str(root), **SIZES), 0.5, 0).check()

@@ -46,6 +46,7 @@ class OwnImages(Dataset):
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
     options: OwnImagesOptions
+    cue_location = "unknown"
     place: ClassVar[str] = ""
     """Where the data lie, for a class made by `at`."""
 
