@@ -49,6 +49,8 @@ def test_every_pixel_and_mask_is_that_of_its_file(images, build):
 def test_agreement_is_counted_and_size_and_balance_stay(build, severity):
     sizes = {name: len(split) for name, split in build(1.0).splits().items()}
     for name, split in build(severity).splits().items():
+        assert build(severity).cue_location == "unknown"
+        assert not split.distractors.any()
         assert len(split) == sizes[name]
         per_class = len(split) // 2
         assert torch.bincount(split.labels).tolist() == [per_class, per_class]
