@@ -67,6 +67,9 @@ def result(make_table):
     )
     table["valid_id.auc"], table["valid_ood.auc"] = table["test_id.auc"], table["test_ood.auc"]
     table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 100_000
+    wrong = table.assign(**{"hp.mask_condition": "shifted", "trial_key": "wrong-" + table["trial_key"]})
+    wrong["test_ood.auc"] -= 0.05
+    table = pd.concat([table.assign(**{"hp.mask_condition": "expert"}), wrong], ignore_index=True)
     return analysis.analyse(table, replicates=100)
 
 
