@@ -12,6 +12,7 @@
     mask_controls.py           wrong masks and fewer masks against right ones
     selection_rules.py         one rule is analysed, the others are compared with it
     compare.py                 two sweeps: where they differ; comparison_report.py writes it
+    paper.py                   python -m analysis.paper: results beside the published ones
     report.py                  report.html, .md and .json with figures/ and tables/
 
     trials = analysis.load_sweep("sweeps", "smoke")

@@ -16,8 +16,8 @@ from trainables import METHODS, Recorder, TrialTrainable
 from trainables.same_training import flat
 
 SETTINGS = (
-    *("model=small_cnn", "epochs=1", "attributions=input_gradient", "n_train=32", "n_valid=16", "n_test=16", "disc_width=8"),
-    "attribution_images=2",
+    *("model=small_cnn", "epochs=1", "attributions=input_gradient", "attribution_images=2"),
+    *("n_train=32", "n_valid=16", "n_test=16", "disc_width=8"),
 )
 A_METHOD = 6
 
