@@ -136,14 +136,18 @@ def sweep(
         check_address(address)
         resources = TrialResources(cpus_per_trial, gpus_per_trial)
         found = None if from_sweep is None else found_settings(open_records(storage, from_sweep, fresh=False))
-        plan = make_plan(space, dataset, parse_overrides(assignments or []), max_trials, found)
+        overrides = parse_overrides(assignments or [])
+        # Files are hashed and decoded the first time that they are met.
+        with console.status("Reading the data"):
+            plan = make_plan(space, dataset, overrides, max_trials, found)
         tracking = check_tracking_uri(tracking_uri)
         records = open_records(storage, name or Path(space).stem, fresh)
         if status:
             show_status(console, records)
             return
         if not sync:
-            check_data(plan)
+            with console.status("Reading the data"):
+                check_data(plan)
         if dry_run:
             show_plan(console, records.location, plan, plan.pending(records), concurrency)
             return

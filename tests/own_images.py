@@ -43,10 +43,17 @@ def png_bytes(values: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def dicom_bytes(values: np.ndarray, bits: int = 12, photometric: str = "MONOCHROME2", **more: object) -> bytes:
-    """A DICOM file of unsigned grey values [h, w]."""
+def dicom_bytes(
+    values: np.ndarray,
+    bits: int = 12,
+    photometric: str = "MONOCHROME2",
+    jpeg: bytes | None = None,
+    syntax: str = pydicom.uid.JPEGBaseline8Bit,
+    **more: object,
+) -> bytes:
+    """A DICOM file of unsigned grey values [h, w], or of the compressed pixels `jpeg`."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian if jpeg is None else pydicom.uid.UID(syntax)
     meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
@@ -56,6 +63,8 @@ def dicom_bytes(values: np.ndarray, bits: int = 12, photometric: str = "MONOCHRO
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (8 if bits <= 8 else 16), bits, bits - 1
     dataset.PixelRepresentation = 0
     dataset.PixelData = values.astype(np.uint8 if bits <= 8 else np.uint16).tobytes()
+    if jpeg is not None:
+        dataset.PixelData = pydicom.encaps.encapsulate([jpeg])
     for name, value in more.items():
         setattr(dataset, name, value)
     buffer = io.BytesIO()

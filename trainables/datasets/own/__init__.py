@@ -7,4 +7,6 @@ prepare.py                     range, channels, size
 content.py decoded.py          the digest of all that, and the decoded images, kept by it
 meaning.py deal.py resample.py labels and groups, splits without common subjects, severity
 images.py options.py           the dataset and its settings
+xray.py metadata.py published.py    public X-ray sets: rows from published tables, the paper's split
+problems.py                    what is wrong, several at a time
 """

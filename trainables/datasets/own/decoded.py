@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,20 +129,28 @@ def _without_place(row: Row) -> dict[str, Any]:
 
 
 def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) -> None:
+    """Write pixels.npy and masks.npy, as many rows at a time as there are processors."""
     shape = (len(rows), form.channels, form.image_size, form.image_size)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint16), shape)
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.dtype(np.bool_), (len(rows), *shape[2:]))
     problems = Problems()
-    for i, row in enumerate(rows):
+
+    def decode_into(i: int) -> str | None:
+        if len(problems.messages) > SHOWN:
+            return None
         try:
-            image, mask = decode_row(row, form, files)
+            image, masks[i] = decode_row(rows[i], form, files)
         except ConfigurationError as error:
-            problems.add(str(error))
-            if len(problems.messages) > SHOWN:
-                break
-            continue
+            return str(error)
         pixels[i] = np.rint(image * WHITE).astype(np.uint16)
-        masks[i] = mask
+        return None
+
+    # Libraries warn of what they mend; filters of warnings are no thread's own, so they are set around all of them.
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter("ignore")
+        for message in pool.map(decode_into, range(len(rows))):
+            if message is not None:
+                problems.add(message)
     problems.check()
     pixels.flush()
     masks.flush()

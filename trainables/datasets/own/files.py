@@ -45,8 +45,8 @@ class Files:
     """Files by location: an absolute path, or s3://bucket/key.
 
     Each folder is looked at once, so make a new object to see what has changed. Digests are kept in the user's cache
-    under a file's path, size, time of change and inode, or an object's entity tag: bytes are hashed once. Objects are
-    kept there too, under their entity tag.
+    under a file's path, size, inode and change time (ctime, which no program can set back), or an object's entity tag:
+    bytes are hashed once. Objects are kept there too, under their entity tag. Threads may share an object.
 
     Args:
         place: names the set of files whose digests are kept together.
@@ -143,13 +143,13 @@ def _missing(location: str) -> ConfigurationError:
 
 
 def _stats(folder: str) -> dict[str, str]:
-    """Size, time of change in nanoseconds and inode of each file in a local folder."""
+    """Size, change time in nanoseconds and inode of each file in a local folder."""
     try:
         with os.scandir(folder) as entries:
             found = {entry.name: entry.stat() for entry in entries if entry.is_file()}
     except OSError:
         return {}
-    return {name: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in found.items()}
+    return {name: f"{stat.st_size} {stat.st_ctime_ns} {stat.st_ino}" for name, stat in found.items()}
 
 
 def _tags(folder: str) -> dict[str, str]:

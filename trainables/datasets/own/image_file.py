@@ -1,7 +1,6 @@
 """From the bytes of an image file to its values: PNG, JPEG, TIFF, DICOM or npy, told apart by their first bytes."""
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +41,7 @@ def decode(data: bytes, name: str) -> ImageFile:
         UnreadableImageError: damaged, of another format, with several frames, or with a transparent part.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = _decode(data, name)
+        image = _decode(data, name)
     except UnreadableImageError:
         raise
     except Exception as error:  # the libraries raise whatever a damaged file makes them
@@ -147,7 +144,16 @@ def _dicom(data: bytes) -> ImageFile:
     kind = str(dataset.PhotometricInterpretation)
     if not kind.startswith(("MONOCHROME", "RGB", "YBR")):
         raise UnreadableImageError(f"has photometric interpretation {kind}; save it as grey or RGB")
-    values = pixel_array(dataset)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        values = pixel_array(dataset)
+    except RuntimeError as error:
+        if not syntax.is_compressed:
+            raise
+        raise UnreadableImageError(
+            f"is compressed as {syntax.name}, for which no decoder is installed; pip install 'pylibjpeg[all]', or save "
+            "it uncompressed"
+        ) from error
     bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
     slope, intercept = _rescale(dataset)

@@ -62,7 +62,7 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
     Args:
         text: of the file.
         name: of the file, for messages.
-        ignored: further columns that the file may have; "*" allows any.
+        ignored: columns to leave aside; "*" for all that mean nothing here.
         problems: takes what is wrong, with file and row.
         split: of all rows, where the file has that of a whole split.
     """
@@ -93,8 +93,10 @@ def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems:
     columns: dict[str, str] = {}
     wrong = False
     for column in header:
+        if column.strip() in ignored:
+            continue
         field = known.get(column.strip().lower())
-        if field is None and not ("*" in ignored or column in ignored):
+        if field is None and "*" not in ignored:
             close = difflib.get_close_matches(column.strip().lower(), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             problems.add(

@@ -31,6 +31,10 @@ EXACT = {
     "8-bit DICOM": (dicom_bytes(GREY8, bits=8), GREY8 / 255),
     "MONOCHROME1": (dicom_bytes(GREY12, photometric="MONOCHROME1"), 1 - GREY12 / 4095),
     "rescaled DICOM": (dicom_bytes(GREY12, RescaleSlope="2", RescaleIntercept="-1024"), GREY12 / 4095),
+    "MONOCHROME1, signed offset": (
+        dicom_bytes(GREY12, photometric="MONOCHROME1", RescaleSlope="1", RescaleIntercept="-1000"),
+        1 - GREY12 / 4095,
+    ),
     "float npy": (npy_bytes(FLOATS), FLOATS),
     "integer npy of 0 and 1": (npy_bytes((GREY8 > 99).astype(np.int64)), GREY8 > 99),
     "truth values": (npy_bytes(GREY8 > 99), GREY8 > 99),
@@ -57,6 +61,8 @@ def test_jpeg_palette_and_one_bit_images_are_what_pillow_shows():
     buffer = io.BytesIO()
     palette.save(buffer, "PNG")
     np.testing.assert_array_equal(decode(buffer.getvalue(), "x").values, np.asarray(palette.convert("RGB")))
+    encapsulated = dicom_bytes(smooth, bits=8, jpeg=jpeg)
+    np.testing.assert_array_equal(decode(encapsulated, "x").values, decode(jpeg, "x").values)
     bits = scale(decode(pillow_bytes(GREY8 > 99, "PNG"), "x"), "type")
     np.testing.assert_array_equal(bits[:, :, 0], GREY8 > 99)
 
@@ -85,6 +91,7 @@ def test_a_range_of_ones_own_and_each_images_own():
         (tiff_bytes(np.zeros((2, 8, 8), np.uint8), photometric="minisblack"), ("has 2 frames",)),
         (pillow_bytes(np.dstack([RGB8, GREY8]), "PNG"), ("transparent", "alpha")),
         (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
+        (dicom_bytes(GREY8, bits=8, jpeg=b"x", syntax="1.2.840.10008.1.2.4.80"), ("JPEG-LS", "pylibjpeg")),
     ],
 )
 def test_what_cannot_be_used_is_said(data, pieces):

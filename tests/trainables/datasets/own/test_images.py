@@ -1,6 +1,7 @@
 """What own images promise: counts, splits without common subjects, nesting over severities, one key per content."""
 
 import csv
+import os
 import shutil
 from itertools import pairwise
 
@@ -142,16 +143,15 @@ def test_the_key_is_that_of_the_content_wherever_it_lies(small, tmp_path):
     assert config.dataset == f"folder:{small}"
 
 
-def test_one_changed_pixel_label_or_mask_makes_new_trials(small):
+def test_one_changed_pixel_label_or_mask_makes_new_trials(small, monkeypatch):
+    monkeypatch.setattr("trainables.datasets.own.files.SETTLED_SECONDS", -1)
     keys = [key(f"folder:{small}")]
     for path in (small / "images/x0.png", small / "masks/x2.png", small / "images/x3.npy"):
         data = bytearray(path.read_bytes())
         data[-20] ^= 1
         stat = path.stat()
         path.write_bytes(bytes(data))
-        # As a tool might that keeps times: size and time of change say nothing.
-        import os
-
+        # As a program might that keeps times: size and modification time say nothing.
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         keys.append(key(f"folder:{small}"))
     table = small / "table.csv"
