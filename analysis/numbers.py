@@ -27,7 +27,13 @@ _NAMES = {
 
 
 def name(word: str) -> str:
-    """A column's or method's name as words: `integrated_gradients` becomes "integrated gradients"."""
+    """A column's or method's name as words: `integrated_gradients` becomes "integrated gradients".
+
+    Of a dataset's place the last part: `folder:/data/mine` becomes "mine".
+    """
+    kind, _, place = word.partition(":")
+    if kind in ("folder", "manifest") and place:
+        return place.rstrip("/").rsplit("/", 1)[-1]
     return _NAMES.get(word, word.replace("_", " "))
 
 

@@ -12,6 +12,7 @@ from records.store import Record
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.datasets import PLACES, Dataset, find_dataset
+from trainables.datasets.find import full_name
 from trainables.errors import unknown_name
 from trainables.settings import parse_settings
 
@@ -81,6 +82,7 @@ def make_plan(
     settings: Sequence[Settings] = chosen.trials
     if dataset is not None:
         _find_dataset(dataset)
+        dataset = full_name(dataset)
         own = [s for s in settings if s["dataset"] == dataset]
         settings = own or [{**s, "dataset": dataset} for s in settings]
     if "method" in overrides:

@@ -32,6 +32,7 @@ def test_200_images_in_four_formats_become_a_report(tmp_path, monkeypatch):
         assert 0 <= record["test_ood.iou.integrated_gradients"] <= 1
         assert (folder / f"artifacts/{record['trial_key']}/saliency.png").is_file()
     assert json.loads((folder / "report/report.json").read_text())["n_trials"] == 2
+    assert "1 dataset: mine\n" in (folder / "report/report.md").read_text()
 
     # The same data: nothing left to do. A mask of another size: refused before anything runs.
     monkeypatch.chdir(tmp_path)
