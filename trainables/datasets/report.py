@@ -13,6 +13,8 @@ from trainables.panel import TILE, labelled_grid, tile
 
 SAMPLES = 6
 """Images shown of each label and cue."""
+FEW = 400
+"""Fewer test images than these leave an accuracy a standard error above 0.025."""
 DARK = 0.25
 """If no pixel is brighter, the pixel range is likely to be wrong: 12-bit values in 16-bit files, for example."""
 
@@ -87,6 +89,9 @@ def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     brightest = max(split.images.max().item() for split in splits.values())
     if brightest < DARK:
         yield f"the brightest pixel is {brightest:.3f} of white; set pixel_range=LOW:HIGH or pixel_range=image"
+    tested = len(splits["test_ood"])
+    if tested < FEW:
+        yield f"test_ood has {tested} images, so an accuracy has a standard error of up to {0.5 / tested**0.5:.2f}"
     constant = sum(int((s.images.amax(dim=(1, 2, 3)) == s.images.amin(dim=(1, 2, 3))).sum()) for s in splits.values())
     if constant:
         yield f"{constant} images have one value everywhere"

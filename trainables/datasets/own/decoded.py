@@ -133,6 +133,8 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
     shape = (len(rows), form.channels, form.image_size, form.image_size)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint16), shape)
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.dtype(np.bool_), (len(rows), *shape[2:]))
+    for name in ("pixels.npy", "masks.npy"):
+        _take_room(folder / name)
     problems = Problems()
 
     def decode_into(i: int) -> str | None:
@@ -154,6 +156,13 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
     problems.check()
     pixels.flush()
     masks.flush()
+
+
+def _take_room(path: Path) -> None:
+    """Have the disk set aside all of a file: on a full one, writing to mapped memory would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def decode_row(

@@ -7,23 +7,20 @@ from trainables.datasets.own.table import POOLS
 from trainables.errors import ConfigurationError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
-POOL_TABLES = ("{}.csv", "{}_labels.csv", "{}/labels.csv")
 
 
 def find_tables(files: Files, folder: str) -> dict[str, str | None]:
     """The tables in `folder`, each with the split its name stands for: one CSV for all, or one a split.
 
-    Those of a split are called train.csv, train_labels.csv or train/labels.csv, and so for valid (or val) and test.
+    Those of a split are train.csv, train_labels.csv or the one CSV in train/, and so for valid (or val) and test.
 
     Raises:
         ConfigurationError: there is no table, or it is not clear which one counts.
     """
-    names = {name for name in files.names(folder) if name.lower().endswith(".csv")}
+    names = {name for name in files.names(folder) if _is_csv(name)}
     pools: dict[str, str] = {}
     for pool in POOLS:
-        words = (pool, "val") if pool == "valid" else (pool,)
-        candidates = [join(folder, pattern.format(word)) for word in words for pattern in POOL_TABLES]
-        found = [location for location in candidates if files.exists(location)]
+        found = list(_tables_of(files, folder, pool))
         if len(found) > 1:
             raise ConfigurationError(f"{found[0]} and {found[1]} both list the {pool} images; keep one of them")
         if found:
@@ -48,14 +45,22 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
     return {join(folder, others[0]): None}
 
 
-def find_image(files: Files, folder: str, table: str, name: str, pool: str | None) -> str | None:
-    """The location of the image that a table calls `name`, or None.
+def find_file(files: Files, folder: str, table: str, kind: str, name: str, pool: str | None) -> str | None:
+    """The location of the image or mask that a table calls `name`, or None.
 
-    Looked for beside the table, then in images/, in a folder of the split's name and in images/ there.
+    Looked for beside the table, then in images/ (masks/), in a folder of the split's name and in images/ there.
+
+    Args:
+        files: to look at folders.
+        folder: the dataset's.
+        table: the location of the table.
+        kind: "images" or "masks".
+        name: as the table has it.
+        pool: the split that the table is for.
     """
-    places = [parent(table), join(folder, "images")]
+    places = [parent(table), join(folder, kind)]
     if pool:
-        places += [join(folder, pool), join(folder, f"{pool}/images"), join(folder, f"images/{pool}")]
+        places += [join(folder, pool), join(folder, f"{pool}/{kind}"), join(folder, f"{kind}/{pool}")]
     return next((join(p, name) for p in places if files.exists(join(p, name))), None)
 
 
@@ -84,3 +89,14 @@ def _mask_candidates(files: Files, image: str) -> Iterator[str]:
 def _with_suffix(files: Files, folder: str, stem: str) -> Iterator[str]:
     names = files.names(folder)
     yield from (join(folder, stem + suffix) for suffix in SUFFIXES if stem + suffix in names)
+
+
+def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
+    for word in (pool, "val") if pool == "valid" else (pool,):
+        yield from (join(folder, name) for name in (f"{word}.csv", f"{word}_labels.csv") if name in files.names(folder))
+        within = join(folder, word)
+        yield from (join(within, name) for name in sorted(files.names(within)) if _is_csv(name))
+
+
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(".csv")

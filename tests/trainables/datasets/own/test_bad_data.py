@@ -77,7 +77,7 @@ BAD = {
     "bad box": Bad(column("boxes", lambda i: "1 2 3"), ("row 2", "'1 2 3'", "x y width height")),
     "box without area": Bad(column("boxes", lambda i: "1 2 0 3"), ("row 2", "width and height above 0")),
     "box outside": Bad(column("boxes", lambda i: "1 2 30 3"), ("row 2", "reaches out of the image", "20 x 20")),
-    "no mask there": Bad(column("mask", lambda i: "m.png"), ("row 2", "no mask m.png", "leave the cell empty")),
+    "no mask there": Bad(column("mask", lambda i: "m.png"), ("row 2", "no mask m.png", "in masks/", "leave the cell")),
     "no masks": Bad(lambda f: shutil.rmtree(f / "masks"), ("no image of label 'sick' in test_id has a mask",)),
 }
 

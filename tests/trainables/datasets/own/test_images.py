@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import own_images
@@ -236,6 +237,42 @@ def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
         assert torch.equal(left, (split.labels == 0) ^ name.endswith("ood"))
     with pytest.raises(ConfigurationError, match=r"severity 0\.5 for data without a column 'group'.*set severity=1"):
         opened(f"folder:{tmp_path}", 0.5).check()
+
+
+def test_masks_of_a_column_are_looked_for_in_masks(small, tmp_path):
+    by_name = opened(f"folder:{small}").splits()["train"].masks
+    header, *lines = (small / "table.csv").read_text().splitlines()
+    for prefix in ("", "masks/"):
+        masks = [Path(line.split(",")[0]).stem + ".png" for line in lines]
+        cells = [f"{prefix}{mask}" if (small / "masks" / mask).exists() else "" for mask in masks]
+        rows = [f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)]
+        (small / "table.csv").write_text("\n".join([f"{header},mask", *rows]))
+        assert torch.equal(opened(f"folder:{small}").splits()["train"].masks, by_name)
+
+
+@pytest.mark.parametrize(
+    "layout", ["{pool}.csv {pool}/", "{pool}/labels.csv {pool}/images/", "{pool}.csv images/{pool}/"]
+)
+def test_layouts_of_a_table_for_each_split(layout, small, tmp_path):
+    rows = list(csv.DictReader((small / "table.csv").read_text().splitlines()))
+    for number, pool in enumerate(("train", "valid", "test")):
+        table, images = (tmp_path / part.format(pool=pool) for part in layout.split())
+        masks = Path(str(images).replace("images", "masks")) if "images" in layout else images / "masks"
+        for folder in (images, masks, table.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        chosen = [row for i, row in enumerate(rows) if i // 2 // 4 % 3 == number]
+        for row in chosen:
+            shutil.copy(small / "images" / row["image"], images)
+            mask = small / "masks" / f"{Path(row['image']).stem}.png"
+            if mask.exists():
+                shutil.copy(mask, masks)
+        own_images.write_csv(table, chosen)
+    dataset = opened(f"folder:{tmp_path}", 0.0, max_severity=0.0)
+    decoded = dataset.decoded()
+    assert len(decoded.rows) == 32
+    assert decoded.masks.any(axis=(1, 2)).sum() == len(list((small / "masks").iterdir()))
+    pools = {decoded.rows[i].split for i in dataset.index()["valid_ood"]}
+    assert pools == {"valid"}
 
 
 def test_a_folder_in_s3_is_the_same_data_and_fetched_once(small, bucket, monkeypatch):
