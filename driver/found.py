@@ -1,4 +1,4 @@
-"""What a search found: the best settings of each method on each dataset, from the records of its sweep."""
+"""What a search found: the best settings of each method on each dataset and severity, from the records of its sweep."""
 
 import math
 from collections.abc import Mapping
@@ -10,33 +10,45 @@ from records import StorageError, SweepRecords, columns
 from records.store import Record
 from search_spaces import Settings
 
+Place = tuple[str, float, str]
+"""What a search finds settings for: dataset, severity and method."""
+
 
 @dataclass(frozen=True)
 class FoundSettings:
-    """The tuned settings of the best trial of each method on each dataset."""
+    """The tuned settings of the best trial of each method on each dataset and severity that was searched."""
 
     sweep: str
-    best: dict[tuple[str, str], Settings]
-    """By (dataset, method)."""
+    best: dict[Place, Settings]
 
     def of(self, settings: Settings) -> Settings:
-        """Those for a trial's method and dataset.
+        """Those for a trial's method, dataset and severity; at another severity, where one alone was searched.
 
         Raises:
-            UserError: the search has no completed trial of that method on that dataset.
+            UserError: the search has no completed trial that they could be taken from.
         """
         dataset, method = settings["dataset"], settings["method"]
-        if (dataset, method) not in self.best:
-            has = ", ".join(f"{m} on {d}" for d, m in sorted(self.best))
-            raise UserError(
-                f"--from {self.sweep} has no completed trial of method {method!r} on dataset {dataset!r}; "
-                f"it has {has}; search for it there, or restrict this sweep with --dataset or --set method=NAME"
-            )
-        return self.best[dataset, method]
+        severities = {s: found for (d, s, m), found in self.best.items() if (d, m) == (dataset, method)}
+        if (severity := settings.get("severity")) in severities:
+            return severities[severity]
+        if len(severities) == 1:
+            return next(iter(severities.values()))
+        has = ", ".join(map(in_words, sorted(self.best)))
+        raise UserError(
+            f"--from {self.sweep} has no completed trial of method {method!r} on dataset {dataset!r}"
+            f"{f' at severity {severity:g}' if severities else ''}; it has {has}; "
+            "search for it there, or restrict this sweep with --dataset, --set method=NAME or --set severity=NUMBER"
+        )
+
+
+def in_words(place: Place) -> str:
+    """ "rrr on synthetic at severity 1"."""
+    dataset, severity, method = place
+    return f"{method} on {dataset} at severity {severity:g}"
 
 
 def found_settings(records: SweepRecords) -> FoundSettings:
-    """The best completed trial per (dataset, method) of a search: by validation AUC, among equals by validation loss.
+    """The best completed trial per place of a search: by validation AUC, among equals by validation loss.
 
     Both are on the split that the trial's epoch was selected by.
 
@@ -61,13 +73,13 @@ def found_settings(records: SweepRecords) -> FoundSettings:
     return FoundSettings(records.name, {place: _values(record, tuned) for place, record in found.items()})
 
 
-def best_trials(records: list[Record]) -> dict[tuple[str, str], Record]:
-    """Per (dataset, method) the completed, search-chosen trial with the highest objective."""
-    best: dict[tuple[str, str], Record] = {}
+def best_trials(records: list[Record]) -> dict[Place, Record]:
+    """Per place the completed, search-chosen trial with the highest objective."""
+    best: dict[Place, Record] = {}
     for record in sorted(records, key=lambda r: str(r["trial_key"])):
         if record["status"] != "completed" or record.get(columns.SEARCHER) != SAMPLER or _auc(record) is None:
             continue
-        place = record["dataset"], record["method"]
+        place = record["dataset"], record["severity"], record["method"]
         if place not in best or _goodness(record) > _goodness(best[place]):
             best[place] = record
     return best

@@ -69,7 +69,8 @@ def make_plan(
 ) -> Plan:
     """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`.
 
-    A dataset that the space has restricts it; another one takes the place of the space's. An override of the method
+    A dataset that the space has restricts it, or asks for trials that it has on request; another one takes the place of
+    the space's, without the settings that only those have. An override of the method
     restricts the space to it. Any other override applies to the trials whose method and dataset have such a setting;
     trials that become equal are merged. Several selection rules, "last,best_valid_id", make a trial for each, side by
     side. What a search `found` for a method on a dataset takes the place of the space's own settings. A space with a
@@ -84,7 +85,7 @@ def make_plan(
         _find_dataset(dataset)
         dataset = full_name(dataset)
         own = [s for s in settings if s["dataset"] == dataset]
-        settings = own or [{**s, "dataset": dataset} for s in settings]
+        settings = own or chosen.on_request.get(dataset) or [_on(dataset, s) for s in settings]
     if "method" in overrides:
         settings = _of_method(chosen, settings, str(overrides["method"]))
     unused = set(overrides)
@@ -199,6 +200,14 @@ def _find_dataset(name: str) -> type[Dataset]:
         return find_dataset(name)
     except ConfigurationError as error:
         raise UserError(str(error)) from None
+
+
+def _on(dataset: str, settings: Settings) -> Settings:
+    """The settings on another dataset, without those that the one before alone has."""
+    old, new = (set(find_dataset(name).Options.model_fields) for name in (settings["dataset"], dataset))
+    method = METHODS.get(settings["method"])
+    kept = set(TrialConfig.model_fields) | new | (set(method.Options.model_fields) if method else set())
+    return {k: v for k, v in settings.items() if k in kept or k not in old} | {"dataset": dataset}
 
 
 def _of_method(space: Space, settings: Sequence[Settings], method: str) -> list[Settings]:

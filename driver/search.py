@@ -1,4 +1,4 @@
-"""A sweep whose trials are found on the way: one study for each method and dataset of a space with a search."""
+"""A sweep whose trials are found on the way, by one study for each method, dataset and severity of its space."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from driver.errors import UserError
-from driver.found import best_trials
+from driver.found import Place, best_trials, in_words
 from driver.objective import SAMPLER, objective
 from driver.plan import Plan
 from driver.queue import Queue
@@ -66,8 +66,8 @@ class SearchPlan(Plan):
         best = best_trials([record for record in records if self.owns(record)])
         told = []
         for study in self.studies:
-            place = (study.base.dataset, study.base.method)
-            where = f"{study.base.method} on {study.base.dataset}"
+            place = place_of(study.base)
+            where = in_words(place)
             if place not in best:
                 told.append(f"{where}: no trial completed")
                 continue
@@ -88,29 +88,29 @@ def search_plan(
         search: what is tuned, and how.
         bases: the studies' other settings.
         fixed: tuned settings that are held at the bases' values instead.
-        max_trials: None for `search.trials` a study.
+        max_trials: None for the search's own number a study.
 
     Raises:
-        UserError: a study that has too few different trials for its number, or shares its method and dataset; a
+        UserError: a study that has too few different trials for its number; two of one method, dataset and severity; a
             setting or range that its trials cannot have.
     """
     studies: list[Study] = []
     for number, base in enumerate(bases):
         tuned = tuple(t for t in search.of(base.method, base.dataset) if t.setting not in fixed)
-        share = search.trials
+        share = search.trials_on.get(base.dataset, search.trials)
         if max_trials is not None:
             share = min(share, max_trials // len(bases) + (number < max_trials % len(bases)))
         study = Study(base, tuned, share, search.seed, min(search.startup, share))
         if study.size < share:
             settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
             raise UserError(
-                f"the study of {base.method} on {base.dataset} has {study.size:.0f} different trials, fewer than the "
+                f"the study of {in_words(place_of(base))} has {study.size:.0f} different trials, fewer than the "
                 f"{share} to run; leave out --set of {settings}, or lower --max-trials"
             )
-        if any((study.base.dataset, study.base.method) == (s.base.dataset, s.base.method) for s in studies):
+        if any(place_of(base) == place_of(other.base) for other in studies):
             raise UserError(
-                f"space {space.name!r} has two studies of {base.method} on {base.dataset}; a search has one for each "
-                "method and dataset: run it again under another --name with the other settings"
+                f"space {space.name!r} has two studies of {in_words(place_of(base))}, and a search has one; "
+                "run it again under another --name with the other settings"
             )
         studies.append(study)
     studies = [study for study in studies if study.trials]
@@ -122,6 +122,11 @@ def search_plan(
         raise UserError(str(error)) from None
     first = [study.random(number) for number in range(search.startup) for study in studies if number < study.startup]
     return SearchPlan(space, {config.trial_key: config for config in first}, search, tuple(studies))
+
+
+def place_of(base: TrialConfig) -> Place:
+    """What a search finds settings for."""
+    return base.dataset, base.severity, base.method
 
 
 class SearchQueue:

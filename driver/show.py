@@ -21,7 +21,7 @@ def show_spaces(console: Console) -> None:
 
     for name, make in SPACES.items():
         space = make()
-        number = len(space.trials) * (space.search.trials if space.search else 1)
+        number = len(space.trials) if space.search is None else space.search.trials * len(space.trials)
         console.print(f"[bold]{name}[/bold]  {number} trials: {space.description}", soft_wrap=True)
 
 

@@ -103,7 +103,8 @@ class Study:
 
     def _seed(self, name: str, *parts: int) -> int:
         # numpy's legacy generator, which optuna uses, takes 32 bits.
-        return stream_seed("search", name, self.seed, self.base.dataset, self.base.method, *parts) % 2**32
+        place = self.base.dataset, self.base.severity, self.base.method
+        return stream_seed("search", name, self.seed, *place, *parts) % 2**32
 
     def _ask(self, sampler: BaseSampler, told: Sequence[FrozenTrial]) -> Values:
         study = optuna.create_study(sampler=sampler, direction="maximize")

@@ -1,7 +1,7 @@
-"""paper_seeds: the ten seeds of the paper's synthetic table, as published and under the preset `fixed`."""
+"""paper_seeds: the ten seeds of the paper's tables, as published and under the preset `fixed`."""
 
-from search_spaces.published import PRESET_SELECTION, SEEDS, SYNTHETIC, SYNTHETIC_DATA, TRAINING
-from search_spaces.space import Space
+from search_spaces.published import DATA, PRESET_SELECTION, SEEDS, SETTINGS, places_of, protocol
+from search_spaces.space import Settings, Space
 
 
 def paper_seeds() -> Space:
@@ -11,11 +11,23 @@ def paper_seeds() -> Space:
     best_valid_id, is the same without the authors' program's quirks. The strengths are the published ones in both; as
     `fixed` takes means where `paper` takes sums, GradMask's and RRR's penalties weigh far less there, and settings of
     its own can be searched for (`paper_search`, then `--from`).
+
+    On the synthetic set; `--dataset xray_site` and `rsna_view` have the published settings of those, at both of the
+    paper's severities.
     """
-    trials = tuple(
+    trials = {dataset: tuple(_trials(dataset)) for dataset in DATA}
+    return Space(
+        "paper_seeds",
+        "the paper's tables: ten seeds, published settings, both presets; synthetic, or an X-ray set by --dataset",
+        trials.pop("synthetic"),
+        on_request=trials,
+    )
+
+
+def _trials(dataset: str) -> list[Settings]:
+    return [
         {
-            **SYNTHETIC_DATA,
-            **TRAINING,
+            **protocol(place),
             **published.settings(),
             "method": method,
             "seed": seed,
@@ -24,7 +36,7 @@ def paper_seeds() -> Space:
             "selection": selection,
         }
         for seed in SEEDS
-        for method, published in SYNTHETIC.items()
+        for place in places_of(dataset)
+        for method, published in SETTINGS[place].items()
         for preset, selection in PRESET_SELECTION.items()
-    )
-    return Space("paper_seeds", "the paper's synthetic table: ten seeds, published settings, both presets", trials)
+    ]

@@ -1,7 +1,7 @@
 """What a space is, and how one is laid out as a balanced design."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
@@ -50,7 +50,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Search:
-    """How a study of one method on one dataset looks for settings that do well on validation data."""
+    """How a study of one method on one dataset, at one severity, looks for settings that do well on validation data."""
 
     tuned: tuple[Tuned, ...]
     trials: int
@@ -58,6 +58,8 @@ class Search:
     seed: int
     startup: int = 5
     """The first so many trials of a study are random; the others look at the results before them."""
+    trials_on: Mapping[str, int] = field(default_factory=dict)
+    """By dataset, where it is another number than `trials`."""
 
     def of(self, method: str, dataset: str) -> tuple[Tuned, ...]:
         """What the study of this method on this dataset tunes."""
@@ -79,6 +81,8 @@ class Space:
     trials: Sequence[Settings]
     primary: Primary = Primary()
     search: Search | None = None
+    on_request: Mapping[str, Sequence[Settings]] = field(default_factory=dict)
+    """By dataset: the trials in place of `trials` where `--dataset` asks for it. For images that not everybody has."""
 
 
 def factorial(

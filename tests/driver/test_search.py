@@ -6,7 +6,7 @@ import math
 import pytest
 
 from driver.errors import UserError
-from driver.found import found_settings
+from driver.found import FoundSettings, found_settings
 from driver.objective import SAMPLER, objective
 from driver.plan import declare, make_plan, open_records
 from driver.search import SearchQueue
@@ -162,8 +162,8 @@ def test_an_override_of_a_tuned_setting_holds_it():
 @pytest.mark.parametrize(
     ("overrides", "pieces"),
     [
-        ({"lr": 0.1}, ("baseline on synthetic has 1 different trials", "leave out --set of lr")),
-        ({"selection": "last,best_valid_id"}, ("two studies of baseline on synthetic", "another --name")),
+        ({"lr": 0.1}, ("baseline on synthetic at severity 1 has 1 different trials", "leave out --set of lr")),
+        ({"selection": "last,best_valid_id"}, ("two studies of baseline on synthetic at severity 1", "another --name")),
     ],
 )
 def test_what_cannot_be_searched_is_refused(overrides, pieces):
@@ -236,7 +236,25 @@ def test_of_equal_aucs_the_lower_loss_is_best(records):
     plan = searched(records, auc=lambda config: 1.0)
     study = plan.studies[0]
     assert found_settings(records).of({"dataset": "synthetic", "method": "baseline"})["lr"] == study.random(0).lr
-    assert "baseline on synthetic: lr" in plan.answer(records.load().records)
+    assert "baseline on synthetic at severity 1: lr" in plan.answer(records.load().records)
+
+
+def test_settings_are_found_for_a_severity_and_serve_others_where_it_is_the_only_one():
+    found = FoundSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
+    trial = {"dataset": "synthetic", "method": "rrr"}
+    assert found.of({**trial, "severity": 0.5}) == found.of(trial) == {"lr": 0.1}
+    found.best["synthetic", 0.0, "rrr"] = {"lr": 0.2}
+    assert found.of({**trial, "severity": 0.0}) == {"lr": 0.2}
+    with pytest.raises(UserError, match=r"at severity 0\.5; it has rrr on synthetic at severity 0, rrr on"):
+        found.of({**trial, "severity": 0.5})
+
+
+def test_another_dataset_is_searched_without_the_settings_that_the_first_alone_has():
+    plan = make_plan("paper_search", "decoy_digits", FEW, None)
+    assert plan.planned == 7 * 51
+    assert all(c.dataset == "decoy_digits" and "variant" not in c.flat() for c in plan.trials.values())
+    tuned = {t.setting for study in plan.studies for t in study.tuned}
+    assert tuned == {"lr", "strength", "disc_iter", "disc_lr"}, "the masks' dilation was searched on the crosses alone"
 
 
 def test_what_nothing_was_found_in_is_refused(records, tmp_path):
@@ -250,7 +268,7 @@ def test_what_nothing_was_found_in_is_refused(records, tmp_path):
     with pytest.raises(UserError, match="none of its trials completed; run that search first"):
         found_settings(records)
     searched(records, methods=("rrr",))
-    with pytest.raises(UserError, match=r"no completed trial of method 'baseline' on .*'synthetic'; it has rrr"):
+    with pytest.raises(UserError, match=r"no completed trial of method 'baseline' on .*; it has rrr on synthetic"):
         make_plan("paper_seeds", None, {}, None, found_settings(records))
 
 

@@ -8,7 +8,7 @@ from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, strength_grid
-from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, TrialConfig
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig
 from trainables.controls import CONDITIONS
 from trainables.same_training import by_training
 
@@ -87,6 +87,23 @@ def test_paper_seeds_is_the_published_table():
     assert {c.method_options["disc_iter"] for c in trials if c.method == "adversarial"} == {10}
     # Three methods do not read the preset: both of their trials are trained once.
     assert Counter(len(alike) for alike in by_training(trials)) == {2: 3 * 10, 1: 4 * 2 * 10}
+
+
+def test_the_x_ray_sets_of_the_paper_are_there_on_request():
+    own = {name: set(DATASETS[name].Options.model_fields) for name in ("xray_site", "rsna_view")}
+    for name, number in (("paper_seeds", 7 * 10 * 2 * 2), ("paper_search", 7 * 2)):
+        space = SPACES[name]()
+        assert {dataset: len(trials) for dataset, trials in space.on_request.items()} == dict.fromkeys(own, number)
+        for dataset, trials in space.on_request.items():
+            known = set(TrialConfig.model_fields) | own[dataset] | {"disc_iter", "disc_lr"}
+            assert all(set(settings) <= known and settings["dataset"] == dataset for settings in trials)
+            assert {s["severity"] for s in trials} == {0.8, 0.0}
+    (rrr,) = {
+        (s["lr"], s["strength"], s["image_size"])
+        for s in SPACES["paper_seeds"]().on_request["rsna_view"]
+        if s["method"] == "rrr" and s["severity"] == 0.8
+    }
+    assert rrr == (1e-2, 1e-4, 224)
 
 
 def test_a_published_blur_as_pixels():
