@@ -2,7 +2,8 @@
 
     load.py, from_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept
     answer.py                  analyse: trials in, every correlation and the verdict out
-    correlations.py            the grid; its parts: rank_correlation, within_cell, between_methods,
+    correlations.py            the grid of correlation.py; its parts: correlation_samples, correlation_pair,
+                               rank_correlation, within_cell, between_methods,
                                cluster_jackknife, cluster_bootstrap, permutation, multiplicity, power, simpson
     verdict.py                 yes, no or undecided
     estimands.py               what else one score is asked; its parts: granulated_kendall, sign_error,
@@ -28,7 +29,7 @@ from analysis.answer import analyse as analyse
 from analysis.compare import Comparison as Comparison
 from analysis.compare import compare as compare
 from analysis.comparison_report import write_comparison as write_comparison
-from analysis.correlations import Correlation as Correlation
+from analysis.correlation import Correlation as Correlation
 from analysis.errors import AnalysisError as AnalysisError
 from analysis.estimands import Estimands as Estimands
 from analysis.estimands import estimands_of as estimands_of

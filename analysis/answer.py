@@ -8,7 +8,8 @@ import pandas as pd
 from analysis.cluster_bootstrap import REPLICATES, draw_resamples
 from analysis.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.collapsed import WithoutCollapsed, without_collapsed
-from analysis.correlations import Correlation, Progress, correlate, reference
+from analysis.correlation import Correlation
+from analysis.correlations import Progress, correlate, reference
 from analysis.errors import AnalysisError
 from analysis.estimands import Estimands, estimands_of
 from analysis.mask_controls import MaskControls, mask_controls

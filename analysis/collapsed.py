@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.cluster_bootstrap import draw_resamples
-from analysis.correlations import Correlation, within_cells
+from analysis.correlation import Correlation
+from analysis.correlations import within_cells
 from analysis.numbers import count, interval, number
 from analysis.primary import Primary
 from records import columns

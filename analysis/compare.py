@@ -19,7 +19,8 @@ from scipy import special
 from analysis.cells import cell_rows
 from analysis.cluster_bootstrap import Resamples, draw_resamples
 from analysis.cluster_jackknife import MINIMUM_CLUSTERS
-from analysis.correlations import Correlation, Influences, influences
+from analysis.correlation import Correlation
+from analysis.correlations import Influences, influences
 from analysis.errors import AnalysisError
 from analysis.multiplicity import adjust
 from analysis.numbers import count, interval, name, number, p_value, severity

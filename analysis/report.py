@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.answer import Analysis
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.estimand_words import estimand_words
 from analysis.maps import MapSheet, collect_maps
 from analysis.methods_paragraph import methods_paragraph, references

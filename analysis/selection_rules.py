@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.cluster_bootstrap import draw_resamples
-from analysis.correlations import Correlation, reference, within_cells
+from analysis.correlation import Correlation
+from analysis.correlations import reference, within_cells
 from analysis.estimate import Estimate, jackknife_bounds
 from analysis.methods import Spread, spread
 from analysis.numbers import count, interval, name, number

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.numbers import interval, name, number
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 
 Cell = tuple[Any, str]
 """A raw value for the CSV and its text for people."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from analysis.answer import Analysis
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.estimand_tables import estimand_tables
 from analysis.estimand_words import column_name
 from analysis.mask_controls import ControlRow

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.numbers import count, interval, number
 from analysis.primary import Primary
 

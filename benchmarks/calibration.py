@@ -23,7 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy import stats
 
 from analysis.cluster_bootstrap import draw_resamples
-from analysis.correlations import Correlation, within_cells
+from analysis.correlation import Correlation
+from analysis.correlations import within_cells
 from analysis.numbers import number
 from analysis.power import minimal_detectable, minimal_detectable_from_error
 from analysis.primary import Primary

@@ -3,7 +3,7 @@
 from matplotlib.lines import Line2D
 
 from analysis.answer import Analysis
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.figures.style import INK, MUTED, Drawing, legend_below, look, new_figure, settings
 from analysis.numbers import interval, name, number, severity
 

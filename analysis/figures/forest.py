@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.answer import Analysis
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.figures.style import INK, MUTED, Drawing, legend_below, new_figure, settings
 from analysis.numbers import interval, name, number, severity
 

@@ -5,7 +5,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from analysis.answer import Analysis
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.figures.style import DIVERGING, INK, Drawing, new_figure, settings
 from analysis.numbers import interval, name, number
 from records import columns

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.simpson import disagreements
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.correlations import Correlation
+from analysis.correlation import Correlation
 from analysis.primary import Primary
 from analysis.verdict import decide
 
