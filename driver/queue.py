@@ -14,7 +14,11 @@ class Queue(Protocol):
         """How many were not handed out yet."""
 
     def next(self) -> SameTraining | None:
-        """The next training; None where there is none, or none before another one has ended."""
+        """The next training; None where there is none, or none before another one has ended.
+
+        Raises:
+            StorageError: the records of those that have ended cannot be read.
+        """
 
     def ended(self, training: SameTraining) -> None:
         """A training that was handed out runs no more; its records are there, or the sweep stops."""

@@ -56,7 +56,11 @@ class TuneQueue(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if not self.left or not len(self.queue) or self.stop.requested:
             return Searcher.FINISHED
-        training = self.queue.next()
+        try:
+            training = self.queue.next()
+        except StorageError as error:
+            self.stop.give_up(str(error))
+            return Searcher.FINISHED
         if training is None:
             return None
         self.left -= 1

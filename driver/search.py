@@ -193,7 +193,11 @@ class _Progress:
         """Take the records of the trials that have ended."""
         for key in self.ended:
             del self.running[key]
-            record = records.read(key)
+            try:
+                record = records.read(key)
+            except ValueError:
+                # Damaged since: the sweep's next run sets it aside and runs the trial again.
+                continue
             if record is not None:
                 self.finished.append(record)
         self.ended = []

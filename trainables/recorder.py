@@ -52,14 +52,8 @@ class Recorder:
         searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
         return {**record, "sweep": self.sweep, **searcher}
 
-    def write(
-        self, record: Record, epochs: list[dict[str, float]], localised: Localised | None
-    ) -> tuple[Record, str | None]:
-        """Write artifacts, then the record, then mirror it.
-
-        Returns:
-            the record as written, and what kept MLflow from being brought up to date, if anything did.
-        """
+    def write(self, record: Record, epochs: list[dict[str, float]], localised: Localised | None) -> Record:
+        """Write artifacts, then the record; the record as written."""
         records = self.records
         record = self.marked(record)
         key = record["trial_key"]
@@ -78,10 +72,19 @@ class Recorder:
             panel = saliency_panel(localised.arrays, attributions, title)
             records.write_artifact(key, "saliency.png", panel)
         records.write(record)
+        return record
+
+    def mirror(self, record: Record) -> tuple[Record, str | None]:
+        """Bring MLflow up to date with a written record.
+
+        Returns:
+            the record, with its run's id if it has one, and what kept MLflow from being brought up to date, if anything
+            did.
+        """
         if self.experiment is None or not _mirror_is_worth_trying():
             return record, None
         try:
-            run_id = mirror_trial(self.experiment, records, record)
+            run_id = mirror_trial(self.experiment, self.records, record)
         except MirrorError as error:
             _mirror_failed()
             return record, str(error)

@@ -120,26 +120,28 @@ class TrialTrainable(tune.Trainable):
         self, recorder: Recorder, outcome: Callable[[TrialConfig], tuple[Record, Localised | None]]
     ) -> dict[str, Any]:
         """Leave the record of each trial, with the maps that go with it; what the driver is told."""
-        reported = []
+        records = []
         for config in self.trial_configs:
             try:
-                reported.append(self._write(recorder, *outcome(config)))
+                records.append(self._write(recorder, *outcome(config)))
             except Exception as error:
                 if isinstance(error, StorageError) or may_pass(error):
                     raise
                 # One trial cannot be scored or shown; the others can.
                 traceback.print_exc()
-                reported.append(self._write(recorder, *self._failed(error, config)))
+                records.append(self._write(recorder, *self._failed(error, config)))
         recorder.records.delete_checkpoint(self.trial_config.training_key)
         self.trial, self.scored = None, {}
+        reported = []
+        for record, problem in map(recorder.mirror, records):
+            # The rest is in the storage. Tune keeps statistics of each number it is told, for each trial, to the end.
+            reported.append({**{name: record[name] for name in REPORTED}, "mirror_problem": problem})
         return {"records": reported, "done": True}
 
-    def _write(self, recorder: Recorder, record: Record, localised: Localised | None) -> dict[str, Any]:
-        """Write one record; what the driver is told of it."""
+    def _write(self, recorder: Recorder, record: Record, localised: Localised | None) -> Record:
+        """Write one record."""
         epochs = self.trial.history[record["preset"]] if self.trial else []
-        record, problem = recorder.write(record, epochs, localised)
-        # The rest is in the storage. Tune keeps statistics of each number it is told, for each trial, to the end.
-        return {**{name: record[name] for name in REPORTED}, "mirror_problem": problem}
+        return recorder.write(record, epochs, localised)
 
     def _failed(self, error: Exception, config: TrialConfig) -> tuple[Record, None]:
         return {**new_record(config, self.started_at), **self.seconds, **failure(error)}, None

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import analyse, trials_from_table, write_report
+from analysis import analyse, figures, trials_from_table, write_report
 from analysis.primary import Primary
 from analysis.selection_rules import rules_of, selection_rules
 
@@ -74,7 +74,8 @@ def test_the_rule_with_most_cells_is_analysed_and_an_oracle_only_if_it_must(seve
     assert rules_of(one.assign(selection=[None, *["last"] * (len(one) - 1)])) == ["last", "not recorded"]
 
 
-def test_the_report_shows_them(several, tmp_path):
+def test_the_report_shows_them(several, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "drawings", lambda analysis, maps: [])
     table, _, _ = several
     result = analyse(trials_from_table(table, sweep="s", source="s"), replicates=100)
     write_report(result, tmp_path, maps=[])

@@ -6,12 +6,13 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from driver.errors import UserError
 from driver.log import SweepLog
 from driver.progress import Progress
 from driver.queue import PlannedQueue
 from driver.run import ProgressCallback, TuneQueue
 from driver.stop import Stop
-from records import columns
+from records import StorageError, columns
 from trainables import Recorder, TrialConfig
 from trainables.same_training import flat, parse
 from trainables.selection import SELECTIONS
@@ -54,6 +55,17 @@ def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
     assert queue.suggest("b") not in (None, Searcher.FINISHED)
     queue.on_trial_complete("b", error=True)
     assert queue.suggest("c") == Searcher.FINISHED, "this round has handed out its two"
+
+
+def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
+    class Away(PlannedQueue):
+        def next(self):
+            raise StorageError("the bucket is away")
+
+    stop = Stop()
+    assert TuneQueue(Away([TrialConfig.parse({})]), 1, stop).suggest("a") == Searcher.FINISHED
+    with pytest.raises(UserError, match="the bucket is away"):
+        stop.check()
 
 
 def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
