@@ -51,6 +51,10 @@ class Plan:
         """What chooses its trials by earlier results, if anything does."""
         return None
 
+    def tuned(self) -> dict[str, str]:
+        """Settings whose values are not known beforehand, each with its range in words."""
+        return {}
+
     def answer(self, records: Sequence[Record]) -> str | None:
         """What came out, by the plan's own records; None where the analysis says it."""
         return None

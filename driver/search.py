@@ -50,6 +50,10 @@ class SearchPlan(Plan):
     def searcher(self) -> str | None:
         return SAMPLER
 
+    def tuned(self) -> dict[str, str]:
+        ranges = {t.setting: t for study in self.studies for t in study.tuned}
+        return {name: f"from {t.low:g} to {t.high:g}{', log' if t.log else ''}" for name, t in ranges.items()}
+
     def declaration(self) -> dict[str, Any]:
         tuned = {t.setting: [t.low, t.high] for study in self.studies for t in study.tuned}
         search = {

@@ -34,7 +34,11 @@ def show_plan(
 
     trials = list(plan.trials.values())
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for axis in AXES:
+    tuned = plan.tuned()
+    for axis in dict.fromkeys((*AXES, *tuned)):
+        if axis in tuned:
+            table.add_row(axis, "", tuned[axis])
+            continue
         levels = list(dict.fromkeys(getattr(trial, axis) for trial in trials))
         shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in levels[:LEVELS_SHOWN])
         table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
@@ -44,7 +48,9 @@ def show_plan(
     console.print(f"Space [bold]{plan.space.name}[/bold]: {plan.space.description}", soft_wrap=True)
     console.print(table)
     for line in (
-        f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}",
+        f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
+        if plan.searcher is None
+        else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
         f"{plan.planned} trials in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
         f"About {time} with {slots} trials at a time, from a short measurement here; good to a factor of two",
         "Dry run: nothing was started.",

@@ -1,15 +1,19 @@
 """A search: what it tries next follows from the records alone."""
 
+import io
 import itertools
 import math
 
 import pytest
+from rich.console import Console
 
+from driver import cost
 from driver.errors import UserError
 from driver.found import FoundSettings, found_settings
 from driver.objective import SAMPLER, objective
 from driver.plan import declare, make_plan, open_records
 from driver.search import SearchQueue
+from driver.show import show_plan
 from records import columns
 from search_spaces import SPACES, Search, Space, Tuned
 from search_spaces.paper_search import TUNED
@@ -270,6 +274,17 @@ def test_what_nothing_was_found_in_is_refused(records, tmp_path):
     searched(records, methods=("rrr",))
     with pytest.raises(UserError, match=r"no completed trial of method 'baseline' on .*; it has rrr on synthetic"):
         make_plan("paper_seeds", None, {}, None, found_settings(records))
+
+
+def test_a_dry_run_shows_ranges(records, monkeypatch):
+    monkeypatch.setattr(cost, "estimated_seconds", lambda trials: 60.0 * len(list(trials)))
+    out = io.StringIO()
+    plan = plan_of()
+    show_plan(Console(file=out, width=200), "here", plan, plan.pending(records), 1)
+    shown = " ".join(out.getvalue().split())
+    for piece in ("lr from 1e-05 to 0.01, log", "mask_dilation from 0 to 4", "42 to run", "highest validation AUC"):
+        assert piece in shown
+    assert "About 0:42:00" in shown
 
 
 def test_sweep_json_says_how_it_was_searched(records):

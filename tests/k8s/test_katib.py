@@ -87,6 +87,11 @@ def test_a_space_that_is_no_grid_is_refused():
         KATIB["grid"](Space("odd", "", trials), "baseline")
 
 
+def test_a_space_that_searches_is_refused():
+    with pytest.raises(UserError, match=r"space 'paper_search' searches for its trials.* run it with sweep.py"):
+        KATIB["experiments"](SPACES["paper_search"](), "image", 4)
+
+
 def test_a_large_space_is_refused():
     with pytest.raises(UserError, match="has 5700 trials, each of which would be a Job; Katib is for at most 1000"):
         KATIB["experiments"](SPACES["laptop"](), "x:1.0", 4)
