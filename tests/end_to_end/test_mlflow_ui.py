@@ -13,7 +13,7 @@ import pytest
 from commands import ROOT
 from mlflow.tracking import MlflowClient
 
-from trainables import METHODS
+from search_spaces.strengths import PAPER_METHODS
 
 pytestmark = pytest.mark.slow
 WAIT = 60
@@ -111,7 +111,7 @@ def test_the_ui_shows_the_parent_its_children_and_a_saliency_picture(ui, browser
     until(browser, lambda b: b.find_element(By.XPATH, cell), "the parent run is not in the list")
     assert child.info.run_name not in text(browser), "children are folded until asked for"
     browser.find_element(By.XPATH, f"{cell}//button").click()
-    for method in METHODS:
+    for method in PAPER_METHODS:
         until(browser, lambda b, method=method: f" {method} " in text(b), f"no run of {method} under the parent")
 
     browser.get(f"{ui}/#/experiments/{experiment}/runs/{child.info.run_id}")

@@ -12,7 +12,8 @@ from commands import ROOT, run_sweep
 
 from driver.plan import make_plan, open_records, parse_overrides
 from records import columns
-from trainables import METHODS, Recorder, TrialTrainable
+from search_spaces.strengths import PAPER_METHODS
+from trainables import Recorder, TrialTrainable
 from trainables.same_training import flat
 
 SETTINGS = (
@@ -26,7 +27,7 @@ A_METHOD = 6
 def searched(tmp_path_factory):
     """Six trials a method without Ray, one after the other; the records by method."""
     records = open_records(str(tmp_path_factory.mktemp("searched")), "paper_search", fresh=False)
-    plan = make_plan("paper_search", None, parse_overrides(SETTINGS), A_METHOD * len(METHODS))
+    plan = make_plan("paper_search", None, parse_overrides(SETTINGS), A_METHOD * len(PAPER_METHODS))
     recorder = Recorder(records.storage.location, records.name, searcher=plan.searcher)
     queue, trainable = plan.queue(records, 1), TrialTrainable.__new__(TrialTrainable)
     while (training := queue.next()) is not None:
@@ -40,7 +41,7 @@ def searched(tmp_path_factory):
 
 def test_every_method_has_its_trials_and_they_are_marked(searched):
     assert len(searched) == 42
-    for method in METHODS:
+    for method in PAPER_METHODS:
         own = [record for record in searched if record["method"] == method]
         assert [record["status"] for record in own] == ["completed"] * A_METHOD
         assert len({record["hp.lr"] for record in own}) == A_METHOD

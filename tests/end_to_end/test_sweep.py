@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from records import columns
-from trainables import ATTRIBUTIONS, LOCALISATION, METHODS
+from search_spaces.strengths import PAPER_METHODS
+from trainables import ATTRIBUTIONS, LOCALISATION
 
 pytestmark = pytest.mark.slow
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
@@ -38,7 +39,7 @@ def test_it_ends_well_and_says_the_answer(tiny_sweep):
 
 def test_each_method_left_a_complete_record(tiny_sweep):
     records = rows(tiny_sweep.records)
-    assert sorted(r["method"] for r in records.values()) == sorted(METHODS)
+    assert sorted(r["method"] for r in records.values()) == sorted(PAPER_METHODS)
     for key, record in records.items():
         assert (record["trial_key"], record["status"], record["sweep"]) == (key, "completed", "tiny")
         expected = {*columns.IDENTITY, *columns.TIMES, *columns.PROVENANCE}

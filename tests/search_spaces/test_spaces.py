@@ -7,7 +7,7 @@ import pytest
 from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
-from search_spaces.strengths import DECADES, NO_PENALTY, strength_grid
+from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS, strength_grid
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig
 from trainables.controls import CONDITIONS
 from trainables.same_training import by_training
@@ -48,7 +48,7 @@ class TestEverySpace:
 def test_smoke_is_the_whole_study_in_small():
     trials = SPACES["smoke"]().trials
     assert len(trials) == 2 * 7 * 3 * 2
-    assert {s["method"] for s in trials} == set(METHODS)
+    assert {s["method"] for s in trials} == set(PAPER_METHODS)
     assert {s["severity"] for s in trials} == {0.0, 0.5, 1.0}
     assert {s["dataset"] for s in trials} == {"synthetic", "decoy_digits"}
 
@@ -58,7 +58,7 @@ def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
     assert Counter(s["dataset"] for s in trials) == {"synthetic": 2850, "decoy_digits": 2850}
     assert len({s["data_seed"] for s in trials}) == 10
     levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
-    assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS}
+    assert levels == {m: (4 if METHODS[m].has_penalty else 1) if m in PAPER_METHODS else 0 for m in METHODS}
 
 
 def test_controls_have_their_trial_under_right_masks():
@@ -69,13 +69,13 @@ def test_controls_have_their_trial_under_right_masks():
     assert all(t.model_copy(update=right).trial_key in keys for t in trials)
     conditions = Counter(t.mask_condition for t in trials)
     assert set(conditions) == {"expert", *CONDITIONS}
-    assert {t.method for t in trials if t.mask_condition == "random"} == {m for m in METHODS if METHODS[m].reads_masks}
+    assert {t.method for t in trials if t.mask_condition == "random"} == {*PAPER_METHODS} - {"baseline"}
 
 
 def test_paper_seeds_is_the_published_table():
     trials = [TrialConfig.parse(s) for s in SPACES["paper_seeds"]().trials]
     assert len(trials) == 7 * 10 * 2
-    assert {c.method for c in trials} == set(METHODS)
+    assert {c.method for c in trials} == set(PAPER_METHODS)
     assert len({c.seed for c in trials}) == 10
     protocol = {(c.model, c.epochs, c.batch_size, c.severity, c.integrated_gradients_steps) for c in trials}
     assert protocol == {("resnet18", 100, 16, 1.0, 200)}
@@ -120,6 +120,7 @@ def test_every_method_has_strengths_or_no_penalty():
 def test_strengths_are_even_on_a_log_scale():
     assert strength_grid(4)["actdiff"] == (0.01, 0.1, 1.0, 10.0)
     assert strength_grid(4)["masked"] == (0.0,)
+    assert strength_grid(2, ("energy",)) == {"energy": (0.01, 10.0)}
 
 
 def test_a_factorial_by_hand():

@@ -6,7 +6,13 @@ To add one: one file with a subclass of Method or Penalty, one line here.
 from trainables.methods.actdiff import ActDiff as ActDiff
 from trainables.methods.adversarial import Adversarial as Adversarial
 from trainables.methods.baseline import Baseline as Baseline
+from trainables.methods.corm import CoRM as CoRM
+from trainables.methods.counterexamples import CounterExamples as CounterExamples
+from trainables.methods.energy import Energy as Energy
+from trainables.methods.expected_gradients import ExpectedGradients as ExpectedGradients
 from trainables.methods.gradmask import GradMask as GradMask
+from trainables.methods.input_gradient_logit import InputGradientLogit as InputGradientLogit
+from trainables.methods.logit_invariance import LogitInvariance as LogitInvariance
 from trainables.methods.masked import Masked as Masked
 from trainables.methods.method import Method as Method
 from trainables.methods.method import Penalty as Penalty
@@ -17,7 +23,13 @@ METHODS: dict[str, type[Method]] = {
     "actdiff": ActDiff,
     "adversarial": Adversarial,
     "baseline": Baseline,
+    "corm": CoRM,
+    "counterexamples": CounterExamples,
+    "energy": Energy,
+    "expected_gradients": ExpectedGradients,
     "gradmask": GradMask,
+    "input_gradient_logit": InputGradientLogit,
+    "logit_invariance": LogitInvariance,
     "masked": Masked,
     "rrr": RRR,
     "shuffled": Shuffled,

@@ -34,5 +34,9 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
-        features = self.pool(self.trunk(images)).flatten(1)
+        return self.read(self.trunk(images))
+
+    def read(self, maps: Float[Tensor, "batch features h w"]) -> Output:
+        """What follows the trunk: the features of its last map, and logits. For methods that look at that map."""
+        features = self.pool(maps).flatten(1)
         return Output(self.head(features), features)

@@ -1,0 +1,42 @@
+"""Logit invariance against scipy's relative entropy and finite differences."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import rel_entr, softmax
+
+from trainables.methods.shuffle import shuffle_outside
+
+
+def distance(plain: np.ndarray, altered: np.ndarray, which: str) -> np.ndarray:
+    if which == "l2":
+        return ((plain - altered) ** 2).sum(axis=1)
+    return rel_entr(softmax(plain, axis=1), softmax(altered, axis=1)).sum(axis=1)
+
+
+@pytest.mark.parametrize("which", ["kl", "l2"])
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_linear_model(linear_net, make_batch, new_method, which, policy):
+    model, batch = linear_net(classes=3), make_batch(n=3, classes=3, masked=2)
+    method = new_method("logit_invariance", strength=1, invariance_distance=which, empty_mask=policy)
+    loss = method.loss(model, batch)
+    outside = ~batch.masks.clone()
+    outside[2] = policy == "outside"
+    altered = shuffle_outside(batch.images, outside, torch.Generator().manual_seed(0))
+    weight = model.head.weight.detach().numpy()
+    plain, other = (images.flatten(1).numpy() @ weight.T for images in (batch.images, altered))
+    distances = distance(plain, other, which)
+    np.testing.assert_allclose(loss.penalty.item(), distances[: 2 if policy == "skip" else 3].mean(), rtol=1e-9)
+
+
+def test_gradient_of_the_penalty_flows_through_both_passes(smooth_net, make_batch, new_method, numeric_gradient):
+    model, batch = smooth_net(), make_batch(n=3)
+    method = new_method("logit_invariance", 5, strength=1)
+
+    def penalty():
+        batch.rng.manual_seed(4)
+        return method.loss(model, batch).penalty
+
+    for parameter in (model.head.weight, model.trunk[0].weight):
+        (slope,) = torch.autograd.grad(penalty(), parameter)
+        torch.testing.assert_close(slope, numeric_gradient(penalty, parameter), rtol=1e-5, atol=1e-8)

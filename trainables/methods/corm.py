@@ -1,0 +1,44 @@
+"""CoRM, core risk minimisation: the label holds under noise outside the mask."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.altered import altered_cross_entropy
+from trainables.methods.method import Penalty
+from trainables.methods.region import outside_pixels
+from trainables.models import Classifier
+
+
+class CoRMOptions(Options):
+    corm_noise: float = Field(
+        0.5, gt=0, allow_inf_nan=False, description="standard deviation of the noise outside, in units of pixel value"
+    )
+
+
+class CoRM(Penalty):
+    """CE(f(x), y) + strength · CE(f(x + S · n), y), n ~ N(0, corm_noise^2) for each pixel and channel.
+
+    Both are means over images. An image without outside pixels that takes part (policy `inside`) counts with its
+    plain cross-entropy.
+
+    Source: Singla, Moayeri & Feizi 2022, arXiv:2203.15566, whose weight is 1. The default noise is ours.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 2.0
+    Options = CoRMOptions
+    options: CoRMOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        images = batch.images
+        noise = torch.randn(images.shape, generator=batch.rng, dtype=images.dtype).to(images.device)
+        noisy = images + self.options.corm_noise * noise * outside
+        logits = model(images).logits
+        penalty = altered_cross_entropy(model, noisy, batch.labels, takes_part)
+        return Loss(cross_entropy(logits, batch.labels), penalty)

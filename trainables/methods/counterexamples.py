@@ -1,0 +1,49 @@
+"""Counterexamples: copies of each image with random pixels outside the mask keep its label."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.altered import altered_cross_entropy
+from trainables.methods.method import Penalty
+from trainables.methods.noise import uniform_noise
+from trainables.methods.region import outside_pixels
+from trainables.models import Classifier
+
+
+class CounterExamplesOptions(Options):
+    counterexample_copies: int = Field(1, ge=1, description="copies of each image, k")
+
+
+class CounterExamples(Penalty):
+    """CE(f(x), y) + strength · mean_k CE(f(x~_k), y), x~_k the image with random pixels outside the mask.
+
+    Random pixels are uniform in the range of the image's channel and drawn anew at each step. An image without
+    outside pixels that takes part (policy `inside`) counts with its plain cross-entropy.
+
+    Source: Teso & Kersting, AIES 2019 (CAIPI), who add k copies to the training set once; in their sum over the larger
+    set a copy weighs as much as an image, which is strength k here, up to a factor 1 / (1 + k) of the whole loss.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 2.0
+    Options = CounterExamplesOptions
+    options: CounterExamplesOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        logits = model(batch.images).logits
+        entropies = [
+            altered_cross_entropy(
+                model,
+                torch.where(outside, uniform_noise(batch.images, batch.rng), batch.images),
+                batch.labels,
+                takes_part,
+            )
+            for _ in range(self.options.counterexample_copies)
+        ]
+        return Loss(cross_entropy(logits, batch.labels), torch.stack(entropies).mean())

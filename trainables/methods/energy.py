@@ -1,0 +1,66 @@
+"""Energy: the share of positive attribution that lies outside the mask is small."""
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.grad_cam import grad_cam, share_of_cells
+from trainables.methods.method import Penalty, images_with_gradient
+from trainables.methods.region import mean_over, outside_pixels
+from trainables.models import Classifier
+
+
+class EnergyOptions(Options):
+    energy_map: Literal["input_x_gradient", "grad_cam"] = Field(
+        "input_x_gradient",
+        description="whose energy: the positive part of image times input gradient, summed over channels, or Grad-CAM "
+        "of the trunk's last map; of the true class's logit",
+    )
+
+
+def energy_penalty(
+    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: Bool[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Mean over images of sum(A · S) / sum(A), in [0, 1], for maps A >= 0; an all-zero map contributes zero.
+
+    Equal to 1 − sum(A · M) / sum(A), the form of the source, for a map that is not all zero.
+    """
+    total = maps.sum(dim=(1, 2))
+    share = (maps * outside).sum(dim=(1, 2)) / torch.where(total > 0, total, torch.ones_like(total))
+    return mean_over(share, takes_part)
+
+
+class Energy(Penalty):
+    """CE(f(x), y) + strength · (1 − sum(A · M) / sum(A)), A the positive part of an attribution of f_y.
+
+    An image without a mask contributes the constant 1 under the policy `outside`, which moves no weight.
+
+    Source: Rao et al., ICCV 2023 (energy loss). They compare attributions of several kinds and layers;
+    here A is input x gradient at the input (default) or Grad-CAM at the last map, where the
+    share of a cell's pixels that lie outside is its S. Per image, so that presets do not differ.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 2.7
+    Options = EnergyOptions
+    options: EnergyOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        images = images_with_gradient(batch)
+        last = model.trunk(images) if self.options.energy_map == "grad_cam" else None
+        logits = model(images).logits if last is None else model.read(last).logits
+        scores = logits.gather(1, batch.labels[:, None])[:, 0]
+        if last is not None:
+            maps = grad_cam(scores, last)
+        else:
+            (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+            maps = (images * gradient).sum(dim=1).relu()
+        penalty = energy_penalty(maps, share_of_cells(outside, maps), takes_part)
+        return Loss(cross_entropy(logits, batch.labels), penalty)

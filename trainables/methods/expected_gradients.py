@@ -1,0 +1,66 @@
+"""Expected-gradients prior: attribution against another image of the batch is small outside the mask."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.methods.method import Penalty
+from trainables.methods.region import mean_outside, outside_pixels
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.models import Classifier
+
+
+def expected_gradients(
+    model: Classifier,
+    images: Float[Tensor, "batch channels height width"],
+    labels: Int[Tensor, " batch"],
+    rng: torch.Generator,
+) -> Float[Tensor, "batch channels height width"]:
+    """(x − x') · d f_y(x' + a (x − x')) / dx with one draw of x' and a ~ U(0, 1) for each image, in logits.
+
+    x' is another image of the batch, all moved round by the same random number of places; in a batch of one it is
+    the image itself, and the attribution zero. Running statistics of batch normalisation are left alone.
+    """
+    count = len(images)
+    places = int(torch.randint(1, max(count, 2), (), generator=rng))
+    step = torch.rand(count, 1, 1, 1, generator=rng, dtype=images.dtype).to(images.device)
+    difference = images - images.roll(places, dims=0)
+    between = (images - (1 - step) * difference).detach().requires_grad_()
+    with frozen_running_statistics(model):
+        scores = model(between).logits.gather(1, labels[:, None])
+    (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    return difference.detach() * gradient
+
+
+def expected_gradients_penalty(
+    attributions: Float[Tensor, "batch channels height width"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    takes_part: Bool[Tensor, " batch"],
+    paper: bool,
+) -> Float[Tensor, ""]:
+    """| S · EG |: the sum over batch, channels and pixels (`paper`), or the mean over outside ones and images."""
+    if paper:
+        return (attributions * outside).abs().sum()
+    return mean_outside(attributions.abs(), outside, takes_part)
+
+
+class ExpectedGradients(Penalty):
+    """CE(f(x), y) + strength · | S · EG(x) |, summed (`paper`) or averaged (`fixed`); EG with one draw a step.
+
+    Source: Erion et al., Nature Machine Intelligence 2021, expected gradients as a training prior. They
+    leave the prior's form to the task and draw x' from the whole training set; here it is the absolute value outside
+    the mask, and x' comes from the batch.
+    """
+
+    relative_cost: ClassVar[float] = 3.5
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        logits = model(batch.images).logits
+        attributions = expected_gradients(model, batch.images, batch.labels, batch.rng)
+        penalty = expected_gradients_penalty(attributions, outside, takes_part, self.config.preset == "paper")
+        return Loss(cross_entropy(logits, batch.labels), penalty)
