@@ -29,7 +29,8 @@ PERFORMANCE = ("auc", "accuracy", "loss")
 TIMES = ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
 PROVENANCE = ("host", "code_version", "schema_version", "mlflow_run_id")
 RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
-"""Columns that may differ between two runs of one configuration; all others must be equal bit for bit."""
+"""Columns that may differ between two runs of one configuration, beside the `attribution_time` of each attribution; see
+`is_run_specific`."""
 
 HYPERPARAMETER_PREFIX = "hp."
 
@@ -74,6 +75,26 @@ def localisation(split: str, metric: str, attribution: str) -> str:
 def chance_iou(split: str) -> str:
     """`<split>.chance_iou`: the IoU of a random region of the mask's area, p / (2 − p)."""
     return f"{split}.chance_iou"
+
+
+def attribution_time(attribution: str) -> str:
+    """`attribution_seconds.<attribution>`: its part of `attribution_seconds`, for the maps alone."""
+    return f"attribution_seconds.{attribution}"
+
+
+def map_size(attribution: str) -> str:
+    """`map_size.<attribution>`: pixels of the shorter side of its maps before they are enlarged, where they are."""
+    return f"map_size.{attribution}"
+
+
+def randomisation(measure: str, attribution: str) -> str:
+    """`randomisation.<measure>.<attribution>`: trained against random weights; rank_correlation, ssim or failed."""
+    return f"randomisation.{measure}.{attribution}"
+
+
+def is_run_specific(column: str) -> bool:
+    """Whether two runs of one configuration may differ in it; in all other columns they are equal bit for bit."""
+    return column in RUN_SPECIFIC or column.startswith(attribution_time(""))
 
 
 def images(split: str) -> str:

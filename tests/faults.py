@@ -168,12 +168,12 @@ def done(folder: Path) -> int:
 
 def records_of(records: Path) -> dict[str, dict[str, object]]:
     """Records by trial key, without what may differ between two runs of one configuration."""
-    from records.columns import RUN_SPECIFIC
+    from records.columns import is_run_specific
 
     found = {}
     for path in records.iterdir():
         record = json.loads(path.read_text())
-        found[path.stem] = {k: v for k, v in record.items() if k not in RUN_SPECIFIC}
+        found[path.stem] = {k: v for k, v in record.items() if not is_run_specific(k)}
     return found
 
 

@@ -16,6 +16,9 @@ EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 LATER_SETTINGS = ("mask_condition", "mask_fraction", "mask_test")
 """Settings that trials did not always have: at their default they are no part of the key, which stays what it was."""
+MEASURE_SETTINGS = ("attribution_passes", "grad_cam_layer", "randomisation_check")
+"""How maps are made and scored beyond what trials always had: at their default they are neither in the key nor in the
+record, so that records of one key are alike whenever they were made."""
 KEY_LENGTH = 16
 
 
@@ -69,6 +72,16 @@ class TrialConfig(BaseModel):
     )
     attribution_images: int = Field(64, ge=1, description="images scored in each test split")
     integrated_gradients_steps: int = Field(32, ge=2, description="steps of the path integral; the paper took 200")
+    attribution_passes: int = Field(
+        192,
+        ge=6,
+        description="budget of each attribution that samples, in forward passes an image; a gradient costs three. A "
+        "trial has twice attribution_images images",
+    )
+    grad_cam_layer: str = Field("trunk.5", description="the model's module whose map layer_grad_cam takes")
+    randomisation_check: bool = Field(
+        False, description="are maps of the trained model other than those of random weights? (Adebayo et al. 2018)"
+    )
     method_options: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
 
@@ -130,6 +143,7 @@ class TrialConfig(BaseModel):
         for name in self.attributions:
             if name not in ATTRIBUTIONS:
                 raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/attribution/__init__.py")
+        self._check_grad_cam_layer()
         if self.strength != 0 and not METHODS[self.method].has_penalty:
             raise ConfigurationError(
                 f"strength {self.strength:g} for method {self.method!r}, which has no penalty; "
@@ -137,6 +151,17 @@ class TrialConfig(BaseModel):
             )
         self._check_masks()
         return self
+
+    def _check_grad_cam_layer(self) -> None:
+        from trainables.attribution.layer_grad_cam import check_layer
+
+        if "layer_grad_cam" in self.attributions:
+            check_layer(self.model, self.grad_cam_layer)
+        elif "grad_cam_layer" not in self._at_default():
+            raise ConfigurationError(
+                f"grad_cam_layer {self.grad_cam_layer!r} without the attribution layer_grad_cam; add that to "
+                "attributions, or leave grad_cam_layer out"
+            )
 
     def _check_masks(self) -> None:
         from trainables.methods import METHODS
@@ -159,8 +184,9 @@ class TrialConfig(BaseModel):
             )
 
     def _at_default(self) -> set[str]:
-        """The later settings that are at their default."""
-        return {name for name in LATER_SETTINGS if getattr(self, name) == type(self).model_fields[name].default}
+        """The settings that trials did not always have and that are at their default."""
+        later = (*LATER_SETTINGS, *MEASURE_SETTINGS)
+        return {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
 
     @property
     def trial_key(self) -> str:
@@ -201,8 +227,12 @@ class TrialConfig(BaseModel):
         return {**settings, **self.method_options, **self.dataset_options}
 
     def columns(self) -> dict[str, Any]:
-        """The configuration as a record holds it: the named columns, every other setting as `hp.<name>`."""
-        flat = self.flat()
+        """The configuration as a record holds it: the named columns, every other setting as `hp.<name>`.
+
+        Left out are `MEASURE_SETTINGS` at their default.
+        """
+        unsaid = self._at_default().intersection(MEASURE_SETTINGS)
+        flat = {name: value for name, value in self.flat().items() if name not in unsaid}
         flat["attributions"] = " ".join(self.attributions)
         named = {k: v for k, v in flat.items() if k in columns.IDENTITY}
         others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in columns.IDENTITY}

@@ -157,7 +157,7 @@ class TrialTrainable(tune.Trainable):
                 scores = trial.evaluate(config)
             with _Timer(seconds, "attribution_seconds"):
                 localised = trial.localise(config)
-            self.scored[alike] = {**scores, **localised.scores, **seconds}, localised
+            self.scored[alike] = {**scores, **localised.scores, **localised.seconds, **seconds}, localised
         scores, localised = self.scored[alike]
         own = {"best_epoch": epoch, "model_steps": trial.model_steps}
         return {**new_record(config, self.started_at), **own, **scores}, localised

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from records import columns
 from trainables.attribution import ATTRIBUTIONS
+from trainables.attribution.randomisation import random_model, randomisation_check
 from trainables.batch import Batch
 from trainables.config import Preset, TrialConfig
 from trainables.controls import inside_masks, training_masks
@@ -38,10 +40,12 @@ COLLAPSED_SPREAD = 1e-3
 class Localised:
     """Scores of the maps by record column, and the first maps of each split for the gallery."""
 
-    scores: dict[str, float]
+    scores: dict[str, float | None]
     arrays: dict[str, np.ndarray]
     """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16), `<split>.masks` and `<split>.distractors`
     [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred)."""
+    seconds: dict[str, float]
+    """Wall-clock seconds that each attribution's maps took, by record column."""
 
 
 class Trial:
@@ -168,12 +172,16 @@ class Trial:
 
         Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
         logit is explained, as in the paper; with more, of all classes, each by its own logit. Each score also on two
-        random halves of them. Of the trial's own configuration, or of another `config` that the trial was given.
+        random halves of them. Under `randomisation_check` the maps of test_id are also held against those of random
+        weights. Of the trial's own configuration, or of another `config` that the trial was given.
         """
         config = config or self.config
         self._use_weights(config)
-        scores: dict[str, float] = {}
+        scores: dict[str, float | None] = {}
         arrays: dict[str, np.ndarray] = {}
+        seconds: dict[str, float] = {}
+        methods = {name: ATTRIBUTIONS[name](config, self.splits["train"].images) for name in config.attributions}
+        random = random_model(self.model, config) if config.randomisation_check else None
         for name in columns.SCORED_SPLITS:
             split = self.splits[name]
             index = scored_images(split, self.classes, config.attribution_images)
@@ -184,9 +192,18 @@ class Trial:
             arrays[f"{name}.images"] = images[:KEPT_MAPS].cpu().numpy().astype(np.float16)
             arrays[f"{name}.masks"] = masks[:KEPT_MAPS].cpu().numpy()
             arrays[f"{name}.distractors"] = split.distractors[index[:KEPT_MAPS], 0].numpy()
-            for attribution in config.attributions:
-                method = ATTRIBUTIONS[attribution](config)
+            for attribution, method in methods.items():
+                start = time.perf_counter()
                 maps = method.maps(self.model, images, labels)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
+                column = columns.attribution_time(attribution)
+                seconds[column] = seconds.get(column, 0.0) + time.perf_counter() - start
+                if method.map_size is not None:
+                    scores[columns.map_size(attribution)] = method.map_size
+                if random is not None and name == columns.SCORED_SPLITS[0]:
+                    check = randomisation_check(method, maps, method.maps(random, images, labels))
+                    scores |= {columns.randomisation(what, attribution): value for what, value in check.items()}
                 kept = scaled(maps[:KEPT_MAPS])
                 arrays[f"{name}.map.{attribution}"] = kept.cpu().numpy().astype(np.float16)
                 smooth = blur(maps, method.smoothing)
@@ -195,7 +212,7 @@ class Trial:
                     scores[column] = mean_defined(values)
                     for which, half in halves(len(values)).items():
                         scores[columns.half(column, which)] = mean_defined(values[half])
-        return Localised(scores, arrays)
+        return Localised(scores, arrays, seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on from here to the same result."""

@@ -50,7 +50,7 @@ def records(storage):
 
 
 def results(record):
-    return {name: value for name, value in record.items() if name not in columns.RUN_SPECIFIC}
+    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
 
 
 def hosts(storage):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def results(folder):
     rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    return {row["trial_key"]: {k: v for k, v in row.items() if k not in columns.RUN_SPECIFIC} for row in rows}
+    return {row["trial_key"]: {k: v for k, v in row.items() if not columns.is_run_specific(k)} for row in rows}
 
 
 def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, tmp_path, tiny_sweep):

@@ -34,7 +34,7 @@ def records_of(s3_server, bucket, sweep):
 
 
 def results(record):
-    return {name: value for name, value in record.items() if name not in columns.RUN_SPECIFIC}
+    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
 
 
 def expected(tiny_sweep):

@@ -17,9 +17,10 @@ from PIL import Image
 
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
-from trainables import ATTRIBUTIONS, LOCALISATION
+from trainables import LOCALISATION, TrialConfig
 
 pytestmark = pytest.mark.slow
+ATTRIBUTIONS = TrialConfig.parse({}).attributions
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
 
 
@@ -47,6 +48,7 @@ def test_each_method_left_a_complete_record(tiny_sweep):
         for split in columns.SCORED_SPLITS:
             expected |= {columns.localisation(split, m, a) for m in LOCALISATION for a in ATTRIBUTIONS}
             expected.add(columns.chance_iou(split))
+        expected |= {columns.attribution_time(a) for a in ATTRIBUTIONS}
         assert expected <= record.keys()
         assert record["hp.n_train"] == 64
         assert record["mlflow_run_id"]

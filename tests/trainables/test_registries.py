@@ -21,7 +21,7 @@ REGISTRIES = {
         {**DATASETS, **PLACES},
         {"__main__", "dataset", "dilation", "find", "mnist", "photographs", "report"},
     ),
-    "attribution": (ATTRIBUTIONS, {"attribution"}),
+    "attribution": (ATTRIBUTIONS, {"attribution", "randomisation"}),
     "localisation": (LOCALISATION, {"blur", "chance", "region"}),
 }
 

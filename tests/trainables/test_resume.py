@@ -35,7 +35,7 @@ def run_to_the_end(trainable):
 
 
 def same_but_for_times(record):
-    return {k: v for k, v in record.items() if k not in columns.RUN_SPECIFIC}
+    return {k: v for k, v in record.items() if not columns.is_run_specific(k)}
 
 
 def stored(folder):

@@ -55,7 +55,7 @@ def stored(folder):
     for record in records.load().records:
         key = record["trial_key"]
         artifacts = {name: records.read_artifact(key, name) for name in records.artifacts(key)}
-        found[key] = {k: v for k, v in record.items() if k not in columns.RUN_SPECIFIC}, artifacts
+        found[key] = {k: v for k, v in record.items() if not columns.is_run_specific(k)}, artifacts
     return found
 
 

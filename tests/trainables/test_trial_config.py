@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from records import columns
 from search_spaces import SPACES
-from trainables.config import LATER_SETTINGS, TrialConfig
+from trainables.config import LATER_SETTINGS, MEASURE_SETTINGS, TrialConfig
 from trainables.errors import ConfigurationError
 from trainables.methods import METHODS
 
@@ -30,8 +31,11 @@ FULL = {
     "mask_fraction": 0.5,
     "mask_test": False,
     "empty_mask": "inside",
-    "attributions": ("occlusion", "input_gradient"),
+    "attributions": ("occlusion", "layer_grad_cam"),
     "attribution_images": 5,
+    "attribution_passes": 30,
+    "grad_cam_layer": "trunk.2",
+    "randomisation_check": True,
     "integrated_gradients_steps": 9,
     "disc_iter": 3,
     "disc_lr": 0.002,
@@ -58,8 +62,11 @@ OTHER = {
     "mask_condition": "random",
     "mask_fraction": 0.25,
     "empty_mask": "outside",
-    "attributions": ("occlusion",),
+    "attributions": ("layer_grad_cam",),
     "attribution_images": 6,
+    "attribution_passes": 31,
+    "grad_cam_layer": "trunk.1",
+    "randomisation_check": False,
     "integrated_gradients_steps": 10,
     "disc_iter": 4,
     "disc_lr": 0.003,
@@ -93,7 +100,7 @@ def test_key_changes_with_masks_at_test_time():
 
 
 def test_settings_that_came_later_left_the_keys_as_they_were():
-    assert set(LATER_SETTINGS) < set(FULL)
+    assert {*LATER_SETTINGS, *MEASURE_SETTINGS} < set(FULL)
     assert TrialConfig.parse({}).trial_key == "dd6a615c4880c9aa"
     for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
         keys = [TrialConfig.parse(settings).trial_key for settings in SPACES[name]().trials]
@@ -109,7 +116,7 @@ def test_key_changes_with_the_dataset():
 def test_key_does_not_depend_on_order_or_on_spelling_out_defaults():
     key = TrialConfig.parse(FULL).trial_key
     assert TrialConfig.parse(dict(reversed(FULL.items()))).trial_key == key
-    assert TrialConfig.parse({**FULL, "attributions": ["occlusion", "input_gradient"]}).trial_key == key
+    assert TrialConfig.parse({**FULL, "attributions": ["occlusion", "layer_grad_cam"]}).trial_key == key
     assert TrialConfig.parse({}).trial_key == TrialConfig.parse(TrialConfig.parse({}).flat()).trial_key
     assert TrialConfig.parse({"severity": 1}).trial_key == TrialConfig.parse({"severity": 1.0}).trial_key
     assert re.fullmatch("[0-9a-f]{16}", key)
@@ -149,9 +156,14 @@ def test_columns():
     assert result["hp.lr"] == 0.01
     assert result["hp.disc_iter"] == 3
     assert result["hp.n_train"] == 40
-    assert result["hp.attributions"] == "occlusion input_gradient"
+    assert result["hp.attributions"] == "occlusion layer_grad_cam"
     named = {name.removeprefix("hp.") for name in result}
     assert named == {"trial_key", *FULL}
+
+
+def test_settings_of_measures_at_their_default_are_not_in_the_record():
+    """So that records of one key have one set of columns, whenever they were made."""
+    assert not {columns.hyperparameter(name) for name in MEASURE_SETTINGS} & TrialConfig.parse({}).columns().keys()
 
 
 def test_paper_preset_treats_empty_masks_as_all_outside_unless_told():

@@ -1,15 +1,37 @@
-"""Attributions: maps that say which pixels a class score rests on. Made by captum, in batches.
+"""Attributions: maps that say which pixels a class score rests on, made in batches; two of them see no model.
 
 To add one: one file with a subclass of Attribution, one line here.
 """
 
 from trainables.attribution.attribution import Attribution as Attribution
+from trainables.attribution.centre_gaussian import CentreGaussian as CentreGaussian
+from trainables.attribution.deep_lift import DeepLift as DeepLift
+from trainables.attribution.edge_detector import EdgeDetector as EdgeDetector
+from trainables.attribution.feature_ablation import FeatureAblation as FeatureAblation
+from trainables.attribution.grad_cam import GradCam as GradCam
+from trainables.attribution.gradient_shap import GradientShap as GradientShap
+from trainables.attribution.guided_backprop import GuidedBackprop as GuidedBackprop
 from trainables.attribution.input_gradient import InputGradient as InputGradient
+from trainables.attribution.input_x_gradient import InputXGradient as InputXGradient
 from trainables.attribution.integrated_gradients import IntegratedGradients as IntegratedGradients
+from trainables.attribution.layer_grad_cam import LayerGradCam as LayerGradCam
 from trainables.attribution.occlusion import Occlusion as Occlusion
+from trainables.attribution.rise import Rise as Rise
+from trainables.attribution.smooth_grad import SmoothGrad as SmoothGrad
 
 ATTRIBUTIONS: dict[str, type[Attribution]] = {
+    "centre_gaussian": CentreGaussian,
+    "deep_lift": DeepLift,
+    "edge_detector": EdgeDetector,
+    "feature_ablation": FeatureAblation,
+    "grad_cam": GradCam,
+    "gradient_shap": GradientShap,
+    "guided_backprop": GuidedBackprop,
     "input_gradient": InputGradient,
+    "input_x_gradient": InputXGradient,
     "integrated_gradients": IntegratedGradients,
+    "layer_grad_cam": LayerGradCam,
     "occlusion": Occlusion,
+    "rise": Rise,
+    "smooth_grad": SmoothGrad,
 }

@@ -1,19 +1,31 @@
 """Attribution maps against closed forms, brute force and quadrature, and what every one of them promises."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import sobel
 
 from trainables.attribution import ATTRIBUTIONS
 from trainables.attribution.attribution import as_map
+from trainables.attribution.feature_ablation import superpixels
 from trainables.attribution.occlusion import window_size
+from trainables.attribution.rise import random_masks
 from trainables.config import TrialConfig
+from trainables.errors import ConfigurationError
 from trainables.localisation.blur import blur
 from trainables.models.initialise import initialise
 
+FEW = {"attribution_passes": 24}
+# The toy models have other layers than a trial's.
+LAYER = {"attributions": ("layer_grad_cam",), "grad_cam_layer": "trunk.1"}
 
-def maps_of(name, model, images, targets, **settings):
-    return ATTRIBUTIONS[name](TrialConfig.parse(settings)).maps(model.eval(), images, targets)
+
+def maps_of(name, model, images, targets, references=None, **settings):
+    layer = LAYER if name == "layer_grad_cam" else {}
+    attribution = ATTRIBUTIONS[name](TrialConfig.parse({**FEW, **layer, **settings}), references)
+    return attribution.maps(model.eval(), images, targets)
 
 
 @pytest.fixture
@@ -134,7 +146,8 @@ def test_contract(name, subject):
     assert result.dtype == images.dtype
     assert result.isfinite().all()
     assert (result >= 0).all()
-    assert (result.flatten(1).amax(dim=1) > 0).all()
+    shown = result.flatten(1).amax(dim=1) > 0
+    assert shown.any() if "grad_cam" in name else shown.all()
     assert not result.requires_grad
     assert torch.equal(maps_of(name, model, images, targets), result), "deterministic"
 
@@ -150,15 +163,16 @@ def test_contract(name, subject):
         alone = maps_of(name, model, images[i : i + 1], targets[i : i + 1])[0]
         torch.testing.assert_close(alone, result[i], rtol=1e-4, atol=1e-6)
     other = maps_of(name, model, images, (targets + 1) % 3)
-    assert not torch.allclose(other, result), "the target's logit is explained"
+    explained = not torch.allclose(other, result)
+    assert explained == ATTRIBUTIONS[name].sees_model, "the target's logit is explained"
 
 
-@pytest.mark.parametrize("name", sorted(ATTRIBUTIONS))
+@pytest.mark.parametrize("name", sorted(name for name in ATTRIBUTIONS if ATTRIBUTIONS[name].sees_model))
 def test_a_dead_model_gives_a_zero_map(name, smooth_net):
     model = smooth_net()
     with torch.no_grad():
         model.head.weight.zero_()
-    images = torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    images = torch.rand(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     result = maps_of(name, model, images, torch.tensor([0, 1]))
     assert result.shape == (2, 8, 8)
     assert (blur(result, ATTRIBUTIONS[name].smoothing) == 0).all()
@@ -170,7 +184,217 @@ def test_many_images_at_once(name, smooth_net):
     model = smooth_net().float().eval()
     images = torch.rand(300, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     targets = torch.arange(300) % 2
-    result = maps_of(name, model, images, targets, integrated_gradients_steps=4)
-    torch.testing.assert_close(
-        result[290:], maps_of(name, model, images[290:], targets[290:], integrated_gradients_steps=4)
+    budget = {"integrated_gradients_steps": 4, "attribution_passes": 12}
+    result = maps_of(name, model, images, targets, **budget)
+    torch.testing.assert_close(result[290:], maps_of(name, model, images[290:], targets[290:], **budget))
+
+
+SAMPLING = ("gradient_shap", "rise", "smooth_grad")
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_draws_come_from_the_trials_seed(name, subject):
+    model, images, targets = subject
+    torch.manual_seed(1)
+    first = maps_of(name, model, images, targets, seed=3, references=images)
+    state = torch.random.get_rng_state()
+    again = maps_of(name, model, images, targets, seed=3, references=images)
+    assert torch.equal(torch.random.get_rng_state(), state), "no global randomness"
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, maps_of(name, model, images, targets, seed=4, references=images))
+
+
+@pytest.mark.parametrize(("name", "passes"), [("smooth_grad", 60), ("gradient_shap", 60), ("rise", 20)])
+def test_the_budget_bounds_the_passes(name, passes, smooth_net):
+    model, seen = smooth_net().eval(), []
+    model.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    images = torch.rand(3, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    maps_of(name, model, images, torch.tensor([0, 1, 1]), attribution_passes=passes)
+    assert sum(seen) == 3 * 20
+
+
+def test_input_x_gradient_of_a_linear_model(linear):
+    model, weight, images, targets = linear
+    expected = (weight * images).abs().sum(dim=1)
+    torch.testing.assert_close(maps_of("input_x_gradient", model, images, targets), expected)
+
+
+@pytest.mark.parametrize("name", ["smooth_grad", "guided_backprop"])
+def test_noise_and_relus_do_not_matter_to_a_linear_model(name, linear):
+    model, weight, images, targets = linear
+    torch.testing.assert_close(maps_of(name, model, images, targets), weight.abs().sum(dim=1))
+
+
+def test_smooth_grad_of_a_quadratic_score_is_its_slope_at_the_mean_noisy_image(linear_net):
+    """f = (w x)²: the mean gradient is 2 w (w x̄), x̄ the mean noisy image; with a dark image there is no noise."""
+    weight = np.random.default_rng(0).normal(size=(2, 36))
+    model = linear_net(weight)
+    model.forward = lambda images: model.output(images)
+    model.output = lambda images: type(
+        "Output", (), {"logits": (images.flatten(1) @ torch.from_numpy(weight).T).square()}
     )
+    images = torch.full((1, 1, 6, 6), 0.5, dtype=torch.float64)
+    slope = 2 * weight[1] * (weight[1] @ images.flatten().numpy())
+    result = maps_of("smooth_grad", model, images, torch.tensor([1]))
+    np.testing.assert_allclose(result.numpy().flatten(), np.abs(slope))
+    images[0, 0, 0, 0] = 1.5
+    noisy = maps_of("smooth_grad", model, images, torch.tensor([1]), attribution_passes=3000)
+    slope = 2 * weight[1] * (weight[1] @ images.flatten().numpy())
+    np.testing.assert_allclose(noisy.numpy().flatten(), np.abs(slope), rtol=0.1)
+
+
+def test_gradient_shap_of_a_linear_model_is_the_mean_over_references(linear):
+    model, weight, images, targets = linear
+    torch.testing.assert_close(maps_of("gradient_shap", model, images, targets), (weight * images).abs().sum(dim=1))
+    reference = torch.full((1, 2, 6, 6), 0.3, dtype=torch.float64)
+    result = maps_of("gradient_shap", model, images, targets, references=reference)
+    torch.testing.assert_close(result, (weight * (images - 0.3)).abs().sum(dim=1))
+    two = torch.cat([reference, reference + 2])
+    result = maps_of("gradient_shap", model, images, targets, references=two, attribution_passes=1500)
+    torch.testing.assert_close(result, (weight * (images - 1.3)).abs().sum(dim=1), rtol=0.2, atol=0.5)
+
+
+def test_deep_lift_is_complete(linear_net, smooth_net):
+    """Of a linear model w x; of any other, contributions add up to f(x) − f(0), here where none is negative."""
+    weight = np.random.default_rng(0).random((2, 36))
+    images = torch.rand(3, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([1, 0, 1])
+    expected = torch.from_numpy(weight)[targets].view(3, 6, 6) * images[:, 0]
+    torch.testing.assert_close(maps_of("deep_lift", linear_net(weight), images, targets), expected)
+    model = smooth_net().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.abs_()
+    rows = torch.arange(3)
+    gained = model(images).logits[rows, targets] - model(torch.zeros_like(images)).logits[rows, targets]
+    torch.testing.assert_close(maps_of("deep_lift", model, images, targets).sum(dim=(1, 2)), gained.detach())
+
+
+def test_guided_backprop_stops_negative_gradients_at_each_relu(smooth_net):
+    """One pixel, two hidden units with weights ±: unit 0 passes its gradient on, unit 1's is negative."""
+    model = smooth_net().eval()
+    model.trunk = torch.nn.Sequential(torch.nn.Conv2d(1, 5, 1, bias=False), torch.nn.ReLU()).double()
+    model.head.bias.data.zero_()
+    model.trunk[0].weight.data[:, 0, 0, 0] = torch.tensor([2.0, 3.0, -1.0, 0.0, 0.0])
+    model.head.weight.data[1] = torch.tensor([5.0, -7.0, 11.0, 0.0, 0.0])
+    image = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    assert maps_of("guided_backprop", model, image, torch.tensor([1])).item() == 10
+    assert maps_of("input_gradient", model, image, torch.tensor([1])).item() == 11  # |2·5 − 3·7|
+
+
+def test_grad_cam_by_its_equations(smooth_net):
+    """The head is linear in the mean map, so that the weights are the head's over the map's area."""
+    model = smooth_net(classes=3).eval()
+    images = torch.rand(4, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 2, 1])
+    with torch.no_grad():
+        weighed = (model.head.weight[targets][:, :, None, None] * model.trunk(images)).sum(dim=1) / 36
+    expected = weighed.clamp(min=0)
+    assert (expected > 0).any()
+    assert (expected == 0).any()
+    torch.testing.assert_close(maps_of("grad_cam", model, images, targets), expected)
+
+
+def test_grad_cams_are_enlarged_and_know_their_size():
+    model = initialise("small_cnn", 1, 2, seed=0).eval()
+    images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    config = TrialConfig.parse({"attributions": ("layer_grad_cam",)})
+    for name, size in (("grad_cam", 7), ("layer_grad_cam", 14), ("edge_detector", None)):
+        attribution = ATTRIBUTIONS[name](config)
+        assert attribution.maps(model, images, torch.tensor([0, 1, 1])).shape == (3, 28, 28)
+        assert attribution.map_size == size
+
+
+def test_layer_grad_cam_of_the_last_layer_is_grad_cam(smooth_net):
+    model = smooth_net().eval()
+    images = torch.rand(4, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 0, 1])
+    last = maps_of("layer_grad_cam", model, images, targets, grad_cam_layer="trunk.3")
+    torch.testing.assert_close(last, maps_of("grad_cam", model, images, targets))
+    assert not torch.allclose(maps_of("layer_grad_cam", model, images, targets), last)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pieces"),
+    [
+        (
+            {"attributions": ("layer_grad_cam",), "grad_cam_layer": "layer4"},
+            ["unknown grad_cam_layer 'layer4' of model 'small_cnn'; choose from trunk.0, trunk.1", "trunk.8"],
+        ),
+        ({"grad_cam_layer": "trunk.2"}, ["grad_cam_layer 'trunk.2' without the attribution layer_grad_cam; add that"]),
+        ({"attribution_passes": 2}, ["bad value 2 for attribution_passes"]),
+    ],
+)
+def test_bad_settings(settings, pieces):
+    with pytest.raises(ConfigurationError) as caught:
+        TrialConfig.parse(settings)
+    assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+def test_rise_by_a_loop_over_its_masks(smooth_net):
+    model = smooth_net(classes=3).eval()
+    images = torch.rand(2, 1, 15, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    config = TrialConfig.parse({"attribution_passes": 40})
+    attribution = ATTRIBUTIONS["rise"](config)
+    masks = random_masks(40, 15, 9, attribution.rng())
+    assert masks.shape == (40, 15, 9)
+    assert masks.min() == 0
+    assert masks.max() == 1
+    assert masks.mean().item() == pytest.approx(0.5, abs=0.05)
+    for i, target in ((0, 2), (1, 1)):
+        with torch.no_grad():
+            scores = [model(images[i : i + 1] * mask).logits[0, target].item() for mask in masks]
+        expected = sum((s - np.mean(scores)) * mask.double() for s, mask in zip(scores, masks, strict=True)) / 10
+        result = attribution.maps(model, images[i : i + 1], torch.tensor([target]))[0]
+        torch.testing.assert_close(result, expected.abs())
+
+
+def test_rise_finds_the_one_pixel_that_counts(linear_net):
+    weight = np.zeros((2, 28 * 28))
+    weight[1, 28 * 10 + 20] = 1
+    images = torch.ones(1, 1, 28, 28, dtype=torch.float64)
+    result = maps_of("rise", linear_net(weight), images, torch.tensor([1]), attribution_passes=800)[0]
+    peak = divmod(result.argmax().item(), 28)
+    assert abs(peak[0] - 10) <= 2
+    assert abs(peak[1] - 20) <= 2
+
+
+def test_feature_ablation_against_a_loop(smooth_net):
+    model = smooth_net(2, 3).eval()
+    images = torch.rand(2, 2, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    segments = superpixels(images, 24)
+    assert 10 < len(segments.unique()) < 80
+    result = maps_of("feature_ablation", model, images, torch.tensor([2, 0]))
+    for i, target in ((0, 2), (1, 0)):
+        for number in segments[i].unique():
+            inside = segments[i] == number
+            with torch.no_grad():
+                pair = torch.stack([images[i], images[i].masked_fill(inside, 0)])
+                whole, without = model(pair).logits[:, target]
+            torch.testing.assert_close(result[i][inside], (whole - without).abs().expand(int(inside.sum())))
+
+
+def test_superpixels_follow_the_image():
+    image = torch.zeros(1, 1, 20, 20)
+    image[:, :, 5:12, 3:9] = 1
+    segments = superpixels(image, 50)[0]
+    inside = set(segments[image[0, 0] == 1].tolist())
+    assert not inside & set(segments[image[0, 0] == 0].tolist())
+
+
+def test_edges_are_sobels(smooth_net):
+    images = torch.rand(2, 3, 9, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = [
+        sum(np.hypot(*(sobel(channel, axis=axis, mode="nearest") for axis in (0, 1))) for channel in image)
+        for image in images.numpy()
+    ]
+    result = maps_of("edge_detector", smooth_net(), images, torch.tensor([0, 1]))
+    np.testing.assert_allclose(result.numpy(), expected)
+
+
+def test_the_gaussian_is_in_the_middle(smooth_net):
+    result = maps_of("centre_gaussian", smooth_net(), torch.zeros(2, 1, 9, 13), torch.tensor([0, 1]))
+    assert torch.equal(result[0], result[1])
+    assert result[0, 4, 6] == 1 == result.max()
+    assert result[0, 4, 6 + 3].item() == pytest.approx(math.exp(-0.5 * (3 / 3.25) ** 2))
+    torch.testing.assert_close(result, result.flip(1, 2))
