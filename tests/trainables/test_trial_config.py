@@ -184,7 +184,7 @@ def test_candidate_epoch(epochs, warmup, first):
             {"method": "rrrr"},
             [
                 "unknown method 'rrrr'",
-                "choose from actdiff, adversarial, baseline, gradmask, masked, rrr, shuffled",
+                f"choose from {', '.join(METHODS)}",
                 "trainables/methods/__init__.py",
             ],
         ),
