@@ -1,6 +1,6 @@
 """Ten thousand trials through sweep.py: does the driver stay small, and is the last trial as quick as the first?
 
-Run `python -m benchmarks.many_trials` (about half an hour on two cores). The trials are real and as small as they can be:
+Run `python -m benchmarks.many_trials` (half an hour on two cores). The trials are real and as small as they can be:
 eight images, one epoch, one attribution. It prints, a thousand trials at a time, seconds a trial, the driver's
 processor seconds a trial and its memory; the last line compares the end with the start.
 """
