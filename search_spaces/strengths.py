@@ -12,12 +12,18 @@ DECADES: dict[str, tuple[float, float]] = {
     "adversarial": (1e-2, 1e1),
     "corm": (1e-1, 1e1),
     "counterexamples": (1e-1, 1e1),
+    "counterfactual_fill": (1e-1, 1e1),
     "energy": (1e-2, 1e1),
     "expected_gradients": (1e0, 1e3),
+    "gain": (1e-2, 1e1),
     "gradmask": (1e0, 1e3),
+    "hint": (1e-1, 1e1),
     "input_gradient_logit": (1e0, 1e3),
     "logit_invariance": (1e-2, 1e1),
+    "pgd_ex": (1e-1, 1e1),
     "rrr": (1e0, 1e3),
+    "rrr_grad_cam": (1e-1, 1e2),
+    "saliency_guided": (1e-2, 1e1),
 }
 # small_cnn has 64 features: the paper's discriminator, 1024 units wide for ResNet-18's 512, would cost more than it.
 SMALL_DISCRIMINATOR = {"adversarial": {"disc_width": 128}}

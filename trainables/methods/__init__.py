@@ -8,15 +8,21 @@ from trainables.methods.adversarial import Adversarial as Adversarial
 from trainables.methods.baseline import Baseline as Baseline
 from trainables.methods.corm import CoRM as CoRM
 from trainables.methods.counterexamples import CounterExamples as CounterExamples
+from trainables.methods.counterfactual_fill import CounterfactualFill as CounterfactualFill
 from trainables.methods.energy import Energy as Energy
 from trainables.methods.expected_gradients import ExpectedGradients as ExpectedGradients
+from trainables.methods.gain import GAIN as GAIN
 from trainables.methods.gradmask import GradMask as GradMask
+from trainables.methods.hint import HINT as HINT
 from trainables.methods.input_gradient_logit import InputGradientLogit as InputGradientLogit
 from trainables.methods.logit_invariance import LogitInvariance as LogitInvariance
 from trainables.methods.masked import Masked as Masked
 from trainables.methods.method import Method as Method
 from trainables.methods.method import Penalty as Penalty
+from trainables.methods.pgd_ex import PGDEx as PGDEx
 from trainables.methods.rrr import RRR as RRR
+from trainables.methods.rrr_grad_cam import RRRGradCAM as RRRGradCAM
+from trainables.methods.saliency_guided import SaliencyGuided as SaliencyGuided
 from trainables.methods.shuffled import Shuffled as Shuffled
 
 METHODS: dict[str, type[Method]] = {
@@ -25,12 +31,18 @@ METHODS: dict[str, type[Method]] = {
     "baseline": Baseline,
     "corm": CoRM,
     "counterexamples": CounterExamples,
+    "counterfactual_fill": CounterfactualFill,
     "energy": Energy,
     "expected_gradients": ExpectedGradients,
+    "gain": GAIN,
     "gradmask": GradMask,
+    "hint": HINT,
     "input_gradient_logit": InputGradientLogit,
     "logit_invariance": LogitInvariance,
     "masked": Masked,
+    "pgd_ex": PGDEx,
     "rrr": RRR,
+    "rrr_grad_cam": RRRGradCAM,
+    "saliency_guided": SaliencyGuided,
     "shuffled": Shuffled,
 }

@@ -7,6 +7,9 @@ from scipy.special import logsumexp
 
 from trainables.models.initialise import initialise
 
+EXTRA_PASSES = ("corm", "counterexamples", "counterfactual_fill", "expected_gradients", "gain", "logit_invariance")
+EXTRA_PASSES += ("pgd_ex", "saliency_guided")
+
 
 def entropies(model, images, labels) -> np.ndarray:
     """CE of each image under the linear model, in numpy."""
@@ -56,7 +59,7 @@ def test_empty_mask_policies(linear_net, make_batch, new_method, name, policy):
     np.testing.assert_allclose(loss.penalty.item(), own[0] if policy == "skip" else own.mean(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["corm", "counterexamples", "expected_gradients", "logit_invariance"])
+@pytest.mark.parametrize("name", sorted(EXTRA_PASSES))
 def test_running_statistics_are_those_of_the_images_alone(make_batch, new_method, name):
     batch = make_batch(side=8)
     batch = type(batch)(batch.images.float(), batch.labels, batch.masks, batch.rng)

@@ -24,7 +24,8 @@ CASES = [
     for preset in ("fixed", "paper")
     if model == "small_cnn" or preset == "fixed" or METHODS[name].reads_preset
 ]
-DRAWING = {"actdiff", "adversarial", "corm", "counterexamples", "expected_gradients", "logit_invariance", "shuffled"}
+DRAWING = {"actdiff", "adversarial", "corm", "counterexamples", "counterfactual_fill", "expected_gradients"}
+DRAWING |= {"logit_invariance", "saliency_guided", "shuffled"}
 # Its penalty asks what its own discriminator makes of the model: no measure that two models share.
 RELATIVE = {"adversarial"}
 initial = cache(models_initialise.initialise)

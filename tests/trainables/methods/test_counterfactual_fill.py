@@ -1,0 +1,62 @@
+"""Counterfactual fill: what fills which region, and the two cross-entropies of a linear model in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp, softmax
+
+from trainables.methods.counterfactual_fill import fill_background, fill_foreground, not_label_entropy
+
+
+def entropies(logits: np.ndarray, labels: np.ndarray, of_label: bool) -> np.ndarray:
+    """−log p_y or −log(1 − p_y) of each image."""
+    if of_label:
+        return logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return -np.log(1 - softmax(logits, axis=1)[np.arange(len(labels)), labels])
+
+
+@pytest.mark.parametrize("fill", ["shuffle", "random", "mean"])
+def test_what_fills_which_region(make_batch, fill):
+    batch = make_batch(n=2, channels=2, side=8)
+    images, outside = batch.images, ~batch.masks
+    factual = fill_background(images, outside, batch.rng, fill)
+    counterfactual = fill_foreground(images, outside, batch.rng, fill)
+    for i, out in enumerate(outside[:, 0]):
+        background = images[i][:, out]
+        assert torch.equal(factual[i][:, ~out], images[i][:, ~out])
+        assert torch.equal(counterfactual[i][:, out], background)
+        if fill == "mean":
+            expected = background.mean(dim=1, keepdim=True)
+            torch.testing.assert_close(factual[i][:, out], expected.expand_as(background))
+            torch.testing.assert_close(counterfactual[i][:, ~out], expected.expand(-1, int((~out).sum())))
+        elif fill == "random":
+            for values in (factual[i][:, out], counterfactual[i][:, ~out]):
+                assert (values >= images[i].amin(dim=(1, 2))[:, None]).all()
+                assert (values <= images[i].amax(dim=(1, 2))[:, None]).all()
+        else:
+            pixels = {tuple(p) for p in background.T.tolist()}
+            assert sorted(factual[i][:, out].T.tolist()) == sorted(background.T.tolist())
+            assert {tuple(p) for p in counterfactual[i][:, ~out].T.tolist()} <= pixels
+
+
+@pytest.mark.parametrize("regions", ["both", "background", "foreground"])
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_linear_model(linear_net, make_batch, new_method, regions, policy):
+    model, batch = linear_net(classes=3), make_batch(n=3, classes=3, masked=2)
+    method = new_method("counterfactual_fill", strength=1, fill_regions=regions, empty_mask=policy)
+    loss = method.loss(model, batch)
+    weight, labels = model.head.weight.detach().numpy(), batch.labels.numpy()
+    plain, *altered = (seen.flatten(1).numpy() @ weight.T for seen in model.calls)
+    expected = 0.0
+    if regions != "foreground":
+        own = entropies(altered.pop(0), labels, of_label=True)
+        expected += own[:2].mean() if policy == "skip" else own.mean()
+    if regions != "background":
+        expected += entropies(altered.pop(0), labels, of_label=False)[:2].mean()
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
+    np.testing.assert_allclose(loss.classification.item(), entropies(plain, labels, True).mean(), rtol=1e-9)
+
+
+def test_the_answer_not_y_is_exact_where_y_is_certain():
+    logits = torch.tensor([[60.0, 0.0, 0.0]], dtype=torch.float64)
+    np.testing.assert_allclose(not_label_entropy(logits, torch.tensor([0])).item(), 60 - np.log(2), rtol=1e-12)

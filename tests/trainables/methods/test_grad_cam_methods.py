@@ -1,0 +1,73 @@
+"""RRR on Grad-CAM, HINT and GAIN against maps in closed form: Grad-CAM is the positive part of W_c · A / (h · w)."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+
+NAMES = ("rrr_grad_cam", "hint", "gain")
+
+
+def maps_of(model, batch, classes: np.ndarray) -> np.ndarray:
+    """Grad-CAM of one class an image, each scaled to [0, 1]."""
+    last = model.trunk(batch.images).detach().numpy()
+    weights = model.head.weight.detach().numpy()[classes]
+    maps = np.maximum(np.einsum("bk,bkij->bij", weights, last) / 25, 0)
+    assert maps.any(axis=(1, 2)).sum() > 1
+    return np.stack([(m - m.min()) / (np.ptp(m) or 1) for m in maps])
+
+
+@pytest.mark.parametrize("preset", ["paper", "fixed"])
+def test_rrr_grad_cam_is_of_the_predicted_class(smooth_net, make_batch, new_method, preset):
+    model, batch = smooth_net(classes=3), make_batch(n=6, classes=3)
+    predicted = model(batch.images).logits.argmax(dim=1).numpy()
+    assert (predicted != batch.labels.numpy()).any()
+    squares, outside = maps_of(model, batch, predicted) ** 2, ~batch.masks[:, 0].numpy()
+    fixed = np.mean([square[out].mean() for square, out in zip(squares, outside, strict=True)])
+    expected = squares[outside].sum() if preset == "paper" else fixed
+    loss = new_method("rrr_grad_cam", 5, strength=1, preset=preset).loss(model, batch)
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
+
+
+def test_hint_is_the_squared_error_to_the_mask(smooth_net, make_batch, new_method):
+    model, batch = smooth_net(), make_batch()
+    errors = (maps_of(model, batch, batch.labels.numpy()) - batch.masks[:, 0].numpy()) ** 2
+    loss = new_method("hint", 5, strength=1).loss(model, batch)
+    np.testing.assert_allclose(loss.penalty.item(), errors.mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("alpha", "w"), [(1.0, 10.0), (2.0, 0.0), (0.0, 3.0)])
+def test_gain_mines_what_is_left_and_compares_the_map(smooth_net, make_batch, new_method, alpha, w):
+    model, batch = smooth_net(channels=2), make_batch(channels=2)
+    maps = maps_of(model, batch, batch.labels.numpy())
+    rest = batch.images.numpy() * (1 - expit(10 * (maps - 0.5)))[:, None]
+    logits = model(torch.from_numpy(rest)).logits.detach().numpy()
+    mining = softmax(logits, axis=1)[np.arange(4), batch.labels.numpy()].mean()
+    distance = ((maps - batch.masks[:, 0].numpy()) ** 2).mean()
+    method = new_method("gain", 5, strength=1, gain_mining_weight=alpha, gain_map_weight=w)
+    np.testing.assert_allclose(method.loss(model, batch).penalty.item(), alpha * mining + w * distance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_of_the_penalty(smooth_net, make_batch, new_method, numeric_gradient, name):
+    model, batch = smooth_net(), make_batch(n=3)
+    method = new_method(name, 5, strength=1)
+    for parameter in (model.head.weight, model.trunk[0].weight):
+        (slope,) = torch.autograd.grad(method.loss(model, batch).penalty, parameter)
+        assert slope.any()
+        numeric = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
+        torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_empty_mask_policies(smooth_net, make_batch, new_method, policy):
+    model, batch = smooth_net(), make_batch(n=3, masked=2)
+    inside = batch.masks[:, 0].numpy()
+    predicted = model(batch.images).logits.argmax(dim=1).numpy()
+    squares = maps_of(model, batch, predicted) ** 2
+    weighed = [s[~m].mean() for s, m in zip(squares, inside, strict=True)]
+    errors = ((maps_of(model, batch, batch.labels.numpy()) - inside) ** 2).mean(axis=(1, 2))
+    for name, values in (("rrr_grad_cam", weighed), ("hint", errors)):
+        expected = {"skip": sum(values[:2]) / 2, "inside": sum(values[:2]) / 3, "outside": sum(values) / 3}[policy]
+        loss = new_method(name, 5, strength=1, empty_mask=policy).loss(model, batch)
+        np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)

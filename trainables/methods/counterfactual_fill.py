@@ -1,0 +1,117 @@
+"""Counterfactual fill: without the foreground an image loses its label, without the background it keeps it."""
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.altered import altered_cross_entropy
+from trainables.methods.method import Penalty
+from trainables.methods.noise import uniform_noise
+from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.shuffle import shuffle_outside
+from trainables.models import Classifier
+
+Fill = Literal["shuffle", "random", "mean"]
+
+
+class CounterfactualFillOptions(Options):
+    fill_with: Fill = Field(
+        "shuffle",
+        description="with what: shuffle (pixels of the background: permuted, or drawn anew for the foreground), random "
+        "(uniform in the range of the image's channel), mean (of the background)",
+    )
+    fill_regions: Literal["both", "background", "foreground"] = Field("both", description="which regions are filled")
+
+
+def drawn_from(
+    images: Float[Tensor, "batch channels height width"],
+    source: Bool[Tensor, "batch 1 height width"],
+    rng: torch.Generator,
+) -> Float[Tensor, "batch channels height width"]:
+    """For every pixel a pixel of `source` of the same image, drawn with replacement; of all where that is empty."""
+    _, channels, height, width = images.shape
+    weights = source.flatten(1).cpu()
+    weights = weights | ~weights.any(dim=1, keepdim=True)
+    index = torch.multinomial(weights.double(), height * width, replacement=True, generator=rng).to(images.device)
+    return images.flatten(2).gather(2, index[:, None, :].expand(-1, channels, -1)).view_as(images)
+
+
+def mean_of(
+    images: Float[Tensor, "batch channels height width"], source: Bool[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch channels 1 1"]:
+    """Mean over the pixels of `source`, of each image and channel."""
+    count = source.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    return (images * source).sum(dim=(2, 3), keepdim=True) / count
+
+
+def fill_background(
+    images: Float[Tensor, "batch channels height width"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    rng: torch.Generator,
+    fill: Fill,
+) -> Float[Tensor, "batch channels height width"]:
+    """The images with their outside pixels replaced."""
+    if fill == "shuffle":
+        return shuffle_outside(images, outside, rng)
+    values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
+    return torch.where(outside, values, images)
+
+
+def fill_foreground(
+    images: Float[Tensor, "batch channels height width"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    rng: torch.Generator,
+    fill: Fill,
+) -> Float[Tensor, "batch channels height width"]:
+    """The images with the pixels inside the mask replaced by what the background is like."""
+    if fill == "shuffle":
+        values = drawn_from(images, outside, rng)
+    else:
+        values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
+    return torch.where(outside, images, values)
+
+
+def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """−log(1 − p_y) of each image, in nats: cross-entropy of the answer "not y"."""
+    label = one_hot(labels, logits.shape[1]).bool()
+    return logits.logsumexp(dim=1) - logits.masked_fill(label, -torch.inf).logsumexp(dim=1)
+
+
+class CounterfactualFill(Penalty):
+    """CE(f(x), y) + strength · (CE(f(x_F), y) − log(1 − p_y(x_CF))), x_F the image with another background.
+
+    x_CF is the image without its foreground. `fill_regions` keeps one of the two terms alone.
+
+    Each is a mean over images: the first over those that take part (without outside pixels, policy `inside`, an image
+    counts with its plain cross-entropy), the second over those of them that have a foreground and a background.
+
+    Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
+    Data Generation"), who mix the generated images into the training batches and also fill with tiles; not here.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 3.2
+    Options = CounterfactualFillOptions
+    options: CounterfactualFillOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        logits = model(batch.images).logits
+        penalty = logits.new_zeros(())
+        if self.options.fill_regions != "foreground":
+            factual = fill_background(batch.images, outside, batch.rng, self.options.fill_with)
+            penalty = penalty + altered_cross_entropy(model, factual, batch.labels, takes_part)
+        if self.options.fill_regions != "background":
+            counterfactual = fill_foreground(batch.images, outside, batch.rng, self.options.fill_with)
+            has_both = takes_part & outside.flatten(1).any(dim=1) & ~outside.flatten(1).all(dim=1)
+            with frozen_running_statistics(model):
+                other = not_label_entropy(model(counterfactual).logits, batch.labels)
+            penalty = penalty + mean_over(other, has_both)
+        return Loss(cross_entropy(logits, batch.labels), penalty)

@@ -1,0 +1,46 @@
+"""HINT: the Grad-CAM map of the true class resembles the mask."""
+
+from typing import ClassVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.methods.grad_cam import grad_cam, share_of_cells, unit_range
+from trainables.methods.method import Penalty
+from trainables.methods.region import mean_over, outside_pixels
+from trainables.models import Classifier
+
+
+def resemblance_error(
+    maps: Float[Tensor, "batch h w"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    takes_part: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean over cells of (A − M)^2, in [0, 1], then over images; for maps in [0, 1].
+
+    M is the share of a cell's pixels inside the mask, scaled to [0, 1] as A is, so that a mask smaller than a cell can
+    be met. An image without outside pixels contributes zero; one without a mask under the policy `outside` has M = 0.
+    """
+    target = unit_range(share_of_cells(~outside, maps))
+    error = (maps - target).square().mean(dim=(1, 2))
+    return mean_over(error * outside.flatten(1).any(dim=1), takes_part)
+
+
+class HINT(Penalty):
+    """CE(f(x), y) + strength · MSE(norm01(Grad-CAM of the true class), norm01(M)), both at the last map's resolution.
+
+    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank otherwise.
+    This is the simple form with a mean squared error in its place.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 1.3
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        last = model.trunk(batch.images)
+        logits = model.read(last).logits
+        maps = unit_range(grad_cam(logits.gather(1, batch.labels[:, None])[:, 0], last))
+        return Loss(cross_entropy(logits, batch.labels), resemblance_error(maps, outside, takes_part))

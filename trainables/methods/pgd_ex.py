@@ -1,0 +1,68 @@
+"""PGD-Ex: the label holds under the worst small change outside the mask."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.altered import altered_cross_entropy
+from trainables.methods.method import Penalty
+from trainables.methods.region import outside_pixels
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.models import Classifier
+
+
+class PGDExOptions(Options):
+    pgd_epsilon: float = Field(
+        0.3, gt=0, allow_inf_nan=False, description="largest change of a pixel outside, in units of pixel value"
+    )
+    pgd_steps: int = Field(
+        3, ge=1, description="steps of the search for the worst change, pgd_epsilon / pgd_steps each"
+    )
+
+
+def worst_outside(
+    model: Classifier,
+    images: Float[Tensor, "batch channels height width"],
+    labels: Int[Tensor, " batch"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    options: PGDExOptions,
+) -> Float[Tensor, "batch channels height width"]:
+    """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx; they start at x and cannot leave the range."""
+    worst = images.detach()
+    for _ in range(options.pgd_steps):
+        worst.requires_grad_()
+        with frozen_running_statistics(model):
+            entropy = cross_entropy(model(worst).logits, labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(entropy, worst)
+        worst = worst.detach() + options.pgd_epsilon / options.pgd_steps * gradient.sign() * outside
+    return worst
+
+
+class PGDEx(Penalty):
+    """CE(f(x), y) + strength · CE(f(x + d*), y), d* = argmax of CE over |d| <= pgd_epsilon · S, found by PGD.
+
+    No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) counts
+    with its plain cross-entropy.
+
+    Source: Heo et al., NeurIPS 2023 (robustness to explanations, PGD-Ex), whose weight is 1; the default range and
+    number of steps are ours.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 4.5
+    Options = PGDExOptions
+    options: PGDExOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        # A copy: the search asks for gradients of its images.
+        worst = worst_outside(model, batch.images.clone(), batch.labels, outside, self.options)
+        logits = model(batch.images).logits
+        penalty = altered_cross_entropy(model, worst, batch.labels, takes_part)
+        return Loss(cross_entropy(logits, batch.labels), penalty)

@@ -1,0 +1,67 @@
+"""Saliency-guided training: the answer stays when the pixels with the smallest gradients are replaced. No masks."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options
+from trainables.methods.logit_invariance import answer_distance
+from trainables.methods.method import Penalty, images_with_gradient
+from trainables.methods.noise import uniform_noise
+from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.models import Classifier
+
+
+class SaliencyGuidedOptions(Options):
+    saliency_guided_share: float = Field(0.5, gt=0, lt=1, description="share of an image's pixels that are replaced, k")
+
+
+def least_salient(
+    gradient: Float[Tensor, "batch channels height width"], share: float
+) -> Bool[Tensor, "batch 1 height width"]:
+    """True on the floor(share · pixels) pixels of each image whose |gradient|, summed over channels, is smallest.
+
+    Of equal ones the upper left comes first.
+    """
+    salience = gradient.abs().sum(dim=1).flatten(1)
+    least = salience.argsort(dim=1, stable=True)[:, : int(share * salience.shape[1])]
+    return (
+        torch.zeros_like(salience, dtype=torch.bool)
+        .scatter_(1, least, True)
+        .view(len(gradient), 1, *gradient.shape[2:])
+    )
+
+
+class SaliencyGuided(Penalty):
+    """CE(f(x), y) + strength · KL(f(x) || f(x~)), x~ with the share k of pixels replaced.
+
+    A reference without masks: it sharpens saliency maps and knows nothing of where they should lie. Replaced are the
+    pixels at which |d f_y / dx|, summed over channels, is smallest; the new values are uniform in the range of the
+    image's channel. Gradients reach both passes, not the choice of pixels. The second pass leaves batch
+    normalisation's running statistics alone.
+
+    Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, whose range is that of the feature.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    reads_masks: ClassVar[bool] = False
+    relative_cost: ClassVar[float] = 2.7
+    Options = SaliencyGuidedOptions
+    options: SaliencyGuidedOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        images = images_with_gradient(batch)
+        logits = model(images).logits
+        scores = logits.gather(1, batch.labels[:, None])
+        (gradient,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
+        replaced = least_salient(gradient, self.options.saliency_guided_share)
+        altered = torch.where(replaced, uniform_noise(batch.images, batch.rng), batch.images)
+        with frozen_running_statistics(model):
+            altered_logits = model(altered).logits
+        penalty = answer_distance(logits, altered_logits, "kl").mean()
+        return Loss(cross_entropy(logits, batch.labels), penalty)
