@@ -9,9 +9,15 @@ from torch.nn.functional import cross_entropy
 
 from records.columns import SPLITS
 from trainables import METHODS, TrialConfig
+from trainables.attribution.attribution import FORWARD_AND_BACKWARD
+from trainables.attribution.feature_ablation import SUPERPIXELS
 from trainables.attribution.occlusion import window_size
 from trainables.config import Options
 from trainables.datasets import Dataset, find_dataset, load
+from trainables.faithfulness.fade import STEPS
+from trainables.faithfulness.infidelity import REGIONS
+from trainables.faithfulness.sensitivity_max import COPIES
+from trainables.localisation import TUNED
 from trainables.models.initialise import initialise
 from trainables.same_training import by_training
 from trainables.trial import use_one_thread
@@ -42,15 +48,29 @@ def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
     evaluate = sum(sizes.values()) * forward
+    attribute = _attribution_seconds(config, shape, forward, step)
+    return train, evaluate + attribute + OVERHEAD
+
+
+def _attribution_seconds(config: TrialConfig, shape: tuple[int, int, int], forward: float, step: float) -> float:
+    """Of all maps of a trial, and of what is asked of them."""
     side = window_size(min(shape[1:]))
     windows = -(-shape[1] // side) * -(-shape[2] // side)
-    passes = {
-        "input_gradient": step,
+    gradients = config.attribution_passes // FORWARD_AND_BACKWARD
+    seconds = {
+        "deep_lift": 2 * step,
+        "feature_ablation": min(SUPERPIXELS, config.attribution_passes) * forward,
+        "gradient_shap": gradients * step,
         "integrated_gradients": config.integrated_gradients_steps * step,
         "occlusion": windows * forward,
+        "rise": config.attribution_passes * forward,
+        "smooth_grad": gradients * step,
     }
-    attribute = 2 * config.attribution_images * sum(passes.get(name, 100 * step) for name in config.attributions)
-    return train, evaluate + attribute + OVERHEAD
+    splits = 2 + config.randomisation_check + bool(set(config.metrics) & set(TUNED))
+    # Faithfulness makes maps of noisy copies, and fades and cuts the images of both splits.
+    times, faded = (splits + 2 * COPIES, 2 * (2 * STEPS + REGIONS)) if config.faithfulness else (splits, 0)
+    an_image = sum(times * seconds.get(name, step) + faded * forward for name in config.attributions)
+    return config.attribution_images * an_image
 
 
 Dimensions = tuple[dict[str, int], tuple[int, int, int], int]

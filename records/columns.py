@@ -77,6 +77,11 @@ def chance_iou(split: str) -> str:
     return f"{split}.chance_iou"
 
 
+def faithfulness(split: str, measure: str, attribution: str) -> str:
+    """`<split>.faithfulness.<measure>.<attribution>`: a covariate of localisation scores, and none of them."""
+    return f"{split}.faithfulness.{measure}.{attribution}"
+
+
 def attribution_time(attribution: str) -> str:
     """`attribution_seconds.<attribution>`: its part of `attribution_seconds`, for the maps alone."""
     return f"attribution_seconds.{attribution}"

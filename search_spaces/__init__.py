@@ -5,6 +5,7 @@ To add one: one file with a function that returns a Space, one line here.
 
 from collections.abc import Callable
 
+from search_spaces.attributions import attributions as attributions
 from search_spaces.controls import controls as controls
 from search_spaces.laptop import laptop as laptop
 from search_spaces.own_data import own_data as own_data
@@ -18,6 +19,7 @@ from search_spaces.space import Space as Space
 from search_spaces.space import Tuned as Tuned
 
 SPACES: dict[str, Callable[[], Space]] = {
+    "attributions": attributions,
     "controls": controls,
     "laptop": laptop,
     "own_data": own_data,

@@ -16,7 +16,7 @@ EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 LATER_SETTINGS = ("mask_condition", "mask_fraction", "mask_test")
 """Settings that trials did not always have: at their default they are no part of the key, which stays what it was."""
-MEASURE_SETTINGS = ("attribution_passes", "grad_cam_layer", "randomisation_check")
+MEASURE_SETTINGS = ("attribution_passes", "faithfulness", "grad_cam_layer", "metrics", "randomisation_check")
 """How maps are made and scored beyond what trials always had: at their default they are neither in the key nor in the
 record, so that records of one key are alike whenever they were made."""
 KEY_LENGTH = 16
@@ -78,6 +78,8 @@ class TrialConfig(BaseModel):
         description="budget of each attribution that samples, in forward passes an image; a gradient costs three. A "
         "trial has twice attribution_images images",
     )
+    metrics: tuple[str, ...] = Field(("iop", "iot", "iou"), description="names in LOCALISATION and TUNED")
+    faithfulness: bool = Field(False, description="are maps also scored by the measures in FAITHFULNESS? They cost")
     grad_cam_layer: str = Field("trunk.5", description="the model's module whose map layer_grad_cam takes")
     randomisation_check: bool = Field(
         False, description="are maps of the trained model other than those of random weights? (Adebayo et al. 2018)"
@@ -135,6 +137,7 @@ class TrialConfig(BaseModel):
     @model_validator(mode="after")
     def _check_names(self) -> "TrialConfig":
         from trainables.attribution import ATTRIBUTIONS
+        from trainables.localisation import LOCALISATION, TUNED
         from trainables.methods import METHODS
         from trainables.models import MODELS
 
@@ -143,6 +146,9 @@ class TrialConfig(BaseModel):
         for name in self.attributions:
             if name not in ATTRIBUTIONS:
                 raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/attribution/__init__.py")
+        for name in self.metrics:
+            if name not in {**LOCALISATION, **TUNED}:
+                raise unknown_name("metric", name, {**LOCALISATION, **TUNED}, "trainables/localisation/__init__.py")
         self._check_grad_cam_layer()
         if self.strength != 0 and not METHODS[self.method].has_penalty:
             raise ConfigurationError(
@@ -233,7 +239,7 @@ class TrialConfig(BaseModel):
         """
         unsaid = self._at_default().intersection(MEASURE_SETTINGS)
         flat = {name: value for name, value in self.flat().items() if name not in unsaid}
-        flat["attributions"] = " ".join(self.attributions)
+        flat |= {name: " ".join(flat[name]) for name in ("attributions", "metrics") if name in flat}
         named = {k: v for k, v in flat.items() if k in columns.IDENTITY}
         others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in columns.IDENTITY}
         return {"trial_key": self.trial_key, **named, **others}

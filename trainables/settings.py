@@ -24,5 +24,5 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        settings[key] = tuple(text.split(",")) if key == "attributions" else value
+        settings[key] = tuple(text.split(",")) if key in ("attributions", "metrics") else value
     return settings

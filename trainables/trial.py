@@ -3,24 +3,26 @@
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from records import columns
-from trainables.attribution import ATTRIBUTIONS
+from trainables.attribution import ATTRIBUTIONS, Attribution
 from trainables.attribution.randomisation import random_model, randomisation_check
 from trainables.batch import Batch
 from trainables.config import Preset, TrialConfig
 from trainables.controls import inside_masks, training_masks
 from trainables.datasets import Split, find_dataset, load
 from trainables.errors import DivergedError
-from trainables.localisation import LOCALISATION, chance_iou
+from trainables.faithfulness import FAITHFULNESS, Explained
+from trainables.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
 from trainables.localisation.blur import blur
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
@@ -46,6 +48,20 @@ class Localised:
     [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred)."""
     seconds: dict[str, float]
     """Wall-clock seconds that each attribution's maps took, by record column."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The images of one split whose maps are scored, with what they are scored on."""
+
+    images: Float[Tensor, "images channels height width"]
+    labels: Int[Tensor, " images"]
+    masks: Bool[Tensor, "images height width"]
+    distractors: Bool[Tensor, "images height width"]
+
+
+Metric = Callable[[Tensor, Scored], Tensor]
+"""From maps and the images that they are of to one score an image."""
 
 
 class Trial:
@@ -171,9 +187,10 @@ class Trial:
         """Attribution maps of both test splits and their localisation scores, with the selected weights.
 
         Scored are the first `attribution_images` images that have a mask: with two classes those of class 1, whose
-        logit is explained, as in the paper; with more, of all classes, each by its own logit. Each score also on two
-        random halves of them. Under `randomisation_check` the maps of test_id are also held against those of random
-        weights. Of the trial's own configuration, or of another `config` that the trial was given.
+        logit is explained, as in the paper; with more, of all classes, each by its own logit. Each of `metrics` also on
+        two random halves of them; metrics that are tuned look at as many images of valid_id. Under
+        `randomisation_check` the maps of test_id are also held against those of random weights. Of the trial's own
+        configuration, or of another `config` that the trial was given.
         """
         config = config or self.config
         self._use_weights(config)
@@ -182,16 +199,15 @@ class Trial:
         seconds: dict[str, float] = {}
         methods = {name: ATTRIBUTIONS[name](config, self.splits["train"].images) for name in config.attributions}
         random = random_model(self.model, config) if config.randomisation_check else None
+        metrics = self._metrics(config, methods)
         for name in columns.SCORED_SPLITS:
-            split = self.splits[name]
-            index = scored_images(split, self.classes, config.attribution_images)
-            images, labels = split.images[index].to(self.device), split.labels[index].to(self.device)
-            masks = split.masks[index, 0].to(self.device)
-            scores[columns.chance_iou(name)] = mean_defined(chance_iou(masks))
+            scored = self._scored(name, config)
+            images, labels = scored.images, scored.labels
+            scores[columns.chance_iou(name)] = mean_defined(chance_iou(scored.masks))
             arrays["labels"] = labels[:KEPT_MAPS].cpu().numpy()
             arrays[f"{name}.images"] = images[:KEPT_MAPS].cpu().numpy().astype(np.float16)
-            arrays[f"{name}.masks"] = masks[:KEPT_MAPS].cpu().numpy()
-            arrays[f"{name}.distractors"] = split.distractors[index[:KEPT_MAPS], 0].numpy()
+            arrays[f"{name}.masks"] = scored.masks[:KEPT_MAPS].cpu().numpy()
+            arrays[f"{name}.distractors"] = scored.distractors[:KEPT_MAPS].cpu().numpy()
             for attribution, method in methods.items():
                 start = time.perf_counter()
                 maps = method.maps(self.model, images, labels)
@@ -204,11 +220,16 @@ class Trial:
                 if random is not None and name == columns.SCORED_SPLITS[0]:
                     check = randomisation_check(method, maps, method.maps(random, images, labels))
                     scores |= {columns.randomisation(what, attribution): value for what, value in check.items()}
+                if config.faithfulness:
+                    explained = Explained(self.model, method, images, labels, maps, config.seed)
+                    for measure, score in FAITHFULNESS.items():
+                        column = columns.faithfulness(name, measure, attribution)
+                        scores[column] = mean_defined(score(explained))
                 kept = scaled(maps[:KEPT_MAPS])
                 arrays[f"{name}.map.{attribution}"] = kept.cpu().numpy().astype(np.float16)
                 smooth = blur(maps, method.smoothing)
-                for metric, score in LOCALISATION.items():
-                    column, values = columns.localisation(name, metric, attribution), score(smooth, masks)
+                for metric, localised in metrics[attribution].items():
+                    column, values = columns.localisation(name, metric, attribution), localised(smooth, scored)
                     scores[column] = mean_defined(values)
                     for which, half in halves(len(values)).items():
                         scores[columns.half(column, which)] = mean_defined(values[half])
@@ -267,6 +288,26 @@ class Trial:
                 method_rng,
             )
 
+    def _scored(self, name: str, config: TrialConfig) -> Scored:
+        split = self.splits[name]
+        index = scored_images(split, self.classes, config.attribution_images)
+        parts = split.images, split.labels, split.masks[:, 0], split.distractors[:, 0]
+        return Scored(*(part[index].to(self.device) for part in parts))
+
+    def _metrics(self, config: TrialConfig, methods: Mapping[str, Attribution]) -> dict[str, dict[str, Metric]]:
+        """Per attribution the configuration's metrics by name; those that are tuned know its validation maps."""
+        plain: dict[str, Metric] = {name: partial(_metric, name) for name in config.metrics if name in LOCALISATION}
+        tuned = [name for name in config.metrics if name in TUNED]
+        if not tuned:
+            return dict.fromkeys(methods, plain)
+        metrics: dict[str, dict[str, Metric]] = {}
+        valid = self._scored("valid_id", config)
+        for attribution, method in methods.items():
+            maps = blur(method.maps(self.model, valid.images, valid.labels), method.smoothing)
+            known: dict[str, Metric] = {name: partial(_tuned, name, maps, valid.masks) for name in tuned}
+            metrics[attribution] = {**plain, **known}
+        return metrics
+
     def _logits(self, split: Split) -> Float[Tensor, "images classes"]:
         self.model.eval()
         with torch.no_grad():
@@ -294,6 +335,14 @@ class Trial:
     def _use_weights(self, config: TrialConfig) -> None:
         self.model.load_state_dict(self.selected(config).weights)
         self.model.eval()
+
+
+def _metric(name: str, maps: Tensor, scored: Scored) -> Tensor:
+    return LOCALISATION[name](maps, scored.distractors if name in ON_DISTRACTOR else scored.masks)
+
+
+def _tuned(name: str, valid_maps: Tensor, valid_masks: Tensor, maps: Tensor, scored: Scored) -> Tensor:
+    return TUNED[name](maps, scored.masks, valid_maps, valid_masks)
 
 
 def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored"]:

@@ -17,10 +17,10 @@ from PIL import Image
 
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
-from trainables import LOCALISATION, TrialConfig
+from trainables import TrialConfig
 
 pytestmark = pytest.mark.slow
-ATTRIBUTIONS = TrialConfig.parse({}).attributions
+ATTRIBUTIONS, METRICS = (getattr(TrialConfig.parse({}), name) for name in ("attributions", "metrics"))
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
 
 
@@ -46,7 +46,7 @@ def test_each_method_left_a_complete_record(tiny_sweep):
         expected = {*columns.IDENTITY, *columns.TIMES, *columns.PROVENANCE}
         expected |= {columns.performance(s, m) for s in columns.SPLITS for m in columns.PERFORMANCE}
         for split in columns.SCORED_SPLITS:
-            expected |= {columns.localisation(split, m, a) for m in LOCALISATION for a in ATTRIBUTIONS}
+            expected |= {columns.localisation(split, m, a) for m in METRICS for a in ATTRIBUTIONS}
             expected.add(columns.chance_iou(split))
         expected |= {columns.attribution_time(a) for a in ATTRIBUTIONS}
         assert expected <= record.keys()

@@ -10,6 +10,7 @@ from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS, strength_grid
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig
 from trainables.controls import CONDITIONS
+from trainables.localisation import TUNED
 from trainables.same_training import by_training
 
 
@@ -43,6 +44,14 @@ class TestEverySpace:
         assert space.primary.attribution in ATTRIBUTIONS
         configs = [TrialConfig.parse(settings) for settings in space.trials]
         assert all(space.primary.attribution in config.attributions for config in configs)
+
+
+def test_attributions_has_all_attributions_and_metrics():
+    trials = SPACES["attributions"]().trials
+    assert len(trials) == 2 * 90
+    for settings in trials:
+        assert settings["attributions"] == tuple(sorted(ATTRIBUTIONS))
+        assert settings["metrics"] == tuple(sorted({**LOCALISATION, **TUNED}))
 
 
 def test_smoke_is_the_whole_study_in_small():

@@ -10,6 +10,8 @@ from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
 from trainables.attribution import Attribution
 from trainables.config import TrialConfig
 from trainables.datasets import PLACES, Dataset
+from trainables.faithfulness import FAITHFULNESS
+from trainables.localisation import TUNED
 from trainables.methods import Method, Penalty
 from trainables.models import Classifier
 
@@ -22,7 +24,8 @@ REGISTRIES = {
         {"__main__", "dataset", "dilation", "find", "mnist", "photographs", "report"},
     ),
     "attribution": (ATTRIBUTIONS, {"attribution", "randomisation"}),
-    "localisation": (LOCALISATION, {"blur", "chance", "region"}),
+    "faithfulness": (FAITHFULNESS, {"explained", "fade"}),
+    "localisation": ({**LOCALISATION, **TUNED}, {"blur", "chance", "highest", "region"}),
 }
 
 

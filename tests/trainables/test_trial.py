@@ -11,12 +11,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cross_entropy
 
+from records import columns
 from trainables.attribution import ATTRIBUTIONS
 from trainables.batch import Output
 from trainables.config import TrialConfig
 from trainables.datasets.dataset import Split
 from trainables.errors import DivergedError
-from trainables.localisation import LOCALISATION, iou
+from trainables.localisation import LOCALISATION, TUNED, iou
 from trainables.methods import METHODS, Method
 from trainables.models import MODELS
 from trainables.trial import Trial, halves, mean_defined, scaled, scored_images
@@ -250,7 +251,7 @@ def test_halves_are_random_fixed_and_make_up_the_whole(quick):
             assert scores[f"{name}.auc.half_{which}"] == pytest.approx(((pairs + 1) / 2).mean().item())
         mean = sum(scores[f"{name}.accuracy.half_{which}"] for which in (1, 2)) / 2
         assert mean == pytest.approx(scores[f"{name}.accuracy"])
-        for column in (f"{name}.{m}.{a}" for m in LOCALISATION for a in trial.config.attributions):
+        for column in (f"{name}.{m}.{a}" for m in trial.config.metrics for a in trial.config.attributions):
             parts = [localisation[f"{column}.half_{which}"] for which in (1, 2)]
             assert sum(parts) / 2 == pytest.approx(localisation[column], abs=1e-6)
 
@@ -350,7 +351,7 @@ def test_localisation_scores_recomputed(quick):
         *(
             f"{s}.{m}.{a}{half}"
             for s in ("test_id", "test_ood")
-            for m in LOCALISATION
+            for m in trial.config.metrics
             for a in trial.config.attributions
             for half in ("", ".half_1", ".half_2")
         ),
@@ -374,6 +375,35 @@ def test_localisation_scores_recomputed(quick):
         np.testing.assert_array_equal(arrays[f"{name}.masks"], masks.numpy())
         np.testing.assert_array_equal(arrays[f"{name}.distractors"], split.distractors[index, 0].numpy())
     assert arrays["labels"].tolist() == [1] * 6
+
+
+def test_all_metrics_and_faithfulness_where_they_are_asked_for(quick):
+    """Distractor and tuned metrics see the right masks; faithfulness is in columns that are no localisation."""
+    metrics = tuple(sorted({**LOCALISATION, **TUNED}))
+    attributions = ("input_gradient", "grad_cam")
+    config = quick(
+        attributions=attributions, metrics=metrics, faithfulness=True, epochs=1, n_train=32, n_valid=24, n_test=24
+    )
+    trial = Trial(config)
+    trial.train_epoch()
+    localised = trial.localise()
+    scores = localised.scores
+    found = {columns.parse_localisation(name) for name in scores} - {None}
+    assert found == {(s, m, a) for s in ("test_id", "test_ood") for m in metrics for a in attributions}
+    measured = [columns.faithfulness("test_ood", m, a) for m in FAITHFULNESS for a in attributions]
+    assert set(measured) < scores.keys()
+    assert {name for name in scores if "faithfulness" in name and columns.parse_localisation(name)} == set()
+    assert set(localised.seconds) == {columns.attribution_time(a) for a in attributions}
+    assert scores["map_size.grad_cam"] == 7
+    split, valid, index = trial.splits["test_ood"], trial.splits["valid_id"], torch.arange(12, 16)
+    assert (split.labels[index] == 1).all()
+    assert (valid.labels[index] == 1).all()
+    make = ATTRIBUTIONS["input_gradient"](config).maps
+    maps, valid_maps = (blurred(make(trial.model, s.images[index], s.labels[index])).float() for s in (split, valid))
+    expected = LOCALISATION["distractor_mass"](maps, split.distractors[index, 0]).nanmean().item()
+    assert scores["test_ood.distractor_mass.input_gradient"] == pytest.approx(expected, abs=1e-5)
+    tuned = TUNED["iou_tuned"](maps, split.masks[index, 0], valid_maps, valid.masks[index, 0]).nanmean().item()
+    assert scores["test_ood.iou_tuned.input_gradient"] == pytest.approx(tuned, abs=1e-5)
 
 
 def test_ten_classes():

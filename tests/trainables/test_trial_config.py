@@ -34,6 +34,8 @@ FULL = {
     "attributions": ("occlusion", "layer_grad_cam"),
     "attribution_images": 5,
     "attribution_passes": 30,
+    "metrics": ("energy", "iou_tuned"),
+    "faithfulness": True,
     "grad_cam_layer": "trunk.2",
     "randomisation_check": True,
     "integrated_gradients_steps": 9,
@@ -65,6 +67,8 @@ OTHER = {
     "attributions": ("layer_grad_cam",),
     "attribution_images": 6,
     "attribution_passes": 31,
+    "metrics": ("energy",),
+    "faithfulness": False,
     "grad_cam_layer": "trunk.1",
     "randomisation_check": False,
     "integrated_gradients_steps": 10,
@@ -196,6 +200,10 @@ def test_candidate_epoch(epochs, warmup, first):
         (
             {"attributions": ["input_gradient", "lime"]},
             ["unknown attribution 'lime'", "choose from", "input_gradient", "trainables/attribution/__init__.py"],
+        ),
+        (
+            {"metrics": ["iou", "dice"]},
+            ["unknown metric 'dice'", "choose from auprc", "iou_tuned", "trainables/localisation/__init__.py"],
         ),
         (
             {"learning_rate": 0.1},

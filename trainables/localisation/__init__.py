@@ -7,13 +7,36 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from trainables.localisation.auprc import auprc as auprc
+from trainables.localisation.auroc import auroc as auroc
 from trainables.localisation.chance import chance_iou as chance_iou
+from trainables.localisation.distractor_mass import distractor_mass as distractor_mass
+from trainables.localisation.energy import energy as energy
 from trainables.localisation.iop import iop as iop
 from trainables.localisation.iot import iot as iot
 from trainables.localisation.iou import iou as iou
+from trainables.localisation.iou_corrected import iou_corrected as iou_corrected
+from trainables.localisation.iou_fixed import iou_fixed as iou_fixed
+from trainables.localisation.iou_tuned import iou_tuned as iou_tuned
+from trainables.localisation.pointing import pointing as pointing
+from trainables.localisation.rank_accuracy import rank_accuracy as rank_accuracy
+from trainables.localisation.top_k import top_k as top_k
 
 LOCALISATION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "auprc": auprc,
+    "auroc": auroc,
+    "distractor_mass": distractor_mass,
+    "energy": energy,
     "iop": iop,
     "iot": iot,
     "iou": iou,
+    "iou_corrected": iou_corrected,
+    "iou_fixed": iou_fixed,
+    "pointing": pointing,
+    "rank_accuracy": rank_accuracy,
+    "top_k": top_k,
 }
+ON_DISTRACTOR = ("distractor_mass",)
+"""Of these the masks are the distractor's."""
+TUNED: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {"iou_tuned": iou_tuned}
+"""Metrics that choose something on validation images: (maps, masks, validation maps, validation masks) -> scores."""

@@ -1,4 +1,4 @@
-"""The region that a map predicts: its highest pixels, as many as the mask has."""
+"""The region that a map predicts: its highest pixels, as many as the mask has or above a share of its range."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,13 @@ def predicted_region(
     low, high = ordered.gather(1, below), ordered.gather(1, above)
     threshold = low + (high - low) * (position - below).to(maps.dtype)
     return ((flat > threshold) & (flat > 0)).view_as(masks)
+
+
+def region_above(maps: Float[Tensor, "images height width"], threshold: float) -> Bool[Tensor, "images height width"]:
+    """Pixels strictly above `threshold` once the positive part of their map is scaled to [0, 1]; none if constant."""
+    flat = maps.flatten(1).clamp(min=0)
+    low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
+    return (flat - low > threshold * (high - low)).view_as(maps)
 
 
 def overlap(
