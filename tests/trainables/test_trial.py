@@ -17,6 +17,7 @@ from trainables.batch import Output
 from trainables.config import TrialConfig
 from trainables.datasets.dataset import Split
 from trainables.errors import DivergedError
+from trainables.faithfulness import FAITHFULNESS
 from trainables.localisation import LOCALISATION, TUNED, iou
 from trainables.methods import METHODS, Method
 from trainables.models import MODELS
