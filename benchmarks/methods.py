@@ -1,7 +1,8 @@
 """Time of a training step of each method relative to the baseline's: the source of `Method.relative_cost`.
 
 Run `python -m benchmarks.methods`, or for some methods `python -m benchmarks.methods --only rrr --only energy`. Methods
-take turns, so that a noisy machine disturbs all of them alike; the ratio of medians is printed.
+take turns, and processor time is measured, so that a busy machine disturbs them little and all alike; the ratio of
+medians is printed.
 """
 
 import statistics
@@ -36,9 +37,9 @@ def main(
                 settings |= SMALL_DISCRIMINATOR
             # Tiny validation sets: what is timed is training.
             trial = Trial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8}))
-            start = time.perf_counter()
+            start = time.process_time()
             trial.train_epoch()
-            seconds[name].append((time.perf_counter() - start) * trial.config.batch_size / n_train)
+            seconds[name].append((time.process_time() - start) * trial.config.batch_size / n_train)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in sorted(medians.items(), key=lambda item: item[1]):
         print(f"{name:20} {1000 * median:8.1f} ms a step of 32 images   {median / medians['baseline']:5.2f} x baseline")

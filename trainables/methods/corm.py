@@ -30,7 +30,7 @@ class CoRM(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.0
+    relative_cost: ClassVar[float] = 1.8
     Options = CoRMOptions
     options: CoRMOptions
 

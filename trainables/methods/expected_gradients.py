@@ -56,7 +56,7 @@ class ExpectedGradients(Penalty):
     the mask, and x' comes from the batch.
     """
 
-    relative_cost: ClassVar[float] = 3.5
+    relative_cost: ClassVar[float] = 3.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -44,7 +44,7 @@ class LogitInvariance(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.0
+    relative_cost: ClassVar[float] = 1.8
     Options = LogitInvarianceOptions
     options: LogitInvarianceOptions
 

@@ -55,7 +55,7 @@ class PGDEx(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 4.5
+    relative_cost: ClassVar[float] = 3.4
     Options = PGDExOptions
     options: PGDExOptions
 

@@ -39,7 +39,7 @@ class RRRGradCAM(Penalty):
     Here norm01 is min-max of each map, and S at the map's resolution is a share of pixels.
     """
 
-    relative_cost: ClassVar[float] = 1.3
+    relative_cost: ClassVar[float] = 1.2
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
