@@ -201,7 +201,7 @@ def run_trials(
 
 
 def scratch_folder(storage: str, sweep: str) -> Path:
-    """Where Ray's own files of a sweep go on this machine, while it runs. What a killed driver left there stays."""
+    """Where Ray's own files of a sweep go on this machine, while it runs; a killed driver leaves it."""
     location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
 

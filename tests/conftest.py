@@ -42,8 +42,8 @@ def tiny_sweep(tmp_path_factory) -> TinySweep:
         shared = shared.parent
     folder = shared / "tiny"
     with FileLock(shared / "tiny.lock"):
-        if not folder.exists():
-            folder.mkdir()
+        if not (shared / "tiny.json").exists():
+            folder.mkdir(exist_ok=True)
             ran = run_sweep(folder, *TINY, "--name", "tiny")
             (shared / "tiny.json").write_text(json.dumps(asdict(ran)))
     return TinySweep(folder, Ran(**json.loads((shared / "tiny.json").read_text())))
