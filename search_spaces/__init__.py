@@ -8,6 +8,7 @@ from collections.abc import Callable
 from search_spaces.attributions import attributions as attributions
 from search_spaces.controls import controls as controls
 from search_spaces.laptop import laptop as laptop
+from search_spaces.methods import methods as methods
 from search_spaces.own_data import own_data as own_data
 from search_spaces.paper_search import paper_search as paper_search
 from search_spaces.paper_seeds import paper_seeds as paper_seeds
@@ -22,6 +23,7 @@ SPACES: dict[str, Callable[[], Space]] = {
     "attributions": attributions,
     "controls": controls,
     "laptop": laptop,
+    "methods": methods,
     "own_data": own_data,
     "paper_search": paper_search,
     "paper_seeds": paper_seeds,

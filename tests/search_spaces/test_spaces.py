@@ -54,6 +54,14 @@ def test_attributions_has_all_attributions_and_metrics():
         assert settings["metrics"] == tuple(sorted({**LOCALISATION, **TUNED}))
 
 
+def test_methods_has_every_method():
+    trials = SPACES["methods"]().trials
+    levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
+    assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS}
+    assert {s["severity"] for s in trials} == {0.9, 1.0}
+    assert {s["data_seed"] for s in trials} == {0, 1, 2}
+
+
 def test_smoke_is_the_whole_study_in_small():
     trials = SPACES["smoke"]().trials
     assert len(trials) == 2 * 7 * 3 * 2

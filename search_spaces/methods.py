@@ -1,0 +1,23 @@
+"""methods: do those beyond the paper's work, and does localisation predict which?"""
+
+from search_spaces.space import Space, factorial
+from search_spaces.strengths import DECADES, NO_PENALTY, SMALL_DISCRIMINATOR, strength_grid
+
+
+def methods() -> Space:
+    """Every method, four strengths where there is a penalty, severities 0.9 and 1, three seeds of the small model.
+
+    The two severities are those at which training on the cue costs accuracy.
+    """
+    trials = factorial(
+        seeds=range(3),
+        datasets=("synthetic",),
+        severities=(0.9, 1.0),
+        strengths=strength_grid(levels=4, methods=(*NO_PENALTY, *DECADES)),
+        method_settings=SMALL_DISCRIMINATOR,
+        lr=(3e-3,),
+        epochs=(8,),
+        metrics=(("distractor_mass", "energy", "iop", "iot", "iou", "iou_corrected", "pointing"),),
+        attribution_images=(32,),
+    )
+    return Space("methods", "all methods x four strengths, two severities, three seeds", tuple(trials))
