@@ -56,6 +56,7 @@ class ExpectedGradients(Penalty):
     the mask, and x' comes from the batch.
     """
 
+    second_order: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 3.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -49,6 +49,7 @@ def gradmask_penalty(
 class GradMask(Penalty):
     """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`)."""
 
+    second_order: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 2.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -43,6 +43,7 @@ class InputGradientLogit(Penalty):
     square are not here.
     """
 
+    second_order: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 2.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -22,6 +22,9 @@ class Method:
     """Whether training differs between presets; if not, trials under both are trained once."""
     reads_masks: ClassVar[bool] = True
     """Whether training depends on the masks; if not, a trial cannot have a control of them."""
+    second_order: ClassVar[bool] = False
+    """Whether training differentiates gradients of the images; then it is faster on weights that do not lie channels
+    last."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions

@@ -42,6 +42,7 @@ def rrr_penalty(
 class RRR(Penalty):
     """CE(f(x), y) + strength · (d sum_k log p_k / dx · S)^2, summed (`paper`) or averaged (`fixed`)."""
 
+    second_order: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 2.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -102,6 +102,21 @@ def test_the_penaltys_gradient_reaches_the_trunk(new_method, small_batch, name):
     assert all(slope.any() for slope in torch.autograd.grad(penalty, kernels))
 
 
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_second_order_says_whether_convolutions_are_differentiated_twice(new_method, small_batch, name):
+    model = initialise("small_cnn", 1, 2, seed=0).train()
+    method = new_method(name, model.feature_size, **settings(name, "fixed"))
+    nodes, seen = [method.loss(model, small_batch).penalty.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [function for function, _ in node.next_functions]
+    twice = any(node.name() == "ConvolutionBackwardBackward0" for node in seen)
+    assert twice == METHODS[name].second_order
+
+
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
 @pytest.mark.parametrize("name", PENALTIES)
 def test_strength_zero_computes_nothing_of_the_penalty(new_method, small_batch, name, preset):
