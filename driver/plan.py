@@ -14,6 +14,7 @@ from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.datasets import PLACES, Dataset, find_dataset
 from trainables.datasets.find import full_name
 from trainables.errors import unknown_name
+from trainables.groups import check_cues
 from trainables.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def check_data(plan: Plan) -> None:
     """Look at the data of all trials before any is trained: tables, files, images, and each severity and data seed.
 
     Raises:
-        UserError: data that cannot be used, with file and row.
+        UserError: data that cannot be used, with file and row, or that lack what a method needs.
     """
     seen = set()
     try:
@@ -151,6 +152,9 @@ def check_data(plan: Plan) -> None:
             if of_data not in seen:
                 seen.add(of_data)
                 dataset(options, config.severity, config.data_seed).check()
+            if METHODS[config.method].needs_cues:
+                known = dataset(options, config.severity, config.data_seed).knows_cues
+                check_cues(config.method, config.dataset, known)
     except ConfigurationError as error:
         raise UserError(str(error)) from None
 

@@ -24,6 +24,8 @@ class Batch:
     masks: Bool[Tensor, "batch 1 height width"]
     rng: torch.Generator
     """Source of everything random in a method."""
+    cues: Int[Tensor, " batch"] | None = None
+    """The class that each image's cue points to; methods with `needs_cues` need it."""
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,7 @@ class TrialConfig(BaseModel):
                 "leave strength at 0 or choose a method that has one"
             )
         self._check_masks()
+        METHODS[self.method].check(self)
         return self
 
     def _check_grad_cam_layer(self) -> None:
@@ -224,8 +225,14 @@ class TrialConfig(BaseModel):
 
     @property
     def candidate_epoch(self) -> int:
-        """The first epoch index that selection may choose; the last one where the trial is shorter."""
-        return min(self.selection_warmup, self.epochs - 1)
+        """The first epoch index that selection may choose; the last one where the trial is shorter.
+
+        Of a method that is complete in its last epoch alone, that one.
+        """
+        from trainables.methods import METHODS
+
+        last = self.epochs - 1
+        return last if METHODS[self.method].complete_at_end else min(self.selection_warmup, last)
 
     def flat(self) -> dict[str, Any]:
         """The settings that `parse` turns back into this configuration."""

@@ -22,6 +22,7 @@ from trainables.controls import inside_masks, training_masks
 from trainables.datasets import Split, find_dataset, load
 from trainables.errors import DivergedError
 from trainables.faithfulness import FAITHFULNESS, Explained
+from trainables.groups import check_cues, cues_are_known
 from trainables.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
 from trainables.localisation.blur import blur
 from trainables.methods import METHODS
@@ -77,12 +78,17 @@ class Trial:
             config: the trial's.
             device: to train on.
             also: further configurations that are trained alike (equal `training_key`) and scored from this training.
+
+        Raises:
+            ConfigurationError: the method needs cues that the dataset does not know.
         """
         self.config = config
         self.device = torch.device(device)
         dataset = find_dataset(config.dataset)
         options = dataset.Options(**config.dataset_options)
         splits = load(dataset, options, config.severity, config.data_seed)
+        if METHODS[config.method].needs_cues:
+            check_cues(config.method, config.dataset, cues_are_known(splits))
         if config.mask_test:
             splits = {name: inside_masks(split, config) for name, split in splits.items()}
         self.splits = splits
@@ -289,6 +295,7 @@ class Trial:
                 train.labels[index].to(self.device),
                 self.train_masks[index].to(self.device),
                 method_rng,
+                train.cues[index].to(self.device),
             )
 
     def _scored(self, name: str, config: TrialConfig) -> Scored:

@@ -103,6 +103,7 @@ def make_batch() -> Callable[..., Batch]:
             labels=torch.from_numpy(np.arange(n) % classes),
             masks=torch.from_numpy(masks),
             rng=torch.Generator().manual_seed(seed),
+            cues=torch.from_numpy(np.arange(n) // classes % classes),
         )
 
     return build

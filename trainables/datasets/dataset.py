@@ -28,7 +28,7 @@ class Split:
     distractors: Bool[Tensor, "images 1 height width"]
     """True on the spurious cue; what `Dataset.cue_location` says of it holds."""
     cues: Int[Tensor, " images"]
-    """The class that the cue points to."""
+    """The class that the cue points to; -1 where it is not known."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,6 +67,11 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return 2
+
+    @property
+    def knows_cues(self) -> bool:
+        """Whether it knows the cue of each image: what it has to say in every split's `cues`."""
+        return True
 
     def check(self) -> None:
         """Look at the data before anything is trained; nothing to do for data that are generated.

@@ -13,10 +13,12 @@ from trainables.methods.energy import Energy as Energy
 from trainables.methods.expected_gradients import ExpectedGradients as ExpectedGradients
 from trainables.methods.gain import GAIN as GAIN
 from trainables.methods.gradmask import GradMask as GradMask
+from trainables.methods.group_dro import GroupDRO as GroupDRO
 from trainables.methods.hint import HINT as HINT
 from trainables.methods.input_gradient_logit import InputGradientLogit as InputGradientLogit
 from trainables.methods.logit_invariance import LogitInvariance as LogitInvariance
 from trainables.methods.masked import Masked as Masked
+from trainables.methods.masktune import MaskTune as MaskTune
 from trainables.methods.method import Method as Method
 from trainables.methods.method import Penalty as Penalty
 from trainables.methods.pgd_ex import PGDEx as PGDEx
@@ -36,10 +38,12 @@ METHODS: dict[str, type[Method]] = {
     "expected_gradients": ExpectedGradients,
     "gain": GAIN,
     "gradmask": GradMask,
+    "group_dro": GroupDRO,
     "hint": HINT,
     "input_gradient_logit": InputGradientLogit,
     "logit_invariance": LogitInvariance,
     "masked": Masked,
+    "masktune": MaskTune,
     "pgd_ex": PGDEx,
     "rrr": RRR,
     "rrr_grad_cam": RRRGradCAM,

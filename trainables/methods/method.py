@@ -25,6 +25,10 @@ class Method:
     second_order: ClassVar[bool] = False
     """Whether training differentiates gradients of the images; then it is faster on weights that do not lie channels
     last."""
+    needs_cues: ClassVar[bool] = False
+    """Whether training depends on the cue of each image, which not every dataset knows."""
+    complete_at_end: ClassVar[bool] = False
+    """Whether only the last epoch's weights are the method's: what any selection rule then scores."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -38,6 +42,14 @@ class Method:
         self.config = config
         self.feature_size = feature_size
         self.options = self.Options(**config.method_options)
+
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        """Look at a configuration before anything is trained.
+
+        Raises:
+            ConfigurationError: the method cannot train it.
+        """
 
     @property
     def weight(self) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -44,7 +45,7 @@ def settings(name: str, preset: str, strength: float = 0.1) -> dict:
 @pytest.fixture
 def small_batch(make_batch) -> Batch:
     batch = make_batch(n=4, side=12)
-    return Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    return replace(batch, images=batch.images.float())
 
 
 def total(method, loss):
@@ -77,7 +78,7 @@ def test_finite_loss_and_a_gradient_for_every_parameter(new_method, small_batch,
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_image_without_a_mask_gives_a_finite_loss(new_method, make_batch, name, preset):
     batch = make_batch(n=4, side=12, masked=0)
-    batch = Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    batch = replace(batch, images=batch.images.float())
     for policy in ("skip", "outside", "inside"):
         model = initialise("small_cnn", 1, 2, seed=0).train()
         method = new_method(name, model.feature_size, empty_mask=policy, **settings(name, preset))
@@ -136,7 +137,7 @@ def test_global_generator_is_neither_read_nor_moved(new_method, make_batch, name
     losses = []
     for seed in (1, 2):
         batch = make_batch(n=6, side=12)
-        batch = Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
+        batch = replace(batch, images=batch.images.float())
         model = initialise("small_cnn", 1, 2, seed=0).train()
         torch.manual_seed(seed)
         state = torch.random.get_rng_state()
@@ -159,7 +160,7 @@ def test_what_draws_at_random_draws_from_the_batchs_generator(new_method, small_
 def test_the_order_of_a_batch_means_nothing_to_methods_that_draw_nothing(new_method, make_batch, name, preset):
     batch = make_batch(n=5, side=8, classes=3, masked=4)
     order = torch.tensor([3, 0, 4, 2, 1])
-    other = Batch(batch.images[order], batch.labels[order], batch.masks[order], batch.rng)
+    other = Batch(batch.images[order], batch.labels[order], batch.masks[order], batch.rng, batch.cues[order])
     losses = []
     for b in (batch, other):
         model = initialise("small_cnn", 1, 3, seed=0).double().train()

@@ -112,6 +112,10 @@ class OwnImages(Dataset):
     def classes(self) -> int:
         return len(self.meaning().labels)
 
+    @property
+    def knows_cues(self) -> bool:
+        return self.meaning().groups is not None
+
     def check(self) -> None:
         decoded, index = self.decoded(), self.index()
         labels = self.meaning().classes_of(decoded.rows)

@@ -11,9 +11,13 @@ import own_images
 import pytest
 import torch
 
+from driver.errors import UserError
+from driver.plan import Plan, check_data
+from search_spaces import SPACES
 from trainables.config import TrialConfig
 from trainables.datasets import find_dataset
 from trainables.errors import ConfigurationError
+from trainables.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 
@@ -237,6 +241,14 @@ def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
         assert torch.equal(left, (split.labels == 0) ^ name.endswith("ood"))
     with pytest.raises(ConfigurationError, match=r"severity 0\.5 for data without a column 'group'.*set severity=1"):
         opened(f"folder:{tmp_path}", 0.5).check()
+    assert not dataset.knows_cues
+    settings = {"dataset": f"folder:{tmp_path}", "image_size": own_images.SIDE, "method": "group_dro"}
+    config = TrialConfig.parse(settings)
+    refusal = r"method 'group_dro' needs the group of every image .* give the table a column 'group'"
+    with pytest.raises(UserError, match=refusal):
+        check_data(Plan(SPACES["own_data"], {config.trial_key: config}))
+    with pytest.raises(ConfigurationError, match=refusal):
+        Trial(config)
 
 
 def test_masks_of_a_column_are_looked_for_in_masks(small, tmp_path):

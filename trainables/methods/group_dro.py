@@ -1,0 +1,88 @@
+"""Group DRO: the group of label and cue with the highest loss weighs most. No masks."""
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options, TrialConfig
+from trainables.groups import groups_of
+from trainables.methods.method import Method
+from trainables.models import Classifier
+
+
+class GroupDROOptions(Options):
+    group_dro_step: float = Field(
+        0.01,
+        ge=0,
+        allow_inf_nan=False,
+        description="eta, how fast a group's weight grows with its loss; 0: equal weights",
+    )
+
+
+def group_losses(
+    losses: Float[Tensor, " batch"], groups: Int[Tensor, " batch"], count: int
+) -> tuple[Float[Tensor, " groups"], Bool[Tensor, " groups"]]:
+    """The mean loss of each of `count` groups, 0 for one that the batch lacks; and which groups the batch has."""
+    members = torch.nn.functional.one_hot(groups, count).to(losses.dtype)
+    images = members.sum(dim=0)
+    return members.T @ losses / images.clamp(min=1), images > 0
+
+
+class GroupDRO(Method):
+    """sum_g q_g · CE_g, CE_g the mean cross-entropy of the batch's images of group g (label and cue), in nats.
+
+    Each batch first sets q_g <- q_g · exp(eta · CE_g) for its groups and scales q to sum 1; eta is `group_dro_step`.
+    A reference without masks, for data that know their groups. Weights are those of the groups met so far, equal at
+    the start; one that training lacks has none. At severity 1 all images of a label have one cue, so that the groups
+    are the classes and nothing is left to weigh against the shortcut.
+
+    Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01. There each
+    batch draws all groups equally often and strong weight decay goes with it; here the batches are those of every
+    other method, so a rare group weighs only in the batches that have it. Their group adjustment C / sqrt(n_g) is left
+    out (C = 0).
+    """
+
+    reads_preset: ClassVar[bool] = False
+    reads_masks: ClassVar[bool] = False
+    needs_cues: ClassVar[bool] = True
+    relative_cost: ClassVar[float] = 1.1
+    Options = GroupDROOptions
+    options: GroupDROOptions
+
+    def __init__(self, config: TrialConfig, feature_size: int):
+        super().__init__(config, feature_size)
+        self.log_weights: Float[Tensor, " groups"] | None = None
+        """log q, not normalised; -inf for a group that was not met yet. None before the first batch."""
+
+    def loss(self, model: Classifier, batch: Batch) -> Loss:
+        if batch.cues is None:
+            raise ValueError(
+                "group_dro needs batch.cues, got None: give Batch(cues=…) the class that each cue points to"
+            )
+        logits = model(batch.images).logits
+        classes = logits.shape[1]
+        losses, present = group_losses(
+            cross_entropy(logits, batch.labels, reduction="none"),
+            groups_of(batch.labels, batch.cues, classes),
+            classes**2,
+        )
+        weights = self._weights(losses.detach(), present)
+        return Loss((weights * losses).sum(), logits.new_zeros(()))
+
+    def _weights(self, losses: Float[Tensor, " groups"], present: Bool[Tensor, " groups"]) -> Float[Tensor, " groups"]:
+        """q after this batch's losses; 0 for a group that was not met yet."""
+        known = torch.full_like(losses, -torch.inf) if self.log_weights is None else self.log_weights.to(losses)
+        met = torch.where(present & known.isinf(), torch.zeros_like(known), known)
+        self.log_weights = met + self.options.group_dro_step * losses
+        return self.log_weights.softmax(dim=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"log_weights": self.log_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.log_weights = state["log_weights"]

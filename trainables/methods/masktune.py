@@ -1,0 +1,97 @@
+"""MaskTune: one last epoch on images without what the model looked at before. No masks of an expert."""
+
+import copy
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from trainables.batch import Batch, Loss
+from trainables.config import Options, TrialConfig
+from trainables.errors import ConfigurationError
+from trainables.methods.grad_cam import grad_cam
+from trainables.methods.method import Method
+from trainables.models import Classifier
+
+
+class MaskTuneOptions(Options):
+    masktune_deviations: float = Field(
+        2.0, allow_inf_nan=False, description="heat more than so many standard deviations above its mean is hidden"
+    )
+
+
+def hot_pixels(
+    model: Classifier, images: Float[Tensor, "batch channels height width"], deviations: float
+) -> Bool[Tensor, "batch 1 height width"]:
+    """True where the Grad-CAM map of the predicted class exceeds its mean by `deviations` standard deviations.
+
+    Mean and deviation (over n, not n − 1) are those of each image's map; what exceeds them is brought to the image's
+    size by the nearest cell. The model must be in evaluation mode.
+    """
+    with torch.no_grad():
+        last = model.trunk(images)
+    last.requires_grad_()
+    heat = grad_cam(model.read(last).logits.amax(dim=1), last).detach()
+    spread, mean = torch.std_mean(heat, dim=(1, 2), correction=0, keepdim=True)
+    hot = heat > mean + deviations * spread
+    return interpolate(hot[:, None].to(images.dtype), images.shape[2:], mode="nearest") > 0
+
+
+class MaskTune(Method):
+    """CE(f(x), y); in the last epoch CE(f(x · (1 − H)), y), H the pixels that the model until then found hot.
+
+    H is drawn once for each image, by the weights with which the last epoch begins: Grad-CAM of the predicted class
+    above its mean plus `masktune_deviations` standard deviations. A reference without an expert's masks: it hides
+    whatever the model relies on, cue or object. Hidden pixels become zero, which is black. The epochs before are the
+    baseline's exactly, so whatever the selection rule the last epoch's weights are scored.
+
+    Source: Asgari et al., NeurIPS 2022, arXiv:2210.00055, section 2. Their map is XGrad-CAM, which for models that are
+    linear in the mean of their last map, as ours, is Grad-CAM. There the fine-tuning follows a full training, at its
+    last learning rate; here it is the last of the trial's epochs, at the trial's, with the optimiser's state going on.
+
+    Raises:
+        ConfigurationError: a trial of fewer than two epochs.
+    """
+
+    reads_preset: ClassVar[bool] = False
+    reads_masks: ClassVar[bool] = False
+    complete_at_end: ClassVar[bool] = True
+    Options = MaskTuneOptions
+    options: MaskTuneOptions
+
+    def __init__(self, config: TrialConfig, feature_size: int):
+        super().__init__(config, feature_size)
+        self.epochs_done = 0
+        self.first: Classifier | None = None
+        """The model as the last epoch found it; None before."""
+
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        if config.epochs < 2:
+            raise ConfigurationError(
+                f"epochs {config.epochs} for method 'masktune', which trains on images without their hot pixels in "
+                "the last epoch; give 2 or more, or choose another method"
+            )
+
+    def loss(self, model: Classifier, batch: Batch) -> Loss:
+        if self.epochs_done < self.config.epochs - 1:
+            return super().loss(model, batch)
+        if self.first is None:
+            self.first = copy.deepcopy(model).eval().requires_grad_(False)
+        hot = hot_pixels(self.first, batch.images, self.options.masktune_deviations)
+        return super().loss(model, replace(batch, images=batch.images.masked_fill(hot, 0.0)))
+
+    def end_epoch(self, evaluation_batches: int) -> None:
+        self.epochs_done += 1
+        self.first = None
+
+    def state_dict(self) -> dict[str, Any]:
+        # A checkpoint lies between epochs: the model that draws the heat is the one in it.
+        return {"epochs_done": self.epochs_done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epochs_done = state["epochs_done"]
