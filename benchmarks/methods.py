@@ -17,6 +17,26 @@ from trainables.trial import use_one_thread
 SMALL_DISCRIMINATOR = {"disc_width": 128}
 
 
+def check_methods(names: list[str] | None) -> list[str]:
+    """These methods; none named: all.
+
+    Raises:
+        typer.BadParameter: there is no such method.
+    """
+    for name in names or ():
+        if name not in METHODS:
+            raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
+    return list(names or METHODS)
+
+
+def trial_of(method: str, model: str, n_train: int) -> Trial:
+    """A new trial of this method, at strength 1 where it has a penalty, whose epoch is almost all training."""
+    settings = {"method": method, "strength": float(METHODS[method].has_penalty), "model": model, "n_train": n_train}
+    if method == "adversarial" and model == "small_cnn":
+        settings |= SMALL_DISCRIMINATOR
+    return Trial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8}))
+
+
 def main(
     rounds: int = 5,
     n_train: int = 320,
@@ -25,18 +45,13 @@ def main(
 ) -> None:
     """Train one epoch of each method in turn, `rounds` times, and print seconds a step and the ratio."""
     use_one_thread()
-    for name in only or ():
-        if name not in METHODS:
-            raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    chosen = {name: method for name, method in METHODS.items() if not only or name in ("baseline", *only)}
+    chosen = check_methods(only)
+    if "baseline" not in chosen:
+        chosen = ["baseline", *chosen]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     for _ in range(rounds):
-        for name, method in chosen.items():
-            settings = {"method": name, "strength": float(method.has_penalty), "model": model, "n_train": n_train}
-            if name == "adversarial" and model == "small_cnn":
-                settings |= SMALL_DISCRIMINATOR
-            # Tiny validation sets: what is timed is training.
-            trial = Trial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8}))
+        for name in chosen:
+            trial = trial_of(name, model, n_train)
             start = time.process_time()
             trial.train_epoch()
             seconds[name].append((time.process_time() - start) * trial.config.batch_size / n_train)

@@ -1,7 +1,8 @@
 """How long trials take, from a short measurement on this machine."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -11,7 +12,7 @@ from records.columns import SPLITS
 from trainables import METHODS, TrialConfig
 from trainables.attribution.attribution import FORWARD_AND_BACKWARD
 from trainables.attribution.feature_ablation import SUPERPIXELS
-from trainables.attribution.occlusion import window_size
+from trainables.attribution.occlusion import filled_windows
 from trainables.config import Options
 from trainables.datasets import Dataset, find_dataset, load
 from trainables.faithfulness.fade import STEPS
@@ -43,19 +44,18 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     dataset = find_dataset(config.dataset)
     options = dataset.Options(**config.dataset_options)
-    sizes, shape, classes = _dimensions(dataset, options, config)
-    forward, step = _seconds_an_image(config.model, shape, classes)
+    known = _dimensions(dataset, options, config)
+    sizes = known.sizes
+    forward, step = _seconds_an_image(config.model, known.shape, known.classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
     evaluate = sum(sizes.values()) * forward
-    attribute = _attribution_seconds(config, shape, forward, step)
+    attribute = _attribution_seconds(config, known.windows, forward, step)
     return train, evaluate + attribute + OVERHEAD
 
 
-def _attribution_seconds(config: TrialConfig, shape: tuple[int, int, int], forward: float, step: float) -> float:
+def _attribution_seconds(config: TrialConfig, windows: float, forward: float, step: float) -> float:
     """Of all maps of a trial, and of what is asked of them."""
-    side = window_size(min(shape[1:]))
-    windows = -(-shape[1] // side) * -(-shape[2] // side)
     gradients = config.attribution_passes // FORWARD_AND_BACKWARD
     seconds = {
         "deep_lift": 2 * step,
@@ -73,18 +73,33 @@ def _attribution_seconds(config: TrialConfig, shape: tuple[int, int, int], forwa
     return config.attribution_images * an_image
 
 
-Dimensions = tuple[dict[str, int], tuple[int, int, int], int]
+@dataclass(frozen=True)
+class Dimensions:
+    """What of the data decides how long a trial takes."""
+
+    sizes: Mapping[str, int]
+    """Images of each split."""
+    shape: tuple[int, int, int]
+    """Of an image: channels, height, width."""
+    classes: int
+    windows: float
+    """That occlusion looks at, a mean over images."""
+
+
 _KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
 
 
 def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -> Dimensions:
-    """Images of each split, an image's shape and the number of classes; severity and data seed change them little."""
+    """Of these data; severity and data seed change them little."""
     if (dataset, options) not in _KNOWN:
         splits = load(dataset, options, config.severity, config.data_seed)
-        channels, height, width = splits["train"].images.shape[1:]
-        sizes = {name: len(splits[name]) for name in SPLITS}
-        classes = dataset(options, config.severity, config.data_seed).classes
-        _KNOWN[dataset, options] = sizes, (channels, height, width), classes
+        images = splits["train"].images
+        _KNOWN[dataset, options] = Dimensions(
+            sizes={name: len(splits[name]) for name in SPLITS},
+            shape=(images.shape[1], images.shape[2], images.shape[3]),
+            classes=dataset(options, config.severity, config.data_seed).classes,
+            windows=filled_windows(images).sum().item() / len(images),
+        )
     return _KNOWN[dataset, options]
 
 

@@ -87,9 +87,10 @@ def test_integrated_gradients_steps_come_from_the_configuration(smooth_net):
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (2, 28), (1, 7)])
 def test_occlusion_against_a_loop(smooth_net, channels, side):
-    """7 is not a multiple of the window: the last windows are cut off at the border."""
+    """7 is not a multiple of the window: the last windows are cut off at the border. Some windows are empty."""
     model = smooth_net(channels, 3).eval()
     images = torch.from_numpy(np.random.default_rng(1).normal(size=(2, channels, side, side)))
+    images[0, :, 2:5] = 0
     targets = torch.tensor([2, 1])
     expected = torch.zeros(2, side, side, dtype=torch.float64)
     with torch.no_grad():
@@ -99,7 +100,19 @@ def test_occlusion_against_a_loop(smooth_net, channels, side):
                 occluded[:, :, top : top + 2, left : left + 2] = 0
                 fall = (model(images).logits - model(occluded).logits)[torch.arange(2), targets].abs()
                 expected[:, top : top + 2, left : left + 2] = fall[:, None, None]
-    torch.testing.assert_close(maps_of("occlusion", model, images, targets), expected.float())
+    torch.testing.assert_close(maps_of("occlusion", model, images, targets), expected)
+
+
+def test_occlusion_of_an_empty_window_takes_no_pass(smooth_net):
+    model, images = smooth_net(1, 2).eval(), torch.zeros(3, 1, 28, 28, dtype=torch.float64)
+    images[1, 0, 5, 7] = 1
+    images[2, 0, 8:12, 8:12] = -1
+    passes = []
+    model.register_forward_hook(lambda _model, inputs, _output: passes.append(len(inputs[0])))
+    maps = maps_of("occlusion", model, images, torch.tensor([0, 1, 1]))
+    assert sum(passes) == 3 + 1 + 4
+    assert not maps[0].any()
+    assert maps[1].nonzero().tolist() == [[4, 6], [4, 7], [5, 6], [5, 7]]
 
 
 @pytest.mark.parametrize(("size", "window"), [(224, 15), (28, 2), (7, 2), (64, 4), (128, 9)])
