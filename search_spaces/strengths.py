@@ -27,7 +27,7 @@ DECADES: dict[str, tuple[float, float]] = {
 }
 # small_cnn has 64 features: the paper's discriminator, 1024 units wide for ResNet-18's 512, would cost more than it.
 SMALL_DISCRIMINATOR = {"adversarial": {"disc_width": 128}}
-NO_PENALTY = ("baseline", "group_dro", "masked", "masktune", "shuffled")
+NO_PENALTY = ("baseline", "dfr", "group_dro", "masked", "masktune", "shuffled")
 # The rows of the paper's tables: what the spaces smoke, laptop, own_data, controls and paper_* compare.
 PAPER_METHODS = ("baseline", "masked", "shuffled", "actdiff", "adversarial", "gradmask", "rrr")
 # Within the decades and not tuned.

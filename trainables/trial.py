@@ -145,6 +145,8 @@ class Trial:
             seen += images
         valid_images = len(self.splits["valid_id"])
         self.method.end_epoch(math.ceil(valid_images / self.config.batch_size))
+        if self.epoch == self.config.epochs - 1:
+            self.method.end_training(self.model, {name: self.splits[name] for name in ("train", *EPOCH_SPLITS)})
         losses = {"train.loss": classification / seen, "train.penalty": penalty / seen}
         by_preset = {preset: dict(losses) for preset in self.history}
         metrics = by_preset[self.config.preset]

@@ -53,7 +53,7 @@ def test_methods_with_a_penalty_are_penalties():
         name for name, method in METHODS.items() if issubclass(method, Penalty)
     }
     without = [name for name in METHODS if not METHODS[name].has_penalty]
-    assert without == ["baseline", "group_dro", "masked", "masktune", "shuffled"]
+    assert without == ["baseline", "dfr", "group_dro", "masked", "masktune", "shuffled"]
 
 
 def test_option_names_do_not_collide():

@@ -9,6 +9,7 @@ from trainables.methods.baseline import Baseline as Baseline
 from trainables.methods.corm import CoRM as CoRM
 from trainables.methods.counterexamples import CounterExamples as CounterExamples
 from trainables.methods.counterfactual_fill import CounterfactualFill as CounterfactualFill
+from trainables.methods.dfr import DFR as DFR
 from trainables.methods.energy import Energy as Energy
 from trainables.methods.expected_gradients import ExpectedGradients as ExpectedGradients
 from trainables.methods.gain import GAIN as GAIN
@@ -34,6 +35,7 @@ METHODS: dict[str, type[Method]] = {
     "corm": CoRM,
     "counterexamples": CounterExamples,
     "counterfactual_fill": CounterfactualFill,
+    "dfr": DFR,
     "energy": Energy,
     "expected_gradients": ExpectedGradients,
     "gain": GAIN,

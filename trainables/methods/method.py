@@ -1,5 +1,6 @@
 """What every method is: a classification loss, and for some a penalty with a weight."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from trainables.batch import Batch, Loss
 from trainables.config import Options as BaseOptions
 from trainables.config import TrialConfig
+from trainables.datasets.dataset import Split
 from trainables.models import Classifier
 
 
@@ -63,6 +65,14 @@ class Method:
 
     def end_epoch(self, evaluation_batches: int) -> None:
         """Called after each epoch with the number of validation batches that the paper's loop would have run."""
+
+    def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
+        """Called after the last epoch's steps, before they are scored: the last change that a method makes.
+
+        Args:
+            model: in train mode; may be changed.
+            splits: train, valid_id and valid_ood; a method sees no test images.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold beside the model and its optimiser."""

@@ -1,0 +1,95 @@
+"""DFR: the fit has the optimum's certificate, groups are equal, and the trunk is the baseline's."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+from trainables.errors import DivergedError
+from trainables.methods.dfr import equal_groups, sparse_logistic
+from trainables.trial import Trial
+
+SETTINGS = {"severity": 0.8, "n_train": 256, "n_valid": 128, "n_test": 128, "epochs": 3, "lr": 1e-2}
+
+
+@pytest.mark.parametrize(("classes", "l1"), [(2, 0.02), (3, 0.02), (3, 0.002)])
+def test_the_fit_meets_the_optimality_conditions_of_its_convex_problem(classes, l1):
+    rng = np.random.default_rng(classes)
+    features, labels = rng.normal(size=(60, 12)), np.arange(60) % classes
+    features[:, 0] += labels
+    weight, bias = sparse_logistic(features, labels, classes, l1)
+    error = (softmax(features @ weight.T + bias, axis=1) - np.eye(classes)[labels]) / 60
+    slope = error.T @ features
+    zero = np.abs(weight) < 1e-9
+    assert 0 < zero.sum() < weight.size
+    np.testing.assert_allclose(slope[~zero], -l1 * np.sign(weight[~zero]), atol=1e-5)
+    assert (np.abs(slope[zero]) <= l1 + 1e-5).all()
+    np.testing.assert_allclose(error.sum(axis=0), 0, atol=1e-5)
+
+
+def test_subsets_have_every_group_as_often_as_the_rarest():
+    groups = np.array([0] * 50 + [3] * 7 + [1] * 9)
+    drawn = [equal_groups(groups, rng) for rng in (np.random.default_rng(0), np.random.default_rng(1))]
+    for index in drawn:
+        assert len(set(index)) == len(index)
+        np.testing.assert_array_equal(np.bincount(groups[index]), [7, 7, 0, 7])
+    assert set(drawn[0]) != set(drawn[1])
+
+
+def trained(config):
+    trial = Trial(config)
+    while not trial.finished:
+        trial.train_epoch()
+    return trial
+
+
+@pytest.fixture(scope="module")
+def worst_loss():
+    """worst_loss(trial): the mean loss of the group of test images of both kinds that has the highest."""
+
+    def worst(trial):
+        trial.model.eval()
+        splits = [trial.splits[name] for name in ("test_id", "test_ood")]
+        with torch.no_grad():
+            logits = torch.cat([trial.model(split.images).logits for split in splits])
+        labels, cues = (torch.cat([getattr(split, part) for split in splits]) for part in ("labels", "cues"))
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        return max(losses[2 * labels + cues == g].mean().item() for g in range(4))
+
+    return worst
+
+
+def test_the_trunk_is_the_baselines_and_the_worst_group_is_better_off(quick, worst_loss):
+    plain, retrained = (trained(quick(method=method, **SETTINGS)) for method in ("baseline", "dfr"))
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(retrained.model.state_dict()[name], value) == (not name.startswith("head"))
+    assert retrained.selected().epoch == 2
+    assert worst_loss(retrained) < 0.8 * worst_loss(plain)
+
+
+def test_which_images_it_is_fitted_to(quick):
+    trial = trained(quick(method="baseline", **(SETTINGS | {"severity": 1.0})))
+    scores = {}
+    for split in ("valid_id", "valid_ood", "valid_both"):
+        other = Trial(quick(method="dfr", dfr_split=split, **(SETTINGS | {"severity": 1.0})))
+        other.model.load_state_dict(trial.model.state_dict())
+        valid = {name: other.splits[name] for name in ("train", "valid_id", "valid_ood")}
+        other.method.end_training(other.model.train(), valid)
+        assert other.model.training
+        other.model.eval()
+        with torch.no_grad():
+            logits = {name: other.model(valid[name].images).logits for name in ("valid_id", "valid_ood")}
+        correct = [(logits[name].argmax(dim=1) == valid[name].labels) for name in logits]
+        scores[split] = [right.float().mean().item() for right in correct]
+    assert scores["valid_id"][0] > 0.95 > scores["valid_id"][1]
+    assert scores["valid_ood"][1] > 0.95 > scores["valid_ood"][0]
+    assert min(scores["valid_both"]) > max(min(scores["valid_id"]), min(scores["valid_ood"]))
+
+
+def test_features_that_are_not_finite_diverged(quick):
+    trial = Trial(quick(method="dfr"))
+    with torch.no_grad():
+        trial.model.trunk[0].weight.fill_(torch.nan)
+    seen = {name: trial.splits[name] for name in ("train", "valid_id", "valid_ood")}
+    with pytest.raises(DivergedError, match="features that are not finite"):
+        trial.method.end_training(trial.model, seen)
