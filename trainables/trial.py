@@ -143,11 +143,23 @@ class Trial:
             classification += loss.classification.item() * images
             penalty += loss.penalty.item() * images
             seen += images
+        return self.end_epoch(classification / seen, penalty / seen)
+
+    def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
+        """What follows an epoch's last training step: see `train_epoch`. The model is in train mode.
+
+        Args:
+            classification: the classification loss, mean over the epoch's images.
+            penalty: the unweighted penalty, likewise.
+
+        Raises:
+            DivergedError: a validation loss that is not finite.
+        """
         valid_images = len(self.splits["valid_id"])
         self.method.end_epoch(math.ceil(valid_images / self.config.batch_size))
         if self.epoch == self.config.epochs - 1:
             self.method.end_training(self.model, {name: self.splits[name] for name in ("train", *EPOCH_SPLITS)})
-        losses = {"train.loss": classification / seen, "train.penalty": penalty / seen}
+        losses = {"train.loss": classification, "train.penalty": penalty}
         by_preset = {preset: dict(losses) for preset in self.history}
         metrics = by_preset[self.config.preset]
         for name in EPOCH_SPLITS:
@@ -287,11 +299,15 @@ class Trial:
             self.best[selection].load_state_dict(state["best"][selection])
         self.history = {preset: list(state["history"][preset]) for preset in self.history}
 
+    def next_order(self) -> Int[Tensor, " images"]:
+        """The next epoch's order of the training images."""
+        return torch.randperm(len(self.splits["train"]), generator=self.order_rng)
+
     def _batches(self) -> Iterator[Batch]:
         """The training images in a new random order, `batch_size` at a time; the last batch may be smaller."""
         train = self.splits["train"]
         method_rng = torch_stream("method", self.config.seed, self.epoch)
-        for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
+        for index in self.next_order().split(self.config.batch_size):
             yield Batch(
                 train.images[index].to(self.device),
                 train.labels[index].to(self.device),

@@ -1,17 +1,11 @@
 """GradMask: the input gradient of the contrast between classes is small outside the mask."""
 
-from typing import ClassVar
-
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
-from trainables.batch import Batch, Loss
-from trainables.config import Preset
-from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.region import mean_outside, outside_pixels
-from trainables.models import Classifier
+from trainables.methods.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.region import mean_outside
 
 
 def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
@@ -21,40 +15,25 @@ def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "
     return ((true - others) * logits).sum(dim=1).abs()
 
 
-def gradmask_penalty(
-    logits: Float[Tensor, "batch classes"],
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-    preset: Preset,
-) -> Float[Tensor, ""]:
-    """Absolute input gradient of the class contrast, outside the mask.
+class GradMask(InputGradientPenalty):
+    """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`).
 
     g = d( sum_b | f_0 − f_1 |_b ) / dx, so with batch normalisation in train mode an image's gradient also holds
     its influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
-    over outside pixels and channels of each image, then over images.
+    over outside pixels and channels of each image, then over images. The penalty is in logits per unit of pixel value.
 
     Source: Simpson et al., MIDL 2019, arXiv:1904.07478; Viviano et al., ICLR 2021.
-
-    Returns:
-        Scalar in logits per unit of pixel value.
     """
-    (gradient,) = torch.autograd.grad(class_contrast(logits, labels).sum(), images, create_graph=True)
-    if preset == "paper":
-        return (gradient * outside).abs().sum()
-    return mean_outside(gradient.abs(), outside, takes_part)
 
+    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        return class_contrast(logits, labels).sum()
 
-class GradMask(Penalty):
-    """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`)."""
-
-    second_order: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 2.7
-
-    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
-        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
-        images = images_with_gradient(batch)
-        logits = model(images).logits
-        penalty = gradmask_penalty(logits, images, batch.labels, outside, takes_part, self.config.preset)
-        return Loss(cross_entropy(logits, batch.labels), penalty)
+    def size(
+        self,
+        gradient: Float[Tensor, "batch channels height width"],
+        outside: Bool[Tensor, "batch 1 height width"],
+        takes_part: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, ""]:
+        if self.config.preset == "paper":
+            return (gradient * outside).abs().sum()
+        return mean_outside(gradient.abs(), outside, takes_part)

@@ -16,11 +16,26 @@ def shuffle_outside(
 
     Source: the shuffle of Viviano et al., ICLR 2021 (ActDiff and its control).
     """
-    batch, channels, height, width = images.shape
+    return shuffled_by(images, outside, shuffle_draw(images, rng).to(images.device))
+
+
+def shuffle_draw(
+    images: Float[Tensor, "batch channels height width"], rng: torch.Generator
+) -> Float[Tensor, "batch pixels"]:
+    """One number in [0, 1) for each pixel of each image, from the processor's `rng` and on the processor."""
+    return torch.rand(len(images), images.shape[2] * images.shape[3], generator=rng)
+
+
+def shuffled_by(
+    images: Float[Tensor, "batch channels height width"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    draw: Float[Tensor, "batch pixels"],
+) -> Float[Tensor, "batch channels height width"]:
+    """The shuffle that sorts each image's outside pixels by `draw`."""
+    _, channels, height, width = images.shape
     flat = images.detach().flatten(2)
     out = outside.flatten(1)
     index = torch.arange(height * width, device=images.device)
-    draw = torch.rand(batch, height * width, generator=rng).to(images.device)
     # Sources: outside pixels in random order, then inside pixels in their own order.
     # Targets: outside pixels in their own order, then inside pixels in their own order.
     order = torch.where(out, draw, 2.0 + index).argsort(dim=1)
