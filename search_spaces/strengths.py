@@ -21,6 +21,7 @@ DECADES: dict[str, tuple[float, float]] = {
     "input_gradient_logit": (1e0, 1e3),
     "logit_invariance": (1e-2, 1e1),
     "pgd_ex": (1e-1, 1e1),
+    "right_for_better_reasons": (1e0, 1e3),
     "rrr": (1e0, 1e3),
     "rrr_grad_cam": (1e-1, 1e2),
     "saliency_guided": (1e-2, 1e1),

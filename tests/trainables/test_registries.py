@@ -17,7 +17,10 @@ from trainables.models import Classifier
 
 PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {
-    "methods": (METHODS, {"altered", "grad_cam", "method", "noise", "region", "shuffle", "running_statistics"}),
+    "methods": (
+        METHODS,
+        {"altered", "grad_cam", "input_gradient_penalty", "method", "noise", "region", "shuffle", "running_statistics"},
+    ),
     "models": (MODELS, {"classifier", "initialise"}),
     "datasets": (
         {**DATASETS, **PLACES},

@@ -23,6 +23,7 @@ from trainables.methods.masktune import MaskTune as MaskTune
 from trainables.methods.method import Method as Method
 from trainables.methods.method import Penalty as Penalty
 from trainables.methods.pgd_ex import PGDEx as PGDEx
+from trainables.methods.right_for_better_reasons import RightForBetterReasons as RightForBetterReasons
 from trainables.methods.rrr import RRR as RRR
 from trainables.methods.rrr_grad_cam import RRRGradCAM as RRRGradCAM
 from trainables.methods.saliency_guided import SaliencyGuided as SaliencyGuided
@@ -47,6 +48,7 @@ METHODS: dict[str, type[Method]] = {
     "masked": Masked,
     "masktune": MaskTune,
     "pgd_ex": PGDEx,
+    "right_for_better_reasons": RightForBetterReasons,
     "rrr": RRR,
     "rrr_grad_cam": RRRGradCAM,
     "saliency_guided": SaliencyGuided,
