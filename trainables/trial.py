@@ -16,7 +16,7 @@ from torch import Tensor
 from records import columns
 from trainables.attribution import ATTRIBUTIONS, Attribution
 from trainables.attribution.randomisation import random_model, randomisation_check
-from trainables.batch import Batch
+from trainables.batch import IMAGES_AT_ONCE, Batch
 from trainables.config import Preset, TrialConfig
 from trainables.controls import inside_masks, training_masks
 from trainables.datasets import Split, find_dataset, load
@@ -31,7 +31,6 @@ from trainables.performance import performance
 from trainables.selection import BestEpoch
 from trainables.streams import stream_seed, torch_stream
 
-EVALUATION_BATCH = 512
 EPOCH_SPLITS = ("valid_id", "valid_ood")
 # Maps kept per split for people to look at; the scores rest on config.attribution_images of them.
 KEPT_MAPS = 8
@@ -339,7 +338,7 @@ class Trial:
     def _logits(self, split: Split) -> Float[Tensor, "images classes"]:
         self.model.eval()
         with torch.no_grad():
-            parts = [self.model(x.to(self.device)).logits.cpu() for x in split.images.split(EVALUATION_BATCH)]
+            parts = [self.model(x.to(self.device)).logits.cpu() for x in split.images.split(IMAGES_AT_ONCE)]
         return torch.cat(parts)
 
     def _performance(self, name: str) -> dict[Preset, dict[str, float]]:

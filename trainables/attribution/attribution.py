@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trainables.batch import IMAGES_AT_ONCE
 from trainables.config import TrialConfig
 from trainables.models import Classifier
 from trainables.streams import torch_stream
 
-IMAGES_AT_ONCE = 256
 FORWARD_AND_BACKWARD = 3
 """What a gradient costs, in forward passes."""
 

@@ -5,7 +5,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trainables.attribution.attribution import IMAGES_AT_ONCE, Attribution, in_batches, target_logits
+from trainables.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 
 SUPERPIXELS = 50

@@ -7,9 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.attribution.attribution import Attribution, Logits, as_map
+from trainables.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
-
-PASSES_AT_ONCE = 256
 
 
 class IntegratedGradients(Attribution):
@@ -31,6 +30,6 @@ class IntegratedGradients(Attribution):
         steps = self.config.integrated_gradients_steps
         method = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True)
         attribution = method.attribute(
-            images, target=targets, n_steps=steps, internal_batch_size=max(PASSES_AT_ONCE, len(images))
+            images, target=targets, n_steps=steps, internal_batch_size=max(IMAGES_AT_ONCE, len(images))
         )
         return as_map(attribution.to(images.dtype))

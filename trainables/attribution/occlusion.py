@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from trainables.attribution.attribution import IMAGES_AT_ONCE, Attribution, in_batches, target_logits
+from trainables.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 
 PAPER_WINDOW, PAPER_SIZE = 15, 224

@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trainables.attribution.attribution import IMAGES_AT_ONCE, Attribution, in_batches, target_logits
+from trainables.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 
 CELLS = 7
