@@ -11,7 +11,7 @@ from records import StorageError, SweepRecords, open_storage
 from records.store import Record
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
-from trainables.datasets import PLACES, Dataset, find_dataset
+from trainables.datasets import PLACES, find_dataset
 from trainables.datasets.find import full_name
 from trainables.errors import unknown_name
 from trainables.groups import check_cues
@@ -86,17 +86,17 @@ def make_plan(
     """
     chosen = find_space(space)
     settings: Sequence[Settings] = chosen.trials
-    if dataset is not None:
-        _find_dataset(dataset)
-        dataset = full_name(dataset)
-        own = [s for s in settings if s["dataset"] == dataset]
-        settings = own or chosen.on_request.get(dataset) or [_on(dataset, s) for s in settings]
-    if "method" in overrides:
-        settings = _of_method(chosen, settings, str(overrides["method"]))
     unused = set(overrides)
     trials: dict[str, TrialConfig] = {}
     contents = Contents()
     try:
+        if dataset is not None:
+            find_dataset(dataset)
+            dataset = full_name(dataset)
+            own = [s for s in settings if s["dataset"] == dataset]
+            settings = own or chosen.on_request.get(dataset) or [_on(dataset, s) for s in settings]
+        if "method" in overrides:
+            settings = _of_method(chosen, settings, str(overrides["method"]))
         for one in settings:
             one = one if found is None else {**one, **found.of(one)}
             applied = {k: v for k, v in overrides.items() if _applies(k, one, overrides)}
@@ -203,13 +203,6 @@ def declare(records: SweepRecords, plan: Plan) -> None:
         raise UserError(str(error)) from None
 
 
-def _find_dataset(name: str) -> type[Dataset]:
-    try:
-        return find_dataset(name)
-    except ConfigurationError as error:
-        raise UserError(str(error)) from None
-
-
 def _on(dataset: str, settings: Settings) -> Settings:
     """The settings on another dataset, without those that the one before alone has."""
     old, new = (set(find_dataset(name).Options.model_fields) for name in (settings["dataset"], dataset))
@@ -220,7 +213,7 @@ def _on(dataset: str, settings: Settings) -> Settings:
 
 def _of_method(space: Space, settings: Sequence[Settings], method: str) -> list[Settings]:
     if method not in METHODS:
-        raise UserError(str(unknown_name("method", method, METHODS, "trainables/methods/__init__.py")))
+        raise unknown_name("method", method, METHODS, "trainables/methods/__init__.py")
     own = [s for s in settings if s["method"] == method]
     if not own:
         has = ", ".join(sorted({s["method"] for s in settings}))
@@ -238,7 +231,7 @@ def _by_selection(settings: Settings) -> list[Settings]:
 
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
     method = METHODS.get(settings["method"])
-    dataset = _find_dataset(str(overrides.get("dataset", settings["dataset"])))
+    dataset = find_dataset(str(overrides.get("dataset", settings["dataset"])))
     if key == "strength" and method is not None:
         return method.has_penalty
     if key in ("mask_condition", "mask_fraction") and method is not None:
@@ -250,8 +243,8 @@ def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool
 
 def _all_settings() -> set[str]:
     names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
-    for method in METHODS.values():
+    for method in METHODS.usable().values():
         names |= set(method.Options.model_fields)
-    for dataset in (*DATASETS.values(), *PLACES.values()):
+    for dataset in (*DATASETS.usable().values(), *PLACES.values()):
         names |= set(dataset.Options.model_fields)
     return names

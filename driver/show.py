@@ -44,6 +44,8 @@ def show_plan(
         table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
     primary = plan.space.primary
     slots = concurrency or os.cpu_count() or 1
+    if packages := sorted({trial.plugins for trial in trials} - {""}):
+        console.print(f"Plug-ins: {'; '.join(packages)}", soft_wrap=True)
     time = clock(estimated_seconds(pending) / slots)
     console.print(f"Space [bold]{plan.space.name}[/bold]: {plan.space.description}", soft_wrap=True)
     console.print(table)

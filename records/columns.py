@@ -28,6 +28,9 @@ IDENTITY = (
 PERFORMANCE = ("auc", "accuracy", "loss")
 TIMES = ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
 PROVENANCE = ("host", "code_version", "schema_version", "mlflow_run_id")
+PLUGINS = "plugins"
+"""Other packages that bring the trial's method, dataset, model, an attribution or a metric, each with its version:
+"a 1.0, b 2.1". Where there are none the record has no such column."""
 RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
 """Columns that may differ between two runs of one configuration, beside the `attribution_time` of each attribution; see
 `is_run_specific`."""
@@ -125,6 +128,6 @@ def ordered(names: set[str]) -> list[str]:
     hyperparameters = sorted(n for n in names if n.startswith(HYPERPARAMETER_PREFIX))
     scores = [performance(s, m) for s in SPLITS for m in PERFORMANCE]
     known = [*IDENTITY, *hyperparameters, *scores]
-    tail = [*TIMES, *PROVENANCE]
+    tail = [*TIMES, PLUGINS, *PROVENANCE]
     rest = sorted(names - set(known) - set(tail))
     return [n for n in [*known, *rest, *tail] if n in names]

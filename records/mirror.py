@@ -98,7 +98,8 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
         results = {k: v for k, v in record.items() if k not in _parameters(record) and _is_number(v)}
         metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in _parameters(record).items() if v is not None]
-        facts = {k: record.get(k) for k in ("status", "error", "collapsed", "host", "code_version", "started_at")}
+        told = ("status", "error", "collapsed", "host", "code_version", columns.PLUGINS, "started_at")
+        facts = {k: record.get(k) for k in told}
         tags_ = [RunTag(k, str(v)[:TAG_VALUE]) for k, v in facts.items() if v is not None]
         for start in range(0, max(len(metrics), 1), BATCH_METRICS - BATCH_PARAMS - len(tags_)):
             part = metrics[start : start + BATCH_METRICS - BATCH_PARAMS - len(tags_)]

@@ -5,6 +5,7 @@
     trainable.py     TrialTrainable and one Tune trainable for each method
     controls.py      wrong masks, fewer masks, masks at test time
     recorder.py      Recorder: the durable record, the artifacts, the MLflow run
+    registry.py      Registry: names that are built in, and those that other packages bring (docs/extending.md)
     methods/ models/ datasets/ attribution/ localisation/     one file for each registered name
 
 A trial in Tune:

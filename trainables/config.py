@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from records import columns
 from trainables.errors import ConfigurationError, unknown_name
+from trainables.plugins import check_installed, packages_of
 
 Preset = Literal["fixed", "paper"]
 Selection = Literal["last", "best_valid_id", "best_valid_ood"]
@@ -86,6 +87,9 @@ class TrialConfig(BaseModel):
     )
     method_options: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
+    plugins: str = Field(
+        "", description='other packages that bring a part of the trial, each with its version: "a 1.0, b 2.1"; found'
+    )
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> "TrialConfig":
@@ -94,11 +98,13 @@ class TrialConfig(BaseModel):
         A key may be a field of this class, or a setting of the chosen method or dataset.
 
         Raises:
-            ConfigurationError: an unknown key or name, or a value out of range.
+            ConfigurationError: an unknown key or name, a value out of range, or a plug-in that cannot be used or is not
+                the one that the trial was planned with.
         """
         from trainables.datasets.find import find_dataset, full_name
         from trainables.methods import METHODS
 
+        check_installed(planned := str(settings.get(columns.PLUGINS, "")))
         own = set(cls.model_fields) - {"method_options", "dataset_options"}
         method_name = settings.get("method", cls.model_fields["method"].default)
         dataset_name = str(settings.get("dataset", cls.model_fields["dataset"].default))
@@ -108,6 +114,11 @@ class TrialConfig(BaseModel):
         settings = {**settings, "dataset": full_name(dataset_name)}
         method_fields = set(METHODS[method_name].Options.model_fields)
         dataset_fields = set(dataset.Options.model_fields)
+        if both := sorted(method_fields & dataset_fields):
+            raise ConfigurationError(
+                f"method {method_name!r} and dataset {dataset_name!r} both have a setting {both[0]!r}, so that they "
+                "cannot be used together; rename it in one of them"
+            )
         allowed = own | method_fields | dataset_fields
         for key in settings:
             if key not in allowed:
@@ -118,13 +129,19 @@ class TrialConfig(BaseModel):
         method_options = {k: v for k, v in settings.items() if k in method_fields}
         dataset_options = {k: v for k, v in settings.items() if k in dataset_fields}
         try:
-            return cls(
-                **{k: v for k, v in settings.items() if k in own},
+            config = cls(
+                **{k: v for k, v in settings.items() if k in own - {columns.PLUGINS}},
                 method_options=METHODS[method_name].Options(**method_options).model_dump(),
                 dataset_options=dataset.complete(dataset.Options(**dataset_options)).model_dump(),
             )
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+        packages = packages_of(config)
+        if planned not in ("", packages):
+            raise ConfigurationError(
+                f"bad value {planned!r} for {columns.PLUGINS}: this trial's are {packages or 'none'!r}; leave it out"
+            )
+        return config.model_copy(update={columns.PLUGINS: packages}) if packages else config
 
     @model_validator(mode="before")
     @classmethod
@@ -147,8 +164,9 @@ class TrialConfig(BaseModel):
             if name not in ATTRIBUTIONS:
                 raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/attribution/__init__.py")
         for name in self.metrics:
-            if name not in {**LOCALISATION, **TUNED}:
-                raise unknown_name("metric", name, {**LOCALISATION, **TUNED}, "trainables/localisation/__init__.py")
+            if name not in LOCALISATION.keys() | TUNED.keys():
+                known = LOCALISATION.keys() | TUNED.keys()
+                raise unknown_name("metric", name, known, "trainables/localisation/__init__.py")
         self._check_grad_cam_layer()
         if self.strength != 0 and not METHODS[self.method].has_penalty:
             raise ConfigurationError(
@@ -179,7 +197,7 @@ class TrialConfig(BaseModel):
         told = f"{wrong[0]} {getattr(self, wrong[0])}"
         default = type(self).model_fields[wrong[0]].default
         if not METHODS[self.method].reads_masks:
-            reading = ", ".join(sorted(name for name, method in METHODS.items() if method.reads_masks))
+            reading = ", ".join(sorted(name for name, method in METHODS.usable().items() if method.reads_masks))
             raise ConfigurationError(
                 f"{told} for method {self.method!r}, which sees no masks; "
                 f"leave it at {default} or choose from {reading}"
@@ -192,14 +210,14 @@ class TrialConfig(BaseModel):
 
     def _at_default(self) -> set[str]:
         """The settings that trials did not always have and that are at their default."""
-        later = (*LATER_SETTINGS, *MEASURE_SETTINGS)
+        later = (*LATER_SETTINGS, *MEASURE_SETTINGS, columns.PLUGINS)
         return {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
 
     @property
     def trial_key(self) -> str:
         """Hash of all that determines the result: equal key, same trial.
 
-        Of files it has the content, not the place.
+        Of files it has the content, not the place; of parts from other packages the package's version.
         """
         from trainables.datasets.find import kind_of
 
@@ -236,19 +254,21 @@ class TrialConfig(BaseModel):
 
     def flat(self) -> dict[str, Any]:
         """The settings that `parse` turns back into this configuration."""
-        settings = self.model_dump(exclude={"method_options", "dataset_options"})
+        empty = set() if self.plugins else {columns.PLUGINS}
+        settings = self.model_dump(exclude={"method_options", "dataset_options"} | empty)
         return {**settings, **self.method_options, **self.dataset_options}
 
     def columns(self) -> dict[str, Any]:
         """The configuration as a record holds it: the named columns, every other setting as `hp.<name>`.
 
-        Left out are `MEASURE_SETTINGS` at their default.
+        Left out are `MEASURE_SETTINGS` at their default, and plug-ins where there are none.
         """
         unsaid = self._at_default().intersection(MEASURE_SETTINGS)
         flat = {name: value for name, value in self.flat().items() if name not in unsaid}
         flat |= {name: " ".join(flat[name]) for name in ("attributions", "metrics") if name in flat}
-        named = {k: v for k, v in flat.items() if k in columns.IDENTITY}
-        others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in columns.IDENTITY}
+        own_column = (*columns.IDENTITY, columns.PLUGINS)
+        named = {k: v for k, v in flat.items() if k in own_column}
+        others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in own_column}
         return {"trial_key": self.trial_key, **named, **others}
 
 

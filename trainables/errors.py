@@ -14,4 +14,7 @@ class DivergedError(ArithmeticError):
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> ConfigurationError:
     """The error for a name that no registry knows."""
     choices = ", ".join(sorted(allowed))
-    return ConfigurationError(f"unknown {kind} {name!r}; choose from {choices}; to add one, register it in {where}")
+    return ConfigurationError(
+        f"unknown {kind} {name!r}; choose from {choices}; to add one, register it in {where}, "
+        "or install a package that brings it (docs/extending.md)"
+    )

@@ -3,7 +3,7 @@
 import io
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -247,6 +247,24 @@ def _trainable(method: str) -> type[TrialTrainable]:
     )
 
 
-TRAINABLES = {method: _trainable(method) for method in METHODS}
-# Ray finds a class by its module and name.
-globals().update({trainable.__name__: trainable for trainable in TRAINABLES.values()})
+class Trainables(Mapping[str, type[TrialTrainable]]):
+    """The Tune trainable of each method, by the method's name; that of a plug-in is made when it is looked up."""
+
+    def __init__(self) -> None:
+        self._made = {method: _trainable(method) for method in METHODS.builtin}
+
+    def __getitem__(self, method: str) -> type[TrialTrainable]:
+        if method not in self._made:
+            self._made[method] = _trainable(method)
+        return self._made[method]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(METHODS)
+
+    def __len__(self) -> int:
+        return len(METHODS)
+
+
+TRAINABLES = Trainables()
+# Ray finds a class by its module and name; one that is not there, of a plug-in, travels whole.
+globals().update({TRAINABLES[method].__name__: TRAINABLES[method] for method in METHODS.builtin})

@@ -127,7 +127,10 @@ def test_the_script_and_the_project_arrive(name):
     # ~ is the first entry of the script's path: a folder there must not shadow a module.
     assert not {Path(remote).name for remote in config["file_mounts"]} & {"driver", "records", "analysis"}
     assert not any("nightly" in command for command in prepared(name)["setup_commands"])
-    assert any(command.endswith("--editable ~/project") for command in config["setup_commands"])
+    commands = config["setup_commands"]
+    (project,) = (i for i, command in enumerate(commands) if command.endswith("--editable ~/project"))
+    assert commands[project + 1].startswith("test ! -f ~/environment/requirements.txt || ")
+    assert commands[project + 1].endswith("install --quiet --requirement ~/environment/requirements.txt")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -142,7 +145,7 @@ def test_no_job_is_shut_down_from_here(name):
 
 def test_the_environment_of_the_nodes_is_ignored_by_git_but_not_by_its_mount():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert "/cluster/environment/sweep.env" in ignored
+    assert {"/cluster/environment/sweep.env", "/cluster/environment/requirements.txt"} <= set(ignored)
     assert not (CLUSTER / "environment" / ".gitignore").exists(), "rsync would leave sweep.env out"
     example = (CLUSTER / "environment" / "sweep.env.example").read_text()
     given = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))

@@ -50,14 +50,14 @@ def test_attributions_has_all_attributions_and_metrics():
     trials = SPACES["attributions"]().trials
     assert len(trials) == 2 * 90
     for settings in trials:
-        assert settings["attributions"] == tuple(sorted(ATTRIBUTIONS))
-        assert settings["metrics"] == tuple(sorted({**LOCALISATION, **TUNED}))
+        assert settings["attributions"] == tuple(sorted(ATTRIBUTIONS.builtin))
+        assert settings["metrics"] == tuple(sorted({**LOCALISATION.builtin, **TUNED}))
 
 
 def test_methods_has_every_method():
     trials = SPACES["methods"]().trials
-    levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
-    assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS}
+    levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS.builtin}
+    assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS.builtin}
     assert {s["severity"] for s in trials} == {0.9, 1.0}
     assert {s["data_seed"] for s in trials} == {0, 1, 2}
 
@@ -130,8 +130,8 @@ def test_a_published_blur_as_pixels():
 
 
 def test_every_method_has_strengths_or_no_penalty():
-    assert set(DECADES) == {m for m in METHODS if METHODS[m].has_penalty}
-    assert set(NO_PENALTY) == {m for m in METHODS if not METHODS[m].has_penalty}
+    assert set(DECADES) == {m for m in METHODS.builtin if METHODS[m].has_penalty}
+    assert set(NO_PENALTY) == {m for m in METHODS.builtin if not METHODS[m].has_penalty}
 
 
 def test_strengths_are_even_on_a_log_scale():

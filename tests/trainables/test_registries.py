@@ -18,17 +18,17 @@ from trainables.models import Classifier
 PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {
     "methods": (
-        METHODS,
+        METHODS.builtin,
         {"altered", "grad_cam", "input_gradient_penalty", "method", "noise", "region", "shuffle", "running_statistics"},
     ),
-    "models": (MODELS, {"classifier", "initialise"}),
+    "models": (MODELS.builtin, {"classifier", "initialise"}),
     "datasets": (
-        {**DATASETS, **PLACES},
+        {**DATASETS.builtin, **PLACES},
         {"__main__", "dataset", "dilation", "find", "mnist", "photographs", "report"},
     ),
-    "attribution": (ATTRIBUTIONS, {"attribution", "randomisation"}),
+    "attribution": (ATTRIBUTIONS.builtin, {"attribution", "randomisation"}),
     "faithfulness": (FAITHFULNESS, {"explained", "fade"}),
-    "localisation": ({**LOCALISATION, **TUNED}, {"blur", "chance", "highest", "region"}),
+    "localisation": ({**LOCALISATION.builtin, **TUNED}, {"blur", "chance", "highest", "region"}),
 }
 
 
@@ -55,7 +55,7 @@ def test_methods_with_a_penalty_are_penalties():
     assert {name for name, method in METHODS.items() if method.has_penalty} == {
         name for name, method in METHODS.items() if issubclass(method, Penalty)
     }
-    without = [name for name in METHODS if not METHODS[name].has_penalty]
+    without = [name for name in METHODS.builtin if not METHODS[name].has_penalty]
     assert without == ["baseline", "dfr", "group_dro", "masked", "masktune", "shuffled"]
 
 
@@ -70,7 +70,7 @@ def test_option_names_do_not_collide():
 
 
 def test_every_method_has_a_trainable_of_its_name():
-    for name, method in METHODS.items():
+    for name, method in METHODS.builtin.items():
         trainable = getattr(trainables, method.__name__)
         assert trainable is trainables.TRAINABLES[name]
         assert trainable.method == name

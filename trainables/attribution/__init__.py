@@ -1,6 +1,6 @@
 """Attributions: maps that say which pixels a class score rests on, made in batches; two of them see no model.
 
-To add one: one file with a subclass of Attribution, one line here.
+To add one: one file with a subclass of Attribution, one line here. From another package: docs/extending.md.
 """
 
 from trainables.attribution.attribution import Attribution as Attribution
@@ -18,8 +18,9 @@ from trainables.attribution.layer_grad_cam import LayerGradCam as LayerGradCam
 from trainables.attribution.occlusion import Occlusion as Occlusion
 from trainables.attribution.rise import Rise as Rise
 from trainables.attribution.smooth_grad import SmoothGrad as SmoothGrad
+from trainables.registry import Registry, subclass_of
 
-ATTRIBUTIONS: dict[str, type[Attribution]] = {
+_BUILT_IN: dict[str, type[Attribution]] = {
     "centre_gaussian": CentreGaussian,
     "deep_lift": DeepLift,
     "edge_detector": EdgeDetector,
@@ -35,3 +36,4 @@ ATTRIBUTIONS: dict[str, type[Attribution]] = {
     "rise": Rise,
     "smooth_grad": SmoothGrad,
 }
+ATTRIBUTIONS = Registry("attributions", _BUILT_IN, subclass_of(Attribution))

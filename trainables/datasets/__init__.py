@@ -1,7 +1,7 @@
 """Datasets with a cue that goes with the label in training and not out of distribution, at any severity.
 
-To add one: one file with a subclass of Dataset, one line here. Images of one's own need no code: folder:PATH and
-manifest:FILE.csv (find.py, own/).
+To add one: one file with a subclass of Dataset, one line here. From another package: docs/extending.md. Images of one's
+own need no code: folder:PATH and manifest:FILE.csv (find.py, own/).
 """
 
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
@@ -16,8 +16,9 @@ from trainables.datasets.rsna_view import RSNAView as RSNAView
 from trainables.datasets.synthetic import Synthetic as Synthetic
 from trainables.datasets.waterbirds import Waterbirds as Waterbirds
 from trainables.datasets.xray_site import XraySite as XraySite
+from trainables.registry import Registry, subclass_of
 
-DATASETS: dict[str, type[Dataset]] = {
+_BUILT_IN: dict[str, type[Dataset]] = {
     "coloured_digits": ColouredDigits,
     "decoy_digits": DecoyDigits,
     "digits_on_photos": DigitsOnPhotos,
@@ -26,3 +27,4 @@ DATASETS: dict[str, type[Dataset]] = {
     "waterbirds": Waterbirds,
     "xray_site": XraySite,
 }
+DATASETS = Registry("datasets", _BUILT_IN, subclass_of(Dataset))

@@ -29,7 +29,8 @@ def find_dataset(name: str) -> type[Dataset]:
         return DATASETS[name]
     raise ConfigurationError(
         f"unknown dataset {name!r}; choose from {', '.join(sorted(DATASETS))}, folder:PATH or manifest:FILE.csv; to "
-        "add one, register it in trainables/datasets/__init__.py"
+        "add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
+        "(docs/extending.md)"
     )
 
 

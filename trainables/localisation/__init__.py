@@ -1,6 +1,6 @@
 """Localisation metrics: how well maps fall on masks. Each takes a batch of maps and masks, gives one score a map.
 
-To add one: one file with a function (maps, masks) -> scores, one line here.
+To add one: one file with a function (maps, masks) -> scores, one line here. From another package: docs/extending.md.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,11 @@ from trainables.localisation.iou_tuned import iou_tuned as iou_tuned
 from trainables.localisation.pointing import pointing as pointing
 from trainables.localisation.rank_accuracy import rank_accuracy as rank_accuracy
 from trainables.localisation.top_k import top_k as top_k
+from trainables.registry import Registry, a_function
 
-LOCALISATION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+Metric = Callable[[Tensor, Tensor], Tensor]
+
+_BUILT_IN: dict[str, Metric] = {
     "auprc": auprc,
     "auroc": auroc,
     "distractor_mass": distractor_mass,
@@ -36,6 +39,7 @@ LOCALISATION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "rank_accuracy": rank_accuracy,
     "top_k": top_k,
 }
+LOCALISATION: Registry[Metric] = Registry("localisation", _BUILT_IN, a_function)
 ON_DISTRACTOR = ("distractor_mass",)
 """Of these the masks are the distractor's."""
 TUNED: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {"iou_tuned": iou_tuned}

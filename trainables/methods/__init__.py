@@ -1,6 +1,6 @@
 """Mask-aware training methods. Each sees (model, batch) and returns the classification loss and its penalty.
 
-To add one: one file with a subclass of Method or Penalty, one line here.
+To add one: one file with a subclass of Method or Penalty, one line here. From another package: docs/extending.md.
 """
 
 from trainables.methods.actdiff import ActDiff as ActDiff
@@ -28,8 +28,9 @@ from trainables.methods.rrr import RRR as RRR
 from trainables.methods.rrr_grad_cam import RRRGradCAM as RRRGradCAM
 from trainables.methods.saliency_guided import SaliencyGuided as SaliencyGuided
 from trainables.methods.shuffled import Shuffled as Shuffled
+from trainables.registry import Registry, subclass_of
 
-METHODS: dict[str, type[Method]] = {
+_BUILT_IN: dict[str, type[Method]] = {
     "actdiff": ActDiff,
     "adversarial": Adversarial,
     "baseline": Baseline,
@@ -54,3 +55,4 @@ METHODS: dict[str, type[Method]] = {
     "saliency_guided": SaliencyGuided,
     "shuffled": Shuffled,
 }
+METHODS = Registry("methods", _BUILT_IN, subclass_of(Method))

@@ -1,13 +1,15 @@
 """Classifiers. Each maps images [batch, channels, height, width] to an Output of logits and pooled features.
 
-To add one: one file with a subclass of Classifier, one line here.
+To add one: one file with a subclass of Classifier, one line here. From another package: docs/extending.md.
 """
 
 from trainables.models.classifier import Classifier as Classifier
 from trainables.models.resnet18 import ResNet18 as ResNet18
 from trainables.models.small_cnn import SmallCNN as SmallCNN
+from trainables.registry import Registry, subclass_of
 
-MODELS: dict[str, type[Classifier]] = {
+_BUILT_IN: dict[str, type[Classifier]] = {
     "resnet18": ResNet18,
     "small_cnn": SmallCNN,
 }
+MODELS = Registry("models", _BUILT_IN, subclass_of(Classifier))

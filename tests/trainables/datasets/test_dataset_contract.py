@@ -116,6 +116,8 @@ def test_severity_one_all_agree_or_none(build):
 
 @pytest.mark.parametrize("severity", [0.0, 1.0])
 def test_the_cue_is_what_can_be_read_from_the_pixels(build, case, severity):
+    if case[0] not in DATASETS.builtin:
+        pytest.skip("how the cue of a plug-in is read from the pixels is not known here")
     splits, classes = build(severity)
     for name, split in splits.items():
         read = READ_CUES[case[0]](split, classes)

@@ -56,7 +56,11 @@ CONSTANT = {
 }
 
 
-@pytest.mark.parametrize("name", METRICS)
+def test_what_a_constant_map_scores_is_known_of_all():
+    assert set(CONSTANT) == LOCALISATION.builtin.keys() | TUNED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(CONSTANT))
 def test_a_constant_map(name):
     """It scores what chance does, or predicts nothing and scores 0."""
     masks = torch.zeros(1, 4, 4, dtype=torch.bool)

@@ -1,0 +1,31 @@
+"""The package in tests/plugin, installed for real, and packages of a few lines."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "plugin"
+NAMES = ("bars", "erased_outside", "squared_energy", "squared_gradient")
+"""What it brings."""
+
+
+def install(folder: Path) -> Path:
+    """Install tests/plugin by pip, without a network, into a folder for PYTHONPATH; that folder."""
+    source, target = folder / "source", folder / "installed"
+    shutil.copytree(SOURCE, source)  # setuptools writes beside what it builds
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, *offline, "--target", str(target), str(source)], check=True, timeout=120)
+    return target
+
+
+def write_package(folder: Path, name: str, entries: Mapping[str, str], module: str, group: str = "methods") -> None:
+    """A package of version 0.1 as it lies in site-packages once it is installed, its code in the one file <name>.py."""
+    metadata = folder / f"{name}-0.1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    lines = [f"[saliency_sweep.{group}]", *(f"{entry} = {place}" for entry, place in entries.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    (folder / f"{name}.py").write_text(module)

@@ -1,0 +1,219 @@
+"""Names that other installed packages bring: found, imported when they are used, refused with both packages named."""
+
+import sys
+
+import cloudpickle
+import pytest
+from plugin_package import NAMES, install, write_package
+
+from driver.errors import UserError
+from driver.plan import make_plan, parse_overrides
+from records import columns
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, TrialConfig
+from trainables.datasets import Dataset
+from trainables.errors import ConfigurationError
+from trainables.methods import Method
+from trainables.models import Classifier
+from trainables.registry import Registry, a_function, subclass_of
+
+METHOD = "from trainables.methods import Method\n\n\nclass Own(Method):\n    pass\n"
+WITH_OPTIONS = (
+    "from trainables.config import Options\nfrom trainables.methods import Method\n\n\n"
+    "class OwnOptions(Options):\n    {setting}: int = 3\n\n\nclass Own(Method):\n    Options = OwnOptions\n"
+)
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder that packages are found in, as in site-packages."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for module in set(sys.modules) - before:
+        if getattr(sys.modules[module], "__file__", None) == str(tmp_path / f"{module}.py"):
+            del sys.modules[module]
+
+
+def registry(name="methods", check=None) -> Registry:
+    return Registry(name, {"built_in": Method}, check or subclass_of(Method))
+
+
+def test_a_name_is_imported_when_it_is_looked_up_and_not_before(site):
+    write_package(site, "tools", {"own": "tools:Own"}, METHOD)
+    methods = registry()
+    assert list(methods) == ["built_in", "own"]
+    assert len(methods) == 2
+    assert "own" in methods
+    assert "other" not in methods
+    assert methods["built_in"] is Method
+    assert methods.package("own") == "tools 0.1"
+    assert methods.package("built_in") is None
+    assert "tools" not in sys.modules
+    assert methods["own"] is sys.modules["tools"].Own
+    with pytest.raises(KeyError):
+        methods["other"]
+
+
+@pytest.mark.parametrize(
+    ("group", "base"), [("methods", Method), ("datasets", Dataset), ("models", Classifier)], ids=lambda x: str(x)[:8]
+)
+def test_every_kind_of_class(site, group, base):
+    module = f"from {base.__module__} import {base.__name__}\n\n\nclass Own({base.__name__}):\n    pass\n"
+    write_package(site, "tools", {"own": "tools:Own"}, module, group)
+    assert issubclass(registry(group, subclass_of(base))["own"], base)
+
+
+def test_a_function(site):
+    write_package(site, "tools", {"own": "tools:own", "number": "tools:number"}, "own = len\nnumber = 3\n", "metrics")
+    metrics = registry("metrics", a_function)
+    assert metrics["own"] is len
+    with pytest.raises(ConfigurationError, match=r"'number' in saliency_sweep.metrics, .*is 3; it must be a function"):
+        metrics["number"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "module", "pieces"),
+    [
+        ({"own": "tools:Other"}, METHOD, ["(tools:Other), cannot be imported: AttributeError", "mend that"]),
+        ({"own": "tool:Own"}, METHOD, ["cannot be imported: ModuleNotFoundError: No module named 'tool'"]),
+        ({"own": "tools:Own"}, "1 / 0\n", ["cannot be imported: ZeroDivisionError: division by zero"]),
+        ({"own": "tools:Own"}, "class Own:\n    pass\n", ["it must be a subclass of trainables.methods.method.Method"]),
+        ({"own": "tools:Own"}, "Own = 3\n", ["is 3; it must be a subclass of"]),
+        ({"own": "tools:Own"}, METHOD.replace("pass", "Options = dict"), ["has Options <class 'dict'>", "config.Opt"]),
+        ({"own": "tools:Own"}, WITH_OPTIONS.format(setting="lr"), ["has a setting 'lr' in its Options", "rename it"]),
+        ({"my own": "tools:Own"}, METHOD, ["'my own' in saliency_sweep.methods", "use letters, digits and _ alone"]),
+    ],
+)
+def test_what_cannot_be_used_says_so_when_it_is_used(site, entry, module, pieces):
+    write_package(site, "tools", entry, module)
+    methods = registry()
+    assert methods["built_in"] is Method
+    assert methods.usable() == {"built_in": Method}
+    with pytest.raises(ConfigurationError) as caught:
+        methods[next(iter(entry))]
+    assert all(piece in str(caught.value) for piece in ("from package tools 0.1", *pieces)), caught.value
+
+
+def test_a_built_in_name_is_not_given_away(site):
+    write_package(site, "tools", {"built_in": "tools:Own"}, METHOD)
+    with pytest.raises(ConfigurationError) as caught:
+        registry()["built_in"]
+    assert "saliency-sweep (built in) and tools 0.1 (tools:Own) all bring 'built_in'" in str(caught.value)
+    assert "uninstall all but one" in str(caught.value)
+
+
+def test_nor_that_of_another_package(site):
+    write_package(site, "tools", {"own": "tools:Own"}, METHOD)
+    write_package(site, "extras", {"own": "extras:Own", "more": "extras:Own"}, METHOD)
+    methods = registry()
+    with pytest.raises(ConfigurationError, match=r"(extras|tools) 0.1 \(.* and (tools|extras) 0.1 \("):
+        methods["own"]
+    assert methods["more"].__module__ == "extras"
+
+
+def forget() -> None:
+    for known in (ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS):
+        known.__dict__.pop("_plugins", None)
+        known._loaded.clear()
+
+
+@pytest.fixture
+def found(site):
+    """Makes the project's own registries look again."""
+    forget()
+    yield site
+    forget()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture
+def extras(installed, found, monkeypatch):
+    """The package in tests/plugin."""
+    monkeypatch.syspath_prepend(str(installed))
+    return installed
+
+
+PARTS = {
+    "method": {"method": "erased_outside", "strength": 1},
+    "dataset": {"dataset": "bars"},
+    "attributions": {"attributions": ("occlusion", "squared_gradient")},
+    "metrics": {"metrics": ("iou", "squared_energy")},
+}
+
+
+def test_the_packages_names_are_found(extras):
+    everything = {*ATTRIBUTIONS, *DATASETS, *LOCALISATION, *METHODS, *MODELS}
+    assert everything >= {*NAMES}
+    assert METHODS["erased_outside"].has_penalty
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_the_record_names_the_package(extras, part):
+    config = TrialConfig.parse(PARTS[part])
+    assert config.columns()[columns.PLUGINS] == "saliency-extras 1.2"
+    assert TrialConfig.parse(config.flat()) == config
+
+
+def test_a_trial_without_a_part_of_it_is_what_it_was(extras):
+    config = TrialConfig.parse({})
+    assert config.trial_key == "dd6a615c4880c9aa"
+    assert columns.PLUGINS not in {**config.flat(), **config.columns()}
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_another_version_is_another_trial(extras, part):
+    config = TrialConfig.parse(PARTS[part])
+    other = config.model_copy(update={"plugins": "saliency-extras 1.3"})
+    assert len({config.trial_key, other.trial_key, config.model_copy(update={"plugins": ""}).trial_key}) == 3
+
+
+@pytest.mark.parametrize(
+    ("plugins", "pieces"),
+    [
+        ("saliency-extras 1.3", ["'saliency-extras 1.3', and ", " has version 1.2; install saliency-extras==1.3 on"]),
+        ("saliency-other 2", ["'saliency-other 2', and ", " has none; install saliency-other==2 on every node"]),
+        ("odd", ["planned with package 'odd'"]),
+    ],
+)
+def test_a_node_that_has_not_what_was_planned_refuses(extras, plugins, pieces):
+    settings = TrialConfig.parse(PARTS["method"]).flat() | {"plugins": plugins}
+    with pytest.raises(ConfigurationError) as caught:
+        TrialConfig.parse(settings)
+    assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+def test_packages_are_found_and_not_given(extras):
+    with pytest.raises(ConfigurationError, match=r"bad value .* for plugins: .*'none'; leave it out"):
+        TrialConfig.parse({"plugins": "saliency-extras 1.2"})
+
+
+def test_a_method_and_a_dataset_with_one_setting_cannot_be_used_together(found):
+    write_package(found, "tools", {"own": "tools:Own"}, WITH_OPTIONS.format(setting="n_train"))
+    with pytest.raises(ConfigurationError, match="'own' and dataset 'synthetic' both have a setting 'n_train'"):
+        TrialConfig.parse({"method": "own"})
+    TrialConfig.parse({"method": "own", "dataset": "decoy_digits"})
+
+
+def test_its_trainable_travels_to_other_processes(extras):
+    trainable = TRAINABLES["erased_outside"]
+    assert trainable.method == "erased_outside"
+    assert cloudpickle.loads(cloudpickle.dumps(trainable)).method == "erased_outside"
+
+
+def test_a_plan_with_a_broken_package_is_refused_in_one_line(found):
+    write_package(found, "tools", {"own": "tools:Own"}, "1 / 0\n")
+    write_package(found, "data", {"rings": "data:Rings"}, "1 / 0\n", "datasets")
+    (found / "mine.py").write_text(
+        "from search_spaces import Space\n\n\ndef mine():\n"
+        "    return Space('mine', 'own', [{'dataset': 'synthetic', 'method': 'own', 'seed': 0}])\n"
+    )
+    mine = str(found / "mine.py")
+    for space, dataset in ((mine, None), (mine, "decoy_digits"), ("smoke", "rings")):
+        with pytest.raises(UserError, match="cannot be imported: ZeroDivisionError"):
+            make_plan(space, dataset, {}, None)
+    with pytest.raises(UserError, match=r"unknown setting 'epoch' in --set; choose from .*epochs"):
+        make_plan("smoke", None, parse_overrides(["epoch=3"]), 1)
