@@ -25,6 +25,7 @@ from trainables.faithfulness import FAITHFULNESS, Explained
 from trainables.groups import check_cues, cues_are_known
 from trainables.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
 from trainables.localisation.blur import blur
+from trainables.memory import keep_freed_memory
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.performance import performance
@@ -403,7 +404,11 @@ def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images 
 
 
 def use_one_thread() -> None:
-    """Settings of a process that runs trials: one thread, and no denormals, which slow convolutions manyfold."""
+    """Settings of a process that runs trials.
+
+    One thread, no denormals, which slow convolutions manyfold, and memory that is kept.
+    """
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
