@@ -1,6 +1,7 @@
 """From records to the answer: does a better saliency map mean better generalization?
 
-    load.py, from_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept
+    load.py, from_mlflow.py    trials from storage, a file or MLflow; validate.py says what is kept, and
+                               direction.py that a larger score is a better one
     answer.py                  analyse: trials in, every correlation and the verdict out
     correlations.py            the grid of correlation.py; its parts: correlation_samples, correlation_pair,
                                rank_correlation, within_cell, between_methods,

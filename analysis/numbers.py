@@ -12,7 +12,7 @@ _NAMES = {
     "auroc": "pixel AUROC",
     "auprc": "pixel AUPRC",
     "top_k": "top-k intersection",
-    "distractor_mass": "mass on the distractor",
+    "1-distractor_mass": "mass off the distractor",
     "test_ood": "OOD test",
     "test_id": "ID test",
     "spearman": "Spearman’s ρ",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.direction import larger_is_better, turned_primary
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.primary import OUTCOME, Primary
@@ -71,7 +72,7 @@ def trials_from_table(
 
     A trial whose outcome is missing stays in the table and is dropped, with a count, by each correlation that
     needs it, and so is a missing localisation score. Infinities count as missing. Without a data_seed column
-    the seed stands for it.
+    the seed stands for it. Scores of which less is better are turned round (direction.py).
 
     Raises:
         AnalysisError: a required column or every localisation column is missing, or no trial is left.
@@ -122,6 +123,12 @@ def trials_from_table(
         if n_bad:
             notes.append(f"Not a number in the column {name!r}: {count(n_bad, 'value')}, taken as missing.")
         frame[name] = numbers
+    frame, turned = larger_is_better(frame)
+    notes += [
+        f"Of {metric} less is better: its place is taken by 1 − {metric}, so that here, too, a larger score is a "
+        "better one. The records hold what was measured."
+        for metric in turned
+    ]
     control = pd.Series(False, index=frame.index)
     for name, default in columns.CONTROLS.items():
         if name in frame:
@@ -164,7 +171,7 @@ def trials_from_table(
         excluded=dict(sorted(counts.items())),
         notes=tuple(notes),
         missing=(*missing, *_missing_cells(kept)),
-        primary=primary,
+        primary=None if primary is None else turned_primary(primary),
         free_primary=free_primary,
         all_selections=all_selections,
         controls=controls if len(controls) else None,

@@ -8,6 +8,8 @@ from analysis.primary import Primary
 
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""
+ON_DISTRACTOR = ("1-distractor_mass",)
+"""Metrics that look at the distractor and not at the mask."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
 
     Args:
         within: Spearman's rho within cells over everything; None where the primary has no column.
-        primary: names the column that is missing then.
+        primary: names the column that is missing then, and says what a better map is.
         smallest_effect: in (0, 1).
     """
     threshold = f"{smallest_effect:g}"
@@ -53,18 +55,20 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
         f"rank correlation {number(within.estimate)}, 95 % interval {interval(within.ci_low, within.ci_high)}, "
         f"from {count(within.n, 'trial')} in {count(within.n_cells or 0, 'cell')}"
     )
+    off_cue = primary.metric in ON_DISTRACTOR
+    better = "a map that keeps off the distractor better" if off_cue else "a map that falls better on the mask"
     reason = None
     if within.ci_low > smallest_effect:
         answer = "yes"
-        claim = "a map that falls better on the mask goes with better performance under the shift"
+        claim = f"{better} goes with better performance under the shift"
         position = f"wholly above {threshold}, the smallest effect of interest"
     elif within.ci_high < -smallest_effect:
         answer = "no"
-        claim = "a map that falls better on the mask goes with worse performance under the shift"
+        claim = f"{better} goes with worse performance under the shift"
         position = f"wholly below −{threshold}: the reverse"
     elif within.ci_high < smallest_effect:
         answer = "no"
-        claim = "a map that falls better on the mask tells little about performance under the shift"
+        claim = f"{better} tells little about performance under the shift"
         position = f"wholly below {threshold}, the smallest effect of interest"
     else:
         answer = "undecided"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from records import columns
 from trainables.localisation import LOCALISATION, TUNED, chance_iou
 
 METRICS = sorted({**LOCALISATION, **TUNED})
@@ -45,6 +46,12 @@ def test_contract(name):
     assert score(perfect, masks[5:6]).item() == pytest.approx(1)
     wrong = (~masks[5:6]).float() * (1 + maps[5:6])
     assert score(wrong, masks[5:6]).item() <= (0 if name != "auprc" else 0.5)
+
+
+def test_of_which_metrics_less_is_better():
+    """Those whose docstring says so; the analysis turns them round."""
+    metrics = {**LOCALISATION.builtin, **TUNED}
+    assert {n for n in metrics if "lower is better" in metrics[n].__doc__} == set(columns.LOWER_IS_BETTER)
 
 
 P = 3 / 16
