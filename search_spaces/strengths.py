@@ -10,6 +10,7 @@ from collections.abc import Sequence
 DECADES: dict[str, tuple[float, float]] = {
     "actdiff": (1e-2, 1e1),
     "adversarial": (1e-2, 1e1),
+    "cdep": (1e-1, 1e1),
     "corm": (1e-1, 1e1),
     "counterexamples": (1e-1, 1e1),
     "counterfactual_fill": (1e-1, 1e1),
@@ -18,6 +19,7 @@ DECADES: dict[str, tuple[float, float]] = {
     "gain": (1e-2, 1e1),
     "gradmask": (1e0, 1e3),
     "hint": (1e-1, 1e1),
+    "ibp_ex": (1e-1, 1e1),
     "input_gradient_logit": (1e0, 1e3),
     "logit_invariance": (1e-2, 1e1),
     "pgd_ex": (1e-1, 1e1),

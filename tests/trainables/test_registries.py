@@ -19,7 +19,17 @@ PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {
     "methods": (
         METHODS.builtin,
-        {"altered", "grad_cam", "input_gradient_penalty", "method", "noise", "region", "shuffle", "running_statistics"},
+        {
+            "altered",
+            "grad_cam",
+            "input_gradient_penalty",
+            "layer_walk",
+            "method",
+            "noise",
+            "region",
+            "shuffle",
+            "running_statistics",
+        },
     ),
     "models": (MODELS.builtin, {"classifier", "initialise"}),
     "datasets": (

@@ -6,6 +6,7 @@ To add one: one file with a subclass of Method or Penalty, one line here. From a
 from trainables.methods.actdiff import ActDiff as ActDiff
 from trainables.methods.adversarial import Adversarial as Adversarial
 from trainables.methods.baseline import Baseline as Baseline
+from trainables.methods.cdep import CDEP as CDEP
 from trainables.methods.corm import CoRM as CoRM
 from trainables.methods.counterexamples import CounterExamples as CounterExamples
 from trainables.methods.counterfactual_fill import CounterfactualFill as CounterfactualFill
@@ -16,6 +17,7 @@ from trainables.methods.gain import GAIN as GAIN
 from trainables.methods.gradmask import GradMask as GradMask
 from trainables.methods.group_dro import GroupDRO as GroupDRO
 from trainables.methods.hint import HINT as HINT
+from trainables.methods.ibp_ex import IBPEx as IBPEx
 from trainables.methods.input_gradient_logit import InputGradientLogit as InputGradientLogit
 from trainables.methods.logit_invariance import LogitInvariance as LogitInvariance
 from trainables.methods.masked import Masked as Masked
@@ -34,6 +36,7 @@ _BUILT_IN: dict[str, type[Method]] = {
     "actdiff": ActDiff,
     "adversarial": Adversarial,
     "baseline": Baseline,
+    "cdep": CDEP,
     "corm": CoRM,
     "counterexamples": CounterExamples,
     "counterfactual_fill": CounterfactualFill,
@@ -44,6 +47,7 @@ _BUILT_IN: dict[str, type[Method]] = {
     "gradmask": GradMask,
     "group_dro": GroupDRO,
     "hint": HINT,
+    "ibp_ex": IBPEx,
     "input_gradient_logit": InputGradientLogit,
     "logit_invariance": LogitInvariance,
     "masked": Masked,

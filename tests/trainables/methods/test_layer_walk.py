@@ -1,0 +1,94 @@
+"""The walk over layers: its activations are the model's, by the statistics of the clean batch; what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.config import TrialConfig
+from trainables.errors import ConfigurationError
+from trainables.methods.cdep import decomposed_logits
+from trainables.methods.ibp_ex import logit_interval
+from trainables.models import MODELS, SmallCNN
+from trainables.models.initialise import initialise
+
+CARRIED = {
+    "cdep": lambda model, batch: vars(decomposed_logits(model, batch.images, ~batch.masks)),
+    "ibp_ex": lambda model, batch: vars(logit_interval(model, batch.images, ~batch.masks, 1e-3)),
+}
+ACTIVATIONS = {"cdep": lambda state: state["beta"] + state["gamma"], "ibp_ex": lambda state: state["values"]}
+
+
+@pytest.fixture(params=sorted(MODELS))
+def model(request):
+    return initialise(request.param, 1, 2, seed=0).double().train()
+
+
+@pytest.mark.parametrize("name", sorted(CARRIED))
+def test_it_gives_the_models_logits_and_records_running_statistics_once(model, make_batch, name):
+    batch, plain = make_batch(side=8), copy.deepcopy(model)
+    logits = plain(batch.images).logits
+    found = ACTIVATIONS[name](CARRIED[name](model, batch))
+    torch.testing.assert_close(found, logits, rtol=1e-9, atol=1e-9)
+    for buffer, value in plain.named_buffers():
+        torch.testing.assert_close(model.get_buffer(buffer), value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(CARRIED))
+def test_in_training_statistics_are_those_of_the_images_as_they_are(model, make_batch, name):
+    batch, fixed = make_batch(side=8), copy.deepcopy(model)
+    hooks = []
+    for layer in fixed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+
+            def keep(layer, inputs):
+                layer.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
+                layer.running_var.copy_(inputs[0].var(dim=(0, 2, 3), correction=0))
+
+            hooks.append(layer.register_forward_pre_hook(keep))
+            layer.momentum = 0.0
+    with torch.no_grad():
+        fixed(batch.images)
+        for hook in hooks:
+            hook.remove()
+        expected, found = CARRIED[name](fixed.eval(), batch), CARRIED[name](model, batch)
+    for part, value in expected.items():
+        torch.testing.assert_close(found[part], value, rtol=1e-8, atol=1e-8)
+
+
+class Pooled(SmallCNN):
+    """A model with a layer that no rule is for."""
+
+    def build_trunk(self, channels):
+        return nn.Sequential(super().build_trunk(channels), nn.MaxPool2d(2))
+
+
+class Reflecting(SmallCNN):
+    """A model whose first layer pads otherwise."""
+
+    def build_trunk(self, channels):
+        return nn.Sequential(nn.Conv2d(channels, 64, 3, padding=1, padding_mode="reflect"))
+
+
+class Other(SmallCNN):
+    """A model that reads its map otherwise."""
+
+    def read(self, maps):
+        return super().read(2 * maps)
+
+
+@pytest.mark.parametrize("method", sorted(CARRIED))
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        (Pooled, "layer trunk.1 is a MaxPool2d"),
+        (Reflecting, "layer trunk.0 has padding_mode 'reflect'"),
+        (Other, "its read is its own"),
+    ],
+)
+def test_a_model_without_a_rule_is_refused_before_training(monkeypatch, method, own, problem):
+    monkeypatch.setitem(MODELS.builtin, f"own {own.__name__}", own)
+    refusal = rf"method '{method}' cannot walk through model 'own {own.__name__}': {problem}; it has rules for Conv2d, "
+    with pytest.raises(ConfigurationError, match=refusal):
+        TrialConfig.parse({"method": method, "strength": 1.0, "model": f"own {own.__name__}"})
