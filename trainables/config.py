@@ -12,14 +12,18 @@ from trainables.errors import ConfigurationError, unknown_name
 from trainables.plugins import check_installed, packages_of
 
 Preset = Literal["fixed", "paper"]
+Precision = Literal["float32", "bfloat16"]
 Selection = Literal["last", "best_valid_id", "best_valid_ood"]
 EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 LATER_SETTINGS = ("mask_condition", "mask_fraction", "mask_test")
 """Settings that trials did not always have: at their default they are no part of the key, which stays what it was."""
-MEASURE_SETTINGS = ("attribution_passes", "faithfulness", "grad_cam_layer", "metrics", "randomisation_check")
-"""How maps are made and scored beyond what trials always had: at their default they are neither in the key nor in the
-record, so that records of one key are alike whenever they were made."""
+UNSAID_SETTINGS = (
+    *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
+    *("precision", "randomisation_check"),
+)
+"""Such settings that at their default are not in the record either, so that records of one key are alike whenever they
+were made."""
 KEY_LENGTH = 16
 
 
@@ -50,6 +54,11 @@ class TrialConfig(BaseModel):
     epochs: int = Field(10, ge=1, le=10_000)
     lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Adam's learning rate")
     batch_size: int = Field(32, ge=2, description="images a step")
+    precision: Precision = Field(
+        "float32",
+        description="of training's convolutions and matrix products; bfloat16 is quicker where the processor or the GPU "
+        "has it, and gives other results. Scores are made in float32",
+    )
     mask_dilation: int = Field(0, ge=0, description="training masks grow by so many pixels on each side")
     mask_condition: MaskCondition = Field(
         "expert",
@@ -210,7 +219,7 @@ class TrialConfig(BaseModel):
 
     def _at_default(self) -> set[str]:
         """The settings that trials did not always have and that are at their default."""
-        later = (*LATER_SETTINGS, *MEASURE_SETTINGS, columns.PLUGINS)
+        later = (*LATER_SETTINGS, *UNSAID_SETTINGS, columns.PLUGINS)
         return {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
 
     @property
@@ -261,9 +270,9 @@ class TrialConfig(BaseModel):
     def columns(self) -> dict[str, Any]:
         """The configuration as a record holds it: the named columns, every other setting as `hp.<name>`.
 
-        Left out are `MEASURE_SETTINGS` at their default, and plug-ins where there are none.
+        Left out are `UNSAID_SETTINGS` at their default, and plug-ins where there are none.
         """
-        unsaid = self._at_default().intersection(MEASURE_SETTINGS)
+        unsaid = self._at_default().intersection(UNSAID_SETTINGS)
         flat = {name: value for name, value in self.flat().items() if name not in unsaid}
         flat |= {name: " ".join(flat[name]) for name in ("attributions", "metrics") if name in flat}
         own_column = (*columns.IDENTITY, columns.PLUGINS)

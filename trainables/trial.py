@@ -125,7 +125,8 @@ class Trial:
         self.model.train()
         classification, penalty, seen = 0.0, 0.0, 0
         for number, batch in enumerate(self._batches()):
-            loss = self.method.loss(self.model, batch)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                loss = self.method.loss(self.model, batch)
             total = loss.classification
             if self.method.weight:
                 total = total + self.method.weight * loss.penalty

@@ -328,6 +328,22 @@ def test_the_model_steps_as_adam_on_the_weighted_sum(quick):
         torch.testing.assert_close(parameter, expected)
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_training_in_bfloat16_is_close_and_scored_in_float32(quick, method):
+    """bfloat16 has 8 bits: a loss of an untrained model is that of float32 to about a hundredth."""
+    first, weights = {}, {}
+    for precision in ("float32", "bfloat16"):
+        trial = Trial(quick(**settings(method), n_train=16, batch_size=16, epochs=2, precision=precision))
+        first[precision] = trial.train_epoch()
+        weights[precision] = trial.model.trunk[0].weight
+        assert {p.dtype for p in trial.model.parameters()} == {torch.float32}
+        assert trial._logits(trial.splits["test_ood"]).dtype == torch.float32
+    half, single = first["bfloat16"], first["float32"]
+    assert half["train.loss"] == pytest.approx(single["train.loss"], rel=0.03)
+    assert half["train.penalty"] == pytest.approx(single["train.penalty"], rel=0.1, abs=1e-3)
+    assert not torch.equal(weights["bfloat16"], weights["float32"])
+
+
 def test_mask_dilation_is_for_training_alone(quick):
     plain, dilated = (Trial(quick(mask_dilation=pixels)) for pixels in (0, 2))
     assert torch.equal(plain.train_masks, plain.splits["train"].masks)

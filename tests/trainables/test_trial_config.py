@@ -8,7 +8,7 @@ import pytest
 
 from records import columns
 from search_spaces import SPACES
-from trainables.config import LATER_SETTINGS, MEASURE_SETTINGS, TrialConfig
+from trainables.config import LATER_SETTINGS, UNSAID_SETTINGS, TrialConfig
 from trainables.errors import ConfigurationError
 from trainables.methods import METHODS
 
@@ -25,6 +25,7 @@ FULL = {
     "selection_warmup": 2,
     "epochs": 7,
     "lr": 0.01,
+    "precision": "bfloat16",
     "batch_size": 16,
     "mask_dilation": 1,
     "mask_condition": "shifted",
@@ -59,6 +60,7 @@ OTHER = {
     "selection_warmup": 3,
     "epochs": 8,
     "lr": 0.02,
+    "precision": "float32",
     "batch_size": 17,
     "mask_dilation": 2,
     "mask_condition": "random",
@@ -104,7 +106,7 @@ def test_key_changes_with_masks_at_test_time():
 
 
 def test_settings_that_came_later_left_the_keys_as_they_were():
-    assert {*LATER_SETTINGS, *MEASURE_SETTINGS} < set(FULL)
+    assert {*LATER_SETTINGS, *UNSAID_SETTINGS} < set(FULL)
     assert TrialConfig.parse({}).trial_key == "dd6a615c4880c9aa"
     for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
         keys = [TrialConfig.parse(settings).trial_key for settings in SPACES[name]().trials]
@@ -167,7 +169,7 @@ def test_columns():
 
 def test_settings_of_measures_at_their_default_are_not_in_the_record():
     """So that records of one key have one set of columns, whenever they were made."""
-    assert not {columns.hyperparameter(name) for name in MEASURE_SETTINGS} & TrialConfig.parse({}).columns().keys()
+    assert not {columns.hyperparameter(name) for name in UNSAID_SETTINGS} & TrialConfig.parse({}).columns().keys()
 
 
 def test_paper_preset_treats_empty_masks_as_all_outside_unless_told():

@@ -21,12 +21,12 @@ VARIES = ("data_seed", "lr", "seed", "selection", "severity", "strength")
 
 
 def pack_key(config: TrialConfig) -> str | None:
-    """Equal key, same pack; None for a method or model that cannot be packed.
+    """Equal key, same pack; None for a method, model or precision that cannot be packed.
 
     Equal are all settings but `VARIES`. A strength of 0, which makes a penalty's method the baseline, goes with its
     like.
     """
-    if config.method not in STACKED or config.model not in STACKED_MODELS:
+    if config.method not in STACKED or config.model not in STACKED_MODELS or config.precision != "float32":
         return None
     settings = config.model_dump(mode="json", exclude=set(VARIES))
     return json.dumps({**settings, "weighted": config.strength > 0}, sort_keys=True)
