@@ -56,7 +56,7 @@ class TrialConfig(BaseModel):
     batch_size: int = Field(32, ge=2, description="images a step")
     precision: Precision = Field(
         "float32",
-        description="of training's convolutions and matrix products; bfloat16 is quicker where the processor or the GPU "
+        description="of training's convolutions and matrix products; bfloat16 is quicker where the device "
         "has it, and gives other results. Scores are made in float32",
     )
     mask_dilation: int = Field(0, ge=0, description="training masks grow by so many pixels on each side")
