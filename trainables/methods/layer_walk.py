@@ -119,9 +119,10 @@ def _problem(name: str) -> str | None:
     for method in ("forward", "read"):
         if getattr(type(model), method) is not getattr(Classifier, method):
             return f"its {method} is its own"
-    for path, layer in _layers("trunk", model.trunk):
+    parts = (("trunk", model.trunk), ("pool", model.pool), ("head", model.head))
+    for path, layer in (named for name, part in parts for named in _layers(name, part)):
         if type(layer) not in TYPES:
-            return f"layer {path} is a {type(layer).__name__}"
+            return f"layer {path} is of type {type(layer).__name__}"
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             return f"layer {path} has padding_mode {layer.padding_mode!r}"
         if isinstance(layer, nn.BatchNorm2d) and not (layer.affine and layer.track_running_stats):

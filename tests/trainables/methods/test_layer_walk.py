@@ -71,6 +71,14 @@ class Reflecting(SmallCNN):
         return nn.Sequential(nn.Conv2d(channels, 64, 3, padding=1, padding_mode="reflect"))
 
 
+class Peaks(SmallCNN):
+    """A model that takes each map's maximum."""
+
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.pool = nn.AdaptiveMaxPool2d(1)
+
+
 class Other(SmallCNN):
     """A model that reads its map otherwise."""
 
@@ -82,8 +90,9 @@ class Other(SmallCNN):
 @pytest.mark.parametrize(
     ("own", "problem"),
     [
-        (Pooled, "layer trunk.1 is a MaxPool2d"),
+        (Pooled, "layer trunk.1 is of type MaxPool2d"),
         (Reflecting, "layer trunk.0 has padding_mode 'reflect'"),
+        (Peaks, "layer pool is of type AdaptiveMaxPool2d"),
         (Other, "its read is its own"),
     ],
 )
