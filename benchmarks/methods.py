@@ -1,24 +1,52 @@
-"""Time of a training step of each method relative to the baseline's: the source of `Method.relative_cost`.
+"""Time of a training step of each method relative to the baseline's: the source of trainables/methods/costs.json.
 
-Run `python -m benchmarks.methods`, or for some methods `python -m benchmarks.methods --only rrr --only energy`. Methods
-take turns, and processor time is measured, so that a busy machine disturbs them little and all alike; the ratio of
-medians is printed.
+    python -m benchmarks.methods --write                                            # small_cnn
+    python -m benchmarks.methods --model resnet18 --rounds 5 --n-train 96 --write
+    make docs                                                                       # puts them into docs/methods.md
+
+`--only rrr --only energy` measures some methods; `--write` then replaces what the file says of these. Methods take
+turns, and processor time of the training steps is measured, so that a busy machine disturbs them little and all alike;
+the ratio of medians is printed. What a method does in its last epoch alone, or after it, is not in it.
 """
 
+import os
+import platform
 import statistics
+import sys
 import time
-from typing import Annotated
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
 
+import torch
 import typer
 
-from trainables import METHODS, Trial, TrialConfig
+from trainables import METHODS, MODELS, DivergedError, Trial, TrialConfig
+from trainables.methods.costs import FILE, Cost, Measurement, read, replaced, write
 from trainables.trial import use_one_thread
 
-SMALL_DISCRIMINATOR = {"disc_width": 128}
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    # As the spaces have it, whose model is the small one.
+    ("adversarial", "small_cnn"): {"disc_width": 128},
+    # At the default the bounds are too wide to train on; a step takes as long.
+    ("ibp_ex", "resnet18"): {"ibp_epsilon": 1e-24},
+}
+"""By method and model, settings that are not at their default."""
+
+
+class TimedTrial(Trial):
+    """A trial that knows when its training steps ended: validation, which costs all methods the same, comes after."""
+
+    stepped_at = 0.0
+    """By `time.process_time()`."""
+
+    def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
+        self.stepped_at = time.process_time()
+        return super().end_epoch(classification, penalty)
 
 
 def check_methods(names: list[str] | None) -> list[str]:
-    """These methods; none named: all.
+    """These methods and the baseline, which they are held against; none named: all.
 
     Raises:
         typer.BadParameter: there is no such method.
@@ -26,38 +54,74 @@ def check_methods(names: list[str] | None) -> list[str]:
     for name in names or ():
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    return list(names or METHODS)
+    return list(dict.fromkeys(["baseline", *(names or METHODS)]))
 
 
-def trial_of(method: str, model: str, n_train: int) -> Trial:
-    """A new trial of this method, at strength 1 where it has a penalty, whose epoch is almost all training."""
+def trial_of(method: str, model: str, n_train: int) -> TimedTrial:
+    """A new trial of this method, at strength 1 where it has a penalty."""
     settings = {"method": method, "strength": float(METHODS[method].has_penalty), "model": model, "n_train": n_train}
-    if method == "adversarial" and model == "small_cnn":
-        settings |= SMALL_DISCRIMINATOR
-    return Trial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8}))
+    own = SETTINGS.get((method, model), {})
+    return TimedTrial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8, **own}))
+
+
+def seconds_a_step(method: str, model: str, n_train: int) -> float:
+    """Processor time of a training step of 32 images, a mean over one epoch of `n_train`.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    trial = trial_of(method, model, n_train)
+    start = time.process_time()
+    trial.train_epoch()
+    return (trial.stepped_at - start) * trial.config.batch_size / n_train
+
+
+def machine() -> str:
+    """What this is measured on."""
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = next(iter(names), cpu)
+    return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def main(
-    rounds: int = 5,
-    n_train: int = 320,
-    model: str = "small_cnn",
+    rounds: Annotated[int, typer.Option(min=1, help="epochs of each method; the median counts")] = 5,
+    n_train: Annotated[int, typer.Option(min=32, help="images of an epoch; batches have 32")] = 320,
+    model: Annotated[str, typer.Option(help="a name in MODELS")] = "small_cnn",
     only: Annotated[list[str] | None, typer.Option(help="of this method and the baseline; may be given again")] = None,
+    write_file: Annotated[bool, typer.Option("--write", help="put the ratios into costs.json")] = False,
 ) -> None:
     """Train one epoch of each method in turn, `rounds` times, and print seconds a step and the ratio."""
     use_one_thread()
+    if model not in MODELS:
+        raise typer.BadParameter(f"unknown model {model!r}; choose from {', '.join(MODELS)}")
     chosen = check_methods(only)
-    if "baseline" not in chosen:
-        chosen = ["baseline", *chosen]
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    diverged: dict[str, DivergedError] = {}
     for _ in range(rounds):
         for name in chosen:
-            trial = trial_of(name, model, n_train)
-            start = time.process_time()
-            trial.train_epoch()
-            seconds[name].append((time.process_time() - start) * trial.config.batch_size / n_train)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+            if name in diverged:
+                continue
+            try:
+                seconds[name].append(seconds_a_step(name, model, n_train))
+            except DivergedError as error:
+                diverged[name] = error
+    medians = {name: statistics.median(values) for name, values in seconds.items() if name not in diverged}
+    ratios = {name: median / medians["baseline"] for name, median in medians.items()}
     for name, median in sorted(medians.items(), key=lambda item: item[1]):
-        print(f"{name:20} {1000 * median:8.1f} ms a step of 32 images   {median / medians['baseline']:5.2f} x baseline")
+        print(f"{name:26} {1000 * median:8.1f} ms a step of 32 images   {ratios[name]:5.2f} x baseline")
+    for name, error in diverged.items():
+        print(f"{name:26} diverges: {error}")
+    if write_file:
+        costs: dict[str, Cost] = {name: round(ratio, 1) for name, ratio in sorted(ratios.items())}
+        costs |= dict.fromkeys(diverged, "diverges")
+        arguments = " ".join(argument for argument in sys.argv[1:] if argument != "--write")
+        command = f"python -m benchmarks.methods {arguments}".strip()
+        # Methods of other packages say their cost themselves.
+        built_in = {name: cost for name, cost in costs.items() if name in METHODS.builtin}
+        new = Measurement(model, date.today().isoformat(), machine(), command, built_in)
+        write(replaced(read(FILE), new), FILE)
 
 
 if __name__ == "__main__":

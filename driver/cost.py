@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from records.columns import SPLITS
-from trainables import METHODS, TrialConfig
+from trainables import TrialConfig
 from trainables.attribution.attribution import FORWARD_AND_BACKWARD
 from trainables.attribution.feature_ablation import SUPERPIXELS
 from trainables.attribution.occlusion import filled_windows
@@ -19,6 +19,7 @@ from trainables.faithfulness.fade import STEPS
 from trainables.faithfulness.infidelity import REGIONS
 from trainables.faithfulness.sensitivity_max import COPIES
 from trainables.localisation import TUNED
+from trainables.methods.costs import relative_cost
 from trainables.models.initialise import initialise
 from trainables.same_training import by_training
 from trainables.trial import use_one_thread
@@ -30,8 +31,7 @@ OVERHEAD = 0.3
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
     """Processor seconds of all trials, one thread each, those trained alike trained once. Good to a factor of two.
 
-    The model's forward and backward passes are timed here; a method's cost relative to the baseline's stands in its
-    class (`relative_cost`).
+    The model's forward and backward passes are timed here; a method's cost relative to the baseline's is known.
     """
     use_one_thread()
     total = 0.0
@@ -48,7 +48,7 @@ def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     sizes = known.sizes
     forward, step = _seconds_an_image(config.model, known.shape, known.classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
-    train = config.epochs * (sizes["train"] * step * METHODS[config.method].relative_cost + validation * forward)
+    train = config.epochs * (sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward)
     evaluate = sum(sizes.values()) * forward
     attribute = _attribution_seconds(config, known.windows, forward, step)
     return train, evaluate + attribute + OVERHEAD

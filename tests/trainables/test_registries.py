@@ -21,6 +21,7 @@ REGISTRIES = {
         METHODS.builtin,
         {
             "altered",
+            "costs",
             "grad_cam",
             "input_gradient_penalty",
             "layer_walk",

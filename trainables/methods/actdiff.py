@@ -1,7 +1,5 @@
 """ActDiff: features of an image and of its shuffled twin are drawn together."""
 
-from typing import ClassVar
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -35,8 +33,6 @@ class ActDiff(Penalty):
     statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program enabled the term by it
     and never multiplied; the shuffled pass enters the running statistics.
     """
-
-    relative_cost: ClassVar[float] = 2.0
 
     @property
     def weight(self) -> float:

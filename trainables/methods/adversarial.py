@@ -1,6 +1,6 @@
 """Adversarial: a discriminator must not tell an image's features from those of its shuffled twin."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -66,7 +66,6 @@ class Adversarial(Penalty):
     Source: Viviano et al., ICLR 2021, row "Adversarial"; spectral norm: Miyato et al., ICLR 2018.
     """
 
-    relative_cost: ClassVar[float] = 4.0
     Options = AdversarialOptions
     options: AdversarialOptions
 

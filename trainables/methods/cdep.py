@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trainables.batch import Batch, Loss
-from trainables.config import TrialConfig
-from trainables.methods.layer_walk import Affine, Rules, apply, check_walk, scale_and_shift, walk
+from trainables.methods.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.method import Penalty
 from trainables.methods.region import mean_over, outside_pixels
 from trainables.models import Classifier
@@ -96,11 +95,7 @@ class CDEP(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.9
-
-    @classmethod
-    def check(cls, config: TrialConfig) -> None:
-        check_walk("cdep", config.model)
+    walks_layers: ClassVar[bool] = True
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

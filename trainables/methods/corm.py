@@ -30,7 +30,6 @@ class CoRM(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.8
     Options = CoRMOptions
     options: CoRMOptions
 

@@ -30,7 +30,6 @@ class CounterExamples(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.9
     Options = CounterExamplesOptions
     options: CounterExamplesOptions
 

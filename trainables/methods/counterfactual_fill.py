@@ -97,7 +97,6 @@ class CounterfactualFill(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.9
     Options = CounterfactualFillOptions
     options: CounterfactualFillOptions
 

@@ -48,7 +48,6 @@ class Energy(Penalty):
 
     reads_preset: ClassVar[bool] = False
     second_order: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 2.7
     Options = EnergyOptions
     options: EnergyOptions
 

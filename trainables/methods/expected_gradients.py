@@ -57,7 +57,6 @@ class ExpectedGradients(Penalty):
     """
 
     second_order: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 3.7
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -46,7 +46,6 @@ class GAIN(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.9
     Options = GAINOptions
     options: GAINOptions
 

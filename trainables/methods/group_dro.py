@@ -50,7 +50,6 @@ class GroupDRO(Method):
     reads_preset: ClassVar[bool] = False
     reads_masks: ClassVar[bool] = False
     needs_cues: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 1.1
     Options = GroupDROOptions
     options: GroupDROOptions
 

@@ -36,7 +36,6 @@ class HINT(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.2
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

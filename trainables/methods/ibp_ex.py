@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from trainables.batch import Batch, Loss
 from trainables.config import Options, TrialConfig
 from trainables.errors import DivergedError
-from trainables.methods.layer_walk import Affine, Rules, apply, check_walk, scale_and_shift, walk
+from trainables.methods.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.method import Penalty
 from trainables.methods.region import mean_over, outside_pixels
 from trainables.models import Classifier
@@ -104,17 +104,13 @@ class IBPEx(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.8
+    walks_layers: ClassVar[bool] = True
     Options = IBPExOptions
     options: IBPExOptions
 
     def __init__(self, config: TrialConfig, feature_size: int):
         super().__init__(config, feature_size)
         self.epochs_done = 0
-
-    @classmethod
-    def check(cls, config: TrialConfig) -> None:
-        check_walk("ibp_ex", config.model)
 
     @property
     def epsilon(self) -> float:

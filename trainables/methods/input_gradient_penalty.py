@@ -17,7 +17,6 @@ class InputGradientPenalty(Penalty):
     """CE(f(x), y) + strength · size(d score(f(x), y) / dx outside the mask)."""
 
     second_order: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 2.7
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """What is differentiated, summed over images.

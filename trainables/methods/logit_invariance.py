@@ -44,7 +44,6 @@ class LogitInvariance(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.8
     Options = LogitInvarianceOptions
     options: LogitInvarianceOptions
 

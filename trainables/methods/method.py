@@ -10,6 +10,7 @@ from trainables.batch import Batch, Loss
 from trainables.config import Options as BaseOptions
 from trainables.config import TrialConfig
 from trainables.datasets.dataset import Split
+from trainables.methods.layer_walk import check_walk
 from trainables.models import Classifier
 
 
@@ -31,8 +32,11 @@ class Method:
     """Whether training depends on the cue of each image, which not every dataset knows."""
     complete_at_end: ClassVar[bool] = False
     """Whether only the last epoch's weights are the method's: what any selection rule then scores."""
+    walks_layers: ClassVar[bool] = False
+    """Whether it has a rule for each type of layer (layer_walk.py); models with other layers are then refused."""
     relative_cost: ClassVar[float] = 1.0
-    """Time of a training step relative to the baseline's, for estimates."""
+    """Time of a training step relative to the baseline's, for estimates, where it was not measured (costs.json): for
+    methods of other packages."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions
 
     def __init__(self, config: TrialConfig, feature_size: int):
@@ -52,6 +56,8 @@ class Method:
         Raises:
             ConfigurationError: the method cannot train it.
         """
+        if cls.walks_layers:
+            check_walk(config.method, config.model)
 
     @property
     def weight(self) -> float:

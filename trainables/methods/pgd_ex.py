@@ -55,7 +55,6 @@ class PGDEx(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 3.4
     Options = PGDExOptions
     options: PGDExOptions
 

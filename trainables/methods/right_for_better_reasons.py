@@ -52,8 +52,7 @@ class RightForBetterReasons(Penalty):
     """CE(f(x), y) + strength · (S · IF · IG)^2, summed (`paper`) or averaged (`fixed`).
 
     IG = d( sum_k log p_k ) / dx is RRR's input gradient, IF = d( sum_theta dL/dtheta ) / dx the influence on training.
-    A pixel outside costs where both are large. It differentiates three times, and a step takes twelve times the
-    baseline's.
+    A pixel outside costs where both are large. It is the only penalty whose training differentiates three times.
 
     Source: Shao, Skryagin, Stammer, Schramowski & Kersting, AAAI 2021, whose influence function has the inverse
     Hessian; as in their experiments the identity stands for it. As everywhere here batch normalisation couples the
@@ -61,7 +60,6 @@ class RightForBetterReasons(Penalty):
     """
 
     second_order: ClassVar[bool] = True
-    relative_cost: ClassVar[float] = 12.0
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

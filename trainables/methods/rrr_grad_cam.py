@@ -1,7 +1,5 @@
 """RRR on Grad-CAM: the map of the predicted class is small outside the mask."""
 
-from typing import ClassVar
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -38,8 +36,6 @@ class RRRGradCAM(Penalty):
     Source: Schramowski et al., Nature Machine Intelligence 2020 (RRR with Grad-CAM in place of input gradients), a sum.
     Here norm01 is min-max of each map, and S at the map's resolution is a share of pixels.
     """
-
-    relative_cost: ClassVar[float] = 1.2
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -50,7 +50,6 @@ class SaliencyGuided(Penalty):
 
     reads_preset: ClassVar[bool] = False
     reads_masks: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 2.4
     Options = SaliencyGuidedOptions
     options: SaliencyGuidedOptions
 

@@ -19,7 +19,6 @@ class Shuffled(Method):
     """
 
     reads_preset: ClassVar[bool] = False
-    relative_cost: ClassVar[float] = 1.2
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, _ = outside_pixels(batch.masks, self.config.empty_mask)

@@ -1,0 +1,64 @@
+"""What a training step costs: measured for every method, and what stands in where it was not."""
+
+import pytest
+
+from trainables.methods import METHODS, Baseline, costs
+from trainables.methods.costs import Measurement, measured, read, relative_cost, replaced, write
+from trainables.models import MODELS
+
+
+def measurement(model="small_cnn", date="2020-01-01", **by_method) -> Measurement:
+    return Measurement(model, date, "a machine", "a command", by_method)
+
+
+@pytest.fixture
+def known(monkeypatch, tmp_path):
+    """known(measurement, …): these are all there are."""
+
+    def put(*measurements: Measurement) -> None:
+        monkeypatch.setattr(costs, "FILE", tmp_path / "costs.json")
+        write(measurements, costs.FILE)
+        assert read(costs.FILE) == measurements
+        costs._table.cache_clear()
+
+    yield put
+    costs._table.cache_clear()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.builtin))
+def test_every_method_was_measured_on_the_small_model(name):
+    cost = measured(name, "small_cnn")
+    assert isinstance(cost, float), (
+        f"what a step of {name} costs was not measured: run `python -m benchmarks.methods --only {name} --write`, "
+        "then `make docs`"
+    )
+    assert cost == relative_cost(name, "small_cnn") > 0
+
+
+def test_nothing_else_was_measured_and_nothing_twice():
+    pairs = [(m.model, name) for m in read(costs.FILE) for name in m.costs]
+    assert len(set(pairs)) == len(pairs)
+    assert {name for _, name in pairs} <= set(METHODS.builtin), "a method that is gone"
+    assert {model for model, _ in pairs} <= set(MODELS.builtin), "a model that is gone"
+
+
+def test_the_model_that_is_asked_for_comes_first_and_the_small_one_stands_in(known):
+    known(measurement(rrr=3.0, actdiff=2.0, cdep=4.0), measurement("resnet18", rrr=2.5, cdep="diverges"))
+    assert relative_cost("rrr", "resnet18") == 2.5
+    assert relative_cost("rrr", "another") == 3.0
+    assert relative_cost("actdiff", "resnet18") == 2.0
+    assert relative_cost("cdep", "resnet18") == 4.0
+    assert measured("cdep", "resnet18") == "diverges"
+    assert measured("actdiff", "resnet18") is None
+
+
+def test_a_method_that_was_not_measured_says_its_own(known, monkeypatch):
+    known()
+    monkeypatch.setattr(Baseline, "relative_cost", 1.5)
+    assert relative_cost("baseline", "small_cnn") == 1.5
+
+
+def test_a_later_measurement_takes_the_place_of_an_earlier_one():
+    old = (measurement(rrr=3.0, actdiff=2.0), measurement("resnet18", rrr=2.5), measurement(gain=1.0))
+    new = measurement(date="2021-01-01", rrr=3.5, gain=1.1)
+    assert replaced(old, new) == (measurement(actdiff=2.0), measurement("resnet18", rrr=2.5), new)
