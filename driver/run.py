@@ -134,17 +134,13 @@ class ProgressCallback(tune.Callback):
 
     def _lost(self, config: TrialConfig, reason: str) -> Record:
         """The record of a trial whose process was lost for good: the one it had left by then, else one that says so."""
-        records = self.recorder.records
-        try:
-            left = records.read(config.trial_key)
-        except ValueError:
-            left = None
-        if left is not None and left["status"] != "failed":
+        left = self.recorder.left(config)
+        if left is not None:
             return left
         record = new_record(config, datetime.now(UTC))
         record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
         record = self.recorder.marked(record)
-        records.write(record)
+        self.recorder.records.write(record)
         return record
 
     def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:

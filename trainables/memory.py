@@ -1,7 +1,9 @@
-"""How a process that runs trials holds its memory."""
+"""How a process that runs trials holds its memory, and when it has none left."""
 
 import ctypes
 import sys
+
+import torch
 
 # From malloc.h of glibc.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -22,3 +24,13 @@ def keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(M_TOP_PAD, 2 * LARGEST_THRESHOLD)
     mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help: memory ran out, which says nothing about the trial.
+
+    Tune then starts the trial again, elsewhere if it can, from its last checkpoint.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -52,6 +52,14 @@ class Recorder:
         searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
         return {**record, "sweep": self.sweep, **searcher}
 
+    def left(self, config: TrialConfig) -> Record | None:
+        """The record that a trial has already; None where it has none, a damaged one, or one of a failure."""
+        try:
+            record = self.records.read(config.trial_key)
+        except ValueError:
+            return None
+        return None if record is None or record["status"] == "failed" else record
+
     def write(self, record: Record, epochs: list[dict[str, float]], localised: Localised | None) -> Record:
         """Write artifacts, then the record; the record as written."""
         records = self.records

@@ -6,8 +6,8 @@ import pytest
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from trainables import METHODS, MODELS, Recorder, TrialTrainable
-from trainables import trainable as trainable_module
-from trainables.trainable import may_pass
+from trainables import training as training_module
+from trainables.memory import may_pass
 
 SMALL = {"n_train": 24, "n_valid": 16, "n_test": 16, "epochs": 3, "batch_size": 8, "attribution_images": 2}
 SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.0}
@@ -55,7 +55,7 @@ def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_
     assert len(records.storage.names("resumed/checkpoints/")) == 1
     resumed = started(tmp_path / "killed", config)
     resumed.step()
-    assert resumed.trial.epoch == 2, "it went on after the first epoch instead of starting over"
+    assert resumed.trainings[0].trial.epoch == 2, "it went on after the first epoch instead of starting over"
     run_to_the_end(resumed)
     assert stored(tmp_path / "whole")["status"] == "completed"
     assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
@@ -91,11 +91,11 @@ def test_a_damaged_checkpoint_starts_the_trial_over(damage, tmp_path, capsys):
     killed = started(tmp_path / "killed", config)
     killed.step()
     records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
-    key = killed.trial_config.trial_key
+    key = killed.trainings[0].key
     whole = records.read_checkpoint(key)
     other = started(tmp_path / "other", config | {"seed": 7})
     other.step()
-    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.trial_config.trial_key)
+    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.trainings[0].key)
     bad = {
         "empty": b"",
         "cut": whole[: len(whole) // 2],
@@ -113,7 +113,7 @@ def test_a_trial_that_raises_leaves_a_record_with_the_reason_and_the_tail(tmp_pa
         raise ZeroDivisionError("no such number, key swordfish")
 
     monkeypatch.setenv("MY_SECRET", "swordfish")
-    monkeypatch.setattr(trainable_module.Trial, "train_epoch", broken)
+    monkeypatch.setattr(training_module.Trial, "train_epoch", broken)
     result = started(tmp_path, settings("baseline")).step()
     assert result["done"]
     record = stored(tmp_path)
@@ -135,7 +135,7 @@ def test_a_trial_that_raises_leaves_a_record_with_the_reason_and_the_tail(tmp_pa
 )
 def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
     assert may_pass(error) is retry
-    monkeypatch.setattr(trainable_module.Trial, "train_epoch", lambda _: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(training_module.Trial, "train_epoch", lambda _: (_ for _ in ()).throw(error))
     trainable = started(tmp_path, settings("baseline"))
     if retry:
         with pytest.raises(type(error)):
@@ -153,7 +153,7 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
     trainable = started(tmp_path, settings("baseline"))
     monkeypatch.setattr(FolderStorage, "write", full)
     while not (result := trainable.step()).get("done"):
-        trainable._keep = full  # the checkpoint cannot be written either
+        trainable.trainings[0].keep = full  # the checkpoint cannot be written either
     assert result == {"storage_problem": "cannot write it: No space left on device; make room there", "done": True}
     trainable.cleanup()
     assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
