@@ -40,7 +40,7 @@ class Plan:
 
     def pending(self, records: SweepRecords) -> list[TrialConfig]:
         """The trials without a readable record, or with one that says they failed: a failure may have passed."""
-        done = {record["trial_key"] for record in records.load().records if record["status"] != "failed"}
+        done = {key for key, status in records.statuses().items() if status != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
     def queue(self, records: SweepRecords, slots: int | None) -> Queue:

@@ -4,7 +4,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from records.storage import Storage, StorageError
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Record = dict[str, Any]
+SLICE = 1000
+"""Records read at a time: the bytes of no more than so many are held."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +73,32 @@ class SweepRecords:
 
     def load(self) -> LoadedRecords:
         """All records, ordered by trial key; truncated and foreign files are named, not fatal."""
-        records, rejected = [], {}
+        rejected: dict[str, str] = {}
+        return LoadedRecords(list(self._each(rejected)), rejected)
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every trial that has a readable record, by trial key."""
+        return {record["trial_key"]: record["status"] for record in self._each({})}
+
+    def _each(self, rejected: dict[str, str]) -> Iterator[Record]:
+        """Each record, ordered by trial key; files that cannot be read go to `rejected`, with the reason."""
         paths = self.storage.names(f"{self.name}/records/")
-        for path, data in self.storage.read_many(paths).items():
-            key = path.rsplit("/", 1)[1].removesuffix(".json")
-            try:
-                records.append(_parse(data, key))
-            except ValueError as error:
-                rejected[path] = str(error)
-        return LoadedRecords(records, rejected)
+        for start in range(0, len(paths), SLICE):
+            for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
+                try:
+                    yield _parse(data, path.rsplit("/", 1)[1].removesuffix(".json"))
+                except ValueError as error:
+                    rejected[path] = str(error)
 
     def set_aside(self) -> dict[str, str]:
         """Move truncated and foreign files from records/ to set_aside/; their new names, each with the reason.
 
         Call it when nobody else writes to the sweep.
         """
-        moved = {}
-        for path, reason in self.load().rejected.items():
+        moved, rejected = {}, dict[str, str]()
+        for _ in self._each(rejected):
+            pass
+        for path, reason in rejected.items():
             to = f"{self.name}/set_aside/{path.removeprefix(f'{self.name}/records/')}"
             self.storage.write(to, self.storage.read(path) or b"")
             self.storage.delete(path)
@@ -150,7 +162,7 @@ def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a data frame: one row a trial, columns in their fixed order, null as missing."""
     rows = list(records)
     names = columns.ordered({name for row in rows for name in row})
-    table = pd.DataFrame([{name: row.get(name) for name in names} for row in rows], columns=names)
+    table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
     order = [n for n in ("dataset", "severity", "method", "strength", "data_seed", "seed") if n in names]
     by = [*order, "trial_key"] if "trial_key" in names else order
     return table.sort_values(by, ignore_index=True) if by else table
@@ -167,7 +179,8 @@ def _parse(data: bytes, trial_key: str) -> Record:
         raise ValueError(
             f"schema version {record.get('schema_version')!r}, this program reads {columns.SCHEMA_VERSION}"
         )
-    return record
+    # A record's names take more memory than its numbers: all records share them.
+    return {sys.intern(name): value for name, value in record.items()}
 
 
 def _plain(value: Any) -> Any:

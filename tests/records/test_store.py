@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from records import StorageError, SweepRecords, columns, open_storage
+from records import StorageError, SweepRecords, columns, open_storage, store
 from records.store import as_table
 
 
@@ -69,6 +69,22 @@ def test_truncated_and_foreign_files_are_named_not_fatal(records, tmp_path):
     assert (tmp_path / "trial-sweep/set_aside/cut.json").read_text() == whole[:40]
     assert [path.name for path in folder.iterdir()] == ["good.json"]
     assert records.set_aside() == {}
+
+
+def test_records_are_read_some_at_a_time_and_share_their_names(records, monkeypatch):
+    for number in range(5):
+        records.write(record(f"key-{number}", status="failed" if number == 3 else "completed"))
+    records.storage.write("trial-sweep/records/key-2.json", b"{")
+    read, asked = records.storage.read_many, []
+    monkeypatch.setattr(store, "SLICE", 2)
+    monkeypatch.setattr(records.storage, "read_many", lambda names: asked.append(len(names)) or read(names))
+    loaded = records.load()
+    assert asked == [2, 2, 1]
+    assert [r["trial_key"] for r in loaded.records] == ["key-0", "key-1", "key-3", "key-4"]
+    assert list(loaded.rejected) == ["trial-sweep/records/key-2.json"]
+    assert records.statuses() == {"key-0": "completed", "key-1": "completed", "key-3": "failed", "key-4": "completed"}
+    names = {id(name) for one in loaded.records for name in one}
+    assert len(names) == len(loaded.records[0])
 
 
 def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
