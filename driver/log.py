@@ -1,4 +1,4 @@
-"""A sweep's log: one JSON object a line, in <storage>/<sweep>/logs/<start>-<pid>.jsonl."""
+"""A sweep's log: one JSON object a line, in <storage>/<sweep>/logs/<start>-<pid>.jsonl, and -2.jsonl, … once it is long."""
 
 import json
 import os
@@ -11,19 +11,22 @@ from records import StorageError, SweepRecords
 from records.secrets import scrub
 
 FLUSH_EVERY = 10.0
+LINES = 10_000
+"""A file that has so many is left, and the next one begun."""
 
 
 class SweepLog:
     """Collects events and writes them to the sweep's storage, at most every ten seconds and at the end.
 
-    Storage has no append, so each driver's file is written whole; secrets are scrubbed. A storage that is away delays
-    the log and stops nothing.
+    Storage has no append, so a file is written whole each time, and no file is long; secrets are scrubbed. A storage
+    that is away delays the log and stops nothing.
     """
 
     def __init__(self, records: SweepRecords):
         self.storage = records.storage
         started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self.name = f"{records.name}/logs/{started}-{os.getpid()}.jsonl"
+        self.stem = f"{records.name}/logs/{started}-{os.getpid()}"
+        self.number = 1
         self.lines: list[str] = []
         self.flushed_at = time.monotonic()
         self.lock = threading.Lock()
@@ -37,12 +40,14 @@ class SweepLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was logged so far."""
+        """Write what was logged since the present file was begun."""
         with self.lock:
-            data = "".join(f"{line}\n" for line in self.lines).encode()
+            name = self.stem if self.number == 1 else f"{self.stem}-{self.number}"
             self.flushed_at = time.monotonic()
-        try:
-            self.storage.write(self.name, data)
-        except StorageError:
-            # The next flush writes these lines too.
-            return
+            try:
+                self.storage.write(f"{name}.jsonl", "".join(f"{line}\n" for line in self.lines).encode())
+            except StorageError:
+                # The next flush writes these lines too.
+                return
+            if len(self.lines) >= LINES:
+                self.lines, self.number = [], self.number + 1
