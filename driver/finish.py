@@ -9,12 +9,22 @@ from rich.progress import track
 
 from driver.plan import Plan
 from records import SweepRecords, columns
-from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, sweep_is_mirrored, unmirrored
+from records.mirror import (
+    Experiment,
+    MirrorError,
+    mirror_sweep,
+    mirror_trial,
+    mirrored_runs,
+    sweep_is_mirrored,
+    unmirrored,
+)
 from records.storage import FolderStorage
 from records.store import Record
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
+MANY = 1000
+"""Trials to be mirrored for which it is quicker to read all runs once than to look for that of each."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,9 @@ def catch_up(records: SweepRecords, experiment: Experiment, console: Console) ->
     try:
         if not missing:
             return not sweep_is_mirrored(experiment)
+        runs = mirrored_runs(experiment) if len(missing) >= MANY else None
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
-            mirror_trial(experiment, records, record)
+            mirror_trial(experiment, records, record, runs)
     except MirrorError as error:
         console.print(f"{error}; the next run or --sync brings MLflow up to date", style="yellow", soft_wrap=True)
     return True

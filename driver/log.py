@@ -1,4 +1,4 @@
-"""A sweep's log: one JSON object a line, in <storage>/<sweep>/logs/<start>-<pid>.jsonl, and -2.jsonl, … once it is long."""
+"""A sweep's log, one JSON object a line: <sweep>/logs/<start>-<pid>.jsonl, and -2.jsonl and on once that is long."""
 
 import json
 import os

@@ -22,6 +22,8 @@ from records.store import Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 TAG_VALUE, PARAM_VALUE = 8000, 6000
+PAGE = 1000
+"""Runs asked for at once."""
 PARENT = "mlflow.parentRunId"
 
 
@@ -62,10 +64,19 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
     return Experiment(tracking_uri, experiment_id, parent)
 
 
-def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) -> str:
+def mirror_trial(
+    experiment: Experiment, records: SweepRecords, record: Record, runs: Mapping[str, str] | None = None
+) -> str:
     """Give one record its child run, with parameters, metrics per epoch and artifacts; the run's id.
 
     Also writes the id into the record.
+
+    Args:
+        experiment: where to.
+        records: the sweep's.
+        record: one of them.
+        runs: all `mirrored_runs`, while nobody else mirrors the sweep; None looks for this trial's run, which takes
+            MLflow the longer the more runs there are.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -77,7 +88,7 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
         client = _client(experiment.tracking_uri)
         # Before and after: whoever reads in between keeps what was read under a stamp that does not last.
         _stamp(client, experiment)
-        run_id = _find(client, experiment.experiment_id, "trial_key", key)
+        run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
         started = _milliseconds(record.get("started_at"))
         if run_id is None:
             tags = {
@@ -95,9 +106,10 @@ def mirror_trial(experiment: Experiment, records: SweepRecords, record: Record) 
             for name, value in values.items()
             if _is_number(value)
         ]
-        results = {k: v for k, v in record.items() if k not in _parameters(record) and _is_number(v)}
+        parameters = _parameters(record)
+        results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
         metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
-        params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in _parameters(record).items() if v is not None]
+        params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
         told = ("status", "error", "collapsed", "host", "code_version", columns.PLUGINS, "started_at")
         facts = {k: record.get(k) for k in told}
         tags_ = [RunTag(k, str(v)[:TAG_VALUE]) for k, v in facts.items() if v is not None]
@@ -153,6 +165,22 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
     return bool(run.info.status == "FINISHED")
 
 
+def mirrored_runs(experiment: Experiment) -> dict[str, str]:
+    """The ids of all trials' runs, by trial key.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with _explained(experiment.tracking_uri):
+        client = _client(experiment.tracking_uri)
+        runs: dict[str, list[str]] = {}
+        for run in _search(client, experiment.experiment_id, "tags.kind = 'trial'"):
+            if (key := run.data.tags.get("trial_key")) is not None:
+                runs.setdefault(key, []).append(run.info.run_id)
+        # Only now: what is deleted while pages are read would move the next page.
+        return {key: _only(client, ids) for key, ids in runs.items()}
+
+
 def unmirrored(records: Sequence[Record]) -> list[Record]:
     """Records that have no MLflow run yet."""
     return [record for record in records if not record.get("mlflow_run_id")]
@@ -176,12 +204,27 @@ def _stamp(client: Any, experiment: Experiment) -> None:
 
 
 def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
+    ids = [run.info.run_id for run in _search(client, experiment_id, f"tags.`{tag}` = '{value}'")]
+    return _only(client, ids) if ids else None
+
+
+def _only(client: Any, ids: Sequence[str]) -> str:
+    """The first of a trial's runs. A server that made a run and died before it said so has left a twin: it goes."""
+    for twin in ids[1:]:
+        client.delete_run(twin)
+    return ids[0]
+
+
+def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
+    """All runs that satisfy it, the oldest first."""
     order = ["start_time ASC", "run_id ASC"]
-    runs = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order)
-    # A server that made a run and died before it said so has left a twin: one is enough.
-    for twin in runs[1:]:
-        client.delete_run(twin.info.run_id)
-    return runs[0].info.run_id if runs else None
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
+        )
+        yield from page
+        token = page.token or None
 
 
 def _parameters(record: Record) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 from mlflow.tracking import MlflowClient
+from rich.console import Console
 
-from records import SweepRecords, columns, open_storage
+from driver import finish
+from records import SweepRecords, columns, mirror, open_storage
 from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment, unmirrored
 
 KEY = "0123456789abcdef"
@@ -119,3 +121,39 @@ def test_a_twin_left_by_a_dying_server_is_removed(database, records):
     run_id = mirror_trial(experiment, records, records.read(KEY))
     runs = client.search_runs([experiment.experiment_id], f"tags.trial_key = '{KEY}'")
     assert [run.info.run_id for run in runs] == [run_id]
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, database, records, monkeypatch):
+    uri, artifacts = database
+    experiment = open_experiment(uri, f"many-{many}", artifacts)
+    client = MlflowClient(uri)
+    keys = [f"{number:016x}" for number in range(4)]
+    # Of the first three there are runs, of the second two; they are read two at a time.
+    there = [
+        client.create_run(experiment.experiment_id, start, tags={"trial_key": keys[number], "kind": "trial"})
+        for start, number in enumerate((0, 1, 1, 2))
+    ]
+    record = records.read(KEY)
+    records.storage.delete(f"mirrored/records/{KEY}.json")
+    for key in keys:
+        records.write({**record, "trial_key": key})
+    conditions, search = [], MlflowClient.search_runs
+
+    def counted(self, experiment_ids, condition="", **options):
+        conditions.append(condition)
+        return search(self, experiment_ids, condition, **options)
+
+    monkeypatch.setattr(mirror, "PAGE", 2)
+    monkeypatch.setattr(finish, "MANY", many)
+    monkeypatch.setattr(MlflowClient, "search_runs", counted)
+    assert finish.catch_up(records, experiment, Console(quiet=True))
+    assert conditions == (["tags.kind = 'trial'"] * 2 if many == 1 else [f"tags.`trial_key` = '{k}'" for k in keys])
+
+    runs = {
+        run.data.tags["trial_key"]: run.info.run_id
+        for run in search(client, [experiment.experiment_id])
+        if run.data.tags["kind"] == "trial"
+    }
+    assert [runs[key] for key in keys[:3]] == [there[i].info.run_id for i in (0, 1, 3)]
+    assert runs == {r["trial_key"]: r["mlflow_run_id"] for r in records.load().records}
