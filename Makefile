@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test cluster-test lint format ui bench calibration pipeline faults clean
+.PHONY: help install sweep test cluster-test lint format docs ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ lint: install ## check style, formatting, types and yaml files
 format: install ## mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install ## write docs/methods.md from what the methods say of themselves
+	$(BIN)/python -m docs.methods --write
 
 ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for another port)
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)

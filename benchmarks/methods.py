@@ -111,8 +111,8 @@ def main(
     ratios = {name: median / medians["baseline"] for name, median in medians.items()}
     for name, median in sorted(medians.items(), key=lambda item: item[1]):
         print(f"{name:26} {1000 * median:8.1f} ms a step of 32 images   {ratios[name]:5.2f} x baseline")
-    for name, error in diverged.items():
-        print(f"{name:26} diverges: {error}")
+    for name, reason in diverged.items():
+        print(f"{name:26} diverges: {reason}")
     if write_file:
         costs: dict[str, Cost] = {name: round(ratio, 1) for name, ratio in sorted(ratios.items())}
         costs |= dict.fromkeys(diverged, "diverges")

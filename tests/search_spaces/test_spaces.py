@@ -129,9 +129,21 @@ def test_a_published_blur_as_pixels():
     assert {blur: Published(1e-3, mask_blur=blur).mask_dilation for blur in blurs} == blurs
 
 
-def test_every_method_has_strengths_or_no_penalty():
-    assert set(DECADES) == {m for m in METHODS.builtin if METHODS[m].has_penalty}
-    assert set(NO_PENALTY) == {m for m in METHODS.builtin if not METHODS[m].has_penalty}
+@pytest.mark.parametrize("name", sorted(METHODS.builtin))
+def test_every_method_has_strengths_or_no_penalty(name):
+    here = "in search_spaces/strengths.py"
+    if METHODS[name].has_penalty:
+        assert name in DECADES, f"give {name} a range of strengths worth trying: a line of DECADES {here}"
+        assert name not in NO_PENALTY, f"{name} has a penalty: take it out of NO_PENALTY {here}"
+        low, high = DECADES[name]
+        assert 0 < low < high, f"the range of {name} {here}"
+    else:
+        assert name in NO_PENALTY, f"{name} has no penalty: name it in NO_PENALTY {here}"
+        assert name not in DECADES, f"{name} has no penalty: take it out of DECADES {here}"
+
+
+def test_strengths_are_those_of_methods_that_there_are():
+    assert {*DECADES, *NO_PENALTY} <= set(METHODS.builtin)
 
 
 def test_strengths_are_even_on_a_log_scale():

@@ -19,7 +19,7 @@ def actdiff_penalty(
 ) -> Float[Tensor, ""]:
     """Mean over images of || h(x~) − h(x) + 1e-6 ||_2, the L2 norm, not squared; in units of a feature.
 
-    Source: Viviano et al., ICLR 2021, the ActDiff term. 1e-6 keeps the norm differentiable at zero.
+    1e-6, which the source has too, keeps the norm differentiable at zero.
     """
     return mean_over((shuffled_features - features + 1e-6).norm(dim=1), takes_part)
 
@@ -32,6 +32,9 @@ class ActDiff(Penalty):
     `fixed`: the strength multiplies the penalty, and the shuffled pass leaves batch normalisation's running
     statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program enabled the term by it
     and never multiplied; the shuffled pass enters the running statistics.
+
+    Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff", on the features before the last layer. Their
+    option to compare the maps of earlier blocks too is not here.
     """
 
     @property

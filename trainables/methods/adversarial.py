@@ -63,7 +63,8 @@ class Adversarial(Penalty):
     discriminator is stepped at every batch and the model, cross-entropy included, at every `disc_iter`-th alone; the
     count goes on during validation, so its phase drifts; the shuffled pass enters the running statistics.
 
-    Source: Viviano et al., ICLR 2021, row "Adversarial"; spectral norm: Miyato et al., ICLR 2018.
+    Source: Viviano et al., ICLR 2021, row "Adversarial", whose program is `paper`; spectral norm: Miyato et al., ICLR
+    2018.
     """
 
     Options = AdversarialOptions

@@ -6,7 +6,10 @@ from trainables.methods.method import Method
 
 
 class Baseline(Method):
-    """CE(f(x), y), batch mean. The mask is not used."""
+    """CE(f(x), y), batch mean. The mask is not used.
+
+    Source: Viviano et al., ICLR 2021, row "Baseline". No departures.
+    """
 
     reads_preset: ClassVar[bool] = False
     reads_masks: ClassVar[bool] = False

@@ -22,7 +22,8 @@ class GradMask(InputGradientPenalty):
     its influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
     over outside pixels and channels of each image, then over images. The penalty is in logits per unit of pixel value.
 
-    Source: Simpson et al., MIDL 2019, arXiv:1904.07478; Viviano et al., ICLR 2021.
+    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`.
+    More than two classes, where the contrast is | f_y − mean of the other logits |, and the mean of `fixed` are ours.
     """
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -94,7 +94,7 @@ class IBPEx(Penalty):
     that takes part (policy `inside`) counts with its plain cross-entropy.
 
     Interval bounds widen by a factor in each layer. They are of use on `small_cnn`; on ResNet-18 they are many orders
-    of magnitude too wide, and ibp_epsilon must be as much smaller.
+    of magnitude too wide: at the default the trial ends as diverged, and ibp_epsilon must be as much smaller.
 
     Source: Heo, Piratla, Wicker & Weller, NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, IBP-Ex), who
     weigh alpha · CE + (1 − alpha) · CE_worst: strength (1 − alpha) / alpha. The default range and ramp are ours.

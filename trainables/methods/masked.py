@@ -15,7 +15,7 @@ class Masked(Method):
     Images without a mask are kept whole under the policies `skip` and `inside`, and become all zero under
     `outside`. Zero is mid-grey where pixels are scaled around it.
 
-    Source: Viviano et al., ICLR 2021, row "Masked" of the tables.
+    Source: Viviano et al., ICLR 2021, row "Masked" of the tables. No departures.
     """
 
     reads_preset: ClassVar[bool] = False

@@ -14,8 +14,10 @@ class RRR(InputGradientPenalty):
     (g · S)^2. `fixed`: mean over outside pixels and channels of each image, then over images. The penalty is in (nats
     per unit of pixel value)^2.
 
-    Source: Ross, Hughes & Doshi-Velez, IJCAI 2017, arXiv:1703.03717, the "right reasons" term, with the 1e-11 of
-    Viviano et al., ICLR 2021, in both presets.
+    Source: Ross, Hughes & Doshi-Velez, IJCAI 2017, arXiv:1703.03717, the "right reasons" term, in the form of
+    Viviano et al., ICLR 2021: the sum is `paper`, and their 1e-11 is in both presets. The original authors' program
+    takes half of the sum, by default with weight 1000, and decays the model's weights; not here. The mean of `fixed` is
+    ours.
     """
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:

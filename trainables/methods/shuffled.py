@@ -15,7 +15,8 @@ class Shuffled(Method):
 
     Images without a mask are left alone under the policies `skip` and `inside`, and shuffled whole under `outside`.
 
-    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures).
+    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures). No
+    departures.
     """
 
     reads_preset: ClassVar[bool] = False

@@ -1,0 +1,167 @@
+"""docs/methods.md, made from what the methods say of themselves, their measured costs and the strengths worth trying.
+
+`python -m docs.methods` prints the page, `make docs` writes it. `python -m docs.methods NAME …` prints what it says, or
+would say, of some methods, those of other packages too.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jinja2
+import typer
+
+from benchmarks.methods import SETTINGS
+from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS
+from trainables import METHODS, MODELS
+from trainables.methods import Method, costs
+from trainables.methods.layer_walk import TYPES
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER / "methods.md"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the page says of a method, as Markdown."""
+
+    name: str
+    idea: str
+    """One line: the first of its file's docstring; empty where there is none."""
+    needs: tuple[str, ...]
+    costs: dict[str, str]
+    """By model."""
+    strengths: str
+    section: str
+
+
+def describe(name: str) -> Described:
+    """What there is to say of a registered method; one of another package may lack all of it."""
+    method = METHODS[name]
+    module = inspect.getmodule(method)
+    idea = markdown(_paragraphs(module.__doc__ if module else None)[0])
+    parts = [f"### `{name}`", idea, *map(markdown, _paragraphs(method.__doc__)), _settings(method)]
+    if not method.reads_preset:
+        parts.append("The presets `fixed` and `paper` train alike.")
+    return Described(
+        name=name,
+        idea=idea.replace("|", r"\|"),
+        needs=needs(method),
+        costs={model: _cost(name, model) for model in MODELS.builtin},
+        strengths=_strengths(name),
+        section="\n\n".join(part for part in parts if part) + "\n",
+    )
+
+
+def needs(method: type[Method]) -> tuple[str, ...]:
+    """What it cannot train without, and what makes it slow or picky."""
+    told = {
+        "masks": method.reads_masks,
+        "groups": method.needs_cues,
+        "second derivatives": method.second_order,
+        "rules for layers": method.walks_layers,
+    }
+    return tuple(need for need, has in told.items() if has)
+
+
+def markdown(text: str) -> str:
+    """Plain text, in which backticks alone mean something, as Markdown that shows it as it is."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(piece if piece.startswith("`") else _escaped(piece) for piece in pieces)
+
+
+def page() -> str:
+    """The whole of docs/methods.md: built-in methods, the paper's first and those that see no masks last."""
+    names = sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
+    methods = [describe(name) for name in names]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=jinja2.select_autoescape(),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = lambda word: f"`{word}`"
+    return environment.get_template("methods.md.j2").render(
+        methods=methods,
+        models=sorted(MODELS.builtin, key=lambda model: (model != costs.STAND_IN, model)),
+        measurements=[_measured(one) for one in costs.read(costs.FILE)],
+        not_at_default=[
+            f"`{method}` on `{model}` with {', '.join(f'`{key}` {value:g}' for key, value in settings.items())}"
+            for (method, model), settings in SETTINGS.items()
+        ],
+        by_need={need: [m.name for m in methods if need in m.needs] for need in ("groups", "rules for layers")},
+        complete_at_end=[m.name for m in methods if METHODS[m.name].complete_at_end],
+        layers=[kind.__name__ for kind in TYPES],
+    )
+
+
+def _rank(name: str) -> tuple[int, int]:
+    if name in PAPER_METHODS:
+        return 0, PAPER_METHODS.index(name)
+    return 2 - METHODS[name].reads_masks, 0
+
+
+def _paragraphs(docstring: str | None) -> Sequence[str]:
+    """Of a docstring; one empty one where there is none."""
+    return [inspect.cleandoc(part) for part in inspect.cleandoc(docstring or "").split("\n\n")]
+
+
+def _settings(method: type[Method]) -> str:
+    lines = [
+        f"- `{name}` (default {field.default}): {markdown(field.description or '')}"
+        for name, field in method.Options.model_fields.items()
+    ]
+    return "\n".join(["Settings:", "", *lines]) if lines else ""
+
+
+def _measured(one: costs.Measurement) -> dict[str, str]:
+    all_there_are = METHODS.builtin.keys() <= one.costs.keys()
+    names = "all methods" if all_there_are else ", ".join(f"`{name}`" for name in sorted(one.costs))
+    return {"model": one.model, "date": one.date, "names": names, "machine": one.machine, "command": one.command}
+
+
+def _cost(method: str, model: str) -> str:
+    cost = costs.measured(method, model)
+    if cost is None:
+        return "not measured"
+    return cost if isinstance(cost, str) else f"{cost:g}"
+
+
+def _strengths(name: str) -> str:
+    if name in DECADES:
+        low, high = DECADES[name]
+        return f"{low:g} to {high:g}"
+    return "no penalty" if name in NO_PENALTY or not METHODS[name].has_penalty else "not known"
+
+
+def _escaped(text: str) -> str:
+    # Emphasis, strikethrough and tags; _ within a word is none.
+    text = re.sub(r"[*~\\]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])", r"\\\g<0>", text)
+    # A line that begins like a list or a heading.
+    return re.sub(r"(?m)^([-+>#])(?=\s)", r"\\\1", text)
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods; none: the whole page.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/methods.md, the whole page.")] = False,
+) -> None:
+    """Print docs/methods.md, or what is known of some methods."""
+    for name in names or ():
+        if name not in METHODS:
+            raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
+    if write and names:
+        raise typer.BadParameter("--write writes the whole page; leave out the names of methods, or --write")
+    if write:
+        PAGE.write_text(page())
+    else:
+        sys.stdout.write("\n".join(describe(name).section for name in names) if names else page())
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,84 @@
+"""docs/methods.md says what the code says, and Markdown shows it as it stands there."""
+
+import inspect
+import re
+
+import pytest
+from commands import ROOT
+from markdown_it import MarkdownIt
+
+from docs.methods import PAGE, describe, markdown, page
+from trainables.methods import METHODS, Method
+
+MARKDOWN = MarkdownIt("commonmark").enable(["strikethrough", "table"])
+
+
+def shown(text: str) -> list[str]:
+    """What a reader sees of Markdown: each paragraph, heading, item and cell as plain text, in one line."""
+    blocks = []
+    for token in MARKDOWN.parse(text):
+        if token.type == "inline":
+            kinds = {child.type for child in token.children}
+            assert kinds <= {"text", "text_special", "code_inline", "softbreak", "link_open", "link_close"}, text
+            blocks.append("".join(" " if c.type == "softbreak" else c.content for c in token.children))
+    return blocks
+
+
+def plain(docstring: str) -> list[str]:
+    return [" ".join(part.split()).replace("`", "") for part in inspect.cleandoc(docstring).split("\n\n")]
+
+
+def test_the_page_is_what_the_code_gives():
+    assert PAGE == ROOT / "docs" / "methods.md"
+    assert PAGE.read_text() == page(), "docs/methods.md is not what the methods say of themselves: run `make docs`"
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.builtin))
+class TestEveryMethod:
+    def test_its_docstring_says_what_it_follows(self, name):
+        loss, *rest = plain(METHODS[name].__doc__)
+        assert re.match(r"(Model: )?(CE\(|sum_g q_g · CE_g)", loss), f"the docstring of {name} begins with its loss"
+        sources = [part for part in rest if part.startswith("Source: ")]
+        assert len(sources) == 1, (
+            f"the docstring of {name} needs one paragraph that begins with 'Source: ' and says what it follows, and "
+            "where it departs from it"
+        )
+
+    def test_markdown_shows_its_docstrings_as_they_stand(self, name):
+        module = plain(inspect.getmodule(METHODS[name]).__doc__)[0]
+        settings = METHODS[name].Options.model_fields
+        expected = [name, module, *plain(METHODS[name].__doc__)]
+        assert shown(describe(name).section)[: len(expected)] == expected
+        items = [block for block in shown(describe(name).section) if "(default " in block]
+        assert items == [f"{k} (default {field.default}): {field.description}" for k, field in settings.items()]
+
+    def test_its_row(self, name):
+        (row,) = (line for line in PAGE.read_text().splitlines() if line.startswith(f"| [`{name}`]"))
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        assert len(cells) == 6
+        assert cells[0] == f"[`{name}`](#{name})"
+        assert ("masks" in cells[2]) == METHODS[name].reads_masks
+        assert ("second derivatives" in cells[2]) == METHODS[name].second_order
+        assert (cells[5] == "no penalty") == (not METHODS[name].has_penalty)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x~_b and x~_c, d* and e*, a _b_ c, `code_*~`, a <b> c, q <- r, [b, c]_0, || h ||_2 | |f|",
+        "a sum\n+ b\n- c\n# d\n> e",
+        r"a \* b",
+    ],
+)
+def test_what_markdown_would_read_as_its_own(text):
+    assert shown(markdown(text)) == plain(text)
+
+
+def test_a_method_that_says_nothing_of_itself(monkeypatch):
+    silent = type("Silent", (Method,), {"__module__": "nowhere"})
+    monkeypatch.setitem(METHODS.builtin, "silent", silent)
+    described = describe("silent")
+    assert described.section == "### `silent`\n"
+    assert described.idea == ""
+    assert set(described.costs.values()) == {"not measured"}
+    assert described.strengths == "no penalty"

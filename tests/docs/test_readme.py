@@ -1,0 +1,41 @@
+"""README.md names everything that is built in, and how large each space is."""
+
+import re
+
+import pytest
+from commands import ROOT
+
+from search_spaces import SPACES
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
+from trainables.faithfulness import FAITHFULNESS
+from trainables.localisation import TUNED
+
+README = (ROOT / "README.md").read_text()
+ROWS = {
+    "[methods]": METHODS.builtin,
+    "models": MODELS.builtin,
+    "[datasets]": DATASETS.builtin,
+    "[attributions]": ATTRIBUTIONS.builtin,
+    "[localisation metrics]": {**LOCALISATION.builtin, **TUNED},
+    "[faithfulness]": FAITHFULNESS,
+    "spaces": SPACES,
+}
+
+
+def row(start: str) -> str:
+    (found,) = (line for line in README.splitlines() if line.startswith(f"| {start}"))
+    return found
+
+
+@pytest.mark.parametrize("start", ROWS)
+def test_every_name_is_in_its_row(start):
+    missing = {name for name in ROWS[start] if f"`{name}`" not in row(start)}
+    assert not missing, f"README.md does not name {', '.join(sorted(missing))} in the row {start}"
+
+
+def test_every_space_is_as_large_as_it_says():
+    told = {}
+    for names, numbers in re.findall(r"((?:`\w+`(?: and )?)+) \(([\d,]+(?: and [\d,]+)*) trials", row("spaces")):
+        sizes = [int(number.replace(",", "")) for number in numbers.split(" and ")]
+        told |= dict(zip(re.findall(r"\w+", names.replace(" and ", " ")), sizes, strict=True))
+    assert told == {name: len(space().trials) for name, space in SPACES.items()}
