@@ -50,8 +50,8 @@ class PGDEx(Penalty):
     No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) counts
     with its plain cross-entropy.
 
-    Source: Heo et al., NeurIPS 2023 (robustness to explanations, PGD-Ex), whose weight is 1; the default range and
-    number of steps are ours.
+    Source: Heo et al., NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, PGD-Ex), whose weight is 1; the
+    default range and number of steps are ours.
     """
 
     reads_preset: ClassVar[bool] = False
