@@ -43,9 +43,18 @@ class Plan:
         done = {key for key, status in records.statuses().items() if status != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
-    def queue(self, records: SweepRecords, slots: int | None) -> Queue:
-        """The pending trials as they are handed out to `slots` at a time; None where that is not known."""
-        return PlannedQueue(self.pending(records))
+    def check_pack(self, most: int) -> None:
+        """Raise UserError unless `most` of these trials can be trained at a time."""
+
+    def queue(self, records: SweepRecords, slots: int | None, most: int = 1) -> Queue:
+        """The pending trials as they are handed out to `slots` at a time; None where that is not known.
+
+        Args:
+            records: of the sweep.
+            slots: packs at a time.
+            most: trainings of one kind that are handed out as one pack.
+        """
+        return PlannedQueue(self.pending(records), most)
 
     @property
     def searcher(self) -> str | None:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trainables.same_training import SameTraining
+from trainables import TrialConfig
 
 PLAIN_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""
@@ -27,8 +27,8 @@ class Progress:
         self.total = total
         self.already_done = 0
         self.counts: Counter[str] = Counter()
-        self.trainings: dict[str, tuple[SameTraining, int]] = {}
-        """Those that run, by the id of their Tune trial, each with its epoch."""
+        self.together: dict[str, tuple[Sequence[TrialConfig], int]] = {}
+        """Those that run, by the id of their Tune trial: the trials that train together, and their epoch."""
         self.last_error: str | None = None
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
@@ -51,16 +51,17 @@ class Progress:
         """So many trials were done before."""
         self.already_done = trials
 
-    def started(self, training: str, trials: SameTraining) -> None:
-        self.trainings[training] = (trials, 0)
+    def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
+        """These trials train together."""
+        self.together[tune_trial] = (trials, 0)
 
-    def epoch(self, training: str, number: int) -> None:
-        if training in self.trainings:
-            self.trainings[training] = (self.trainings[training][0], number)
+    def epoch(self, tune_trial: str, number: int) -> None:
+        if tune_trial in self.together:
+            self.together[tune_trial] = (self.together[tune_trial][0], number)
 
-    def finished(self, training: str, records: Sequence[dict[str, Any]]) -> None:
-        """The trials of one training have their records."""
-        self.trainings.pop(training, None)
+    def finished(self, tune_trial: str, records: Sequence[dict[str, Any]]) -> None:
+        """The trials that train together have their records."""
+        self.together.pop(tune_trial, None)
         for record in records:
             self._count(record)
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
@@ -97,8 +98,8 @@ class Progress:
 
     @property
     def running(self) -> int:
-        """Trials that run; those of one training run together."""
-        return sum(len(trials) for trials, _ in self.trainings.values())
+        """Trials that run."""
+        return sum(len(trials) for trials, _ in self.together.values())
 
     @property
     def bad(self) -> int:
@@ -122,7 +123,7 @@ class Progress:
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        for (config, *also), number in list(self.trainings.values()):
+        for (config, *also), number in list(self.together.values()):
             name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
             epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(also)} trials" if also else "")
             table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", epoch)

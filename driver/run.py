@@ -26,9 +26,9 @@ from records import StorageError
 from records.secrets import scrub
 from records.storage import FolderStorage
 from records.store import Record
-from trainables import Recorder, TrialConfig, TrialTrainable, same_training
+from trainables import Recorder, TrialConfig
+from trainables.packing import Pack, PackTrainable, pack
 from trainables.recorder import new_record
-from trainables.same_training import SameTraining
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
@@ -43,29 +43,29 @@ TRIALS_A_SLOT = 20
 
 
 class TuneQueue(Searcher):
-    """Hands the trainings of a queue to Tune, at most so many."""
+    """Hands the packs of a queue to Tune, at most so many."""
 
     def __init__(self, queue: Queue, most: int, stop: Stop):
         super().__init__(metric="done", mode="max")
         self.queue = queue
         self.left = most
         self.stop = stop
-        self.running: dict[str, SameTraining] = {}
+        self.running: dict[str, Pack] = {}
         """By the id of their Tune trial."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if not self.left or not len(self.queue) or self.stop.requested:
             return Searcher.FINISHED
         try:
-            training = self.queue.next()
+            given = self.queue.next()
         except StorageError as error:
             self.stop.give_up(str(error))
             return Searcher.FINISHED
-        if training is None:
+        if given is None:
             return None
         self.left -= 1
-        self.running[trial_id] = training
-        return same_training.flat(training)
+        self.running[trial_id] = given
+        return pack.flat(given)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self.running:
@@ -104,7 +104,7 @@ class ProgressCallback(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.started(trial.trial_id, same_training.parse(trial.config))
+        self.progress.started(trial.trial_id, _trials(trial))
         self.metrics.update(self.progress)
 
     def on_trial_result(
@@ -126,7 +126,7 @@ class ProgressCallback(tune.Callback):
             self.stop.give_up(str(cause))
             return
         try:
-            records = [self._lost(config, reason) for config in same_training.parse(trial.config)]
+            records = [self._lost(config, reason) for config in _trials(trial)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
@@ -160,6 +160,11 @@ class ProgressCallback(tune.Callback):
             self.log.event("trial", **{name: record.get(name) for name in facts})
 
 
+def _trials(tune_trial: Any) -> list[TrialConfig]:
+    """All trials that one of Tune's stands for."""
+    return pack.trials_of(pack.parse(tune_trial.config))
+
+
 def run_trials(
     queue: Queue,
     recorder: Recorder,
@@ -169,7 +174,7 @@ def run_trials(
     log: SweepLog,
     stop: Stop,
 ) -> None:
-    """Run what the queue hands out, `slots` at a time, one thread each, in processes that are used again.
+    """Run what the queue hands out, `slots` packs at a time, one thread each, in processes that are used again.
     Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
 
     Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
@@ -215,7 +220,7 @@ def _run_round(
 ) -> None:
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
+            tune.with_parameters(PackTrainable, recorder=recorder, gpus=resources.gpus),
             tune.PlacementGroupFactory([resources.bundle()]),
         ),
         tune_config=tune.TuneConfig(

@@ -17,7 +17,7 @@ from records import SweepRecords
 from records.store import Record
 from search_spaces import Search, Space
 from trainables import ConfigurationError, TrialConfig
-from trainables.same_training import SameTraining
+from trainables.packing.pack import Pack, trials_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,15 @@ class SearchPlan(Plan):
             left += [study.random(number) for number in range(min(done, study.trials), study.trials)]
         return left
 
-    def queue(self, records: SweepRecords, slots: int | None) -> Queue:
+    def check_pack(self, most: int) -> None:
+        if most > 1:
+            raise UserError(
+                f"--pack {most} with space {self.space.name!r}, whose trials a search chooses one after another; "
+                "leave --pack out, or take a space without a search"
+            )
+
+    def queue(self, records: SweepRecords, slots: int | None, most: int = 1) -> Queue:
+        self.check_pack(most)
         return SearchQueue(self.studies, records, slots)
 
     @property
@@ -153,18 +161,18 @@ class SearchQueue:
     def __len__(self) -> int:
         return sum(progress.left for progress in self.progress)
 
-    def next(self) -> SameTraining | None:
+    def next(self) -> Pack | None:
         for progress in self.progress:
             progress.look(self.records)
         ready = [p for p in self.progress if p.left and len(p.running) < self.at_a_time]
         if not ready:
             return None
         chosen = min(ready, key=lambda p: (len(p.running), p.given))
-        return (chosen.next(),)
+        return ((chosen.next(),),)
 
-    def ended(self, training: SameTraining) -> None:
+    def ended(self, pack: Pack) -> None:
         for progress in self.progress:
-            progress.ended += [config.trial_key for config in training if config.trial_key in progress.running]
+            progress.ended += [config.trial_key for config in trials_of(pack) if config.trial_key in progress.running]
 
 
 class _Progress:

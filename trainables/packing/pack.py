@@ -51,6 +51,11 @@ def packs(trainings: Iterable[SameTraining], most: int) -> list[Pack]:
     return [tuple(pack) for pack in made]
 
 
+def trials_of(pack: Pack) -> list[TrialConfig]:
+    """All trials that are scored from the pack's trainings."""
+    return [config for training in pack for config in training]
+
+
 def flat(pack: Pack) -> dict[str, Any]:
     """The settings that `parse` turns back into `pack`; of one training its own."""
     if len(pack) == 1:

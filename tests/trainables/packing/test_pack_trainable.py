@@ -1,17 +1,19 @@
 """A pack in Tune's hands: each member leaves what it leaves alone, but for rounding."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 import torch
+from commands import ROOT
 
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from records.mirror import open_experiment
 from trainables import ConfigurationError, Recorder, Trial, TrialTrainable
-from trainables.packing import PackTrainable, StackedTrials
-from trainables.packing.pack import flat, parse
+from trainables.packing import STACKED, STACKED_MODELS, PackTrainable, StackedTrials
+from trainables.packing.pack import VARIES, flat, parse
 from trainables.recorder import failure
 from trainables.same_training import by_training
 
@@ -214,6 +216,13 @@ def test_there_and_back(pack):
     trainings = pack()
     assert parse(flat(trainings)) == trainings
     assert flat(trainings[1:2]) == trainings[1][0].flat()
+
+
+def test_the_page_names_what_can_be_packed():
+    page = (ROOT / "docs/packing.md").read_text()
+    which = page[page.index("**Which.**") : page.index("**What it leaves.**")]
+    named = set(re.findall(r"`([a-z0-9_]+)`", which))
+    assert named == {*STACKED, *STACKED_MODELS, *VARIES}
 
 
 def test_without_a_recorder_a_pack_is_refused(pack):
