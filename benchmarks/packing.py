@@ -1,9 +1,9 @@
 """Does packing pay on this machine? Trials an hour of one stacked model, against the same trials one after the other.
 
-Run `python -m benchmarks.packing`, on a GPU `python -m benchmarks.packing --device cuda`. For each method packs of 2, 4,
-8 and so on trials train an epoch, and so do trials alone. Ways take turns, so that a noisy machine disturbs all alike,
-and the medians of the rounds are compared. Scoring is not packed: its seconds, measured once a method, count in both.
-On the processor one thread's processor time is measured, on a GPU wall-clock time.
+Run `python -m benchmarks.packing`, on a GPU `python -m benchmarks.packing --device cuda`. For each method packs of 2,
+4, 8 and so on trials train an epoch, and so do trials alone. Ways take turns, so that a noisy machine disturbs all
+alike, and the medians of the rounds are compared. Scoring is not packed: its seconds, measured once a method, count
+in both. On the processor one thread's processor time is measured, on a GPU wall-clock time.
 """
 
 import statistics
