@@ -60,7 +60,9 @@ def sweep(
     ] = "sweeps",
     tracking_uri: Annotated[
         str | None,
-        typer.Option(help="MLflow's database or server. [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
+        typer.Option(
+            help="MLflow's database or server, or none. [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"
+        ),
     ] = None,
     address: Annotated[
         str | None,

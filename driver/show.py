@@ -69,8 +69,12 @@ def show_plan(
 
 def ui_command(tracking_uri: str) -> str:
     """How to look at the runs."""
+    from driver.tracking import NONE
+
     if tracking_uri.startswith(("http://", "https://")):
         return tracking_uri.rsplit("@", 1)[-1] if "@" in tracking_uri else tracking_uri
+    if tracking_uri == NONE:
+        return "not mirrored; --sync --tracking-uri sqlite:///mlflow.db mirrors the records"
     if tracking_uri.startswith("sqlite:"):
         return f"mlflow ui --backend-store-uri {tracking_uri}   (for the database here: make ui)"
     return "mlflow ui --backend-store-uri with the database of --tracking-uri"

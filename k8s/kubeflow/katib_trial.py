@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from driver.errors import UserError
 from driver.plan import declare, make_plan, open_records, parse_overrides
-from driver.tracking import check_tracking_uri
+from driver.tracking import NONE, check_tracking_uri
 from records import columns
 from records.mirror import MirrorError, open_experiment
 from trainables import Recorder, TrialTrainable
@@ -35,7 +35,7 @@ def run(space: str, assignments: list[str], storage: str) -> dict[str, object]:
     if record is None or record["status"] == "failed":
         declare(records, make_plan(space, None, {}, None))
         experiment = None
-        if os.environ.get("MLFLOW_TRACKING_URI"):
+        if (os.environ.get("MLFLOW_TRACKING_URI") or NONE) != NONE:
             try:
                 experiment = open_experiment(check_tracking_uri(None), records.name)
             except MirrorError as error:

@@ -70,7 +70,7 @@ WRONG = {
     "attribution": Wrong(("--set", "attributions=lime"), ("unknown attribution 'lime'", "occlusion")),
     "address": Wrong(("--address", "here"), ("bad --address 'here'", "local, auto or ray://HOST:PORT")),
     "no cluster": Wrong(("--address", "ray://127.0.0.1:9"), ("no Ray cluster at --address", "ray start")),
-    "tracking": Wrong(("--tracking-uri", "mlruns"), ("bad --tracking-uri 'mlruns'", "sqlite:///FILE.db")),
+    "tracking": Wrong(("--tracking-uri", "mlruns"), ("bad --tracking-uri 'mlruns'", "sqlite:///FILE.db", "or none")),
     "tracking folder": Wrong(("--tracking-uri", "sqlite:///no/x.db"), ("there is no folder", "make it first")),
     "storage scheme": Wrong(("--storage", "ftp://host/x"), ("unknown storage scheme 'ftp'", "s3://bucket/prefix")),
     "storage file": Wrong(("--storage", "f"), ("is a file, not a folder", "give --storage"), file("f", "")),
