@@ -58,7 +58,7 @@ class Clock:
         self.start, self.processor = time.perf_counter(), time.process_time()
         yield
         seconds, processor = time.perf_counter() - self.start, time.process_time() - self.processor
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         self.steps.append(Step(name, self.size, trials or self.size, seconds, processor, peak))
 
     def again(self) -> None:

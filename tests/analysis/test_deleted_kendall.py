@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import deleted_kendall as module
 from analysis.deleted_kendall import deleted_kendall
 
 
 @pytest.mark.parametrize(("n", "clusters"), [(30, 30), (48, 8), (300, 7)])
 @pytest.mark.parametrize("decimals", [9, 0])  # without and with ties
-def test_it_is_scipys_tau_of_the_rest(n, clusters, decimals, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 13 * n)
+def test_it_is_scipys_tau_of_the_rest(n, clusters, decimals):
     rng = np.random.default_rng(n)
     cluster = rng.permutation(np.arange(n) % clusters)
     x = rng.normal(size=n).round(decimals)
