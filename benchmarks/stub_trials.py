@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from rich.console import Console
 
@@ -13,16 +14,17 @@ from driver.progress import Progress
 from driver.queue import PlannedQueue
 from driver.stop import Stop
 from records import SweepRecords
-from trainables import Recorder, TrialTrainable, same_training
+from trainables import Recorder
+from trainables.packing import PackTrainable
 from trainables.training import REPORTED
 
 
-class StubTrial(TrialTrainable):
+class StubTrial(PackTrainable):
     """Trains nothing, and reports its records as written: they are there already."""
 
     def step(self) -> dict[str, Any]:
         told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
-        rows = [{**trial.columns(), **told} for trial in same_training.parse(self.config)]
+        rows = [{**trial.columns(), **told} for training in self.trainings for trial in training.configs]
         return {
             "records": [{name: row[name] for name in REPORTED} | {"mirror_problem": None} for row in rows],
             "done": True,
@@ -52,10 +54,9 @@ def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> No
     """
     console, resources = Console(quiet=True), TrialResources()
     slots = connect("local", 2, resources, console)
-    driver.run.TrialTrainable = StubTrial  # type: ignore[misc]
     recorder, progress = Recorder(records.storage.location, records.name), Counting(console, plan.planned, began)
     queue = PlannedQueue(plan.trials.values())
-    with Stop() as stop:
+    with Stop() as stop, patch.object(driver.run, "PackTrainable", StubTrial):
         driver.run.run_trials(queue, recorder, slots, resources, progress, SweepLog(records), stop)
         stop.check()
     if progress.done != plan.planned:

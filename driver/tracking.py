@@ -16,7 +16,7 @@ SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databric
 
 
 def check_tracking_uri(tracking_uri: str | None) -> str:
-    """The tracking URI to use: the given one, MLFLOW_TRACKING_URI or sqlite:///mlflow.db, with an absolute path; or none.
+    """The tracking URI to use: the given one, MLFLOW_TRACKING_URI or sqlite:///mlflow.db, its path absolute; or none.
 
     Raises:
         UserError: a URI of another kind, or a database in a folder that is not there.
@@ -26,8 +26,8 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
         return uri
     if not uri.startswith(SCHEMES):
         raise UserError(
-            f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://…, a server's http(s)://HOST:PORT, "
-            "or none"
+            f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://…, a server's "
+            "http(s)://HOST:PORT, or none"
         )
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///")).absolute()
