@@ -13,7 +13,7 @@ from analysis.correlations import Progress, correlate, reference
 from analysis.errors import AnalysisError
 from analysis.estimands import Estimands, estimands_of
 from analysis.mask_controls import MaskControls, mask_controls
-from analysis.methods import MethodRow, method_rows
+from analysis.methods import MethodRow, method_rows, strength_rows
 from analysis.numbers import count
 from analysis.power import (
     ALPHA,
@@ -57,6 +57,8 @@ class Analysis:
     primary: Primary
     correlations: tuple[Correlation, ...]
     methods: tuple[MethodRow, ...]
+    strengths: tuple[MethodRow, ...]
+    """By strength, of the cells that have several."""
     reference: Correlation | None
     """AUC on the ID test set against the outcome, within cells: what the map has to beat."""
     power: Power
@@ -142,6 +144,7 @@ def analyse(
         primary=primary,
         correlations=grid,
         methods=tuple(method_rows(trials.table, primary)),
+        strengths=tuple(strength_rows(trials.table, primary)),
         reference=reference(trials.table, primary.outcome, resamples, seed=seed),
         power=_power(grid, primary, within),
         verdict=decide(within, primary, smallest_effect),

@@ -1,12 +1,12 @@
-"""Each method's performance and localisation: mean ± standard deviation over the trials of its cell."""
+"""Each method's performance and localisation, of its cell and by strength: mean ± standard deviation over trials."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.cells import cell_rows
+from analysis.cells import Cell, cell_rows
 from analysis.primary import Primary
 from records import columns
 
@@ -37,25 +37,46 @@ class MethodRow:
     """The primary's localisation score."""
     chance: float | None
     """Median chance level of IoU, where the metric is IoU and the level is recorded."""
+    strength: float | None = None
+    """The trials' strength; None for all of the cell's."""
 
 
 def method_rows(table: pd.DataFrame, primary: Primary) -> Iterator[MethodRow]:
     """One row per (dataset, severity, method), in this order, `baseline` before the other methods."""
-    chance = columns.chance_iou(primary.split)
     cells = cell_rows(table)
-    for cell in sorted(cells, key=lambda c: (*c[:2], c[2] != "baseline", c[2])):
+    for cell in sorted(cells, key=_in_order):
+        yield _row(cell, table.iloc[cells[cell]], primary)
+
+
+def strength_rows(table: pd.DataFrame, primary: Primary) -> Iterator[MethodRow]:
+    """The same for each strength of the cells that have several, the smallest first; other settings are averaged."""
+    if "strength" not in table:
+        return
+    cells = cell_rows(table)
+    for cell in sorted(cells, key=_in_order):
         part = table.iloc[cells[cell]]
-        levels = _values(part, chance) if primary.metric == "iou" else np.empty(0)
-        yield MethodRow(
-            dataset=cell[0],
-            severity=cell[1],
-            method=cell[2],
-            n=len(part),
-            ood=spread(_values(part, primary.outcome)),
-            id=spread(_values(part, columns.performance("test_id", "auc"))),
-            localisation=spread(_values(part, primary.column)),
-            chance=float(np.median(levels)) if len(levels) else None,
-        )
+        strengths = sorted(part["strength"].dropna().unique())
+        if len(strengths) > 1:
+            for strength in strengths:
+                yield replace(_row(cell, part[part["strength"] == strength], primary), strength=float(strength))
+
+
+def _in_order(cell: Cell) -> tuple[str, float, bool, str]:
+    return (*cell[:2], cell[2] != "baseline", cell[2])
+
+
+def _row(cell: Cell, part: pd.DataFrame, primary: Primary) -> MethodRow:
+    levels = _values(part, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
+    return MethodRow(
+        dataset=cell[0],
+        severity=cell[1],
+        method=cell[2],
+        n=len(part),
+        ood=spread(_values(part, primary.outcome)),
+        id=spread(_values(part, columns.performance("test_id", "auc"))),
+        localisation=spread(_values(part, primary.column)),
+        chance=float(np.median(levels)) if len(levels) else None,
+    )
 
 
 def spread(values: np.ndarray) -> Spread:

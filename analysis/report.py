@@ -111,6 +111,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         **{field.name: _as_json(getattr(analysis.estimands, field.name)) for field in fields(analysis.estimands)},
         "methods_paragraph": methods_paragraph(analysis),
         "methods": [asdict(row) for row in analysis.methods],
+        "strengths": [asdict(row) for row in analysis.strengths],
         "notes": list(analysis.notes),
         "missing": missing,
         "figures": figures,

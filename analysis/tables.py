@@ -1,6 +1,6 @@
 """The report's tables: correlations by scope, score and cell, methods, and those of the estimands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from analysis.answer import Analysis
@@ -8,8 +8,9 @@ from analysis.correlation import Correlation
 from analysis.estimand_tables import estimand_tables
 from analysis.estimand_words import column_name
 from analysis.mask_controls import ControlRow
-from analysis.methods import Spread
+from analysis.methods import MethodRow, Spread
 from analysis.numbers import interval, name, number, p_value, severity
+from analysis.primary import Primary
 from analysis.rank_correlation import STATISTICS
 from analysis.table import Cell, Table
 
@@ -17,7 +18,13 @@ from analysis.table import Cell, Table
 def tables(analysis: Analysis) -> list[Table]:
     """All tables, in the report's order."""
     correlations = [by_scope(analysis), by_score(analysis), by_method(analysis), by_cell(analysis)]
-    return [*correlations, *by_selection(analysis), *by_control(analysis), *estimand_tables(analysis)]
+    return [
+        *correlations,
+        *by_strength(analysis),
+        *by_selection(analysis),
+        *by_control(analysis),
+        *estimand_tables(analysis),
+    ]
 
 
 _ESTIMATE = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
@@ -85,55 +92,48 @@ def by_score(analysis: Analysis) -> Table:
 
 def by_method(analysis: Analysis) -> Table:
     """Performance and localisation of each cell."""
-    primary = analysis.primary
-    rows = [
+    return _summary(
+        "methods", "Methods", "Mean ± standard deviation over trials.", analysis.methods, analysis.primary, ()
+    )
+
+
+def by_strength(analysis: Analysis) -> list[Table]:
+    """Performance and localisation at each strength of the cells that have several."""
+    told = "Mean ± standard deviation over the trials of a cell that have this strength."
+    rows, primary = analysis.strengths, analysis.primary
+    return [_summary("strengths", "Method by strength", told, rows, primary, ("strength",))] if rows else []
+
+
+def _summary(
+    table: str, title: str, told: str, rows: Sequence[MethodRow], primary: Primary, also: tuple[str, ...]
+) -> Table:
+    """One row each; `also` names columns between the cell and its numbers."""
+    cells = [
         (
             (row.dataset, name(row.dataset)),
             (row.severity, severity(row.severity)),
             (row.method, name(row.method)),
+            *((getattr(row, column), f"{getattr(row, column):g}") for column in also),
             *_spread(row.ood),
             *_spread(row.id),
             *_spread(row.localisation),
             (row.chance, number(row.chance)),
             (row.n, f"{row.n:,}"),
         )
-        for row in analysis.methods
+        for row in rows
     ]
     split, _, measure = primary.outcome.rpartition(".")
     outcome = f"{name(split)} {'AUC' if measure == 'auc' else measure}"
-    headings = [
-        "dataset",
-        "s",
-        "method",
-        outcome,
-        "sd",
-        "ID test AUC",
-        "sd",
-        name(primary.metric),
-        "sd",
-        "chance",
-        "n",
-    ]
-    fields = [
-        "dataset",
-        "severity",
-        "method",
-        primary.outcome,
-        "sd",
-        "test_id.auc",
-        "sd",
-        primary.column,
-        "sd",
-    ]
+    numbers = (outcome, "sd", "ID test AUC", "sd", name(primary.metric), "sd", "chance", "n")
+    fields = ["dataset", "severity", "method", *also, primary.outcome, "sd", "test_id.auc", "sd", primary.column, "sd"]
     return Table(
-        name="methods",
-        title="Methods",
+        name=table,
+        title=title,
         caption=(
-            f"Mean ± standard deviation over trials. {name(primary.metric)} is that of "
-            f"{name(primary.attribution)} on the {name(primary.split)} set."
+            f"{told} {name(primary.metric)} is that of {name(primary.attribution)} on the {name(primary.split)} set."
         ),
-        headings=tuple(headings),
-        rows=tuple(rows),
+        headings=("dataset", "s", "method", *also, *numbers),
+        rows=tuple(cells),
         text_columns=3,
         fields=(*_numbered_sd(fields), "chance", "n"),
     )

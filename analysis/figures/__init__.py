@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.answer import Analysis
 from analysis.figures import (
+    by_strength,
     controls,
     correlation_by_cell,
     correlation_by_severity,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Analysis], Drawing | None]] = {
     scores.NAME: scores.draw,
     outcome_by_severity.NAME: outcome_by_severity.draw,
     localisation_by_severity.NAME: localisation_by_severity.draw,
+    by_strength.NAME: by_strength.draw,
     controls.NAME: controls.draw,
     psi_by_axis.NAME: psi_by_axis.draw,
     sign_error.NAME: sign_error.draw,

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
@@ -92,8 +93,16 @@ def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
 
 
 def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
-    """One legend for all panels, under them."""
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(columns, len(handles))))
+    """One legend for all panels, under them, of at most so many columns; beyond two rows the figure grows with it."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for number in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=number)
+        size = legend.get_window_extent(renderer)
+        if size.width <= figure.bbox.width or number == 1:
+            break
+        legend.remove()
+    two_rows = 2 * size.height / -(-len(handles) // number)
+    figure.set_figheight(figure.get_figheight() + max(0.0, size.height - two_rows) / figure.dpi)
 
 
 def severity_axis(axes: Axes, severities: Iterable[float]) -> None:

@@ -30,6 +30,7 @@ FIGURES = (
     "scores",
     "outcome_by_severity",
     "localisation_by_severity",
+    "by_strength",
     "psi_by_axis",
     "sign_error",
     "regret",
@@ -45,7 +46,7 @@ ESTIMANDS = (
     "regret",
     "reliability",
 )
-TABLES = ("correlations_by_scope", "scores", "methods", "cells", *ESTIMANDS)
+TABLES = ("correlations_by_scope", "scores", "methods", "cells", "strengths", *ESTIMANDS)
 SCORE = "test_ood.iou.integrated_gradients"
 
 
@@ -349,7 +350,7 @@ def test_markdown_tables_are_rectangular_and_figures_exist(report, result):
         assert (report / path).is_file()
     assert text.count("](figures/") == len(FIGURES) + len(GALLERY)
     blocks = [b for b in re.split(r"\n(?!\|)", text) if b.count("\n|") > 1]
-    assert len(blocks) == 3 + len(ESTIMANDS)
+    assert len(blocks) == 4 + len(ESTIMANDS)
     for block in blocks:
         assert len({line.count("|") for line in block.split("\n") if line.startswith("|")}) == 1
     assert "\n\n\n\n" not in text
