@@ -1,6 +1,6 @@
 """What a sweep's parts need at a thousand, ten thousand, a hundred thousand trials, and where each bends.
 
-Run `python -m benchmarks.scale` (a quarter of an hour on two cores), or `--sizes 1000 --sizes 100000 --part plan`.
+Run `python -m benchmarks.scale` (half an hour on two cores, most of it `driver`), or `--sizes 100000 --part plan`.
 One small trial is run; its record is copied with other settings and scores, and the sweep's own code is timed on the
 copies: laying out and keying the plan, finding what is done, reading, the table, the analysis and its report, handing
 out trials that do nothing, and mirroring some trials into an MLflow that has as many runs. Each part is a process of
@@ -142,6 +142,8 @@ def driver(folder: Path, trials: int) -> list[Step]:
 
 
 def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> list[Step]:
+    from mlflow import MlflowClient
+
     from benchmarks.many_runs import copy_run
     from records.mirror import mirror_trial, open_experiment
 
@@ -159,6 +161,10 @@ def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> 
         with clock.step("mirror one more", len(new)):
             for record in new:
                 mirror_trial(experiment, kept, record)
+        client = MlflowClient(uri)
+        with clock.step("of that, look for its run", len(new)):
+            for record in new:
+                client.search_runs([experiment.experiment_id], f"tags.trial_key = '{record['trial_key']}'")
     return clock.steps
 
 
