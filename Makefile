@@ -50,8 +50,16 @@ docs: install ## write docs/methods.md from what the methods say of themselves
 ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for another port)
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
 
-bench: install ## measure what the README claims about speed
-	$(BIN)/python -m benchmarks.methods
+bench: install ## measure the speed of everything in its short form, some minutes: docs/performance.md has the long ones
+	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 96
+	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 32 --model resnet18 --only baseline --only gradmask
+	$(BIN)/python -m benchmarks.methods --rounds 1 --n-train 64
+	$(BIN)/python -m benchmarks.attribution --rounds 1
+	$(BIN)/python -m benchmarks.packing --rounds 1
+	$(BIN)/python -m benchmarks.sweep_overhead --rounds 1 --stubs 60 --trials 10
+	$(BIN)/python -m benchmarks.many_trials --trials 400 --step 100
+	$(BIN)/python -m benchmarks.mlflow_runs --runs 200
+	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part analysis --part mlflow-sqlite
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.analysis --memory
 
