@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import typer
 
@@ -74,8 +75,8 @@ def planned(trials: int) -> Any:
     from driver.plan import make_plan
     from search_spaces import SPACES
 
-    SPACES[SWEEP] = lambda: space(trials)
-    return make_plan(SWEEP, None, {}, None)
+    with patch.dict(SPACES, {SWEEP: lambda: space(trials)}):
+        return make_plan(SWEEP, None, {}, None)
 
 
 def write(folder: Path, trials: int) -> list[Step]:

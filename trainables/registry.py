@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
 
 from trainables.errors import ConfigurationError
 
@@ -70,8 +70,9 @@ class Registry(Mapping[str, Entry]):
         return found
 
     @cached_property
-    def _plugins(self) -> dict[str, list[EntryPoint]]:
-        found: dict[str, list[EntryPoint]] = {}
+    def _plugins(self) -> dict[str, list[Any]]:
+        # Entry points have a class of importlib_metadata's instead of Python's where a library has imported that.
+        found: dict[str, list[Any]] = {}
         for entry_point in entry_points(group=self.group):
             found.setdefault(entry_point.name, []).append(entry_point)
         return found
@@ -117,7 +118,7 @@ def a_function(found: object) -> str | None:
     return None if callable(found) else f"is {found!r}; it must be a function"
 
 
-def package(entry_point: EntryPoint) -> str:
+def package(entry_point: Any) -> str:
     """The package that an entry point belongs to and its version: "tools 1.2"."""
     return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unnamed package"
 

@@ -62,7 +62,7 @@ def launcher_file(machines):
     config["provider"] |= {"head_ip": machines.head.address, "worker_ips": [machines.worker.address]}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": str(machines.key)}
     *install, environment = config["setup_commands"]
-    assert len(install) == 3
+    assert len(install) == 4
     assert "pip install" in install[-1]
     programs = f"echo 'export PATH={Path(sys.executable).parent}:$PATH' >> ~/.bashrc"
     config["setup_commands"] = [programs, environment]

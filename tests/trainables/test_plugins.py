@@ -38,6 +38,17 @@ def registry(name="methods", check=None) -> Registry:
     return Registry(name, {"built_in": Method}, check or subclass_of(Method))
 
 
+def test_they_are_found_where_a_library_has_replaced_the_look_up(site):
+    # MLflow's libraries import it, and it then stands in for Python's importlib.metadata.
+    importlib_metadata = pytest.importorskip("importlib_metadata")
+
+    write_package(site, "tools", {"own": "tools:Own"}, METHOD)
+    methods = registry()
+    assert isinstance(methods._plugins["own"][0], importlib_metadata.EntryPoint)
+    assert issubclass(methods["own"], Method)
+    assert methods.package("own") == "tools 0.1"
+
+
 def test_a_name_is_imported_when_it_is_looked_up_and_not_before(site):
     write_package(site, "tools", {"own": "tools:Own"}, METHOD)
     methods = registry()
