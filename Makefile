@@ -51,15 +51,15 @@ ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for 
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
 
 bench: install ## measure the speed of everything in its short form, some minutes: docs/performance.md has the long ones
-	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 96
-	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 32 --model resnet18 --only baseline --only gradmask
+	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 64
+	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 32 --model resnet18 --only gradmask
 	$(BIN)/python -m benchmarks.methods --rounds 1 --n-train 64
-	$(BIN)/python -m benchmarks.attribution --rounds 1
-	$(BIN)/python -m benchmarks.packing --rounds 1
-	$(BIN)/python -m benchmarks.sweep_overhead --rounds 1 --stubs 60 --trials 10
-	$(BIN)/python -m benchmarks.many_trials --trials 400 --step 100
+	$(BIN)/python -m benchmarks.attribution --rounds 1 --images 32 --only gradmask
+	$(BIN)/python -m benchmarks.packing --rounds 1 --members 4 --n-train 160
+	$(BIN)/python -m benchmarks.sweep_overhead --rounds 1 --stubs 24 --trials 8
+	$(BIN)/python -m benchmarks.many_trials --trials 300 --step 50
 	$(BIN)/python -m benchmarks.mlflow_runs --runs 200
-	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part analysis --part mlflow-sqlite
+	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part mlflow-sqlite
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.analysis --memory
 

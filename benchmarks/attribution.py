@@ -7,8 +7,8 @@ are printed. Then the share that maps and their scores have of trials of the spa
 
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -69,11 +69,11 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     print(f"{'all three':24}{totals['ours']:10.3f}{totals['captum']:11.3f}{totals['captum'] / totals['ours']:8.1f}")
 
 
-def share(dataset: str) -> None:
+def share(dataset: str, methods: Sequence[str]) -> None:
     """Print what part of a trial of the space `laptop` its maps and scores take, by method."""
     print(f"\n{dataset}, a trial of the space laptop")
     print(f"{'method':24}{'train, s':>10}{'test, s':>9}{'maps, s':>9}{'share':>8}")
-    for method in PAPER_METHODS:
+    for method in methods:
         settings: dict[str, Any] = next(
             s
             for s in SPACES["laptop"]().trials
@@ -86,15 +86,25 @@ def share(dataset: str) -> None:
         print(f"{method:24}{train:10.2f}{test:9.2f}{maps:9.2f}{maps / (train + test + maps):8.0%}")
 
 
-def main(model: str = "small_cnn", images: int = 64, rounds: int = 3) -> None:
-    """Compare on a dark and a bright dataset, then print the share of a trial."""
+def main(
+    model: str = "small_cnn",
+    images: int = 64,
+    rounds: int = 3,
+    only: Annotated[list[str] | None, typer.Option(help="share of this method's trials; may be given again")] = None,
+) -> None:
+    """Compare on a dark and a bright dataset, then print the share of a trial of each of the paper's methods."""
     use_one_thread()
+    for name in only or ():
+        if name not in PAPER_METHODS:
+            raise typer.BadParameter(
+                f"method {name!r} is not in the space laptop; choose from {', '.join(PAPER_METHODS)}"
+            )
     torch.manual_seed(0)
     for dataset in ("synthetic", "digits_on_photos"):
         compare(dataset, model, images, rounds)
     if model == "small_cnn":
         for dataset in ("synthetic", "decoy_digits"):
-            share(dataset)
+            share(dataset, only or PAPER_METHODS)
 
 
 if __name__ == "__main__":

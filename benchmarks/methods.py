@@ -99,6 +99,8 @@ def main(
     chosen = check_methods(only)
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     diverged: dict[str, DivergedError] = {}
+    # The first steps of a process take longer.
+    seconds_a_step("baseline", model, 64)
     for _ in range(rounds):
         for name in chosen:
             if name in diverged:
