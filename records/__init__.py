@@ -8,8 +8,13 @@
 Neither torch nor Ray is imported here: trainables write records, analysis reads them.
 """
 
+import os
+
 from records import columns as columns
 from records.storage import Storage as Storage
 from records.storage import StorageError as StorageError
 from records.storage import open_storage as open_storage
 from records.store import SweepRecords as SweepRecords
+
+# A sweep tells nobody of itself. MLflow reads this when it is imported, which is after this package.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

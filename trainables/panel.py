@@ -1,10 +1,15 @@
 """A picture of a trial's attribution maps that people can look at."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from records.columns import SCORED_SPLITS
@@ -13,6 +18,8 @@ IMAGES = 2
 """Shown of each test split."""
 TILE, GAP = 140, 8
 """Side of an image, and space between two, in pixels of the picture."""
+LEFT, TOP = 82, 48
+"""Room for the names of rows and columns."""
 OUTLINES = {"masks": (0.0, 0.62, 0.45), "distractors": (0.9, 0.62, 0.0)}
 """Green and orange of a palette that the colour-blind can tell apart."""
 OPACITY = 0.75
@@ -42,26 +49,30 @@ def labelled_grid(
     title: str,
 ) -> bytes:
     """PNG bytes of equally many tiles in each row, with the names of rows and columns beside and above them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Drawn as one image: an axes for each tile would take longer than a short trial's training.
     picture = _grid(tiles) if tiles else np.ones((TILE, TILE * len(columns), 3))
     height, width = picture.shape[:2]
-    figure = Figure(figsize=((width + 90) / 100, (height + 70) / 100))
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=9)
-    axes = figure.add_axes((80 / (width + 90), 5 / (height + 70), width / (width + 90), height / (height + 70)))
-    axes.imshow(picture)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    middle, step = (TILE - 1) / 2, TILE + GAP
-    axes.set_xticks([middle + step * n for n in range(len(columns))], columns, fontsize=8)
-    axes.set_yticks([middle + step * n for n in range(len(rows))], rows, fontsize=8)
+    font, large = _font(11), _font(13)
+    canvas = Image.new(
+        "RGB", (max(LEFT + width + GAP, math.ceil(large.getlength(title)) + 2 * GAP), TOP + height + GAP)
+    )
+    canvas.paste("white", (0, 0, *canvas.size))
+    canvas.paste(Image.fromarray((255 * picture).round().astype(np.uint8)), (LEFT, TOP))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((canvas.width / 2, 6), title, "black", large, anchor="ma")
+    middle, step = TILE / 2, TILE + GAP
+    for n, name in enumerate(columns):
+        draw.text((LEFT + middle + n * step, TOP - 6), name, "black", font, anchor="ms")
+    for n, name in enumerate(rows):
+        draw.text((LEFT - 6, TOP + middle + n * step), name, "black", font, anchor="rm", align="right")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    canvas.save(buffer, format="png")
     return buffer.getvalue()
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """matplotlib's own, which is there on every machine."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "tile tile 3"]:

@@ -1,6 +1,9 @@
 """MLflow as a mirror: one run a record however often it is mirrored, with all that belongs to it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -11,6 +14,18 @@ from records import SweepRecords, columns, mirror, open_storage
 from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment, unmirrored
 
 KEY = "0123456789abcdef"
+
+
+def test_mlflow_tells_nobody_of_a_sweep():
+    # In a process of its own, and without what a test environment sets: MLflow decides when it is imported.
+    program = (
+        "import records.mirror as m; m._client('sqlite://'); from mlflow.telemetry import get_telemetry_client as c"
+    )
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST")}
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(t.get_telemetry_client())"], capture_output=True, text=True, env=kept
+    )
+    assert ran.stdout.split() == ["None"], ran.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""The picture of a trial's maps, read back pixel by pixel."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.panel import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def at(picture, row, column):
+    """The tile in this place of the grid."""
+    y, x = TOP + row * (TILE + GAP), LEFT + column * (TILE + GAP)
+    return picture[y : y + TILE, x : x + TILE]
+
+
+@pytest.fixture
+def arrays():
+    mask = np.zeros((2, 14, 14), bool)
+    mask[:, 2:6, 2:6] = True
+    made = {"labels": np.array([0, 1])}
+    for split, grey in (("test_id", 0.2), ("test_ood", 0.4)):
+        made[f"{split}.images"] = np.full((2, 1, 14, 14), grey)
+        made[f"{split}.masks"], made[f"{split}.distractors"] = mask, np.zeros_like(mask)
+        made[f"{split}.map.occlusion"] = np.zeros((2, 14, 14))
+        made[f"{split}.map.occlusion"][:, 10, 12] = 1.0
+    return made
+
+
+def test_tiles_outlines_and_maps_lie_where_they_should(arrays):
+    picture = pixels(saliency_panel(arrays, ["occlusion"], "a title"))
+    side = TILE // 14
+    green = np.round(255 * np.array(OUTLINES["masks"]))
+    for row, grey in enumerate((0.2, 0.4, 0.2, 0.4)):
+        image, shown = at(picture, row, 0), at(picture, row, 1)
+        np.testing.assert_array_equal(image[-1, -1], round(255 * grey))
+        np.testing.assert_array_equal(image[2 * side, 2 * side], green)
+        np.testing.assert_array_equal(image[4 * side, 4 * side], round(255 * grey))
+        different = (image != shown).any(axis=2)
+        assert different[10 * side : 11 * side, 12 * side : 13 * side].all()
+        assert different.sum() == side**2
+
+
+def test_a_title_longer_than_the_picture_is_not_cut():
+    tile = np.zeros((TILE, TILE, 3))
+    short, long = (pixels(labelled_grid([[tile]], ["row"], ["column"], title)) for title in ("t", "t" * 200))
+    assert long.shape[1] > short.shape[1]
+    margins = long[:TOP, [0, 1, 2, -3, -2, -1]]
+    assert (margins == 255).all()
+    assert (long[:TOP] < 128).any()
+
+
+def test_a_grid_without_rows_still_names_its_columns():
+    assert (pixels(labelled_grid([], [], ["image", "map"], "nothing")) < 128).any()
