@@ -3,7 +3,7 @@
 Run `python -m benchmarks.analysis`. The time of all correlations of 10,000 trials x 5 attributions x 5 metrics, with
 2,000 bootstrap replicates, is held against plain loops that build each replicate's table and ask scipy, measured on
 a few turns for one score in the same run. Both are processor seconds, so that a busy machine disturbs neither.
-`--memory` prints the peak memory at 100,000 trials instead.
+`--trials 100000 --memory` prints time and peak memory of the whole analysis of so many instead.
 """
 
 import resource
@@ -101,16 +101,15 @@ def main(
         replicates: of the bootstrap, and as many permutations.
         loop: turns of each loop over scipy that are timed.
         strengths: trials of a data seed in a cell.
-        memory: analyse 100,000 trials and print the peak resident memory.
+        memory: only analyse them, and print the peak resident memory.
     """
+    frame = table(trials, strengths)
     if memory:
-        frame = table(100_000, strengths)
         start = time.process_time()
         analysis.analyse(frame, replicates=replicates)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         print(f"{len(frame):,} trials: {time.process_time() - start:.0f} s, {peak:.2f} GB at most")
         return
-    frame = table(trials, strengths)
     resamples = draw_resamples(frame, replicates=replicates, seed=0)
     scores = [c for c in frame if columns.parse_localisation(c)]
     start = time.process_time()
