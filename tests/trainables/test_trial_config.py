@@ -109,7 +109,9 @@ def test_settings_that_came_later_left_the_keys_as_they_were():
     assert {*LATER_SETTINGS, *UNSAID_SETTINGS} < set(FULL)
     assert TrialConfig.parse({}).trial_key == "dd6a615c4880c9aa"
     for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
-        keys = [TrialConfig.parse(settings).trial_key for settings in SPACES[name]().trials]
+        # The space laptop had eight epochs then.
+        epochs = {"epochs": 8} if name == "laptop" else {}
+        keys = [TrialConfig.parse({**settings, **epochs}).trial_key for settings in SPACES[name]().trials]
         assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected, name
 
 
