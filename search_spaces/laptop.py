@@ -8,8 +8,8 @@ def laptop() -> Space:
     """Seven methods x four strengths (where there is one) x three learning rates x five severities x ten seeds.
 
     57 configurations x 5 severities x 10 seeds = 2,850 trials a dataset. Severities are dense near 1, where
-    accuracy falls. After four epochs baseline, masked and shuffled have a
-    validation AUC of 0.95 or more with each learning rate.
+    accuracy falls. After four epochs baseline, masked and shuffled have a validation AUC of 0.95 or more with each
+    learning rate.
     """
     trials = factorial(
         seeds=range(10),
