@@ -7,8 +7,9 @@ Run `python -m benchmarks.sweep_overhead`. Trials of about two seconds, and stub
     reused   by Tune with reuse_actors, without MLflow
     sweep    by sweep.py with everything on: records, artifacts, MLflow, report
 
-Ways take turns, so that a noisy machine disturbs all alike. Timed are the trials between the first tenth and the last
-one, which leaves out how long a way takes to start and to end; that is printed beside it.
+Ways take turns, so that a noisy machine disturbs all alike. Timed are the trials between the first tenth, at least two
+of each process, and the last one: a process imports MLflow after its first trial. How long a way takes to start and to
+end is printed beside it.
 """
 
 import json
@@ -159,14 +160,17 @@ def measure(way: str, kind: str, trials: int) -> tuple[float, float]:
         ends = sorted(path.stat().st_mtime for path in marks.glob("*.json"))
         if done.returncode or len(ends) != trials:
             raise SystemExit(f"{way}: {len(ends)} of {trials} trials, exit {done.returncode}\n{done.stderr[-3000:]}")
-    first = max(SLOTS, trials // 10)
+    first = max(2 * SLOTS, trials // 10)
     return (ends[-1] - ends[first - 1]) / (trials - first), whole - (ends[-1] - ends[first - 1])
 
 
 def main(
     rounds: int = 3,
-    stubs: int = 200,
-    trials: int = 40,
+    stubs: Annotated[int, typer.Option(help="Trials of 50 milliseconds; 0 for none.")] = 200,
+    trials: Annotated[int, typer.Option(help="Trials of two seconds; 0 for none.")] = 40,
+    way: Annotated[
+        list[str] | None, typer.Option(help="To be compared with the bare loop; may be repeated. All if not given.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Run one way once, in --folder, and print nothing.")] = None,
     kind: str = "stub",
     folder: Path = Path(),
@@ -175,18 +179,21 @@ def main(
     if only is not None:
         WAYS[only](folder.resolve(), kind, trials)
         return
+    ways = [name for name in WAYS if way is None or name in ("bare", *way)]
     for what, number in (("stub", stubs), ("trial", trials)):
-        found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        if not number:
+            continue
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(rounds):
-            for way in WAYS:
-                found[way].append(measure(way, what, number))
-        medians = {way: statistics.median(seconds for seconds, _ in values) for way, values in found.items()}
-        for way, values in found.items():
+            for name in ways:
+                found[name].append(measure(name, what, number))
+        medians = {name: statistics.median(seconds for seconds, _ in values) for name, values in found.items()}
+        for name, values in found.items():
             spread = f"{min(v for v, _ in values):.3f} to {max(v for v, _ in values):.3f}"
             around = statistics.median(rest for _, rest in values)
             print(
-                f"{what:5} {way:6} {medians[way]:7.3f} s a trial ({spread}), "
-                f"{medians[way] / medians['bare']:6.2f} x bare; {around:5.1f} s before and after {number} trials",
+                f"{what:5} {name:6} {medians[name]:7.3f} s a trial ({spread}), "
+                f"{medians[name] / medians['bare']:6.2f} x bare; {around:5.1f} s before and after {number} trials",
                 flush=True,
             )
 

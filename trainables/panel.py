@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
@@ -20,7 +20,7 @@ TILE, GAP = 140, 8
 """Side of an image, and space between two, in pixels of the picture."""
 LEFT, TOP = 82, 48
 """Room for the names of rows and columns."""
-OUTLINES = {"masks": (0.0, 0.62, 0.45), "distractors": (0.9, 0.62, 0.0)}
+OUTLINES = {"masks": (0, 158, 115), "distractors": (230, 158, 0)}
 """Green and orange of a palette that the colour-blind can tell apart."""
 OPACITY = 0.75
 
@@ -43,20 +43,20 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
 
 
 def labelled_grid(
-    tiles: Sequence[Sequence[Float[np.ndarray, "tile tile 3"]]],
+    tiles: Sequence[Sequence[UInt8[np.ndarray, "tile tile 3"]]],
     rows: Sequence[str],
     columns: Sequence[str],
     title: str,
 ) -> bytes:
     """PNG bytes of equally many tiles in each row, with the names of rows and columns beside and above them."""
-    picture = _grid(tiles) if tiles else np.ones((TILE, TILE * len(columns), 3))
+    picture = _grid(tiles) if tiles else np.full((TILE, TILE * len(columns), 3), 255, np.uint8)
     height, width = picture.shape[:2]
     font, large = _font(11), _font(13)
     canvas = Image.new(
         "RGB", (max(LEFT + width + GAP, math.ceil(large.getlength(title)) + 2 * GAP), TOP + height + GAP)
     )
     canvas.paste("white", (0, 0, *canvas.size))
-    canvas.paste(Image.fromarray((255 * picture).round().astype(np.uint8)), (LEFT, TOP))
+    canvas.paste(Image.fromarray(picture), (LEFT, TOP))
     draw = ImageDraw.Draw(canvas)
     draw.text((canvas.width / 2, 6), title, "black", large, anchor="ma")
     middle, step = TILE / 2, TILE + GAP
@@ -75,7 +75,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
-def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> Float[np.ndarray, "tile tile 3"]:
+def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> UInt8[np.ndarray, "tile tile 3"]:
     """Image i in grey, under the map of an attribution unless `column` is "image", with both outlines."""
     from matplotlib import colormaps
 
@@ -88,7 +88,7 @@ def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> F
             low, high = values[shown].min(), values[shown].max()
             heat = colormaps["magma"]((values - low) / max(high - low, 1e-12))[:, :, :3]
             colours = np.where(shown[:, :, None], OPACITY * heat + (1 - OPACITY) * colours, colours)
-    colours = _enlarged(colours)
+    colours = _enlarged((255 * colours).round().astype(np.uint8))
     for kind, colour in OUTLINES.items():
         region: Bool[np.ndarray, "height width"] = _enlarged(arrays[f"{split}.{kind}"][i])
         colours[region & ~binary_erosion(region, iterations=2)] = colour
@@ -97,14 +97,13 @@ def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> F
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
     """Nearest neighbour, to TILE x TILE."""
-    rows, columns = (np.arange(TILE) * side // TILE for side in image.shape[:2])
-    return image[rows[:, None], columns]
+    return np.array(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.NEAREST))
 
 
-def _grid(tiles: Sequence[Sequence[np.ndarray]]) -> Float[np.ndarray, "height width 3"]:
+def _grid(tiles: Sequence[Sequence[np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
     """The tiles in rows and columns, on white."""
     step = TILE + GAP
-    grid = np.ones((len(tiles) * step - GAP, len(tiles[0]) * step - GAP, 3))
+    grid = np.full((len(tiles) * step - GAP, len(tiles[0]) * step - GAP, 3), 255, np.uint8)
     for r, row in enumerate(tiles):
         for c, tile in enumerate(row):
             grid[r * step : r * step + TILE, c * step : c * step + TILE] = tile

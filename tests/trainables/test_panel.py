@@ -35,7 +35,7 @@ def arrays():
 def test_tiles_outlines_and_maps_lie_where_they_should(arrays):
     picture = pixels(saliency_panel(arrays, ["occlusion"], "a title"))
     side = TILE // 14
-    green = np.round(255 * np.array(OUTLINES["masks"]))
+    green = OUTLINES["masks"]
     for row, grey in enumerate((0.2, 0.4, 0.2, 0.4)):
         image, shown = at(picture, row, 0), at(picture, row, 1)
         np.testing.assert_array_equal(image[-1, -1], round(255 * grey))
@@ -47,7 +47,7 @@ def test_tiles_outlines_and_maps_lie_where_they_should(arrays):
 
 
 def test_a_title_longer_than_the_picture_is_not_cut():
-    tile = np.zeros((TILE, TILE, 3))
+    tile = np.zeros((TILE, TILE, 3), np.uint8)
     short, long = (pixels(labelled_grid([[tile]], ["row"], ["column"], title)) for title in ("t", "t" * 200))
     assert long.shape[1] > short.shape[1]
     margins = long[:TOP, [0, 1, 2, -3, -2, -1]]

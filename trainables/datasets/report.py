@@ -46,7 +46,7 @@ def sample_panel(dataset: Dataset, split: Split, title: str) -> bytes:
             "s.distractors": split.distractors[index, 0].numpy(),
         }
         shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
-        tiles.append(shown + [np.ones((TILE, TILE, 3))] * (SAMPLES - len(shown)))
+        tiles.append(shown + [np.full((TILE, TILE, 3), 255, np.uint8)] * (SAMPLES - len(shown)))
         rows.append(f"{_label(dataset, label)}\n{_cue(dataset, cue)}")
     return labelled_grid(tiles, rows, [""] * SAMPLES, title)
 
