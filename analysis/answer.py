@@ -59,8 +59,9 @@ class Analysis:
     methods: tuple[MethodRow, ...]
     strengths: tuple[MethodRow, ...]
     """By strength, of the cells that have several."""
-    reference: Correlation | None
-    """AUC on the ID test set against the outcome, within cells: what the map has to beat."""
+    reference: tuple[Correlation, ...]
+    """AUC on the ID test set against the outcome, within cells: what the map has to beat. Over everything, then in each
+    stratum; none in tables without it."""
     power: Power
     verdict: Verdict
     disagreements: tuple[Disagreement, ...]

@@ -58,25 +58,34 @@ def correlate(
     return _with_adjusted(_with_permutations(found, permuted, declared), declared)
 
 
-def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> Correlation | None:
-    """Spearman's rho within cells of AUC on the ID test set with the outcome, or None without that column.
+def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> tuple[Correlation, ...]:
+    """Spearman's rho within cells of AUC on the ID test set with the outcome; none without that column.
 
-    What the map has to beat: this costs no map and no mask. Its metric is "auc" and its attribution empty.
+    What the map has to beat: this costs no map and no mask. Its metric is "auc" and its attribution empty. Over
+    everything first, then in each stratum: where there is no shift, performance with it is performance without it.
     """
     column = columns.performance("test_id", "auc")
     if column not in table or column == outcome:
-        return None
-    return within_cells(table, column, outcome, resamples, seed=seed)
+        return ()
+    return _within_cells(table, column, outcome, resamples, seed=seed)
 
 
 def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int) -> Correlation:
     """Spearman's rho within all cells of one column with the outcome, without the rest of the grid."""
+    return _within_cells(table, column, outcome, resamples, seed=seed)[0]
+
+
+def _within_cells(
+    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int
+) -> tuple[Correlation, ...]:
+    """The same over everything, then in each stratum."""
     split, _, measure = column.partition(".")
     score = columns.parse_localisation(column) or (split, measure, "")
     found, permuted = _grid(
         table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell")
     )
-    return next(c for c in _with_permutations(found, permuted, score) if is_headline(c))
+    within = [c for c in _with_permutations(found, permuted, score) if c.scope == "within_cell"]
+    return tuple(sorted(within, key=lambda c: not is_headline(c)))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "excluded": trials.excluded,
         "primary": asdict(analysis.primary),
         "verdict": asdict(analysis.verdict),
-        "reference": asdict(analysis.reference) if analysis.reference else None,
+        "reference": asdict(analysis.reference[0]) if analysis.reference else None,
+        "reference_by_stratum": [asdict(entry) for entry in analysis.reference[1:]],
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": _degenerate(analysis),
@@ -231,13 +232,19 @@ def _permutation_words(within: Correlation | None) -> str:
 
 
 def _reference_words(analysis: Analysis) -> str:
-    entry = analysis.reference
-    if entry is None:
+    if not analysis.reference:
         return ""
+    entry, *strata = analysis.reference
     if entry.estimate is None:
         return f"For comparison, the AUC on the ID test set has no correlation with the outcome: {entry.reason}."
-    bounds = interval(entry.ci_low, entry.ci_high)
-    return (
+    words = (
         f"For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
-        f"{number(entry.estimate)} ({bounds}) with the outcome within cells."
+        f"{_with_interval(entry)} with the outcome within cells."
     )
+    if len(strata) > 1:
+        words += f" One by one: {'; '.join(f'{entry.stratum} {_with_interval(entry)}' for entry in strata)}."
+    return words
+
+
+def _with_interval(entry: Correlation) -> str:
+    return f"{number(entry.estimate)} ({interval(entry.ci_low, entry.ci_high)})"

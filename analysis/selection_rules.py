@@ -105,7 +105,7 @@ def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, s
                 localisation=within_cells(part, primary.column, primary.outcome, resamples, seed=seed)
                 if primary.column in part
                 else None,
-                reference=reference(part, primary.outcome, resamples, seed=seed),
+                reference=next(iter(reference(part, primary.outcome, resamples, seed=seed)), None),
             )
         )
     return SelectionRules(analysed, tuple(rows), _sentence(analysed, rows))

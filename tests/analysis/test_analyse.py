@@ -257,9 +257,19 @@ def test_column_names_are_the_records_own():
 def test_the_id_score_is_the_reference(make_table):
     table = make_table()
     table["test_id.auc"] = -table["test_ood.auc"]
-    found = analysis.analyse(table, replicates=100).reference
+    found, *strata = analysis.analyse(table, replicates=100).reference
     assert (found.split, found.metric, found.estimate) == ("test_id", "auc", pytest.approx(-0.999))
-    assert analysis.analyse(table.drop(columns="test_id.auc"), replicates=100).reference is None
+    assert len(strata) == len(table[["dataset", "severity"]].drop_duplicates())
+    assert analysis.analyse(table.drop(columns="test_id.auc"), replicates=100).reference == ()
+
+
+def test_the_id_score_is_a_reference_in_each_stratum(make_table):
+    table = make_table()
+    shifted = table["severity"] == table["severity"].max()
+    table["test_id.auc"] = table["test_ood.auc"].where(~shifted, -table["test_ood.auc"])
+    found = analysis.analyse(table, replicates=100)
+    estimates = {entry.severity: entry.estimate for entry in found.reference[1:]}
+    assert estimates == {s: pytest.approx(-0.999 if s == table["severity"].max() else 0.999) for s in estimates}
 
 
 def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_table):
