@@ -16,7 +16,7 @@ from analysis.numbers import count, interval, name, number, p_value
 from analysis.rank_correlation import LEVEL
 from analysis.render import json_bytes, render, version, write_files
 from analysis.table import WRITERS, grid_csv
-from analysis.tables import tables
+from analysis.tables import tables, where
 from records import Storage
 
 KEY_FIGURE = "localisation_against_outcome"
@@ -242,7 +242,7 @@ def _reference_words(analysis: Analysis) -> str:
         f"{_with_interval(entry)} with the outcome within cells."
     )
     if len(strata) > 1:
-        words += f" One by one: {'; '.join(f'{entry.stratum} {_with_interval(entry)}' for entry in strata)}."
+        words += f" One by one: {'; '.join(f'{where(entry)}: {_with_interval(entry)}' for entry in strata)}."
     return words
 
 

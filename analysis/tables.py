@@ -45,7 +45,7 @@ def by_scope(analysis: Analysis) -> Table:
     order = ("within_cell", "stratum", "between_methods", "pooled")
     pairs = _pairs(analysis.primary_correlations)
     rows = [
-        ((rho.scope, name(rho.scope)), (rho.stratum or "all", _where(rho)), *_estimate(rho, tau))
+        ((rho.scope, name(rho.scope)), (rho.stratum or "all", where(rho)), *_estimate(rho, tau))
         for scope in order
         for rho, tau in sorted(pairs, key=lambda pair: pair[0].stratum is not None)
         if rho.scope == scope
@@ -274,7 +274,8 @@ def _score(entry: Correlation) -> tuple[str, str, str]:
     return entry.split, entry.metric, entry.attribution
 
 
-def _where(entry: Correlation) -> str:
+def where(entry: Correlation) -> str:
+    """The stratum of a correlation in words."""
     if entry.dataset is None or entry.severity is None:
         return "everything"
     return f"{name(entry.dataset)}, s = {severity(entry.severity)}"
