@@ -179,6 +179,10 @@ def main(
     if only is not None:
         WAYS[only](folder.resolve(), kind, trials)
         return
+    if unknown := sorted(set(way or ()) - set(WAYS)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(WAYS)}", param_hint="--way")
+    if few := [number for number in (stubs, trials) if 0 < number <= 2 * SLOTS]:
+        raise typer.BadParameter(f"{few[0]} trials leave none to time; give more than {2 * SLOTS}, or 0 for none")
     ways = [name for name in WAYS if way is None or name in ("bare", *way)]
     for what, number in (("stub", stubs), ("trial", trials)):
         if not number:
