@@ -168,11 +168,12 @@ def _check_seeds_alone_differ(part: pd.DataFrame, what: str) -> None:
 
 def _shared(table: pd.DataFrame) -> str:
     """Settings that all trials of the section share, in words."""
-    told = [
-        f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {values[0]}"
-        for column in SHOWN
-        if column in table and len(values := table[column].astype(str).unique()) == 1
-    ]
+    told = []
+    for column in SHOWN:
+        if column in table and table[column].nunique(dropna=False) == 1:
+            value = table[column].iloc[0]
+            shown = value if isinstance(value, str) else f"{value:g}"
+            told.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
     return f" This sweep: {', '.join(told)}." if told else ""
 
 

@@ -53,8 +53,8 @@ def test_means_and_deviations_stand_beside_the_published_ones():
 
 
 def test_what_all_trials_share_is_said():
-    text = paper_tables(trials(table()))
-    assert "This sweep: model resnet18, epochs 30, batch size 16." in text
+    text = paper_tables(trials(table(**{"hp.n_test": 128})))
+    assert "This sweep: model resnet18, epochs 30, batch size 16, n test 128." in text
 
 
 def test_what_was_left_out_is_counted():
