@@ -109,7 +109,7 @@ def _mirror_parent(
     folder: Path | None,
     console: Console,
 ) -> None:
-    tags = {"space": plan.space.name, "planned_trials": plan.planned, **verdict}
+    tags = {"space": plan.space.name, "planned_trials": plan.planned + plan.others(records), **verdict}
     try:
         mirror_sweep(experiment, folder, tags, {"n_trials": len(records.done())}, len(own) >= plan.planned)
     except MirrorError as error:

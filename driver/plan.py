@@ -69,9 +69,13 @@ class Plan:
         """What came out, by the plan's own records; None where the analysis says it."""
         return None
 
+    def others(self, records: SweepRecords) -> int:
+        """How many trials of the sweep are not this plan's: other commands left them."""
+        return len(records.done() - self.trials.keys())
+
     def declaration(self) -> dict[str, Any]:
         """What sweep.json says of it."""
-        return {"planned_trials": self.planned}
+        return {}
 
 
 def make_plan(
@@ -202,12 +206,15 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 def declare(records: SweepRecords, plan: Plan) -> None:
     """Write sweep.json: the space and its primary analysis, declared before the first trial and kept from then on.
 
+    `planned_trials` are the plan's and those that other commands left in the sweep.
+
     Raises:
         UserError: it cannot be written, or what is there cannot be read.
     """
     try:
         manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
-        records.write_manifest({**manifest, **plan.declaration()})
+        trials = {"planned_trials": plan.planned + plan.others(records)}
+        records.write_manifest({**manifest, **trials, **plan.declaration()})
     except (StorageError, ValueError) as error:
         raise UserError(str(error)) from None
 

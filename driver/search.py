@@ -34,6 +34,9 @@ class SearchPlan(Plan):
     def owns(self, record: Record) -> bool:
         return any(study.owns(record) for study in self.studies)
 
+    def others(self, records: SweepRecords) -> int:
+        return sum(not self.owns(record) for record in records.load().records)
+
     def pending(self, records: SweepRecords) -> list[TrialConfig]:
         """As many random trials as are left to run: which they will be is not known yet."""
         found = records.load().records
@@ -71,7 +74,7 @@ class SearchPlan(Plan):
             "startup": self.search.startup,
             "settings": tuned,
         }
-        return {**super().declaration(), "search": search}
+        return {"search": search}
 
     def answer(self, records: Sequence[Record]) -> str:
         """The best trial of each study, in words."""

@@ -116,3 +116,15 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     records.write_manifest({"space": "other", "primary": declared})
     declare(records, plan)
     assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1}
+
+
+def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
+    records = open_records(str(tmp_path), "x", fresh=False)
+    first = make_plan("smoke", None, {}, 3)
+    for config in first.trials.values():
+        records.write(finished(config, "completed"))
+    second = make_plan("smoke", None, {"epochs": 1}, 2)
+    declare(records, second)
+    assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
+    declare(records, first)
+    assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"

@@ -293,3 +293,7 @@ def test_sweep_json_says_how_it_was_searched(records):
     assert (search["sampler"], search["seed"], search["startup"]) == ("tpe", 1234, 5)
     assert search["settings"]["strength"] == [1e-4, 10.0]
     assert records.manifest()["planned_trials"] == 42
+    records.write(record_of(plan_of(epochs=2).studies[0].random(0)))
+    records.write(record_of(plan_of().studies[0].random(0)))
+    declare(records, plan_of())
+    assert records.manifest()["planned_trials"] == 43, "another search's trial in the same sweep"
