@@ -55,6 +55,8 @@ def test_means_and_deviations_stand_beside_the_published_ones():
 def test_what_all_trials_share_is_said():
     text = paper_tables(trials(table(**{"hp.n_test": 128})))
     assert "This sweep: model resnet18, epochs 30, batch size 16, n test 128." in text
+    unknown = paper_tables(trials(table(model=None, **{"hp.n_test": float("nan")})))
+    assert "This sweep: epochs 30, batch size 16." in unknown
 
 
 def test_what_was_left_out_is_counted():
