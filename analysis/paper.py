@@ -170,7 +170,7 @@ def _shared(table: pd.DataFrame) -> str:
     """Settings that all trials of the section share, in words."""
     told = []
     for column in SHOWN:
-        values = table[column].unique() if column in table else []
+        values = list(table[column].unique()) if column in table else []
         if len(values) == 1 and pd.notna(value := values[0]):
             shown = value if isinstance(value, str) else f"{value:g}"
             told.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
