@@ -15,7 +15,7 @@ import torch
 from commands import ROOT, TINY, run_sweep
 
 pytestmark = pytest.mark.slow
-PATIENCE = 90
+PATIENCE = 180
 
 # One trial that takes about a minute, in epochs of a second.
 LONG = ("--dataset", "synthetic", "--max-trials", "1", "--set", "epochs=200", "--set", "n_test=64", "--name", "long")
@@ -44,8 +44,8 @@ def until(condition, driver):
 
 
 def trains(driver):
-    """Whether a trial of the driver is some epochs on: importing takes its process four to six seconds of processor."""
-    return any(process.cpu_times().user > 8 for process in faults.workers(driver))
+    """Whether a trial of the driver is some epochs on: importing takes it four to eight seconds of processor."""
+    return any(process.cpu_times().user > 16 for process in faults.workers(driver))
 
 
 def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tmp_path):
