@@ -17,7 +17,7 @@ from commands import ROOT, TINY, run_sweep
 pytestmark = pytest.mark.slow
 PATIENCE = 180
 
-# One trial that takes about a minute, in epochs of a second.
+# One trial in epochs of up to a second: far longer than it is let run.
 LONG = ("--dataset", "synthetic", "--max-trials", "1", "--set", "epochs=200", "--set", "n_test=64", "--name", "long")
 
 
