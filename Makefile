@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test cluster-test lint format docs ui bench calibration pipeline faults clean
+.PHONY: help install sweep test test-oldest constraints cluster-test lint format docs ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,16 @@ sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--spac
 test: $(KUBEFLOW)/.installed ## run all tests
 	tests/install_system_packages
 	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+
+test-oldest: install ## run all tests on the oldest releases that pyproject.toml allows, in .venv-oldest
+	mkdir -p .venv-oldest
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(BIN)/python --extra test --extra dev \
+		--output-file .venv-oldest/constraints.txt pyproject.toml
+	PIP_CONSTRAINT=$(CURDIR)/.venv-oldest/constraints.txt $(MAKE) test VENV=.venv-oldest
+
+constraints: install ## write constraints.txt: the newest releases, for CI, the image and Ray's nodes
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --no-annotate \
+		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/base
 	tests/install_system_packages
@@ -69,7 +79,7 @@ calibration: install ## hold the analysis against simulated sweeps; goes on wher
 # kfp pins older libraries than the project has, so it lives in an environment of its own that sees the project's.
 $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
 	$(BIN)/python -m venv $(KUBEFLOW)
-	$(KUBEFLOW)/bin/pip install --quiet --disable-pip-version-check --requirement k8s/kubeflow/requirements.txt
+	env -u PIP_CONSTRAINT $(KUBEFLOW)/bin/pip install --quiet --disable-pip-version-check --requirement k8s/kubeflow/requirements.txt
 	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$(notdir $(wildcard $(VENV)/lib/python*))/site-packages')" \
 		> "$$($(KUBEFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
 	@touch $@

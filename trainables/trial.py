@@ -98,7 +98,7 @@ class Trial:
         self.method = METHODS[config.method](config, self.model.feature_size)
         if self.method.second_order and self.method.weight:
             # torch's second derivative of convolutions and batch normalisation is a quarter slower channels last.
-            self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.contiguous_format)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
         self.train_masks = training_masks(self.splits["train"], config)
         self.order_rng = torch_stream("batch order", config.seed)

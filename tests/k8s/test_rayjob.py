@@ -121,7 +121,7 @@ def test_it_is_tried_again(overlay):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_one_version_of_ray(overlay):
-    pinned = re.search(r"^ARG RAY_VERSION=(.+)$", (ROOT / "k8s" / "Dockerfile").read_text(), re.MULTILINE)
+    pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert rayjob(overlay)["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
     assert f"rayproject/ray:{pinned[1]}-" in (ROOT / "cluster" / "gpu.yaml").read_text()
 

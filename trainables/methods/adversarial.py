@@ -1,6 +1,6 @@
 """Adversarial: a discriminator must not tell an image's features from those of its shuffled twin."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -67,6 +67,7 @@ class Adversarial(Penalty):
     2018.
     """
 
+    stops_gradient: ClassVar[bool] = True
     Options = AdversarialOptions
     options: AdversarialOptions
 

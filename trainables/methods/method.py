@@ -28,6 +28,9 @@ class Method:
     second_order: ClassVar[bool] = False
     """Whether training differentiates gradients of the images; then it is faster on weights that do not lie channels
     last."""
+    stops_gradient: ClassVar[bool] = False
+    """Whether the penalty depends on the weights in a way that its gradient leaves out on purpose, such as a search or
+    a choice of pixels. Of all other methods the contract tests hold the gradient against differences."""
     needs_cues: ClassVar[bool] = False
     """Whether training depends on the cue of each image, which not every dataset knows."""
     complete_at_end: ClassVar[bool] = False

@@ -55,6 +55,7 @@ class PGDEx(Penalty):
     """
 
     reads_preset: ClassVar[bool] = False
+    stops_gradient: ClassVar[bool] = True
     Options = PGDExOptions
     options: PGDExOptions
 

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from trainables.batch import Batch, Loss
 from trainables.config import Preset
+from trainables.methods.elementary_batch_norm import ElementaryBatchNorm
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.region import mean_outside, outside_pixels
 from trainables.models import Classifier
@@ -26,8 +27,6 @@ def influence(
     must come from `images`.
     """
     entropy = cross_entropy(logits, labels, reduction="sum")
-    # Forward mode would do with one derivative less, but torch's second derivatives of batch normalisation are wrong
-    # there (2.13), and its cost is the same.
     slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
     total = torch.stack([slope.sum() for slope in slopes]).sum()
     (gradient,) = torch.autograd.grad(total, images, create_graph=True)
@@ -64,7 +63,8 @@ class RightForBetterReasons(Penalty):
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
         images = images_with_gradient(batch)
-        logits = model(images).logits
+        with ElementaryBatchNorm():
+            logits = model(images).logits
         influences = influence(model, logits, images, batch.labels)
         (gradients,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), images, create_graph=True)
         penalty = right_for_better_reasons_penalty(influences, gradients, outside, takes_part, self.config.preset)

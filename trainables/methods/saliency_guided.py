@@ -50,6 +50,7 @@ class SaliencyGuided(Penalty):
 
     reads_preset: ClassVar[bool] = False
     reads_masks: ClassVar[bool] = False
+    stops_gradient: ClassVar[bool] = True
     Options = SaliencyGuidedOptions
     options: SaliencyGuidedOptions
 

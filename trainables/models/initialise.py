@@ -21,5 +21,4 @@ def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed("weights", seed))
         model = MODELS[name](channels, classes)
-    # torch's annotations lack this form of `to`.
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)

@@ -1,6 +1,7 @@
 """From the bytes of an image file to its values: PNG, JPEG, TIFF, DICOM or npy, told apart by their first bytes."""
 
 import io
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 from jaxtyping import Num
 
 ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
+LARGEST = 2**28
+"""Bytes that the values of an image may take, whatever its format: 256 MiB, 134 million 16-bit pixels. A file of a few
+megabytes can hold gigabytes; images are decoded in several threads and then shrunk to the model's size."""
 
 
 class UnreadableImageError(ValueError):
@@ -38,9 +42,11 @@ def decode(data: bytes, name: str) -> ImageFile:
         name: of the file: one that ends in .dcm is read as DICOM also without DICOM's preamble.
 
     Raises:
-        UnreadableImageError: damaged, of another format, with several frames, or with a transparent part.
+        UnreadableImageError: damaged, of another format, larger than `LARGEST`, with several frames, or with a
+            transparent part.
     """
     try:
+        _check_size(len(data))
         image = _decode(data, name)
     except UnreadableImageError:
         raise
@@ -68,6 +74,14 @@ def _decode(data: bytes, name: str) -> ImageFile:
     raise UnreadableImageError(f"is none of {ALLOWED}; convert it")
 
 
+def _check_size(number: int) -> None:
+    """Refuse an image before it is decoded; `number` is that of the bytes of its values."""
+    if number > LARGEST:
+        raise UnreadableImageError(
+            f"has {number / 2**20:,.0f} MiB of pixels; at most {LARGEST / 2**20:,.0f} MiB are read: save it smaller"
+        )
+
+
 def _plain(values: np.ndarray) -> ImageFile:
     """Values with the channel axis where it belongs, without alpha, and their type's range."""
     if values.ndim == 2:
@@ -93,11 +107,16 @@ def _plain(values: np.ndarray) -> ImageFile:
 def _pillow(data: bytes) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as file:
+    try:
+        file = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"is too large ({error}); save it smaller") from None
+    with file:
         image: Image.Image = file
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
+        _check_size(image.width * image.height * _bytes_a_pixel(image.mode))
         if image.mode == "P":
             image = image.convert("RGBA" if "transparency" in image.info else "RGB")
         if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
@@ -106,26 +125,35 @@ def _pillow(data: bytes) -> np.ndarray:
     return values * np.uint8(255) if values.dtype == np.bool_ else values
 
 
+def _bytes_a_pixel(mode: str) -> int:
+    """Of an image of one of Pillow's modes; a palette counts as the colours it stands for."""
+    return {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}.get(mode, len(mode))
+
+
 def _png_of_16_bits(data: bytes) -> np.ndarray:
     # Pillow reads 16-bit colours as 8-bit ones.
-    import torch
-    from torchvision.io import ImageReadMode, decode_png
+    from imagecodecs import png_decode
 
-    pixels = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
-    return pixels.permute(1, 2, 0).numpy()
+    width, height = struct.unpack(">II", data[16:24])
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[data[25]]  # by PNG's colour type: grey, RGB, and both with alpha
+    _check_size(width * height * channels * 2)
+    return png_decode(data)
 
 
 def _tiff(data: bytes) -> np.ndarray:
-    from tifffile import TiffFile
+    from tifffile import PHOTOMETRIC, TiffFile
 
     with TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if len(file.pages) > 1:
             raise UnreadableImageError(f"has {len(file.pages)} frames; save each as a file of its own")
-        plain = page.compression in (1, 8, 32946) and page.photometric in (1, 2) and page.dtype != np.bool_
-        values = page.asarray() if plain else None
-    # Compressions, palettes and white-is-zero are Pillow's; 16-bit colours and floats are not.
-    return _pillow(data) if values is None else values
+        if page.dtype is None:
+            raise UnreadableImageError("has values of a type that cannot be read; save numbers of 8, 16 or 32 bits")
+        _check_size(page.size * page.dtype.itemsize)
+        if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
+            return page.asarray()
+    # Palettes, white-is-zero, JPEG's colours and single bits are Pillow's; 16-bit colours and floats are not.
+    return _pillow(data)
 
 
 def _dicom(data: bytes) -> ImageFile:
@@ -137,6 +165,9 @@ def _dicom(data: bytes) -> ImageFile:
         raise UnreadableImageError("is no DICOM file with pixels; replace it")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise UnreadableImageError(f"has {dataset.NumberOfFrames} frames; save each as a file of its own")
+    _check_size(
+        int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * (int(dataset.BitsAllocated) // 8)
+    )
     if dataset.get("ModalityLUTSequence"):
         raise UnreadableImageError("has a modality lookup table; apply it and save the image anew")
     if "TransferSyntaxUID" not in dataset.file_meta:

@@ -1,10 +1,15 @@
 """Every format against the values that were put into it."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
+from imagecodecs import png_encode
 from own_images import dicom_bytes, npy_bytes, pillow_bytes, png_bytes, tiff_bytes
 from PIL import Image
 
+from trainables.datasets.own import image_file
 from trainables.datasets.own.image_file import UnreadableImageError, decode
 from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
 
@@ -21,11 +26,13 @@ EXACT = {
     "16-bit PNG": (png_bytes(GREY16), GREY16 / 65535),
     "8-bit RGB PNG": (png_bytes(RGB8), RGB8 / 255),
     "16-bit RGB PNG": (png_bytes(RGB16), RGB16 / 65535),
+    "16-bit PNG with alpha": (png_encode(np.dstack([RGB16, np.full_like(GREY16, 65535)])), RGB16 / 65535),
     "8-bit TIFF": (tiff_bytes(GREY8), GREY8 / 255),
     "16-bit TIFF": (tiff_bytes(GREY16), GREY16 / 65535),
     "16-bit RGB TIFF": (tiff_bytes(RGB16, photometric="rgb"), RGB16 / 65535),
     "float TIFF": (tiff_bytes(FLOATS.astype(np.float32)), FLOATS),
     "LZW TIFF": (pillow_bytes(RGB8, "TIFF", compression="tiff_lzw"), RGB8 / 255),
+    "16-bit RGB LZW TIFF": (tiff_bytes(RGB16, photometric="rgb", compression="lzw"), RGB16 / 65535),
     "big-endian TIFF": (tiff_bytes(GREY16, byteorder=">"), GREY16 / 65535),
     "12-bit DICOM": (dicom_bytes(GREY12), GREY12 / 4095),
     "8-bit DICOM": (dicom_bytes(GREY8, bits=8), GREY8 / 255),
@@ -90,6 +97,7 @@ def test_a_range_of_ones_own_and_each_images_own():
         (npy_bytes(np.zeros((0, 6))), ("is empty",)),
         (tiff_bytes(np.zeros((2, 8, 8), np.uint8), photometric="minisblack"), ("has 2 frames",)),
         (pillow_bytes(np.dstack([RGB8, GREY8]), "PNG"), ("transparent", "alpha")),
+        (png_encode(np.dstack([GREY16, GREY16])), ("transparent", "alpha")),
         (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
         (dicom_bytes(GREY8, bits=8, jpeg=b"x", syntax="1.2.840.10008.1.2.4.80"), ("JPEG-LS", "pylibjpeg")),
     ],
@@ -98,6 +106,35 @@ def test_what_cannot_be_used_is_said(data, pieces):
     with pytest.raises(UnreadableImageError) as caught:
         decode(data, "x.bin")
     assert all(piece in str(caught.value) for piece in pieces), caught.value
+
+
+LARGE = {
+    "8-bit PNG": png_bytes(GREY8),
+    "16-bit PNG": png_bytes(RGB16),
+    "JPEG": pillow_bytes(RGB8, "JPEG"),
+    "TIFF": tiff_bytes(RGB16, photometric="rgb", compression="lzw"),
+    "TIFF by Pillow": pillow_bytes(GREY8 > 99, "TIFF"),
+    "DICOM": dicom_bytes(GREY12),
+    "npy": npy_bytes(GREY16),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_every_format_has_the_same_limit_on_its_decoded_size(case, monkeypatch):
+    decode(LARGE[case], "x")
+    monkeypatch.setattr(image_file, "LARGEST", 34)
+    with pytest.raises(UnreadableImageError, match=r"MiB of pixels; at most .* MiB are read: save it smaller"):
+        decode(LARGE[case], "x")
+
+
+@pytest.mark.parametrize(("side", "bits"), [(14_000, 16), (20_000, 8)])
+def test_a_small_file_of_gigabytes_is_refused_by_its_header(side, bits):
+    colours = struct.pack(">IIBB", side, side, bits, 2)
+    small = png_bytes(RGB16 if bits == 16 else RGB8)
+    header = b"IHDR" + colours + small[26:29]
+    bomb = small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
+    with pytest.raises(UnreadableImageError, match=r"save it smaller"):
+        decode(bomb, "x")
 
 
 def test_numbers_without_a_known_range_need_one():
