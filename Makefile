@@ -65,7 +65,6 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 32 --model resnet18 --only gradmask
 	$(BIN)/python -m benchmarks.methods --rounds 1 --n-train 64
 	$(BIN)/python -m benchmarks.attribution --rounds 1 --images 32 --only gradmask
-	$(BIN)/python -m benchmarks.packing --rounds 1 --members 4 --n-train 160
 	$(BIN)/python -m benchmarks.sweep_overhead --rounds 1 --stubs 24 --trials 8
 	$(BIN)/python -m benchmarks.many_trials --trials 300 --step 50
 	$(BIN)/python -m benchmarks.mlflow_runs --runs 200

@@ -86,15 +86,6 @@ def sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(parser=amount, metavar="N", help="GPUs of a trial; a fraction such as 0.25 shares one.")
     ] = 0.0,
-    pack: Annotated[
-        int,
-        typer.Option(
-            parser=at_least_one,
-            metavar="N",
-            help="Trials of one kind that train as one stacked model, for GPUs that a small one leaves idle; "
-            "see docs/packing.md.",
-        ),
-    ] = 1,
     from_sweep: Annotated[
         str | None,
         typer.Option("--from", help="Take the best settings that this sweep's search found.", metavar="SWEEP"),
@@ -137,7 +128,6 @@ def sweep(
         from driver.log import SweepLog
         from driver.plan import check_data, declare, make_plan, open_records, parse_overrides
         from driver.progress import Progress
-        from driver.queue import in_words
         from driver.run import run_trials, scratch_folder
         from driver.shared_storage import check_shared
         from driver.status import show_status
@@ -153,7 +143,6 @@ def sweep(
         # Files are hashed and decoded the first time that they are met.
         with console.status("Reading the data"):
             plan = make_plan(space, dataset, overrides, max_trials, found)
-        plan.check_pack(pack)
         tracking = check_tracking_uri(tracking_uri)
         records = open_records(storage, name or Path(space).stem, fresh)
         if status:
@@ -163,7 +152,7 @@ def sweep(
             with console.status("Reading the data"):
                 check_data(plan)
         if dry_run:
-            show_plan(console, records.location, plan, plan.pending(records), concurrency, pack)
+            show_plan(console, records.location, plan, plan.pending(records), concurrency)
             return
 
         progress = Progress(console, plan.planned)
@@ -183,8 +172,6 @@ def sweep(
                 console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
             log = SweepLog(records)
             console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
-            if pack > 1 and pending:
-                console.print(in_words(pending, pack), soft_wrap=True)
             log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
             experiment = open_tracking(tracking, records.name, console)
             try:
@@ -194,7 +181,7 @@ def sweep(
                     mirror = experiment if reachable else None
                     recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
                     with progress:
-                        run_trials(plan.queue(records, slots, pack), recorder, slots, resources, progress, log, stop)
+                        run_trials(plan.queue(records, slots), recorder, slots, resources, progress, log, stop)
                 stop.check()
                 behind = experiment is not None and catch_up(records, experiment, console)
                 outcome = finish(records, plan, experiment, bool(pending) or sync or behind, console)

@@ -14,17 +14,16 @@ from driver.progress import Progress
 from driver.queue import PlannedQueue
 from driver.stop import Stop
 from records import SweepRecords
-from trainables import Recorder
-from trainables.packing import PackTrainable
+from trainables import Recorder, TrialTrainable
 from trainables.training import REPORTED
 
 
-class StubTrial(PackTrainable):
+class StubTrial(TrialTrainable):
     """Trains nothing, and reports its records as written: they are there already."""
 
     def step(self) -> dict[str, Any]:
         told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
-        rows = [{**trial.columns(), **told} for training in self.trainings for trial in training.configs]
+        rows = [{**trial.columns(), **told} for trial in self.training.configs]
         return {
             "records": [{name: row[name] for name in REPORTED} | {"mirror_problem": None} for row in rows],
             "done": True,
@@ -56,7 +55,7 @@ def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> No
     slots = connect("local", 2, resources, console)
     recorder, progress = Recorder(records.storage.location, records.name), Counting(console, plan.planned, began)
     queue = PlannedQueue(plan.trials.values())
-    with Stop() as stop, patch.object(driver.run, "PackTrainable", StubTrial):
+    with Stop() as stop, patch.object(driver.run, "TrialTrainable", StubTrial):
         driver.run.run_trials(queue, recorder, slots, resources, progress, SweepLog(records), stop)
         stop.check()
     if progress.done != plan.planned:

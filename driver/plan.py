@@ -43,18 +43,14 @@ class Plan:
         done = {key for key, status in records.statuses().items() if status != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
-    def check_pack(self, most: int) -> None:
-        """Raise UserError unless `most` of these trials can be trained at a time."""
-
-    def queue(self, records: SweepRecords, slots: int | None, most: int = 1) -> Queue:
+    def queue(self, records: SweepRecords, slots: int | None) -> Queue:
         """The pending trials as they are handed out to `slots` at a time; None where that is not known.
 
         Args:
             records: of the sweep.
-            slots: packs at a time.
-            most: trainings of one kind that are handed out as one pack.
+            slots: trainings at a time.
         """
-        return PlannedQueue(self.pending(records), most)
+        return PlannedQueue(self.pending(records))
 
     @property
     def searcher(self) -> str | None:

@@ -26,9 +26,9 @@ from records import StorageError
 from records.secrets import scrub
 from records.storage import FolderStorage
 from records.store import Record
-from trainables import Recorder, TrialConfig
-from trainables.packing import Pack, PackTrainable, pack
+from trainables import Recorder, TrialConfig, TrialTrainable
 from trainables.recorder import new_record
+from trainables.same_training import SameTraining, flat, parse
 
 RETRIES = 2
 """How often a trial starts again whose process or node was lost."""
@@ -43,14 +43,14 @@ TRIALS_A_SLOT = 20
 
 
 class TuneQueue(Searcher):
-    """Hands the packs of a queue to Tune, at most so many."""
+    """Hands the trainings of a queue to Tune, at most so many."""
 
     def __init__(self, queue: Queue, most: int, stop: Stop):
         super().__init__(metric="done", mode="max")
         self.queue = queue
         self.left = most
         self.stop = stop
-        self.running: dict[str, Pack] = {}
+        self.running: dict[str, SameTraining] = {}
         """By the id of their Tune trial."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -65,7 +65,7 @@ class TuneQueue(Searcher):
             return None
         self.left -= 1
         self.running[trial_id] = given
-        return pack.flat(given)
+        return flat(given)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self.running:
@@ -160,9 +160,9 @@ class ProgressCallback(tune.Callback):
             self.log.event("trial", **{name: record.get(name) for name in facts})
 
 
-def _trials(tune_trial: Any) -> list[TrialConfig]:
+def _trials(tune_trial: Any) -> SameTraining:
     """All trials that one of Tune's stands for."""
-    return pack.trials_of(pack.parse(tune_trial.config))
+    return parse(tune_trial.config)
 
 
 def run_trials(
@@ -174,7 +174,7 @@ def run_trials(
     log: SweepLog,
     stop: Stop,
 ) -> None:
-    """Run what the queue hands out, `slots` packs at a time, one thread each, in processes that are used again.
+    """Run what the queue hands out, `slots` trainings at a time, one thread each, in processes that are used again.
     Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
 
     Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
@@ -220,7 +220,7 @@ def _run_round(
 ) -> None:
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(PackTrainable, recorder=recorder, gpus=resources.gpus),
+            tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
             tune.PlacementGroupFactory([resources.bundle()]),
         ),
         tune_config=tune.TuneConfig(

@@ -17,7 +17,7 @@ from records import SweepRecords
 from records.store import Record
 from search_spaces import Search, Space
 from trainables import ConfigurationError, TrialConfig
-from trainables.packing.pack import Pack, trials_of
+from trainables.same_training import SameTraining
 
 
 @dataclass(frozen=True)
@@ -164,18 +164,18 @@ class SearchQueue:
     def __len__(self) -> int:
         return sum(progress.left for progress in self.progress)
 
-    def next(self) -> Pack | None:
+    def next(self) -> SameTraining | None:
         for progress in self.progress:
             progress.look(self.records)
         ready = [p for p in self.progress if p.left and len(p.running) < self.at_a_time]
         if not ready:
             return None
         chosen = min(ready, key=lambda p: (len(p.running), p.given))
-        return ((chosen.next(),),)
+        return (chosen.next(),)
 
-    def ended(self, pack: Pack) -> None:
+    def ended(self, training: SameTraining) -> None:
         for progress in self.progress:
-            progress.ended += [config.trial_key for config in trials_of(pack) if config.trial_key in progress.running]
+            progress.ended += [config.trial_key for config in training if config.trial_key in progress.running]
 
 
 class _Progress:

@@ -31,12 +31,10 @@ def show_plan(
     plan: "Plan",
     pending: "Sequence[TrialConfig]",
     concurrency: int | None,
-    pack: int = 1,
 ) -> None:
     """Print a sweep's size by axis, what is done already and an estimate of the time left."""
     from driver.cost import estimated_seconds
     from driver.progress import clock
-    from driver.queue import in_words
 
     trials = list(plan.trials.values())
     table = Table(box=None, show_header=False, padding=(0, 2))
@@ -60,7 +58,6 @@ def show_plan(
         if plan.searcher is None
         else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
         f"{plan.planned} trials in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
-        *([f"{in_words(pending, pack)}; the time is without packs"] if pack > 1 else []),
         f"About {time} with {slots} trials at a time, from a short measurement here; good to a factor of two",
         "Dry run: nothing was started.",
     ):

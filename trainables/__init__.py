@@ -4,7 +4,6 @@
     trial.py         Trial: training, selection, evaluation, attribution, localisation
     trainable.py     TrialTrainable and one Tune trainable for each method
     training.py      Training: what such a trainable runs: its checkpoints, and the records at its end
-    packing/         many small trials as one stacked model (docs/packing.md)
     controls.py      wrong masks, fewer masks, masks at test time
     recorder.py      Recorder: the durable record, the artifacts, the MLflow run
     registry.py      Registry: names that are built in, and those that other packages bring (docs/extending.md)

@@ -54,7 +54,7 @@ class TrialTrainable(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._keep()
+        self.training.keep()
         self._begin(new_config)
         return True
 
@@ -69,7 +69,7 @@ class TrialTrainable(tune.Trainable):
         configs = parse_same_training(settings)
         if self.recorder is None and len(configs) > 1:
             raise ConfigurationError(f"{ALSO_SCORED_AS} needs a recorder: without one a trial reports a single result")
-        self.trainings = [Training(configs, self.recorder, self.device)]
+        self.training = Training(configs, self.recorder, self.device)
 
     def step(self) -> dict[str, Any]:
         if self.recorder is None:
@@ -79,13 +79,13 @@ class TrialTrainable(tune.Trainable):
         except StorageError as error:
             # It was waited for long enough. The driver stops the sweep, and the trial runs when it is continued.
             return {"storage_problem": str(error), "done": True}
-        if all(training.ended for training in self.trainings):
-            return {"records": [record for training in self.trainings for record in training.reported], "done": True}
+        if self.training.ended:
+            return {"records": self.training.reported, "done": True}
         return metrics
 
     def _step_alone(self) -> dict[str, Any]:
         """An epoch without a recorder: what goes wrong is Tune's to know, and so are all scores."""
-        (training,) = self.trainings
+        training = self.training
         trial, metrics = training.start(), training.train_epoch()
         if not trial.finished:
             return dict(metrics)
@@ -94,33 +94,25 @@ class TrialTrainable(tune.Trainable):
 
     def _advance(self) -> dict[str, Any]:
         """An epoch with a recorder; its metrics."""
-        (training,) = self.trainings
         metrics: dict[str, Any] = {}
-        with training.failures_recorded():
-            metrics |= training.train_epoch()
-            training.end_or_keep()
+        with self.training.failures_recorded():
+            metrics |= self.training.train_epoch()
+            self.training.end_or_keep()
         return metrics
-
-    def _keep(self) -> None:
-        """Unfinished trainings leave a checkpoint."""
-        for training in self.trainings:
-            training.keep()
 
     def cleanup(self) -> None:
         """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
         try:
-            self._keep()
+            self.training.keep()
         except StorageError as error:
-            print(f"no checkpoint of {', '.join(training.key for training in self.trainings)}: {error}")
+            print(f"no checkpoint of {self.training.key}: {error}")
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        torch.save([training.state() for training in self.trainings], Path(checkpoint_dir) / CHECKPOINT)
+        torch.save(self.training.state(), Path(checkpoint_dir) / CHECKPOINT)
 
     def load_checkpoint(self, checkpoint: str) -> None:
         # To the processor first: another node's GPU may have written it.
-        states = torch.load(Path(checkpoint) / CHECKPOINT, weights_only=True, map_location="cpu")
-        for training, state in zip(self.trainings, states, strict=True):
-            training.restore(state)
+        self.training.restore(torch.load(Path(checkpoint) / CHECKPOINT, weights_only=True, map_location="cpu"))
 
 
 def _trainable(method: str) -> type[TrialTrainable]:

@@ -40,7 +40,6 @@ class Training:
             device: to train on.
         """
         self.configs = configs
-        """Of the trials that have no record yet."""
         self.key = configs[0].training_key
         self.recorder = recorder
         self.device = device
@@ -57,13 +56,6 @@ class Training:
     def ended(self) -> bool:
         """Whether each trial has its record."""
         return not self.configs
-
-    def leave_out_done(self) -> None:
-        """Report the records that an attempt before this one left, and go on with the other trials."""
-        recorder = self._recorder()
-        left = {config.trial_key: recorder.left(config) for config in self.configs}
-        self.configs = tuple(config for config in self.configs if left[config.trial_key] is None)
-        self._report([record for record in left.values() if record is not None])
 
     def start(self) -> Trial:
         """The trial in progress; at first a new one, or the one that a checkpoint in the sweep's storage continues."""

@@ -10,7 +10,6 @@ from commands import ROOT, run_sweep
 from typer.testing import CliRunner
 
 import sweep
-from driver import cost
 from search_spaces import SPACES
 
 
@@ -78,11 +77,6 @@ WRONG = {
     "name": Wrong(("--name", "my sweep"), ("bad sweep name 'my sweep'", "letters, digits")),
     "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
     "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
-    "pack": Wrong(("--pack", "0"), ("--pack", "'0' is not a whole number of at least 1")),
-    "packed search": Wrong(
-        ("--space", "paper_search", "--pack", "4"),
-        ("--pack 4 with space 'paper_search'", "a search chooses one after another", "leave --pack out"),
-    ),
     "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
     "no space file": Wrong(("--space", "none.py"), ("there is no space file 'none.py'", "NAME.py")),
     "broken space file": Wrong(("--space", "mine.py"), ("cannot be run: SyntaxError",), space_file("def mine(:")),
@@ -163,12 +157,3 @@ def test_a_dry_run_says_size_and_time_and_starts_nothing(tmp_path):
     assert re.search(r"About \d:\d\d:\d\d with \d+ trials at a time", ran.out)
     assert "test_ood.iou.integrated_gradients against test_ood.auc" in ran.out
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_dry_run_says_what_packing_comes_to(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cost, "estimated_seconds", lambda trials: 1.0)
-    result = CliRunner().invoke(sweep.app, ["--max-trials", "14", "--dataset", "synthetic", "--pack", "3", "--dry-run"])
-    assert result.exit_code == 0, result.output
-    # Seven methods at two severities: each but adversarial has two trials of one kind.
-    assert "12 of 14 trials train in 6 packs of at most 3, the others alone; the time is without" in result.output

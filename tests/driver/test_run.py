@@ -14,7 +14,7 @@ from driver.run import ProgressCallback, TuneQueue
 from driver.stop import Stop
 from records import StorageError, columns
 from trainables import Recorder, TrialConfig
-from trainables.packing.pack import flat, parse
+from trainables.same_training import flat, parse
 from trainables.selection import SELECTIONS
 
 
@@ -28,22 +28,10 @@ def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
     first, second, third = alike
     planned = PlannedQueue([first, other, second, third])
     queue = TuneQueue(planned, 2, Stop())
-    assert parse(queue.suggest("a")) == (alike,)
-    assert parse(queue.suggest("b")) == ((other,),)
+    assert parse(queue.suggest("a")) == alike
+    assert parse(queue.suggest("b")) == (other,)
     assert queue.suggest("c") == Searcher.FINISHED
     assert len(planned) == 0
-
-
-def test_trials_of_one_kind_are_handed_out_in_packs(alike):
-    others = [TrialConfig.parse({"seed": seed}) for seed in (1, 2)]
-    adversarial = [TrialConfig.parse({"method": "adversarial", "seed": seed, "strength": 1.0}) for seed in (0, 1)]
-    planned = PlannedQueue([*alike, *adversarial, *others], most=2)
-    queue = TuneQueue(planned, 4, Stop())
-    assert len(planned) == 4
-    given = [parse(queue.suggest(trial_id)) for trial_id in "abcd"]
-    first, second = others
-    assert given == [(alike, (first,)), ((adversarial[0],),), ((adversarial[1],),), ((second,),)]
-    assert queue.suggest("e") == Searcher.FINISHED
 
 
 class OneAtATime(PlannedQueue):
@@ -55,7 +43,7 @@ class OneAtATime(PlannedQueue):
         self.busy = True
         return super().next()
 
-    def ended(self, pack):
+    def ended(self, training):
         self.busy = False
 
 
@@ -80,25 +68,22 @@ def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
         stop.check()
 
 
-@pytest.mark.parametrize("packed", [0, 1])
-def test_of_a_lost_process_the_records_that_it_left_stay(packed, alike, tmp_path):
+def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
-    others = [TrialConfig.parse({"seed": 1 + number}) for number in range(packed)]
-    progress, stop = Progress(Console(quiet=True), total=3 + packed), Stop()
+    progress, stop = Progress(Console(quiet=True), total=3), Stop()
     callback = ProgressCallback(progress, recorder, SweepLog(recorder.records), stop)
     for config, status in zip(alike, ("completed", "failed"), strict=False):
         record = {**config.columns(), "status": status, "error": None, "schema_version": columns.SCHEMA_VERSION}
         recorder.records.write(record)
-    config = flat((alike, *((other,) for other in others)))
     lost = SimpleNamespace(
         trial_id="a",
-        config=config,
+        config=flat(alike),
         get_pickled_error=lambda: None,
         get_error=lambda: "the node is gone",
     )
     callback.on_trial_start(0, [], lost)
     callback.on_trial_error(0, [], lost)
-    statuses = [recorder.records.read(config.trial_key)["status"] for config in (*alike, *others)]
-    assert statuses == ["completed", "failed", "failed", "failed"][: 3 + packed]
+    statuses = [recorder.records.read(config.trial_key)["status"] for config in alike]
+    assert statuses == ["completed", "failed", "failed"]
     assert recorder.records.read(alike[2].trial_key)["error"] == "tried 3 times: the node is gone"
-    assert (progress.done, progress.running, stop.requested) == (3 + packed, 0, False)
+    assert (progress.done, progress.running, stop.requested) == (3, 0, False)

@@ -14,7 +14,7 @@ from driver.plan import make_plan, open_records, parse_overrides
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Recorder, TrialTrainable
-from trainables.packing.pack import flat
+from trainables.same_training import flat
 
 SETTINGS = (
     *("model=small_cnn", "epochs=1", "attributions=input_gradient", "attribution_images=2"),
@@ -30,11 +30,11 @@ def searched(tmp_path_factory):
     plan = make_plan("paper_search", None, parse_overrides(SETTINGS), A_METHOD * len(PAPER_METHODS))
     recorder = Recorder(records.storage.location, records.name, searcher=plan.searcher)
     queue, trainable = plan.queue(records, 1), TrialTrainable.__new__(TrialTrainable)
-    while (pack := queue.next()) is not None:
-        trainable.setup(flat(pack), recorder=recorder)
+    while (training := queue.next()) is not None:
+        trainable.setup(flat(training), recorder=recorder)
         while not trainable.step().get("done"):
             pass
-        queue.ended(pack)
+        queue.ended(training)
     assert len(queue) == 0
     return records.load().records
 

@@ -55,7 +55,7 @@ def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_
     assert len(records.storage.names("resumed/checkpoints/")) == 1
     resumed = started(tmp_path / "killed", config)
     resumed.step()
-    assert resumed.trainings[0].trial.epoch == 2, "it went on after the first epoch instead of starting over"
+    assert resumed.training.trial.epoch == 2, "it went on after the first epoch instead of starting over"
     run_to_the_end(resumed)
     assert stored(tmp_path / "whole")["status"] == "completed"
     assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
@@ -91,11 +91,11 @@ def test_a_damaged_checkpoint_starts_the_trial_over(damage, tmp_path, capsys):
     killed = started(tmp_path / "killed", config)
     killed.step()
     records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
-    key = killed.trainings[0].key
+    key = killed.training.key
     whole = records.read_checkpoint(key)
     other = started(tmp_path / "other", config | {"seed": 7})
     other.step()
-    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.trainings[0].key)
+    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.training.key)
     bad = {
         "empty": b"",
         "cut": whole[: len(whole) // 2],
@@ -153,7 +153,7 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
     trainable = started(tmp_path, settings("baseline"))
     monkeypatch.setattr(FolderStorage, "write", full)
     while not (result := trainable.step()).get("done"):
-        trainable.trainings[0].keep = full  # the checkpoint cannot be written either
+        trainable.training.keep = full  # the checkpoint cannot be written either
     assert result == {"storage_problem": "cannot write it: No space left on device; make room there", "done": True}
     trainable.cleanup()
     assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()

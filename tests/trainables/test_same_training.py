@@ -97,7 +97,7 @@ def test_killed_after_some_epochs_it_goes_on_for_all(alone, tmp_path):
     del killed
     resumed = started(tmp_path, *trials)
     resumed.step()
-    assert resumed.trainings[0].trial.epoch == 4, "it went on after the third epoch"
+    assert resumed.training.trial.epoch == 4, "it went on after the third epoch"
     run_to_the_end(resumed)
     assert stored(tmp_path) == alone(trials)
 
@@ -141,7 +141,7 @@ def test_a_checkpoint_serves_whoever_was_selected_for_in_it(kept_for, wanted, ep
         killed.step()
     resumed = started(tmp_path, *configs("baseline", [wanted]))
     resumed.step()
-    assert resumed.trainings[0].trial.epoch == epoch
+    assert resumed.training.trial.epoch == epoch
 
 
 def test_a_trial_that_cannot_be_scored_leaves_the_others_alone(alone, tmp_path, monkeypatch, capsys):
