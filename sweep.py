@@ -114,25 +114,25 @@ def sweep(
     """
     console = Console(highlight=False)
     with exit_codes():
-        from driver.show import show_plan, show_spaces, ui_command
+        from driver.view.show import show_plan, show_spaces, ui_command
 
         if list_spaces:
             show_spaces(console)
             return
 
         # The rest of the program loads torch and Ray, which --help and --list-spaces can do without.
-        from driver.cluster import IN_RAY_JOB, TrialResources, check_address, connect, default_address
-        from driver.finish import catch_up, finish
-        from driver.found import found_settings
-        from driver.lease import RENEW_EVERY, SECONDS, Lease
-        from driver.log import SweepLog
-        from driver.plan import check_data, declare, make_plan, open_records, parse_overrides
-        from driver.progress import Progress
-        from driver.run import run_trials, scratch_folder
-        from driver.shared_storage import check_shared
-        from driver.status import show_status
+        from driver.plan.found import found_settings
+        from driver.plan.plan import check_data, declare, make_plan, open_records, parse_overrides
+        from driver.ray.cluster import IN_RAY_JOB, TrialResources, check_address, connect, default_address
+        from driver.ray.run import run_trials, scratch_folder
+        from driver.ray.shared_storage import check_shared
         from driver.stop import Stop
-        from driver.tracking import check_tracking_uri, open_tracking
+        from driver.upkeep.finish import catch_up, finish
+        from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
+        from driver.upkeep.tracking import check_tracking_uri, open_tracking
+        from driver.view.log import SweepLog
+        from driver.view.progress import Progress
+        from driver.view.status import show_status
         from trainables import Recorder
 
         address = address or default_address(SUBMITTED)

@@ -25,20 +25,20 @@ Neither torch nor Ray is imported here, and importing this package loads neither
 mlflow.
 """
 
-from analysis.answer import Analysis as Analysis
-from analysis.answer import analyse as analyse
-from analysis.compare import Comparison as Comparison
-from analysis.compare import compare as compare
-from analysis.comparison_report import write_comparison as write_comparison
-from analysis.correlation import Correlation as Correlation
+from analysis.answer.answer import Analysis as Analysis
+from analysis.answer.answer import analyse as analyse
+from analysis.answer.estimands import Estimands as Estimands
+from analysis.answer.estimands import estimands_of as estimands_of
+from analysis.answer.verdict import Verdict as Verdict
+from analysis.compare.compare import Comparison as Comparison
+from analysis.compare.compare import compare as compare
+from analysis.compare.comparison_report import write_comparison as write_comparison
 from analysis.errors import AnalysisError as AnalysisError
-from analysis.estimands import Estimands as Estimands
-from analysis.estimands import estimands_of as estimands_of
-from analysis.from_mlflow import load_mlflow as load_mlflow
-from analysis.load import load_file as load_file
-from analysis.load import load_sweep as load_sweep
-from analysis.primary import Primary as Primary
-from analysis.report import write_report as write_report
-from analysis.trials import Trials as Trials
-from analysis.validate import trials_from_table as trials_from_table
-from analysis.verdict import Verdict as Verdict
+from analysis.report.report import write_report as write_report
+from analysis.stats.correlation import Correlation as Correlation
+from analysis.trials.from_mlflow import load_mlflow as load_mlflow
+from analysis.trials.load import load_file as load_file
+from analysis.trials.load import load_sweep as load_sweep
+from analysis.trials.primary import Primary as Primary
+from analysis.trials.trials import Trials as Trials
+from analysis.trials.validate import trials_from_table as trials_from_table

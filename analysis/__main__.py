@@ -15,11 +15,11 @@ from typing import Annotated
 import typer
 
 import analysis
-from analysis.cluster_bootstrap import REPLICATES
-from analysis.comparison_report import write_comparison
-from analysis.progress import progress_bar
-from analysis.report import copy_report
-from analysis.verdict import SMALLEST_EFFECT
+from analysis.answer.verdict import SMALLEST_EFFECT
+from analysis.compare.comparison_report import write_comparison
+from analysis.report.report import copy_report
+from analysis.stats.cluster_bootstrap import REPLICATES
+from analysis.trials.progress import progress_bar
 from records import StorageError
 
 DEFAULT_STORAGE = "sweeps"

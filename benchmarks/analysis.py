@@ -15,9 +15,9 @@ import typer
 from scipy import stats
 
 import analysis
-from analysis.cells import cell_rows, strata_of
-from analysis.cluster_bootstrap import Resamples, draw_resamples
-from analysis.correlations import correlate
+from analysis.answer.correlations import correlate
+from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
+from analysis.trials.cells import cell_rows, strata_of
 from records import columns
 
 METRICS = ("iou", "iop", "iot", "pointing", "energy")

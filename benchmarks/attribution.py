@@ -18,10 +18,10 @@ from torch import Tensor
 from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Trial, TrialConfig
-from trainables.attribution import ATTRIBUTIONS
-from trainables.attribution.attribution import Logits
-from trainables.attribution.occlusion import window_size
-from trainables.trial import use_one_thread
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.attribution.attribution import Logits
+from trainables.saliency.attribution.occlusion import window_size
+from trainables.trial.trial import use_one_thread
 
 
 def processor_seconds(work: Callable[[], object]) -> float:

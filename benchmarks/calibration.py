@@ -2,7 +2,7 @@
 
 Run `make calibration`. Each scenario is simulated in blocks; a block's result is one file in the folder `calibration`,
 and a run takes up where the last one ended. What is measured is what a report prints: Spearman's rho within cells by
-`analysis.correlations.within_cells` and the verdict by `analysis.verdict.decide`.
+`analysis.answer.correlations.within_cells` and the verdict by `analysis.answer.verdict.decide`.
 """
 
 import json
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy import stats
 
-from analysis.cluster_bootstrap import draw_resamples
-from analysis.correlation import Correlation
-from analysis.correlations import within_cells
-from analysis.numbers import number
-from analysis.power import minimal_detectable, minimal_detectable_from_error
-from analysis.primary import Primary
-from analysis.rank_correlation import fisher_interval
-from analysis.verdict import SMALLEST_EFFECT, decide
+from analysis.answer.correlations import within_cells
+from analysis.answer.verdict import SMALLEST_EFFECT, decide
+from analysis.report.numbers import number
+from analysis.stats.cluster_bootstrap import draw_resamples
+from analysis.stats.correlation import Correlation
+from analysis.stats.power import minimal_detectable, minimal_detectable_from_error
+from analysis.stats.rank_correlation import fisher_interval
+from analysis.trials.primary import Primary
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORE, OUTCOME = Primary().column, Primary().outcome

@@ -23,7 +23,7 @@ import typer
 
 from trainables import METHODS, MODELS, DivergedError, Trial, TrialConfig
 from trainables.methods.costs import FILE, Cost, Measurement, read, replaced, write
-from trainables.trial import use_one_thread
+from trainables.trial.trial import use_one_thread
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     # As the spaces have it, whose model is the small one.

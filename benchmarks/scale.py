@@ -72,7 +72,7 @@ def of_size(folder: Path, trials: int) -> SweepRecords:
 
 
 def planned(trials: int) -> Any:
-    from driver.plan import make_plan
+    from driver.plan.plan import make_plan
     from search_spaces import SPACES
 
     with patch.dict(SPACES, {SWEEP: lambda: space(trials)}):
@@ -81,7 +81,7 @@ def planned(trials: int) -> Any:
 
 def write(folder: Path, trials: int) -> list[Step]:
     """Make the records that the other parts work on."""
-    from driver.plan import declare
+    from driver.plan.plan import declare
 
     (real,) = real_trial(folder / "real").load().records
     plan, records, clock = planned(trials), of_size(folder, trials), Clock(trials)
@@ -94,8 +94,8 @@ def write(folder: Path, trials: int) -> list[Step]:
 
 
 def plan(folder: Path, trials: int) -> list[Step]:
-    from driver.plan import check_data
-    from driver.queue import PlannedQueue
+    from driver.plan.plan import check_data
+    from driver.plan.queue import PlannedQueue
 
     clock = Clock(trials)
     with clock.step("lay out and key"):

@@ -6,16 +6,16 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-import driver.run
-from driver.cluster import TrialResources, connect
-from driver.log import SweepLog
-from driver.plan import Plan
-from driver.progress import Progress
-from driver.queue import PlannedQueue
+import driver.ray.run
+from driver.plan.plan import Plan
+from driver.plan.queue import PlannedQueue
+from driver.ray.cluster import TrialResources, connect
 from driver.stop import Stop
+from driver.view.log import SweepLog
+from driver.view.progress import Progress
 from records import SweepRecords
 from trainables import Recorder, TrialTrainable
-from trainables.training import REPORTED
+from trainables.tune.training import REPORTED
 
 
 class StubTrial(TrialTrainable):

@@ -51,7 +51,7 @@ def settings(kind: str, trials: int) -> list[dict[str, Any]]:
 def score(config: Mapping[str, Any]) -> dict[str, float]:
     """One trial from start to end: its scores."""
     from trainables import Trial, TrialConfig
-    from trainables.trial import use_one_thread
+    from trainables.trial.trial import use_one_thread
 
     use_one_thread()
     trial = Trial(TrialConfig.parse(config))

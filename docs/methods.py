@@ -19,7 +19,7 @@ from benchmarks.methods import SETTINGS
 from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS
 from trainables import METHODS, MODELS
 from trainables.methods import Method, costs
-from trainables.methods.layer_walk import TYPES
+from trainables.methods.parts.layer_walk import TYPES
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "methods.md"

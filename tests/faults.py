@@ -181,7 +181,7 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     """What is wrong with a disturbed sweep: records, MLflow runs, files left behind."""
     from mlflow.tracking import MlflowClient
 
-    from driver.run import scratch_folder
+    from driver.ray.run import scratch_folder
 
     found = []
     mine, expected = records_of(folder / "sweeps/faults/records"), records_of(reference)

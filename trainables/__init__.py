@@ -14,18 +14,18 @@ A trial in Tune:
     tune.Tuner(trainables.ActDiff, param_space={"strength": tune.loguniform(1e-3, 10), "seed": tune.randint(0, 100)})
 """
 
-from trainables.attribution import ATTRIBUTIONS as ATTRIBUTIONS
-from trainables.config import TrialConfig as TrialConfig
+from trainables.core.config import TrialConfig as TrialConfig
+from trainables.core.errors import ConfigurationError as ConfigurationError
+from trainables.core.errors import DivergedError as DivergedError
 from trainables.datasets import DATASETS as DATASETS
-from trainables.errors import ConfigurationError as ConfigurationError
-from trainables.errors import DivergedError as DivergedError
-from trainables.localisation import LOCALISATION as LOCALISATION
 from trainables.methods import METHODS as METHODS
 from trainables.models import MODELS as MODELS
-from trainables.recorder import Recorder as Recorder
-from trainables.trainable import TRAINABLES as TRAINABLES
-from trainables.trainable import TrialTrainable as TrialTrainable
-from trainables.trial import Trial as Trial
+from trainables.saliency.attribution import ATTRIBUTIONS as ATTRIBUTIONS
+from trainables.saliency.localisation import LOCALISATION as LOCALISATION
+from trainables.trial.trial import Trial as Trial
+from trainables.tune.recorder import Recorder as Recorder
+from trainables.tune.trainable import TRAINABLES as TRAINABLES
+from trainables.tune.trainable import TrialTrainable as TrialTrainable
 
 Baseline = TRAINABLES["baseline"]
 Masked = TRAINABLES["masked"]

@@ -11,8 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from driver.errors import UserError
-from driver.plan import declare, make_plan, open_records, parse_overrides
-from driver.tracking import NONE, check_tracking_uri
+from driver.plan.plan import declare, make_plan, open_records, parse_overrides
+from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import columns
 from records.mirror import MirrorError, open_experiment
 from trainables import Recorder, TrialTrainable

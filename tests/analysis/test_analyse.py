@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.rank_correlation import rank_correlation
-from analysis.validate import trials_from_table
-from analysis.within_cell import combine_cells
+from analysis.stats.rank_correlation import rank_correlation
+from analysis.stats.within_cell import combine_cells
+from analysis.trials.validate import trials_from_table
 from records import columns
 
 SCORE = "test_ood.iou.integrated_gradients"

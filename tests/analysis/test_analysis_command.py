@@ -55,7 +55,7 @@ def test_a_sweep_in_s3_reports_beside_the_caller_and_in_s3(run, sweep, tmp_path,
     # A folder that says it is a bucket: what S3 itself does is tested with the storage.
     bucket = open_storage(tmp_path / "sweeps")
     bucket.location = "s3://bucket/prefix"
-    monkeypatch.setattr("analysis.load.open_storage", lambda location: bucket)
+    monkeypatch.setattr("analysis.trials.load.open_storage", lambda location: bucket)
     done = run("--sweep", "demo", "--storage", "s3://bucket/prefix")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[:2] == ["Report: report/report.html", "Copied to s3://bucket/prefix/demo/report/"]

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.between_methods import between_methods, method_means, replicate_between
-from analysis.cluster_bootstrap import draw_resamples
+from analysis.stats.between_methods import between_methods, method_means, replicate_between
+from analysis.stats.cluster_bootstrap import draw_resamples
 
 
 def test_six_methods_in_perfect_order():

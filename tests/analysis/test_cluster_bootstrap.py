@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cluster_bootstrap import MAXIMUM_CLUSTERS, bca_interval, draw_resamples, percentile_interval
+from analysis.stats.cluster_bootstrap import MAXIMUM_CLUSTERS, bca_interval, draw_resamples, percentile_interval
 
 
 def table(seeds, per_seed, datasets=("a",)):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis.cluster_jackknife import acceleration, jackknife
+from analysis.stats.cluster_jackknife import acceleration, jackknife
 
 ONE = np.zeros(8, dtype=np.intp)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.collapsed import without_collapsed
+from analysis.answer.collapsed import without_collapsed
 
 SCORE = analysis.Primary().column
 

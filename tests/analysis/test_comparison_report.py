@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 import analysis
-from analysis.compare import compare
+from analysis.compare.compare import compare
 
 
 @pytest.fixture(scope="module")

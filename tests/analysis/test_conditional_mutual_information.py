@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import conditional_mutual_information as module
-from analysis.conditional_mutual_information import conditional_mutual_information
+from analysis.sections import conditional_mutual_information as module
+from analysis.sections.conditional_mutual_information import conditional_mutual_information
 
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.deleted_kendall import deleted_kendall
+from analysis.stats.deleted_kendall import deleted_kendall
 
 
 @pytest.mark.parametrize(("n", "clusters"), [(30, 30), (48, 8), (300, 7)])

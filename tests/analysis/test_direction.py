@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import figures
-from analysis.direction import larger_is_better, turned_primary
-from analysis.figures import localisation_against_outcome
+from analysis.sections import figures
+from analysis.sections.figures import localisation_against_outcome
+from analysis.trials.direction import larger_is_better, turned_primary
 from records import columns
 
 IOU, MASS, OFF = (f"test_ood.{metric}.occlusion" for metric in ("iou", "distractor_mass", "1-distractor_mass"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.estimand_tables import estimand_tables
-from analysis.estimand_words import axis_name, column_name, controls_name, estimand_words
+from analysis.sections.estimand_tables import estimand_tables
+from analysis.sections.estimand_words import axis_name, column_name, controls_name, estimand_words
 from records.columns import half
 
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"

@@ -10,12 +10,12 @@ from matplotlib.text import Text
 from scipy import stats
 
 import analysis
-from analysis.figures import FIGURES, png, svg
-from analysis.figures.gallery import heat, usual_place
-from analysis.figures.localisation_against_outcome import trend
-from analysis.figures.style import KNOWN, look, settings
-from analysis.maps import overlaps
-from analysis.numbers import interval, name, number, p_value
+from analysis.report.numbers import interval, name, number, p_value
+from analysis.sections.figures import FIGURES, png, svg
+from analysis.sections.figures.gallery import heat, usual_place
+from analysis.sections.figures.localisation_against_outcome import trend
+from analysis.sections.figures.style import KNOWN, look, settings
+from analysis.sections.maps import overlaps
 
 
 def test_a_method_looks_the_same_whichever_others_are_there():

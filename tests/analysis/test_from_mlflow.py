@@ -50,7 +50,7 @@ def tracked(tmp_path_factory, make_table):
 
 def test_the_mirror_gives_the_same_trials(tracked, monkeypatch):
     uri, table = tracked
-    monkeypatch.setattr("analysis.from_mlflow.PAGE", 5)  # twelve trials on three pages
+    monkeypatch.setattr("analysis.trials.from_mlflow.PAGE", 5)  # twelve trials on three pages
     trials = analysis.load_mlflow(uri, "demo")
     assert trials.excluded == {"diverged": 1}
     assert (trials.n_read, len(trials.table)) == (12, 11)
@@ -124,7 +124,7 @@ class Counted:
     """Counts the runs that are turned into rows: those really read."""
 
     def __init__(self, monkeypatch):
-        from analysis import from_mlflow
+        from analysis.trials import from_mlflow
 
         self.n, row = 0, from_mlflow._row
 

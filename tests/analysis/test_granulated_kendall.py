@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import granulated_kendall as module
-from analysis.cluster_bootstrap import draw_resamples
-from analysis.granulated_kendall import granulated_kendall
+from analysis.sections import granulated_kendall as module
+from analysis.sections.granulated_kendall import granulated_kendall
+from analysis.stats.cluster_bootstrap import draw_resamples
 
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
 

@@ -71,7 +71,7 @@ DRAWN = ("one trial", "everything constant", "names from everywhere")
 def test_a_report_with_what_it_lacks(tmp_path, kind, monkeypatch):
     change, said = REPORTS[kind]
     if kind not in DRAWN:
-        monkeypatch.setattr("analysis.figures.drawings", lambda *_: [])
+        monkeypatch.setattr("analysis.sections.figures.drawings", lambda *_: [])
     path = tmp_path / "mine.csv"
     change(fewest()).to_csv(path, index=False)
     done = run(path, tmp_path / "out")

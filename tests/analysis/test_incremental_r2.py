@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.incremental_r2 import _held_out, incremental_r2
+from analysis.sections.incremental_r2 import _held_out, incremental_r2
 
 X, Z, Y, A = "test_ood.iou.integrated_gradients", "test_ood.iop.occlusion", "test_ood.auc", "test_id.auc"
 CONTROLS = {"numeric": [A], "categorical": ["severity", "method"]}

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.figures import FIGURES
-from analysis.tables import tables
+from analysis.report.tables import tables
+from analysis.sections.figures import FIGURES
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
-from analysis.mixed_model import mixed_model
+from analysis.sections.mixed_model import mixed_model
 
 X, AUC, ACCURACY, A = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_ood.accuracy", "test_id.auc"
 

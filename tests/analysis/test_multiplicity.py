@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.multiplicity import adjust
+from analysis.stats.multiplicity import adjust
 
 
 def test_by_hand():

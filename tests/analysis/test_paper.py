@@ -10,8 +10,8 @@ from commands import ROOT
 from typer.testing import CliRunner
 
 from analysis import AnalysisError, trials_from_table
-from analysis.paper import app, paper_tables
-from analysis.published_results import PUBLISHED
+from analysis.paper.__main__ import app, paper_tables
+from analysis.paper.published_results import PUBLISHED
 
 IOU = "test_ood.iou.integrated_gradients"
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.multiplicity import max_t
-from analysis.permutation import exchanges, permutation_p, permuted_z
+from analysis.stats.multiplicity import max_t
+from analysis.stats.permutation import exchanges, permutation_p, permuted_z
 
 
 def balanced(cells, seeds, places=1):

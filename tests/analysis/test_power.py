@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.power import minimal_detectable, minimal_detectable_from_error, minimal_detectable_of
+from analysis.stats.power import minimal_detectable, minimal_detectable_from_error, minimal_detectable_of
 
 # Fisher z with variance 1.06 / (n - 3), two-sided, power .8.
 TABLE = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.rank_correlation import fisher_interval, rank_correlation
+from analysis.stats.rank_correlation import fisher_interval, rank_correlation
 
 
 @pytest.mark.parametrize("n", [6, 40, 500])

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cluster_bootstrap import draw_resamples
-from analysis.reliability import reliability
+from analysis.sections.reliability import reliability
+from analysis.stats.cluster_bootstrap import draw_resamples
 from records import columns
 
 X, Y = "test_ood.iou.integrated_gradients", "test_ood.auc"

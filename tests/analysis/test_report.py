@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import figures
-from analysis.estimands import Estimands
-from analysis.maps import MapSheet, collect_maps
-from analysis.methods_paragraph import references
-from analysis.report import copy_report
+from analysis.answer.estimands import Estimands
+from analysis.report.methods_paragraph import references
+from analysis.report.report import copy_report
+from analysis.sections import figures
+from analysis.sections.maps import MapSheet, collect_maps
 from records import SweepRecords, open_storage
 from records.columns import half
 

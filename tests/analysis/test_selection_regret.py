@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cluster_bootstrap import draw_resamples
-from analysis.selection_regret import RULES, selection_regret
+from analysis.sections.selection_regret import RULES, selection_regret
+from analysis.stats.cluster_bootstrap import draw_resamples
 
 X, Y, IV, OV = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
 

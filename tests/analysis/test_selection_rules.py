@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import analyse, figures, trials_from_table, write_report
-from analysis.primary import Primary
-from analysis.selection_rules import rules_of, selection_rules
+from analysis import analyse, trials_from_table, write_report
+from analysis.sections import figures
+from analysis.sections.selection_rules import rules_of, selection_rules
+from analysis.trials.primary import Primary
 
 SCORE, OOD = "test_ood.iou.integrated_gradients", "test_ood.auc"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import sign_error as module
-from analysis.sign_error import FEW_PAIRS, SMALL, pair_weights, sign_error
+from analysis.sections import sign_error as module
+from analysis.sections.sign_error import FEW_PAIRS, SMALL, pair_weights, sign_error
 
 SCORE, AUC, ACCURACY = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_ood.accuracy"
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.correlation import Correlation
-from analysis.primary import Primary
-from analysis.verdict import decide
+from analysis.answer.verdict import decide
+from analysis.stats.correlation import Correlation
+from analysis.trials.primary import Primary
 
 WITHIN = Correlation(
     split="test_ood",

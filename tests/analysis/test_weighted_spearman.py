@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import weighted_spearman as module
-from analysis.weighted_spearman import weighted_spearman
+from analysis.stats import weighted_spearman as module
+from analysis.stats.weighted_spearman import weighted_spearman
 
 
 def trials(n, decimals, columns=3, seed=0):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from analysis.rank_correlation import RankCorrelation
-from analysis.within_cell import combine_cells, combine_replicates
+from analysis.stats.rank_correlation import RankCorrelation
+from analysis.stats.within_cell import combine_cells, combine_replicates
 
 
 def cell(estimate, n):

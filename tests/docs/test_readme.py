@@ -7,8 +7,8 @@ from commands import ROOT
 
 from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
-from trainables.faithfulness import FAITHFULNESS
-from trainables.localisation import TUNED
+from trainables.saliency.faithfulness import FAITHFULNESS
+from trainables.saliency.localisation import TUNED
 
 README = (ROOT / "README.md").read_text()
 ROWS = {

@@ -5,9 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
-from driver import cluster
-from driver.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env
 from driver.errors import UserError
+from driver.ray import cluster
+from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env
 
 
 @pytest.mark.parametrize(

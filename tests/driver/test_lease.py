@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from driver import lease as lease_module
 from driver.errors import UserError
-from driver.lease import Lease, expired, read_lease
+from driver.upkeep import lease as lease_module
+from driver.upkeep.lease import Lease, expired, read_lease
 from records import SweepRecords, open_storage
 
 

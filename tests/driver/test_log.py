@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from driver import log as log_module
-from driver.log import SweepLog
+from driver.view import log as log_module
+from driver.view.log import SweepLog
 from records import StorageError, SweepRecords, open_storage
 
 

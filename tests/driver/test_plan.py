@@ -3,9 +3,9 @@
 import pytest
 
 from driver.errors import UserError
-from driver.plan import declare, make_plan, open_records, parse_overrides
+from driver.plan.plan import declare, make_plan, open_records, parse_overrides
 from records import columns
-from trainables.same_training import by_training
+from trainables.trial.same_training import by_training
 
 
 def test_a_space_as_it_is():

@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from driver.progress import Progress
+from driver.view.progress import Progress
 from trainables import TrialConfig
-from trainables.selection import SELECTIONS
+from trainables.trial.selection import SELECTIONS
 
 
 def record(status, error=None):

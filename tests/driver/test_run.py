@@ -7,15 +7,15 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from driver.errors import UserError
-from driver.log import SweepLog
-from driver.progress import Progress
-from driver.queue import PlannedQueue
-from driver.run import ProgressCallback, TuneQueue
+from driver.plan.queue import PlannedQueue
+from driver.ray.run import ProgressCallback, TuneQueue
 from driver.stop import Stop
+from driver.view.log import SweepLog
+from driver.view.progress import Progress
 from records import StorageError, columns
 from trainables import Recorder, TrialConfig
-from trainables.same_training import flat, parse
-from trainables.selection import SELECTIONS
+from trainables.trial.same_training import flat, parse
+from trainables.trial.selection import SELECTIONS
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import math
 import pytest
 from rich.console import Console
 
-from driver import cost
 from driver.errors import UserError
-from driver.found import FoundSettings, found_settings
-from driver.objective import SAMPLER, objective
-from driver.plan import declare, make_plan, open_records
-from driver.search import SearchQueue
-from driver.show import show_plan
+from driver.plan import cost
+from driver.plan.found import FoundSettings, found_settings
+from driver.plan.objective import SAMPLER, objective
+from driver.plan.plan import declare, make_plan, open_records
+from driver.plan.search import SearchQueue
+from driver.view.show import show_plan
 from records import columns
 from search_spaces import SPACES, Search, Space, Tuned
 from search_spaces.paper_search import TUNED

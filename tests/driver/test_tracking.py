@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from driver.show import ui_command
-from driver.tracking import check_tracking_uri, open_tracking
+from driver.upkeep.tracking import check_tracking_uri, open_tracking
+from driver.view.show import ui_command
 
 
 @pytest.mark.parametrize("by_variable", [True, False])

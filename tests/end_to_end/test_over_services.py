@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import sweep
-from driver.tracking import open_tracking
+from driver.upkeep.tracking import open_tracking
 from records import columns
 
 pytestmark = pytest.mark.slow

@@ -10,11 +10,11 @@ import time
 import pytest
 from commands import ROOT, run_sweep
 
-from driver.plan import make_plan, open_records, parse_overrides
+from driver.plan.plan import make_plan, open_records, parse_overrides
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Recorder, TrialTrainable
-from trainables.same_training import flat
+from trainables.trial.same_training import flat
 
 SETTINGS = (
     *("model=small_cnn", "epochs=1", "attributions=input_gradient", "attribution_images=2"),

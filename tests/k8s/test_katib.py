@@ -13,7 +13,7 @@ from commands import ROOT, TINY
 from kubeflow_katib_api import models
 
 from driver.errors import UserError
-from driver.plan import make_plan, parse_overrides
+from driver.plan.plan import make_plan, parse_overrides
 from search_spaces import SPACES, Space
 
 KATIB = runpy.run_path(str(ROOT / "k8s" / "kubeflow" / "katib.py"))

@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from driver import finish
+from driver.upkeep import finish
 from records import SweepRecords, columns, mirror, open_storage
 from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment, unmirrored
 

@@ -9,9 +9,9 @@ from search_spaces.published import Published
 from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS, strength_grid
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig
-from trainables.controls import CONDITIONS
-from trainables.localisation import TUNED
-from trainables.same_training import by_training
+from trainables.saliency.localisation import TUNED
+from trainables.trial.controls import CONDITIONS
+from trainables.trial.same_training import by_training
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.batch import Batch, Output
-from trainables.config import TrialConfig
+from trainables.core.batch import Batch, Output
+from trainables.core.config import TrialConfig
 from trainables.methods import METHODS, Method
 from trainables.models import Classifier
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from records import columns
-from trainables.config import LATER_SETTINGS, TrialConfig
-from trainables.controls import CONDITIONS, inside_masks, training_masks
+from trainables.core.config import LATER_SETTINGS, TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.datasets import DATASETS, Split
-from trainables.errors import ConfigurationError
-from trainables.trial import Trial
+from trainables.trial.controls import CONDITIONS, inside_masks, training_masks
+from trainables.trial.trial import Trial
 
 WRONG = sorted(CONDITIONS)
 SIDE = 28

@@ -5,11 +5,11 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max as captum_sensitivity_max
 
-from trainables.attribution import ATTRIBUTIONS
-from trainables.config import TrialConfig
-from trainables.faithfulness import FAITHFULNESS, Explained
-from trainables.faithfulness.infidelity import REGIONS, random_squares
-from trainables.faithfulness.sensitivity_max import COPIES, random_noise
+from trainables.core.config import TrialConfig
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.faithfulness import FAITHFULNESS, Explained
+from trainables.saliency.faithfulness.infidelity import REGIONS, random_squares
+from trainables.saliency.faithfulness.sensitivity_max import COPIES, random_noise
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ def summary() -> dict[str, str]:
     """What must not depend on the process, as short strings."""
     import torch
 
-    from trainables.config import TrialConfig
-    from trainables.streams import numpy_stream, stream_seed, torch_stream
-    from trainables.trial import Trial
+    from trainables.core.config import TrialConfig
+    from trainables.core.streams import numpy_stream, stream_seed, torch_stream
+    from trainables.trial.trial import Trial
 
     torch.set_num_threads(1)
     config = TrialConfig.parse(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainables import TrialTrainable
-from trainables.trial import use_gpu
+from trainables.trial.trial import use_gpu
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "1310
 FAULTS_A_STEP = """
 import resource
 from trainables import Trial, TrialConfig
-from trainables.trial import use_one_thread
+from trainables.trial.trial import use_one_thread
 use_one_thread()
 trial = Trial(TrialConfig.parse({"n_train": 320, "n_valid": 8, "n_test": 8}))
 faults = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.panel import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
+from trainables.tune.panel import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
 
 
 def pixels(png):

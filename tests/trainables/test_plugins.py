@@ -7,14 +7,14 @@ import pytest
 from plugin_package import NAMES, install, write_package
 
 from driver.errors import UserError
-from driver.plan import make_plan, parse_overrides
+from driver.plan.plan import make_plan, parse_overrides
 from records import columns
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, TrialConfig
+from trainables.core.errors import ConfigurationError
+from trainables.core.registry import Registry, a_function, subclass_of
 from trainables.datasets import Dataset
-from trainables.errors import ConfigurationError
 from trainables.methods import Method
 from trainables.models import Classifier
-from trainables.registry import Registry, a_function, subclass_of
 
 METHOD = "from trainables.methods import Method\n\n\nclass Own(Method):\n    pass\n"
 WITH_OPTIONS = (

@@ -7,13 +7,13 @@ import pytest
 
 import trainables
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
-from trainables.attribution import Attribution
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.datasets import PLACES, Dataset
-from trainables.faithfulness import FAITHFULNESS
-from trainables.localisation import TUNED
 from trainables.methods import Method, Penalty
 from trainables.models import Classifier
+from trainables.saliency.attribution import Attribution
+from trainables.saliency.faithfulness import FAITHFULNESS
+from trainables.saliency.localisation import TUNED
 
 PACKAGE = Path(trainables.__file__).parent
 REGISTRIES = {

@@ -6,8 +6,8 @@ import pytest
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from trainables import METHODS, MODELS, Recorder, TrialTrainable
-from trainables import training as training_module
-from trainables.memory import may_pass
+from trainables.tune import training as training_module
+from trainables.tune.memory import may_pass
 
 SMALL = {"n_train": 24, "n_valid": 16, "n_test": 16, "epochs": 3, "batch_size": 8, "attribution_images": 2}
 SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.0}

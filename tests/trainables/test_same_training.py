@@ -6,8 +6,8 @@ from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from search_spaces.space import factorial
 from trainables import ConfigurationError, Recorder, Trial, TrialConfig, TrialTrainable
-from trainables.same_training import by_training, flat, parse
-from trainables.selection import SELECTIONS
+from trainables.trial.same_training import by_training, flat, parse
+from trainables.trial.selection import SELECTIONS
 
 SMALL = {
     "n_train": 32,

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import torch
 
-from trainables.streams import numpy_stream, stream_seed, torch_stream
+from trainables.core.streams import numpy_stream, stream_seed, torch_stream
 
 
 def test_seed_is_the_hash_of_name_and_parts():

@@ -12,16 +12,16 @@ from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cross_entropy
 
 from records import columns
-from trainables.attribution import ATTRIBUTIONS
-from trainables.batch import Output
-from trainables.config import TrialConfig
+from trainables.core.batch import Output
+from trainables.core.config import TrialConfig
+from trainables.core.errors import DivergedError
 from trainables.datasets.dataset import Split
-from trainables.errors import DivergedError
-from trainables.faithfulness import FAITHFULNESS
-from trainables.localisation import LOCALISATION, TUNED, iou
 from trainables.methods import METHODS, Method
 from trainables.models import MODELS
-from trainables.trial import Trial, halves, mean_defined, scaled, scored_images
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.faithfulness import FAITHFULNESS
+from trainables.saliency.localisation import LOCALISATION, TUNED, iou
+from trainables.trial.trial import Trial, halves, mean_defined, scaled, scored_images
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 PENALTIES = [name for name in sorted(METHODS) if METHODS[name].has_penalty]

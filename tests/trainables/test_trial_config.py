@@ -8,8 +8,8 @@ import pytest
 
 from records import columns
 from search_spaces import SPACES
-from trainables.config import LATER_SETTINGS, UNSAID_SETTINGS, TrialConfig
-from trainables.errors import ConfigurationError
+from trainables.core.config import LATER_SETTINGS, UNSAID_SETTINGS, TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.methods import METHODS
 
 FULL = {
@@ -203,11 +203,16 @@ def test_candidate_epoch(epochs, warmup, first):
         ({"model": "vgg"}, ["unknown model 'vgg'", "choose from resnet18, small_cnn", "trainables/models/__init__.py"]),
         (
             {"attributions": ["input_gradient", "lime"]},
-            ["unknown attribution 'lime'", "choose from", "input_gradient", "trainables/attribution/__init__.py"],
+            [
+                "unknown attribution 'lime'",
+                "choose from",
+                "input_gradient",
+                "trainables/saliency/attribution/__init__.py",
+            ],
         ),
         (
             {"metrics": ["iou", "dice"]},
-            ["unknown metric 'dice'", "choose from auprc", "iou_tuned", "trainables/localisation/__init__.py"],
+            ["unknown metric 'dice'", "choose from auprc", "iou_tuned", "trainables/saliency/localisation/__init__.py"],
         ),
         (
             {"learning_rate": 0.1},

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
+from trainables.core.settings import parse_settings
 from trainables.datasets.dataset import load
 from trainables.datasets.find import find_dataset
 from trainables.datasets.report import describe, sample_panel
-from trainables.errors import ConfigurationError
-from trainables.settings import parse_settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 BAD_USE = 2

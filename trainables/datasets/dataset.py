@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from records.columns import SPLITS
-from trainables.config import Options as BaseOptions
+from trainables.core.config import Options as BaseOptions
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from pydantic import Field
 
-from trainables.config import Options
+from trainables.core.config import Options
 from trainables.datasets.dataset import Split, split_from_arrays
 from trainables.datasets.mnist import SIZE, MnistDataset, ink
 

@@ -4,11 +4,11 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from pydantic import Field
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split, split_from_arrays
 from trainables.datasets.mnist import SIZE, MnistDataset, ink
 from trainables.datasets.photographs import TILE, crops, deal_tiles, placed
-from trainables.streams import numpy_stream
 
 
 class DigitsOnPhotosOptions(Options):

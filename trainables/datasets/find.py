@@ -1,11 +1,11 @@
 """A dataset by its name: one that is registered, or one's own images at a place."""
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.dataset import Dataset
 from trainables.datasets.folder import Folder
 from trainables.datasets.manifest import Manifest
 from trainables.datasets.own.files import absolute
 from trainables.datasets.own.images import OwnImages
-from trainables.errors import ConfigurationError
 
 PLACES: dict[str, type[OwnImages]] = {
     "folder": Folder,

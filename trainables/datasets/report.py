@@ -9,7 +9,7 @@ import torch
 from records.columns import SPLITS
 from trainables.datasets.dataset import Dataset, Split
 from trainables.datasets.own.images import OwnImages
-from trainables.panel import TILE, labelled_grid, tile
+from trainables.tune.panel import TILE, labelled_grid, tile
 
 SAMPLES = 6
 """Images shown of each label and cue."""

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import Field, model_validator
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
-from trainables.errors import ConfigurationError
-from trainables.streams import numpy_stream
 
 SIZE = 28
 BLOCK_ROWS, BLOCK_COLUMNS = 2, 3

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
-from trainables.errors import ConfigurationError
-from trainables.streams import numpy_stream
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"

@@ -3,6 +3,7 @@
 To add one: one file with a subclass of Method or Penalty, one line here. From another package: docs/extending.md.
 """
 
+from trainables.core.registry import Registry, subclass_of
 from trainables.methods.actdiff import ActDiff as ActDiff
 from trainables.methods.adversarial import Adversarial as Adversarial
 from trainables.methods.baseline import Baseline as Baseline
@@ -30,7 +31,6 @@ from trainables.methods.rrr import RRR as RRR
 from trainables.methods.rrr_grad_cam import RRRGradCAM as RRRGradCAM
 from trainables.methods.saliency_guided import SaliencyGuided as SaliencyGuided
 from trainables.methods.shuffled import Shuffled as Shuffled
-from trainables.registry import Registry, subclass_of
 
 _BUILT_IN: dict[str, type[Method]] = {
     "actdiff": ActDiff,

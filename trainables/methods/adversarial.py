@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options, TrialConfig
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options, TrialConfig
+from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_over, outside_pixels
-from trainables.methods.running_statistics import frozen_running_statistics
-from trainables.methods.shuffle import shuffle_outside
+from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.running_statistics import frozen_running_statistics
+from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
-from trainables.streams import stream_seed
 
 
 class AdversarialOptions(Options):

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.methods.layer_walk import Affine, Rules, apply, scale_and_shift, walk
+from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 SMALL = 1e-6

@@ -6,12 +6,12 @@ import torch
 from pydantic import Field
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options
-from trainables.methods.altered import altered_cross_entropy
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.noise import uniform_noise
-from trainables.methods.region import outside_pixels
+from trainables.methods.parts.altered import altered_cross_entropy
+from trainables.methods.parts.noise import uniform_noise
+from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
 

@@ -11,13 +11,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch import Tensor
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.errors import DivergedError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
-from trainables.errors import DivergedError
-from trainables.groups import groups_of
 from trainables.methods.method import Method
 from trainables.models import Classifier
-from trainables.streams import numpy_stream
+from trainables.trial.groups import groups_of
 
 FEATURE_BATCH = 512
 SPLITS = {"valid_id": ("valid_id",), "valid_ood": ("valid_ood",), "valid_both": ("valid_id", "valid_ood")}

@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options
-from trainables.methods.grad_cam import grad_cam, share_of_cells
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.parts.grad_cam import grad_cam, share_of_cells
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 

@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
+from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_outside, outside_pixels
-from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.parts.region import mean_outside, outside_pixels
+from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 

@@ -4,8 +4,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.region import mean_outside
+from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.parts.region import mean_outside
 
 
 def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:

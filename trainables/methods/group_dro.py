@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options, TrialConfig
-from trainables.groups import groups_of
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options, TrialConfig
 from trainables.methods.method import Method
 from trainables.models import Classifier
+from trainables.trial.groups import groups_of
 
 
 class GroupDROOptions(Options):

@@ -6,10 +6,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.methods.grad_cam import grad_cam, share_of_cells, unit_range
+from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 

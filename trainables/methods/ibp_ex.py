@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options, TrialConfig
-from trainables.errors import DivergedError
-from trainables.methods.layer_walk import Affine, Rules, apply, scale_and_shift, walk
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options, TrialConfig
+from trainables.core.errors import DivergedError
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 WIDEST = 1e6

@@ -7,12 +7,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.region import mean_over, outside_pixels
-from trainables.methods.running_statistics import frozen_running_statistics
-from trainables.methods.shuffle import shuffle_outside
+from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.running_statistics import frozen_running_statistics
+from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 Distance = Literal["kl", "l2"]

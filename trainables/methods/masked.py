@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import ClassVar
 
-from trainables.batch import Batch, Loss
+from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
-from trainables.methods.region import outside_pixels
+from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
 

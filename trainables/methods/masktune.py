@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options, TrialConfig
-from trainables.errors import ConfigurationError
-from trainables.methods.grad_cam import grad_cam
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options, TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.methods.method import Method
+from trainables.methods.parts.grad_cam import grad_cam
 from trainables.models import Classifier
 
 

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options as BaseOptions
-from trainables.config import TrialConfig
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options as BaseOptions
+from trainables.core.config import TrialConfig
 from trainables.datasets.dataset import Split
-from trainables.methods.layer_walk import check_walk
+from trainables.methods.parts.layer_walk import check_walk
 from trainables.models import Classifier
 
 

@@ -8,12 +8,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options
-from trainables.methods.altered import altered_cross_entropy
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.region import outside_pixels
-from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.parts.altered import altered_cross_entropy
+from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 

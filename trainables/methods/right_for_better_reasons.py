@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Preset
-from trainables.methods.elementary_batch_norm import ElementaryBatchNorm
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Preset
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.region import mean_outside, outside_pixels
+from trainables.methods.parts.elementary_batch_norm import ElementaryBatchNorm
+from trainables.methods.parts.region import mean_outside, outside_pixels
 from trainables.models import Classifier
 
 

@@ -3,8 +3,8 @@
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.region import mean_outside
+from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.parts.region import mean_outside
 
 
 class RRR(InputGradientPenalty):

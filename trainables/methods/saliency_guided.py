@@ -8,12 +8,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
-from trainables.config import Options
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
 from trainables.methods.logit_invariance import answer_distance
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.noise import uniform_noise
-from trainables.methods.running_statistics import frozen_running_statistics
+from trainables.methods.parts.noise import uniform_noise
+from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 

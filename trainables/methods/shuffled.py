@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import ClassVar
 
-from trainables.batch import Batch, Loss
+from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
-from trainables.methods.region import outside_pixels
-from trainables.methods.shuffle import shuffle_outside
+from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 

@@ -3,10 +3,10 @@
 To add one: one file with a subclass of Classifier, one line here. From another package: docs/extending.md.
 """
 
+from trainables.core.registry import Registry, subclass_of
 from trainables.models.classifier import Classifier as Classifier
 from trainables.models.resnet18 import ResNet18 as ResNet18
 from trainables.models.small_cnn import SmallCNN as SmallCNN
-from trainables.registry import Registry, subclass_of
 
 _BUILT_IN: dict[str, type[Classifier]] = {
     "resnet18": ResNet18,

@@ -5,7 +5,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.batch import Output
+from trainables.core.batch import Output
 
 
 class Classifier(nn.Module):

@@ -2,9 +2,9 @@
 
 import torch
 
-from trainables.errors import unknown_name
+from trainables.core.errors import unknown_name
+from trainables.core.streams import stream_seed
 from trainables.models import MODELS, Classifier
-from trainables.streams import stream_seed
 
 
 def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.streams import numpy_stream
 from trainables.datasets import Dataset, Split
 from trainables.datasets.dataset import agreement, assign_cues, split_from_arrays
-from trainables.streams import numpy_stream
 
 
 class BarsOptions(Options):

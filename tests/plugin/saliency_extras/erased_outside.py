@@ -2,9 +2,9 @@
 
 from torch.nn.functional import cross_entropy
 
-from trainables.batch import Batch, Loss
+from trainables.core.batch import Batch, Loss
 from trainables.methods import Penalty
-from trainables.methods.region import mean_over, outside_pixels
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 

@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trainables.localisation import energy
+from trainables.saliency.localisation import energy
 
 
 def squared_energy(

@@ -3,9 +3,9 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trainables.attribution import Attribution
-from trainables.attribution.attribution import as_map, gradient, in_batches
 from trainables.models import Classifier
+from trainables.saliency.attribution import Attribution
+from trainables.saliency.attribution.attribution import as_map, gradient, in_batches
 
 
 class SquaredGradient(Attribution):

@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.ndimage import sobel
 
-from trainables.attribution import ATTRIBUTIONS
-from trainables.attribution.attribution import as_map
-from trainables.attribution.feature_ablation import superpixels
-from trainables.attribution.occlusion import window_size
-from trainables.attribution.rise import random_masks
-from trainables.config import TrialConfig
-from trainables.errors import ConfigurationError
-from trainables.localisation.blur import blur
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.models.initialise import initialise
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.attribution.attribution import as_map
+from trainables.saliency.attribution.feature_ablation import superpixels
+from trainables.saliency.attribution.occlusion import window_size
+from trainables.saliency.attribution.rise import random_masks
+from trainables.saliency.localisation.blur import blur
 
 FEW = {"attribution_passes": 24}
 # The toy models have other layers than a trial's.

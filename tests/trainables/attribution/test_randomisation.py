@@ -8,11 +8,11 @@ import torch
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
-from trainables.attribution import ATTRIBUTIONS
-from trainables.attribution.randomisation import random_model, randomisation_check, rank_correlation, ssim
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.models.initialise import initialise
-from trainables.trial import Trial
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.attribution.randomisation import random_model, randomisation_check, rank_correlation, ssim
+from trainables.trial.trial import Trial
 
 RNG = np.random.default_rng(0)
 FIRST, SECOND = (torch.from_numpy(np.round(RNG.random((3, 9, 9)), 1)) for _ in range(2))

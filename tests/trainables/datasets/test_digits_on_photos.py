@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from read_cues import run_hashes
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.digits_on_photos import DigitsOnPhotos, DigitsOnPhotosOptions
 from trainables.datasets.photographs import FAMILIES, crops, deal_tiles, photograph, tiles
-from trainables.errors import ConfigurationError
-from trainables.streams import numpy_stream
 
 SHIPPED = {
     "grass": ("skimage", "data/grass.png"),

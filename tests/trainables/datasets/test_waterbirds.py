@@ -8,9 +8,9 @@ import tiny_waterbirds
 from PIL import Image
 from tiny_waterbirds import BIRD_RED, SPECIES, TEST, TRAINING, WATER
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.waterbirds import Waterbirds, WaterbirdsOptions, read_bird, read_birds, read_place
-from trainables.errors import ConfigurationError
 
 SIZES = {"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8}
 

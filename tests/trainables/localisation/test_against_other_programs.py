@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainables.localisation import LOCALISATION
+from trainables.saliency.localisation import LOCALISATION
 
 HERE = Path(__file__).parent
 SCORES = json.loads((HERE / "quantus_scores.json").read_text())

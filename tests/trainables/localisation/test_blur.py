@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from trainables.localisation.blur import blur
+from trainables.saliency.localisation.blur import blur
 
 
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 1.7, 3.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.localisation import chance_iou, iou
+from trainables.saliency.localisation import chance_iou, iou
 
 
 def test_by_hand():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from records import columns
-from trainables.localisation import LOCALISATION, TUNED, chance_iou
+from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou
 
 METRICS = sorted({**LOCALISATION, **TUNED})
 LOWEST = {"iou_corrected": -1.0}

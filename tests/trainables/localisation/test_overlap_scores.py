@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.localisation import iop, iot, iou
+from trainables.saliency.localisation import iop, iot, iou
 
 
 def by_loop(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:

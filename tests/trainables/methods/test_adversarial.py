@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
-from trainables.batch import Batch
+from trainables.core.batch import Batch
 from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
-from trainables.methods.shuffle import shuffle_outside
+from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models.initialise import initialise
-from trainables.trial import Trial
+from trainables.trial.trial import Trial
 
 # Too small to move a double-precision weight: the discriminator then stays as it is.
 STANDSTILL = 1e-300

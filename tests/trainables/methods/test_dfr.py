@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from trainables.errors import DivergedError
+from trainables.core.errors import DivergedError
 from trainables.methods.dfr import equal_groups, sparse_logistic
-from trainables.trial import Trial
+from trainables.trial.trial import Trial
 
 SETTINGS = {"severity": 0.8, "n_train": 256, "n_valid": 128, "n_test": 128, "epochs": 3, "lr": 1e-2}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainables.methods.energy import energy_penalty
-from trainables.methods.grad_cam import grad_cam, share_of_cells, unit_range
+from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
 
 
 def outside_share(maps: np.ndarray, inside: np.ndarray) -> float:

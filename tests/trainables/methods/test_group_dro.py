@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from trainables.batch import Batch
-from trainables.trial import Trial
+from trainables.core.batch import Batch
+from trainables.trial.trial import Trial
 
 
 def numpy_losses(model, batch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from trainables.errors import DivergedError
+from trainables.core.errors import DivergedError
 from trainables.methods.ibp_ex import logit_interval, worst_logits
 from trainables.models import MODELS
 from trainables.models.initialise import initialise

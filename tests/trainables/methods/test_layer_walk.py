@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.config import TrialConfig
-from trainables.errors import ConfigurationError
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.methods.cdep import decomposed_logits
 from trainables.methods.ibp_ex import logit_interval
 from trainables.models import MODELS, SmallCNN

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError
 from trainables.methods.masktune import hot_pixels
-from trainables.trial import Trial
+from trainables.trial.trial import Trial
 
 
 def by_hand(maps, weight, logits, deviations):

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from search_spaces.strengths import DECADES
-from trainables.batch import Batch
+from trainables.core.batch import Batch
 from trainables.methods import METHODS
 from trainables.models import MODELS, Classifier
 from trainables.models import initialise as models_initialise
-from trainables.trial import Trial
+from trainables.trial.trial import Trial
 
 SETTINGS = {"adversarial": {"disc_iter": 1, "disc_width": 16}}
 # Interval bounds widen by a factor in each layer.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.methods.region import mean_outside, mean_over, outside_pixels
+from trainables.methods.parts.region import mean_outside, mean_over, outside_pixels
 
 # Two 1 x 3 images: the first has its middle pixel in the mask, the second has no mask.
 MASKS = torch.tensor([[[[False, True, False]]], [[[False, False, False]]]])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.files import Files
 from trainables.datasets.own.problems import Problems
 from trainables.datasets.own.table import Row
-from trainables.errors import ConfigurationError
 
 READER_VERSION = 1
 """Counted up when the same files come to be read as other pixels."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
+from trainables.core.streams import numpy_stream
 from trainables.datasets.own.problems import Problems
 from trainables.datasets.own.table import Row
-from trainables.streams import numpy_stream
 
 
 def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Int[np.ndarray, " part"]]:

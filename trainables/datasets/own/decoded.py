@@ -17,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.cache import cache_folder
 from trainables.datasets.own.content import READER_VERSION
 from trainables.datasets.own.files import Files
@@ -25,7 +26,6 @@ from trainables.datasets.own.mask_file import boxes_inside, ellipse_inside, insi
 from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
 from trainables.datasets.own.problems import SHOWN, Problems
 from trainables.datasets.own.table import Row
-from trainables.errors import ConfigurationError
 
 WHITE = 65535
 """1.0 as it is stored: 8- and 16-bit values come back exactly, others to 1e-5."""

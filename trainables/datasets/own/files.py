@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from records.s3_storage import S3Storage
 from records.storage import StorageError
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.cache import cache_folder, read_json, write_whole
-from trainables.errors import ConfigurationError
 
 S3 = "s3://"
 S3_SECONDS = 20.0

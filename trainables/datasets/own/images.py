@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Bool, Int
 
 from records.columns import SPLITS
-from trainables.config import Options as BaseOptions
+from trainables.core.config import Options as BaseOptions
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
 from trainables.datasets.own.content import content_digest
 from trainables.datasets.own.deal import check_subjects, deal
@@ -20,8 +22,6 @@ from trainables.datasets.own.options import OwnImagesOptions
 from trainables.datasets.own.problems import Problems
 from trainables.datasets.own.resample import cell_counts, check_cells, draw, largest
 from trainables.datasets.own.table import POOLS, Row, check_once
-from trainables.errors import ConfigurationError
-from trainables.streams import numpy_stream
 
 
 class OwnImages(Dataset):

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.files import Files, join, parent
 from trainables.datasets.own.table import POOLS
-from trainables.errors import ConfigurationError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
 

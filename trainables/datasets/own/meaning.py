@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.table import Row
-from trainables.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from trainables.config import Options
+from trainables.core.config import Options
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.decoded import Form
-from trainables.errors import ConfigurationError
 
 
 class OwnImagesOptions(Options):

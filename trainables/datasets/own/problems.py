@@ -1,6 +1,6 @@
 """What is wrong with data, collected so that a user sees several problems at a time."""
 
-from trainables.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError
 
 SHOWN = 3
 

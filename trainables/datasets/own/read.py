@@ -1,9 +1,9 @@
 """Reads a table's file."""
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.files import Files
 from trainables.datasets.own.problems import Problems
 from trainables.datasets.own.table import Row, read_table
-from trainables.errors import ConfigurationError
 
 
 def read_csv(files: Files, location: str, ignore_columns: str, problems: Problems, split: str | None) -> list[Row]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
+from trainables.core.errors import ConfigurationError
 from trainables.datasets.dataset import agreement, assign_cues
-from trainables.errors import ConfigurationError
 
 
 def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndarray, "classes cues"]:

@@ -10,10 +10,10 @@ import own_images
 import pytest
 from typer.testing import CliRunner
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
 from trainables.datasets.__main__ import app
-from trainables.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

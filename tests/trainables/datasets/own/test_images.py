@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from driver.errors import UserError
-from driver.plan import Plan, check_data
+from driver.plan.plan import Plan, check_data
 from search_spaces import SPACES
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.errors import ConfigurationError
-from trainables.trial import Trial
+from trainables.trial.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 

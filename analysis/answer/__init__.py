@@ -1,0 +1,1 @@
+"""What the trials say: every correlation, the estimands and the verdict."""

@@ -1,0 +1,184 @@
+"""The whole grid: every localisation score against the outcome, at every scope, by both statistics.
+
+Scopes: `pooled` mixes all trials; `stratum` takes one (dataset, severity), `cell` one (dataset, severity,
+method); `within_cell` combines cells, over everything (no stratum) and per stratum; `between_methods`
+correlates the methods' means, per stratum and averaged over strata. Only `within_cell` asks the question free
+of what methods and severities do to both scores; the pooled value can even have the other sign (Simpson's
+paradox).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.stats.cluster_bootstrap import Resamples
+from analysis.stats.correlation import Correlation, Score, is_headline
+from analysis.stats.correlation_pair import Pair
+from analysis.stats.correlation_samples import Permuted, Samples, Within
+from analysis.stats.multiplicity import adjust, max_t
+from analysis.stats.permutation import permutation_p
+from analysis.stats.rank_correlation import STATISTICS, Floats
+from analysis.trials.cells import Stratum
+from analysis.trials.primary import Primary
+from records import columns
+
+Progress = Callable[[int, int], None]
+"""Told how many parts are done, of how many."""
+
+_SCOPES = ("pooled", "stratum", "cell", "within_cell", "between_methods")
+_CHUNK = 5
+"""Scores computed together: enough to share the outcome's ranks, few enough to show progress."""
+
+
+def correlate(
+    table: pd.DataFrame,
+    outcome: str,
+    resamples: Resamples,
+    *,
+    seed: int,
+    primary: Primary | None = None,
+    progress: Progress | None = None,
+) -> list[Correlation]:
+    """Every correlation of the table's localisation columns with `outcome`, p-values adjusted.
+
+    Args:
+        table: trials, as in `Trials.table`.
+        outcome: the outcome's column.
+        resamples: draws over the data seeds of this very table.
+        seed: of the permutations, as many as the resamples have replicates.
+        primary: the score whose correlation within all cells was declared beforehand, and so is not adjusted.
+        progress: called after each part of the work.
+    """
+    scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}
+    found, permuted = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
+    declared = None if primary is None else (primary.split, primary.metric, primary.attribution)
+    return _with_adjusted(_with_permutations(found, permuted, declared), declared)
+
+
+def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> tuple[Correlation, ...]:
+    """Spearman's rho within cells of AUC on the ID test set with the outcome; none without that column.
+
+    What the map has to beat: this costs no map and no mask. Its metric is "auc" and its attribution empty. Over
+    everything first, then in each stratum: where there is no shift, performance with it is performance without it.
+    """
+    column = columns.performance("test_id", "auc")
+    if column not in table or column == outcome:
+        return ()
+    return _within_cells(table, column, outcome, resamples, seed=seed)
+
+
+def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int) -> Correlation:
+    """Spearman's rho within all cells of one column with the outcome, without the rest of the grid."""
+    return _within_cells(table, column, outcome, resamples, seed=seed)[0]
+
+
+def _within_cells(
+    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int
+) -> tuple[Correlation, ...]:
+    """The same over everything, then in each stratum."""
+    split, _, measure = column.partition(".")
+    score = columns.parse_localisation(column) or (split, measure, "")
+    found, permuted = _grid(
+        table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell")
+    )
+    within = [c for c in _with_permutations(found, permuted, score) if c.scope == "within_cell"]
+    return tuple(sorted(within, key=lambda c: not is_headline(c)))
+
+
+@dataclass(frozen=True)
+class Influences:
+    """A correlation within cells and how far each cluster moves its Fisher z."""
+
+    entry: Correlation
+    cluster: NDArray[np.intp]
+    """Positions in the resamples' clusters; none without a jackknife interval."""
+    influence: Floats
+
+
+def influences(
+    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int = 0
+) -> dict[Stratum | None, Influences]:
+    """Spearman's rho within cells of one localisation column, over everything (None) and per stratum.
+
+    For comparing tables: their clusters' influences can be subtracted where they share clusters.
+    """
+    x, y = (table[name].to_numpy(dtype=np.float64) for name in (column, outcome))
+    samples = Samples(table, np.isfinite(x) & np.isfinite(y), resamples, ("cell", "within_cell"))
+    score = columns.parse_localisation(column) or ("", column, "")
+    pair = Pair(samples, x, y, score, outcome, samples.replicates(x[None], y)[0], seed)
+    found: dict[Stratum | None, Influences] = {}
+    for entry in pair.correlations("spearman"):
+        if entry.scope == "within_cell":
+            stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
+            nothing = (np.empty(0, dtype=np.intp), np.empty(0))
+            found[stratum] = Influences(entry, *pair.influences.get(stratum, nothing))
+    return found
+
+
+def _with_adjusted(found: list[Correlation], declared: Score | None) -> list[Correlation]:
+    families: dict[tuple[str, str], list[int]] = {}
+    for position, entry in enumerate(found):
+        if not (is_headline(entry) and entry.score == declared):
+            families.setdefault((entry.scope, entry.statistic), []).append(position)
+    result = list(found)
+    for members in families.values():
+        for position, p in zip(members, adjust([found[i].p_value for i in members]), strict=True):
+            result[position] = replace(found[position], p_adjusted=p)
+    return result
+
+
+def _with_permutations(
+    found: list[Correlation], permuted: dict[Within, Permuted], declared: Score | None
+) -> list[Correlation]:
+    family = [key for key in permuted if key != (declared, None)]
+    adjusted: dict[Within, float | None] = {}
+    if family:
+        p_values = max_t(np.asarray([permuted[key][0] for key in family]), np.stack([permuted[k][1] for k in family]))
+        adjusted = dict(zip(family, p_values, strict=True))
+    result = []
+    for entry in found:
+        stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
+        key = (entry.score, stratum)
+        if (entry.scope, entry.statistic) == ("within_cell", "spearman") and key in permuted:
+            entry = replace(entry, p_permutation=permutation_p(*permuted[key]), p_max_t=adjusted.get(key))
+        result.append(entry)
+    return result
+
+
+def _grid(
+    table: pd.DataFrame,
+    scores: Mapping[str, Score],
+    outcome: str,
+    resamples: Resamples,
+    statistics: Sequence[str],
+    seed: int,
+    progress: Progress | None,
+    scopes: Sequence[str] = _SCOPES,
+) -> tuple[list[Correlation], dict[Within, Permuted]]:
+    y: Floats = table[outcome].to_numpy(dtype=np.float64)
+    values = {column: table[column].to_numpy(dtype=np.float64) for column in scores}
+    # Scores that the same trials have share the outcome's ranks.
+    together: dict[bytes, list[str]] = {}
+    for column, x in values.items():
+        together.setdefault((np.isfinite(x) & np.isfinite(y)).tobytes(), []).append(column)
+    chunks = [
+        (np.frombuffer(present, dtype=bool), names[start : start + _CHUNK])
+        for present, names in together.items()
+        for start in range(0, len(names), _CHUNK)
+    ]
+    found: dict[str, list[Correlation]] = {}
+    permuted: dict[Within, Permuted] = {}
+    for position, (present, names) in enumerate(chunks):
+        samples = Samples(table, present, resamples, scopes)
+        replicates = samples.replicates(np.stack([values[name] for name in names]), y)
+        for name, own in zip(names, replicates, strict=True):
+            pair = Pair(samples, values[name], y, scores[name], outcome, own, seed)
+            found[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+        score_names = [scores[name] for name in names]
+        permuted |= samples.permuted(score_names, np.stack([values[name] for name in names]), y, seed)
+        if progress is not None:
+            progress(position + 1, len(chunks))
+    return [entry for column in scores for entry in found[column]], permuted

@@ -1,0 +1,375 @@
+"""Two sweeps side by side: where do their answers, their outcomes and their maps differ?
+
+Data depend on dataset, severity and data seed alone, so that two sweeps share images wherever they share a (dataset,
+data seed); what they share is paired. All intervals come from the influences of data seeds on both results, which are
+subtracted where the data seed is in both: SE² = sum over data seeds of (influence on the first − influence on the
+second)². With all data seeds in common this is the paired comparison, with none the unpaired one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from analysis.answer.correlations import Influences, influences
+from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
+from analysis.errors import AnalysisError
+from analysis.report.numbers import count, interval, name, number, p_value, severity
+from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.correlation import Correlation
+from analysis.stats.multiplicity import adjust
+from analysis.stats.rank_correlation import CLIP, LEVEL, Floats
+from analysis.trials.cells import cell_rows
+from analysis.trials.primary import Primary
+from analysis.trials.trials import Trials
+from analysis.trials.validate import CONFIGURATION
+from records import columns
+
+D = TypeVar("D", bound="Difference")
+FALSE_DISCOVERIES = 0.05
+"""Rate of false ones among the differences that are called differences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """First less second, with its interval; None where one of the two or the interval is undefined."""
+
+    difference: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_value: float | None = None
+    """Two-sided, of no difference."""
+    p_adjusted: float | None = None
+    """Benjamini-Hochberg over all differences of its kind; None for the primary within all cells."""
+    n_shared: int = 0
+    """Data seeds that both have."""
+    reason: str | None = None
+    """Why there is no difference or no interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelationDifference(Difference):
+    """Of the primary's rho within cells; the difference is that of Fisher's z = atanh(rho)."""
+
+    stratum: str | None
+    """None for all cells."""
+    first: Correlation
+    second: Correlation
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanDifference(Difference):
+    """Of one cell's mean of a column."""
+
+    column: str
+    dataset: str
+    severity: float
+    method: str
+    first: float | None
+    second: float | None
+    n_first: int
+    n_second: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Which trials are in both sweeps."""
+
+    by: str
+    """How trials were recognised: trial_key or configuration."""
+    n_both: int
+    n_first_only: int
+    n_second_only: int
+    n_equal: int
+    """Trials in both with the same outcome and the same score, bit for bit."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is said about two sweeps."""
+
+    first: Trials
+    second: Trials
+    primary: Primary
+    first_verdict: Verdict
+    second_verdict: Verdict
+    within: CorrelationDifference
+    strata: tuple[CorrelationDifference, ...]
+    means: tuple[MeanDifference, ...]
+    overlap: Overlap
+    only_in_one: tuple[str, ...]
+    """Strata and methods that one of them lacks, one sentence each."""
+    sentence: str
+    notes: tuple[str, ...]
+
+
+def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_EFFECT) -> Comparison:
+    """Compare the primary within cells, over everything and per stratum, and the means of each cell.
+
+    Args:
+        first, second: from `load_sweep`, `load_file` or `load_mlflow`; their primary is the first one's.
+        smallest_effect: for the two verdicts.
+
+    Raises:
+        AnalysisError: one of them lacks the primary's columns, or the smallest effect is out of range.
+    """
+    if not 0 < smallest_effect < 1:
+        raise AnalysisError(f"bad smallest effect {smallest_effect:g}: a rank correlation between 0 and 1, such as 0.3")
+    primary, notes = _common_primary(first, second)
+    shared = _shared_resamples(first.table, second.table)
+    found = [
+        influences(trials.table, primary.column, primary.outcome, resamples)
+        for trials, resamples in zip((first, second), shared, strict=True)
+    ]
+    whole = _correlation_difference(found[0][None], found[1][None], None)
+    strata = [s for s in found[0] if s is not None and s in found[1]]
+    per_stratum = [_correlation_difference(found[0][s], found[1][s], _stratum_name(*s)) for s in strata]
+    means = [
+        difference
+        for column in dict.fromkeys((primary.outcome, columns.performance("test_ood", "auc"), primary.column))
+        if column in first.table and column in second.table
+        for difference in _mean_differences(first.table, second.table, column, *shared)
+    ]
+    strata_adjusted = tuple(_adjusted(per_stratum))
+    means_adjusted = tuple(_adjusted(means))
+    verdicts = [decide(f[None].entry, primary, smallest_effect) for f in found]
+    return Comparison(
+        first=first,
+        second=second,
+        primary=primary,
+        first_verdict=verdicts[0],
+        second_verdict=verdicts[1],
+        within=whole,
+        strata=strata_adjusted,
+        means=means_adjusted,
+        overlap=_overlap(first.table, second.table, primary),
+        only_in_one=tuple(_only_in_one(first, second)),
+        sentence=_sentence(first.sweep, second.sweep, whole, strata_adjusted, means_adjusted),
+        notes=tuple(notes),
+    )
+
+
+def _common_primary(first: Trials, second: Trials) -> tuple[Primary, list[str]]:
+    wanted = first.primary or second.primary or Primary()
+    notes = []
+    if first.primary and second.primary and first.primary != second.primary:
+        notes.append(
+            f"The two declare different primaries; {first.sweep}'s, {first.primary.column!r} against "
+            f"{first.primary.outcome!r}, is compared, not {second.sweep}'s, {second.primary.column!r} against "
+            f"{second.primary.outcome!r}."
+        )
+    if all(wanted.column in t.table and wanted.outcome in t.table for t in (first, second)):
+        return wanted, notes
+    for trials in (first, second):
+        if wanted.outcome not in trials.table:
+            raise AnalysisError(f"{trials.source}: no column {wanted.outcome!r}, the primary's outcome")
+    common = [c for c in first.localisation_columns if c in second.table]
+    if not common:
+        raise AnalysisError(
+            f"nothing to compare: {first.source} and {second.source} have no localisation column in common; the first "
+            f"has {', '.join(first.localisation_columns)}, the second {', '.join(second.localisation_columns)}"
+        )
+    split, metric, attribution = columns.parse_localisation(common[0]) or ("", "", "")
+    notes.append(f"Not both have the column {wanted.column!r}; {common[0]!r}, which both have, is compared.")
+    return Primary(split, metric, attribution, wanted.outcome), notes
+
+
+def _shared_resamples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Resamples, Resamples]:
+    """One numbering of data seeds for both tables; nothing is drawn from it."""
+    keys = ["dataset", "data_seed"]
+    both = draw_resamples(pd.concat([first[keys], second[keys]], ignore_index=True), replicates=1, seed=0)
+    n = len(first)
+    return (
+        replace(both, cluster=both.cluster[:n], data_seed=both.data_seed[:n]),
+        replace(both, cluster=both.cluster[n:], data_seed=both.data_seed[n:]),
+    )
+
+
+def _correlation_difference(first: Influences, second: Influences, stratum: str | None) -> CorrelationDifference:
+    entries: dict[str, Any] = {"stratum": stratum, "first": first.entry, "second": second.entry}
+    undefined = [e for e in (first.entry, second.entry) if e.estimate is None]
+    if undefined:
+        return CorrelationDifference(**entries, reason=undefined[0].reason)
+    z = [math.atanh(max(-CLIP, min(CLIP, e.estimate or 0.0))) for e in (first.entry, second.entry)]
+    open_ended = [e for e in (first.entry, second.entry) if e.standard_error is None or e.df is None]
+    if open_ended:
+        reason = open_ended[0].interval_reason or "one of the two does not change without any data seed"
+        return CorrelationDifference(**entries, difference=z[0] - z[1], reason=reason)
+    return CorrelationDifference(
+        **entries,
+        **_interval(
+            z[0] - z[1],
+            (first.cluster, first.influence, first.entry.df or 0),
+            (second.cluster, second.influence, second.entry.df or 0),
+        ),
+    )
+
+
+Part = tuple[NDArray[np.intp], Floats, int]
+"""Clusters, their influences and the degrees of freedom."""
+
+
+def _interval(difference: float, first: Part, second: Part) -> dict[str, Any]:
+    """The fields of a `Difference` from both influences.
+
+    Degrees of freedom: the smaller of the two with data seeds in common, else Welch's (Biometrika 34, 1947).
+    """
+    size = 1 + int(max(first[0].max(initial=0), second[0].max(initial=0)))
+    one, other = (np.bincount(cluster, influence, size) for cluster, influence, _ in (first, second))
+    n_shared = len(np.intersect1d(first[0], second[0]))
+    error = math.sqrt(float(((one - other) ** 2).sum()))
+    if error < 1e-9:
+        return {"difference": difference, "n_shared": n_shared, "reason": "no data seed makes a difference"}
+    variances = float((one**2).sum()), float((other**2).sum())
+    df = float(min(first[2], second[2]))
+    if not n_shared:
+        df = sum(variances) ** 2 / (variances[0] ** 2 / first[2] + variances[1] ** 2 / second[2])
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
+    return {
+        "difference": difference,
+        "ci_low": difference - reach,
+        "ci_high": difference + reach,
+        "p_value": float(2 * special.stdtr(df, -abs(difference) / error)),
+        "n_shared": n_shared,
+    }
+
+
+def _mean_differences(
+    first: pd.DataFrame, second: pd.DataFrame, column: str, *shared: Resamples
+) -> list[MeanDifference]:
+    cells = [cell_rows(table) for table in (first, second)]
+    found = []
+    for cell in (c for c in cells[0] if c in cells[1]):
+        parts = []
+        for table, own, resamples in zip((first, second), cells, shared, strict=True):
+            values = table[column].to_numpy(dtype=np.float64)[own[cell]]
+            known = np.isfinite(values)
+            parts.append((values[known], resamples.cluster[own[cell][known]]))
+        x, y = (values for values, _ in parts)
+        head: dict[str, Any] = {
+            "column": column,
+            "dataset": cell[0],
+            "severity": cell[1],
+            "method": cell[2],
+            "first": float(x.mean()) if len(x) else None,
+            "second": float(y.mean()) if len(y) else None,
+            "n_first": len(x),
+            "n_second": len(y),
+        }
+        if not len(x) or not len(y):
+            found.append(MeanDifference(**head, reason="no value in one of the two"))
+            continue
+        influence = [_mean_influence(values, cluster) for values, cluster in parts]
+        difference = float(x.mean() - y.mean())
+        if min(len(part[0]) for part in influence) < MINIMUM_CLUSTERS:
+            reason = f"fewer than {MINIMUM_CLUSTERS} data seeds"
+            found.append(MeanDifference(**head, difference=difference, reason=reason))
+        else:
+            found.append(MeanDifference(**head, **_interval(difference, *influence)))
+    return found
+
+
+def _mean_influence(values: Floats, cluster: NDArray[np.intp]) -> Part:
+    """Of each cluster on a mean: (sum − mean × n) / N, over sqrt((G − 1) / G); of single values, (x − mean) / N.
+
+    With one value a cluster the sum of squares is s² / N, so that the interval is Student's.
+    """
+    names, position = np.unique(cluster, return_inverse=True)
+    deviations = np.bincount(position, values - values.mean(), len(names))
+    df = len(names) - 1
+    scale = math.sqrt(len(names) / df) if df else 0.0
+    return names, deviations / len(values) * scale, df
+
+
+def _adjusted(differences: Sequence[D]) -> list[D]:
+    return [
+        replace(d, p_adjusted=p) for d, p in zip(differences, adjust([d.p_value for d in differences]), strict=True)
+    ]
+
+
+def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Overlap:
+    keyed = all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second))
+    if keyed:
+        by, names = "trial_key", ["trial_key"]
+    else:
+        by = "configuration"
+        known = [*CONFIGURATION, *(n for n in first if str(n).startswith(columns.HYPERPARAMETER_PREFIX))]
+        names = [str(n) for n in known if n in first and n in second]
+    results = [primary.outcome, primary.column]
+    left, right = (t[names].astype(str).assign(**t[results]) for t in (first, second))
+    both = left.merge(right, on=names, suffixes=(" first", " second"))
+    equal = np.ones(len(both), dtype=bool)
+    for column in results:
+        a, b = both[f"{column} first"], both[f"{column} second"]
+        equal &= ((a == b) | (a.isna() & b.isna())).to_numpy()
+    n = len(both)
+    return Overlap(by, n, len(first) - n, len(second) - n, int(equal.sum()))
+
+
+def _only_in_one(first: Trials, second: Trials) -> list[str]:
+    found = []
+    for one, other in ((first, second), (second, first)):
+        for what, names in (("stratum", ["dataset", "severity"]), ("method", ["method"])):
+            own, there = (set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other))
+            lacking = sorted(own - there)
+            if lacking:
+                told = "; ".join(_stratum_name(*key) if what == "stratum" else name(key[0]) for key in lacking)
+                plural = {"stratum": "strata", "method": "methods"}[what]
+                found.append(f"Only in {one.sweep}: {count(len(lacking), what, plural)} ({told}).")
+    return found
+
+
+def _stratum_name(dataset: str, level: float) -> str:
+    return f"{name(dataset)}, s = {severity(level)}"
+
+
+def _sentence(
+    first: str,
+    second: str,
+    within: CorrelationDifference,
+    strata: Sequence[Difference],
+    means: Sequence[Difference],
+) -> str:
+    told = [
+        f"{number(e.estimate)} ({interval(e.ci_low, e.ci_high)}) in {sweep}"
+        for e, sweep in ((within.first, first), (within.second, second))
+    ]
+    between = f"{told[0]} and {told[1]}"
+    if within.difference is None:
+        head = f"The correlation of maps with performance cannot be compared: {within.reason}"
+    elif within.p_value is None:
+        head = (
+            f"The correlation of maps with performance within cells is {between}, without an interval of the "
+            f"difference ({within.reason})"
+        )
+    else:
+        evidence = (
+            f"difference of Fisher’s z {number(within.difference)}, 95 % interval "
+            f"{interval(within.ci_low, within.ci_high)}, p {_p(within.p_value)}"
+        )
+        if within.p_value <= 1 - LEVEL:
+            head = f"They differ: the correlation of maps with performance within cells is {between} ({evidence})"
+        else:
+            head = (
+                f"No difference is seen in the correlation of maps with performance within cells: {between} "
+                f"({evidence})"
+            )
+    parts = []
+    for differences, what in ((strata, "strata"), (means, "cell means")):
+        tested = [d for d in differences if d.p_adjusted is not None]
+        if tested:
+            n = sum(1 for d in tested if (d.p_adjusted or 0.0) <= FALSE_DISCOVERIES)
+            parts.append(f"{n:,} of {len(tested):,} {what}")
+    tail = f"; {' and '.join(parts)} differ (false discovery rate {FALSE_DISCOVERIES:g})" if parts else ""
+    return f"{head}{tail}."
+
+
+def _p(value: float) -> str:
+    text = p_value(value)
+    return text if text.startswith("<") else f"= {text}"

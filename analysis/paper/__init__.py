@@ -1,0 +1,1 @@
+"""The published results, to stand beside one's own."""

@@ -1,0 +1,185 @@
+"""A sweep's results beside the published ones, as Markdown.
+
+python -m analysis.paper --records sweeps/paper_seeds/trials.parquet
+python -m analysis.paper --sweep paper_seeds --out table.md
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from analysis.errors import AnalysisError
+from analysis.paper.published_results import ATTRIBUTIONS, PUBLISHED, MeanSd, Published
+from analysis.report.numbers import name, number
+from analysis.sections.methods import Spread, spread
+from analysis.trials.load import load_file, load_sweep
+from analysis.trials.trials import Trials
+from records import StorageError, columns
+
+METRICS = ("iou", "iop", "iot")
+OWN = ("preset", "selection")
+"""What tells one of the sweep's results from another of the same method."""
+SHOWN = ("model", "epochs", "hp.batch_size", "hp.n_train", "hp.n_valid", "hp.n_test", "hp.integrated_gradients_steps")
+"""Settings that are named above a table where all its trials share them."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    records: Annotated[
+        Path | None, typer.Option(help="A .csv or .parquet table of trials, such as sweeps/paper_seeds/trials.parquet.")
+    ] = None,
+    sweep: Annotated[str | None, typer.Option(help="Name of a sweep, instead of --records.")] = None,
+    storage: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.")] = "sweeps",
+    out: Annotated[Path | None, typer.Option(help="File for the tables.  [default: they are printed]")] = None,
+) -> None:
+    """Mean and standard deviation over seeds by method, preset and selection rule, beside the published values."""
+    try:
+        if (records is None) == (sweep is None):
+            raise AnalysisError("give one of --records FILE.csv or .parquet and --sweep NAME")
+        trials = load_file(records) if records is not None else load_sweep(storage, str(sweep))
+        text = paper_tables(trials)
+        if out is not None:
+            _write(out, text)
+            print(f"Tables: {out}")
+        else:
+            print(text, end="")
+    except (AnalysisError, StorageError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; give --out another file"
+        ) from error
+
+
+def paper_tables(trials: Trials) -> str:
+    """One Markdown table for each published (dataset, severity) that the trials have.
+
+    Values are mean ± standard deviation (n − 1 in the denominator) over seeds, on the OOD test set. Results of a method
+    under several presets or selection rules stand in rows of their own.
+
+    Raises:
+        AnalysisError: the trials have no dataset and severity with published results, or those of a row differ in more
+            than their seeds.
+    """
+    table = trials.table if trials.all_selections is None else trials.all_selections
+    places = [place for place in PUBLISHED if len(_at(table, place))]
+    if not places:
+        has = sorted(set(zip(table["dataset"], table["severity"], strict=True)))
+        raise AnalysisError(
+            f"{trials.source}: there are published results for {_places(PUBLISHED)}, and trials of {_places(has)}; "
+            "give a table with trials of one of the former"
+        )
+    parts = [_section(_at(table, place), place) for place in places]
+    reasons = {reason: n for reason, n in trials.excluded.items() if not reason.startswith("selection other than")}
+    if reasons:
+        parts.append("Left out: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items()) + ".\n")
+    return "\n".join(parts)
+
+
+def _at(table: pd.DataFrame, place: tuple[str, float]) -> pd.DataFrame:
+    return table[(table["dataset"] == place[0]) & (table["severity"] == place[1])]
+
+
+def _section(table: pd.DataFrame, place: tuple[str, float]) -> str:
+    published = PUBLISHED[place]
+    own = [column for column in OWN if column in table]
+    sources = sorted(set(map(tuple, table[own].astype(str).to_numpy().tolist())), reverse=True)
+    methods = [*published, *sorted(set(table["method"]) - set(published))]
+    rows = []
+    for method in methods:
+        if method in published:
+            rows.append(_published_row(method, published[method]))
+        for source in sources:
+            part = table[(table["method"] == method) & (table[own].astype(str) == list(source)).all(axis=1)]
+            _check_seeds_alone_differ(part, f"{method} on {place[0]}, {' '.join(source)}")
+            rows.append(_own_row(method, " ".join(source) or "this sweep", part))
+    headings = ("method", "source", "seeds", "OOD AUC", *(name(metric) for metric in METRICS))
+    attributions = ", ".join(name(attribution) for attribution in ATTRIBUTIONS)
+    lines = [
+        f"## {name(place[0])}, severity {place[1]:g}",
+        "",
+        f"Mean ± sd over seeds, on the OOD test set; localisation by {attributions}.{_shared(table)}",
+        "",
+        f"| {' | '.join(headings)} |",
+        "| --- | --- | ---: | --- | --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _published_row(method: str, row: Published) -> Sequence[str]:
+    metrics = (row.iou, row.iop, row.iot)
+    return (
+        name(method),
+        "published",
+        "about 10",
+        _mean_sd(row.auc),
+        *(", ".join(map(_mean_sd, values)) or "–" for values in metrics),
+    )
+
+
+def _own_row(method: str, source: str, part: pd.DataFrame) -> Sequence[str]:
+    cells = [_spread(part, columns.performance("test_ood", "auc"))]
+    cells += [
+        ", ".join(_spread(part, columns.localisation("test_ood", metric, a)) for a in ATTRIBUTIONS)
+        for metric in METRICS
+    ]
+    return (name(method), source, str(len(part)), *cells)
+
+
+def _spread(part: pd.DataFrame, column: str) -> str:
+    values = part[column].dropna().to_numpy(dtype=np.float64) if column in part else np.empty(0)
+    found: Spread = spread(values)
+    return number(found.mean) if found.sd is None else _mean_sd((found.mean or 0.0, found.sd))
+
+
+def _mean_sd(pair: MeanSd) -> str:
+    return f"{number(pair[0])} ± {number(pair[1])}"
+
+
+def _check_seeds_alone_differ(part: pd.DataFrame, what: str) -> None:
+    """A mean over seeds must not be one over settings too."""
+    named = [c for c in ("strength", "model", "epochs") if c in part]
+    settings = [*named, *(c for c in part if str(c).startswith(columns.HYPERPARAMETER_PREFIX))]
+    for column in settings:
+        values = sorted(part[column].astype(str).unique())
+        if len(values) > 1:
+            shown = ", ".join(values[:4]) + (", …" if len(values) > 4 else "")
+            raise AnalysisError(
+                f"the trials of {what} differ in {column} ({shown}): a row is a mean over seeds alone; "
+                "give a table with one of the values"
+            )
+
+
+def _shared(table: pd.DataFrame) -> str:
+    """Settings that all trials of the section share, in words."""
+    told = []
+    for column in SHOWN:
+        values = list(table[column].unique()) if column in table else []
+        if len(values) == 1 and pd.notna(value := values[0]):
+            shown = value if isinstance(value, str) else f"{value:g}"
+            told.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
+    return f" This sweep: {', '.join(told)}." if told else ""
+
+
+def _places(places: Iterable[tuple[str, float]]) -> str:
+    return "; ".join(f"{dataset} at severity {severity:g}" for dataset, severity in places)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,189 @@
+"""Granulated Kendall's Psi: does the score order configurations that differ in one setting alone?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse, stats
+
+from analysis.report.numbers import count
+from analysis.stats.cluster_bootstrap import Resamples
+from analysis.stats.estimate import Estimate, bounds
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.configurations import (
+    AxisPoints,
+    Codes,
+    axis_points,
+    design_of,
+    n_pairs_within,
+    pairs_within,
+)
+
+MOST_SIGNS = 400_000_000
+"""Pairs x replicates compared at most; beyond it fewer replicates are used, down to `FEWEST_REPLICATES`."""
+FEWEST_REPLICATES = 200
+_BLOCK = 4_000_000  # signs held at once
+_DECIMALS = 12  # equal means are equal to the last bit
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisPsi(Estimate):
+    """psi of one axis."""
+
+    axis: str
+    n_eligible: int
+    """Settings of the other axes with at least 2 levels of this one."""
+    n_finite: int
+    """Of these, the ones where neither score is constant."""
+    n_replicates: int = 0
+    """Bootstrap replicates behind the interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GranulatedKendall(Estimate):
+    """Psi and its axes."""
+
+    score: str
+    outcome: str
+    n: int
+    """Trials with both scores."""
+    n_configurations: int
+    axes: tuple[AxisPsi, ...]
+
+
+def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples: Resamples) -> GranulatedKendall:
+    """Psi = mean of psi_i over axes, psi_i = mean over settings of the other axes of tau-b along axis i.
+
+    Source: Jiang et al., Fantastic generalization measures and where to find them, ICLR 2020, arXiv 1912.02178,
+    section 4. It departs from the paper in three points. Seeds are replicates: both scores are averaged over a
+    configuration's trials first. tau-b takes the place of tau-a, so that a tie never counts as concordant. A
+    setting with fewer than 2 levels, or where one of the scores is constant over the levels, is dropped and
+    counted. Axes and configurations are those of configurations.py.
+
+    A trial in which either score is missing is left out. The interval is that of the cluster bootstrap over data
+    seeds; a configuration none of whose data seeds was drawn is absent from that replicate. In simulations with 10 to
+    40 data seeds it covered .94 to .99. A bias-corrected interval covered .6 to .7 and the jackknife's was two to three
+    times as wide as need be: signs of differences do not change smoothly.
+
+    Args:
+        table: trials, as in `Trials.table`.
+        score, outcome: columns of the table.
+        resamples: draws over the data seeds of this table.
+
+    Returns:
+        Values in [−1, 1]; no estimate, with the reason, where no axis has a finite psi.
+    """
+    head: dict[str, Any] = {"score": score, "outcome": outcome}
+    absent = [name for name in (score, outcome) if name not in table]
+    if absent:
+        reason = f"no trial has the column {absent[0]!r}"
+        return GranulatedKendall(**head, n=0, n_configurations=0, axes=(), reason=reason)
+    rows = np.flatnonzero(np.isfinite(table[[score, outcome]].to_numpy(dtype=np.float64)).all(axis=1))
+    part = table.iloc[rows]
+    design = design_of(part)
+    scores = part[[score, outcome]].to_numpy(dtype=np.float64)
+    results, replicates = [], []
+    for axis in design.axes:
+        found, values = _along(axis_points(design, axis), scores, rows, resamples)
+        results.append(found)
+        if found.estimate is not None:
+            replicates.append(values)
+    n_configurations = len(np.unique(design.configurations()))
+    total: dict[str, Any] = {"n": len(rows), "n_configurations": n_configurations, "axes": tuple(results)}
+    defined = [found.estimate for found in results if found.estimate is not None]
+    if not defined:
+        return GranulatedKendall(**head, **total, reason=_why_none(results))
+    unsampled = [found for found in results if found.estimate is not None and not found.n_replicates]
+    if unsampled:
+        interval: dict[str, Any] = {"interval_reason": unsampled[0].interval_reason}
+    else:
+        common = min(len(values) for values in replicates)
+        interval = bounds(_mean_of_finite([v[:common] for v in replicates]), resamples, rows)
+    return GranulatedKendall(**head, **total, estimate=float(np.mean(defined)), **interval)
+
+
+def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples: Resamples) -> tuple[AxisPsi, Floats]:
+    """One axis' psi, and psi in each of its bootstrap replicates."""
+    cells, sizes = np.unique(points.cell, return_counts=True)
+    eligible = np.isin(points.cell, cells[sizes > 1])
+    n_eligible = int((sizes > 1).sum())
+    head: dict[str, Any] = {"axis": points.axis, "n_eligible": n_eligible}
+    nothing = np.empty(0)
+    if not n_eligible:
+        why = "no two configurations differ in it alone"
+        return AxisPsi(**head, n_finite=0, reason=why), nothing
+    n_pairs = n_pairs_within(points.cell)
+    sums = _Sums(points.point, scores, resamples.cluster[rows], resamples.counts.shape[1])
+    x, y = sums.means(np.ones((1, resamples.counts.shape[1])))
+    few = n_pairs <= _BLOCK
+    taus = _tau_by_cell(x, y, points.cell)[:, 0] if few else _tau_by_scipy(x, y, points.cell, eligible)
+    n_finite = int(np.isfinite(taus).sum())
+    if not n_finite:
+        what = count(n_eligible, "setting")
+        return AxisPsi(**head, n_finite=0, reason=f"a score is constant along it in each of {what}"), nothing
+    psi = float(np.nanmean(taus))
+    if not resamples.enough(rows):
+        return AxisPsi(**head, n_finite=n_finite, estimate=psi, **bounds(nothing, resamples, rows)), nothing
+    wanted = min(len(resamples.counts), MOST_SIGNS // n_pairs)
+    if wanted < min(FEWEST_REPLICATES, len(resamples.counts)):
+        why = f"{n_pairs:,} pairs of configurations, too many to resample"
+        return AxisPsi(**head, n_finite=n_finite, estimate=psi, interval_reason=why), nothing
+    step = max(1, _BLOCK // n_pairs)
+    blocks = [resamples.counts[start : min(start + step, wanted)] for start in range(0, wanted, step)]
+    replicates = np.concatenate([_mean_of_finite(_tau_by_cell(*sums.means(b), points.cell)) for b in blocks])
+    interval = bounds(replicates, resamples, rows)
+    return AxisPsi(**head, n_finite=n_finite, estimate=psi, n_replicates=wanted, **interval), replicates
+
+
+class _Sums:
+    """Both scores and the number of trials, summed over the trials of each point and data seed."""
+
+    def __init__(self, point: Codes, scores: Floats, cluster: Codes, n_clusters: int):
+        shape = (int(point.max()) + 1, n_clusters)
+        columns = (scores[:, 0], scores[:, 1], np.ones(len(point)))
+        # Entries of one place are added up.
+        self.x, self.y, self.n = (sparse.csr_matrix((values, (point, cluster)), shape=shape) for values in columns)
+
+    def means(self, counts: Floats) -> tuple[Floats, Floats]:
+        """[points, replicates] each point's mean scores, NaN where none of its data seeds was drawn."""
+        drawn = counts.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            n = self.n @ drawn
+            return np.round((self.x @ drawn) / n, _DECIMALS), np.round((self.y @ drawn) / n, _DECIMALS)
+
+
+def _tau_by_cell(x: Floats, y: Floats, cell: Codes) -> Floats:
+    """[eligible cells, replicates] tau-b of the points of each cell; a missing point takes part in no pair."""
+    first, second = pairs_within(cell)
+    starts = np.flatnonzero(np.append(True, np.diff(cell[first]) != 0))
+    sign_x, sign_y = (np.nan_to_num(np.sign(v[first] - v[second])).astype(np.int8) for v in (x, y))
+    concordance, untied_x, untied_y = (
+        np.add.reduceat(signs, starts, axis=0, dtype=np.float64)
+        for signs in (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(concordance / np.sqrt(untied_x * untied_y))
+
+
+def _tau_by_scipy(x: Floats, y: Floats, cell: Codes, eligible: NDArray[np.bool_]) -> Floats:
+    """The same for one replicate by sorting, for cells of so many levels that their pairs fill the memory."""
+    kept = np.flatnonzero(eligible)
+    groups = np.split(kept, np.flatnonzero(np.diff(cell[kept])) + 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray([stats.kendalltau(x[g, 0], y[g, 0]).statistic for g in groups])
+
+
+def _mean_of_finite(values: list[Floats] | Floats) -> Floats:
+    """Mean over the first axis of what is finite, NaN where nothing is."""
+    array = np.asarray(values)
+    known = np.isfinite(array)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(known, array, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
+def _why_none(axes: list[AxisPsi]) -> str:
+    if not axes:
+        return "no setting varies but the seeds"
+    return "; ".join(f"{found.axis}: {found.reason}" for found in axes)

@@ -1,0 +1,160 @@
+"""The permutation test of no correlation within cells, which moves data seeds as a whole.
+
+Null hypothesis: within a cell it is arbitrary which trial has which localisation score. Trials of one data seed
+share their images, in all cells, so that single trials are not exchangeable; data seeds are. A permutation therefore
+gives each data seed all the scores of another one, in every cell at once (whole-block exchangeability: Winkler et
+al., NeuroImage 92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. A
+prefix of a sweep has such data seeds but for the last; where many trials are missing here and there, few data seeds
+are alike, and there is no test. Where a cell has several trials of one data seed, as along a
+path of strengths, their places, in order of configuration, are permuted too: in the same way for all data seeds and
+for all cells with as many places, because a strength does much the same everywhere. Without that the test would
+take what strengths do to both scores for given.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis.stats.rank_correlation import CLIP, LOST, Floats
+from records import columns
+
+MINIMUM_MOVABLE = 0.5
+"""Share of trials that must be able to change places."""
+_BLOCK = 500_000
+"""Scores moved at once, so that a block stays near the processor."""
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """Which trials may take each other's scores."""
+
+    classes: tuple[NDArray[np.intp], ...]
+    """[data seeds, places]: positions of trials; data seeds of one class have the same places."""
+    cells: tuple[NDArray[np.intp], ...]
+    """Per class, the cell of each place."""
+    n: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether at least half of the trials can change places: otherwise a test would see nothing."""
+        movable = sum(
+            rows.size if len(rows) > 1 else len(rows) * int((np.bincount(cells)[cells] > 1).sum())
+            for rows, cells in zip(self.classes, self.cells, strict=True)
+        )
+        return self.n > 0 and movable >= MINIMUM_MOVABLE * self.n
+
+    def draw(self, permutations: int, seed: int) -> Iterator[NDArray[np.intp]]:
+        """Blocks [permutations, n]: for each trial, the position of the one whose score it takes."""
+        rng = np.random.default_rng(seed)
+        step = max(1, _BLOCK // max(self.n, 1))
+        for start in range(0, permutations, step):
+            size = min(step, permutations - start)
+            source = np.tile(np.arange(self.n), (size, 1))
+            orders: dict[int, NDArray[np.intp]] = {}
+            for rows, cells in zip(self.classes, self.cells, strict=True):
+                seeds = rng.permuted(np.tile(np.arange(len(rows)), (size, 1)), axis=1)
+                places = np.tile(np.arange(len(cells)), (size, 1))
+                _, begins, counts = np.unique(cells, return_index=True, return_counts=True)
+                for begin, k in zip(begins[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+                    if k not in orders:
+                        orders[k] = rng.permuted(np.tile(np.arange(k), (size, 1)), axis=1)
+                    places[:, begin : begin + k] = begin + orders[k]
+                moved = rows[seeds[:, :, None], places[:, None, :]]
+                source[:, rows.ravel()] = moved.reshape(size, -1)
+            yield source
+
+
+def exchanges(table: pd.DataFrame, cell: NDArray[np.intp], data_seed: NDArray[np.intp]) -> Exchanges:
+    """The trials of a table that may change places.
+
+    Args:
+        cell: [n] the index of each trial's cell.
+        data_seed: [n] the index of each trial's (dataset, data seed).
+    """
+    names = [n for n in table.columns if n in ("strength", "seed") or _is_setting(str(n))]
+    settings = {name: pd.factorize(table[name].astype(str), sort=True)[0] for name in names if name != "strength"}
+    if "strength" in table:
+        settings = {"strength": table["strength"].to_numpy()} | settings
+    order = np.lexsort([*list(settings.values())[::-1], cell, data_seed])
+    n_cells = int(cell.max()) + 1 if len(cell) else 0
+    starts = np.flatnonzero(np.append(True, np.diff(data_seed[order]) != 0)) if len(order) else np.empty(0, int)
+    alike: dict[bytes, list[NDArray[np.intp]]] = {}
+    for rows in np.split(order, starts[1:]) if len(order) else []:
+        # A cell belongs to one dataset, so that data seeds of two datasets are never alike.
+        alike.setdefault(np.bincount(cell[rows], minlength=n_cells).tobytes(), []).append(rows)
+    classes = tuple(np.stack(members) for members in alike.values())
+    return Exchanges(classes, tuple(cell[rows[0]] for rows in classes), len(table))
+
+
+def _is_setting(name: str) -> bool:
+    return name in ("model", "preset", "selection", "epochs") or name.startswith(columns.HYPERPARAMETER_PREFIX)
+
+
+def permuted_z(
+    x: Floats,
+    y: Floats,
+    cell: NDArray[np.intp],
+    groups: list[NDArray[np.intp]],
+    possible: Exchanges,
+    *,
+    permutations: int,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Fisher's z of Spearman's rho combined over cells, as it is and under permutations.
+
+    Args:
+        x: [scores, n], none missing.
+        y: [n], none missing.
+        cell: [n] in ascending order.
+        groups: the cells to combine, once for each result.
+        possible: of these very trials.
+
+    Returns:
+        (z [scores, groups], z [scores, groups, permutations]); NaN for a group without a cell that has a rho.
+    """
+    starts = np.flatnonzero(np.append(True, np.diff(cell) != 0))
+    names, sizes = cell[starts], np.diff(np.append(starts, len(cell)))
+    scaled_x = np.stack([_scaled(column, cell, starts, sizes) for column in x])
+    scaled_y = _scaled(y, cell, starts, sizes)
+    usable = (np.add.reduceat(scaled_x**2, starts, axis=1) > 0.5) & (np.add.reduceat(scaled_y**2, starts) > 0.5)
+    weights = np.where(usable, np.maximum(sizes - LOST["spearman"], 0), 0).astype(float)
+    member = np.stack([np.isin(names, group) for group in groups]).astype(float)
+
+    def combined(values: Floats, score: int) -> Floats:
+        """[groups, permutations] from products [permutations, n]."""
+        rho = np.add.reduceat(values, starts, axis=1)
+        z = np.arctanh(np.clip(rho, -CLIP, CLIP))
+        share = member * weights[score]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((share @ z.T) / share.sum(axis=1, keepdims=True))
+
+    observed = np.stack([combined((s * scaled_y)[None], i)[:, 0] for i, s in enumerate(scaled_x)])
+    blocks = [
+        np.stack([combined(s.take(source) * scaled_y, i) for i, s in enumerate(scaled_x)])
+        for source in possible.draw(permutations, seed)
+    ]
+    return observed, np.concatenate(blocks, axis=2)
+
+
+def permutation_p(observed: float, permuted: Floats) -> float:
+    """Two-sided: (1 + permutations with |z| at least the observed, to 1e-12) / (1 + permutations).
+
+    The observed order counts as one of them (Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
+    """
+    hits = int((np.abs(permuted) >= abs(observed) - 1e-12).sum())
+    return (hits + 1) / (len(permuted) + 1)
+
+
+def _scaled(values: Floats, cell: NDArray[np.intp], starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> Floats:
+    """Midranks within cells, less their mean and over their length, so that a sum of products is rho; 0 if constant."""
+    order = np.lexsort((values, cell))
+    ranks = np.empty(len(values))
+    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+        ranks[order[start : start + size]] = stats.rankdata(values[order[start : start + size]])
+    centred = ranks - np.repeat((sizes + 1) / 2, sizes)
+    length = np.sqrt(np.add.reduceat(centred**2, starts))
+    return np.asarray(centred / np.repeat(np.where(length > 0, length, 1.0), sizes))

@@ -1,0 +1,1 @@
+"""The trials that an analysis works on: read, checked, excluded."""

@@ -1,0 +1,127 @@
+"""How long trials take, from a short measurement on this machine."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from records.columns import SPLITS
+from trainables import TrialConfig
+from trainables.core.config import Options
+from trainables.datasets import Dataset, find_dataset, load
+from trainables.methods.costs import relative_cost
+from trainables.models.initialise import initialise
+from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD
+from trainables.saliency.attribution.feature_ablation import SUPERPIXELS
+from trainables.saliency.attribution.occlusion import filled_windows
+from trainables.saliency.faithfulness.fade import STEPS
+from trainables.saliency.faithfulness.infidelity import REGIONS
+from trainables.saliency.faithfulness.sensitivity_max import COPIES
+from trainables.saliency.localisation import TUNED
+from trainables.trial.same_training import by_training
+from trainables.trial.trial import use_one_thread
+
+OVERHEAD = 0.3
+"""Seconds a trial costs beside its arithmetic: the panel, the record, the MLflow run."""
+
+
+def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
+    """Processor seconds of all trials, one thread each, those trained alike trained once. Good to a factor of two.
+
+    The model's forward and backward passes are timed here; a method's cost relative to the baseline's is known.
+    """
+    use_one_thread()
+    total = 0.0
+    for alike in by_training(trials):
+        costs = [_training_and_scoring_seconds(config) for config in alike]
+        total += costs[0][0] + sum(scoring for _, scoring in costs)
+    return total
+
+
+def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
+    dataset = find_dataset(config.dataset)
+    options = dataset.Options(**config.dataset_options)
+    known = _dimensions(dataset, options, config)
+    sizes = known.sizes
+    forward, step = _seconds_an_image(config.model, known.shape, known.classes)
+    validation = sizes["valid_id"] + sizes["valid_ood"]
+    train = config.epochs * (sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward)
+    evaluate = sum(sizes.values()) * forward
+    attribute = _attribution_seconds(config, known.windows, forward, step)
+    return train, evaluate + attribute + OVERHEAD
+
+
+def _attribution_seconds(config: TrialConfig, windows: float, forward: float, step: float) -> float:
+    """Of all maps of a trial, and of what is asked of them."""
+    gradients = config.attribution_passes // FORWARD_AND_BACKWARD
+    seconds = {
+        "deep_lift": 2 * step,
+        "feature_ablation": min(SUPERPIXELS, config.attribution_passes) * forward,
+        "gradient_shap": gradients * step,
+        "integrated_gradients": config.integrated_gradients_steps * step,
+        "occlusion": windows * forward,
+        "rise": config.attribution_passes * forward,
+        "smooth_grad": gradients * step,
+    }
+    splits = 2 + config.randomisation_check + bool(set(config.metrics) & set(TUNED))
+    # Faithfulness makes maps of noisy copies, and fades and cuts the images of both splits.
+    times, faded = (splits + 2 * COPIES, 2 * (2 * STEPS + REGIONS)) if config.faithfulness else (splits, 0)
+    an_image = sum(times * seconds.get(name, step) + faded * forward for name in config.attributions)
+    return config.attribution_images * an_image
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What of the data decides how long a trial takes."""
+
+    sizes: Mapping[str, int]
+    """Images of each split."""
+    shape: tuple[int, int, int]
+    """Of an image: channels, height, width."""
+    classes: int
+    windows: float
+    """That occlusion looks at, a mean over images."""
+
+
+_KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
+
+
+def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -> Dimensions:
+    """Of these data; severity and data seed change them little."""
+    if (dataset, options) not in _KNOWN:
+        splits = load(dataset, options, config.severity, config.data_seed)
+        images = splits["train"].images
+        _KNOWN[dataset, options] = Dimensions(
+            sizes={name: len(splits[name]) for name in SPLITS},
+            shape=(images.shape[1], images.shape[2], images.shape[3]),
+            classes=dataset(options, config.severity, config.data_seed).classes,
+            windows=filled_windows(images).sum().item() / len(images),
+        )
+    return _KNOWN[dataset, options]
+
+
+@cache
+def _seconds_an_image(model_name: str, shape: tuple[int, int, int], classes: int) -> tuple[float, float]:
+    """Seconds of one image's forward pass in evaluation, and of its training step, in batches of 32."""
+    model = initialise(model_name, shape[0], classes, seed=0)
+    images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
+
+    def step() -> None:
+        cross_entropy(model(images).logits, labels).backward()
+
+    seconds = []
+    for work in (forward, step):
+        work()
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < 0.3:
+            work()
+            count += 1
+        seconds.append((time.perf_counter() - start) / count / len(images))
+    return seconds[0], seconds[1]

@@ -1,0 +1,1 @@
+"""What keeps a sweep whole: its lease, MLflow, its end."""

@@ -1,0 +1,63 @@
+"""A sweep seen from outside: done, running, failed by reason, rate and last error."""
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+
+from driver.errors import UserError
+from driver.upkeep.lease import expired, read_lease
+from driver.view.progress import clock
+from records import SweepRecords
+
+
+def show_status(console: Console, records: SweepRecords) -> None:
+    """Print how far the sweep is, from its records and its driver's lease.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    try:
+        manifest = records.manifest()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    lease = read_lease(records.storage.read(f"{records.name}/lease.json"))
+    if manifest is None:
+        if lease is None or expired(lease):
+            raise UserError(f"there is no sweep at {records.location}; check --name and --storage")
+        # Ray is being started; what is planned is written down after that.
+        console.print(f"Sweep {records.name} is being started by {lease['holder']}", soft_wrap=True, markup=False)
+        return
+    loaded = records.load()
+    statuses = Counter(record["status"] for record in loaded.records)
+    lines = [
+        f"Sweep {records.name} in {records.storage.location}, space {manifest.get('space')}",
+        f"{len(loaded.records)} of {manifest.get('planned_trials')} trials done: "
+        + ", ".join(f"{statuses[status]} {status}" for status in ("completed", "failed", "diverged")),
+        *_driver(lease),
+    ]
+    reasons = Counter(_reason(record) for record in loaded.records if record.get("error"))
+    lines += [f"  {count} x {reason}" for reason, count in reasons.most_common(5)]
+    last = max((r for r in loaded.records if r.get("error")), key=lambda r: r.get("started_at") or "", default=None)
+    if last is not None:
+        lines.append(f"Last error, trial {last['trial_key']} ({last['method']} on {last['dataset']}): {_reason(last)}")
+    waiting = sum(not record.get("mlflow_run_id") for record in loaded.records)
+    lines.append(f"{waiting} trials are not in MLflow yet" if waiting else "MLflow is up to date")
+    lines += [f"Cannot read {path}: {reason}" for path, reason in loaded.rejected.items()]
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _driver(lease: dict[str, Any] | None) -> list[str]:
+    if lease is None or expired(lease):
+        return ["Nobody runs it now; the command that started it continues it"]
+    lines = [f"Run by {lease['holder']}: {lease.get('running', 0)} trials running"]
+    if lease.get("trials_a_minute"):
+        left = lease.get("seconds_left")
+        time = f", about {clock(left)} left" if left is not None else ""
+        lines.append(f"{lease['trials_a_minute']:.1f} trials a minute{time}")
+    return lines
+
+
+def _reason(record: dict[str, Any]) -> str:
+    return str(record["error"]).splitlines()[0]

@@ -1,0 +1,1 @@
+"""Plain data and small tools: configurations, options, registries, errors, random streams. Imports no registry."""

@@ -1,0 +1,1 @@
+"""The X-ray sets of the paper, from published tables and images of the user."""

@@ -1,0 +1,62 @@
+"""rsna_view: pneumonia in chest X-rays of one set, confounded by the view."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import Field
+
+from trainables.datasets.own.table import Row
+from trainables.datasets.xray.metadata import SIDE, rsna
+from trainables.datasets.xray.xray import Xray, XrayOptions
+
+HEALTHY, SICK = "no pneumonia", "pneumonia"
+
+
+class RSNAViewOptions(XrayOptions):
+    class_names: str = Field(f"{HEALTHY},{SICK}", description="labels from class 0 on")
+    cue_groups: str = Field(f"PA={HEALTHY},AP={SICK}", description="label that each view goes with in training")
+
+
+class RSNAView(Xray):
+    """Chest X-rays of the RSNA Pneumonia Detection Challenge, of PA and of AP view (the group), with experts' boxes.
+
+    In training PA goes with no pneumonia and AP with pneumonia; severity 0.8 is the paper's ratio 0.9. The region of
+    interest are the boxes; images without pneumonia have none. With empty_mask=skip (the preset `fixed`) these are
+    left out of penalties and transforms; the preset `paper` treats all of their pixels as outside, as the paper did,
+    so that a method can tell the label from the mask.
+
+    Every image is a patient's only one as far as RSNA says; that its images are NIH's, where a patient has several,
+    is not in the published tables.
+
+    Source: Viviano et al., ICLR 2021; Shih et al., Radiology: Artificial Intelligence 2019.
+    """
+
+    Options = RSNAViewOptions
+    options: RSNAViewOptions
+    needs = "stage_2_train_images/*.dcm, or their JPEG or PNG versions; see docs/xray.md"
+
+    @classmethod
+    def candidates(cls, options: Any) -> Sequence[Row]:
+        return _candidates()
+
+    @classmethod
+    def folders(cls) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(("PA", "AP"), ("", "stage_2_train_images", "images"))
+
+
+@cache
+def _candidates() -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            where=entry.where,
+            image=entry.stem,
+            label=SICK if entry.findings else HEALTHY,
+            boxes=entry.boxes,
+            boxes_side=SIDE,
+            group=entry.view,
+            subject=entry.patient,
+        )
+        for entry in rsna()
+        if entry.view in ("PA", "AP")
+    )

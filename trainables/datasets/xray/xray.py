@@ -1,0 +1,156 @@
+"""What the public X-ray sets have in common: rows from published tables, files from a folder of the user's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import Field
+
+from trainables.core.config import Options as BaseOptions
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
+from trainables.datasets.dataset import agreement
+from trainables.datasets.own.files import Files, absolute, join
+from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.options import OwnImagesOptions
+from trainables.datasets.own.problems import Problems
+from trainables.datasets.own.resample import cell_counts, draw
+from trainables.datasets.own.table import Row
+from trainables.datasets.xray.published import published_split
+
+
+class XrayOptions(OwnImagesOptions):
+    root: str = Field("", description="folder, or s3://bucket/prefix, with the images; no part of a trial's key")
+    image_size: int = Field(128, ge=8, le=1024, description="side in pixels to which images and masks are brought")
+    split_by: Literal["patient", "image", "published"] = Field(
+        "patient",
+        description="patient: no patient in two splits; image: images dealt one by one; published: the paper's "
+        "image-level split, whose sizes depend on the severity",
+    )
+    subset: bool = Field(False, description="use the images that are there, where the published tables have more")
+    per_cell: int | None = Field(
+        None, ge=0, description="images of each group and label; not given: as many as the rarest has; 0: all"
+    )
+
+
+class Xray(OwnImages):
+    """A public X-ray set whose images the user has. A subclass gives `candidates` and `folders`."""
+
+    Options: ClassVar[type[BaseOptions]] = XrayOptions
+    options: XrayOptions
+    needs: ClassVar[str]
+    """What root must hold, for messages."""
+
+    @classmethod
+    def candidates(cls, options: Any) -> Sequence[Row]:
+        """All images that the published tables have for this study; `image` is the file's name without suffix."""
+        raise NotImplementedError
+
+    @classmethod
+    def folders(cls) -> Mapping[str, Sequence[str]]:
+        """For each group the folders below root that its images may be in."""
+        raise NotImplementedError
+
+    @classmethod
+    def location(cls, options: Any) -> str:
+        if not options.root:
+            raise ConfigurationError(
+                f"dataset {cls.__module__.rsplit('.', 1)[-1]!r} needs root=FOLDER with {cls.needs}"
+            )
+        return absolute(options.root)
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        root = cls.location(options)
+        there = {group: _stems(files, root, folders) for group, folders in cls.folders().items()}
+        rows = list(cls.candidates(options))
+        if options.subset:
+            rows = [row for row in rows if row.image in there[row.group or ""]]
+        rows = chosen(rows, options.per_cell)
+        missing = [row for row in rows if row.image not in there[row.group or ""]]
+        if missing or not rows:
+            what = f"{len(missing)} of {len(rows)} images" if rows else "all images"
+            example = f", {missing[0].image} ({missing[0].where}) among them" if missing else ""
+            problems.add(
+                f"{what} are not in {root}{example}; it must hold {cls.needs}. To use the images that are there, set "
+                "subset=true"
+            )
+            return []
+        return [
+            replace(row, image=there[row.group or ""][row.image], subject=_subject(row, options.split_by))
+            for row in rows
+        ]
+
+    def index(self) -> dict[str, Int[np.ndarray, " images"]]:
+        return self._published() if self.options.split_by == "published" else super().index()
+
+    def _published(self) -> dict[str, Int[np.ndarray, " images"]]:
+        """The paper's train, valid_ood and test_ood; valid_id and test_id from the images of valid and of test.
+
+        They have the training agreement and are as large as these images allow, which is not at all at severity 1.
+        """
+        rows, meaning = self.decoded().rows, self.meaning()
+        labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
+        inside = agreement(self.severity, 2, False)
+        parts = published_split(cues, labels, inside, self.data_seed)
+        result = {"train": parts["train"], "valid_ood": parts["valid"], "test_ood": parts["test"]}
+        for pool in ("valid", "test"):
+            members = numpy_stream("published order", pool, self.data_seed).permutation(np.sort(parts[pool]))
+            cells = np.bincount(labels[members] * 2 + cues[members], minlength=4).reshape(2, 2)
+            per_class = largest_at(cells, inside)
+            if not per_class:
+                raise ConfigurationError(
+                    f"split_by=published leaves no in-distribution images for {pool}_id at severity {self.severity:g}; "
+                    "lower the severity (the paper's is 0.8), add images, or set split_by=patient"
+                )
+            result[f"{pool}_id"] = draw(members, labels[members], cues[members], cell_counts(per_class, 2, inside))
+        order = numpy_stream("published images", self.data_seed).permutation(len(rows))
+        rank = np.argsort(order)
+        return {name: index[np.argsort(rank[index])] for name, index in result.items()}
+
+
+def largest_at(cells: Int[np.ndarray, "2 2"], probability: float) -> int:
+    """The most images a class, the cue agreeing in that share of them, from the images of each label and cue."""
+    most = int(cells.sum(axis=1).min())
+    while most and (cell_counts(most, 2, probability) > cells).any():
+        most -= 1
+    return most
+
+
+def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
+    """As many rows of each group and label as the rarest has, or `per_cell`; 0 for all. The same for every data seed.
+
+    Raises:
+        ConfigurationError: a cell has fewer than `per_cell`.
+    """
+    cells: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        cells.setdefault((row.group or "", row.label), []).append(i)
+    if per_cell == 0 or not cells:
+        return list(rows)
+    rarest = min(cells, key=lambda cell: len(cells[cell]))
+    if per_cell is not None and per_cell > len(cells[rarest]):
+        raise ConfigurationError(
+            f"per_cell={per_cell}, and of group {rarest[0]!r} and label {rarest[1]!r} there are {len(cells[rarest])} "
+            "images; lower per_cell, or leave it out for as many as there are"
+        )
+    size = len(cells[rarest]) if per_cell is None else per_cell
+    kept: set[int] = set()
+    for cell, members in cells.items():
+        kept.update(members[i] for i in numpy_stream("xray cell", *cell).permutation(len(members))[:size])
+    return [row for i, row in enumerate(rows) if i in kept]
+
+
+def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
+    """Locations of the files in `folders` by their names without suffix."""
+    found = {}
+    for folder in reversed(folders):
+        location = join(root, folder)
+        found.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
+    return found
+
+
+def _subject(row: Row, split_by: str) -> str | None:
+    return f"{row.group} {row.subject}" if split_by == "patient" else None

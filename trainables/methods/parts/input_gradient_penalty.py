@@ -1,0 +1,42 @@
+"""What penalties on an input gradient have in common: a score to differentiate, and the size of its gradient."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from trainables.core.batch import Batch, Loss
+from trainables.methods.method import Penalty, images_with_gradient
+from trainables.methods.parts.region import outside_pixels
+from trainables.models import Classifier
+
+
+class InputGradientPenalty(Penalty):
+    """CE(f(x), y) + strength · size(d score(f(x), y) / dx outside the mask)."""
+
+    second_order: ClassVar[bool] = True
+
+    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """What is differentiated, summed over images.
+
+        With batch normalisation in train mode an image's gradient so also holds its influence on the others' scores.
+        """
+        raise NotImplementedError
+
+    def size(
+        self,
+        gradient: Float[Tensor, "batch channels height width"],
+        outside: Bool[Tensor, "batch 1 height width"],
+        takes_part: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, ""]:
+        """The penalty that an input gradient gives."""
+        raise NotImplementedError
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        images = images_with_gradient(batch)
+        logits = model(images).logits
+        (gradient,) = torch.autograd.grad(self.score(logits, batch.labels), images, create_graph=True)
+        return Loss(cross_entropy(logits, batch.labels), self.size(gradient, outside, takes_part))

@@ -1,0 +1,47 @@
+"""The pixels outside the mask, under each policy for images without a mask, and means over them."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from trainables.core.config import EmptyMask
+
+
+def outside_pixels(
+    masks: Bool[Tensor, "batch 1 height width"], empty_mask: EmptyMask
+) -> tuple[Bool[Tensor, "batch 1 height width"], Bool[Tensor, " batch"]]:
+    """S = 1 − M, and which images take part.
+
+    An image whose mask is empty has, under the policy
+    `skip`: no outside pixels, and takes no part in means;
+    `outside`: only outside pixels (the paper's behaviour on RSNA negatives);
+    `inside`: no outside pixels, but takes part, contributing zero.
+
+    Returns:
+        S, True outside; and True for the images over which a penalty is averaged.
+    """
+    has_mask = masks.flatten(1).any(dim=1)
+    outside = ~masks
+    if empty_mask != "outside":
+        outside = outside & has_mask[:, None, None, None]
+    takes_part = has_mask if empty_mask == "skip" else torch.ones_like(has_mask)
+    return outside, takes_part
+
+
+def mean_outside(
+    values: Float[Tensor, "batch channels height width"],
+    outside: Bool[Tensor, "batch 1 height width"],
+    takes_part: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean of `values` over outside pixels and channels of each image, then over the images that take part.
+
+    Zero where an image has no outside pixels, and where no image takes part.
+    """
+    total = (values * outside).flatten(1).sum(dim=1)
+    count = outside.flatten(1).sum(dim=1) * values.shape[1]
+    return mean_over(total / count.clamp(min=1), takes_part)
+
+
+def mean_over(values: Float[Tensor, " batch"], takes_part: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Mean of `values` over the images that take part; zero where none does."""
+    return (values * takes_part).sum() / takes_part.sum().clamp(min=1)

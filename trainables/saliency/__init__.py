@@ -1,0 +1,1 @@
+"""Attribution maps, how well they fall on a mask, and how faithful they are."""

@@ -1,0 +1,36 @@
+"""DeepLIFT from a zero baseline, by the rescale rule."""
+
+import warnings
+from typing import ClassVar
+
+from captum.attr import DeepLift as CaptumDeepLift
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+
+
+class DeepLift(Attribution):
+    """|contribution of each pixel to f_y(x) − f_y(0)| by the rescale rule, in logits.
+
+    A model's activations must be separate, not in-place modules, as those of a `Classifier` are.
+
+    Source: Shrikumar et al., ICML 2017, section 3.5.1 (rescale rule), as captum has it.
+    """
+
+    smoothing: ClassVar[float] = 1.0
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        method = CaptumDeepLift(Logits(model))
+        with warnings.catch_warnings():
+            # That hooks are set on activations during the call; they are gone afterwards.
+            warnings.filterwarnings("ignore", message="Setting forward, backward hooks")
+            return in_batches(
+                lambda x, y: as_map(method.attribute(x.detach().clone().requires_grad_(), target=y)), images, targets
+            )

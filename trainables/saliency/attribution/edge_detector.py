@@ -1,0 +1,36 @@
+"""Edges of the image: what a map scores that sees no model."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import Attribution
+
+SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+
+
+class EdgeDetector(Attribution):
+    """Length of the image's Sobel gradient, summed over channels; the border is continued.
+
+    A baseline of maps: an attribution that localises no better may have shown the image, not the model.
+
+    Source: Adebayo et al., NeurIPS 2018, section 5, who hold maps against an edge detector.
+    """
+
+    sees_model: ClassVar[bool] = False
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        across = torch.tensor(SOBEL).to(images)
+        kernels = torch.stack([across, across.T])[:, None]
+        height, width = images.shape[2:]
+        single = pad(images.reshape(-1, 1, height, width), (1, 1, 1, 1), mode="replicate")
+        return conv2d(single, kernels).norm(dim=1).view(images.shape).sum(dim=1)

@@ -1,0 +1,37 @@
+"""Guided backpropagation: the input gradient with negative gradients stopped at every ReLU."""
+
+import warnings
+from typing import ClassVar
+
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+
+
+class GuidedBackprop(Attribution):
+    """|d f_y / dx| where each ReLU passes back positive gradients alone, in logits per unit of pixel value.
+
+    In a model without ReLU modules it is the input gradient. It hardly depends on the weights of high layers (Adebayo
+    et al., NeurIPS 2018): `randomisation_check` shows how much here.
+
+    Source: Springenberg et al., ICLR workshop 2015, arXiv:1412.6806, figure 1, as captum has it.
+    """
+
+    smoothing: ClassVar[float] = 1.0
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        method = CaptumGuidedBackprop(Logits(model))
+        with warnings.catch_warnings():
+            # That hooks are set on ReLU modules during the call; they are gone afterwards.
+            warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")
+            return in_batches(
+                lambda x, y: as_map(method.attribute(x.detach().clone().requires_grad_(), target=y)), images, targets
+            )

@@ -1,0 +1,92 @@
+"""The model-randomisation check: does a map change when the model's weights are random ones?
+
+Source: Adebayo et al., NeurIPS 2018, section 3: rank correlation of absolute maps, and SSIM.
+"""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.stats import rankdata
+from torch import Tensor
+
+from trainables.core.config import TrialConfig
+from trainables.core.streams import stream_seed
+from trainables.models import Classifier
+from trainables.models.initialise import initialise
+from trainables.saliency.attribution.attribution import Attribution
+
+FAILS_ABOVE = 0.5
+"""Mean rank correlation from which an attribution fails. Ours: the source judges by eye and names no threshold."""
+
+
+def random_model(model: Classifier, config: TrialConfig) -> Classifier:
+    """A model as `model` on its device, in evaluation mode, with all weights drawn anew.
+
+    The end of the source's cascade. From a stream of its own: not the weights that training began with.
+    """
+    weights = next(model.trunk.parameters())
+    fresh = initialise(
+        config.model, weights.shape[1], model.head.out_features, stream_seed("random weights", config.seed)
+    )
+    return fresh.to(weights.device).eval()
+
+
+def rank_correlation(
+    maps: Float[Tensor, "images height width"], others: Float[Tensor, "images height width"]
+) -> Float[Tensor, " images"]:
+    """Spearman's rho over the pixels of each pair that are not zero in both, in [−1, 1].
+
+    NaN where fewer than three pixels are left or a map is constant on them. Pixels that are zero in both are left out
+    because a black pixel has a zero under any weights where a map is the image times something, and images that are
+    mostly black would make such maps alike; the source counts them.
+    """
+    pairs = zip(maps.flatten(1).double().cpu().numpy(), others.flatten(1).double().cpu().numpy(), strict=True)
+    return torch.tensor([_spearman(a[(a != 0) | (b != 0)], b[(a != 0) | (b != 0)]) for a, b in pairs])
+
+
+def _spearman(first: Float[np.ndarray, " pixels"], second: Float[np.ndarray, " pixels"]) -> float:
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+
+
+def ssim(
+    maps: Float[Tensor, "images height width"], others: Float[Tensor, "images height width"]
+) -> Float[Tensor, " images"]:
+    """Structural similarity of each pair, both divided by their maximum, in [−1, 1]; NaN where a map is zero.
+
+    Windows of 7 x 7, smaller on smaller maps. Wang et al., IEEE TIP 2004, as scikit-image has it.
+    """
+    from skimage.metrics import structural_similarity  # takes a moment to import, and few trials need it
+
+    side = min(7, *maps.shape[1:])
+    window = side - 1 + side % 2
+    pairs = zip(maps.double().cpu().numpy(), others.double().cpu().numpy(), strict=True)
+    values = [
+        structural_similarity(a / a.max(), b / b.max(), win_size=window, data_range=1.0)
+        if a.max() > 0 and b.max() > 0
+        else np.nan
+        for a, b in pairs
+    ]
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def randomisation_check(
+    attribution: Attribution,
+    maps: Float[Tensor, "images height width"],
+    random_maps: Float[Tensor, "images height width"],
+) -> dict[str, float | bool | None]:
+    """Means over the images of `rank_correlation` and `ssim`, and whether the map `failed`: it hardly needs the model.
+
+    Failed are a mean rank correlation above 0.5 and whatever sees no model; None, with NaN beside it, where no pair of
+    maps can be compared.
+    """
+    correlation = rank_correlation(maps, random_maps).nanmean().item()
+    failed = None if math.isnan(correlation) else correlation > FAILS_ABOVE
+    return {
+        "rank_correlation": correlation,
+        "ssim": ssim(maps, random_maps).nanmean().item(),
+        "failed": failed if attribution.sees_model else True,
+    }

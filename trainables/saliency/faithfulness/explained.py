@@ -1,0 +1,48 @@
+"""What a faithfulness measure looks at: maps, what they explain, and how they were made."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trainables.core.streams import torch_stream
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import Attribution, in_batches
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Maps of images, beside the model and the attribution that they came from."""
+
+    model: Classifier
+    """In evaluation mode."""
+    attribution: Attribution
+    images: Float[Tensor, "images channels height width"]
+    targets: Int[Tensor, " images"]
+    maps: Float[Tensor, "images height width"]
+    """As the attribution made them, not blurred."""
+    seed: int
+    """Of the trial; all that is random comes from streams of it and is the same for all images."""
+
+    def rng(self, measure: str) -> torch.Generator:
+        """A CPU generator that starts anew with each call."""
+        return torch_stream(measure, self.seed)
+
+    @torch.no_grad()
+    def probabilities(self, images: Float[Tensor, "images channels height width"]) -> Float[Tensor, " images"]:
+        """The target class's probability for changed `images`."""
+        return in_batches(
+            lambda x, y: self.model(x).logits.softmax(dim=1).gather(1, y[:, None])[:, 0], images, self.targets
+        )
+
+    @torch.no_grad()
+    def logits(self, images: Float[Tensor, "images channels height width"]) -> Float[Tensor, " images"]:
+        """The target class's logit for changed `images`."""
+        return in_batches(lambda x, y: self.model(x).logits.gather(1, y[:, None])[:, 0], images, self.targets)
+
+    def defined(self, scores: Float[Tensor, " images"]) -> Float[Tensor, " images"]:
+        """Scores, NaN where the map is zero everywhere or not finite."""
+        flat = self.maps.flatten(1)
+        usable = (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)
+        return torch.where(usable, scores.to(self.maps.dtype), torch.nan)

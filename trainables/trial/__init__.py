@@ -1,0 +1,1 @@
+"""One trial, from a configuration to its scores."""

@@ -1,0 +1,1 @@
+"""Trials in Ray Tune: the trainables, and the records that they leave."""
