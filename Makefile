@@ -87,7 +87,7 @@ pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine 
 	$(BIN)/kubectl kustomize k8s/overlays/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
 faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
-	$(BIN)/python tests/faults.py --kills 20
+	$(BIN)/python tests/support/faults.py --kills 20
 
 clean: ## remove .venv and caches; sweeps and MLflow's data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -55,7 +55,7 @@ def postgres() -> Iterator[str]:
     import sys
 
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-    from services import PostgresServer
+    from support.services import PostgresServer
 
     with PostgresServer() as server:
         yield server.make_database("many")

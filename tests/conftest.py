@@ -8,13 +8,13 @@ import sys
 from dataclasses import asdict
 
 import pytest
-from commands import TINY, Ran, TinySweep, run_sweep
 from filelock import FileLock
+from support.commands import TINY, Ran, TinySweep, run_sweep
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["service_fixtures"]
+pytest_plugins = ["support.service_fixtures"]
 OF_MLFLOW_SERVER = ("test_mirror_server.py", "test_over_services.py")
 
 

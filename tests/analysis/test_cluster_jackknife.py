@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import analysis
+from analysis.answer.correlations import within_cells
+from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.cluster_jackknife import acceleration, jackknife
 
 ONE = np.zeros(8, dtype=np.intp)
@@ -64,12 +65,12 @@ def test_it_covers_no_correlation_with_eight_data_seeds(make_table, shared):
     frame = make_table(seeds=8)
     column = "test_ood.iou.integrated_gradients"
     generator = np.random.default_rng(5)
-    resamples = analysis.cluster_bootstrap.draw_resamples(frame, replicates=1, seed=0)
+    resamples = draw_resamples(frame, replicates=1, seed=0)
     hits = fisher = 0
     for _ in range(100):
         x, y = cells(generator, 8, 8, shared)
         frame[column], frame["test_ood.auc"] = x.ravel(), y.ravel()
-        found = analysis.correlations.within_cells(frame, column, "test_ood.auc", resamples, seed=0)
+        found = within_cells(frame, column, "test_ood.auc", resamples, seed=0)
         assert (found.interval, found.df) == ("cluster_jackknife", 7)
         hits += found.ci_low <= 0 <= found.ci_high
         fisher += abs(math.atanh(found.estimate)) < 1.96 * math.sqrt(1.06 / 40)

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 import analysis
 from analysis.__main__ import app
+from analysis.answer.correlations import within_cells
+from analysis.stats.cluster_bootstrap import draw_resamples
 
 SCORE = "test_ood.iou.integrated_gradients"
 FEWEST = ["dataset", "severity", "method", "seed", "test_ood.auc", SCORE]
@@ -146,8 +148,8 @@ def test_a_hundred_thousand_rows(tmp_path):
     )
     table.to_csv(tmp_path / "big.csv", index=False)
     trials = analysis.load_file(tmp_path / "big.csv")
-    resamples = analysis.cluster_bootstrap.draw_resamples(trials.table, replicates=100, seed=0)
-    found = analysis.correlations.within_cells(trials.table, SCORE, "test_ood.auc", resamples, seed=0)
+    resamples = draw_resamples(trials.table, replicates=100, seed=0)
+    found = within_cells(trials.table, SCORE, "test_ood.auc", resamples, seed=0)
     assert (found.n, found.n_clusters, found.n_cells) == (n, 2858, 35)
     assert found.estimate == pytest.approx(6 / np.pi * np.arcsin(0.5 / 2), abs=0.01)  # of the normal law with r = .5
     # Trials are independent here, so that the jackknife has to find Fisher's standard error.

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT
+from support.commands import ROOT
 from typer.testing import CliRunner
 
 from analysis import AnalysisError, trials_from_table

@@ -7,8 +7,8 @@ import botocore.session
 import pytest
 import yaml
 from botocore.validate import ParamValidator
-from commands import ROOT
 from ray.autoscaler._private.util import prepare_config, validate_config
+from support.commands import ROOT
 
 CLUSTER = ROOT / "cluster"
 FILES = sorted(path.name for path in CLUSTER.glob("*.yaml"))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import ROOT
-from machines import Machine, Network, why_not
+from support.commands import ROOT
+from support.machines import Machine, Network, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 SMALL = ("--set=n_train=64", "--set=n_valid=32", "--set=n_test=64", "--set=epochs=1", "--set=attribution_images=4")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT
+from support.commands import ROOT
 
 PAGES = [
     *(ROOT / "docs").glob("*.md"),

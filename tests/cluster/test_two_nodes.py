@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from commands import ROOT, run_sweep
-from machines import Network, why_not
+from support.commands import ROOT, run_sweep
+from support.machines import Network, why_not
 
 from records import columns
 

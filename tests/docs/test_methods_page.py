@@ -4,8 +4,8 @@ import inspect
 import re
 
 import pytest
-from commands import ROOT
 from markdown_it import MarkdownIt
+from support.commands import ROOT
 
 from docs.methods import PAGE, describe, markdown, page
 from trainables.methods import METHODS, Method

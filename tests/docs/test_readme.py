@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from commands import ROOT
+from support.commands import ROOT
 
 from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import ROOT, run_sweep
+from support.commands import ROOT, run_sweep
 from typer.testing import CliRunner
 
 import sweep

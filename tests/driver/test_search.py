@@ -56,11 +56,11 @@ def run(queue, records, n, slots=1, order=iter):
     given, running = [], []
     while len(given) < n or running:
         while len(running) < slots and len(given) < n and (training := queue.next()) is not None:
-            given.append(training[0][0])
+            given.append(training[0])
             running.append(training)
         ended = next(order(running))
         running.remove(ended)
-        records.write(record_of(ended[0][0], auc_of(ended[0][0]), when=f"{next(clock):05d}"))
+        records.write(record_of(ended[0], auc_of(ended[0]), when=f"{next(clock):05d}"))
         queue.ended(ended)
     return given
 

@@ -5,8 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from commands import TINY, run_sweep
-from disks import fill
+from support.commands import TINY, run_sweep
+from support.disks import fill
 
 from records import columns
 

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-import faults
 import psutil
 import pytest
 import torch
-from commands import ROOT, TINY, run_sweep
+from support import faults
+from support.commands import ROOT, TINY, run_sweep
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180

@@ -10,8 +10,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from commands import ROOT
 from mlflow.tracking import MlflowClient
+from support.commands import ROOT
 
 from search_spaces.strengths import PAPER_METHODS
 

@@ -10,9 +10,9 @@ import sys
 import time
 
 import pytest
-from commands import ROOT, TINY, run_sweep
 from mlflow.tracking import MlflowClient
 from rich.console import Console
+from support.commands import ROOT, TINY, run_sweep
 from typer.testing import CliRunner
 
 import sweep

@@ -3,9 +3,9 @@
 import json
 import re
 
-import own_images
 import pytest
-from commands import run_sweep
+from support import own_images
+from support.commands import run_sweep
 from typer.testing import CliRunner
 
 import sweep

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from commands import ROOT, run_sweep
+from support.commands import ROOT, run_sweep
 
 from driver.plan.plan import make_plan, open_records, parse_overrides
 from records import columns

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT, run_sweep
-from plugin_package import NAMES, SOURCE, install
+from support.commands import ROOT, run_sweep
+from support.plugin_package import NAMES, SOURCE, install
 
 from records import columns
 

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 
-import faults
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT, TINY, run_sweep
 from mlflow.tracking import MlflowClient
 from PIL import Image
+from support import faults
+from support.commands import ROOT, TINY, run_sweep
 
 from records import columns
 from search_spaces.strengths import PAPER_METHODS

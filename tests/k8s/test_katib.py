@@ -9,8 +9,8 @@ import sys
 import kubernetes_validate
 import pytest
 import yaml
-from commands import ROOT, TINY
 from kubeflow_katib_api import models
+from support.commands import ROOT, TINY
 
 from driver.errors import UserError
 from driver.plan.plan import make_plan, parse_overrides

@@ -8,8 +8,8 @@ import sys
 import kubernetes_validate
 import pytest
 import yaml
-from commands import ROOT
-from manifests import K8S, OVERLAYS, all_templates, containers, manifests, one, render
+from support.commands import ROOT
+from support.manifests import K8S, OVERLAYS, all_templates, containers, manifests, one, render
 
 VERSION = "1.34"
 CUSTOM = {"RayJob"}
@@ -237,7 +237,7 @@ def test_an_overlay_of_ones_own_as_the_readme_says(tmp_path):
 
 
 def _images(manifest):
-    from manifests import pod_templates
+    from support.manifests import pod_templates
 
     return [c for _, template in pod_templates(manifest) for c in containers(template)]
 

@@ -3,7 +3,7 @@
 import json
 import re
 
-from commands import ROOT
+from support.commands import ROOT
 
 from driver.view.metrics import RATE, STATES, TIME_LEFT, TRIALS
 

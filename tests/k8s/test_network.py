@@ -1,7 +1,7 @@
 """Who may talk to whom, by a reading of the NetworkPolicies as Kubernetes defines them."""
 
 import pytest
-from manifests import OVERLAYS, manifests
+from support.manifests import OVERLAYS, manifests
 
 OURS, OPERATOR, MONITORING, OTHER = "saliency-sweep", "kuberay-operator", "monitoring", "default"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import ROOT
-from fake_kubernetes import FakeKubernetes
-from manifests import K8S, render
-from operator_rules import violations
+from support.commands import ROOT
+from support.fake_kubernetes import FakeKubernetes
+from support.manifests import K8S, render
+from support.operator_rules import violations
 
 pytestmark = pytest.mark.slow
 PYTHON = ROOT / ".venv" / "kubeflow" / "bin" / "python"
@@ -65,7 +65,7 @@ class Pipeline:
         given |= {"timeout_minutes": 1.0, "poll_seconds": 0.1, **arguments}
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "MLFLOW_", "RAY_"))}
         return kfp(
-            str(ROOT / "tests" / "run_pipeline.py"),
+            str(ROOT / "tests" / "support" / "run_pipeline.py"),
             str(ROOT),
             str(self.folder / "outputs"),
             input=json.dumps({"manifests": render(K8S / "overlays" / "cpu"), "arguments": given}),

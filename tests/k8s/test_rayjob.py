@@ -5,10 +5,10 @@ import re
 import shlex
 
 import pytest
-from commands import ROOT, run_sweep
-from manifests import OVERLAYS, one
-from operator_rules import violations
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from support.commands import ROOT, run_sweep
+from support.manifests import OVERLAYS, one
+from support.operator_rules import violations
 
 
 def rayjob(overlay):

@@ -10,10 +10,10 @@ import shutil
 import time
 
 import pytest
-from by_hand import ByHand, rayjob_spec
-from commands import ROOT, TINY
-from machines import Network, why_not
-from services import PostgresServer
+from support.by_hand import ByHand, rayjob_spec
+from support.commands import ROOT, TINY
+from support.machines import Network, why_not
+from support.services import PostgresServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 OVERLAY = "cpu"
@@ -223,7 +223,7 @@ def check_mlflow(machine, hand):
 
 def check_login(machine, experiment):
     """A browser without the password sees nothing, with it the sweep."""
-    browse = ("python", str(ROOT / "tests" / "browse.py"))
+    browse = ("python", str(ROOT / "tests" / "support" / "browse.py"))
     page = f"localhost:5000/#/experiments/{experiment}/runs"
     assert "smoke" not in machine.run(*browse, f"http://{page}", "2", check=False).stdout
     password = SECRETS["MLFLOW_TRACKING_PASSWORD"]

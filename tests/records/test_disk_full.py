@@ -1,7 +1,7 @@
 """A folder on a disk that is full: an error with its mend, the old bytes untouched, and it works once there is room."""
 
 import pytest
-from disks import fill
+from support.disks import fill
 
 from records import StorageError, SweepRecords, columns, open_storage
 

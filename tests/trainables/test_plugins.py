@@ -4,7 +4,7 @@ import sys
 
 import cloudpickle
 import pytest
-from plugin_package import NAMES, install, write_package
+from support.plugin_package import NAMES, install, write_package
 
 from driver.errors import UserError
 from driver.plan.plan import make_plan, parse_overrides

@@ -4,7 +4,7 @@ import colorsys
 
 import numpy as np
 import pytest
-from read_cues import coloured_digits
+from support.read_cues import coloured_digits
 
 from trainables.datasets.coloured_digits import ColouredDigits, ColouredDigitsOptions, colours
 

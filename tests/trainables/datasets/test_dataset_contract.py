@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import tiny_waterbirds
 import torch
-from read_cues import READ_CUES, UNREADABLE
+from support import tiny_waterbirds
+from support.read_cues import READ_CUES, UNREADABLE
 
 from trainables.datasets import DATASETS, load
 from trainables.datasets.dataset import Split

@@ -5,7 +5,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from PIL import Image
-from read_cues import run_hashes
+from support.read_cues import run_hashes
 
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError

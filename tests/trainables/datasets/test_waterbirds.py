@@ -4,9 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny_waterbirds
 from PIL import Image
-from tiny_waterbirds import BIRD_RED, SPECIES, TEST, TRAINING, WATER
+from support import tiny_waterbirds
+from support.tiny_waterbirds import BIRD_RED, SPECIES, TEST, TRAINING, WATER
 
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError

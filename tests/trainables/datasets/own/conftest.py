@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import own_images
 import pytest
+from support import own_images
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import own_images
 import pytest
+from support import own_images
 from typer.testing import CliRunner
 
 from trainables.core.config import TrialConfig

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 import pytest
 from imagecodecs import png_encode
-from own_images import dicom_bytes, npy_bytes, pillow_bytes, png_bytes, tiff_bytes
 from PIL import Image
+from support.own_images import dicom_bytes, npy_bytes, pillow_bytes, png_bytes, tiff_bytes
 
 from trainables.datasets.own import image_file
 from trainables.datasets.own.image_file import UnreadableImageError, decode

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import own_images
 import pytest
 import torch
+from support import own_images
 
 from driver.errors import UserError
 from driver.plan.plan import Plan, check_data

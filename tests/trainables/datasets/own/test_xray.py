@@ -4,10 +4,10 @@ import ast
 from pathlib import Path
 
 import numpy as np
-import own_images
 import pandas as pd
 import pytest
 import torch
+from support import own_images
 
 import trainables
 from trainables.core.config import TrialConfig

@@ -1,6 +1,6 @@
 """Kills drivers, trial processes and the MLflow server of a real sweep at random moments, and counts what is left.
 
-`make faults` runs the long form: `python tests/faults.py --kills 20`. A short form is a test.
+`make faults` runs the long form: `python tests/support/faults.py --kills 20`. A short form is a test.
 """
 
 import json
@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 import typer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 SETTINGS = ("n_train=64", "n_valid=32", "n_test=64", "epochs=3", "attribution_images=4", "integrated_gradients_steps=4")

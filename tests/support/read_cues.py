@@ -70,7 +70,7 @@ def run_hashes(rows: np.ndarray, width: int) -> np.ndarray:
 
 
 def waterbirds(split: Split, classes: int) -> np.ndarray:
-    """Whether what is around the bird is green or blue (in tests/tiny_waterbirds.py)."""
+    """Whether what is around the bird is green or blue (in tests/support/tiny_waterbirds.py)."""
     images, around = split.images.numpy(), split.distractors.numpy()
     _, green, blue = (np.where(around[:, 0], images[:, c], 0).sum(axis=(1, 2)) for c in range(3))
     return (blue > green).astype(int)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from services import PostgresServer, ServiceError, program
+from support.services import PostgresServer, ServiceError, program
 
 pytestmark = pytest.mark.slow
 
 KILLED_WITH_A_SERVER = """
 import os, signal
-from services import PostgresServer
+from support.services import PostgresServer
 server = PostgresServer().__enter__()
 print(server.process.pid, server.folder, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

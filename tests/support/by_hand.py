@@ -8,9 +8,9 @@ import re
 import subprocess
 from typing import Any
 
-from commands import ROOT
-from machines import Machine
-from manifests import Manifest, all_templates, one
+from support.commands import ROOT
+from support.machines import Machine
+from support.manifests import Manifest, all_templates, one
 
 
 class ByHand:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from commands import ROOT
+
+from support.commands import ROOT
 
 K8S = ROOT / "k8s"
 OVERLAYS = sorted(path.parent.name for path in (K8S / "overlays").glob("*/kustomization.yaml"))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-SOURCE = Path(__file__).parent / "plugin"
+SOURCE = Path(__file__).parents[1] / "plugin"
 NAMES = ("bars", "erased_outside", "squared_energy", "squared_gradient")
 """What it brings."""
 

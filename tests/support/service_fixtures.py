@@ -10,7 +10,8 @@ mlflow_server    an MLflow server on both, with a password (services.MlflowServe
 import os
 
 import pytest
-from services import MlflowServer, PostgresServer, S3Server
+
+from support.services import MlflowServer, PostgresServer, S3Server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What tests share: real servers, machines and commands, and small data."""
