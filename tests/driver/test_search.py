@@ -139,13 +139,13 @@ def test_a_trial_without_a_result_counts_and_is_no_zero(records, status, auc):
 def test_a_failed_trial_is_tried_again_by_the_next_run(records):
     plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 8)
     queue = plan.queue(records, 2)
-    ((lost,),), ((done,),) = queue.next(), queue.next()
+    (lost,), (done,) = queue.next(), queue.next()
     records.write(record_of(lost, None, "failed"))
     records.write(record_of(done))
     again = plan.queue(records, 2)
     assert len(again) == 7
-    assert again.next() == ((lost,),)
-    assert again.next() not in (((lost,),), ((done,),))
+    assert again.next() == (lost,)
+    assert again.next() not in ((lost,), (done,))
 
 
 def test_with_more_slots_than_studies_some_run_together_and_none_twice(records):
