@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-oldest constraints cluster-test lint format docs ui bench calibration pipeline faults clean
+.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,15 +26,22 @@ $(VENV)/.installed: pyproject.toml
 sweep: install ## run the smoke sweep, or another: make sweep SWEEP_ARGS="--space laptop"
 	$(BIN)/python sweep.py $(SWEEP_ARGS)
 
-test: $(KUBEFLOW)/.installed ## run all tests
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
+
+test: install ## run the quick tests: units, contracts, one tiny sweep; minutes
+	$(PYTEST) -m "not slow and not cluster" $(TEST_ARGS)
+
+test-slow: $(KUBEFLOW)/.installed ## run the others: sweeps, services, browser, figures, every preset and model
 	tests/install_system_packages
-	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	$(PYTEST) -m "slow and not cluster" $(TEST_ARGS)
+
+test-all: test test-slow ## run all tests but those of clusters
 
 test-oldest: install ## run all tests on the oldest releases that pyproject.toml allows, in .venv-oldest
 	mkdir -p .venv-oldest
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(BIN)/python --extra test --extra dev \
 		--output-file .venv-oldest/constraints.txt pyproject.toml
-	PIP_CONSTRAINT=$(CURDIR)/.venv-oldest/constraints.txt $(MAKE) test VENV=.venv-oldest
+	PIP_CONSTRAINT=$(CURDIR)/.venv-oldest/constraints.txt $(MAKE) test-all VENV=.venv-oldest
 
 constraints: install ## write constraints.txt: the newest releases, for CI, the image and Ray's nodes
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --no-annotate \

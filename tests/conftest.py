@@ -10,28 +10,29 @@ from dataclasses import asdict
 import pytest
 from filelock import FileLock
 from support.commands import TINY, Ran, TinySweep, run_sweep
-from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["support.service_fixtures"]
-OF_MLFLOW_SERVER = ("test_mirror_server.py", "test_over_services.py")
+LIMIT = 2.0
+"""Seconds of processor time, its child processes' included, that a test without the marker `slow` may take."""
 
 
-class Scheduler(LoadScopeScheduling):
-    """Gives each test process one test after the other, and the tests of the MLflow server to one of them."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.split("::")[0].endswith(OF_MLFLOW_SERVER) else nodeid
-
-
-def pytest_xdist_make_scheduler(config, log):
-    return Scheduler(config, log)
+def processor_seconds() -> float:
+    """Of this process and of the child processes that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
-def pytest_collection_modifyitems(items):
-    """Long tests come first, so that test processes end together."""
-    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a quick test that is not quick. Processor time, as a busy machine makes every test long by the clock."""
+    start = processor_seconds()
+    result = yield
+    seconds = processor_seconds() - start
+    if seconds > LIMIT and not item.get_closest_marker("slow"):
+        pytest.fail(f"took {seconds:.1f} s of processor time, more than {LIMIT:g} s; make it shorter or mark it slow")
+    return result
 
 
 @pytest.fixture(scope="session")
