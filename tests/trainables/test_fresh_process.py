@@ -21,12 +21,12 @@ def summary() -> dict[str, str]:
     """What must not depend on the process, as short strings."""
     import torch
 
-    from trainables.core.config import TrialConfig
+    from trainables import resolve
     from trainables.core.streams import numpy_stream, stream_seed, torch_stream
     from trainables.trial.trial import Trial
 
     torch.set_num_threads(1)
-    config = TrialConfig.parse(
+    config = resolve(
         {"method": "actdiff", "strength": 0.5, "epochs": 2, "n_train": 32, "n_valid": 16, "n_test": 16, "seed": 7}
     )
     result = {
