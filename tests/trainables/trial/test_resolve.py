@@ -266,7 +266,7 @@ def test_candidate_epoch(epochs, warmup, first):
         ({"severity": 2, "epochs": 0}, ["bad value 2 for severity", "; ", "bad value 0 for epochs"]),
     ],
 )
-def test_errors_name_the_value_what_is_allowed_and_the_mend(settings, pieces):
+def test_errors_name_the_value_the_allowed_ones_and_the_fix(settings, pieces):
     with pytest.raises(ConfigurationError) as caught:
         resolve(settings)
     message, start = str(caught.value), 0

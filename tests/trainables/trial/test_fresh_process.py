@@ -12,7 +12,7 @@ import pytest
 
 from trainables.datasets import DATASETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The others need files of the user's.
 GENERATED = {name: dataset for name, dataset in DATASETS.items() if "root" not in dataset.Options.model_fields}
 

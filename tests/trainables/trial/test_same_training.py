@@ -200,7 +200,7 @@ def test_there_and_back():
 @pytest.mark.parametrize(
     ("also", "pieces"),
     [
-        ([{"lr": 0.5}], ("{'lr': 0.5}", "differ in selection alone", "a trial of its own")),
+        ([{"lr": 0.5}], ("{'lr': 0.5}", "differ in selection only", "a trial of its own")),
         ([{"selection": "best_valid_id"}], ("names one trial twice", "name each once")),
         ([{"selection": "best"}], ("bad value 'best' for selection",)),
     ],
