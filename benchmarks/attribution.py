@@ -17,11 +17,11 @@ from torch import Tensor
 
 from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
-from trainables import Trial, TrialConfig
+from trainables import Trial, resolve
+from trainables.core.process import use_one_thread
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.attribution import Logits
 from trainables.saliency.attribution.occlusion import window_size
-from trainables.trial.trial import use_one_thread
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
@@ -48,7 +48,7 @@ def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> No
 
 def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     """Print the seconds of both ways by attribution, on a model that was trained for an epoch."""
-    trial = Trial(TrialConfig.parse({"dataset": dataset, "model": model, "epochs": 1}))
+    trial = Trial(resolve({"dataset": dataset, "model": model, "epochs": 1}))
     trial.train_epoch()
     trial.model.eval()
     split = trial.splits["test_ood"]
@@ -79,7 +79,7 @@ def share(dataset: str, methods: Sequence[str]) -> None:
             for s in SPACES["laptop"]().trials
             if (s["dataset"], s["method"]) == (dataset, method) and s["severity"] == 1
         )
-        trial = Trial(TrialConfig.parse(settings))
+        trial = Trial(resolve(settings))
         train = processor_seconds(lambda one=trial: [one.train_epoch() for _ in range(one.config.epochs)])
         test = processor_seconds(trial.evaluate)
         maps = processor_seconds(trial.localise)

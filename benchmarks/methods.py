@@ -21,9 +21,9 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from trainables import METHODS, MODELS, DivergedError, Trial, TrialConfig
+from trainables import METHODS, MODELS, DivergedError, Trial, resolve
+from trainables.core.process import use_one_thread
 from trainables.methods.costs import FILE, Cost, Measurement, read, replaced, write
-from trainables.trial.trial import use_one_thread
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     # As the spaces have it, whose model is the small one.
@@ -61,7 +61,7 @@ def trial_of(method: str, model: str, n_train: int) -> TimedTrial:
     """A new trial of this method, at strength 1 where it has a penalty."""
     settings = {"method": method, "strength": float(METHODS[method].has_penalty), "model": model, "n_train": n_train}
     own = SETTINGS.get((method, model), {})
-    return TimedTrial(TrialConfig.parse({**settings, "n_valid": 8, "n_test": 8, **own}))
+    return TimedTrial(resolve({**settings, "n_valid": 8, "n_test": 8, **own}))
 
 
 def seconds_a_step(method: str, model: str, n_train: int) -> float:

@@ -23,7 +23,7 @@ class StubTrial(TrialTrainable):
 
     def step(self) -> dict[str, Any]:
         told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
-        rows = [{**trial.columns(), **told} for trial in self.training.configs]
+        rows = [{**trial.columns(), **told} for trial in self.training.trials]
         return {
             "records": [{name: row[name] for name in REPORTED} | {"mirror_problem": None} for row in rows],
             "done": True,

@@ -50,11 +50,11 @@ def settings(kind: str, trials: int) -> list[dict[str, Any]]:
 
 def score(config: Mapping[str, Any]) -> dict[str, float]:
     """One trial from start to end: its scores."""
-    from trainables import Trial, TrialConfig
-    from trainables.trial.trial import use_one_thread
+    from trainables import Trial, resolve
+    from trainables.core.process import use_one_thread
 
     use_one_thread()
-    trial = Trial(TrialConfig.parse(config))
+    trial = Trial(resolve(config))
     while not trial.finished:
         trial.train_epoch()
     return {**trial.evaluate(), **trial.localise().scores}

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.methods import check_methods, trial_of
 from trainables import Trial
 from trainables.core.batch import Batch
-from trainables.trial.trial import use_one_thread
+from trainables.core.process import use_one_thread
 
 SIDE = 1024
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 Settings = dict[str, Any]
-"""Flat settings of one trial, as `trainables.TrialConfig.parse` takes them."""
+"""Flat settings of one trial, as `trainables.resolve` takes them."""
 
 
 @dataclass(frozen=True)

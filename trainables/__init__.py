@@ -1,54 +1,56 @@
-"""What one trial does, and the registries that say which methods, models, data and measures there are.
+"""What one trial does, and the registries of methods, models, datasets and measures. In reading order:
 
-    config.py        TrialConfig: one fully specified trial and its key
-    trial.py         Trial: training, selection, evaluation, attribution, localisation
-    trainable.py     TrialTrainable and one Tune trainable for each method
-    training.py      Training: what such a trainable runs: its checkpoints, and the records at its end
-    controls.py      wrong masks, fewer masks, masks at test time
-    recorder.py      Recorder: the durable record, the artifacts, the MLflow run
-    registry.py      Registry: names that are built in, and those that other packages bring (docs/extending.md)
-    methods/ models/ datasets/ attribution/ localisation/     one file for each registered name
+    core/        config.py: TrialConfig, one fully specified trial and its key; registry.py; errors, random streams
+    trial/       resolve.py: flat settings -> TrialConfig; trial.py: Trial, from training to scores
+    methods/     one file for each training method; method.py: what they have in common
+    datasets/    one file for each dataset; own/: images of one's own
+    models/      one file for each classifier
+    saliency/    one file for each attribution and each measure of localisation and faithfulness
+    tune/        trainable.py: TrialTrainable; recorder.py: the record that a trial leaves
 
-A trial in Tune:
+A trial in Tune; every method has a trainable of its own:
 
     tune.Tuner(trainables.ActDiff, param_space={"strength": tune.loguniform(1e-3, 10), "seed": tune.randint(0, 100)})
+
+The registries also hold what other packages provide (docs/extending.md).
 """
 
-from trainables.core.config import TrialConfig as TrialConfig
-from trainables.core.errors import ConfigurationError as ConfigurationError
-from trainables.core.errors import DivergedError as DivergedError
-from trainables.datasets import DATASETS as DATASETS
-from trainables.methods import METHODS as METHODS
-from trainables.models import MODELS as MODELS
-from trainables.saliency.attribution import ATTRIBUTIONS as ATTRIBUTIONS
-from trainables.saliency.localisation import LOCALISATION as LOCALISATION
-from trainables.trial.trial import Trial as Trial
-from trainables.tune.recorder import Recorder as Recorder
-from trainables.tune.trainable import TRAINABLES as TRAINABLES
-from trainables.tune.trainable import TrialTrainable as TrialTrainable
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError, DivergedError
+from trainables.datasets import DATASETS
+from trainables.methods import METHODS
+from trainables.models import MODELS
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.localisation import LOCALISATION
+from trainables.trial.resolve import resolve
+from trainables.trial.trial import Trial
+from trainables.tune.recorder import Recorder
+from trainables.tune.trainable import CLASS_NAMES, TRAINABLES, TrialTrainable
 
-Baseline = TRAINABLES["baseline"]
-Masked = TRAINABLES["masked"]
-Shuffled = TRAINABLES["shuffled"]
-ActDiff = TRAINABLES["actdiff"]
-GradMask = TRAINABLES["gradmask"]
-RRR = TRAINABLES["rrr"]
-Adversarial = TRAINABLES["adversarial"]
-CDEP = TRAINABLES["cdep"]
-CoRM = TRAINABLES["corm"]
-CounterExamples = TRAINABLES["counterexamples"]
-CounterfactualFill = TRAINABLES["counterfactual_fill"]
-DFR = TRAINABLES["dfr"]
-Energy = TRAINABLES["energy"]
-ExpectedGradients = TRAINABLES["expected_gradients"]
-GAIN = TRAINABLES["gain"]
-GroupDRO = TRAINABLES["group_dro"]
-HINT = TRAINABLES["hint"]
-IBPEx = TRAINABLES["ibp_ex"]
-InputGradientLogit = TRAINABLES["input_gradient_logit"]
-LogitInvariance = TRAINABLES["logit_invariance"]
-MaskTune = TRAINABLES["masktune"]
-PGDEx = TRAINABLES["pgd_ex"]
-RightForBetterReasons = TRAINABLES["right_for_better_reasons"]
-RRRGradCAM = TRAINABLES["rrr_grad_cam"]
-SaliencyGuided = TRAINABLES["saliency_guided"]
+__all__ = [
+    "ATTRIBUTIONS",
+    "DATASETS",
+    "LOCALISATION",
+    "METHODS",
+    "MODELS",
+    "TRAINABLES",
+    "ConfigurationError",
+    "DivergedError",
+    "Recorder",
+    "Trial",
+    "TrialConfig",
+    "TrialTrainable",
+    "resolve",
+    *CLASS_NAMES,
+]
+
+
+def __getattr__(name: str) -> type[TrialTrainable]:
+    """The trainable of a built-in method, by the name of the method's class."""
+    if name in CLASS_NAMES:
+        return TRAINABLES[CLASS_NAMES[name]]
+    raise AttributeError(f"module 'trainables' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from records.columns import SPLITS
 from trainables import TrialConfig
 from trainables.core.config import Options
+from trainables.core.process import use_one_thread
 from trainables.datasets import Dataset, find_dataset, load
 from trainables.methods.costs import relative_cost
 from trainables.models.initialise import initialise
@@ -22,7 +23,6 @@ from trainables.saliency.faithfulness.infidelity import REGIONS
 from trainables.saliency.faithfulness.sensitivity_max import COPIES
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
-from trainables.trial.trial import use_one_thread
 
 OVERHEAD = 0.3
 """Seconds a trial costs beside its arithmetic: the panel, the record, the MLflow run."""

@@ -10,12 +10,12 @@ from driver.plan.space_file import find_space
 from records import StorageError, SweepRecords, open_storage
 from records.store import Record
 from search_spaces import Settings, Space
-from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
+from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
+from trainables.core.config import parse_settings
 from trainables.core.errors import unknown_name
-from trainables.core.settings import parse_settings
 from trainables.datasets import PLACES, find_dataset
 from trainables.datasets.find import full_name
-from trainables.trial.groups import check_cues
+from trainables.trial.resolve import check_cues
 
 if TYPE_CHECKING:
     from driver.plan.found import FoundSettings
@@ -136,12 +136,12 @@ class Contents:
         self.known: dict[str, str] = {}
 
     def parse(self, settings: Settings) -> TrialConfig:
-        """The trial of flat settings, as by `TrialConfig.parse`."""
+        """The trial of flat settings, as by `resolve`."""
         fields = find_dataset(str(settings["dataset"])).Options.model_fields
         if "content" not in fields or settings.get("content"):
-            return TrialConfig.parse(settings)
+            return resolve(settings)
         place = repr((settings["dataset"], sorted((k, v) for k, v in settings.items() if k in fields)))
-        config = TrialConfig.parse({**settings, "content": self.known.get(place, "")})
+        config = resolve({**settings, "content": self.known.get(place, "")})
         self.known[place] = config.dataset_options["content"]
         return config
 

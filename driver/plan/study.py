@@ -20,7 +20,7 @@ from driver.plan.objective import SAMPLER, objective
 from records import columns
 from records.store import Record
 from search_spaces import Tuned
-from trainables import TrialConfig
+from trainables import TrialConfig, resolve
 from trainables.core.streams import stream_seed
 
 Values = Mapping[str, Any]
@@ -59,7 +59,7 @@ class Study:
 
     def config(self, values: Values) -> TrialConfig:
         """The study's trial with these values."""
-        return TrialConfig.parse({**self.base.flat(), **values})
+        return resolve({**self.base.flat(), **values})
 
     def random(self, number: int) -> TrialConfig:
         """Random trial `number`; the first `startup` of them are the study's first trials."""

@@ -134,7 +134,7 @@ class ProgressCallback(tune.Callback):
 
     def _lost(self, config: TrialConfig, reason: str) -> Record:
         """The record of a trial whose process was lost for good: the one it had left by then, else one that says so."""
-        left = self.recorder.left(config)
+        left = self.recorder.existing_record(config)
         if left is not None:
             return left
         record = new_record(config, datetime.now(UTC))

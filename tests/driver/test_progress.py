@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from driver.view.progress import Progress
-from trainables import TrialConfig
-from trainables.trial.selection import SELECTIONS
+from trainables import resolve
+from trainables.trial.select import SELECTIONS
 
 
 def record(status, error=None):
@@ -17,9 +17,9 @@ def test_trials_are_counted_and_not_trainings():
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), total=9)
     progress.skip(2)
-    alike = tuple(TrialConfig.parse({"selection": selection}) for selection in SELECTIONS)
+    alike = tuple(resolve({"selection": selection}) for selection in SELECTIONS)
     progress.started("a", alike)
-    progress.started("b", (TrialConfig.parse({"seed": 1}),))
+    progress.started("b", (resolve({"seed": 1}),))
     progress.epoch("a", 3)
     assert (progress.done, progress.running) == (2, 4)
     progress.finished("a", [record("completed"), record("completed"), record("failed", "ValueError: no\ntail")])

@@ -13,18 +13,18 @@ from driver.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from records import StorageError, columns
-from trainables import Recorder, TrialConfig
+from trainables import Recorder, resolve
 from trainables.trial.same_training import flat, parse
-from trainables.trial.selection import SELECTIONS
+from trainables.trial.select import SELECTIONS
 
 
 @pytest.fixture
 def alike():
-    return tuple(TrialConfig.parse({"selection": selection}) for selection in SELECTIONS)
+    return tuple(resolve({"selection": selection}) for selection in SELECTIONS)
 
 
 def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
-    other = TrialConfig.parse({"seed": 1})
+    other = resolve({"seed": 1})
     first, second, third = alike
     planned = PlannedQueue([first, other, second, third])
     queue = TuneQueue(planned, 2, Stop())
@@ -48,7 +48,7 @@ class OneAtATime(PlannedQueue):
 
 
 def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
-    queue = TuneQueue(OneAtATime(TrialConfig.parse({"seed": seed}) for seed in range(3)), 2, Stop())
+    queue = TuneQueue(OneAtATime(resolve({"seed": seed}) for seed in range(3)), 2, Stop())
     assert queue.suggest("a") is not None
     assert queue.suggest("b") is None
     queue.on_trial_complete("a")
@@ -63,7 +63,7 @@ def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
             raise StorageError("the bucket is away")
 
     stop = Stop()
-    assert TuneQueue(Away([TrialConfig.parse({})]), 1, stop).suggest("a") == Searcher.FINISHED
+    assert TuneQueue(Away([resolve({})]), 1, stop).suggest("a") == Searcher.FINISHED
     with pytest.raises(UserError, match="the bucket is away"):
         stop.check()
 

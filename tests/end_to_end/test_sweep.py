@@ -17,10 +17,10 @@ from support.commands import ROOT, TINY, run_sweep
 
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
-from trainables import TrialConfig
+from trainables import resolve
 
 pytestmark = pytest.mark.slow
-ATTRIBUTIONS, METRICS = (getattr(TrialConfig.parse({}), name) for name in ("attributions", "metrics"))
+ATTRIBUTIONS, METRICS = (getattr(resolve({}), name) for name in ("attributions", "metrics"))
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
 
 

@@ -53,7 +53,7 @@ def test_the_example_of_the_package(ray_here, tmp_path):
 def test_an_actor_that_is_used_again_gives_what_a_new_process_gives(ray_here, tmp_path):
     from ray import tune
 
-    from trainables import METHODS, Trial, TrialConfig, TrialTrainable
+    from trainables import METHODS, Trial, TrialTrainable, resolve
 
     small = {"n_train": 64, "n_valid": 32, "n_test": 64, "epochs": 2, "attribution_images": 4}
     methods = sorted(METHODS)[:3]
@@ -63,7 +63,7 @@ def test_an_actor_that_is_used_again_gives_what_a_new_process_gives(ray_here, tm
     scores = {r.metrics["method"]: (r.metrics["test_ood.loss"], r.metrics["train.loss"]) for r in results}
     assert scores.keys() == set(methods)
     for method in methods:
-        trial = Trial(TrialConfig.parse({"method": method, **small}))
+        trial = Trial(resolve({"method": method, **small}))
         while not trial.finished:
             trial.train_epoch()
         own = trial.evaluate()

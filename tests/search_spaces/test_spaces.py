@@ -8,9 +8,9 @@ from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS, strength_grid
-from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig, resolve
 from trainables.saliency.localisation import TUNED
-from trainables.trial.controls import CONDITIONS
+from trainables.trial.data import CONDITIONS
 from trainables.trial.same_training import by_training
 
 
@@ -18,7 +18,7 @@ from trainables.trial.same_training import by_training
 class TestEverySpace:
     def test_each_trial_is_valid_and_stands_once(self, name):
         space = SPACES[name]()
-        keys = [TrialConfig.parse(settings).trial_key for settings in space.trials]
+        keys = [resolve(settings).trial_key for settings in space.trials]
         assert len(set(keys)) == len(keys) > 0
         assert space.name == name
         assert space.description
@@ -42,7 +42,7 @@ class TestEverySpace:
         space = SPACES[name]()
         assert space.primary.metric in LOCALISATION
         assert space.primary.attribution in ATTRIBUTIONS
-        configs = [TrialConfig.parse(settings) for settings in space.trials]
+        configs = [resolve(settings) for settings in space.trials]
         assert all(space.primary.attribution in config.attributions for config in configs)
 
 
@@ -79,7 +79,7 @@ def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
 
 
 def test_controls_have_their_trial_under_right_masks():
-    trials = [TrialConfig.parse(settings) for settings in SPACES["controls"]().trials]
+    trials = [resolve(settings) for settings in SPACES["controls"]().trials]
     assert Counter(t.dataset for t in trials) == {"synthetic": 1320, "digits_on_photos": 1320, "coloured_digits": 1320}
     right = {"mask_condition": "expert", "mask_fraction": 1.0, "mask_test": False, "mask_dilation": 0}
     keys = {t.trial_key for t in trials}
@@ -90,7 +90,7 @@ def test_controls_have_their_trial_under_right_masks():
 
 
 def test_paper_seeds_is_the_published_table():
-    trials = [TrialConfig.parse(s) for s in SPACES["paper_seeds"]().trials]
+    trials = [resolve(s) for s in SPACES["paper_seeds"]().trials]
     assert len(trials) == 7 * 10 * 2
     assert {c.method for c in trials} == set(PAPER_METHODS)
     assert len({c.seed for c in trials}) == 10

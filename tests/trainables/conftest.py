@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trainables import resolve
 from trainables.core.batch import Batch, Output
 from trainables.core.config import TrialConfig
 from trainables.methods import METHODS, Method
@@ -114,7 +115,7 @@ def new_method() -> Callable[..., Method]:
     """new_method(name, feature_size, **settings): a method as a trial would make it."""
 
     def build(name: str, feature_size: int = 25, **settings: object) -> Method:
-        return METHODS[name](TrialConfig.parse({"method": name, **settings}), feature_size)
+        return METHODS[name](resolve({"method": name, **settings}), feature_size)
 
     return build
 
@@ -144,6 +145,6 @@ def quick() -> Callable[..., TrialConfig]:
     """quick(**settings): the configuration of a trial that takes a fraction of a second."""
 
     def build(**settings: object) -> TrialConfig:
-        return TrialConfig.parse({**QUICK, **settings})
+        return resolve({**QUICK, **settings})
 
     return build

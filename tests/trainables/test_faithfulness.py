@@ -5,7 +5,7 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max as captum_sensitivity_max
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
 from trainables.saliency.faithfulness.infidelity import REGIONS, random_squares
@@ -18,7 +18,7 @@ def explained(smooth_net):
     model = smooth_net(1, 3).eval()
     images = torch.rand(4, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 1, 2, 1])
-    attribution = ATTRIBUTIONS["input_gradient"](TrialConfig.parse({}))
+    attribution = ATTRIBUTIONS["input_gradient"](resolve({}))
     return Explained(model, attribution, images, targets, attribution.maps(model, images, targets), seed=5)
 
 
@@ -55,7 +55,7 @@ def test_deletion_and_insertion_by_hand(linear_net):
     maps[0, 0, 4] = 1
     maps[1, 0, 4] = 0
     s = torch.sigmoid(torch.tensor(3.0, dtype=torch.float64)).item()
-    attribution = ATTRIBUTIONS["input_gradient"](TrialConfig.parse({}))
+    attribution = ATTRIBUTIONS["input_gradient"](resolve({}))
     e = Explained(model, attribution, images, torch.tensor([1, 1]), maps, seed=0)
     # 28 steps of one pixel each: trapezoids with the change within the first, or the last, of them.
     early, late = (s + 0.5) / 2, (s + 0.5) / 2
@@ -88,7 +88,7 @@ def test_infidelity_of_a_perfect_map_is_zero(linear_net):
     weight = torch.rand(2, 81, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     images = torch.rand(3, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     targets = torch.tensor([0, 1, 1])
-    attribution = ATTRIBUTIONS["input_x_gradient"](TrialConfig.parse({}))
+    attribution = ATTRIBUTIONS["input_x_gradient"](resolve({}))
     model = linear_net(weight.numpy())
     e = Explained(model, attribution, images, targets, 5 * attribution.maps(model, images, targets), seed=0)
     assert FAITHFULNESS["infidelity"](e).max().item() < 1e-20

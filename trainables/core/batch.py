@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IMAGES_AT_ONCE = 64
-"""Images of a forward pass outside training. Their maps stay in a processor's cache: 512 take up to three times as long
-each on small_cnn."""
+"""Images per forward pass outside training, few enough for their maps to stay in the processor's cache: with 512,
+small_cnn takes up to three times as long per image."""
 
 
 class Output(NamedTuple):
-    """What every model returns: class scores and the features they are a linear function of."""
+    """The output of every model: class scores, and the features they are linear in."""
 
     logits: Float[Tensor, "batch classes"]
     features: Float[Tensor, "batch features"]
@@ -21,20 +21,20 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, their labels, and True on the pixels that a prediction may rest on."""
+    """Images, their labels, and masks that are True on the pixels a prediction may rest on."""
 
     images: Float[Tensor, "batch channels height width"]
     labels: Int[Tensor, " batch"]
     masks: Bool[Tensor, "batch 1 height width"]
     rng: torch.Generator
-    """Source of everything random in a method."""
+    """The source of all randomness in a method."""
     cues: Int[Tensor, " batch"] | None = None
-    """The class that each image's cue points to; methods with `needs_cues` need it."""
+    """The class that each image's cue points to, for methods with `needs_cues`."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The two terms of a method's loss, and whether this batch updates the model at all.
+    """The two terms of a method's loss, and whether this batch updates the model.
 
     total = classification + strength * penalty
     """

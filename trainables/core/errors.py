@@ -4,17 +4,24 @@ from collections.abc import Iterable
 
 
 class ConfigurationError(ValueError):
-    """A configuration that cannot run; the message names the value, what is allowed and the mend."""
+    """A configuration that cannot run. The message names the bad value, the allowed ones and how to fix it."""
 
 
 class DivergedError(ArithmeticError):
-    """Training left the finite numbers."""
+    """Training produced a loss that is not finite."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> ConfigurationError:
-    """The error for a name that no registry knows."""
+    """The error for a name that a registry does not have.
+
+    Args:
+        kind: of thing, e.g. "method".
+        name: the unknown name.
+        allowed: the registry's names.
+        where: the file that registers them.
+    """
     choices = ", ".join(sorted(allowed))
     return ConfigurationError(
         f"unknown {kind} {name!r}; choose from {choices}; to add one, register it in {where}, "
-        "or install a package that brings it (docs/extending.md)"
+        "or install a package that provides it (docs/extending.md)"
     )

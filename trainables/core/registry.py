@@ -1,4 +1,4 @@
-"""Registries: the names that are built in, and those that other installed packages bring by entry point."""
+"""Registries: built-in names, and the entry points of other installed packages."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -6,22 +6,23 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from trainables.core.config import Options, TrialConfig
 from trainables.core.errors import ConfigurationError
 
 GROUP = "saliency_sweep."
-"""What the groups of entry points begin with; a registry's own name follows."""
+"""Prefix of the groups of entry points; a registry's own name follows."""
 THIS_PACKAGE = "saliency-sweep"
 
 Entry = TypeVar("Entry")
 Check = Callable[[object], str | None]
-"""What is wrong with the object that an entry point names, as the end of a sentence about it; None if nothing is."""
+"""What is wrong with the object that an entry point names, as the end of a sentence about it; None if it is fine."""
 
 
 class Registry(Mapping[str, Entry]):
-    """From names to what they stand for, in the order of the names.
+    """A mapping from names to classes or functions, sorted by name.
 
     A plug-in is an entry point of another package in the group `saliency_sweep.<registry>`, for example
-    `saliency_sweep.methods`. It is imported when its name is looked up, and not before.
+    `saliency_sweep.methods`. It is imported when its name is looked up, not before.
     """
 
     def __init__(self, name: str, builtin: Mapping[str, Entry], check: Check):
@@ -29,7 +30,7 @@ class Registry(Mapping[str, Entry]):
         Args:
             name: the end of the group's name, e.g. "methods".
             builtin: this project's own entries.
-            check: of what a plug-in brings.
+            check: applied to what a plug-in provides.
         """
         self.group = GROUP + name
         self.builtin = dict(builtin)
@@ -39,8 +40,8 @@ class Registry(Mapping[str, Entry]):
     def __getitem__(self, name: str) -> Entry:
         """
         Raises:
-            KeyError: there is none of that name.
-            ConfigurationError: two packages bring it, or it cannot be imported, or it is no such thing.
+            KeyError: no entry has this name.
+            ConfigurationError: two packages provide it, it cannot be imported, or it fails the check.
         """
         if name in self._plugins:
             if name not in self._loaded:
@@ -58,24 +59,24 @@ class Registry(Mapping[str, Entry]):
         return len(self.builtin.keys() | self._plugins.keys())
 
     def package(self, name: str) -> str | None:
-        """The package that brings `name` and its version, "tools 1.2"; None for what is built in."""
+        """The package that provides `name` and its version, "tools 1.2"; None for built-in entries."""
         return package(self._plugins[name][0]) if name in self._plugins else None
 
     def usable(self) -> dict[str, Entry]:
-        """All that there is, without the plug-ins that cannot be used."""
-        found: dict[str, Entry] = {}
+        """All entries but the plug-ins that cannot be used."""
+        entries: dict[str, Entry] = {}
         for name in self:
             with suppress(ConfigurationError):
-                found[name] = self[name]
-        return found
+                entries[name] = self[name]
+        return entries
 
     @cached_property
     def _plugins(self) -> dict[str, list[Any]]:
-        # Entry points have a class of importlib_metadata's instead of Python's where a library has imported that.
-        found: dict[str, list[Any]] = {}
+        # Typed Any: where a library has imported importlib_metadata, entry points have its class, not Python's.
+        plugins: dict[str, list[Any]] = {}
         for entry_point in entry_points(group=self.group):
-            found.setdefault(entry_point.name, []).append(entry_point)
-        return found
+            plugins.setdefault(entry_point.name, []).append(entry_point)
+        return plugins
 
     def _load(self, name: str) -> Entry:
         entry_point, *others = self._plugins[name]
@@ -84,51 +85,49 @@ class Registry(Mapping[str, Entry]):
             origins.insert(0, f"{THIS_PACKAGE} (built in)")
         if len(origins) > 1:
             raise ConfigurationError(
-                f"{' and '.join(origins)} all bring {name!r} in {self.group}; uninstall all but one of them, or rename "
-                "the entry point of a package of yours"
+                f"{' and '.join(origins)} all provide {name!r} in {self.group}; uninstall all but one of them, or "
+                "rename the entry point if the package is yours"
             )
-        told = f"{name!r} in {self.group}, from package {origins[0]},"
+        subject = f"{name!r} in {self.group}, from package {origins[0]},"
         if not name.isidentifier():
-            raise ConfigurationError(f"{told} is no name that columns can have; use letters, digits and _ alone")
+            raise ConfigurationError(f"{subject} cannot be used in column names; use letters, digits and _ only")
         try:
-            found = entry_point.load()
+            loaded = entry_point.load()
         except Exception as error:
             raise ConfigurationError(
-                f"{told} cannot be imported: {type(error).__name__}: {error}; mend that package, or uninstall it"
+                f"{subject} cannot be imported: {type(error).__name__}: {error}; fix that package, or uninstall it"
             ) from error
-        if (problem := self._check(found)) is not None:
-            raise ConfigurationError(f"{told} {problem} (docs/extending.md)")
-        entry: Entry = found
+        if (problem := self._check(loaded)) is not None:
+            raise ConfigurationError(f"{subject} {problem} (docs/extending.md)")
+        entry: Entry = loaded
         return entry
 
 
 def subclass_of(base: type) -> Check:
-    """Is it a subclass of `base`? If that has settings of its own, is their name another than those of all trials?"""
+    """A check for subclasses of `base` whose Options, if `base` has any, do not repeat a setting of every trial."""
 
-    def problem(found: object) -> str | None:
-        if not isinstance(found, type) or not issubclass(found, base):
-            return f"is {found!r}; it must be a subclass of {base.__module__}.{base.__qualname__}"
-        return _problem_of_options(getattr(found, "Options", None)) if hasattr(base, "Options") else None
+    def problem(loaded: object) -> str | None:
+        if not isinstance(loaded, type) or not issubclass(loaded, base):
+            return f"is {loaded!r}; it must be a subclass of {base.__module__}.{base.__qualname__}"
+        return _problem_of_options(getattr(loaded, "Options", None)) if hasattr(base, "Options") else None
 
     return problem
 
 
-def a_function(found: object) -> str | None:
-    """Is it a function, or anything else that can be called?"""
-    return None if callable(found) else f"is {found!r}; it must be a function"
+def a_function(loaded: object) -> str | None:
+    """A check for functions and other callables."""
+    return None if callable(loaded) else f"is {loaded!r}; it must be a function"
 
 
 def package(entry_point: Any) -> str:
-    """The package that an entry point belongs to and its version: "tools 1.2"."""
+    """The package of an entry point and its version: "tools 1.2"."""
     return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unnamed package"
 
 
 def _problem_of_options(options: object) -> str | None:
-    from trainables.core.config import Options, TrialConfig
-
     if not isinstance(options, type) or not issubclass(options, Options):
-        return f"has Options {options!r}; they must be a subclass of trainables.config.Options"
+        return f"has Options {options!r}; they must be a subclass of trainables.core.config.Options"
     taken = sorted(options.model_fields.keys() & TrialConfig.model_fields.keys())
     if taken:
-        return f"has a setting {taken[0]!r} in its Options, which every trial has already; rename it"
+        return f"has a setting {taken[0]!r} in its Options, which every trial already has; rename it"
     return None

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from trainables.core.config import TrialConfig
+from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
-from trainables.core.settings import parse_settings
 from trainables.datasets.dataset import load
 from trainables.datasets.find import find_dataset
 from trainables.datasets.report import describe, sample_panel
+from trainables.trial.resolve import resolve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 BAD_USE = 2
@@ -41,7 +41,7 @@ def check(
         settings = parse_settings(assignments or [])
         if root is not None:
             settings["root"] = root
-        config = TrialConfig.parse({"dataset": name, "severity": severity, "data_seed": data_seed, **settings})
+        config = resolve({"dataset": name, "severity": severity, "data_seed": data_seed, **settings})
         recipe = find_dataset(config.dataset)
         options = recipe.Options(**config.dataset_options)
         dataset = recipe(options, config.severity, config.data_seed)

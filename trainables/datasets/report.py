@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from records.columns import SPLITS
+from trainables.core.picture import TILE, labelled_grid, tile
 from trainables.datasets.dataset import Dataset, Split
 from trainables.datasets.own.images import OwnImages
-from trainables.tune.panel import TILE, labelled_grid, tile
 
 SAMPLES = 6
 """Images shown of each label and cue."""

@@ -16,8 +16,8 @@ from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
 from trainables.methods.method import Method
+from trainables.methods.parts.groups import groups_of
 from trainables.models import Classifier
-from trainables.trial.groups import groups_of
 
 FEATURE_BATCH = 512
 SPLITS = {"valid_id": ("valid_id",), "valid_ood": ("valid_ood",), "valid_both": ("valid_id", "valid_ood")}

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.methods.method import Method
+from trainables.methods.parts.groups import groups_of
 from trainables.models import Classifier
-from trainables.trial.groups import groups_of
 
 
 class GroupDROOptions(Options):

@@ -1,1 +1,11 @@
-"""One trial, from a configuration to its scores."""
+"""One trial, from flat settings to its scores.
+
+resolve.py         flat settings -> a checked TrialConfig
+trial.py           Trial, which ties the steps below together
+data.py            the splits, and the training masks under mask controls
+train.py           model, method and optimiser; one epoch of steps
+select.py          which epoch's weights are scored
+evaluate.py        AUC, accuracy and loss
+explain.py         attribution maps and their scores
+same_training.py   trials that share one training
+"""

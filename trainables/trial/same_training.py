@@ -1,8 +1,8 @@
-"""Trials that are trained alike and differ in what is made of it: trained once, each with a record of its own.
+"""Trials that share one training: trained once, each scored and recorded as if it had been trained alone.
 
-Such trials differ in their selection rule, and under a method that does not read the preset in the preset too, which
-then only says how the AUC is computed. Each record is the one that its trial alone would have left, bit for bit, but
-for the times: `train_seconds` is that of the one training, whichever record it stands in.
+They differ in their selection rule and, under a method that does not read the preset, in the preset, which then only
+decides how the AUC is computed. Each record equals that of the trial alone bit for bit, times excepted: `train_seconds`
+is that of the shared training in each of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,23 +10,36 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError
+from trainables.methods import METHODS
+from trainables.trial.resolve import resolve
 
 SameTraining = tuple[TrialConfig, ...]
-"""At least one trial; all have one `training_key`, and each another trial key."""
+"""One or more trials with equal training keys and different trial keys."""
 ALSO_SCORED_AS = "also_scored_as"
 """In a Tune configuration: for each further trial of the same training, the settings in which it differs."""
 
 
+def training_key(config: TrialConfig) -> str:
+    """Equal key, same training: the trial key of the trial that stands for all of them.
+
+    Its selection is best_valid_id and, where the method does not read the preset, its preset is fixed.
+    """
+    representative: dict[str, Any] = {"selection": "best_valid_id"}
+    if not METHODS[config.method].reads_preset:
+        representative["preset"] = "fixed"
+    return config.model_copy(update=representative).trial_key
+
+
 def by_training(trials: Iterable[TrialConfig]) -> list[SameTraining]:
-    """The trials grouped by their training, in the order of each group's first trial."""
+    """The trials grouped by training, in the order of each group's first trial."""
     groups: dict[str, list[TrialConfig]] = {}
     for trial in trials:
-        groups.setdefault(trial.training_key, []).append(trial)
+        groups.setdefault(training_key(trial), []).append(trial)
     return [tuple(group) for group in groups.values()]
 
 
 def flat(trials: SameTraining) -> dict[str, Any]:
-    """The settings that `parse` turns back into `trials`: those of the first, and how the others differ from it."""
+    """Flat settings, plain data, that `parse` turns back into `trials`: the first, and how the others differ."""
     first, *others = (trial.flat() for trial in trials)
     if not others:
         return first
@@ -37,16 +50,16 @@ def parse(settings: Mapping[str, Any]) -> SameTraining:
     """The trials that flat settings describe.
 
     Raises:
-        ConfigurationError: a bad setting, or a trial that is trained otherwise than the first, or that stands twice.
+        ConfigurationError: a bad setting, a trial that needs another training, or one that is named twice.
     """
     own = {k: v for k, v in settings.items() if k != ALSO_SCORED_AS}
     differences = settings.get(ALSO_SCORED_AS, ())
-    first, *others = trials = [TrialConfig.parse({**own, **difference}) for difference in ({}, *differences)]
+    first, *others = trials = [resolve({**own, **difference}) for difference in ({}, *differences)]
     for other, difference in zip(others, differences, strict=True):
-        if other.training_key != first.training_key:
+        if training_key(other) != training_key(first):
             raise ConfigurationError(
-                f"bad {ALSO_SCORED_AS} entry {difference!r}: trained once are trials that differ in selection alone, "
-                f"or in the preset under a method that does not read it; run it as a trial of its own"
+                f"bad {ALSO_SCORED_AS} entry {difference!r}: trials of one training differ in selection only, or in "
+                "the preset under a method that does not read it; run it as a trial of its own"
             )
     if len({trial.trial_key for trial in trials}) < len(trials):
         raise ConfigurationError(f"{ALSO_SCORED_AS} {differences!r} names one trial twice; name each once")

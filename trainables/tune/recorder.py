@@ -1,4 +1,4 @@
-"""From a finished trial to its durable record, its artifacts and its MLflow run."""
+"""The durable record of a finished trial, its artifacts and its MLflow run."""
 
 import io
 import json
@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,39 +22,42 @@ from records.mirror import Experiment, MirrorError, mirror_trial
 from records.secrets import scrub
 from records.store import Record
 from trainables.core.config import TrialConfig
-from trainables.trial.trial import Localised
-from trainables.tune.panel import saliency_panel
+from trainables.core.errors import DivergedError
+from trainables.core.picture import labelled_grid, tile
+from trainables.trial.explain import Localised
 
 TRACEBACK_TAIL = 1500
-"""Characters of a failure's traceback that its record keeps."""
+"""Characters at the end of a failure's traceback that its record keeps."""
+PANEL_IMAGES = 2
+"""Images of each test split in the picture of the maps."""
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Where a sweep's trials leave their records. Plain values, so that it travels to any process.
+    """Writes the records of a sweep's trials. A plain value, so that it travels to any process.
 
-    Without an `experiment` records are written and MLflow is left for later.
+    Without an `experiment` nothing goes to MLflow.
     """
 
     storage: str
     sweep: str
     experiment: Experiment | None = None
     checkpoint_seconds: float = 60.0
-    """Time between two checkpoints of a trial that takes long."""
+    """Time between two checkpoints of a long trial."""
     searcher: str | None = None
-    """What chose the trials, where they were chosen by earlier ones' results: `hp.searcher` of their records."""
+    """What chose the trials if earlier results did: `hp.searcher` of their records."""
 
     @property
     def records(self) -> SweepRecords:
         return SweepRecords(open_storage(self.storage), self.sweep)
 
     def marked(self, record: Record) -> Record:
-        """The record with what the sweep, and not the trial, says: its name, and what chose the trials."""
+        """The record with the columns that the sweep determines: its name, and what chose the trials."""
         searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
         return {**record, "sweep": self.sweep, **searcher}
 
-    def left(self, config: TrialConfig) -> Record | None:
-        """The record that a trial has already; None where it has none, a damaged one, or one of a failure."""
+    def existing_record(self, config: TrialConfig) -> Record | None:
+        """The record of a trial that did not fail; None if there is none or it is damaged."""
         try:
             record = self.records.read(config.trial_key)
         except ValueError:
@@ -61,7 +65,7 @@ class Recorder:
         return None if record is None or record["status"] == "failed" else record
 
     def write(self, record: Record, epochs: list[dict[str, float]], localised: Localised | None) -> Record:
-        """Write artifacts, then the record; the record as written."""
+        """Write the artifacts, then the record, and return the record as written."""
         records = self.records
         record = self.marked(record)
         key = record["trial_key"]
@@ -75,10 +79,10 @@ class Recorder:
                 f" {record['strength']:g}, OOD AUC {record['test_ood.auc']:.3f}"
             )
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **localised.arrays)  # type: ignore[arg-type]
+            arrays: dict[str, Any] = dict(localised.arrays)
+            np.savez_compressed(buffer, **arrays)
             records.write_artifact(key, "maps.npz", buffer.getvalue())
-            panel = saliency_panel(localised.arrays, attributions, title)
-            records.write_artifact(key, "saliency.png", panel)
+            records.write_artifact(key, "saliency.png", saliency_panel(localised.arrays, attributions, title))
         records.write(record)
         return record
 
@@ -86,8 +90,7 @@ class Recorder:
         """Bring MLflow up to date with a written record.
 
         Returns:
-            the record, with its run's id if it has one, and what kept MLflow from being brought up to date, if anything
-            did.
+            the record, with its run's id if it has one, and the problem that kept MLflow behind, if any.
         """
         if self.experiment is None or not _mirror_is_worth_trying():
             return record, None
@@ -99,9 +102,9 @@ class Recorder:
         return {**record, "mlflow_run_id": run_id}, None
 
 
-# A tracking server that is away costs each attempt some seconds. This process tries again after half a minute; what was
-# left out meanwhile is mirrored by the driver at the end.
 MIRROR_PAUSE = 30.0
+"""Seconds before a process tries MLflow again. Each attempt at an unreachable server takes some seconds; the driver
+mirrors at the end what was skipped."""
 _mirror_failed_at: list[float] = []
 
 
@@ -114,7 +117,7 @@ def _mirror_is_worth_trying() -> bool:
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:
-    """A record's columns that are known before training."""
+    """The columns of a record that are known before training."""
     return {
         **config.columns(),
         "sweep": None,
@@ -131,7 +134,7 @@ def new_record(config: TrialConfig, started_at: datetime) -> Record:
 
 @cache
 def code_version() -> str:
-    """The package's version and, in a git checkout, the commit with a + for uncommitted changes."""
+    """The package's version; in a git checkout also the commit, with a + for uncommitted changes."""
     release = version("saliency-sweep")
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
@@ -146,11 +149,27 @@ def code_version() -> str:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Status and error columns of a trial that did not complete: what happened and the traceback's tail, scrubbed."""
-    from trainables.core.errors import DivergedError
-
+    """Status and error columns of a trial that did not complete: the error and the end of its traceback, scrubbed."""
     status = "diverged" if isinstance(error, DivergedError) else "failed"
     text = f"{type(error).__name__}: {error}"
     if status == "failed":
         text = f"{text[:1000]}\n{''.join(traceback.format_exception(error))[-TRACEBACK_TAIL:]}"
     return {"status": status, "error": scrub(text)}
+
+
+def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str], title: str) -> bytes:
+    """PNG bytes: a row for each image and test split, a column for the image and for each attribution.
+
+    The mask is outlined in green, the distractor in orange.
+
+    Args:
+        arrays: as in `Localised.arrays`.
+        attributions: their names, in column order.
+        title: one line above the panel.
+    """
+    images = range(min(PANEL_IMAGES, len(arrays["labels"])))
+    rows = [(split, i) for i in images for split in columns.SCORED_SPLITS]
+    names = ["image", *attributions]
+    tiles = [[tile(arrays, split, i, name) for name in names] for split, i in rows]
+    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
+    return labelled_grid(tiles, labels, [name.replace("_", " ") for name in names], title)

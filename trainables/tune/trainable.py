@@ -9,12 +9,11 @@ from ray import tune
 
 from records import StorageError
 from trainables.core.errors import ConfigurationError
+from trainables.core.process import use_gpu, use_one_thread
 from trainables.methods import METHODS
-from trainables.trial.same_training import ALSO_SCORED_AS
-from trainables.trial.same_training import parse as parse_same_training
-from trainables.trial.trial import use_gpu, use_one_thread
+from trainables.trial.same_training import ALSO_SCORED_AS, parse
 from trainables.tune.recorder import Recorder
-from trainables.tune.training import Training
+from trainables.tune.training import RecordedTraining, Training
 
 CHECKPOINT = "trial.pt"
 
@@ -22,18 +21,18 @@ CHECKPOINT = "trial.pt"
 class TrialTrainable(tune.Trainable):
     """One trial: each step trains an epoch; the last one also evaluates, attributes and localises.
 
-    Its settings are those of `TrialConfig.parse`, flat, and what is not given has the default stated there. Every step
-    reports the epoch's losses and validation scores, so `metric="valid_id.auc"` works for a Tuner; the last one
-    reports the record's columns too, validation scores then being those of the selected epoch. Actors can be reused.
+    The configuration holds the flat settings of `trainables.resolve`. Every step reports the epoch's losses and
+    validation scores, so `metric="valid_id.auc"` works for a Tuner; the last one reports the record's columns too,
+    validation scores then being those of the selected epoch. Actors can be reused.
 
-    With a `Recorder` (through `tune.with_parameters(TrialTrainable, recorder=…)`) a trial writes its record and MLflow
-    run and reports no more than `REPORTED` at its end, and a trial that raises leaves a record that says why instead of
-    stopping the sweep. Then the configuration may also name further trials that are trained alike (`same_training`):
-    they are trained once, and each is scored and leaves its record and MLflow run; equal epochs are scored once.
+    With a `Recorder`, as `tune.with_parameters(TrialTrainable, recorder=…)`, a trial writes its record and MLflow run
+    and reports only `REPORTED` at its end. A trial that raises leaves a record with the reason and does not stop the
+    sweep. The configuration may then name further trials of the same training under `also_scored_as`
+    (trial/same_training.py): trained once, each is scored and leaves its record and MLflow run.
     """
 
     method: ClassVar[str | None] = None
-    """The method that a subclass is for; None takes it from the configuration."""
+    """The method of a subclass; None takes it from the configuration."""
 
     recorder: Recorder | None = None
     device = "cpu"
@@ -43,8 +42,8 @@ class TrialTrainable(tune.Trainable):
 
         Args:
             config: the trial's flat settings.
-            recorder: where it leaves its record; None for nowhere.
-            gpus: what Ray gives it of a GPU, in whole GPUs or a fraction; 0 runs it on the processor.
+            recorder: writes its record; None reports it to Tune.
+            gpus: the GPUs that Ray assigns to it, whole or a fraction; 0 runs it on the processor.
         """
         use_one_thread()
         if gpus:
@@ -59,46 +58,23 @@ class TrialTrainable(tune.Trainable):
         return True
 
     def _begin(self, settings: dict[str, Any]) -> None:
-        if self.method is not None and settings.get("method", self.method) != self.method:
-            raise ConfigurationError(
-                f"{type(self).__name__} trains method {self.method!r}, not {settings['method']!r}; "
-                "use TrialTrainable to vary the method"
-            )
         if self.method is not None:
+            if settings.get("method", self.method) != self.method:
+                raise ConfigurationError(
+                    f"{type(self).__name__} trains method {self.method!r}, not {settings['method']!r}; "
+                    "use TrialTrainable to vary the method"
+                )
             settings = {**settings, "method": self.method}
-        configs = parse_same_training(settings)
-        if self.recorder is None and len(configs) > 1:
+        trials = parse(settings)
+        if self.recorder is not None:
+            self.training: Training = RecordedTraining(trials, self.device, self.recorder)
+        elif len(trials) == 1:
+            self.training = Training(trials, self.device)
+        else:
             raise ConfigurationError(f"{ALSO_SCORED_AS} needs a recorder: without one a trial reports a single result")
-        self.training = Training(configs, self.recorder, self.device)
 
     def step(self) -> dict[str, Any]:
-        if self.recorder is None:
-            return self._step_alone()
-        try:
-            metrics = self._advance()
-        except StorageError as error:
-            # It was waited for long enough. The driver stops the sweep, and the trial runs when it is continued.
-            return {"storage_problem": str(error), "done": True}
-        if self.training.ended:
-            return {"records": self.training.reported, "done": True}
-        return metrics
-
-    def _step_alone(self) -> dict[str, Any]:
-        """An epoch without a recorder: what goes wrong is Tune's to know, and so are all scores."""
-        training = self.training
-        trial, metrics = training.start(), training.train_epoch()
-        if not trial.finished:
-            return dict(metrics)
-        record, _ = training.scores(trial, training.configs[0])
-        return {**record, "done": True}
-
-    def _advance(self) -> dict[str, Any]:
-        """An epoch with a recorder; its metrics."""
-        metrics: dict[str, Any] = {}
-        with self.training.failures_recorded():
-            metrics |= self.training.train_epoch()
-            self.training.end_or_keep()
-        return metrics
+        return self.training.step()
 
     def cleanup(self) -> None:
         """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
@@ -115,25 +91,18 @@ class TrialTrainable(tune.Trainable):
         self.training.restore(torch.load(Path(checkpoint) / CHECKPOINT, weights_only=True, map_location="cpu"))
 
 
-def _trainable(method: str) -> type[TrialTrainable]:
-    """The Tune trainable of one method, named as the method's class."""
-    name = METHODS[method].__name__
-    return type(
-        name,
-        (TrialTrainable,),
-        {"method": method, "__doc__": METHODS[method].__doc__, "__module__": __name__},
-    )
-
-
 class Trainables(Mapping[str, type[TrialTrainable]]):
-    """The Tune trainable of each method, by the method's name; that of a plug-in is made when it is looked up."""
+    """The Tune trainable of each method, by the method's name, made when it is looked up."""
 
     def __init__(self) -> None:
-        self._made = {method: _trainable(method) for method in METHODS.builtin}
+        self._made: dict[str, type[TrialTrainable]] = {}
 
     def __getitem__(self, method: str) -> type[TrialTrainable]:
         if method not in self._made:
-            self._made[method] = _trainable(method)
+            cls = METHODS[method]
+            # Ray finds a class by module and name: trainables.ActDiff. One of a plug-in is not there and travels whole.
+            own = {"method": method, "__doc__": cls.__doc__, "__module__": "trainables"}
+            self._made[method] = type(cls.__name__, (TrialTrainable,), own)
         return self._made[method]
 
     def __iter__(self) -> Iterator[str]:
@@ -144,5 +113,5 @@ class Trainables(Mapping[str, type[TrialTrainable]]):
 
 
 TRAINABLES = Trainables()
-# Ray finds a class by its module and name; one that is not there, of a plug-in, travels whole.
-globals().update({TRAINABLES[method].__name__: TRAINABLES[method] for method in METHODS.builtin})
+CLASS_NAMES = {cls.__name__: name for name, cls in METHODS.builtin.items()}
+"""The built-in methods by the name of their class, which their trainable shares."""

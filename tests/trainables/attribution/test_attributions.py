@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import sobel
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
@@ -24,7 +24,7 @@ LAYER = {"attributions": ("layer_grad_cam",), "grad_cam_layer": "trunk.1"}
 
 def maps_of(name, model, images, targets, references=None, **settings):
     layer = LAYER if name == "layer_grad_cam" else {}
-    attribution = ATTRIBUTIONS[name](TrialConfig.parse({**FEW, **layer, **settings}), references)
+    attribution = ATTRIBUTIONS[name](resolve({**FEW, **layer, **settings}), references)
     return attribution.maps(model.eval(), images, targets)
 
 
@@ -311,7 +311,7 @@ def test_grad_cam_by_its_equations(smooth_net):
 def test_grad_cams_are_enlarged_and_know_their_size():
     model = initialise("small_cnn", 1, 2, seed=0).eval()
     images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    config = TrialConfig.parse({"attributions": ("layer_grad_cam",)})
+    config = resolve({"attributions": ("layer_grad_cam",)})
     for name, size in (("grad_cam", 7), ("layer_grad_cam", 14), ("edge_detector", None)):
         attribution = ATTRIBUTIONS[name](config)
         assert attribution.maps(model, images, torch.tensor([0, 1, 1])).shape == (3, 28, 28)
@@ -340,14 +340,14 @@ def test_layer_grad_cam_of_the_last_layer_is_grad_cam(smooth_net):
 )
 def test_bad_settings(settings, pieces):
     with pytest.raises(ConfigurationError) as caught:
-        TrialConfig.parse(settings)
+        resolve(settings)
     assert all(piece in str(caught.value) for piece in pieces), caught.value
 
 
 def test_rise_by_a_loop_over_its_masks(smooth_net):
     model = smooth_net(classes=3).eval()
     images = torch.rand(2, 1, 15, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    config = TrialConfig.parse({"attribution_passes": 40})
+    config = resolve({"attribution_passes": 40})
     attribution = ATTRIBUTIONS["rise"](config)
     masks = random_masks(40, 15, 9, attribution.rng())
     assert masks.shape == (40, 15, 9)

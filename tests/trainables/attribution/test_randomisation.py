@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check, rank_correlation, ssim
@@ -41,7 +41,7 @@ def test_ssim():
 
 
 def test_random_weights_are_neither_the_models_nor_those_that_training_began_with():
-    config = TrialConfig.parse({"seed": 3})
+    config = resolve({"seed": 3})
     model = initialise("small_cnn", 1, 3, seed=3)
     fresh, again = random_model(model, config), random_model(model, config)
     assert not fresh.training
@@ -60,7 +60,7 @@ def test_random_weights_are_neither_the_models_nor_those_that_training_began_wit
     ],
 )
 def test_who_fails(name, others, failed):
-    found = randomisation_check(ATTRIBUTIONS[name](TrialConfig.parse({})), FIRST, others)
+    found = randomisation_check(ATTRIBUTIONS[name](resolve({})), FIRST, others)
     assert found["failed"] is failed
     assert math.isnan(found["rank_correlation"]) == (failed is None)
 

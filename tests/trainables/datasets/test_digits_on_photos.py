@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.read_cues import run_hashes
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.digits_on_photos import DigitsOnPhotos, DigitsOnPhotosOptions
@@ -99,4 +99,4 @@ def test_the_digits_place_is_random_within_the_image(splits):
 @pytest.mark.parametrize("size", [27, 65])
 def test_image_size_is_between_a_digits_and_a_tiles(size):
     with pytest.raises(ConfigurationError, match=f"bad value {size} for image_size.*than or equal to (28|64)"):
-        TrialConfig.parse({"dataset": "digits_on_photos", "image_size": size})
+        resolve({"dataset": "digits_on_photos", "image_size": size})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import ConfigurationError, TrialConfig
+from trainables import ConfigurationError, resolve
 from trainables.datasets.synthetic import Synthetic, SyntheticOptions, blocks, crosses
 
 # First 16 hex digits of SHA-256 over the uint8 array [512, 28, 28] of the published files 1, 2 and 3:
@@ -100,4 +100,4 @@ def test_variant_paper_chooses_from_the_papers_files_with_the_run_seed():
 @pytest.mark.parametrize("n", [513, 31])
 def test_variant_paper_has_no_more_images_than_its_files(n):
     with pytest.raises(ConfigurationError, match=f"n_test {n} for variant 'paper'.*an even number up to 512"):
-        TrialConfig.parse({"variant": "paper", "n_train": 500, "n_valid": 128, "n_test": n})
+        resolve({"variant": "paper", "n_train": 500, "n_valid": 128, "n_test": n})

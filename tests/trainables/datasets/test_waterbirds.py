@@ -8,7 +8,7 @@ from PIL import Image
 from support import tiny_waterbirds
 from support.tiny_waterbirds import BIRD_RED, SPECIES, TEST, TRAINING, WATER
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.waterbirds import Waterbirds, WaterbirdsOptions, read_bird, read_birds, read_place
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_made_is_refused(root, options, pieces):
 @pytest.mark.parametrize(("setting", "value"), [("n_train", 7), ("n_test", 2), ("image_size", 4)])
 def test_settings_out_of_range(setting, value):
     with pytest.raises(ConfigurationError, match=f"bad value {value} for {setting}"):
-        TrialConfig.parse({"dataset": "waterbirds", setting: value})
+        resolve({"dataset": "waterbirds", setting: value})
 
 
 def _garble(broken):
@@ -159,12 +159,12 @@ def test_broken_files_are_named_before_training_and_while_reading(broken, breaki
 
 
 def test_the_key_has_the_content_in_place_of_the_root(root, broken):
-    here, there = (TrialConfig.parse({"dataset": "waterbirds", "root": str(r), **SIZES}) for r in (root, broken))
+    here, there = (resolve({"dataset": "waterbirds", "root": str(r), **SIZES}) for r in (root, broken))
     assert here.dataset_options["root"] != there.dataset_options["root"]
     assert here.trial_key == there.trial_key
-    assert TrialConfig.parse(here.flat()) == here
+    assert resolve(here.flat()) == here
     next((broken / "places365" / "o" / "ocean").glob("*.jpg")).unlink()
-    fewer = TrialConfig.parse({"dataset": "waterbirds", "root": str(broken), **SIZES})
+    fewer = resolve({"dataset": "waterbirds", "root": str(broken), **SIZES})
     assert fewer.trial_key != here.trial_key
 
 

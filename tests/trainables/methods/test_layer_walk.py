@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.methods.cdep import decomposed_logits
 from trainables.methods.ibp_ex import logit_interval
@@ -100,4 +100,4 @@ def test_a_model_without_a_rule_is_refused_before_training(monkeypatch, method, 
     monkeypatch.setitem(MODELS.builtin, f"own {own.__name__}", own)
     refusal = rf"method '{method}' cannot walk through model 'own {own.__name__}': {problem}; it has rules for Conv2d, "
     with pytest.raises(ConfigurationError, match=refusal):
-        TrialConfig.parse({"method": method, "strength": 1.0, "model": f"own {own.__name__}"})
+        resolve({"method": method, "strength": 1.0, "model": f"own {own.__name__}"})

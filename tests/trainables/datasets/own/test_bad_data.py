@@ -10,7 +10,7 @@ import pytest
 from support import own_images
 from typer.testing import CliRunner
 
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
 from trainables.datasets.__main__ import app
@@ -91,7 +91,7 @@ def good(tmp_path_factory) -> Path:
 
 def check(folder: Path) -> None:
     """What happens before any training: the configuration, then a look at the data."""
-    config = TrialConfig.parse({"dataset": f"folder:{folder}", "image_size": 20})
+    config = resolve({"dataset": f"folder:{folder}", "image_size": 20})
     dataset = find_dataset(config.dataset)
     dataset(dataset.Options(**config.dataset_options), 1.0, 0).check()
 
@@ -123,11 +123,11 @@ def test_columns_can_be_left_aside(good, tmp_path):
     folder = tmp_path / "set"
     shutil.copytree(good, folder)
     column("age", str)(folder)
-    plain = TrialConfig.parse({"dataset": f"folder:{good}"}).dataset_options["content"]
+    plain = resolve({"dataset": f"folder:{good}"}).dataset_options["content"]
     for ignored in ("age", "*"):
-        config = TrialConfig.parse({"dataset": f"folder:{folder}", "ignore_columns": ignored})
+        config = resolve({"dataset": f"folder:{folder}", "ignore_columns": ignored})
         assert config.dataset_options["content"] == plain
-    without = TrialConfig.parse({"dataset": f"folder:{folder}", "ignore_columns": "age,subject"})
+    without = resolve({"dataset": f"folder:{folder}", "ignore_columns": "age,subject"})
     assert without.dataset_options["content"] != plain
 
 

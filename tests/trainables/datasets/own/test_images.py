@@ -14,7 +14,7 @@ from support import own_images
 from driver.errors import UserError
 from driver.plan.plan import Plan, check_data
 from search_spaces import SPACES
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
 from trainables.trial.trial import Trial
@@ -23,7 +23,7 @@ SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 
 
 def opened(place, severity=1.0, data_seed=0, **options):
-    config = TrialConfig.parse({"dataset": str(place), "severity": severity, "image_size": own_images.SIDE, **options})
+    config = resolve({"dataset": str(place), "severity": severity, "image_size": own_images.SIDE, **options})
     dataset = find_dataset(config.dataset)
     return dataset(dataset.Options(**config.dataset_options), severity, data_seed)
 
@@ -129,7 +129,7 @@ def test_settings_that_cannot_be(build, options, pieces):
 
 
 def key(place, **settings):
-    return TrialConfig.parse({"dataset": str(place), **settings}).trial_key
+    return resolve({"dataset": str(place), **settings}).trial_key
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_the_key_is_that_of_the_content_wherever_it_lies(small, tmp_path):
     shutil.copytree(small, tmp_path / "moved")
     assert key(f"folder:{tmp_path / 'moved'}") == first
     assert key(f"folder:{small}", image_size=32) != first
-    config = TrialConfig.parse({"dataset": f"folder:{small}"})
-    assert TrialConfig.parse(config.flat()) == config
+    config = resolve({"dataset": f"folder:{small}"})
+    assert resolve(config.flat()) == config
     assert config.dataset == f"folder:{small}"
 
 
@@ -243,7 +243,7 @@ def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
         opened(f"folder:{tmp_path}", 0.5).check()
     assert not dataset.knows_cues
     settings = {"dataset": f"folder:{tmp_path}", "image_size": own_images.SIDE, "method": "group_dro"}
-    config = TrialConfig.parse(settings)
+    config = resolve(settings)
     refusal = r"method 'group_dro' needs the group of every image .* give the table a column 'group'"
     with pytest.raises(UserError, match=refusal):
         check_data(Plan(SPACES["own_data"], {config.trial_key: config}))

@@ -10,7 +10,7 @@ import torch
 from support import own_images
 
 import trainables
-from trainables.core.config import TrialConfig
+from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
 from trainables.datasets.own.mask_file import ellipse_inside
@@ -26,7 +26,7 @@ SIDE = 16
 
 def opened(name, root, severity=1.0, data_seed=0, **options):
     settings = {"dataset": name, "root": str(root), "image_size": SIDE, "subset": True, **options}
-    config = TrialConfig.parse({"severity": severity, **settings})
+    config = resolve({"severity": severity, **settings})
     dataset = find_dataset(name)
     return dataset(dataset.Options(**config.dataset_options), severity, data_seed)
 
@@ -203,15 +203,15 @@ def test_the_published_split_as_an_option(xrays):
 
 
 def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):
-    here = TrialConfig.parse({"dataset": "rsna_view", "root": str(xrays), "subset": True})
+    here = resolve({"dataset": "rsna_view", "root": str(xrays), "subset": True})
     linked = tmp_path / "linked"
     linked.symlink_to(xrays)
-    there = TrialConfig.parse({"dataset": "rsna_view", "root": str(linked), "subset": True})
+    there = resolve({"dataset": "rsna_view", "root": str(linked), "subset": True})
     assert here.dataset_options["root"] != there.dataset_options["root"]
     assert here.trial_key == there.trial_key
-    fewer = TrialConfig.parse({"dataset": "rsna_view", "root": str(xrays), "subset": True, "per_cell": 20})
+    fewer = resolve({"dataset": "rsna_view", "root": str(xrays), "subset": True, "per_cell": 20})
     assert fewer.trial_key != here.trial_key
-    assert TrialConfig.parse(here.flat()) == here
+    assert resolve(here.flat()) == here
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from trainables.trial.performance import binary_auc, performance
+from trainables.trial.evaluate import binary_auc, performance
 
 
 def random_case(classes: int, ties: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ import pytest
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from trainables import METHODS, MODELS, Recorder, TrialTrainable
+from trainables.core.process import is_transient
 from trainables.tune import training as training_module
-from trainables.tune.memory import may_pass
 
 SMALL = {"n_train": 24, "n_valid": 16, "n_test": 16, "epochs": 3, "batch_size": 8, "attribution_images": 2}
 SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.0}
@@ -134,7 +134,7 @@ def test_a_trial_that_raises_leaves_a_record_with_the_reason_and_the_tail(tmp_pa
     ],
 )
 def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
-    assert may_pass(error) is retry
+    assert is_transient(error) is retry
     monkeypatch.setattr(training_module.Trial, "train_epoch", lambda _: (_ for _ in ()).throw(error))
     trainable = started(tmp_path, settings("baseline"))
     if retry:

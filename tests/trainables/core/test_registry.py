@@ -9,7 +9,7 @@ from support.plugin_package import NAMES, install, write_package
 from driver.errors import UserError
 from driver.plan.plan import make_plan, parse_overrides
 from records import columns
-from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, TrialConfig
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, resolve
 from trainables.core.errors import ConfigurationError
 from trainables.core.registry import Registry, a_function, subclass_of
 from trainables.datasets import Dataset
@@ -18,7 +18,7 @@ from trainables.models import Classifier
 
 METHOD = "from trainables.methods import Method\n\n\nclass Own(Method):\n    pass\n"
 WITH_OPTIONS = (
-    "from trainables.config import Options\nfrom trainables.methods import Method\n\n\n"
+    "from trainables.core.config import Options\nfrom trainables.methods import Method\n\n\n"
     "class OwnOptions(Options):\n    {setting}: int = 3\n\n\nclass Own(Method):\n    Options = OwnOptions\n"
 )
 
@@ -85,14 +85,14 @@ def test_a_function(site):
 @pytest.mark.parametrize(
     ("entry", "module", "pieces"),
     [
-        ({"own": "tools:Other"}, METHOD, ["(tools:Other), cannot be imported: AttributeError", "mend that"]),
+        ({"own": "tools:Other"}, METHOD, ["(tools:Other), cannot be imported: AttributeError", "fix that package"]),
         ({"own": "tool:Own"}, METHOD, ["cannot be imported: ModuleNotFoundError: No module named 'tool'"]),
         ({"own": "tools:Own"}, "1 / 0\n", ["cannot be imported: ZeroDivisionError: division by zero"]),
         ({"own": "tools:Own"}, "class Own:\n    pass\n", ["it must be a subclass of trainables.methods.method.Method"]),
         ({"own": "tools:Own"}, "Own = 3\n", ["is 3; it must be a subclass of"]),
         ({"own": "tools:Own"}, METHOD.replace("pass", "Options = dict"), ["has Options <class 'dict'>", "config.Opt"]),
         ({"own": "tools:Own"}, WITH_OPTIONS.format(setting="lr"), ["has a setting 'lr' in its Options", "rename it"]),
-        ({"my own": "tools:Own"}, METHOD, ["'my own' in saliency_sweep.methods", "use letters, digits and _ alone"]),
+        ({"my own": "tools:Own"}, METHOD, ["'my own' in saliency_sweep.methods", "use letters, digits and _ only"]),
     ],
 )
 def test_what_cannot_be_used_says_so_when_it_is_used(site, entry, module, pieces):
@@ -109,7 +109,7 @@ def test_a_built_in_name_is_not_given_away(site):
     write_package(site, "tools", {"built_in": "tools:Own"}, METHOD)
     with pytest.raises(ConfigurationError) as caught:
         registry()["built_in"]
-    assert "saliency-sweep (built in) and tools 0.1 (tools:Own) all bring 'built_in'" in str(caught.value)
+    assert "saliency-sweep (built in) and tools 0.1 (tools:Own) all provide 'built_in'" in str(caught.value)
     assert "uninstall all but one" in str(caught.value)
 
 
@@ -164,20 +164,20 @@ def test_the_packages_names_are_found(extras):
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_the_record_names_the_package(extras, part):
-    config = TrialConfig.parse(PARTS[part])
+    config = resolve(PARTS[part])
     assert config.columns()[columns.PLUGINS] == "saliency-extras 1.2"
-    assert TrialConfig.parse(config.flat()) == config
+    assert resolve(config.flat()) == config
 
 
 def test_a_trial_without_a_part_of_it_is_what_it_was(extras):
-    config = TrialConfig.parse({})
+    config = resolve({})
     assert config.trial_key == "dd6a615c4880c9aa"
     assert columns.PLUGINS not in {**config.flat(), **config.columns()}
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_another_version_is_another_trial(extras, part):
-    config = TrialConfig.parse(PARTS[part])
+    config = resolve(PARTS[part])
     other = config.model_copy(update={"plugins": "saliency-extras 1.3"})
     assert len({config.trial_key, other.trial_key, config.model_copy(update={"plugins": ""}).trial_key}) == 3
 
@@ -191,22 +191,22 @@ def test_another_version_is_another_trial(extras, part):
     ],
 )
 def test_a_node_that_has_not_what_was_planned_refuses(extras, plugins, pieces):
-    settings = TrialConfig.parse(PARTS["method"]).flat() | {"plugins": plugins}
+    settings = resolve(PARTS["method"]).flat() | {"plugins": plugins}
     with pytest.raises(ConfigurationError) as caught:
-        TrialConfig.parse(settings)
+        resolve(settings)
     assert all(piece in str(caught.value) for piece in pieces), caught.value
 
 
 def test_packages_are_found_and_not_given(extras):
     with pytest.raises(ConfigurationError, match=r"bad value .* for plugins: .*'none'; leave it out"):
-        TrialConfig.parse({"plugins": "saliency-extras 1.2"})
+        resolve({"plugins": "saliency-extras 1.2"})
 
 
 def test_a_method_and_a_dataset_with_one_setting_cannot_be_used_together(found):
     write_package(found, "tools", {"own": "tools:Own"}, WITH_OPTIONS.format(setting="n_train"))
     with pytest.raises(ConfigurationError, match="'own' and dataset 'synthetic' both have a setting 'n_train'"):
-        TrialConfig.parse({"method": "own"})
-    TrialConfig.parse({"method": "own", "dataset": "decoy_digits"})
+        resolve({"method": "own"})
+    resolve({"method": "own", "dataset": "decoy_digits"})
 
 
 def test_its_trainable_travels_to_other_processes(extras):

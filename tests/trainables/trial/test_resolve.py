@@ -8,9 +8,11 @@ import pytest
 
 from records import columns
 from search_spaces import SPACES
-from trainables.core.config import LATER_SETTINGS, UNSAID_SETTINGS, TrialConfig
+from trainables import resolve
+from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT
 from trainables.core.errors import ConfigurationError
 from trainables.methods import METHODS
+from trainables.trial.select import candidate_epoch
 
 FULL = {
     "dataset": "synthetic",
@@ -89,7 +91,7 @@ def without(settings: dict, *keys: str) -> dict:
 
 
 def test_full_names_every_setting():
-    assert set(TrialConfig.parse(FULL).flat()) == set(FULL), "extend FULL and OTHER by the new setting"
+    assert set(resolve(FULL).flat()) == set(FULL), "extend FULL and OTHER by the new setting"
 
 
 @pytest.mark.parametrize("field", sorted(OTHER))
@@ -97,41 +99,41 @@ def test_key_changes_with_each_setting(field):
     changed = {**FULL, field: OTHER[field]}
     if field == "method":
         changed = without(changed, "disc_iter", "disc_lr", "disc_width")
-    assert TrialConfig.parse(changed).trial_key != TrialConfig.parse(FULL).trial_key
+    assert resolve(changed).trial_key != resolve(FULL).trial_key
 
 
 def test_key_changes_with_masks_at_test_time():
     settings = without(FULL, "mask_condition", "mask_fraction")
-    assert TrialConfig.parse({**settings, "mask_test": True}).trial_key != TrialConfig.parse(settings).trial_key
+    assert resolve({**settings, "mask_test": True}).trial_key != resolve(settings).trial_key
 
 
 def test_settings_that_came_later_left_the_keys_as_they_were():
-    assert {*LATER_SETTINGS, *UNSAID_SETTINGS} < set(FULL)
-    assert TrialConfig.parse({}).trial_key == "dd6a615c4880c9aa"
+    assert {*MASK_CONTROLS, *OMITTED_AT_DEFAULT} < set(FULL)
+    assert resolve({}).trial_key == "dd6a615c4880c9aa"
     for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
         # The space laptop had eight epochs then.
         epochs = {"epochs": 8} if name == "laptop" else {}
-        keys = [TrialConfig.parse({**settings, **epochs}).trial_key for settings in SPACES[name]().trials]
+        keys = [resolve({**settings, **epochs}).trial_key for settings in SPACES[name]().trials]
         assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected, name
 
 
 def test_key_changes_with_the_dataset():
     names = ("variant", "n_train", "n_valid", "n_test")
     changed = {**without(FULL, *names), "dataset": "decoy_digits"}
-    assert TrialConfig.parse(changed).trial_key != TrialConfig.parse(FULL).trial_key
+    assert resolve(changed).trial_key != resolve(FULL).trial_key
 
 
 def test_key_does_not_depend_on_order_or_on_spelling_out_defaults():
-    key = TrialConfig.parse(FULL).trial_key
-    assert TrialConfig.parse(dict(reversed(FULL.items()))).trial_key == key
-    assert TrialConfig.parse({**FULL, "attributions": ["occlusion", "layer_grad_cam"]}).trial_key == key
-    assert TrialConfig.parse({}).trial_key == TrialConfig.parse(TrialConfig.parse({}).flat()).trial_key
-    assert TrialConfig.parse({"severity": 1}).trial_key == TrialConfig.parse({"severity": 1.0}).trial_key
+    key = resolve(FULL).trial_key
+    assert resolve(dict(reversed(FULL.items()))).trial_key == key
+    assert resolve({**FULL, "attributions": ["occlusion", "layer_grad_cam"]}).trial_key == key
+    assert resolve({}).trial_key == resolve(resolve({}).flat()).trial_key
+    assert resolve({"severity": 1}).trial_key == resolve({"severity": 1.0}).trial_key
     assert re.fullmatch("[0-9a-f]{16}", key)
 
 
 def test_equal_configurations_with_options_in_another_order_have_one_key():
-    config = TrialConfig.parse(FULL)
+    config = resolve(FULL)
     reordered = config.model_copy(
         update={
             "method_options": dict(reversed(config.method_options.items())),
@@ -145,20 +147,20 @@ def test_equal_configurations_with_options_in_another_order_have_one_key():
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
 def test_flat_round_trip(method, preset):
-    config = TrialConfig.parse({"method": method, "preset": preset, "seed": 9, "n_test": 50})
-    assert TrialConfig.parse(config.flat()) == config
-    assert TrialConfig.parse(config.flat()).trial_key == config.trial_key
+    config = resolve({"method": method, "preset": preset, "seed": 9, "n_test": 50})
+    assert resolve(config.flat()) == config
+    assert resolve(config.flat()).trial_key == config.trial_key
 
 
 def test_full_round_trip():
-    config = TrialConfig.parse(FULL)
-    assert TrialConfig.parse(config.flat()) == config
+    config = resolve(FULL)
+    assert resolve(config.flat()) == config
     assert config.flat() == FULL
 
 
 def test_columns():
-    result = TrialConfig.parse(FULL).columns()
-    assert result["trial_key"] == TrialConfig.parse(FULL).trial_key
+    result = resolve(FULL).columns()
+    assert result["trial_key"] == resolve(FULL).trial_key
     assert result["severity"] == 0.5
     assert result["strength"] == 0.25
     assert result["hp.lr"] == 0.01
@@ -171,18 +173,18 @@ def test_columns():
 
 def test_settings_of_measures_at_their_default_are_not_in_the_record():
     """So that records of one key have one set of columns, whenever they were made."""
-    assert not {columns.hyperparameter(name) for name in UNSAID_SETTINGS} & TrialConfig.parse({}).columns().keys()
+    assert not {columns.hyperparameter(name) for name in OMITTED_AT_DEFAULT} & resolve({}).columns().keys()
 
 
 def test_paper_preset_treats_empty_masks_as_all_outside_unless_told():
-    assert TrialConfig.parse({"preset": "paper"}).empty_mask == "outside"
-    assert TrialConfig.parse({"preset": "paper", "empty_mask": "skip"}).empty_mask == "skip"
-    assert TrialConfig.parse({}).empty_mask == "skip"
+    assert resolve({"preset": "paper"}).empty_mask == "outside"
+    assert resolve({"preset": "paper", "empty_mask": "skip"}).empty_mask == "skip"
+    assert resolve({}).empty_mask == "skip"
 
 
 @pytest.mark.parametrize(("epochs", "warmup", "first"), [(10, 4, 4), (3, 4, 2), (1, 0, 0), (5, 4, 4)])
 def test_candidate_epoch(epochs, warmup, first):
-    assert TrialConfig.parse({"epochs": epochs, "selection_warmup": warmup}).candidate_epoch == first
+    assert candidate_epoch(resolve({"epochs": epochs, "selection_warmup": warmup})) == first
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,9 @@ def test_candidate_epoch(epochs, warmup, first):
         ({"severity": 2, "epochs": 0}, ["bad value 2 for severity", "; ", "bad value 0 for epochs"]),
     ],
 )
-def test_errors_name_the_value_what_is_allowed_and_the_mend(settings, pieces):
+def test_errors_name_the_value_the_allowed_ones_and_the_fix(settings, pieces):
     with pytest.raises(ConfigurationError) as caught:
-        TrialConfig.parse(settings)
+        resolve(settings)
     message, start = str(caught.value), 0
     for piece in pieces:
         assert piece in message[start:], f"{piece!r} is missing, or out of order, in: {message}"

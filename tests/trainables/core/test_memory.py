@@ -10,10 +10,10 @@ import pytest
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 FAULTS_A_STEP = """
 import resource
-from trainables import Trial, TrialConfig
-from trainables.trial.trial import use_one_thread
+from trainables import Trial, resolve
+from trainables.core.process import use_one_thread
 use_one_thread()
-trial = Trial(TrialConfig.parse({"n_train": 320, "n_valid": 8, "n_test": 8}))
+trial = Trial(resolve({"n_train": 320, "n_valid": 8, "n_test": 8}))
 faults = []
 for _ in range(4):
     trial.train_epoch()

@@ -1,4 +1,4 @@
-"""A picture of a trial's attribution maps that people can look at."""
+"""Pictures of images, masks and attribution maps, as a labelled grid."""
 
 import io
 import math
@@ -12,34 +12,13 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from records.columns import SCORED_SPLITS
-
-IMAGES = 2
-"""Shown of each test split."""
 TILE, GAP = 140, 8
-"""Side of an image, and space between two, in pixels of the picture."""
+"""Side of a tile and space between two, in pixels."""
 LEFT, TOP = 82, 48
-"""Room for the names of rows and columns."""
+"""Margins for the names of rows and columns, in pixels."""
 OUTLINES = {"masks": (0, 158, 115), "distractors": (230, 158, 0)}
-"""Green and orange of a palette that the colour-blind can tell apart."""
+"""Green and orange of a palette that is safe for colour-blind readers."""
 OPACITY = 0.75
-
-
-def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str], title: str) -> bytes:
-    """PNG bytes: a row for each image and test split, a column for the image and for each attribution.
-
-    The mask is outlined in green, the distractor in orange; maps show their highest half of pixels over the image.
-
-    Args:
-        arrays: as in `Localised.arrays`.
-        attributions: their names, in column order.
-        title: one line above the panel.
-    """
-    rows = [(split, i) for i in range(min(IMAGES, len(arrays["labels"]))) for split in SCORED_SPLITS]
-    columns = ["image", *attributions]
-    tiles = [[tile(arrays, split, i, column) for column in columns] for split, i in rows]
-    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
-    return labelled_grid(tiles, labels, [column.replace("_", " ") for column in columns], title)
 
 
 def labelled_grid(
@@ -48,7 +27,7 @@ def labelled_grid(
     columns: Sequence[str],
     title: str,
 ) -> bytes:
-    """PNG bytes of equally many tiles in each row, with the names of rows and columns beside and above them."""
+    """PNG bytes of rows of equally many tiles, with the names of rows and columns beside and above them."""
     picture = _grid(tiles) if tiles else np.full((TILE, TILE * len(columns), 3), 255, np.uint8)
     height, width = picture.shape[:2]
     font, large = _font(11), _font(13)
@@ -71,13 +50,16 @@ def labelled_grid(
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """matplotlib's own, which is there on every machine."""
+    """A font that comes with matplotlib, so every machine has it."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> UInt8[np.ndarray, "tile tile 3"]:
-    """Image i in grey, under the map of an attribution unless `column` is "image", with both outlines."""
-    from matplotlib import colormaps
+    """Image i in grey with its mask and distractor outlined, `column` being "image" or an attribution to overlay.
+
+    Of a map the higher half of its pixels is shown.
+    """
+    from matplotlib import colormaps  # slow to import, and most processes draw nothing
 
     grey = arrays[f"{split}.images"][i].astype(np.float32).mean(axis=0).clip(0, 1)
     colours = np.repeat(grey[:, :, None], 3, axis=2)
@@ -96,7 +78,7 @@ def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> U
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Nearest neighbour, to TILE x TILE."""
+    """Enlarged to TILE x TILE by nearest neighbour."""
     return np.array(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.NEAREST))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.tune.panel import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
+from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid
+from trainables.tune.recorder import saliency_panel
 
 
 def pixels(png):

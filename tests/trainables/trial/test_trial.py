@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cross_entropy
 
 from records import columns
+from trainables import resolve
 from trainables.core.batch import Output
-from trainables.core.config import TrialConfig
 from trainables.core.errors import DivergedError
 from trainables.datasets.dataset import Split
 from trainables.methods import METHODS, Method
@@ -21,7 +21,10 @@ from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS
 from trainables.saliency.localisation import LOCALISATION, TUNED, iou
-from trainables.trial.trial import Trial, halves, mean_defined, scaled, scored_images
+from trainables.trial.evaluate import halves, logits_of
+from trainables.trial.explain import mean_defined, scaled, scored_images
+from trainables.trial.same_training import training_key
+from trainables.trial.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 PENALTIES = [name for name in sorted(METHODS) if METHODS[name].has_penalty]
@@ -163,7 +166,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(quick):
     first, second = Trial(quick(seed=1)), Trial(quick(seed=2))
     with pytest.raises(ValueError) as caught:
         second.load_state_dict(first.state_dict())
-    for piece in (first.config.training_key, second.config.training_key, "only continues the configuration"):
+    for piece in (training_key(first.config), training_key(second.config), "only continues the configuration"):
         assert piece in str(caught.value)
 
 
@@ -294,7 +297,7 @@ def test_every_image_is_trained_on_once_an_epoch_in_a_new_order(quick):
     trial = Trial(quick())
     orders = []
     for _ in range(2):
-        orders.append(torch.cat([batch.images for batch in trial._batches()]).flatten(1))
+        orders.append(torch.cat([batch.images for batch in trial.batches()]).flatten(1))
     expected = sorted(map(tuple, trial.splits["train"].images.flatten(1).tolist()))
     for order in orders:
         assert sorted(map(tuple, order.tolist())) == expected
@@ -306,7 +309,7 @@ def test_a_methods_random_numbers_differ_between_epochs_and_seeds(quick):
         trial = Trial(quick(method="shuffled", seed=seed))
         result = []
         for _ in range(2):
-            result.append(torch.rand(4, generator=next(iter(trial._batches())).rng).tolist())
+            result.append(torch.rand(4, generator=next(iter(trial.batches())).rng).tolist())
             trial.epoch += 1
         return result
 
@@ -320,7 +323,7 @@ def test_the_model_steps_as_adam_on_the_weighted_sum(quick):
     """One epoch of one batch, followed by hand."""
     trial = Trial(quick(method="rrr", strength=0.7, n_train=16, batch_size=16, epochs=1, lr=1e-2))
     twin = copy.deepcopy(trial.model)
-    batch = next(iter(Trial(trial.config)._batches()))
+    batch = next(iter(Trial(trial.config).batches()))
     optimizer = torch.optim.Adam(twin.parameters(), lr=1e-2)
     loss = METHODS["rrr"](trial.config, 64).loss(twin.train(), batch)
     (loss.classification + 0.7 * loss.penalty).backward()
@@ -339,7 +342,7 @@ def test_training_in_bfloat16_is_close_and_scored_in_float32(quick, method):
         first[precision] = trial.train_epoch()
         weights[precision] = trial.model.trunk[0].weight
         assert {p.dtype for p in trial.model.parameters()} == {torch.float32}
-        assert trial._logits(trial.splits["test_ood"]).dtype == torch.float32
+        assert logits_of(trial.model, trial.splits["test_ood"].images).dtype == torch.float32
     half, single = first["bfloat16"], first["float32"]
     assert half["train.loss"] == pytest.approx(single["train.loss"], rel=0.03)
     assert half["train.penalty"] == pytest.approx(single["train.penalty"], rel=0.1, abs=1e-3)
@@ -351,7 +354,7 @@ def test_mask_dilation_is_for_training_alone(quick):
     assert torch.equal(plain.train_masks, plain.splits["train"].masks)
     assert dilated.train_masks.sum() > 2 * plain.train_masks.sum()
     assert all(torch.equal(dilated.splits[name].masks, plain.splits[name].masks) for name in SPLITS)
-    masks = torch.cat([batch.masks for batch in dilated._batches()])
+    masks = torch.cat([batch.masks for batch in dilated.batches()])
     assert masks.sum() == dilated.train_masks.sum()
 
 
@@ -427,7 +430,7 @@ def test_all_metrics_and_faithfulness_where_they_are_asked_for(quick):
 
 def test_ten_classes():
     """Each image's own logit is explained, and both test splits score the same images, spread over the classes."""
-    config = TrialConfig.parse(
+    config = resolve(
         {
             "dataset": "decoy_digits",
             "classes": 10,

@@ -12,7 +12,7 @@ import pytest
 
 from trainables.datasets import DATASETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The others need files of the user's.
 GENERATED = {name: dataset for name, dataset in DATASETS.items() if "root" not in dataset.Options.model_fields}
 
@@ -21,12 +21,12 @@ def summary() -> dict[str, str]:
     """What must not depend on the process, as short strings."""
     import torch
 
-    from trainables.core.config import TrialConfig
+    from trainables import resolve
     from trainables.core.streams import numpy_stream, stream_seed, torch_stream
     from trainables.trial.trial import Trial
 
     torch.set_num_threads(1)
-    config = TrialConfig.parse(
+    config = resolve(
         {"method": "actdiff", "strength": 0.5, "epochs": 2, "n_train": 32, "n_valid": 16, "n_test": 16, "seed": 7}
     )
     result = {

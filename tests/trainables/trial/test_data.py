@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from records import columns
-from trainables.core.config import LATER_SETTINGS, TrialConfig
+from trainables import resolve
+from trainables.core.config import MASK_CONTROLS, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import DATASETS, Split
-from trainables.trial.controls import CONDITIONS, inside_masks, training_masks
+from trainables.trial.data import CONDITIONS, inside_masks, training_masks
 from trainables.trial.trial import Trial
 
 WRONG = sorted(CONDITIONS)
@@ -19,7 +20,7 @@ SIDE = 28
 
 
 def config(**settings) -> TrialConfig:
-    return TrialConfig.parse({"method": "masked", "n_train": 120, "n_valid": 8, "n_test": 24, **settings})
+    return resolve({"method": "masked", "n_train": 120, "n_valid": 8, "n_test": 24, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -161,4 +162,4 @@ def test_defaults_are_those_that_records_without_the_columns_had():
     for column, default in columns.CONTROLS.items():
         field = TrialConfig.model_fields[column.removeprefix(columns.HYPERPARAMETER_PREFIX)]
         assert field.default == default
-    assert {columns.hyperparameter(name) for name in LATER_SETTINGS} == set(columns.CONTROLS)
+    assert {columns.hyperparameter(name) for name in MASK_CONTROLS} == set(columns.CONTROLS)

@@ -1,10 +1,10 @@
-"""Controls: conditions that take something away from the masks before a method sees them.
+"""What a trial sees: its splits, and the training masks, which controls may degrade.
 
 If a method gains as much from wrong masks as from right ones, what the masks show is not what helps (Shrestha et al.,
-ACL 2020). Masks of evaluation images, on which maps are scored, stay the expert's.
+ACL 2020). Maps are always scored on the expert's masks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -14,40 +14,59 @@ from torch import Tensor
 from trainables.core.config import MaskCondition, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
-from trainables.datasets import Split
+from trainables.datasets import Split, find_dataset, load
 from trainables.datasets.dilation import dilate
+from trainables.methods import METHODS
 from trainables.methods.parts.region import outside_pixels
+from trainables.trial.resolve import check_cues
 
 
-def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 height width"]:
-    """The training masks: the expert's, dilated, then as `mask_condition` says, on `mask_fraction` of the images.
-
-    A condition changes what masks show, not which images have one. What is random in it depends on the data seed alone,
-    so that all methods see the same wrong masks.
+def load_splits(config: TrialConfig) -> tuple[Mapping[str, Split], int]:
+    """The trial's five splits by name, and the number of classes.
 
     Raises:
-        ConfigurationError: another image's mask is asked for where fewer than two images have one.
+        ConfigurationError: the method needs cues that the dataset does not know.
     """
-    masks = dilate(split.masks, config.mask_dilation)
-    if config.mask_condition != "expert":
-        rng = torch_stream("mask condition", config.mask_condition, config.data_seed)
-        has_mask = masks.flatten(1).any(dim=1)
-        changed = masks.clone()
-        changed[has_mask] = CONDITIONS[config.mask_condition](masks[has_mask], rng)
-        masks = changed
-    if config.mask_fraction < 1:
-        rng = torch_stream("mask fraction", config.data_seed)
-        masks = masks & _keeps_mask(masks, split.labels, config.mask_fraction, rng)[:, None, None, None]
-    return masks
+    dataset = find_dataset(config.dataset)
+    options = dataset.Options(**config.dataset_options)
+    splits = load(dataset, options, config.severity, config.data_seed)
+    if METHODS[config.method].needs_cues:
+        known = all(bool((split.cues >= 0).all()) for split in splits.values())
+        check_cues(config.method, config.dataset, known)
+    if config.mask_test:
+        splits = {name: inside_masks(split, config) for name, split in splits.items()}
+    return splits, dataset(options, config.severity, config.data_seed).classes
 
 
 def inside_masks(split: Split, config: TrialConfig) -> Split:
-    """The split with images that are zero outside the expert's mask, dilated as in training: masks at test time.
+    """The split with images that are zero outside the expert's mask, dilated as in training.
 
     Images without a mask stay whole under the empty-mask policies `skip` and `inside` and become zero under `outside`.
     """
     outside, _ = outside_pixels(dilate(split.masks, config.mask_dilation), config.empty_mask)
     return replace(split, images=split.images.masked_fill(outside, 0.0))
+
+
+def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 height width"]:
+    """The expert's masks, dilated, altered by `mask_condition` and kept for `mask_fraction` of the images.
+
+    A condition changes what masks show, not which images have one. Its randomness depends on the data seed alone, so
+    all methods see the same wrong masks.
+
+    Raises:
+        ConfigurationError: condition `other` where fewer than two images have a mask.
+    """
+    masks = dilate(split.masks, config.mask_dilation)
+    if config.mask_condition != "expert":
+        rng = torch_stream("mask condition", config.mask_condition, config.data_seed)
+        has_mask = masks.flatten(1).any(dim=1)
+        altered = masks.clone()
+        altered[has_mask] = CONDITIONS[config.mask_condition](masks[has_mask], rng)
+        masks = altered
+    if config.mask_fraction < 1:
+        rng = torch_stream("mask fraction", config.data_seed)
+        masks = masks & _keeps_mask(masks, split.labels, config.mask_fraction, rng)[:, None, None, None]
+    return masks
 
 
 def _random(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
@@ -58,7 +77,7 @@ def _random(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bo
 
 
 def _shifted(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
-    """Each mask moved down and to the right by a quarter to three quarters of the image, in again on the other side."""
+    """Each mask moved down and right by a quarter to three quarters of the image, wrapping round at its edges."""
     n, _, height, width = masks.shape
     rows, columns = (
         (torch.arange(side) - torch.randint(side // 4, side - side // 4 + 1, (n, 1), generator=rng)) % side
@@ -68,7 +87,7 @@ def _shifted(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> B
 
 
 def _other(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
-    """Each image has the mask of the next one in a random circle through all of them: none keeps its own."""
+    """Each image gets the mask of the next one in a random cycle through all of them, so none keeps its own."""
     if len(masks) < 2:
         raise ConfigurationError(
             f"mask_condition 'other' needs two training images with a mask, and there are {len(masks)}; "
@@ -91,13 +110,13 @@ CONDITIONS: dict[MaskCondition, Callable[[Tensor, torch.Generator], Tensor]] = {
     "other": _other,
     "ones": _ones,
 }
-"""What becomes of the masks [n, 1, height, width] of images that have one; "expert" leaves them as they are."""
+"""How each condition alters masks [n, 1, height, width] that are not empty; "expert" does not."""
 
 
 def _keeps_mask(
     masks: Bool[Tensor, "images 1 height width"], labels: Tensor, fraction: float, rng: torch.Generator
 ) -> Bool[Tensor, " images"]:
-    """True for round(fraction · n) of the n images with a mask of each class; a larger fraction only adds images."""
+    """True for round(fraction · n) of each class's n images with a mask; a larger fraction only adds images."""
     has_mask = masks.flatten(1).any(dim=1)
     keeps = torch.zeros_like(has_mask)
     for label in labels.unique():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainables import TrialTrainable
-from trainables.trial.trial import use_gpu
+from trainables.core.process import use_gpu
 
 
 @pytest.fixture

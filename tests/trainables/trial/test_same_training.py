@@ -5,9 +5,9 @@ import pytest
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from search_spaces.space import factorial
-from trainables import ConfigurationError, Recorder, Trial, TrialConfig, TrialTrainable
-from trainables.trial.same_training import by_training, flat, parse
-from trainables.trial.selection import SELECTIONS
+from trainables import ConfigurationError, Recorder, Trial, TrialTrainable, resolve
+from trainables.trial.same_training import by_training, flat, parse, training_key
+from trainables.trial.select import SELECTIONS
 
 SMALL = {
     "n_train": 32,
@@ -27,7 +27,7 @@ PLAIN = [{"preset": preset, "selection": selection} for preset in ("fixed", "pap
 def configs(method, differences=PLAIN, **settings):
     weight = {"strength": 1.0} if method == "actdiff" else {}
     own = {"empty_mask": "outside", "method": method, **weight, **SMALL, **settings}
-    return [TrialConfig.parse({**own, **difference}) for difference in differences]
+    return [resolve({**own, **difference}) for difference in differences]
 
 
 def started(folder, *trials, checkpoint_seconds=0.0):
@@ -187,8 +187,8 @@ def test_which_trials_are_trained_alike():
     assert [len(alike) for alike in by_training([*plain, *penalised])] == [6, 3, 3]
     apart = [configs("baseline", [{}], **one)[0] for one in ({"lr": 1e-3}, {"seed": 1}, {"selection_warmup": 0}, {})]
     assert [len(alike) for alike in by_training([*apart, plain[1]])] == [1, 1, 1, 2]
-    own = TrialConfig.parse({})
-    assert own.training_key == own.trial_key, "the default selection stands for all"
+    own = resolve({})
+    assert training_key(own) == own.trial_key, "the default selection stands for all"
 
 
 def test_there_and_back():
@@ -200,7 +200,7 @@ def test_there_and_back():
 @pytest.mark.parametrize(
     ("also", "pieces"),
     [
-        ([{"lr": 0.5}], ("{'lr': 0.5}", "differ in selection alone", "a trial of its own")),
+        ([{"lr": 0.5}], ("{'lr': 0.5}", "differ in selection only", "a trial of its own")),
         ([{"selection": "best_valid_id"}], ("names one trial twice", "name each once")),
         ([{"selection": "best"}], ("bad value 'best' for selection",)),
     ],
@@ -222,5 +222,5 @@ def test_a_space_names_the_rules_and_costs_no_further_training():
     trials = list(factorial((0, 1), ("synthetic",), (1.0,), {"baseline": (0.0,)}, selections=SELECTIONS, lr=(0.1, 0.2)))
     assert len(trials) == 2 * 2 * 3
     assert [t["selection"] for t in trials[:3]] == list(SELECTIONS)
-    groups = by_training(TrialConfig.parse(t) for t in trials)
+    groups = by_training(resolve(t) for t in trials)
     assert [len(alike) for alike in groups] == [3] * 4

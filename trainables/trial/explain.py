@@ -1,0 +1,164 @@
+"""Explanation: attribution maps of test images, and their localisation, faithfulness and randomisation scores."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from records import columns
+from trainables.core.config import TrialConfig
+from trainables.core.streams import stream_seed
+from trainables.datasets import Split
+from trainables.models import Classifier
+from trainables.saliency.attribution import ATTRIBUTIONS, Attribution
+from trainables.saliency.attribution.randomisation import random_model, randomisation_check
+from trainables.saliency.faithfulness import FAITHFULNESS, Explained
+from trainables.saliency.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
+from trainables.saliency.localisation.blur import blur
+from trainables.trial.evaluate import halves
+
+KEPT_MAPS = 8
+"""Maps per split that are kept for people to look at; scores rest on `attribution_images` of them."""
+
+
+@dataclass(frozen=True)
+class Localised:
+    """Scores of the maps by record column, and the first maps of each split for the gallery."""
+
+    scores: dict[str, float | None]
+    arrays: dict[str, np.ndarray]
+    """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16), `<split>.masks` and `<split>.distractors`
+    [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred)."""
+    seconds: dict[str, float]
+    """Wall-clock seconds that each attribution's maps took, by record column."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The images of one split whose maps are scored, and the regions that maps are scored on."""
+
+    images: Float[Tensor, "images channels height width"]
+    labels: Int[Tensor, " images"]
+    masks: Bool[Tensor, "images height width"]
+    distractors: Bool[Tensor, "images height width"]
+
+    @classmethod
+    def of(cls, split: Split, classes: int, config: TrialConfig, device: torch.device) -> "Scored":
+        """The scored images of a split, on `device`."""
+        index = scored_images(split, classes, config.attribution_images)
+        parts = split.images, split.labels, split.masks[:, 0], split.distractors[:, 0]
+        return cls(*(part[index].to(device) for part in parts))
+
+
+Metric = Callable[[Tensor, Scored], Tensor]
+"""From blurred maps and the images they belong to, to one score per image."""
+
+
+def localise(model: Classifier, splits: Mapping[str, Split], classes: int, config: TrialConfig) -> Localised:
+    """Attribution maps of both test splits and their scores.
+
+    Scored are the first `attribution_images` images that have a mask. With two classes they are of class 1, whose logit
+    is explained, as in the paper; with more they are of all classes, and each image's own logit is explained. Each of
+    `metrics` is also computed on two random halves of the images. Tuned metrics see as many images of valid_id. With
+    `randomisation_check` the maps of test_id are also compared with those of random weights.
+
+    Args:
+        model: in evaluation mode.
+        splits: the five splits.
+        classes: length of the logits.
+        config: of the trial; what to attribute and how to score it.
+    """
+    device = next(model.parameters()).device
+    scores: dict[str, float | None] = {}
+    arrays: dict[str, np.ndarray] = {}
+    seconds: dict[str, float] = {}
+    attributions = {name: ATTRIBUTIONS[name](config, splits["train"].images) for name in config.attributions}
+    random = random_model(model, config) if config.randomisation_check else None
+    valid = Scored.of(splits["valid_id"], classes, config, device) if set(config.metrics) & TUNED.keys() else None
+    metrics = {name: _metrics(config, model, attribution, valid) for name, attribution in attributions.items()}
+    for split in columns.SCORED_SPLITS:
+        scored = Scored.of(splits[split], classes, config, device)
+        scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
+        arrays |= _pictures(split, scored)
+        for name, attribution in attributions.items():
+            start = time.perf_counter()
+            maps = attribution.maps(model, scored.images, scored.labels)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            column = columns.attribution_time(name)
+            seconds[column] = seconds.get(column, 0.0) + time.perf_counter() - start
+            arrays[f"{split}.map.{name}"] = scaled(maps[:KEPT_MAPS]).cpu().numpy().astype(np.float16)
+            if attribution.map_size is not None:
+                scores[columns.map_size(name)] = attribution.map_size
+            if random is not None and split == columns.SCORED_SPLITS[0]:
+                check = randomisation_check(attribution, maps, attribution.maps(random, scored.images, scored.labels))
+                scores |= {columns.randomisation(what, name): value for what, value in check.items()}
+            if config.faithfulness:
+                explained = Explained(model, attribution, scored.images, scored.labels, maps, config.seed)
+                for measure, score in FAITHFULNESS.items():
+                    scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
+            smooth = blur(maps, attribution.smoothing)
+            for metric, score_maps in metrics[name].items():
+                column, values = columns.localisation(split, metric, name), score_maps(smooth, scored)
+                scores[column] = mean_defined(values)
+                for which, half in halves(len(values)).items():
+                    scores[columns.half(column, which)] = mean_defined(values[half])
+    return Localised(scores, arrays, seconds)
+
+
+def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored"]:
+    """Indices of the images whose maps are scored: the first `most` with a mask, of class 1 if there are two."""
+    eligible = split.masks.flatten(1).any(dim=1)
+    if classes == 2:
+        eligible = eligible & (split.labels == 1)
+    chosen = eligible.nonzero()[:, 0]
+    if classes == 2 or len(chosen) <= most:
+        return chosen[:most]
+    # Images may be sorted by class: a fixed shuffle spreads the choice over all classes, the same in both test splits.
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(stream_seed("scored images")))
+    return chosen[order[:most]]
+
+
+def mean_defined(scores: Float[Tensor, " images"]) -> float:
+    """Mean over the images whose score is defined; NaN where none is."""
+    return scores.nanmean().item()
+
+
+def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images height width"]:
+    """Each map divided by its maximum, so that half precision can hold it; an all-zero map stays zero."""
+    peak = maps.flatten(1).amax(dim=1)[:, None, None]
+    return maps / torch.where(peak > 0, peak, torch.ones_like(peak))
+
+
+def _pictures(split: str, scored: Scored) -> dict[str, np.ndarray]:
+    """What is kept of a split's images beside their maps."""
+    return {
+        "labels": scored.labels[:KEPT_MAPS].cpu().numpy(),
+        f"{split}.images": scored.images[:KEPT_MAPS].cpu().numpy().astype(np.float16),
+        f"{split}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
+        f"{split}.distractors": scored.distractors[:KEPT_MAPS].cpu().numpy(),
+    }
+
+
+def _metrics(
+    config: TrialConfig, model: Classifier, attribution: Attribution, valid: Scored | None
+) -> dict[str, Metric]:
+    """The configuration's metrics by name; tuned ones know the attribution's maps of the validation images `valid`."""
+    metrics: dict[str, Metric] = {name: partial(_metric, name) for name in config.metrics if name in LOCALISATION}
+    if valid is not None:
+        maps = blur(attribution.maps(model, valid.images, valid.labels), attribution.smoothing)
+        metrics |= {name: partial(_tuned, name, maps, valid.masks) for name in config.metrics if name in TUNED}
+    return metrics
+
+
+def _metric(name: str, maps: Tensor, scored: Scored) -> Tensor:
+    return LOCALISATION[name](maps, scored.distractors if name in ON_DISTRACTOR else scored.masks)
+
+
+def _tuned(name: str, valid_maps: Tensor, valid_masks: Tensor, maps: Tensor, scored: Scored) -> Tensor:
+    return TUNED[name](maps, scored.masks, valid_maps, valid_masks)

@@ -1,0 +1,181 @@
+"""From flat settings to a checked TrialConfig: the one file that sees every registry."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import ValidationError
+
+from records import columns
+from trainables.core.config import TrialConfig
+from trainables.core.errors import ConfigurationError, unknown_name
+from trainables.datasets import DATASETS
+from trainables.datasets.find import find_dataset, full_name
+from trainables.methods import METHODS
+from trainables.models import MODELS
+from trainables.saliency.attribution import ATTRIBUTIONS
+from trainables.saliency.attribution.layer_grad_cam import check_layer
+from trainables.saliency.localisation import LOCALISATION, TUNED
+
+
+def resolve(settings: Mapping[str, Any]) -> TrialConfig:
+    """The configuration that flat `settings` describe, e.g. {"method": "actdiff", "strength": 1, "n_train": 500}.
+
+    A key is a field of `TrialConfig` or a setting of the chosen method or dataset; what is left out has its default.
+
+    Raises:
+        ConfigurationError: an unknown key or name, a value out of range, or a plug-in that cannot be used or is not
+            the one that the trial was planned with.
+    """
+    planned = str(settings.get(columns.PLUGINS, ""))
+    _check_installed(planned)
+    defaults = TrialConfig.model_fields
+    method_name = settings.get("method", defaults["method"].default)
+    dataset_name = str(settings.get("dataset", defaults["dataset"].default))
+    if method_name not in METHODS:
+        raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
+    method, dataset = METHODS[method_name], find_dataset(dataset_name)
+    own, of_method, of_dataset = (
+        TrialConfig.own_settings(),
+        set(method.Options.model_fields),
+        set(dataset.Options.model_fields),
+    )
+    if shared := sorted(of_method & of_dataset):
+        raise ConfigurationError(
+            f"method {method_name!r} and dataset {dataset_name!r} both have a setting {shared[0]!r}, so they cannot be "
+            "used together; rename it in one of them"
+        )
+    allowed = own | of_method | of_dataset
+    for key in settings:
+        if key not in allowed:
+            raise ConfigurationError(
+                f"unknown setting {key!r} of method {method_name!r} on dataset {dataset_name!r}; "
+                f"choose from {', '.join(sorted(allowed))}"
+            )
+    try:
+        method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})
+        dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
+        fields = {k: v for k, v in settings.items() if k in own - {columns.PLUGINS}}
+        config = TrialConfig(
+            **{**fields, "dataset": full_name(dataset_name)},
+            method_options=method_options.model_dump(),
+            dataset_options=dataset.complete(dataset_options).model_dump(),
+        )
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+    _check(config)
+    packages = _packages(config)
+    if planned not in ("", packages):
+        raise ConfigurationError(
+            f"bad value {planned!r} for {columns.PLUGINS}: this trial's are {packages or 'none'!r}; leave it out"
+        )
+    return config.model_copy(update={columns.PLUGINS: packages}) if packages else config
+
+
+def check_cues(method: str, dataset: str, known: bool) -> None:
+    """Refuse a method that needs cues on a dataset that does not know them.
+
+    Args:
+        method: its name.
+        dataset: its name.
+        known: whether the dataset knows the cue of each image.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    if not known:
+        raise ConfigurationError(
+            f"method {method!r} needs the group of every image (label and cue), and dataset {dataset!r} does not know "
+            "the cues; give the table a column 'group' (site, view, device), or choose a method that needs no groups"
+        )
+
+
+def _check(config: TrialConfig) -> None:
+    """Check names and combinations of settings."""
+    if config.model not in MODELS:
+        raise unknown_name("model", config.model, MODELS, "trainables/models/__init__.py")
+    for name in config.attributions:
+        if name not in ATTRIBUTIONS:
+            raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/saliency/attribution/__init__.py")
+    metrics = LOCALISATION.keys() | TUNED.keys()
+    for name in config.metrics:
+        if name not in metrics:
+            raise unknown_name("metric", name, metrics, "trainables/saliency/localisation/__init__.py")
+    if "layer_grad_cam" in config.attributions:
+        check_layer(config.model, config.grad_cam_layer)
+    elif not config.is_default("grad_cam_layer"):
+        raise ConfigurationError(
+            f"grad_cam_layer {config.grad_cam_layer!r} without the attribution layer_grad_cam; add that to "
+            "attributions, or leave grad_cam_layer out"
+        )
+    if config.strength != 0 and not METHODS[config.method].has_penalty:
+        raise ConfigurationError(
+            f"strength {config.strength:g} for method {config.method!r}, which has no penalty; "
+            "leave strength at 0 or choose a method that has one"
+        )
+    for name in ("mask_condition", "mask_fraction"):
+        if not config.is_default(name):
+            _check_mask_control(config, name)
+    METHODS[config.method].check(config)
+
+
+def _check_mask_control(config: TrialConfig, name: str) -> None:
+    """Check that a control of the training masks can have an effect."""
+    setting, default = f"{name} {getattr(config, name)}", TrialConfig.model_fields[name].default
+    if not METHODS[config.method].reads_masks:
+        suitable = ", ".join(sorted(name for name, method in METHODS.usable().items() if method.reads_masks))
+        raise ConfigurationError(
+            f"{setting} for method {config.method!r}, which sees no masks; leave it at {default} or choose from "
+            f"{suitable}"
+        )
+    if config.mask_test:
+        raise ConfigurationError(
+            f"{setting} with mask_test, which applies the expert's masks to the images of all splits; "
+            f"leave it at {default} or mask_test at false"
+        )
+
+
+def _packages(config: TrialConfig) -> str:
+    """Each package that provides the trial's method, dataset, model, an attribution or a metric: "a 1.0, b 2.1"."""
+    packages = {
+        METHODS.package(config.method),
+        DATASETS.package(config.dataset),
+        MODELS.package(config.model),
+        *map(ATTRIBUTIONS.package, config.attributions),
+        *map(LOCALISATION.package, config.metrics),
+    }
+    return ", ".join(sorted(package for package in packages if package))
+
+
+def _check_installed(packages: str) -> None:
+    """Check that this process has the packages that a trial was planned with, "a 1.0, b 2.1".
+
+    Raises:
+        ConfigurationError: a package is missing or has another version.
+    """
+    for package in filter(None, packages.split(", ")):
+        name, _, planned = package.rpartition(" ")
+        try:
+            installed = version(name) if name else None
+        except PackageNotFoundError:
+            installed = None
+        if installed != planned:
+            raise ConfigurationError(
+                f"the trial was planned with package {package!r}, and {platform.node()} has "
+                f"{'none' if installed is None else f'version {installed}'}; install {name}=={planned} on every node "
+                "(docs/extending.md)"
+            )
+
+
+def _explain(error: ValidationError) -> str:
+    """One line with every problem that pydantic found."""
+    parts = []
+    for problem in error.errors():
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigurationError):
+            parts.append(str(cause))
+        else:
+            name = ".".join(str(part) for part in problem["loc"])
+            parts.append(f"bad value {problem['input']!r} for {name}: {problem['msg'].lower()}")
+    return "; ".join(parts)

@@ -1,0 +1,65 @@
+"""Selection: the epoch whose weights a trial is scored with."""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from torch import Tensor, nn
+
+from records import columns
+from trainables.core.config import Selection, TrialConfig
+from trainables.methods import METHODS
+
+SELECTIONS: tuple[Selection, ...] = get_args(Selection)
+
+
+def candidate_epoch(config: TrialConfig) -> int:
+    """The first epoch index that selection may choose, at most the last.
+
+    Methods that are complete only after the last epoch leave that one as the only candidate.
+    """
+    last = config.epochs - 1
+    return last if METHODS[config.method].complete_at_end else min(config.selection_warmup, last)
+
+
+class BestEpoch:
+    """The epoch that one selection rule prefers so far, and its weights.
+
+    `last` takes the last epoch whatever its loss; `best_valid_id` and `best_valid_ood` take the first epoch with the
+    lowest loss on that split, from the candidate epoch on.
+    """
+
+    def __init__(self, config: TrialConfig):
+        last = config.selection == "last"
+        split = "valid_id" if last else config.selection.removeprefix("best_")
+        self.loss_column = columns.performance(split, "loss")
+        self.first_choice = config.epochs - 1 if last else candidate_epoch(config)
+        """The first epoch index that may be chosen."""
+        self.epoch = -1
+        self.loss = math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def prefers(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Whether the epoch with these validation losses replaces the one kept so far."""
+        if epoch < self.first_choice:
+            return False
+        return not self.weights or metrics[self.loss_column] < self.loss
+
+    def keep(self, epoch: int, metrics: Mapping[str, float], weights: dict[str, Tensor]) -> None:
+        """Keep this epoch; the caller must not change `weights` afterwards."""
+        self.epoch, self.loss, self.weights = epoch, metrics[self.loss_column], weights
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "loss": self.loss, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch, self.loss, self.weights = state["epoch"], state["loss"], state["weights"]
+
+
+def select(best: Iterable[BestEpoch], epoch: int, metrics: Mapping[str, float], model: nn.Module) -> None:
+    """Keep the model's weights, in one shared copy, for each rule that prefers this epoch."""
+    preferring = [rule for rule in best if rule.prefers(epoch, metrics)]
+    weights = copy.deepcopy(model.state_dict()) if preferring else {}
+    for rule in preferring:
+        rule.keep(epoch, metrics, weights)

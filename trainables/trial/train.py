@@ -1,0 +1,96 @@
+"""Training: batches in a random order, and an epoch of optimiser steps on a method's loss."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from trainables.core.batch import Batch
+from trainables.core.config import Precision
+from trainables.core.errors import DivergedError
+from trainables.datasets import Split
+from trainables.methods import Method
+from trainables.models import Classifier
+
+
+class EpochLosses(NamedTuple):
+    """Means over an epoch's training images, and how many batches updated the model."""
+
+    classification: float
+    penalty: float
+    """Unweighted."""
+    steps: int
+
+
+def batches(
+    split: Split,
+    masks: Bool[Tensor, "images 1 height width"],
+    indices: Iterable[Int[Tensor, " batch"]],
+    rng: torch.Generator,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Batches on `device` of the images that `indices` name, with their training masks.
+
+    Args:
+        split: the training images.
+        masks: their training masks.
+        indices: of the images in each batch.
+        rng: the source of randomness in the method.
+        device: to train on.
+    """
+    for index in indices:
+        yield Batch(
+            split.images[index].to(device),
+            split.labels[index].to(device),
+            masks[index].to(device),
+            rng,
+            split.cues[index].to(device),
+        )
+
+
+def train_epoch(
+    model: Classifier,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    data: Iterable[Batch],
+    precision: Precision,
+    epoch: int,
+) -> EpochLosses:
+    """Take an optimiser step for each batch that updates the model, and leave the model in train mode.
+
+    Args:
+        model: to train.
+        method: its loss, and the weight of its penalty.
+        optimizer: of the model's parameters.
+        data: the batches, in order.
+        precision: of the loss's forward pass.
+        epoch: index from 0, for the message of an error.
+
+    Raises:
+        DivergedError: a loss or penalty that is not finite; the message names batch and epoch.
+    """
+    model.train()
+    classification, penalty, images, steps = 0.0, 0.0, 0, 0
+    for number, batch in enumerate(data):
+        with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = method.loss(model, batch)
+        total = loss.classification
+        if method.weight:
+            total = total + method.weight * loss.penalty
+        if not torch.isfinite(total):
+            raise DivergedError(
+                f"loss {loss.classification.item():g} and penalty {loss.penalty.item():g} "
+                f"(weight {method.weight:g}) in batch {number} of epoch {epoch}"
+            )
+        if loss.updates_model:
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+            steps += 1
+        size = len(batch.labels)
+        classification += loss.classification.item() * size
+        penalty += loss.penalty.item() * size
+        images += size
+    return EpochLosses(classification / images, penalty / images, steps)
