@@ -13,8 +13,7 @@ from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig
 from trainables.core.errors import unknown_name
 from trainables.core.settings import parse_settings
-from trainables.datasets import PLACES, find_dataset
-from trainables.datasets.find import full_name
+from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.groups import check_cues
 
 if TYPE_CHECKING:

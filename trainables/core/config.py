@@ -110,7 +110,7 @@ class TrialConfig(BaseModel):
             ConfigurationError: an unknown key or name, a value out of range, or a plug-in that cannot be used or is not
                 the one that the trial was planned with.
         """
-        from trainables.datasets.find import find_dataset, full_name
+        from trainables.datasets import find_dataset, full_name
         from trainables.methods import METHODS
 
         check_installed(planned := str(settings.get(columns.PLUGINS, "")))
@@ -187,7 +187,7 @@ class TrialConfig(BaseModel):
         return self
 
     def _check_grad_cam_layer(self) -> None:
-        from trainables.saliency.attribution.layer_grad_cam import check_layer
+        from trainables.saliency.attribution.grad_cam import check_layer
 
         if "layer_grad_cam" in self.attributions:
             check_layer(self.model, self.grad_cam_layer)
@@ -228,7 +228,7 @@ class TrialConfig(BaseModel):
 
         Of files it has the content, not the place; of parts from other packages the package's version.
         """
-        from trainables.datasets.find import kind_of
+        from trainables.datasets import kind_of
 
         settings = self.model_dump(mode="json", exclude=self._at_default())
         if "content" in self.dataset_options:

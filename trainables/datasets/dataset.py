@@ -44,8 +44,12 @@ class Dataset:
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
     cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
-    """Where the cue is: `outside` the mask, and the distractor mask is disjoint from it; on the `object` itself, and
-    the distractor mask is the mask, which cannot tell the two apart; `unknown`, and the distractor mask is empty."""
+    """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
+    distractor mask is the mask. `unknown`: the distractor mask is empty."""
+    objects_recur: ClassVar[bool] = False
+    """True if train, valid and test may show the same object by chance, as generated ones can."""
+    contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
+    """Options under which contract tests build the dataset, small enough for seconds; at least one case."""
 
     def __init__(self, options: BaseOptions, severity: float, data_seed: int):
         """
@@ -112,6 +116,11 @@ def assign_cues(
         other = (label + 1 + place % (classes - 1)) % classes
         cues[members] = np.where(place < round(len(members) * probability), label, other)
     return cues
+
+
+def groups_of(labels: Int[Tensor, " images"], cues: Int[Tensor, " images"], classes: int) -> Int[Tensor, " images"]:
+    """Number the group of each image, its label and cue, from 0: label · K + cue, in [0, K^2)."""
+    return labels * classes + cues
 
 
 def split_from_arrays(

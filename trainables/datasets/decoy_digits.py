@@ -35,6 +35,7 @@ class DecoyDigits(MnistDataset):
 
     Options = DecoyDigitsOptions
     options: DecoyDigitsOptions
+    contract_cases = ({}, {"classes": 10})
     stream = "decoy"
 
     @property

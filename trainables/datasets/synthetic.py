@@ -104,6 +104,8 @@ class Synthetic(Dataset):
 
     Options = SyntheticOptions
     options: SyntheticOptions
+    objects_recur = True
+    contract_cases = ({"n_train": 400, "n_valid": 80, "n_test": 160},)
 
     def splits(self) -> Mapping[str, Split]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}

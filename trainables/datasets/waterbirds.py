@@ -77,6 +77,7 @@ class Waterbirds(Dataset):
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+    contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
 
     @classmethod
     def complete(cls, options: Any) -> Any:

@@ -18,14 +18,18 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.cache import cache_folder
-from trainables.datasets.own.content import READER_VERSION
-from trainables.datasets.own.files import Files
+from trainables.datasets.own.files import READER_VERSION, Files, cache_folder
 from trainables.datasets.own.image_file import UnreadableImageError, decode
-from trainables.datasets.own.mask_file import boxes_inside, ellipse_inside, inside
-from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
-from trainables.datasets.own.problems import SHOWN, Problems
-from trainables.datasets.own.table import Row
+from trainables.datasets.own.prepare import (
+    boxes_inside,
+    ellipse_inside,
+    fitted,
+    fitted_mask,
+    inside,
+    scale,
+    with_channels,
+)
+from trainables.datasets.own.table import SHOWN, Problems, Row
 
 WHITE = 65535
 """1.0 as it is stored: 8- and 16-bit values come back exactly, others to 1e-5."""

@@ -1,17 +1,59 @@
-"""Files of a dataset on disk or in S3: which there are, their bytes, and a digest of the bytes."""
+"""Bytes of a dataset's files, on disk or in S3, each fetched and hashed once; and the digest of its content."""
 
 import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from posixpath import dirname, normpath
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+import platformdirs
 
 from records.s3_storage import S3Storage
 from records.storage import StorageError
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.cache import cache_folder, read_json, write_whole
+from trainables.datasets.own.table import Problems, Row
+
+
+def cache_folder(kind: str) -> Path | None:
+    """The folder of one kind of things, made if need be; None where none can be written: then nothing is kept.
+
+    It lies in the user's cache folder (XDG_CACHE_HOME moves it), may be removed at any time and is never cleared.
+    """
+    folder = Path(platformdirs.user_cache_dir("saliency-sweep")) / "datasets" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a full disk is no failure, as the cache is a convenience."""
+    partial = path.with_name(f".{path.name}-{uuid4().hex}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; an empty one if there is none that can be read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
 
 S3 = "s3://"
 S3_SECONDS = 20.0
@@ -168,3 +210,42 @@ def _storage(location: str) -> S3Storage:
         return S3Storage(folder, S3_SECONDS)
     except StorageError as error:
         raise ConfigurationError(str(error)) from None
+
+
+READER_VERSION = 1
+"""Counted up when the same files come to be read as other pixels."""
+LENGTH = 32
+READERS = 16
+"""Files read at the same time: from S3 it is nearly all waiting."""
+
+
+def content_digest(rows: Sequence[Row], files: Files) -> str:
+    """Hex digest of the rows in their order, each with the SHA-256 of its image's and its mask's bytes.
+
+    A trial's key has it, so that changed data are new trials. Names and places are left out of it: data that were
+    moved, renamed or put into S3 stay the same data. Bytes are hashed, as sizes and times can stay while content
+    changes; `Files` keeps each file's digest while its size, time and inode stay, so that it is hashed once.
+
+    Raises:
+        ConfigurationError: files that are not there or cannot be read, with their rows.
+    """
+    problems, lines = Problems(), []
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(lambda row: _digests(row, files), rows)
+        for row, found in zip(rows, digests, strict=True):
+            if isinstance(found, ConfigurationError):
+                problems.add(f"{row.where}: {found}")
+                continue
+            boxes = [astuple(box) for box in row.boxes]
+            lines.append([*found, boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split])
+    problems.check()
+    files.keep()
+    text = json.dumps([READER_VERSION, lines], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def _digests(row: Row, files: Files) -> tuple[str, str | None] | ConfigurationError:
+    try:
+        return files.digest(row.image), files.digest(row.mask) if row.mask else None
+    except ConfigurationError as error:
+        return error

@@ -13,10 +13,10 @@ import trainables
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.datasets.own.mask_file import ellipse_inside
+from trainables.datasets.own.prepare import ellipse_inside
 from trainables.datasets.xray.metadata import nih, padchest, rsna
-from trainables.datasets.xray.published import published_split
 from trainables.datasets.xray.rsna_view import RSNAView
+from trainables.datasets.xray.xray import published_split
 from trainables.datasets.xray.xray_site import XraySite, labelled
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")

@@ -1,10 +1,63 @@
-"""What lies where in a folder of images: its tables, each row's image, and masks that go by their image's name."""
+"""folder:PATH and manifest:FILE.csv: images of one's own, by their place."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.files import Files, join, parent
-from trainables.datasets.own.table import POOLS
+from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.table import POOLS, Problems, Row, read_table
+
+
+class Folder(OwnImages):
+    """A folder, on disk or s3://bucket/prefix, with one CSV, or one for each of train, valid and test.
+
+    Images that a table names are looked for beside it, in images/, in a folder of the split's name and in images/
+    there; masks likewise, in masks/. Where the table has no column `mask` or `boxes`, the mask is found by the image's
+    name: masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image for which there
+    is none has no mask.
+    """
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        found: list[Row] = []
+        for table, pool in find_tables(files, cls.place).items():
+            rows = read_csv(files, table, options.ignore_columns, problems, pool)
+            by_name = not any(row.mask or row.boxes for row in rows)
+            for row in rows:
+                image = find_file(files, cls.place, table, "images", row.image, pool)
+                if image is None:
+                    problems.add(
+                        f"{row.where}: there is no image {row.image} beside the table or in images/; correct its name "
+                        "or put it there"
+                    )
+                    continue
+                mask = find_file(files, cls.place, table, "masks", row.mask, pool) if row.mask else None
+                if row.mask and mask is None:
+                    problems.add(
+                        f"{row.where}: there is no mask {row.mask} beside the table or in masks/; correct its name, "
+                        "add it, or leave the cell empty"
+                    )
+                found.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
+        return found
+
+
+class Manifest(OwnImages):
+    """A CSV with columns image and label; if there are any mask or boxes, group, subject and split.
+
+    Images and masks are absolute paths, s3://bucket/key, or relative to the CSV's folder; the CSV may lie in S3 too.
+    """
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        folder = parent(cls.place)
+        rows = read_csv(files, cls.place, options.ignore_columns, problems, None)
+        return [
+            replace(row, image=join(folder, row.image), mask=join(folder, row.mask) if row.mask else None)
+            for row in rows
+        ]
+
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
 
@@ -100,3 +153,17 @@ def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
 
 def _is_csv(name: str) -> bool:
     return name.lower().endswith(".csv")
+
+
+def read_csv(files: Files, location: str, ignore_columns: str, problems: Problems, split: str | None) -> list[Row]:
+    """The rows of the CSV at `location`; see `read_table`.
+
+    Raises:
+        ConfigurationError: there is no such file, or it is no text.
+    """
+    try:
+        text = files.read(location).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{location} is not text in UTF-8 ({error.reason}); save it as such") from None
+    ignored = [name.strip() for name in ignore_columns.split(",")]
+    return read_table(text, location, ignored, problems, split)
