@@ -1,7 +1,7 @@
 """DFR, deep feature reweighting: the last layer is fitted anew on validation images with equal groups. No masks."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,10 +14,9 @@ from torch import Tensor
 from trainables.core.config import Options
 from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Split
+from trainables.datasets.dataset import Split, groups_of
 from trainables.methods.method import Method
 from trainables.models import Classifier
-from trainables.trial.groups import groups_of
 
 FEATURE_BATCH = 512
 SPLITS = {"valid_id": ("valid_id",), "valid_ood": ("valid_ood",), "valid_both": ("valid_id", "valid_ood")}
@@ -95,10 +94,10 @@ class DFR(Method):
         DivergedError: by `end_training`, where features are not finite.
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    needs_cues: ClassVar[bool] = True
-    complete_at_end: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    needs_cues = True
+    complete_at_end = True
     Options = DFROptions
     options: DFROptions
 

@@ -1,6 +1,6 @@
 """Group DRO: the group of label and cue with the highest loss weighs most. No masks."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.datasets.dataset import groups_of
 from trainables.methods.method import Method
 from trainables.models import Classifier
-from trainables.trial.groups import groups_of
 
 
 class GroupDROOptions(Options):
@@ -47,9 +47,9 @@ class GroupDRO(Method):
     out (C = 0).
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    needs_cues: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    needs_cues = True
     Options = GroupDROOptions
     options: GroupDROOptions
 

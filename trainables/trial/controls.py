@@ -15,8 +15,7 @@ from trainables.core.config import MaskCondition, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
 from trainables.datasets import Split
-from trainables.datasets.dilation import dilate
-from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.region import dilate, outside_pixels
 
 
 def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 height width"]:

@@ -2,16 +2,8 @@
 
 from collections.abc import Mapping
 
-from jaxtyping import Int
-from torch import Tensor
-
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.dataset import Split
-
-
-def groups_of(labels: Int[Tensor, " images"], cues: Int[Tensor, " images"], classes: int) -> Int[Tensor, " images"]:
-    """label · K + cue: a number in [0, K^2) for each image."""
-    return labels * classes + cues
 
 
 def cues_are_known(splits: Mapping[str, Split]) -> bool:
