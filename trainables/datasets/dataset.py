@@ -118,11 +118,6 @@ def assign_cues(
     return cues
 
 
-def groups_of(labels: Int[Tensor, " images"], cues: Int[Tensor, " images"], classes: int) -> Int[Tensor, " images"]:
-    """Number the group of each image, its label and cue, from 0: label · K + cue, in [0, K^2)."""
-    return labels * classes + cues
-
-
 def split_from_arrays(
     images: Float[np.ndarray, "images *channels height width"],
     labels: Int[np.ndarray, " images"],

@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
-from trainables.datasets.dataset import groups_of
 from trainables.methods.method import Method
+from trainables.methods.parts.groups import groups_of
 from trainables.models import Classifier
 
 
