@@ -1,4 +1,4 @@
-"""python -m trainables.datasets check NAME: what a dataset holds, and whether it can be used."""
+"""python -m trainables.datasets check NAME: check that a dataset can be used, and describe it."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,23 +25,23 @@ BAD_USE = 2
 
 @app.callback()
 def datasets() -> None:
-    """Look at datasets before compute is spent on them."""
+    """Check datasets before compute is spent on them."""
 
 
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="A dataset: a name, folder:PATH or manifest:FILE.csv.")],
-    root: Annotated[str | None, typer.Option(help="Where the files of a registered dataset lie.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder with the files of a registered dataset.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the dataset, KEY=VALUE.", metavar="KEY=VALUE")
     ] = None,
     severity: Annotated[float, typer.Option(help="Shift severity in [0, 1].")] = 1.0,
     data_seed: Annotated[int, typer.Option(help="Seeds the data.")] = 0,
-    out: Annotated[Path, typer.Option(help="Where a picture of some images goes.")] = Path("dataset.png"),
+    out: Annotated[Path, typer.Option(help="File for a picture of some images.")] = Path("dataset.png"),
 ) -> None:
-    """Read everything, say what was found, and write a picture of some training images with their masks.
+    """Read the whole dataset, describe it, and write a picture of some training images with their masks.
 
-    Exit codes: 0 the dataset can be used; 2 it cannot, with file and row.
+    Exit codes: 0 the dataset can be used; 2 it cannot, and the message names file and row.
     """
     try:
         settings = parse_settings(assignments or [])
@@ -71,15 +71,15 @@ if __name__ == "__main__":
 
 
 SAMPLES = 6
-"""Images shown of each label and cue."""
+"""Images in the picture for each label and cue."""
 FEW = 400
-"""Fewer test images than these leave an accuracy a standard error above 0.025."""
+"""With fewer test images an accuracy has a standard error above 0.025."""
 DARK = 0.25
-"""If no pixel is brighter, the pixel range is likely to be wrong: 12-bit values in 16-bit files, for example."""
+"""If no pixel is brighter, the pixel range is probably wrong, for example 12-bit values in 16-bit files."""
 
 
 def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
-    """Lines of text: images by split, label and cue, mask coverage, and what looks wrong."""
+    """Describe a dataset in lines of text: images by split, label and cue, mask coverage, and warnings."""
     train = splits["train"]
     channels, height, width = train.images.shape[1:]
     yield f"Images of {channels} x {height} x {width} (channels, height, width), {dataset.classes} classes"
@@ -88,14 +88,14 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     yield f"Drawn at severity {dataset.severity:g}, data seed {dataset.data_seed}:"
     for name in SPLITS:
         yield f"  {name:9} {_counts(dataset, splits[name])}"
-    yield "Masks (share of images that have one; of their pixels inside, from the least to the greatest):"
+    yield "Masks (share of images that have one; smallest and largest share of pixels inside):"
     for name in SPLITS:
         yield f"  {name:9} {_coverage(splits[name], dataset.classes)}"
-    yield from (f"Look at this: {warning}" for warning in _warnings(dataset, splits))
+    yield from (f"Warning: {warning}" for warning in _warnings(dataset, splits))
 
 
 def sample_panel(dataset: Dataset, split: Split, title: str) -> bytes:
-    """PNG bytes: a row for each label and cue of a split with a few of its images, masks outlined in green."""
+    """PNG of a few images of a split, a row for each label and cue, with masks outlined in green."""
     rows, tiles = [], []
     for label, cue in sorted({(int(k), int(c)) for k, c in zip(split.labels, split.cues, strict=True)}):
         index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
@@ -153,15 +153,15 @@ def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
         yield f"test_ood has {tested} images, so an accuracy has a standard error of up to {0.5 / tested**0.5:.2f}"
     constant = sum(int((s.images.amax(dim=(1, 2, 3)) == s.images.amin(dim=(1, 2, 3))).sum()) for s in splits.values())
     if constant:
-        yield f"{constant} images have one value everywhere"
+        yield f"{constant} images are constant"
     for pool in ("valid", "test"):
         shared = _shared(splits["train"], splits[f"{pool}_id"]) + _shared(splits["train"], splits[f"{pool}_ood"])
         if shared:
-            yield f"{shared} {pool} images are equal to training images, pixel by pixel"
+            yield f"{shared} {pool} images are identical to training images"
     for label in range(dataset.classes):
         masked = [bool(s.masks[s.labels == label].any()) for s in splits.values()]
         if not any(masked):
-            yield f"class {label} has no masks at all, so that having a mask tells the label (see --set empty_mask)"
+            yield f"class {label} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
 
 
 def _shared(first: Split, second: Split) -> int:

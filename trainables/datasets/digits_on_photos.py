@@ -1,4 +1,4 @@
-"""Digits on photos: real MNIST digits on photographs of plants or of stone, which go with the label."""
+"""Digits on photos: real MNIST digits on photographs of plants or stone, which go with the label."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -15,9 +15,9 @@ from trainables.datasets.mnist import SIZE, MnistDataset, ink
 FAMILIES = {"plants": ("grass", "flower"), "stone": ("brick", "gravel")}
 """The photographs of each family: grass, brick and gravel from scikit-image's wheel, the flower from scikit-learn's."""
 TILE = 64
-"""Side of a tile in pixels. A crop lies within one tile, so parts with different tiles share no pixel."""
+"""Side of a tile in pixels. A crop is within one tile, so parts with different tiles share no pixel."""
 SHARES = {"train": 2, "valid": 1, "test": 2}
-"""Of each five tiles of a photograph."""
+"""Of every five tiles of a photograph."""
 
 
 @cache
@@ -41,7 +41,7 @@ def tiles(name: str) -> UInt8[np.ndarray, "tiles 64 64"]:
 
 
 def deal_tiles(rng: np.random.Generator) -> Mapping[str, tuple[UInt8[np.ndarray, "_ 64 64"], ...]]:
-    """For train, valid and test the tiles of each family: two, one and two of each five tiles of a photograph."""
+    """Deal the tiles of each family to train, valid and test: two, one and two of every five of a photograph."""
     dealt: dict[str, list[list[np.ndarray]]] = {part: [[] for _ in FAMILIES] for part in SHARES}
     for family, names in enumerate(FAMILIES.values()):
         for name in names:
@@ -55,7 +55,7 @@ def deal_tiles(rng: np.random.Generator) -> Mapping[str, tuple[UInt8[np.ndarray,
 def crops(
     tiles: UInt8[np.ndarray, "tiles 64 64"], n: int, side: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "n side side"]:
-    """n squares of `side` pixels, each at a random place of a random tile."""
+    """Draw n squares of `side` pixels, each at a random place of a random tile."""
     tile = rng.integers(len(tiles), size=n)
     top, left = rng.integers(TILE - side + 1, size=(2, n))
     reach = np.arange(side)
@@ -65,7 +65,7 @@ def crops(
 def placed(
     patches: UInt8[np.ndarray, "n small small"], side: int, top: Int[np.ndarray, " n"], left: Int[np.ndarray, " n"]
 ) -> UInt8[np.ndarray, "n side side"]:
-    """Each patch on a black square of `side` pixels, with its upper left corner at (top, left)."""
+    """Place each patch on a black square of `side` pixels, its upper left corner at (top, left)."""
     n, small, _ = patches.shape
     reach = np.arange(small)
     canvas = np.zeros((n, side, side), dtype=np.uint8)
@@ -82,11 +82,11 @@ class DigitsOnPhotosOptions(Options):
 class DigitsOnPhotos(MnistDataset):
     """40 x 40 grey images in [0, 1]: an even (0) or odd (1) digit over plants (cue 0) or stone (cue 1).
 
-    The recipe of Waterbirds with what installed packages hold. The digit's pixels (grey value above 1) are the mask,
-    and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the data
-    seed deals to train, valid and test as it deals the digits: no two of these share a pixel of background. Each
-    image has a crop of either family and its cue says which one is seen, so test_id and test_ood show the same digits
-    at the same places and differ in the background alone.
+    The recipe of Waterbirds with images that installed packages ship. The digit's pixels (grey value above 1) are the
+    mask and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the
+    data seed deals to train, valid and test like the digits, so that these share no pixel of background. Each image has
+    a crop of either family, and its cue selects one, so that test_id and test_ood show the same digits at the same
+    places and differ in the background alone.
 
     Source: Waterbirds, Sagawa et al., ICLR 2020, arXiv 1911.08731, whose backgrounds agree with the label with
     probability .95 in training and .5 in evaluation; the severity is ours.

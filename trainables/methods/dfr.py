@@ -14,8 +14,9 @@ from torch import Tensor
 from trainables.core.config import Options
 from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Split, groups_of
+from trainables.datasets.dataset import Split
 from trainables.methods.method import Method
+from trainables.methods.parts.groups import groups_of
 from trainables.models import Classifier
 
 FEATURE_BATCH = 512

@@ -1,4 +1,4 @@
-"""folder:PATH and manifest:FILE.csv: images of one's own, by their place."""
+"""folder:PATH and manifest:FILE.csv: images of one's own in a folder or named by a table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,15 +13,15 @@ from trainables.datasets.own.table import POOLS, Problems, Row, read_table
 class Folder(OwnImages):
     """A folder, on disk or s3://bucket/prefix, with one CSV, or one for each of train, valid and test.
 
-    Images that a table names are looked for beside it, in images/, in a folder of the split's name and in images/
-    there; masks likewise, in masks/. Where the table has no column `mask` or `boxes`, the mask is found by the image's
-    name: masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image for which there
-    is none has no mask.
+    The images that a table names are searched for beside it, in images/, in a folder of the split's name and in images/
+    there; masks likewise, in masks/. If the table has no column `mask` or `boxes`, masks are matched by the image's
+    name: masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image without a match
+    has no mask.
     """
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
-        found: list[Row] = []
+        located: list[Row] = []
         for table, pool in find_tables(files, cls.place).items():
             rows = read_csv(files, table, options.ignore_columns, problems, pool)
             by_name = not any(row.mask or row.boxes for row in rows)
@@ -39,14 +39,14 @@ class Folder(OwnImages):
                         f"{row.where}: there is no mask {row.mask} beside the table or in masks/; correct its name, "
                         "add it, or leave the cell empty"
                     )
-                found.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
-        return found
+                located.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
+        return located
 
 
 class Manifest(OwnImages):
-    """A CSV with columns image and label; if there are any mask or boxes, group, subject and split.
+    """A CSV with columns image and label; optional are mask or boxes, group, subject and split.
 
-    Images and masks are absolute paths, s3://bucket/key, or relative to the CSV's folder; the CSV may lie in S3 too.
+    Images and masks are absolute paths, s3://bucket/key, or relative to the CSV's folder. The CSV may be in S3 too.
     """
 
     @classmethod
@@ -63,21 +63,21 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
 
 
 def find_tables(files: Files, folder: str) -> dict[str, str | None]:
-    """The tables in `folder`, each with the split its name stands for: one CSV for all, or one a split.
+    """Find the tables in `folder`, each with the split that its name says: one CSV for all, or one per split.
 
-    Those of a split are train.csv, train_labels.csv or the one CSV in train/, and so for valid (or val) and test.
+    The table of a split is train.csv, train_labels.csv or the one CSV in train/; likewise for valid (or val) and test.
 
     Raises:
-        ConfigurationError: there is no table, or it is not clear which one counts.
+        ConfigurationError: there is no table, or more than one candidate.
     """
     names = {name for name in files.names(folder) if _is_csv(name)}
     pools: dict[str, str] = {}
     for pool in POOLS:
-        found = list(_tables_of(files, folder, pool))
-        if len(found) > 1:
-            raise ConfigurationError(f"{found[0]} and {found[1]} both list the {pool} images; keep one of them")
-        if found:
-            pools[found[0]] = pool
+        tables = list(_tables_of(files, folder, pool))
+        if len(tables) > 1:
+            raise ConfigurationError(f"{tables[0]} and {tables[1]} both list the {pool} images; keep one of them")
+        if tables:
+            pools[tables[0]] = pool
     others = sorted(names - {location.rsplit("/", 1)[-1] for location in pools})
     if len(pools) == len(POOLS):
         return dict(pools)
@@ -99,17 +99,17 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
 
 
 def find_file(files: Files, folder: str, table: str, kind: str, name: str, pool: str | None) -> str | None:
-    """The location of the image or mask that a table calls `name`, or None.
+    """Find the image or mask that a table calls `name`; None if there is none.
 
-    Looked for beside the table, then in images/ (masks/), in a folder of the split's name and in images/ there.
+    Searched are the table's folder, images/ (masks/), a folder of the split's name and images/ there.
 
     Args:
-        files: to look at folders.
+        files: to list folders.
         folder: the dataset's.
-        table: the location of the table.
+        table: location of the table.
         kind: "images" or "masks".
-        name: as the table has it.
-        pool: the split that the table is for.
+        name: as written in the table.
+        pool: the split of the table.
     """
     places = [parent(table), join(folder, kind)]
     if pool:
@@ -118,10 +118,10 @@ def find_file(files: Files, folder: str, table: str, kind: str, name: str, pool:
 
 
 def find_mask(files: Files, image: str) -> str | None:
-    """The mask that goes by its image's name, or None.
+    """Find the mask that is named after its image; None if there is none.
 
-    For images/x.png: masks/x.* beside images/. For x.png: masks/x.*, x_mask.* or x_seg.*. Where the name has "img"
-    in it, the same name with "seg". The mask may be of another format than the image.
+    For images/x.png: masks/x.* beside images/. For x.png: masks/x.*, x_mask.* or x_seg.*. For a name with "img" in it,
+    the same name with "seg". The mask may have another format than the image.
     """
     return next((location for location in _mask_candidates(files, image) if location != image), None)
 
@@ -156,10 +156,10 @@ def _is_csv(name: str) -> bool:
 
 
 def read_csv(files: Files, location: str, ignore_columns: str, problems: Problems, split: str | None) -> list[Row]:
-    """The rows of the CSV at `location`; see `read_table`.
+    """Read the rows of the CSV at `location`; see `read_table`.
 
     Raises:
-        ConfigurationError: there is no such file, or it is no text.
+        ConfigurationError: the file is missing or not text.
     """
     try:
         text = files.read(location).decode()

@@ -11,19 +11,19 @@ from trainables.datasets.own.image_file import ImageFile, UnreadableImageError
 from trainables.datasets.own.table import Box
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Weights of red, green and blue: ITU-R BT.601."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width channels"]:
-    """Values in [0, 1], 0 black.
+    """Scale values to [0, 1], 0 black.
 
     Args:
-        image: as the file has it.
-        pixel_range: what becomes 0 and 1: "type" the file type's least and greatest value, "image" this image's own,
-            "LOW:HIGH" these values; what lies beyond is cut off there.
+        image: as stored in the file.
+        pixel_range: which values become 0 and 1: "type" the least and greatest of the file's type, "image" those of
+            this image, "LOW:HIGH" these two. Values beyond are clipped.
 
     Raises:
-        UnreadableImageError: "type" with numbers outside the range of their type.
+        UnreadableImageError: "type", and values outside the range of their type.
     """
     values = image.values
     if pixel_range == "image":
@@ -32,9 +32,9 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
         low, high = image.low, image.high
         if values.min() < low or values.max() > high:
             raise UnreadableImageError(
-                f"has values from {values.min():g} to {values.max():g}, and its type says no more than that they lie "
-                f"between {low:g} and {high:g}; say what black and white are with pixel_range=LOW:HIGH, or take each "
-                "image's own range with pixel_range=image"
+                f"has values from {values.min():g} to {values.max():g}, outside the range {low:g} to {high:g} of its "
+                "type; set the values of black and white with pixel_range=LOW:HIGH, or pixel_range=image for each "
+                "image's own range"
             )
     else:
         low, high = (float(number) for number in pixel_range.split(":"))
@@ -46,7 +46,7 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
 def with_channels(
     pixels: Float[np.ndarray, "height width channels"], channels: int
 ) -> Float[np.ndarray, "height width out"]:
-    """Grey from colours by luminance (ITU-R BT.601), or three equal channels from grey."""
+    """Convert colours to grey by luminance (ITU-R BT.601), or grey to three equal channels."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 1:
@@ -57,7 +57,7 @@ def with_channels(
 def fitted(
     pixels: Float[np.ndarray, "height width channels"], size: int, fit: str
 ) -> Float[np.ndarray, "channels {size} {size}"]:
-    """A square of `size` pixels: bilinear, with antialiasing where it shrinks.
+    """Resize to a square of `size` pixels: bilinear, with antialiasing where it shrinks.
 
     Args:
         pixels: any height and width.
@@ -81,12 +81,12 @@ def fitted(
 
 
 def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
-    """The mask, fitted as its image: inside is where it is then at least one half.
+    """Resize a mask as its image: inside is where it covers at least half of a pixel.
 
-    A mask that is too small for that keeps the pixels that it covers most, so that it never vanishes.
+    A mask that covers no pixel by half keeps those that it covers most, so that it never vanishes.
 
     Raises:
-        UnreadableImageError: cropping leaves nothing of the mask.
+        UnreadableImageError: cropping removes the whole mask.
     """
     cover = fitted(mask.astype(np.float32)[:, :, None], size, fit)[0]
     if mask.any() and not cover.any():
@@ -98,23 +98,23 @@ def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> 
 def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     """True on the region of interest of a mask file.
 
-    A mask has two values, 0 and another, or is grey over the whole range of its type (soft edges, JPEG): then inside
-    is what lies above the middle. Of several channels the greatest counts.
+    A mask has two values, 0 and another, or is grey over the range of its type (soft edges, JPEG): then inside is above
+    the middle. The greatest of several channels counts.
 
     Raises:
-        UnreadableImageError: another size than the image's, or several small values, which may be labels.
+        UnreadableImageError: the size differs from the image's, or there are several small values, which may be labels.
     """
     if image.values.shape[:2] != (height, width):
         raise UnreadableImageError(
             f"is {_size(*image.values.shape[:2])}, its image {_size(height, width)}; save both at the same size"
         )
     values = image.values.max(axis=2)
-    found = np.unique(values)
-    if len(found) <= 2 and found[0] >= 0 and (len(found) == 1 or found[0] == 0):
+    levels = np.unique(values)
+    if len(levels) <= 2 and levels[0] >= 0 and (len(levels) == 1 or levels[0] == 0):
         return values > 0
     middle = (image.low + image.high) / 2
-    if found[0] < image.low or found[-1] > image.high or found[-1] <= middle:
-        some = ", ".join(f"{value:g}" for value in found[:5]) + (", …" if len(found) > 5 else "")
+    if levels[0] < image.low or levels[-1] > image.high or levels[-1] <= middle:
+        some = ", ".join(f"{value:g}" for value in levels[:5]) + (", …" if len(levels) > 5 else "")
         raise UnreadableImageError(f"has the values {some}; a mask is 0 outside and one other value inside")
     return values > middle
 
@@ -122,16 +122,16 @@ def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heig
 def boxes_inside(
     boxes: Sequence[Box], height: int, width: int, side: int | None = None
 ) -> Bool[np.ndarray, "{height} {width}"]:
-    """True on the pixels of which at least half, in each direction, lies in one of the boxes.
+    """True on pixels at least half of which, in each direction, is in one of the boxes.
 
     Args:
-        boxes: in pixels of this image; of one of `side` x `side` pixels where that is given.
+        boxes: in pixels of this image, or of one of `side` x `side` pixels.
         height: of this image.
         width: of this image.
-        side: see `boxes`.
+        side: of the image on which the boxes were drawn; None for this one.
 
     Raises:
-        UnreadableImageError: a box that reaches out of the image by more than a pixel.
+        UnreadableImageError: a box exceeds the image by more than a pixel.
     """
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:

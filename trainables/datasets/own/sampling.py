@@ -1,4 +1,4 @@
-"""Which images a split has: what labels and groups mean, pools without common subjects, and severity by resampling."""
+"""Which images a split has: classes and groups, pools without common subjects, and severity by resampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trainables.datasets.own.table import Problems, Row
 
 @dataclass(frozen=True)
 class Meaning:
-    """Labels in the order of their classes, and each group's class; None where the table has no groups."""
+    """Labels in the order of their classes, and each group's class; None if the table has no groups."""
 
     labels: tuple[str, ...]
     groups: dict[str, int] | None
@@ -24,7 +24,7 @@ class Meaning:
         return np.array([self.labels.index(row.label) for row in rows], dtype=np.int64)
 
     def cues_of(self, rows: Sequence[Row]) -> Int[np.ndarray, " rows"]:
-        """The class that each row's group points to; -1 where there are no groups."""
+        """The class that each row's group points to; -1 if there are no groups."""
         if self.groups is None:
             return np.full(len(rows), -1, dtype=np.int64)
         return np.array([self.groups[row.group or ""] for row in rows], dtype=np.int64)
@@ -36,30 +36,31 @@ class Meaning:
 
 
 def find_meaning(rows: Sequence[Row], class_names: str, cue_groups: str) -> Meaning:
-    """
+    """Assign classes to labels and to groups.
+
     Args:
         rows: of the table.
-        class_names: labels in their order, comma-separated; "" for sorted, whole numbers by value.
-        cue_groups: group=label pairs, comma-separated; "" for first group with first label.
+        class_names: labels in the order of their classes, comma-separated; "" to sort them, whole numbers by value.
+        cue_groups: group=label pairs, comma-separated; "" to pair the first group with the first label and so on.
 
     Raises:
-        ConfigurationError: fewer than two labels; names that are not those of the table; a group that is the same in
-            every row, or groups of which it is not clear what they point to.
+        ConfigurationError: there are fewer than two labels, names that the table does not have, one group for all rows,
+            or more groups than labels without `cue_groups`.
     """
     where = rows[0].where.rsplit(" row ", 1)[0]
-    found = sorted({row.label for row in rows}, key=_number_or_text)
-    labels = tuple(_listed(class_names)) or tuple(found)
-    if len(found) < 2:
-        raise ConfigurationError(f"{where}: label is {found[0]!r} in every row; at least two classes are needed")
-    if set(labels) != set(found) or len(labels) != len(found):
-        raise ConfigurationError(f"class_names {class_names!r} must name each of the labels once: {', '.join(found)}")
+    present = sorted({row.label for row in rows}, key=_number_or_text)
+    labels = tuple(_listed(class_names)) or tuple(present)
+    if len(present) < 2:
+        raise ConfigurationError(f"{where}: label is {present[0]!r} in every row; at least two classes are needed")
+    if set(labels) != set(present) or len(labels) != len(present):
+        raise ConfigurationError(f"class_names {class_names!r} must name each of the labels once: {', '.join(present)}")
     groups = sorted({row.group for row in rows if row.group is not None}, key=_number_or_text)
     if not groups:
         return Meaning(labels, None)
     if len(groups) == 1:
         raise ConfigurationError(
-            f"{where}: group is {groups[0]!r} in every row, so no cue can go with the label; give what varies with the "
-            "cue (site, view, device), or leave the column out and give splits that differ as they are"
+            f"{where}: group is {groups[0]!r} in every row, so no cue can go with the label; give what brings the cue "
+            "(site, view, device), or remove the column and give splits that already differ"
         )
     return Meaning(labels, _pairs(cue_groups, groups, labels) if cue_groups else _in_order(where, groups, labels))
 
@@ -68,7 +69,7 @@ def _in_order(where: str, groups: list[str], labels: tuple[str, ...]) -> dict[st
     if len(groups) != len(labels):
         raise ConfigurationError(
             f"{where} has {len(groups)} groups ({', '.join(groups)}) and {len(labels)} labels ({', '.join(labels)}); "
-            f"say which label each group goes with in training, for example cue_groups={groups[0]}={labels[0]},…"
+            f"set the label that goes with each group in training, for example cue_groups={groups[0]}={labels[0]},…"
         )
     return {group: i for i, group in enumerate(groups)}
 
@@ -99,14 +100,14 @@ def _number_or_text(value: str) -> tuple[int, float, str]:
 
 
 def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Int[np.ndarray, " part"]]:
-    """Indices of `rows`, dealt to parts in the given shares of images, all images of a subject to one part.
+    """Deal the indices of `rows` to parts with given shares of the images, all images of a subject to the same part.
 
-    Subjects are dealt apart for each kind, so that every part has its share of each (group, label) cell: a kind are
-    the subjects whose first image is of one cell. A row without a subject is a subject of its own.
+    Subjects are stratified by the (group, label) cell of their first image, so that every part gets its share of each
+    cell. A row without a subject is a subject of its own.
 
     Args:
         rows: at least one.
-        shares: of each part in [0, 1], together 1.
+        shares: of each part in [0, 1], summing to 1.
         data_seed: >= 0.
     """
     subjects: dict[str, list[int]] = {}
@@ -131,7 +132,7 @@ def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> di
 
 
 def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
-    """Refuse a subject whose images stand in two of the given splits: what is learned of it would leak."""
+    """Report subjects with images in two of the given splits: what is learned of them would leak."""
     seen: dict[str, Row] = {}
     for row in rows:
         if row.subject is None or row.split is None:
@@ -146,7 +147,7 @@ def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
 
 
 def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndarray, "classes cues"]:
-    """Images of each label and cue: of `per_class` of a label round(per_class · probability) have the cue that agrees.
+    """Images of each label and cue: round(per_class · probability) of a label's `per_class` have the agreeing cue.
 
     The others are dealt evenly over the other cues, by `assign_cues`.
     """
@@ -156,18 +157,18 @@ def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndar
 
 
 def largest(cells: Int[np.ndarray, "classes cues"], severity: float, out_of_distribution: Sequence[bool]) -> int:
-    """The most images a class that every severity up to `severity` can have, in and out of distribution as asked.
+    """Most images per class that can be drawn at every severity up to `severity`.
 
     A multiple of the number of classes, so that at severity 0 all cells are equal and cue and label independent.
 
     Args:
-        cells: images there are of each label and cue.
-        severity: the greatest one.
-        out_of_distribution: which kinds of split are drawn from these cells: (False,) for training, (False, True)
-            for validation and test.
+        cells: available images of each label and cue.
+        severity: the highest one.
+        out_of_distribution: the kinds of split drawn from these cells: (False,) for training, (False, True) for
+            validation and test.
     """
     classes = len(cells)
-    # Cells grow or shrink evenly with the severity, so its two ends decide; and with the size, so halving finds it.
+    # Cells are monotone in the severity, so its two ends decide, and in the size, so bisection finds the largest.
     probabilities = [agreement(s, classes, ood) for s in (0.0, severity) for ood in out_of_distribution]
     low, high = 0, int(cells.sum(axis=1).min()) // classes
     while low < high:
@@ -185,10 +186,10 @@ def draw(
     cues: Int[np.ndarray, " pool"],
     counts: Int[np.ndarray, "classes cues"],
 ) -> Int[np.ndarray, " drawn"]:
-    """The first so many of each cell, in the order of `members`.
+    """Draw the first `counts` members of each cell, in the order of `members`.
 
-    With one random order of a pool, a stronger association only adds agreeing images and takes others away, and the
-    splits in and out of distribution share all the images that they can: at severity 0 they are the same.
+    With one random order of a pool, a stronger association only adds agreeing images and removes others, and the splits
+    in and out of distribution share as many images as they can: at severity 0 they are the same.
     """
     chosen: Bool[np.ndarray, " pool"] = np.zeros(len(members), dtype=bool)
     for (label, cue), count in np.ndenumerate(counts):
@@ -205,10 +206,10 @@ def check_cells(
     names: tuple[Sequence[str], Sequence[str]],
     probabilities: Sequence[float],
 ) -> None:
-    """Refuse sizes that the cells of a pool cannot give.
+    """Check that the cells of a pool have enough images.
 
     Raises:
-        ConfigurationError: a cell has too few images; the message names it, has and needs, and the mend.
+        ConfigurationError: a cell has too few; the message names it, both numbers and how to fix it.
     """
     for probability in probabilities:
         needed = cell_counts(per_class, len(cells), probability)
@@ -216,6 +217,6 @@ def check_cells(
         for label, cue in zip(*np.nonzero(needed > cells), strict=True):
             raise ConfigurationError(
                 f"the {pool} images of label {names[0][label]!r} with group {names[1][cue]} are too few: "
-                f"{cells[label, cue]}, where {needed[label, cue]} are needed for n_{pool}={per_class * len(cells)}; "
+                f"{cells[label, cue]}, but n_{pool}={per_class * len(cells)} needs {needed[label, cue]}; "
                 f"{size}lower max_severity, or add such images"
             )

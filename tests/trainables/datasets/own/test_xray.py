@@ -220,7 +220,7 @@ def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):
         ({"root": ""}, ("dataset 'xray_site' needs root=FOLDER", "NIH/ and PadChest/", "docs/xray.md")),
         ({"root": "/nowhere"}, ("all images are not in /nowhere", "NIH/ and PadChest/")),
         ({"subset": False}, ("of 11104 images are not in", "row", "subset=true")),
-        ({"per_cell": 30}, ("per_cell=30", "there are 24 images", "lower per_cell")),
+        ({"per_cell": 30}, ("per_cell=30", "has 24 images", "lower per_cell")),
         ({"split_by": "study"}, ("bad value 'study' for split_by", "'patient', 'image' or 'published'")),
     ],
 )
