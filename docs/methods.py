@@ -16,7 +16,7 @@ import jinja2
 import typer
 
 from benchmarks.methods import SETTINGS
-from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS
+from search_spaces.strengths import PAPER_METHODS
 from trainables import METHODS, MODELS
 from trainables.methods import Method, costs
 from trainables.methods.parts.layer_walk import TYPES
@@ -134,10 +134,8 @@ def _cost(method: str, model: str) -> str:
 
 
 def _strengths(name: str) -> str:
-    if name in DECADES:
-        low, high = DECADES[name]
-        return f"{low:g} to {high:g}"
-    return "no penalty" if name in NO_PENALTY or not METHODS[name].has_penalty else "not known"
+    strengths = METHODS[name].strengths
+    return "no penalty" if strengths is None else f"{strengths[0]:g} to {strengths[1]:g}"
 
 
 def _escaped(text: str) -> str:

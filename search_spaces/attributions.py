@@ -4,16 +4,6 @@ from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH
 
 METHODS = ("baseline", "actdiff", "gradmask")
-# All that there are, written out: a space is read without torch.
-ATTRIBUTIONS = (
-    *("centre_gaussian", "deep_lift", "edge_detector", "feature_ablation", "grad_cam", "gradient_shap"),
-    *("guided_backprop", "input_gradient", "input_x_gradient", "integrated_gradients", "layer_grad_cam"),
-    *("occlusion", "rise", "smooth_grad"),
-)
-METRICS = (
-    *("auprc", "auroc", "distractor_mass", "energy", "iop", "iot", "iou", "iou_corrected", "iou_fixed"),
-    *("iou_tuned", "pointing", "rank_accuracy", "top_k"),
-)
 
 
 def attributions() -> Space:
@@ -22,6 +12,10 @@ def attributions() -> Space:
     With the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity, at
     about four times the cost.
     """
+    # Imported here because it loads torch: `--help` and the other spaces do without.
+    from trainables.saliency.attribution import ATTRIBUTIONS
+    from trainables.saliency.localisation import LOCALISATION, TUNED
+
     trials = factorial(
         seeds=range(10),
         datasets=("synthetic", "digits_on_photos"),
@@ -29,8 +23,8 @@ def attributions() -> Space:
         strengths={method: ONE_STRENGTH[method] for method in METHODS},
         lr=(3e-3,),
         epochs=(8,),
-        attributions=(ATTRIBUTIONS,),
-        metrics=(METRICS,),
+        attributions=(tuple(sorted(ATTRIBUTIONS.builtin)),),
+        metrics=(tuple(sorted({**LOCALISATION.builtin, **TUNED})),),
         attribution_images=(32,),
         randomisation_check=(True,),
     )

@@ -1,7 +1,7 @@
 """methods: do those beyond the paper's work, and does localisation predict which?"""
 
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import DECADES, NO_PENALTY, SMALL_DISCRIMINATOR, strength_grid
+from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def methods() -> Space:
@@ -9,11 +9,15 @@ def methods() -> Space:
 
     The two severities are those at which training on the cue costs accuracy.
     """
+    # Imported here because it loads torch: `--help` and the other spaces do without.
+    from trainables.methods import METHODS
+
+    names = sorted(METHODS.builtin, key=lambda name: (METHODS[name].has_penalty, name))
     trials = factorial(
         seeds=range(3),
         datasets=("synthetic",),
         severities=(0.9, 1.0),
-        strengths=strength_grid(levels=4, methods=(*NO_PENALTY, *DECADES)),
+        strengths=strength_grid(levels=4, methods=names),
         method_settings=SMALL_DISCRIMINATOR,
         lr=(3e-3,),
         epochs=(8,),

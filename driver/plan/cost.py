@@ -18,9 +18,7 @@ from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD
 from trainables.saliency.attribution.feature_ablation import SUPERPIXELS
 from trainables.saliency.attribution.occlusion import filled_windows
-from trainables.saliency.faithfulness.fade import STEPS
-from trainables.saliency.faithfulness.infidelity import REGIONS
-from trainables.saliency.faithfulness.sensitivity_max import COPIES
+from trainables.saliency.faithfulness.measures import COPIES, REGIONS, STEPS
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 

@@ -13,8 +13,7 @@ from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
 from trainables.core.config import parse_settings
 from trainables.core.errors import unknown_name
-from trainables.datasets import PLACES, find_dataset
-from trainables.datasets.find import full_name
+from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.resolve import check_cues
 
 if TYPE_CHECKING:

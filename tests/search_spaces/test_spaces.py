@@ -7,7 +7,7 @@ import pytest
 from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
-from search_spaces.strengths import DECADES, NO_PENALTY, PAPER_METHODS, strength_grid
+from search_spaces.strengths import PAPER_METHODS, strength_grid
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig, resolve
 from trainables.saliency.localisation import TUNED
 from trainables.trial.data import CONDITIONS
@@ -127,23 +127,6 @@ def test_a_published_blur_as_pixels():
     """int(4 sigma + 0.5), as scipy's gaussian_filter takes its radius."""
     blurs = {0.817838: 3, 0.639513: 3, 1.0: 4, 0.124: 0, 0.0: 0}
     assert {blur: Published(1e-3, mask_blur=blur).mask_dilation for blur in blurs} == blurs
-
-
-@pytest.mark.parametrize("name", sorted(METHODS.builtin))
-def test_every_method_has_strengths_or_no_penalty(name):
-    here = "in search_spaces/strengths.py"
-    if METHODS[name].has_penalty:
-        assert name in DECADES, f"give {name} a range of strengths worth trying: a line of DECADES {here}"
-        assert name not in NO_PENALTY, f"{name} has a penalty: take it out of NO_PENALTY {here}"
-        low, high = DECADES[name]
-        assert 0 < low < high, f"the range of {name} {here}"
-    else:
-        assert name in NO_PENALTY, f"{name} has no penalty: name it in NO_PENALTY {here}"
-        assert name not in DECADES, f"{name} has no penalty: take it out of DECADES {here}"
-
-
-def test_strengths_are_those_of_methods_that_there_are():
-    assert {*DECADES, *NO_PENALTY} <= set(METHODS.builtin)
 
 
 def test_strengths_are_even_on_a_log_scale():

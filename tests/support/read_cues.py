@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from trainables.datasets import Split
-from trainables.datasets.photographs import FAMILIES, photograph
+from trainables.datasets.digits_on_photos import FAMILIES, photograph
 
 UNREADABLE = -1
 """Where the object covers what would tell."""

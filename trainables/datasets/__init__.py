@@ -1,9 +1,16 @@
-"""Datasets with a cue that goes with the label in training and not out of distribution, at any severity.
+"""Datasets whose cue goes with the label in training and not out of distribution, at any severity.
 
-To add one: one file with a subclass of Dataset, one line here. From another package: docs/extending.md. Images of one's
-own need no code: folder:PATH and manifest:FILE.csv (find.py, own/).
+To add one: a subclass of Dataset in a file, its import and one line here. From another package: docs/extending.md.
+Images of one's own need no code: folder:PATH and manifest:FILE.csv.
+
+    dataset.py           the base: five splits, how often the cue agrees, the cache of a process
+    own/                 images of one's own, and what the X-ray sets share with them
+    xray/                public X-ray sets: published tables and images of the user
+    mnist.py             the base of the datasets made from MNIST digits
+    __main__.py          python -m trainables.datasets check NAME
 """
 
+from trainables.core.errors import ConfigurationError
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
 from trainables.datasets.dataset import Dataset as Dataset
@@ -11,8 +18,9 @@ from trainables.datasets.dataset import Split as Split
 from trainables.datasets.dataset import load as load
 from trainables.datasets.decoy_digits import DecoyDigits as DecoyDigits
 from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
-from trainables.datasets.find import PLACES as PLACES
-from trainables.datasets.find import find_dataset as find_dataset
+from trainables.datasets.own.files import absolute
+from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.places import Folder, Manifest
 from trainables.datasets.synthetic import Synthetic as Synthetic
 from trainables.datasets.waterbirds import Waterbirds as Waterbirds
 from trainables.datasets.xray.rsna_view import RSNAView as RSNAView
@@ -28,3 +36,41 @@ _BUILT_IN: dict[str, type[Dataset]] = {
     "xray_site": XraySite,
 }
 DATASETS = Registry("datasets", _BUILT_IN, subclass_of(Dataset))
+PLACES: dict[str, type[OwnImages]] = {"folder": Folder, "manifest": Manifest}
+"""Images of one's own: such a dataset's name is one of these, a colon and their place."""
+
+
+def find_dataset(name: str) -> type[Dataset]:
+    """Look up a dataset: a name in DATASETS, folder:PATH or manifest:FILE.csv.
+
+    Raises:
+        ConfigurationError: no dataset has this name.
+    """
+    kind, place = _kind_and_place(name)
+    if place:
+        return PLACES[kind].at(absolute(place))
+    if name in DATASETS:
+        return DATASETS[name]
+    raise ConfigurationError(
+        f"unknown dataset {name!r}; choose from {', '.join(sorted(DATASETS))}, folder:PATH or manifest:FILE.csv; to "
+        "add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
+        "(docs/extending.md)"
+    )
+
+
+def full_name(name: str) -> str:
+    """`name` with an absolute path, so that it means the same in every process."""
+    kind, place = _kind_and_place(name)
+    return f"{kind}:{absolute(place)}" if place else name
+
+
+def kind_of(name: str) -> str:
+    """`name` without a place, as a trial's key has it; the content is among the dataset's options."""
+    kind, _, _ = name.partition(":")
+    return kind if kind in PLACES else name
+
+
+def _kind_and_place(name: str) -> tuple[str, str]:
+    """("folder", PATH) or ("manifest", FILE.csv) for images of one's own; (name, "") for any other dataset."""
+    kind, _, place = name.partition(":")
+    return (kind, place) if kind in PLACES and place else (name, "")

@@ -1,4 +1,4 @@
-"""Coloured digits: real MNIST digits whose colour goes with the label. No mask tells digit and cue apart."""
+"""Coloured digits: real MNIST digits whose colour goes with the label. No mask separates digit and cue."""
 
 from dataclasses import replace
 from typing import Literal
@@ -19,8 +19,8 @@ class ColouredDigitsOptions(Options):
 def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
     """Red, green and blue in [0, 1] of each class: (1 + cos 2π(k / K − c / 3)) / 2 for class k and channel c.
 
-    The hues stand evenly around the circle, and the three channels' mean is 1/2 for each of them: a grey copy of the
-    image tells nothing of the cue. With two classes, red and cyan.
+    The hues are evenly spaced, and each has a channel mean of 1/2, so that a grey copy of the image reveals nothing of
+    the cue. With two classes, red and cyan.
     """
     turns = np.arange(classes)[:, None] / classes - np.arange(3)[None, :] / 3
     return (1 + np.cos(2 * np.pi * turns)) / 2
@@ -29,8 +29,8 @@ def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
 class ColouredDigits(MnistDataset):
     """28 x 28 digits in three channels, black around; the cue is the digit's colour.
 
-    The negative control: the mask (grey value above 1) is where the cue is too, so training inside it, or attribution
-    that falls on it, says nothing about the shortcut. The distractor mask is the mask. The data seed deals the 5,000
+    The negative control: the cue is inside the mask (grey value above 1), so neither training inside it nor attribution
+    that falls on it says anything about the shortcut. The distractor mask is the mask. The data seed deals the 5,000
     digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the ten digits.
 
     Source: the Colored MNIST of Arjovsky et al. 2019, arXiv 1907.02893 (two colours, and noise in the labels, which

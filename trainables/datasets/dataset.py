@@ -1,4 +1,4 @@
-"""What every dataset is: five splits of images with labels and masks, from severity and data seed alone."""
+"""The base of all datasets: five splits of images with labels and masks, from severity and data seed alone."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from trainables.core.config import Options as BaseOptions
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, all in memory. Tensors are shared between trials and must not be written to."""
+    """The images of one split, in memory. Tensors are shared between trials; do not write to them."""
 
     images: Float[Tensor, "images channels height width"]
     """Pixel values in [0, 1]."""
@@ -26,26 +26,30 @@ class Split:
     masks: Bool[Tensor, "images 1 height width"]
     """True inside the region of interest."""
     distractors: Bool[Tensor, "images 1 height width"]
-    """True on the spurious cue; what `Dataset.cue_location` says of it holds."""
+    """True on the spurious cue; `Dataset.cue_location` says how it relates to the mask."""
     cues: Int[Tensor, " images"]
-    """The class that the cue points to; -1 where it is not known."""
+    """The class that the cue points to; -1 if unknown."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class Dataset:
-    """A recipe for five splits. A class attribute `Options` declares the settings that the dataset alone has.
+    """A recipe for five splits. The class attribute `Options` declares the dataset's own settings.
 
-    Data depend on the dataset, its options, the severity and the data seed alone, so that every method and every
+    Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
     training seed sees the same images. test_id and test_ood (and valid_id and valid_ood) show the same underlying
     images and differ in the cue alone.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
     cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
-    """Where the cue is: `outside` the mask, and the distractor mask is disjoint from it; on the `object` itself, and
-    the distractor mask is the mask, which cannot tell the two apart; `unknown`, and the distractor mask is empty."""
+    """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
+    distractor mask is the mask. `unknown`: the distractor mask is empty."""
+    objects_recur: ClassVar[bool] = False
+    """True if train, valid and test may show the same object by chance, as generated ones can."""
+    contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
+    """Options under which contract tests build the dataset, small enough for seconds; at least one case."""
 
     def __init__(self, options: BaseOptions, severity: float, data_seed: int):
         """
@@ -60,7 +64,7 @@ class Dataset:
 
     @classmethod
     def complete(cls, options: Any) -> Any:
-        """`options` with what is found from files, such as the digest of their content, filled in."""
+        """Fill in options that depend on files, such as the digest of their content."""
         return options
 
     @property
@@ -70,14 +74,14 @@ class Dataset:
 
     @property
     def knows_cues(self) -> bool:
-        """Whether it knows the cue of each image: what it has to say in every split's `cues`."""
+        """Whether every split has the `cues` of its images."""
         return True
 
     def check(self) -> None:
-        """Look at the data before anything is trained; nothing to do for data that are generated.
+        """Check the data before anything is trained; generated data need no check.
 
         Raises:
-            ConfigurationError: data that cannot be used, with file and row.
+            ConfigurationError: the data cannot be used; the message names file and row.
         """
 
     def splits(self) -> Mapping[str, Split]:
@@ -99,11 +103,11 @@ def agreement(severity: float, classes: int, out_of_distribution: bool) -> float
 def assign_cues(
     labels: Int[np.ndarray, " images"], classes: int, probability: float, rng: np.random.Generator
 ) -> Int[np.ndarray, " images"]:
-    """The class that each image's cue points to: its own in exactly round(n · probability) images of each class.
+    """Assign cues that agree with the label in exactly round(n · probability) of a class's n images.
 
-    The others are dealt evenly over the remaining classes. Counting replaces independent draws so that the
-    association is the declared one in every sample; which images agree is random. With the same generator state a
-    higher probability only adds agreeing images, so severities and the two test splits are paired.
+    The others are dealt evenly over the remaining classes. Counts replace independent draws so that every sample has
+    the declared association; which images agree is random. With the same generator state a higher probability only adds
+    agreeing images, so that severities and the two test splits are paired.
     """
     cues = labels.copy()
     for label in range(classes):
@@ -121,9 +125,9 @@ def split_from_arrays(
     distractors: Bool[np.ndarray, "images height width"],
     cues: Int[np.ndarray, " images"],
 ) -> Split:
-    """A Split from numpy arrays; the mask gives way to nothing, the distractor to the mask.
+    """Make a Split from numpy arrays. Pixels in both masks belong to the mask, not to the distractor mask.
 
-    Images without an axis of channels have one channel.
+    Images without a channel axis have one channel.
     """
     with_channels = images if images.ndim == 4 else images[:, None]
     return Split(
@@ -136,7 +140,7 @@ def split_from_arrays(
 
 
 def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
-    """The five splits, from a small per-process cache: trials of a sweep often share their data.
+    """Load the five splits through a small per-process cache, as trials of a sweep often share their data.
 
     Args:
         dataset: the recipe.
@@ -145,20 +149,20 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
         data_seed: >= 0.
     """
     key = (dataset, options, severity, data_seed)
-    if key in _KEPT:
-        _KEPT.move_to_end(key)
+    if key in _CACHE:
+        _CACHE.move_to_end(key)
     else:
         splits = dataset(options, severity, data_seed).splits()
-        _KEPT[key] = MappingProxyType({name: splits[name] for name in SPLITS})
-        while len(_KEPT) > 1 and (len(_KEPT) > MOST_KEPT or sum(map(_size, _KEPT.values())) > MOST_BYTES):
-            _KEPT.popitem(last=False)
-    return _KEPT[key]
+        _CACHE[key] = MappingProxyType({name: splits[name] for name in SPLITS})
+        while len(_CACHE) > 1 and (len(_CACHE) > MAX_CACHED or sum(map(_size, _CACHE.values())) > MAX_BYTES):
+            _CACHE.popitem(last=False)
+    return _CACHE[key]
 
 
-MOST_KEPT = 8
-MOST_BYTES = 2 * 2**30
-"""Of all that a process keeps; the splits in use are kept whatever their size."""
-_KEPT: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
+MAX_CACHED = 8
+MAX_BYTES = 2 * 2**30
+"""Size limit of the cache; the latest splits are kept whatever their size."""
+_CACHE: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
 
 
 def _size(splits: Mapping[str, Split]) -> int:

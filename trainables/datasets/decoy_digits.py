@@ -19,7 +19,7 @@ class DecoyDigitsOptions(Options):
 
 
 def shades(classes: int) -> Int[np.ndarray, " classes"]:
-    """The patch's grey value of each class, evenly from 255 down to 30; with ten classes 255 − 25 · digit."""
+    """The patch's grey value for each class, evenly from 255 down to 30; with ten classes 255 − 25 · digit."""
     return np.linspace(BRIGHTEST, DARKEST, classes).round().astype(np.int64)
 
 
@@ -35,6 +35,7 @@ class DecoyDigits(MnistDataset):
 
     Options = DecoyDigitsOptions
     options: DecoyDigitsOptions
+    contract_cases = ({}, {"classes": 10})
     stream = "decoy"
 
     @property

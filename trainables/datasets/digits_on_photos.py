@@ -1,4 +1,7 @@
-"""Digits on photos: real MNIST digits on photographs of plants or of stone, which go with the label."""
+"""Digits on photos: real MNIST digits on photographs of plants or stone, which go with the label."""
+
+from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -8,7 +11,68 @@ from trainables.core.config import Options
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split, split_from_arrays
 from trainables.datasets.mnist import SIZE, MnistDataset, ink
-from trainables.datasets.photographs import TILE, crops, deal_tiles, placed
+
+FAMILIES = {"plants": ("grass", "flower"), "stone": ("brick", "gravel")}
+"""The photographs of each family: grass, brick and gravel from scikit-image's wheel, the flower from scikit-learn's."""
+TILE = 64
+"""Side of a tile in pixels. A crop is within one tile, so parts with different tiles share no pixel."""
+SHARES = {"train": 2, "valid": 1, "test": 2}
+"""Of every five tiles of a photograph."""
+
+
+@cache
+def photograph(name: str) -> UInt8[np.ndarray, "height width"]:
+    """A photograph's grey values 0-255; a coloured one by its luma (ITU-R BT.601), rounded."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    if name == "flower":
+        luma = load_sample_image("flower.jpg") @ np.array([299, 587, 114])
+        return ((luma + 500) // 1000).astype(np.uint8)
+    return {"grass": data.grass, "brick": data.brick, "gravel": data.gravel}[name]()
+
+
+def tiles(name: str) -> UInt8[np.ndarray, "tiles 64 64"]:
+    """The photograph's whole tiles, row by row from its upper left corner."""
+    pixels = photograph(name)
+    rows, columns = (side // TILE for side in pixels.shape)
+    cut = pixels[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
+    return cut.swapaxes(1, 2).reshape(-1, TILE, TILE)
+
+
+def deal_tiles(rng: np.random.Generator) -> Mapping[str, tuple[UInt8[np.ndarray, "_ 64 64"], ...]]:
+    """Deal the tiles of each family to train, valid and test: two, one and two of every five of a photograph."""
+    dealt: dict[str, list[list[np.ndarray]]] = {part: [[] for _ in FAMILIES] for part in SHARES}
+    for family, names in enumerate(FAMILIES.values()):
+        for name in names:
+            own = rng.permutation(tiles(name))
+            ends = len(own) * np.cumsum([0, *SHARES.values()]) // sum(SHARES.values())
+            for part, start, end in zip(SHARES, ends, ends[1:], strict=False):
+                dealt[part][family].append(own[start:end])
+    return {part: tuple(np.concatenate(own) for own in families) for part, families in dealt.items()}
+
+
+def crops(
+    tiles: UInt8[np.ndarray, "tiles 64 64"], n: int, side: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "n side side"]:
+    """Draw n squares of `side` pixels, each at a random place of a random tile."""
+    tile = rng.integers(len(tiles), size=n)
+    top, left = rng.integers(TILE - side + 1, size=(2, n))
+    reach = np.arange(side)
+    return tiles[tile[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]]
+
+
+def placed(
+    patches: UInt8[np.ndarray, "n small small"], side: int, top: Int[np.ndarray, " n"], left: Int[np.ndarray, " n"]
+) -> UInt8[np.ndarray, "n side side"]:
+    """Place each patch on a black square of `side` pixels, its upper left corner at (top, left)."""
+    n, small, _ = patches.shape
+    reach = np.arange(small)
+    canvas = np.zeros((n, side, side), dtype=np.uint8)
+    canvas[np.arange(n)[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]] = (
+        patches
+    )
+    return canvas
 
 
 class DigitsOnPhotosOptions(Options):
@@ -18,11 +82,11 @@ class DigitsOnPhotosOptions(Options):
 class DigitsOnPhotos(MnistDataset):
     """40 x 40 grey images in [0, 1]: an even (0) or odd (1) digit over plants (cue 0) or stone (cue 1).
 
-    The recipe of Waterbirds with what installed packages hold. The digit's pixels (grey value above 1) are the mask,
-    and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the data
-    seed deals to train, valid and test as it deals the digits: no two of these share a pixel of background. Each
-    image has a crop of either family and its cue says which one is seen, so test_id and test_ood show the same digits
-    at the same places and differ in the background alone.
+    The recipe of Waterbirds with images that installed packages ship. The digit's pixels (grey value above 1) are the
+    mask and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the
+    data seed deals to train, valid and test like the digits, so that these share no pixel of background. Each image has
+    a crop of either family, and its cue selects one, so that test_id and test_ood show the same digits at the same
+    places and differ in the background alone.
 
     Source: Waterbirds, Sagawa et al., ICLR 2020, arXiv 1911.08731, whose backgrounds agree with the label with
     probability .95 in training and .5 in evaluation; the severity is ours.
@@ -30,6 +94,7 @@ class DigitsOnPhotos(MnistDataset):
 
     Options = DigitsOnPhotosOptions
     options: DigitsOnPhotosOptions
+    contract_cases = ({"image_size": 30},)
     stream = "photos"
 
     def _with_cue(

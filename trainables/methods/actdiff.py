@@ -6,9 +6,8 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
+from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
-from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 
@@ -36,6 +35,9 @@ class ActDiff(Penalty):
     Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff", on the features before the last layer. Their
     option to compare the maps of earlier blocks too is not here.
     """
+
+    strengths = (1e-2, 1e1)
+    draws = True
 
     @property
     def weight(self) -> float:

@@ -1,6 +1,6 @@
 """Adversarial: a discriminator must not tell an image's features from those of its shuffled twin."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,9 +13,8 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
+from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
-from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 
@@ -67,7 +66,10 @@ class Adversarial(Penalty):
     2018.
     """
 
-    stops_gradient: ClassVar[bool] = True
+    stops_gradient = True
+    strengths = (1e-2, 1e1)
+    draws = True
+    comparable_penalty = False
     Options = AdversarialOptions
     options: AdversarialOptions
 
@@ -78,6 +80,10 @@ class Adversarial(Penalty):
             self.discriminator = Discriminator(feature_size, self.options.disc_width)
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
         self.batches_seen = 0
+
+    @classmethod
+    def contract_settings(cls, model: str) -> dict[str, Any]:
+        return {"disc_iter": 1, "disc_width": 16}
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         paper = self.config.preset == "paper"

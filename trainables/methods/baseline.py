@@ -1,7 +1,5 @@
 """Baseline: cross-entropy on the images as they are."""
 
-from typing import ClassVar
-
 from trainables.methods.method import Method
 
 
@@ -11,5 +9,5 @@ class Baseline(Method):
     Source: Viviano et al., ICLR 2021, row "Baseline". No departures.
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
+    reads_preset = False
+    reads_masks = False

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -94,8 +93,8 @@ class CDEP(Penalty):
     on decoys and skin cancer. What ResNet-18 adds, batch normalisation and the sum of two branches, is ours.
     """
 
-    reads_preset: ClassVar[bool] = False
-    walks_layers: ClassVar[bool] = True
+    reads_preset = False
+    walks_layers = True
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -1,7 +1,5 @@
 """CoRM, core risk minimisation: the label holds under noise outside the mask."""
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch.nn.functional import cross_entropy
@@ -29,7 +27,8 @@ class CoRM(Penalty):
     Source: Singla, Moayeri & Feizi 2022, arXiv:2203.15566, whose weight is 1. The default noise is ours.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
+    draws = True
     Options = CoRMOptions
     options: CoRMOptions
 

@@ -1,7 +1,5 @@
 """Counterexamples: copies of each image with random pixels outside the mask keep its label."""
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch.nn.functional import cross_entropy
@@ -9,8 +7,7 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy
-from trainables.methods.parts.noise import uniform_noise
+from trainables.methods.parts.altered import altered_cross_entropy, uniform_noise
 from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
@@ -29,7 +26,8 @@ class CounterExamples(Penalty):
     set a copy weighs as much as an image, which is strength k here, up to a factor 1 / (1 + k) of the whole loss.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
+    draws = True
     Options = CounterExamplesOptions
     options: CounterExamplesOptions
 

@@ -1,6 +1,6 @@
 """Counterfactual fill: without the foreground an image loses its label, without the background it keeps it."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,11 +11,13 @@ from torch.nn.functional import cross_entropy, one_hot
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy
-from trainables.methods.parts.noise import uniform_noise
+from trainables.methods.parts.altered import (
+    altered_cross_entropy,
+    frozen_running_statistics,
+    shuffle_outside,
+    uniform_noise,
+)
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
-from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 Fill = Literal["shuffle", "random", "mean"]
@@ -96,7 +98,8 @@ class CounterfactualFill(Penalty):
     Data Generation"), who mix the generated images into the training batches and also fill with tiles; not here.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
+    draws = True
     Options = CounterfactualFillOptions
     options: CounterfactualFillOptions
 

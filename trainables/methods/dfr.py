@@ -1,7 +1,7 @@
 """DFR, deep feature reweighting: the last layer is fitted anew on validation images with equal groups. No masks."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -95,10 +95,10 @@ class DFR(Method):
         DivergedError: by `end_training`, where features are not finite.
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    needs_cues: ClassVar[bool] = True
-    complete_at_end: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    needs_cues = True
+    complete_at_end = True
     Options = DFROptions
     options: DFROptions
 

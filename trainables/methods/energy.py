@@ -1,6 +1,6 @@
 """Energy: the share of positive attribution that lies outside the mask is small."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,8 +46,9 @@ class Energy(Penalty):
     share of a cell's pixels that lie outside is its S. Per image, so that presets do not differ.
     """
 
-    reads_preset: ClassVar[bool] = False
-    second_order: ClassVar[bool] = True
+    reads_preset = False
+    second_order = True
+    strengths = (1e-2, 1e1)
     Options = EnergyOptions
     options: EnergyOptions
 

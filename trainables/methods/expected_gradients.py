@@ -1,7 +1,5 @@
 """Expected-gradients prior: attribution against another image of the batch is small outside the mask."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -9,8 +7,8 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
+from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.region import mean_outside, outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 
@@ -56,7 +54,9 @@ class ExpectedGradients(Penalty):
     the mask, and x' comes from the batch.
     """
 
-    second_order: ClassVar[bool] = True
+    second_order = True
+    strengths = (1e0, 1e3)
+    draws = True
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -1,7 +1,5 @@
 """GAIN, guided attention inference: the attended region is the mask, and nothing of the class is left without it."""
 
-from typing import ClassVar
-
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -10,9 +8,9 @@ from torch.nn.functional import cross_entropy, interpolate
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
+from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.grad_cam import grad_cam, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 
@@ -45,7 +43,8 @@ class GAIN(Penalty):
     mining pass leaves batch normalisation's running statistics alone.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
+    strengths = (1e-2, 1e1)
     Options = GAINOptions
     options: GAINOptions
 

@@ -1,6 +1,6 @@
 """Group DRO: the group of label and cue with the highest loss weighs most. No masks."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,9 +47,9 @@ class GroupDRO(Method):
     out (C = 0).
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    needs_cues: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    needs_cues = True
     Options = GroupDROOptions
     options: GroupDROOptions
 

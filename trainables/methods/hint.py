@@ -1,7 +1,5 @@
 """HINT: the Grad-CAM map of the true class resembles the mask."""
 
-from typing import ClassVar
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -35,7 +33,7 @@ class HINT(Penalty):
     This is the simple form with a mean squared error in its place.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

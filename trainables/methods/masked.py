@@ -1,7 +1,6 @@
 """Masked: training images are zeroed outside the mask."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
@@ -18,7 +17,7 @@ class Masked(Method):
     Source: Viviano et al., ICLR 2021, row "Masked" of the tables. No departures.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, _ = outside_pixels(batch.masks, self.config.empty_mask)

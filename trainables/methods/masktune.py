@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,9 +57,9 @@ class MaskTune(Method):
         ConfigurationError: a trial of fewer than two epochs.
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    complete_at_end: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    complete_at_end = True
     Options = MaskTuneOptions
     options: MaskTuneOptions
 

@@ -1,4 +1,4 @@
-"""What every method is: a classification loss, and for some a penalty with a weight."""
+"""The base of all methods: a classification loss and, for a `Penalty`, a weighted second term."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,32 +15,39 @@ from trainables.models import Classifier
 
 
 class Method:
-    """Plain cross-entropy (batch mean, nats); subclasses transform the batch or add a penalty.
+    """Plain cross-entropy (batch mean, nats). Subclasses transform the batch or add a penalty.
 
-    A class attribute `Options` declares the settings that the method alone has.
+    Class attributes describe the method to the program and to the contract tests; `Options` declares its own settings.
     """
 
-    has_penalty: ClassVar[bool] = False
-    reads_preset: ClassVar[bool] = True
-    """Whether training differs between presets; if not, trials under both are trained once."""
-    reads_masks: ClassVar[bool] = True
-    """Whether training depends on the masks; if not, a trial cannot have a control of them."""
-    second_order: ClassVar[bool] = False
-    """Whether training differentiates gradients of the images; then it is faster on weights that do not lie channels
-    last."""
-    stops_gradient: ClassVar[bool] = False
-    """Whether the penalty depends on the weights in a way that its gradient leaves out on purpose, such as a search or
-    a choice of pixels. Of all other methods the contract tests hold the gradient against differences."""
-    needs_cues: ClassVar[bool] = False
-    """Whether training depends on the cue of each image, which not every dataset knows."""
-    complete_at_end: ClassVar[bool] = False
-    """Whether only the last epoch's weights are the method's: what any selection rule then scores."""
-    walks_layers: ClassVar[bool] = False
-    """Whether it has a rule for each type of layer (layer_walk.py); models with other layers are then refused."""
-    relative_cost: ClassVar[float] = 1.0
-    """Time of a training step relative to the baseline's, for estimates, where it was not measured (costs.json): for
-    methods of other packages."""
     Options: ClassVar[type[BaseOptions]] = BaseOptions
+    has_penalty: ClassVar[bool] = False
+    strengths: ClassVar[tuple[float, float] | None] = None
+    """Lowest and highest strength worth trying under preset `fixed`; None without a penalty."""
+    reads_preset: ClassVar[bool] = True
+    """False if both presets train alike; their trials then share one training."""
+    reads_masks: ClassVar[bool] = True
+    """False for methods that never see masks; mask controls are refused for them."""
+    needs_cues: ClassVar[bool] = False
+    """True if training uses `Batch.cues`, which not every dataset knows."""
+    walks_layers: ClassVar[bool] = False
+    """True if the method has a rule for each type of layer (layer_walk.py); models with other layers are refused."""
+    complete_at_end: ClassVar[bool] = False
+    """True if only the last epoch's weights are the method's; every selection rule then scores those."""
+    second_order: ClassVar[bool] = False
+    """True if training differentiates input gradients, which is faster on weights that are not channels last."""
+    relative_cost: ClassVar[float] = 1.0
+    """Time of a training step relative to the baseline's, for estimates, until it is measured (costs.json)."""
+
+    draws: ClassVar[bool] = False
+    """True if the loss draws from `Batch.rng`. If not, the order of a batch must not matter."""
+    stops_gradient: ClassVar[bool] = False
+    """True if the penalty's gradient leaves out part of its dependence on the weights on purpose, such as a search or a
+    choice of pixels. Contract tests compare the gradient of all other methods with finite differences."""
+    too_steep_on: ClassVar[tuple[str, ...]] = ()
+    """Models on which the penalty is too steep for that comparison."""
+    comparable_penalty: ClassVar[bool] = True
+    """False if the penalty depends on state of its own, so that it cannot be compared between two models."""
 
     def __init__(self, config: TrialConfig, feature_size: int):
         """
@@ -54,7 +61,7 @@ class Method:
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
-        """Look at a configuration before anything is trained.
+        """Check a configuration before anything is trained.
 
         Raises:
             ConfigurationError: the method cannot train it.
@@ -62,9 +69,14 @@ class Method:
         if cls.walks_layers:
             check_walk(config.method, config.model)
 
+    @classmethod
+    def contract_settings(cls, model: str) -> dict[str, Any]:
+        """Settings of its own under which contract tests run the method on `model`, to keep it small and finite."""
+        return {}
+
     @property
     def weight(self) -> float:
-        """What the penalty is multiplied by: the strength, unless the method says otherwise."""
+        """Factor of the penalty: the strength, unless a method overrides it."""
         return self.config.strength
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
@@ -76,7 +88,7 @@ class Method:
         """Called after each epoch with the number of validation batches that the paper's loop would have run."""
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
-        """Called after the last epoch's steps, before they are scored: the last change that a method makes.
+        """Change the model once more, after the last epoch's steps and before it is scored.
 
         Args:
             model: in train mode; may be changed.
@@ -84,17 +96,18 @@ class Method:
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside the model and its optimiser."""
+        """State that a checkpoint needs beside the model and its optimiser."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Continue from `state_dict()`."""
 
 
 class Penalty(Method):
-    """A method with a penalty. At weight 0 it is the baseline exactly: nothing of the penalty is computed."""
+    """A method with a penalty. At weight 0 it is exactly the baseline and the penalty is not computed."""
 
     has_penalty: ClassVar[bool] = True
+    strengths: ClassVar[tuple[float, float] | None] = (1e-1, 1e1)
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         if self.weight == 0:

@@ -1,7 +1,5 @@
 """PGD-Ex: the label holds under the worst small change outside the mask."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
@@ -11,9 +9,8 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy
+from trainables.methods.parts.altered import altered_cross_entropy, frozen_running_statistics
 from trainables.methods.parts.region import outside_pixels
-from trainables.methods.parts.running_statistics import frozen_running_statistics
 from trainables.models import Classifier
 
 
@@ -54,8 +51,8 @@ class PGDEx(Penalty):
     default range and number of steps are ours.
     """
 
-    reads_preset: ClassVar[bool] = False
-    stops_gradient: ClassVar[bool] = True
+    reads_preset = False
+    stops_gradient = True
     Options = PGDExOptions
     options: PGDExOptions
 

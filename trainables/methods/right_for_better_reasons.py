@@ -1,16 +1,16 @@
 """Right for better reasons: where outside pixels move the answer, they do not move what is learnt from the image."""
 
-from typing import ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import batch_norm, cross_entropy
+from torch.overrides import TorchFunctionMode
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Preset
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.elementary_batch_norm import ElementaryBatchNorm
 from trainables.methods.parts.region import mean_outside, outside_pixels
 from trainables.models import Classifier
 
@@ -58,7 +58,8 @@ class RightForBetterReasons(Penalty):
     images of a batch in both gradients.
     """
 
-    second_order: ClassVar[bool] = True
+    second_order = True
+    strengths = (1e0, 1e3)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
@@ -69,3 +70,63 @@ class RightForBetterReasons(Penalty):
         (gradients,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), images, create_graph=True)
         penalty = right_for_better_reasons_penalty(influences, gradients, outside, takes_part, self.config.preset)
         return Loss(cross_entropy(logits, batch.labels), penalty)
+
+
+class ElementaryBatchNorm(TorchFunctionMode):
+    """Within the block, every batch normalisation is computed by `elementary_batch_norm`.
+
+    The first two derivatives of torch's own function are right. Its third is refused since torch 2.15, and wrong in
+    earlier releases. The block replaces the function, not the layers: parameters, buffers and checkpoints stay as they
+    are, and models from other packages are covered.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is batch_norm:
+            func = elementary_batch_norm
+        return func(*args, **(kwargs or {}))
+
+
+def elementary_batch_norm(
+    input: Float[Tensor, "batch channels *spatial"],  # named as torch names it: it may be given by keyword
+    running_mean: Float[Tensor, " channels"] | None,
+    running_var: Float[Tensor, " channels"] | None,
+    weight: Float[Tensor, " channels"] | None = None,
+    bias: Float[Tensor, " channels"] | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Float[Tensor, "batch channels *spatial"]:
+    """The value and the side effects of `torch.nn.functional.batch_norm`, differentiable any number of times.
+
+    y = (x − mean) / sqrt(var + eps) · weight + bias, mean and biased variance taken over batch and space.
+
+    Args:
+        input: what is normalised, channel by channel.
+        running_mean, running_var: in training, updated in place with the unbiased variance; otherwise used instead of
+            the batch's statistics.
+        weight, bias: scale and shift; None for 1 and 0.
+        training: whether the batch's own statistics are used.
+        momentum: weight of this batch in the running statistics, in [0, 1].
+        eps: added to the variance.
+
+    Source: Ioffe & Szegedy, ICML 2015, algorithm 1.
+    """
+    shape = (1, -1, *(1,) * (input.dim() - 2))
+    if not training and running_mean is not None and running_var is not None:
+        mean, var = running_mean, running_var
+        centred = input - mean.view(shape)
+    else:
+        axes = (0, *range(2, input.dim()))
+        mean = input.mean(axes)
+        centred = input - mean.view(shape)
+        var = centred.square().mean(axes)
+        if running_mean is not None and running_var is not None:
+            n = input.numel() // input.shape[1]
+            with torch.no_grad():
+                running_mean.lerp_(mean, momentum)
+                running_var.lerp_(var * (n / max(n - 1, 1)), momentum)
+    scale = (var + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight
+    result = centred * scale.view(shape)
+    return result if bias is None else result + bias.view(shape)

@@ -37,6 +37,8 @@ class RRRGradCAM(Penalty):
     Here norm01 is min-max of each map, and S at the map's resolution is a share of pixels.
     """
 
+    strengths = (1e-1, 1e2)
+
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
         last = model.trunk(batch.images)

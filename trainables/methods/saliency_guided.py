@@ -1,7 +1,5 @@
 """Saliency-guided training: the answer stays when the pixels with the smallest gradients are replaced. No masks."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -10,10 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
-from trainables.methods.logit_invariance import answer_distance
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.noise import uniform_noise
-from trainables.methods.parts.running_statistics import frozen_running_statistics
+from trainables.methods.parts.altered import answer_distance, frozen_running_statistics, uniform_noise
 from trainables.models import Classifier
 
 
@@ -48,9 +44,11 @@ class SaliencyGuided(Penalty):
     Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, whose range is that of the feature.
     """
 
-    reads_preset: ClassVar[bool] = False
-    reads_masks: ClassVar[bool] = False
-    stops_gradient: ClassVar[bool] = True
+    reads_preset = False
+    reads_masks = False
+    stops_gradient = True
+    strengths = (1e-2, 1e1)
+    draws = True
     Options = SaliencyGuidedOptions
     options: SaliencyGuidedOptions
 

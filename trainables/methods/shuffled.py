@@ -1,12 +1,11 @@
 """Shuffled: the pixels of training images outside the mask are permuted at random, anew at each step."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
+from trainables.methods.parts.altered import shuffle_outside
 from trainables.methods.parts.region import outside_pixels
-from trainables.methods.parts.shuffle import shuffle_outside
 from trainables.models import Classifier
 
 
@@ -19,7 +18,8 @@ class Shuffled(Method):
     departures.
     """
 
-    reads_preset: ClassVar[bool] = False
+    reads_preset = False
+    draws = True
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, _ = outside_pixels(batch.masks, self.config.empty_mask)

@@ -15,9 +15,8 @@ from trainables.core.config import MaskCondition, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
 from trainables.datasets import Split, find_dataset, load
-from trainables.datasets.dilation import dilate
 from trainables.methods import METHODS
-from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.region import dilate, outside_pixels
 from trainables.trial.resolve import check_cues
 
 

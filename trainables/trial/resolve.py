@@ -10,12 +10,11 @@ from pydantic import ValidationError
 from records import columns
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError, unknown_name
-from trainables.datasets import DATASETS
-from trainables.datasets.find import find_dataset, full_name
+from trainables.datasets import DATASETS, find_dataset, full_name
 from trainables.methods import METHODS
 from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
-from trainables.saliency.attribution.layer_grad_cam import check_layer
+from trainables.saliency.attribution.grad_cam import check_layer
 from trainables.saliency.localisation import LOCALISATION, TUNED
 
 

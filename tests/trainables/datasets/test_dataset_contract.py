@@ -1,12 +1,13 @@
 """What every registered dataset promises, at every severity."""
 
 import hashlib
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from support import tiny_waterbirds
 from support.read_cues import READ_CUES, UNREADABLE
 
 from trainables.datasets import DATASETS, load
@@ -15,16 +16,9 @@ from trainables.datasets.own.images import OwnImages
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.8, 1.0)
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
-SMALL = {
-    "digits_on_photos": {"image_size": 30},
-    "synthetic": {"n_train": 400, "n_valid": 80, "n_test": 160},
-    "waterbirds": {"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},
-}
-# Datasets that are made from files, and what makes them in a folder and gives it back.
-FILES = {"waterbirds": tiny_waterbirds.make}
 # Images of one's own and X-rays carry a cue that cannot be changed in an image: own/ has their contract.
 DRAWN = sorted(name for name, dataset in DATASETS.items() if not issubclass(dataset, OwnImages))
-CASES = [*((name, SMALL.get(name, {})) for name in DRAWN), ("decoy_digits", {"classes": 10})]
+CASES = [(name, dict(options)) for name in DRAWN for options in DATASETS[name].contract_cases]
 
 
 def fingerprint(splits) -> str:
@@ -38,8 +32,10 @@ def fingerprint(splits) -> str:
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, (case[0], *case[1].values()))))
 def case(request, tmp_path_factory):
     name, options = request.param
-    if name in FILES:
-        options = {**options, "root": str(FILES[name](tmp_path_factory.mktemp(name)))}
+    # tests/support/tiny_NAME.py makes the files of a dataset that is read from files.
+    if find_spec(f"support.tiny_{name}"):
+        make = import_module(f"support.tiny_{name}").make
+        options = {**options, "root": str(make(tmp_path_factory.mktemp(name)))}
     return name, options
 
 
@@ -116,8 +112,8 @@ def test_severity_one_all_agree_or_none(build):
 
 @pytest.mark.parametrize("severity", [0.0, 1.0])
 def test_the_cue_is_what_can_be_read_from_the_pixels(build, case, severity):
-    if case[0] not in DATASETS.builtin:
-        pytest.skip("how the cue of a plug-in is read from the pixels is not known here")
+    if case[0] not in READ_CUES:
+        pytest.skip(f"tests/support/read_cues.py has no {case[0]}")
     splits, classes = build(severity)
     for name, split in splits.items():
         read = READ_CUES[case[0]](split, classes)
@@ -133,8 +129,8 @@ def objects(split: Split) -> set[bytes]:
 
 
 def test_train_valid_and_test_share_no_object(build, case):
-    if case[0] == "synthetic":
-        pytest.skip("crosses are drawn anew for each part: a small one may come twice at the same place")
+    if build.dataset.objects_recur:
+        pytest.skip("its objects may recur by chance")
     splits, _ = build(1.0)
     parts = [objects(splits[name]) for name in ("train", "valid_ood", "test_ood")]
     assert (

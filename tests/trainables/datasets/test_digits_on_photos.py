@@ -10,8 +10,15 @@ from support.read_cues import run_hashes
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.digits_on_photos import DigitsOnPhotos, DigitsOnPhotosOptions
-from trainables.datasets.photographs import FAMILIES, crops, deal_tiles, photograph, tiles
+from trainables.datasets.digits_on_photos import (
+    FAMILIES,
+    DigitsOnPhotos,
+    DigitsOnPhotosOptions,
+    crops,
+    deal_tiles,
+    photograph,
+    tiles,
+)
 
 SHIPPED = {
     "grass": ("skimage", "data/grass.png"),

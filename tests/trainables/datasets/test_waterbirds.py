@@ -94,7 +94,7 @@ def test_no_place_serves_two_birds(root):
     [
         ({"root": ""}, ["dataset 'waterbirds' needs root=FOLDER", "CUB_200_2011/", "places365/"]),
         ({"root": "/nowhere"}, ["root '/nowhere'", "is not a folder", "segmentations/"]),
-        ({"n_train": 100}, ["needs 54 birds of the land for train and valid and has 16", "lower n_train"]),
+        ({"n_train": 100}, ["needs 54 land birds for train and valid and has 16", "lower n_train"]),
         ({"n_train": 24}, ["needs 40 places of land, one for each bird and has 32", "lower n_train"]),
     ],
 )

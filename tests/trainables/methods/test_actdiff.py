@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.methods.actdiff import actdiff_penalty
-from trainables.methods.parts.shuffle import shuffle_outside
+from trainables.methods.parts.altered import shuffle_outside
 from trainables.models.initialise import initialise
 
 ALL = torch.ones(4, dtype=torch.bool)

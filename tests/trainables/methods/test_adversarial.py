@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from trainables.core.batch import Batch
 from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
-from trainables.methods.parts.shuffle import shuffle_outside
+from trainables.methods.parts.altered import shuffle_outside
 from trainables.models.initialise import initialise
 from trainables.trial.trial import Trial
 

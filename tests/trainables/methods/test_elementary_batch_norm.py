@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import batch_norm
 
-from trainables.methods.parts.elementary_batch_norm import ElementaryBatchNorm, elementary_batch_norm
+from trainables.methods.right_for_better_reasons import ElementaryBatchNorm, elementary_batch_norm
 
 
 def layer(kind: type[nn.Module] = nn.BatchNorm2d, **settings) -> nn.Module:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import rel_entr, softmax
 
-from trainables.methods.parts.shuffle import shuffle_outside
+from trainables.methods.parts.altered import shuffle_outside
 
 
 def distance(plain: np.ndarray, altered: np.ndarray, which: str) -> np.ndarray:

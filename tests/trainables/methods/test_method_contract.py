@@ -8,16 +8,12 @@ from functools import cache
 import pytest
 import torch
 
-from search_spaces.strengths import DECADES
 from trainables.core.batch import Batch
 from trainables.methods import METHODS
 from trainables.models import MODELS, Classifier
 from trainables.models import initialise as models_initialise
 from trainables.trial.trial import Trial
 
-SETTINGS = {"adversarial": {"disc_iter": 1, "disc_width": 16}}
-# Interval bounds widen by a factor in each layer.
-DEEP = {"ibp_ex": {"ibp_epsilon": 1e-24}}
 PENALTIES = [name for name in sorted(METHODS) if METHODS[name].has_penalty]
 # The large model under both presets only where they differ.
 CASES = [
@@ -27,12 +23,6 @@ CASES = [
     for preset in ("fixed", "paper")
     if model == "small_cnn" or preset == "fixed" or METHODS[name].reads_preset
 ]
-DRAWING = {"actdiff", "adversarial", "corm", "counterexamples", "counterfactual_fill", "expected_gradients"}
-DRAWING |= {"logit_invariance", "saliency_guided", "shuffled"}
-# A plug-in that draws says so by doing it.
-BUILT_IN = METHODS.builtin
-# Its penalty asks what its own discriminator makes of the model: no measure that two models share.
-RELATIVE = {"adversarial"}
 initial = cache(models_initialise.initialise)
 
 
@@ -41,9 +31,9 @@ def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
     return copy.deepcopy(initial(name, channels, classes, seed))
 
 
-def settings(name: str, preset: str, strength: float = 0.1) -> dict:
+def settings(name: str, preset: str, strength: float = 0.1, model: str = "small_cnn") -> dict:
     weight = {"strength": strength} if METHODS[name].has_penalty else {}
-    return {"preset": preset, **weight, **SETTINGS.get(name, {})}
+    return {"preset": preset, **weight, **METHODS[name].contract_settings(model)}
 
 
 @pytest.fixture
@@ -59,8 +49,7 @@ def total(method, loss):
 @pytest.mark.parametrize(("name", "model_name", "preset"), CASES)
 def test_finite_loss_and_a_gradient_for_every_parameter(new_method, small_batch, name, model_name, preset):
     model = initialise(model_name, 1, 2, seed=0).train()
-    own = DEEP.get(name, {}) if model_name == "resnet18" else {}
-    method = new_method(name, model.feature_size, **settings(name, preset), **own)
+    method = new_method(name, model.feature_size, **settings(name, preset, model=model_name))
     images = small_batch.images.clone()
     loss = method.loss(model, small_batch)
     assert math.isfinite(loss.classification.item())
@@ -152,27 +141,25 @@ def test_global_generator_is_neither_read_nor_moved(new_method, make_batch, name
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_what_draws_at_random_draws_from_the_batchs_generator(new_method, small_batch, name):
     before = small_batch.rng.get_state()
     model = initialise("small_cnn", 1, 2, seed=0).train()
     new_method(name, model.feature_size, **settings(name, "fixed")).loss(model, small_batch)
-    assert torch.equal(small_batch.rng.get_state(), before) == (name not in DRAWING)
+    assert torch.equal(small_batch.rng.get_state(), before) == (not METHODS[name].draws)
 
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
-@pytest.mark.parametrize("name", [name for name in sorted(METHODS) if name not in DRAWING])
+@pytest.mark.parametrize("name", [name for name in sorted(METHODS) if not METHODS[name].draws])
 def test_the_order_of_a_batch_means_nothing_to_methods_that_draw_nothing(new_method, make_batch, name, preset):
     batch = make_batch(n=5, side=8, classes=3, masked=4)
     order = torch.tensor([3, 0, 4, 2, 1])
     other = Batch(batch.images[order], batch.labels[order], batch.masks[order], batch.rng, batch.cues[order])
-    losses, before = [], batch.rng.get_state()
+    losses = []
     for b in (batch, other):
         model = initialise("small_cnn", 1, 3, seed=0).double().train()
         loss = new_method(name, model.feature_size, **settings(name, preset)).loss(model, b)
         losses.append((loss.classification.item(), loss.penalty.item()))
-    if name not in BUILT_IN and not torch.equal(batch.rng.get_state(), before):
-        pytest.skip("this plug-in draws at random")
     assert losses[1] == pytest.approx(losses[0], rel=1e-9)
 
 
@@ -199,10 +186,9 @@ def trained():
     return lookup
 
 
-@pytest.mark.parametrize("name", [name for name in PENALTIES if name not in RELATIVE])
+@pytest.mark.parametrize("name", [name for name in PENALTIES if METHODS[name].comparable_penalty])
 def test_training_with_it_lowers_its_penalty_below_the_baselines(quick, trained, name):
-    # Of a plug-in no decades are known.
-    config = quick(method=name, strength=DECADES.get(name, (0.1, 10.0))[1], **TRAINED)
+    config = quick(method=name, strength=METHODS[name].strengths[1], **TRAINED)
     penalties = []
     for trial in (trained(quick(method="baseline", **TRAINED)), trained(config)):
         train = trial.splits["train"]
@@ -210,3 +196,11 @@ def test_training_with_it_lowers_its_penalty_below_the_baselines(quick, trained,
         method = METHODS[name](config, trial.model.feature_size)
         penalties.append(method.loss(trial.model.train(), batch).penalty.item())
     assert penalties[1] < 0.8 * penalties[0]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_strengths_worth_trying_go_with_a_penalty(name):
+    assert (METHODS[name].strengths is None) == (not METHODS[name].has_penalty)
+    if METHODS[name].strengths is not None:
+        low, high = METHODS[name].strengths
+        assert 0 < low < high

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.methods.parts.running_statistics import frozen_running_statistics
+from trainables.methods.parts.altered import frozen_running_statistics
 
 
 @pytest.fixture

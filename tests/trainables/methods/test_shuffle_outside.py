@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from trainables.methods.parts.shuffle import shuffle_outside
+from trainables.methods.parts.altered import shuffle_outside
 
 
 @pytest.fixture

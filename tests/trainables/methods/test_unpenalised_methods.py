@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from trainables.methods.parts.shuffle import shuffle_outside
+from trainables.methods.parts.altered import shuffle_outside
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Decoded images and masks: made once on a machine, mapped into memory by every process that needs them."""
+"""Decoded images and masks, made once per machine and mapped into memory by every process that needs them."""
 
 import hashlib
 import json
@@ -18,22 +18,26 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.cache import cache_folder
-from trainables.datasets.own.content import READER_VERSION
-from trainables.datasets.own.files import Files
+from trainables.datasets.own.files import READER_VERSION, Files, cache_folder
 from trainables.datasets.own.image_file import UnreadableImageError, decode
-from trainables.datasets.own.mask_file import boxes_inside, ellipse_inside, inside
-from trainables.datasets.own.prepare import fitted, fitted_mask, scale, with_channels
-from trainables.datasets.own.problems import SHOWN, Problems
-from trainables.datasets.own.table import Row
+from trainables.datasets.own.prepare import (
+    boxes_inside,
+    ellipse_inside,
+    fitted,
+    fitted_mask,
+    inside,
+    scale,
+    with_channels,
+)
+from trainables.datasets.own.table import SHOWN, Problems, Row
 
 WHITE = 65535
-"""1.0 as it is stored: 8- and 16-bit values come back exactly, others to 1e-5."""
+"""Stored value of 1.0: 8- and 16-bit values are recovered exactly, others to 1e-5."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How files become images; together with the content it determines every pixel."""
+    """How files become images. With the content it determines every pixel."""
 
     image_size: int
     channels: int
@@ -43,7 +47,7 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """All images of a dataset, row by row. The arrays are read-only and may be mapped from a file."""
+    """All images of a dataset, row by row, in read-only arrays that may be mapped from a file."""
 
     rows: list[Row]
     pixels: UInt16[np.ndarray, "rows channels height width"]
@@ -56,15 +60,15 @@ class Decoded:
 
 
 def load_decoded(content: str, form: Form, read: Callable[[], tuple[Sequence[Row], Files]]) -> Decoded:
-    """The decoded images of `content`: from this process, else from the user's cache, else from their files.
+    """Load the decoded images of `content` from this process, else from the user's cache, else from their files.
 
     Args:
         content: digest of rows and files.
-        form: how they are decoded.
-        read: gives rows and files if they are needed; it checks that they have that digest.
+        form: how to decode them.
+        read: returns rows and files if they are needed, and checks that they have that digest.
 
     Raises:
-        ConfigurationError: an image or mask that cannot be used, with its file and row.
+        ConfigurationError: an image or mask cannot be used; the message names file and row.
     """
     key = hashlib.sha256(json.dumps([content, asdict(form), READER_VERSION]).encode()).hexdigest()[:32]
     folder = cache_folder("decoded")
@@ -86,7 +90,7 @@ _HERE: dict[str, Decoded] = {}
 
 
 def _decoded_here(key: str, form: Form, read: Callable[[], tuple[Sequence[Row], Files]]) -> Decoded:
-    """Where no cache can be written: decoded into this process's memory, the latest dataset alone."""
+    """Decode into memory where no cache can be written; only the latest dataset is kept."""
     if key not in _HERE:
         with tempfile.TemporaryDirectory() as folder:
             _build(Path(folder), key, form, *read())
@@ -99,17 +103,12 @@ def _decoded_here(key: str, form: Form, read: Callable[[], tuple[Sequence[Row], 
 
 
 def _build(folder: Path, key: str, form: Form, rows: Sequence[Row], files: Files) -> None:
-    """Decode all rows into `folder/key`, whole or not at all. Whoever is first to be done counts."""
+    """Decode all rows into `folder/key` atomically; of several processes the first one wins."""
     partial = folder / f".{key}-{uuid4().hex}"
     partial.mkdir()
     try:
         _decode_rows(partial, form, rows, files)
-        # No names of files and places: the same content may have others.
-        kept: list[dict[str, Any]] = [
-            {**_without_place(row), "where": row.where.rsplit("/", 1)[-1], "image": row.image.rsplit("/", 1)[-1]}
-            for row in rows
-        ]
-        (partial / "rows.json").write_text(json.dumps(kept))
+        (partial / "rows.json").write_text(json.dumps([_without_folders(row) for row in rows]))
         try:
             partial.rename(folder / key)
         except OSError:
@@ -117,24 +116,26 @@ def _build(folder: Path, key: str, form: Form, rows: Sequence[Row], files: Files
                 raise
     except OSError as error:
         raise ConfigurationError(
-            f"decoded images cannot be kept in {folder}: {error.strerror}; make room there, or set XDG_CACHE_HOME to "
+            f"cannot write decoded images to {folder}: {error.strerror}; free disk space, or set XDG_CACHE_HOME to "
             "another folder"
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _without_place(row: Row) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ("label", "group", "subject", "split")}
+def _without_folders(row: Row) -> dict[str, Any]:
+    """What is cached of a row: the same content may be in another folder."""
+    names = {name: getattr(row, name).rsplit("/", 1)[-1] for name in ("where", "image")}
+    return {**names, **{name: getattr(row, name) for name in ("label", "group", "subject", "split")}}
 
 
 def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) -> None:
-    """Write pixels.npy and masks.npy, as many rows at a time as there are processors."""
+    """Write pixels.npy and masks.npy, one thread per processor."""
     shape = (len(rows), form.channels, form.image_size, form.image_size)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint16), shape)
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.dtype(np.bool_), (len(rows), *shape[2:]))
     for name in ("pixels.npy", "masks.npy"):
-        _take_room(folder / name)
+        _allocate(folder / name)
     problems = Problems()
 
     def decode_into(i: int) -> str | None:
@@ -147,7 +148,7 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
         pixels[i] = np.rint(image * WHITE).astype(np.uint16)
         return None
 
-    # Libraries warn of what they mend; filters of warnings are no thread's own, so they are set around all of them.
+    # Libraries warn of damage that they repair. Warning filters are shared by all threads, so set them around the pool.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")
         for message in pool.map(decode_into, range(len(rows))):
@@ -158,8 +159,8 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
     masks.flush()
 
 
-def _take_room(path: Path) -> None:
-    """Have the disk set aside all of a file: on a full one, writing to mapped memory would end the process."""
+def _allocate(path: Path) -> None:
+    """Allocate a file's blocks: on a full disk, writing to mapped memory would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -168,7 +169,7 @@ def _take_room(path: Path) -> None:
 def decode_row(
     row: Row, form: Form, files: Files
 ) -> tuple[Float[np.ndarray, "channels height width"], Bool[np.ndarray, "height width"]]:
-    """A row's image with values in [0, 1] and its mask, both square.
+    """Decode a row's image, with values in [0, 1], and its mask, both square.
 
     Raises:
         ConfigurationError: one of them cannot be used; the message names file and row.

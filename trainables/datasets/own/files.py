@@ -1,34 +1,76 @@
-"""Files of a dataset on disk or in S3: which there are, their bytes, and a digest of the bytes."""
+"""Bytes of a dataset's files, on disk or in S3, each fetched and hashed once; and the digest of its content."""
 
 import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from posixpath import dirname, normpath
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+import platformdirs
 
 from records.s3_storage import S3Storage
 from records.storage import StorageError
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.cache import cache_folder, read_json, write_whole
+from trainables.datasets.own.table import Problems, Row
+
+
+def cache_folder(kind: str) -> Path | None:
+    """The cache folder of one kind of files, created if missing; None if it is not writable, then nothing is cached.
+
+    It is in the user's cache folder (XDG_CACHE_HOME moves it), may be removed at any time and is never cleared.
+    """
+    folder = Path(platformdirs.user_cache_dir("saliency-sweep")) / "datasets" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file atomically. A full disk is no error, as the cache is a convenience."""
+    partial = path.with_name(f".{path.name}-{uuid4().hex}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one if the file is missing or unreadable."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
 
 S3 = "s3://"
 S3_SECONDS = 20.0
-"""How long is tried while the server is away."""
+"""How long to retry while the server is unreachable."""
 SETTLED_SECONDS = 2.0
-"""A file younger than this may change once more without a new time stamp, so its digest is not kept."""
+"""A younger file may change again without a new time stamp, so its digest is not cached."""
 
 
 def absolute(place: str) -> str:
-    """`place` as an absolute path, so that it means the same in every process; s3://… as it is, without a last /."""
+    """`place` as an absolute path, valid in every process; s3://… only loses a trailing slash."""
     if place.startswith(S3):
         return place.rstrip("/")
     return os.path.abspath(os.path.expanduser(place))
 
 
 def join(folder: str, name: str) -> str:
-    """The location of `name` in `folder`; an absolute path or s3://… stands for itself."""
+    """The location of `name` in `folder`; absolute paths and s3://… are returned as they are."""
     if name.startswith((S3, "/")):
         return name
     if folder.startswith(S3):
@@ -37,19 +79,19 @@ def join(folder: str, name: str) -> str:
 
 
 def parent(location: str) -> str:
-    """The folder that a location lies in."""
+    """The folder of a location."""
     return S3 + dirname(location.removeprefix(S3)) if location.startswith(S3) else dirname(location)
 
 
 class Files:
     """Files by location: an absolute path, or s3://bucket/key.
 
-    Each folder is looked at once, so make a new object to see what has changed. Digests are kept in the user's cache
-    under a file's path, size, inode and change time (ctime, which no program can set back), or an object's entity tag:
-    bytes are hashed once. Objects are kept there too, under their entity tag. Threads may share an object.
+    Each folder is listed once, so create a new object to see changes. Digests are cached under a file's path, size,
+    inode and change time (ctime, which no program can set back) or an object's entity tag, so that bytes are hashed
+    once. Objects from S3 are cached too, under their entity tag. Thread-safe.
 
     Args:
-        place: names the set of files whose digests are kept together.
+        place: names the set of files whose digests are cached together.
     """
 
     def __init__(self, place: str):
@@ -60,22 +102,22 @@ class Files:
         self._new = False
 
     def names(self, folder: str) -> set[str]:
-        """Names of the files directly in `folder`; none where there is no such folder.
+        """Names of the files directly in `folder`; empty if it does not exist.
 
         Raises:
-            ConfigurationError: S3 refuses or stays away.
+            ConfigurationError: S3 refuses access or is unreachable.
         """
         return set(self._folder(folder))
 
     def exists(self, location: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         return _name(location) in self._folder(parent(location))
 
     def read(self, location: str) -> bytes:
         """The bytes of a file.
 
         Raises:
-            ConfigurationError: there is no such file, or it cannot be read.
+            ConfigurationError: the file is missing or cannot be read.
         """
         if location.startswith(S3):
             return self._object(location)
@@ -84,13 +126,13 @@ class Files:
         except FileNotFoundError:
             raise _missing(location) from None
         except OSError as error:
-            raise ConfigurationError(f"{location} cannot be read: {error.strerror}; mend its permissions") from None
+            raise ConfigurationError(f"{location} cannot be read: {error.strerror}; fix its permissions") from None
 
     def digest(self, location: str) -> str:
         """SHA-256 of a file's bytes, in hex.
 
         Raises:
-            ConfigurationError: there is no such file, or it cannot be read.
+            ConfigurationError: the file is missing or cannot be read.
         """
         stamp = self._folder(parent(location)).get(_name(location))
         if stamp is None:
@@ -105,7 +147,7 @@ class Files:
         return digest
 
     def keep(self) -> None:
-        """Keep the digests found so far for the next process."""
+        """Cache the digests computed so far for the next process."""
         if self._new and self._kept:
             write_whole(self._kept, json.dumps(self._digests).encode())
             self._new = False
@@ -146,10 +188,10 @@ def _stats(folder: str) -> dict[str, str]:
     """Size, change time in nanoseconds and inode of each file in a local folder."""
     try:
         with os.scandir(folder) as entries:
-            found = {entry.name: entry.stat() for entry in entries if entry.is_file()}
+            stats = {entry.name: entry.stat() for entry in entries if entry.is_file()}
     except OSError:
         return {}
-    return {name: f"{stat.st_size} {stat.st_ctime_ns} {stat.st_ino}" for name, stat in found.items()}
+    return {name: f"{stat.st_size} {stat.st_ctime_ns} {stat.st_ino}" for name, stat in stats.items()}
 
 
 def _tags(folder: str) -> dict[str, str]:
@@ -168,3 +210,41 @@ def _storage(location: str) -> S3Storage:
         return S3Storage(folder, S3_SECONDS)
     except StorageError as error:
         raise ConfigurationError(str(error)) from None
+
+
+READER_VERSION = 1
+"""Increase it when the same files are read as different pixels."""
+LENGTH = 32
+READERS = 16
+"""Files read at the same time: reading from S3 is mostly waiting."""
+
+
+def content_digest(rows: Sequence[Row], files: Files) -> str:
+    """Hex digest of the rows in order, each with the SHA-256 of its image's and its mask's bytes.
+
+    It is part of a trial's key, so that changed data are new trials. Names and places do not enter: data that were
+    moved, renamed or put into S3 are the same data. Bytes are hashed, because content can change without size and time.
+
+    Raises:
+        ConfigurationError: files are missing or cannot be read; the message names their rows.
+    """
+    problems, lines = Problems(), []
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(lambda row: _digests(row, files), rows)
+        for row, outcome in zip(rows, digests, strict=True):
+            if isinstance(outcome, ConfigurationError):
+                problems.add(f"{row.where}: {outcome}")
+                continue
+            boxes = [astuple(box) for box in row.boxes]
+            lines.append([*outcome, boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split])
+    problems.check()
+    files.keep()
+    text = json.dumps([READER_VERSION, lines], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def _digests(row: Row, files: Files) -> tuple[str, str | None] | ConfigurationError:
+    try:
+        return files.digest(row.image), files.digest(row.mask) if row.mask else None
+    except ConfigurationError as error:
+        return error

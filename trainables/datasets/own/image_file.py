@@ -1,4 +1,4 @@
-"""From the bytes of an image file to its values: PNG, JPEG, TIFF, DICOM or npy, told apart by their first bytes."""
+"""Decoding of image files: PNG, JPEG, TIFF, DICOM or npy, recognised by their first bytes."""
 
 import io
 import struct
@@ -10,47 +10,47 @@ from jaxtyping import Num
 
 ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
 LARGEST = 2**28
-"""Bytes that the values of an image may take, whatever its format: 256 MiB, 134 million 16-bit pixels. A file of a few
-megabytes can hold gigabytes; images are decoded in several threads and then shrunk to the model's size."""
+"""Limit of an image's decoded size in bytes: 256 MiB, or 134 million 16-bit pixels. A file of a few megabytes can
+decompress to gigabytes, and several threads decode at a time."""
 
 
 class UnreadableImageError(ValueError):
-    """An image that cannot be used; the message says why and the mend."""
+    """An image that cannot be used; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """Values as the file has them, and the range that its type allows."""
+    """Values as stored in the file, and the range of their type."""
 
     values: Num[np.ndarray, "height width channels"]
     """1 channel (grey) or 3 (red, green, blue); of DICOM after RescaleSlope and RescaleIntercept."""
     low: float
     high: float
-    """The least and the greatest value of the type: 0-255 of 8 bits, 0-65535 of 16, what BitsStored allows of DICOM;
-    0-1 of truth values, floating-point numbers and wider integers."""
+    """Least and greatest value of the type: 0-255 for 8 bits, 0-65535 for 16, the range of BitsStored for DICOM, 0-1
+    for booleans, floating-point numbers and wider integers."""
     inverted: bool = False
     """Whether the least value is white: DICOM's MONOCHROME1."""
 
 
 def decode(data: bytes, name: str) -> ImageFile:
-    """The image in `data`.
+    """Decode an image.
 
     A fully opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
 
     Args:
         data: bytes of the file.
-        name: of the file: one that ends in .dcm is read as DICOM also without DICOM's preamble.
+        name: the file's name; one that ends in .dcm is read as DICOM even without DICOM's preamble.
 
     Raises:
-        UnreadableImageError: damaged, of another format, larger than `LARGEST`, with several frames, or with a
-            transparent part.
+        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, partly transparent, or has
+            several frames.
     """
     try:
         _check_size(len(data))
         image = _decode(data, name)
     except UnreadableImageError:
         raise
-    except Exception as error:  # the libraries raise whatever a damaged file makes them
+    except Exception as error:  # a damaged file can raise anything in the libraries
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnreadableImageError(f"cannot be read ({reason}); replace the file") from error
     if not np.isfinite(image.values).all():
@@ -74,16 +74,16 @@ def _decode(data: bytes, name: str) -> ImageFile:
     raise UnreadableImageError(f"is none of {ALLOWED}; convert it")
 
 
-def _check_size(number: int) -> None:
-    """Refuse an image before it is decoded; `number` is that of the bytes of its values."""
-    if number > LARGEST:
+def _check_size(size: int) -> None:
+    """Refuse an image whose decoded values would take too many bytes."""
+    if size > LARGEST:
         raise UnreadableImageError(
-            f"has {number / 2**20:,.0f} MiB of pixels; at most {LARGEST / 2**20:,.0f} MiB are read: save it smaller"
+            f"has {size / 2**20:,.0f} MiB of pixels; at most {LARGEST / 2**20:,.0f} MiB are read: save it smaller"
         )
 
 
 def _plain(values: np.ndarray) -> ImageFile:
-    """Values with the channel axis where it belongs, without alpha, and their type's range."""
+    """Values with channels last and without alpha, and the range of their type."""
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3:
@@ -126,7 +126,7 @@ def _pillow(data: bytes) -> np.ndarray:
 
 
 def _bytes_a_pixel(mode: str) -> int:
-    """Of an image of one of Pillow's modes; a palette counts as the colours it stands for."""
+    """Bytes per pixel of one of Pillow's modes; of a palette those of its colours."""
     return {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}.get(mode, len(mode))
 
 
@@ -152,7 +152,7 @@ def _tiff(data: bytes) -> np.ndarray:
         _check_size(page.size * page.dtype.itemsize)
         if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
             return page.asarray()
-    # Palettes, white-is-zero, JPEG's colours and single bits are Pillow's; 16-bit colours and floats are not.
+    # Pillow handles palettes, white-is-zero, JPEG colours and single bits, but not 16-bit colours and floats.
     return _pillow(data)
 
 

@@ -1,74 +1,147 @@
-"""Datasets made of one's own images, masks and labels; severity is made by resampling them."""
+"""Datasets of one's own images, masks and labels; severity by resampling them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from pydantic import Field, field_validator, model_validator
 
 from records.columns import SPLITS
+from trainables.core.config import Options
 from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
-from trainables.datasets.own.content import content_digest
-from trainables.datasets.own.deal import check_subjects, deal
-from trainables.datasets.own.decoded import Decoded, load_decoded
-from trainables.datasets.own.files import Files
-from trainables.datasets.own.meaning import Meaning, find_meaning
-from trainables.datasets.own.options import OwnImagesOptions
-from trainables.datasets.own.problems import Problems
-from trainables.datasets.own.resample import cell_counts, check_cells, draw, largest
-from trainables.datasets.own.table import POOLS, Row, check_once
+from trainables.datasets.own.decoded import Decoded, Form, load_decoded
+from trainables.datasets.own.files import Files, content_digest
+from trainables.datasets.own.sampling import (
+    Meaning,
+    cell_counts,
+    check_cells,
+    check_subjects,
+    deal,
+    draw,
+    find_meaning,
+    largest,
+)
+from trainables.datasets.own.table import POOLS, Problems, Row, check_once
+
+
+class OwnImagesOptions(Options):
+    image_size: int = Field(64, ge=8, le=1024, description="side in pixels of images and masks after resizing")
+    channels: Literal[1, 3] = Field(1, description="1: grey, colours by luminance; 3: colours, grey repeated")
+    pixel_range: str = Field(
+        "type",
+        description="values of black and white: type (0-255 for 8 bits, 0-65535 for 16, the range of BitsStored for "
+        "DICOM, 0-1 for floats), image (each image's least and greatest value), or LOW:HIGH, e.g. 0:4095",
+    )
+    fit: Literal["stretch", "pad", "crop"] = Field(
+        "stretch", description="how images that are not square become so: stretched, padded with 0, or cropped"
+    )
+    class_names: str = Field(
+        "",
+        description="labels from class 0 on, e.g. 'normal,sick'; default: sorted. With two, maps explain class 1",
+    )
+    cue_groups: str = Field(
+        "",
+        description="label that goes with each group in training, e.g. 'portable=sick,fixed=normal'; default: as many "
+        "groups as labels, paired in sorted order",
+    )
+    max_severity: float = Field(
+        1.0, ge=0, le=1, description="default sizes are the largest possible at every severity up to this one"
+    )
+    n_train: int | None = Field(None, ge=4, description="training images; default: as many as possible")
+    n_valid: int | None = Field(None, ge=4, description="validation images; default: as many as possible")
+    n_test: int | None = Field(None, ge=4, description="test images; default: as many as possible")
+    valid_fraction: float = Field(0.25, gt=0, lt=1, description="share of validation images if no split is given")
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of test images if no split is given")
+    ignore_columns: str = Field(
+        "", description="columns of the table to ignore, e.g. 'age,sex'; * for all unknown ones"
+    )
+    content: str = Field("", description="digest of tables, images and masks; computed from the files")
+
+    @field_validator("pixel_range")
+    @classmethod
+    def _range(cls, value: str) -> str:
+        number = r"-?\d+(\.\d+)?"
+        if value in ("type", "image"):
+            return value
+        if not re.fullmatch(f"{number}:{number}", value) or float(value.split(":")[0]) >= float(value.split(":")[1]):
+            raise ConfigurationError(
+                f"bad value {value!r} for pixel_range: write type, image, or LOW:HIGH with LOW < HIGH, e.g. 0:4095"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _shares(self) -> "OwnImagesOptions":
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ConfigurationError(
+                f"valid_fraction {self.valid_fraction:g} and test_fraction {self.test_fraction:g} leave nothing to "
+                "train on; together they must be below 1"
+            )
+        return self
+
+    @property
+    def form(self) -> Form:
+        """How files become images."""
+        return Form(self.image_size, self.channels, self.pixel_range, self.fit)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each pool if no split is given."""
+        rest = 1 - self.valid_fraction - self.test_fraction
+        return {"train": rest, "valid": self.valid_fraction, "test": self.test_fraction}
 
 
 class OwnImages(Dataset):
-    """Five splits of one's own images. A subclass says where they are: `read_rows`.
+    """Five splits of one's own images. A subclass finds them: `read_rows`.
 
-    The cue is what the group of an image brings with it: a site, a view, a device. Each group points to one class.
-    Pools for training, validation and test, which share no subject, are given by the table or dealt from the data
-    seed; from each, images are drawn so that every class is equally frequent and the group agrees with the label as
-    often as the severity says. The number of images does not depend on the severity. valid_id and valid_ood (test_id
-    and test_ood) are drawn from one pool and share all the images that they can, but a group cannot be changed in an
-    image as a drawn cue can: at severity above 0 the two differ in images.
+    The cue is whatever the group of an image brings with it: a site, a view, a device. Each group points to one class.
+    Pools for training, validation and test share no subject; the table gives them, or they are dealt from the data
+    seed. From each pool, images are drawn so that classes are balanced and the group agrees with the label as often as
+    the severity requires. The number of images does not depend on the severity. valid_id and valid_ood (test_id and
+    test_ood) are drawn from one pool and share as many images as they can. A group cannot be changed in an image as a
+    drawn cue can: at a severity above 0 the two differ in images.
 
-    Without a group column the shift is as it is in the data, and severity must be 1: a table may name the five splits
-    itself; or it has train, valid and test, which are taken as train, valid_ood and test_ood, and valid_id and
-    test_id are held out from train by subject. Labels are then as frequent as they are, and cues are -1.
+    Without a group column the shift is that of the given splits, and severity must be 1. The table names the five
+    splits itself, or it has train, valid and test, which become train, valid_ood and test_ood; valid_id and test_id are
+    then held out from train by subject. Classes keep their frequencies, and cues are -1.
 
-    Images are square, in [0, 1]; masks are False everywhere for images without one. Where the cue is within an image
-    is not known: distractor masks are empty.
+    Images are square, in [0, 1]; masks are False everywhere for images without one. The place of the cue within an
+    image is not known: distractor masks are empty.
 
-    A trial's key has the digest of the content (`content_digest`) in place of where it lies.
+    A trial's key has the digest of the content (`content_digest`) in place of its location.
     """
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
     options: OwnImagesOptions
     cue_location = "unknown"
     place: ClassVar[str] = ""
-    """Where the data lie, for a class made by `at`."""
+    """Location of the data, for a class made by `at`."""
 
     @classmethod
     def at(cls, place: str) -> "type[OwnImages]":
-        """This dataset at a place: the same class for the same place, so that it can be looked up by it."""
+        """This dataset at a place. The same place gives the same class, which can thus be a dictionary key."""
         # mypy looks up __hash__ of an OwnImages, where the class itself is meant.
         return _at(cls, place)  # type: ignore[arg-type]
 
     @classmethod
     def location(cls, options: Any) -> str:
-        """Where the data lie."""
+        """Location of the data."""
         return cls.place
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
-        """The rows, with locations of images and masks.
+        """Read the rows, with locations of images and masks.
 
         Args:
             options: an instance of the class's `Options`.
-            files: to look at tables and folders.
-            problems: takes what is wrong.
+            files: to read tables and folders.
+            problems: collects errors.
         """
         raise NotImplementedError
 
@@ -95,7 +168,7 @@ class OwnImages(Dataset):
         if self.options.content and content_digest(rows, files) != self.options.content:
             raise ConfigurationError(
                 f"the data at {self.location(self.options)} are not those that the trial was planned with "
-                f"(content {self.options.content}); give the same command again to plan with them as they are now"
+                f"(content {self.options.content}); give the same command again to plan with the present ones"
             )
         return rows, files
 
@@ -105,7 +178,7 @@ class OwnImages(Dataset):
         return load_decoded(content, self.options.form, self._read_unchanged)
 
     def meaning(self) -> Meaning:
-        """What labels and groups stand for."""
+        """Classes of labels and groups."""
         return _meaning(self.decoded(), self.options.class_names, self.options.cue_groups)
 
     @property
@@ -135,7 +208,7 @@ class OwnImages(Dataset):
         return {name: _split(decoded, labels, cues, index) for name, index in self.index().items()}
 
     def index(self) -> dict[str, Int[np.ndarray, " images"]]:
-        """Rows of each of the five splits, in an order that depends on the data seed alone.
+        """Indices of the rows of each split, in an order that depends on the data seed alone.
 
         Raises:
             ConfigurationError: a cell of group and label has too few images, or severity cannot be varied.
@@ -149,10 +222,10 @@ class OwnImages(Dataset):
         return pools if meaning.groups is None else self._resampled(pools, rows, meaning)
 
     def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, Int[np.ndarray, " pool"]]:
-        given: dict[str, list[int]] = {}
+        by_split: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
-            given.setdefault(row.split or "", []).append(i)
-        pools = {name: np.array(members, dtype=np.int64) for name, members in given.items()}
+            by_split.setdefault(row.split or "", []).append(i)
+        pools = {name: np.array(members, dtype=np.int64) for name, members in by_split.items()}
         if grouped:
             return deal(rows, self.options.shares, self.data_seed) if "" in pools else pools
         if self.severity != 1:
@@ -214,7 +287,7 @@ class OwnImages(Dataset):
 
 
 def _check_splits(rows: Sequence[Row], problems: Problems) -> None:
-    """Splits are given for all rows or none; train, valid and test, or without groups the five themselves."""
+    """Check that all rows have a split or none: train, valid and test, or without groups the five themselves."""
     if all(row.split is None for row in rows):
         return
     grouped = any(row.group is not None for row in rows)
@@ -222,10 +295,10 @@ def _check_splits(rows: Sequence[Row], problems: Problems) -> None:
         if row.split not in POOLS and (grouped or row.split not in SPLITS):
             also = "" if grouped else f", or {', '.join(SPLITS)}"
             problems.add(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
-    found = {row.split for row in rows}
-    if not problems.messages and not (set(POOLS) == found or set(SPLITS) == found):
+    given = {row.split for row in rows}
+    if not problems.messages and given not in (set(POOLS), set(SPLITS)):
         where = rows[0].where.rsplit(" row ", 1)[0]
-        missing = [name for name in (SPLITS if found - set(POOLS) else POOLS) if name not in found]
+        missing = [name for name in (SPLITS if given - set(POOLS) else POOLS) if name not in given]
         problems.add(f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out")
 
 

@@ -1,4 +1,6 @@
-"""From a file's values to the image that a trial sees: scaled to [0, 1], of the asked channels and size."""
+"""From decoded files to what a trial sees: images scaled and resized; masks from files, boxes or ellipses."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -6,21 +8,22 @@ from jaxtyping import Bool, Float
 from torch.nn.functional import interpolate
 
 from trainables.datasets.own.image_file import ImageFile, UnreadableImageError
+from trainables.datasets.own.table import Box
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Weights of red, green and blue: ITU-R BT.601."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width channels"]:
-    """Values in [0, 1], 0 black.
+    """Scale values to [0, 1], 0 black.
 
     Args:
-        image: as the file has it.
-        pixel_range: what becomes 0 and 1: "type" the file type's least and greatest value, "image" this image's own,
-            "LOW:HIGH" these values; what lies beyond is cut off there.
+        image: as stored in the file.
+        pixel_range: which values become 0 and 1: "type" the least and greatest of the file's type, "image" those of
+            this image, "LOW:HIGH" these two. Values beyond are clipped.
 
     Raises:
-        UnreadableImageError: "type" with numbers outside the range of their type.
+        UnreadableImageError: "type", and values outside the range of their type.
     """
     values = image.values
     if pixel_range == "image":
@@ -29,9 +32,9 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
         low, high = image.low, image.high
         if values.min() < low or values.max() > high:
             raise UnreadableImageError(
-                f"has values from {values.min():g} to {values.max():g}, and its type says no more than that they lie "
-                f"between {low:g} and {high:g}; say what black and white are with pixel_range=LOW:HIGH, or take each "
-                "image's own range with pixel_range=image"
+                f"has values from {values.min():g} to {values.max():g}, outside the range {low:g} to {high:g} of its "
+                "type; set the values of black and white with pixel_range=LOW:HIGH, or pixel_range=image for each "
+                "image's own range"
             )
     else:
         low, high = (float(number) for number in pixel_range.split(":"))
@@ -43,7 +46,7 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
 def with_channels(
     pixels: Float[np.ndarray, "height width channels"], channels: int
 ) -> Float[np.ndarray, "height width out"]:
-    """Grey from colours by luminance (ITU-R BT.601), or three equal channels from grey."""
+    """Convert colours to grey by luminance (ITU-R BT.601), or grey to three equal channels."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 1:
@@ -54,7 +57,7 @@ def with_channels(
 def fitted(
     pixels: Float[np.ndarray, "height width channels"], size: int, fit: str
 ) -> Float[np.ndarray, "channels {size} {size}"]:
-    """A square of `size` pixels: bilinear, with antialiasing where it shrinks.
+    """Resize to a square of `size` pixels: bilinear, with antialiasing where it shrinks.
 
     Args:
         pixels: any height and width.
@@ -78,15 +81,83 @@ def fitted(
 
 
 def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
-    """The mask, fitted as its image: inside is where it is then at least one half.
+    """Resize a mask as its image: inside is where it covers at least half of a pixel.
 
-    A mask that is too small for that keeps the pixels that it covers most, so that it never vanishes.
+    A mask that covers no pixel by half keeps those that it covers most, so that it never vanishes.
 
     Raises:
-        UnreadableImageError: cropping leaves nothing of the mask.
+        UnreadableImageError: cropping removes the whole mask.
     """
     cover = fitted(mask.astype(np.float32)[:, :, None], size, fit)[0]
     if mask.any() and not cover.any():
         raise UnreadableImageError("lies outside the image's centre square; use fit=pad or fit=stretch")
     inside = cover >= 0.5
     return inside if inside.any() or not mask.any() else cover == cover.max()
+
+
+def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+    """True on the region of interest of a mask file.
+
+    A mask has two values, 0 and another, or is grey over the range of its type (soft edges, JPEG): then inside is above
+    the middle. The greatest of several channels counts.
+
+    Raises:
+        UnreadableImageError: the size differs from the image's, or there are several small values, which may be labels.
+    """
+    if image.values.shape[:2] != (height, width):
+        raise UnreadableImageError(
+            f"is {_size(*image.values.shape[:2])}, its image {_size(height, width)}; save both at the same size"
+        )
+    values = image.values.max(axis=2)
+    levels = np.unique(values)
+    if len(levels) <= 2 and levels[0] >= 0 and (len(levels) == 1 or levels[0] == 0):
+        return values > 0
+    middle = (image.low + image.high) / 2
+    if levels[0] < image.low or levels[-1] > image.high or levels[-1] <= middle:
+        some = ", ".join(f"{value:g}" for value in levels[:5]) + (", …" if len(levels) > 5 else "")
+        raise UnreadableImageError(f"has the values {some}; a mask is 0 outside and one other value inside")
+    return values > middle
+
+
+def boxes_inside(
+    boxes: Sequence[Box], height: int, width: int, side: int | None = None
+) -> Bool[np.ndarray, "{height} {width}"]:
+    """True on pixels at least half of which, in each direction, is in one of the boxes.
+
+    Args:
+        boxes: in pixels of this image, or of one of `side` x `side` pixels.
+        height: of this image.
+        width: of this image.
+        side: of the image on which the boxes were drawn; None for this one.
+
+    Raises:
+        UnreadableImageError: a box exceeds the image by more than a pixel.
+    """
+    mask = np.zeros((height, width), dtype=bool)
+    for box in boxes:
+        if side is not None:
+            x, y = width / side, height / side
+            box = Box(box.x * x, box.y * y, box.width * x, box.height * y)
+        if box.x + box.width > width + 1 or box.y + box.height > height + 1:
+            raise UnreadableImageError(
+                f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} reaches out of the image, which is "
+                f"{_size(height, width)}; boxes are 'x y width height' in pixels from the upper left"
+            )
+        top, left = round(box.y), round(box.x)
+        bottom, right = max(round(box.y + box.height), top + 1), max(round(box.x + box.width), left + 1)
+        mask[top:bottom, left:right] = True
+    return mask
+
+
+def ellipse_inside(divisor: float, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+    """True on a centred ellipse whose radii are height / divisor and width / divisor, pixels taken at their centres.
+
+    Source: Viviano et al., ICLR 2021, X-ray sets: divisor 2.5.
+    """
+    y = (np.arange(height) + 0.5 - height / 2) / (height / divisor)
+    x = (np.arange(width) + 0.5 - width / 2) / (width / divisor)
+    return y[:, None] ** 2 + x[None, :] ** 2 <= 1
+
+
+def _size(height: int, width: int) -> str:
+    return f"{width} x {height} pixels"

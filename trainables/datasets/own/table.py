@@ -1,4 +1,4 @@
-"""The table that says what each image is: a CSV with one row an image."""
+"""The table of a dataset: a CSV with one row per image."""
 
 import csv
 import difflib
@@ -6,7 +6,30 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from trainables.datasets.own.problems import Problems
+from trainables.core.errors import ConfigurationError
+
+SHOWN = 3
+
+
+class Problems:
+    """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def add(self, message: str) -> None:
+        self.messages.append(message)
+
+    def check(self) -> None:
+        """
+        Raises:
+            ConfigurationError: there are problems; it has the first few messages and the number of the others.
+        """
+        if self.messages:
+            more = len(self.messages) - SHOWN
+            text = "; ".join(self.messages[:SHOWN])
+            raise ConfigurationError(f"{text}; and {more} more" if more > 0 else text)
+
 
 COLUMNS = {
     "image": ("image", "file"),
@@ -17,16 +40,16 @@ COLUMNS = {
     "subject": ("subject",),
     "split": ("split",),
 }
-"""The columns that mean something, each with the names it may have."""
+"""Known columns, each with the names it may have."""
 NEEDED = ("image", "label")
 POOLS = ("train", "valid", "test")
-"""What severity makes the five splits from."""
+"""Parts of the data from which the five splits are drawn."""
 POOL_NAMES = {"val": "valid", "validation": "valid"}
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of its image: left and upper edge from 0, and how far it reaches."""
+    """A rectangle in pixels of its image: left and upper edge from 0, width and height."""
 
     x: float
     y: float
@@ -36,7 +59,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Row:
-    """One image, as its table describes it. `where` names file and row for messages; the header is row 1."""
+    """One image as its table describes it. `where` names file and row for messages; the header is row 1."""
 
     where: str
     image: str
@@ -44,27 +67,27 @@ class Row:
     mask: str | None = None
     boxes: tuple[Box, ...] = ()
     boxes_side: int | None = None
-    """Height and width in pixels of the image that `boxes` were drawn on; None for this one."""
+    """Height and width in pixels of the image on which `boxes` were drawn; None for this image."""
     ellipse: float | None = None
-    """The mask is a centred ellipse whose radii are the image's sides divided by this."""
+    """If given, the mask is a centred ellipse whose radii are the image's sides divided by this."""
     group: str | None = None
     subject: str | None = None
     split: str | None = None
 
 
 def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems, split: str | None = None) -> list[Row]:
-    """The rows of a CSV with a header.
+    """Read the rows of a CSV with a header.
 
-    Columns: image (or file) and label (or class); if there are any mask, boxes, group, subject and split. A cell of
-    mask or boxes may be empty: the image has no mask. `boxes` are "x y width height" in pixels of the image, several
-    separated by semicolons.
+    Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. An empty
+    cell of mask or boxes means that the image has no mask. `boxes` are "x y width height" in pixels of the image,
+    several separated by semicolons.
 
     Args:
-        text: of the file.
-        name: of the file, for messages.
-        ignored: columns to leave aside; "*" for all that mean nothing here.
-        problems: takes what is wrong, with file and row.
-        split: of all rows, where the file has that of a whole split.
+        text: content of the file.
+        name: the file's name, for messages.
+        ignored: columns to ignore; "*" for all unknown ones.
+        problems: collects errors, with file and row.
+        split: the split of all rows, if the file is that of one split.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), restkey="", restval=None)
     columns = _columns(reader.fieldnames or [], name, ignored, problems)
@@ -76,7 +99,7 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
     for cells in reader:
         where = f"{name} row {reader.line_num}"
         if "" in cells or None in cells.values():
-            problems.add(f"{where} has {_count(cells)} cells, the header {len(reader.fieldnames or [])}; mend the row")
+            problems.add(f"{where} has {_count(cells)} cells, the header {len(reader.fieldnames or [])}; fix the row")
             continue
         values = {field: cells[column].strip() or None for field, column in columns.items()}
         row = _row(values, where, problems)
@@ -88,7 +111,7 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
 
 
 def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, str] | None:
-    """The file's own column name of each field, or None where that cannot be said."""
+    """The file's own column name of each field, or None if the header is wrong."""
     known = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
     columns: dict[str, str] = {}
     wrong = False
@@ -100,8 +123,8 @@ def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems:
             close = difflib.get_close_matches(column.strip().lower(), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             problems.add(
-                f"{name} has an unknown column {column!r}; {hint}Allowed are {', '.join(known)}; rename it, or leave "
-                f"it aside with ignore_columns={column.strip() or '*'}"
+                f"{name} has an unknown column {column!r}; {hint}Allowed are {', '.join(known)}; rename "
+                f"it, or set ignore_columns={column.strip() or '*'}"
             )
             wrong = True
         elif field is not None and field in columns:
@@ -147,7 +170,7 @@ def _row(values: dict[str, str | None], where: str, problems: Problems) -> Row |
 
 
 def parse_boxes(text: str) -> Iterator[Box]:
-    """Boxes from "x y width height; …".
+    """Parse boxes from "x y width height; …".
 
     Raises:
         ValueError: a box that is not four numbers, or has no area.
@@ -163,7 +186,7 @@ def parse_boxes(text: str) -> Iterator[Box]:
 
 
 def check_once(rows: Iterable[Row], problems: Problems) -> None:
-    """Refuse an image that stands in two rows, as it could then be in two splits."""
+    """Report images that are in two rows, as they could then be in two splits."""
     seen: dict[str, str] = {}
     for row in rows:
         if row.image in seen:

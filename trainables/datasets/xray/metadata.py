@@ -1,4 +1,4 @@
-"""What is known of the images of public X-ray sets, from the tables that torchxrayvision ships."""
+"""Tables of public X-ray sets, as torchxrayvision ships them."""
 
 import ast
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.table import Box
 
 SIDE = 1024
-"""Height and width of the images that the boxes of NIH and RSNA were drawn on, in pixels."""
+"""Height and width in pixels of the images on which the boxes of NIH and RSNA were drawn."""
 OLDEST_CHILD, READ_IN = 10, 2019
-"""PadChest images of people who were 10 or younger in 2019 are left out, as torchxrayvision does."""
+"""PadChest images of people who were 10 or younger in 2019 are excluded, as in torchxrayvision."""
 DAMAGED = frozenset(
     {
         "216840111366964012373310883942009117084022290_00-064-025",
@@ -40,7 +40,7 @@ DAMAGED = frozenset(
         "216840111366964013962490064942014134093945580_01-178-104",
     }
 )
-"""PadChest images that are missing from the published archive or cannot be read, as torchxrayvision lists them."""
+"""PadChest images that are missing from the published archive or damaged, as listed by torchxrayvision."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Entry:
     where: str
     """Table and row; the header is row 1."""
     stem: str
-    """The file's name without what follows its last dot."""
+    """The file's name without its suffix."""
     patient: str
     view: str
     findings: tuple[str, ...]
@@ -82,7 +82,7 @@ def nih() -> tuple[Entry, ...]:
 
 @cache
 def padchest() -> tuple[Entry, ...]:
-    """PadChest's images that have labels and are not of children, by name, without those known to be damaged."""
+    """PadChest's labelled images of adults by name, without those known to be damaged."""
     columns = ["ImageID", "Labels", "PatientID", "Projection", "PatientBirth"]
     name = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz"
     entries = (
@@ -135,7 +135,7 @@ def _rows(name: str, columns: list[str]) -> Iterator[tuple[int, tuple[Any, ...]]
 def _table(name: str, columns: list[str] | None = None) -> Any:
     import pandas as pd
 
-    # The package itself is not imported: that would load its models and what they need.
+    # Found, not imported: importing the package would load its models and their dependencies.
     package = find_spec("torchxrayvision")
     if package is None or not package.submodule_search_locations:
         raise ConfigurationError("the X-ray sets need the tables of torchxrayvision; pip install torchxrayvision")

@@ -19,15 +19,15 @@ class RSNAViewOptions(XrayOptions):
 
 
 class RSNAView(Xray):
-    """Chest X-rays of the RSNA Pneumonia Detection Challenge, of PA and of AP view (the group), with experts' boxes.
+    """Chest X-rays of the RSNA Pneumonia Detection Challenge in PA and AP view (the group), with experts' boxes.
 
-    In training PA goes with no pneumonia and AP with pneumonia; severity 0.8 is the paper's ratio 0.9. The region of
-    interest are the boxes; images without pneumonia have none. With empty_mask=skip (the preset `fixed`) these are
-    left out of penalties and transforms; the preset `paper` treats all of their pixels as outside, as the paper did,
-    so that a method can tell the label from the mask.
+    In training PA goes with no pneumonia and AP with pneumonia; severity 0.8 is the paper's ratio 0.9. The boxes are
+    the region of interest; images without pneumonia have none. With empty_mask=skip (the preset `fixed`) those are
+    excluded from penalties and transforms; the preset `paper` treats all of their pixels as outside, as the paper did,
+    so that the mask reveals the label to a method.
 
-    Every image is a patient's only one as far as RSNA says; that its images are NIH's, where a patient has several,
-    is not in the published tables.
+    According to RSNA every image is of another patient. Its images are NIH's, where a patient has several, but the
+    published tables do not say which.
 
     Source: Viviano et al., ICLR 2021; Shih et al., Radiology: Artificial Intelligence 2019.
     """

@@ -1,4 +1,4 @@
-"""What the public X-ray sets have in common: rows from published tables, files from a folder of the user's."""
+"""The base of the public X-ray sets: rows from published tables, images from a folder of the user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,44 +13,41 @@ from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import agreement
 from trainables.datasets.own.files import Files, absolute, join
-from trainables.datasets.own.images import OwnImages
-from trainables.datasets.own.options import OwnImagesOptions
-from trainables.datasets.own.problems import Problems
-from trainables.datasets.own.resample import cell_counts, draw
-from trainables.datasets.own.table import Row
-from trainables.datasets.xray.published import published_split
+from trainables.datasets.own.images import OwnImages, OwnImagesOptions
+from trainables.datasets.own.sampling import cell_counts, draw
+from trainables.datasets.own.table import Problems, Row
 
 
 class XrayOptions(OwnImagesOptions):
-    root: str = Field("", description="folder, or s3://bucket/prefix, with the images; no part of a trial's key")
-    image_size: int = Field(128, ge=8, le=1024, description="side in pixels to which images and masks are brought")
+    root: str = Field("", description="folder, or s3://bucket/prefix, with the images; not part of a trial's key")
+    image_size: int = Field(128, ge=8, le=1024, description="side in pixels of images and masks after resizing")
     split_by: Literal["patient", "image", "published"] = Field(
         "patient",
         description="patient: no patient in two splits; image: images dealt one by one; published: the paper's "
         "image-level split, whose sizes depend on the severity",
     )
-    subset: bool = Field(False, description="use the images that are there, where the published tables have more")
+    subset: bool = Field(False, description="use the images at hand if the published tables list more")
     per_cell: int | None = Field(
-        None, ge=0, description="images of each group and label; not given: as many as the rarest has; 0: all"
+        None, ge=0, description="images of each group and label; default: as many as the rarest has; 0: all"
     )
 
 
 class Xray(OwnImages):
-    """A public X-ray set whose images the user has. A subclass gives `candidates` and `folders`."""
+    """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`."""
 
     Options: ClassVar[type[BaseOptions]] = XrayOptions
     options: XrayOptions
     needs: ClassVar[str]
-    """What root must hold, for messages."""
+    """Required content of root, for messages."""
 
     @classmethod
     def candidates(cls, options: Any) -> Sequence[Row]:
-        """All images that the published tables have for this study; `image` is the file's name without suffix."""
+        """All images that the published tables list for this study; `image` is the file's name without suffix."""
         raise NotImplementedError
 
     @classmethod
     def folders(cls) -> Mapping[str, Sequence[str]]:
-        """For each group the folders below root that its images may be in."""
+        """For each group the folders below root in which its images may be."""
         raise NotImplementedError
 
     @classmethod
@@ -64,22 +61,21 @@ class Xray(OwnImages):
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         root = cls.location(options)
-        there = {group: _stems(files, root, folders) for group, folders in cls.folders().items()}
+        present = {group: _stems(files, root, folders) for group, folders in cls.folders().items()}
         rows = list(cls.candidates(options))
         if options.subset:
-            rows = [row for row in rows if row.image in there[row.group or ""]]
+            rows = [row for row in rows if row.image in present[row.group or ""]]
         rows = chosen(rows, options.per_cell)
-        missing = [row for row in rows if row.image not in there[row.group or ""]]
+        missing = [row for row in rows if row.image not in present[row.group or ""]]
         if missing or not rows:
             what = f"{len(missing)} of {len(rows)} images" if rows else "all images"
             example = f", {missing[0].image} ({missing[0].where}) among them" if missing else ""
             problems.add(
-                f"{what} are not in {root}{example}; it must hold {cls.needs}. To use the images that are there, set "
-                "subset=true"
+                f"{what} are not in {root}{example}; it must hold {cls.needs}. Set subset=true to use those at hand"
             )
             return []
         return [
-            replace(row, image=there[row.group or ""][row.image], subject=_subject(row, options.split_by))
+            replace(row, image=present[row.group or ""][row.image], subject=_subject(row, options.split_by))
             for row in rows
         ]
 
@@ -87,9 +83,9 @@ class Xray(OwnImages):
         return self._published() if self.options.split_by == "published" else super().index()
 
     def _published(self) -> dict[str, Int[np.ndarray, " images"]]:
-        """The paper's train, valid_ood and test_ood; valid_id and test_id from the images of valid and of test.
+        """The paper's train, valid_ood and test_ood; valid_id and test_id drawn from the images of valid and of test.
 
-        They have the training agreement and are as large as these images allow, which is not at all at severity 1.
+        Those have the training agreement and are as large as these images allow, which is empty at severity 1.
         """
         rows, meaning = self.decoded().rows, self.meaning()
         labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
@@ -112,7 +108,7 @@ class Xray(OwnImages):
 
 
 def largest_at(cells: Int[np.ndarray, "2 2"], probability: float) -> int:
-    """The most images a class, the cue agreeing in that share of them, from the images of each label and cue."""
+    """Most images per class that the cells of label and cue allow at this probability of agreement."""
     most = int(cells.sum(axis=1).min())
     while most and (cell_counts(most, 2, probability) > cells).any():
         most -= 1
@@ -120,7 +116,9 @@ def largest_at(cells: Int[np.ndarray, "2 2"], probability: float) -> int:
 
 
 def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
-    """As many rows of each group and label as the rarest has, or `per_cell`; 0 for all. The same for every data seed.
+    """Choose as many rows of each group and label as the rarest has, or `per_cell`; 0 for all.
+
+    The choice is the same for every data seed.
 
     Raises:
         ConfigurationError: a cell has fewer than `per_cell`.
@@ -133,8 +131,8 @@ def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
     rarest = min(cells, key=lambda cell: len(cells[cell]))
     if per_cell is not None and per_cell > len(cells[rarest]):
         raise ConfigurationError(
-            f"per_cell={per_cell}, and of group {rarest[0]!r} and label {rarest[1]!r} there are {len(cells[rarest])} "
-            "images; lower per_cell, or leave it out for as many as there are"
+            f"per_cell={per_cell}, but group {rarest[0]!r} with label {rarest[1]!r} has {len(cells[rarest])} images; "
+            "lower per_cell, or leave it out to use as many as the rarest cell has"
         )
     size = len(cells[rarest]) if per_cell is None else per_cell
     kept: set[int] = set()
@@ -145,12 +143,53 @@ def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
 
 def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
     """Locations of the files in `folders` by their names without suffix."""
-    found = {}
+    locations = {}
     for folder in reversed(folders):
         location = join(root, folder)
-        found.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
-    return found
+        locations.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
+    return locations
 
 
 def _subject(row: Row, split_by: str) -> str | None:
     return f"{row.group} {row.subject}" if split_by == "patient" else None
+
+
+CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""(site, label), in the order in which the published program draws them."""
+TRAIN, VALID = 0.5, 0.25
+
+
+def published_split(
+    sites: Int[np.ndarray, " images"], labels: Int[np.ndarray, " images"], ratio: float, seed: int
+) -> dict[str, Int[np.ndarray, " part"]]:
+    """Indices of train, valid and test: of each cell of site and label as many as the smallest has, dealt by `ratio`.
+
+    With n images a cell, train has ratio · n of site 0's negatives and of site 1's positives, (1 − ratio) · n of the
+    other two; valid has half as many with the two exchanged, test the rest. Images are dealt, not patients, so that one
+    patient's may be in several parts.
+
+    Draws from numpy's legacy generator in the published order, so that the indices are those of
+    `torchxrayvision.datasets.CovariateDataset` with the same sites, labels, ratio and seed.
+
+    Args:
+        sites: 0 or 1.
+        labels: 0 or 1.
+        ratio: agreement of site and label in train, in [0, 1]; 0.5 + severity / 2.
+        seed: of the draws.
+
+    Source: Viviano et al., ICLR 2021.
+    """
+    rng = np.random.RandomState(seed)
+    members = {cell: np.flatnonzero((sites == cell[0]) & (labels == cell[1])) for cell in CELLS}
+    n = min(map(len, members.values()))
+    left = {cell: rng.choice(members[cell], n, replace=False) for cell in CELLS}
+    parts = {}
+    for name, share, of_agreeing in (("train", TRAIN, ratio), ("valid", VALID, 1 - ratio)):
+        other = 1 - ratio if name == "train" else ratio
+        # The order of the products is the published one: int() cuts off.
+        counts = {cell: int(n * (of_agreeing if cell[0] == cell[1] else other) * share * 2) for cell in CELLS}
+        drawn = {cell: rng.choice(left[cell], counts[cell], replace=False) for cell in CELLS}
+        left = {cell: np.setdiff1d(left[cell], drawn[cell]) for cell in CELLS}
+        parts[name] = np.concatenate([drawn[cell] for cell in CELLS])
+    parts["test"] = np.concatenate([left[cell] for cell in CELLS])
+    return {name: index.astype(np.int64) for name, index in parts.items()}

@@ -23,8 +23,8 @@ class XraySiteOptions(XrayOptions):
     )
     label_match: Literal["exact", "substring"] = Field(
         "exact",
-        description="exact: the finding by its name, a normal image by no other label; substring: any label that has "
-        "the word in it, as in the paper",
+        description="exact: the finding by its name, a normal image by no other label; substring: any label that "
+        "contains the word, as in the paper",
     )
     nih_views: Literal["all", "PA"] = Field("all", description="all: PA and AP as in the paper; PadChest is PA alone")
 
@@ -33,8 +33,8 @@ class XraySite(Xray):
     """Chest X-rays of NIH (group NIH) and PadChest (group PadChest): cardiomegaly against no finding.
 
     In training NIH goes with no finding and PadChest with cardiomegaly; severity 0.8 is the paper's ratio 0.9. The
-    region of interest is a centred ellipse, the same in every image; where in an image the site shows is not known.
-    Pixels are in [0, 1], 0 black: in the paper they were in [-1024, 1024], where a pixel that is zeroed is mid-grey.
+    region of interest is a centred ellipse, the same in every image; the place of the cue in an image is not known.
+    Pixels are in [0, 1], 0 black; in the paper they were in [-1024, 1024], where a zeroed pixel is mid-grey.
 
     Differences from the paper: no patient is in two splits (split_by=published for its own split), labels are matched
     exactly (label_match=substring for its way), images are scored at the size they are trained at.
@@ -85,12 +85,12 @@ def _rows(group: str, entries: Iterable[Entry], names: tuple[str, str], match: s
 
 
 def labelled(findings: Sequence[str], names: tuple[str, str], match: str) -> str | None:
-    """The label of an image with these findings; None where it belongs to neither class.
+    """The label of an image with these findings; None if it belongs to neither class.
 
     Args:
         findings: as the hospital lists them.
-        names: what it calls cardiomegaly and a normal image.
-        match: "exact": has the one, or nothing but the other; "substring": some finding has the word in it.
+        names: the hospital's terms for cardiomegaly and for a normal image.
+        match: "exact": has the first, or nothing but the second; "substring": some finding contains the word.
     """
     sick, healthy = names
     if match == "substring":

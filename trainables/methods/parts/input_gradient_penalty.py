@@ -1,7 +1,5 @@
 """What penalties on an input gradient have in common: a score to differentiate, and the size of its gradient."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -16,7 +14,8 @@ from trainables.models import Classifier
 class InputGradientPenalty(Penalty):
     """CE(f(x), y) + strength · size(d score(f(x), y) / dx outside the mask)."""
 
-    second_order: ClassVar[bool] = True
+    second_order = True
+    strengths = (1e0, 1e3)
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """What is differentiated, summed over images.

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask
 
@@ -45,3 +46,13 @@ def mean_outside(
 def mean_over(values: Float[Tensor, " batch"], takes_part: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Mean of `values` over the images that take part; zero where none does."""
     return (values * takes_part).sum() / takes_part.sum().clamp(min=1)
+
+
+def dilate(masks: Bool[Tensor, "images 1 height width"], pixels: int) -> Bool[Tensor, "images 1 height width"]:
+    """Grow masks to every pixel within `pixels` rows and columns of a mask pixel; an empty mask stays empty.
+
+    The paper's mask "blur" of sigma (Gaussian, truncated at 4 sigma, then > 0) is a dilation by int(4 sigma + 0.5).
+    """
+    if pixels == 0:
+        return masks
+    return max_pool2d(masks.float(), kernel_size=2 * pixels + 1, stride=1, padding=pixels) > 0

@@ -1,6 +1,6 @@
-"""What every attribution is: from (model, images, targets) to one non-negative map an image."""
+"""The base of all attributions: from (model, images, targets) to one non-negative map per image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -13,20 +13,26 @@ from trainables.core.streams import torch_stream
 from trainables.models import Classifier
 
 FORWARD_AND_BACKWARD = 3
-"""What a gradient costs, in forward passes."""
+"""Cost of a gradient in forward passes."""
 
 
 class Attribution:
-    """Maps of the target class's logit, made in evaluation mode.
+    """Maps of the target class's logit, computed in evaluation mode.
 
-    What is random is drawn from a stream of the trial's seed and the attribution's name, and is the same for all images
-    (noise, masks, references): a map does not depend on the images beside it.
+    Random draws (noise, masks, references) come from a stream of the trial's seed and the attribution's name. They are
+    the same for all images, so that a map does not depend on the images beside it.
     """
 
     smoothing: ClassVar[float] = 0.0
-    """Sigma in pixels of the Gaussian that blurs a map before it is scored."""
+    """Sigma in pixels of the Gaussian that smooths a map before it is scored."""
     sees_model: ClassVar[bool] = True
-    """Whether a map depends on the model at all; where not, it says what the images alone score."""
+    """False if maps do not depend on the model: a baseline of what the images alone would score."""
+    draws: ClassVar[bool] = False
+    """True if maps depend on random draws."""
+    may_be_zero: ClassVar[bool] = False
+    """True if a map can be all zero although the model is not constant."""
+    contract_settings: ClassVar[Mapping[str, object]] = {}
+    """Settings of the trial that the contract tests add, whose toy models have few layers."""
 
     def __init__(
         self, config: TrialConfig, references: Float[Tensor, "references channels height width"] | None = None
@@ -34,13 +40,13 @@ class Attribution:
         """
         Args:
             config: the trial's.
-            references: what "nothing to see" may look like, for attributions that average over it: a trial's training
-                images. None: the all-zero image.
+            references: baseline images to average over, for attributions that do so: the trial's training images.
+                None for the all-zero image.
         """
         self.config = config
         self.references = references
         self.map_size: int | None = None
-        """Pixels of the shorter side of the last maps before they were enlarged; None if they were not."""
+        """Shorter side in pixels of the last maps before they were enlarged; None if they were not."""
 
     def maps(
         self,
@@ -52,23 +58,23 @@ class Attribution:
 
         Args:
             model: in evaluation mode.
-            images: all are attributed; the attribution batches its own forward passes.
-            targets: the class whose logit is explained, per image.
+            images: any number; the attribution splits them into batches itself.
+            targets: for each image the class whose logit is explained.
         """
         raise NotImplementedError
 
     @property
     def gradients(self) -> int:
-        """How many gradients an image `attribution_passes` pay for; at least 1."""
+        """Gradients per image within the budget `attribution_passes`; at least 1."""
         return max(1, self.config.attribution_passes // FORWARD_AND_BACKWARD)
 
     def rng(self) -> torch.Generator:
-        """A CPU generator that starts anew with each call, so that all images of a trial meet the same draws."""
+        """A CPU generator that restarts with each call, so that all images of a trial meet the same draws."""
         return torch_stream(type(self).__name__, self.config.seed)
 
 
 class Logits(nn.Module):
-    """A model as captum wants it: images in, logits out."""
+    """Wrapper for captum that maps images to logits."""
 
     def __init__(self, model: Classifier):
         super().__init__()
@@ -90,7 +96,7 @@ def in_batches(
     images: Float[Tensor, "images channels height width"],
     targets: Int[Tensor, " images"],
 ) -> Tensor:
-    """`attribute(images, targets)` of `IMAGES_AT_ONCE` images at a time, put together again."""
+    """`attribute(images, targets)`, computed for `IMAGES_AT_ONCE` images at a time."""
     parts = zip(images.split(IMAGES_AT_ONCE), targets.split(IMAGES_AT_ONCE), strict=True)
     return torch.cat([attribute(x, y) for x, y in parts])
 

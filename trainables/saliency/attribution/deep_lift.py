@@ -1,7 +1,6 @@
 """DeepLIFT from a zero baseline, by the rescale rule."""
 
 import warnings
-from typing import ClassVar
 
 from captum.attr import DeepLift as CaptumDeepLift
 from jaxtyping import Float, Int
@@ -19,7 +18,7 @@ class DeepLift(Attribution):
     Source: Shrikumar et al., ICML 2017, section 3.5.1 (rescale rule), as captum has it.
     """
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
 
     def maps(
         self,

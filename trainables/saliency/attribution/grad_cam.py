@@ -1,26 +1,33 @@
-"""Grad-CAM of the last convolutional map."""
+"""Grad-CAM of the last convolutional map, or of a chosen layer."""
 
+from functools import cache
+from types import MappingProxyType
+
+import torch
 from captum.attr import LayerGradCam as CaptumLayerGradCam
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from trainables.models import Classifier
+from trainables.core.errors import ConfigurationError
+from trainables.models import MODELS, Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
 
 
 class GradCam(Attribution):
     """ReLU(sum over channels k of w_k A_k), w_k the mean over the map of d f_y / dA_k; enlarged to the image, bilinear.
 
-    A is what the trunk returns: 7 x 7 for small_cnn and 4 x 4 for resnet18 on 28 x 28 pixels; the record has it as
-    `map_size.grad_cam`. As the ReLU leaves positive evidence alone, a map may be zero everywhere; its scores are then
-    NaN.
+    A is what the trunk returns: 7 x 7 for small_cnn and 4 x 4 for resnet18 on 28 x 28 pixels, recorded as
+    `map_size.grad_cam`. The ReLU keeps positive evidence only, so that a map may be zero everywhere; its scores are
+    then NaN.
 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2.
     """
 
+    may_be_zero = True
+
     def layer(self, model: Classifier) -> nn.Module:
-        """The module whose map is taken."""
+        """The module whose map is used."""
         return model.trunk
 
     def maps(
@@ -37,3 +44,39 @@ class GradCam(Attribution):
         small = in_batches(coarse, images, targets)
         self.map_size = min(small.shape[2:])
         return interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+class LayerGradCam(GradCam):
+    """`grad_cam` of the map that the module `grad_cam_layer` returns, recorded as `map_size.layer_grad_cam`.
+
+    Earlier layers have finer maps that depend less on the class. The default, trunk.5, has 14 x 14 pixels at 28 x 28
+    in both models.
+
+    Source: Selvaraju et al., ICCV 2017, section 3 and figure 13 (other layers).
+    """
+
+    contract_settings = MappingProxyType({"attributions": ("layer_grad_cam",), "grad_cam_layer": "trunk.1"})
+
+    def layer(self, model: Classifier) -> nn.Module:
+        return model.get_submodule(self.config.grad_cam_layer)
+
+
+def check_layer(model: str, layer: str) -> None:
+    """Check that the model `model` has a module `layer` in its trunk.
+
+    Raises:
+        ConfigurationError: it has none; the message lists its modules.
+    """
+    allowed = _layers(model)
+    if layer not in allowed:
+        raise ConfigurationError(
+            f"unknown grad_cam_layer {layer!r} of model {model!r}; choose from {', '.join(allowed)}"
+        )
+
+
+@cache
+def _layers(model: str) -> tuple[str, ...]:
+    # On the meta device a model has shapes but no weights, so that it costs next to nothing.
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        trunk = MODELS[model](1, 2).trunk
+    return tuple(f"trunk.{name}" for name, _ in trunk.named_modules() if name)

@@ -1,7 +1,5 @@
 """GradientSHAP: expected gradients over reference images and places on the way from them."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,7 +18,8 @@ class GradientShap(Attribution):
     Source: Erion et al., Nat. Mach. Intell. 2021, equation 3 (expected gradients); Lundberg & Lee, NeurIPS 2017.
     """
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
+    draws = True
 
     def maps(
         self,

@@ -1,7 +1,6 @@
 """Guided backpropagation: the input gradient with negative gradients stopped at every ReLU."""
 
 import warnings
-from typing import ClassVar
 
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from jaxtyping import Float, Int
@@ -20,7 +19,7 @@ class GuidedBackprop(Attribution):
     Source: Springenberg et al., ICLR workshop 2015, arXiv:1412.6806, figure 1, as captum has it.
     """
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
 
     def maps(
         self,

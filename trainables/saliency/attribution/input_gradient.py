@@ -1,19 +1,17 @@
-"""Input gradient: |d f_y / dx|."""
-
-from typing import ClassVar
+"""The input gradient, and its product with the image."""
 
 from captum.attr import Saliency
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, Logits, as_map
+from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, gradient, in_batches
 
 
 class InputGradient(Attribution):
     """|d f_y / dx|, in logits per unit of pixel value. Source: Simonyan et al., arXiv:1312.6034."""
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
 
     def maps(
         self,
@@ -23,3 +21,17 @@ class InputGradient(Attribution):
     ) -> Float[Tensor, "images height width"]:
         inputs = images.detach().clone().requires_grad_()
         return as_map(Saliency(Logits(model)).attribute(inputs, target=targets, abs=True))
+
+
+class InputXGradient(Attribution):
+    """|x · d f_y / dx|, in logits. Source: Shrikumar et al., arXiv:1605.01713, section 3."""
+
+    smoothing = 1.0
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        return in_batches(lambda x, y: as_map(x * gradient(model, x, y)), images, targets)

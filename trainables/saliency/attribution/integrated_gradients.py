@@ -1,7 +1,5 @@
 """Integrated gradients from a zero baseline."""
 
-from typing import ClassVar
-
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,7 +17,7 @@ class IntegratedGradients(Attribution):
     Source: Sundararajan et al., ICML 2017, equation 1.
     """
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
 
     def maps(
         self,

@@ -27,6 +27,8 @@ class Rise(Attribution):
     happened to be open; for that the source takes thousands of masks.
     """
 
+    draws = True
+
     @torch.no_grad()
     def maps(
         self,

@@ -1,7 +1,5 @@
 """SmoothGrad: the input gradient averaged over noisy copies of the image."""
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -22,7 +20,8 @@ class SmoothGrad(Attribution):
     Source: Smilkov et al., arXiv:1706.03825, section 3.
     """
 
-    smoothing: ClassVar[float] = 1.0
+    smoothing = 1.0
+    draws = True
 
     def maps(
         self,

@@ -1,17 +1,17 @@
-"""Faithfulness: does a map say what the model does? No measure of where it falls, but a covariate of those.
+"""Faithfulness: does a map describe what the model does? A covariate of the localisation scores, not one of them.
 
-Each takes an `Explained`, gives one score an image. To add one: one file with a function, one line here.
+To add one: a function from an `Explained` to one score per image in a file, its import and one line here.
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
 
-from trainables.saliency.faithfulness.deletion import deletion as deletion
 from trainables.saliency.faithfulness.explained import Explained as Explained
-from trainables.saliency.faithfulness.infidelity import infidelity as infidelity
-from trainables.saliency.faithfulness.insertion import insertion as insertion
-from trainables.saliency.faithfulness.sensitivity_max import sensitivity_max as sensitivity_max
+from trainables.saliency.faithfulness.measures import deletion as deletion
+from trainables.saliency.faithfulness.measures import infidelity as infidelity
+from trainables.saliency.faithfulness.measures import insertion as insertion
+from trainables.saliency.faithfulness.measures import sensitivity_max as sensitivity_max
 
 FAITHFULNESS: dict[str, Callable[[Explained], Tensor]] = {
     "deletion": deletion,

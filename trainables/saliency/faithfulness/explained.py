@@ -1,4 +1,4 @@
-"""What a faithfulness measure looks at: maps, what they explain, and how they were made."""
+"""The input of a faithfulness measure: maps, the images and model that they explain, and their attribution."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from trainables.saliency.attribution.attribution import Attribution, in_batches
 
 @dataclass(frozen=True)
 class Explained:
-    """Maps of images, beside the model and the attribution that they came from."""
+    """Maps of images, with the model and the attribution that they come from."""
 
     model: Classifier
     """In evaluation mode."""
@@ -21,12 +21,12 @@ class Explained:
     images: Float[Tensor, "images channels height width"]
     targets: Int[Tensor, " images"]
     maps: Float[Tensor, "images height width"]
-    """As the attribution made them, not blurred."""
+    """As the attribution returns them, not blurred."""
     seed: int
-    """Of the trial; all that is random comes from streams of it and is the same for all images."""
+    """The trial's seed. Random draws come from its streams and are the same for all images."""
 
     def rng(self, measure: str) -> torch.Generator:
-        """A CPU generator that starts anew with each call."""
+        """A CPU generator that restarts with each call."""
         return torch_stream(measure, self.seed)
 
     @torch.no_grad()
@@ -42,7 +42,7 @@ class Explained:
         return in_batches(lambda x, y: self.model(x).logits.gather(1, y[:, None])[:, 0], images, self.targets)
 
     def defined(self, scores: Float[Tensor, " images"]) -> Float[Tensor, " images"]:
-        """Scores, NaN where the map is zero everywhere or not finite."""
+        """Set scores to NaN where the map is all zero or not finite."""
         flat = self.maps.flatten(1)
         usable = (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)
         return torch.where(usable, scores.to(self.maps.dtype), torch.nan)

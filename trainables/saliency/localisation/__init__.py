@@ -1,29 +1,33 @@
-"""Localisation metrics: how well maps fall on masks. Each takes a batch of maps and masks, gives one score a map.
+"""Localisation metrics: how well maps fall on masks. Each takes a batch of maps and masks and scores each map.
 
-To add one: one file with a function (maps, masks) -> scores, one line here. From another package: docs/extending.md.
+To add one: a function (maps, masks) -> scores in a file, its import and one line here. From another package:
+docs/extending.md.
+
+    overlap.py    of the mask with a predicted region: iou and its relatives, iop, iot, chance_iou
+    ranking.py    of pixels: pointing, rank_accuracy, top_k, auroc, auprc
+    mass.py       in the mask (energy) or on the distractor (distractor_mass)
+    metric.py     the type of a metric, its traits
+    blur.py       what maps pass through before they are scored
 """
 
-from collections.abc import Callable
-
-from torch import Tensor
-
 from trainables.core.registry import Registry, a_function
-from trainables.saliency.localisation.auprc import auprc as auprc
-from trainables.saliency.localisation.auroc import auroc as auroc
-from trainables.saliency.localisation.chance import chance_iou as chance_iou
-from trainables.saliency.localisation.distractor_mass import distractor_mass as distractor_mass
-from trainables.saliency.localisation.energy import energy as energy
-from trainables.saliency.localisation.iop import iop as iop
-from trainables.saliency.localisation.iot import iot as iot
-from trainables.saliency.localisation.iou import iou as iou
-from trainables.saliency.localisation.iou_corrected import iou_corrected as iou_corrected
-from trainables.saliency.localisation.iou_fixed import iou_fixed as iou_fixed
-from trainables.saliency.localisation.iou_tuned import iou_tuned as iou_tuned
-from trainables.saliency.localisation.pointing import pointing as pointing
-from trainables.saliency.localisation.rank_accuracy import rank_accuracy as rank_accuracy
-from trainables.saliency.localisation.top_k import top_k as top_k
-
-Metric = Callable[[Tensor, Tensor], Tensor]
+from trainables.saliency.localisation.mass import distractor_mass as distractor_mass
+from trainables.saliency.localisation.mass import energy as energy
+from trainables.saliency.localisation.metric import Metric as Metric
+from trainables.saliency.localisation.metric import TunedMetric as TunedMetric
+from trainables.saliency.localisation.metric import traits_of as traits_of
+from trainables.saliency.localisation.overlap import chance_iou as chance_iou
+from trainables.saliency.localisation.overlap import iop as iop
+from trainables.saliency.localisation.overlap import iot as iot
+from trainables.saliency.localisation.overlap import iou as iou
+from trainables.saliency.localisation.overlap import iou_corrected as iou_corrected
+from trainables.saliency.localisation.overlap import iou_fixed as iou_fixed
+from trainables.saliency.localisation.overlap import iou_tuned as iou_tuned
+from trainables.saliency.localisation.ranking import auprc as auprc
+from trainables.saliency.localisation.ranking import auroc as auroc
+from trainables.saliency.localisation.ranking import pointing as pointing
+from trainables.saliency.localisation.ranking import rank_accuracy as rank_accuracy
+from trainables.saliency.localisation.ranking import top_k as top_k
 
 _BUILT_IN: dict[str, Metric] = {
     "auprc": auprc,
@@ -40,7 +44,6 @@ _BUILT_IN: dict[str, Metric] = {
     "top_k": top_k,
 }
 LOCALISATION: Registry[Metric] = Registry("localisation", _BUILT_IN, a_function)
-ON_DISTRACTOR = ("distractor_mass",)
-"""Of these the masks are the distractor's."""
-TUNED: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {"iou_tuned": iou_tuned}
-"""Metrics that choose something on validation images: (maps, masks, validation maps, validation masks) -> scores."""
+TUNED: dict[str, TunedMetric] = {"iou_tuned": iou_tuned}
+"""Metrics that are tuned on validation images."""
+ON_DISTRACTOR = tuple(name for name, metric in _BUILT_IN.items() if traits_of(metric).on_distractor)

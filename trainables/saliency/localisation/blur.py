@@ -1,4 +1,4 @@
-"""Gaussian blur of maps before they are scored."""
+"""Gaussian blur that smooths maps before they are scored."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ TRUNCATE = 3.5
 
 
 def blur(maps: Float[Tensor, "images height width"], sigma: float) -> Float[Tensor, "images height width"]:
-    """Maps convolved with a Gaussian of `sigma` pixels, cut at 3.5 sigma, zero beyond the border.
+    """Convolve maps with a Gaussian of `sigma` pixels, cut at 3.5 sigma, zero beyond the border.
 
     Equal to scipy.ndimage.gaussian_filter(map, sigma, mode="constant", truncate=3.5). Sigma 0 changes nothing.
 

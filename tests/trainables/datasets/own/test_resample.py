@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainables.datasets.dataset import agreement
-from trainables.datasets.own.resample import cell_counts, draw, largest
+from trainables.datasets.own.sampling import cell_counts, draw, largest
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -13,10 +13,10 @@ import trainables
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.datasets.own.mask_file import ellipse_inside
+from trainables.datasets.own.prepare import ellipse_inside
 from trainables.datasets.xray.metadata import nih, padchest, rsna
-from trainables.datasets.xray.published import published_split
 from trainables.datasets.xray.rsna_view import RSNAView
+from trainables.datasets.xray.xray import published_split
 from trainables.datasets.xray.xray_site import XraySite, labelled
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
@@ -220,7 +220,7 @@ def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):
         ({"root": ""}, ("dataset 'xray_site' needs root=FOLDER", "NIH/ and PadChest/", "docs/xray.md")),
         ({"root": "/nowhere"}, ("all images are not in /nowhere", "NIH/ and PadChest/")),
         ({"subset": False}, ("of 11104 images are not in", "row", "subset=true")),
-        ({"per_cell": 30}, ("per_cell=30", "there are 24 images", "lower per_cell")),
+        ({"per_cell": 30}, ("per_cell=30", "has 24 images", "lower per_cell")),
         ({"split_by": "study"}, ("bad value 'study' for split_by", "'patient', 'image' or 'published'")),
     ],
 )

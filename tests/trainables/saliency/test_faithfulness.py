@@ -8,8 +8,7 @@ from captum.metrics import sensitivity_max as captum_sensitivity_max
 from trainables import resolve
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.saliency.faithfulness.infidelity import REGIONS, random_squares
-from trainables.saliency.faithfulness.sensitivity_max import COPIES, random_noise
+from trainables.saliency.faithfulness.measures import COPIES, REGIONS, random_noise, random_squares
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from records import columns
-from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou
+from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou, traits_of
 
-METRICS = sorted({**LOCALISATION, **TUNED})
-LOWEST = {"iou_corrected": -1.0}
+METRICS = {**LOCALISATION, **TUNED}
+BUILT_IN = {**LOCALISATION.builtin, **TUNED}
 
 
 def scorer(name):
@@ -20,9 +20,9 @@ def scorer(name):
     return LOCALISATION[name]
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", sorted(METRICS))
 def test_contract(name):
-    score = scorer(name)
+    score, traits = scorer(name), traits_of(METRICS[name])
     rng = np.random.default_rng(3)
     maps = torch.from_numpy(rng.random((7, 6, 6)).astype(np.float32))
     masks = torch.from_numpy(rng.random((7, 6, 6)) < 0.4)
@@ -38,41 +38,50 @@ def test_contract(name):
     assert torch.equal(maps.nan_to_num(), before[0].nan_to_num())
     assert torch.equal(masks, before[1])
     for i in (0, 5, 6):
-        assert LOWEST.get(name, 0.0) <= result[i] <= 1
+        assert traits.lowest <= result[i] <= 1
         if name in LOCALISATION:
             assert score(maps[i : i + 1], masks[i : i + 1]).item() == result[i].item(), "each image by itself"
     torch.testing.assert_close(score(maps * 1024, masks), result, equal_nan=True)
     perfect = masks[5:6].float() * (1 + maps[5:6])
     assert score(perfect, masks[5:6]).item() == pytest.approx(1)
     wrong = (~masks[5:6]).float() * (1 + maps[5:6])
-    assert score(wrong, masks[5:6]).item() <= (0 if name != "auprc" else 0.5)
+    assert score(wrong, masks[5:6]).item() <= traits.inverted_map
 
 
-def test_of_which_metrics_less_is_better():
-    """Those whose docstring says so; the analysis turns them round."""
-    metrics = {**LOCALISATION.builtin, **TUNED}
-    assert {n for n in metrics if "lower is better" in metrics[n].__doc__} == set(columns.LOWER_IS_BETTER)
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_metric_and_analysis_agree_on_whether_lower_is_better(name):
+    lower_is_better = traits_of(BUILT_IN[name]).lower_is_better
+    assert lower_is_better == ("lower is better" in BUILT_IN[name].__doc__)
+    assert lower_is_better == (name in columns.LOWER_IS_BETTER), "correct LOWER_IS_BETTER in records/columns.py"
+
+
+def test_the_analysis_turns_no_other_metric_round():
+    assert set(columns.LOWER_IS_BETTER) <= set(BUILT_IN)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_constant_map_scores_what_the_traits_say(name):
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, 1, :3] = True
+    expected = traits_of(BUILT_IN[name]).constant_map(3 / 16)
+    assert scorer(name)(torch.full((1, 4, 4), 0.7), masks).item() == pytest.approx(expected)
 
 
 P = 3 / 16
-CONSTANT = {
-    **dict.fromkeys(("auprc", "distractor_mass", "energy", "pointing", "rank_accuracy", "top_k"), P),
-    **dict.fromkeys(("iop", "iot", "iou", "iou_fixed", "iou_tuned"), 0.0),
-    "auroc": 0.5,
-    "iou_corrected": -(P / (2 - P)) / (1 - P / (2 - P)),
-}
 
 
-def test_what_a_constant_map_scores_is_known_of_all():
-    assert set(CONSTANT) == LOCALISATION.builtin.keys() | TUNED.keys()
-
-
-@pytest.mark.parametrize("name", sorted(CONSTANT))
-def test_a_constant_map(name):
-    """It scores what chance does, or predicts nothing and scores 0."""
-    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
-    masks[0, 1, :3] = True
-    assert scorer(name)(torch.full((1, 4, 4), 0.7), masks).item() == pytest.approx(CONSTANT[name])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("auprc", "distractor_mass", "energy", "pointing", "rank_accuracy", "top_k"), P),
+        (("iop", "iot", "iou", "iou_fixed", "iou_tuned"), 0.0),
+        (("auroc",), 0.5),
+        (("iou_corrected",), -(P / (2 - P)) / (1 - P / (2 - P))),
+    ],
+)
+def test_scores_of_a_constant_map(names, expected):
+    """Chance, or 0 where nothing lies above the threshold."""
+    assert [traits_of(BUILT_IN[name]).constant_map(P) for name in names] == pytest.approx([expected] * len(names))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation
 
-from trainables.datasets.dilation import dilate
+from trainables.methods.parts.region import dilate
 
 
 @pytest.mark.parametrize("pixels", [0, 1, 2, 3, 4])

@@ -1,6 +1,6 @@
 """Writes quantus_scores.json: what Quantus 0.6.0 gives for 24 random maps, in an environment of its own.
 
-    pip install quantus==0.6.0 && python tests/trainables/localisation/make_quantus_scores.py
+    pip install quantus==0.6.0 && python tests/trainables/saliency/localisation/make_quantus_scores.py
 
 Quantus is no dependency of the tests: it brings OpenCV and takes seconds to import. Left out is what science finds
 unsound there: it has no IoU, its pointing game counts an empty mask, and any of several highest pixels, as a hit.

@@ -1,6 +1,4 @@
-"""Edges of the image: what a map scores that sees no model."""
-
-from typing import ClassVar
+"""Maps that see no model: what the images alone, or their middle, would score."""
 
 import torch
 from jaxtyping import Float, Int
@@ -21,7 +19,7 @@ class EdgeDetector(Attribution):
     Source: Adebayo et al., NeurIPS 2018, section 5, who hold maps against an edge detector.
     """
 
-    sees_model: ClassVar[bool] = False
+    sees_model = False
 
     def maps(
         self,
@@ -34,3 +32,28 @@ class EdgeDetector(Attribution):
         height, width = images.shape[2:]
         single = pad(images.reshape(-1, 1, height, width), (1, 1, 1, 1), mode="replicate")
         return conv2d(single, kernels).norm(dim=1).view(images.shape).sum(dim=1)
+
+
+RELATIVE_SIGMA = 0.25
+
+
+class CentreGaussian(Attribution):
+    """exp(−d²/2), d the distance from the image's centre in units of a quarter of its height and width.
+
+    A baseline of maps: objects are often in the middle. The centre bias as in studies of gaze (Judd et al., MIT-CSAIL
+    technical report 2012-001).
+    """
+
+    sees_model = False
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        rows, columns = (
+            torch.exp(-0.5 * ((torch.arange(side).to(images) - (side - 1) / 2) / (RELATIVE_SIGMA * side)) ** 2)
+            for side in images.shape[2:]
+        )
+        return (rows[:, None] * columns).repeat(len(images), 1, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.saliency.localisation.region import predicted_region
+from trainables.saliency.localisation.overlap import predicted_region
 
 
 def region_by_percentile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

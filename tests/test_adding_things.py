@@ -1,0 +1,279 @@
+"""What adding one thing costs: its file, and an import and an entry in its registry.
+
+One of each kind is added to a copy of the repository, and the contract tests there run for the new names.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.commands import ROOT
+
+
+class Addition(NamedTuple):
+    file: str
+    content: str
+    registry: str
+    import_line: str
+    entry: str
+    after: str
+    """The entry that the new one follows."""
+
+
+METHOD = '''\
+"""Added method: outside pixels become grey, as grey as a setting says."""
+
+import torch
+from pydantic import Field
+from torch.nn.functional import cross_entropy
+
+from trainables.core.batch import Batch, Loss
+from trainables.core.config import Options
+from trainables.methods.method import Penalty
+from trainables.methods.parts.altered import altered_cross_entropy
+from trainables.methods.parts.region import outside_pixels
+from trainables.models import Classifier
+
+
+class AddedMethodOptions(Options):
+    added_grey: float = Field(0.5, ge=0, le=1, description="grey value of outside pixels")
+
+
+class AddedMethod(Penalty):
+    """CE(f(x), y) + strength · CE(f(x~), y), x~ grey outside the mask.
+
+    Source: a test.
+    """
+
+    reads_preset = False
+    strengths = (1e-1, 1e2)
+    Options = AddedMethodOptions
+    options: AddedMethodOptions
+
+    def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
+        logits = model(batch.images).logits
+        grey = torch.where(outside, self.options.added_grey, batch.images)
+        penalty = altered_cross_entropy(model, grey, batch.labels, takes_part)
+        return Loss(cross_entropy(logits, batch.labels), penalty)
+'''
+DATASET = '''\
+"""Added dataset: bars that lie or stand, and a bright corner."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from trainables.core.streams import numpy_stream
+from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
+
+
+class AddedDataset(Dataset):
+    """16 x 16 images of a speckled bar (the mask) that lies or stands; the cue is the corner with a white square."""
+
+    def splits(self) -> Mapping[str, Split]:
+        twins = {"valid_id": "valid", "valid_ood": "valid", "test_id": "test", "test_ood": "test"}
+        return {name: self._split(part, name.endswith("_ood")) for name, part in {"train": "train", **twins}.items()}
+
+    def _split(self, part: str, out_of_distribution: bool) -> Split:
+        rng = numpy_stream("added", part, self.data_seed)
+        labels = np.arange(80) % 2
+        masks = np.zeros((len(labels), 16, 16), dtype=bool)
+        for mask, label in zip(masks, labels, strict=True):
+            top, left = rng.integers(0, 6, size=2)
+            height, width = (3, 6) if label == 0 else (6, 3)
+            mask[top : top + height, left : left + width] = True
+        speckles = rng.uniform(0.3, 1.0, size=masks.shape)
+        cues = assign_cues(labels, 2, agreement(self.severity, 2, out_of_distribution), rng)
+        squares = np.zeros_like(masks)
+        squares[cues == 0, -3:, :3] = True
+        squares[cues == 1, -3:, -3:] = True
+        return split_from_arrays(np.where(squares, 1.0, masks * speckles), labels, masks, squares, cues)
+'''
+ATTRIBUTION = '''\
+"""Added attribution: the squared input gradient."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
+
+
+class AddedAttribution(Attribution):
+    """(d f_y / dx)², summed over channels."""
+
+    def maps(
+        self,
+        model: Classifier,
+        images: Float[Tensor, "images channels height width"],
+        targets: Int[Tensor, " images"],
+    ) -> Float[Tensor, "images height width"]:
+        return in_batches(lambda x, y: as_map(gradient(model, x, y).square()), images, targets)
+'''
+METRIC = '''\
+"""Added localisation metric: the share of the squared map in the mask."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from trainables.saliency.localisation.mass import energy
+
+
+def added_metric(
+    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
+) -> Float[Tensor, " images"]:
+    """sum of A² in M / sum of A², in [0, 1]; NaN for an empty mask or an all-zero map."""
+    return energy(maps.square(), masks)
+'''
+MODEL = '''\
+"""Added model: one convolution."""
+
+from torch import nn
+
+from trainables.models.classifier import Classifier
+
+
+class AddedModel(Classifier):
+    """A 3 x 3 convolution with stride 2, batch normalisation and ReLU."""
+
+    feature_size = 8
+
+    def build_trunk(self, channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(channels, 8, 3, 2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+'''
+SPACE = '''\
+"""added_space: a baseline, twice."""
+
+from search_spaces.space import Space, factorial
+
+
+def added_space() -> Space:
+    """Two seeds of the baseline."""
+    trials = factorial(seeds=(0, 1), datasets=("synthetic",), severities=(1.0,), strengths={"baseline": (0.0,)})
+    return Space("added_space", "two seeds of the baseline", tuple(trials))
+'''
+ADDITIONS = {
+    "method": Addition(
+        "trainables/methods/added_method.py",
+        METHOD,
+        "trainables/methods/__init__.py",
+        "from trainables.methods.added_method import AddedMethod as AddedMethod",
+        '    "added_method": AddedMethod,',
+        '    "actdiff": ActDiff,',
+    ),
+    "dataset": Addition(
+        "trainables/datasets/added_dataset.py",
+        DATASET,
+        "trainables/datasets/__init__.py",
+        "from trainables.datasets.added_dataset import AddedDataset as AddedDataset",
+        '    "added_dataset": AddedDataset,',
+        "_BUILT_IN: dict[str, type[Dataset]] = {",
+    ),
+    "attribution": Addition(
+        "trainables/saliency/attribution/added_attribution.py",
+        ATTRIBUTION,
+        "trainables/saliency/attribution/__init__.py",
+        "from trainables.saliency.attribution.added_attribution import AddedAttribution as AddedAttribution",
+        '    "added_attribution": AddedAttribution,',
+        "_BUILT_IN: dict[str, type[Attribution]] = {",
+    ),
+    "localisation metric": Addition(
+        "trainables/saliency/localisation/added_metric.py",
+        METRIC,
+        "trainables/saliency/localisation/__init__.py",
+        "from trainables.saliency.localisation.added_metric import added_metric as added_metric",
+        '    "added_metric": added_metric,',
+        "_BUILT_IN: dict[str, Metric] = {",
+    ),
+    "model": Addition(
+        "trainables/models/added_model.py",
+        MODEL,
+        "trainables/models/__init__.py",
+        "from trainables.models.added_model import AddedModel as AddedModel",
+        '    "added_model": AddedModel,',
+        "_BUILT_IN: dict[str, type[Classifier]] = {",
+    ),
+    "space": Addition(
+        "search_spaces/added_space.py",
+        SPACE,
+        "search_spaces/__init__.py",
+        "from search_spaces.added_space import added_space as added_space",
+        '    "added_space": added_space,',
+        "SPACES: dict[str, Callable[[], Space]] = {",
+    ),
+}
+CONTRACTS = (
+    "tests/trainables/test_registries.py",
+    "tests/trainables/methods/test_method_contract.py",
+    "tests/trainables/methods/test_penalty_slope.py",
+    "tests/trainables/datasets/test_dataset_contract.py",
+    "tests/trainables/saliency/attribution/test_attributions.py",
+    "tests/trainables/saliency/localisation/test_metric_contract.py",
+    "tests/trainables/models/test_architectures.py",
+    "tests/search_spaces/test_spaces.py",
+)
+# Every contract of the new names on the small model, and what looks at whole registries.
+SELECTED = (
+    "(added_ and not resnet18) or (test_registries and not has_a_trainable) "
+    "or has_all_attributions_and_metrics or has_every_method"
+)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def add(folder: Path, addition: Addition) -> None:
+    (folder / addition.file).write_text(addition.content)
+    registry = folder / addition.registry
+    lines = registry.read_text().splitlines()
+    first_import = next(i for i, line in enumerate(lines) if line.startswith("from "))
+    lines.insert(lines.index(addition.after) + 1, addition.entry)
+    lines.insert(first_import, addition.import_line)
+    registry.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory) -> Path:
+    """A repository of its own with this one's files as they are now."""
+    folder = tmp_path_factory.mktemp("scratch")
+    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith("docs/results/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "as it is")
+    return folder
+
+
+@pytest.mark.slow
+def test_one_of_each_kind_costs_a_file_and_two_lines_of_its_registry(scratch):
+    for addition in ADDITIONS.values():
+        add(scratch, addition)
+        git(scratch, "add", "--all")
+        changes = [line.split("\t") for line in git(scratch, "diff", "--cached", "--numstat").splitlines()]
+        new = str(len(addition.content.splitlines()))
+        assert sorted(changes) == sorted([[new, "0", addition.file], ["2", "0", addition.registry]])
+        git(scratch, "commit", "--quiet", "--message", "one more")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        SELECTED,
+        *CONTRACTS,
+    ]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"PYTHONPATH": str(scratch)}
+    ran = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,0 +1,169 @@
+"""folder:PATH and manifest:FILE.csv: images of one's own in a folder or named by a table."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from trainables.core.errors import ConfigurationError
+from trainables.datasets.own.files import Files, join, parent
+from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.table import POOLS, Problems, Row, read_table
+
+
+class Folder(OwnImages):
+    """A folder, on disk or s3://bucket/prefix, with one CSV, or one for each of train, valid and test.
+
+    The images that a table names are searched for beside it, in images/, in a folder of the split's name and in images/
+    there; masks likewise, in masks/. If the table has no column `mask` or `boxes`, masks are matched by the image's
+    name: masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image without a match
+    has no mask.
+    """
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        located: list[Row] = []
+        for table, pool in find_tables(files, cls.place).items():
+            rows = read_csv(files, table, options.ignore_columns, problems, pool)
+            by_name = not any(row.mask or row.boxes for row in rows)
+            for row in rows:
+                image = find_file(files, cls.place, table, "images", row.image, pool)
+                if image is None:
+                    problems.add(
+                        f"{row.where}: there is no image {row.image} beside the table or in images/; correct its name "
+                        "or put it there"
+                    )
+                    continue
+                mask = find_file(files, cls.place, table, "masks", row.mask, pool) if row.mask else None
+                if row.mask and mask is None:
+                    problems.add(
+                        f"{row.where}: there is no mask {row.mask} beside the table or in masks/; correct its name, "
+                        "add it, or leave the cell empty"
+                    )
+                located.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
+        return located
+
+
+class Manifest(OwnImages):
+    """A CSV with columns image and label; optional are mask or boxes, group, subject and split.
+
+    Images and masks are absolute paths, s3://bucket/key, or relative to the CSV's folder. The CSV may be in S3 too.
+    """
+
+    @classmethod
+    def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
+        folder = parent(cls.place)
+        rows = read_csv(files, cls.place, options.ignore_columns, problems, None)
+        return [
+            replace(row, image=join(folder, row.image), mask=join(folder, row.mask) if row.mask else None)
+            for row in rows
+        ]
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
+
+
+def find_tables(files: Files, folder: str) -> dict[str, str | None]:
+    """Find the tables in `folder`, each with the split that its name says: one CSV for all, or one per split.
+
+    The table of a split is train.csv, train_labels.csv or the one CSV in train/; likewise for valid (or val) and test.
+
+    Raises:
+        ConfigurationError: there is no table, or more than one candidate.
+    """
+    names = {name for name in files.names(folder) if _is_csv(name)}
+    pools: dict[str, str] = {}
+    for pool in POOLS:
+        tables = list(_tables_of(files, folder, pool))
+        if len(tables) > 1:
+            raise ConfigurationError(f"{tables[0]} and {tables[1]} both list the {pool} images; keep one of them")
+        if tables:
+            pools[tables[0]] = pool
+    others = sorted(names - {location.rsplit("/", 1)[-1] for location in pools})
+    if len(pools) == len(POOLS):
+        return dict(pools)
+    if pools:
+        missing = ", ".join(pool for pool in POOLS if pool not in pools.values())
+        raise ConfigurationError(
+            f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
+            "column 'split'"
+        )
+    if not files.names(folder):
+        raise ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
+    if len(others) != 1:
+        has = f"it has {', '.join(others)}" if others else "it has none"
+        raise ConfigurationError(
+            f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; {has}. Name the one to use with "
+            "manifest:FILE.csv"
+        )
+    return {join(folder, others[0]): None}
+
+
+def find_file(files: Files, folder: str, table: str, kind: str, name: str, pool: str | None) -> str | None:
+    """Find the image or mask that a table calls `name`; None if there is none.
+
+    Searched are the table's folder, images/ (masks/), a folder of the split's name and images/ there.
+
+    Args:
+        files: to list folders.
+        folder: the dataset's.
+        table: location of the table.
+        kind: "images" or "masks".
+        name: as written in the table.
+        pool: the split of the table.
+    """
+    places = [parent(table), join(folder, kind)]
+    if pool:
+        places += [join(folder, pool), join(folder, f"{pool}/{kind}"), join(folder, f"{kind}/{pool}")]
+    return next((join(p, name) for p in places if files.exists(join(p, name))), None)
+
+
+def find_mask(files: Files, image: str) -> str | None:
+    """Find the mask that is named after its image; None if there is none.
+
+    For images/x.png: masks/x.* beside images/. For x.png: masks/x.*, x_mask.* or x_seg.*. For a name with "img" in it,
+    the same name with "seg". The mask may have another format than the image.
+    """
+    return next((location for location in _mask_candidates(files, image) if location != image), None)
+
+
+def _mask_candidates(files: Files, image: str) -> Iterator[str]:
+    folder, name = parent(image), image.rsplit("/", 1)[-1]
+    stem = name.rsplit(".", 1)[0]
+    if "img" in stem:
+        yield from _with_suffix(files, folder, stem.replace("img", "seg"))
+    parts = folder.rsplit("/images", 1)
+    if len(parts) == 2 and parts[1][:1] in ("", "/"):
+        yield from _with_suffix(files, "/masks".join(parts), stem)
+    yield from _with_suffix(files, join(folder, "masks"), stem)
+    yield from _with_suffix(files, folder, f"{stem}_mask")
+    yield from _with_suffix(files, folder, f"{stem}_seg")
+
+
+def _with_suffix(files: Files, folder: str, stem: str) -> Iterator[str]:
+    names = files.names(folder)
+    yield from (join(folder, stem + suffix) for suffix in SUFFIXES if stem + suffix in names)
+
+
+def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
+    for word in (pool, "val") if pool == "valid" else (pool,):
+        yield from (join(folder, name) for name in (f"{word}.csv", f"{word}_labels.csv") if name in files.names(folder))
+        within = join(folder, word)
+        yield from (join(within, name) for name in sorted(files.names(within)) if _is_csv(name))
+
+
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(".csv")
+
+
+def read_csv(files: Files, location: str, ignore_columns: str, problems: Problems, split: str | None) -> list[Row]:
+    """Read the rows of the CSV at `location`; see `read_table`.
+
+    Raises:
+        ConfigurationError: the file is missing or not text.
+    """
+    try:
+        text = files.read(location).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{location} is not text in UTF-8 ({error.reason}); save it as such") from None
+    ignored = [name.strip() for name in ignore_columns.split(",")]
+    return read_table(text, location, ignored, problems, split)

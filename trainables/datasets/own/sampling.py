@@ -1,0 +1,222 @@
+"""Which images a split has: classes and groups, pools without common subjects, and severity by resampling."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
+from trainables.datasets.dataset import agreement, assign_cues
+from trainables.datasets.own.table import Problems, Row
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Labels in the order of their classes, and each group's class; None if the table has no groups."""
+
+    labels: tuple[str, ...]
+    groups: dict[str, int] | None
+
+    def classes_of(self, rows: Sequence[Row]) -> Int[np.ndarray, " rows"]:
+        """Each row's class."""
+        return np.array([self.labels.index(row.label) for row in rows], dtype=np.int64)
+
+    def cues_of(self, rows: Sequence[Row]) -> Int[np.ndarray, " rows"]:
+        """The class that each row's group points to; -1 if there are no groups."""
+        if self.groups is None:
+            return np.full(len(rows), -1, dtype=np.int64)
+        return np.array([self.groups[row.group or ""] for row in rows], dtype=np.int64)
+
+    def group_names(self) -> list[str]:
+        """For each class the groups that point to it, as text."""
+        groups = self.groups or {}
+        return [" or ".join(repr(group) for group, cue in groups.items() if cue == c) for c in range(len(self.labels))]
+
+
+def find_meaning(rows: Sequence[Row], class_names: str, cue_groups: str) -> Meaning:
+    """Assign classes to labels and to groups.
+
+    Args:
+        rows: of the table.
+        class_names: labels in the order of their classes, comma-separated; "" to sort them, whole numbers by value.
+        cue_groups: group=label pairs, comma-separated; "" to pair the first group with the first label and so on.
+
+    Raises:
+        ConfigurationError: there are fewer than two labels, names that the table does not have, one group for all rows,
+            or more groups than labels without `cue_groups`.
+    """
+    where = rows[0].where.rsplit(" row ", 1)[0]
+    present = sorted({row.label for row in rows}, key=_number_or_text)
+    labels = tuple(_listed(class_names)) or tuple(present)
+    if len(present) < 2:
+        raise ConfigurationError(f"{where}: label is {present[0]!r} in every row; at least two classes are needed")
+    if set(labels) != set(present) or len(labels) != len(present):
+        raise ConfigurationError(f"class_names {class_names!r} must name each of the labels once: {', '.join(present)}")
+    groups = sorted({row.group for row in rows if row.group is not None}, key=_number_or_text)
+    if not groups:
+        return Meaning(labels, None)
+    if len(groups) == 1:
+        raise ConfigurationError(
+            f"{where}: group is {groups[0]!r} in every row, so no cue can go with the label; give what brings the cue "
+            "(site, view, device), or remove the column and give splits that already differ"
+        )
+    return Meaning(labels, _pairs(cue_groups, groups, labels) if cue_groups else _in_order(where, groups, labels))
+
+
+def _in_order(where: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, int]:
+    if len(groups) != len(labels):
+        raise ConfigurationError(
+            f"{where} has {len(groups)} groups ({', '.join(groups)}) and {len(labels)} labels ({', '.join(labels)}); "
+            f"set the label that goes with each group in training, for example cue_groups={groups[0]}={labels[0]},…"
+        )
+    return {group: i for i, group in enumerate(groups)}
+
+
+def _pairs(text: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, int]:
+    pairs = {}
+    for part in _listed(text):
+        group, _, label = part.rpartition("=")
+        pairs[group or label] = label if group else ""
+    wrong = [f"{group}={label}" for group, label in pairs.items() if group not in groups or label not in labels]
+    missing = [group for group in groups if group not in pairs]
+    unused = [label for label in labels if label not in pairs.values()]
+    if wrong or missing or unused:
+        what = wrong[0] if wrong else f"group {missing[0]} is missing" if missing else f"no group goes with {unused[0]}"
+        raise ConfigurationError(
+            f"bad cue_groups {text!r} ({what}); write GROUP=LABEL for each of the groups {', '.join(groups)}, so that "
+            f"each of the labels {', '.join(labels)} has one"
+        )
+    return {group: labels.index(pairs[group]) for group in groups}
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _number_or_text(value: str) -> tuple[int, float, str]:
+    return (0, float(value), value) if value.isdecimal() else (1, 0.0, value)
+
+
+def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Int[np.ndarray, " part"]]:
+    """Deal the indices of `rows` to parts with given shares of the images, all images of a subject to the same part.
+
+    Subjects are stratified by the (group, label) cell of their first image, so that every part gets its share of each
+    cell. A row without a subject is a subject of its own.
+
+    Args:
+        rows: at least one.
+        shares: of each part in [0, 1], summing to 1.
+        data_seed: >= 0.
+    """
+    subjects: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        subjects.setdefault(f"s{row.subject}" if row.subject is not None else f"row {i}", []).append(i)
+    kinds: dict[tuple[str, str], list[list[int]]] = {}
+    for members in subjects.values():
+        first = rows[members[0]]
+        kinds.setdefault((first.group or "", first.label), []).append(members)
+    parts: dict[str, list[int]] = {name: [] for name in shares}
+    ends = np.cumsum(list(shares.values()))
+    for kind in sorted(kinds):
+        members_of = kinds[kind]
+        total, dealt = sum(map(len, members_of)), 0
+        for place in numpy_stream("own deal", *kind, data_seed).permutation(len(members_of)):
+            members = members_of[place]
+            # A subject goes where its middle image falls.
+            part = int(np.searchsorted(ends, (dealt + len(members) / 2) / total).clip(max=len(ends) - 1))
+            parts[list(shares)[part]].extend(members)
+            dealt += len(members)
+    return {name: np.array(sorted(index), dtype=np.int64) for name, index in parts.items()}
+
+
+def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
+    """Report subjects with images in two of the given splits: what is learned of them would leak."""
+    seen: dict[str, Row] = {}
+    for row in rows:
+        if row.subject is None or row.split is None:
+            continue
+        first = seen.setdefault(row.subject, row)
+        if first.split != row.split:
+            problems.add(
+                f"subject {row.subject!r} is in split {first.split!r} ({first.where}) and in {row.split!r} "
+                f"({row.where}); put all its images into one split"
+            )
+            seen[row.subject] = row
+
+
+def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndarray, "classes cues"]:
+    """Images of each label and cue: round(per_class · probability) of a label's `per_class` have the agreeing cue.
+
+    The others are dealt evenly over the other cues, by `assign_cues`.
+    """
+    labels = np.repeat(np.arange(classes), per_class)
+    cues = assign_cues(labels, classes, probability, np.random.default_rng(0))
+    return np.bincount(labels * classes + cues, minlength=classes**2).reshape(classes, classes)
+
+
+def largest(cells: Int[np.ndarray, "classes cues"], severity: float, out_of_distribution: Sequence[bool]) -> int:
+    """Most images per class that can be drawn at every severity up to `severity`.
+
+    A multiple of the number of classes, so that at severity 0 all cells are equal and cue and label independent.
+
+    Args:
+        cells: available images of each label and cue.
+        severity: the highest one.
+        out_of_distribution: the kinds of split drawn from these cells: (False,) for training, (False, True) for
+            validation and test.
+    """
+    classes = len(cells)
+    # Cells are monotone in the severity, so its two ends decide, and in the size, so bisection finds the largest.
+    probabilities = [agreement(s, classes, ood) for s in (0.0, severity) for ood in out_of_distribution]
+    low, high = 0, int(cells.sum(axis=1).min()) // classes
+    while low < high:
+        middle = (low + high + 1) // 2
+        if any((cell_counts(middle * classes, classes, p) > cells).any() for p in probabilities):
+            high = middle - 1
+        else:
+            low = middle
+    return low * classes
+
+
+def draw(
+    members: Int[np.ndarray, " pool"],
+    labels: Int[np.ndarray, " pool"],
+    cues: Int[np.ndarray, " pool"],
+    counts: Int[np.ndarray, "classes cues"],
+) -> Int[np.ndarray, " drawn"]:
+    """Draw the first `counts` members of each cell, in the order of `members`.
+
+    With one random order of a pool, a stronger association only adds agreeing images and removes others, and the splits
+    in and out of distribution share as many images as they can: at severity 0 they are the same.
+    """
+    chosen: Bool[np.ndarray, " pool"] = np.zeros(len(members), dtype=bool)
+    for (label, cue), count in np.ndenumerate(counts):
+        cell = np.flatnonzero((labels == label) & (cues == cue))
+        chosen[cell[:count]] = True
+    return members[chosen]
+
+
+def check_cells(
+    cells: Int[np.ndarray, "classes cues"],
+    per_class: int,
+    most: int,
+    pool: str,
+    names: tuple[Sequence[str], Sequence[str]],
+    probabilities: Sequence[float],
+) -> None:
+    """Check that the cells of a pool have enough images.
+
+    Raises:
+        ConfigurationError: a cell has too few; the message names it, both numbers and how to fix it.
+    """
+    for probability in probabilities:
+        needed = cell_counts(per_class, len(cells), probability)
+        size = f"set n_{pool} to at most {most * len(cells)}, " if most else ""
+        for label, cue in zip(*np.nonzero(needed > cells), strict=True):
+            raise ConfigurationError(
+                f"the {pool} images of label {names[0][label]!r} with group {names[1][cue]} are too few: "
+                f"{cells[label, cue]}, but n_{pool}={per_class * len(cells)} needs {needed[label, cue]}; "
+                f"{size}lower max_severity, or add such images"
+            )

@@ -1,0 +1,58 @@
+"""What localisation metrics share: their type, the traits that others must know, and where a score is undefined."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""(maps, masks) -> one score per map."""
+TunedMetric = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(maps, masks, validation maps, validation masks) -> one score per map."""
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the trial and the contract tests must know of a metric; the defaults suit most."""
+
+    on_distractor: bool = False
+    """True if the metric is given distractor masks in place of masks."""
+    lower_is_better: bool = False
+    """Must agree with `records.columns.LOWER_IS_BETTER`, from which the analysis knows it."""
+    lowest: float = 0.0
+    """Least possible score; the greatest is 1."""
+    constant_map: Callable[[float], float] = lambda area: area
+    """Score of a constant map, given the mask's relative area."""
+    inverted_map: float = 0.0
+    """Greatest score of a map that is positive outside the mask alone."""
+
+
+def with_traits(traits: Traits) -> Callable[[Function], Function]:
+    """Decorator for a metric that does not have the default traits."""
+
+    def attach(metric: Function) -> Function:
+        vars(metric)["traits"] = traits
+        return metric
+
+    return attach
+
+
+def traits_of(metric: Callable[..., Tensor]) -> Traits:
+    """The traits of a metric, the default ones where it declares none."""
+    traits: Traits = getattr(metric, "traits", Traits())
+    return traits
+
+
+def defined(
+    scores: Float[Tensor, " images"],
+    maps: Float[Tensor, "images height width"],
+    masks: Bool[Tensor, "images height width"],
+) -> Float[Tensor, " images"]:
+    """Set scores to NaN where the mask is empty or the map is all zero or not finite: there is nothing to localise."""
+    flat = maps.flatten(1)
+    usable = masks.flatten(1).any(dim=1) & (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)
+    return torch.where(usable, scores, torch.nan)
