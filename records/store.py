@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,32 +72,24 @@ class SweepRecords:
         return None if data is None else _parse(data, trial_key)
 
     def load(self) -> LoadedRecords:
-        """All records, ordered by trial key; truncated and foreign files are named, not fatal."""
+        """All records, ordered by trial key; truncated and foreign files are listed, not fatal."""
+        records: list[Record] = []
         rejected: dict[str, str] = {}
-        return LoadedRecords(list(self._each(rejected)), rejected)
-
-    def statuses(self) -> dict[str, str]:
-        """The status of every trial that has a readable record, by trial key."""
-        return {record["trial_key"]: record["status"] for record in self._each({})}
-
-    def _each(self, rejected: dict[str, str]) -> Iterator[Record]:
-        """Each record, ordered by trial key; files that cannot be read go to `rejected`, with the reason."""
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    yield _parse(data, path.rsplit("/", 1)[1].removesuffix(".json"))
+                    records.append(_parse(data, path.rsplit("/", 1)[1].removesuffix(".json")))
                 except ValueError as error:
                     rejected[path] = str(error)
+        return LoadedRecords(records, rejected)
 
-    def set_aside(self) -> dict[str, str]:
-        """Move truncated and foreign files from records/ to set_aside/; their new names, each with the reason.
+    def set_aside(self, rejected: Mapping[str, str]) -> dict[str, str]:
+        """Move the files that `load` rejected from records/ to set_aside/; their new names with the reasons.
 
-        Call it when nobody else writes to the sweep.
+        Only safe while nobody else writes to the sweep.
         """
-        moved, rejected = {}, dict[str, str]()
-        for _ in self._each(rejected):
-            pass
+        moved = {}
         for path, reason in rejected.items():
             to = f"{self.name}/set_aside/{path.removeprefix(f'{self.name}/records/')}"
             self.storage.write(to, self.storage.read(path) or b"")
