@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from driver.plan.make_plan import make_plan
-from driver.plan.plan import open_records
+from driver.plan.plan import declare, open_records
 from driver.run_sweep import Request, run_sweep
 from records import columns
 from records.storage import FolderStorage
@@ -23,7 +23,9 @@ REQUEST = {
 def done(tmp_path):
     """A sweep whose three trials have diverged; such trials are not repeated."""
     records = open_records(str(tmp_path), "smoke", fresh=False)
-    for config in make_plan("smoke", None, {}, 3).trials.values():
+    plan = make_plan("smoke", None, {}, 3)
+    declare(records, plan, [])
+    for config in plan.trials.values():
         kept = {"status": "diverged", "error": "DivergedError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
     return records
