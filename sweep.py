@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-# On a cluster this file arrives alone in the home directory; the project lies beside it as ~/project.
+# `ray submit` copies only this file, to the home directory; the project lies beside it as ~/project.
 SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
 ROOT = next(
     p for p in (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd()) if (p / "driver").is_dir()
@@ -24,7 +24,7 @@ SOME_FAILED, BAD_USE, INTERRUPTED = 1, 2, 130
 
 def at_least_one(text: str) -> int:
     """A whole number >= 1 from the command line."""
-    text = str(text)  # A default comes as it is.
+    text = str(text)  # typer passes a default unparsed.
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"{text!r} is not a whole number of at least 1")
     return int(text)

@@ -85,7 +85,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         slots = connect(request.address, request.concurrency, resources, console) if pending else 0
         if pending and not local:
             check_shared(records)
-        declare(records, plan, loaded.records)
+        declare(records, plan, plan.others(loaded.records))
         for path, reason in records.set_aside(loaded.rejected).items():
             console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
         log = SweepLog(records)

@@ -187,8 +187,6 @@ def with_role(*roles: Role) -> tuple[str, ...]:
 
 TIMES = with_role("time")
 PROVENANCE = with_role("provenance")
-RUN_SPECIFIC = (*TIMES, *PROVENANCE)
-"""Together with `attribution_time` the columns that `is_run_specific`."""
 
 
 def setting(name: str) -> str:

@@ -1,10 +1,10 @@
-"""attributions: does the answer depend on which attribution and which metric one asks?"""
+"""attributions: does the answer depend on the attribution and the metric?"""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH
 
 METHODS = ("baseline", "actdiff", "gradmask")
-# All that there are, written out: a space is read without torch.
+# Written out rather than taken from the registries, which load torch.
 ATTRIBUTIONS = (
     *("centre_gaussian", "deep_lift", "edge_detector", "feature_ablation", "grad_cam", "gradient_shap"),
     *("guided_backprop", "input_gradient", "input_x_gradient", "integrated_gradients", "layer_grad_cam"),
@@ -17,10 +17,10 @@ METRICS = (
 
 
 def attributions() -> Space:
-    """All attributions and all metrics on three methods, severities 0, 0.9 and 1, ten seeds: 90 trials a dataset.
+    """All attributions and all metrics on three methods, severities 0, 0.9 and 1, ten seeds: 90 trials per dataset.
 
-    With the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity, at
-    about four times the cost.
+    Includes the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity,
+    at about four times the cost.
     """
     trials = factorial(
         seeds=range(10),
@@ -34,4 +34,5 @@ def attributions() -> Space:
         attribution_images=(32,),
         randomisation_check=(True,),
     )
-    return Space("attributions", "all attributions by all metrics on three methods; 90 trials a dataset", tuple(trials))
+    description = "all attributions by all metrics on three methods; 90 trials per dataset"
+    return Space("attributions", description, tuple(trials))

@@ -1,13 +1,13 @@
-"""methods: do those beyond the paper's work, and does localisation predict which?"""
+"""methods: which methods beyond the paper's work, and does localisation predict it?"""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import DECADES, NO_PENALTY, SMALL_DISCRIMINATOR, strength_grid
 
 
 def methods() -> Space:
-    """Every method, four strengths where there is a penalty, severities 0.9 and 1, three seeds of the small model.
+    """Every method, four strengths for those with a penalty, severities 0.9 and 1, three seeds of the small model.
 
-    The two severities are those at which training on the cue costs accuracy.
+    At these two severities training on the cue costs accuracy.
     """
     trials = factorial(
         seeds=range(3),

@@ -121,14 +121,14 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 
 
 @user_errors(StorageError, ValueError)
-def declare(records: SweepRecords, plan: Plan, existing: Sequence[Record]) -> None:
+def declare(records: SweepRecords, plan: Plan, others: int = 0) -> None:
     """Write sweep.json: the space and its primary analysis, declared before the first trial and kept from then on.
 
-    `planned_trials` counts the plan's trials and the `existing` records of other commands.
+    `planned_trials` counts the plan's trials and the `others`, records that other commands left.
 
     Raises:
         UserError: sweep.json cannot be read or written.
     """
     manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
-    trials = {"planned_trials": plan.planned + plan.others(existing)}
+    trials = {"planned_trials": plan.planned + others}
     records.write_manifest({**manifest, **trials, **plan.declaration()})

@@ -34,7 +34,8 @@ def run(space: str, assignments: list[str], storage: str) -> dict[str, object]:
     records = open_records(storage, plan.space.name, fresh=False)
     record = records.read(key)
     if record is None or record["status"] == "failed":
-        declare(records, make_plan(space, None, {}, None), records.load().records)
+        whole = make_plan(space, None, {}, None)
+        declare(records, whole, len(records.done() - whole.trials.keys()))
         experiment = None
         if (os.environ.get("MLFLOW_TRACKING_URI") or NONE) != NONE:
             try:

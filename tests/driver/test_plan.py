@@ -104,7 +104,7 @@ def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
     names = []
     for _ in range(3):
         records = open_records(str(tmp_path), "x", fresh=True)
-        declare(records, plan, records.load().records)
+        declare(records, plan)
         names.append(records.name)
     assert names == ["x", "x-2", "x-3"]
     assert open_records(str(tmp_path), "x", fresh=False).name == "x"
@@ -115,7 +115,7 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     records = open_records(str(tmp_path), "x", fresh=False)
     declared = {"split": "test_ood", "metric": "iop", "attribution": "occlusion", "outcome": "test_ood.auc"}
     records.write_manifest({"space": "other", "primary": declared})
-    declare(records, plan, records.load().records)
+    declare(records, plan)
     assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1}
 
 
@@ -125,7 +125,7 @@ def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
     for config in first.trials.values():
         records.write(finished(config, "completed"))
     second = make_plan("smoke", None, {"epochs": 1}, 2)
-    declare(records, second, records.load().records)
+    declare(records, second, second.others(records.load().records))
     assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
-    declare(records, first, records.load().records)
+    declare(records, first, first.others(records.load().records))
     assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"

@@ -24,7 +24,7 @@ def done(tmp_path):
     """A sweep whose three trials have diverged; such trials are not repeated."""
     records = open_records(str(tmp_path), "smoke", fresh=False)
     plan = make_plan("smoke", None, {}, 3)
-    declare(records, plan, [])
+    declare(records, plan)
     for config in plan.trials.values():
         kept = {"status": "diverged", "error": "DivergedError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
