@@ -95,21 +95,17 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         try:
             # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
             if pending:
-                reachable = local or not tracking.startswith("sqlite:")
-                recorder = Recorder(
-                    records.storage.location,
-                    records.name,
-                    experiment if reachable else None,
-                    searcher=plan.searcher,
-                )
+                mirror = experiment if local or not tracking.startswith("sqlite:") else None
+                recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
                 queue = plan.queue(records, loaded.records, slots)
+                del loaded  # Stale, and large in a large sweep.
                 with progress:
                     run_trials(queue, recorder, slots, resources, progress, log, stop)
+                stop.check()
+                loaded = records.load()
             stop.check()
 
-            # Mirror and finish: the records are read once more, for MLflow, the table and the analysis.
-            if pending:
-                loaded = records.load()
+            # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
             behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
             changed = bool(pending) or request.sync or behind
             outcome = finish(records, loaded, plan, experiment, changed, console)
