@@ -54,7 +54,7 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130, out
-    assert "Interrupted. The same command continues" in out
+    assert "Interrupted. Repeat the command to resume" in out
     assert "Traceback" not in out
     sweep = tmp_path / "sweeps/long"
     (checkpoint,) = (sweep / "checkpoints").iterdir()
