@@ -66,7 +66,7 @@ def finish(
             warn(console, f"{error}; the report is not in MLflow yet")
 
     if (answer := plan.answer(own)) is not None:
-        # The trials of a search are no sample of their space, so there is nothing to correlate.
+        # Trials that a search chose are not a sample of their space, so correlations would be meaningless.
         if changed:
             mirror({"answer": "search", NOTE: answer}, None)
         return Outcome(None, answer, **counts)

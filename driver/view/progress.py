@@ -27,9 +27,8 @@ class Progress:
         self.total = total
         self.already_done = 0
         self.counts: Counter[str] = Counter()
-        self.together: dict[str, tuple[Sequence[TrialConfig], int]] = {}
+        self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
         """Running trials by the id of their Tune trial: those of one training, and its epoch."""
-        self.last_error: str | None = None
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
         self.last_line = 0.0
@@ -52,16 +51,16 @@ class Progress:
         self.already_done = trials
 
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
-        """Note that these trials of one training run."""
-        self.together[tune_trial] = (trials, 0)
+        """Note that a training of these trials has started."""
+        self.trainings[tune_trial] = (trials, 0)
 
     def epoch(self, tune_trial: str, number: int) -> None:
-        if tune_trial in self.together:
-            self.together[tune_trial] = (self.together[tune_trial][0], number)
+        if tune_trial in self.trainings:
+            self.trainings[tune_trial] = (self.trainings[tune_trial][0], number)
 
     def finished(self, tune_trial: str, records: Sequence[dict[str, Any]]) -> None:
         """Count the records of the trials of one training."""
-        self.together.pop(tune_trial, None)
+        self.trainings.pop(tune_trial, None)
         for record in records:
             self._count(record)
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
@@ -72,8 +71,8 @@ class Progress:
         self.counts[record["status"]] += 1
         if record.get("error"):
             reason = record["error"].splitlines()[0]
-            self.last_error = f"{record['method']} on {record['dataset']}: {reason}"
-            self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"), soft_wrap=True)
+            text = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
+            self.console.print(Text(text, style="red"), soft_wrap=True)
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
             text = f"{problem}; trials continue, and MLflow is brought up to date later"
@@ -98,7 +97,7 @@ class Progress:
 
     @property
     def running(self) -> int:
-        return sum(len(trials) for trials, _ in self.together.values())
+        return sum(len(trials) for trials, _ in self.trainings.values())
 
     @property
     def bad(self) -> int:
@@ -116,7 +115,7 @@ class Progress:
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        for (config, *others), number in list(self.together.values()):
+        for (config, *others), number in list(self.trainings.values()):
             name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
             epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(others)} trials" if others else "")
             table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", epoch)
