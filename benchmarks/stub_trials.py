@@ -6,11 +6,10 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-import driver.ray.run
-from driver.plan.plan import Plan
-from driver.plan.queue import PlannedQueue
+from driver.plan.plan import Plan, PlannedQueue
+from driver.ray import run as driver_run
 from driver.ray.cluster import TrialResources, connect
-from driver.stop import Stop
+from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from records import SweepRecords
@@ -55,8 +54,8 @@ def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> No
     slots = connect("local", 2, resources, console)
     recorder, progress = Recorder(records.storage.location, records.name), Counting(console, plan.planned, began)
     queue = PlannedQueue(plan.trials.values())
-    with Stop() as stop, patch.object(driver.run, "TrialTrainable", StubTrial):
-        driver.run.run_trials(queue, recorder, slots, resources, progress, SweepLog(records), stop)
+    with Stop() as stop, patch.object(driver_run, "TrialTrainable", StubTrial):
+        driver_run.run_trials(queue, recorder, slots, resources, progress, SweepLog(records), stop)
         stop.check()
     if progress.done != plan.planned:
         raise RuntimeError(f"{progress.done} of {plan.planned} stub trials came back")

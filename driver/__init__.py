@@ -1,19 +1,29 @@
-"""What sweep.py does, a file for each part.
+"""Everything that sweep.py does; `run_sweep.py` tells it on one page.
 
-errors.py       UserError: one line that names the value, what is allowed and the mend
-plan.py         from a space and the command line to the sweep's trials
-space_file.py   a space by its registered name, or from a file
-show.py         a plan, for a person to read before it runs
-cost.py         how long its trials will take
-cluster.py      the Ray they run on
-shared_storage.py  whether its nodes see the sweep's folder
-tracking.py     the MLflow they are mirrored to
-lease.py        one driver a sweep
-run.py          the trials that are not done yet, through Ray Tune
-stop.py         Ctrl-C: once cleanly, twice at once
-progress.py     what a person sees meanwhile
-log.py          what the sweep did, for programs
-metrics.py      what it does, for Prometheus
-status.py       a sweep seen from outside
-finish.py       table, MLflow, analysis and the answer
+    run_sweep.py   the story: plan, lease, run, mirror, finish
+    plan/          the trials of a sweep: make_plan, plan, search, study, space files, cost, best settings of a search
+    upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), finish
+    view/          what people and programs see: progress, status, dry run, log, metrics
+    ray/           cluster, and run: the pending trials through Ray Tune
+
+plan, upkeep, view and ray import each other in this order only.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """Bad arguments or configuration; the message names the bad value, the allowed ones and how to fix it.
+
+    Ends the command with exit code 2.
+    """
+
+
+@contextmanager
+def user_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Raise exceptions of these kinds as a UserError with the same message. Also a decorator."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(str(error)) from None

@@ -1,11 +1,12 @@
 """What a sweep leaves behind: records, artifacts, and their mirror in MLflow.
 
-    columns.py     the names of a record's columns, written once for writers and readers
+    columns.py     the table of a record's columns: names, roles, kinds and labels
     storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
-    mirror.py      brings MLflow up to date with the records (imported on its own: it loads mlflow)
+    mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
+    secrets.py     removes credentials from messages
 
-Neither torch nor Ray is imported here: trainables write records, analysis reads them.
+Imports neither torch nor Ray: trainables write records, analysis reads them.
 """
 
 import os
@@ -16,5 +17,5 @@ from records.storage import StorageError as StorageError
 from records.storage import open_storage as open_storage
 from records.store import SweepRecords as SweepRecords
 
-# A sweep tells nobody of itself. MLflow reads this when it is imported, which is after this package.
+# No telemetry. MLflow reads this when it is imported, which is after this package.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

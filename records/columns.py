@@ -1,72 +1,68 @@
-"""The names of a record's columns, written once for those who write them and those who read them."""
+"""The columns of a record: one table of their names, roles, kinds and labels, from which everything else derives.
+
+To add a column: one line in `COLUMNS`, and the code that computes it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Literal
 
 SCHEMA_VERSION = 1
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 SCORED_SPLITS = ("test_id", "test_ood")
 """Splits on which attribution maps are scored."""
-
+PERFORMANCE = ("auc", "accuracy", "loss")
 STATUSES = ("completed", "failed", "diverged")
 
-IDENTITY = (
-    "trial_key",
-    "sweep",
-    "status",
-    "error",
-    "dataset",
-    "severity",
-    "method",
-    "strength",
-    "model",
-    "seed",
-    "data_seed",
-    "preset",
-    "selection",
-    "epochs",
-    "best_epoch",
-)
-PERFORMANCE = ("auc", "accuracy", "loss")
-TIMES = ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
-PROVENANCE = ("host", "code_version", "schema_version", "mlflow_run_id")
 PLUGINS = "plugins"
-"""Other packages that bring the trial's method, dataset, model, an attribution or a metric, each with its version:
-"a 1.0, b 2.1". Where there are none the record has no such column."""
-RUN_SPECIFIC = (*TIMES, "sweep", "host", "code_version", "mlflow_run_id")
-"""Columns that may differ between two runs of one configuration, beside the `attribution_time` of each attribution; see
-`is_run_specific`."""
-
-HYPERPARAMETER_PREFIX = "hp."
-
+"""Installed packages that provide the trial's method, dataset, model, an attribution or a metric, with their versions:
+"a 1.0, b 2.1". Absent where there are none."""
 COLLAPSED = "collapsed"
-"""Whether the model answers every image of test_id alike."""
+"""Whether the model gives the same answer for every image of test_id."""
 STOPPED_EARLY = "stopped_early"
-"""Whether a scheduler ended the trial before its epochs, because of how it was doing."""
+"""Whether a scheduler stopped the trial before its last epoch because of its performance."""
+HYPERPARAMETER_PREFIX = "hp."
 SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
-"""What chose the configuration. One of `PLAIN_SEARCHERS`, or none, did not look at earlier results."""
+"""The searcher that chose the configuration. Those in `PLAIN_SEARCHERS`, or none, ignore earlier results."""
 PLAIN_SEARCHERS = ("grid", "random")
 CONTROLS: dict[str, object] = {
     f"{HYPERPARAMETER_PREFIX}mask_condition": "expert",
     f"{HYPERPARAMETER_PREFIX}mask_fraction": 1.0,
     f"{HYPERPARAMETER_PREFIX}mask_test": False,
 }
-"""What these are in trials under right masks, and where a record does not say; in a control one of them is another."""
-
+"""The values of these columns under correct masks, also assumed where a record lacks them. A mask control differs in at
+least one."""
 LOWER_IS_BETTER = ("distractor_mass",)
-"""Localisation metrics of which less is better; all in [0, 1]. Records hold what was measured, and the analysis turns
-these round (analysis/trials/direction.py). Of all other metrics more is better."""
-
+"""Localisation metrics, all in [0, 1], for which lower is better. Records hold the measured value; the analysis uses
+1 minus it (analysis/trials/direction.py)."""
 MIRROR_STAMP = "mirror_stamp"
-"""Tag of a sweep's MLflow run that takes a new value before and after each change of a trial's run."""
+"""Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
+
+Role = Literal["key", "outcome", "configuration", "seed", "performance", "measure", "time", "provenance", "annotation"]
+"""key: identifies the trial. outcome: how it ended. configuration: a setting other than a seed. performance: AUC,
+accuracy or loss on a split. measure: any other result. time, provenance: differ between two runs of one configuration.
+annotation: everything else."""
+Kind = Literal["text", "number", "flag", "any"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column or, with placeholders in braces, a family of columns."""
+
+    name: str
+    role: Role
+    kind: Kind
+    label: str
+    """For people; may repeat the name's placeholders."""
 
 
 def hyperparameter(name: str) -> str:
-    """`hp.<name>`: a hyperparameter that has no column of its own."""
+    """`hp.<name>`: a setting without a column of its own."""
     return f"{HYPERPARAMETER_PREFIX}{name}"
-
-
-def setting(name: str) -> str:
-    """The column of a trial's setting, whether it has one of its own or is a hyperparameter."""
-    return name if name in IDENTITY else hyperparameter(name)
 
 
 def performance(split: str, measure: str) -> str:
@@ -74,28 +70,33 @@ def performance(split: str, measure: str) -> str:
     return f"{split}.{measure}"
 
 
+def images(split: str) -> str:
+    """`<split>.n`: the number of images behind the split's accuracy."""
+    return f"{split}.n"
+
+
+def half(column: str, which: int | str) -> str:
+    """`<column>.half_1` or `<column>.half_2`: the same score on one of two random halves of the split's images."""
+    return f"{column}.half_{which}"
+
+
+def chance_iou(split: str) -> str:
+    """`<split>.chance_iou`: the IoU of a random region with the mask's area fraction p, p / (2 − p)."""
+    return f"{split}.chance_iou"
+
+
+def faithfulness(split: str, measure: str, attribution: str) -> str:
+    """`<split>.faithfulness.<measure>.<attribution>`: a covariate of localisation scores, not one of them."""
+    return f"{split}.faithfulness.{measure}.{attribution}"
+
+
 def localisation(split: str, metric: str, attribution: str) -> str:
     """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
     return f"{split}.{metric}.{attribution}"
 
 
-def chance_iou(split: str) -> str:
-    """`<split>.chance_iou`: the IoU of a random region of the mask's area, p / (2 − p)."""
-    return f"{split}.chance_iou"
-
-
-def faithfulness(split: str, measure: str, attribution: str) -> str:
-    """`<split>.faithfulness.<measure>.<attribution>`: a covariate of localisation scores, and none of them."""
-    return f"{split}.faithfulness.{measure}.{attribution}"
-
-
-def attribution_time(attribution: str) -> str:
-    """`attribution_seconds.<attribution>`: its part of `attribution_seconds`, for the maps alone."""
-    return f"attribution_seconds.{attribution}"
-
-
 def map_size(attribution: str) -> str:
-    """`map_size.<attribution>`: pixels of the shorter side of its maps before they are enlarged, where they are."""
+    """`map_size.<attribution>`: the shorter side of its maps in pixels before upsampling; absent without upsampling."""
     return f"map_size.{attribution}"
 
 
@@ -104,34 +105,170 @@ def randomisation(measure: str, attribution: str) -> str:
     return f"randomisation.{measure}.{attribution}"
 
 
-def is_run_specific(column: str) -> bool:
-    """Whether two runs of one configuration may differ in it; in all other columns they are equal bit for bit."""
-    return column in RUN_SPECIFIC or column.startswith(attribution_time(""))
+def attribution_time(attribution: str) -> str:
+    """`attribution_seconds.<attribution>`: the part of `attribution_seconds` spent on this attribution's maps."""
+    return f"attribution_seconds.{attribution}"
 
 
-def images(split: str) -> str:
-    """`<split>.n`: how many images the split's accuracy is a mean over."""
-    return f"{split}.n"
+_SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
+_PERFORMANCE_LABELS = dict(zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True))
+
+COLUMNS = (
+    Column("trial_key", "key", "text", "trial key"),
+    Column("sweep", "provenance", "text", "sweep"),
+    Column("status", "outcome", "text", "status"),
+    Column("error", "outcome", "text", "error"),
+    Column("dataset", "configuration", "text", "dataset"),
+    Column("severity", "configuration", "number", "severity"),
+    Column("method", "configuration", "text", "method"),
+    Column("strength", "configuration", "number", "strength"),
+    Column("model", "configuration", "text", "model"),
+    Column("seed", "seed", "number", "seed"),
+    Column("data_seed", "seed", "number", "data seed"),
+    Column("preset", "configuration", "text", "preset"),
+    Column("selection", "configuration", "text", "selection"),
+    Column("epochs", "configuration", "number", "epochs"),
+    Column("best_epoch", "outcome", "number", "best epoch"),
+    Column(SEARCHER, "annotation", "text", "searcher"),
+    Column(hyperparameter("{name}"), "configuration", "any", "{name}"),
+    *(
+        Column(performance(split, measure), "performance", "number", f"{_SPLIT_LABELS[split]} {label}")
+        for split in SPLITS
+        for measure, label in _PERFORMANCE_LABELS.items()
+    ),
+    Column(COLLAPSED, "measure", "flag", "collapsed"),
+    Column(STOPPED_EARLY, "measure", "flag", "stopped early"),
+    Column("model_steps", "measure", "number", "optimisation steps"),
+    Column(images("{split}"), "measure", "number", "images in the {split} set"),
+    Column("{split}.n_smaller_class", "measure", "number", "images of the smaller class in the {split} set"),
+    Column(half("{column}", "{which}"), "measure", "number", "{column}, half {which}"),
+    Column(chance_iou("{split}"), "measure", "number", "chance IoU on the {split} set"),
+    Column(
+        faithfulness("{split}", "{measure}", "{attribution}"),
+        "measure",
+        "number",
+        "{measure} of {attribution} on the {split} set",
+    ),
+    Column(
+        localisation("{split}", "{metric}", "{attribution}"),
+        "measure",
+        "number",
+        "{metric} of {attribution} on the {split} set",
+    ),
+    Column(map_size("{attribution}"), "measure", "number", "map size of {attribution}"),
+    Column(
+        randomisation("{measure}", "{attribution}"),
+        "measure",
+        "number",
+        "{measure} of {attribution} against random weights",
+    ),
+    Column(attribution_time("{attribution}"), "time", "number", "seconds of {attribution}"),
+    Column("train_seconds", "time", "number", "training seconds"),
+    Column("evaluate_seconds", "time", "number", "evaluation seconds"),
+    Column("attribution_seconds", "time", "number", "attribution seconds"),
+    Column("started_at", "time", "text", "started at"),
+    Column(PLUGINS, "annotation", "text", "plug-ins"),
+    Column("host", "provenance", "text", "host"),
+    Column("code_version", "provenance", "text", "code version"),
+    Column("schema_version", "annotation", "number", "schema version"),
+    Column("mlflow_run_id", "provenance", "text", "MLflow run"),
+)
+"""In the order of a record and of trials.parquet. Hyperparameters, and the columns between performance and times, are
+sorted by name."""
+
+IDENTITY = tuple(c.name for c in takewhile(lambda c: not c.name.startswith(HYPERPARAMETER_PREFIX), COLUMNS))
+"""The columns before the hyperparameters."""
 
 
-def half(column: str, which: int) -> str:
-    """`<column>.half_1` or `<column>.half_2`: the same score on one of two random halves of the split's images."""
-    return f"{column}.half_{which}"
+def with_role(*roles: Role) -> tuple[str, ...]:
+    """The names of the columns with one of these roles, families left out."""
+    return tuple(column.name for column in COLUMNS if column.role in roles and "{" not in column.name)
 
 
-def parse_localisation(column: str) -> tuple[str, str, str] | None:
+TIMES = with_role("time")
+PROVENANCE = with_role("provenance")
+
+
+def setting(name: str) -> str:
+    """The column of a trial's setting: one of its own, or `hp.<name>`."""
+    return name if name in IDENTITY else hyperparameter(name)
+
+
+def column_of(name: str) -> Column:
+    """The entry of `COLUMNS` for the column `name`; a name that is not there is a measure of any kind."""
+    return _lookup(name)[0]
+
+
+def is_configuration(name: str) -> bool:
+    """Whether the column is part of the trial's configuration: all of its settings except the seeds."""
+    return column_of(name).role == "configuration"
+
+
+def is_setting(name: str) -> bool:
+    """Whether the column is part of the configuration or a seed."""
+    return column_of(name).role in ("configuration", "seed")
+
+
+def is_run_specific(name: str) -> bool:
+    """Whether two runs of one configuration may differ in the column; all others are equal bit for bit."""
+    return column_of(name).role in ("time", "provenance")
+
+
+def label(name: str, words: Callable[[str], str] = lambda word: word.replace("_", " ")) -> str:
+    """A column's name for people: "OOD test AUC", "iou of grad cam on the OOD test set".
+
+    Args:
+        name: the column's.
+        words: turns the name of a metric, attribution or setting into words.
+    """
+    column, parts = _lookup(name)
+    shown = {part: _SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
+    if "column" in parts:
+        shown["column"] = label(parts["column"], words)
+    return column.label.format(**shown) if column.label else words(name)
+
+
+def parse_localisation(name: str) -> tuple[str, str, str] | None:
     """(split, metric, attribution) of a localisation column, or None for any other column."""
-    parts = column.split(".")
+    parts = name.split(".")
     if len(parts) == 3 and parts[0] in SCORED_SPLITS and not parts[2].startswith("half_"):
         return parts[0], parts[1], parts[2]
     return None
 
 
 def ordered(names: set[str]) -> list[str]:
-    """Column names in the order of a table: identity, hyperparameters, results, times, provenance."""
-    hyperparameters = sorted(n for n in names if n.startswith(HYPERPARAMETER_PREFIX))
-    scores = [performance(s, m) for s in SPLITS for m in PERFORMANCE]
-    known = [*IDENTITY, *hyperparameters, *scores]
-    tail = [*TIMES, PLUGINS, *PROVENANCE]
-    rest = sorted(names - set(known) - set(tail))
-    return [n for n in [*known, *rest, *tail] if n in names]
+    """Column names in the order of `COLUMNS`."""
+    return sorted(names, key=lambda name: (_place(name), name))
+
+
+_NAMED = {column.name: (place, column) for place, column in enumerate(COLUMNS) if "{" not in column.name}
+_MEASURES = next(place for place, column in enumerate(COLUMNS) if column.role == "measure")
+
+
+def _place(name: str) -> int:
+    if name.startswith(HYPERPARAMETER_PREFIX):
+        return len(IDENTITY)
+    place, column = _NAMED.get(name, (_MEASURES, None))
+    return _MEASURES if column is None or column.role == "measure" else place
+
+
+_GROUPS = {"split": "|".join(SPLITS), "which": "[12]", "column": ".+", "name": ".+"}
+
+
+def _pattern(family: str) -> re.Pattern[str]:
+    """Matches the columns of a family, with a group for each placeholder."""
+    literal = re.escape(family).replace(r"\{", "{").replace(r"\}", "}")
+    return re.compile(re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{_GROUPS.get(m[1], '[^.]+')})", literal))
+
+
+_FAMILIES = tuple((column, _pattern(column.name)) for column in COLUMNS if "{" in column.name)
+
+
+@lru_cache(maxsize=10_000)
+def _lookup(name: str) -> tuple[Column, dict[str, str]]:
+    if name in _NAMED:
+        return _NAMED[name][1], {}
+    for column, pattern in _FAMILIES:
+        if match := pattern.fullmatch(name):
+            return column, match.groupdict()
+    return Column(name, "measure", "any", ""), {}

@@ -40,7 +40,7 @@ class FolderStorage(Storage):
         path = self.root / name
         with _explained("write", path), _part(path, data) as part:
             try:
-                # A link, not a rename: it fails where the name is taken, on network file systems too.
+                # A link, unlike a rename, fails if the name is taken, on network file systems too.
                 os.link(part, path)
                 return True
             except FileExistsError:
@@ -56,8 +56,8 @@ class FolderStorage(Storage):
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
         path = self.root / name
-        with _explained("write", path), _locked(path) as found:
-            if found is None or found.read() != expected:
+        with _explained("write", path), _locked(path) as file:
+            if file is None or file.read() != expected:
                 return False
             with _part(path, data) as part:
                 os.replace(part, path)
@@ -65,8 +65,8 @@ class FolderStorage(Storage):
 
     def delete(self, name: str) -> None:
         path = self.root / name
-        with _explained("delete", path), _locked(path) as found:
-            if found is not None:
+        with _explained("delete", path), _locked(path) as file:
+            if file is not None:
                 path.unlink()
 
     def names(self, prefix: str) -> list[str]:
@@ -98,10 +98,9 @@ class FolderStorage(Storage):
 
 @contextmanager
 def _part(path: Path, data: bytes) -> Iterator[str]:
-    """A temporary file with `data` beside `path`, its folder made if need be; gone at the end unless renamed."""
+    """A temporary file with `data` beside `path`, deleted at the end unless renamed. Creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary name starts with a dot and lies in the same folder: os.replace is atomic there,
-    # and `names` never lists a half-written file.
+    # In the same folder, where os.replace is atomic; the leading dot hides it from `names`.
     handle, part = tempfile.mkstemp(prefix=".", suffix=PART, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -116,14 +115,14 @@ def _part(path: Path, data: bytes) -> Iterator[str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
-    """Wait for, then hold, the lock on the file at `path`: the open file, or None where there is none.
+    """Wait for, then hold, the lock on the file at `path`: the open file, or None if there is none.
 
-    The system gives a lock back when its holder dies. There is no lock file that could be left behind: what is
-    locked is the file that has the name, and whoever waited for one that has been replaced since waits for the new.
+    The system releases a lock when its holder dies. There is no lock file to be left behind: the file itself is locked,
+    and if it was replaced during the wait, the new one is locked instead.
     """
     while True:
         try:
-            # For writing, although nothing is written: a network file system locks no other for one process alone.
+            # Opened for writing, which an exclusive lock requires on network file systems.
             file = path.open("r+b")
         except FileNotFoundError:
             yield None
@@ -137,7 +136,7 @@ def _locked(path: Path) -> Iterator[BinaryIO | None]:
 
 @contextmanager
 def _locked_folder(folder: Path) -> Iterator[None]:
-    """The same for a folder."""
+    """Wait for, then hold, the lock on a folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         _lock(handle)
@@ -153,7 +152,7 @@ def _lock(handle: int) -> None:
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether the open `file` is still the one that has the name."""
+    """Whether the open `file` is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -162,13 +161,13 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 @contextmanager
 def _explained(action: str, path: Path) -> Iterator[None]:
-    """Turns what the system refuses into a StorageError with the mend."""
+    """Turn an error of the system into a StorageError that says how to fix it."""
     try:
         yield
     except OSError as error:
-        mend = ""
+        fix = ""
         if error.errno in NO_ROOM:
-            mend = "; make room there, or give --storage a folder that has some"
+            fix = "; make room there, or give --storage a folder that has some"
         elif error.errno in FORBIDDEN:
-            mend = "; give --storage a folder you may write to or s3://bucket/prefix"
-        raise StorageError(f"cannot {action} {path}: {error.strerror or error}{mend}") from error
+            fix = "; give --storage a folder you may write to or s3://bucket/prefix"
+        raise StorageError(f"cannot {action} {path}: {error.strerror or error}{fix}") from error

@@ -1,6 +1,6 @@
-"""Brings MLflow up to date with a sweep's records: one parent run a sweep, one child run a trial.
+"""Brings MLflow up to date with a sweep's records: a parent run per sweep, a child run per trial.
 
-The records are the truth. Runs are found by their tag `trial_key`, so mirroring a trial again adds nothing.
+The records are the truth. Runs are looked up by their tag `trial_key`, so mirroring a trial again adds nothing.
 """
 
 import json
@@ -23,17 +23,19 @@ from records.store import Record, SweepRecords
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 TAG_VALUE, PARAM_VALUE = 8000, 6000
 PAGE = 1000
-"""Runs asked for at once."""
+"""Runs per request."""
 PARENT = "mlflow.parentRunId"
+TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at")
+"""Columns of a record that are tags of its run."""
 
 
 class MirrorError(Exception):
-    """MLflow could not be brought up to date; nothing is lost, the records are the truth."""
+    """MLflow could not be brought up to date. Nothing is lost: the records are the truth."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where a sweep is mirrored to. Plain strings, so that a trial's process can be told."""
+    """Where a sweep is mirrored. Plain strings, so that it travels to a trial's process."""
 
     tracking_uri: str
     experiment_id: str
@@ -41,21 +43,21 @@ class Experiment:
 
 
 def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None = None) -> Experiment:
-    """The MLflow experiment and parent run of a sweep, made if they are not there. Call it in the driver alone.
+    """The MLflow experiment and parent run of a sweep, created if missing. For the driver only.
 
     Args:
         tracking_uri: of the MLflow server or database.
         sweep: the experiment's and the parent run's name.
-        artifact_location: for a new experiment; None leaves the choice to the server.
+        artifact_location: of a new experiment; None leaves the choice to the server.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
     with _explained(tracking_uri):
         client = _client(tracking_uri)
-        found = client.get_experiment_by_name(sweep)
-        experiment_id = found.experiment_id if found else client.create_experiment(sweep, artifact_location)
-        if found and found.lifecycle_stage != "active":
+        existing = client.get_experiment_by_name(sweep)
+        experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
+        if existing and existing.lifecycle_stage != "active":
             client.restore_experiment(experiment_id)
         parent = _find(client, experiment_id, "kind", "sweep")
         if parent is None:
@@ -67,16 +69,16 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
 def mirror_trial(
     experiment: Experiment, records: SweepRecords, record: Record, runs: Mapping[str, str] | None = None
 ) -> str:
-    """Give one record its child run, with parameters, metrics per epoch and artifacts; the run's id.
+    """Log one record to its child run, with parameters, metrics per epoch and artifacts; the run's id.
 
-    Also writes the id into the record.
+    Also writes the id into the stored record.
 
     Args:
-        experiment: where to.
+        experiment: the mirror.
         records: the sweep's.
         record: one of them.
-        runs: all `mirrored_runs`, while nobody else mirrors the sweep; None looks for this trial's run, which takes
-            MLflow the longer the more runs there are.
+        runs: all `mirrored_runs`, if nobody else mirrors the sweep; None looks up this trial's run, which takes longer
+            the more runs MLflow has.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -86,7 +88,7 @@ def mirror_trial(
     key = record["trial_key"]
     with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
-        # Before and after: whoever reads in between keeps what was read under a stamp that does not last.
+        # Before and after: a reader in between caches under a stamp that is never seen again.
         _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
         started = _milliseconds(record.get("started_at"))
@@ -110,13 +112,11 @@ def mirror_trial(
         results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
         metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
-        told = ("status", "error", "collapsed", "host", "code_version", columns.PLUGINS, "started_at")
-        facts = {k: record.get(k) for k in told}
-        tags_ = [RunTag(k, str(v)[:TAG_VALUE]) for k, v in facts.items() if v is not None]
-        for start in range(0, max(len(metrics), 1), BATCH_METRICS - BATCH_PARAMS - len(tags_)):
-            part = metrics[start : start + BATCH_METRICS - BATCH_PARAMS - len(tags_)]
-            first = start == 0
-            client.log_batch(run_id, part, params[:BATCH_PARAMS] if first else [], tags_ if first else [])
+        facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in TAGS if record.get(name) is not None]
+        size = BATCH_METRICS - BATCH_PARAMS - len(facts)
+        client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
+        for start in range(size, len(metrics), size):
+            client.log_batch(run_id, metrics[start : start + size])
         with tempfile.TemporaryDirectory() as folder:
             for file in records.artifacts(key):
                 data = records.read_artifact(key, file)
@@ -134,7 +134,7 @@ def mirror_trial(
 def mirror_sweep(
     experiment: Experiment, folder: Path | None, params: Mapping[str, Any], metrics: Mapping[str, float], done: bool
 ) -> None:
-    """Log a sweep's report folder, its parameters and summary to the parent run, and close the run when done.
+    """Log a sweep's report folder, parameters and summary to the parent run, and close it, as finished if `done`.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -143,7 +143,7 @@ def mirror_sweep(
 
     with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
-        # Tags, not params: a sweep continued with another size must be able to change them.
+        # Tags, not params, which could not change when a sweep continues with another size.
         tags = [RunTag(name, str(value)[:TAG_VALUE]) for name, value in params.items()]
         client.log_batch(experiment.parent_run_id, tags=tags)
         for name, value in metrics.items():
@@ -155,7 +155,7 @@ def mirror_sweep(
 
 
 def sweep_is_mirrored(experiment: Experiment) -> bool:
-    """Whether the parent run was closed with its report.
+    """Whether the parent run is finished, with its report.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -166,7 +166,7 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
 
 
 def mirrored_runs(experiment: Experiment) -> dict[str, str]:
-    """The ids of all trials' runs, by trial key.
+    """The run ids of all trials, by trial key.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -177,21 +177,21 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         for run in _search(client, experiment.experiment_id, "tags.kind = 'trial'"):
             if (key := run.data.tags.get("trial_key")) is not None:
                 runs.setdefault(key, []).append(run.info.run_id)
-        # Only now: what is deleted while pages are read would move the next page.
+        # Not before: deleting a run between pages would shift the next page.
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
 def unmirrored(records: Sequence[Record]) -> list[Record]:
-    """Records that have no MLflow run yet."""
+    """The records without an MLflow run."""
     return [record for record in records if not record.get("mlflow_run_id")]
 
 
 def _client(tracking_uri: str) -> Any:
-    # Set by whoever started this process inside a run of their own, it would override every run id below.
+    # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
-    # Lines in the middle of the progress view for each run that is closed.
+    # Otherwise each closed run prints a line into the progress view.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Making and migrating a database is not news to whoever looks at trials.
+    # Otherwise creating and migrating a database is logged.
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
@@ -209,14 +209,14 @@ def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
 
 
 def _only(client: Any, ids: Sequence[str]) -> str:
-    """The first of a trial's runs. A server that made a run and died before it said so has left a twin: it goes."""
+    """The first of a trial's runs. Deletes twins, left by a server that died between creating a run and answering."""
     for twin in ids[1:]:
         client.delete_run(twin)
     return ids[0]
 
 
 def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
-    """All runs that satisfy it, the oldest first."""
+    """All runs that satisfy the condition, oldest first."""
     order = ["start_time ASC", "run_id ASC"]
     token: str | None = ""
     while token is not None:
@@ -228,9 +228,8 @@ def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
 
 
 def _parameters(record: Record) -> dict[str, Any]:
-    skip = ("trial_key", "sweep", "status", "error", "best_epoch")
-    names = [n for n in columns.IDENTITY if n not in skip]
-    names += [n for n in record if n.startswith(columns.HYPERPARAMETER_PREFIX)]
+    names = [name for name in columns.IDENTITY if columns.is_setting(name)]
+    names += [name for name in record if name.startswith(columns.HYPERPARAMETER_PREFIX)]
     return {name: record[name] for name in names if name in record}
 
 
@@ -250,7 +249,7 @@ def _duration(record: Record) -> int:
 
 @contextmanager
 def _explained(tracking_uri: str) -> Iterator[None]:
-    """Turns what MLflow raises into a MirrorError of one line."""
+    """Turn an error of MLflow into a MirrorError of one line."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""s3://bucket/prefix as storage, on AWS or any compatible server, through outages of a minute or two."""
+"""s3://bucket/prefix as storage, on AWS or any compatible server; survives outages of up to two minutes."""
 
 import os
 import random
@@ -15,15 +15,15 @@ from records.secrets import scrub
 from records.storage_interface import Storage, StorageError
 
 RETRY_SECONDS = 120.0
-"""How long a read or write goes on while the server is away or fails."""
+"""How long a read or write is retried while the server is unreachable or fails."""
 CHECK_SECONDS = 3.0
-"""The same for `check`, whose caller waits in front of the screen."""
+"""The same for `check`, for which a person waits."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-"""Seconds between tries: doubled each time, less up to half by chance, so that workers do not all come at once."""
+"""Seconds between tries: doubled each time, randomly shortened by up to half so that workers spread out."""
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 5.0, 30.0
-"""Seconds for one answer."""
+"""Timeout of one request, in seconds."""
 READERS = 16
-"""Objects read at the same time: reading one is nearly all waiting."""
+"""Objects read at the same time: reading one is mostly waiting."""
 
 NOT_NOW = (
     "ConditionalRequestConflict",
@@ -34,7 +34,7 @@ NOT_NOW = (
     "TooManyRequests",
     "TooManyRequestsException",
 )
-"""Answers in the 4xx range that mean "later" rather than "no"."""
+"""Errors in the 4xx range that are worth a retry."""
 
 REFUSALS = {
     "NoSuchBucket": ("there is no bucket {bucket!r}", "create it first, or correct its name"),
@@ -56,7 +56,7 @@ REFUSALS = {
     "NoRegionError": ("no region is set", "set AWS_DEFAULT_REGION, for example to us-east-1"),
     "NoCredentialsError": ("there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     "PartialCredentialsError": (
-        "half of the credentials is missing",
+        "half of the credentials are missing",
         "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     ),
     "ProfileNotFound": ("there is no such profile", "correct or unset AWS_PROFILE"),
@@ -66,7 +66,7 @@ REFUSALS = {
         "use a server that knows conditional writes, such as AWS S3 or SeaweedFS",
     ),
 }
-"""Error code or exception to (reason, mend). Only these words are shown: a server's own may repeat a key."""
+"""Error code or exception to (reason, fix). Only these words are shown: a server's message may repeat a key."""
 
 Result = TypeVar("Result")
 
@@ -75,13 +75,13 @@ class S3Storage(Storage):
     """s3://bucket/prefix on AWS or any compatible server.
 
     Endpoint, region and credentials come from the standard AWS variables (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION,
-    AWS_ACCESS_KEY_ID, …), never from the location. The server must honour If-None-Match and If-Match when it
-    writes, which AWS S3 and SeaweedFS do; `check` tries it.
+    AWS_ACCESS_KEY_ID, …), never from the location. The server must honour If-None-Match and If-Match on writes, as
+    AWS S3 and SeaweedFS do; `check` tests it.
 
     Args:
         location: s3://bucket or s3://bucket/prefix.
-        retry_seconds: how long a read or write goes on, with growing pauses, while there is no connection or the
-            server answers with an error of its own (5xx). What it refuses (4xx) is not tried again.
+        retry_seconds: how long a read or write is retried, with growing pauses, while there is no connection or the
+            server fails (5xx). A refusal (4xx) is not retried.
     """
 
     def __init__(self, location: str, retry_seconds: float = RETRY_SECONDS):
@@ -96,19 +96,19 @@ class S3Storage(Storage):
         self.location = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self.retry_seconds = retry_seconds
         with self._explained("open"):
-            # Nobody waits longer for one answer than they would go on trying.
+            # No single request outlasts the retries.
             timeout = max(SHORTEST_TIMEOUT, min(LONGEST_TIMEOUT, retry_seconds))
             self._client = _client(_aws_variables(), os.getpid(), timeout)
 
     def read(self, name: str) -> bytes | None:
-        found = self._get(name)
-        return None if found is None else found[0]
+        content = self._get(name)
+        return None if content is None else content[0]
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         names = list(names)
         with ThreadPoolExecutor(READERS) as pool:
-            found = list(zip(names, pool.map(self.read, names), strict=True))
-        return {name: data for name, data in found if data is not None}
+            contents = list(zip(names, pool.map(self.read, names), strict=True))
+        return {name: data for name, data in contents if data is not None}
 
     def write(self, name: str, data: bytes) -> None:
         with self._explained("write", name):
@@ -118,10 +118,10 @@ class S3Storage(Storage):
         return self._put_if(name, data, IfNoneMatch="*")
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
-        found = self._get(name)
-        if found is None or found[0] != expected:
+        current = self._get(name)
+        if current is None or current[0] != expected:
             return False
-        return self._put_if(name, data, IfMatch=found[1])
+        return self._put_if(name, data, IfMatch=current[1])
 
     def delete(self, name: str) -> None:
         with self._explained("delete", name):
@@ -134,17 +134,17 @@ class S3Storage(Storage):
         return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
 
     def entity_tags(self) -> dict[str, str]:
-        """The names directly at this location, deeper ones left out, with the tag that changes when their bytes do."""
+        """The names directly at this location, not deeper, with a tag that changes with their content."""
         skip = len(self._key(""))
         with self._explained("list"):
-            found = {item["Key"][skip:]: item["ETag"] for item in self._items("", Delimiter="/")}
-        return {name: tag for name, tag in found.items() if name}
+            tags = {item["Key"][skip:]: item["ETag"] for item in self._items("", Delimiter="/")}
+        return {name: tag for name, tag in tags.items() if name}
 
     def clear_partial(self, prefix: str) -> None:
-        """There is nothing to clear: an object is put whole or not at all."""
+        """Do nothing: an object is written whole or not at all."""
 
     def check(self) -> None:
-        """Raise StorageError unless all that a sweep does here is possible: list, create, read and delete."""
+        """Raise StorageError unless a sweep can list, create, read and delete here."""
         quick = S3Storage(self.location, min(CHECK_SECONDS, self.retry_seconds))
         with quick._explained("list"):
             quick._retried(lambda: quick._client.list_objects_v2(Bucket=quick.bucket, MaxKeys=1))
@@ -152,7 +152,7 @@ class S3Storage(Storage):
         if not quick.create(probe, b"probe") or quick.read(probe) != b"probe" or quick.create(probe, b"again"):
             quick.delete(probe)
             raise StorageError(
-                f"cannot use {self.location}: the server overwrites although If-None-Match forbids it; "
+                f"cannot use {self.location}: the server ignores If-None-Match and overwrites; "
                 "use a server that honours conditional writes, such as AWS S3 or SeaweedFS"
             )
         quick.delete(probe)
@@ -206,11 +206,11 @@ class S3Storage(Storage):
 
         with self._explained("write", name):
             put_there = self._retried(put)
-        # An answer can be lost on its way after the bytes were put there: then a later try fails on our own bytes.
+        # If the answer to a successful write was lost, the retry fails on our own bytes.
         return put_there or (tries > 1 and self.read(name) == data)
 
     def _retried(self, operation: Callable[[], Result]) -> Result:
-        """What `operation` returns; called again with growing pauses while the server is away."""
+        """The result of `operation`, retried with growing pauses while the server is unreachable."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         deadline = time.monotonic() + self.retry_seconds
@@ -219,15 +219,15 @@ class S3Storage(Storage):
             try:
                 return operation()
             except (BotoCoreError, ClientError) as error:
-                left = deadline - time.monotonic()
-                if left <= 0 or not _passes(error):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not _is_transient(error):
                     raise
-            time.sleep(min(left, pause * random.uniform(0.5, 1)))  # noqa: S311
+            time.sleep(min(remaining, pause * random.uniform(0.5, 1)))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
 
     @contextmanager
     def _explained(self, action: str, name: str = "") -> Iterator[None]:
-        """Turns what boto3 raises into a StorageError of one line."""
+        """Turn an error of boto3 into a StorageError of one line."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -237,29 +237,29 @@ class S3Storage(Storage):
             place = f"{self.location}/{name}" if name else self.location
             endpoint = scrub(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS")
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                reason, mend = f"the certificate of {endpoint} is not trusted", "set AWS_CA_BUNDLE to its authority's"
-            elif _passes(error):
+                reason, fix = f"the certificate of {endpoint} is not trusted", "set AWS_CA_BUNDLE to its authority's"
+            elif _is_transient(error):
                 what = (
                     f"{endpoint} answers {code}" if isinstance(error, ClientError) else f"no connection to {endpoint}"
                 )
                 reason = f"{what}, tried for {self.retry_seconds:g} s"
-                mend = "check AWS_ENDPOINT_URL and that the server runs"
+                fix = "check AWS_ENDPOINT_URL and that the server runs"
             else:
-                reason, mend = REFUSALS.get(code, (f"refused with {code}", "check the AWS_* variables and the bucket"))
-            reason, mend = reason.format(bucket=self.bucket), mend.format(bucket=self.bucket)
-            raise StorageError(f"cannot {action} {place}: {reason}; {mend}") from error
+                reason, fix = REFUSALS.get(code, (f"refused with {code}", "check the AWS_* variables and the bucket"))
+            reason, fix = reason.format(bucket=self.bucket), fix.format(bucket=self.bucket)
+            raise StorageError(f"cannot {action} {place}: {reason}; {fix}") from error
 
 
 def _code(error: Exception) -> str:
     """The server's error code, or the name of the exception where no server answered."""
     response = getattr(error, "response", None) or {}
     code = response.get("Error", {}).get("Code") or type(error).__name__
-    # Answers without a body, as to HEAD requests or from a proxy, have the bare status for a code.
+    # Responses without a body, to HEAD requests or from a proxy, have only the status as a code.
     return {"403": "AccessDenied", "Forbidden": "AccessDenied", "412": "PreconditionFailed"}.get(code, code)
 
 
-def _passes(error: Exception) -> bool:
-    """Whether the same request may well succeed later."""
+def _is_transient(error: Exception) -> bool:
+    """Whether the same request may succeed later."""
     from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
     if isinstance(error, ClientError):
@@ -276,14 +276,14 @@ def _aws_variables() -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=8)
 def _client(variables: tuple[tuple[str, str], ...], process: int, timeout: float) -> Any:
-    """The S3 client for these AWS variables: one a process, as making it takes longer than a request.
+    """The S3 client for these AWS variables: one per process, since creating one takes longer than a request.
 
-    A client may be used by many threads, but not by a process that was forked off.
+    Threads may share a client; a forked process may not use its parent's.
     """
     import boto3
     from botocore.config import Config
 
-    # One attempt: `_retried` knows for how long to go on, and `_put_if` must know of every attempt.
+    # One attempt: `_retried` decides how long to retry, and `_put_if` must count the attempts.
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=SHORTEST_TIMEOUT,

@@ -1,4 +1,4 @@
-"""Keeps credentials out of records, logs and messages."""
+"""Removal of credentials from records, logs and messages."""
 
 import os
 import re
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 SECRET_NAMES = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
 IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s:@]*(:[^/\s@]*)?@", re.IGNORECASE)
 SHORTEST = 6
-"""Shorter values are not scrubbed: they would black out ordinary words."""
+"""Shorter values are kept: scrubbing them would remove ordinary words."""
 MARK = "***"
 
 
 def scrub(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """`text` without user and password of any URL, and without the value of any variable that names a secret.
+    """`text` without the user and password of any URL, and without the values of variables named like secrets.
 
     Args:
-        text: a message, a traceback, anything that leaves this process.
-        environment: os.environ where None.
+        text: a message or traceback that leaves this process.
+        environment: the variables; None for os.environ.
     """
     variables = os.environ if environment is None else environment
     text = IN_URL.sub(rf"\g<scheme>{MARK}@", text)

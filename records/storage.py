@@ -1,4 +1,4 @@
-"""Where a sweep's files live: a local folder or s3://bucket/prefix, opened by its location."""
+"""Opens a storage by its location: a local folder or s3://bucket/prefix."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def open_storage(location: str | Path) -> Storage:
     """The storage at `location`: a folder's path, or s3://bucket/prefix.
 
     Raises:
-        StorageError: the location has another scheme or is not well formed.
+        StorageError: unknown scheme, or a malformed location.
     """
     text = str(location)
     scheme = text.split("://", 1)[0] if "://" in text else ""

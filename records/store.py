@@ -1,11 +1,11 @@
-"""The records of one sweep: one JSON file per finished trial, their table, and the files that belong to a trial."""
+"""The records of one sweep: a JSON file per finished trial, their table, and each trial's artifacts."""
 
 import io
 import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +17,12 @@ from records.storage import Storage, StorageError
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Record = dict[str, Any]
 SLICE = 1000
-"""Records read at a time: the bytes of no more than so many are held."""
+"""Records read at a time, which bounds the memory for their bytes."""
 
 
 @dataclass(frozen=True)
 class LoadedRecords:
-    """All records that could be read, and the files that could not, each with the reason."""
+    """All readable records, and the unreadable files with the reasons."""
 
     records: list[Record]
     rejected: dict[str, str] = field(default_factory=dict)
@@ -31,15 +31,15 @@ class LoadedRecords:
 class SweepRecords:
     """Records and artifacts of the sweep `name` in `storage`.
 
-        <storage>/<name>/sweep.json                        what the sweep is: its space, size and primary analysis
+        <storage>/<name>/sweep.json                        the manifest: space, size and primary analysis
         <storage>/<name>/records/<trial_key>.json          one per finished trial
         <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png
-        <storage>/<name>/checkpoints/<trial_key>.pt        of a long trial that is not finished
-        <storage>/<name>/lease.json, logs/                 the driver at work, and what it did
+        <storage>/<name>/checkpoints/<trial_key>.pt        of a long unfinished trial
+        <storage>/<name>/lease.json, logs/                 the driver at work, and its log
         <storage>/<name>/trials.parquet                    the records as one table
-        <storage>/<name>/set_aside/                        files in records/ that were no records
+        <storage>/<name>/set_aside/                        unreadable files from records/
 
-    A trial's artifacts are written before its record, so a record's existence means that all of it is there.
+    A trial's artifacts are written before its record, so where a record exists the trial is complete.
     """
 
     def __init__(self, storage: Storage, name: str):
@@ -56,12 +56,12 @@ class SweepRecords:
         return f"{self.storage.location}/{self.name}"
 
     def done(self) -> set[str]:
-        """Trial keys that have a record."""
+        """The trial keys of all records."""
         paths = self.storage.names(f"{self.name}/records/")
         return {p.rsplit("/", 1)[1].removesuffix(".json") for p in paths if p.endswith(".json")}
 
     def write(self, record: Record) -> None:
-        """Write one record atomically, in place of an older one of the same trial key."""
+        """Write one record atomically, replacing an older one with the same trial key."""
         clean = {name: _plain(record[name]) for name in columns.ordered(set(record))}
         text = json.dumps(clean, indent=1, allow_nan=False)
         self.storage.write(self._record_name(record["trial_key"]), text.encode())
@@ -72,32 +72,24 @@ class SweepRecords:
         return None if data is None else _parse(data, trial_key)
 
     def load(self) -> LoadedRecords:
-        """All records, ordered by trial key; truncated and foreign files are named, not fatal."""
+        """All records, ordered by trial key; truncated and foreign files are listed, not fatal."""
+        records: list[Record] = []
         rejected: dict[str, str] = {}
-        return LoadedRecords(list(self._each(rejected)), rejected)
-
-    def statuses(self) -> dict[str, str]:
-        """The status of every trial that has a readable record, by trial key."""
-        return {record["trial_key"]: record["status"] for record in self._each({})}
-
-    def _each(self, rejected: dict[str, str]) -> Iterator[Record]:
-        """Each record, ordered by trial key; files that cannot be read go to `rejected`, with the reason."""
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    yield _parse(data, path.rsplit("/", 1)[1].removesuffix(".json"))
+                    records.append(_parse(data, path.rsplit("/", 1)[1].removesuffix(".json")))
                 except ValueError as error:
                     rejected[path] = str(error)
+        return LoadedRecords(records, rejected)
 
-    def set_aside(self) -> dict[str, str]:
-        """Move truncated and foreign files from records/ to set_aside/; their new names, each with the reason.
+    def set_aside(self, rejected: Mapping[str, str]) -> dict[str, str]:
+        """Move the files that `load` rejected from records/ to set_aside/; their new names with the reasons.
 
-        Call it when nobody else writes to the sweep.
+        Only safe while nobody else writes to the sweep.
         """
-        moved, rejected = {}, dict[str, str]()
-        for _ in self._each(rejected):
-            pass
+        moved = {}
         for path, reason in rejected.items():
             to = f"{self.name}/set_aside/{path.removeprefix(f'{self.name}/records/')}"
             self.storage.write(to, self.storage.read(path) or b"")
@@ -120,12 +112,12 @@ class SweepRecords:
         return self.storage.read(f"{self.name}/artifacts/{trial_key}/{file}")
 
     def artifacts(self, trial_key: str) -> list[str]:
-        """File names of one trial's artifacts."""
+        """The file names of a trial's artifacts."""
         paths = self.storage.names(f"{self.name}/artifacts/{trial_key}/")
         return [p.rsplit("/", 1)[1] for p in paths]
 
     def write_checkpoint(self, trial_key: str, data: bytes) -> None:
-        """Keep the state of an unfinished trial in place of an older one."""
+        """Keep the state of an unfinished trial, replacing an older one."""
         self.storage.write(self._checkpoint_name(trial_key), data)
 
     def read_checkpoint(self, trial_key: str) -> bytes | None:
@@ -139,7 +131,7 @@ class SweepRecords:
         self.storage.write(f"{self.name}/sweep.json", text.encode())
 
     def manifest(self) -> Record | None:
-        """What sweep.json says, or None where there is none. Raises ValueError for a broken one."""
+        """The content of sweep.json, or None if there is none. Raises ValueError for a broken one."""
         data = self.storage.read(f"{self.name}/sweep.json")
         if data is None:
             return None
@@ -159,7 +151,7 @@ class SweepRecords:
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as a data frame: one row a trial, columns in their fixed order, null as missing."""
+    """Records as a data frame: one row per trial, columns in their fixed order, null as missing."""
     rows = list(records)
     names = columns.ordered({name for row in rows for name in row})
     table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
@@ -179,12 +171,12 @@ def _parse(data: bytes, trial_key: str) -> Record:
         raise ValueError(
             f"schema version {record.get('schema_version')!r}, this program reads {columns.SCHEMA_VERSION}"
         )
-    # A record's names take more memory than its numbers: all records share them.
+    # Column names take more memory than the values, so all records share them.
     return {sys.intern(name): value for name, value in record.items()}
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it: numpy scalars unwrapped, NaN and infinities as null."""
+    """A value for JSON: numpy scalars unwrapped, NaN and infinities as null."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,6 +1,6 @@
-"""What a sweep varies. Each space is a function that returns its trials and its primary analysis.
+"""The search spaces: what a sweep varies. Each is a function that returns its trials and its primary analysis.
 
-To add one: one file with a function that returns a Space, one line here.
+To add one: a file with a function that returns a Space, and a line in `SPACES`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""attributions: does the answer depend on which attribution and which metric one asks?"""
+"""attributions: does the answer depend on the attribution and the metric?"""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH
@@ -7,10 +7,10 @@ METHODS = ("baseline", "actdiff", "gradmask")
 
 
 def attributions() -> Space:
-    """All attributions and all metrics on three methods, severities 0, 0.9 and 1, ten seeds: 90 trials a dataset.
+    """All attributions and all metrics on three methods, severities 0, 0.9 and 1, ten seeds: 90 trials per dataset.
 
-    With the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity, at
-    about four times the cost.
+    Includes the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity,
+    at about four times the cost.
     """
     # Imported here because it loads torch: `--help` and the other spaces do without.
     from trainables.saliency.attribution import ATTRIBUTIONS
@@ -28,4 +28,5 @@ def attributions() -> Space:
         attribution_images=(32,),
         randomisation_check=(True,),
     )
-    return Space("attributions", "all attributions by all metrics on three methods; 90 trials a dataset", tuple(trials))
+    description = "all attributions by all metrics on three methods; 90 trials per dataset"
+    return Space("attributions", description, tuple(trials))

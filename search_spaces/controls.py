@@ -1,11 +1,11 @@
-"""controls: is it the masks' content that helps? Each method under right masks, wrong ones and fewer of them."""
+"""controls: is it the content of the masks that helps? Each method under correct, wrong and fewer masks."""
 
 from collections.abc import Iterable, Iterator
 
 from search_spaces.space import Settings, Space, factorial
 from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
-# Beside right masks, for methods that read them.
+# In addition to correct masks, for methods that use masks.
 OF_MASKS: tuple[Settings, ...] = (
     {"mask_condition": "random"},
     {"mask_condition": "shifted"},
@@ -20,8 +20,8 @@ OF_BASELINE: tuple[Settings, ...] = ({"mask_test": True},)
 def controls() -> Space:
     """Seven methods, one strength each, under seven conditions; severities 0 (balanced data), 0.9 and 1; ten seeds.
 
-    (6 methods x 7 conditions + the baseline, also with masks at test time) x 3 severities x 10 seeds = 1,320 trials a
-    dataset. On coloured_digits the cue is within the masks, so that not even right ones can help.
+    (6 methods x 7 conditions + the baseline, also with masks at test time) x 3 severities x 10 seeds = 1,320 trials per
+    dataset. On coloured_digits the cue lies within the masks, so that not even correct ones can help.
     """
     trials = factorial(
         seeds=range(10),
@@ -33,7 +33,7 @@ def controls() -> Space:
         epochs=(8,),
         attribution_images=(32,),
     )
-    description = "right masks against random, shifted, other images', dilated, fewer and none; 1,320 trials a dataset"
+    description = "correct masks against random, shifted, swapped, dilated, fewer and none; 1,320 trials per dataset"
     return Space("controls", description, tuple(_with_controls(trials)))
 
 

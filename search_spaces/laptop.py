@@ -1,15 +1,15 @@
-"""laptop: a balanced factorial that can answer the question, overnight or over some days on a laptop."""
+"""laptop: a balanced factorial that can answer the question, overnight or in some days on a laptop."""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def laptop() -> Space:
-    """Seven methods x four strengths (where there is one) x three learning rates x five severities x ten seeds.
+    """Seven methods x four strengths (for those with a penalty) x three learning rates x five severities x ten seeds.
 
-    57 configurations x 5 severities x 10 seeds = 2,850 trials a dataset. Severities are dense near 1, where
-    accuracy falls. After four epochs baseline, masked and shuffled have a validation AUC of 0.95 or more with each
-    learning rate.
+    57 configurations x 5 severities x 10 seeds = 2,850 trials per dataset. Severities are dense near 1, where accuracy
+    drops. After four epochs baseline, masked and shuffled reach a validation AUC of at least 0.95 at every learning
+    rate.
     """
     trials = factorial(
         seeds=range(10),
@@ -21,5 +21,5 @@ def laptop() -> Space:
         epochs=(4,),
         attribution_images=(32,),
     )
-    description = "strengths x learning rates x severities x ten seeds, 2,850 trials a dataset"
+    description = "strengths x learning rates x severities x ten seeds, 2,850 trials per dataset"
     return Space("laptop", description, tuple(trials))

@@ -1,13 +1,13 @@
-"""methods: do those beyond the paper's work, and does localisation predict which?"""
+"""methods: which methods beyond the paper's work, and does localisation predict it?"""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def methods() -> Space:
-    """Every method, four strengths where there is a penalty, severities 0.9 and 1, three seeds of the small model.
+    """Every method, four strengths for those with a penalty, severities 0.9 and 1, three seeds of the small model.
 
-    The two severities are those at which training on the cue costs accuracy.
+    At these two severities training on the cue costs accuracy.
     """
     # Imported here because it loads torch: `--help` and the other spaces do without.
     from trainables.methods import METHODS

@@ -1,14 +1,14 @@
-"""own_data: a study of one's own images, as far as some hundreds of them can carry it."""
+"""own_data: a study of a few hundred images of your own."""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def own_data() -> Space:
-    """Seven methods x two strengths (where there is one) x four severities x ten seeds: 440 trials a dataset.
+    """Seven methods x two strengths (for those with a penalty) x four severities x ten seeds: 440 trials per dataset.
 
-    Meant for `--dataset folder:PATH` or `--dataset manifest:FILE.csv`; without it the synthetic crosses stand in. Where
-    the images are too few of one kind for severity 1, or have no groups, use --set severity=….
+    For `--dataset folder:PATH` or `--dataset manifest:FILE.csv`; the default dataset is synthetic. If one kind of image
+    is too rare for severity 1, or the images have no groups, use --set severity=….
     """
     trials = factorial(
         seeds=range(10),
@@ -21,5 +21,5 @@ def own_data() -> Space:
         batch_size=(16,),
         attribution_images=(32,),
     )
-    description = "for --dataset folder:PATH or manifest:FILE.csv; without it, the crosses as a rehearsal"
+    description = "for --dataset folder:PATH or manifest:FILE.csv; a rehearsal on synthetic data without it"
     return Space("own_data", description, tuple(trials))

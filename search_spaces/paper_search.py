@@ -19,13 +19,14 @@ TUNED = (
 
 
 def paper_search() -> Space:
-    """Seven studies, one a method, of 51 trials each on one seed, under the published protocol.
+    """Seven studies, one per method, of 51 trials each on one seed, under the published protocol.
 
-    The paper asked for 50 iterations (20 on RSNA) and its loop ran one more. It chose by the validation AUC of the
-    selected epoch, and its validation data had the reversed cue: preset `paper` with selection best_valid_ood.
-    `--set preset=fixed --set selection=best_valid_id` searches without that oracle.
+    The paper asked for 50 iterations (20 on RSNA), and its loop ran one more. It maximised the validation AUC of the
+    selected epoch on data with the reversed cue: preset `paper` with selection best_valid_ood. `--set preset=fixed
+    --set selection=best_valid_id` searches without that oracle.
 
-    On the synthetic set; `--dataset xray_site` and `rsna_view` have seven studies at each of the paper's severities.
+    On the synthetic set by default; with `--dataset xray_site` or `rsna_view`, seven studies at each of the paper's
+    severities.
     """
     studies = {dataset: tuple(_studies(dataset)) for dataset in DATA}
     return Space(
@@ -38,6 +39,6 @@ def paper_search() -> Space:
 
 
 def _studies(dataset: str) -> list[Settings]:
-    chosen = {"preset": "paper", "selection": PRESET_SELECTION["paper"]}
+    selected = {"preset": "paper", "selection": PRESET_SELECTION["paper"]}
     seeds = {"seed": SEARCH_SEED, "data_seed": SEARCH_SEED}
-    return [{**protocol(place), **chosen, **seeds, "method": m} for place in places_of(dataset) for m in METHODS]
+    return [{**protocol(place), **selected, **seeds, "method": m} for place in places_of(dataset) for m in METHODS]

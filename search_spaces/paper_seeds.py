@@ -7,12 +7,12 @@ from search_spaces.space import Settings, Space
 def paper_seeds() -> Space:
     """Seven methods x ten seeds x two presets with the published settings: 140 trials of 110 trainings.
 
-    Preset `paper` with selection best_valid_ood is the published protocol. Preset `fixed`, with selection
-    best_valid_id, is the same without the authors' program's quirks. The strengths are the published ones in both; as
-    `fixed` takes means where `paper` takes sums, GradMask's and RRR's penalties weigh far less there, and settings of
-    its own can be searched for (`paper_search`, then `--from`).
+    Preset `paper` with selection best_valid_ood is the published protocol. Preset `fixed` with selection best_valid_id
+    omits the quirks of the authors' program. Both use the published strengths; since `fixed` takes means where `paper`
+    takes sums, the penalties of GradMask and RRR weigh far less there. To search for settings under `fixed`, use
+    `paper_search`, then `--from`.
 
-    On the synthetic set; `--dataset xray_site` and `rsna_view` have the published settings of those, at both of the
+    On the synthetic set by default; with `--dataset xray_site` or `rsna_view`, their published settings at both of the
     paper's severities.
     """
     trials = {dataset: tuple(_trials(dataset)) for dataset in DATA}

@@ -1,6 +1,6 @@
-"""What the paper's seed runs were trained with, and the ranges that its searches looked in.
+"""The settings of the paper's final runs and of its searches.
 
-Source: Viviano et al., ICLR 2021 (arXiv 1910.00199); the values stand in the configurations of the authors' program.
+Source: Viviano et al., ICLR 2021 (arXiv 1910.00199); the values are in the configuration files of the authors' program.
 """
 
 import math
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from search_spaces.space import Settings
 
 SEEDS = (451, 1111, 1234, 1290, 1987, 3221, 3232, 6400, 8888, 9856)
-"""The ten seeds of every cell of the paper's tables; 1234 is also that of its searches."""
+"""The ten seeds of every cell of the paper's tables; its searches use 1234."""
 SEARCH_SEED = 1234
 
 
 @dataclass(frozen=True)
 class Published:
-    """One method's settings on one dataset; those that a method or dataset does not have are None."""
+    """One method's settings on one dataset; None for those that the method or dataset lacks."""
 
     lr: float
     strength: float | None = None
-    """lambda. The authors' program never multiplied ActDiff's: there it only enabled the term."""
+    """lambda. In the authors' program ActDiff's only enabled the term and did not multiply it."""
     mask_blur: float | None = None
     """Sigma of the Gaussian that widened training masks (synthetic only)."""
     disc_iter: int | None = None
@@ -27,11 +27,11 @@ class Published:
 
     @property
     def mask_dilation(self) -> int:
-        """Pixels by which the blur (truncated at 4 sigma, then > 0) grew a mask."""
+        """Pixels by which the blur (truncated at 4 sigma, then thresholded at 0) grew a mask."""
         return math.floor(4 * (self.mask_blur or 0.0) + 0.5)
 
     def settings(self) -> Settings:
-        """As settings of a trial."""
+        """The settings of a trial."""
         named = {"lr": self.lr, "strength": self.strength or 0.0, "mask_dilation": self.mask_dilation}
         own = {"disc_iter": self.disc_iter, "disc_lr": self.disc_lr}
         return named | {name: value for name, value in own.items() if value is not None}
@@ -42,7 +42,7 @@ Place = tuple[str, float]
 
 SETTINGS: dict[Place, dict[str, Published]] = {}
 SETTINGS["synthetic", 1.0] = {
-    # The baseline reads no mask, so its blur of 0.817838 is left out.
+    # The baseline uses no mask, so its blur of 0.817838 is omitted.
     "baseline": Published(3.11e-4),
     "masked": Published(3.11e-4, mask_blur=0.817838),
     "shuffled": Published(3.11e-4, mask_blur=0.817838),
@@ -95,7 +95,7 @@ DATA: dict[str, Settings] = {
         "n_valid": 128,
         "n_test": 128,
         "attribution_images": 64,
-        # Every image has a mask, so that the policy changes nothing; named, trials of both presets share a training.
+        # Every image has a mask, so this changes nothing, but lets trials of both presets share a training.
         "empty_mask": "outside",
     },
     "xray_site": {
@@ -106,10 +106,10 @@ DATA: dict[str, Settings] = {
         "attribution_images": 50,
         "empty_mask": "outside",
     },
-    # Negatives have no mask, and the presets treat them differently.
+    # Negatives have no mask, and the presets handle them differently.
     "rsna_view": {"split_by": "published", "per_cell": 0, "image_size": 224, "attribution_images": 50},
 }
-"""Settings of the published data, of each dataset."""
+"""The settings of each dataset's published data."""
 
 TRAINING: Settings = {
     "model": "resnet18",
@@ -126,10 +126,10 @@ def places_of(dataset: str) -> list[Place]:
 
 
 def protocol(place: Place) -> Settings:
-    """What all trials of a place share."""
+    """The settings that all trials of a place share."""
     dataset, severity = place
     return {"dataset": dataset, "severity": severity, **DATA[dataset], **TRAINING}
 
 
 PRESET_SELECTION = {"paper": "best_valid_ood", "fixed": "best_valid_id"}
-"""The paper selected epochs on validation data with the reversed cue, an oracle; `fixed` does not."""
+"""The paper selected epochs on validation data with the reversed cue, which is an oracle; `fixed` does not."""

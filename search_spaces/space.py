@@ -1,4 +1,4 @@
-"""What a space is, and how one is laid out as a balanced design."""
+"""Space, Search and Primary; and `factorial`, which lays out a balanced design."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Primary:
-    """The one analysis that the verdict rests on, declared before the sweep runs."""
+    """The analysis that the verdict rests on, declared before the sweep runs."""
 
     split: str = "test_ood"
     metric: str = "iou"
@@ -24,45 +24,45 @@ class Primary:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A setting that a search tries values of, from `low` to `high`, both included."""
+    """A setting that a search varies from `low` to `high`, both included."""
 
     setting: str
     low: float
     high: float
     log: bool = False
-    """Evenly on a log scale; then low > 0."""
+    """Uniform on a log scale, which needs low > 0."""
     whole: bool = False
-    """Whole numbers alone."""
+    """Only whole numbers."""
     methods: tuple[str, ...] = ()
-    """Of these methods alone; none named: of all."""
+    """The methods that it is tuned for; all if empty."""
     datasets: tuple[str, ...] = ()
-    """On these datasets alone; none named: on all."""
+    """The datasets that it is tuned on; all if empty."""
 
     def __post_init__(self) -> None:
-        told = f"bad range of {self.setting}, from {self.low:g} to {self.high:g}"
+        message = f"bad range of {self.setting}, from {self.low:g} to {self.high:g}"
         if self.low > self.high:
-            raise ValueError(f"{told}: low must not lie above high")
+            raise ValueError(f"{message}: low must not lie above high")
         if self.log and self.low <= 0:
-            raise ValueError(f"{told}: a log scale needs low > 0")
+            raise ValueError(f"{message}: a log scale needs low > 0")
         if self.whole and (self.low % 1 or self.high % 1):
-            raise ValueError(f"{told}: whole numbers need whole bounds")
+            raise ValueError(f"{message}: whole numbers need whole bounds")
 
 
 @dataclass(frozen=True)
 class Search:
-    """How a study of one method on one dataset, at one severity, looks for settings that do well on validation data."""
+    """How the settings of one method on one dataset and severity are tuned on validation data."""
 
     tuned: tuple[Tuned, ...]
     trials: int
-    """In each study, those that fail included."""
+    """Per study, failed ones included."""
     seed: int
     startup: int = 5
-    """The first so many trials of a study are random; the others look at the results before them."""
+    """The number of random trials at the start of a study; the others use earlier results."""
     trials_on: Mapping[str, int] = field(default_factory=dict)
-    """By dataset, where it is another number than `trials`."""
+    """Overrides `trials` by dataset."""
 
     def of(self, method: str, dataset: str) -> tuple[Tuned, ...]:
-        """What the study of this method on this dataset tunes."""
+        """The settings tuned for this method on this dataset."""
         return tuple(
             t for t in self.tuned if method in (t.methods or (method,)) and dataset in (t.datasets or (dataset,))
         )
@@ -72,8 +72,8 @@ class Search:
 class Space:
     """A named set of trials.
 
-    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced. Of a
-    space with a `search` they are the studies: the settings that stay the same in all trials of each.
+    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced. In a
+    space with a `search` they are the studies: the settings shared by all trials of each.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Space:
     primary: Primary = Primary()
     search: Search | None = None
     on_request: Mapping[str, Sequence[Settings]] = field(default_factory=dict)
-    """By dataset: the trials in place of `trials` where `--dataset` asks for it. For images that not everybody has."""
+    """By dataset: the trials that `--dataset` selects instead of `trials`. For images that not everybody has."""
 
 
 def factorial(
@@ -96,21 +96,21 @@ def factorial(
 ) -> Iterator[Settings]:
     """Every combination of the given levels, seeds outermost, then severities, datasets and methods.
 
-    A seed is both the trial's data seed and its training seed: the data seed is the unit of independence in the
-    analysis, and all methods of a seed share its data.
+    Each seed is both the data seed and the training seed of its trials. The data seed is the unit of independence in
+    the analysis, and all methods share the data of a seed.
 
     Args:
         seeds: numbers >= 0.
         datasets: names of datasets.
         severities: in [0, 1].
-        strengths: the levels of each method; a method without a penalty has the one level 0.
-        method_settings: fixed settings that one method alone has.
-        selections: selection rules to score each training by, e.g. ("best_valid_id", "last"); each is a trial of its
-            own, at no extra training. None leaves the setting to its default.
+        strengths: the levels of each method; only 0 for a method without a penalty.
+        method_settings: fixed settings of single methods.
+        selections: selection rules that score each training, e.g. ("best_valid_id", "last"); each gives a trial of its
+            own without further training. Empty for the default rule.
         others: levels of further settings, e.g. lr=(1e-3, 1e-2).
     """
     if selections:
-        # Innermost: whoever takes the first trials alone then cuts through one training at most.
+        # Innermost, so that a prefix of the trials splits at most one training.
         others = {**others, "selection": selections}
     for seed, severity, dataset, (method, levels) in product(seeds, severities, datasets, strengths.items()):
         for strength, *values in product(levels, *others.values()):

@@ -9,13 +9,14 @@ from analysis.trials.primary import declared_primary
 from analysis.trials.trials import Trials
 from analysis.trials.validate import trials_from_table
 from records import StorageError, SweepRecords, open_storage
-from records.store import as_table
+from records.store import LoadedRecords, as_table
 
 
-def load_sweep(storage: str | Path, sweep: str) -> Trials:
+def load_sweep(storage: str | Path, sweep: str, *, loaded: LoadedRecords | None = None) -> Trials:
     """The trials of the sweep `sweep` in `storage`, a folder or s3://bucket/prefix.
 
-    Records that are truncated or foreign are counted under `excluded`; the primary is the manifest's.
+    Records that are truncated or foreign are counted under `excluded`; the primary is the manifest's. Records that were
+    `loaded` already are not read again.
 
     Raises:
         AnalysisError: the storage cannot be read, the sweep has no records, or none that can be analysed.
@@ -23,7 +24,7 @@ def load_sweep(storage: str | Path, sweep: str) -> Trials:
     try:
         opened = open_storage(storage)
         records = SweepRecords(opened, sweep)
-        loaded = records.load()
+        loaded = records.load() if loaded is None else loaded
         manifest = records.manifest()
         if not loaded.records and not loaded.rejected:
             raise AnalysisError(_no_records(records, manifest is not None))

@@ -1,1 +1,1 @@
-"""From a space and the command line to the trials of a sweep."""
+"""The trials of a sweep."""

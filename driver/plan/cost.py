@@ -1,4 +1,4 @@
-"""How long trials take, from a short measurement on this machine."""
+"""An estimate of the time that trials take, from a short measurement on this machine."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -23,18 +23,18 @@ from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 
 OVERHEAD = 0.3
-"""Seconds a trial costs beside its arithmetic: the panel, the record, the MLflow run."""
+"""Seconds per trial beside its arithmetic: the panel, the record, the MLflow run."""
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
-    """Processor seconds of all trials, one thread each, those trained alike trained once. Good to a factor of two.
+    """Processor seconds of all trials, one thread each, counting shared trainings once; accurate to a factor of two.
 
-    The model's forward and backward passes are timed here; a method's cost relative to the baseline's is known.
+    Times the model's forward and backward passes; a method's cost relative to the baseline's is known.
     """
     use_one_thread()
     total = 0.0
-    for alike in by_training(trials):
-        costs = [_training_and_scoring_seconds(config) for config in alike]
+    for training in by_training(trials):
+        costs = [_training_and_scoring_seconds(config) for config in training]
         total += costs[0][0] + sum(scoring for _, scoring in costs)
     return total
 
@@ -42,18 +42,18 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     dataset = find_dataset(config.dataset)
     options = dataset.Options(**config.dataset_options)
-    known = _dimensions(dataset, options, config)
-    sizes = known.sizes
-    forward, step = _seconds_an_image(config.model, known.shape, known.classes)
+    data = _dimensions(dataset, options, config)
+    sizes = data.sizes
+    forward, step = _seconds_per_image(config.model, data.shape, data.classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward)
     evaluate = sum(sizes.values()) * forward
-    attribute = _attribution_seconds(config, known.windows, forward, step)
+    attribute = _attribution_seconds(config, data.windows, forward, step)
     return train, evaluate + attribute + OVERHEAD
 
 
 def _attribution_seconds(config: TrialConfig, windows: float, forward: float, step: float) -> float:
-    """Of all maps of a trial, and of what is asked of them."""
+    """Seconds of a trial's maps and of their scores."""
     gradients = config.attribution_passes // FORWARD_AND_BACKWARD
     seconds = {
         "deep_lift": 2 * step,
@@ -65,30 +65,30 @@ def _attribution_seconds(config: TrialConfig, windows: float, forward: float, st
         "smooth_grad": gradients * step,
     }
     splits = 2 + config.randomisation_check + bool(set(config.metrics) & set(TUNED))
-    # Faithfulness makes maps of noisy copies, and fades and cuts the images of both splits.
+    # Faithfulness attributes noisy copies, and fades and masks the images of both splits.
     times, faded = (splits + 2 * COPIES, 2 * (2 * STEPS + REGIONS)) if config.faithfulness else (splits, 0)
-    an_image = sum(times * seconds.get(name, step) + faded * forward for name in config.attributions)
-    return config.attribution_images * an_image
+    per_image = sum(times * seconds.get(name, step) + faded * forward for name in config.attributions)
+    return config.attribution_images * per_image
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """What of the data decides how long a trial takes."""
+    """The properties of the data that determine how long a trial takes."""
 
     sizes: Mapping[str, int]
     """Images of each split."""
     shape: tuple[int, int, int]
-    """Of an image: channels, height, width."""
+    """Channels, height and width of an image."""
     classes: int
     windows: float
-    """That occlusion looks at, a mean over images."""
+    """Mean number of windows that occlusion evaluates per image."""
 
 
 _KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
 
 
 def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -> Dimensions:
-    """Of these data; severity and data seed change them little."""
+    """Measured once per dataset and options; severity and data seed change little."""
     if (dataset, options) not in _KNOWN:
         splits = load(dataset, options, config.severity, config.data_seed)
         images = splits["train"].images
@@ -102,8 +102,8 @@ def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -
 
 
 @cache
-def _seconds_an_image(model_name: str, shape: tuple[int, int, int], classes: int) -> tuple[float, float]:
-    """Seconds of one image's forward pass in evaluation, and of its training step, in batches of 32."""
+def _seconds_per_image(model_name: str, shape: tuple[int, int, int], classes: int) -> tuple[float, float]:
+    """Seconds per image of a forward pass and of a training step, in batches of 32."""
     model = initialise(model_name, shape[0], classes, seed=0)
     images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
 

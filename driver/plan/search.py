@@ -1,4 +1,4 @@
-"""A sweep whose trials are found on the way, by one study for each method, dataset and severity of its space."""
+"""The plan of a search: one study per method, dataset and severity, whose trials depend on earlier results."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,9 @@ from typing import Any
 
 import optuna
 
-from driver.errors import UserError
-from driver.plan.found import Place, best_trials, in_words
-from driver.plan.objective import SAMPLER, objective
-from driver.plan.plan import Plan
-from driver.plan.queue import Queue
+from driver import UserError, user_errors
+from driver.plan.best_settings import SAMPLER, best_trials, describe, objective
+from driver.plan.plan import Plan, Queue
 from driver.plan.study import Study
 from records import SweepRecords
 from records.store import Record
@@ -22,7 +20,7 @@ from trainables.trial.same_training import SameTraining
 
 @dataclass(frozen=True)
 class SearchPlan(Plan):
-    """Studies side by side. `trials` are the random ones that each starts with."""
+    """Studies side by side. `trials` holds the random trials that each starts with."""
 
     search: Search
     studies: tuple[Study, ...]
@@ -34,28 +32,16 @@ class SearchPlan(Plan):
     def owns(self, record: Record) -> bool:
         return any(study.owns(record) for study in self.studies)
 
-    def others(self, records: SweepRecords) -> int:
-        return sum(not self.owns(record) for record in records.load().records)
-
-    def pending(self, records: SweepRecords) -> list[TrialConfig]:
-        """As many random trials as are left to run: which they will be is not known yet."""
-        found = records.load().records
-        left = []
+    def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
+        """A random trial for each that remains; which ones will run is not known yet."""
+        pending = []
         for study in self.studies:
-            done = sum(record["status"] != "failed" and study.owns(record) for record in found)
-            left += [study.random(number) for number in range(min(done, study.trials), study.trials)]
-        return left
+            done = sum(record["status"] != "failed" and study.owns(record) for record in records)
+            pending += [study.random(number) for number in range(min(done, study.trials), study.trials)]
+        return pending
 
-    def check_pack(self, most: int) -> None:
-        if most > 1:
-            raise UserError(
-                f"--pack {most} with space {self.space.name!r}, whose trials a search chooses one after another; "
-                "leave --pack out, or take a space without a search"
-            )
-
-    def queue(self, records: SweepRecords, slots: int | None, most: int = 1) -> Queue:
-        self.check_pack(most)
-        return SearchQueue(self.studies, records, slots)
+    def queue(self, records: SweepRecords, existing: Sequence[Record], slots: int | None) -> Queue:
+        return SearchQueue(self.studies, records, existing, slots)
 
     @property
     def searcher(self) -> str | None:
@@ -79,35 +65,35 @@ class SearchPlan(Plan):
     def answer(self, records: Sequence[Record]) -> str:
         """The best trial of each study, in words."""
         best = best_trials([record for record in records if self.owns(record)])
-        told = []
+        lines = ["Best settings by validation AUC; --from uses them in another sweep:"]
         for study in self.studies:
-            place = place_of(study.base)
-            where = in_words(place)
-            if place not in best:
-                told.append(f"{where}: no trial completed")
+            where = describe(study.place)
+            if study.place not in best:
+                lines.append(f"{where}: no trial completed")
                 continue
-            record = best[place]
+            record = best[study.place]
             values = ", ".join(f"{setting} {value:.4g}" for setting, value in study.values(record).items())
             column = objective(record["selection"])
-            told.append(f"{where}: {values} ({column} {record[column]:.3f})")
-        return "\n".join(["Best settings by validation AUC; --from takes them into another sweep:", *told])
+            lines.append(f"{where}: {values} ({column} {record[column]:.3f})")
+        return "\n".join(lines)
 
 
+@user_errors(ConfigurationError)
 def search_plan(
     space: Space, search: Search, bases: Sequence[TrialConfig], fixed: frozenset[str], max_trials: int | None
 ) -> SearchPlan:
-    """The studies of `space`, one for each of `bases`, with `max_trials` trials in all, shared out evenly.
+    """One study for each of `bases`, with at most `max_trials` trials in all, divided evenly.
 
     Args:
-        space: that has the search.
+        space: the space that has the search.
         search: what is tuned, and how.
         bases: the studies' other settings.
-        fixed: tuned settings that are held at the bases' values instead.
-        max_trials: None for the search's own number a study.
+        fixed: tuned settings kept at the values of `bases`.
+        max_trials: None for the search's own number in each study.
 
     Raises:
-        UserError: a study that has too few different trials for its number; two of one method, dataset and severity; a
-            setting or range that its trials cannot have.
+        UserError: a study with too few different trials; two studies of one method, dataset and severity; a setting or
+            range that its trials cannot have.
     """
     studies: list[Study] = []
     for number, base in enumerate(bases):
@@ -119,59 +105,50 @@ def search_plan(
         if study.size < share:
             settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
             raise UserError(
-                f"the study of {in_words(place_of(base))} has {study.size:.0f} different trials, fewer than the "
+                f"the study of {describe(study.place)} has {study.size:.0f} different trials, fewer than the "
                 f"{share} to run; leave out --set of {settings}, or lower --max-trials"
             )
-        if any(place_of(base) == place_of(other.base) for other in studies):
+        if any(study.place == other.place for other in studies):
             raise UserError(
-                f"space {space.name!r} has two studies of {in_words(place_of(base))}, and a search has one; "
+                f"space {space.name!r} has two studies of {describe(study.place)}, and a search allows one; "
                 "run it again under another --name with the other settings"
             )
         studies.append(study)
     studies = [study for study in studies if study.trials]
-    try:
-        for study in studies:
-            study.config({t.setting: t.low for t in study.tuned})
-            study.config({t.setting: t.high for t in study.tuned})
-    except ConfigurationError as error:
-        raise UserError(str(error)) from None
+    for study in studies:
+        study.config({t.setting: t.low for t in study.tuned})
+        study.config({t.setting: t.high for t in study.tuned})
     first = [study.random(number) for number in range(search.startup) for study in studies if number < study.startup]
     return SearchPlan(space, {config.trial_key: config for config in first}, search, tuple(studies))
 
 
-def place_of(base: TrialConfig) -> Place:
-    """What a search finds settings for."""
-    return base.dataset, base.severity, base.method
-
-
 class SearchQueue:
-    """Asks each study in turn for what to try next.
+    """Asks each study in turn for its next trial.
 
-    A study has no more trials running at a time than slots need: with no more slots than studies it is one, and what it
-    tries next depends on its own finished trials alone, never on timing. With more slots, or on a cluster that grows, a
-    suggestion also depends on what was running by then.
+    A study runs no more trials at a time than the slots require. With at most as many slots as studies that is one, and
+    its next trial depends only on its own finished trials, never on timing. With more slots, or on a cluster that
+    grows, a suggestion also depends on the trials running at that moment.
     """
 
-    def __init__(self, studies: Sequence[Study], records: SweepRecords, slots: int | None):
+    def __init__(self, studies: Sequence[Study], records: SweepRecords, existing: Sequence[Record], slots: int | None):
         self.records = records
         self.progress = [_Progress(study) for study in studies]
         self.at_a_time = math.inf if slots is None else math.ceil(slots / max(len(studies), 1))
-        for record in records.load().records:
+        for record in existing:
             for progress in self.progress:
                 if progress.study.owns(record):
-                    progress.take_up(record)
+                    progress.add_existing(record)
 
     def __len__(self) -> int:
-        return sum(progress.left for progress in self.progress)
+        return sum(progress.remaining for progress in self.progress)
 
     def next(self) -> SameTraining | None:
         for progress in self.progress:
-            progress.look(self.records)
-        ready = [p for p in self.progress if p.left and len(p.running) < self.at_a_time]
+            progress.read_ended(self.records)
+        ready = [p for p in self.progress if p.remaining and len(p.running) < self.at_a_time]
         if not ready:
             return None
-        chosen = min(ready, key=lambda p: (len(p.running), p.given))
-        return (chosen.next(),)
+        return (min(ready, key=lambda p: (len(p.running), p.started)).next(),)
 
     def ended(self, training: SameTraining) -> None:
         for progress in self.progress:
@@ -179,45 +156,48 @@ class SearchQueue:
 
 
 class _Progress:
-    """How far one study is."""
+    """The state of one study."""
 
     def __init__(self, study: Study):
         self.study = study
         self.finished: list[Record] = []
         self.running: dict[str, TrialConfig] = {}
         self.ended: list[str] = []
-        """Trial keys of running ones that have ended; their records are read once they are asked for."""
-        self.again: list[TrialConfig] = []
-        """Failed in an earlier run; a failure may have passed."""
+        """Trial keys in `running` that have ended; their records are read before the next suggestion."""
+        self.failed_before: list[TrialConfig] = []
+        """Failed in an earlier run of the command, and run again: the cause may be gone."""
 
     @property
-    def given(self) -> int:
+    def started(self) -> int:
         return len(self.finished) + len(self.running)
 
     @property
-    def left(self) -> int:
-        return max(0, self.study.trials - self.given)
+    def remaining(self) -> int:
+        return max(0, self.study.trials - self.started)
 
-    def take_up(self, record: Record) -> None:
+    def add_existing(self, record: Record) -> None:
         if record["status"] != "failed":
             self.finished.append(record)
         else:
-            self.again.append(self.study.config(self.study.values(record)))
+            self.failed_before.append(self.study.config(self.study.values(record)))
 
-    def look(self, records: SweepRecords) -> None:
-        """Take the records of the trials that have ended."""
+    def read_ended(self, records: SweepRecords) -> None:
+        """Read the records of the trials that have ended."""
         for key in self.ended:
             del self.running[key]
             try:
                 record = records.read(key)
             except ValueError:
-                # Damaged since: the sweep's next run sets it aside and runs the trial again.
+                # Damaged meanwhile: the next run of the command sets it aside and repeats the trial.
                 continue
             if record is not None:
                 self.finished.append(record)
         self.ended = []
 
     def next(self) -> TrialConfig:
-        config = self.again.pop(0) if self.again else self.study.suggest(self.finished, list(self.running.values()))
+        if self.failed_before:
+            config = self.failed_before.pop(0)
+        else:
+            config = self.study.suggest(self.finished, list(self.running.values()))
         self.running[config.trial_key] = config
         return config

@@ -1,30 +1,28 @@
-"""A space by its registered name, or from a Python file of one's own."""
+"""A space by its registered name, or from the user's Python file. Does not load torch."""
 
 import runpy
 from pathlib import Path
 
-from driver.errors import UserError
+from driver import UserError
 from search_spaces import SPACES, Space
 
 
 def find_space(name: str) -> Space:
-    """The space registered as `name`; for NAME.py, what the file's function NAME returns.
+    """The space registered as `name`; for NAME.py, the return value of the file's function NAME.
 
     Raises:
-        UserError: no such space or file, or a file whose function does not give a space.
+        UserError: there is no such space or file, or the file's function does not return a space.
     """
+    choices = ", ".join(sorted(SPACES))
     if not name.endswith(".py"):
         if name not in SPACES:
-            choices = ", ".join(sorted(SPACES))
             raise UserError(
                 f"unknown space {name!r}; choose from {choices} (see --list-spaces), or give a file NAME.py"
             )
         return SPACES[name]()
     path = Path(name)
     if not path.is_file():
-        raise UserError(
-            f"there is no space file {name!r}; choose from {', '.join(sorted(SPACES))} or give a file NAME.py"
-        )
+        raise UserError(f"there is no space file {name!r}; choose from {choices} or give a file NAME.py")
     try:
         function = runpy.run_path(str(path)).get(path.stem)
     except Exception as error:

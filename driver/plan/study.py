@@ -1,7 +1,7 @@
-"""One study of a search: which settings to try next, given what was tried.
+"""One study of a search: suggests the next trial from the earlier ones.
 
-A suggestion depends on nothing but the study and the trials that it is told of: there is no state between two of
-them and no second database. The records are the truth, and whoever has them gets the same suggestion.
+A suggestion depends only on the study and the trials passed in. There is no state between suggestions and no second
+database: the same records give the same suggestion.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from driver.plan.objective import SAMPLER, objective
+from driver.plan.best_settings import SAMPLER, Place, objective
 from records import columns
 from records.store import Record
 from search_spaces import Tuned
@@ -24,28 +24,32 @@ from trainables import TrialConfig, resolve
 from trainables.core.streams import stream_seed
 
 Values = Mapping[str, Any]
-"""Numbers for the tuned settings, by name."""
+"""Values of the tuned settings, by name."""
 ATTEMPTS = 20
-"""So often the sampler may repeat a trial before a random one is taken."""
+"""Suggestions that may repeat a trial before a random one is used."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Study:
-    """Trials that differ in the tuned settings alone. To be found are those with the highest validation AUC."""
+    """Trials that differ only in the tuned settings; maximises the validation AUC."""
 
     base: TrialConfig
-    """The trials' other settings; its own values of the tuned ones do not matter."""
+    """The trials' other settings; its values of the tuned ones are ignored."""
     tuned: tuple[Tuned, ...]
     trials: int
-    """To be run in all, those that fail included."""
+    """The total number, failed ones included."""
     seed: int
     startup: int
-    """So many random ones first."""
+    """The number of random trials at the beginning."""
+
+    @property
+    def place(self) -> Place:
+        return self.base.dataset, self.base.severity, self.base.method
 
     def owns(self, record: Record) -> bool:
-        """Whether it is a record of one of the study's trials, its tuned settings in range."""
+        """Whether the record belongs to one of the study's trials, with the tuned settings in range."""
         if (record["dataset"], record["method"]) != (self.base.dataset, self.base.method):
             return False
         values = self.values(record)
@@ -54,7 +58,7 @@ class Study:
         return self.config(values).trial_key == record["trial_key"]
 
     def values(self, record: Record) -> Values:
-        """The tuned settings of a trial, from its record or its configuration's columns."""
+        """The tuned settings of a trial, from its record or the columns of its configuration."""
         return {tuned.setting: record.get(columns.setting(tuned.setting)) for tuned in self.tuned}
 
     def config(self, values: Values) -> TrialConfig:
@@ -66,22 +70,23 @@ class Study:
         return self.config(self._ask(RandomSampler(seed=self._seed("random", number)), []))
 
     def suggest(self, finished: Sequence[Record], running: Sequence[TrialConfig]) -> TrialConfig:
-        """What to try next.
+        """The next trial.
 
-        First the `startup` random trials that are neither finished nor running, then what the sampler makes of the
-        others. A trial that failed or diverged, or whose AUC is undefined, is told as failed: it counts, and has no
-        value. A running one is told as running, so that the sampler keeps away from it.
+        First the `startup` random trials that are neither finished nor running, then the sampler's suggestions. To the
+        sampler a trial that failed or diverged, or whose AUC is undefined, has failed: it counts, without a value. It
+        also knows the running trials, and avoids them.
         """
         taken = {record["trial_key"] for record in finished} | {config.trial_key for config in running}
         for first in map(self.random, range(self.startup)):
             if first.trial_key not in taken:
                 return first
-        told = [self._told(record) for record in sorted(finished, key=_key)]
-        told += [self._trial(self.values(config.columns()), TrialState.RUNNING) for config in running]
+        # Where AUCs tie the order counts, and that of their times would differ between runs.
+        trials = [self._finished(record) for record in sorted(finished, key=lambda r: str(r["trial_key"]))]
+        trials += [self._trial(self.values(config.columns()), TrialState.RUNNING) for config in running]
         for attempt in range(ATTEMPTS):
-            # Where few values are possible it may name one that was tried.
-            seed = self._seed(SAMPLER, len(told), attempt)
-            config = self.config(self._ask(TPESampler(seed=seed, n_startup_trials=self.startup), told))
+            # With few possible values the sampler may repeat one.
+            seed = self._seed(SAMPLER, len(trials), attempt)
+            config = self.config(self._ask(TPESampler(seed=seed, n_startup_trials=self.startup), trials))
             if config.trial_key not in taken:
                 return config
         others = map(self.random, itertools.count(self.startup))
@@ -89,7 +94,7 @@ class Study:
 
     @property
     def size(self) -> float:
-        """How many different trials there are; infinite where a setting is continuous."""
+        """The number of different trials; infinite where a setting is continuous."""
         return math.prod(t.high - t.low + 1 if t.whole else math.inf for t in self.tuned)
 
     @cached_property
@@ -103,15 +108,14 @@ class Study:
 
     def _seed(self, name: str, *parts: int) -> int:
         # numpy's legacy generator, which optuna uses, takes 32 bits.
-        place = self.base.dataset, self.base.severity, self.base.method
-        return stream_seed("search", name, self.seed, *place, *parts) % 2**32
+        return stream_seed("search", name, self.seed, *self.place, *parts) % 2**32
 
-    def _ask(self, sampler: BaseSampler, told: Sequence[FrozenTrial]) -> Values:
+    def _ask(self, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> Values:
         study = optuna.create_study(sampler=sampler, direction="maximize")
-        study.add_trials(told)
+        study.add_trials(trials)
         return study.ask(self._distributions).params
 
-    def _told(self, record: Record) -> FrozenTrial:
+    def _finished(self, record: Record) -> FrozenTrial:
         value = record.get(objective(record["selection"])) if record["status"] == "completed" else None
         if value is None or not math.isfinite(value):
             return self._trial(self.values(record), TrialState.FAIL)
@@ -125,8 +129,3 @@ def _within(tuned: Tuned, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return tuned.low <= value <= tuned.high and (not tuned.whole or value == int(value))
-
-
-def _key(record: Record) -> str:
-    # Where trials have one AUC their order counts; that of their times would differ from run to run.
-    return str(record["trial_key"])

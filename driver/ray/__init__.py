@@ -1,1 +1,1 @@
-"""Trials on Ray."""
+"""The Ray cluster, and the trials on it."""

@@ -1,7 +1,8 @@
-"""The Ray that trials run on: one started here, or a cluster that is there."""
+"""The Ray that trials run on: a local one, or an existing cluster."""
 
 import math
 import os
+import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,24 +10,26 @@ from typing import Any
 
 from rich.console import Console
 
-from driver.errors import UserError
+from driver import UserError
+from records import SweepRecords, open_storage
+from records.storage import FolderStorage
 
-# Read by Ray Tune when it is imported or starts; each has a reason in the comment above it.
+# Read by Ray Tune when it is imported or starts; the comment above each gives the reason.
 SETTINGS = {
-    # Trials use absolute paths, and the working directory is the user's.
+    # Trials use absolute paths, and stay in the user's working directory.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Records and MLflow take the place of one CSV, JSON and TensorBoard file a trial.
+    # Records and MLflow replace a CSV, JSON and TensorBoard file per trial.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ctrl-C ends the command; Tune's own handler would go on to a half-finished "result".
+    # Ctrl-C ends the command; Tune's own handler would continue with a half-finished "result".
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray in the environment of a job's driver, together with the job's own runtime environment."""
+"""Set by Ray for the driver of a job; holds the job's own runtime environment."""
 
 PASSED_ON = (
     "AWS_ACCESS_KEY_ID",
@@ -45,15 +48,17 @@ PASSED_ON = (
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_USERNAME",
 )
-"""Variables of the driver that trials on other nodes need; Ray hands on no others by itself."""
+"""The driver's variables that trials on other nodes need; Ray passes on none by itself."""
 
 NOT_SENT = (".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*", "/docs", "/tests", "/benchmarks")
-"""What lies in the project's folder and trials have no use for."""
+"""Files in the project's folder that trials do not need."""
+
+SHARE_STORAGE = "give --storage s3://bucket/prefix, or a folder that all nodes share"
 
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What each trial asks Ray for."""
+    """The resources that Ray reserves for each trial."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -68,12 +73,12 @@ class TrialResources:
             )
 
     def bundle(self) -> dict[str, float]:
-        """As Ray is asked for it."""
+        """The resources by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
 
     def room(self, node: dict[str, float]) -> int:
-        """How many trials fit on a node with these resources."""
-        # A little is added: 0.3 has room for three of 0.1, although floating point makes it 2.9999999999999996.
+        """The number of trials that fit on a node with these resources."""
+        # The addend is for rounding: 0.3 has room for three of 0.1, but 0.3 / 0.1 is 2.9999999999999996.
         return min(int(node.get(name, 0) / amount + 1e-6) for name, amount in self.bundle().items() if amount)
 
     def __str__(self) -> str:
@@ -81,22 +86,22 @@ class TrialResources:
 
 
 def default_address(submitted: bool) -> str:
-    """Where trials run if --address is not given: on the cluster that this command was sent to, else here.
+    """Where trials run without --address: on the cluster that this command was submitted to, else locally.
 
     Args:
-        submitted: whether the script arrived alone on a cluster's head, by `ray submit`.
+        submitted: whether `ray submit` copied the script to a cluster's head node.
     """
     cluster = os.environ.get("RAY_ADDRESS", "")
     return "auto" if submitted or (cluster and not cluster.startswith("http")) else "local"
 
 
 def connect(address: str, concurrency: int | None, resources: TrialResources, console: Console) -> int | None:
-    """Start or join Ray; how many trials run at a time, None for as many as a cluster has room for, now and later.
+    """Start or join Ray and return the trials at a time; None for as many as a cluster has room for, now and later.
 
     Args:
-        address: "local" starts a Ray on this machine, "auto" joins the cluster that this machine belongs to,
+        address: "local" starts Ray on this machine, "auto" joins the cluster that this machine belongs to,
             ray://host:port joins one from outside.
-        concurrency: trials at a time; None for one a processor here, all that fit on a cluster.
+        concurrency: trials at a time; None for one per processor locally, all that fit on a cluster.
         resources: of each trial.
         console: for a warning where no trial fits at present.
 
@@ -119,10 +124,10 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             )
             fit = resources.room(ray.cluster_resources())
             if not fit:
+                there = ray.cluster_resources()
                 raise UserError(
-                    f"this machine has no room for a trial of {resources}; it has "
-                    f"{ray.cluster_resources().get('CPU', 0):g} CPU and {ray.cluster_resources().get('GPU', 0):g} GPU. "
-                    "Lower --cpus-per-trial or --gpus-per-trial"
+                    f"this machine has no room for a trial of {resources}; it has {there.get('CPU', 0):g} CPU and "
+                    f"{there.get('GPU', 0):g} GPU. Lower --cpus-per-trial or --gpus-per-trial"
                 )
             return min(concurrency or fit, fit)
         try:
@@ -135,7 +140,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             ) from None
     if not any(resources.room(node["Resources"]) for node in ray.nodes() if node["Alive"]):
         console.print(
-            f"no node of the cluster has room for a trial of {resources} now; trials wait until one comes",
+            f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has",
             style="yellow",
             soft_wrap=True,
         )
@@ -143,9 +148,9 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
 
 
 def runtime_env() -> dict[str, Any]:
-    """What makes the code and the environment of this driver those of its trials, on whatever node they run.
+    """The code and environment of this driver, for its trials on any node.
 
-    Inside a Ray job the job's own runtime environment does that; Ray refuses to be told twice.
+    Empty inside a Ray job, whose own runtime environment has them: Ray refuses a field given twice.
     """
     if IN_RAY_JOB in os.environ:
         return {}
@@ -164,6 +169,39 @@ def check_address(address: str) -> None:
 
 
 def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:
-    """Processors to tell Ray of: as many as it takes for so many trials, whatever the machine has."""
+    """The number of processors that Ray is told of: enough for the trials, whatever the machine has."""
     slots = concurrency or max(1, int((os.cpu_count() or 1) / resources.cpus))
     return math.ceil(slots * resources.cpus)
+
+
+def check_shared(records: SweepRecords) -> None:
+    """Check that every node of the cluster sees a file just written to the sweep's storage.
+
+    Raises:
+        UserError: a node does not see it.
+    """
+    if not isinstance(records.storage, FolderStorage):
+        return
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    name = f"{records.name}/.shared-{uuid.uuid4().hex}"
+    records.storage.write(name, b"shared")
+    try:
+        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        look = ray.remote(num_cpus=0)(_has)
+        answers = {
+            host: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                records.storage.location, name
+            )
+            for node, host in nodes.items()
+        }
+        for host, answer in answers.items():
+            if not ray.get(answer):
+                raise UserError(f"node {host} does not have the folder {records.storage.location!r}; {SHARE_STORAGE}")
+    finally:
+        records.storage.delete(name)
+
+
+def _has(location: str, name: str) -> bool:
+    return open_storage(location).read(name) is not None

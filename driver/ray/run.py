@@ -1,9 +1,10 @@
-"""Runs the trials that are not done yet through Ray Tune."""
+"""Runs the pending trials of a sweep through Ray Tune."""
 
 import getpass
 import hashlib
 import logging
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,10 +16,9 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from driver.plan.queue import Queue
-from driver.ray.cluster import TrialResources
-from driver.ray.shared_storage import MEND
-from driver.stop import Stop
+from driver.plan.plan import Queue
+from driver.ray.cluster import SHARE_STORAGE, TrialResources
+from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.metrics import SweepMetrics
 from driver.view.progress import Progress
@@ -31,58 +31,58 @@ from trainables.trial.same_training import SameTraining, flat, parse
 from trainables.tune.recorder import new_record
 
 RETRIES = 2
-"""How often a trial starts again whose process or node was lost."""
+"""Restarts of a trial whose process or node was lost."""
 WAITING = 32
-"""Trials that wait for room on a cluster: enough to keep new workers busy, and for an autoscaler to see the need."""
-
-
+"""Trials queued on a cluster: enough to keep new workers busy, and to show an autoscaler the demand."""
 ROUND = 500
-"""Trials that Tune is given at a time: it keeps each to the end, and looks through all of them after every one."""
+"""Trials per Tuner: it keeps every one to the end, and scans all of them after each."""
 TRIALS_A_SLOT = 20
-"""At least so many for each trial that runs at a time: at the end of a round slots wait for the slowest trial."""
+"""Minimum trials per Tuner and slot: at the end of a round slots wait for the slowest trial."""
+LOGGED = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
+"""Columns of a finished trial in the sweep's log."""
 
 
 class TuneQueue(Searcher):
-    """Hands the trainings of a queue to Tune, at most so many."""
+    """Hands out up to `limit` trainings of a queue to Tune."""
 
-    def __init__(self, queue: Queue, most: int, stop: Stop):
+    def __init__(self, queue: Queue, limit: int, stop: Stop):
         super().__init__(metric="done", mode="max")
         self.queue = queue
-        self.left = most
+        self.remaining = limit
         self.stop = stop
         self.running: dict[str, SameTraining] = {}
         """By the id of their Tune trial."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if not self.left or not len(self.queue) or self.stop.requested:
+        if not self.remaining or not len(self.queue) or self.stop.requested:
             return Searcher.FINISHED
         try:
-            given = self.queue.next()
+            training = self.queue.next()
         except StorageError as error:
             self.stop.give_up(str(error))
             return Searcher.FINISHED
-        if given is None:
+        if training is None:
             return None
-        self.left -= 1
-        self.running[trial_id] = given
-        return flat(given)
+        self.remaining -= 1
+        self.running[trial_id] = training
+        return flat(training)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self.running:
             self.queue.ended(self.running.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: what is done stands in the records."""
+        """Save nothing: the records hold what is done."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Restore nothing."""
 
 
 class PatientScheduler(FIFOScheduler):
-    """Leaves it to Tune which waiting trial takes over the process of one that ended.
+    """Leaves it to Tune which waiting trial takes over the process of a finished one.
 
-    By default that is the trial that has waited longest, which on a cluster is the one whose process is just being
-    started on a new node; that process is then thrown away. With short trials a new node would never get to work.
+    By default it is the one that has waited longest. On a cluster that is the trial whose process is just starting on a
+    new node, and that process is then discarded; with short trials a new node would never get to work.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -90,7 +90,7 @@ class PatientScheduler(FIFOScheduler):
 
 
 class ProgressCallback(tune.Callback):
-    """Passes what happens to trials on to the progress view and the log, and gives lost trials their record."""
+    """Passes Tune's events to the progress view, the log and the metrics, and writes the records of lost trials."""
 
     def __init__(self, progress: Progress, recorder: Recorder, log: SweepLog, stop: Stop):
         self.progress = progress
@@ -100,11 +100,11 @@ class ProgressCallback(tune.Callback):
         self.metrics = SweepMetrics(recorder.sweep)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune stores its callbacks beside its own state, which nothing here reads back.
+        # Tune pickles its callbacks with its own state, which is never restored here.
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.started(trial.trial_id, _trials(trial))
+        self.progress.started(trial.trial_id, parse(trial.config))
         self.metrics.update(self.progress)
 
     def on_trial_result(
@@ -118,7 +118,7 @@ class ProgressCallback(tune.Callback):
             self.progress.epoch(trial.trial_id, result["training_iteration"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        # Tune calls this once the retries are used up: each time the process was lost or could not go on.
+        # Called once the retries are used up, each after a lost process or an error that stopped it.
         error = trial.get_pickled_error() or trial.get_error()
         cause = getattr(error, "cause", None) or error
         reason = scrub((str(cause).strip().splitlines() or ["unknown reason"])[-1])
@@ -126,17 +126,17 @@ class ProgressCallback(tune.Callback):
             self.stop.give_up(str(cause))
             return
         try:
-            records = [self._lost(config, reason) for config in _trials(trial)]
+            records = [self._lost(config, reason) for config in parse(trial.config)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
         self._finished(trial.trial_id, records)
 
     def _lost(self, config: TrialConfig, reason: str) -> Record:
-        """The record of a trial whose process was lost for good: the one it had left by then, else one that says so."""
-        left = self.recorder.existing_record(config)
-        if left is not None:
-            return left
+        """The record of a trial whose process was lost for good: the one it left before, or a new one that failed."""
+        existing_record = self.recorder.existing_record(config)
+        if existing_record is not None:
+            return existing_record
         record = new_record(config, datetime.now(UTC))
         record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
         record = self.recorder.marked(record)
@@ -144,25 +144,24 @@ class ProgressCallback(tune.Callback):
         return record
 
     def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:
-        records = self.recorder.records
         for record in finished:
-            key = record["trial_key"]
-            if isinstance(records.storage, FolderStorage) and records.read(key) is None:
-                # A node that joined later has a folder of the same name for itself.
+            if not self._arrived(record):
                 self.stop.give_up(
-                    f"the record of trial {key} from node {record['host']} is not in {records.location!r}; {MEND}"
+                    f"the record of trial {record['trial_key']} from node {record['host']} is not in "
+                    f"{self.recorder.records.location!r}; {SHARE_STORAGE}"
                 )
                 return
         self.progress.finished(trial_id, finished)
         self.metrics.update(self.progress)
-        facts = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
         for record in finished:
-            self.log.event("trial", **{name: record.get(name) for name in facts})
+            self.log.event("trial", **{name: record.get(name) for name in LOGGED})
 
-
-def _trials(tune_trial: Any) -> SameTraining:
-    """All trials that one of Tune's stands for."""
-    return parse(tune_trial.config)
+    def _arrived(self, record: Record) -> bool:
+        """Whether the record is in the driver's storage: a node that joined later may have a folder of its own."""
+        records = self.recorder.records
+        if not isinstance(records.storage, FolderStorage) or record.get("host") == platform.node():
+            return True
+        return records.read(record["trial_key"]) is not None
 
 
 def run_trials(
@@ -174,14 +173,14 @@ def run_trials(
     log: SweepLog,
     stop: Stop,
 ) -> None:
-    """Run what the queue hands out, `slots` trainings at a time, one thread each, in processes that are used again.
-    Where `slots` is None, as many as the cluster has room for, also on nodes that join while the sweep runs.
+    """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
-    Ray's own files go to a temporary folder: what a sweep leaves behind are its records. Ends early, without raising,
+    With `slots` None, as many at a time as the cluster has room for, also on nodes that join while the sweep runs.
+    Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
     once `stop` is requested.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    # Tune prints a traceback each time that a trial is tried again; what becomes of it is said in the progress view.
+    # Tune prints a traceback before each retry; the progress view says how the trial ended.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray.air").setLevel(logging.CRITICAL)
     scratch = scratch_folder(recorder.storage, recorder.sweep)
@@ -189,55 +188,41 @@ def run_trials(
     if slots is None:
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
+    trainable = tune.with_resources(
+        tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
+        tune.PlacementGroupFactory([resources.bundle()]),
+    )
     callback = ProgressCallback(progress, recorder, log, stop)
     number = 0
     try:
         while len(queue) and not stop.requested:
             number += 1
-            _run_round(
-                f"round-{number}", queue, min(size, len(queue)), recorder, slots, resources, stop, callback, scratch
+            limit = min(size, len(queue))
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=TuneQueue(queue, limit, stop),
+                    num_samples=limit,
+                    max_concurrent_trials=slots or limit,
+                    reuse_actors=True,
+                    scheduler=PatientScheduler() if slots is None else None,
+                ),
+                run_config=tune.RunConfig(
+                    name=f"round-{number}",
+                    storage_path=str(scratch),
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                    stop=stop,
+                    callbacks=[callback],
+                ),
             )
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def scratch_folder(storage: str, sweep: str) -> Path:
-    """Where Ray's own files of a sweep go on this machine, while it runs; a killed driver leaves it."""
+    """Where Ray's own files of a running sweep go on this machine; a killed driver leaves it."""
     location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
-
-
-def _run_round(
-    name: str,
-    queue: Queue,
-    most: int,
-    recorder: Recorder,
-    slots: int | None,
-    resources: TrialResources,
-    stop: Stop,
-    callback: ProgressCallback,
-    scratch: Path,
-) -> None:
-    tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
-            tune.PlacementGroupFactory([resources.bundle()]),
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=TuneQueue(queue, most, stop),
-            num_samples=most,
-            max_concurrent_trials=slots or most,
-            reuse_actors=True,
-            scheduler=PatientScheduler() if slots is None else None,
-        ),
-        run_config=tune.RunConfig(
-            name=name,
-            storage_path=str(scratch),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            stop=stop,
-            callbacks=[callback],
-        ),
-    )
-    tuner.fit()

@@ -1,1 +1,1 @@
-"""What keeps a sweep whole: its lease, MLflow, its end."""
+"""What keeps a sweep whole: lease, stop, tracking and finish."""

@@ -1,4 +1,4 @@
-"""One driver a sweep: a lease in the storage that expires, so that a dead driver never blocks."""
+"""One driver per sweep: a lease in the storage, which expires, so that a dead driver never blocks."""
 
 import getpass
 import json
@@ -12,19 +12,19 @@ from typing import Any, Self
 
 import psutil
 
-from driver.errors import UserError
+from driver import UserError
 from records import StorageError, SweepRecords
 
 SECONDS = 60.0
-"""A lease that has not been renewed for so long has expired."""
+"""A lease expires when it has not been renewed for this long."""
 RENEW_EVERY = 10.0
 
 
 class Lease:
-    """Held while a driver works on a sweep; other drivers are told who holds it and stop.
+    """Held while a driver works on a sweep; any other driver stops with a message that names the holder.
 
-    The file <sweep>/lease.json also says how far the sweep is, so that it can be seen from outside. A lease whose
-    process is gone from this very host counts as expired at once.
+    The file <sweep>/lease.json also holds the sweep's progress, for `--status`. A lease of this host whose process is
+    gone has expired at once.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class Lease:
     ):
         """
         Args:
-            records: of the sweep.
-            status: called at each renewal; what it returns is written into the lease.
-            lost: called once, with what to tell people, if another driver took the lease over, which means that
-                this one was stalled for too long.
-            patience: seconds to wait for a lease that is not renewed meanwhile; for a driver that is started again,
-                elsewhere, when the one before was lost.
+            records: the sweep's.
+            status: called at each renewal; its result is written into the lease.
+            lost: called once, with a message for people, if another driver took over the lease because this one
+                was stalled for too long.
+            patience: seconds to wait for a lease that nobody renews; for a driver restarted elsewhere after the
+                previous one was lost.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -62,16 +62,16 @@ class Lease:
         """
         data = self._content()
         if not self.storage.create(self.name, data):
-            old = self._silent_or_alive()
+            old = self._read_patiently()
             holder = read_lease(old)
             if holder is not None and not expired(holder):
                 raise UserError(
-                    f"sweep {self.sweep!r} is being run by {holder['holder']}, which said so {_ago(holder)} ago; wait "
-                    "for it, stop it, or start another sweep with --name or --fresh. Once it is silent for "
-                    f"{SECONDS:.0f} s the sweep is free"
+                    f"sweep {self.sweep!r} is being run by {holder['holder']}, last seen {_ago(holder)} ago; wait "
+                    "for it, stop it, or start another sweep with --name or --fresh. The lease expires "
+                    f"{SECONDS:.0f} s after the holder was last seen"
                 )
             if not self.storage.replace(self.name, old, data):
-                raise UserError(f"sweep {self.sweep!r} was taken up by another driver just now; try again later")
+                raise UserError(f"sweep {self.sweep!r} was just taken by another driver; try again later")
         self.written = data
         self.thread.start()
         return self
@@ -85,17 +85,17 @@ class Lease:
             if self.storage.read(self.name) == self.written:
                 self.storage.delete(self.name)
         except StorageError:
-            # Whoever comes next finds a lease that expires.
+            # The next driver finds a lease that expires.
             pass
 
-    def _silent_or_alive(self) -> bytes:
-        """What the lease file says once its holder has renewed it, it has expired, or patience has ended."""
+    def _read_patiently(self) -> bytes:
+        """The lease file, read until its holder has renewed it, it has expired, or patience has run out."""
         first = self.storage.read(self.name) or b""
         until = time.monotonic() + self.patience
         while time.monotonic() < until and not expired(read_lease(first)):
             time.sleep(min(1.0, self.patience))
-            if (found := self.storage.read(self.name) or b"") != first:
-                return found
+            if (renewed := self.storage.read(self.name) or b"") != first:
+                return renewed
         return first
 
     def _content(self) -> bytes:
@@ -118,21 +118,21 @@ class Lease:
                 if self.storage.replace(self.name, self.written, data):
                     self.written = data
                     continue
-                # A renewal whose answer was lost is there all the same.
-                found = self.storage.read(self.name)
+                # The renewal may have succeeded although its answer was lost.
+                current = self.storage.read(self.name)
             except StorageError:
-                # The storage is away: the trials find out by themselves, and the lease lasts some renewals longer.
+                # The storage is away: the trials notice it themselves, and the lease outlasts some renewals.
                 continue
-            holder = read_lease(found) or {}
+            holder = read_lease(current) or {}
             if holder.get("token") != self.token:
                 other = holder.get("holder", "another driver")
-                self.lost(f"sweep {self.sweep!r} was taken over by {other}: this one was silent for {SECONDS:.0f} s")
+                self.lost(f"sweep {self.sweep!r} was taken over by {other}: this driver was silent for {SECONDS:.0f} s")
                 return
-            self.written = found or b""
+            self.written = current or b""
 
 
 def read_lease(data: bytes | None) -> dict[str, Any] | None:
-    """What a lease file says; None where there is none or it is no lease."""
+    """The content of a lease file; None for a missing or foreign one."""
     try:
         lease = json.loads(data or b"null")
     except ValueError:
@@ -143,7 +143,7 @@ def read_lease(data: bytes | None) -> dict[str, Any] | None:
 
 
 def expired(lease: dict[str, Any] | None) -> bool:
-    """Whether nobody holds this lease any more. An unreadable one is held by nobody."""
+    """Whether the lease has expired. A missing or unreadable one has."""
     if lease is None or time.time() - lease["renewed_at"] > SECONDS:
         return True
     if lease["host"] != platform.node():

@@ -1,1 +1,1 @@
-"""What a person or a monitor sees of a sweep."""
+"""What people and programs see of a sweep: progress, status, dry run, log and metrics."""

@@ -1,4 +1,4 @@
-"""A sweep's log, one JSON object a line: <sweep>/logs/<start>-<pid>.jsonl, and -2.jsonl and on once that is long."""
+"""A sweep's log for programs, in JSON lines: <sweep>/logs/<start>-<pid>.jsonl, continued in -2.jsonl and so on."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from records.secrets import scrub
 
 FLUSH_EVERY = 10.0
 LINES = 10_000
-"""A file that has so many is left, and the next one begun."""
+"""Lines of a file, after which the next one begins."""
 
 
 class SweepLog:
     """Collects events and writes them to the sweep's storage, at most every ten seconds and at the end.
 
-    Storage has no append, so a file is written whole each time, and no file is long; secrets are scrubbed. A storage
-    that is away delays the log and stops nothing.
+    Storage cannot append, so a file is rewritten each time and kept short. Secrets are scrubbed. An unreachable storage
+    delays the log and stops nothing.
     """
 
     def __init__(self, records: SweepRecords):
@@ -40,7 +40,7 @@ class SweepLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was logged since the present file was begun."""
+        """Write the current file."""
         with self.lock:
             name = self.stem if self.number == 1 else f"{self.stem}-{self.number}"
             self.flushed_at = time.monotonic()

@@ -1,7 +1,7 @@
-"""The sweep's numbers for Prometheus, through Ray's metrics: k8s/monitoring/ has a dashboard of them.
+"""The sweep's progress for Prometheus, through Ray's metrics; k8s/monitoring/ has a dashboard.
 
-Ray adds the prefix `ray_` and exports them on each node's metrics port. Without a dashboard agent, as on a laptop,
-they go nowhere.
+Ray adds the prefix `ray_` and exports them on each node's metrics port. Without a dashboard agent, as on a laptop, they
+are dropped.
 """
 
 from ray.util.metrics import Gauge
@@ -20,20 +20,16 @@ class SweepMetrics:
     def __init__(self, sweep: str):
         self.sweep = {"sweep": sweep}
         self.trials = Gauge(TRIALS, "Trials of the sweep by state", ("sweep", "state"))
-        self.rate = Gauge(RATE, "Trials that ended, a minute", ("sweep",))
+        self.rate = Gauge(RATE, "Trials finished per minute", ("sweep",))
         self.time_left = Gauge(TIME_LEFT, "Seconds until the sweep is done at this rate", ("sweep",))
 
     def update(self, progress: Progress) -> None:
         """Bring all gauges up to date."""
         facts = progress.facts()
-        bad = {state: progress.counts[state] for state in ("failed", "diverged")}
-        states = {
-            "completed": facts["done"] - sum(bad.values()),
-            **bad,
-            "running": facts["running"],
-            "waiting": facts["total"] - facts["done"] - facts["running"],
-        }
-        for state, number in states.items():
+        failed, diverged = (progress.counts[status] for status in ("failed", "diverged"))
+        waiting = facts["total"] - facts["done"] - facts["running"]
+        numbers = (facts["done"] - failed - diverged, failed, diverged, facts["running"], waiting)
+        for state, number in zip(STATES, numbers, strict=True):
             self.trials.set(number, {**self.sweep, "state": state})
         for gauge, value in ((self.rate, facts["trials_a_minute"]), (self.time_left, facts["seconds_left"])):
             if value is not None:

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: done, running, failed, rate and time left."""
+"""Progress of a running sweep for people: trials done, running and failed, rate and time left."""
 
 import time
 from collections import Counter
@@ -16,7 +16,7 @@ from rich.text import Text
 from trainables import TrialConfig
 
 PLAIN_EVERY = 15.0
-"""Seconds between lines where the output is no terminal."""
+"""Seconds between lines where the output is not a terminal."""
 
 
 class Progress:
@@ -27,9 +27,8 @@ class Progress:
         self.total = total
         self.already_done = 0
         self.counts: Counter[str] = Counter()
-        self.together: dict[str, tuple[Sequence[TrialConfig], int]] = {}
-        """Those that run, by the id of their Tune trial: the trials that train together, and their epoch."""
-        self.last_error: str | None = None
+        self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
+        """Running trials by the id of their Tune trial: those of one training, and its epoch."""
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
         self.last_line = 0.0
@@ -48,20 +47,20 @@ class Progress:
         self.console.print(self._line(), soft_wrap=True)
 
     def skip(self, trials: int) -> None:
-        """So many trials were done before."""
+        """Count trials done by earlier runs of the command."""
         self.already_done = trials
 
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
-        """These trials train together."""
-        self.together[tune_trial] = (trials, 0)
+        """Note that a training of these trials has started."""
+        self.trainings[tune_trial] = (trials, 0)
 
     def epoch(self, tune_trial: str, number: int) -> None:
-        if tune_trial in self.together:
-            self.together[tune_trial] = (self.together[tune_trial][0], number)
+        if tune_trial in self.trainings:
+            self.trainings[tune_trial] = (self.trainings[tune_trial][0], number)
 
     def finished(self, tune_trial: str, records: Sequence[dict[str, Any]]) -> None:
-        """The trials that train together have their records."""
-        self.together.pop(tune_trial, None)
+        """Count the records of the trials of one training."""
+        self.trainings.pop(tune_trial, None)
         for record in records:
             self._count(record)
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
@@ -72,16 +71,16 @@ class Progress:
         self.counts[record["status"]] += 1
         if record.get("error"):
             reason = record["error"].splitlines()[0]
-            self.last_error = f"{record['method']} on {record['dataset']}: {reason}"
-            self.console.print(Text(f"{record['status']}: {self.last_error}", style="red"), soft_wrap=True)
+            text = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
+            self.console.print(Text(text, style="red"), soft_wrap=True)
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
-            text = f"{problem}; trials go on, MLflow is brought up to date later"
+            text = f"{problem}; trials continue, and MLflow is brought up to date later"
             self.console.print(Text(text, style="yellow"), soft_wrap=True)
             self.mirror_problem = problem
 
     def facts(self) -> dict[str, Any]:
-        """How far the sweep is, for whoever looks from outside."""
+        """Progress for programs: the lease, the log and the metrics."""
         elapsed = time.monotonic() - self.start
         new = sum(self.counts.values())
         return {
@@ -98,34 +97,27 @@ class Progress:
 
     @property
     def running(self) -> int:
-        """Trials that run."""
-        return sum(len(trials) for trials, _ in self.together.values())
+        return sum(len(trials) for trials, _ in self.trainings.values())
 
     @property
     def bad(self) -> int:
-        """Trials of this run that failed or diverged."""
         return self.counts["failed"] + self.counts["diverged"]
 
     def _line(self) -> str:
-        elapsed = time.monotonic() - self.start
-        new = sum(self.counts.values())
-        parts = [
-            f"{self.done}/{self.total} trials done",
-            f"{self.running} running",
-            f"{self.bad} failed",
-        ]
-        if new:
-            left = (self.total - self.done) * elapsed / new
-            parts += [f"{60 * new / elapsed:.1f} a minute", f"{clock(elapsed)} elapsed"]
+        facts = self.facts()
+        parts = [f"{self.done}/{self.total} trials done", f"{self.running} running", f"{self.bad} failed"]
+        if facts["trials_a_minute"] is not None:
+            elapsed = clock(time.monotonic() - self.start)
+            parts += [f"{facts['trials_a_minute']:.1f} a minute", f"{elapsed} elapsed"]
             if self.total > self.done:
-                parts.append(f"about {clock(left)} left")
+                parts.append(f"about {clock(facts['seconds_left'])} left")
         return ", ".join(parts)
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        for (config, *also), number in list(self.together.values()):
+        for (config, *others), number in list(self.trainings.values()):
             name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
-            epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(also)} trials" if also else "")
+            epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(others)} trials" if others else "")
             table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", epoch)
         bar = ProgressBar(total=max(self.total, 1), completed=self.done, width=60)
         return Group(bar, Text(self._line()), table)

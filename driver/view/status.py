@@ -1,31 +1,29 @@
-"""A sweep seen from outside: done, running, failed by reason, rate and last error."""
+"""The status of a sweep: trials done, running and failed by reason, rate and last error."""
 
 from collections import Counter
 from typing import Any
 
 from rich.console import Console
 
-from driver.errors import UserError
+from driver import UserError, user_errors
 from driver.upkeep.lease import expired, read_lease
 from driver.view.progress import clock
 from records import SweepRecords
 
 
 def show_status(console: Console, records: SweepRecords) -> None:
-    """Print how far the sweep is, from its records and its driver's lease.
+    """Print the progress of the sweep, from its records and its driver's lease.
 
     Raises:
         UserError: there is no such sweep.
     """
-    try:
+    with user_errors(ValueError):
         manifest = records.manifest()
-    except ValueError as error:
-        raise UserError(str(error)) from None
     lease = read_lease(records.storage.read(f"{records.name}/lease.json"))
     if manifest is None:
         if lease is None or expired(lease):
             raise UserError(f"there is no sweep at {records.location}; check --name and --storage")
-        # Ray is being started; what is planned is written down after that.
+        # The manifest is written once Ray has started.
         console.print(f"Sweep {records.name} is being started by {lease['holder']}", soft_wrap=True, markup=False)
         return
     loaded = records.load()
@@ -50,7 +48,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
 
 def _driver(lease: dict[str, Any] | None) -> list[str]:
     if lease is None or expired(lease):
-        return ["Nobody runs it now; the command that started it continues it"]
+        return ["Not running. Repeat the command to resume"]
     lines = [f"Run by {lease['holder']}: {lease.get('running', 0)} trials running"]
     if lease.get("trials_a_minute"):
         left = lease.get("seconds_left")

@@ -17,7 +17,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from driver.errors import UserError
+from driver import UserError
 from driver.plan.space_file import find_space
 from records import columns
 from search_spaces import Settings, Space

@@ -10,8 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from driver.errors import UserError
-from driver.plan.plan import declare, make_plan, open_records, parse_overrides
+from driver import UserError
+from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.plan import declare, open_records
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import columns
 from records.mirror import MirrorError, open_experiment
@@ -33,7 +34,8 @@ def run(space: str, assignments: list[str], storage: str) -> dict[str, object]:
     records = open_records(storage, plan.space.name, fresh=False)
     record = records.read(key)
     if record is None or record["status"] == "failed":
-        declare(records, make_plan(space, None, {}, None))
+        whole = make_plan(space, None, {}, None)
+        declare(records, whole, len(records.done() - whole.trials.keys()))
         experiment = None
         if (os.environ.get("MLFLOW_TRACKING_URI") or NONE) != NONE:
             try:

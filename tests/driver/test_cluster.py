@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from driver.errors import UserError
+from driver import UserError
 from driver.ray import cluster
 from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env
 

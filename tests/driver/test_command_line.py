@@ -70,7 +70,7 @@ WRONG = {
     "address": Wrong(("--address", "here"), ("bad --address 'here'", "local, auto or ray://HOST:PORT")),
     "no cluster": Wrong(("--address", "ray://127.0.0.1:9"), ("no Ray cluster at --address", "ray start")),
     "tracking": Wrong(("--tracking-uri", "mlruns"), ("bad --tracking-uri 'mlruns'", "sqlite:///FILE.db", "or none")),
-    "tracking folder": Wrong(("--tracking-uri", "sqlite:///no/x.db"), ("there is no folder", "make it first")),
+    "tracking folder": Wrong(("--tracking-uri", "sqlite:///no/x.db"), ("there is no folder", "create it first")),
     "storage scheme": Wrong(("--storage", "ftp://host/x"), ("unknown storage scheme 'ftp'", "s3://bucket/prefix")),
     "storage file": Wrong(("--storage", "f"), ("is a file, not a folder", "give --storage"), file("f", "")),
     "storage keys": Wrong(("--storage", "s3://key:hush@b/x"), ("s3://bucket/prefix", "AWS_ACCESS_KEY_ID")),
@@ -100,7 +100,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_wrong_input_gives_exit_code_2_and_says_the_mend(case, tmp_path, monkeypatch):
+def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, monkeypatch):
     wrong = WRONG[case]
     wrong.before(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -115,10 +115,6 @@ def test_wrong_input_gives_exit_code_2_and_says_the_mend(case, tmp_path, monkeyp
     assert "hush" not in result.output
     left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == before, "a refused command leaves nothing behind"
-
-
-def test_there_are_many_of_them():
-    assert len(WRONG) >= 30
 
 
 def test_one_of_them_in_a_process_of_its_own(tmp_path):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from driver.errors import UserError
+from driver import UserError
 from driver.upkeep import lease as lease_module
 from driver.upkeep.lease import Lease, expired, read_lease
 from records import SweepRecords, open_storage
@@ -90,7 +90,7 @@ def test_a_driver_that_lost_its_lease_is_told_and_leaves_the_new_one(records, mo
             records.storage.write("held/lease.json", other)
             time.sleep(0.01)
     assert len(lost) == 1
-    assert re.match(r"sweep 'held' was taken over by another driver: this one was silent for \d+ s", lost[0])
+    assert re.match(r"sweep 'held' was taken over by another driver: this driver was silent for \d+ s", lost[0])
     assert records.storage.read("held/lease.json") == other
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from driver.errors import UserError
-from driver.plan.plan import declare, make_plan, open_records, parse_overrides
+from driver import UserError
+from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.plan import declare, open_records
 from records import columns
 from trainables.trial.same_training import by_training
 
@@ -95,7 +96,7 @@ def test_done_and_diverged_trials_are_skipped_and_failed_ones_run_again(tmp_path
     first, second, third, fourth = plan.trials.values()
     for config, status in ((first, "completed"), (second, "diverged"), (third, "failed")):
         records.write(finished(config, status))
-    assert plan.pending(records) == [third, fourth]
+    assert plan.pending(records.load().records) == [third, fourth]
 
 
 def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
@@ -124,7 +125,7 @@ def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
     for config in first.trials.values():
         records.write(finished(config, "completed"))
     second = make_plan("smoke", None, {"epochs": 1}, 2)
-    declare(records, second)
+    declare(records, second, second.others(records.load().records))
     assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
-    declare(records, first)
+    declare(records, first, first.others(records.load().records))
     assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"

@@ -6,10 +6,10 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from driver.errors import UserError
-from driver.plan.queue import PlannedQueue
+from driver import UserError
+from driver.plan.plan import PlannedQueue
 from driver.ray.run import ProgressCallback, TuneQueue
-from driver.stop import Stop
+from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from records import StorageError, columns

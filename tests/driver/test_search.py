@@ -7,13 +7,13 @@ import math
 import pytest
 from rich.console import Console
 
-from driver.errors import UserError
+from driver import UserError
 from driver.plan import cost
-from driver.plan.found import FoundSettings, found_settings
-from driver.plan.objective import SAMPLER, objective
-from driver.plan.plan import declare, make_plan, open_records
+from driver.plan.best_settings import SAMPLER, BestSettings, load_best_settings, objective
+from driver.plan.make_plan import make_plan
+from driver.plan.plan import declare, open_records
 from driver.plan.search import SearchQueue
-from driver.view.show import show_plan
+from driver.view.dry_run import show_plan
 from records import columns
 from search_spaces import SPACES, Search, Space, Tuned
 from search_spaces.paper_search import TUNED
@@ -37,6 +37,10 @@ def record_of(config, auc=0.5, status="completed", when="0", loss=1.0):
 @pytest.fixture
 def records(tmp_path):
     return open_records(str(tmp_path), "s", fresh=False)
+
+
+def queue_of(plan, records, slots):
+    return plan.queue(records, records.load().records, slots)
 
 
 def distance(config):
@@ -88,7 +92,7 @@ def test_the_studies_are_the_papers():
 
 def test_every_trial_lies_in_the_ranges_and_is_its_studys_own(records):
     plan = plan_of(70)
-    given = run(plan.queue(records, 2), records, 70, slots=2)
+    given = run(queue_of(plan, records, 2), records, 70, slots=2)
     assert len({c.trial_key for c in given}) == 70
     by_method = {study.base.method: study for study in plan.studies}
     for config in given:
@@ -106,21 +110,21 @@ def test_killed_anywhere_it_goes_on_to_the_same_trials(records, tmp_path):
     """With no more slots than studies the trials are the same whatever was lost, and in whatever order trials end."""
     whole = open_records(str(tmp_path), "whole", fresh=False)
     plan = plan_of()
-    expected = run(plan.queue(whole, 3), whole, 42, slots=3)
-    queue = plan.queue(records, 3)
+    expected = run(queue_of(plan, whole, 3), whole, 42, slots=3)
+    queue = queue_of(plan, records, 3)
     run(queue, records, 17, slots=3, order=reversed)
     lost = [queue.next() for _ in range(3)]
     assert None not in lost, "handed out, and killed before their records"
-    again = plan.queue(records, 3)
-    assert len(again) == len(plan.pending(records)) == 42 - 17
+    again = queue_of(plan, records, 3)
+    assert len(again) == len(plan.pending(records.load().records)) == 42 - 17
     run(again, records, 25, slots=3)
     assert records.done() == {c.trial_key for c in expected}
-    assert len(plan.queue(records, 3)) == 0
+    assert len(queue_of(plan, records, 3)) == 0
 
 
 def test_results_are_learnt_from(records):
     plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 40)
-    given = run(plan.queue(records, 1), records, 40)
+    given = run(queue_of(plan, records, 1), records, 40)
     # Evenly over two decades below the optimum and one above, the mean distance is (2² + 1²) / 2 / 3.
     assert sum(map(distance, given[-20:])) / 20 < 5 / 6 / 2
 
@@ -131,18 +135,18 @@ def test_a_trial_without_a_result_counts_and_is_no_zero(records, status, auc):
     (study,) = plan.studies
     finished = [record_of(study.random(n), auc=0.5 + n / 100, when=f"{n:03d}") for n in range(6)]
     bad = record_of(study.random(6), auc, status, when="006")
-    told = [study._told(record) for record in [*finished, bad]]
+    told = [study._finished(record) for record in [*finished, bad]]
     assert [t.state.name for t in told] == ["COMPLETE"] * 6 + ["FAIL"]
     assert told[-1].value is None
 
 
 def test_a_failed_trial_is_tried_again_by_the_next_run(records):
     plan = make_plan("paper_search", None, {**FEW, "method": "baseline"}, 8)
-    queue = plan.queue(records, 2)
+    queue = queue_of(plan, records, 2)
     (lost,), (done,) = queue.next(), queue.next()
     records.write(record_of(lost, None, "failed"))
     records.write(record_of(done))
-    again = plan.queue(records, 2)
+    again = queue_of(plan, records, 2)
     assert len(again) == 7
     assert again.next() == (lost,)
     assert again.next() not in ((lost,), (done,))
@@ -150,9 +154,9 @@ def test_a_failed_trial_is_tried_again_by_the_next_run(records):
 
 def test_with_more_slots_than_studies_some_run_together_and_none_twice(records):
     plan = make_plan("paper_search", None, {**FEW, "method": "masked"}, 20)
-    given = run(plan.queue(records, 4), records, 20, slots=4, order=reversed)
+    given = run(queue_of(plan, records, 4), records, 20, slots=4, order=reversed)
     assert len({c.trial_key for c in given}) == 20
-    queue = SearchQueue(plan.studies, open_records(str(records.storage.location), "t", fresh=False), 2)
+    queue = SearchQueue(plan.studies, open_records(str(records.storage.location), "t", fresh=False), [], 2)
     assert [queue.next() is None for _ in range(3)] == [False, False, True]
 
 
@@ -208,7 +212,7 @@ def test_a_small_space_is_tried_whole(records, monkeypatch):
     search = Search((Tuned("disc_iter", 2, 10, whole=True),), trials=9, seed=0)
     space = Space("small", "", ({"dataset": "synthetic", "method": "adversarial", **FEW},), search=search)
     monkeypatch.setitem(SPACES, "small", lambda: space)
-    given = run(make_plan("small", None, {}, None).queue(records, 1), records, 9)
+    given = run(queue_of(make_plan("small", None, {}, None), records, 1), records, 9)
     assert sorted(c.method_options["disc_iter"] for c in given) == list(range(2, 11))
 
 
@@ -225,7 +229,7 @@ def searched(records, auc=auc_of, methods=None, status="completed"):
 
 def test_the_best_settings_go_into_another_sweep(records):
     plan = searched(records)
-    found = found_settings(records)
+    found = load_best_settings(records)
     seeds = make_plan("paper_seeds", None, {"epochs": 30}, None, found)
     assert len(seeds.trials) == 140
     for config in seeds.trials.values():
@@ -239,15 +243,15 @@ def test_the_best_settings_go_into_another_sweep(records):
 def test_of_equal_aucs_the_lower_loss_is_best(records):
     plan = searched(records, auc=lambda config: 1.0)
     study = plan.studies[0]
-    assert found_settings(records).of({"dataset": "synthetic", "method": "baseline"})["lr"] == study.random(0).lr
+    assert load_best_settings(records).of({"dataset": "synthetic", "method": "baseline"})["lr"] == study.random(0).lr
     assert "baseline on synthetic at severity 1: lr" in plan.answer(records.load().records)
 
 
 def test_settings_are_found_for_a_severity_and_serve_others_where_it_is_the_only_one():
-    found = FoundSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
+    found = BestSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
     trial = {"dataset": "synthetic", "method": "rrr"}
     assert found.of({**trial, "severity": 0.5}) == found.of(trial) == {"lr": 0.1}
-    found.best["synthetic", 0.0, "rrr"] = {"lr": 0.2}
+    found.by_place["synthetic", 0.0, "rrr"] = {"lr": 0.2}
     assert found.of({**trial, "severity": 0.0}) == {"lr": 0.2}
     with pytest.raises(UserError, match=r"at severity 0\.5; it has rrr on synthetic at severity 0, rrr on"):
         found.of({**trial, "severity": 0.5})
@@ -263,24 +267,24 @@ def test_another_dataset_is_searched_without_the_settings_that_the_first_alone_h
 
 def test_what_nothing_was_found_in_is_refused(records, tmp_path):
     with pytest.raises(UserError, match=r"there is no sweep at .*; check the name and --storage"):
-        found_settings(records)
+        load_best_settings(records)
     other = open_records(str(tmp_path), "other", fresh=False)
     declare(other, make_plan("smoke", None, {}, 1))
-    with pytest.raises(UserError, match="ran the space 'smoke', which searches for nothing; name a sweep"):
-        found_settings(other)
+    with pytest.raises(UserError, match="space 'smoke' of that sweep has no search; name a sweep"):
+        load_best_settings(other)
     searched(records, status="diverged")
     with pytest.raises(UserError, match="none of its trials completed; run that search first"):
-        found_settings(records)
+        load_best_settings(records)
     searched(records, methods=("rrr",))
     with pytest.raises(UserError, match=r"no completed trial of method 'baseline' on .*; it has rrr on synthetic"):
-        make_plan("paper_seeds", None, {}, None, found_settings(records))
+        make_plan("paper_seeds", None, {}, None, load_best_settings(records))
 
 
 def test_a_dry_run_shows_ranges(records, monkeypatch):
     monkeypatch.setattr(cost, "estimated_seconds", lambda trials: 60.0 * len(list(trials)))
     out = io.StringIO()
     plan = plan_of()
-    show_plan(Console(file=out, width=200), "here", plan, plan.pending(records), 1)
+    show_plan(Console(file=out, width=200), "here", plan, plan.pending(records.load().records), 1)
     shown = " ".join(out.getvalue().split())
     for piece in ("lr from 1e-05 to 0.01, log", "mask_dilation from 0 to 4", "42 to run", "highest validation AUC"):
         assert piece in shown
@@ -295,5 +299,5 @@ def test_sweep_json_says_how_it_was_searched(records):
     assert records.manifest()["planned_trials"] == 42
     records.write(record_of(plan_of(epochs=2).studies[0].random(0)))
     records.write(record_of(plan_of().studies[0].random(0)))
-    declare(records, plan_of())
+    declare(records, plan_of(), plan_of().others(records.load().records))
     assert records.manifest()["planned_trials"] == 43, "another search's trial in the same sweep"

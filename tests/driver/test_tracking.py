@@ -5,8 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from driver.upkeep.tracking import check_tracking_uri, open_tracking
-from driver.view.show import ui_command
+from driver.upkeep.tracking import check_tracking_uri, open_tracking, ui_command
 
 
 @pytest.mark.parametrize("by_variable", [True, False])

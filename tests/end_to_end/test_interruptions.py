@@ -54,7 +54,7 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130, out
-    assert "Interrupted. The same command continues" in out
+    assert "Interrupted. Repeat the command to resume" in out
     assert "Traceback" not in out
     sweep = tmp_path / "sweeps/long"
     (checkpoint,) = (sweep / "checkpoints").iterdir()
@@ -99,7 +99,11 @@ def test_status_of_a_sweep_that_ended_and_of_none(tmp_path, tiny_sweep):
     assert "there is no sweep at" in nothing.err
     ended = run_sweep(tiny_sweep.folder, "--status", "--name", "tiny")
     assert ended.code == 0, ended
-    for piece in ("7 of 7 trials done: 7 completed, 0 failed, 0 diverged", "Nobody runs it", "MLflow is up to date"):
+    for piece in (
+        "7 of 7 trials done: 7 completed, 0 failed, 0 diverged",
+        "Not running. Repeat the command",
+        "MLflow is up to date",
+    ):
         assert piece in ended.out, ended.out
 
 

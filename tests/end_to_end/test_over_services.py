@@ -164,7 +164,7 @@ def test_a_wrong_password_of_the_tracking_server_is_said_and_trials_can_go_on(ml
     said = io.StringIO()
     assert open_tracking(mlflow_server.uri, "locked", Console(file=said, width=400)) is None
     assert re.search(
-        r"MLflow at http://127.0.0.1:\d+: it refuses the login; check MLFLOW_TRACKING_USERNAME.*trials go on",
+        r"MLflow at http://127.0.0.1:\d+: it refuses the login; check MLFLOW_TRACKING_USERNAME.*trials continue",
         said.getvalue(),
     )
     assert "wrong-but-private" not in said.getvalue()

@@ -10,7 +10,8 @@ import time
 import pytest
 from support.commands import ROOT, run_sweep
 
-from driver.plan.plan import make_plan, open_records, parse_overrides
+from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.plan import open_records
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Recorder, TrialTrainable

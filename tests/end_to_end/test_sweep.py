@@ -43,7 +43,7 @@ def test_each_method_left_a_complete_record(tiny_sweep):
     assert sorted(r["method"] for r in records.values()) == sorted(PAPER_METHODS)
     for key, record in records.items():
         assert (record["trial_key"], record["status"], record["sweep"]) == (key, "completed", "tiny")
-        expected = {*columns.IDENTITY, *columns.TIMES, *columns.PROVENANCE}
+        expected = {*columns.IDENTITY, *columns.TIMES, *columns.PROVENANCE, "schema_version"}
         expected |= {columns.performance(s, m) for s in columns.SPLITS for m in columns.PERFORMANCE}
         for split in columns.SCORED_SPLITS:
             expected |= {columns.localisation(split, m, a) for m in METRICS for a in ATTRIBUTIONS}
@@ -117,7 +117,7 @@ def test_again_trains_nothing_and_adds_no_run(tiny_sweep, tmp_path):
 def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_1(tmp_path):
     """Here Tune is given one trial at a time: it gets rounds of them, so that it stays small."""
     program = (
-        "import driver.run, sweep, sys; driver.run.ROUND = 1; driver.run.TRIALS_A_SLOT = 0; "
+        "import driver.ray.run, sweep, sys; driver.ray.run.ROUND = 1; driver.ray.run.TRIALS_A_SLOT = 0; "
         "sys.argv[0] = 'sweep.py'; sweep.app()"
     )
     command = ["--dataset", "synthetic", "--max-trials", "2", *faults.SMALL, "--name", "bad"]

@@ -12,8 +12,8 @@ import yaml
 from kubeflow_katib_api import models
 from support.commands import ROOT, TINY
 
-from driver.errors import UserError
-from driver.plan.plan import make_plan, parse_overrides
+from driver import UserError
+from driver.plan.make_plan import make_plan, parse_overrides
 from search_spaces import SPACES, Space
 
 KATIB = runpy.run_path(str(ROOT / "k8s" / "kubeflow" / "katib.py"))

@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from driver.upkeep import finish
+from driver.upkeep import tracking
 from records import SweepRecords, columns, mirror, open_storage
 from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment, unmirrored
 
@@ -156,9 +156,9 @@ def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, dat
         return search(self, experiment_ids, condition, **options)
 
     monkeypatch.setattr(mirror, "PAGE", 2)
-    monkeypatch.setattr(finish, "MANY", many)
+    monkeypatch.setattr(tracking, "MANY", many)
     monkeypatch.setattr(MlflowClient, "search_runs", counted)
-    assert finish.catch_up(records, experiment, Console(quiet=True))
+    assert tracking.catch_up(records, records.load().records, experiment, Console(quiet=True))
     assert conditions == (["tags.kind = 'trial'"] * 2 if many == 1 else [f"tags.`trial_key` = '{k}'" for k in keys])
 
     runs = {

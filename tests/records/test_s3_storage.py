@@ -216,7 +216,7 @@ WRONG_VARIABLES = {
     ),
     "half a credential": (
         {"AWS_SECRET_ACCESS_KEY": None},
-        ["half of the credentials is missing", "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"],
+        ["half of the credentials are missing", "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"],
     ),
     "no credentials": (
         {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
@@ -306,7 +306,7 @@ def test_a_server_that_overwrites_in_spite_of_the_condition_is_refused(bucket, s
     monkeypatch.setattr(
         S3Storage, "_put_if", lambda self, name, data, **_: bool(put_object(Bucket=self.bucket, Key=name, Body=data))
     )
-    assert "the server overwrites although If-None-Match forbids it" in message_of_check(bucket, s3_server)
+    assert "the server ignores If-None-Match and overwrites" in message_of_check(bucket, s3_server)
     assert s3_server.objects(bucket.removeprefix("s3://")) == {}
 
 

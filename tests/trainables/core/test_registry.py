@@ -6,8 +6,8 @@ import cloudpickle
 import pytest
 from support.plugin_package import NAMES, install, write_package
 
-from driver.errors import UserError
-from driver.plan.plan import make_plan, parse_overrides
+from driver import UserError
+from driver.plan.make_plan import make_plan, parse_overrides
 from records import columns
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, resolve
 from trainables.core.errors import ConfigurationError

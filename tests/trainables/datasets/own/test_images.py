@@ -11,8 +11,9 @@ import pytest
 import torch
 from support import own_images
 
-from driver.errors import UserError
-from driver.plan.plan import Plan, check_data
+from driver import UserError
+from driver.plan.make_plan import check_data
+from driver.plan.plan import Plan
 from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""Ctrl-C: once stops cleanly, twice at once."""
+"""Ctrl-C: the first one stops cleanly, the second at once."""
 
 import signal
 from types import FrameType, TracebackType
@@ -6,20 +6,20 @@ from typing import Any, Self
 
 from ray.tune.stopper import Stopper
 
-from driver.errors import UserError
+from driver import UserError
 
 
 class Stop(Stopper):
-    """Whether the sweep is to stop, asked by Tune after each epoch and by the queue before each trial.
+    """Whether the sweep is to stop; Tune asks after each epoch, and before it starts a trial.
 
-    Within a `with` block SIGINT and SIGTERM set it: the running trials end after their epoch, unfinished ones leave
+    Within a `with` block SIGINT and SIGTERM request it: running trials end after their epoch, and unfinished ones leave
     a checkpoint. A second signal raises KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
         self.interrupted = False
         self.problem: str | None = None
-        """What makes it pointless to go on, e.g. a full disk."""
+        """Why the sweep cannot go on, e.g. a full disk."""
 
     @property
     def requested(self) -> bool:
@@ -31,20 +31,16 @@ class Stop(Stopper):
     def stop_all(self) -> bool:
         return self.requested
 
-    def interrupt(self) -> None:
-        """Stop as after Ctrl-C."""
-        self.interrupted = True
-
     def give_up(self, problem: str) -> None:
-        """Stop because of `problem`, which ends the command."""
+        """Stop because of `problem`, which becomes the command's error."""
         self.problem = self.problem or problem
 
     def check(self) -> None:
-        """Raise what the sweep was stopped for, if it was.
+        """Raise the reason for which the sweep was stopped, if it was.
 
         Raises:
-            KeyboardInterrupt: a signal.
-            UserError: a problem.
+            KeyboardInterrupt: after a signal.
+            UserError: after a problem.
         """
         if self.problem is not None:
             raise UserError(self.problem)
@@ -62,7 +58,7 @@ class Stop(Stopper):
             signal.signal(number, handler)
 
     def __getstate__(self) -> dict[str, bool]:
-        # Tune stores its stopper beside its own state, which nothing here reads back.
+        # Tune pickles its stopper with its own state, which is never restored here.
         return {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

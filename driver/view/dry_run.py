@@ -1,4 +1,4 @@
-"""What a sweep would do, for a person to read before it does."""
+"""The spaces, and what a sweep would do, for people to read before it runs."""
 
 import os
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+from search_spaces import SPACES
 
 if TYPE_CHECKING:
     from driver.plan.plan import Plan
@@ -17,28 +19,22 @@ LEVELS_SHOWN = 12
 
 def show_spaces(console: Console) -> None:
     """Print every space's name, size and description."""
-    from search_spaces import SPACES
-
     for name, make in SPACES.items():
         space = make()
-        number = len(space.trials) if space.search is None else space.search.trials * len(space.trials)
+        number = len(space.trials) * (space.search.trials if space.search else 1)
         console.print(f"[bold]{name}[/bold]  {number} trials: {space.description}", soft_wrap=True)
 
 
 def show_plan(
-    console: Console,
-    location: str,
-    plan: "Plan",
-    pending: "Sequence[TrialConfig]",
-    concurrency: int | None,
+    console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", concurrency: int | None
 ) -> None:
-    """Print a sweep's size by axis, what is done already and an estimate of the time left."""
+    """Print a sweep's levels by axis, the trials already done and an estimate of the time left."""
+    # These load torch, which `show_spaces` does without.
     from driver.plan.cost import estimated_seconds
     from driver.view.progress import clock
 
-    trials = list(plan.trials.values())
+    trials, tuned, primary = list(plan.trials.values()), plan.tuned(), plan.space.primary
     table = Table(box=None, show_header=False, padding=(0, 2))
-    tuned = plan.tuned()
     for axis in dict.fromkeys((*AXES, *tuned)):
         if axis in tuned:
             table.add_row(axis, "", tuned[axis])
@@ -46,10 +42,9 @@ def show_plan(
         levels = list(dict.fromkeys(getattr(trial, axis) for trial in trials))
         shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in levels[:LEVELS_SHOWN])
         table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
-    primary = plan.space.primary
-    slots = concurrency or os.cpu_count() or 1
     if packages := sorted({trial.plugins for trial in trials} - {""}):
         console.print(f"Plug-ins: {'; '.join(packages)}", soft_wrap=True)
+    slots = concurrency or os.cpu_count() or 1
     time = clock(estimated_seconds(pending) / slots)
     console.print(f"Space [bold]{plan.space.name}[/bold]: {plan.space.description}", soft_wrap=True)
     console.print(table)
@@ -58,20 +53,7 @@ def show_plan(
         if plan.searcher is None
         else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
         f"{plan.planned} trials in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
-        f"About {time} with {slots} trials at a time, from a short measurement here; good to a factor of two",
+        f"About {time} with {slots} trials at a time, measured briefly here; accurate to a factor of two",
         "Dry run: nothing was started.",
     ):
         console.print(line, soft_wrap=True)
-
-
-def ui_command(tracking_uri: str) -> str:
-    """How to look at the runs."""
-    from driver.upkeep.tracking import NONE
-
-    if tracking_uri.startswith(("http://", "https://")):
-        return tracking_uri.rsplit("@", 1)[-1] if "@" in tracking_uri else tracking_uri
-    if tracking_uri == NONE:
-        return "not mirrored; --sync --tracking-uri sqlite:///mlflow.db mirrors the records"
-    if tracking_uri.startswith("sqlite:"):
-        return f"mlflow ui --backend-store-uri {tracking_uri}   (for the database here: make ui)"
-    return "mlflow ui --backend-store-uri with the database of --tracking-uri"

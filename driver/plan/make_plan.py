@@ -1,0 +1,161 @@
+"""From a space and the command line to the plan of a sweep."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from driver import UserError, user_errors
+from driver.plan.best_settings import BestSettings
+from driver.plan.plan import Plan
+from driver.plan.search import search_plan
+from driver.plan.space_file import find_space
+from search_spaces import Settings, Space
+from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
+from trainables.core.config import parse_settings
+from trainables.core.errors import unknown_name
+from trainables.datasets import PLACES, find_dataset, full_name
+from trainables.trial.resolve import check_cues
+
+
+@user_errors(ConfigurationError)
+def make_plan(
+    space: str,
+    dataset: str | None,
+    overrides: Mapping[str, Any],
+    max_trials: int | None,
+    best_settings: BestSettings | None = None,
+) -> Plan:
+    """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`.
+
+    A dataset of the space restricts the space to it, or selects the trials that the space has on request; any other
+    replaces the space's datasets, without the settings that only those have. An override of the method restricts the
+    space to that method. Any other override applies to the trials whose method and dataset have the setting; trials
+    that become equal are merged. Several selection rules, "last,best_valid_id", give a trial each. The best settings of
+    an earlier search replace the space's own. A space with a search gives a `SearchPlan`, in which an override of a
+    tuned setting fixes its value.
+
+    Raises:
+        UserError: an unregistered name, an override that applies to no trial, or a value out of range.
+    """
+    chosen = find_space(space)
+    unused = set(overrides)
+    trials: dict[str, TrialConfig] = {}
+    contents = Contents()
+    for settings in _restricted(chosen, dataset, overrides):
+        settings = settings if best_settings is None else {**settings, **best_settings.of(settings)}
+        applied = {key: value for key, value in overrides.items() if _applies(key, settings, overrides)}
+        unused -= set(applied)
+        for variant in _by_selection({**settings, **applied}):
+            config = contents.parse(variant)
+            trials.setdefault(config.trial_key, config)
+        enough = max_trials is not None and chosen.search is None and len(trials) >= max_trials
+        if enough and not unused:
+            break
+    if unused:
+        raise UserError(f"unknown setting {min(unused)!r} in --set; choose from {', '.join(sorted(_all_settings()))}")
+    if chosen.search is not None:
+        return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
+    return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]})
+
+
+class Contents:
+    """Parses trials, and reads files that many of them share only once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def parse(self, settings: Settings) -> TrialConfig:
+        """The trial of flat settings, as from `resolve`."""
+        fields = find_dataset(str(settings["dataset"])).Options.model_fields
+        if "content" not in fields or settings.get("content"):
+            return resolve(settings)
+        files = repr((settings["dataset"], sorted((k, v) for k, v in settings.items() if k in fields)))
+        config = resolve({**settings, "content": self.known.get(files, "")})
+        self.known[files] = config.dataset_options["content"]
+        return config
+
+
+@user_errors(ConfigurationError)
+def check_data(plan: Plan) -> None:
+    """Check the data of all trials before training: tables, files, images, and each severity and data seed.
+
+    Raises:
+        UserError: unusable data, with file and row, or data without what a method needs.
+    """
+    checked = set()
+    for config in plan.trials.values():
+        dataset = find_dataset(config.dataset)
+        data = (dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed)
+        if data not in checked:
+            checked.add(data)
+            dataset(*data[1:]).check()
+        if METHODS[config.method].needs_cues:
+            check_cues(config.method, config.dataset, dataset(*data[1:]).knows_cues)
+
+
+@user_errors(ConfigurationError)
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs as settings; see `parse_settings`.
+
+    Raises:
+        UserError: an argument without "=", or a repeated key.
+    """
+    return parse_settings(assignments)
+
+
+def _restricted(space: Space, dataset: str | None, overrides: Mapping[str, Any]) -> Sequence[Settings]:
+    """The space's trials on the dataset and method that the command asks for."""
+    trials: Sequence[Settings] = space.trials
+    if dataset is not None:
+        find_dataset(dataset)
+        dataset = full_name(dataset)
+        own = [settings for settings in trials if settings["dataset"] == dataset]
+        trials = own or space.on_request.get(dataset) or [_on(dataset, settings) for settings in trials]
+    if "method" not in overrides:
+        return trials
+    method = str(overrides["method"])
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS, "trainables/methods/__init__.py")
+    own = [settings for settings in trials if settings["method"] == method]
+    if not own:
+        methods = ", ".join(sorted({settings["method"] for settings in trials}))
+        raise UserError(f"space {space.name!r} has no trials of method {method!r}; it has {methods}")
+    return own
+
+
+def _on(dataset: str, settings: Settings) -> Settings:
+    """The settings on another dataset, without those that only the previous one has."""
+    old, new = (set(find_dataset(name).Options.model_fields) for name in (settings["dataset"], dataset))
+    method = METHODS.get(settings["method"])
+    kept = set(TrialConfig.model_fields) | new | (set(method.Options.model_fields) if method else set())
+    return {k: v for k, v in settings.items() if k in kept or k not in old} | {"dataset": dataset}
+
+
+def _by_selection(settings: Settings) -> Iterator[Settings]:
+    """The settings once for each selection rule that they name."""
+    rules = settings.get("selection")
+    if not isinstance(rules, str):
+        yield settings
+        return
+    for rule in rules.split(","):
+        yield {**settings, "selection": rule}
+
+
+def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
+    method = METHODS.get(settings["method"])
+    dataset = find_dataset(str(overrides.get("dataset", settings["dataset"])))
+    if key == "strength" and method is not None:
+        return method.has_penalty
+    if key in ("mask_condition", "mask_fraction") and method is not None:
+        return method.reads_masks
+    if key in TrialConfig.model_fields:
+        return True
+    return any(owner is not None and key in owner.Options.model_fields for owner in (method, dataset))
+
+
+def _all_settings() -> set[str]:
+    names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
+    for method in METHODS.usable().values():
+        names |= set(method.Options.model_fields)
+    for dataset in (*DATASETS.usable().values(), *PLACES.values()):
+        names |= set(dataset.Options.model_fields)
+    return names
