@@ -53,7 +53,7 @@ CONTROLS: dict[str, object] = {
 
 LOWER_IS_BETTER = ("distractor_mass",)
 """Localisation metrics of which less is better; all in [0, 1]. Records hold what was measured, and the analysis turns
-these round (analysis/trials/direction.py). Of all other metrics more is better."""
+these round (analysis/trials/scores.py). Of all other metrics more is better."""
 
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run that takes a new value before and after each change of a trial's run."""

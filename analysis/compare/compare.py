@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from scipy import special
 
 from analysis.answer.correlations import Influences, influences
+from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
 from analysis.errors import AnalysisError
 from analysis.report.numbers import count, interval, name, number, p_value, severity
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
-from analysis.stats.correlation import Correlation
 from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import CLIP, LEVEL, Floats
-from analysis.trials.cells import cell_rows
-from analysis.trials.primary import Primary
-from analysis.trials.trials import Trials
-from analysis.trials.validate import CONFIGURATION
+from analysis.trials.design import cell_rows
+from analysis.trials.exclusions import CONFIGURATION
+from analysis.trials.trials import Primary, Trials
 from records import columns
 
 D = TypeVar("D", bound="Difference")

@@ -19,8 +19,8 @@ import pandas as pd
 import platformdirs
 
 from analysis.errors import AnalysisError
+from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
-from analysis.trials.validate import trials_from_table
 from records.columns import MIRROR_STAMP
 
 PAGE = 1000

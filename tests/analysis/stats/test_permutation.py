@@ -21,7 +21,7 @@ def test_in_one_cell_it_is_scipys_permutation_test():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 7))
     frame, cell, data_seed = balanced(1, 7)
-    possible = exchanges(frame, cell, data_seed)
+    possible = exchanges(cell, data_seed, [frame["strength"]])
     observed, permuted = permuted_z(x[None], y, cell, [np.array([0])], possible, permutations=20_000, seed=1)
     assert math.tanh(observed[0, 0]) == pytest.approx(stats.spearmanr(x, y).statistic)
     exact = stats.permutation_test(
@@ -35,7 +35,7 @@ def test_each_permutation_is_the_correlation_of_the_exchanged_table():
     frame, cell, data_seed = balanced(3, 6, places=2)
     x, y = rng.normal(size=(2, 36)), rng.normal(size=36)
     x[0, cell == 1] = 0.5  # this score is constant in one cell
-    possible = exchanges(frame, cell, data_seed)
+    possible = exchanges(cell, data_seed, [frame["strength"]])
     groups = [np.array([0, 1, 2]), np.array([1]), np.array([2])]
     _, permuted = permuted_z(x, y, cell, groups, possible, permutations=30, seed=3)
     (source,) = possible.draw(30, 3)
@@ -54,7 +54,7 @@ def test_each_permutation_is_the_correlation_of_the_exchanged_table():
 
 def test_data_seeds_move_whole_and_places_alike():
     frame, cell, data_seed = balanced(3, 5, places=3)
-    (source,) = exchanges(frame, cell, data_seed).draw(200, 0)
+    (source,) = exchanges(cell, data_seed, [frame["strength"]]).draw(200, 0)
     place = frame["strength"].to_numpy()
     assert (cell[source] == cell).all()
     moved_seeds = data_seed[source].reshape(200, 3, 5, 3)  # permutation, cell, data seed, place
@@ -70,7 +70,7 @@ def test_a_data_seed_with_other_trials_keeps_its_scores():
     frame, _, _ = balanced(2, 5)
     frame = frame[~((frame["cell"] == 1) & (frame["data_seed"] == 4))]  # the last one of an unfinished sweep
     cell, data_seed = frame["cell"].to_numpy(), frame["data_seed"].to_numpy()
-    possible = exchanges(frame, cell, data_seed)
+    possible = exchanges(cell, data_seed, [frame["strength"]])
     (source,) = possible.draw(50, 0)
     assert (source[:, data_seed == 4] == np.flatnonzero(data_seed == 4)).all()
     assert (source != np.arange(9)).any()
@@ -78,28 +78,28 @@ def test_a_data_seed_with_other_trials_keeps_its_scores():
 
 def test_too_little_to_exchange():
     frame, cell, data_seed = balanced(3, 1)
-    assert not exchanges(frame, cell, data_seed).enough
+    assert not exchanges(cell, data_seed, [frame["strength"]]).enough
     frame, cell, data_seed = balanced(3, 1, places=2)
-    assert exchanges(frame, cell, data_seed).enough
-    assert not exchanges(frame[:0], cell[:0], data_seed[:0]).enough
+    assert exchanges(cell, data_seed, [frame["strength"]]).enough
+    assert not exchanges(cell[:0], data_seed[:0]).enough
 
 
 def test_data_seeds_that_are_all_different_leave_too_little():
     frame, cell, data_seed = balanced(6, 10)
-    assert exchanges(frame, cell, data_seed).enough
+    assert exchanges(cell, data_seed, [frame["strength"]]).enough
     for n_odd, enough in ((5, True), (6, False)):  # with n_odd data seeds that each lack another set of cells
         odd = [(c, g) for g in range(n_odd) for c in range(6) if (g + 1) >> c & 1]
         gone = pd.MultiIndex.from_frame(frame[["cell", "data_seed"]]).isin(odd)
         left = frame[~gone].reset_index(drop=True)
-        possible = exchanges(left, left["cell"].to_numpy(), left["data_seed"].to_numpy())
+        possible = exchanges(left["cell"].to_numpy(), left["data_seed"].to_numpy())
         movable = 6 * (10 - n_odd)
         assert possible.enough == (movable >= len(left) / 2) == enough
 
 
 def test_it_holds_its_level_where_trials_share_their_data_seed_and_single_trials_would_not():
     frame, cell, data_seed = balanced(6, 12)
-    possible = exchanges(frame, cell, data_seed)
-    single = exchanges(frame, cell, np.arange(72))  # as if each trial had a data seed of its own
+    possible = exchanges(cell, data_seed, [frame["strength"]])
+    single = exchanges(cell, np.arange(72))  # as if each trial had a data seed of its own
     rng = np.random.default_rng(4)
     group = [np.arange(6)]
     whole = broken = 0
@@ -132,7 +132,7 @@ def test_max_t_leaves_out_what_does_not_vary():
 def test_max_t_holds_the_family_wise_level():
     rng = np.random.default_rng(7)
     frame, cell, data_seed = balanced(2, 15)
-    possible = exchanges(frame, cell, data_seed)
+    possible = exchanges(cell, data_seed, [frame["strength"]])
     false = 0
     for repeat in range(100):
         y = rng.normal(size=30)

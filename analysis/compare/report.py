@@ -19,7 +19,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    from analysis.sections.figures.comparison import draw
+    from analysis.compare.figure import draw
     from analysis.sections.figures.style import png, svg
 
     drawing = draw(comparison)

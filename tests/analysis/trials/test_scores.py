@@ -10,7 +10,7 @@ import pytest
 import analysis
 from analysis.sections import figures
 from analysis.sections.figures import localisation_against_outcome
-from analysis.trials.direction import larger_is_better, turned_primary
+from analysis.trials.scores import higher_is_better, primary_higher_is_better
 from records import columns
 
 IOU, MASS, OFF = (f"test_ood.{metric}.occlusion" for metric in ("iou", "distractor_mass", "1-distractor_mass"))
@@ -69,7 +69,7 @@ def test_the_report_says_so_wherever_the_score_stands(results, tmp_path, monkeyp
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["primary"]["metric"] == "1-distractor_mass"
     assert any(
-        "Of distractor_mass less is better: its place is taken by 1 − distractor_mass" in n for n in content["notes"]
+        "Lower is better for distractor_mass, so the analysis uses 1 − distractor_mass" in n for n in content["notes"]
     )
     text = (tmp_path / "report.md").read_text()
     assert "mass off the distractor" in text
@@ -91,7 +91,7 @@ def test_by_hand():
         }
     )
     before = trials.copy()
-    turned, metrics = larger_is_better(trials)
+    turned, metrics = higher_is_better(trials)
     assert metrics == ["distractor_mass"]
     assert list(turned) == [
         *(OFF, columns.half(OFF, 1), IOU, "test_id.1-distractor_mass.rise", "train.distractor_mass.rise"),
@@ -101,15 +101,15 @@ def test_by_hand():
     np.testing.assert_array_equal(turned[columns.half(OFF, 1)], [0.5, 1.0, 0.0])
     assert turned[IOU].tolist() == [0.1, 0.2, 0.3]
     pd.testing.assert_frame_equal(trials, before)
-    again, none = larger_is_better(turned)
+    again, none = higher_is_better(turned)
     assert none == []
     pd.testing.assert_frame_equal(again, turned)
 
 
 def test_the_primary_is_the_declared_one_turned():
     declared = analysis.Primary("test_id", "distractor_mass", "rise")
-    assert turned_primary(declared) == analysis.Primary("test_id", "1-distractor_mass", "rise")
-    assert turned_primary(analysis.Primary()) == analysis.Primary()
+    assert primary_higher_is_better(declared) == analysis.Primary("test_id", "1-distractor_mass", "rise")
+    assert primary_higher_is_better(analysis.Primary()) == analysis.Primary()
 
 
 def test_tables_of_two_sweeps_are_turned_alike(make_table):

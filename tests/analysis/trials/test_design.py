@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.trials.configurations import axis_points, design_of, n_pairs_within, pairs_within
+from analysis.trials.design import axis_points, design_of, n_pairs_within, pairs_within
 
 
 def rows(*settings, **fixed):

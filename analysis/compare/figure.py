@@ -2,10 +2,10 @@
 
 from matplotlib.lines import Line2D
 
+from analysis.answer.entry import Correlation
 from analysis.compare.compare import Comparison
 from analysis.report.numbers import interval, number
 from analysis.sections.figures.style import INK, MUTED, Drawing, legend_below, new_figure, settings
-from analysis.stats.correlation import Correlation
 
 _FIRST, _SECOND = ("#0072B2", "o"), ("#D55E00", "s")
 

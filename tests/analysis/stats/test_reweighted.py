@@ -1,11 +1,11 @@
-"""The weighting kernel against tables that are really built."""
+"""Correlations of reweighted samples against scipy on tables that are really built."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats import weighted_spearman as module
-from analysis.stats.weighted_spearman import weighted_spearman
+from analysis.stats import reweighted
+from analysis.stats.reweighted import deleted_kendall, weighted_spearman
 
 
 def trials(n, decimals, columns=3, seed=0):
@@ -16,7 +16,7 @@ def trials(n, decimals, columns=3, seed=0):
 
 @pytest.mark.parametrize("decimals", [9, 0])  # without and with ties
 @pytest.mark.parametrize(("precision", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-def test_it_is_scipys_rho_of_the_expanded_table(decimals, precision, tolerance):
+def test_rho_is_scipys_of_the_expanded_table(decimals, precision, tolerance):
     x, y, rng = trials(60, decimals)
     sample, cluster = np.sort(rng.integers(0, 3, 60)), rng.integers(0, 11, 60)
     weights = rng.multinomial(11, np.full(11, 1 / 11), size=40).astype(precision)
@@ -49,7 +49,7 @@ def test_blocks_pieces_and_strides_do_not_change_the_result(monkeypatch):
     weights = rng.integers(0, 4, size=(50, 20)).astype(float)
     whole = weighted_spearman(x, y, sample, cluster, weights)[0]
     for name, value in {"_BLOCK": 70, "_FEWEST": 3, "_PIECE": 11, "_STRIDE": 8}.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(reweighted, name, value)
     np.testing.assert_allclose(weighted_spearman(x, y, sample, cluster, weights)[0], whole)
 
 
@@ -86,3 +86,22 @@ def test_ties_do_not_reach_into_the_next_sample():
     rho, _ = weighted_spearman(x, y, sample, cluster, np.ones((1, 9)))
     expected = [stats.spearmanr(x[0, sample == s], y[sample == s]).statistic for s in (0, 1)]
     np.testing.assert_allclose(rho[0, :, 0], expected)
+
+
+@pytest.mark.parametrize(("n", "clusters"), [(30, 30), (48, 8), (300, 7)])
+@pytest.mark.parametrize("decimals", [9, 0])  # without and with ties
+def test_tau_without_a_cluster_is_scipys_of_the_rest(n, clusters, decimals):
+    rng = np.random.default_rng(n)
+    cluster = rng.permutation(np.arange(n) % clusters)
+    x = rng.normal(size=n).round(decimals)
+    y = (x + rng.normal(size=n)).round(decimals)
+    expected = [stats.kendalltau(x[cluster != g], y[cluster != g]).statistic for g in range(clusters)]
+    np.testing.assert_allclose(deleted_kendall(x, y, cluster, clusters), expected, atol=1e-12)
+
+
+def test_tau_is_undefined_where_the_rest_is_constant_or_too_small():
+    x, y = np.array([1.0, 1, 1, 1, 1, 2]), np.arange(6.0)
+    tau = deleted_kendall(x, y, np.arange(6), 6)
+    assert np.isnan(tau[5])
+    assert np.isfinite(tau[:5]).all()
+    assert np.isnan(deleted_kendall(y, y, np.array([0, 0, 1, 1, 2, 2]), 3)).all()  # four trials remain
