@@ -41,10 +41,10 @@ def draw(comparison: Comparison) -> Drawing:
         ]
         legend_below(figure, handles, columns=2)
 
-    def told(entry: Correlation) -> str:
+    def words(entry: Correlation) -> str:
         return f"{number(entry.estimate)} ({interval(entry.ci_low, entry.ci_high)})"
 
-    rows = "; ".join(f"{label}: {told(d.first)} against {told(d.second)}" for label, d in lines)
+    rows = "; ".join(f"{label}: {words(d.first)} against {words(d.second)}" for label, d in lines)
     return Drawing(
         name="comparison",
         title="The correlation in both",

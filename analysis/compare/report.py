@@ -1,4 +1,4 @@
-"""The comparison of two sweeps as report.html, .md and .json, with figures/ and tables/."""
+"""The report of a comparison: report.html, .md and .json, with figures/ and tables/."""
 
 import base64
 from dataclasses import asdict
@@ -8,13 +8,14 @@ from typing import Any
 from analysis.compare.compare import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
 from analysis.report.numbers import count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
-from analysis.report.table import WRITERS, Cell, Table
+from analysis.report.table import WRITERS, Table
+from analysis.report.table import Cell as Entry
 from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
 
 def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
-    """Write the comparison into `out_dir`, which is made, and return the path of report.html.
+    """Write the report into `out_dir`, which is created if need be, and return the path of report.html.
 
     Raises:
         AnalysisError: the folder cannot be written.
@@ -50,7 +51,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
 
 
 def correlation_table(comparison: Comparison) -> Table:
-    """The primary within cells in both, over everything and per stratum."""
+    """The primary within cells in both sweeps, over all strata and per stratum."""
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
         (
@@ -69,8 +70,8 @@ def correlation_table(comparison: Comparison) -> Table:
         name="correlations",
         title="Do maps go with performance equally in both?",
         caption=(
-            "ρ: Spearman’s, within cells; the difference is that of Fisher’s z = atanh ρ, first less second. p of the "
-            "strata is adjusted over them (Benjamini-Hochberg). shared: data seeds in common, which are paired."
+            "ρ: Spearman’s, within cells; the difference is that of Fisher’s z = atanh ρ, first minus second. For "
+            "strata, p is adjusted over them (Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
         headings=("where", f"ρ, {one}", "95 % interval", f"ρ, {other}", "95 % interval", *_HEADINGS, *_LAST_HEADINGS),
         rows=tuple(rows),
@@ -80,7 +81,7 @@ def correlation_table(comparison: Comparison) -> Table:
 
 
 def mean_table(comparison: Comparison) -> Table:
-    """Means of performance and localisation, cell by cell."""
+    """Mean performance and localisation of each cell in both sweeps."""
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
         (
@@ -101,7 +102,7 @@ def mean_table(comparison: Comparison) -> Table:
         name="means",
         title="Do the methods do equally well in both?",
         caption=(
-            "Means of a cell’s trials, first less second. p is adjusted over all cells and columns "
+            "Means over a cell’s trials, and first minus second. p is adjusted over all cells and columns "
             "(Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
         headings=("mean of", "dataset", "s", "method", one, other, *_HEADINGS, "trials", *_LAST_HEADINGS),
@@ -116,7 +117,7 @@ _FIELDS = ("difference", "interval", "p_value")
 _LAST_HEADINGS, _LAST_FIELDS = ("shared", "remark"), ("n_shared", "reason")
 
 
-def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> list[Cell]:
+def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> list[Entry]:
     p = d.p_value if d.p_adjusted is None else d.p_adjusted
     return [
         (d.difference, number(d.difference, digits)),
@@ -125,7 +126,7 @@ def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> l
     ]
 
 
-def _bounds(low: float | None, high: float | None, digits: int = 2) -> Cell:
+def _bounds(low: float | None, high: float | None, digits: int = 2) -> Entry:
     return (low, high), interval(low, high, digits)
 
 
@@ -170,6 +171,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
 
 
 def _words(comparison: Comparison) -> dict[str, Any]:
+    """What the templates fill in."""
     overlap, primary = comparison.overlap, comparison.primary
     sides = [
         {
@@ -187,12 +189,12 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         )
     ]
     both = (
-        f"{count(overlap.n_both, 'trial is', 'trials are')} in both, told by their "
+        f"{count(overlap.n_both, 'trial is', 'trials are')} in both, matched by "
         f"{name(overlap.by)}; {overlap.n_first_only:,} only in {comparison.first.sweep}, "
         f"{overlap.n_second_only:,} only in {comparison.second.sweep}."
     )
     if overlap.n_both:
-        both += f" Of those in both, {overlap.n_equal:,} have the same outcome and score to the last bit."
+        both += f" Of those in both, {overlap.n_equal:,} have the same outcome and score, bit for bit."
     return {
         "version": version(),
         "title": f"{comparison.first.sweep} and {comparison.second.sweep} compared",

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from analysis import AnalysisError, trials_from_table
 from analysis.paper.__main__ import app, paper_tables
-from analysis.paper.published_results import PUBLISHED
+from analysis.paper.published import PUBLISHED
 
 IOU = "test_ood.iou.integrated_gradients"
 
