@@ -1,4 +1,4 @@
-"""A progress bar for whoever waits at a terminal; the analysis itself only calls a function."""
+"""A progress bar on a terminal; the analysis itself only calls a function."""
 
 import sys
 import time
@@ -7,17 +7,19 @@ from contextlib import contextmanager
 from typing import TextIO
 
 PATIENCE_SECONDS = 3.0
-"""Nothing is shown before."""
+"""The bar appears only after this long."""
 
 
 @contextmanager
 def progress_bar(
     description: str, stream: TextIO | None = None, patience: float = PATIENCE_SECONDS
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to be called with (parts done, parts in all or None); it draws once some seconds have passed.
+    """Yield a function to call with (parts done, parts in all or None).
 
     Args:
-        stream: where to draw, by default standard error; nothing is drawn where nobody looks, on a pipe or a file.
+        description: text beside the bar.
+        stream: where to draw, by default standard error; nothing is drawn on a pipe or into a file.
+        patience: seconds before the bar appears.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
