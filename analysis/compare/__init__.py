@@ -1,8 +1,8 @@
 """Two sweeps side by side: where do their answers, their outcomes and their maps differ?
 
-compare.py   the differences, paired by data seed
-report.py    report.html, .md and .json with tables/
-figure.py    their forest plot
+- compare.py: the differences, paired by data seed
+- report.py: report.html, .md and .json with tables/
+- figure.py: the forest plot of both
 """
 
 from analysis.compare.compare import Comparison as Comparison

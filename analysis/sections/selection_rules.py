@@ -15,7 +15,7 @@ from analysis.report.numbers import count, interval, name, number
 from analysis.sections.methods import Spread, spread
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
-from analysis.trials.exclusions import SELECTION, UNKNOWN, rules_of
+from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
 from analysis.trials.trials import Primary
 from records import columns
 

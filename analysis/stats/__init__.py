@@ -1,17 +1,14 @@
 """Statistics over data seeds: arrays in, dataclasses out; usable without the rest of the analysis.
 
-rank_correlation.py    Spearman's rho and Kendall's tau-b of a sample; combined over cells by Fisher's z
-reweighted.py          the same of many bootstrap draws, and without each cluster, at once
-between_methods.py     rank correlation of method means, with a permutation p-value
-cluster_jackknife.py   delete-one-data-seed jackknife of a correlation
-cluster_bootstrap.py   draws of data seeds; percentile and BCa intervals
-estimate.py            an estimate of any kind with its interval by either
-permutation.py         permutation test within cells, data seeds as blocks
-multiplicity.py        Benjamini-Hochberg and max-T
-power.py               smallest detectable correlation
-
-resamples = draw_resamples(table, replicates=2000, seed=0)
-rank_correlation(x, y, "spearman")
+- rank_correlation.py: Spearman's rho and Kendall's tau-b of a sample, and combined over cells by Fisher's z
+- reweighted.py: the same for many bootstrap draws, and without each cluster, at once
+- between_methods.py: rank correlation of method means, with a permutation p-value
+- cluster_jackknife.py: delete-one-data-seed jackknife of a correlation
+- cluster_bootstrap.py: draws of data seeds, percentile and BCa intervals
+- estimate.py: an estimate of any kind with its interval by either
+- permutation.py: permutation test within cells, with data seeds as blocks
+- multiplicity.py: Benjamini-Hochberg and max-T
+- power.py: smallest detectable correlation
 """
 
 from analysis.stats.between_methods import BetweenMethods as BetweenMethods

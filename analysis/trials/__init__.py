@@ -1,11 +1,12 @@
 """The trials that an analysis works on: read from storage, files or MLflow, and checked.
 
-load.py          a sweep's storage, or a .csv or .parquet file
-from_mlflow.py   an MLflow tracking server
-exclusions.py    the rules for what is left out, in order
-scores.py        the direction of scores; the number of images behind an outcome
-design.py        cells, strata, and the settings along which trials differ
-trials.py        Trials; Primary, the comparison declared before the sweep
+- load.py: a sweep's storage, or a .csv or .parquet file
+- from_mlflow.py: an MLflow tracking server
+- exclusions.py: the rules by which rows are excluded, in order
+- selection.py: which selection rule is analysed
+- scores.py: the direction of scores, and the number of images behind an outcome
+- design.py: cells, strata, and the settings along which trials differ
+- trials.py: `Trials`, and `Primary`, the comparison declared before the sweep
 """
 
 from analysis.trials.exclusions import trials_from_table as trials_from_table

@@ -1,4 +1,4 @@
-"""From any table with a record's columns to `Trials`: which rows are left out, and why.
+"""From any table with a record's columns to `Trials`: which rows are excluded, and why.
 
 `UNUSABLE` and `SET_APART` are the rules, in the order in which they apply; a row is counted once, under the first
 reason that applies to it.
@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
+from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
 from analysis.trials.trials import OUTCOME, Primary, Trials
 from records import SweepRecords, columns
 
@@ -29,12 +30,6 @@ CONFIGURATION = (
     "epochs",
 )
 """Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
-SELECTION = "selection"
-UNKNOWN = "not recorded"
-"""Stands for a missing selection rule."""
-SELECTIONS_IN_ORDER = ("best_valid_id", "last", "best_valid_ood")
-"""Of selection rules that cover equally many cells, the first is analysed; best_valid_ood, an oracle, comes last."""
-
 BY_SEARCH = "chosen by a search"
 DUPLICATE = "duplicate trial"
 CONTROL = "control of the masks"
@@ -51,7 +46,7 @@ _OPTIONAL = {
 
 
 class _Rows:
-    """The rows of a table, as they were and as typed values, with the reason for which each is left out."""
+    """The rows of a table, as they were and as typed values, with the reason why each is excluded."""
 
     def __init__(self, table: pd.DataFrame, outcome: str):
         self.outcome = outcome
@@ -205,8 +200,8 @@ def trials_from_table(
     Args:
         table: one trial per row, with a record's columns as far as they go.
         sweep, source, primary, free_primary, records: as in `Trials`.
-        excluded: what was left out before, by reason.
-        notes: what is known of the data already.
+        excluded: number of rows excluded earlier, by reason.
+        notes: earlier notes on the data, one sentence each.
 
     Raises:
         AnalysisError: a required column or every localisation column is missing, or no trial remains.
@@ -261,19 +256,6 @@ def trials_from_table(
         controls=_tidy(controls) if len(controls) else None,
         records=records,
     )
-
-
-def rules_of(table: pd.DataFrame) -> list[str]:
-    """The selection rules of a table, the one to analyse first; none for a table without the column.
-
-    The analysed rule has trials in most cells; among equals it is the first of `SELECTIONS_IN_ORDER`.
-    """
-    if SELECTION not in table:
-        return []
-    cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: _selection(table)}).drop_duplicates()
-    covered = cells[SELECTION].value_counts()
-    order = {rule: position for position, rule in enumerate(SELECTIONS_IN_ORDER)}
-    return sorted(covered.index, key=lambda rule: (-int(covered[rule]), order.get(rule, len(order)), rule))
 
 
 def _selection(table: pd.DataFrame) -> pd.Series:

@@ -21,36 +21,36 @@ def make(make_table):
     return trials
 
 
-def cell_mean(found, column, **where):
+def cell_mean(result, column, **where):
     (entry,) = (
-        m for m in found.means if m.column == column and all(getattr(m, key) == value for key, value in where.items())
+        m for m in result.means if m.column == column and all(getattr(m, key) == value for key, value in where.items())
     )
     return entry
 
 
 def test_sweeps_with_different_truths_differ(make):
-    found = compare(make("a", rho=0.8, seeds=20), make("b", rho=0.0, seeds=20, rng=1))
-    within = found.within
+    result = compare(make("a", rho=0.8, seeds=20), make("b", rho=0.0, seeds=20, rng=1))
+    within = result.within
     assert within.difference == pytest.approx(math.atanh(within.first.estimate) - math.atanh(within.second.estimate))
     assert 0 < within.ci_low < within.difference < within.ci_high
     assert within.p_value < 0.001
     assert within.n_shared == 20
-    assert found.sentence.startswith("They differ: the correlation of maps with performance within cells is 0.8")
-    assert "2 of 2 strata and " in found.sentence
-    assert (found.first_verdict.answer, found.second_verdict.answer) == ("yes", "no")
+    assert result.sentence.startswith("They differ: the correlation of maps with performance within cells is 0.8")
+    assert "2 of 2 strata and " in result.sentence
+    assert (result.first_verdict.answer, result.second_verdict.answer) == ("yes", "no")
 
 
 def test_sweeps_with_one_truth_do_not(make):
-    found = compare(make("a", rho=0.3, seeds=20), make("b", rho=0.3, seeds=20, rng=1))
-    assert found.within.ci_low < 0 < found.within.ci_high
-    assert found.sentence.startswith("No difference is seen")
-    assert "0 of 2 strata and 0 of 16 cell means differ" in found.sentence
+    result = compare(make("a", rho=0.3, seeds=20), make("b", rho=0.3, seeds=20, rng=1))
+    assert result.within.ci_low < 0 < result.within.ci_high
+    assert result.sentence.startswith("No difference is seen")
+    assert "0 of 2 strata and 0 of 16 cell means differ" in result.sentence
 
 
 def test_each_side_is_its_own_analysis(make):
     a, b = make("a", rho=0.5), make("b", rho=0.2, rng=3)
-    found = compare(a, b)
-    for trials, entry in ((a, found.within.first), (b, found.within.second)):
+    result = compare(a, b)
+    for trials, entry in ((a, result.within.first), (b, result.within.second)):
         whole = analysis.analyse(trials, replicates=100).find("within_cell")
         assert (entry.estimate, entry.ci_low, entry.n) == (whole.estimate, whole.ci_low, whole.n)
         assert entry.standard_error == pytest.approx(whole.standard_error)
@@ -82,12 +82,12 @@ def test_a_cells_mean_without_common_data_seeds_is_welchs_test(make):
 def test_without_common_data_seeds_the_variances_add(make):
     a, b = make("a", seeds=10), make("b", rng=2, seeds=15)
     b.table["data_seed"] += 100
-    found = compare(a, b).within
-    error = math.hypot(found.first.standard_error, found.second.standard_error)
-    v, w = found.first.standard_error**2, found.second.standard_error**2
+    result = compare(a, b).within
+    error = math.hypot(result.first.standard_error, result.second.standard_error)
+    v, w = result.first.standard_error**2, result.second.standard_error**2
     df = (v + w) ** 2 / (v**2 / 9 + w**2 / 14)
-    assert found.ci_high - found.difference == pytest.approx(stats.t.ppf(0.975, df) * error)
-    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.difference) / error, df))
+    assert result.ci_high - result.difference == pytest.approx(stats.t.ppf(0.975, df) * error)
+    assert result.p_value == pytest.approx(2 * stats.t.sf(abs(result.difference) / error, df))
 
 
 def test_what_sweeps_share_makes_the_interval_narrower(make):
@@ -116,30 +116,30 @@ def test_it_holds_its_level_with_shared_images(make):
 
 
 def test_the_same_sweep_twice(make):
-    found = compare(make("a"), make("a"))
-    assert found.overlap == Overlap("trial_key", 96, 0, 0, 96)
-    assert (found.within.difference, found.within.ci_low) == (0, None)
-    assert found.within.reason == "no data seed makes a difference"
+    result = compare(make("a"), make("a"))
+    assert result.overlap == Overlap("trial_key", 96, 0, 0, 96)
+    assert (result.within.difference, result.within.ci_low) == (0, None)
+    assert result.within.reason == "no data seed makes a difference"
 
 
 def test_overlap_by_key_and_by_configuration(make):
     a, b = make("a", seeds=8), make("b", seeds=10)
     b.table.loc[b.table["method"] == "rrr", OUTCOME] += 0.1
-    found = compare(a, b).overlap
-    assert (found.by, found.n_both, found.n_first_only, found.n_second_only) == ("trial_key", 64, 0, 16)
+    result = compare(a, b).overlap
+    assert (result.by, result.n_both, result.n_first_only, result.n_second_only) == ("trial_key", 64, 0, 16)
     same = (a.table.merge(b.table, on="trial_key")[[f"{OUTCOME}_x", f"{OUTCOME}_y", f"{SCORE}_x", f"{SCORE}_y"]]).T
-    assert found.n_equal == sum(c[0] == c[1] and c[2] == c[3] for c in same.to_numpy().T)
+    assert result.n_equal == sum(c[0] == c[1] and c[2] == c[3] for c in same.to_numpy().T)
     without = analysis.trials_from_table(b.table.drop(columns="trial_key"), sweep="b", source="b")
     other = compare(a, without).overlap
     assert other.by == "configuration"
-    assert (other.n_both, other.n_equal) == (found.n_both, found.n_equal)
+    assert (other.n_both, other.n_equal) == (result.n_both, result.n_equal)
 
 
 def test_what_only_one_of_them_has_is_named(make):
-    found = compare(make("a", severities=(0.0, 0.5)), make("b", severities=(0.5, 1.0), methods=("baseline", "rrr")))
-    assert [d.stratum for d in found.strata] == ["crosses, s = 0.5"]
-    assert {(m.severity, m.method) for m in found.means} == {(0.5, "baseline"), (0.5, "rrr")}
-    assert found.only_in_one == (
+    result = compare(make("a", severities=(0.0, 0.5)), make("b", severities=(0.5, 1.0), methods=("baseline", "rrr")))
+    assert [d.stratum for d in result.strata] == ["crosses, s = 0.5"]
+    assert {(m.severity, m.method) for m in result.means} == {(0.5, "baseline"), (0.5, "rrr")}
+    assert result.only_in_one == (
         "Only in a: 1 stratum (crosses, s = 0).",
         "Only in a: 2 methods (ActDiff; masked).",
         "Only in b: 1 stratum (crosses, s = 1).",
@@ -147,24 +147,24 @@ def test_what_only_one_of_them_has_is_named(make):
 
 
 def test_too_little_for_an_interval(make):
-    found = compare(make("a", seeds=5), make("b", seeds=20))
-    assert found.within.difference is not None
-    assert found.within.ci_low is None
-    assert "without an interval of the difference (fewer than 6 data seeds" in found.sentence
-    assert {m.reason for m in found.means} == {"fewer than 6 data seeds"}
+    result = compare(make("a", seeds=5), make("b", seeds=20))
+    assert result.within.difference is not None
+    assert result.within.ci_low is None
+    assert "without an interval of the difference (fewer than 6 data seeds" in result.sentence
+    assert {m.reason for m in result.means} == {"fewer than 6 data seeds"}
     constant = make("b")
     constant.table[OUTCOME] = 1.0
-    found = compare(make("a"), constant)
-    assert found.sentence.startswith("The correlation of maps with performance cannot be compared: none of the 8 cells")
+    result = compare(make("a"), constant)
+    assert result.sentence.startswith("The correlation of maps with performance cannot be compared: none of the 8")
 
 
 def test_primaries(make, make_table):
     grad_cam = "test_id.pointing.grad_cam"
     a = make("a", columns=(SCORE, grad_cam))
     b = make("b", columns=(grad_cam,), rng=1)
-    found = compare(a, b)
-    assert found.primary.column == grad_cam
-    assert f"Not both have the column {SCORE!r}" in found.notes[0]
+    result = compare(a, b)
+    assert result.primary.column == grad_cam
+    assert f"Not both have the column {SCORE!r}" in result.notes[0]
     with pytest.raises(analysis.AnalysisError, match="no localisation column in common; the first has test_ood"):
         compare(make("a"), b)
     declared = analysis.trials_from_table(

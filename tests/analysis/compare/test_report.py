@@ -1,4 +1,4 @@
-"""The files of a comparison: complete, of one mind, and the same every time."""
+"""The files of a comparison: complete, consistent, and the same bytes every time."""
 
 import csv
 import json

@@ -13,28 +13,28 @@ from analysis.stats.cluster_bootstrap import draw_resamples
 
 def test_six_methods_in_perfect_order():
     x = np.arange(6.0)
-    found = between_methods([(x, x**2)], "spearman", seed=0)
-    assert found.estimate == pytest.approx(1)
-    assert found.p_value == pytest.approx(2 / 720)
-    assert found.exact
+    result = between_methods([(x, x**2)], "spearman", seed=0)
+    assert result.estimate == pytest.approx(1)
+    assert result.p_value == pytest.approx(2 / 720)
+    assert result.exact
 
 
 def test_six_methods_with_three_swapped_pairs():
     # Six ranks differ by one: rho = 1 - 6 * 6 / 210 = .829, for which exact tables give p = .058.
     x, y = np.arange(6.0), np.array([1.0, 0, 3, 2, 5, 4])
-    found = between_methods([(x, y)], "spearman", seed=0)
-    assert found.estimate == pytest.approx(1 - 36 / 210)
-    assert found.p_value == pytest.approx(0.058, abs=5e-4)
+    result = between_methods([(x, y)], "spearman", seed=0)
+    assert result.estimate == pytest.approx(1 - 36 / 210)
+    assert result.p_value == pytest.approx(0.058, abs=5e-4)
 
 
 @pytest.mark.parametrize("statistic", ["spearman", "kendall_tau_b"])
 def test_ties_against_brute_force(statistic):
     x, y = np.array([1.0, 1, 2, 3, 4]), np.array([2.0, 1, 1, 4, 3])
     scipys = stats.spearmanr if statistic == "spearman" else stats.kendalltau
-    found = between_methods([(x, y)], statistic, seed=0)
-    assert found.estimate == pytest.approx(scipys(x, y).statistic)
+    result = between_methods([(x, y)], statistic, seed=0)
+    assert result.estimate == pytest.approx(scipys(x, y).statistic)
     orders = [scipys(x, np.array(p)).statistic for p in itertools.permutations(y)]
-    assert found.p_value == pytest.approx(np.mean(np.abs(orders) >= abs(found.estimate) - 1e-12))
+    assert result.p_value == pytest.approx(np.mean(np.abs(orders) >= abs(result.estimate) - 1e-12))
 
 
 def test_strata_are_permuted_jointly():
@@ -51,15 +51,15 @@ def test_strata_are_permuted_jointly():
 def test_many_methods_are_drawn_repeatably_and_agree_with_scipy():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=9), rng.normal(size=9)
-    found, again, other = (between_methods([(x, y)], "spearman", seed=s) for s in (0, 0, 1))
-    assert not found.exact
-    assert found == again
-    assert other.p_value != found.p_value
+    result, again, other = (between_methods([(x, y)], "spearman", seed=s) for s in (0, 0, 1))
+    assert not result.exact
+    assert result == again
+    assert other.p_value != result.p_value
     size = lambda a: abs(stats.spearmanr(x, a).statistic)  # noqa: E731
     scipys = stats.permutation_test(
         (y,), size, permutation_type="pairings", n_resamples=2000, alternative="greater", rng=1
     )
-    assert found.p_value == pytest.approx(scipys.pvalue, abs=0.04)
+    assert result.p_value == pytest.approx(scipys.pvalue, abs=0.04)
     assert between_methods([(x, x)], "spearman", seed=0).p_value < 0.001
 
 
@@ -72,8 +72,8 @@ def test_many_methods_are_drawn_repeatably_and_agree_with_scipy():
     ],
 )
 def test_undefined_has_a_reason(x, y, reason):
-    found = between_methods([(np.array(x, float), np.array(y, float))], "spearman", seed=0)
-    assert (found.estimate, found.p_value, found.reason) == (None, None, reason)
+    result = between_methods([(np.array(x, float), np.array(y, float))], "spearman", seed=0)
+    assert (result.estimate, result.p_value, result.reason) == (None, None, reason)
     assert between_methods([], "spearman", seed=0).reason == "0 methods, fewer than 3"
 
 

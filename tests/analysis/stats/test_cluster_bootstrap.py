@@ -62,16 +62,16 @@ def test_too_many_undefined_replicates_give_no_interval():
 def test_bca_is_scipys_on_a_sample_mean():
     # scipy's own bootstrap of the mean gives its distribution; its acceleration is the jackknife's.
     sample = np.random.default_rng(3).exponential(size=25)
-    found = stats.bootstrap((sample,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(0))
+    scipys = stats.bootstrap((sample,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(0))
     deleted = (sample.sum() - sample) / 24
     d = deleted.mean() - deleted
     a = (d**3).sum() / (6 * (d**2).sum() ** 1.5)
-    low, high = bca_interval(found.bootstrap_distribution, sample.mean(), a)
+    low, high = bca_interval(scipys.bootstrap_distribution, sample.mean(), a)
     assert (low, high) == (
-        pytest.approx(found.confidence_interval.low, abs=0.005),
-        pytest.approx(found.confidence_interval.high, abs=0.005),
+        pytest.approx(scipys.confidence_interval.low, abs=0.005),
+        pytest.approx(scipys.confidence_interval.high, abs=0.005),
     )
-    plain = percentile_interval(found.bootstrap_distribution)
+    plain = percentile_interval(scipys.bootstrap_distribution)
     assert low > plain[0] + 0.01  # it is not the percentile interval over again
 
 

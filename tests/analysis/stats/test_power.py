@@ -1,4 +1,4 @@
-"""The smallest correlation that can be seen, against the published table's values."""
+"""The smallest detectable correlation against the values of a published table."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_table(alpha):
     assert computed == TABLE[alpha]
 
 
-def test_too_few_trials_can_see_nothing():
+def test_too_few_trials_detect_nothing():
     assert minimal_detectable_of(3) is None
     assert minimal_detectable(0.0) is None
 

@@ -55,11 +55,11 @@ def test_the_mirror_gives_the_same_trials(tracked, monkeypatch):
     assert trials.excluded == {"diverged": 1}
     assert (trials.n_read, len(trials.table)) == (12, 11)
     expected = table[1:].set_index("trial_key").sort_index()
-    found = trials.table.set_index("trial_key").sort_index()
+    mirrored = trials.table.set_index("trial_key").sort_index()
     score = columns.localisation("test_ood", "iou", "integrated_gradients")
     for name in (*CONFIGURATION, "hp.learning_rate", "test_ood.auc", "test_id.auc", score):
-        assert found[name].tolist() == expected[name].tolist(), name
-    assert found["preset"].tolist() == ["None"] * 11
+        assert mirrored[name].tolist() == expected[name].tolist(), name
+    assert mirrored["preset"].tolist() == ["None"] * 11
     whole = analysis.analyse(table[1:], replicates=100)
     assert analysis.analyse(trials, replicates=100).verdict == whole.verdict
 
@@ -121,7 +121,7 @@ def mirrored(written, tmp_path):
 
 
 class Counted:
-    """Counts the runs that are turned into rows: those really read."""
+    """Counts the runs that are turned into rows, that is, really read."""
 
     def __init__(self, monkeypatch):
         from analysis.trials import from_mlflow
@@ -156,7 +156,7 @@ def test_a_changed_a_new_and_a_deleted_run_are_seen_at_once(mirrored, cache_fold
 
     uri, experiment, records, rows = mirrored
     analysis.load_mlflow(uri, "demo")
-    # Neither its number nor its end tells that this run was mirrored again.
+    # Neither the number of runs nor the end of this one shows that it was mirrored again.
     mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.123})
     table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
     assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.123
@@ -164,13 +164,13 @@ def test_a_changed_a_new_and_a_deleted_run_are_seen_at_once(mirrored, cache_fold
     records.write(new)
     mirror_trial(experiment, records, new)
     assert len(analysis.load_mlflow(uri, "demo").table) == 7
-    # By hand, so that no stamp tells.
+    # By hand, so that no stamp changes.
     client = MlflowClient(uri)
-    for number, left in ((0, 6), (-1, 5)):
+    for number, remaining in ((0, 6), (-1, 5)):
         run = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", order_by=["start_time ASC"])[number]
         client.delete_run(run.info.run_id)
-        assert len(analysis.load_mlflow(uri, "demo").table) == left
-    assert len(list(cache_folder.iterdir())) == 1  # what is out of date is not kept
+        assert len(analysis.load_mlflow(uri, "demo").table) == remaining
+    assert len(list(cache_folder.iterdir())) == 1  # what is out of date is deleted
 
 
 def test_a_mirror_that_dies_half_way_leaves_nothing_stale(mirrored, monkeypatch):
@@ -194,7 +194,7 @@ def test_a_mirror_that_dies_half_way_leaves_nothing_stale(mirrored, monkeypatch)
     assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.321
 
 
-def test_who_reads_while_a_run_is_mirrored_keeps_nothing_stale(mirrored, monkeypatch):
+def test_reading_while_a_run_is_mirrored_caches_nothing_stale(mirrored, monkeypatch):
     from mlflow import MlflowClient
 
     from records import mirror
@@ -212,7 +212,7 @@ def test_who_reads_while_a_run_is_mirrored_keeps_nothing_stale(mirrored, monkeyp
     assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.213
 
 
-def test_a_broken_cache_is_read_over(mirrored, cache_folder):
+def test_a_broken_cache_is_ignored(mirrored, cache_folder):
     uri, *_ = mirrored
     analysis.load_mlflow(uri, "demo")
     (kept,) = cache_folder.iterdir()
@@ -220,13 +220,13 @@ def test_a_broken_cache_is_read_over(mirrored, cache_folder):
     assert len(analysis.load_mlflow(uri, "demo").table) == 6
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(mirrored, cache_folder):
+def test_a_cache_that_cannot_be_written_is_no_error(mirrored, cache_folder):
     uri, *_ = mirrored
     cache_folder.parent.mkdir(parents=True)
     cache_folder.write_text("a file where the folder should be")
     assert len(analysis.load_mlflow(uri, "demo").table) == 6
 
 
-def test_runs_without_a_stamp_are_not_kept(tracked, cache_folder):
+def test_runs_without_a_stamp_are_not_cached(tracked, cache_folder):
     analysis.load_mlflow(tracked[0], "demo")
     assert not cache_folder.exists()

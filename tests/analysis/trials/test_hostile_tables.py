@@ -1,4 +1,4 @@
-"""Other people's tables, through the command line: each gives a report, or an error that says what to mend."""
+"""Foreign tables, through the command line: each gives a report, or an error that says how to fix it."""
 
 import json
 
@@ -66,7 +66,7 @@ REPORTS = {
 
 
 DRAWN = ("one trial", "everything constant", "names from everywhere")
-"""Whose figures are drawn too; for the others that takes longer than all else."""
+"""Kinds whose figures are drawn too; drawing takes longer than everything else."""
 
 
 @pytest.mark.parametrize("kind", REPORTS)
@@ -115,7 +115,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("kind", ERRORS)
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_an_error_that_says_what_to_mend(tmp_path, kind, suffix):
+def test_an_error_that_says_how_to_fix_it(tmp_path, kind, suffix):
     change, pieces = ERRORS[kind]
     path = tmp_path / f"mine.{suffix}"
     table = change(fewest())
@@ -149,8 +149,8 @@ def test_a_hundred_thousand_rows(tmp_path):
     table.to_csv(tmp_path / "big.csv", index=False)
     trials = analysis.load_file(tmp_path / "big.csv")
     resamples = draw_resamples(trials.table, replicates=100, seed=0)
-    found = within_cells(trials.table, SCORE, "test_ood.auc", resamples, seed=0)
-    assert (found.n, found.n_clusters, found.n_cells) == (n, 2858, 35)
-    assert found.estimate == pytest.approx(6 / np.pi * np.arcsin(0.5 / 2), abs=0.01)  # of the normal law with r = .5
-    # Trials are independent here, so that the jackknife has to find Fisher's standard error.
-    assert found.standard_error == pytest.approx((1.06 / found.weight) ** 0.5, rel=0.15)
+    result = within_cells(trials.table, SCORE, "test_ood.auc", resamples, seed=0)
+    assert (result.n, result.n_clusters, result.n_cells) == (n, 2858, 35)
+    assert result.estimate == pytest.approx(6 / np.pi * np.arcsin(0.5 / 2), abs=0.01)  # of the normal law with r = .5
+    # Trials are independent here, so the jackknife must agree with Fisher’s standard error.
+    assert result.standard_error == pytest.approx((1.06 / result.weight) ** 0.5, rel=0.15)

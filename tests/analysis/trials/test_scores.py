@@ -1,4 +1,4 @@
-"""A score of which less is better answers as the score does that it is turned into."""
+"""A score for which lower is better gives the same answers as its complement."""
 
 import json
 from dataclasses import asdict
@@ -17,7 +17,7 @@ IOU, MASS, OFF = (f"test_ood.{metric}.occlusion" for metric in ("iou", "distract
 
 
 def table(make_table, score: str, less_is_better: bool) -> pd.DataFrame:
-    """Trials with an n of test images, halves and validation scores, so that every estimand can be had."""
+    """Trials with all that the statistics need: a number of test images, halves and validation scores."""
     trials = make_table(rho=0.9, seeds=14, strengths=(0.1, 1.0, 10.0), columns=(score,), severities=(1.0,), step=0.01)
     rng = np.random.default_rng(3)
     # On a grid of 2^-20, where 1 − s is exact.
@@ -106,18 +106,18 @@ def test_by_hand():
     pd.testing.assert_frame_equal(again, turned)
 
 
-def test_the_primary_is_the_declared_one_turned():
+def test_the_primary_is_the_complement_of_the_declared_one():
     declared = analysis.Primary("test_id", "distractor_mass", "rise")
     assert primary_higher_is_better(declared) == analysis.Primary("test_id", "1-distractor_mass", "rise")
     assert primary_higher_is_better(analysis.Primary()) == analysis.Primary()
 
 
-def test_tables_of_two_sweeps_are_turned_alike(make_table):
+def test_scores_of_two_sweeps_are_complemented_alike(make_table):
     first, second = (
         analysis.trials_from_table(table(make_table, MASS, less_is_better=True), sweep=name, source=name)
         for name in ("one", "other")
     )
-    found = analysis.compare(first, second)
-    assert found.primary.column == OFF
-    assert found.within.first.estimate == found.within.second.estimate > 0.7
-    assert OFF in {m.column for m in found.means}
+    comparison = analysis.compare(first, second)
+    assert comparison.primary.column == OFF
+    assert comparison.within.first.estimate == comparison.within.second.estimate > 0.7
+    assert OFF in {m.column for m in comparison.means}
