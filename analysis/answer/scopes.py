@@ -5,8 +5,8 @@ each data seed and in the bootstrap's draws; scores that the same trials have sh
 replicates into the entries of the grid.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,8 @@ Permuted = tuple[float, Floats]
 """Fisher's z of a correlation within cells, observed and under permutations."""
 Influence = tuple[NDArray[np.intp], Floats]
 """Clusters, and how far each moves Fisher's z."""
+Part = tuple[Rows, float]
+"""Trials of a sample that have both values, and the weight n − d of its Fisher's z."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Place:
         return ", ".join(part for part in parts if part is not None) or None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """Trials that are correlated with one another."""
+    """Trials that are correlated with one another; a key of dictionaries by its identity."""
 
     place: Place
     rows: Rows
@@ -70,8 +72,9 @@ class Replicates:
 
     deleted: Floats
     deleted_sizes: Floats
-    drawn: Floats
-    drawn_sizes: Floats
+    drawn: Floats = field(default_factory=lambda: np.empty(0))
+    drawn_sizes: Floats = field(default_factory=lambda: np.empty(0))
+    """Empty for a statistic without bootstrap."""
 
 
 class Samples:
@@ -90,22 +93,23 @@ class Samples:
         self.strata = strata_of(self.cells)
         everything = np.arange(len(table), dtype=np.intp)
         strata = {s: np.sort(np.concatenate([self.cells[c] for c in cells])) for s, cells in self.strata.items()}
-        samples = {
-            "pooled": [self._sample(Place("pooled"), everything)],
-            "stratum": [self._sample(Place("stratum", *stratum), rows) for stratum, rows in strata.items()],
-            "cell": [self._sample(Place("cell", *cell), rows) for cell, rows in self.cells.items()],
+        places = {
+            "pooled": [(Place("pooled"), everything)],
+            "stratum": [(Place("stratum", *stratum), rows) for stratum, rows in strata.items()],
+            "cell": [(Place("cell", *cell), rows) for cell, rows in self.cells.items()],
         }
-        self.by_scope = {scope: members for scope, members in samples.items() if scope in scopes}
+        self.by_scope = {
+            scope: [Sample(place, rows, self.kept(rows)) for place, rows in members]
+            for scope, members in places.items()
+            if scope in scopes
+        }
 
     def kept(self, rows: Rows) -> Rows:
         """The rows that have both values."""
         return rows[self.present[rows]]
 
-    def _sample(self, place: Place, rows: Rows) -> Sample:
-        return Sample(place, rows, self.kept(rows))
-
-    def replicates(self, x: Floats, y: Floats) -> list[list[dict[int, Replicates]]]:
-        """Replicates of Spearman's rho: per score and scope, by position among the scope's samples.
+    def replicates(self, x: Floats, y: Floats) -> list[dict[Sample, Replicates]]:
+        """Replicates of Spearman's rho: per score, of each sample that has trials.
 
         Args:
             x: [scores, n] localisation scores.
@@ -114,23 +118,19 @@ class Samples:
         # The jackknife's small differences need double precision; the bootstrap's draws do not.
         without = 1.0 - np.eye(self.resamples.counts.shape[1])
         drawn = self.resamples.counts.astype(np.float32)
-        replicates: list[list[dict[int, Replicates]]] = [[] for _ in x]
-        for samples in self.by_scope.values():
-            positions = [i for i, sample in enumerate(samples) if len(sample.kept)]
-            for of_score in replicates:
-                of_score.append({})
-            if not positions:
+        replicates: list[dict[Sample, Replicates]] = [{} for _ in x]
+        for members in self.by_scope.values():
+            samples = [sample for sample in members if len(sample.kept)]
+            if not samples:
                 continue
-            rows = np.concatenate([samples[i].kept for i in positions])
-            label = np.repeat(np.arange(len(positions)), [len(samples[i].kept) for i in positions])
-            sample = (x[:, rows], y[rows], label, self.resamples.cluster[rows])
-            deleted, deleted_sizes = weighted_spearman(*sample, without)
-            boot, boot_sizes = weighted_spearman(*sample, drawn)
+            rows = np.concatenate([sample.kept for sample in samples])
+            label = np.repeat(np.arange(len(samples)), [len(sample.kept) for sample in samples])
+            trials = (x[:, rows], y[rows], label, self.resamples.cluster[rows])
+            deleted, deleted_sizes = weighted_spearman(*trials, without)
+            boot, boot_sizes = weighted_spearman(*trials, drawn)
             for score, of_score in enumerate(replicates):
-                for at, position in enumerate(positions):
-                    of_score[-1][position] = Replicates(
-                        deleted[score, at], deleted_sizes[at], boot[score, at], boot_sizes[at]
-                    )
+                for i, sample in enumerate(samples):
+                    of_score[sample] = Replicates(deleted[score, i], deleted_sizes[i], boot[score, i], boot_sizes[i])
         return replicates
 
     def permuted(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, Permuted]:
@@ -167,12 +167,13 @@ def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
 
 @dataclass(frozen=True)
 class _Result:
-    """Outcome of one sample: what the combination of cells needs, and the sample's own entry."""
+    """Result of one sample: its entry, and what the combination of cells needs."""
 
     correlation: RankCorrelation
-    replicates: Replicates | None
-    """None where the correlation is undefined."""
     entry: Correlation
+    part: Part
+    replicates: Replicates | None = None
+    """None where the correlation is undefined."""
 
 
 class Pair:
@@ -194,12 +195,11 @@ class Pair:
         y: Floats,
         score: Score,
         outcome: str,
-        replicates: Sequence[Mapping[int, Replicates]],
+        replicates: dict[Sample, Replicates],
         seed: int,
     ):
         self.samples, self.x, self.y, self.score, self.outcome, self.seed = samples, x, y, score, outcome, seed
-        self.resamples, self.cells = samples.resamples, samples.cells
-        self.replicates = dict(zip(samples.by_scope, replicates, strict=True))
+        self.resamples, self.cells, self.replicates = samples.resamples, samples.cells, replicates
         self.influences: dict[Stratum | None, Influence] = {}
         """Of rho within cells, over all strata (None) and per stratum; filled by `correlations`."""
 
@@ -207,10 +207,7 @@ class Pair:
         """The entries at every scope of the samples."""
         by_cell: dict[Cell, _Result] = {}
         for scope, samples in self.samples.by_scope.items():
-            results = [
-                self._of_sample(sample, self.replicates[scope].get(position), statistic)
-                for position, sample in enumerate(samples)
-            ]
+            results = [self._of_sample(sample, statistic) for sample in samples]
             yield from (result.entry for result in results)
             if scope == "cell":
                 by_cell = dict(zip(self.cells, results, strict=True))
@@ -247,16 +244,17 @@ class Pair:
             reason=reason,
         )
 
-    def _of_sample(self, sample: Sample, replicates: Replicates | None, statistic: str) -> _Result:
+    def _of_sample(self, sample: Sample, statistic: str) -> _Result:
         correlation = rank_correlation(self.x[sample.kept], self.y[sample.kept], statistic)
         entry = self._entry(sample.place, statistic, sample.rows, correlation.estimate, correlation.reason)
-        if correlation.estimate is None or replicates is None:
-            return _Result(correlation, None, entry)
+        part = sample.kept, float(correlation.n - FISHER_D[statistic])
+        if correlation.estimate is None:
+            return _Result(correlation, entry, part)
+        replicates = self.replicates[sample]
         if statistic != "spearman":
             replicates = self._kendall(sample.kept, replicates)
-        weight = float(correlation.n - FISHER_D[statistic])
-        entry, _ = self._with_interval(entry, correlation.estimate, replicates, [(sample.kept, weight)])
-        return _Result(correlation, replicates, entry)
+        entry, _ = self._with_interval(entry, correlation.estimate, replicates.deleted, replicates.drawn, [part])
+        return _Result(correlation, entry, part, replicates)
 
     def _kendall(self, kept: Rows, spearman: Replicates) -> Replicates:
         """Replicates of tau-b: by the jackknife alone, since only a deletion is a difference of sums."""
@@ -266,10 +264,9 @@ class Pair:
         others = np.setdiff1d(np.arange(len(deleted)), clusters)
         if len(others):
             deleted[others] = rank_correlation(self.x[kept], self.y[kept], "kendall_tau_b").estimate
-        nothing = np.empty(0)
-        return Replicates(deleted, spearman.deleted_sizes, nothing, nothing)
+        return Replicates(deleted, spearman.deleted_sizes)
 
-    def _within(self, stratum: Stratum | None, statistic: str, results: Mapping[Cell, _Result]) -> Correlation:
+    def _within(self, stratum: Stratum | None, statistic: str, results: dict[Cell, _Result]) -> Correlation:
         """The cells' correlations combined."""
         combined = combine_cells([result.correlation for result in results.values()], statistic)
         rows = np.concatenate([self.cells[cell] for cell in results])
@@ -286,32 +283,24 @@ class Pair:
         )
         if combined.estimate is None:
             return entry
-        parts: list[tuple[Rows, float]] = []
-        replicates: list[Replicates] = []
-        for cell, result in results.items():
-            if result.replicates is not None:
-                weight = float(result.correlation.n - FISHER_D[statistic])
-                parts.append((self.samples.kept(self.cells[cell]), weight))
-                replicates.append(result.replicates)
+        parts = [result.part for result in results.values() if result.replicates is not None]
+        replicates = [result.replicates for result in results.values() if result.replicates is not None]
         entry = replace(entry, n_clusters=self.resamples.n_clusters(np.concatenate([kept for kept, _ in parts])))
-        nothing = np.empty(0)
         deleted = combine_replicates([r.deleted for r in replicates], [r.deleted_sizes for r in replicates], statistic)
-        drawn = nothing
-        if statistic == "spearman":
-            drawn = combine_replicates([r.drawn for r in replicates], [r.drawn_sizes for r in replicates], statistic)
-        together = Replicates(deleted, nothing, drawn, nothing)
-        entry, influence = self._with_interval(entry, combined.estimate, together, parts)
+        drawn = combine_replicates([r.drawn for r in replicates], [r.drawn_sizes for r in replicates], statistic)
+        entry, influence = self._with_interval(entry, combined.estimate, deleted, drawn, parts)
         if influence is not None and statistic == "spearman":
             self.influences[stratum] = influence
         return entry
 
     def _with_interval(
-        self, entry: Correlation, estimate: float, replicates: Replicates, parts: Sequence[tuple[Rows, float]]
+        self, entry: Correlation, estimate: float, deleted: Floats, drawn: Floats, parts: Sequence[Part]
     ) -> tuple[Correlation, Influence | None]:
         """The entry with its interval, and the influences if that is the jackknife's.
 
         Args:
-            parts: the trials and the weight of each cell, or of the sample.
+            deleted, drawn: the estimate without each cluster and in the bootstrap's draws, as in `Replicates`.
+            parts: of each cell, or of the one sample.
         """
         kept = np.concatenate([rows for rows, _ in parts])
         if self.resamples.fewest(kept) < MINIMUM_CLUSTERS:
@@ -320,7 +309,7 @@ class Pair:
             few = f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset, and trials share them"
             return replace(entry, interval_reason=few), None
         clusters = np.unique(self.resamples.cluster[kept])
-        deleted = replicates.deleted[clusters]
+        deleted = deleted[clusters]
         if not np.isfinite(deleted).all():
             return replace(entry, interval_reason="without one of the data seeds it is undefined"), None
         result = self._jackknife(estimate, deleted, clusters, parts)
@@ -336,11 +325,11 @@ class Pair:
                 standard_error=result.standard_error,
                 df=result.df,
             )
-        if len(replicates.drawn) and self.resamples.enough(kept):
-            percentile = percentile_interval(replicates.drawn)
+        if len(drawn) and self.resamples.enough(kept):
+            percentile = percentile_interval(drawn)
             if percentile is not None:
                 entry = replace(entry, percentile_low=percentile[0], percentile_high=percentile[1])
-            bca = bca_interval(replicates.drawn, estimate, acceleration(deleted))
+            bca = bca_interval(drawn, estimate, acceleration(deleted))
             if bca is not None:
                 entry = replace(entry, bca_low=bca[0], bca_high=bca[1])
         return entry, None if result is None else (clusters, result.influence)
@@ -350,7 +339,7 @@ class Pair:
         return replace(entry, ci_low=low, ci_high=high, p_value=p_value, interval="fisher_z")
 
     def _jackknife(
-        self, estimate: float, deleted: Floats, clusters: NDArray[np.intp], parts: Sequence[tuple[Rows, float]]
+        self, estimate: float, deleted: Floats, clusters: NDArray[np.intp], parts: Sequence[Part]
     ) -> Jackknife | None:
         names, dataset = np.unique(self.resamples.dataset[clusters], return_inverse=True)
         sizes, weights = np.zeros(len(names)), np.zeros(len(names))
