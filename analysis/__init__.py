@@ -31,8 +31,8 @@ from analysis.answer.entry import Correlation as Correlation
 from analysis.answer.estimands import Estimands as Estimands
 from analysis.answer.estimands import estimands_of as estimands_of
 from analysis.answer.verdict import Verdict as Verdict
-from analysis.compare.compare import Comparison as Comparison
-from analysis.compare.compare import compare as compare
+from analysis.compare.differences import Comparison as Comparison
+from analysis.compare.differences import compare as compare
 from analysis.compare.report import write_comparison as write_comparison
 from analysis.errors import AnalysisError as AnalysisError
 from analysis.report.report import write_report as write_report

@@ -1,10 +1,10 @@
 """Two sweeps side by side: where do their answers, their outcomes and their maps differ?
 
-- compare.py: the differences, paired by data seed
+- differences.py: the differences, paired by data seed
 - report.py: report.html, .md and .json with tables/
 - figure.py: the forest plot of both
 """
 
-from analysis.compare.compare import Comparison as Comparison
-from analysis.compare.compare import compare as compare
+from analysis.compare.differences import Comparison as Comparison
+from analysis.compare.differences import compare as compare
 from analysis.compare.report import write_comparison as write_comparison

@@ -3,7 +3,7 @@
 from matplotlib.lines import Line2D
 
 from analysis.answer.entry import Correlation
-from analysis.compare.compare import Comparison
+from analysis.compare.differences import Comparison
 from analysis.report.numbers import interval, number
 from analysis.sections.figures.style import INK, MUTED, Drawing, legend_below, new_figure, settings
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.compare.compare import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
+from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
 from analysis.report.numbers import count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.report.table import WRITERS, Table

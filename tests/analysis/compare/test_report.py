@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 import analysis
-from analysis.compare.compare import compare
+from analysis.compare.differences import compare
 
 
 @pytest.fixture(scope="module")

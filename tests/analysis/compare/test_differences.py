@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis.compare.compare import Overlap, compare
+from analysis.compare.differences import Overlap, compare
 
 SCORE, OUTCOME = analysis.Primary().column, "test_ood.auc"
 
