@@ -27,18 +27,18 @@ mlflow.
 
 from analysis.answer.answer import Analysis as Analysis
 from analysis.answer.answer import analyse as analyse
+from analysis.answer.entry import Correlation as Correlation
 from analysis.answer.estimands import Estimands as Estimands
 from analysis.answer.estimands import estimands_of as estimands_of
 from analysis.answer.verdict import Verdict as Verdict
-from analysis.compare.compare import Comparison as Comparison
-from analysis.compare.compare import compare as compare
-from analysis.compare.comparison_report import write_comparison as write_comparison
+from analysis.compare.differences import Comparison as Comparison
+from analysis.compare.differences import compare as compare
+from analysis.compare.report import write_comparison as write_comparison
 from analysis.errors import AnalysisError as AnalysisError
 from analysis.report.report import write_report as write_report
-from analysis.stats.correlation import Correlation as Correlation
+from analysis.trials.exclusions import trials_from_table as trials_from_table
 from analysis.trials.from_mlflow import load_mlflow as load_mlflow
 from analysis.trials.load import load_file as load_file
 from analysis.trials.load import load_sweep as load_sweep
-from analysis.trials.primary import Primary as Primary
+from analysis.trials.trials import Primary as Primary
 from analysis.trials.trials import Trials as Trials
-from analysis.trials.validate import trials_from_table as trials_from_table

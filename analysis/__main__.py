@@ -16,10 +16,10 @@ import typer
 
 import analysis
 from analysis.answer.verdict import SMALLEST_EFFECT
-from analysis.compare.comparison_report import write_comparison
+from analysis.compare.report import write_comparison
+from analysis.progress import progress_bar
 from analysis.report.report import copy_report
 from analysis.stats.cluster_bootstrap import REPLICATES
-from analysis.trials.progress import progress_bar
 from records import StorageError
 
 DEFAULT_STORAGE = "sweeps"

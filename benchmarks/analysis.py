@@ -17,7 +17,7 @@ from scipy import stats
 import analysis
 from analysis.answer.correlations import correlate
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
-from analysis.trials.cells import cell_rows, strata_of
+from analysis.trials.design import cell_rows, strata_of
 from records import columns
 
 METRICS = ("iou", "iop", "iot", "pointing", "energy")

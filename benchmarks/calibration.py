@@ -23,13 +23,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy import stats
 
 from analysis.answer.correlations import within_cells
+from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, decide
 from analysis.report.numbers import number
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.correlation import Correlation
 from analysis.stats.power import minimal_detectable, minimal_detectable_from_error
 from analysis.stats.rank_correlation import fisher_interval
-from analysis.trials.primary import Primary
+from analysis.trials.trials import Primary
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORE, OUTCOME = Primary().column, Primary().outcome

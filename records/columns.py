@@ -38,7 +38,7 @@ CONTROLS: dict[str, object] = {
 least one."""
 LOWER_IS_BETTER = ("distractor_mass",)
 """Localisation metrics, all in [0, 1], for which lower is better. Records hold the measured value; the analysis uses
-1 minus it (analysis/trials/direction.py)."""
+1 minus it (analysis/trials/scores.py)."""
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
 

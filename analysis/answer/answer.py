@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.answer.collapsed import WithoutCollapsed, without_collapsed
 from analysis.answer.correlations import Progress, correlate, reference
+from analysis.answer.entry import Correlation
 from analysis.answer.estimands import Estimands, estimands_of
 from analysis.answer.simpson import Disagreement, disagreements
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
@@ -17,7 +18,6 @@ from analysis.sections.methods import MethodRow, method_rows, strength_rows
 from analysis.sections.selection_rules import SelectionRules, selection_rules
 from analysis.stats.cluster_bootstrap import REPLICATES, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
-from analysis.stats.correlation import Correlation
 from analysis.stats.power import (
     ALPHA,
     POWER,
@@ -26,9 +26,8 @@ from analysis.stats.power import (
     minimal_detectable_of,
 )
 from analysis.stats.rank_correlation import CLIP
-from analysis.trials.primary import Primary
-from analysis.trials.trials import Trials
-from analysis.trials.validate import trials_from_table
+from analysis.trials.exclusions import trials_from_table
+from analysis.trials.trials import Primary, Trials
 from records import columns
 
 MINIMUM_REPLICATES = 100

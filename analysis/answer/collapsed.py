@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.answer.correlations import within_cells
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import count, interval, number
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.correlation import Correlation
-from analysis.trials.primary import Primary
+from analysis.trials.trials import Primary
 from records import columns
 
 

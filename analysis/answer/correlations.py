@@ -14,15 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.answer.entry import Correlation, Score, is_headline
+from analysis.answer.scopes import Pair, Permuted, Samples, Within
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.correlation import Correlation, Score, is_headline
-from analysis.stats.correlation_pair import Pair
-from analysis.stats.correlation_samples import Permuted, Samples, Within
 from analysis.stats.multiplicity import adjust, max_t
 from analysis.stats.permutation import permutation_p
 from analysis.stats.rank_correlation import STATISTICS, Floats
-from analysis.trials.cells import Stratum
-from analysis.trials.primary import Primary
+from analysis.trials.design import Stratum
+from analysis.trials.trials import Primary
 from records import columns
 
 Progress = Callable[[int, int], None]

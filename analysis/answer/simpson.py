@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import interval, name, number
-from analysis.stats.correlation import Correlation
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import count, interval, number
-from analysis.stats.correlation import Correlation
-from analysis.trials.primary import Primary
+from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""

@@ -1,1 +1,1 @@
-"""The published results, to stand beside one's own."""
+"""A sweep's results beside the tables of the paper: `python -m analysis.paper`. Its numbers are in published.csv."""

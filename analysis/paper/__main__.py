@@ -1,11 +1,11 @@
-"""A sweep's results beside the published ones, as Markdown.
+"""The command that shows a sweep's results beside the published ones, as Markdown.
 
 python -m analysis.paper --records sweeps/paper_seeds/trials.parquet
 python -m analysis.paper --sweep paper_seeds --out table.md
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,18 +14,26 @@ import pandas as pd
 import typer
 
 from analysis.errors import AnalysisError
-from analysis.paper.published_results import ATTRIBUTIONS, PUBLISHED, MeanSd, Published
+from analysis.paper.published import PUBLISHED, MeanSd, Place
 from analysis.report.numbers import name, number
-from analysis.sections.methods import Spread, spread
+from analysis.sections.methods import spread
+from analysis.trials.exclusions import OTHER_SELECTION
 from analysis.trials.load import load_file, load_sweep
 from analysis.trials.trials import Trials
 from records import StorageError, columns
 
 METRICS = ("iou", "iop", "iot")
-OWN = ("preset", "selection")
-"""What tells one of the sweep's results from another of the same method."""
+ATTRIBUTIONS = ("input_gradient", "integrated_gradients", "occlusion")
+"""Beside one another in each cell of a metric."""
+SCORES = (
+    (columns.performance("test_ood", "auc"),),
+    *(tuple(columns.localisation("test_ood", metric, a) for a in ATTRIBUTIONS) for metric in METRICS),
+)
+"""Record columns of each cell of a row."""
+VARIANTS = ("preset", "selection")
+"""Settings by which a method has rows of its own."""
 SHOWN = ("model", "epochs", "hp.batch_size", "hp.n_train", "hp.n_valid", "hp.n_test", "hp.integrated_gradients_steps")
-"""Settings that are named above a table where all its trials share them."""
+"""Settings named above a table whose trials all share them."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -66,47 +74,46 @@ def _write(path: Path, text: str) -> None:
 
 
 def paper_tables(trials: Trials) -> str:
-    """One Markdown table for each published (dataset, severity) that the trials have.
+    """One Markdown table for each published (dataset, severity) among the trials.
 
-    Values are mean ± standard deviation (n − 1 in the denominator) over seeds, on the OOD test set. Results of a method
-    under several presets or selection rules stand in rows of their own.
+    Values are mean ± standard deviation (n − 1 in the denominator) over seeds, on the OOD test set. Each method has a
+    row per preset and selection rule.
 
     Raises:
-        AnalysisError: the trials have no dataset and severity with published results, or those of a row differ in more
-            than their seeds.
+        AnalysisError: the trials have no dataset and severity with published results, or those of one row differ in
+            more than their seeds.
     """
     table = trials.table if trials.all_selections is None else trials.all_selections
     places = [place for place in PUBLISHED if len(_at(table, place))]
     if not places:
         has = sorted(set(zip(table["dataset"], table["severity"], strict=True)))
         raise AnalysisError(
-            f"{trials.source}: there are published results for {_places(PUBLISHED)}, and trials of {_places(has)}; "
+            f"{trials.source}: there are published results for {_places(PUBLISHED)}, but trials of {_places(has)}; "
             "give a table with trials of one of the former"
         )
     parts = [_section(_at(table, place), place) for place in places]
-    reasons = {reason: n for reason, n in trials.excluded.items() if not reason.startswith("selection other than")}
+    reasons = {reason: n for reason, n in trials.excluded.items() if not reason.startswith(OTHER_SELECTION)}
     if reasons:
         parts.append("Left out: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items()) + ".\n")
     return "\n".join(parts)
 
 
-def _at(table: pd.DataFrame, place: tuple[str, float]) -> pd.DataFrame:
+def _at(table: pd.DataFrame, place: Place) -> pd.DataFrame:
     return table[(table["dataset"] == place[0]) & (table["severity"] == place[1])]
 
 
-def _section(table: pd.DataFrame, place: tuple[str, float]) -> str:
+def _section(table: pd.DataFrame, place: Place) -> str:
     published = PUBLISHED[place]
-    own = [column for column in OWN if column in table]
-    sources = sorted(set(map(tuple, table[own].astype(str).to_numpy().tolist())), reverse=True)
-    methods = [*published, *sorted(set(table["method"]) - set(published))]
+    variant = table[[column for column in VARIANTS if column in table]].astype(str)
+    variants = sorted(set(map(tuple, variant.to_numpy().tolist())), reverse=True)
     rows = []
-    for method in methods:
+    for method in [*published, *sorted(set(table["method"]) - set(published))]:
         if method in published:
-            rows.append(_published_row(method, published[method]))
-        for source in sources:
-            part = table[(table["method"] == method) & (table[own].astype(str) == list(source)).all(axis=1)]
-            _check_seeds_alone_differ(part, f"{method} on {place[0]}, {' '.join(source)}")
-            rows.append(_own_row(method, " ".join(source) or "this sweep", part))
+            rows.append([name(method), "published", "about 10", *_published_scores(published[method])])
+        for values in variants:
+            part = table[(table["method"] == method) & (variant == list(values)).all(axis=1)]
+            _check_only_seeds_differ(part, f"{method} on {place[0]}, {' '.join(values)}")
+            rows.append([name(method), " ".join(values) or "this sweep", str(len(part)), *_own_scores(part)])
     headings = ("method", "source", "seeds", "OOD AUC", *(name(metric) for metric in METRICS))
     attributions = ", ".join(name(attribution) for attribution in ATTRIBUTIONS)
     lines = [
@@ -122,38 +129,25 @@ def _section(table: pd.DataFrame, place: tuple[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _published_row(method: str, row: Published) -> Sequence[str]:
-    metrics = (row.iou, row.iop, row.iot)
-    return (
-        name(method),
-        "published",
-        "about 10",
-        _mean_sd(row.auc),
-        *(", ".join(map(_mean_sd, values)) or "–" for values in metrics),
-    )
+def _published_scores(results: Mapping[str, MeanSd]) -> list[str]:
+    return [", ".join(_mean_sd(*results[c]) for c in cell if c in results) or "–" for cell in SCORES]
 
 
-def _own_row(method: str, source: str, part: pd.DataFrame) -> Sequence[str]:
-    cells = [_spread(part, columns.performance("test_ood", "auc"))]
-    cells += [
-        ", ".join(_spread(part, columns.localisation("test_ood", metric, a)) for a in ATTRIBUTIONS)
-        for metric in METRICS
-    ]
-    return (name(method), source, str(len(part)), *cells)
+def _own_scores(part: pd.DataFrame) -> list[str]:
+    return [", ".join(_own_score(part, column) for column in cell) for cell in SCORES]
 
 
-def _spread(part: pd.DataFrame, column: str) -> str:
-    values = part[column].dropna().to_numpy(dtype=np.float64) if column in part else np.empty(0)
-    found: Spread = spread(values)
-    return number(found.mean) if found.sd is None else _mean_sd((found.mean or 0.0, found.sd))
+def _own_score(part: pd.DataFrame, column: str) -> str:
+    score = spread(part[column].dropna().to_numpy(dtype=np.float64) if column in part else np.empty(0))
+    return number(score.mean) if score.mean is None or score.sd is None else _mean_sd(score.mean, score.sd)
 
 
-def _mean_sd(pair: MeanSd) -> str:
-    return f"{number(pair[0])} ± {number(pair[1])}"
+def _mean_sd(mean: float, sd: float) -> str:
+    return f"{number(mean)} ± {number(sd)}"
 
 
-def _check_seeds_alone_differ(part: pd.DataFrame, what: str) -> None:
-    """A mean over seeds must not be one over settings too."""
+def _check_only_seeds_differ(part: pd.DataFrame, what: str) -> None:
+    """Refuse a row that would be a mean over settings too."""
     named = [c for c in ("strength", "model", "epochs") if c in part]
     settings = [*named, *(c for c in part if str(c).startswith(columns.HYPERPARAMETER_PREFIX))]
     for column in settings:
@@ -167,17 +161,17 @@ def _check_seeds_alone_differ(part: pd.DataFrame, what: str) -> None:
 
 
 def _shared(table: pd.DataFrame) -> str:
-    """Settings that all trials of the section share, in words."""
-    told = []
+    """Name the settings that all trials of the section share."""
+    settings = []
     for column in SHOWN:
         values = list(table[column].unique()) if column in table else []
         if len(values) == 1 and pd.notna(value := values[0]):
             shown = value if isinstance(value, str) else f"{value:g}"
-            told.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
-    return f" This sweep: {', '.join(told)}." if told else ""
+            settings.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
+    return f" This sweep: {', '.join(settings)}." if settings else ""
 
 
-def _places(places: Iterable[tuple[str, float]]) -> str:
+def _places(places: Iterable[Place]) -> str:
     return "; ".join(f"{dataset} at severity {severity:g}" for dataset, severity in places)
 
 

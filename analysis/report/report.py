@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.report.methods_paragraph import methods_paragraph, references
 from analysis.report.numbers import count, interval, name, number, p_value
 from analysis.report.render import json_bytes, render, version, write_files
@@ -15,7 +16,6 @@ from analysis.report.table import WRITERS, grid_csv
 from analysis.report.tables import tables, where
 from analysis.sections.estimand_words import estimand_words
 from analysis.sections.maps import MapSheet, collect_maps
-from analysis.stats.correlation import Correlation
 from analysis.stats.rank_correlation import LEVEL
 from records import Storage
 

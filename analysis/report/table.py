@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.stats.correlation import Correlation
+from analysis.answer.entry import Correlation
 
 Cell = tuple[Any, str]
 """A raw value for the CSV and its text for people."""

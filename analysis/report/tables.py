@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import interval, name, number, p_value, severity
 from analysis.report.table import Cell, Table
 from analysis.sections.estimand_tables import estimand_tables
 from analysis.sections.estimand_words import column_name
 from analysis.sections.mask_controls import ControlRow
 from analysis.sections.methods import MethodRow, Spread
-from analysis.stats.correlation import Correlation
 from analysis.stats.rank_correlation import STATISTICS
-from analysis.trials.primary import Primary
+from analysis.trials.trials import Primary
 
 
 def tables(analysis: Analysis) -> list[Table]:

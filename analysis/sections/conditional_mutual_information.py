@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.configurations import Codes, design_of
+from analysis.trials.design import Codes, design_of
 
 MOST_AXES = 2
 """Axes conditioned on at most."""

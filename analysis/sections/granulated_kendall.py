@@ -12,7 +12,7 @@ from analysis.report.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, bounds
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.configurations import (
+from analysis.trials.design import (
     AxisPoints,
     Codes,
     axis_points,

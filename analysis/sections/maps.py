@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.trials.primary import Primary
-from analysis.trials.trials import Trials
+from analysis.trials.trials import Primary, Trials
 from records import StorageError, SweepRecords
 
 FILE = "maps.npz"

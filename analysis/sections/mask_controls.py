@@ -17,8 +17,8 @@ import pandas as pd
 from analysis.report.numbers import count, interval, name, number
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.primary import Primary
-from analysis.trials.validate import CONFIGURATION
+from analysis.trials.exclusions import CONFIGURATION
+from analysis.trials.trials import Primary
 from records import columns
 
 WRONG = {"random": "random masks", "shifted": "shifted masks", "other": "another image’s masks"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.trials.cells import Cell, cell_rows
-from analysis.trials.primary import Primary
+from analysis.trials.design import Cell, cell_rows
+from analysis.trials.trials import Primary
 from records import columns
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.report.numbers import count
 from analysis.stats.rank_correlation import LEVEL, Floats
-from analysis.trials.proportion import proportion_of
+from analysis.trials.scores import proportion_of
 from records import columns
 
 RANDOM_DATASETS = 5

@@ -12,7 +12,7 @@ from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
 from analysis.stats.estimate import UNDEFINED_WITHOUT_ONE, Estimate, too_few
 from analysis.stats.rank_correlation import Floats
-from analysis.stats.weighted_ranks import weighted_midranks
+from analysis.stats.reweighted import weighted_midranks
 
 _BLOCK = 1_000_000  # values held at once
 _NOTHING = 1e-9

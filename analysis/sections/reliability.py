@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
-from analysis.stats.rank_correlation import Floats
-from analysis.stats.weighted_spearman import weighted_spearman
-from analysis.stats.within_cell import combine_replicates
-from analysis.trials.cells import cell_rows
+from analysis.stats.rank_correlation import Floats, combine_replicates
+from analysis.stats.reweighted import weighted_spearman
+from analysis.trials.design import cell_rows
 from records import columns
 
 

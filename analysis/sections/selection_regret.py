@@ -12,7 +12,7 @@ from analysis.report.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.cells import cell_rows, strata_of
+from analysis.trials.design import cell_rows, strata_of
 from records import columns
 
 Choices = NDArray[np.intp]

@@ -10,18 +10,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.correlations import reference, within_cells
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import count, interval, name, number
 from analysis.sections.methods import Spread, spread
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.correlation import Correlation
 from analysis.stats.estimate import Estimate, jackknife_bounds
-from analysis.trials.primary import Primary
+from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
+from analysis.trials.trials import Primary
 from records import columns
 
-SELECTION = "selection"
-UNKNOWN = "not recorded"
-IN_ORDER = ("best_valid_id", "last", "best_valid_ood")
-"""Of rules that cover as many cells the first is analysed; best_valid_ood is an oracle, and comes last."""
 CONFIGURATION = ("dataset", "severity", "method", "strength", "model", "seed", "data_seed", "preset", "epochs")
 """Columns that, with the hyperparameters, two trials of one training share."""
 
@@ -57,21 +54,6 @@ class SelectionRules:
     analysed: str
     rows: tuple[RuleRow, ...]
     sentence: str
-
-
-def rules_of(table: pd.DataFrame) -> list[str]:
-    """The selection rules of a table, the one to analyse first.
-
-    That is the rule with trials in most cells; among equals the first of `IN_ORDER`. A table without the column has
-    none.
-    """
-    if SELECTION not in table:
-        return []
-    known = table[SELECTION].fillna(UNKNOWN).astype(str)
-    cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: known}).drop_duplicates()
-    covered = cells[SELECTION].value_counts()
-    order = {rule: position for position, rule in enumerate(IN_ORDER)}
-    return sorted(covered.index, key=lambda rule: (-int(covered[rule]), order.get(rule, len(order)), rule))
 
 
 def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, seed: int) -> SelectionRules | None:

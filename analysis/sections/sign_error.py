@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.configurations import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
-from analysis.trials.proportion import proportion_of
+from analysis.trials.design import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
+from analysis.trials.scores import proportion_of
 
 MINIMUM_WEIGHT = 0.5
 """Pairs of less confidence than this count for nothing; the rest is reduced by it."""

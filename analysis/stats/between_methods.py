@@ -1,4 +1,4 @@
-"""The rank correlation between methods: do methods with better maps have better outcomes?"""
+"""Rank correlation between methods: do methods with better maps have better outcomes?"""
 
 import itertools
 import math
@@ -7,26 +7,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.report.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.rank_correlation import Floats
-from analysis.trials.cells import Rows
+from analysis.stats.rank_correlation import Floats, Ints
 
 EXACT_UP_TO = 8
 """Most methods for which all orderings are enumerated (8! = 40,320)."""
 DRAWS = 20_000
-"""Orderings drawn beyond that."""
-TOLERANCE = 1e-12
+"""Orderings drawn for more methods than that."""
+_TOLERANCE = 1e-12
 _DECIMALS = 12
 _MINIMUM = 3  # with two methods rho is always −1 or 1
 
 
 @dataclass(frozen=True)
 class BetweenMethods:
-    """Spearman's rho over method means; `estimate` is None, with a `reason`, where it is undefined."""
+    """Rank correlation of method means; where undefined, `estimate` is None and `reason` says why."""
 
     statistic: str
     estimate: float | None
@@ -34,30 +31,31 @@ class BetweenMethods:
     """Number of methods."""
     p_value: float | None = None
     exact: bool = True
-    """Whether the p-value counts all orderings rather than drawn ones."""
+    """Whether the p-value enumerates all orderings rather than a random draw of them."""
     reason: str | None = None
 
 
 def between_methods(strata: Sequence[tuple[Floats, Floats]], statistic: str, *, seed: int) -> BetweenMethods:
     """Correlation of the k methods' means, averaged over strata, with a permutation p-value.
 
-    Null hypothesis: which method has which outcome is arbitrary, so that the methods' labels on the outcome
-    may be permuted, in all strata at once. p is the share of orderings whose |average correlation| is at
-    least the observed one (to 1e-12), the observed ordering included: for k = 6 and |rho| = 1 it is 2 / 720 =
-    .0028. Up to 8 methods all k! orderings are counted; beyond that 20,000 are drawn from `seed`, and one is
-    added to both counts.
+    Null hypothesis: which method has which outcome is arbitrary, so that the methods' labels on the outcome may be
+    permuted, in all strata at once. p is the share of orderings whose |average correlation| is at least the observed
+    one (to 1e-12), the observed ordering included: for k = 6 and |rho| = 1 it is 2 / 720 = .0028. Up to 8 methods, all
+    k! orderings are enumerated; for more, 20,000 are drawn from `seed`, and one is added to both counts.
 
     Args:
-        strata: per stratum, the k methods' mean localisation and mean outcome, methods in one order
-            throughout.
+        strata: per stratum, ([k] mean localisation, [k] mean outcome), with the methods in the same order throughout.
         statistic: "spearman" or "kendall_tau_b".
+        seed: of the drawn orderings.
 
     Returns:
-        No estimate for fewer than 3 methods, or where one of the means is the same for all methods.
+        Estimate in [−1, 1]; none for fewer than 3 methods, or where a stratum's means are the same for all methods.
     """
     k = len(strata[0][0]) if strata else 0
     if k < _MINIMUM:
-        return BetweenMethods(statistic, None, k, reason=f"{count(k, 'method')}, fewer than {_MINIMUM}")
+        return BetweenMethods(
+            statistic, None, k, reason=f"{k} {'method' if k == 1 else 'methods'}, fewer than {_MINIMUM}"
+        )
     for x, y in strata:
         reason = constant_means(x, y)
         if reason is not None:
@@ -67,33 +65,38 @@ def between_methods(strata: Sequence[tuple[Floats, Floats]], statistic: str, *, 
     score = _rho_of_orders if statistic == "spearman" else _tau_of_orders
     observed = float(np.mean([score(x, y, np.arange(k)[None, :])[0] for x, y in strata]))
     permuted = np.mean([score(x, y, orders) for x, y in strata], axis=0)
-    hits = int((np.abs(permuted) >= abs(observed) - TOLERANCE).sum())
+    hits = int((np.abs(permuted) >= abs(observed) - _TOLERANCE).sum())
     p_value = hits / len(orders) if exact else (hits + 1) / (len(orders) + 1)
     return BetweenMethods(statistic, max(-1.0, min(1.0, observed)), k, p_value, exact)
 
 
 def constant_means(x: Floats, y: Floats) -> str | None:
-    """Why method means have no correlation, or None where they have one."""
+    """Why the correlation of method means is undefined, or None where it is defined."""
     constant = [name for name, means in (("localisation", x), ("outcome", y)) if np.ptp(means) == 0]
     return f"constant {' and '.join(constant)} over the methods" if constant else None
 
 
-def method_means(values: Floats, groups: Sequence[Rows]) -> Floats:
-    """The mean of each method's trials, rounded to 12 decimals so that equal means are equal to the last bit."""
+def method_means(values: Floats, groups: Sequence[Ints]) -> Floats:
+    """[methods] means of each method's trials, rounded to 12 decimals so that equal means are equal bit for bit."""
     return np.asarray([np.round(values[rows].mean(), _DECIMALS) for rows in groups])
 
 
 def replicate_between(
-    x: Floats, y: Floats, strata: Sequence[Sequence[Rows]], resamples: Resamples, statistic: str
+    x: Floats, y: Floats, strata: Sequence[Sequence[Ints]], resamples: Resamples, statistic: str
 ) -> Floats:
-    """The average over strata of the correlation of method means, in every bootstrap replicate.
+    """Correlation of method means, averaged over strata, in every bootstrap replicate.
 
-    Data seeds are drawn and the methods kept: the interval says how well these methods' means are known, not how
-    other methods would behave.
+    Data seeds are drawn and the methods kept: an interval from these replicates says how precisely the means of these
+    methods are known, not how other methods would behave.
 
     Args:
-        x, y: the values of all trials of the table.
+        x, y: [n] values of all trials.
         strata: per stratum and method, the positions of its trials, none with a missing value.
+        resamples: draws over the data seeds of these trials.
+        statistic: "spearman" or "kendall_tau_b".
+
+    Returns:
+        [replicates], NaN where undefined.
     """
     counts = resamples.counts
     correlations = []
@@ -113,7 +116,7 @@ def replicate_between(
 
 
 def _by_row(x: Floats, y: Floats, statistic: str) -> Floats:
-    """Row-wise rho or tau-b of two [replicates, methods] arrays, NaN where a row is constant or has a NaN."""
+    """rho or tau-b of each row of two [replicates, methods] arrays; NaN where a row is constant or has a NaN."""
     known = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
     if statistic == "spearman":
         dx = stats.rankdata(x, axis=1) - (x.shape[1] + 1) / 2
@@ -127,22 +130,22 @@ def _by_row(x: Floats, y: Floats, statistic: str) -> Floats:
 
 
 @lru_cache(maxsize=EXACT_UP_TO)
-def _all_orders(k: int) -> NDArray[np.intp]:
+def _all_orders(k: int) -> Ints:
     return np.asarray(list(itertools.permutations(range(k))), dtype=np.intp)
 
 
-def _drawn_orders(k: int, seed: int) -> NDArray[np.intp]:
+def _drawn_orders(k: int, seed: int) -> Ints:
     rng = np.random.default_rng([seed, k])
     return rng.permuted(np.tile(np.arange(k), (DRAWS, 1)), axis=1)
 
 
-def _rho_of_orders(x: Floats, y: Floats, orders: NDArray[np.intp]) -> Floats:
+def _rho_of_orders(x: Floats, y: Floats, orders: Ints) -> Floats:
     rank_x, rank_y = stats.rankdata(x), stats.rankdata(y)
     dx, dy = rank_x - rank_x.mean(), rank_y - rank_y.mean()
     return np.asarray(dy[orders] @ dx / math.sqrt(float(dx @ dx) * float(dy @ dy)))
 
 
-def _tau_of_orders(x: Floats, y: Floats, orders: NDArray[np.intp]) -> Floats:
+def _tau_of_orders(x: Floats, y: Floats, orders: Ints) -> Floats:
     first, second = np.triu_indices(len(x), 1)
     sign_x = np.sign(x[first] - x[second])
     permuted = y[orders]

@@ -1,9 +1,11 @@
 """The cluster bootstrap over data seeds: all trials of one data seed are drawn together.
 
-Trials that share a data seed share their images, so they are not independent; data seeds are (Davison &
-Hinkley, Bootstrap Methods and their Application, 1997, section 3.8; Field & Welsh, J. R. Stat. Soc. B 69,
-2007). A replicate draws as many data seeds as there are, with replacement, within each dataset. The replicate's
-table is never built: each trial is weighted by how often its data seed was drawn.
+Trials that share a data seed share their images and are not independent; data seeds are (Davison & Hinkley, Bootstrap
+Methods and their Application, 1997, section 3.8; Field & Welsh, J. R. Stat. Soc. B 69, 2007). A replicate draws as many
+data seeds as there are, with replacement, within each dataset. Its table is never built: each trial is weighted by how
+often its data seed was drawn.
+
+`draw_resamples` reads two columns of a table of trials; everything else takes arrays.
 """
 
 import zlib
@@ -14,71 +16,81 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from analysis.stats.rank_correlation import LEVEL, Floats
+from analysis.stats.rank_correlation import LEVEL, Floats, Ints
 
 REPLICATES = 2000
-MINIMUM_CLUSTERS = 10
-"""Fewest data seeds to resample; with fewer the percentile interval is far too narrow."""
+MINIMUM_RESAMPLED = 10
+"""Fewest data seeds per dataset to resample; with fewer, the percentile interval is far too narrow."""
 MINIMUM_DEFINED = 0.9
-"""Share of replicates in which the statistic must be defined for an interval to be given."""
+"""Share of replicates in which a statistic must be defined to have an interval."""
 MAXIMUM_CLUSTERS = 500
-"""Most clusters of a dataset; more data seeds than that are put together in groups of equal size. Groups of
-independent data seeds are independent too, and 500 know a standard error to 3 %."""
+"""Most clusters of a dataset; more data seeds than that are put into groups of equal size. Groups of independent data
+seeds are independent too, and 500 groups give a standard error to 3 %."""
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each cluster was drawn in each replicate, the same draws for every statistic."""
+    """How often each cluster was drawn in each replicate; all statistics share these draws."""
 
-    cluster: NDArray[np.intp]
-    """Per trial, the index of its (dataset, data seed), or of its group of data seeds."""
-    dataset: NDArray[np.intp]
+    cluster: Ints
+    """Per trial, the index of its cluster: its (dataset, data seed) or group of data seeds."""
+    dataset: Ints
     """Per cluster, the index of its dataset."""
     counts: Floats
-    """[replicates, clusters]: times drawn; each dataset's row sums to its number of clusters."""
-    data_seed: NDArray[np.intp]
+    """[replicates, clusters] times drawn; over the clusters of a dataset they add up to its number of clusters."""
+    data_seed: Ints
     """Per trial, the index of its (dataset, data seed)."""
 
-    def n_clusters(self, rows: NDArray[np.intp]) -> int:
-        """Data seeds among these trials."""
+    def n_clusters(self, rows: Ints) -> int:
+        """Number of data seeds among these trials."""
         return len(np.unique(self.data_seed[rows]))
 
-    def fewest(self, rows: NDArray[np.intp]) -> int:
-        """The number of clusters of the dataset that has the fewest among these trials; 0 without trials."""
+    def fewest(self, rows: Ints) -> int:
+        """Number of clusters of the dataset that has the fewest among these trials; 0 without trials."""
         clusters = np.unique(self.cluster[rows])
         return int(np.unique(self.dataset[clusters], return_counts=True)[1].min()) if len(clusters) else 0
 
-    def enough(self, rows: NDArray[np.intp]) -> bool:
-        """Whether each dataset among these trials has at least `MINIMUM_CLUSTERS` data seeds there."""
-        return self.fewest(rows) >= MINIMUM_CLUSTERS
+    def enough(self, rows: Ints) -> bool:
+        """Whether each dataset among these trials has at least `MINIMUM_RESAMPLED` data seeds there."""
+        return self.fewest(rows) >= MINIMUM_RESAMPLED
 
 
 def draw_resamples(table: pd.DataFrame, *, replicates: int, seed: int) -> Resamples:
-    """Draw data seeds within dataset. Each dataset has a stream of its own, seeded by `seed` and its name."""
-    keys = table[["dataset", "data_seed"]].drop_duplicates().sort_values(["dataset", "data_seed"], ignore_index=True)
+    """Draw data seeds within each dataset.
+
+    Args:
+        table: trials with the columns `dataset` and `data_seed`.
+        replicates: number of draws.
+        seed: each dataset has its own stream, seeded by this and the dataset's name.
+    """
+    columns = ["dataset", "data_seed"]
+    keys = table[columns].drop_duplicates().sort_values(columns, ignore_index=True)
     index = pd.MultiIndex.from_frame(keys)
-    data_seed = np.asarray(index.get_indexer(pd.MultiIndex.from_frame(table[["dataset", "data_seed"]])), dtype=np.intp)
-    parts: list[NDArray[np.intp]] = []
-    dataset: list[NDArray[np.intp]] = []
+    data_seed = np.asarray(index.get_indexer(pd.MultiIndex.from_frame(table[columns])), dtype=np.intp)
+    cluster_of_key: list[Ints] = []
+    dataset: list[Ints] = []
     counts: list[NDArray[np.int64]] = []
     for position, (name, members) in enumerate(keys.groupby("dataset", sort=True)):
-        per_cluster = -(-len(members) // MAXIMUM_CLUSTERS)
-        n = -(-len(members) // per_cluster)
-        parts.append(sum(len(part) for part in dataset) + np.arange(len(members)) // per_cluster)
+        group_size = -(-len(members) // MAXIMUM_CLUSTERS)
+        n = -(-len(members) // group_size)
+        cluster_of_key.append(sum(map(len, dataset)) + np.arange(len(members)) // group_size)
         dataset.append(np.full(n, position, dtype=np.intp))
         rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
         counts.append(rng.multinomial(n, np.full(n, 1 / n), size=replicates))
-    cluster = np.concatenate(parts)[data_seed]
     return Resamples(
-        np.asarray(cluster, dtype=np.intp), np.concatenate(dataset), np.hstack(counts).astype(np.float64), data_seed
+        cluster=np.asarray(np.concatenate(cluster_of_key)[data_seed], dtype=np.intp),
+        dataset=np.concatenate(dataset),
+        counts=np.hstack(counts).astype(np.float64),
+        data_seed=data_seed,
     )
 
 
 def percentile_interval(replicates: Floats) -> tuple[float, float, float] | None:
     """(lower bound, upper bound, p-value), or None where under 90 % of the replicates are defined.
 
-    The p-value is twice the smaller share of replicates on one side of zero, with one added to counts on both
-    sides of the fraction so that it is never zero: the level at which the interval just reaches zero.
+    The bounds are the replicates' 2.5 % and 97.5 % quantiles. The p-value, the level at which the interval just reaches
+    zero, is 2 (t + 1) / (B + 1) with t the smaller number of the B defined replicates on one side of zero; it is never
+    zero.
     """
     defined = _defined(replicates)
     if defined is None:
@@ -89,14 +101,15 @@ def percentile_interval(replicates: Floats) -> tuple[float, float, float] | None
 
 
 def bca_interval(replicates: Floats, estimate: float, acceleration: float) -> tuple[float, float] | None:
-    """The bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82, 1987, equation 2.3).
+    """Bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82, 1987, equation 2.3).
 
     The bounds are the replicates' quantiles at Phi(z0 + (z0 + z) / (1 − a (z0 + z))) for z = ∓1.96, where z0 =
     Phi^−1 of the share of replicates below the estimate (those equal to it count half).
 
     Args:
-        estimate: of the trials as they are.
-        acceleration: a, from the clusters' jackknife: `cluster_jackknife.acceleration`.
+        replicates: [B], NaN where undefined.
+        estimate: the statistic of the original sample.
+        acceleration: a, from the jackknife over clusters: `cluster_jackknife.acceleration`.
 
     Returns:
         None where under 90 % of the replicates are defined, or all lie on one side of the estimate.

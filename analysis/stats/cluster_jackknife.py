@@ -1,28 +1,27 @@
-"""The delete-one-cluster jackknife over data seeds: the interval that decides.
+"""The delete-one-cluster jackknife over data seeds: the interval that the verdict rests on.
 
-The estimate is computed again without each data seed in turn, and the spread of these values gives its standard
-error (Tukey 1958; Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11; as CV3 in MacKinnon,
+The estimate is recomputed without each data seed in turn; the spread of these values gives its standard error (Tukey,
+Ann. Math. Stat. 29, 1958; Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11; CV3 in MacKinnon,
 Nielsen & Webb, J. Appl. Econom. 38, 2023, who find it the most reliable of its kind with few clusters). Correlations
-are taken on Fisher's z scale and the interval from Student's t. docs/calibration.md compares its coverage with the
-bootstrap's.
+are taken on Fisher's z scale and the interval from Student's t. docs/calibration.md compares its coverage with that of
+the bootstrap.
 """
 
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from analysis.stats.rank_correlation import CLIP, LEVEL, Floats
+from analysis.stats.rank_correlation import CLIP, LEVEL, Floats, Ints, fisher_z
 
 MINIMUM_CLUSTERS = 6
-"""Fewest data seeds of a dataset; with 6 to 9 the interval is wider than it need be."""
+"""Fewest data seeds of a dataset; with 6 to 9 the interval is conservative."""
 
 
 @dataclass(frozen=True)
 class Jackknife:
-    """A correlation's interval and what it was made from."""
+    """Interval of a correlation, with its standard error and influences."""
 
     low: float
     high: float
@@ -31,34 +30,29 @@ class Jackknife:
     standard_error: float
     """Of Fisher's z."""
     df: int
-    """Degrees of freedom: clusters less datasets."""
+    """Degrees of freedom: clusters minus datasets."""
     influence: Floats = field(repr=False, compare=False)
-    """[clusters]: how far each moves z; the sum of their squares is the squared standard error."""
+    """[clusters] how far each moves z; the sum of squares is the squared standard error."""
 
 
-def jackknife(
-    estimate: float,
-    deleted: Floats,
-    dataset: NDArray[np.intp],
-    sizes: Floats,
-    weights: Floats,
-) -> Jackknife | None:
+def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, weights: Floats) -> Jackknife | None:
     """tanh(z ± t SE) with z = atanh(estimate), |estimate| clipped at .999, and t on clusters − datasets df.
 
     SE² = sum over datasets d of f_d sum over its G_d clusters g of (z_g − mean z_g)², with z_g the value without
     cluster g. The usual f_d = (G_d − 1) / G_d scales the spread from samples with one cluster fewer to the full one
     where the variance falls as 1 / n. That of Fisher's z falls as 1 / w, with w = n − 3 summed over cells, and so
-    f_d = (w_d − n_d / G_d) / w_d: what w becomes without an average cluster.
+    f_d = (w_d − n_d / G_d) / w_d, the share of w that remains without an average cluster.
 
     Args:
+        estimate: in [−1, 1].
         deleted: [G] the estimate without each cluster.
-        dataset: [G] the dataset of each cluster, 0, 1, ….
-        sizes: [datasets] n_d, trials.
+        dataset: [G] the dataset of each cluster: 0, 1, ….
+        sizes: [datasets] n_d, the number of trials.
         weights: [datasets] w_d.
 
     Returns:
-        None where the estimate is undefined without one of the clusters, does not change without any of them, or has
-        no degree of freedom.
+        None where the estimate is undefined without one of the clusters, is the same without any of them, or has no
+        degree of freedom.
     """
     n_datasets = len(sizes)
     df = len(deleted) - n_datasets
@@ -68,19 +62,22 @@ def jackknife(
     per_dataset = np.bincount(dataset, minlength=n_datasets)
     centred = z - (np.bincount(dataset, z, n_datasets) / per_dataset)[dataset]
     factor = np.maximum(weights - sizes / per_dataset, 0) / weights
-    # Without a cluster that draws z upwards it is lower.
+    # z falls when a cluster that raises it is deleted, hence the sign.
     influence = -np.sqrt(factor[dataset]) * centred
     error = math.sqrt(float((influence**2).sum()))
     if error < 1e-9:
         return None
-    at = math.atanh(max(-CLIP, min(CLIP, estimate)))
+    at, _ = fisher_z(estimate)
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))
     return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df, influence)
 
 
 def acceleration(deleted: Floats) -> float:
-    """Efron's a = sum d³ / (6 (sum d²)^{3/2}) with d = mean − value without the cluster; 0 where none differs."""
+    """Efron's a = sum d³ / (6 (sum d²)^{3/2}) with d = mean − value without the cluster; 0 if all values are equal.
+
+    For `cluster_bootstrap.bca_interval`.
+    """
     d = deleted.mean() - deleted
     squares = float((d**2).sum())
     return float((d**3).sum() / (6 * squares**1.5)) if squares > 0 else 0.0

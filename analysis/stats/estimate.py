@@ -1,21 +1,22 @@
-"""What every estimand reports: an estimate, an interval, and the reason where there is none."""
+"""An estimate of any kind with its 95 % interval, by the jackknife or the bootstrap over data seeds."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.stats import cluster_jackknife
-from analysis.stats.cluster_bootstrap import MINIMUM_CLUSTERS, MINIMUM_DEFINED, Resamples, percentile_interval
-from analysis.stats.rank_correlation import LEVEL, Floats
+from analysis.stats.cluster_bootstrap import MINIMUM_DEFINED, MINIMUM_RESAMPLED, Resamples, percentile_interval
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.rank_correlation import LEVEL, Floats, Ints
+
+UNDEFINED_WITHOUT_ONE = "undefined without one of the data seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval; None where undefined, with the reason."""
+    """A number with its 95 % interval; None where undefined, with the reason. Statistics add their own fields."""
 
     estimate: float | None = None
     ci_low: float | None = None
@@ -26,18 +27,23 @@ class Estimate:
     """Why there is an estimate without an interval."""
 
 
-def jackknife_bounds(estimate: float, deleted: Floats, dataset: NDArray[np.intp]) -> dict[str, Any]:
-    """The interval fields of an `Estimate` by the delete-one-data-seed jackknife, on the estimate's own scale.
+def jackknife_bounds(estimate: float, deleted: Floats, dataset: Ints) -> dict[str, Any]:
+    """Interval fields of an `Estimate` by the delete-one-data-seed jackknife, on the estimate's own scale.
 
     estimate ± t SE with SE² = sum over datasets of (G − 1) / G sum over its G data seeds of (value without it − their
-    mean)², and t on data seeds − datasets degrees of freedom. For a mean over data seeds it is Student's interval.
+    mean)², and t on data seeds − datasets degrees of freedom. For a mean over data seeds this is Student's interval.
 
     Args:
-        deleted: the estimate without each data seed.
-        dataset: the dataset of each data seed.
+        estimate: of all trials.
+        deleted: [data seeds] the estimate without each of them.
+        dataset: [data seeds] the dataset of each.
+
+    Returns:
+        `ci_low` and `ci_high`; or `interval_reason`, with fewer than 6 data seeds on a dataset or where the estimate is
+        undefined without one of them.
     """
     names, per_dataset = np.unique(dataset, return_counts=True)
-    if per_dataset.min() < cluster_jackknife.MINIMUM_CLUSTERS:
+    if per_dataset.min() < MINIMUM_CLUSTERS:
         return {"interval_reason": too_few()}
     if not np.isfinite(deleted).all():
         return {"interval_reason": UNDEFINED_WITHOUT_ONE}
@@ -47,26 +53,27 @@ def jackknife_bounds(estimate: float, deleted: Floats, dataset: NDArray[np.intp]
     return {"ci_low": estimate - reach, "ci_high": estimate + reach}
 
 
-UNDEFINED_WITHOUT_ONE = "undefined without one of the data seeds"
-
-
-def too_few() -> str:
-    """Why the jackknife gives no interval."""
-    return f"fewer than {cluster_jackknife.MINIMUM_CLUSTERS} data seeds on a dataset"
-
-
-def bounds(replicates: Floats, resamples: Resamples, rows: NDArray[np.intp]) -> dict[str, Any]:
-    """The interval fields of an `Estimate` by the cluster bootstrap: the middle 95 % of the replicates.
-
-    No interval with fewer than 10 data seeds per dataset, or where under 90 % of the replicates are defined.
+def bounds(replicates: Floats, resamples: Resamples, rows: Ints) -> dict[str, Any]:
+    """Interval fields of an `Estimate` by the cluster bootstrap: the middle 95 % of the replicates.
 
     Args:
-        rows: positions of the trials used, in the table the resamples were drawn from.
+        replicates: [replicates] the estimate in each, NaN where undefined.
+        resamples: the draws behind them.
+        rows: positions of the trials used, in the table that the resamples were drawn from.
+
+    Returns:
+        `ci_low` and `ci_high`; or `interval_reason`, with fewer than 10 data seeds on a dataset or where under 90 % of
+        the replicates are defined.
     """
     if not resamples.enough(rows):
-        return {"interval_reason": f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset"}
-    found = percentile_interval(replicates)
-    if found is None:
+        return {"interval_reason": too_few(MINIMUM_RESAMPLED)}
+    interval = percentile_interval(replicates)
+    if interval is None:
         share = float(np.isfinite(replicates).mean()) if len(replicates) else 0.0
         return {"interval_reason": f"defined in {share:.0%} of the bootstrap replicates, under {MINIMUM_DEFINED:.0%}"}
-    return {"ci_low": found[0], "ci_high": found[1]}
+    return {"ci_low": interval[0], "ci_high": interval[1]}
+
+
+def too_few(minimum: int = MINIMUM_CLUSTERS) -> str:
+    """Why there is no interval: a dataset has fewer data seeds than the jackknife or the bootstrap needs."""
+    return f"fewer than {minimum} data seeds on a dataset"

@@ -1,4 +1,4 @@
-"""Adjustment of p-values for the number of comparisons in the grid."""
+"""Adjustment of p-values for the number of comparisons."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,10 @@ from analysis.stats.rank_correlation import Floats
 
 
 def adjust(p_values: Sequence[float | None]) -> list[float | None]:
-    """p-values adjusted to control the false discovery rate (Benjamini & Hochberg, J. R. Stat. Soc. B 57,
-    1995).
+    """Adjust p-values to control the false discovery rate (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995).
 
-    Undefined ones stay None and do not count as comparisons. The procedure holds under independence and under
-    positive dependence (Benjamini & Yekutieli, Ann. Stat. 29, 2001), which is what a grid of localisation
-    metrics over the same trials has.
+    Undefined p-values stay None and do not count as comparisons. The procedure holds under independence and under
+    positive dependence (Benjamini & Yekutieli, Ann. Stat. 29, 2001), as among localisation metrics of the same trials.
     """
     known = [p for p in p_values if p is not None]
     if not known:
@@ -24,19 +22,19 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def max_t(observed: Floats, permuted: Floats) -> list[float | None]:
-    """p-values adjusted to control the chance of any false discovery: single-step max-T (Westfall & Young,
-    Resampling-Based Multiple Testing, 1993, section 2.5).
+    """p-values that control the family-wise error rate: single-step max-T (Westfall & Young, Resampling-Based Multiple
+    Testing, 1993, section 2.5).
 
-    Each statistic is divided by its standard deviation over permutations, so that no comparison dominates; p is
-    the share of permutations whose largest |statistic| over all comparisons is at least the observed one, the
-    observed order included.
+    Each statistic is divided by its standard deviation over permutations, so that no comparison dominates; p is the
+    share of permutations whose largest |statistic| over all comparisons is at least the observed one, to 1e-12. The
+    observed order counts as one of them.
 
     Args:
         observed: [comparisons].
-        permuted: [comparisons, permutations], the same permutations for all.
+        permuted: [comparisons, permutations], the same permutations for all comparisons.
 
     Returns:
-        None where a comparison's statistic is undefined or does not vary.
+        p-values in (0, 1]; None where a statistic is undefined or does not vary.
     """
     spread = permuted.std(axis=1) if permuted.size else np.zeros(len(observed))
     usable = np.isfinite(observed) & np.isfinite(spread) & (spread > 1e-12)

@@ -1,60 +1,59 @@
-"""The permutation test of no correlation within cells, which moves data seeds as a whole.
+"""Permutation test of no correlation within cells; it moves data seeds as whole blocks.
 
-Null hypothesis: within a cell it is arbitrary which trial has which localisation score. Trials of one data seed
-share their images, in all cells, so that single trials are not exchangeable; data seeds are. A permutation therefore
-gives each data seed all the scores of another one, in every cell at once (whole-block exchangeability: Winkler et
-al., NeuroImage 92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. A
-prefix of a sweep has such data seeds but for the last; where many trials are missing here and there, few data seeds
-are alike, and there is no test. Where a cell has several trials of one data seed, as along a
-path of strengths, their places, in order of configuration, are permuted too: in the same way for all data seeds and
-for all cells with as many places, because a strength does much the same everywhere. Without that the test would
-take what strengths do to both scores for given.
+Null hypothesis: within a cell it is arbitrary which trial has which localisation score. Trials of one data seed share
+their images, in all cells, so single trials are not exchangeable; data seeds are. A permutation therefore gives each
+data seed all the scores of another one, in every cell at once (whole-block exchangeability: Winkler et al., NeuroImage
+92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. In a prefix of a sweep
+all data seeds but the last are alike in this sense; where trials are missing at random, few are, and there is no test.
+
+Where a cell has several trials of one data seed, as along a path of strengths, their places (in order of configuration)
+are permuted too: in the same way for all data seeds, and for all cells with as many places, because a strength does
+much the same everywhere. Otherwise the test would condition on what strengths do to both scores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.stats.rank_correlation import CLIP, LOST, Floats
-from records import columns
+from analysis.stats.rank_correlation import CLIP, FISHER_D, Floats, Ints
 
 MINIMUM_MOVABLE = 0.5
-"""Share of trials that must be able to change places."""
+"""Share of trials that must be able to change places for a test."""
 _BLOCK = 500_000
-"""Scores moved at once, so that a block stays near the processor."""
+"""Scores moved per block, so that a block stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Exchanges:
-    """Which trials may take each other's scores."""
+    """Which trials may exchange their scores."""
 
-    classes: tuple[NDArray[np.intp], ...]
-    """[data seeds, places]: positions of trials; data seeds of one class have the same places."""
-    cells: tuple[NDArray[np.intp], ...]
-    """Per class, the cell of each place."""
+    classes: tuple[Ints, ...]
+    """Per class of alike data seeds, [data seeds, places] the positions of their trials."""
+    cells: tuple[Ints, ...]
+    """Per class, [places] the cell of each place."""
     n: int
+    """Trials."""
 
     @property
     def enough(self) -> bool:
-        """Whether at least half of the trials can change places: otherwise a test would see nothing."""
+        """Whether at least half of the trials can change places; with fewer, a test has no power."""
         movable = sum(
             rows.size if len(rows) > 1 else len(rows) * int((np.bincount(cells)[cells] > 1).sum())
             for rows, cells in zip(self.classes, self.cells, strict=True)
         )
         return self.n > 0 and movable >= MINIMUM_MOVABLE * self.n
 
-    def draw(self, permutations: int, seed: int) -> Iterator[NDArray[np.intp]]:
-        """Blocks [permutations, n]: for each trial, the position of the one whose score it takes."""
+    def draw(self, permutations: int, seed: int) -> Iterator[Ints]:
+        """Yield blocks [permutations, n]: for each trial, the position of the trial whose score it takes."""
         rng = np.random.default_rng(seed)
         step = max(1, _BLOCK // max(self.n, 1))
         for start in range(0, permutations, step):
             size = min(step, permutations - start)
             source = np.tile(np.arange(self.n), (size, 1))
-            orders: dict[int, NDArray[np.intp]] = {}
+            orders: dict[int, Ints] = {}
             for rows, cells in zip(self.classes, self.cells, strict=True):
                 seeds = rng.permuted(np.tile(np.arange(len(rows)), (size, 1)), axis=1)
                 places = np.tile(np.arange(len(cells)), (size, 1))
@@ -68,64 +67,59 @@ class Exchanges:
             yield source
 
 
-def exchanges(table: pd.DataFrame, cell: NDArray[np.intp], data_seed: NDArray[np.intp]) -> Exchanges:
-    """The trials of a table that may change places.
+def exchanges(cell: Ints, data_seed: Ints, settings: Sequence[NDArray[np.generic]] = ()) -> Exchanges:
+    """Find the trials that may change places.
 
     Args:
-        cell: [n] the index of each trial's cell.
+        cell: [n] the index of each trial's cell; a cell belongs to one dataset.
         data_seed: [n] the index of each trial's (dataset, data seed).
+        settings: arrays [n] that order the trials of one cell and data seed, the most significant first.
     """
-    names = [n for n in table.columns if n in ("strength", "seed") or _is_setting(str(n))]
-    settings = {name: pd.factorize(table[name].astype(str), sort=True)[0] for name in names if name != "strength"}
-    if "strength" in table:
-        settings = {"strength": table["strength"].to_numpy()} | settings
-    order = np.lexsort([*list(settings.values())[::-1], cell, data_seed])
+    order = np.lexsort([*settings[::-1], cell, data_seed])
     n_cells = int(cell.max()) + 1 if len(cell) else 0
     starts = np.flatnonzero(np.append(True, np.diff(data_seed[order]) != 0)) if len(order) else np.empty(0, int)
-    alike: dict[bytes, list[NDArray[np.intp]]] = {}
+    alike: dict[bytes, list[Ints]] = {}
     for rows in np.split(order, starts[1:]) if len(order) else []:
-        # A cell belongs to one dataset, so that data seeds of two datasets are never alike.
+        # A cell belongs to one dataset, so data seeds of two datasets are never alike.
         alike.setdefault(np.bincount(cell[rows], minlength=n_cells).tobytes(), []).append(rows)
     classes = tuple(np.stack(members) for members in alike.values())
-    return Exchanges(classes, tuple(cell[rows[0]] for rows in classes), len(table))
-
-
-def _is_setting(name: str) -> bool:
-    return name in ("model", "preset", "selection", "epochs") or name.startswith(columns.HYPERPARAMETER_PREFIX)
+    return Exchanges(classes, tuple(cell[rows[0]] for rows in classes), len(cell))
 
 
 def permuted_z(
     x: Floats,
     y: Floats,
-    cell: NDArray[np.intp],
-    groups: list[NDArray[np.intp]],
+    cell: Ints,
+    groups: list[Ints],
     possible: Exchanges,
     *,
     permutations: int,
     seed: int,
 ) -> tuple[Floats, Floats]:
-    """Fisher's z of Spearman's rho combined over cells, as it is and under permutations.
+    """Fisher's z of Spearman's rho combined over cells, observed and under permutations of x.
 
     Args:
         x: [scores, n], none missing.
         y: [n], none missing.
         cell: [n] in ascending order.
-        groups: the cells to combine, once for each result.
-        possible: of these very trials.
+        groups: for each result, the cells to combine.
+        possible: from `exchanges` of the same trials.
+        permutations: how many to draw.
+        seed: of the draws.
 
     Returns:
-        (z [scores, groups], z [scores, groups, permutations]); NaN for a group without a cell that has a rho.
+        (z [scores, groups], z [scores, groups, permutations]); NaN for a group in which no cell has a rho.
     """
     starts = np.flatnonzero(np.append(True, np.diff(cell) != 0))
     names, sizes = cell[starts], np.diff(np.append(starts, len(cell)))
     scaled_x = np.stack([_scaled(column, cell, starts, sizes) for column in x])
     scaled_y = _scaled(y, cell, starts, sizes)
     usable = (np.add.reduceat(scaled_x**2, starts, axis=1) > 0.5) & (np.add.reduceat(scaled_y**2, starts) > 0.5)
-    weights = np.where(usable, np.maximum(sizes - LOST["spearman"], 0), 0).astype(float)
+    weights = np.where(usable, np.maximum(sizes - FISHER_D["spearman"], 0), 0).astype(float)
     member = np.stack([np.isin(names, group) for group in groups]).astype(float)
 
     def combined(values: Floats, score: int) -> Floats:
-        """[groups, permutations] from products [permutations, n]."""
+        """[groups, permutations] combined z from [permutations, n] products of scaled ranks."""
         rho = np.add.reduceat(values, starts, axis=1)
         z = np.arctanh(np.clip(rho, -CLIP, CLIP))
         share = member * weights[score]
@@ -141,7 +135,7 @@ def permuted_z(
 
 
 def permutation_p(observed: float, permuted: Floats) -> float:
-    """Two-sided: (1 + permutations with |z| at least the observed, to 1e-12) / (1 + permutations).
+    """Two-sided p-value (1 + number of permutations with |z| at least the observed, to 1e-12) / (1 + permutations).
 
     The observed order counts as one of them (Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
     """
@@ -149,8 +143,8 @@ def permutation_p(observed: float, permuted: Floats) -> float:
     return (hits + 1) / (len(permuted) + 1)
 
 
-def _scaled(values: Floats, cell: NDArray[np.intp], starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> Floats:
-    """Midranks within cells, less their mean and over their length, so that a sum of products is rho; 0 if constant."""
+def _scaled(values: Floats, cell: Ints, starts: Ints, sizes: Ints) -> Floats:
+    """Midranks within cells, centred and of unit length, so that a sum of products is rho; 0 if constant."""
     order = np.lexsort((values, cell))
     ranks = np.empty(len(values))
     for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):

@@ -1,8 +1,8 @@
-"""Trials from an MLflow tracking server: the mirror that a sweep keeps of its records.
+"""Trials from an MLflow tracking server, where a sweep mirrors its records.
 
-Runs are read a page at a time. A sweep's mirror stamps the parent run at every change of a trial's run; what was
-read is kept in the user's cache folder under that stamp, and taken from there while the stamp and the number of runs
-are still the same. Without a stamp nothing is kept.
+Runs are read a page at a time. A sweep's mirror stamps the parent run at every change of a trial's run. The rows read
+are cached in the user's cache folder under that stamp, and used again while the stamp and the number of runs are
+unchanged. Without a stamp nothing is cached.
 """
 
 import gc
@@ -19,34 +19,34 @@ import pandas as pd
 import platformdirs
 
 from analysis.errors import AnalysisError
+from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
-from analysis.trials.validate import trials_from_table
-from records.columns import MIRROR_STAMP
+from records.columns import COLLAPSED, MIRROR_STAMP, STOPPED_EARLY
 
 PAGE = 1000
-"""Runs asked for at once."""
+"""Runs per request."""
 TEXTS = ("dataset", "method", "model", "preset", "selection")
-"""Parameters that stay text even where they look like a number."""
-TAGS = ("trial_key", "sweep", "status", "collapsed", "stopped_early")
+"""Parameters that stay text even if they look like a number."""
+TAGS = ("trial_key", "sweep", "status", COLLAPSED, STOPPED_EARLY)
 """Tags that are columns of a record."""
 
 
 def load_mlflow(
     tracking_uri: str, sweep: str, *, cache: bool = True, progress: Callable[[int], None] | None = None
 ) -> Trials:
-    """The trials of the experiment named `sweep`: its runs with the tag kind = trial.
+    """The trials of the experiment `sweep`: its runs with the tag kind = trial.
 
-    Parameters become the configuration columns, metrics the scores, and the tags trial_key, status, collapsed and
-    stopped_early themselves. The maps are not fetched, and the primary is the default one.
+    Parameters become columns of the configuration, metrics the scores, and `TAGS` the columns of the same name. Maps
+    are not fetched, and the primary is the default one.
 
     Args:
         tracking_uri: of the MLflow server or database.
-        sweep: the experiment's name.
-        cache: whether unchanged runs may be taken from the user's cache folder, and are kept there.
+        sweep: name of the experiment.
+        cache: whether to use and fill the cache in the user's cache folder.
         progress: called with the number of runs read so far.
 
     Raises:
-        AnalysisError: the server or database cannot be reached, has no such experiment, or it holds no trial.
+        AnalysisError: the server or database cannot be read, has no such experiment, or the experiment has no trial.
     """
     _check_database(tracking_uri)
     from mlflow import MlflowClient
@@ -62,12 +62,12 @@ def load_mlflow(
             raise AnalysisError(
                 f"no experiment {sweep!r} at {shown}: it has {', '.join(names) or 'none'}; check --sweep"
             )
-        kept = _Cache(client, tracking_uri, experiment.experiment_id) if cache else None
-        rows = kept.read() if kept else None
+        cached = _Cache(client, tracking_uri, experiment.experiment_id) if cache else None
+        rows = cached.read() if cached else None
         if rows is None:
             rows = _rows(client, experiment.experiment_id, progress)
-            if kept:
-                kept.write(rows)
+            if cached:
+                cached.write(rows)
     except MlflowException as error:
         reason = _without_password(str(error).splitlines()[0])[:200]
         raise AnalysisError(f"cannot read {shown!r}: {reason}; check --tracking-uri") from error
@@ -77,7 +77,7 @@ def load_mlflow(
 
 
 def _without_password(text: str) -> str:
-    """The text with user and password taken out of every address: messages and reports are passed on."""
+    """Remove user and password from every address in a text, since messages and reports are passed on."""
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
@@ -85,7 +85,7 @@ def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | Non
     rows: list[dict[str, Any]] = []
     token = None
     while True:
-        with _one_collection():
+        with _without_garbage_collection():
             page = _page(client, experiment_id, PAGE, token)
             rows += [_row(run) for run in page]
         if progress is not None:
@@ -96,11 +96,11 @@ def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | Non
 
 
 @contextmanager
-def _one_collection() -> Iterator[None]:
-    """Garbage is collected once, at the end, if it is collected at all.
+def _without_garbage_collection() -> Iterator[None]:
+    """Collect garbage once at the end, if the collector is enabled at all.
 
-    A page of runs is some 100,000 objects of SQLAlchemy's; with the collector looking through them time and again,
-    reading takes three times as long.
+    A page of runs makes some 100,000 SQLAlchemy objects; with the collector scanning them repeatedly, reading takes
+    three times as long.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -116,7 +116,7 @@ def _page(client: Any, experiment_id: str, size: int, token: str | None) -> Any:
     return client.search_runs(
         [experiment_id],
         filter_string="tags.kind = 'trial'",
-        # A fixed order, so that paging neither repeats nor skips a run.
+        # In a fixed order, paging neither repeats nor skips a run.
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         max_results=size,
         page_token=token,
@@ -124,13 +124,13 @@ def _page(client: Any, experiment_id: str, size: int, token: str | None) -> Any:
 
 
 class _Cache:
-    """The rows of one experiment as they were under the parent run's present stamp."""
+    """The rows of one experiment, valid under the parent run's current stamp."""
 
     def __init__(self, client: Any, tracking_uri: str, experiment_id: str):
         self.client, self.experiment_id = client, experiment_id
-        # Read before the runs are: a change in the meantime gives a new stamp, and this one is never asked for again.
+        # Read before the runs: a later change gives a new stamp, and this one is never looked up again.
         self.stamp = self._stamp()
-        # The password is no part of it; two databases at one relative address are not the same.
+        # The key leaves out the password, and tells apart two databases at one relative address.
         where = f"{_without_password(tracking_uri)} {experiment_id}"
         if tracking_uri.startswith("sqlite:///"):
             where += f" {Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
@@ -144,12 +144,12 @@ class _Cache:
             rows: list[dict[str, Any]] = json.loads(self._file.read_text())
         except (OSError, ValueError):
             return None
-        return rows if self._still(len(rows)) else None
+        return rows if self._has_runs(len(rows)) else None
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         if self.stamp is None or not rows:
             return
-        with suppress(OSError):  # a cache that cannot be written is no failure
+        with suppress(OSError):  # a cache that cannot be written is no error
             self.folder.mkdir(parents=True, exist_ok=True)
             for old in self.folder.glob(f"{self.key}-*.json"):
                 old.unlink(missing_ok=True)
@@ -163,16 +163,15 @@ class _Cache:
 
     def _stamp(self) -> str | None:
         parents = self.client.search_runs([self.experiment_id], "tags.kind = 'sweep'", max_results=2)
-        found = parents[0].data.tags.get(MIRROR_STAMP) if len(parents) == 1 else None
-        return found if found and re.fullmatch(r"[0-9a-f]{32}", found) else None
+        stamp = parents[0].data.tags.get(MIRROR_STAMP) if len(parents) == 1 else None
+        return stamp if stamp and re.fullmatch(r"[0-9a-f]{32}", stamp) else None
 
-    def _still(self, n: int) -> bool:
-        """Whether there are n runs: the last of them is the last."""
+    def _has_runs(self, n: int) -> bool:
+        """Whether there are exactly n runs: a page from the n-th on holds one."""
         from mlflow.utils.search_utils import SearchUtils
 
-        return (
-            len(_page(self.client, self.experiment_id, 2, SearchUtils.create_page_token(n - 1) if n > 1 else None)) == 1
-        )
+        token = SearchUtils.create_page_token(n - 1) if n > 1 else None
+        return len(_page(self.client, self.experiment_id, 2, token)) == 1
 
 
 def _row(run: Any) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _value(text: str) -> float | str | None:
-    """A parameter's text as the number it spells, as missing, or as it is."""
+    """A parameter as a number if its text is one, as None if its text says missing, else as text."""
     if text in ("", "None", "null", "nan", "NaN"):
         return None
     try:
@@ -192,7 +191,7 @@ def _value(text: str) -> float | str | None:
 
 
 def _check_database(tracking_uri: str) -> None:
-    # Opening a SQLite address that does not exist would create an empty database under the mistyped name.
+    # Opening a SQLite database that does not exist would create an empty one under the mistyped name.
     if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).is_file():
         raise AnalysisError(
             f"cannot read {tracking_uri!r}: there is no such database; check --tracking-uri or run the sweep first"

@@ -1,41 +1,84 @@
-"""The trials that an analysis works on, and everything that happened on the way to them."""
+"""The trials that an analysis works on, and the primary comparison that was declared for them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
-from analysis.trials.primary import Primary
+from analysis.errors import AnalysisError
 from records import SweepRecords, columns
+
+OUTCOME = columns.performance("test_ood", "auc")
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The localisation score and the outcome that the verdict is about, declared before the sweep runs."""
+
+    split: str = "test_ood"
+    metric: str = "iou"
+    attribution: str = "integrated_gradients"
+    outcome: str = OUTCOME
+
+    @property
+    def column(self) -> str:
+        """The localisation score's column."""
+        return columns.localisation(self.split, self.metric, self.attribution)
+
+
+def declared_primary(manifest: Mapping[str, Any] | None) -> Primary | None:
+    """The primary in a sweep's manifest, or None where it declares none; omitted parts take their defaults.
+
+    Raises:
+        AnalysisError: the declaration is not an object, has an unknown key or an unknown split.
+    """
+    declared = (manifest or {}).get("primary")
+    if declared is None:
+        return None
+    allowed = tuple(Primary.__dataclass_fields__)
+    if not isinstance(declared, Mapping) or not set(declared) <= set(allowed):
+        raise AnalysisError(
+            f"bad primary {declared!r} in the sweep's sweep.json: give an object with the keys {', '.join(allowed)}"
+        )
+    primary = Primary(**{key: str(value) for key, value in declared.items()})
+    if primary.split not in columns.SCORED_SPLITS:
+        raise AnalysisError(
+            f"bad primary split {primary.split!r} in the sweep's sweep.json: "
+            f"maps are scored on {' and '.join(columns.SCORED_SPLITS)}; name one of them"
+        )
+    return primary
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Completed trials, one a row, with their exclusions; made by `load_*` or `trials_from_table`."""
+    """Completed trials, one per row, and what was excluded; made by `load_*` or `trials_from_table`."""
 
     table: pd.DataFrame
     """Columns as in a record. Scores may be missing, but not dataset, severity, method, seed or data_seed."""
     sweep: str
-    """The sweep's name, or the file's."""
+    """Name of the sweep, or of the file."""
     source: str
-    """Where the trials came from, for people."""
+    """Where the trials come from, for messages and reports."""
     n_read: int
-    """Rows read, before any exclusion."""
+    """Number of rows read, before any exclusion."""
     excluded: dict[str, int] = field(default_factory=dict)
-    """Rows left out, counted by reason."""
+    """Number of rows excluded, by reason."""
     notes: tuple[str, ...] = ()
     """What a reader must know about the data, one sentence each."""
     missing: tuple[str, ...] = ()
-    """What the data did not hold, one sentence each."""
+    """What the data do not hold, one sentence each."""
     primary: Primary | None = None
-    """The declared primary, if any was declared."""
+    """The declared primary; None where none was declared."""
     free_primary: bool = False
-    """Whether another primary may stand in where the declared or default one has no column (tables only)."""
+    """Whether another primary may be used where the declared or default one has no column (tables only)."""
     all_selections: pd.DataFrame | None = None
     """The completed trials of every selection rule, where there are several; `table` then holds those of one."""
     controls: pd.DataFrame | None = None
-    """Completed trials whose masks are not right ones, of the analysed selection rule; None where there are none."""
+    """Completed mask controls (trials not trained under the right masks) of the analysed selection rule; None where
+    there are none."""
     records: SweepRecords | None = None
-    """The sweep's storage, where its maps are; None for a table or a tracking server."""
+    """The sweep's storage, which holds its maps; None for a table or a tracking server."""
 
     @property
     def localisation_columns(self) -> list[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import analysis
 from analysis.report.report import copy_report
+from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
 from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
@@ -51,7 +52,7 @@ def finish(
         console: for progress.
     """
     records.storage.clear_partial(f"{records.name}/")
-    records.write_table(loaded.records)
+    table = records.write_table(loaded.records)
     own = [record for record in loaded.records if plan.owns(record)]
     statuses = [record["status"] for record in own]
     counts = {status: statuses.count(status) for status in columns.STATUSES}
@@ -72,7 +73,7 @@ def finish(
         return Outcome(None, answer, **counts)
     try:
         with console.status("Analysing"):
-            trials = analysis.load_sweep(records.storage.location, records.name, loaded=loaded)
+            trials = trials_of_sweep(records, table, loaded.rejected)
             result = analysis.analyse(trials)
     except analysis.AnalysisError as error:
         # For example, every trial failed: there are records, but nothing to report.

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.stats.rank_correlation import rank_correlation
-from analysis.stats.within_cell import combine_cells
-from analysis.trials.validate import trials_from_table
+from analysis.stats.rank_correlation import combine_cells, rank_correlation
+from analysis.trials.exclusions import trials_from_table
 from records import columns
 
 SCORE = "test_ood.iou.integrated_gradients"

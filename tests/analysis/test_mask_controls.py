@@ -11,7 +11,7 @@ from scipy import stats
 import analysis
 from analysis.errors import AnalysisError
 from analysis.sections.mask_controls import ANY_WRONG, BALANCED, NO_MASKS, MaskControls, control_name, mask_controls
-from analysis.trials.validate import trials_from_table
+from analysis.trials.exclusions import trials_from_table
 from records import columns
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"

@@ -10,7 +10,7 @@ from statsmodels.api import OLS
 
 from analysis.sections.partial_rank_correlation import partial_rank_correlation
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.weighted_ranks import weighted_midranks
+from analysis.stats.reweighted import weighted_midranks
 
 X, Y, A = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_id.auc"
 CONTROLS = {"numeric": [A], "categorical": ["severity", "method"]}

@@ -2,7 +2,7 @@
 
 import io
 
-from analysis.trials.progress import progress_bar
+from analysis.progress import progress_bar
 
 
 class Terminal(io.StringIO):

@@ -7,8 +7,9 @@ from scipy import stats
 
 from analysis import analyse, trials_from_table, write_report
 from analysis.sections import figures
-from analysis.sections.selection_rules import rules_of, selection_rules
-from analysis.trials.primary import Primary
+from analysis.sections.selection_rules import selection_rules
+from analysis.trials.selection import rules_of
+from analysis.trials.trials import Primary
 
 SCORE, OOD = "test_ood.iou.integrated_gradients", "test_ood.auc"
 

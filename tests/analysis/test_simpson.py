@@ -2,8 +2,8 @@
 
 import pytest
 
+from analysis.answer.entry import Correlation
 from analysis.answer.simpson import disagreements
-from analysis.stats.correlation import Correlation
 
 
 def entry(scope, estimate, low=None, high=None, stratum=None, statistic="spearman"):

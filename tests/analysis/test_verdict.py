@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.answer.entry import Correlation
 from analysis.answer.verdict import decide
-from analysis.stats.correlation import Correlation
-from analysis.trials.primary import Primary
+from analysis.trials.trials import Primary
 
 WITHIN = Correlation(
     split="test_ood",

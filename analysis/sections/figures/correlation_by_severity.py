@@ -3,9 +3,9 @@
 from matplotlib.lines import Line2D
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import interval, name, number, severity
 from analysis.sections.figures.style import MUTED, Drawing, legend_below, look, new_figure, settings, severity_axis
-from analysis.stats.correlation import Correlation
 
 NAME = "correlation_by_severity"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"

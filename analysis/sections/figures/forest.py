@@ -4,9 +4,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import interval, name, number, severity
 from analysis.sections.figures.style import INK, MUTED, Drawing, legend_below, new_figure, settings
-from analysis.stats.correlation import Correlation
 
 NAME = "forest"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"

@@ -5,9 +5,9 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.report.numbers import interval, name, number
 from analysis.sections.figures.style import DIVERGING, INK, Drawing, new_figure, settings
-from analysis.stats.correlation import Correlation
 from records import columns
 
 NAME = "scores"

@@ -1,0 +1,376 @@
+"""Differences between two sweeps in the primary's correlation and in the means of each cell.
+
+Data depend on dataset, severity and data seed alone, so two sweeps share images wherever they share a (dataset, data
+seed), and what they share is paired. All intervals come from the influences of data seeds on both results, subtracted
+where the data seed is in both: SE² = sum over data seeds of (influence on the first − influence on the second)². With
+all data seeds in common this is the paired comparison, with none the unpaired one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from analysis.answer.correlations import Influences, influences
+from analysis.answer.entry import Correlation
+from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
+from analysis.errors import AnalysisError
+from analysis.report.numbers import count, interval, name, number, p_value, severity
+from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.multiplicity import adjust
+from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
+from analysis.trials.design import Cell, cell_rows
+from analysis.trials.exclusions import CONFIGURATION
+from analysis.trials.trials import Primary, Trials
+from records import columns
+
+D = TypeVar("D", bound="Difference")
+FALSE_DISCOVERIES = 0.05
+"""Accepted share of false ones among the differences reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """First minus second with its interval; None where one of the two, or the interval, is undefined."""
+
+    difference: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_value: float | None = None
+    """Two-sided, of no difference."""
+    p_adjusted: float | None = None
+    """Benjamini-Hochberg over all differences of the same kind; None for the primary within all cells."""
+    n_shared: int = 0
+    """Number of data seeds in common."""
+    reason: str | None = None
+    """Why there is no difference or no interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelationDifference(Difference):
+    """Difference of the primary's rho within cells, on the scale of Fisher's z = atanh(rho)."""
+
+    stratum: str | None
+    """None for all strata."""
+    first: Correlation
+    second: Correlation
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanDifference(Difference):
+    """Difference of one cell's mean of a column."""
+
+    column: str
+    dataset: str
+    severity: float
+    method: str
+    first: float | None
+    second: float | None
+    n_first: int
+    n_second: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many trials are in both sweeps."""
+
+    by: str
+    """How trials were matched: trial_key or configuration."""
+    n_both: int
+    n_first_only: int
+    n_second_only: int
+    n_equal: int
+    """Trials in both whose outcome and score are equal bit for bit."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the report of two sweeps needs."""
+
+    first: Trials
+    second: Trials
+    primary: Primary
+    first_verdict: Verdict
+    second_verdict: Verdict
+    within: CorrelationDifference
+    strata: tuple[CorrelationDifference, ...]
+    means: tuple[MeanDifference, ...]
+    overlap: Overlap
+    only_in_one: tuple[str, ...]
+    """Strata and methods that one of the sweeps lacks, one sentence each."""
+    sentence: str
+    notes: tuple[str, ...]
+
+
+def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_EFFECT) -> Comparison:
+    """Compare the primary within cells, over all strata and per stratum, and the means of each cell.
+
+    Args:
+        first, second: from `load_sweep`, `load_file` or `load_mlflow`; the primary is the first one's.
+        smallest_effect: smallest correlation of interest, for the two verdicts; in (0, 1).
+
+    Raises:
+        AnalysisError: one of them lacks the primary's outcome, they have no localisation column in common, or the
+            smallest effect is out of range.
+    """
+    if not 0 < smallest_effect < 1:
+        raise AnalysisError(f"bad smallest effect {smallest_effect:g}: a rank correlation between 0 and 1, such as 0.3")
+    primary, notes = _common_primary(first, second)
+    shared = _shared_resamples(first.table, second.table)
+    one, other = (
+        influences(trials.table, primary.column, primary.outcome, resamples)
+        for trials, resamples in zip((first, second), shared, strict=True)
+    )
+    within = _correlation_difference(one[None], other[None], None)
+    strata = [s for s in one if s is not None and s in other]
+    per_stratum = [_correlation_difference(one[s], other[s], _stratum_name(*s)) for s in strata]
+    means = [
+        difference
+        for column in dict.fromkeys((primary.outcome, columns.performance("test_ood", "auc"), primary.column))
+        if column in first.table and column in second.table
+        for difference in _mean_differences(first.table, second.table, column, *shared)
+    ]
+    strata_adjusted = tuple(_adjusted(per_stratum))
+    means_adjusted = tuple(_adjusted(means))
+    return Comparison(
+        first=first,
+        second=second,
+        primary=primary,
+        first_verdict=decide(within.first, primary, smallest_effect),
+        second_verdict=decide(within.second, primary, smallest_effect),
+        within=within,
+        strata=strata_adjusted,
+        means=means_adjusted,
+        overlap=_overlap(first.table, second.table, primary),
+        only_in_one=tuple(_only_in_one(first, second)),
+        sentence=_sentence(first.sweep, second.sweep, within, strata_adjusted, means_adjusted),
+        notes=tuple(notes),
+    )
+
+
+def _common_primary(first: Trials, second: Trials) -> tuple[Primary, list[str]]:
+    wanted = first.primary or second.primary or Primary()
+    notes = []
+    if first.primary and second.primary and first.primary != second.primary:
+        notes.append(
+            f"The two declare different primaries: {first.primary.column!r} against {first.primary.outcome!r} in "
+            f"{first.sweep}, which is compared here, and {second.primary.column!r} against "
+            f"{second.primary.outcome!r} in {second.sweep}."
+        )
+    if all(wanted.column in t.table and wanted.outcome in t.table for t in (first, second)):
+        return wanted, notes
+    for trials in (first, second):
+        if wanted.outcome not in trials.table:
+            raise AnalysisError(f"{trials.source}: no column {wanted.outcome!r}, the primary's outcome")
+    common = [c for c in first.localisation_columns if c in second.table]
+    if not common:
+        raise AnalysisError(
+            f"nothing to compare: {first.source} and {second.source} have no localisation column in common; the first "
+            f"has {', '.join(first.localisation_columns)}, the second {', '.join(second.localisation_columns)}"
+        )
+    split, metric, attribution = columns.parse_localisation(common[0]) or ("", "", "")
+    notes.append(f"Not both have the column {wanted.column!r}, so {common[0]!r}, which both have, is compared.")
+    return Primary(split, metric, attribution, wanted.outcome), notes
+
+
+def _shared_resamples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Resamples, Resamples]:
+    """One numbering of data seeds for both tables; nothing is drawn from it."""
+    keys = ["dataset", "data_seed"]
+    both = draw_resamples(pd.concat([first[keys], second[keys]], ignore_index=True), replicates=1, seed=0)
+    n = len(first)
+    return (
+        replace(both, cluster=both.cluster[:n], data_seed=both.data_seed[:n]),
+        replace(both, cluster=both.cluster[n:], data_seed=both.data_seed[n:]),
+    )
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What one sweep contributes to the standard error of a difference."""
+
+    cluster: Ints
+    influence: Floats
+    """Per cluster, how far it moves the sweep's result."""
+    df: int
+    """Degrees of freedom of the result."""
+
+
+def _correlation_difference(first: Influences, second: Influences, stratum: str | None) -> CorrelationDifference:
+    pair = (first.entry, second.entry)
+    result = CorrelationDifference(stratum=stratum, first=first.entry, second=second.entry)
+    for entry in pair:
+        if entry.estimate is None:
+            return replace(result, reason=entry.reason)
+    z = [fisher_z(entry.estimate or 0.0)[0] for entry in pair]
+    evidence: list[_Evidence] = []
+    for side in (first, second):
+        if side.entry.standard_error is None or side.entry.df is None:
+            reason = side.entry.interval_reason or "one of the two does not change without any data seed"
+            return replace(result, difference=z[0] - z[1], reason=reason)
+        evidence.append(_Evidence(side.cluster, side.influence, side.entry.df))
+    return _with_interval(result, z[0] - z[1], *evidence)
+
+
+def _with_interval(result: D, difference: float, first: _Evidence, second: _Evidence) -> D:
+    """The result with the difference, its interval and p-value.
+
+    Degrees of freedom: the smaller of the two with data seeds in common, else Welch's (Biometrika 34, 1947).
+    """
+    size = 1 + int(max(first.cluster.max(initial=0), second.cluster.max(initial=0)))
+    one, other = (np.bincount(side.cluster, side.influence, size) for side in (first, second))
+    result = replace(result, difference=difference, n_shared=len(np.intersect1d(first.cluster, second.cluster)))
+    error = math.sqrt(float(((one - other) ** 2).sum()))
+    if error < 1e-9:
+        return replace(result, reason="no data seed makes a difference")
+    df = float(min(first.df, second.df))
+    if not result.n_shared:
+        variances = float((one**2).sum()), float((other**2).sum())
+        df = sum(variances) ** 2 / (variances[0] ** 2 / first.df + variances[1] ** 2 / second.df)
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
+    return replace(
+        result,
+        ci_low=difference - reach,
+        ci_high=difference + reach,
+        p_value=float(2 * special.stdtr(df, -abs(difference) / error)),
+    )
+
+
+def _mean_differences(
+    first: pd.DataFrame, second: pd.DataFrame, column: str, *shared: Resamples
+) -> list[MeanDifference]:
+    cells = [cell_rows(table) for table in (first, second)]
+    differences = []
+    for cell in (c for c in cells[0] if c in cells[1]):
+        parts = []
+        for table, own, resamples in zip((first, second), cells, shared, strict=True):
+            values = table[column].to_numpy(dtype=np.float64)[own[cell]]
+            known = np.isfinite(values)
+            parts.append((values[known], resamples.cluster[own[cell][known]]))
+        differences.append(_mean_difference(column, cell, *parts))
+    return differences
+
+
+def _mean_difference(
+    column: str, cell: Cell, first: tuple[Floats, Ints], second: tuple[Floats, Ints]
+) -> MeanDifference:
+    """The difference of one cell's means, from the values and clusters of both."""
+    (x, _), (y, _) = first, second
+    dataset, level, method = cell
+    result = MeanDifference(
+        column=column,
+        dataset=dataset,
+        severity=level,
+        method=method,
+        first=float(x.mean()) if len(x) else None,
+        second=float(y.mean()) if len(y) else None,
+        n_first=len(x),
+        n_second=len(y),
+    )
+    if not len(x) or not len(y):
+        return replace(result, reason="no value in one of the two")
+    difference = float(x.mean() - y.mean())
+    evidence = [_mean_evidence(*part) for part in (first, second)]
+    if min(len(side.cluster) for side in evidence) < MINIMUM_CLUSTERS:
+        return replace(result, difference=difference, reason=f"fewer than {MINIMUM_CLUSTERS} data seeds")
+    return _with_interval(result, difference, *evidence)
+
+
+def _mean_evidence(values: Floats, cluster: Ints) -> _Evidence:
+    """Influence of each of G clusters on a mean of N values: (sum − mean × n) / N × sqrt(G / (G − 1)).
+
+    With one value per cluster the sum of squares is s² / N, and the interval is Student's.
+    """
+    names, position = np.unique(cluster, return_inverse=True)
+    deviations = np.bincount(position, values - values.mean(), len(names))
+    df = len(names) - 1
+    scale = math.sqrt(len(names) / df) if df else 0.0
+    return _Evidence(names, deviations / len(values) * scale, df)
+
+
+def _adjusted(differences: Sequence[D]) -> list[D]:
+    return [
+        replace(d, p_adjusted=p) for d, p in zip(differences, adjust([d.p_value for d in differences]), strict=True)
+    ]
+
+
+def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Overlap:
+    if all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second)):
+        by, names = "trial_key", ["trial_key"]
+    else:
+        by = "configuration"
+        known = [*CONFIGURATION, *(n for n in first if str(n).startswith(columns.HYPERPARAMETER_PREFIX))]
+        names = [str(n) for n in known if n in first and n in second]
+    results = [primary.outcome, primary.column]
+    one, other = (t[names].astype(str).assign(**t[results]) for t in (first, second))
+    both = one.merge(other, on=names, suffixes=(" first", " second"))
+    equal = np.ones(len(both), dtype=bool)
+    for column in results:
+        a, b = both[f"{column} first"], both[f"{column} second"]
+        equal &= ((a == b) | (a.isna() & b.isna())).to_numpy()
+    n = len(both)
+    return Overlap(by, n, len(first) - n, len(second) - n, int(equal.sum()))
+
+
+def _only_in_one(first: Trials, second: Trials) -> list[str]:
+    sentences = []
+    for one, other in ((first, second), (second, first)):
+        for what, plural, names in (("stratum", "strata", ["dataset", "severity"]), ("method", "methods", ["method"])):
+            own, others = (set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other))
+            only = sorted(own - others)
+            if only:
+                listed = "; ".join(_stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
+                sentences.append(f"Only in {one.sweep}: {count(len(only), what, plural)} ({listed}).")
+    return sentences
+
+
+def _stratum_name(dataset: str, level: float) -> str:
+    return f"{name(dataset)}, s = {severity(level)}"
+
+
+def _sentence(
+    first: str,
+    second: str,
+    within: CorrelationDifference,
+    strata: Sequence[Difference],
+    means: Sequence[Difference],
+) -> str:
+    both = " and ".join(
+        f"{number(e.estimate)} ({interval(e.ci_low, e.ci_high)}) in {sweep}"
+        for e, sweep in ((within.first, first), (within.second, second))
+    )
+    if within.difference is None:
+        head = f"The correlation of maps with performance cannot be compared: {within.reason}"
+    elif within.p_value is None:
+        head = (
+            f"The correlation of maps with performance within cells is {both}, without an interval of the "
+            f"difference ({within.reason})"
+        )
+    else:
+        evidence = (
+            f"difference of Fisher’s z {number(within.difference)}, 95 % interval "
+            f"{interval(within.ci_low, within.ci_high)}, p {_p(within.p_value)}"
+        )
+        if within.p_value <= 1 - LEVEL:
+            head = f"They differ: the correlation of maps with performance within cells is {both} ({evidence})"
+        else:
+            head = (
+                f"No difference is seen in the correlation of maps with performance within cells: {both} ({evidence})"
+            )
+    parts = []
+    for differences, what in ((strata, "strata"), (means, "cell means")):
+        tested = [d for d in differences if d.p_adjusted is not None]
+        if tested:
+            n = sum(1 for d in tested if (d.p_adjusted or 0.0) <= FALSE_DISCOVERIES)
+            parts.append(f"{n:,} of {len(tested):,} {what}")
+    tail = f"; {' and '.join(parts)} differ (false discovery rate {FALSE_DISCOVERIES:g})" if parts else ""
+    return f"{head}{tail}."
+
+
+def _p(value: float) -> str:
+    text = p_value(value)
+    return text if text.startswith("<") else f"= {text}"

@@ -1,0 +1,148 @@
+"""The design of a table: its cells and strata, and the settings along which its trials differ.
+
+A cell is one (dataset, severity, method), a stratum one (dataset, severity). A configuration is everything about a
+trial but its seeds. Psi, the sign error and the conditional mutual information compare configurations, so they share
+these rules:
+
+- Axes are severity, method, strength, model, preset, selection, epochs and every `hp.*` column that varies. A seed is a
+  replicate, never an axis.
+- The dataset is never an axis, because chance levels of localisation scores differ between datasets. Only
+  configurations of one dataset are compared.
+- A setting that dataset, method, model, preset and selection together determine (a discriminator's width, the number of
+  classes) is no axis.
+- Strength belongs to its method: the same number weighs another penalty elsewhere, and some methods have none. So does
+  a hyperparameter that some method lacks. The axis `strength` compares trials of one method; on the axis `method`, all
+  strengths of a method count as one configuration. With strength held fixed instead, no penalised method would ever
+  meet the baseline, and 10 times one penalty would be equated with 10 times another.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from records import columns
+
+Cell = tuple[str, float, str]
+"""Dataset, severity, method."""
+Stratum = tuple[str, float]
+"""Dataset, severity."""
+Rows = NDArray[np.intp]
+"""Positions of trials in a table."""
+Codes = NDArray[np.intp]
+"""[trials] an integer per trial; equal integers stand for equal values."""
+
+NAMED_AXES = ("severity", "method", "strength", "model", "preset", "selection", "epochs")
+"""Axes with a column of their own; every other axis is a hyperparameter."""
+DETERMINING = ("method", "model", "preset", "selection")
+"""Axes that, with the dataset, determine the settings that come with them."""
+
+
+def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
+    """The trials of each cell, cells in ascending order."""
+    indices = table.groupby(["dataset", "severity", "method"], sort=True).indices
+    cells = cast("dict[tuple[str, float, str], Rows]", indices)
+    return {(str(d), float(s), str(m)): np.asarray(rows, dtype=np.intp) for (d, s, m), rows in cells.items()}
+
+
+def strata_of(cells: dict[Cell, Rows]) -> dict[Stratum, list[Cell]]:
+    """The cells of each stratum, in the order of `cells`."""
+    strata: dict[Stratum, list[Cell]] = {}
+    for cell in cells:
+        strata.setdefault(cell[:2], []).append(cell)
+    return strata
+
+
+@dataclass(frozen=True)
+class Design:
+    """The axes of a table and the value of each trial on them."""
+
+    axes: tuple[str, ...]
+    codes: dict[str, Codes]
+    """Per axis, the values of the trials; a missing value is a value of its own."""
+    dataset: Codes
+    nested: frozenset[str]
+    """Axes that belong to a method: strength, and whatever some method lacks."""
+
+    def configurations(self) -> Codes:
+        """The configuration of each trial, as an integer."""
+        return _combined(self.dataset, *(self.codes[axis] for axis in self.axes))
+
+
+@dataclass(frozen=True)
+class AxisPoints:
+    """The levels of one axis at every setting of the others."""
+
+    axis: str
+    point: Codes
+    """[trials] the point of each trial, one level at one setting; trials of a point differ in seeds alone."""
+    cell: Codes
+    """[points] the setting of the other axes, in ascending order; points with the same setting differ in the axis
+    alone."""
+
+
+def design_of(table: pd.DataFrame) -> Design:
+    """Find the axes along which the trials of a table differ."""
+    named = [name for name in NAMED_AXES if name in table]
+    names = [*named, *_hyperparameters(table)]
+    codes = {name: _codes(table[name]) for name in names}
+    dataset = _codes(table["dataset"])
+    determining = [name for name in DETERMINING if name in named]
+    groups = _combined(dataset, *(codes[name] for name in determining))
+    axes = tuple(n for n in names if _varies(codes[n], dataset if n in determining else groups))
+    lacking = {a for a in axes if a not in named and table[a].isna().groupby(codes["method"]).all().any()}
+    return Design(axes, {a: codes[a] for a in axes}, dataset, frozenset(lacking | ({"strength"} & set(axes))))
+
+
+def axis_points(design: Design, axis: str) -> AxisPoints:
+    """Group the trials by their level on one axis and their setting of the others."""
+    ignored = design.nested if axis == "method" else frozenset()
+    others = [design.codes[a] for a in design.axes if a != axis and a not in ignored]
+    cell = _combined(design.dataset, *others)
+    levels = design.codes[axis]
+    width = int(levels.max(initial=0)) + 1
+    points, point = np.unique(cell * width + levels, return_inverse=True)
+    return AxisPoints(axis, point.astype(np.intp), (points // width).astype(np.intp))
+
+
+def pairs_within(cell: Codes) -> tuple[Codes, Codes]:
+    """All pairs of positions, first < second, with the same value in the ascending array `cell`."""
+    ends = np.searchsorted(cell, cell, side="right")
+    later = ends - np.arange(len(cell)) - 1
+    first = np.repeat(np.arange(len(cell)), later)
+    start = np.cumsum(later) - later
+    second = first + 1 + np.arange(int(later.sum())) - np.repeat(start, later)
+    return first.astype(np.intp), second.astype(np.intp)
+
+
+def n_pairs_within(cell: Codes) -> int:
+    """The number of pairs that `pairs_within` would list."""
+    sizes = np.unique(cell, return_counts=True)[1].astype(np.int64)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _hyperparameters(table: pd.DataFrame) -> list[str]:
+    # How a configuration was chosen is no part of it.
+    return [n for n in map(str, table) if n.startswith(columns.HYPERPARAMETER_PREFIX) and n != columns.SEARCHER]
+
+
+def _codes(column: pd.Series) -> Codes:
+    # A hyperparameter may be a list, which has no hash.
+    plain = column.map(lambda value: str(value) if isinstance(value, list) else value)
+    return pd.factorize(plain, use_na_sentinel=False)[0].astype(np.intp)
+
+
+def _combined(*parts: Codes) -> Codes:
+    """One integer per distinct combination, renumbered at every step so that products stay small."""
+    combined = parts[0]
+    for part in parts[1:]:
+        width = int(part.max(initial=0)) + 1
+        combined = np.unique(combined * width + part, return_inverse=True)[1].astype(np.intp)
+    return combined
+
+
+def _varies(codes: Codes, groups: Codes) -> bool:
+    """Whether some group holds more than one value."""
+    return len(np.unique(_combined(groups, codes))) > len(np.unique(groups))

@@ -1,0 +1,375 @@
+"""From any table with a record's columns to `Trials`: which rows are excluded, and why.
+
+`UNUSABLE` and `SET_APART` are the rules, in the order in which they apply; a row is counted once, under the first
+reason that applies to it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.trials.scores import higher_is_better, primary_higher_is_better
+from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
+from analysis.trials.trials import OUTCOME, Primary, Trials
+from records import SweepRecords, columns
+
+REQUIRED = ("dataset", "severity", "method", "seed", OUTCOME)
+CONFIGURATION = (
+    "dataset",
+    "severity",
+    "method",
+    "strength",
+    "model",
+    "seed",
+    "data_seed",
+    "preset",
+    "selection",
+    "epochs",
+)
+"""Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
+BY_SEARCH = "chosen by a search"
+DUPLICATE = "duplicate trial"
+CONTROL = "control of the masks"
+OTHER_SELECTION = "selection other than"
+
+_FLAGS = (columns.STOPPED_EARLY, columns.COLLAPSED)
+_NUMBERS = ("severity", "seed", "data_seed")
+_OPTIONAL = {
+    "strength": "strengths are unknown, so each cell is taken as a whole",
+    "status": "every row counts as a completed trial",
+    "model": "models are unknown",
+    columns.performance("test_id", "auc"): "performance without the shift cannot be shown",
+}
+
+
+class _Rows:
+    """The rows of a table, as they were and as typed values, with the reason why each is excluded."""
+
+    def __init__(self, table: pd.DataFrame, outcome: str):
+        self.outcome = outcome
+        self.raw = table.reset_index(drop=True)
+        if "data_seed" not in self.raw:
+            self.raw = self.raw.assign(data_seed=self.raw["seed"])
+        self.scores = [name for name in map(str, self.raw) if _is_score(name) and name != outcome]
+        self.reasons = pd.Series([""] * len(self.raw), index=self.raw.index, dtype=object)
+        self.frame = self.raw.copy()
+        """The values that the analysis sees."""
+        self.unreadable: dict[str, pd.Series] = {}
+        """Per column that must hold flags, numbers or a known setting, where it holds something else."""
+        for name in ("dataset", "method"):
+            self.frame[name] = self.raw[name].astype(str)
+        for name in _FLAGS:
+            if name in self.raw:
+                self.frame[name], self.unreadable[name] = _flags(self.raw[name])
+        for name in dict.fromkeys((*_NUMBERS, outcome, *self.scores)):
+            self.frame[name], self.unreadable[name] = _numbers(self.raw[name])
+        for name, default in columns.CONTROLS.items():
+            if name in self.raw:
+                self.frame[name], self.unreadable[name] = _setting(self.raw[name], default)
+
+    @property
+    def kept(self) -> pd.Series:
+        """Whether no rule has excluded the row yet."""
+        return self.reasons == ""
+
+    def apply(self, rules: Sequence["Rule"]) -> None:
+        for rule in rules:
+            for reason, excluded in rule(self):
+                self.reasons[excluded.fillna(False).astype(bool) & self.kept] = reason
+
+
+Rule = Callable[[_Rows], Iterable[tuple[str, pd.Series]]]
+"""Yields reasons, each with a mark on the rows that it applies to."""
+
+
+def not_completed(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """A status other than completed; without a status, a row counts as completed."""
+    if "status" in rows.frame:
+        status = rows.frame["status"].fillna("completed").astype(str)
+        for value in sorted(set(status) - {"completed"}):
+            yield value if value in columns.STATUSES else f"status {value!r}", status == value
+
+
+def unreadable_flag(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """`stopped_early` or `collapsed` neither true nor false."""
+    for name in _FLAGS:
+        if name in rows.unreadable:
+            yield f"{name} is neither true nor false", rows.unreadable[name]
+
+
+def stopped_early(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """A scheduler that stops the worst trials censors the outcome."""
+    if columns.STOPPED_EARLY in rows.frame:
+        yield "stopped early", rows.frame[columns.STOPPED_EARLY]
+
+
+def chosen_by_search(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """A search that looks at earlier results draws trials where performance is high: no sample of the space."""
+    if columns.SEARCHER in rows.frame:
+        searcher = rows.frame[columns.SEARCHER].fillna("").astype(str).str.strip().str.lower()
+        yield BY_SEARCH, ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
+
+
+def missing_name(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """No dataset or no method."""
+    for name in ("dataset", "method"):
+        yield f"no {name}", rows.raw[name].isna()
+
+
+def missing_number(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """Severity, a seed or the outcome not a number. A missing outcome is dropped later, by what needs it."""
+    for name in dict.fromkeys((*_NUMBERS, rows.outcome)):
+        if name != rows.outcome:
+            yield f"no {name}", rows.raw[name].isna()
+        yield f"{name} is not a number", rows.unreadable[name]
+
+
+def severity_out_of_range(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    yield "severity outside 0 to 1", ~rows.frame["severity"].between(0, 1)
+
+
+def unreadable_control(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """A setting of the masks that cannot be read."""
+    for name in columns.CONTROLS:
+        if name in rows.unreadable:
+            yield f"{name} cannot be read", rows.unreadable[name]
+
+
+def duplicate(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """A trial key or a configuration (`CONFIGURATION` and `hp.*`, as far as they are there) seen before."""
+    candidates = rows.frame[rows.kept]
+    names = [n for n in candidates.columns if n in CONFIGURATION or str(n).startswith(columns.HYPERPARAMETER_PREFIX)]
+    # A hyperparameter may be a list, which has no hash.
+    lists = [n for n in names if candidates[n].map(lambda value: isinstance(value, list)).any()]
+    candidates = candidates.assign(**{n: candidates[n].astype(str) for n in lists})
+    repeated = candidates.duplicated(names)
+    if "trial_key" in candidates:
+        repeated |= candidates["trial_key"].notna() & candidates.duplicated("trial_key")
+    yield DUPLICATE, repeated.reindex(rows.frame.index, fill_value=False)
+
+
+def mask_control(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """Wrong masks, fewer of them, or masks at test time: kept in `Trials.controls`, compared with the right masks."""
+    for name, default in columns.CONTROLS.items():
+        if name in rows.frame:
+            yield CONTROL, rows.frame[name] != default
+
+
+def other_selection(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """Not the analysed selection rule: a cell must not count a training twice. Kept in `Trials.all_selections`."""
+    rules = rules_of(rows.frame[rows.kept])
+    if rules:
+        yield f"{OTHER_SELECTION} {rules[0]}", _selection(rows.frame) != rules[0]
+
+
+UNUSABLE: tuple[Rule, ...] = (
+    not_completed,
+    unreadable_flag,
+    stopped_early,
+    chosen_by_search,
+    missing_name,
+    missing_number,
+    severity_out_of_range,
+)
+"""What a row says of itself."""
+
+SET_APART: tuple[Rule, ...] = (unreadable_control, duplicate, mask_control, other_selection)
+"""What a usable row is beside the others."""
+
+
+def trials_from_table(
+    table: pd.DataFrame,
+    *,
+    sweep: str,
+    source: str,
+    primary: Primary | None = None,
+    free_primary: bool = True,
+    records: SweepRecords | None = None,
+    excluded: dict[str, int] | None = None,
+    notes: Sequence[str] = (),
+) -> Trials:
+    """Check a table and keep its completed, distinct, numeric trials.
+
+    A trial with a missing outcome or localisation score stays in the table and is dropped, with a count, by each
+    correlation that needs it. Infinities count as missing. Without a data_seed column the seed stands for it. Scores
+    for which lower is better are replaced by their complements (`scores.higher_is_better`).
+
+    Args:
+        table: one trial per row, with a record's columns as far as they go.
+        sweep, source, primary, free_primary, records: as in `Trials`.
+        excluded: number of rows excluded earlier, by reason.
+        notes: earlier notes on the data, one sentence each.
+
+    Raises:
+        AnalysisError: a required column or every localisation column is missing, or no trial remains.
+    """
+    _check_any_completed(table, source)
+    _check_columns(table, source)
+    notes = list(notes)
+    missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
+    if "data_seed" not in table:
+        notes.append("No column 'data_seed': the seed serves as the unit of independence.")
+    outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
+
+    rows = _Rows(table, outcome)
+    rows.apply(UNUSABLE)
+    for name in rows.scores:
+        if n := int((rows.unreadable[name] & rows.kept).sum()):
+            notes.append(f"Not a number in the column {name!r}: {_count(n, 'value')}, taken as missing.")
+    rows.frame, replaced = higher_is_better(rows.frame)
+    notes += [
+        f"Lower is better for {metric}, so the analysis uses 1 − {metric}. The records hold what was measured."
+        for metric in replaced
+    ]
+    rows.apply(SET_APART)
+    if (rows.reasons == DUPLICATE).any() and "trial_key" not in table:
+        notes.append(
+            "Of rows with the same configuration only the first counts; if they are different trials, add the column "
+            "that tells them apart (strength, seed, data_seed or hp.<name>)."
+        )
+
+    counts = dict(excluded or {})
+    n_read = len(table) + sum(counts.values())
+    for reason, n in rows.reasons[~rows.kept].value_counts(sort=False).items():
+        counts[str(reason)] = counts.get(str(reason), 0) + int(n)
+    kept = rows.frame[rows.kept]
+    if kept.empty:
+        raise AnalysisError(_nothing_left(source, counts, table))
+    unanalysed = rows.reasons.str.startswith(OTHER_SELECTION)
+    controls = rows.frame[rows.reasons == CONTROL]
+    if SELECTION in kept:
+        controls = controls[_selection(controls) == _selection(kept).iloc[0]]
+    return Trials(
+        table=_tidy(kept),
+        sweep=sweep,
+        source=source,
+        n_read=n_read,
+        excluded=dict(sorted(counts.items())),
+        notes=tuple(notes),
+        missing=(*missing, *_missing_cells(kept)),
+        primary=None if primary is None else primary_higher_is_better(primary),
+        free_primary=free_primary,
+        all_selections=_tidy(rows.frame[rows.kept | unanalysed]) if unanalysed.any() else None,
+        controls=_tidy(controls) if len(controls) else None,
+        records=records,
+    )
+
+
+def _selection(table: pd.DataFrame) -> pd.Series:
+    return table[SELECTION].fillna(UNKNOWN).astype(str)
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows numbered from 0, seeds as integers where they are whole."""
+    table = table.reset_index(drop=True)
+    for name in ("seed", "data_seed"):
+        if (table[name] % 1 == 0).all():
+            table[name] = table[name].astype("int64")
+    return table
+
+
+def _check_any_completed(table: pd.DataFrame, source: str) -> None:
+    # Before the columns: failed trials have no scores, so missing columns are not what went wrong.
+    if len(table) and "status" in table and not table["status"].fillna("completed").eq("completed").any():
+        counts = {str(status): int(n) for status, n in table["status"].value_counts().items()}
+        raise AnalysisError(_nothing_left(source, counts, table))
+
+
+def _check_columns(table: pd.DataFrame, source: str) -> None:
+    absent = [name for name in REQUIRED if name not in table]
+    if absent:
+        raise AnalysisError(
+            f"{source}: missing column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}; a "
+            f"table needs {', '.join(REQUIRED)} and one localisation column such as "
+            f"test_ood.iou.integrated_gradients; it has {_some(table.columns)}"
+        )
+    if not any(columns.parse_localisation(str(name)) for name in table.columns):
+        raise AnalysisError(
+            f"{source}: no localisation column; add one named <split>.<metric>.<attribution> with split "
+            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; "
+            f"it has {_some(table.columns)}"
+        )
+
+
+def _some(names: Sequence[str] | pd.Index, most: int = 12) -> str:
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "no columns") + more
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """(the column as floats with infinities as missing, where it held something that is not a number)."""
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    bad = numbers.isna() & column.notna()
+    return numbers.replace([np.inf, -np.inf], np.nan), bad
+
+
+def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """(the column as booleans with missing as false, where it held something that is neither true nor false)."""
+    text = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
+    true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
+    return true, ~(true | false)
+
+
+def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
+    """(the column as values of the default's type, missing ones as the default; where it could not be read).
+
+    Records from before a setting was introduced have its default.
+    """
+    filled = column.astype(object).where(column.notna(), default)
+    if isinstance(default, bool):
+        return _flags(filled)
+    if isinstance(default, float):
+        return _numbers(filled)
+    return filled.astype(str), pd.Series(False, index=column.index)
+
+
+_FACTS = re.compile(
+    rf"({'|'.join(columns.SPLITS)})\.({'|'.join((*columns.PERFORMANCE, 'chance_iou', 'n', 'n_smaller_class'))})"
+)
+
+
+def _is_score(name: str) -> bool:
+    """Whether a column must hold numbers: a score, its halves, a chance level, a number of images or the strength."""
+    whole = re.sub(r"\.half_[12]$", "", name)
+    named = ("strength", columns.hyperparameter("n_test"))
+    return name in named or bool(_FACTS.fullmatch(whole)) or columns.parse_localisation(whole) is not None
+
+
+def _nothing_left(source: str, counts: dict[str, int], table: pd.DataFrame) -> str:
+    if not counts:
+        return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    if CONTROL in counts:
+        return (
+            f"{source}: no completed trial under right masks is left ({reasons}); controls are compared with those, so "
+            "run the same trials without mask_condition, mask_fraction and mask_test into the same sweep"
+        )
+    if set(counts) == {BY_SEARCH}:
+        return (
+            f"{source}: all {reasons}; trials that were chosen by earlier results are no sample to correlate: "
+            "take the best settings into a sweep of seeds (sweep.py --from) and analyse that"
+        )
+    errors = table["error"].dropna() if "error" in table else pd.Series(dtype=object)
+    first = f"; the first error was: {str(errors.iloc[0]).splitlines()[0]}" if len(errors) else ""
+    return f"{source}: no completed trial is left ({reasons}){first}; fix the cause and run the sweep again"
+
+
+def _missing_cells(table: pd.DataFrame) -> list[str]:
+    """Name the cells without a trial among the severities of their dataset and the methods of the whole table."""
+    present = set(zip(table["dataset"], table["severity"], table["method"], strict=True))
+    absent = [
+        f"{method} on {dataset} at severity {severity:g}"
+        for dataset, part in table.groupby("dataset")
+        for severity in sorted(part["severity"].unique())
+        for method in sorted(table["method"].unique())
+        if (dataset, severity, method) not in present
+    ]
+    return [f"No trial in {_count(len(absent), 'cell')} of the grid: {'; '.join(absent)}."] if absent else []

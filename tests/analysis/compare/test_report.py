@@ -1,0 +1,111 @@
+"""The files of a comparison: complete, consistent, and the same bytes every time."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import analysis
+from analysis.compare.differences import compare
+
+
+@pytest.fixture(scope="module")
+def comparison(make_table):
+    first = make_table(rho=0.8, seeds=12)
+    second = make_table(rho=0.0, seeds=9, rng=1, severities=(1.0, 0.5))
+    second.loc[(second["method"] == "rrr"), "test_ood.auc"] = 1.0
+    return compare(*(analysis.trials_from_table(t, sweep=n, source=n) for t, n in ((first, "a|b"), (second, "<b>_2"))))
+
+
+@pytest.fixture(scope="module")
+def report(comparison, tmp_path_factory):
+    return analysis.write_comparison(comparison, tmp_path_factory.mktemp("out") / "new").parent
+
+
+def test_every_file_is_there(report):
+    found = {p.relative_to(report).as_posix() for p in report.rglob("*") if p.is_file()}
+    tables = {f"tables/{name}.{kind}" for name in ("correlations", "means") for kind in ("csv", "tex")}
+    assert found == {
+        *("report.html", "report.md", "report.json", "figures/comparison.png", "figures/comparison.svg"),
+        *tables,
+    }
+
+
+def test_json_is_strict_and_says_what_was_computed(report, comparison):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    content = json.loads((report / "report.json").read_text(), parse_constant=refuse)
+    assert content["sentence"] == comparison.sentence
+    assert content["within_cell"]["difference"] == comparison.within.difference
+    assert [s["stratum"] for s in content["strata"]] == ["crosses, s = 1"]
+    assert {m["column"] for m in content["means"]} == {"test_ood.auc", analysis.Primary().column}
+    assert content["overlap"]["n_both"] == 36
+    assert content["first"]["verdict"]["answer"] == "yes"
+    for entry in (content["within_cell"], *content["strata"], *content["means"]):
+        assert (entry["ci_low"] is None) == (entry["reason"] is not None)
+
+
+def test_tables_hold_the_numbers(report, comparison):
+    rows = list(csv.DictReader((report / "tables/means.csv").open()))
+    assert len(rows) == len(comparison.means) == 8
+    for row, mean in zip(rows, comparison.means, strict=True):
+        assert float(row["difference"]) == mean.difference
+        assert float(row["first"]) - float(row["second"]) == pytest.approx(mean.difference)
+    correlations = list(csv.DictReader((report / "tables/correlations.csv").open()))
+    assert float(correlations[0]["rho_first"]) == comparison.within.first.estimate
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words, self.alts, self.rows = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.alts.append(dict(attrs)["alt"])
+        elif tag not in ("meta", "br"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += 1
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_html_is_well_formed_escaped_and_needs_nothing_else(report, comparison):
+    text = (report / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    words = " ".join(" ".join(page.words).split())
+    assert comparison.sentence in words
+    assert "<b>_2" in words
+    assert "<b>" not in text
+    assert len(page.alts) == 1
+    assert "0.8" in page.alts[0]
+    assert len(set(page.rows)) == 2  # both tables are rectangular
+    assert not re.search(r'(src|href)="(?!data:)', text)
+
+
+def test_markdown_tables_are_rectangular(report, comparison):
+    text = (report / "report.md").read_text()
+    assert comparison.sentence in text
+    for block in re.split(r"\n\n", text):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
+    assert r"ρ, a\|b" in text
+    assert "Only in a|b: 1 stratum (crosses, s = 0)." in text
+
+
+def test_the_same_comparison_gives_the_same_bytes(report, comparison, tmp_path):
+    again = analysis.write_comparison(comparison, tmp_path).parent
+    for path in (p for p in report.rglob("*") if p.is_file()):
+        assert path.read_bytes() == (again / path.relative_to(report)).read_bytes(), path.name

@@ -1,0 +1,38 @@
+"""Benjamini-Hochberg and max-T by hand; undefined p-values take no part."""
+
+import numpy as np
+import pytest
+
+from analysis.stats.multiplicity import adjust, max_t
+
+
+def test_benjamini_hochberg_by_hand():
+    # Sorted .01, .02, .03, .5: times 4/1, 4/2, 4/3, 4/4, then the running minimum from the largest down.
+    assert adjust([0.02, None, 0.01, 0.5, 0.03]) == [
+        pytest.approx(0.04),
+        None,
+        pytest.approx(0.04),
+        pytest.approx(0.5),
+        pytest.approx(0.04),
+    ]
+
+
+def test_nothing_to_adjust():
+    assert adjust([]) == []
+    assert adjust([None, None]) == [None, None]
+
+
+def test_max_t_by_hand():
+    permuted = np.array([[1.0, -1, 1, -1], [2.0, 2, -2, -6]])
+    spread = permuted.std(axis=1)
+    observed = np.array([1.0, 6.0])
+    largest = np.maximum(*(np.abs(permuted) / spread[:, None]))
+    expected = [(sum(largest >= abs(o) / s) + 1) / 5 for o, s in zip(observed, spread, strict=True)]
+    assert max_t(observed, permuted) == pytest.approx(expected)
+    assert expected[1] < expected[0]
+
+
+def test_max_t_leaves_out_what_does_not_vary():
+    permuted = np.array([[0.0, 0, 0], [1.0, -2, 1], [np.nan] * 3])
+    adjusted = max_t(np.array([0.5, 3.0, np.nan]), permuted)
+    assert adjusted == [None, pytest.approx(1 / 4), None]

@@ -1,0 +1,120 @@
+"""What a table must hold, which rows are excluded, and under which reason."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analysis
+
+SCORE = "test_ood.iou.integrated_gradients"
+
+
+def test_a_whole_table_misses_nothing(make_table):
+    assert analysis.trials_from_table(make_table(seeds=4), sweep="s", source="t").missing == ()
+
+
+@pytest.mark.parametrize(
+    ("drop", "pieces"),
+    [
+        (["method"], ["missing column 'method'", "dataset, severity, method, seed, test_ood.auc", "it has trial_key"]),
+        (["seed", "test_ood.auc"], ["missing columns 'seed', 'test_ood.auc'"]),
+        ([SCORE], ["no localisation column", "<split>.<metric>.<attribution>", "test_id or test_ood"]),
+    ],
+)
+def test_missing_columns(make_table, drop, pieces):
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.analyse(make_table().drop(columns=drop))
+    for piece in pieces:
+        assert piece in str(error.value)
+
+
+def test_bad_values_are_excluded_each_once_under_its_reason(make_table):
+    table = make_table(seeds=4)
+    table = table.astype({"severity": object, "seed": object, "test_ood.auc": object})
+    table.loc[0, "status"] = "failed"
+    table.loc[0, "severity"] = "high"  # already counted as failed
+    table.loc[1, "severity"] = "high"
+    table.loc[2, "severity"] = 1.5
+    table.loc[3, "test_ood.auc"] = "n/a"
+    table.loc[4, "seed"] = None
+    table.loc[5, "status"] = "running"
+    table.loc[6, "dataset"] = None
+    table = pd.concat([table, table.tail(2)], ignore_index=True)
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {
+        "duplicate trial": 2,
+        "failed": 1,
+        "no dataset": 1,
+        "no seed": 1,
+        "severity is not a number": 1,
+        "severity outside 0 to 1": 1,
+        "status 'running'": 1,
+        "test_ood.auc is not a number": 1,
+    }
+    assert len(trials.table) == 34 - 9
+    assert trials.n_read == 34
+
+
+def test_duplicates_by_configuration_where_there_is_no_key(make_table):
+    table = make_table(seeds=4).drop(columns="trial_key")
+    twice = pd.concat([table, table.assign(**{"test_ood.auc": 0.1})], ignore_index=True)
+    trials = analysis.trials_from_table(twice, sweep="s", source="t")
+    assert trials.excluded == {"duplicate trial": 32}
+    assert trials.table["test_ood.auc"].min() > 0.1  # the first of them stays
+    assert any("add the column that tells them apart" in note for note in trials.notes)
+    apart = pd.concat([table.assign(**{"hp.lr": 0.1}), table.assign(**{"hp.lr": 0.2})], ignore_index=True)
+    assert analysis.trials_from_table(apart, sweep="s", source="t").excluded == {}
+
+
+def test_a_list_among_the_hyperparameters_tells_trials_apart(make_table):
+    table = make_table(seeds=1).drop(columns="trial_key")
+    table["hp.attributions"] = [["a"], ["a", "b"]] * 4
+    twice = pd.concat([table.assign(strength=1.0), table.tail(1).assign(strength=1.0)], ignore_index=True)
+    assert analysis.trials_from_table(twice, sweep="s", source="t").excluded == {"duplicate trial": 1}
+
+
+def test_a_failed_attempt_does_not_hide_the_completed_one(make_table):
+    table = make_table(seeds=4)
+    failed = table.head(1).assign(status="failed")
+    trials = analysis.trials_from_table(pd.concat([failed, table], ignore_index=True), sweep="s", source="t")
+    assert trials.excluded == {"failed": 1}
+    assert len(trials.table) == 32
+
+
+def test_infinities_and_words_in_a_score_count_as_missing(make_table):
+    table = make_table(seeds=4).astype({SCORE: object})
+    table.loc[0, SCORE] = np.inf
+    table.loc[1, SCORE] = "none"
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.table[SCORE].isna().sum() == 2
+    assert any(f"column {SCORE!r}: 1 value, taken as missing" in note for note in trials.notes)
+
+
+def test_search_chosen_and_early_stopped_trials_are_left_out_and_counted(make_table):
+    table = make_table(seeds=4)
+    table["hp.searcher"] = ["grid", "Random", "", None, "tpe", "optuna", *["grid"] * 26]
+    table["stopped_early"] = [None, False, "false", 0, True, "True", 1, "1.0", *[0.0] * 24]
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {"stopped early": 4}  # the search's are among them, and count once
+    trials = analysis.trials_from_table(table.drop(columns="stopped_early"), sweep="s", source="t")
+    assert trials.excluded == {"chosen by a search": 2}
+    assert set(trials.table["hp.searcher"].fillna("")) == {"grid", "Random", ""}
+
+
+def test_halves_and_sizes_are_numbers_too(make_table):
+    names = ("test_ood.auc.half_1", f"{SCORE}.half_2", "test_ood.n", "test_ood.n_smaller_class", "hp.n_test")
+    table = make_table(seeds=4).assign(**dict.fromkeys(names, "0.5"))
+    table.loc[0, f"{SCORE}.half_2"] = "half"
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    for name in names:
+        assert trials.table[name].dtype == float, name
+    assert any(f"column '{SCORE}.half_2': 1 value, taken as missing" in note for note in trials.notes)
+
+
+def test_a_flag_that_is_neither_true_nor_false(make_table):
+    table = make_table(seeds=4)
+    table["stopped_early"] = ["perhaps", *[""] * 31]
+    table["collapsed"] = [None, 3, *[True] * 30]
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {"stopped_early is neither true nor false": 1, "collapsed is neither true nor false": 1}
+    assert trials.table["collapsed"].tolist() == [True] * 30

@@ -1,0 +1,150 @@
+"""Trials from storage and from files."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.trials.load import trials_of_sweep
+from records import SweepRecords, open_storage
+
+SCORE = "test_ood.iou.integrated_gradients"
+
+
+def records_of(table):
+    return [{**row, "schema_version": 1, "sweep": "demo"} for row in table.to_dict("records")]
+
+
+@pytest.fixture
+def stored(tmp_path, make_table):
+    sweep = SweepRecords(open_storage(tmp_path), "demo")
+    for record in records_of(make_table(seeds=4)):
+        sweep.write(record)
+    return sweep
+
+
+def pieces_of(error, *pieces):
+    for piece in pieces:
+        assert piece in str(error.value), f"{piece!r} is not in {error.value}"
+
+
+def test_a_sweep_in_storage(stored, tmp_path):
+    stored.write_manifest({"primary": {"metric": "energy"}})
+    trials = analysis.load_sweep(tmp_path, "demo")
+    assert len(trials.table) == trials.n_read == 32
+    assert trials.excluded == {}
+    assert trials.primary == analysis.Primary(metric="energy")
+    assert trials.sweep == "demo"
+    assert str(tmp_path) not in trials.source  # a report names no place on a machine
+
+
+def test_failed_diverged_and_unreadable_records_are_counted(stored, tmp_path):
+    common = {"dataset": "crosses", "severity": 1.0, "method": "rrr", "seed": 9, "data_seed": 9, "schema_version": 1}
+    stored.write({**common, "trial_key": "f", "status": "failed", "error": "out of memory"})
+    stored.write({**common, "trial_key": "d", "status": "diverged", "error": "loss is not finite"})
+    (tmp_path / "demo/records/broken.json").write_text('{"trial_key": "bro')
+    trials = analysis.load_sweep(tmp_path, "demo")
+    assert trials.excluded == {"diverged": 1, "failed": 1, "unreadable record": 1}
+    assert (len(trials.table), trials.n_read) == (32, 35)
+    assert any("broken.json" in note for note in trials.notes)
+
+
+def test_records_in_memory_are_those_in_storage(stored, tmp_path):
+    (tmp_path / "demo/records/broken.json").write_text('{"trial_key": "bro')
+    loaded = stored.load()
+    trials = trials_of_sweep(stored, stored.write_table(loaded.records), loaded.rejected)
+    again = analysis.load_sweep(tmp_path, "demo")
+    pd.testing.assert_frame_equal(trials.table, again.table)
+    assert replace(trials, table=again.table, records=again.records) == again
+    assert trials.excluded == {"unreadable record": 1}
+
+
+def test_no_such_sweep(stored, tmp_path):
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path, "dmeo")
+    pieces_of(error, "no sweep 'dmeo'", "it holds demo", "--sweep")
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path / "nowhere", "demo")
+    pieces_of(error, "it holds no sweep at all", "--storage")
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path, "../demo")
+    pieces_of(error, "bad sweep name '../demo'")
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep("ftp://host/x", "demo")
+    pieces_of(error, "unknown storage scheme 'ftp'", "s3://bucket/prefix")
+
+
+def test_a_sweep_that_has_only_begun(tmp_path):
+    SweepRecords(open_storage(tmp_path), "new").write_manifest({"space": "smoke"})
+    with pytest.raises(analysis.AnalysisError, match="no finished trial yet"):
+        analysis.load_sweep(tmp_path, "new")
+
+
+def test_a_sweep_whose_trials_all_failed_says_why(tmp_path, make_table):
+    sweep = SweepRecords(open_storage(tmp_path), "sad")
+    for record in records_of(make_table(seeds=1)):
+        kept = {name: value for name, value in record.items() if not name.startswith("test_")}
+        sweep.write({**kept, "status": "failed", "error": "no space left\nmore"})
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path, "sad")
+    pieces_of(error, "no completed trial", "8 failed", "no space left")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "pieces"),
+    [
+        ('{"primary": {"metrics": "iou"}}', ["bad primary", "metrics", "split, metric, attribution, outcome"]),
+        ('{"primary": {"split": "train"}}', ["'train'", "test_id and test_ood"]),
+        ("{", ["not JSON"]),
+    ],
+)
+def test_bad_manifests(stored, tmp_path, manifest, pieces):
+    (tmp_path / "demo/sweep.json").write_text(manifest)
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path, "demo")
+    pieces_of(error, *pieces)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_in_a_file_is_the_sweep_itself(tmp_path, make_table, kind):
+    table = make_table(seeds=10)
+    path = tmp_path / f"mine.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path, index=False)
+    trials = analysis.load_file(path)
+    assert (trials.sweep, trials.source, len(trials.table)) == ("mine", f"mine.{kind}", 80)
+    whole = analysis.analyse(table, replicates=100)
+    assert analysis.analyse(trials, replicates=100).verdict == whole.verdict
+
+
+def test_the_fewest_columns_are_enough(tmp_path, make_table):
+    path = tmp_path / "few.csv"
+    table = make_table(seeds=10)[["dataset", "severity", "method", "seed", "test_ood.auc", SCORE]]
+    table.to_csv(path, index=False)
+    trials = analysis.load_file(path)
+    result = analysis.analyse(trials, replicates=100)
+    assert result.verdict.answer in ("yes", "no", "undecided")
+    assert result.find("within_cell").interval == "cluster_jackknife"  # the seed serves as the data seed
+    assert any("the seed serves as the unit of independence" in note for note in trials.notes)
+    for name in ("'strength'", "'status'", "'model'", "'test_id.auc'"):
+        assert any(name in sentence for sentence in trials.missing)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pieces"),
+    [
+        ("trials.xlsx", "", ["trials.xlsx", ".csv or .parquet"]),
+        ("trials.csv", None, ["trials.csv", "no such file"]),
+        ("trials.csv", "", ["trials.csv", "not a .csv table"]),
+        ("trials.parquet", "nothing", ["trials.parquet", "not a .parquet table"]),
+        ("trials.csv", f"dataset,severity,method,seed,test_ood.auc,{SCORE}\n", ["no trials", "run the sweep"]),
+    ],
+)
+def test_bad_files(tmp_path, name, text, pieces):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_file(path)
+    pieces_of(error, *pieces)
