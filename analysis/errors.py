@@ -1,5 +1,5 @@
-"""The one error that users of the analysis meet."""
+"""The error that users of the analysis meet."""
 
 
 class AnalysisError(Exception):
-    """Data or arguments that cannot be analysed; the message names the value, what is allowed, the mend."""
+    """Data or arguments that cannot be analysed; the message names the value, the allowed ones and how to fix it."""

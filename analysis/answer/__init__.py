@@ -1,1 +1,1 @@
-"""What the trials say: every correlation, the estimands and the verdict."""
+"""What the trials say: every correlation, the power to see one, and the verdict."""

@@ -8,7 +8,8 @@ from typing import Any
 from analysis.compare.compare import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
 from analysis.report.numbers import count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
-from analysis.report.table import WRITERS, Cell, Table
+from analysis.sections.table import WRITERS, Table
+from analysis.sections.table import Entry as Cell
 from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
@@ -19,8 +20,8 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    from analysis.sections.figures.comparison import draw
-    from analysis.sections.figures.style import png, svg
+    from analysis.compare.comparison_figure import draw
+    from analysis.sections.drawing import png, svg
 
     drawing = draw(comparison)
     picture = png(drawing)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import percent, setting_name
+from analysis.sections.granulated_kendall import JIANG
+from analysis.sections.section import OTHER_WAYS, Section
+from analysis.sections.table import Entry, Table, value, whole
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.configurations import Codes, design_of
 
@@ -85,15 +90,15 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
     if not len(one):
         return ConditionalMutualInformation(*head, 0, reason="no two configurations of one dataset")
     order = 2 * (mu[one] > mu[two]) + (g[one] > g[two])
-    found = []
+    conditionings = []
     for size in range(min(MOST_AXES, len(design.axes)) + 1):
         for axes in itertools.combinations(design.axes, size):
             value = np.zeros(n_configurations, dtype=np.intp)
             for axis in axes:
                 codes = design.codes[axis][first]
                 value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
-            found.append(_given(axes, value[one] * (int(value.max()) + 1) + value[two], order))
-    ratios = [c.ratio for c in found if c.ratio is not None]
+            conditionings.append(_conditioning(axes, value[one] * (int(value.max()) + 1) + value[two], order))
+    ratios = [c.ratio for c in conditionings if c.ratio is not None]
     return ConditionalMutualInformation(
         score,
         outcome,
@@ -101,7 +106,7 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
         len(rows),
         n_configurations,
         len(one),
-        tuple(found),
+        tuple(conditionings),
         None if ratios else "the outcome is the same in all configurations",
     )
 
@@ -111,7 +116,7 @@ def _ordered_pairs(dataset: Codes) -> tuple[Codes, Codes]:
     return one, two
 
 
-def _given(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
+def _conditioning(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
     n_cells = int(cell.max()) + 1
     counts = np.bincount(4 * cell + order, minlength=4 * n_cells).reshape(n_cells, 2, 2).astype(np.float64)
     total = counts.sum()
@@ -126,3 +131,61 @@ def _given(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
 def _n_log_n(counts: Floats) -> float:
     several = counts[counts > 1]  # of 0 and 1 the term is zero
     return float(several @ np.log(several))
+
+
+def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
+    if result.estimate is None:
+        return f"Not estimated: {result.reason}."
+    least = min((c for c in result.conditionings if c.ratio is not None), key=lambda c: c.ratio or 0.0)
+    known = " and ".join(map(setting_name, least.axes))
+    where = f"when {known} of both configurations is known" if known else "when nothing else is known"
+    return (
+        f"At least {percent(result.estimate, 1)} of what there is to know about which of two configurations performs "
+        f"better is in the order of their map scores; it is least {where}."
+    )
+
+
+def _table(result: ConditionalMutualInformation) -> Table:
+    rows: list[tuple[Entry, ...]] = [
+        (
+            (" ".join(part.axes), " and ".join(map(setting_name, part.axes)) or "nothing"),
+            value(part.information, 4),
+            value(part.entropy, 3),
+            value(part.ratio, 3),
+            whole(part.n_cells),
+        )
+        for part in result.conditionings
+    ]
+    return Table(
+        name="conditional_mutual_information",
+        title=TITLE,
+        caption=(
+            f"Over {result.n_pairs:,} ordered pairs of {result.n_configurations:,} configurations: the information (in "
+            "nats) that the order of the map scores gives about the order of performance, as a share of its entropy. "
+            "The smallest share counts. A small information in many groups of few pairs is chance."
+        ),
+        headings=("given", "information", "entropy", "share", "groups of pairs"),
+        rows=tuple(rows or [((None, result.reason or ""), *[value(None)] * 4)]),
+        text_columns=1,
+        fields=("given", "information", "entropy", "ratio", "n_cells"),
+        fold=0,
+    )
+
+
+TITLE = "How much does the map tell, whatever is known of the settings?"
+SECTION = Section(
+    key="conditional_mutual_information",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: conditional_mutual_information(
+        analysis.trials.table, analysis.primary.column, analysis.primary.outcome
+    ),
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=lambda analysis, result: (
+        ""
+        if result.estimate is None
+        else "the conditional mutual information of the two orders, normalised (Jiang et al. 2020)"
+    ),
+    citations=JIANG,
+)

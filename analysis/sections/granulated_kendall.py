@@ -8,7 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from analysis.report.numbers import count
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import count, listed, number, setting_name, with_interval
+from analysis.sections.correlations import CITATIONS
+from analysis.sections.drawing import INK, MUTED, Drawing, new_figure, row_labels, settings
+from analysis.sections.section import OTHER_WAYS, Section, no_interval
+from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, bounds
 from analysis.stats.rank_correlation import Floats
@@ -187,3 +192,136 @@ def _why_none(axes: list[AxisPsi]) -> str:
     if not axes:
         return "no setting varies but the seeds"
     return "; ".join(f"{found.axis}: {found.reason}" for found in axes)
+
+
+def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
+    if result.estimate is None:
+        return f"Not estimated: {result.reason}."
+    text = (
+        "When one setting of the training changes and all others stay, does the map score move with performance? "
+        f"On average over settings Ψ = {with_interval(result)}, where 1 is always together and 0 no more often than "
+        f"apart.{no_interval([result])}"
+    )
+    known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
+    if len(known) > 1:
+        text += (
+            f" It is largest along {setting_name(known[-1].axis)} ({number(known[-1].estimate)}) and smallest along "
+            f"{setting_name(known[0].axis)} ({number(known[0].estimate)})."
+        )
+    return text
+
+
+def _figure(result: GranulatedKendall) -> Drawing | None:
+    """psi along each setting, and their mean; None where no axis has a psi."""
+    if result.estimate is None:
+        return None
+    lines: list[tuple[str, Estimate]] = [("all, averaged (Ψ)", result)]
+    lines += [(setting_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
+    with settings():
+        figure = new_figure(6.4, 0.9 + 0.36 * len(lines))
+        axes = figure.subplots()
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        for position, (_, entry) in enumerate(lines):
+            colour, marker = (INK, "D") if position == 0 else ("#0072B2", "o")
+            if entry.ci_low is not None and entry.ci_high is not None:
+                axes.plot([entry.ci_low, entry.ci_high], [-position] * 2, color=colour, linewidth=1.8)
+            axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
+        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
+        row_labels(axes, [label for label, _ in lines])
+        axes.get_yticklabels()[0].set_fontweight("bold")
+        axes.set_ylim(-len(lines) + 0.4, 0.6)
+        axes.set_xlim(-1.02, 1.02)
+        axes.set_xlabel("ψ: always apart (−1), as often together as apart (0), always together (1)")
+    return Drawing(
+        name="psi_by_axis",
+        title="Along which setting does the map move with performance?",
+        caption=(
+            "ψ with its 95 % interval: one setting changes, all others stay. The top row is the mean of the others. "
+            "Resampled averages are noisier than the averages themselves, so the intervals reach further towards zero."
+        ),
+        alt=f"Dot plot of psi by setting. {'; '.join(f'{label}: {with_interval(entry)}' for label, entry in lines)}.",
+        figure=figure,
+    )
+
+
+def _table(result: GranulatedKendall) -> Table:
+    empty: Entry = (None, "")
+    rows = [
+        (
+            ("all", "all, averaged (Ψ)"),
+            *estimated(result),
+            empty,
+            empty,
+            remark(result.reason),
+        ),
+        *(
+            (
+                (axis.axis, setting_name(axis.axis)),
+                *estimated(axis),
+                whole(axis.n_eligible),
+                whole(axis.n_finite),
+                remark(axis.reason),
+            )
+            for axis in result.axes
+        ),
+    ]
+    return Table(
+        name="granulated_kendall",
+        title=TITLE,
+        caption=(
+            "ψ is the mean of Kendall’s τ-b between map score and performance when this setting alone changes, from "
+            "−1 to 1; averages over seeds are compared. Eligible: settings of everything else at which it takes two "
+            "values or more; used: of these, the ones where neither score is constant."
+        ),
+        headings=("what changes", "ψ", "95 % interval", "eligible", "used", UNDEFINED),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=("axis", "psi", "interval", "n_eligible", "n_finite", "reason"),
+        strong=True,
+        fold=0,
+    )
+
+
+def _method(analysis: Analysis, result: GranulatedKendall) -> dict[str, str]:
+    return {
+        TITLE: (
+            "Granulated Kendall’s ψ (Jiang et al. 2020): for each setting, τ-b over its values with everything else "
+            "fixed, scores averaged over seeds; Ψ is the mean over settings. A method’s strength belongs to the "
+            "method: strengths are compared within one method, methods over all their strengths. The interval comes "
+            "from the bootstrap over data seeds, as between methods."
+        )
+    }
+
+
+def _reported(analysis: Analysis, result: GranulatedKendall) -> str:
+    if result.estimate is None:
+        return ""
+    axes = listed([setting_name(axis.axis) for axis in result.axes if axis.estimate is not None])
+    text = f"the granulated Kendall coefficient Ψ along {axes}, with τ-b (Kendall 1945; Jiang et al. 2020)"
+    if result.ci_low is not None:
+        text += (
+            " and intervals from the percentile bootstrap over data seeds within datasets "
+            f"({analysis.replicates:,} replicates, Field & Welsh 2007)"
+        )
+    return text
+
+
+JIANG = {
+    "Jiang et al. 2020": "Y. Jiang, B. Neyshabur, H. Mobahi, D. Krishnan, S. Bengio, Fantastic generalization measures "
+    "and where to find them. ICLR 2020, arXiv:1912.02178."
+}
+TITLE = "One setting at a time"
+SECTION = Section(
+    key="granulated_kendall",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: granulated_kendall(
+        analysis.trials.table, analysis.primary.column, analysis.primary.outcome, analysis.resamples
+    ),
+    sentence=_sentence,
+    figures=lambda analysis, result: [_figure(result)],
+    tables=lambda analysis, result: [_table(result)],
+    method=_method,
+    reported=_reported,
+    citations=JIANG | {key: CITATIONS[key] for key in ("Field & Welsh 2007", "Kendall 1945")},
+)

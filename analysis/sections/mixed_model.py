@@ -1,15 +1,19 @@
 """Within/between mixed model: a trial's own map, and its cell's maps, as predictors of correct answers."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.report.numbers import count
+from analysis.answer.answer import Analysis
+from analysis.answer.correlations import ID_AUC
+from analysis.report.numbers import column_name, count, interval, number
+from analysis.sections.section import OTHER_WAYS, Section, left_out
+from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats
 from analysis.trials.proportion import proportion_of
-from records import columns
 
 RANDOM_DATASETS = 5
 """From so many datasets on, the dataset is a random effect; with fewer it is a fixed one."""
@@ -78,7 +82,6 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
         as trials, no degree of freedom is left, or more than 20,000 trials (the fit would take too long).
     """
     proportion = proportion_of(table, outcome)
-    covariate = columns.performance("test_id", "auc")
     reason = proportion.reason
     if reason is None and not str(proportion.column).endswith(".accuracy"):
         reason = "the model needs the share of correct answers, and no trial has its column"
@@ -89,10 +92,10 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
         return MixedModel(score, proportion.column or outcome, 0, len(table), 0, reason=reason)
     dropped: dict[str, str] = {}
     names = [proportion.column, score]
-    if covariate in table:
-        names.append(covariate)
+    if ID_AUC in table:
+        names.append(ID_AUC)
     else:
-        dropped[IN_DISTRIBUTION] = f"no trial has the column {covariate!r}"
+        dropped[IN_DISTRIBUTION] = f"no trial has the column {ID_AUC!r}"
     values = table[names].to_numpy(dtype=np.float64)
     known = np.isfinite(values).all(axis=1) & np.isfinite(proportion.n)
     part, values, n = table[known], values[known], proportion.n[known]
@@ -103,7 +106,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if n_groups < MINIMUM_GROUPS:
         return MixedModel(*head, reason=f"{count(n_groups, 'data seed')}, fewer than {MINIMUM_GROUPS}")
     if n_groups == len(part):
-        return MixedModel(*head, reason="each data seed has one trial: no variance between them can be told")
+        return MixedModel(*head, reason="each data seed has one trial: the variance between them cannot be told")
     if len(part) > MOST_TRIALS:
         return MixedModel(*head, reason=f"{len(part):,} trials, more than {MOST_TRIALS:,}: the fit would take too long")
     correct = np.clip(values[:, 0], 0, 1) * n
@@ -115,7 +118,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if 1 < n_datasets < RANDOM_DATASETS:
         fixed.append(np.eye(n_datasets)[dataset][:, 1:])
     terms = {WITHIN: values[:, 1] - between, BETWEEN: between}
-    if covariate in table:
+    if ID_AUC in table:
         terms[IN_DISTRIBUTION] = values[:, 2]
     design, kept = _independent(np.concatenate(fixed, axis=1), terms, dropped)
     if np.ptp(response) == 0:
@@ -217,3 +220,80 @@ def _indicators_by(dataset: np.ndarray, group: np.ndarray) -> dict[int, Floats]:
         codes = np.unique(group[dataset == name], return_inverse=True)[1]
         found[name] = np.eye(codes.max() + 1)[codes]
     return found
+
+
+def _sentence(analysis: Analysis, result: MixedModel) -> str:
+    own, missing = result.coefficient(WITHIN), left_out(result.n, result.n_missing)
+    if own is None:
+        why = result.reason or (result.dropped or {}).get(WITHIN, "the term was dropped")
+        return f"Not estimated: {why}.{missing}"
+    odds, low, high = (math.exp(0.1 * slope) for slope in (own.estimate, own.ci_low, own.ci_high))
+    text = (
+        f"Among trials of one cell, a map score higher by 0.1 multiplies the odds of a correct answer under the shift "
+        f"by {number(odds)} ({interval(low, high)})."
+    )
+    if not result.converged:
+        text += " The fit did not converge: do not rely on it."
+    if (result.variances or {}).get("data_seed") == 0:
+        text += " It found no difference between data seeds beyond that of trials."
+    elif result.warnings:
+        text += f" The fit warned: {result.warnings[0].rstrip('.')}."
+    return text + missing
+
+
+def _table(result: MixedModel) -> Table:
+    terms = {
+        WITHIN: "the trial’s own map score, against its cell’s mean",
+        BETWEEN: "the mean map score of its cell",
+        IN_DISTRIBUTION: "AUC on the ID test set",
+    }
+    rows: list[tuple[Entry, ...]] = [
+        (
+            (part.term, terms[part.term]),
+            value(part.estimate),
+            value(part.standard_error),
+            bounds(part.ci_low, part.ci_high),
+            p_value(part.p_value),
+            remark(None),
+        )
+        for part in result.coefficients
+    ]
+    absent = dict.fromkeys(terms, result.reason) if result.reason else (result.dropped or {})
+    rows += [
+        ((term, terms[term]), value(None), value(None), bounds(None, None), p_value(None), remark(why))
+        for term, why in absent.items()
+        if term in terms and result.coefficient(term) is None
+    ]
+    return Table(
+        name="mixed_model",
+        title=TITLE,
+        caption=(
+            f"Slopes on the logit of {column_name(result.outcome)}, per unit of the predictor: linear mixed model with "
+            "severity by method fixed and a random effect of the data seed."
+        ),
+        headings=("predictor", "slope", "standard error", "95 % interval", "p", "left out because"),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=("term", "slope", "standard_error", "interval", "p_value", "reason"),
+        fold=0,
+    )
+
+
+TITLE = "Within and between cells, in one model"
+SECTION = Section(
+    key="mixed_model",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: mixed_model(analysis.trials.table, analysis.primary.column, analysis.primary.outcome),
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=lambda analysis, result: (
+        "a within/between linear mixed model of the logit of accuracy (Mundlak 1978)"
+        if result.coefficients and result.converged
+        else ""
+    ),
+    citations={
+        "Mundlak 1978": "Y. Mundlak, On the pooling of time series and cross section data. Econometrica 46, 1978, "
+        "69–85."
+    },
+)

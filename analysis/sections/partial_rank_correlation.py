@@ -1,13 +1,18 @@
-"""Partial rank correlation: does the score tell anything that accuracy in distribution does not?"""
+"""Partial rank correlation: does the score tell anything that performance without the shift does not?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.answer.answer import Analysis
+from analysis.answer.correlations import ID_AUC
+from analysis.report.numbers import column_name, listed, name, with_interval
+from analysis.sections.section import OTHER_WAYS, Section, no_interval
+from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
 from analysis.stats.estimate import UNDEFINED_WITHOUT_ONE, Estimate, too_few
@@ -21,16 +26,16 @@ _NOTHING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class PartialRankCorrelation(Estimate):
-    """The correlation of what the controls leave of the two ranks."""
+    """The correlation of what the covariates leave of the two ranks."""
 
     score: str
     outcome: str
-    controls: tuple[str, ...]
+    covariates: tuple[str, ...]
     n: int
-    """Trials with score, outcome and all controls."""
+    """Trials with score, outcome and all covariates."""
     n_missing: int
     df: int
-    """n − 2 − rank of the controls."""
+    """n − 2 − rank of the covariates."""
     n_clusters: int = 0
     """Data seeds among the trials."""
     p_value: float | None = None
@@ -46,10 +51,10 @@ def partial_rank_correlation(
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
 ) -> PartialRankCorrelation:
-    """Pearson's correlation of the least-squares residuals of two ranks given controls.
+    """Pearson's correlation of the least-squares residuals of two ranks given covariates.
 
-    Score, outcome and the numeric controls are turned to midranks over all trials used; a categorical control
-    becomes one indicator per value; all enter one linear model with a constant. With a single numeric control it is
+    Score, outcome and the numeric covariates are turned to midranks over all trials used; a categorical covariate
+    becomes one indicator per value; all enter one linear model with a constant. With a single numeric covariate it is
     the classic (r_xy − r_xz r_yz) / sqrt((1 − r_xz²)(1 − r_yz²)) of Spearman's correlations (Kendall, Biometrika 32,
     1942, for the ranks' version of Yule's formula). Trials in which anything is missing are left out and counted.
 
@@ -64,12 +69,12 @@ def partial_rank_correlation(
 
     Returns:
         A value in [−1, 1]; none, with the reason, where a column is absent, no degree of freedom is left, or the
-        controls determine one of the ranks.
+        covariates determine one of the ranks.
     """
-    controls = (*numeric, *categorical)
+    covariates = (*numeric, *categorical)
     names = [score, outcome, *numeric]
     absent = [name for name in (*names, *categorical) if name not in table]
-    head: dict[str, Any] = {"score": score, "outcome": outcome, "controls": controls}
+    head: dict[str, Any] = {"score": score, "outcome": outcome, "covariates": covariates}
     if absent:
         reason = f"no trial has the column {absent[0]!r}"
         return PartialRankCorrelation(**head, n=0, n_missing=len(table), df=0, reason=reason)
@@ -86,7 +91,7 @@ def partial_rank_correlation(
     if df < 1:
         return PartialRankCorrelation(**head, df=df, reason=f"{len(rows)} trials leave no degree of freedom")
     if not np.isfinite(estimates[0]):
-        reason = "the controls determine the ranks of the score or the outcome"
+        reason = "the covariates determine the ranks of the score or the outcome"
         return PartialRankCorrelation(**head, df=df, reason=reason)
     estimate = float(estimates[0])
     interval = _interval(estimate, df, values, fixed, rows, resamples)
@@ -114,16 +119,16 @@ def _interval(
 def indicators(table: pd.DataFrame, categorical: Sequence[str]) -> Floats:
     """[trials, 1 + values] a constant, and one indicator per value of each column."""
     parts = [np.ones((len(table), 1))]
-    for name in categorical:
-        codes, values = pd.factorize(table[name])
+    for column in categorical:
+        codes, values = pd.factorize(table[column])
         parts.append(np.eye(len(values))[codes])
     return np.concatenate(parts, axis=1)
 
 
 def _partial(values: Floats, fixed: Floats, weights: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """(partial correlation, rank of the controls with the constant) for each row of weights.
+    """(partial correlation, rank of the covariates with the constant) for each row of weights.
 
-    With A the weighted cross-products of the two ranks, B those of the controls and C across, the residuals have
+    With A the weighted cross-products of the two ranks, B those of the covariates and C across, the residuals have
     A − C B⁺ C' (Frisch & Waugh, Econometrica 1, 1933). Ranks are centred and scaled, so that B is well conditioned.
     """
     shares = weights / weights.sum(axis=1, keepdims=True)
@@ -148,3 +153,81 @@ def _partial(values: Floats, fixed: Floats, weights: Floats) -> tuple[Floats, ND
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(variance.min(axis=0) > _NOTHING, left[:, 0, 1] / np.sqrt(variance.prod(axis=0)), np.nan)
     return np.clip(value, -1.0, 1.0), np.linalg.matrix_rank(inner, tol=1e-9, hermitian=True)
+
+
+SETTING = ("dataset", "severity", "method")
+COVARIATES: tuple[tuple[str, ...], ...] = ((), SETTING)
+"""What is held fixed beside the AUC on the ID test set."""
+
+
+def covariate_names(covariates: Sequence[str]) -> str:
+    """Covariates as words: "ID test AUC, dataset, severity and method"."""
+    return listed([column_name(c) if "." in c else name(c) for c in covariates]) or "nothing"
+
+
+def plain_with_controls(part: Any) -> dict[str, Any]:
+    """A result as report.json has it, where the covariates are called controls."""
+    return {"controls" if key == "covariates" else key: entry for key, entry in asdict(part).items()}
+
+
+def _compute(analysis: Analysis) -> tuple[PartialRankCorrelation, ...]:
+    """Given the AUC in distribution; and given it, dataset, severity and method."""
+    table, primary, resamples = analysis.trials.table, analysis.primary, analysis.resamples
+    return tuple(
+        partial_rank_correlation(
+            table, primary.column, primary.outcome, resamples, numeric=[ID_AUC], categorical=categorical
+        )
+        for categorical in COVARIATES
+    )
+
+
+def _sentence(analysis: Analysis, result: tuple[PartialRankCorrelation, ...]) -> str:
+    parts = [
+        f"given {covariate_names(part.covariates)} it is "
+        + (f"not estimated: {part.reason}" if part.estimate is None else with_interval(part))
+        for part in result
+    ]
+    return (
+        "Does the map tell anything that performance without the shift does not? The rank correlation over all "
+        f"trials: {'; '.join(parts)}.{no_interval(result)}"
+    )
+
+
+def _table(result: tuple[PartialRankCorrelation, ...]) -> Table:
+    return Table(
+        name="partial",
+        title=TITLE,
+        caption="Partial rank correlation of map score and outcome over all trials, given what is named.",
+        headings=("given", "partial ρ", "95 % interval", "p", "df", "n", UNDEFINED),
+        rows=tuple(
+            (
+                (" ".join(part.covariates), covariate_names(part.covariates)),
+                *estimated(part),
+                p_value(part.p_value),
+                whole(part.df),
+                whole(part.n),
+                remark(part.reason),
+            )
+            for part in result
+        ),
+        text_columns=1,
+        fields=("given", "partial_rho", "interval", "p_value", "df", "n", "reason"),
+        fold=0,
+    )
+
+
+TITLE = "Beyond performance without the shift"
+SECTION = Section(
+    key="partial",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=_compute,
+    content=lambda result: {"partial": [plain_with_controls(part) for part in result]},
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=lambda analysis, result: (
+        "the partial rank correlation given AUC on the in-distribution test set"
+        if any(part.estimate is not None for part in result)
+        else ""
+    ),
+)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.report.numbers import count
-from analysis.sections.selection_rules import SELECTION, UNKNOWN, rules_of
 from analysis.trials.direction import larger_is_better, turned_primary
 from analysis.trials.primary import OUTCOME, Primary
+from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
 from analysis.trials.trials import Trials
 from records import SweepRecords, columns
 
