@@ -1,1 +1,1 @@
-"""What the trials say: every correlation, the power to see one, and the verdict."""
+"""Every correlation of the trials, the power to detect one, and the verdict."""

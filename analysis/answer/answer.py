@@ -1,4 +1,4 @@
-"""From trials to the answer: every correlation, the power to see one, and the verdict."""
+"""From trials to the answer: every correlation, the power to detect one, and the verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,14 +31,14 @@ MINIMUM_REPLICATES = 100
 
 @dataclass(frozen=True)
 class Power:
-    """The smallest |rho| a two-sided test at level `alpha` finds with chance `power`, or None."""
+    """The smallest |rho| that a two-sided test at level `alpha` detects with probability `power`, or None."""
 
     alpha: float
     power: float
     within_cell: float | None
-    """Cells combined, trials taken as independent."""
+    """Cells combined, trials treated as independent."""
     within_cell_clustered: float | None
-    """The same from the cluster jackknife's standard error, which knows that trials share data seeds."""
+    """The same from the cluster jackknife's standard error, which allows for shared data seeds."""
     typical_cell: float | None
     """Within one cell of the median size."""
     typical_cell_n: int | None
@@ -52,8 +52,8 @@ class Analysis:
     primary: Primary
     correlations: tuple[Correlation, ...]
     reference: tuple[Correlation, ...]
-    """AUC on the ID test set against the outcome, within cells: what the map has to beat. Over everything, then in each
-    stratum; empty for tables without it."""
+    """AUC on the ID test set against the outcome, within cells: the baseline a map has to beat. Over everything, then
+    in each stratum; empty for tables without it."""
     power: Power
     verdict: Verdict
     notes: tuple[str, ...]
@@ -63,6 +63,11 @@ class Analysis:
     seed: int
     results: Mapping[str, Any] = field(default_factory=dict)
     """Each section's result, by its key in report.json; see analysis/sections."""
+
+    @property
+    def data(self) -> tuple[pd.DataFrame, str, str]:
+        """The table, and the primary's two columns: localisation score and outcome."""
+        return self.trials.table, self.primary.column, self.primary.outcome
 
     @property
     def score(self) -> Score:
@@ -109,10 +114,12 @@ def answer(
     Arguments and errors are those of `analysis.analyse`, which adds the results of the sections.
     """
     if not 0 < smallest_effect < 1:
-        raise AnalysisError(f"bad smallest effect {smallest_effect:g}: a rank correlation between 0 and 1, such as 0.3")
+        raise AnalysisError(
+            f"bad smallest effect {smallest_effect:g}: give a rank correlation between 0 and 1, such as 0.3"
+        )
     if replicates < MINIMUM_REPLICATES:
         raise AnalysisError(
-            f"bad number of replicates {replicates}: at least {MINIMUM_REPLICATES}; leave it out for {REPLICATES}"
+            f"bad number of replicates {replicates}: give at least {MINIMUM_REPLICATES}, or omit it for {REPLICATES}"
         )
     if isinstance(trials, pd.DataFrame):
         trials = trials_from_table(trials, sweep="table", source="a data frame")
@@ -152,7 +159,7 @@ def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
             f"declare one of {', '.join(outcome for outcome in outcomes if outcome in trials.table)}"
         )
     if trials.primary is None:
-        notes.append("No primary comparison was declared; the default one is used.")
+        notes.append("No primary comparison was declared, so the default is used.")
     if wanted.column in trials.table:
         return wanted
     if not trials.free_primary:
@@ -161,8 +168,8 @@ def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
     first = trials.localisation_columns[0]
     split, metric, attribution = columns.parse_localisation(first) or ("", "", "")
     notes.append(
-        f"The table has no column {wanted.column!r}; its first localisation column, {first!r}, stands in as "
-        "the primary. It was not declared beforehand."
+        f"The table has no column {wanted.column!r}, so its first localisation column, {first!r}, stands in as the "
+        "primary. It was not declared beforehand."
     )
     return Primary(split, metric, attribution, wanted.outcome)
 

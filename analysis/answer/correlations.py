@@ -1,10 +1,9 @@
-"""The whole grid: every localisation score against the outcome, at every scope, by both statistics.
+"""The grid of correlations: every localisation score against the outcome, at every scope, by both statistics.
 
 Scopes: `pooled` mixes all trials; `stratum` takes one (dataset, severity), `cell` one (dataset, severity,
 method); `within_cell` combines cells, over everything (no stratum) and per stratum; `between_methods`
-correlates the methods' means, per stratum and averaged over strata. Only `within_cell` asks the question free
-of what methods and severities do to both scores; the pooled value can even have the other sign (Simpson's
-paradox).
+correlates the methods' means, per stratum and averaged over strata. Only `within_cell` is free of what methods and
+severities do to both scores; the pooled value can even have the opposite sign (Simpson's paradox).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,7 @@ from records import columns
 Progress = Callable[[int, int], None]
 """Called with how many parts are done, of how many."""
 ID_AUC = columns.performance("test_id", "auc")
-"""What the map has to beat: it costs no map and no mask."""
+"""The baseline a map has to beat: it needs neither map nor mask."""
 
 _SCOPES = ("pooled", "stratum", "cell", "within_cell", "between_methods")
 _CHUNK = 5
@@ -51,7 +50,7 @@ def correlate(
         outcome: the outcome's column.
         resamples: draws over the data seeds of this very table.
         seed: of the permutations, as many as the resamples have replicates.
-        primary: the score whose correlation within all cells was declared beforehand, and so is not adjusted.
+        primary: the score whose correlation within all cells was declared beforehand and is not adjusted.
         progress: called after each part of the work.
     """
     scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}

@@ -1,20 +1,19 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from analysis import sections
 from analysis.answer.answer import Analysis
-from analysis.report.method import bibliography, explanations, methods_paragraph
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, png, svg
 from analysis.sections.head import facts
 from analysis.sections.map_sheets import MapSheet
-from analysis.sections.section import Section
+from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL
 from records import Storage
@@ -181,3 +180,32 @@ def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "notes": analysis.notes,
         "missing": missing,
     }
+
+
+def explanations(analysis: Analysis) -> dict[str, str]:
+    """Each term of the report with how it was computed."""
+    terms: dict[str, str] = {}
+    for section in sections.SECTIONS:
+        terms |= section.method(analysis, analysis.results.get(section.key))
+    return terms
+
+
+def methods_paragraph(analysis: Analysis) -> str:
+    """Sentences in the past tense; what was not estimated is not mentioned."""
+    sentences: list[str] = []
+    lists: dict[Part, list[str]] = {}
+    for section in sections.SECTIONS:
+        reported = section.reported(analysis, analysis.results.get(section.key))
+        if reported and section.part is not None and section.part.reported:
+            lists.setdefault(section.part, []).append(reported)
+        elif reported:
+            sentences.append(reported)
+    sentences += [part.reported.format("; ".join(phrases)) for part, phrases in lists.items()]
+    return " ".join(sentences)
+
+
+def bibliography(texts: Iterable[str]) -> list[str]:
+    """The references that the texts cite, in alphabetical order of their citations."""
+    joined = " ".join(texts).replace("(", "").replace(")", "")
+    known = {key: reference for section in sections.SECTIONS for key, reference in section.citations.items()}
+    return [reference for key, reference in sorted(known.items()) if key in joined]

@@ -19,21 +19,21 @@ class WithoutCollapsed:
     """The primary's correlation within cells without collapsed models.
 
     A model that gives every image the same answer has an AUC of about a half and a map of noise. A few of them in a
-    cell make a correlation that says nothing about models that learnt.
+    cell make a correlation that has nothing to do with models that learnt.
     """
 
     n_collapsed: int
     n: int
     """Trials in all."""
     without: Correlation | None
-    """The primary's rho within cells among the others; None where none collapsed or no trial is left."""
+    """The primary's rho within cells among the others; None where none collapsed or all did."""
     sentence: str
 
 
 def without_collapsed(
     table: pd.DataFrame, primary: Primary, within: Correlation | None, *, replicates: int, seed: int
 ) -> WithoutCollapsed | None:
-    """The primary among trials that did not collapse; None where the table does not say which did.
+    """The primary among trials that did not collapse; None where the table does not record which did.
 
     Args:
         table: trials, as in `Trials.table`, with the column `collapsed` if it is known.
@@ -49,7 +49,7 @@ def without_collapsed(
     share = f"{count(n_collapsed, 'model')} of {len(table):,} collapsed to one answer for all images"
     rest = table[~collapsed].reset_index(drop=True)
     if rest.empty:
-        return WithoutCollapsed(n_collapsed, len(table), None, f"{share}; no other is left.")
+        return WithoutCollapsed(n_collapsed, len(table), None, f"{share}; no other remains.")
     resamples = draw_resamples(rest, replicates=replicates, seed=seed)
     without = within_cells(rest, primary.column, primary.outcome, resamples, seed=seed)
     sentence = f"{share}. Without them the correlation within cells is {_words(without)}, with them {_words(within)}."

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.report.numbers import percent, setting_name
 from analysis.sections.granulated_kendall import JIANG
-from analysis.sections.section import OTHER_WAYS, Section
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
 from analysis.sections.table import Entry, Table, value, whole
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.configurations import Codes, design_of
@@ -59,18 +59,17 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
     Over ordered pairs of distinct configurations of one dataset, scores averaged over seeds first, V_mu = 1[mu_1 >
     mu_2] and V_g = 1[g_1 > g_2]: a tie counts as "not greater". The cell u of a pair is the values of both
     configurations on S, with n_u of the N pairs; I(S) = sum_u (n_u / N) MI_u(V_mu; V_g) and H(S) = sum_u (n_u / N)
-    H_u(V_g). 0: given some S the score's order tells nothing of the outcome's; 1: it tells all, whatever is given.
+    H_u(V_g). 0: given some S, the score's order is uninformative about the outcome's; 1: it determines it, given any S.
 
     Source: Jiang et al., ICLR 2020, arXiv 1912.02178, section 4, in its count-weighted form. Sets with H(S) = 0 (each
     pair alone in its cell, or one order only) are reported and take no part in the minimum. Trials in which either
-    score is missing are left out. Axes and configurations are those of configurations.py.
+    score is missing are left out. Axes and configurations are those of analysis/trials.
 
     The plain estimate of an information is biased upward, by about 1 / (2 n_u) nats a cell; with as many cells as
-    pairs it says nothing, so read it beside the number of pairs.
+    pairs it is uninformative, so read it beside the number of pairs.
     """
-    absent = [name for name in (score, outcome) if name not in table]
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, (score, outcome))
+    if reason is not None:
         return ConditionalMutualInformation(score, outcome, None, 0, 0, 0, reason=reason)
     values = table[[score, outcome]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))
@@ -172,20 +171,14 @@ def _table(result: ConditionalMutualInformation) -> Table:
     )
 
 
-TITLE = "How much does the map tell, whatever is known of the settings?"
+TITLE = "How much does the map tell, whatever is known about the settings?"
 SECTION = Section(
     key="conditional_mutual_information",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: conditional_mutual_information(
-        analysis.trials.table, analysis.primary.column, analysis.primary.outcome
-    ),
+    compute=lambda analysis: conditional_mutual_information(*analysis.data),
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
-    reported=lambda analysis, result: (
-        ""
-        if result.estimate is None
-        else "the conditional mutual information of the two orders, normalised (Jiang et al. 2020)"
-    ),
+    reported=if_estimated("the conditional mutual information of the two orders, normalised (Jiang et al. 2020)"),
     citations=JIANG,
 )

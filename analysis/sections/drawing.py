@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.report.numbers import HasInterval
+
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
@@ -119,6 +121,12 @@ def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], col
         legend.remove()
     two_rows = 2 * size.height / -(-len(handles) // number)
     figure.set_figheight(figure.get_figheight() + max(0.0, size.height - two_rows) / figure.dpi)
+
+
+def interval_line(axes: "matplotlib.axes.Axes", entry: HasInterval, y: float, **style: Any) -> None:
+    """Draw an interval at the height y, where there is one."""
+    if entry.ci_low is not None and entry.ci_high is not None:
+        axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
 
 
 def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.report.numbers import column_name, number, percent
 from analysis.sections.partial_rank_correlation import SETTING, covariate_names, indicators, plain_with_controls
-from analysis.sections.section import OTHER_WAYS, Section
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole
 from analysis.stats.rank_correlation import Floats
 from records import columns
@@ -82,9 +82,8 @@ def incremental_r2(
     """
     covariates = (*numeric, *categorical)
     names = [outcome, *numeric, *scores]
-    absent = [name for name in (*names, *categorical) if name not in table]
-    if absent or not scores:
-        reason = f"no trial has the column {absent[0]!r}" if absent else "no score to add"
+    reason = absent_column(table, (*names, *categorical)) or (None if scores else "no score to add")
+    if reason is not None:
         return IncrementalR2(tuple(scores), outcome, covariates, 0, len(table), 0, reason=reason)
     values = table[names].to_numpy(dtype=np.float64)
     known = np.isfinite(values).all(axis=1) & ~table[list(categorical)].isna().any(axis=1).to_numpy()
@@ -237,11 +236,7 @@ SECTION = Section(
     content=lambda result: {"incremental": [plain_with_controls(part) for part in result]},
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
-    reported=lambda analysis, result: (
-        "the gain of R² on held-out data seeds (Ying, Hase & Bansal 2022)"
-        if any(part.estimate is not None for part in result)
-        else ""
-    ),
+    reported=if_estimated("the gain of R² on held-out data seeds (Ying, Hase & Bansal 2022)"),
     citations={
         "Ying, Hase & Bansal 2022": "Z. Ying, P. Hase, M. Bansal, VisFIS: Visual feature importance supervision with "
         "right-for-the-right-reason objectives. NeurIPS 2022, arXiv:2206.11212."

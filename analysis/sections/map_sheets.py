@@ -1,4 +1,4 @@
-"""Attribution maps of example images, read from a sweep's storage for the report's gallery."""
+"""Sheets of attribution maps for the report's gallery, read from a sweep's storage."""
 
 import io
 import zipfile
@@ -19,6 +19,9 @@ ROWS = 4
 AVERAGED = 8
 """Most trials of a method whose maps are averaged and searched for the best and the worst case."""
 _DATA_SEEDS_TRIED = 3
+
+Stored = dict[str, tuple[dict[str, np.ndarray], float | None]]
+"""Per method, a trial's arrays and its strength."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,11 @@ def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list
     """One sheet per dataset at its highest severity, and a sentence for each dataset without one.
 
     Of a method's trials on the chosen data seed, the one with the middle strength and the lowest seed is
-    shown: never one picked for its map or its performance. Images are positive ones with a mask where there
+    shown: never one chosen for its map or its performance. Images are positive ones with a mask where there
     are any.
     """
     if trials.records is None:
-        return [], ["Maps lie in a sweep's storage; these trials were read from elsewhere, so none are shown."]
+        return [], ["Maps are kept in a sweep's storage; these trials were read from elsewhere, so none are shown."]
     sheets, missing = [], []
     for dataset, part in trials.table.groupby("dataset", sort=True):
         severity = float(part["severity"].max())
@@ -104,13 +107,13 @@ def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSh
     by_seed = part.groupby("data_seed")["method"].nunique().reset_index(name="methods")
     order = by_seed.sort_values(["methods", "data_seed"], ascending=[False, True])["data_seed"]
     for data_seed in order.head(_DATA_SEEDS_TRIED):
-        found: dict[str, tuple[dict[str, np.ndarray], float | None]] = {}
+        stored: Stored = {}
         for method, trial_key, strength in _shown(part[part["data_seed"] == data_seed]):
             arrays = _read(records, trial_key, primary)
             if arrays is not None:
-                found[method] = (arrays, strength)
-        if found:
-            return _assemble(part, float(data_seed), primary, found, _together(records, part, primary, found))
+                stored[method] = (arrays, strength)
+        if stored:
+            return _assemble(part, float(data_seed), primary, stored, _together(records, part, primary, stored))
     return None
 
 
@@ -118,11 +121,11 @@ def _together(
     records: SweepRecords,
     part: pd.DataFrame,
     primary: Primary,
-    found: dict[str, tuple[dict[str, np.ndarray], float | None]],
+    stored: Stored,
 ) -> dict[str, MethodMaps]:
     """Each method's maps over its first trials with the strength shown, one a data seed."""
     result = {}
-    for method, (_, strength) in found.items():
+    for method, (_, strength) in stored.items():
         rows = part[part["method"] == method]
         if strength is not None:
             rows = rows[rows["strength"] == strength]
@@ -212,11 +215,11 @@ def _read(records: SweepRecords, trial_key: str, primary: Primary) -> dict[str, 
         "map": f"{primary.split}.map.{primary.attribution}",
     }
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {short: np.asarray(stored[name]) for short, name in names.items()}
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {short: np.asarray(file[name]) for short, name in names.items()}
             distractors = f"{primary.split}.distractors"
             arrays["distractors"] = (
-                np.asarray(stored[distractors]) if distractors in stored else np.zeros_like(arrays["masks"])
+                np.asarray(file[distractors]) if distractors in file else np.zeros_like(arrays["masks"])
             )
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
         return None
@@ -227,12 +230,12 @@ def _assemble(
     part: pd.DataFrame,
     data_seed: float,
     primary: Primary,
-    found: dict[str, tuple[dict[str, np.ndarray], float | None]],
+    stored: Stored,
     together: dict[str, MethodMaps],
 ) -> MapSheet:
-    first = next(iter(found.values()))[0]
+    first = next(iter(stored.values()))[0]
     # Trials of one data seed show the same images; one whose shapes differ cannot stand beside the others.
-    found = {m: pair for m, pair in found.items() if pair[0]["map"].shape == first["map"].shape}
+    stored = {m: pair for m, pair in stored.items() if pair[0]["map"].shape == first["map"].shape}
     masks = first["masks"].astype(bool)
     masked = masks.any(axis=(1, 2))
     positive = np.flatnonzero(masked & (first["labels"] == 1))
@@ -246,7 +249,7 @@ def _assemble(
         images=_displayed(first["images"][rows]),
         masks=masks[rows],
         distractors=first["distractors"][rows].astype(bool),
-        maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in found.items()},
-        strengths={m: strength for m, (_, strength) in found.items()},
-        together={m: maps for m, maps in together.items() if m in found},
+        maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in stored.items()},
+        strengths={m: strength for m, (_, strength) in stored.items()},
+        together={m: maps for m, maps in together.items() if m in stored},
     )

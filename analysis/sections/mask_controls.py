@@ -1,7 +1,7 @@
 """Mask controls against right masks: is it what the masks show that helps?
 
 A mask control is a trial whose masks are wrong, on part of the images or on test images too
-(`records.columns.CONTROLS`). It says nothing about whether good maps go with good performance, so it stays out of the
+(`records.columns.CONTROLS`). It is no evidence on whether good maps go with good performance, so it stays out of the
 verdict and of every correlation. Here it is paired with the trial that differs in nothing else. Beside the controls,
 for the same methods: coarser masks (dilated ones are right masks, and stay in the verdict), no masks (the baseline) and
 balanced data (severity 0).
@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, count, interval, name, number, severity, with_interval
-from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, new_figure, row_labels, settings
+from analysis.report.numbers import column_name, count, interval, name, number, with_interval
+from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import Section
-from analysis.sections.table import Entry, Table, estimated, value, whole
+from analysis.sections.table import Entry, Table, cell_entries, estimated, value, whole
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.primary import Primary
@@ -31,7 +31,7 @@ CONDITION, FRACTION, AT_TEST = columns.CONTROLS
 DILATION = columns.hyperparameter("mask_dilation")
 CELL = ["control", "dataset", "severity", "method"]
 RIGHT = " under right masks"
-"""Ends the name of a column of the trial that a pair's first one is held against."""
+"""Suffix of the columns of a pair's trial under right masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,7 @@ class Change(Estimate):
 
 @dataclass(frozen=True, kw_only=True)
 class ControlRow:
-    """One control in one cell, or its mean over the cells of severities above 0, where dataset, severity and method are
-    None."""
+    """One control in one cell, or its mean over the cells of severities above 0 (dataset, severity and method None)."""
 
     control: str
     dataset: str | None
@@ -94,8 +93,8 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
     if own.empty and controls.empty:
         return None
     trials = right.loc[own["twin"].unique()]
-    found = _stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
-    means = [_means(found, column) for column in (primary.outcome, primary.column)]
+    changed = _stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
+    means = [_means(changed, column) for column in (primary.outcome, primary.column)]
     cells = _rows(*(_changes(part, CELL) for part in means))
     shifted = [_with_any_wrong(part[part["severity"] > 0]) for part in means]
     overall = _rows(*(_changes(part, ["control"]) for part in shifted))
@@ -122,7 +121,7 @@ def control_name(settings: Mapping[Any, Any]) -> str:
 
 
 def _place(control: str) -> tuple[int, str]:
-    """Where a control stands in a table: no masks, wrong ones, the others by name, balanced data."""
+    """The order of controls in a table: no masks, wrong ones, the others by name, balanced data."""
     first = (NO_MASKS, *WRONG.values(), ANY_WRONG)
     return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
 
@@ -130,9 +129,9 @@ def _place(control: str) -> tuple[int, str]:
 def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
     """Trials of `first` beside those of `right` that agree in every setting but `apart`; `twin` is the index there."""
     shared = [c for c in right if c in first and c not in (*scores, *apart, columns.SEARCHER)]
-    left = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
+    changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
     twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
-    return left.merge(twins, on="like").drop(columns="like")
+    return changed.merge(twins, on="like").drop(columns="like")
 
 
 def _like(settings: pd.DataFrame) -> list[str]:
@@ -171,10 +170,10 @@ def _balanced(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) 
     return pairs.rename(columns={c: c + RIGHT for c in scores} | {c + RIGHT: c for c in scores})
 
 
-def _means(found: pd.DataFrame, column: str) -> pd.DataFrame:
+def _means(changed: pd.DataFrame, column: str) -> pd.DataFrame:
     """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
-    both = [column, column + RIGHT] if column in found else []
-    known = found[found[both].notna().all(axis=1)] if both else found.iloc[:0]
+    both = [column, column + RIGHT] if column in changed else []
+    known = changed[changed[both].notna().all(axis=1)] if both else changed.iloc[:0]
     groups = known.groupby([*CELL, "data_seed"])
     mean = groups[both].mean().reindex(columns=[column, column + RIGHT])
     right = mean[column + RIGHT]
@@ -309,8 +308,7 @@ def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
                 cells = [_of(c, field).estimate for c in result.cells if c.control == row.control and c.severity]
                 steps = np.linspace(-0.22, 0.22, len(cells)) if len(cells) > 1 else np.zeros(len(cells))
                 axes.plot(cells, steps - position, "o", markersize=2.5, color=colour, alpha=0.4, linewidth=0)
-                if change.ci_low is not None:
-                    axes.plot([change.ci_low, change.ci_high], [-position] * 2, color=INK, linewidth=1.8)
+                interval_line(axes, change, -position, color=INK, linewidth=1.8)
                 if change.estimate is not None:
                     axes.plot(change.estimate, -position, "D", markersize=5, color=INK)
             axes.set_xlabel(f"change of {title}")
@@ -359,9 +357,7 @@ def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
     )
     rows = tuple(
         (
-            (row.dataset, name(row.dataset or "")),
-            (row.severity, severity(row.severity or 0.0)),
-            (row.method, name(row.method or "")),
+            *cell_entries(row.dataset, row.severity, row.method),
             (row.control, row.control),
             *_entries(row),
         )

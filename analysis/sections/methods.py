@@ -22,7 +22,7 @@ from analysis.sections.drawing import (
     severity_axis,
 )
 from analysis.sections.section import Section, plain
-from analysis.sections.table import Entry, Table, value, whole
+from analysis.sections.table import Entry, Table, cell_entries, value, whole
 from analysis.trials.cells import Cell, cell_rows
 from analysis.trials.primary import Primary
 from records import columns
@@ -332,9 +332,7 @@ def _table(analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ..
         ),
         rows=tuple(
             (
-                (row.dataset, name(row.dataset)),
-                (row.severity, severity(row.severity)),
-                (row.method, name(row.method)),
+                *cell_entries(row.dataset, row.severity, row.method),
                 *((getattr(row, column), f"{getattr(row, column):g}") for column in also),
                 *spread_entries(row.ood),
                 *spread_entries(row.id),

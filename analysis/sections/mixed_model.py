@@ -1,4 +1,4 @@
-"""Within/between mixed model: a trial's own map, and its cell's maps, as predictors of correct answers."""
+"""Within/between mixed model: a trial's own map and its cell's maps as predictors of correct answers."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.report.numbers import column_name, count, interval, number
-from analysis.sections.section import OTHER_WAYS, Section, left_out
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats
 from analysis.trials.proportion import proportion_of
@@ -54,7 +54,7 @@ class MixedModel:
     """Of the random effects and the residual, in squared logits."""
     converged: bool | None = None
     warnings: tuple[str, ...] = ()
-    """What the fit complained of, in statsmodels' words."""
+    """Warnings of the fit, in statsmodels' words."""
     reason: str | None = None
 
     def coefficient(self, term: str) -> Coefficient | None:
@@ -68,7 +68,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     (1 | dataset) + (1 | dataset : data seed), with mu_between the mean score of the trial's (dataset, severity,
     method), mu_within the rest, and a the AUC on the ID test set (Mundlak, Econometrica 46, 1978, for the two parts;
     Cox & Snell, Analysis of Binary Data, 1989, for the logit). mu_within asks the report's question inside a cell;
-    mu_between mixes in whatever tells cells apart.
+    mu_between mixes in whatever distinguishes cells.
 
     severity * method is one indicator per pair that occurs. With fewer than 5 datasets the dataset is a fixed effect.
     With one dataset the indicators determine mu_between, which is then dropped; a term that does not vary, or that
@@ -85,9 +85,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     reason = proportion.reason
     if reason is None and not str(proportion.column).endswith(".accuracy"):
         reason = "the model needs the share of correct answers, and no trial has its column"
-    absent = [name for name in (score,) if name not in table]
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, [score]) or reason
     if reason is not None or proportion.column is None:
         return MixedModel(score, proportion.column or outcome, 0, len(table), 0, reason=reason)
     dropped: dict[str, str] = {}
@@ -106,7 +104,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if n_groups < MINIMUM_GROUPS:
         return MixedModel(*head, reason=f"{count(n_groups, 'data seed')}, fewer than {MINIMUM_GROUPS}")
     if n_groups == len(part):
-        return MixedModel(*head, reason="each data seed has one trial: the variance between them cannot be told")
+        return MixedModel(*head, reason="each data seed has one trial: the variance between them cannot be estimated")
     if len(part) > MOST_TRIALS:
         return MixedModel(*head, reason=f"{len(part):,} trials, more than {MOST_TRIALS:,}: the fit would take too long")
     correct = np.clip(values[:, 0], 0, 1) * n
@@ -215,11 +213,11 @@ def _fit(
 
 def _indicators_by(dataset: np.ndarray, group: np.ndarray) -> dict[int, Floats]:
     """Per dataset, the indicators of its data seeds."""
-    found = {}
+    indicators = {}
     for name in np.unique(dataset):
         codes = np.unique(group[dataset == name], return_inverse=True)[1]
-        found[name] = np.eye(codes.max() + 1)[codes]
-    return found
+        indicators[name] = np.eye(codes.max() + 1)[codes]
+    return indicators
 
 
 def _sentence(analysis: Analysis, result: MixedModel) -> str:
@@ -235,7 +233,7 @@ def _sentence(analysis: Analysis, result: MixedModel) -> str:
     if not result.converged:
         text += " The fit did not converge: do not rely on it."
     if (result.variances or {}).get("data_seed") == 0:
-        text += " It found no difference between data seeds beyond that of trials."
+        text += " Data seeds do not differ beyond what trials do."
     elif result.warnings:
         text += f" The fit warned: {result.warnings[0].rstrip('.')}."
     return text + missing
@@ -284,7 +282,7 @@ SECTION = Section(
     key="mixed_model",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: mixed_model(analysis.trials.table, analysis.primary.column, analysis.primary.outcome),
+    compute=lambda analysis: mixed_model(*analysis.data),
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
     reported=lambda analysis, result: (

@@ -1,4 +1,4 @@
-"""Partial rank correlation: does the score tell anything that performance without the shift does not?"""
+"""Partial rank correlation: does the score add anything to performance without the shift?"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.report.numbers import column_name, listed, name, with_interval
-from analysis.sections.section import OTHER_WAYS, Section, no_interval
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
@@ -21,12 +21,12 @@ from analysis.stats.weighted_ranks import weighted_midranks
 
 _BLOCK = 1_000_000  # values held at once
 _NOTHING = 1e-9
-"""Share of a rank's variance below which nothing of it is left."""
+"""Share of a rank's variance below which the covariates explain all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartialRankCorrelation(Estimate):
-    """The correlation of what the covariates leave of the two ranks."""
+    """The correlation of two ranks without what the covariates explain."""
 
     score: str
     outcome: str
@@ -73,10 +73,9 @@ def partial_rank_correlation(
     """
     covariates = (*numeric, *categorical)
     names = [score, outcome, *numeric]
-    absent = [name for name in (*names, *categorical) if name not in table]
+    reason = absent_column(table, (*names, *categorical))
     head: dict[str, Any] = {"score": score, "outcome": outcome, "covariates": covariates}
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    if reason is not None:
         return PartialRankCorrelation(**head, n=0, n_missing=len(table), df=0, reason=reason)
     values = table[names].to_numpy(dtype=np.float64)
     known = np.isfinite(values).all(axis=1) & ~table[list(categorical)].isna().any(axis=1).to_numpy()
@@ -110,10 +109,10 @@ def _interval(
     deleted = np.concatenate([_partial(values, fixed, block)[0] for block in blocks])
     dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
     sizes = np.bincount(dataset[cluster]).astype(np.float64)
-    found = jackknife(estimate, deleted, dataset, sizes, sizes * df / len(rows))
-    if found is None:
+    interval = jackknife(estimate, deleted, dataset, sizes, sizes * df / len(rows))
+    if interval is None:
         return {"interval_reason": UNDEFINED_WITHOUT_ONE}
-    return {"ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
+    return {"ci_low": interval.low, "ci_high": interval.high, "p_value": interval.p_value}
 
 
 def indicators(table: pd.DataFrame, categorical: Sequence[str]) -> Floats:
@@ -148,16 +147,14 @@ def _partial(values: Floats, fixed: Floats, weights: Floats) -> tuple[Floats, ND
     pairs = (fixed[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
     products[:, n_ranks:, n_ranks:] = (shares @ pairs).reshape(-1, fixed.shape[1], fixed.shape[1])
     inner, cross = products[:, 2:, 2:], products[:, 2:, :2]
-    left = products[:, :2, :2] - cross.swapaxes(1, 2) @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ cross
-    variance = np.stack([left[:, 0, 0], left[:, 1, 1]])
+    residual = products[:, :2, :2] - cross.swapaxes(1, 2) @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ cross
+    variance = np.stack([residual[:, 0, 0], residual[:, 1, 1]])
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(variance.min(axis=0) > _NOTHING, left[:, 0, 1] / np.sqrt(variance.prod(axis=0)), np.nan)
+        value = np.where(variance.min(axis=0) > _NOTHING, residual[:, 0, 1] / np.sqrt(variance.prod(axis=0)), np.nan)
     return np.clip(value, -1.0, 1.0), np.linalg.matrix_rank(inner, tol=1e-9, hermitian=True)
 
 
 SETTING = ("dataset", "severity", "method")
-COVARIATES: tuple[tuple[str, ...], ...] = ((), SETTING)
-"""What is held fixed beside the AUC on the ID test set."""
 
 
 def covariate_names(covariates: Sequence[str]) -> str:
@@ -171,13 +168,10 @@ def plain_with_controls(part: Any) -> dict[str, Any]:
 
 
 def _compute(analysis: Analysis) -> tuple[PartialRankCorrelation, ...]:
-    """Given the AUC in distribution; and given it, dataset, severity and method."""
-    table, primary, resamples = analysis.trials.table, analysis.primary, analysis.resamples
+    """Given the ID AUC; and given ID AUC, dataset, severity and method."""
     return tuple(
-        partial_rank_correlation(
-            table, primary.column, primary.outcome, resamples, numeric=[ID_AUC], categorical=categorical
-        )
-        for categorical in COVARIATES
+        partial_rank_correlation(*analysis.data, analysis.resamples, numeric=[ID_AUC], categorical=categorical)
+        for categorical in ((), SETTING)
     )
 
 
@@ -188,7 +182,7 @@ def _sentence(analysis: Analysis, result: tuple[PartialRankCorrelation, ...]) ->
         for part in result
     ]
     return (
-        "Does the map tell anything that performance without the shift does not? The rank correlation over all "
+        "Does the map add anything to performance without the shift? The rank correlation over all "
         f"trials: {'; '.join(parts)}.{no_interval(result)}"
     )
 
@@ -197,7 +191,7 @@ def _table(result: tuple[PartialRankCorrelation, ...]) -> Table:
     return Table(
         name="partial",
         title=TITLE,
-        caption="Partial rank correlation of map score and outcome over all trials, given what is named.",
+        caption="Partial rank correlation of map score and outcome over all trials, given the covariates named.",
         headings=("given", "partial ρ", "95 % interval", "p", "df", "n", UNDEFINED),
         rows=tuple(
             (
@@ -225,9 +219,5 @@ SECTION = Section(
     content=lambda result: {"partial": [plain_with_controls(part) for part in result]},
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
-    reported=lambda analysis, result: (
-        "the partial rank correlation given AUC on the in-distribution test set"
-        if any(part.estimate is not None for part in result)
-        else ""
-    ),
+    reported=if_estimated("the partial rank correlation given AUC on the in-distribution test set"),
 )

@@ -11,7 +11,7 @@ from analysis.stats.correlation import Correlation, is_headline
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A localisation score whose pooled and within-cell rho do not say the same."""
+    """A localisation score whose pooled and within-cell rho disagree."""
 
     split: str
     metric: str
@@ -67,18 +67,16 @@ def _primary_and_others(
 
 def _sentence(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
     own, others = _primary_and_others(analysis, result)
-    paragraphs = []
-    for entry in own:
-        difference = "The pooled sign" if entry.kind == "sign" else "Their intervals do not meet: the difference"
-        paragraphs.append(
-            f"{entry.sentence} {difference} comes from differences between methods, severities or datasets, not from "
-            "better maps."
-        )
+    if not result:
+        return ""
+    paragraphs = [entry.sentence for entry in own]
     if others:
         scores = count(len(others), "other score")
-        paragraphs.append(
-            f"The same happens to {scores}." if own else f"It happens not to the primary, but to {scores}."
-        )
+        paragraphs.append(f"The same holds for {scores}." if own else f"Not for the primary, but for {scores}.")
+    paragraphs.append(
+        "Where pooled and within-cell correlations differ in sign, or by more than their intervals, the difference "
+        "comes from methods, severities or datasets, not from better maps."
+    )
     return "\n\n".join(paragraphs)
 
 

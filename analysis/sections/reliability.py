@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.report.numbers import column_name, number, with_interval
-from analysis.sections.section import OTHER_WAYS, Section
+from analysis.sections.section import OTHER_WAYS, Section, if_estimated
 from analysis.sections.table import UNDEFINED, Table, bounds, estimated, remark, value
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
@@ -184,16 +184,12 @@ SECTION = Section(
     key="reliability",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: reliability(
-        analysis.trials.table, analysis.primary.column, analysis.primary.outcome, analysis.resamples
-    ),
+    compute=lambda analysis: reliability(*analysis.data, analysis.resamples),
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
-    reported=lambda analysis, result: (
-        ""
-        if result.estimate is None
-        else "the correlation within cells corrected for attenuation, with reliabilities from random halves of the "
-        "test images (Spearman 1904)"
+    reported=if_estimated(
+        "the correlation within cells corrected for attenuation, with reliabilities from random halves of the test "
+        "images (Spearman 1904)"
     ),
     citations={
         "Spearman 1904": "C. Spearman, The proof and measurement of association between two things. Am. J. Psychol. "

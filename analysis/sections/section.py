@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
+import pandas as pd
+
 from analysis.answer.answer import Analysis
 from analysis.report.numbers import name
 from analysis.sections.drawing import Drawing
@@ -33,7 +35,7 @@ class Section(Generic[Result]):
     """
 
     key: str
-    """Where its result is found in `Analysis.results` and in report.json."""
+    """The name of its result in `Analysis.results` and in report.json."""
     title: str
     part: Part | None = None
     compute: Callable[[Analysis], Result] | None = None
@@ -41,7 +43,7 @@ class Section(Generic[Result]):
     content: Callable[[Result], dict[str, Any]] | None = None
     """Its keys in report.json; None for the result itself under `key`."""
     sentence: Callable[[Analysis, Result], str] = lambda analysis, result: ""
-    """What was found, for a reader who is no statistician; an empty line separates paragraphs."""
+    """The result in words, for a reader who is no statistician; an empty line separates paragraphs."""
     details: Callable[[Analysis, Result], Sequence[str]] = lambda analysis, result: ()
     """Further sentences, folded away in report.html."""
     figures: Callable[[Analysis, Result], Sequence[Drawing | None]] = lambda analysis, result: ()
@@ -51,7 +53,7 @@ class Section(Generic[Result]):
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
     """How this was computed: terms and their explanation."""
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
-    """What a paper's methods paragraph says of it: sentences, or a noun phrase for the list of its part."""
+    """Its place in a paper's methods paragraph: sentences, or a noun phrase for the list of its part."""
     citations: Mapping[str, str] = field(default_factory=dict)
     """The reference for each citation in `method` and `reported`, by its "Jiang et al. 2020"."""
 
@@ -87,6 +89,21 @@ def _about_the_primary(analysis: Analysis) -> str:
 
 CORRELATIONS = Part("Correlations")
 OTHER_WAYS = Part("The same question, asked in other ways", _about_the_primary, reported="Beside it we report {}.")
+
+
+def absent_column(table: pd.DataFrame, columns: Sequence[str]) -> str | None:
+    """Why a statistic of these columns is undefined; None where the table has them all."""
+    return next((f"no trial has the column {column!r}" for column in columns if column not in table), None)
+
+
+def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:
+    """For `reported`: the phrase, where the result or one of its parts has an estimate."""
+
+    def reported(analysis: Analysis, result: Any) -> str:
+        parts = result if isinstance(result, tuple) else (result,)
+        return phrase if any(part.estimate is not None for part in parts) else ""
+
+    return reported
 
 
 def no_interval(estimates: Sequence[Estimate]) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.report.numbers import column_name, count, name, severity, with_interval
-from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, new_figure, row_labels, settings
-from analysis.sections.section import OTHER_WAYS, Section, no_interval
+from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
@@ -62,7 +62,7 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
     - random: the mean over all trials, what picking blindly costs.
 
     Of trials tied at the top the mean outcome counts. All rules choose from the same trials: those with the outcome
-    and every column that some rule can use. A rule whose column the table lacks is undefined and says so. Data
+    and every column that some rule can use. A rule whose column the table lacks is undefined, with the reason. Data
     seeds with one trial offer no choice; a stratum with no others is one choice, without an interval. Intervals are
     Student's over data seeds, by the delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
 
@@ -207,8 +207,8 @@ def _weighted_mean(regrets: Floats, weights: Floats) -> Floats:
 
 
 def _interval(mean: float, deleted: Floats, clusters: NDArray[np.intp], resamples: Resamples) -> dict[str, Any]:
-    found = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
-    return found | ({"ci_low": max(0.0, found["ci_low"])} if "ci_low" in found else {})
+    interval = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
+    return interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {})
 
 
 def _overall(
@@ -258,8 +258,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         axes = figure.subplots()
         for position, part in enumerate(overall):
             axes.barh(-position, part.estimate or 0.0, height=0.62, color=colours[part.rule], alpha=0.75)
-            if part.ci_low is not None and part.ci_high is not None:
-                axes.plot([part.ci_low, part.ci_high], [-position] * 2, color=INK, linewidth=1.8)
+            interval_line(axes, part, -position, color=INK, linewidth=1.8)
             strata = [r.estimate or 0.0 for r in known if r.rule == part.rule and r.dataset is not None]
             # Spread in the order of the strata, so that equal regrets do not hide each other.
             steps = np.linspace(-0.2, 0.2, len(strata)) if len(strata) > 1 else np.zeros(len(strata))
@@ -318,15 +317,9 @@ SECTION = Section(
     key="regret",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: tuple(
-        selection_regret(analysis.trials.table, analysis.primary.column, analysis.primary.outcome, analysis.resamples)
-    ),
+    compute=lambda analysis: tuple(selection_regret(*analysis.data, analysis.resamples)),
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(analysis, result)],
     tables=lambda analysis, result: [_table(analysis, result)],
-    reported=lambda analysis, result: (
-        "the regret of selecting a model by its in-distribution performance, its map, or both"
-        if any(part.estimate is not None for part in result)
-        else ""
-    ),
+    reported=if_estimated("the regret of selecting a model by its in-distribution performance, its map, or both"),
 )

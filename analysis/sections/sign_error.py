@@ -1,4 +1,4 @@
-"""Robust sign error: how often the score orders two configurations wrongly, at worst over settings."""
+"""Robust sign error: how often the score orders two configurations wrongly, in the worst case over settings."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,18 +21,18 @@ from analysis.sections.drawing import (
     new_figure,
     settings,
 )
-from analysis.sections.section import OTHER_WAYS, Section, left_out
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
 from analysis.sections.table import UNDEFINED, Table, remark, value, whole
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.configurations import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
 from analysis.trials.proportion import proportion_of
 
 MINIMUM_WEIGHT = 0.5
-"""Pairs of less confidence than this count for nothing; the rest is reduced by it."""
+"""Pairs with less confidence than this have no weight; others lose as much."""
 MINIMUM_SIZE = 12
 """Smallest effective number of pairs of an environment."""
 GRID = tuple(i / 50 for i in range(51))
-"""Where the distribution function is given."""
+"""Points at which the distribution function is reported."""
 _BLOCK = 2_000_000  # pairs of trials held at once
 FEW_PAIRS = f"fewer than {MINIMUM_SIZE} pairs of trials"
 SMALL = f"effective number of pairs under {MINIMUM_SIZE}"
@@ -73,7 +73,7 @@ class SignError:
 
 
 def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
-    """The weighted share of trial pairs that score mu orders unlike outcome g, per environment.
+    """The weighted share of trial pairs that score mu and outcome g order differently, per environment.
 
     An environment is a pair of configurations that differ in exactly one axis, and holds all pairs of a trial of
     the one with a trial of the other. A pair's loss is l = (1 − sgn(mu_1 − mu_2) sgn(g_1 − g_2)) / 2, so that a
@@ -87,13 +87,13 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     with 2,000. All trials share one test set, which makes the weights conservative.
 
     The bound needs a mean over images: g is the accuracy on the outcome's split (see `proportion_of`). Trials
-    without score, outcome or n are left out and counted. Axes and configurations are those of configurations.py.
+    without score, outcome or n are left out and counted. Axes and configurations are those of analysis/trials.
 
     Returns:
         Errors in [0, 1]; no error, with the reason, where no environment is kept.
     """
     proportion = proportion_of(table, outcome)
-    reason = f"no trial has the column {score!r}" if score not in table else proportion.reason
+    reason = absent_column(table, [score]) or proportion.reason
     if reason is not None or proportion.column is None:
         nothing = _summary(None, np.empty(0), Counter(), reason)
         return SignError(score, proportion.column or outcome, 0, len(table), nothing, (), reason)
@@ -238,7 +238,7 @@ def _figure(result: SignError) -> Drawing | None:
         title=TITLE,
         caption=(
             "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. A "
-            "good score climbs early, left of the coin; one that says nothing climbs at the coin."
+            "good score climbs early, left of the coin; an uninformative one climbs at the coin."
         ),
         alt=f"Distribution functions of the sign error, one line per setting. {errors}.",
         figure=figure,
@@ -284,7 +284,7 @@ SECTION = Section(
     key="sign_error",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: sign_error(analysis.trials.table, analysis.primary.column, analysis.primary.outcome),
+    compute=lambda analysis: sign_error(*analysis.data),
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(result)],
     tables=lambda analysis, result: [_table(result)],

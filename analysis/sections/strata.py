@@ -9,6 +9,7 @@ from analysis.sections.drawing import (
     INK,
     MUTED,
     Drawing,
+    interval_line,
     legend_below,
     legend_key,
     look,
@@ -18,7 +19,7 @@ from analysis.sections.drawing import (
     severity_axis,
 )
 from analysis.sections.section import Section
-from analysis.sections.table import UNDEFINED, Table, remark
+from analysis.sections.table import UNDEFINED, Table, cell_entries, remark
 from analysis.stats.correlation import Correlation
 
 if TYPE_CHECKING:
@@ -194,8 +195,7 @@ def _mark(
     if entry is None or entry.estimate is None:
         axes.text(0.01, y, "undefined", color=INK, fontsize=7, va="center")
         return
-    if entry.ci_low is not None and entry.ci_high is not None:
-        axes.plot([entry.ci_low, entry.ci_high], [y, y], color=colour, linewidth=1.8 if filled else 1.2)
+    interval_line(axes, entry, y, color=colour, linewidth=1.8 if filled else 1.2)
     face = colour if filled else "white"
     axes.plot([entry.estimate], [y], marker=marker, color=colour, markersize=6, markerfacecolor=face)
 
@@ -204,8 +204,7 @@ def _mark_cell(axes: "matplotlib.axes.Axes", entry: Correlation, y: float, colou
     if entry.estimate is None:
         axes.text(0, y, "undefined", color=INK, fontsize=6.5, va="center", ha="center")
         return
-    if entry.ci_low is not None and entry.ci_high is not None:
-        axes.plot([entry.ci_low, entry.ci_high], [y, y], color=colour, linewidth=1.5)
+    interval_line(axes, entry, y, color=colour, linewidth=1.5)
     axes.plot([entry.estimate], [y], marker=marker, color=colour, markersize=5)
 
 
@@ -217,9 +216,7 @@ def _line(axes: "matplotlib.axes.Axes", correlations: list[Correlation], **style
 def _cells(analysis: Analysis) -> Table:
     rows = [
         (
-            (rho.dataset, name(rho.dataset or "")),
-            (rho.severity, severity(rho.severity or 0.0)),
-            (rho.method, name(rho.method or "")),
+            *cell_entries(rho.dataset, rho.severity, rho.method),
             *entries(rho, tau),
             remark(rho.reason),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.report.numbers import HasInterval, interval, number
+from analysis.report.numbers import HasInterval, interval, name, number, severity
 from analysis.report.numbers import p_value as written_p
 from analysis.stats.correlation import Correlation
 
@@ -37,6 +37,11 @@ def p_value(raw: float | None) -> Entry:
 
 def whole(n: int) -> Entry:
     return n, f"{n:,}"
+
+
+def cell_entries(dataset: str | None, level: float | None, method: str | None) -> tuple[Entry, Entry, Entry]:
+    """Dataset, severity and method of a row."""
+    return (dataset, name(dataset or "")), (level, severity(level or 0.0)), (method, name(method or ""))
 
 
 def remark(text: str | None) -> Entry:

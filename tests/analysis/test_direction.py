@@ -63,7 +63,7 @@ def test_correlations_and_statistics_are_those_of_the_score_turned_round(results
 
 def test_the_verdict_is_a_yes_and_says_what_a_better_map_is(results):
     assert results[MASS].verdict.answer == results[IOU].verdict.answer == "yes"
-    assert "a map that keeps off the distractor better goes with better performance" in results[MASS].verdict.sentence
+    assert "a map that avoids the distractor better goes with better performance" in results[MASS].verdict.sentence
     assert "a map that falls better on the mask goes with better" in results[IOU].verdict.sentence
 
 

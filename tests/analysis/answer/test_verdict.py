@@ -37,9 +37,9 @@ WITHIN = Correlation(
         (-0.1, 0.29, "no", "wholly below 0.3"),
         (-0.5, 0.1, "no", "wholly below 0.3"),
         (-0.6, -0.4, "no", "the reverse"),
-        (0.3, 0.5, "undecided", "reaching across 0.3"),
-        (0.1, 0.3, "undecided", "reaching across 0.3"),
-        (-0.6, 0.6, "undecided", "reaching across 0.3"),
+        (0.3, 0.5, "undecided", "including 0.3"),
+        (0.1, 0.3, "undecided", "including 0.3"),
+        (-0.6, 0.6, "undecided", "including 0.3"),
     ],
 )
 def test_the_interval_decides(low, high, answer, words):

@@ -14,8 +14,7 @@ import pytest
 
 import analysis
 from analysis import sections
-from analysis.report.method import bibliography, explanations
-from analysis.report.report import copy_report
+from analysis.report.report import bibliography, copy_report, explanations
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import OTHER_WAYS
 from records import SweepRecords, open_storage
