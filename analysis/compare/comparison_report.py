@@ -20,7 +20,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    from analysis.compare.comparison_figure import draw
+    from analysis.compare.figure import draw
     from analysis.sections.drawing import png, svg
 
     drawing = draw(comparison)

@@ -139,8 +139,8 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
     known = " and ".join(map(setting_name, least.axes))
     where = f"when {known} of both configurations is known" if known else "when nothing else is known"
     return (
-        f"At least {percent(result.estimate, 1)} of what there is to know about which of two configurations performs "
-        f"better is in the order of their map scores; it is least {where}."
+        f"The order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the information "
+        f"about which of them performs better; it has least {where}."
     )
 
 

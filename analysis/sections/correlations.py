@@ -53,8 +53,8 @@ def _sentence(analysis: Analysis, result: None) -> str:
     ]
     if within.p_permutation is not None:
         parts.append(
-            "If the map scores of each cell were dealt to its trials at random, data seeds kept whole, a correlation "
-            f"as large as this one would come up with probability {written_p(within.p_permutation)}."
+            "With the map scores permuted at random within each cell, data seeds kept whole, a correlation at least "
+            f"this large has probability {written_p(within.p_permutation)}."
         )
     return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis)])
 
@@ -62,9 +62,9 @@ def _sentence(analysis: Analysis, result: None) -> str:
 def _power(analysis: Analysis) -> str:
     power = analysis.power
     if power.within_cell is None:
-        return "No cell has a correlation, so no correlation could have been seen."
+        return "No cell has a correlation, so none could have been detected."
     text = (
-        f"With cells combined, this sweep could see a correlation of {number(power.within_cell)} or more in "
+        f"With cells combined, this sweep could detect a correlation of {number(power.within_cell)} or more in "
         f"size (two-sided, level {power.alpha:g}, power {power.power:g}) if its trials were independent"
     )
     if power.within_cell_clustered is not None:

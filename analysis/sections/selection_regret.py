@@ -271,9 +271,9 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         name="regret",
         title=TITLE,
         caption=(
-            f"Mean {outcome} lost when one of the models trained on the same images is chosen so, with its 95 % "
-            "interval; each dot is one dataset and severity. Nobody can choose by performance under the shift "
-            "beforehand: that bar is what is possible at best."
+            f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
+            "interval; each dot is one dataset and severity. Performance under the shift is unknown beforehand: that "
+            "bar is the best possible."
         ),
         alt=(
             "Bars of the mean regret by rule of choice. "

@@ -199,7 +199,7 @@ def _sentence(analysis: Analysis, result: SignError) -> str:
     return (
         f"Of two configurations that differ in one setting, the map picks the worse one in {percent(overall.mean)} "
         f"of the pairs that the test images can tell apart, and in {percent(overall.maximum)} at worst; a coin "
-        f"would in 50\u00a0%. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} "
+        f"toss does in 50\u00a0%. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} "
         f"could be used.{missing}"
     )
 

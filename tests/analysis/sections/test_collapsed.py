@@ -41,7 +41,7 @@ def test_none_and_all_collapsed_and_unknown(table):
     assert (found.n_collapsed, found.without) == (0, None)
     _, found = compared(table.assign(collapsed=True))
     assert found.without is None
-    assert "no other is left" in found.sentence
+    assert "no other remains" in found.sentence
     assert compared(table.drop(columns="collapsed"))[1] is None
 
 
