@@ -10,7 +10,6 @@ from matplotlib.text import Text
 from scipy import stats
 
 import analysis
-from analysis.report.numbers import interval, name, number, p_value
 from analysis.sections import SECTIONS
 from analysis.sections.drawing import KNOWN, look, png, settings, svg
 from analysis.sections.head import trend
@@ -66,14 +65,6 @@ def test_a_sparse_map_shows_only_its_attribution():
     values = np.zeros((10, 10))
     values[0, 0] = 1e-3
     assert np.flatnonzero(heat(values)[..., 3]).tolist() == [0]
-
-
-def test_numbers_for_people():
-    assert [number(v) for v in (0.123, -0.123, -0.001, None, float("nan"))] == ["0.12", "−0.12", "0.00", "–", "–"]
-    assert interval(-0.1, 0.2) == "−0.10 to 0.20"
-    assert interval(None, 0.2) == "–"
-    assert [p_value(v) for v in (0.0004, 0.04, None)] == ["< 0.001", "0.040", "–"]
-    assert (name("integrated_gradients"), name("iou")) == ("integrated gradients", "IoU")
 
 
 @pytest.fixture(scope="module")

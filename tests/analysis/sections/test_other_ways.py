@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.report.numbers import column_name, setting_name
 from analysis.sections import SECTIONS
 from analysis.sections.partial_rank_correlation import covariate_names
 from analysis.sections.section import OTHER_WAYS
@@ -30,9 +29,6 @@ def result(make_table):
 
 
 def test_names():
-    assert setting_name("hp.batch_size") == "batch size"
-    assert column_name(SCORE) == "IoU of integrated gradients on the OOD test set"
-    assert column_name("test_ood.accuracy") == "OOD test accuracy"
     assert covariate_names(["test_id.auc", "dataset", "method"]) == "ID test AUC, dataset and method"
     assert covariate_names(["test_id.auc"]) == "ID test AUC"
 
