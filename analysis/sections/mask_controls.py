@@ -286,9 +286,10 @@ def _text(analysis: Analysis, result: MaskControls | None) -> str:
     if result is None:
         return ""
     unpaired = f", {result.n_unpaired:,} of them without the trial under right masks that differs in nothing else"
+    controls = count(result.n_controls, "mask control") + (unpaired if result.n_unpaired else "")
     return (
         f"{result.sentence} If wrong masks help as much as right ones, what the masks show is not what helps.\n\n"
-        f"{count(result.n_controls, 'control')}{unpaired if result.n_unpaired else ''}. They do not enter the answer."
+        f"{controls}. They do not enter the answer."
     )
 
 
@@ -365,7 +366,7 @@ def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
     )
     by_cell = Table(
         name="controls_by_cell",
-        title="Controls in every cell",
+        title="Mask controls in every cell",
         caption=caption,
         headings=("dataset", "s", "method", "instead of right masks", *headings),
         rows=rows,
@@ -384,7 +385,7 @@ def _entries(row: ControlRow) -> list[Entry]:
     return [*entries, whole(row.outcome.n), whole(row.outcome.n_data_seeds)]
 
 
-TITLE = "Controls: is it what the masks show that helps?"
+TITLE = "Mask controls: is it what the masks show that helps?"
 SECTION = Section(
     key="controls",
     title=TITLE,

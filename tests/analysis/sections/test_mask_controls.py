@@ -264,7 +264,7 @@ def test_the_report_has_a_section(table, tmp_path):
     assert content["n_trials"] == 12
     assert "controls" in content["figures"]
     for text in (page.read_text(), (tmp_path / "report.md").read_text()):
-        assert "Controls: is it what the masks show that helps?" in text
+        assert "Mask controls: is it what the masks show that helps?" in text
         assert controls.sentence in text
         assert "If wrong masks help as much as right ones, what the masks show is not what helps." in text
         assert "another image’s masks" in text
