@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def main(
     sweep: Annotated[
-        list[str] | None, typer.Option(help="Name of the sweep, such as smoke; given twice, the two are compared.")
+        list[str] | None, typer.Option(help="Name of the sweep, such as smoke. Give two to compare them.")
     ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.  [default: sweeps]")
@@ -40,8 +40,7 @@ def main(
     records: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet; given twice, the two are "
-            "compared."
+            help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet. Give two to compare them."
         ),
     ] = None,
     tracking_uri: Annotated[
@@ -59,14 +58,14 @@ def main(
     ] = SMALLEST_EFFECT,
     replicates: Annotated[int, typer.Option(help="Replicates of the cluster bootstrap.")] = REPLICATES,
 ) -> None:
-    """Answer from a sweep's records whether better maps go with better generalization; write the report.
+    """Answer from a sweep's records whether better maps go with better generalization, and write the report.
 
-    With two sweeps or two tables: say where they differ.
+    With two sweeps or two tables, compare them.
     """
     try:
         trials = _trials(sweep or [], storage, records or [], tracking_uri)
         if len(trials) == 2:
-            _compare(*_told_apart(trials, records or []), out, smallest_effect)
+            _compare(*_with_distinct_names(trials, records or []), out, smallest_effect)
         else:
             in_s3 = not records and tracking_uri is None and (storage or "").startswith("s3://")
             _answer(trials[0], out, in_s3, smallest_effect, replicates)
@@ -97,9 +96,9 @@ def _trials(
 ) -> list[analysis.Trials]:
     if records:
         others = {"--sweep": sweeps or None, "--storage": storage, "--tracking-uri": tracking_uri}
-        given = [flag for flag, value in others.items() if value is not None]
-        if given:
-            raise analysis.AnalysisError(f"--records stands alone, but {', '.join(given)} was given too; leave it out")
+        excess = [flag for flag, value in others.items() if value is not None]
+        if excess:
+            raise analysis.AnalysisError(f"--records cannot be combined with {', '.join(excess)}; leave it out")
         _check_at_most_two("--records", len(records))
         return [analysis.load_file(path) for path in records]
     if not sweeps:
@@ -110,9 +109,9 @@ def _trials(
     if tracking_uri is not None:
         if storage is not None:
             raise analysis.AnalysisError(
-                "--storage and --tracking-uri name two sources; give the one to read the sweep from"
+                "--storage and --tracking-uri are two sources; give the one to read the sweep from"
             )
-        # MLflow would retry an absent server for minutes; once more is enough for a person who waits.
+        # MLflow would retry an absent server for minutes; one retry is enough for a person who waits.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         with progress_bar("runs read") as advance:
             return [
@@ -123,11 +122,11 @@ def _trials(
 
 def _check_at_most_two(flag: str, n: int) -> None:
     if n > 2:
-        raise analysis.AnalysisError(f"{flag} was given {n} times: once for a report, twice for a comparison")
+        raise analysis.AnalysisError(f"{flag} was given {n} times; give it once for a report, twice for a comparison")
 
 
-def _told_apart(trials: list[analysis.Trials], records: list[Path]) -> tuple[analysis.Trials, analysis.Trials]:
-    """Both, by different names: sweeps' tables are all called trials.parquet, their folders are not."""
+def _with_distinct_names(trials: list[analysis.Trials], records: list[Path]) -> tuple[analysis.Trials, analysis.Trials]:
+    """Both, under different names: sweeps' tables are all called trials.parquet, but their folders differ."""
     first, second = trials
     if first.sweep == second.sweep and records:
         named = [f"{path.resolve().parent.name}/{path.stem}" for path in records]

@@ -1,1 +1,1 @@
-"""What the trials say: every correlation, the estimands and the verdict."""
+"""Every correlation of the trials, the power to detect one, and the verdict."""

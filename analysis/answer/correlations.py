@@ -1,10 +1,9 @@
-"""The whole grid: every localisation score against the outcome, at every scope, by both statistics.
+"""The grid of correlations: every localisation score against the outcome, at every scope, by both statistics.
 
 Scopes: `pooled` mixes all trials; `stratum` takes one (dataset, severity), `cell` one (dataset, severity,
 method); `within_cell` combines cells, over everything (no stratum) and per stratum; `between_methods`
-correlates the methods' means, per stratum and averaged over strata. Only `within_cell` asks the question free
-of what methods and severities do to both scores; the pooled value can even have the other sign (Simpson's
-paradox).
+correlates the methods' means, per stratum and averaged over strata. Only `within_cell` is free of what methods and
+severities do to both scores; the pooled value can even have the opposite sign (Simpson's paradox).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,9 @@ from analysis.trials.trials import Primary
 from records import columns
 
 Progress = Callable[[int, int], None]
-"""Told how many parts are done, of how many."""
+"""Called with how many parts are done, of how many."""
+ID_AUC = columns.performance("test_id", "auc")
+"""The baseline a map has to beat: it needs neither map nor mask."""
 
 _SCOPES = ("pooled", "stratum", "cell", "within_cell", "between_methods")
 _CHUNK = 5
@@ -48,25 +49,24 @@ def correlate(
         outcome: the outcome's column.
         resamples: draws over the data seeds of this very table.
         seed: of the permutations, as many as the resamples have replicates.
-        primary: the score whose correlation within all cells was declared beforehand, and so is not adjusted.
+        primary: the score whose correlation within all cells was declared beforehand and is not adjusted.
         progress: called after each part of the work.
     """
     scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}
-    found, permuted = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
+    entries, permuted = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
     declared = None if primary is None else (primary.split, primary.metric, primary.attribution)
-    return _with_adjusted(_with_permutations(found, permuted, declared), declared)
+    return _with_adjusted(_with_permutations(entries, permuted, declared), declared)
 
 
 def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> tuple[Correlation, ...]:
     """Spearman's rho within cells of AUC on the ID test set with the outcome; none without that column.
 
-    What the map has to beat: this costs no map and no mask. Its metric is "auc" and its attribution empty. Over
-    everything first, then in each stratum: where there is no shift, performance with it is performance without it.
+    Its metric is "auc" and its attribution empty. Over everything first, then in each stratum: where there is no shift,
+    performance with it is performance without it.
     """
-    column = columns.performance("test_id", "auc")
-    if column not in table or column == outcome:
+    if ID_AUC not in table or outcome == ID_AUC:
         return ()
-    return _within_cells(table, column, outcome, resamples, seed=seed)
+    return _within_cells(table, ID_AUC, outcome, resamples, seed=seed)
 
 
 def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int) -> Correlation:
@@ -77,13 +77,13 @@ def within_cells(table: pd.DataFrame, column: str, outcome: str, resamples: Resa
 def _within_cells(
     table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int
 ) -> tuple[Correlation, ...]:
-    """The same over everything, then in each stratum."""
+    """The same, followed by its strata."""
     split, _, measure = column.partition(".")
     score = columns.parse_localisation(column) or (split, measure, "")
-    found, permuted = _grid(
+    entries, permuted = _grid(
         table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell")
     )
-    within = [c for c in _with_permutations(found, permuted, score) if c.scope == "within_cell"]
+    within = [c for c in _with_permutations(entries, permuted, score) if c.scope == "within_cell"]
     return tuple(sorted(within, key=lambda c: not is_headline(c)))
 
 
@@ -108,29 +108,29 @@ def influences(
     samples = Samples(table, np.isfinite(x) & np.isfinite(y), resamples, ("cell", "within_cell"))
     score = columns.parse_localisation(column) or ("", column, "")
     pair = Pair(samples, x, y, score, outcome, samples.replicates(x[None], y)[0], seed)
-    found: dict[Stratum | None, Influences] = {}
+    by_stratum: dict[Stratum | None, Influences] = {}
     for entry in pair.correlations("spearman"):
         if entry.scope == "within_cell":
             stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
             nothing = (np.empty(0, dtype=np.intp), np.empty(0))
-            found[stratum] = Influences(entry, *pair.influences.get(stratum, nothing))
-    return found
+            by_stratum[stratum] = Influences(entry, *pair.influences.get(stratum, nothing))
+    return by_stratum
 
 
-def _with_adjusted(found: list[Correlation], declared: Score | None) -> list[Correlation]:
+def _with_adjusted(entries: list[Correlation], declared: Score | None) -> list[Correlation]:
     families: dict[tuple[str, str], list[int]] = {}
-    for position, entry in enumerate(found):
+    for position, entry in enumerate(entries):
         if not (is_headline(entry) and entry.score == declared):
             families.setdefault((entry.scope, entry.statistic), []).append(position)
-    result = list(found)
+    result = list(entries)
     for members in families.values():
-        for position, p in zip(members, adjust([found[i].p_value for i in members]), strict=True):
-            result[position] = replace(found[position], p_adjusted=p)
+        for position, p in zip(members, adjust([entries[i].p_value for i in members]), strict=True):
+            result[position] = replace(entries[position], p_adjusted=p)
     return result
 
 
 def _with_permutations(
-    found: list[Correlation], permuted: dict[Within, Permuted], declared: Score | None
+    entries: list[Correlation], permuted: dict[Within, Permuted], declared: Score | None
 ) -> list[Correlation]:
     family = [key for key in permuted if key != (declared, None)]
     adjusted: dict[Within, float | None] = {}
@@ -138,7 +138,7 @@ def _with_permutations(
         p_values = max_t(np.asarray([permuted[key][0] for key in family]), np.stack([permuted[k][1] for k in family]))
         adjusted = dict(zip(family, p_values, strict=True))
     result = []
-    for entry in found:
+    for entry in entries:
         stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
         key = (entry.score, stratum)
         if (entry.scope, entry.statistic) == ("within_cell", "spearman") and key in permuted:
@@ -168,16 +168,16 @@ def _grid(
         for present, names in together.items()
         for start in range(0, len(names), _CHUNK)
     ]
-    found: dict[str, list[Correlation]] = {}
+    by_column: dict[str, list[Correlation]] = {}
     permuted: dict[Within, Permuted] = {}
     for position, (present, names) in enumerate(chunks):
         samples = Samples(table, present, resamples, scopes)
         replicates = samples.replicates(np.stack([values[name] for name in names]), y)
         for name, own in zip(names, replicates, strict=True):
             pair = Pair(samples, values[name], y, scores[name], outcome, own, seed)
-            found[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+            by_column[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
         score_names = [scores[name] for name in names]
         permuted |= samples.permuted(score_names, np.stack([values[name] for name in names]), y, seed)
         if progress is not None:
             progress(position + 1, len(chunks))
-    return [entry for column in scores for entry in found[column]], permuted
+    return [entry for column in scores for entry in by_column[column]], permuted

@@ -1,4 +1,4 @@
-"""The answer: does a better map mean better generalization?"""
+"""The verdict: does a better map mean better generalization?"""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from analysis.trials.trials import Primary
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""
 ON_DISTRACTOR = ("1-distractor_mass",)
-"""Metrics that look at the distractor and not at the mask."""
+"""Metrics of the distractor rather than the mask."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """yes, no or undecided, and why, in one sentence."""
+    """Yes, no or undecided, with the evidence in one sentence."""
 
     answer: str
     sentence: str
@@ -29,7 +29,7 @@ class Verdict:
 
 
 def decide(within: Correlation | None, primary: Primary, smallest_effect: float) -> Verdict:
-    """Hold the primary's within-cell interval against the smallest effect of interest.
+    """Compare the primary's within-cell interval with the smallest effect of interest.
 
     The interval wholly above it: yes. Wholly below it: no. Across it, or undefined: undecided. This is an
     equivalence-type decision (Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987): a wide interval around zero
@@ -37,7 +37,7 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
 
     Args:
         within: Spearman's rho within cells over everything; None where the primary has no column.
-        primary: names the column that is missing then, and says what a better map is.
+        primary: for the name of the missing column, and for what a better map is.
         smallest_effect: in (0, 1).
     """
     threshold = f"{smallest_effect:g}"
@@ -49,14 +49,14 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
             undefined = within.reason or "the correlation is undefined"
         else:
             undefined = f"the correlation of {number(within.estimate)} has no interval: {within.interval_reason}"
-        sentence = f"Undecided: maps cannot be held against performance: {undefined}."
+        sentence = f"Undecided: maps cannot be compared with performance: {undefined}."
         return Verdict("undecided", sentence, smallest_effect, within.estimate, n=within.n, reason=undefined)
     evidence = (
         f"rank correlation {number(within.estimate)}, 95 % interval {interval(within.ci_low, within.ci_high)}, "
         f"from {count(within.n, 'trial')} in {count(within.n_cells or 0, 'cell')}"
     )
     off_cue = primary.metric in ON_DISTRACTOR
-    better = "a map that keeps off the distractor better" if off_cue else "a map that falls better on the mask"
+    better = "a map that avoids the distractor better" if off_cue else "a map that falls better on the mask"
     reason = None
     if within.ci_low > smallest_effect:
         answer = "yes"
@@ -68,13 +68,13 @@ def decide(within: Correlation | None, primary: Primary, smallest_effect: float)
         position = f"wholly below −{threshold}: the reverse"
     elif within.ci_high < smallest_effect:
         answer = "no"
-        claim = f"{better} tells little about performance under the shift"
+        claim = f"{better} says little about performance under the shift"
         position = f"wholly below {threshold}, the smallest effect of interest"
     else:
         answer = "undecided"
-        reason = f"the interval reaches across {threshold}, the smallest effect of interest"
-        claim = "these trials cannot tell whether a better map goes with better performance under the shift"
-        position = f"reaching across {threshold}, the smallest effect of interest"
+        reason = f"the interval includes {threshold}, the smallest effect of interest"
+        claim = "these trials do not show whether a better map goes with better performance under the shift"
+        position = f"including {threshold}, the smallest effect of interest"
     setting = "" if answer == "undecided" else "among models trained the same way, "
     return Verdict(
         answer=answer,

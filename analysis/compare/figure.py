@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 from analysis.answer.entry import Correlation
 from analysis.compare.differences import Comparison
 from analysis.report.numbers import interval, number
-from analysis.sections.figures.style import INK, MUTED, Drawing, legend_below, new_figure, settings
+from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, new_figure, settings
 
 _FIRST, _SECOND = ("#0072B2", "o"), ("#D55E00", "s")
 

@@ -8,8 +8,7 @@ from typing import Any
 from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
 from analysis.report.numbers import count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
-from analysis.report.table import WRITERS, Table
-from analysis.report.table import Cell as Entry
+from analysis.sections.table import WRITERS, Table
 from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
@@ -21,7 +20,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
         AnalysisError: the folder cannot be written.
     """
     from analysis.compare.figure import draw
-    from analysis.sections.figures.style import png, svg
+    from analysis.sections.drawing import png, svg
 
     drawing = draw(comparison)
     picture = png(drawing)

@@ -1,6 +1,10 @@
 """How numbers and names are written for people: sensible digits, a true minus, names in words."""
 
 import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from records import columns
 
 _NAMES = {
     "iou": "IoU",
@@ -59,6 +63,31 @@ def name(word: str) -> str:
     return _NAMES.get(word, word.replace("_", " "))
 
 
+def column_name(column: str) -> str:
+    """A score's column as words: "IoU of occlusion on the OOD test set", "OOD test AUC"."""
+    parsed = columns.parse_localisation(column)
+    if parsed is not None:
+        split, metric, attribution = parsed
+        return f"{name(metric)} of {name(attribution)} on the {name(split)} set"
+    split, _, measure = column.rpartition(".")
+    return f"{name(split)} {'AUC' if measure == 'auc' else name(measure)}".strip()
+
+
+def setting_name(column: str) -> str:
+    """A setting's column as words: `hp.batch_size` becomes "batch size"."""
+    return name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))
+
+
+def stratum_name(dataset: str | None, level: float | None) -> str:
+    """ "crosses, s = 0.8"; "everything" without a dataset or severity."""
+    return "everything" if dataset is None or level is None else f"{name(dataset)}, s = {severity(level)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """A value with a fixed number of decimals, an en dash for a missing one; never a minus zero."""
     if value is None or not math.isfinite(value):
@@ -74,6 +103,30 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     if low is None or high is None:
         return "–"
     return f"{number(low, digits)} to {number(high, digits)}"
+
+
+@runtime_checkable
+class HasInterval(Protocol):
+    """An estimate with its interval, whatever it estimates."""
+
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def ci_low(self) -> float | None: ...
+    @property
+    def ci_high(self) -> float | None: ...
+
+
+def with_interval(entry: HasInterval, digits: int = 2) -> str:
+    """ "0.21 (0.10 to 0.32)"; without brackets where there is no interval."""
+    return number(entry.estimate, digits) + (
+        "" if entry.ci_low is None else f" ({interval(entry.ci_low, entry.ci_high, digits)})"
+    )
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """ "12 %" for 0.12, with a space that does not break."""
+    return "–" if share is None else f"{number(100 * share, digits)}\u00a0%"
 
 
 def p_value(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +22,9 @@ def version() -> str:
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
-    """A template of templates/ with its words put in; one that is missing is an error."""
+    """Fill in a template of templates/; a name that the context lacks is an error."""
     import jinja2
+    from markupsafe import Markup, escape
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -33,6 +35,10 @@ def render(template: str, context: Mapping[str, Any]) -> bytes:
         keep_trailing_newline=True,
     )
     environment.filters["pipe"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
+    link = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
+    environment.filters["arxiv"] = lambda text: Markup(  # noqa: S704  # escaped before the link is put in
+        re.sub(r"arXiv:(\d+\.\d+)", link, str(escape(text)))
+    )
     return environment.get_template(template).render(**context).encode()
 
 

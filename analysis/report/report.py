@@ -1,27 +1,22 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analysis import sections
 from analysis.answer.answer import Analysis
-from analysis.answer.entry import Correlation
-from analysis.report.methods_paragraph import methods_paragraph, references
-from analysis.report.numbers import count, interval, name, number, p_value
 from analysis.report.render import json_bytes, render, version, write_files
-from analysis.report.table import WRITERS, grid_csv
-from analysis.report.tables import tables, where
-from analysis.sections.estimand_words import estimand_words
-from analysis.sections.maps import MapSheet, collect_maps
+from analysis.sections.correlations import degenerate
+from analysis.sections.drawing import Drawing, png, svg
+from analysis.sections.head import facts
+from analysis.sections.map_sheets import MapSheet
+from analysis.sections.section import Part, Section
+from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL
 from records import Storage
-
-KEY_FIGURE = "localisation_against_outcome"
-ESTIMAND_FIGURES = {"granulated_kendall": "psi_by_axis", "sign_error": "sign_error", "regret": "regret"}
-"""The figure that stands above an estimand's table."""
 
 
 def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapSheet] | None = None) -> Path:
@@ -36,42 +31,24 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    from analysis.sections.figures import drawings, png, svg
-
-    missing = [*analysis.trials.missing, *(_not_estimated(*pair) for pair in analysis.estimands.undefined())]
-    if maps is None:
-        maps, without = collect_maps(analysis.trials, analysis.primary)
-        missing += without
-    made = drawings(analysis, maps)
-    pictures = {drawing.name: png(drawing) for drawing in made}
-    all_tables = tables(analysis)
-    content = _content(analysis, missing, [d.name for d in made])
-    context = {
-        **_words(analysis, missing),
-        "figures": [
-            {
-                "name": d.name,
-                "title": d.title,
-                "caption": d.caption,
-                "alt": d.alt,
-                "data": base64.b64encode(pictures[d.name]).decode(),
-                "width": round(d.figure.get_size_inches()[0] * 96),
-            }
-            for d in made
-        ],
-        "tables": {table.name: table for table in all_tables},
-    }
-    files: dict[str, bytes] = {
-        "report.json": json_bytes(content),
+    if maps is not None:
+        analysis = replace(analysis, results={**analysis.results, "maps": lambda: (maps, [])})
+    presented = [Presented.of(section, analysis) for section in sections.SECTIONS]
+    missing = [*analysis.trials.missing, *(item for section in sections.SECTIONS for item in section.lacks(analysis))]
+    drawings = [drawing for section in presented for drawing in section.figures]
+    context = _context(analysis, missing) | {"sections": list(_with_headings(presented, analysis))}
+    files = {
+        "report.json": json_bytes(_content(analysis, missing, [drawing.name for drawing in drawings])),
         "report.html": render("report.html.j2", context),
         "report.md": render("report.md.j2", context),
         "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
     }
-    for drawing in made:
-        files[f"figures/{drawing.name}.png"] = pictures[drawing.name]
-        files[f"figures/{drawing.name}.svg"] = svg(drawing)
-    for table in all_tables:
-        files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
+    for section in presented:
+        for drawing, picture in zip(section.figures, section.pictures, strict=True):
+            files[f"figures/{drawing.name}.png"] = picture
+            files[f"figures/{drawing.name}.svg"] = svg(drawing)
+        for table in section.tables:
+            files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
     write_files(Path(out_dir), files)
     return Path(out_dir) / "report.html"
 
@@ -89,6 +66,66 @@ def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
     return f"{storage.location}/{sweep}/report"
 
 
+@dataclass(frozen=True)
+class Presented:
+    """A section's words, figures and tables for one analysis."""
+
+    section: Section[Any]
+    paragraphs: list[str]
+    details: Sequence[str]
+    figures: list[Drawing]
+    pictures: list[bytes]
+    """The figures as PNG."""
+    tables: Sequence[Table]
+
+    @staticmethod
+    def of(section: Section[Any], analysis: Analysis) -> "Presented":
+        result = analysis.results.get(section.key)
+        figures = [drawing for drawing in section.figures(analysis, result) if drawing is not None]
+        return Presented(
+            section,
+            section.sentence(analysis, result).split("\n\n"),
+            section.details(analysis, result),
+            figures,
+            [png(drawing) for drawing in figures],
+            section.tables(analysis, result),
+        )
+
+    def context(self) -> dict[str, Any] | None:
+        """What the templates print of it; None where there is nothing."""
+        shown = {
+            "paragraphs": [paragraph for paragraph in self.paragraphs if paragraph],
+            "details": self.details,
+            "figures": [figure_context(*pair) for pair in zip(self.figures, self.pictures, strict=True)],
+            "tables": [table for table in self.tables if table.rows],
+        }
+        return {"title": self.section.title, **shown} if any(shown.values()) else None
+
+
+def figure_context(drawing: Drawing, picture: bytes) -> dict[str, Any]:
+    """What the templates print of a figure."""
+    return {
+        "name": drawing.name,
+        "title": drawing.title,
+        "caption": drawing.caption,
+        "alt": drawing.alt,
+        "data": base64.b64encode(picture).decode(),
+        "width": round(drawing.figure.get_size_inches()[0] * 96),
+    }
+
+
+def _with_headings(presented: Sequence[Presented], analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """The sections that show something, the first of a part with the part's heading."""
+    opened = None
+    for entry in presented:
+        context, part = entry.context(), entry.section.part
+        if context is None:
+            continue
+        heading = None if part is None or part == opened else (part.title, part.introduction(analysis))
+        opened = part
+        yield context | {"part": heading, "level": 2 if part is None else 3}
+
+
 def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict[str, Any]:
     trials = analysis.trials
     content: dict[str, Any] = {
@@ -104,15 +141,12 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "reference_by_stratum": [asdict(entry) for entry in analysis.reference[1:]],
         "power": asdict(analysis.power),
         "correlations": [asdict(c) for c in analysis.correlations],
-        "degenerate": _degenerate(analysis),
-        "without_collapsed": None if analysis.without_collapsed is None else asdict(analysis.without_collapsed),
-        "selection_rules": None if analysis.selection_rules is None else asdict(analysis.selection_rules),
-        "controls": None if analysis.controls is None else asdict(analysis.controls),
-        "disagreements": [asdict(d) for d in analysis.disagreements],
-        **{field.name: _as_json(getattr(analysis.estimands, field.name)) for field in fields(analysis.estimands)},
+        "degenerate": degenerate(analysis),
+    }
+    for section in sections.SECTIONS:
+        content |= section.json(analysis)
+    return content | {
         "methods_paragraph": methods_paragraph(analysis),
-        "methods": [asdict(row) for row in analysis.methods],
-        "strengths": [asdict(row) for row in analysis.strengths],
         "notes": list(analysis.notes),
         "missing": missing,
         "figures": figures,
@@ -123,128 +157,55 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
             "level": LEVEL,
         },
     }
-    return content
 
 
-def _as_json(value: Any) -> Any:
-    return [asdict(entry) for entry in value] if isinstance(value, tuple) else asdict(value)
-
-
-def _not_estimated(estimand: str, reason: str) -> str:
-    return f"Not estimated: {name(estimand)} ({reason})."
-
-
-def _degenerate(analysis: Analysis) -> dict[str, int]:
-    """The primary's cells without a correlation, counted by reason."""
-    cells = [c for c in analysis.primary_correlations if (c.scope, c.statistic) == ("cell", "spearman")]
-    return dict(sorted(Counter(c.reason for c in cells if c.reason is not None).items()))
-
-
-def _words(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
-    """What the templates print, apart from figures and tables."""
-    trials, primary, power = analysis.trials, analysis.primary, analysis.power
-    table = trials.table
-    score = f"{name(primary.metric)} of {name(primary.attribution)}"
-    within = analysis.find("within_cell")
-    wanted = (primary.split, primary.metric, primary.attribution)
-    own = [d for d in analysis.disagreements if (d.split, d.metric, d.attribution) == wanted]
-    paragraph = methods_paragraph(analysis)
-    facts = [
-        (count(len(table), "trial"), "completed"),
-        (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
-        (
-            count(table["method"].nunique(), "method"),
-            ", ".join(sorted(map(name, table["method"].unique()), key=str.casefold)),
-        ),
-        (
-            count(table["dataset"].nunique(), "dataset"),
-            ", ".join(sorted(map(name, table["dataset"].unique()))),
-        ),
-        (
-            count(table["severity"].nunique(), "severity", "severities"),
-            ", ".join(f"{s:g}" for s in sorted(table["severity"].unique())),
-        ),
-    ]
+def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
+    """What the templates print around the sections."""
+    trials = analysis.trials
+    terms, paragraph = explanations(analysis), methods_paragraph(analysis)
     return {
         "version": version(),
         "sweep": trials.sweep,
         "source": trials.source,
         "verdict": analysis.verdict,
-        "primary": primary,
-        "score": score,
-        "facts": facts,
-        "within": within,
-        "own_disagreements": own,
-        "other_disagreements": [d for d in analysis.disagreements if d not in own],
-        "power": power,
-        "power_words": _power_words(analysis),
-        "permutation_words": _permutation_words(within),
-        "reference_words": _reference_words(analysis),
-        "collapsed_words": "" if analysis.without_collapsed is None else analysis.without_collapsed.sentence,
-        "selection_words": "" if analysis.selection_rules is None else analysis.selection_rules.sentence,
-        "controls": analysis.controls,
-        "estimand_words": estimand_words(analysis),
+        "facts": facts(analysis),
+        "explanations": terms,
         "methods_paragraph": paragraph,
-        "references": references(paragraph),
+        "references": bibliography([*terms.values(), paragraph]),
         "excluded": trials.excluded,
         "n_excluded": sum(trials.excluded.values()),
         "n_read": trials.n_read,
-        "degenerate": _degenerate(analysis),
+        "has_primary": analysis.find("within_cell") is not None,
+        "degenerate": degenerate(analysis),
         "notes": analysis.notes,
         "missing": missing,
-        "replicates": f"{analysis.replicates:,}",
-        "seed": analysis.seed,
-        "threshold": f"{analysis.verdict.smallest_effect:g}",
-        "key_figure": KEY_FIGURE,
-        "estimand_figures": ESTIMAND_FIGURES,
-        "number": number,
-        "interval": interval,
-        "p_value": p_value,
-        "name": name,
     }
 
 
-def _power_words(analysis: Analysis) -> str:
-    power = analysis.power
-    if power.within_cell is None:
-        return "No cell has a correlation, so no correlation could have been seen."
-    text = (
-        f"With cells combined, this sweep could see a correlation of {number(power.within_cell)} or more in "
-        f"size (two-sided, level {power.alpha:g}, power {power.power:g}) if its trials were independent"
-    )
-    if power.within_cell_clustered is not None:
-        text += f", and of {number(power.within_cell_clustered)} given that trials share data seeds"
-    if power.typical_cell is not None:
-        text += (
-            f"; within a single cell of {count(power.typical_cell_n or 0, 'trial')}, only one of "
-            f"{number(power.typical_cell)} or more"
-        )
-    return text + "."
+def explanations(analysis: Analysis) -> dict[str, str]:
+    """Each term of the report with how it was computed."""
+    terms: dict[str, str] = {}
+    for section in sections.SECTIONS:
+        terms |= section.method(analysis, analysis.results.get(section.key))
+    return terms
 
 
-def _permutation_words(within: Correlation | None) -> str:
-    if within is None or within.p_permutation is None:
-        return ""
-    return (
-        "If the map scores of each cell were dealt to its trials at random, data seeds kept whole, a correlation as "
-        f"large as this one would come up with probability {p_value(within.p_permutation)}."
-    )
+def methods_paragraph(analysis: Analysis) -> str:
+    """Sentences in the past tense; what was not estimated is not mentioned."""
+    sentences: list[str] = []
+    lists: dict[Part, list[str]] = {}
+    for section in sections.SECTIONS:
+        reported = section.reported(analysis, analysis.results.get(section.key))
+        if reported and section.part is not None and section.part.reported:
+            lists.setdefault(section.part, []).append(reported)
+        elif reported:
+            sentences.append(reported)
+    sentences += [part.reported.format("; ".join(phrases)) for part, phrases in lists.items()]
+    return " ".join(sentences)
 
 
-def _reference_words(analysis: Analysis) -> str:
-    if not analysis.reference:
-        return ""
-    entry, *strata = analysis.reference
-    if entry.estimate is None:
-        return f"For comparison, the AUC on the ID test set has no correlation with the outcome: {entry.reason}."
-    words = (
-        f"For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
-        f"{_with_interval(entry)} with the outcome within cells."
-    )
-    if len(strata) > 1:
-        words += f" One by one: {'; '.join(f'{where(entry)}: {_with_interval(entry)}' for entry in strata)}."
-    return words
-
-
-def _with_interval(entry: Correlation) -> str:
-    return f"{number(entry.estimate)} ({interval(entry.ci_low, entry.ci_high)})"
+def bibliography(texts: Iterable[str]) -> list[str]:
+    """The references that the texts cite, in alphabetical order of their citations."""
+    joined = " ".join(texts).replace("(", "").replace(")", "")
+    known = {key: reference for section in sections.SECTIONS for key, reference in section.citations.items()}
+    return [reference for key, reference in sorted(known.items()) if key in joined]

@@ -1,1 +1,83 @@
-"""What the report says, one file for each part."""
+"""The parts of the report, one file each, in the order in which a reader meets them.
+
+To add a statistic: a file here that ends in a `SECTION`, and its line in `SECTIONS`. The file has everything about it:
+the result's dataclass, how it is computed, its sentence, table and figure, how it is explained and whom it cites.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analysis.answer.answer import Analysis, answer
+from analysis.answer.correlations import Progress
+from analysis.answer.verdict import SMALLEST_EFFECT
+from analysis.sections import (
+    collapsed,
+    conditional_mutual_information,
+    correlations,
+    granulated_kendall,
+    head,
+    incremental_r2,
+    maps,
+    mask_controls,
+    methods,
+    mixed_model,
+    partial_rank_correlation,
+    pooling,
+    reliability,
+    scores,
+    selection_regret,
+    selection_rules,
+    sign_error,
+    strata,
+)
+from analysis.sections.section import Section
+from analysis.stats.cluster_bootstrap import REPLICATES
+from analysis.trials.trials import Trials
+
+SECTIONS: tuple[Section[Any], ...] = (
+    head.SECTION,
+    pooling.SECTION,
+    strata.SECTION,
+    correlations.SECTION,
+    collapsed.SECTION,
+    scores.SECTION,
+    methods.SECTION,
+    selection_rules.SECTION,
+    mask_controls.SECTION,
+    granulated_kendall.SECTION,
+    sign_error.SECTION,
+    conditional_mutual_information.SECTION,
+    partial_rank_correlation.SECTION,
+    incremental_r2.SECTION,
+    mixed_model.SECTION,
+    selection_regret.SECTION,
+    reliability.SECTION,
+    maps.SECTION,
+)
+
+
+def analyse(
+    trials: Trials | pd.DataFrame,
+    *,
+    smallest_effect: float = SMALLEST_EFFECT,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Analysis:
+    """The answer, and the result of every section.
+
+    Args:
+        trials: from `load_sweep`, `load_file` or `load_mlflow`, or a data frame with a record's columns.
+        smallest_effect: smallest correlation of interest, in (0, 1).
+        replicates: of the cluster bootstrap, at least 100; 2,000 or more for an interval worth printing.
+        seed: of the bootstrap and of drawn permutations; the same seed gives the same numbers.
+        progress: called as (parts done, parts in all) while the correlations are computed.
+
+    Raises:
+        AnalysisError: an argument is out of range or the data frame cannot be analysed.
+    """
+    answered = answer(trials, smallest_effect=smallest_effect, replicates=replicates, seed=seed, progress=progress)
+    results = {section.key: section.compute(answered) for section in SECTIONS if section.compute is not None}
+    return replace(answered, results=results)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import percent, setting_name
+from analysis.sections.granulated_kendall import JIANG
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
+from analysis.sections.table import Entry, Table, value, whole
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import Codes, design_of
 
@@ -54,18 +59,17 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
     Over ordered pairs of distinct configurations of one dataset, scores averaged over seeds first, V_mu = 1[mu_1 >
     mu_2] and V_g = 1[g_1 > g_2]: a tie counts as "not greater". The cell u of a pair is the values of both
     configurations on S, with n_u of the N pairs; I(S) = sum_u (n_u / N) MI_u(V_mu; V_g) and H(S) = sum_u (n_u / N)
-    H_u(V_g). 0: given some S the score's order tells nothing of the outcome's; 1: it tells all, whatever is given.
+    H_u(V_g). 0: given some S, the score's order is uninformative about the outcome's; 1: it determines it, given any S.
 
     Source: Jiang et al., ICLR 2020, arXiv 1912.02178, section 4, in its count-weighted form. Sets with H(S) = 0 (each
     pair alone in its cell, or one order only) are reported and take no part in the minimum. Trials in which either
-    score is missing are left out. Axes and configurations are those of configurations.py.
+    score is missing are left out. Axes and configurations are those of analysis/trials.
 
     The plain estimate of an information is biased upward, by about 1 / (2 n_u) nats a cell; with as many cells as
-    pairs it says nothing, so read it beside the number of pairs.
+    pairs it is uninformative, so read it beside the number of pairs.
     """
-    absent = [name for name in (score, outcome) if name not in table]
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, (score, outcome))
+    if reason is not None:
         return ConditionalMutualInformation(score, outcome, None, 0, 0, 0, reason=reason)
     values = table[[score, outcome]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))
@@ -85,15 +89,15 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
     if not len(one):
         return ConditionalMutualInformation(*head, 0, reason="no two configurations of one dataset")
     order = 2 * (mu[one] > mu[two]) + (g[one] > g[two])
-    found = []
+    conditionings = []
     for size in range(min(MOST_AXES, len(design.axes)) + 1):
         for axes in itertools.combinations(design.axes, size):
             value = np.zeros(n_configurations, dtype=np.intp)
             for axis in axes:
                 codes = design.codes[axis][first]
                 value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
-            found.append(_given(axes, value[one] * (int(value.max()) + 1) + value[two], order))
-    ratios = [c.ratio for c in found if c.ratio is not None]
+            conditionings.append(_conditioning(axes, value[one] * (int(value.max()) + 1) + value[two], order))
+    ratios = [c.ratio for c in conditionings if c.ratio is not None]
     return ConditionalMutualInformation(
         score,
         outcome,
@@ -101,7 +105,7 @@ def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str
         len(rows),
         n_configurations,
         len(one),
-        tuple(found),
+        tuple(conditionings),
         None if ratios else "the outcome is the same in all configurations",
     )
 
@@ -111,7 +115,7 @@ def _ordered_pairs(dataset: Codes) -> tuple[Codes, Codes]:
     return one, two
 
 
-def _given(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
+def _conditioning(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
     n_cells = int(cell.max()) + 1
     counts = np.bincount(4 * cell + order, minlength=4 * n_cells).reshape(n_cells, 2, 2).astype(np.float64)
     total = counts.sum()
@@ -126,3 +130,55 @@ def _given(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
 def _n_log_n(counts: Floats) -> float:
     several = counts[counts > 1]  # of 0 and 1 the term is zero
     return float(several @ np.log(several))
+
+
+def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
+    if result.estimate is None:
+        return f"Not estimated: {result.reason}."
+    least = min((c for c in result.conditionings if c.ratio is not None), key=lambda c: c.ratio or 0.0)
+    known = " and ".join(map(setting_name, least.axes))
+    where = f"when {known} of both configurations is known" if known else "when nothing else is known"
+    return (
+        f"The order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the information "
+        f"about which of them performs better; it has least {where}."
+    )
+
+
+def _table(result: ConditionalMutualInformation) -> Table:
+    rows: list[tuple[Entry, ...]] = [
+        (
+            (" ".join(part.axes), " and ".join(map(setting_name, part.axes)) or "nothing"),
+            value(part.information, 4),
+            value(part.entropy, 3),
+            value(part.ratio, 3),
+            whole(part.n_cells),
+        )
+        for part in result.conditionings
+    ]
+    return Table(
+        name="conditional_mutual_information",
+        title=TITLE,
+        caption=(
+            f"Over {result.n_pairs:,} ordered pairs of {result.n_configurations:,} configurations: the information (in "
+            "nats) that the order of the map scores gives about the order of performance, as a share of its entropy. "
+            "The smallest share counts. A small information in many groups of few pairs is chance."
+        ),
+        headings=("given", "information", "entropy", "share", "groups of pairs"),
+        rows=tuple(rows or [((None, result.reason or ""), *[value(None)] * 4)]),
+        text_columns=1,
+        fields=("given", "information", "entropy", "ratio", "n_cells"),
+        fold=0,
+    )
+
+
+TITLE = "How much does the map tell, whatever is known about the settings?"
+SECTION = Section(
+    key="conditional_mutual_information",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: conditional_mutual_information(*analysis.data),
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=if_estimated("the conditional mutual information of the two orders, normalised (Jiang et al. 2020)"),
+    citations=JIANG,
+)

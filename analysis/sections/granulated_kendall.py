@@ -1,4 +1,4 @@
-"""Granulated Kendall's Psi: does the score order configurations that differ in one setting alone?"""
+"""Granulated Kendall's Psi: does the score order configurations that differ in a single setting?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from analysis.report.numbers import count
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import count, listed, number, setting_name, with_interval
+from analysis.sections.correlations import CITATIONS
+from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, no_interval
+from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, bounds
 from analysis.stats.rank_correlation import Floats
@@ -57,15 +62,15 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     """Psi = mean of psi_i over axes, psi_i = mean over settings of the other axes of tau-b along axis i.
 
     Source: Jiang et al., Fantastic generalization measures and where to find them, ICLR 2020, arXiv 1912.02178,
-    section 4. It departs from the paper in three points. Seeds are replicates: both scores are averaged over a
-    configuration's trials first. tau-b takes the place of tau-a, so that a tie never counts as concordant. A
-    setting with fewer than 2 levels, or where one of the scores is constant over the levels, is dropped and
-    counted. Axes and configurations are those of configurations.py.
+    section 4, with three departures. Seeds are replicates: both scores are first averaged over a configuration's
+    trials. tau-b replaces tau-a, so that a tie never counts as concordant. A setting with fewer than 2 levels, or where
+    one of the scores is constant over the levels, is dropped and counted. Axes and configurations are those of
+    analysis/trials.
 
-    A trial in which either score is missing is left out. The interval is that of the cluster bootstrap over data
-    seeds; a configuration none of whose data seeds was drawn is absent from that replicate. In simulations with 10 to
-    40 data seeds it covered .94 to .99. A bias-corrected interval covered .6 to .7 and the jackknife's was two to three
-    times as wide as need be: signs of differences do not change smoothly.
+    Trials in which either score is missing are left out. The interval is the cluster bootstrap's over data seeds; a
+    configuration none of whose data seeds was drawn is absent from that replicate. In simulations with 10 to 40 data
+    seeds it covered .94 to .99. A bias-corrected interval covered .6 to .7, and the jackknife's was two to three times
+    too wide, because signs of differences do not change smoothly.
 
     Args:
         table: trials, as in `Trials.table`.
@@ -76,32 +81,27 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
         Values in [−1, 1]; no estimate, with the reason, where no axis has a finite psi.
     """
     head: dict[str, Any] = {"score": score, "outcome": outcome}
-    absent = [name for name in (score, outcome) if name not in table]
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, (score, outcome))
+    if reason is not None:
         return GranulatedKendall(**head, n=0, n_configurations=0, axes=(), reason=reason)
     rows = np.flatnonzero(np.isfinite(table[[score, outcome]].to_numpy(dtype=np.float64)).all(axis=1))
     part = table.iloc[rows]
     design = design_of(part)
     scores = part[[score, outcome]].to_numpy(dtype=np.float64)
-    results, replicates = [], []
-    for axis in design.axes:
-        found, values = _along(axis_points(design, axis), scores, rows, resamples)
-        results.append(found)
-        if found.estimate is not None:
-            replicates.append(values)
-    n_configurations = len(np.unique(design.configurations()))
-    total: dict[str, Any] = {"n": len(rows), "n_configurations": n_configurations, "axes": tuple(results)}
-    defined = [found.estimate for found in results if found.estimate is not None]
+    axes = [_along(axis_points(design, axis), scores, rows, resamples) for axis in design.axes]
+    head |= {"n": len(rows), "n_configurations": len(np.unique(design.configurations()))}
+    head["axes"] = tuple(axis for axis, _ in axes)
+    defined = [(axis, values) for axis, values in axes if axis.estimate is not None]
     if not defined:
-        return GranulatedKendall(**head, **total, reason=_why_none(results))
-    unsampled = [found for found in results if found.estimate is not None and not found.n_replicates]
+        why = "; ".join(f"{axis.axis}: {axis.reason}" for axis, _ in axes) or "no setting varies but the seeds"
+        return GranulatedKendall(**head, reason=why)
+    unsampled = [axis for axis, values in defined if not axis.n_replicates]
     if unsampled:
         interval: dict[str, Any] = {"interval_reason": unsampled[0].interval_reason}
     else:
-        common = min(len(values) for values in replicates)
-        interval = bounds(_mean_of_finite([v[:common] for v in replicates]), resamples, rows)
-    return GranulatedKendall(**head, **total, estimate=float(np.mean(defined)), **interval)
+        common = min(len(values) for _, values in defined)
+        interval = bounds(_mean_of_finite([values[:common] for _, values in defined]), resamples, rows)
+    return GranulatedKendall(**head, estimate=float(np.mean([axis.estimate for axis, _ in defined])), **interval)
 
 
 def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples: Resamples) -> tuple[AxisPsi, Floats]:
@@ -183,7 +183,131 @@ def _mean_of_finite(values: list[Floats] | Floats) -> Floats:
         return np.asarray(np.where(known, array, 0.0).sum(axis=0) / known.sum(axis=0))
 
 
-def _why_none(axes: list[AxisPsi]) -> str:
-    if not axes:
-        return "no setting varies but the seeds"
-    return "; ".join(f"{found.axis}: {found.reason}" for found in axes)
+def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
+    if result.estimate is None:
+        return f"Not estimated: {result.reason}."
+    text = (
+        "When one setting of the training changes and all others stay, does the map score move with performance? "
+        f"On average over settings Ψ = {with_interval(result)}, where 1 is always together and 0 no more often than "
+        f"apart.{no_interval([result])}"
+    )
+    known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
+    if len(known) > 1:
+        text += (
+            f" It is largest along {setting_name(known[-1].axis)} ({number(known[-1].estimate)}) and smallest along "
+            f"{setting_name(known[0].axis)} ({number(known[0].estimate)})."
+        )
+    return text
+
+
+def _figure(result: GranulatedKendall) -> Drawing | None:
+    """psi along each setting, and their mean; None where no axis has a psi."""
+    if result.estimate is None:
+        return None
+    lines: list[tuple[str, Estimate]] = [("all, averaged (Ψ)", result)]
+    lines += [(setting_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
+    with settings():
+        figure = new_figure(6.4, 0.9 + 0.36 * len(lines))
+        axes = figure.subplots()
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        for position, (_, entry) in enumerate(lines):
+            colour, marker = (INK, "D") if position == 0 else ("#0072B2", "o")
+            interval_line(axes, entry, -position, color=colour, linewidth=1.8)
+            axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
+        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
+        row_labels(axes, [label for label, _ in lines])
+        axes.get_yticklabels()[0].set_fontweight("bold")
+        axes.set_ylim(-len(lines) + 0.4, 0.6)
+        axes.set_xlim(-1.02, 1.02)
+        axes.set_xlabel("ψ: always apart (−1), as often together as apart (0), always together (1)")
+    return Drawing(
+        name="psi_by_axis",
+        title="Along which setting does the map move with performance?",
+        caption=(
+            "ψ with its 95 % interval: one setting changes, all others stay. The top row is the mean of the others. "
+            "Resampled averages are noisier than the averages themselves, so the intervals reach further towards zero."
+        ),
+        alt=f"Dot plot of psi by setting. {'; '.join(f'{label}: {with_interval(entry)}' for label, entry in lines)}.",
+        figure=figure,
+    )
+
+
+def _table(result: GranulatedKendall) -> Table:
+    empty: Entry = (None, "")
+    rows = [
+        (
+            ("all", "all, averaged (Ψ)"),
+            *estimated(result),
+            empty,
+            empty,
+            remark(result.reason),
+        ),
+        *(
+            (
+                (axis.axis, setting_name(axis.axis)),
+                *estimated(axis),
+                whole(axis.n_eligible),
+                whole(axis.n_finite),
+                remark(axis.reason),
+            )
+            for axis in result.axes
+        ),
+    ]
+    return Table(
+        name="granulated_kendall",
+        title=TITLE,
+        caption=(
+            "ψ is the mean of Kendall’s τ-b between map score and performance when this setting alone changes, from "
+            "−1 to 1; averages over seeds are compared. Eligible: settings of everything else at which it takes two "
+            "values or more; used: of these, the ones where neither score is constant."
+        ),
+        headings=("what changes", "ψ", "95 % interval", "eligible", "used", UNDEFINED),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=("axis", "psi", "interval", "n_eligible", "n_finite", "reason"),
+        strong=True,
+        fold=0,
+    )
+
+
+def _method(analysis: Analysis, result: GranulatedKendall) -> dict[str, str]:
+    return {
+        TITLE: (
+            "Granulated Kendall’s ψ (Jiang et al. 2020): for each setting, τ-b over its values with everything else "
+            "fixed, scores averaged over seeds; Ψ is the mean over settings. A method’s strength belongs to the "
+            "method: strengths are compared within one method, methods over all their strengths. The interval comes "
+            "from the bootstrap over data seeds, as between methods."
+        )
+    }
+
+
+def _reported(analysis: Analysis, result: GranulatedKendall) -> str:
+    if result.estimate is None:
+        return ""
+    axes = listed([setting_name(axis.axis) for axis in result.axes if axis.estimate is not None])
+    text = f"the granulated Kendall coefficient Ψ along {axes}, with τ-b (Kendall 1945; Jiang et al. 2020)"
+    if result.ci_low is not None:
+        text += (
+            " and intervals from the percentile bootstrap over data seeds within datasets "
+            f"({analysis.replicates:,} replicates, Field & Welsh 2007)"
+        )
+    return text
+
+
+JIANG = {
+    "Jiang et al. 2020": "Y. Jiang, B. Neyshabur, H. Mobahi, D. Krishnan, S. Bengio, Fantastic generalization measures "
+    "and where to find them. ICLR 2020, arXiv:1912.02178."
+}
+TITLE = "One setting at a time"
+SECTION = Section(
+    key="granulated_kendall",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: granulated_kendall(*analysis.data, analysis.resamples),
+    sentence=_sentence,
+    figures=lambda analysis, result: [_figure(result)],
+    tables=lambda analysis, result: [_table(result)],
+    method=_method,
+    reported=_reported,
+    citations=JIANG | {key: CITATIONS[key] for key in ("Field & Welsh 2007", "Kendall 1945")},
+)

@@ -1,251 +1,242 @@
-"""Attribution maps of example images, read from a sweep's storage for the report's gallery."""
+"""Maps over images, columns are methods: mean maps, example images, and best and worst cases, per dataset."""
 
-import io
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from analysis.trials.trials import Primary, Trials
-from records import StorageError, SweepRecords
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import name, number, severity
+from analysis.sections.drawing import Drawing, legend_below, legend_key, new_figure, settings
+from analysis.sections.map_sheets import MapSheet, collect_maps
+from analysis.sections.section import Section
 
-FILE = "maps.npz"
-ROWS = 4
-"""Example images shown per dataset."""
-AVERAGED = 8
-"""Most trials of a method whose maps are averaged and searched for the best and the worst case."""
-_DATA_SEEDS_TRIED = 3
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.lines
 
+SHOWN = 0.5
+"""Share of the pixels whose attribution is shown: the upper half, as in the paper's figures."""
+_MASK, _CUE, _HEAT = "#56B4E9", "#E69F00", "#FF3B30"
 
-@dataclass(frozen=True)
-class Case:
-    """One image of one trial with its map and how well the two overlap."""
-
-    image: NDArray[np.float64]
-    mask: NDArray[np.bool_]
-    distractor: NDArray[np.bool_]
-    map: NDArray[np.float64]
-    overlap: float
+Sheets = Callable[[], tuple[list[MapSheet], list[str]]]
+"""Sheets and what is missing, as `collect_maps` returns them; storage is read when it is first called."""
 
 
-@dataclass(frozen=True)
-class MethodMaps:
-    """All stored maps of some of a method's trials, drawn together."""
-
-    mean: NDArray[np.float64]
-    """[H, W] mean of the maps, each scaled to a sum of 1, so that every image counts the same."""
-    mask: NDArray[np.float64]
-    """[H, W] share of the images whose mask holds a pixel."""
-    distractor: NDArray[np.float64]
-    n_trials: int
-    n_maps: int
-    best: Case
-    """The largest overlap of map and mask."""
-    worst: Case
+def _compute(analysis: Analysis) -> Sheets:
+    return cache(lambda: collect_maps(analysis.trials, analysis.primary))
 
 
-@dataclass(frozen=True)
-class MapSheet:
-    """The same images as seen by each method, for one dataset at one severity."""
-
-    dataset: str
-    severity: float
-    data_seed: float
-    split: str
-    attribution: str
-    images: NDArray[np.float64]
-    """[rows, H, W] or [rows, H, W, 3], in 0..1."""
-    masks: NDArray[np.bool_]
-    """[rows, H, W] the region of interest."""
-    distractors: NDArray[np.bool_]
-    """[rows, H, W] the spurious cue; all False where the dataset does not know it."""
-    maps: dict[str, NDArray[np.float64]]
-    """Per method [rows, H, W], not negative."""
-    strengths: dict[str, float | None]
-    """Per method, the strength of the trial shown."""
-    together: dict[str, MethodMaps] = field(default_factory=dict)
-    """Per method; without an entry where no map has a mask."""
+def _sentence(analysis: Analysis, result: Sheets) -> str:
+    return "" if result()[0] else "There are no maps to show; “What was missing”, below, has the reasons."
 
 
-def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list[str]]:
-    """One sheet per dataset at its highest severity, and a sentence for each dataset without one.
+def _figures(analysis: Analysis, result: Sheets) -> list[Drawing | None]:
+    """Of each sheet; of maps without masks the examples alone."""
+    return [draw(sheet) for sheet in result()[0] for draw in (_means, _examples, _cases)]
 
-    Of a method's trials on the chosen data seed, the one with the middle strength and the lowest seed is
-    shown: never one picked for its map or its performance. Images are positive ones with a mask where there
-    are any.
+
+def _examples(sheet: MapSheet) -> Drawing:
+    rows, methods = len(sheet.images), list(sheet.maps)
+    with settings():
+        figure = new_figure(0.3 + 1.45 * (len(methods) + 1), 0.85 + 1.45 * rows)
+        panels = figure.subplots(rows, len(methods) + 1, squeeze=False)
+        for row in range(rows):
+            _show(panels[row][0], sheet, row)
+            for column, method in enumerate(methods, start=1):
+                _show(panels[row][column], sheet, row)
+                panels[row][column].imshow(heat(sheet.maps[method][row]), interpolation="nearest")
+        panels[0][0].set_title("image")
+        for column, method in enumerate(methods, start=1):
+            panels[0][column].set_title(_heading(sheet, method), fontsize=8)
+        legend_below(figure, [*_outline_keys(bool(sheet.distractors.any())), _heat_key()], columns=3)
+    return Drawing(
+        name=f"gallery_{file_name(sheet.dataset)}",
+        title=f"Where do the models look? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
+        caption=(
+            f"{name(sheet.attribution).capitalize()} on {name(sheet.split)} images: the upper half of each "
+            "map’s pixels, stronger attribution more opaque, each map on its own scale. Every column shows "
+            f"the same images (data seed {sheet.data_seed:g}); of each method, the trial with its middle "
+            "strength."
+        ),
+        alt=(
+            f"{rows} example images of {name(sheet.dataset)} in rows with the mask outlined"
+            f"{' and the distractor dashed' if sheet.distractors.any() else ''}; in columns the map of "
+            f"{name(sheet.attribution)} for {', '.join(name(m) for m in methods)}."
+        ),
+        figure=figure,
+    )
+
+
+def _means(sheet: MapSheet) -> Drawing | None:
+    """One row: each method's mean map on a scale common to all."""
+    if not sheet.together:
+        return None
+    methods = list(sheet.together)
+    top = max(float(np.quantile(maps.mean, 0.995)) for maps in sheet.together.values()) or 1.0
+    has_cue = any(maps.distractor.any() for maps in sheet.together.values())
+    with settings():
+        figure = new_figure(0.9 + 1.45 * len(methods), 2.15)
+        panels = figure.subplots(1, len(methods), squeeze=False)[0]
+        for axes, method in zip(panels, methods, strict=True):
+            maps = sheet.together[method]
+            shown = axes.imshow(maps.mean * maps.mean.size, cmap="cividis", vmin=0, vmax=top * maps.mean.size)
+            for share, colour, line in ((maps.mask, _MASK, "-"), (maps.distractor, _CUE, "--")):
+                _outline(axes, usual_place(share), colour, line)
+            axes.set_title(_heading(sheet, method), fontsize=8)
+            _bare(axes, maps.mean.shape)
+        scale = figure.colorbar(shown, ax=list(panels), shrink=0.75, aspect=15, pad=0.01)
+        scale.set_label("attribution,\nmean = 1", fontsize=8)
+        scale.outline.set_visible(False)
+        legend_below(figure, _outline_keys(has_cue), columns=2)
+    n_maps = sum(maps.n_maps for maps in sheet.together.values())
+    n_trials = max(maps.n_trials for maps in sheet.together.values())
+    inside = "; ".join(
+        f"{name(m)} {number(_inside(maps.mean, maps.mask))}"
+        + (f" on the mask and {number(_inside(maps.mean, maps.distractor))} on the distractor" if has_cue else "")
+        for m, maps in sheet.together.items()
+    )
+    return Drawing(
+        name=f"gallery_{file_name(sheet.dataset)}_mean",
+        title=f"Where do the models look on average? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
+        caption=(
+            f"Mean of {n_maps:,} maps of {name(sheet.attribution)} on {name(sheet.split)} images, up to {n_trials} "
+            "trials a method, every map counting the same; all panels on one scale. Outlined is the usual "
+            f"place of masks{' and distractors' if has_cue else ''}, where they have one."
+        ),
+        alt=f"Mean attribution map of each method. Share of the mean map inside the outlines: {inside}.",
+        figure=figure,
+    )
+
+
+def _cases(sheet: MapSheet) -> Drawing | None:
+    """Two rows: the images whose map falls best and worst on the mask, per method."""
+    if not sheet.together:
+        return None
+    methods = list(sheet.together)
+    with settings():
+        figure = new_figure(0.6 + 1.45 * len(methods), 3.7)
+        panels = figure.subplots(2, len(methods), squeeze=False)
+        has_cue = False
+        for column, method in enumerate(methods):
+            maps = sheet.together[method]
+            for row, case in enumerate((maps.best, maps.worst)):
+                axes = panels[row][column]
+                has_cue |= bool(case.distractor.any())
+                _image(axes, case.image, case.mask, case.distractor)
+                axes.imshow(heat(case.map), interpolation="nearest")
+                axes.set_xlabel(f"IoU {number(case.overlap)}", fontsize=8, labelpad=2)
+            panels[0][column].set_title(_heading(sheet, method), fontsize=8)
+        for row, word in enumerate(("best", "worst")):
+            panels[row][0].set_ylabel(word)
+        legend_below(figure, [*_outline_keys(has_cue), _heat_key()], columns=3)
+    overlaps = "; ".join(
+        f"{name(m)} {number(maps.best.overlap)} and {number(maps.worst.overlap)}" for m, maps in sheet.together.items()
+    )
+    return Drawing(
+        name=f"gallery_{file_name(sheet.dataset)}_cases",
+        title=f"The best and the worst map of each method: {name(sheet.dataset)}, s = {severity(sheet.severity)}",
+        caption=(
+            "Of the maps averaged above, the one that falls best and the one that falls worst on the mask, by the IoU "
+            "of the map as stored. These are extremes, chosen to show the range; they are not typical."
+        ),
+        alt=f"Best and worst case of each method with the map over the image. IoU of best and worst: {overlaps}.",
+        figure=figure,
+    )
+
+
+def _inside(mean: np.ndarray, share: np.ndarray) -> float:
+    """The part of the mean map that lies in the usual place of a region."""
+    return float(mean[usual_place(share)].sum() / mean.sum())
+
+
+def usual_place(share: np.ndarray) -> np.ndarray:
+    """Where a region lies in at least half as many images as where it lies most often.
+
+    Nowhere, if that is in under a fifth of the images: such regions have no usual place.
     """
-    if trials.records is None:
-        return [], ["Maps lie in a sweep's storage; these trials were read from elsewhere, so none are shown."]
-    sheets, missing = [], []
-    for dataset, part in trials.table.groupby("dataset", sort=True):
-        severity = float(part["severity"].max())
-        try:
-            sheet = _sheet(trials.records, part[part["severity"] == severity], primary)
-        except StorageError as error:
-            missing.append(f"The maps of {dataset} could not be read: {error}.")
-            continue
-        if sheet is None:
-            missing.append(
-                f"No maps of {primary.attribution} on {primary.split} are stored for {dataset} at severity "
-                f"{severity:g}."
-            )
-        else:
-            sheets.append(sheet)
-    return sheets, missing
+    most = float(share.max())
+    return np.asarray(share >= 0.5 * most) if most >= 0.2 else np.zeros(share.shape, dtype=bool)
 
 
-def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSheet | None:
-    if "trial_key" not in part:
-        return None
-    by_seed = part.groupby("data_seed")["method"].nunique().reset_index(name="methods")
-    order = by_seed.sort_values(["methods", "data_seed"], ascending=[False, True])["data_seed"]
-    for data_seed in order.head(_DATA_SEEDS_TRIED):
-        found: dict[str, tuple[dict[str, np.ndarray], float | None]] = {}
-        for method, trial_key, strength in _shown(part[part["data_seed"] == data_seed]):
-            arrays = _read(records, trial_key, primary)
-            if arrays is not None:
-                found[method] = (arrays, strength)
-        if found:
-            return _assemble(part, float(data_seed), primary, found, _together(records, part, primary, found))
-    return None
+def _heading(sheet: MapSheet, method: str) -> str:
+    strength = sheet.strengths[method]
+    return name(method) + (f"\nλ = {strength:.3g}" if strength else "")  # some methods have no weight to vary
 
 
-def _together(
-    records: SweepRecords,
-    part: pd.DataFrame,
-    primary: Primary,
-    found: dict[str, tuple[dict[str, np.ndarray], float | None]],
-) -> dict[str, MethodMaps]:
-    """Each method's maps over its first trials with the strength shown, one a data seed."""
-    result = {}
-    for method, (_, strength) in found.items():
-        rows = part[part["method"] == method]
-        if strength is not None:
-            rows = rows[rows["strength"] == strength]
-        rows = rows.sort_values(["data_seed", "seed"], kind="stable").drop_duplicates("data_seed").head(AVERAGED)
-        read = [arrays for key in rows["trial_key"] if (arrays := _read(records, str(key), primary)) is not None]
-        one_size = [arrays for arrays in read if arrays["map"].shape[1:] == read[0]["map"].shape[1:]]
-        summary = _summary(one_size)
-        if summary is not None:
-            result[method] = summary
-    return result
+def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:
+    keys = [legend_key("mask", color=_MASK, linewidth=1.4)]
+    if has_cue:
+        keys.append(legend_key("distractor", color=_CUE, linestyle="--", linewidth=1.4))
+    return keys
 
 
-def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
-    """Mean, best and worst of all maps of images with a mask, of class 1 where there are any."""
-    if not trials:
-        return None
-    maps, masks, distractors, labels = (
-        np.concatenate([arrays[name] for arrays in trials]) for name in ("map", "masks", "distractors", "labels")
-    )
-    images = np.concatenate([_displayed(arrays["images"]) for arrays in trials])
-    values = np.nan_to_num(maps.astype(np.float64))
-    usable = masks.astype(bool).any(axis=(1, 2)) & (values.sum(axis=(1, 2)) > 0)
-    rows = np.flatnonzero(usable & (labels == 1))
-    if not len(rows):
-        rows = np.flatnonzero(usable)
-    if not len(rows):
-        return None
-    values, masks, distractors = values[rows], masks[rows].astype(bool), distractors[rows].astype(bool)
-    overlap = overlaps(values, masks)
-
-    def case(at: int) -> Case:
-        return Case(images[rows[at]], masks[at], distractors[at], values[at], float(overlap[at]))
-
-    return MethodMaps(
-        mean=(values / values.sum(axis=(1, 2), keepdims=True)).mean(axis=0),
-        mask=masks.mean(axis=0),
-        distractor=distractors.mean(axis=0),
-        n_trials=len(trials),
-        n_maps=len(rows),
-        best=case(int(overlap.argmax())),
-        worst=case(int(overlap.argmin())),
-    )
+def _heat_key() -> "matplotlib.lines.Line2D":
+    return legend_key("upper half of the map", color=_HEAT, marker="s", linestyle="")
 
 
-def overlaps(maps: NDArray[np.float64], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[images] IoU of each mask with the map's highest pixels, as many as the mask has.
+def file_name(dataset: str) -> str:
+    """A dataset's name as part of a file's: `folder:data/x` becomes "folder-data-x" and a checksum."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", dataset).strip("-")
+    return safe if safe == dataset else f"{safe[-40:]}-{zlib.crc32(dataset.encode()):08x}"
 
-    Pixels that tie with the lowest of these count too, pixels of zero never. Unlike the recorded IoU the maps are
-    not blurred first: this orders cases for a picture and enters no number.
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """[H, W, 4] one colour whose opacity is the map: 0 in its lower half, up to .85 at its 99th percentile.
+
+    Pixels at the median or below are not shown: a constant map shows nothing, a sparse one what it has.
     """
-    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
-    area = inside.sum(axis=1)
-    ordered = np.sort(flat, axis=1)[:, ::-1]
-    level = np.take_along_axis(ordered, np.maximum(area - 1, 0)[:, None], axis=1)
-    chosen = (flat >= level) & (flat > 0)
-    both = (chosen & inside).sum(axis=1)
-    return np.asarray(both / np.maximum((chosen | inside).sum(axis=1), 1))
+    from matplotlib.colors import to_rgb
+
+    shown = values > np.quantile(values, 1 - SHOWN)
+    top = float(np.quantile(values, 0.99)) or float(values.max()) or 1.0
+    opacity = np.where(shown, 0.05 + 0.8 * np.clip(values / top, 0, 1), 0.0)
+    return np.dstack([np.broadcast_to(np.asarray(to_rgb(_HEAT)), (*values.shape, 3)), opacity])
 
 
-def _displayed(images: np.ndarray) -> NDArray[np.float64]:
-    """[N, H, W] or [N, H, W, 3] in 0..1 from [N, C, H, W]."""
-    shown = np.nan_to_num(images.astype(np.float64)).clip(0, 1)
-    return shown.transpose(0, 2, 3, 1) if shown.shape[1] == 3 else shown.mean(axis=1)
+def _show(axes: "matplotlib.axes.Axes", sheet: MapSheet, row: int) -> None:
+    _image(axes, sheet.images[row], sheet.masks[row], sheet.distractors[row])
 
 
-def _shown(part: pd.DataFrame) -> Iterator[tuple[str, str, float | None]]:
-    """(method, trial key, strength) of each method's trial with the middle strength and the lowest seed."""
-    for method in sorted(part["method"].unique(), key=lambda m: (m != "baseline", m)):
-        rows = part[part["method"] == method].sort_values("seed", kind="stable")
-        strength = None
-        if "strength" in rows and rows["strength"].notna().any():
-            levels = np.sort(rows["strength"].dropna().unique())
-            strength = float(levels[(len(levels) - 1) // 2])
-            rows = rows[rows["strength"] == strength]
-        yield str(method), str(rows["trial_key"].iloc[0]), strength
+def _image(axes: "matplotlib.axes.Axes", image: np.ndarray, mask: np.ndarray, distractor: np.ndarray) -> None:
+    """An image with its regions outlined."""
+    if image.ndim == 2:
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    else:
+        axes.imshow(image, interpolation="nearest")
+    for region, colour, line in ((mask, _MASK, "-"), (distractor, _CUE, "--")):
+        _outline(axes, region, colour, line)
+    _bare(axes, image.shape)
 
 
-def _read(records: SweepRecords, trial_key: str, primary: Primary) -> dict[str, np.ndarray] | None:
-    """The arrays a sheet needs, or None where the trial has no such maps or they cannot be read."""
-    data = records.read_artifact(trial_key, FILE)
-    if data is None:
-        return None
-    names = {
-        "labels": "labels",
-        "images": f"{primary.split}.images",
-        "masks": f"{primary.split}.masks",
-        "map": f"{primary.split}.map.{primary.attribution}",
-    }
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {short: np.asarray(stored[name]) for short, name in names.items()}
-            distractors = f"{primary.split}.distractors"
-            arrays["distractors"] = (
-                np.asarray(stored[distractors]) if distractors in stored else np.zeros_like(arrays["masks"])
-            )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile):
-        return None
-    return arrays
+def _outline(axes: "matplotlib.axes.Axes", region: np.ndarray, colour: str, line: str) -> None:
+    if region.any() and not region.all():
+        # Padded, so that a region that touches the border is closed there too.
+        padded = np.pad(region.astype(float), 1)
+        axis_x, axis_y = np.arange(-1, region.shape[1] + 1), np.arange(-1, region.shape[0] + 1)
+        axes.contour(axis_x, axis_y, padded, levels=[0.5], colors=colour, linewidths=1.1, linestyles=line)
 
 
-def _assemble(
-    part: pd.DataFrame,
-    data_seed: float,
-    primary: Primary,
-    found: dict[str, tuple[dict[str, np.ndarray], float | None]],
-    together: dict[str, MethodMaps],
-) -> MapSheet:
-    first = next(iter(found.values()))[0]
-    # Trials of one data seed show the same images; one whose shapes differ cannot stand beside the others.
-    found = {m: pair for m, pair in found.items() if pair[0]["map"].shape == first["map"].shape}
-    masks = first["masks"].astype(bool)
-    masked = masks.any(axis=(1, 2))
-    positive = np.flatnonzero(masked & (first["labels"] == 1))
-    rows = next(some for some in (positive, np.flatnonzero(masked), np.arange(len(masks))) if len(some))[:ROWS]
-    return MapSheet(
-        dataset=str(part["dataset"].iloc[0]),
-        severity=float(part["severity"].iloc[0]),
-        data_seed=data_seed,
-        split=primary.split,
-        attribution=primary.attribution,
-        images=_displayed(first["images"][rows]),
-        masks=masks[rows],
-        distractors=first["distractors"][rows].astype(bool),
-        maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in found.items()},
-        strengths={m: strength for m, (_, strength) in found.items()},
-        together={m: maps for m, maps in together.items() if m in found},
-    )
+def _bare(axes: "matplotlib.axes.Axes", shape: tuple[int, ...]) -> None:
+    """No ticks, grid or frame around an image of this shape."""
+    axes.set_xlim(-0.5, shape[1] - 0.5)
+    axes.set_ylim(shape[0] - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+SECTION = Section(
+    key="maps",
+    title="Maps",
+    compute=_compute,
+    content=lambda result: {},
+    sentence=_sentence,
+    figures=_figures,
+    missing=lambda analysis, result: result()[1],
+)

@@ -1,10 +1,10 @@
-"""Controls of the masks against right masks: is it what the masks show that helps?
+"""Mask controls against right masks: is it what the masks show that helps?
 
-A control is a trial whose masks are wrong, on part of the images or on test images too (`records.columns.CONTROLS`).
-It says nothing about whether good maps go with good performance, so it stays out of the verdict and of every
-correlation. Here it is paired with the trial that differs in nothing else. Beside controls stand, for the same methods:
-coarser masks (dilated ones are right masks, and stay in the verdict), no masks (the baseline) and balanced data
-(severity 0).
+A mask control is a trial whose masks are wrong, on part of the images or on test images too
+(`records.columns.CONTROLS`). It is no evidence on whether good maps go with good performance, so it stays out of the
+verdict and of every correlation. Here it is paired with the trial that differs in nothing else. Beside the controls,
+for the same methods: coarser masks (dilated ones are right masks, and stay in the verdict), no masks (the baseline) and
+balanced data (severity 0).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.report.numbers import count, interval, name, number
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import column_name, count, interval, name, number, with_interval
+from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.section import Section
+from analysis.sections.table import Entry, Table, cell_entries, estimated, value, whole
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.exclusions import CONFIGURATION
@@ -27,7 +31,7 @@ CONDITION, FRACTION, AT_TEST = columns.CONTROLS
 DILATION = columns.hyperparameter("mask_dilation")
 CELL = ["control", "dataset", "severity", "method"]
 RIGHT = " under right masks"
-"""Ends the name of a column of the trial that a pair's first one is held against."""
+"""Suffix of the columns of a pair's trial under right masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,7 @@ class Change(Estimate):
 
 @dataclass(frozen=True, kw_only=True)
 class ControlRow:
-    """One control in one cell, or its mean over the cells of severities above 0, where dataset, severity and method are
-    None."""
+    """One control in one cell, or its mean over the cells of severities above 0 (dataset, severity and method None)."""
 
     control: str
     dataset: str | None
@@ -56,7 +59,7 @@ class ControlRow:
 
 @dataclass(frozen=True)
 class MaskControls:
-    """What the controls of a sweep came to."""
+    """All mask controls of a sweep against right masks."""
 
     n_controls: int
     n_unpaired: int
@@ -90,8 +93,8 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
     if own.empty and controls.empty:
         return None
     trials = right.loc[own["twin"].unique()]
-    found = _stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
-    means = [_means(found, column) for column in (primary.outcome, primary.column)]
+    changed = _stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
+    means = [_means(changed, column) for column in (primary.outcome, primary.column)]
     cells = _rows(*(_changes(part, CELL) for part in means))
     shifted = [_with_any_wrong(part[part["severity"] > 0]) for part in means]
     overall = _rows(*(_changes(part, ["control"]) for part in shifted))
@@ -118,7 +121,7 @@ def control_name(settings: Mapping[Any, Any]) -> str:
 
 
 def _place(control: str) -> tuple[int, str]:
-    """Where a control stands in a table: no masks, wrong ones, the others by name, balanced data."""
+    """The order of controls in a table: no masks, wrong ones, the others by name, balanced data."""
     first = (NO_MASKS, *WRONG.values(), ANY_WRONG)
     return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
 
@@ -126,9 +129,9 @@ def _place(control: str) -> tuple[int, str]:
 def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
     """Trials of `first` beside those of `right` that agree in every setting but `apart`; `twin` is the index there."""
     shared = [c for c in right if c in first and c not in (*scores, *apart, columns.SEARCHER)]
-    left = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
+    changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
     twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
-    return left.merge(twins, on="like").drop(columns="like")
+    return changed.merge(twins, on="like").drop(columns="like")
 
 
 def _like(settings: pd.DataFrame) -> list[str]:
@@ -167,10 +170,10 @@ def _balanced(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) 
     return pairs.rename(columns={c: c + RIGHT for c in scores} | {c + RIGHT: c for c in scores})
 
 
-def _means(found: pd.DataFrame, column: str) -> pd.DataFrame:
+def _means(changed: pd.DataFrame, column: str) -> pd.DataFrame:
     """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
-    both = [column, column + RIGHT] if column in found else []
-    known = found[found[both].notna().all(axis=1)] if both else found.iloc[:0]
+    both = [column, column + RIGHT] if column in changed else []
+    known = changed[changed[both].notna().all(axis=1)] if both else changed.iloc[:0]
     groups = known.groupby([*CELL, "data_seed"])
     mean = groups[both].mean().reindex(columns=[column, column + RIGHT])
     right = mean[column + RIGHT]
@@ -243,26 +246,25 @@ def _without_each(values: Floats) -> Floats:
 
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
     """Whether right masks help, whether wrong ones help as much, and what follows."""
-    split, _, measure = primary.outcome.rpartition(".")
-    outcome = f"{name(split)} {'AUC' if measure == 'auc' else measure}"
+    outcome = column_name(primary.outcome)
     kinds = [overall[name] for name in WRONG.values() if name in overall]
     wrong = overall.get(ANY_WRONG) or (kinds[0] if kinds else None)
     if wrong is None or wrong.estimate is None:
-        return "No trial under a shift has wrong masks, so nothing is known of whether it is their content that helps."
-    told = f"{outcome} {number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
+        return "No trial under a shift has wrong masks, so it is unknown whether their content is what helps."
+    change = f"{outcome} {number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
     if wrong.ci_low is None or wrong.ci_high is None:
         return (
             f"Wrong masks against right ones: {outcome} {number(wrong.estimate, 3)}, without an interval "
-            f"({wrong.interval_reason}): nothing can be said of whether the masks’ content is what helps."
+            f"({wrong.interval_reason}): it cannot be said whether the masks’ content is what helps."
         )
     head = _help(overall.get(NO_MASKS), outcome)
     if wrong.ci_high < 0:
-        return f"{head}Wrong masks do worse than right ones ({told}): what the masks show matters."
+        return f"{head}Wrong masks do worse than right ones ({change}): what the masks show matters."
     if wrong.ci_low > 0:
-        return f"{head}Wrong masks do better than right ones ({told}): what the masks show is not what helps."
+        return f"{head}Wrong masks do better than right ones ({change}): what the masks show is not what helps."
     return (
-        f"{head}Wrong masks are not seen to do worse than right ones ({told}): as far as this sweep can tell, what the "
-        "masks show is not what helps."
+        f"{head}Wrong masks are not seen to do worse than right ones ({change}): as far as this sweep can tell, what "
+        "the masks show is not what helps."
     )
 
 
@@ -273,3 +275,122 @@ def _help(without: Change | None, outcome: str) -> str:
     if without.ci_high < 0:
         return f"Right masks help against none ({gain}). "
     return f"Right masks are not seen to help against none ({gain}). "
+
+
+def _compute(analysis: Analysis) -> MaskControls | None:
+    table, controls = analysis.trials.table, analysis.trials.controls
+    return mask_controls(table, table.iloc[:0] if controls is None else controls, analysis.primary)
+
+
+def _text(analysis: Analysis, result: MaskControls | None) -> str:
+    if result is None:
+        return ""
+    unpaired = f", {result.n_unpaired:,} of them without the trial under right masks that differs in nothing else"
+    controls = count(result.n_controls, "mask control") + (unpaired if result.n_unpaired else "")
+    return (
+        f"{result.sentence} If wrong masks help as much as right ones, what the masks show is not what helps.\n\n"
+        f"{controls}. They do not enter the answer."
+    )
+
+
+def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
+    """Changes of performance and of map scores, each cell a dot; None where no control was paired under a shift."""
+    if result is None or not result.overall:
+        return None
+    outcome = column_name(analysis.primary.outcome)
+    panels = [(outcome, "outcome", PALETTE[1]), (name(analysis.primary.metric), "localisation", PALETTE[2])]
+    panels = [p for p in panels if any(_of(row, p[1]).estimate is not None for row in result.overall)]
+    with settings():
+        figure = new_figure(2.2 + 2.6 * len(panels), 0.9 + 0.36 * len(result.overall))
+        for axes, (title, field, colour) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            axes.axvline(0, color=MUTED, linewidth=0.9)
+            for position, row in enumerate(result.overall):
+                change = _of(row, field)
+                cells = [_of(c, field).estimate for c in result.cells if c.control == row.control and c.severity]
+                steps = np.linspace(-0.22, 0.22, len(cells)) if len(cells) > 1 else np.zeros(len(cells))
+                axes.plot(cells, steps - position, "o", markersize=2.5, color=colour, alpha=0.4, linewidth=0)
+                interval_line(axes, change, -position, color=INK, linewidth=1.8)
+                if change.estimate is not None:
+                    axes.plot(change.estimate, -position, "D", markersize=5, color=INK)
+            axes.set_xlabel(f"change of {title}")
+            row_labels(axes, [row.control if field == panels[0][1] else "" for row in result.overall])
+            axes.set_ylim(0.6 - len(result.overall), 0.6)
+    changes = "; ".join(f"{row.control}: {with_interval(row.outcome, 3)}" for row in result.overall)
+    return Drawing(
+        name="controls",
+        title="What mask controls change",
+        caption=(
+            "Each control less right masks, paired: the mean over cells of severities above 0 with its 95 % interval; "
+            "each dot is one dataset, severity and method."
+        ),
+        alt=f"Changes against right masks. {outcome}: {changes}.",
+        figure=figure,
+    )
+
+
+def _of(row: ControlRow, field: str) -> Change:
+    return row.outcome if field == "outcome" else row.localisation
+
+
+def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
+    """Over everything, then in each cell."""
+    if result is None:
+        return []
+    primary = analysis.primary
+    outcome, score = column_name(primary.outcome), name(primary.metric)
+    headings = (outcome, "change", "95 % interval", score, "change", "95 % interval", "pairs", "data seeds")
+    fields = (
+        *(f"{primary.outcome}.right", "outcome_change", "outcome_interval"),
+        *(f"{primary.column}.right", "localisation_change", "localisation_interval", "n", "n_data_seeds"),
+    )
+    caption = (
+        f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
+        "nothing else, averaged within data seeds and then over them."
+    )
+    overall = Table(
+        name="controls",
+        title=TITLE,
+        caption=f"{caption} Cells of severities above 0, each counting the same.",
+        headings=("instead of right masks", *headings),
+        rows=tuple(((row.control, row.control), *_entries(row)) for row in result.overall),
+        text_columns=1,
+        fields=("control", *fields),
+    )
+    rows = tuple(
+        (
+            *cell_entries(row.dataset, row.severity, row.method),
+            (row.control, row.control),
+            *_entries(row),
+        )
+        for row in result.cells
+    )
+    by_cell = Table(
+        name="controls_by_cell",
+        title="Mask controls in every cell",
+        caption=caption,
+        headings=("dataset", "s", "method", "instead of right masks", *headings),
+        rows=rows,
+        text_columns=4,
+        fields=("dataset", "severity", "method", "control", *fields),
+        group=3,
+        fold=0,
+    )
+    return [overall, by_cell]
+
+
+def _entries(row: ControlRow) -> list[Entry]:
+    entries: list[Entry] = []
+    for change in (row.outcome, row.localisation):
+        entries += [value(change.right), *estimated(change, 3)]
+    return [*entries, whole(row.outcome.n), whole(row.outcome.n_data_seeds)]
+
+
+TITLE = "Mask controls: is it what the masks show that helps?"
+SECTION = Section(
+    key="controls",
+    title=TITLE,
+    compute=_compute,
+    sentence=_text,
+    figures=lambda analysis, result: [_figure(analysis, result)],
+    tables=_tables,
+)

@@ -1,15 +1,19 @@
-"""Within/between mixed model: a trial's own map, and its cell's maps, as predictors of correct answers."""
+"""Within/between mixed model: a trial's own map and its cell's maps as predictors of correct answers."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.report.numbers import count
+from analysis.answer.answer import Analysis
+from analysis.answer.correlations import ID_AUC
+from analysis.report.numbers import column_name, count, interval, number
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
+from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats
 from analysis.trials.scores import proportion_of
-from records import columns
 
 RANDOM_DATASETS = 5
 """From so many datasets on, the dataset is a random effect; with fewer it is a fixed one."""
@@ -50,7 +54,7 @@ class MixedModel:
     """Of the random effects and the residual, in squared logits."""
     converged: bool | None = None
     warnings: tuple[str, ...] = ()
-    """What the fit complained of, in statsmodels' words."""
+    """Warnings of the fit, in statsmodels' words."""
     reason: str | None = None
 
     def coefficient(self, term: str) -> Coefficient | None:
@@ -64,7 +68,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     (1 | dataset) + (1 | dataset : data seed), with mu_between the mean score of the trial's (dataset, severity,
     method), mu_within the rest, and a the AUC on the ID test set (Mundlak, Econometrica 46, 1978, for the two parts;
     Cox & Snell, Analysis of Binary Data, 1989, for the logit). mu_within asks the report's question inside a cell;
-    mu_between mixes in whatever tells cells apart.
+    mu_between mixes in whatever distinguishes cells.
 
     severity * method is one indicator per pair that occurs. With fewer than 5 datasets the dataset is a fixed effect.
     With one dataset the indicators determine mu_between, which is then dropped; a term that does not vary, or that
@@ -78,21 +82,18 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
         as trials, no degree of freedom is left, or more than 20,000 trials (the fit would take too long).
     """
     proportion = proportion_of(table, outcome)
-    covariate = columns.performance("test_id", "auc")
     reason = proportion.reason
     if reason is None and not str(proportion.column).endswith(".accuracy"):
         reason = "the model needs the share of correct answers, and no trial has its column"
-    absent = [name for name in (score,) if name not in table]
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, [score]) or reason
     if reason is not None or proportion.column is None:
         return MixedModel(score, proportion.column or outcome, 0, len(table), 0, reason=reason)
     dropped: dict[str, str] = {}
     names = [proportion.column, score]
-    if covariate in table:
-        names.append(covariate)
+    if ID_AUC in table:
+        names.append(ID_AUC)
     else:
-        dropped[IN_DISTRIBUTION] = f"no trial has the column {covariate!r}"
+        dropped[IN_DISTRIBUTION] = f"no trial has the column {ID_AUC!r}"
     values = table[names].to_numpy(dtype=np.float64)
     known = np.isfinite(values).all(axis=1) & np.isfinite(proportion.n)
     part, values, n = table[known], values[known], proportion.n[known]
@@ -103,7 +104,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if n_groups < MINIMUM_GROUPS:
         return MixedModel(*head, reason=f"{count(n_groups, 'data seed')}, fewer than {MINIMUM_GROUPS}")
     if n_groups == len(part):
-        return MixedModel(*head, reason="each data seed has one trial: no variance between them can be told")
+        return MixedModel(*head, reason="each data seed has one trial: the variance between them cannot be estimated")
     if len(part) > MOST_TRIALS:
         return MixedModel(*head, reason=f"{len(part):,} trials, more than {MOST_TRIALS:,}: the fit would take too long")
     correct = np.clip(values[:, 0], 0, 1) * n
@@ -115,7 +116,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if 1 < n_datasets < RANDOM_DATASETS:
         fixed.append(np.eye(n_datasets)[dataset][:, 1:])
     terms = {WITHIN: values[:, 1] - between, BETWEEN: between}
-    if covariate in table:
+    if ID_AUC in table:
         terms[IN_DISTRIBUTION] = values[:, 2]
     design, kept = _independent(np.concatenate(fixed, axis=1), terms, dropped)
     if np.ptp(response) == 0:
@@ -212,8 +213,85 @@ def _fit(
 
 def _indicators_by(dataset: np.ndarray, group: np.ndarray) -> dict[int, Floats]:
     """Per dataset, the indicators of its data seeds."""
-    found = {}
+    indicators = {}
     for name in np.unique(dataset):
         codes = np.unique(group[dataset == name], return_inverse=True)[1]
-        found[name] = np.eye(codes.max() + 1)[codes]
-    return found
+        indicators[name] = np.eye(codes.max() + 1)[codes]
+    return indicators
+
+
+def _sentence(analysis: Analysis, result: MixedModel) -> str:
+    own, missing = result.coefficient(WITHIN), left_out(result.n, result.n_missing)
+    if own is None:
+        why = result.reason or (result.dropped or {}).get(WITHIN, "the term was dropped")
+        return f"Not estimated: {why}.{missing}"
+    odds, low, high = (math.exp(0.1 * slope) for slope in (own.estimate, own.ci_low, own.ci_high))
+    text = (
+        f"Among trials of one cell, a map score higher by 0.1 multiplies the odds of a correct answer under the shift "
+        f"by {number(odds)} ({interval(low, high)})."
+    )
+    if not result.converged:
+        text += " The fit did not converge: do not rely on it."
+    if (result.variances or {}).get("data_seed") == 0:
+        text += " Data seeds do not differ beyond what trials do."
+    elif result.warnings:
+        text += f" The fit warned: {result.warnings[0].rstrip('.')}."
+    return text + missing
+
+
+def _table(result: MixedModel) -> Table:
+    terms = {
+        WITHIN: "the trial’s own map score, against its cell’s mean",
+        BETWEEN: "the mean map score of its cell",
+        IN_DISTRIBUTION: "AUC on the ID test set",
+    }
+    rows: list[tuple[Entry, ...]] = [
+        (
+            (part.term, terms[part.term]),
+            value(part.estimate),
+            value(part.standard_error),
+            bounds(part.ci_low, part.ci_high),
+            p_value(part.p_value),
+            remark(None),
+        )
+        for part in result.coefficients
+    ]
+    absent = dict.fromkeys(terms, result.reason) if result.reason else (result.dropped or {})
+    rows += [
+        ((term, terms[term]), value(None), value(None), bounds(None, None), p_value(None), remark(why))
+        for term, why in absent.items()
+        if term in terms and result.coefficient(term) is None
+    ]
+    return Table(
+        name="mixed_model",
+        title=TITLE,
+        caption=(
+            f"Slopes on the logit of {column_name(result.outcome)}, per unit of the predictor: linear mixed model with "
+            "severity by method fixed and a random effect of the data seed."
+        ),
+        headings=("predictor", "slope", "standard error", "95 % interval", "p", "left out because"),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=("term", "slope", "standard_error", "interval", "p_value", "reason"),
+        fold=0,
+    )
+
+
+TITLE = "Within and between cells, in one model"
+SECTION = Section(
+    key="mixed_model",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: mixed_model(*analysis.data),
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=lambda analysis, result: (
+        "a within/between linear mixed model of the logit of accuracy (Mundlak 1978)"
+        if result.coefficients and result.converged
+        else ""
+    ),
+    citations={
+        "Mundlak 1978": "Y. Mundlak, On the pooling of time series and cross section data. Econometrica 46, 1978, "
+        "69–85."
+    },
+)

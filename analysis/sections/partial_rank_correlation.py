@@ -1,13 +1,18 @@
-"""Partial rank correlation: does the score tell anything that accuracy in distribution does not?"""
+"""Partial rank correlation: does the score add anything to performance without the shift?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.answer.answer import Analysis
+from analysis.answer.correlations import ID_AUC
+from analysis.report.numbers import column_name, listed, name, with_interval
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
+from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
 from analysis.stats.estimate import UNDEFINED_WITHOUT_ONE, Estimate, too_few
@@ -16,21 +21,21 @@ from analysis.stats.reweighted import weighted_midranks
 
 _BLOCK = 1_000_000  # values held at once
 _NOTHING = 1e-9
-"""Share of a rank's variance below which nothing of it is left."""
+"""Share of a rank's variance below which the covariates explain all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartialRankCorrelation(Estimate):
-    """The correlation of what the controls leave of the two ranks."""
+    """The correlation of two ranks without what the covariates explain."""
 
     score: str
     outcome: str
-    controls: tuple[str, ...]
+    covariates: tuple[str, ...]
     n: int
-    """Trials with score, outcome and all controls."""
+    """Trials with score, outcome and all covariates."""
     n_missing: int
     df: int
-    """n − 2 − rank of the controls."""
+    """n − 2 − rank of the covariates."""
     n_clusters: int = 0
     """Data seeds among the trials."""
     p_value: float | None = None
@@ -46,10 +51,10 @@ def partial_rank_correlation(
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
 ) -> PartialRankCorrelation:
-    """Pearson's correlation of the least-squares residuals of two ranks given controls.
+    """Pearson's correlation of the least-squares residuals of two ranks given covariates.
 
-    Score, outcome and the numeric controls are turned to midranks over all trials used; a categorical control
-    becomes one indicator per value; all enter one linear model with a constant. With a single numeric control it is
+    Score, outcome and the numeric covariates are turned to midranks over all trials used; a categorical covariate
+    becomes one indicator per value; all enter one linear model with a constant. With a single numeric covariate it is
     the classic (r_xy − r_xz r_yz) / sqrt((1 − r_xz²)(1 − r_yz²)) of Spearman's correlations (Kendall, Biometrika 32,
     1942, for the ranks' version of Yule's formula). Trials in which anything is missing are left out and counted.
 
@@ -64,14 +69,13 @@ def partial_rank_correlation(
 
     Returns:
         A value in [−1, 1]; none, with the reason, where a column is absent, no degree of freedom is left, or the
-        controls determine one of the ranks.
+        covariates determine one of the ranks.
     """
-    controls = (*numeric, *categorical)
+    covariates = (*numeric, *categorical)
     names = [score, outcome, *numeric]
-    absent = [name for name in (*names, *categorical) if name not in table]
-    head: dict[str, Any] = {"score": score, "outcome": outcome, "controls": controls}
-    if absent:
-        reason = f"no trial has the column {absent[0]!r}"
+    reason = absent_column(table, (*names, *categorical))
+    head: dict[str, Any] = {"score": score, "outcome": outcome, "covariates": covariates}
+    if reason is not None:
         return PartialRankCorrelation(**head, n=0, n_missing=len(table), df=0, reason=reason)
     values = table[names].to_numpy(dtype=np.float64)
     known = np.isfinite(values).all(axis=1) & ~table[list(categorical)].isna().any(axis=1).to_numpy()
@@ -86,7 +90,7 @@ def partial_rank_correlation(
     if df < 1:
         return PartialRankCorrelation(**head, df=df, reason=f"{len(rows)} trials leave no degree of freedom")
     if not np.isfinite(estimates[0]):
-        reason = "the controls determine the ranks of the score or the outcome"
+        reason = "the covariates determine the ranks of the score or the outcome"
         return PartialRankCorrelation(**head, df=df, reason=reason)
     estimate = float(estimates[0])
     interval = _interval(estimate, df, values, fixed, rows, resamples)
@@ -105,25 +109,25 @@ def _interval(
     deleted = np.concatenate([_partial(values, fixed, block)[0] for block in blocks])
     dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
     sizes = np.bincount(dataset[cluster]).astype(np.float64)
-    found = jackknife(estimate, deleted, dataset, sizes, sizes * df / len(rows))
-    if found is None:
+    interval = jackknife(estimate, deleted, dataset, sizes, sizes * df / len(rows))
+    if interval is None:
         return {"interval_reason": UNDEFINED_WITHOUT_ONE}
-    return {"ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
+    return {"ci_low": interval.low, "ci_high": interval.high, "p_value": interval.p_value}
 
 
 def indicators(table: pd.DataFrame, categorical: Sequence[str]) -> Floats:
     """[trials, 1 + values] a constant, and one indicator per value of each column."""
     parts = [np.ones((len(table), 1))]
-    for name in categorical:
-        codes, values = pd.factorize(table[name])
+    for column in categorical:
+        codes, values = pd.factorize(table[column])
         parts.append(np.eye(len(values))[codes])
     return np.concatenate(parts, axis=1)
 
 
 def _partial(values: Floats, fixed: Floats, weights: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """(partial correlation, rank of the controls with the constant) for each row of weights.
+    """(partial correlation, rank of the covariates with the constant) for each row of weights.
 
-    With A the weighted cross-products of the two ranks, B those of the controls and C across, the residuals have
+    With A the weighted cross-products of the two ranks, B those of the covariates and C across, the residuals have
     A − C B⁺ C' (Frisch & Waugh, Econometrica 1, 1933). Ranks are centred and scaled, so that B is well conditioned.
     """
     shares = weights / weights.sum(axis=1, keepdims=True)
@@ -143,8 +147,77 @@ def _partial(values: Floats, fixed: Floats, weights: Floats) -> tuple[Floats, ND
     pairs = (fixed[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
     products[:, n_ranks:, n_ranks:] = (shares @ pairs).reshape(-1, fixed.shape[1], fixed.shape[1])
     inner, cross = products[:, 2:, 2:], products[:, 2:, :2]
-    left = products[:, :2, :2] - cross.swapaxes(1, 2) @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ cross
-    variance = np.stack([left[:, 0, 0], left[:, 1, 1]])
+    residual = products[:, :2, :2] - cross.swapaxes(1, 2) @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ cross
+    variance = np.stack([residual[:, 0, 0], residual[:, 1, 1]])
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(variance.min(axis=0) > _NOTHING, left[:, 0, 1] / np.sqrt(variance.prod(axis=0)), np.nan)
+        value = np.where(variance.min(axis=0) > _NOTHING, residual[:, 0, 1] / np.sqrt(variance.prod(axis=0)), np.nan)
     return np.clip(value, -1.0, 1.0), np.linalg.matrix_rank(inner, tol=1e-9, hermitian=True)
+
+
+SETTING = ("dataset", "severity", "method")
+
+
+def covariate_names(covariates: Sequence[str]) -> str:
+    """Covariates as words: "ID test AUC, dataset, severity and method"."""
+    return listed([column_name(c) if "." in c else name(c) for c in covariates]) or "nothing"
+
+
+def plain_with_controls(part: Any) -> dict[str, Any]:
+    """A result as report.json has it, where the covariates are called controls."""
+    return {"controls" if key == "covariates" else key: entry for key, entry in asdict(part).items()}
+
+
+def _compute(analysis: Analysis) -> tuple[PartialRankCorrelation, ...]:
+    """Given the ID AUC; and given ID AUC, dataset, severity and method."""
+    return tuple(
+        partial_rank_correlation(*analysis.data, analysis.resamples, numeric=[ID_AUC], categorical=categorical)
+        for categorical in ((), SETTING)
+    )
+
+
+def _sentence(analysis: Analysis, result: tuple[PartialRankCorrelation, ...]) -> str:
+    parts = [
+        f"given {covariate_names(part.covariates)} it is "
+        + (f"not estimated: {part.reason}" if part.estimate is None else with_interval(part))
+        for part in result
+    ]
+    return (
+        "Does the map add anything to performance without the shift? The rank correlation over all "
+        f"trials: {'; '.join(parts)}.{no_interval(result)}"
+    )
+
+
+def _table(result: tuple[PartialRankCorrelation, ...]) -> Table:
+    return Table(
+        name="partial",
+        title=TITLE,
+        caption="Partial rank correlation of map score and outcome over all trials, given the covariates named.",
+        headings=("given", "partial ρ", "95 % interval", "p", "df", "n", UNDEFINED),
+        rows=tuple(
+            (
+                (" ".join(part.covariates), covariate_names(part.covariates)),
+                *estimated(part),
+                p_value(part.p_value),
+                whole(part.df),
+                whole(part.n),
+                remark(part.reason),
+            )
+            for part in result
+        ),
+        text_columns=1,
+        fields=("given", "partial_rho", "interval", "p_value", "df", "n", "reason"),
+        fold=0,
+    )
+
+
+TITLE = "Beyond performance without the shift"
+SECTION = Section(
+    key="partial",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=_compute,
+    content=lambda result: {"partial": [plain_with_controls(part) for part in result]},
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=if_estimated("the partial rank correlation given AUC on the in-distribution test set"),
+)

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import column_name, number, with_interval
+from analysis.sections.section import OTHER_WAYS, Section, if_estimated
+from analysis.sections.table import UNDEFINED, Table, bounds, estimated, remark, value
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats, combine_replicates
@@ -83,15 +87,15 @@ def reliability(table: pd.DataFrame, score: str, outcome: str, resamples: Resamp
     # The first row of weights takes every trial, the others leave out one data seed each.
     weights = np.vstack([np.ones(len(clusters)), 1 - np.eye(len(clusters))])
     sample = _cell_numbers(table)[rows]
-    found = [_within(values[rows, 2 * i], values[rows, 2 * i + 1], sample, cluster, weights) for i in range(3)]
-    raw, halves = found[0][0], [pair[0] for pair in found[1:]]
+    correlations = [_within(values[rows, 2 * i], values[rows, 2 * i + 1], sample, cluster, weights) for i in range(3)]
+    raw, halves = correlations[0][0], [pair[0] for pair in correlations[1:]]
     with np.errstate(invalid="ignore", divide="ignore"):
         whole = [np.where(r > 0, 2 * r / (1 + r), np.nan) for r in halves]
         quotient = raw / np.sqrt(whole[0] * whole[1])
     head["raw"] = _finite(raw[0])
     head["halves"] = tuple(
         Halves(name, _finite(r[0]), _finite(w[0]), n_cells)
-        for name, r, w, (_, n_cells) in zip((score, outcome), halves, whole, found[1:], strict=True)
+        for name, r, w, (_, n_cells) in zip((score, outcome), halves, whole, correlations[1:], strict=True)
     )
     if not np.isfinite(quotient[0]):
         return Reliability(**head, reason=_why_not(head["raw"], head["halves"]))
@@ -102,8 +106,8 @@ def reliability(table: pd.DataFrame, score: str, outcome: str, resamples: Resamp
 
 def _cell_numbers(table: pd.DataFrame) -> NDArray[np.intp]:
     numbers = np.empty(len(table), dtype=np.intp)
-    for number, rows in enumerate(cell_rows(table).values()):
-        numbers[rows] = number
+    for position, rows in enumerate(cell_rows(table).values()):
+        numbers[rows] = position
     return numbers
 
 
@@ -129,3 +133,65 @@ def _why_not(raw: float | None, halves: tuple[Halves, ...]) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _sentence(analysis: Analysis, result: Reliability) -> str:
+    if result.estimate is None:
+        raw = "" if result.raw is None else f" (the raw correlation is {number(result.raw)})"
+        return f"Not estimated: {result.reason}{raw}."
+    return (
+        f"Both scores are measured on finitely many images. Without that noise the correlation within cells, "
+        f"{number(result.raw)} as measured, would be {with_interval(result)}."
+    )
+
+
+def _table(result: Reliability) -> Table:
+    rows = [
+        (
+            (part.column, f"reliability of {column_name(part.column)}"),
+            value(part.reliability),
+            bounds(None, None),
+            remark(None),
+        )
+        for part in result.halves
+    ]
+    rows += [
+        (("raw", "ρ within cells, as measured"), value(result.raw), bounds(None, None), remark(None)),
+        (
+            ("disattenuated", "ρ within cells, without image noise"),
+            *estimated(result),
+            remark(result.reason),
+        ),
+    ]
+    return Table(
+        name="reliability",
+        title=TITLE,
+        caption=(
+            "Reliability: the agreement of two random halves of the test images, stepped up to all of them "
+            "(Spearman-Brown); 1 is no noise."
+        ),
+        headings=("quantity", "value", "95 % interval", UNDEFINED),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=("quantity", "value", "interval", "reason"),
+        fold=0,
+    )
+
+
+TITLE = "How much of the map score and of performance is noise of the test images?"
+SECTION = Section(
+    key="reliability",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: reliability(*analysis.data, analysis.resamples),
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(result)],
+    reported=if_estimated(
+        "the correlation within cells corrected for attenuation, with reliabilities from random halves of the test "
+        "images (Spearman 1904)"
+    ),
+    citations={
+        "Spearman 1904": "C. Spearman, The proof and measurement of association between two things. Am. J. Psychol. "
+        "15, 1904, 72–101."
+    },
+)

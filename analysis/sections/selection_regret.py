@@ -1,4 +1,4 @@
-"""Selection regret: what choosing a model by accuracy, by its map or by both costs out of distribution."""
+"""Selection regret: what choosing a model by its performance, its map or both costs under the shift."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.report.numbers import count
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import column_name, count, name, severity, with_interval
+from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
+from analysis.sections.table import Table, estimated, remark, value, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
@@ -16,7 +20,14 @@ from analysis.trials.design import cell_rows, strata_of
 from records import columns
 
 Choices = NDArray[np.intp]
-RULES = ("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random")
+RULES = {
+    "id_valid": "performance without the shift",
+    "localisation": "the map",
+    "id_valid_and_localisation": "both together",
+    "ood_valid": "performance under the shift (an oracle)",
+    "random": "a random pick",
+}
+"""Each rule as words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +62,7 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
     - random: the mean over all trials, what picking blindly costs.
 
     Of trials tied at the top the mean outcome counts. All rules choose from the same trials: those with the outcome
-    and every column that some rule can use. A rule whose column the table lacks is undefined and says so. Data
+    and every column that some rule can use. A rule whose column the table lacks is undefined, with the reason. Data
     seeds with one trial offer no choice; a stratum with no others is one choice, without an interval. Intervals are
     Student's over data seeds, by the delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
 
@@ -59,73 +70,99 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
         Per rule the overall row first, then one row per stratum, strata in ascending order.
     """
     measure = outcome.rpartition(".")[2]
-    names = {
-        "id_valid": columns.performance("valid_id", measure),
-        "ood_valid": columns.performance("valid_ood", measure),
-    }
-    needs = {
-        "id_valid": [names["id_valid"]],
+    id_valid, ood_valid = (columns.performance(split, measure) for split in ("valid_id", "valid_ood"))
+    criteria = {
+        "id_valid": [id_valid],
         "localisation": [score],
-        "id_valid_and_localisation": [names["id_valid"], score],
-        "ood_valid": [names["ood_valid"]],
+        "id_valid_and_localisation": [id_valid, score],
+        "ood_valid": [ood_valid],
         "random": [],
     }
-    held = [name for name in dict.fromkeys([outcome, score, *names.values()]) if name in table]
-    values = table[held].to_numpy(dtype=np.float64)
+    names = [name for name in dict.fromkeys([outcome, score, id_valid, ood_valid]) if name in table]
+    values = {name: table[name].to_numpy(dtype=np.float64) for name in names}
     if measure == "loss":
-        values[:, [i for i, name in enumerate(held) if name != score]] *= -1  # the smaller, the better
-    known = np.isfinite(values).all(axis=1)
-    groups = cell_rows(table)
-    data_seed = table["data_seed"].to_numpy()
-    found: dict[str, list[Regret]] = {rule: [] for rule in RULES}
-    # Per rule and stratum, the regret without each data seed of the table.
-    deleted: dict[str, list[Floats]] = {rule: [] for rule in RULES}
-    used: list[NDArray[np.intp]] = []
-    without = 1 - np.eye(len(resamples.dataset))
-    for (dataset, severity), cells in strata_of(groups).items():
+        values = {name: v if name == score else -v for name, v in values.items()}  # the smaller, the better
+    known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
+    strata = _strata(table, known, resamples)
+    used = np.unique(np.concatenate([np.empty(0, dtype=np.intp), *(resamples.cluster[s.rows] for s in strata)]))
+    regrets: list[Regret] = []
+    for rule in RULES:
+        by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
+        entries = [entry for entry, _ in by_stratum]
+        deleted = [without for _, without in by_stratum if without is not None]
+        regrets += [_overall(rule, entries, deleted, used, resamples), *entries]
+    return regrets
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    """The trials of one stratum that the rules choose from."""
+
+    dataset: str
+    level: float
+    rows: Choices
+    """Their positions in the table."""
+    choice: Choices
+    """[trials] the choice that each takes part in: its data seed's."""
+    cluster: Choices
+    """[choices] the cluster of each."""
+    is_one_choice: bool
+    """Whether no data seed has several trials, so that all of them are one choice."""
+    n_missing: int
+
+
+def _strata(table: pd.DataFrame, known: NDArray[np.bool_], resamples: Resamples) -> list[_Stratum]:
+    groups, data_seed = cell_rows(table), table["data_seed"].to_numpy()
+    strata = []
+    for (dataset, level), cells in strata_of(groups).items():
         positions = np.sort(np.concatenate([groups[cell] for cell in cells]))
         rows = positions[known[positions]]
-        column = {name: values[rows, i] for i, name in enumerate(held)}
+        n_missing = len(positions) - len(rows)
         seeds, choice = np.unique(data_seed[rows], return_inverse=True)
         offered = np.isin(choice, np.flatnonzero(np.bincount(choice, minlength=len(seeds)) > 1))
-        one_choice = not offered.any()
-        if not one_choice:
-            rows, column = rows[offered], {name: v[offered] for name, v in column.items()}
-            seeds, start, choice = np.unique(data_seed[rows], return_index=True, return_inverse=True)
-            cluster = resamples.cluster[rows[start]]
-        own = np.unique(resamples.cluster[rows])
-        used.append(own)
-        for rule in RULES:
-            head: dict[str, Any] = {
-                "rule": rule,
-                "dataset": dataset,
-                "severity": severity,
-                "n": len(rows),
-                "n_missing": len(positions) - int(known[positions].sum()),
-                "n_choices": min(1, len(rows)) if one_choice else len(seeds),
-            }
-            absent = [name for name in needs[rule] if name not in table]
-            why = f"no trial has the column {absent[0]!r}" if absent else None
-            if why is None and len(rows) < 2:
-                why = f"{count(len(rows), 'trial')}, nothing to choose from"
-            if why is not None:
-                found[rule].append(Regret(**head, reason=why))
-                continue
-            g = column[outcome]
-            pick = _picker(rule, [column[name] for name in needs[rule]])
-            whole = float(_regrets(pick, g, np.zeros(len(rows), dtype=np.intp))[0])
-            if one_choice:
-                why = "each data seed has one trial: one choice among all"
-                found[rule].append(Regret(**head, estimate=whole, whole_stratum=whole, interval_reason=why))
-                continue
-            regrets = _regrets(pick, g, choice.astype(np.intp))
-            mean = float(regrets.mean())
-            deleted[rule].append(_weighted_mean(regrets, without[:, cluster]))
-            interval = _interval(mean, deleted[rule][-1], own, resamples)
-            found[rule].append(Regret(**head, estimate=mean, whole_stratum=whole, **interval))
-    clusters = np.unique(np.concatenate([np.empty(0, dtype=np.intp), *used]))
-    overall = {rule: _overall(rule, found[rule], deleted[rule], clusters, resamples) for rule in RULES}
-    return [entry for rule in RULES for entry in (overall[rule], *found[rule])]
+        if offered.any():
+            rows = rows[offered]
+        _, start, choice = np.unique(data_seed[rows], return_index=True, return_inverse=True)
+        cluster = resamples.cluster[rows[start]]
+        strata.append(_Stratum(dataset, level, rows, choice.astype(np.intp), cluster, not offered.any(), n_missing))
+    return strata
+
+
+def _in_stratum(
+    rule: str,
+    criteria: list[str],
+    outcome: str,
+    values: dict[str, Floats],
+    stratum: _Stratum,
+    resamples: Resamples,
+) -> tuple[Regret, Floats | None]:
+    """(the regret of a rule, the same without each cluster of the table or None where there is no interval)."""
+    n = len(stratum.rows)
+    head: dict[str, Any] = {
+        "rule": rule,
+        "dataset": stratum.dataset,
+        "severity": stratum.level,
+        "n": n,
+        "n_missing": stratum.n_missing,
+        "n_choices": min(1, n) if stratum.is_one_choice else len(stratum.cluster),
+    }
+    absent = [name for name in criteria if name not in values]
+    if absent:
+        return Regret(**head, reason=f"no trial has the column {absent[0]!r}"), None
+    if n < 2:
+        return Regret(**head, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+    g = values[outcome][stratum.rows]
+    pick = _picker(rule, [values[name][stratum.rows] for name in criteria])
+    whole_stratum = float(_regrets(pick, g, np.zeros(n, dtype=np.intp))[0])
+    if stratum.is_one_choice:
+        why = "each data seed has one trial: one choice among all"
+        return Regret(**head, estimate=whole_stratum, whole_stratum=whole_stratum, interval_reason=why), None
+    regrets = _regrets(pick, g, stratum.choice)
+    mean = float(regrets.mean())
+    without = 1 - np.eye(len(resamples.dataset))
+    deleted = _weighted_mean(regrets, without[:, stratum.cluster])
+    interval = _interval(mean, deleted, np.unique(stratum.cluster), resamples)
+    return Regret(**head, estimate=mean, whole_stratum=whole_stratum, **interval), deleted
 
 
 Picker = Callable[[Choices, int], Floats]
@@ -170,8 +207,8 @@ def _weighted_mean(regrets: Floats, weights: Floats) -> Floats:
 
 
 def _interval(mean: float, deleted: Floats, clusters: NDArray[np.intp], resamples: Resamples) -> dict[str, Any]:
-    found = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
-    return found | ({"ci_low": max(0.0, found["ci_low"])} if "ci_low" in found else {})
+    interval = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
+    return interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {})
 
 
 def _overall(
@@ -194,3 +231,95 @@ def _overall(
         why = "a stratum has one trial per data seed: one choice among all"
         return Regret(**head, estimate=estimate, interval_reason=why)
     return Regret(**head, estimate=estimate, **_interval(estimate, np.mean(deleted, axis=0), clusters, resamples))
+
+
+def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
+    overall = {part.rule: part for part in result if part.dataset is None}
+    if overall["localisation"].estimate is None:
+        return f"Not estimated: {overall['localisation'].reason}."
+    known = [part for part in overall.values() if part.estimate is not None]
+    costs = "; ".join(f"by {RULES[part.rule]} {with_interval(part, 3)}" for part in known)
+    return (
+        f"Picking one of the models trained on the same images costs, in {column_name(analysis.primary.outcome)} "
+        f"against the best of them, on average: {costs}.{no_interval(known)}"
+    )
+
+
+def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
+    """Mean over strata as bars, each stratum as a dot; None where choosing by the map has no regret."""
+    known = [part for part in result if part.estimate is not None]
+    overall = [part for part in known if part.dataset is None]
+    if all(part.rule != "localisation" for part in overall):
+        return None
+    outcome = column_name(analysis.primary.outcome)
+    colours = dict(zip(RULES, (PALETTE[6], PALETTE[2], PALETTE[4], PALETTE[3], "#9aa1ab"), strict=True))
+    with settings():
+        figure = new_figure(6.8, 0.9 + 0.48 * len(overall))
+        axes = figure.subplots()
+        for position, part in enumerate(overall):
+            axes.barh(-position, part.estimate or 0.0, height=0.62, color=colours[part.rule], alpha=0.75)
+            interval_line(axes, part, -position, color=INK, linewidth=1.8)
+            strata = [r.estimate or 0.0 for r in known if r.rule == part.rule and r.dataset is not None]
+            # Spread in the order of the strata, so that equal regrets do not hide each other.
+            steps = np.linspace(-0.2, 0.2, len(strata)) if len(strata) > 1 else np.zeros(len(strata))
+            axes.plot(strata, steps - position, "o", markersize=3, color=INK, alpha=0.55, linewidth=0)
+        row_labels(axes, [RULES[part.rule] for part in overall])
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"{outcome} lost against the best model")
+        axes.spines["left"].set_color(MUTED)
+    return Drawing(
+        name="regret",
+        title=TITLE,
+        caption=(
+            f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
+            "interval; each dot is one dataset and severity. Performance under the shift is unknown beforehand: that "
+            "bar is the best possible."
+        ),
+        alt=(
+            "Bars of the mean regret by rule of choice. "
+            f"{'; '.join(f'{RULES[part.rule]}: {with_interval(part, 3)}' for part in overall)}."
+        ),
+        figure=figure,
+    )
+
+
+def _table(analysis: Analysis, result: tuple[Regret, ...]) -> Table:
+    return Table(
+        name="regret",
+        title=TITLE,
+        caption=(
+            f"Mean {column_name(analysis.primary.outcome)} lost against the best trial of the same data seed; “in one "
+            "choice”: the same when choosing among all trials of the stratum at once."
+        ),
+        headings=("dataset", "s", "choose by", "regret", "95 % interval", "in one choice", "choices", "n", "remark"),
+        rows=tuple(
+            (
+                (part.dataset, "all" if part.dataset is None else name(part.dataset)),
+                (part.severity, "" if part.severity is None else severity(part.severity)),
+                (part.rule, RULES[part.rule]),
+                *estimated(part, 3),
+                value(part.whole_stratum, 3),
+                whole(part.n_choices),
+                whole(part.n),
+                remark(part.reason or part.interval_reason),
+            )
+            for part in sorted(result, key=lambda r: (r.dataset or "", r.severity or 0.0))
+        ),
+        text_columns=3,
+        fields=("dataset", "severity", "rule", "regret", "interval", "whole_stratum", "n_choices", "n", "remark"),
+        group=1,
+        fold=0,
+    )
+
+
+TITLE = "What does choosing a model by its map cost?"
+SECTION = Section(
+    key="regret",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: tuple(selection_regret(*analysis.data, analysis.resamples)),
+    sentence=_sentence,
+    figures=lambda analysis, result: [_figure(analysis, result)],
+    tables=lambda analysis, result: [_table(analysis, result)],
+    reported=if_estimated("the regret of selecting a model by its in-distribution performance, its map, or both"),
+)

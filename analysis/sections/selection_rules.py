@@ -1,7 +1,6 @@
-"""Selection rules held against each other: what the choice of an epoch does out of distribution.
+"""Selection rules compared: what the choice of an epoch does out of distribution.
 
-Trials that differ in their selection rule alone share a training, so a cell that held them all would count each
-training several times. One rule is therefore analysed, and the others are compared with it here.
+Which rules there are, and which is analysed, analysis/trials/selection.py decides.
 """
 
 from dataclasses import dataclass
@@ -9,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
 from analysis.report.numbers import count, interval, name, number
-from analysis.sections.methods import Spread, spread
+from analysis.sections.methods import Spread, spread, spread_entries
+from analysis.sections.section import Section
+from analysis.sections.table import Entry, Table, estimated, whole
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
@@ -112,16 +114,63 @@ def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Dif
 
 
 def _sentence(analysed: str, rows: list[RuleRow]) -> str:
-    told = []
+    changes = []
     for row in rows:
         if row.difference is None:
             continue
         if row.difference.estimate is None:
-            told.append(f"{name(row.selection)} cannot be paired with it ({row.difference.reason})")
+            changes.append(f"{name(row.selection)} cannot be paired with it ({row.difference.reason})")
             continue
-        bounds = interval(row.difference.ci_low, row.difference.ci_high, 3)
-        told.append(
-            f"{name(row.selection)} changes the outcome by {number(row.difference.estimate, 3)} ({bounds}) over "
+        within = interval(row.difference.ci_low, row.difference.ci_high, 3)
+        changes.append(
+            f"{name(row.selection)} changes the outcome by {number(row.difference.estimate, 3)} ({within}) over "
             f"{count(row.difference.n, 'training')}"
         )
-    return f"Analysed are the trials selected by {name(analysed)}. Against it, {'; '.join(told)}."
+    return f"The analysis uses the trials selected by {name(analysed)}. Compared with it, {'; '.join(changes)}."
+
+
+def _compute(analysis: Analysis) -> SelectionRules | None:
+    table = analysis.trials.all_selections
+    if table is None:
+        return None
+    return selection_rules(table, analysis.primary, replicates=analysis.replicates, seed=analysis.seed)
+
+
+def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
+    if result is None:
+        return []
+    rows = []
+    for row in result.rows:
+        entries: list[Entry] = [(row.selection, name(row.selection)), *spread_entries(row.outcome)]
+        entries += [*estimated(row.difference, 3), *estimated(row.localisation), *estimated(row.reference)]
+        rows.append((*entries, whole(row.n)))
+    outcome = analysis.primary.outcome
+    table = Table(
+        name="selection_rules",
+        title="Which epoch is scored",
+        caption=(
+            f"{outcome} by selection rule; the first rule is the one that this report analyses, and the difference is "
+            "to it, on the same trainings. ρ within cells of the primary’s map score and of the AUC on the ID test set "
+            "with the outcome, among the trials of each rule."
+        ),
+        headings=(
+            *("selection", outcome, "sd", "difference", "95 % interval"),
+            *("ρ (map, OOD)", "95 % interval", "ρ (ID, OOD)", "95 % interval", "n"),
+        ),
+        rows=tuple(rows),
+        text_columns=1,
+        fields=(
+            *("selection", "outcome", "sd", "difference", "difference_interval"),
+            *("rho_localisation", "rho_localisation_interval", "rho_id", "rho_id_interval", "n"),
+        ),
+    )
+    return [table]
+
+
+SECTION = Section(
+    key="selection_rules",
+    title="Which epoch is scored",
+    compute=_compute,
+    sentence=lambda analysis, result: "" if result is None else result.sentence,
+    tables=_tables,
+)

@@ -1,22 +1,38 @@
-"""Robust sign error: how often the score orders two configurations wrongly, at worst over settings."""
+"""Robust sign error: how often the score orders two configurations wrongly, in the worst case over settings."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import column_name, count, number, percent, setting_name
+from analysis.sections.drawing import (
+    DASHES,
+    INK,
+    MUTED,
+    PALETTE,
+    Drawing,
+    legend_below,
+    legend_key,
+    new_figure,
+    settings,
+)
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
+from analysis.sections.table import UNDEFINED, Table, remark, value, whole
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
 from analysis.trials.scores import proportion_of
 
 MINIMUM_WEIGHT = 0.5
-"""Pairs of less confidence than this count for nothing; the rest is reduced by it."""
+"""Pairs with less confidence than this have no weight; others lose as much."""
 MINIMUM_SIZE = 12
 """Smallest effective number of pairs of an environment."""
 GRID = tuple(i / 50 for i in range(51))
-"""Where the distribution function is given."""
+"""Points at which the distribution function is reported."""
 _BLOCK = 2_000_000  # pairs of trials held at once
 FEW_PAIRS = f"fewer than {MINIMUM_SIZE} pairs of trials"
 SMALL = f"effective number of pairs under {MINIMUM_SIZE}"
@@ -47,7 +63,7 @@ class SignError:
 
     score: str
     outcome: str
-    """The column whose sign is to be foretold: accuracy in place of AUC."""
+    """The column whose order is to be predicted: accuracy in place of AUC."""
     n: int
     """Trials with the score, the outcome and a known number of test images."""
     n_missing: int
@@ -57,7 +73,7 @@ class SignError:
 
 
 def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
-    """The weighted share of trial pairs that score mu orders unlike outcome g, per environment.
+    """The weighted share of trial pairs that score mu and outcome g order differently, per environment.
 
     An environment is a pair of configurations that differ in exactly one axis, and holds all pairs of a trial of
     the one with a trial of the other. A pair's loss is l = (1 − sgn(mu_1 − mu_2) sgn(g_1 − g_2)) / 2, so that a
@@ -71,28 +87,30 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     with 2,000. All trials share one test set, which makes the weights conservative.
 
     The bound needs a mean over images: g is the accuracy on the outcome's split (see `proportion_of`). Trials
-    without score, outcome or n are left out and counted. Axes and configurations are those of configurations.py.
+    without score, outcome or n are left out and counted. Axes and configurations are those of analysis/trials.
 
     Returns:
         Errors in [0, 1]; no error, with the reason, where no environment is kept.
     """
     proportion = proportion_of(table, outcome)
-    reason = f"no trial has the column {score!r}" if score not in table else proportion.reason
+    reason = absent_column(table, [score]) or proportion.reason
     if reason is not None or proportion.column is None:
         nothing = _summary(None, np.empty(0), Counter(), reason)
         return SignError(score, proportion.column or outcome, 0, len(table), nothing, (), reason)
     scores = table[[score, proportion.column]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(scores).all(axis=1) & np.isfinite(proportion.n))
     design = design_of(table.iloc[rows])
-    found, errors, dropped = [], [], Counter[str]()
+    summaries, errors, dropped = [], [], Counter[str]()
     for axis in design.axes:
         points = axis_points(design, axis)
-        values, left_out = _errors(points, scores[rows, 0], scores[rows, 1], proportion.n[rows])
-        found.append(_summary(axis, values, left_out))
+        values, unused = _errors(points, scores[rows, 0], scores[rows, 1], proportion.n[rows])
+        summaries.append(_summary(axis, values, unused))
         errors.append(values)
-        dropped += left_out
+        dropped += unused
     overall = _summary(None, np.concatenate([np.empty(0), *errors]), dropped)
-    return SignError(score, proportion.column, len(rows), len(table) - len(rows), overall, tuple(found), overall.reason)
+    return SignError(
+        score, proportion.column, len(rows), len(table) - len(rows), overall, tuple(summaries), overall.reason
+    )
 
 
 def pair_weights(difference: Floats, n: Floats) -> Floats:
@@ -156,9 +174,9 @@ def _trial_pairs(first: Codes, second: Codes, starts: Codes, sizes: Codes) -> tu
 def _summary(axis: str | None, values: Floats, dropped: Counter[str], reason: str | None = None) -> SignErrors:
     n_environments = len(values) + sum(dropped.values())
     if not len(values):
-        told = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
-        unusable = f"no pair of configurations can be used ({told})"
-        reason = reason or (unusable if told else "no two configurations differ in one setting alone")
+        counts = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
+        unusable = f"no pair of configurations can be used ({counts})"
+        reason = reason or (unusable if counts else "no two configurations differ in one setting alone")
         return SignErrors(axis, n_environments, 0, dict(dropped), None, None, None, (), reason)
     ordered = np.sort(values)
     shares = np.searchsorted(ordered, np.asarray(GRID) + 1e-9, side="right") / len(ordered)
@@ -172,3 +190,115 @@ def _summary(axis: str | None, values: Floats, dropped: Counter[str], reason: st
         maximum=float(ordered[-1]),
         distribution=tuple(zip(GRID, map(float, shares), strict=True)),
     )
+
+
+def _sentence(analysis: Analysis, result: SignError) -> str:
+    overall, missing = result.overall, left_out(result.n, result.n_missing)
+    if overall.mean is None or overall.maximum is None:
+        return f"Not estimated: {overall.reason}.{missing}"
+    return (
+        f"Of two configurations that differ in one setting, the map picks the worse one in {percent(overall.mean)} "
+        f"of the pairs that the test images can tell apart, and in {percent(overall.maximum)} at worst; a coin "
+        f"toss does in 50\u00a0%. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} "
+        f"could be used.{missing}"
+    )
+
+
+def _figure(result: SignError) -> Drawing | None:
+    """Its distribution over pairs of configurations, one line per setting; None where no pair could be used."""
+    parts = [part for part in (result.overall, *result.axes) if part.mean is not None]
+    if not parts:
+        return None
+    with settings():
+        figure = new_figure(6.0, 4.0)
+        axes = figure.subplots()
+        axes.axvline(0.5, color=MUTED, linewidth=0.9)
+        axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=MUTED, fontsize=8)
+        handles = []
+        for position, part in enumerate(parts):
+            style: dict[str, Any] = {"color": INK, "linestyle": "-", "linewidth": 2.2}
+            if part.axis is not None:
+                colour = PALETTE[1 + (position - 1) % (len(PALETTE) - 1)]
+                style = {"color": colour, "linestyle": DASHES[(position - 1) % len(DASHES)], "linewidth": 1.5}
+            error, share = zip(*part.distribution, strict=True)
+            axes.step(error, share, where="post", **style)
+            label = "all settings" if part.axis is None else setting_name(part.axis)
+            handles.append(legend_key(f"{label}: mean {number(part.mean)}", **style))
+        axes.set_xlim(-0.01, 1.01)
+        axes.set_ylim(0, 1.01)
+        axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
+        axes.set_ylabel("share of pairs of configurations\nwith at most this error")
+        legend_below(figure, handles, columns=2)
+    errors = "; ".join(
+        f"{_setting(part)}: mean {number(part.mean)}, 90th percentile {number(part.p90)}, worst {number(part.maximum)}"
+        for part in parts
+    )
+    return Drawing(
+        name="sign_error",
+        title=TITLE,
+        caption=(
+            "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. A "
+            "good score climbs early, left of the coin; an uninformative one climbs at the coin."
+        ),
+        alt=f"Distribution functions of the sign error, one line per setting. {errors}.",
+        figure=figure,
+    )
+
+
+def _setting(part: SignErrors) -> str:
+    return "all" if part.axis is None else setting_name(part.axis)
+
+
+def _table(result: SignError) -> Table:
+    return Table(
+        name="sign_error",
+        title=TITLE,
+        caption=(
+            "The share of pairs of trials, from two configurations that differ in this setting alone, that map score "
+            f"and {column_name(result.outcome)} order differently, weighted by how surely the test images tell the "
+            "two apart; a coin gets 0.50. Mean, 90th percentile and worst pair of configurations. Only pairs with "
+            "enough weight are used."
+        ),
+        headings=("what changes", "mean", "90 %", "worst", "used", "pairs", UNDEFINED),
+        rows=tuple(
+            (
+                (part.axis or "all", _setting(part)),
+                value(part.mean),
+                value(part.p90),
+                value(part.maximum),
+                whole(part.n_kept),
+                whole(part.n_environments),
+                remark(part.reason),
+            )
+            for part in (result.overall, *result.axes)
+        ),
+        text_columns=1,
+        fields=("axis", "mean", "p90", "max", "n_kept", "n_environments", "reason"),
+        strong=True,
+        fold=0,
+    )
+
+
+TITLE = "How often does the map point the wrong way?"
+SECTION = Section(
+    key="sign_error",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=lambda analysis: sign_error(*analysis.data),
+    sentence=_sentence,
+    figures=lambda analysis, result: [_figure(result)],
+    tables=lambda analysis, result: [_table(result)],
+    method=lambda analysis, result: {
+        "Sign error": (
+            "One setting at a time, asked of pairs of trials and weighted by how surely the test images tell their "
+            "accuracies apart (Dziugaite et al. 2020)."
+        )
+    },
+    reported=lambda analysis, result: (
+        "" if result.overall.mean is None else "the robust sign error with Hoeffding weights (Dziugaite et al. 2020)"
+    ),
+    citations={
+        "Dziugaite et al. 2020": "G. K. Dziugaite et al., In search of robust measures of generalization. NeurIPS "
+        "2020, arXiv:2010.11924."
+    },
+)

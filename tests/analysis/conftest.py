@@ -1,10 +1,13 @@
 """Simulated tables of trials with a known answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from analysis import sections
 
 METHODS = ("baseline", "masked", "actdiff", "rrr")
 SCORE = "test_ood.iou.integrated_gradients"
@@ -52,6 +55,13 @@ def simulated(
                             row[column] = 0.2 + 0.02 * shared + step * position
                         rows.append(row)
     return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take most of a report's time; tests of other things do without them, but for the maps."""
+    bare = [s if s.key == "maps" else replace(s, figures=lambda analysis, result: ()) for s in sections.SECTIONS]
+    monkeypatch.setattr(sections, "SECTIONS", tuple(bare))
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
     [
         ([], ["nothing to analyse", "--sweep NAME", "--records FILE", "--tracking-uri URI"]),
         (["--records", "no.csv"], ["'no.csv'", "no such file"]),
-        (["--records", "x.csv", "--sweep", "s"], ["--records stands alone", "--sweep"]),
+        (["--records", "x.csv", "--sweep", "s"], ["--records cannot be combined with", "--sweep"]),
         (["--sweep", "s", "--storage", "x", "--tracking-uri", "sqlite:///y"], ["--storage and --tracking-uri"]),
         (["--sweep", "nope"], ["no sweep 'nope'", "--storage"]),
         (["--sweep", "s", "--tracking-uri", "sqlite:///none.db"], ["sqlite:///none.db", "no such database"]),

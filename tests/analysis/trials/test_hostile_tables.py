@@ -70,10 +70,10 @@ DRAWN = ("one trial", "everything constant", "names from everywhere")
 
 
 @pytest.mark.parametrize("kind", REPORTS)
-def test_a_report_with_what_it_lacks(tmp_path, kind, monkeypatch):
+def test_a_report_with_what_it_lacks(tmp_path, kind, request):
     change, said = REPORTS[kind]
     if kind not in DRAWN:
-        monkeypatch.setattr("analysis.sections.figures.drawings", lambda *_: [])
+        request.getfixturevalue("no_figures")
     path = tmp_path / "mine.csv"
     change(fewest()).to_csv(path, index=False)
     done = run(path, tmp_path / "out")

@@ -1,0 +1,213 @@
+"""The primary's correlations: at every scope, the deciding one first."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
+from analysis.report.numbers import column_name, count, name, number, stratum_name, with_interval
+from analysis.report.numbers import p_value as written_p
+from analysis.sections.section import CORRELATIONS, Section
+from analysis.sections.table import Entry, Table, estimated, p_value, whole
+from analysis.stats.rank_correlation import STATISTICS
+
+HEADINGS = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
+FIELDS = ("rho", "rho_interval", "p_value", "p_adjusted", "tau_b", "tau_b_interval", "n", "n_clusters")
+"""Columns of `entries`."""
+
+
+def entries(rho: Correlation, tau: Correlation) -> list[Entry]:
+    """Both statistics of one correlation, as a table has them."""
+    return [
+        *estimated(rho),
+        p_value(rho.p_value),
+        p_value(rho.p_adjusted),
+        *estimated(tau),
+        whole(rho.n),
+        whole(rho.n_clusters),
+    ]
+
+
+def pairs_of(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:
+    """(Spearman, Kendall) of the same score, scope and stratum."""
+    pairs: dict[tuple[Any, ...], dict[str, Correlation]] = {}
+    for c in correlations:
+        pairs.setdefault((*c.score, c.scope, c.stratum), {})[c.statistic] = c
+    return [(both[STATISTICS[0]], both[STATISTICS[1]]) for both in pairs.values()]
+
+
+def degenerate(analysis: Analysis) -> dict[str, int]:
+    """The primary's cells without a correlation, counted by reason."""
+    cells = [c for c in analysis.primary_correlations if (c.scope, c.statistic) == ("cell", "spearman")]
+    return dict(sorted(Counter(c.reason for c in cells if c.reason is not None).items()))
+
+
+def _sentence(analysis: Analysis, result: None) -> str:
+    within = analysis.find("within_cell")
+    if within is None:
+        return f"The primary, {analysis.primary_name}, is in no trial."
+    parts = [
+        f"The primary comparison is {analysis.primary_name} against {column_name(analysis.primary.outcome)}. The first "
+        "row decides."
+    ]
+    if within.p_permutation is not None:
+        parts.append(
+            "With the map scores permuted at random within each cell, data seeds kept whole, a correlation at least "
+            f"this large has probability {written_p(within.p_permutation)}."
+        )
+    return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis)])
+
+
+def _power(analysis: Analysis) -> str:
+    power = analysis.power
+    if power.within_cell is None:
+        return "No cell has a correlation, so none could have been detected."
+    text = (
+        f"With cells combined, this sweep could detect a correlation of {number(power.within_cell)} or more in "
+        f"size (two-sided, level {power.alpha:g}, power {power.power:g}) if its trials were independent"
+    )
+    if power.within_cell_clustered is not None:
+        text += f", and of {number(power.within_cell_clustered)} given that trials share data seeds"
+    if power.typical_cell is not None:
+        text += (
+            f"; within a single cell of {count(power.typical_cell_n or 0, 'trial')}, only one of "
+            f"{number(power.typical_cell)} or more"
+        )
+    return text + "."
+
+
+def _reference(analysis: Analysis) -> list[str]:
+    if not analysis.reference:
+        return []
+    overall, *strata = analysis.reference
+    if overall.estimate is None:
+        return [f"For comparison, the AUC on the ID test set has no correlation with the outcome: {overall.reason}."]
+    text = (
+        "For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
+        f"{with_interval(overall)} with the outcome within cells."
+    )
+    if len(strata) > 1:
+        each = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in strata)
+        text += f" Stratum by stratum: {each}."
+    return [text]
+
+
+def _table(analysis: Analysis) -> Table:
+    """All of the primary's correlations but those of single cells; the pooled one comes last."""
+    order = ("within_cell", "stratum", "between_methods", "pooled")
+    pairs = pairs_of(analysis.primary_correlations)
+    rows = [
+        (
+            (rho.scope, name(rho.scope)),
+            (rho.stratum or "all", stratum_name(rho.dataset, rho.severity)),
+            *entries(rho, tau),
+        )
+        for scope in order
+        for rho, tau in sorted(pairs, key=lambda pair: pair[0].stratum is not None)
+        if rho.scope == scope
+    ]
+    return Table(
+        name="correlations_by_scope",
+        title="The primary’s correlations",
+        caption=(
+            "n counts trials; between methods it counts methods. p is adjusted over all scores and strata of its scope "
+            "(Benjamini-Hochberg)."
+        ),
+        headings=("scope", "where", *HEADINGS),
+        rows=tuple(rows),
+        text_columns=2,
+        fields=("scope", "stratum", *FIELDS),
+        group=1,
+        strong=True,
+    )
+
+
+def _heterogeneity(analysis: Analysis) -> str:
+    within = analysis.find("within_cell")
+    if within is None or within.q is None:
+        return ""
+    return (
+        f"Q = {number(within.q, 1)} on {(within.n_cells or 1) - 1} degrees of freedom and I² = "
+        f"{number(100 * (within.i_squared or 0), 0)} % (Higgins & Thompson 2002)"
+    )
+
+
+def _method(analysis: Analysis, result: None) -> dict[str, str]:
+    heterogeneity = _heterogeneity(analysis)
+    return {
+        "Rank correlation": (
+            "Spearman’s ρ with midranks for ties, and Kendall’s τ-b (Kendall 1945), from −1 to 1. It is undefined with "
+            "fewer than 4 trials (5 for τ-b) or a constant column; it is then left out and counted, never filled in."
+        ),
+        "Within cells": (
+            "Each cell’s correlation becomes z = atanh ρ, with |ρ| clipped at 0.999, and z is averaged with weight n − "
+            "3 (n − 4 for τ-b); the result is tanh of the average. Its standard error is √(1.06 / Σw), with 0.437 for "
+            "τ-b (Fieller, Hartley & Pearson 1957)."
+            + (f" Heterogeneity of the primary over cells: {heterogeneity}." if heterogeneity else "")
+        ),
+        "Between methods": (
+            "Spearman’s ρ of the methods’ means. Its p-value counts the orderings of the methods whose |ρ| is at least "
+            "as large, the observed one included: all orderings of up to 8 methods, 20,000 drawn ones of more. Over "
+            "several strata the correlations are averaged and the labels permuted jointly."
+        ),
+        "Intervals": (
+            "Trials that share a data seed share their images, so data seeds are the independent units. Each "
+            "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
+            "Student’s t on data seeds − datasets degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
+            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. Between methods, "
+            f"data seeds are resampled within each dataset {analysis.replicates:,} times (seed {analysis.seed}), and "
+            "the interval is the middle 95 % of the replicates (Field & Welsh 2007); that needs 10. report.json has "
+            "the kind of each interval, or why there is none."
+        ),
+        "Many comparisons": (
+            "One primary comparison decides. The others are adjusted for the false discovery rate over all scores and "
+            "strata of the same scope and statistic (Benjamini & Hochberg 1995)."
+        ),
+    }
+
+
+def _reported(analysis: Analysis, result: None) -> str:
+    heterogeneity = _heterogeneity(analysis)
+    within = analysis.find("within_cell")
+    intervals = {
+        "cluster_jackknife": (
+            "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
+            "jackknife, of correlations on Fisher’s z scale, with Student’s t on data seeds − datasets degrees of "
+            "freedom (MacKinnon, Nielsen & Webb 2023)."
+        ),
+        "fisher_z": "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z.",
+    }
+    return (
+        "Spearman’s ρ was computed within each cell (dataset × severity × method; midranks for ties) and combined by "
+        "Fisher’s z with weights n − 3 (Fieller, Hartley & Pearson 1957)"
+        f"{f', heterogeneity by {heterogeneity}' if heterogeneity else ''}; cells in which either score is constant or "
+        "that have fewer than 4 runs were left out and counted, and no value was imputed. "
+        f"{intervals.get(str(within and within.interval), 'There are too few data seeds for an interval.')} Other "
+        "localisation scores and strata were adjusted by the false discovery rate (Benjamini & Hochberg 1995)."
+    )
+
+
+CITATIONS = {
+    "Benjamini & Hochberg 1995": "Y. Benjamini, Y. Hochberg, Controlling the false discovery rate. J. R. Stat. Soc. B "
+    "57, 1995, 289–300.",
+    "Field & Welsh 2007": "C. A. Field, A. H. Welsh, Bootstrapping clustered data. J. R. Stat. Soc. B 69, 2007, "
+    "369–390.",
+    "Fieller, Hartley & Pearson 1957": "E. C. Fieller, H. O. Hartley, E. S. Pearson, Tests for rank correlation "
+    "coefficients I. Biometrika 44, 1957, 470–481.",
+    "Higgins & Thompson 2002": "J. P. T. Higgins, S. G. Thompson, Quantifying heterogeneity in a meta-analysis. "
+    "Statistics in Medicine 21, 2002, 1539–1558.",
+    "Kendall 1945": "M. G. Kendall, The treatment of ties in ranking problems. Biometrika 33, 1945, 239–251.",
+    "MacKinnon, Nielsen & Webb 2023": "J. G. MacKinnon, M. Ø. Nielsen, M. D. Webb, Fast and reliable jackknife and "
+    "bootstrap methods for cluster-robust inference. J. Appl. Econometrics 38, 2023, 671–694.",
+}
+SECTION = Section(
+    key="primary_correlations",
+    title="The primary’s correlations",
+    part=CORRELATIONS,
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(analysis)],
+    method=_method,
+    reported=_reported,
+    citations=CITATIONS,
+)

@@ -1,0 +1,146 @@
+"""What all figures share: a colour and marker per method, readable type, reproducible files.
+
+matplotlib is imported inside the functions: only a report needs it, and it takes long to load.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis.report.numbers import HasInterval
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+    import matplotlib.lines
+
+INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
+# Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008); its yellow comes last
+# and darker, since it is faint on white.
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
+DIVERGING = "PuOr_r"
+"""Purple below zero, orange above: told apart by all kinds of colour vision, and by lightness from the middle."""
+# Ten markers and eight colours: a pair recurs only after forty methods.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
+"""Methods of the paper: each has its colour in every report, whichever others are there."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the words it needs."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: "matplotlib.figure.Figure"
+
+
+def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) per method; methods beyond the known ones come after them, in alphabetical order."""
+    present = set(methods)
+    order = [*KNOWN, *sorted(present - set(KNOWN))]
+    pairs = {m: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(order)}
+    return {m: pairs[m] for m in order if m in present}
+
+
+def settings() -> AbstractContextManager[Any]:
+    """matplotlib's settings while a figure is drawn or saved; the caller's own come back afterwards."""
+    import matplotlib as mpl
+
+    return mpl.rc_context(
+        {
+            "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+            "font.size": 9,
+            "axes.edgecolor": MUTED,
+            "axes.labelcolor": INK,
+            "axes.titlesize": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": RULE,
+            "grid.linewidth": 0.6,
+            "xtick.color": MUTED,
+            "ytick.color": MUTED,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "text.color": INK,
+            "legend.frameon": False,
+            "figure.facecolor": "white",
+            "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
+        }
+    )
+
+
+def new_figure(width: float, height: float) -> "matplotlib.figure.Figure":
+    """A figure of its own, in inches, outside pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def png(drawing: Drawing) -> bytes:
+    return _saved(drawing, "png", {"Software": None})
+
+
+def svg(drawing: Drawing) -> bytes:
+    return _saved(drawing, "svg", {"Date": None, "Creator": None})
+
+
+def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    with settings():
+        drawing.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    # The layout is computed once: it takes longer than the drawing, and both files then agree.
+    drawing.figure.set_layout_engine("none")
+    return buffer.getvalue()
+
+
+def legend_key(label: str, **look: Any) -> "matplotlib.lines.Line2D":
+    """The legend's entry of a line or marker that looks so."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **look)
+
+
+def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], columns: int) -> None:
+    """One legend for all panels, under them, of at most so many columns; beyond two rows the figure grows with it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for number in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=number)
+        size = legend.get_window_extent(renderer)
+        if size.width <= figure.bbox.width or number == 1:
+            break
+        legend.remove()
+    two_rows = 2 * size.height / -(-len(handles) // number)
+    figure.set_figheight(figure.get_figheight() + max(0.0, size.height - two_rows) / figure.dpi)
+
+
+def interval_line(axes: "matplotlib.axes.Axes", entry: HasInterval, y: float, **style: Any) -> None:
+    """Draw an interval at the height y, where there is one."""
+    if entry.ci_low is not None and entry.ci_high is not None:
+        axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
+
+
+def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str]) -> None:
+    """Name the rows 0, −1, −2, … of a plot that reads like a table."""
+    axes.grid(axis="y", visible=False)
+    axes.set_yticks([-i for i in range(len(labels))], labels)
+    axes.tick_params(axis="y", length=0)
+
+
+def severity_axis(axes: "matplotlib.axes.Axes", severities: Iterable[float]) -> None:
+    """Ticks at the severities themselves, thinned where their labels would touch."""
+    ticks: list[float] = []
+    for value in sorted(set(severities), reverse=True):
+        if not ticks or ticks[-1] - value >= 0.085:
+            ticks.append(value)
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.set_xlabel("shift severity s")

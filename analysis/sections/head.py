@@ -1,0 +1,178 @@
+"""The first screen: the verdict, what it rests on, and every trial as a point of the key figure."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import column_name, count, name, number, severity, stratum_name
+from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, legend_key, look, new_figure, settings
+from analysis.sections.section import Section
+from analysis.stats.rank_correlation import MINIMUM
+from records import columns
+
+TITLE = "Does a better map go with better performance?"
+MANY = 5000
+"""Trials beyond which an SVG of every point would take long to open."""
+
+
+def facts(analysis: Analysis) -> list[tuple[str, str]]:
+    """What the answer rests on: (a count, what it counts)."""
+    table = analysis.trials.table
+    methods, datasets, severities = (table[column].unique() for column in ("method", "dataset", "severity"))
+    return [
+        (count(len(table), "trial"), "completed"),
+        (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
+        (count(len(methods), "method"), ", ".join(sorted(map(name, methods), key=str.casefold))),
+        (count(len(datasets), "dataset"), ", ".join(sorted(map(name, datasets)))),
+        (count(len(severities), "severity", "severities"), ", ".join(map(severity, sorted(severities)))),
+    ]
+
+
+def _method(analysis: Analysis, result: None) -> dict[str, str]:
+    return {
+        "Cell, stratum": (
+            "A cell is the trials of one dataset, severity and method; a stratum is those of one dataset and severity."
+        ),
+        "Severity s": (
+            "How far the cue’s agreement with the label moves from training to the shifted test set: 0 is no shift, 1 "
+            "a fully reversed cue. The question and the methods are those of Viviano et al. (2021)."
+        ),
+        "IoU": (
+            "The overlap of the mask with as many of the map’s strongest pixels as the mask has: intersection over "
+            "union, from 0 to 1. A random map on a mask that covers the share p of the image scores p / (2 − p), shown "
+            "as chance."
+        ),
+        "The answer": (
+            "The primary’s interval within cells is compared with the smallest effect of interest, "
+            f"{analysis.verdict.smallest_effect:g}: wholly above it is a yes, wholly below it a no, across it "
+            "undecided (Schuirmann 1987)."
+        ),
+    }
+
+
+def _reported(analysis: Analysis, result: None) -> str:
+    table, primary = analysis.trials.table, analysis.primary
+    data_seeds = int(table.groupby("dataset")["data_seed"].nunique().max())
+    return (
+        f"We analysed {count(len(table), 'training run')} ({sum(analysis.trials.excluded.values()):,} more were "
+        f"excluded) of {count(table['method'].nunique(), 'method')} on {count(table['dataset'].nunique(), 'dataset')} "
+        f"at {count(table['severity'].nunique(), 'shift severity', 'shift severities')} with "
+        f"{count(data_seeds, 'data seed')} per dataset, after the design of Viviano et al. (2021). The primary "
+        f"comparison was {analysis.primary_name} against {column_name(primary.outcome)}; the answer follows from the "
+        "95 % interval of its correlation within cells and the smallest effect of interest, ρ = "
+        f"{analysis.verdict.smallest_effect:g} (Schuirmann 1987)."
+    )
+
+
+def _figure(analysis: Analysis) -> Drawing | None:
+    """Localisation against outcome, one panel per dataset and severity; None without the primary's score."""
+    table, primary = analysis.trials.table, analysis.primary
+    if primary.column not in table:
+        return None
+    outcome = column_name(primary.outcome)
+    datasets = sorted(table["dataset"].unique())
+    severities = sorted(table["severity"].unique())
+    styles = look(table["method"])
+    size = 18 if len(table) <= 1500 else 9
+    with settings():
+        figure = new_figure(1.1 + 2.15 * len(severities), 0.9 + 2.35 * len(datasets))
+        panels = figure.subplots(len(datasets), len(severities), squeeze=False, sharey=True, sharex="row")
+        for row, dataset in enumerate(datasets):
+            for column, level in enumerate(severities):
+                axes = panels[row][column]
+                part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
+                by_method = dict(list(part.groupby("method")))
+                for method, (colour, marker) in styles.items():
+                    mine = by_method.get(method, part.iloc[:0])
+                    axes.scatter(
+                        mine[primary.column],
+                        mine[primary.outcome],
+                        s=size,
+                        c=colour,
+                        marker=marker,
+                        alpha=0.65,
+                        linewidths=0.3,
+                        edgecolors="white",
+                        rasterized=len(table) > MANY,
+                    )
+                for method, (colour, _) in styles.items():
+                    ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
+                    if ends is not None:
+                        axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
+                        axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
+                chance = _chance(analysis, part)
+                if chance is not None:
+                    axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
+                axes.set_title(f"s = {severity(level)}\n{_rho(analysis, dataset, level)}", loc="left", fontsize=8)
+                if row == len(datasets) - 1:
+                    axes.set_xlabel(name(primary.metric))
+            panels[row][0].set_ylabel(f"{name(dataset)}\n{outcome}")
+        if primary.outcome.endswith(".auc"):
+            panels[0][0].set_ylim(-0.03, 1.03)
+        handles = [
+            legend_key(name(method), color=c, marker=m, linestyle="", markersize=5) for method, (c, m) in styles.items()
+        ]
+        handles.append(legend_key("trend within a cell", color=INK, linewidth=1.5))
+        if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in datasets):
+            handles.append(legend_key(f"chance {name(primary.metric)}", color=MUTED, linestyle=":"))
+        legend_below(figure, handles, columns=max(2, 2 * len(severities)))
+    correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d in datasets for s in severities)
+    return Drawing(
+        name="localisation_against_outcome",
+        title=TITLE,
+        caption=(
+            f"Each point is one trial: {analysis.primary_name} against {outcome}. Lines are the straight trend within "
+            "each cell. The number above a panel is its rank correlation over all trials, which mixes methods; the one "
+            "in brackets is within cells, which does not."
+        ),
+        alt=(
+            f"Scatter plots of {analysis.primary_name} against {outcome}, one panel per dataset and severity, coloured "
+            f"by method. {correlations}."
+        ),
+        figure=figure,
+    )
+
+
+def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
+    """The ends of the least-squares line over the middle 95 % of the first column.
+
+    None with fewer than 4 pairs, or where either column is constant: such a cell has no correlation either.
+    """
+    known = pairs.dropna().to_numpy(dtype=np.float64)
+    if len(known) < MINIMUM["spearman"] or (np.ptp(known, axis=0) == 0).any():
+        return None
+    x, y = known.T
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    ends = np.quantile(x, [0.025, 0.975])
+    return ends.tolist(), (y.mean() + slope * (ends - x.mean())).tolist()
+
+
+def _rho(analysis: Analysis, dataset: str, level: float) -> str:
+    whole = analysis.find("stratum", dataset=dataset, severity=level)
+    if whole is None:
+        return "no trials"
+    within = analysis.find("within_cell", dataset=dataset, severity=level)
+    return f"ρ = {number(whole.estimate)} ({number(within.estimate if within else None)})"
+
+
+def _chance(analysis: Analysis, part: pd.DataFrame) -> float | None:
+    column = columns.chance_iou(analysis.primary.split)
+    if analysis.primary.metric != "iou" or column not in part:
+        return None
+    values = part[column].dropna()
+    return float(np.median(values)) if len(values) else None
+
+
+SECTION = Section(
+    key="answer",
+    title=TITLE,
+    figures=lambda analysis, result: [_figure(analysis)],
+    method=_method,
+    reported=_reported,
+    citations={
+        "Schuirmann 1987": "D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power "
+        "approach. J. Pharmacokinet. Biopharm. 15, 1987, 657–680.",
+        "Viviano et al. 2021": "J. D. Viviano, B. Simpson, F. Dutil, Y. Bengio, J. P. Cohen, Saliency is a possible "
+        "red herring when diagnosing poor generalization. ICLR 2021, arXiv:1910.00199.",
+    },
+)

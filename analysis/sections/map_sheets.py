@@ -1,0 +1,254 @@
+"""Sheets of attribution maps for the report's gallery, read from a sweep's storage."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.trials.trials import Primary, Trials
+from records import StorageError, SweepRecords
+
+FILE = "maps.npz"
+ROWS = 4
+"""Example images shown per dataset."""
+AVERAGED = 8
+"""Most trials of a method whose maps are averaged and searched for the best and the worst case."""
+_DATA_SEEDS_TRIED = 3
+
+Stored = dict[str, tuple[dict[str, np.ndarray], float | None]]
+"""Per method, a trial's arrays and its strength."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image of one trial with its map and how well the two overlap."""
+
+    image: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    distractor: NDArray[np.bool_]
+    map: NDArray[np.float64]
+    overlap: float
+
+
+@dataclass(frozen=True)
+class MethodMaps:
+    """All stored maps of some of a method's trials, drawn together."""
+
+    mean: NDArray[np.float64]
+    """[H, W] mean of the maps, each scaled to a sum of 1, so that every image counts the same."""
+    mask: NDArray[np.float64]
+    """[H, W] share of the images whose mask holds a pixel."""
+    distractor: NDArray[np.float64]
+    n_trials: int
+    n_maps: int
+    best: Case
+    """The largest overlap of map and mask."""
+    worst: Case
+
+
+@dataclass(frozen=True)
+class MapSheet:
+    """The same images as seen by each method, for one dataset at one severity."""
+
+    dataset: str
+    severity: float
+    data_seed: float
+    split: str
+    attribution: str
+    images: NDArray[np.float64]
+    """[rows, H, W] or [rows, H, W, 3], in 0..1."""
+    masks: NDArray[np.bool_]
+    """[rows, H, W] the region of interest."""
+    distractors: NDArray[np.bool_]
+    """[rows, H, W] the spurious cue; all False where the dataset does not know it."""
+    maps: dict[str, NDArray[np.float64]]
+    """Per method [rows, H, W], not negative."""
+    strengths: dict[str, float | None]
+    """Per method, the strength of the trial shown."""
+    together: dict[str, MethodMaps] = field(default_factory=dict)
+    """Per method; without an entry where no map has a mask."""
+
+
+def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list[str]]:
+    """One sheet per dataset at its highest severity, and a sentence for each dataset without one.
+
+    Of a method's trials on the chosen data seed, the one with the middle strength and the lowest seed is
+    shown: never one chosen for its map or its performance. Images are positive ones with a mask where there
+    are any.
+    """
+    if trials.records is None:
+        return [], ["Maps are kept in a sweep's storage; these trials were read from elsewhere, so none are shown."]
+    sheets, missing = [], []
+    for dataset, part in trials.table.groupby("dataset", sort=True):
+        severity = float(part["severity"].max())
+        try:
+            sheet = _sheet(trials.records, part[part["severity"] == severity], primary)
+        except StorageError as error:
+            missing.append(f"The maps of {dataset} could not be read: {error}.")
+            continue
+        if sheet is None:
+            missing.append(
+                f"No maps of {primary.attribution} on {primary.split} are stored for {dataset} at severity "
+                f"{severity:g}."
+            )
+        else:
+            sheets.append(sheet)
+    return sheets, missing
+
+
+def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSheet | None:
+    if "trial_key" not in part:
+        return None
+    by_seed = part.groupby("data_seed")["method"].nunique().reset_index(name="methods")
+    order = by_seed.sort_values(["methods", "data_seed"], ascending=[False, True])["data_seed"]
+    for data_seed in order.head(_DATA_SEEDS_TRIED):
+        stored: Stored = {}
+        for method, trial_key, strength in _shown(part[part["data_seed"] == data_seed]):
+            arrays = _read(records, trial_key, primary)
+            if arrays is not None:
+                stored[method] = (arrays, strength)
+        if stored:
+            return _assemble(part, float(data_seed), primary, stored, _together(records, part, primary, stored))
+    return None
+
+
+def _together(
+    records: SweepRecords,
+    part: pd.DataFrame,
+    primary: Primary,
+    stored: Stored,
+) -> dict[str, MethodMaps]:
+    """Each method's maps over its first trials with the strength shown, one a data seed."""
+    result = {}
+    for method, (_, strength) in stored.items():
+        rows = part[part["method"] == method]
+        if strength is not None:
+            rows = rows[rows["strength"] == strength]
+        rows = rows.sort_values(["data_seed", "seed"], kind="stable").drop_duplicates("data_seed").head(AVERAGED)
+        read = [arrays for key in rows["trial_key"] if (arrays := _read(records, str(key), primary)) is not None]
+        one_size = [arrays for arrays in read if arrays["map"].shape[1:] == read[0]["map"].shape[1:]]
+        summary = _summary(one_size)
+        if summary is not None:
+            result[method] = summary
+    return result
+
+
+def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
+    """Mean, best and worst of all maps of images with a mask, of class 1 where there are any."""
+    if not trials:
+        return None
+    maps, masks, distractors, labels = (
+        np.concatenate([arrays[name] for arrays in trials]) for name in ("map", "masks", "distractors", "labels")
+    )
+    images = np.concatenate([_displayed(arrays["images"]) for arrays in trials])
+    values = np.nan_to_num(maps.astype(np.float64))
+    usable = masks.astype(bool).any(axis=(1, 2)) & (values.sum(axis=(1, 2)) > 0)
+    rows = np.flatnonzero(usable & (labels == 1))
+    if not len(rows):
+        rows = np.flatnonzero(usable)
+    if not len(rows):
+        return None
+    values, masks, distractors = values[rows], masks[rows].astype(bool), distractors[rows].astype(bool)
+    overlap = overlaps(values, masks)
+
+    def case(at: int) -> Case:
+        return Case(images[rows[at]], masks[at], distractors[at], values[at], float(overlap[at]))
+
+    return MethodMaps(
+        mean=(values / values.sum(axis=(1, 2), keepdims=True)).mean(axis=0),
+        mask=masks.mean(axis=0),
+        distractor=distractors.mean(axis=0),
+        n_trials=len(trials),
+        n_maps=len(rows),
+        best=case(int(overlap.argmax())),
+        worst=case(int(overlap.argmin())),
+    )
+
+
+def overlaps(maps: NDArray[np.float64], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[images] IoU of each mask with the map's highest pixels, as many as the mask has.
+
+    Pixels that tie with the lowest of these count too, pixels of zero never. Unlike the recorded IoU the maps are
+    not blurred first: this orders cases for a picture and enters no number.
+    """
+    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    area = inside.sum(axis=1)
+    ordered = np.sort(flat, axis=1)[:, ::-1]
+    level = np.take_along_axis(ordered, np.maximum(area - 1, 0)[:, None], axis=1)
+    chosen = (flat >= level) & (flat > 0)
+    both = (chosen & inside).sum(axis=1)
+    return np.asarray(both / np.maximum((chosen | inside).sum(axis=1), 1))
+
+
+def _displayed(images: np.ndarray) -> NDArray[np.float64]:
+    """[N, H, W] or [N, H, W, 3] in 0..1 from [N, C, H, W]."""
+    shown = np.nan_to_num(images.astype(np.float64)).clip(0, 1)
+    return shown.transpose(0, 2, 3, 1) if shown.shape[1] == 3 else shown.mean(axis=1)
+
+
+def _shown(part: pd.DataFrame) -> Iterator[tuple[str, str, float | None]]:
+    """(method, trial key, strength) of each method's trial with the middle strength and the lowest seed."""
+    for method in sorted(part["method"].unique(), key=lambda m: (m != "baseline", m)):
+        rows = part[part["method"] == method].sort_values("seed", kind="stable")
+        strength = None
+        if "strength" in rows and rows["strength"].notna().any():
+            levels = np.sort(rows["strength"].dropna().unique())
+            strength = float(levels[(len(levels) - 1) // 2])
+            rows = rows[rows["strength"] == strength]
+        yield str(method), str(rows["trial_key"].iloc[0]), strength
+
+
+def _read(records: SweepRecords, trial_key: str, primary: Primary) -> dict[str, np.ndarray] | None:
+    """The arrays a sheet needs, or None where the trial has no such maps or they cannot be read."""
+    data = records.read_artifact(trial_key, FILE)
+    if data is None:
+        return None
+    names = {
+        "labels": "labels",
+        "images": f"{primary.split}.images",
+        "masks": f"{primary.split}.masks",
+        "map": f"{primary.split}.map.{primary.attribution}",
+    }
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {short: np.asarray(file[name]) for short, name in names.items()}
+            distractors = f"{primary.split}.distractors"
+            arrays["distractors"] = (
+                np.asarray(file[distractors]) if distractors in file else np.zeros_like(arrays["masks"])
+            )
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile):
+        return None
+    return arrays
+
+
+def _assemble(
+    part: pd.DataFrame,
+    data_seed: float,
+    primary: Primary,
+    stored: Stored,
+    together: dict[str, MethodMaps],
+) -> MapSheet:
+    first = next(iter(stored.values()))[0]
+    # Trials of one data seed show the same images; one whose shapes differ cannot stand beside the others.
+    stored = {m: pair for m, pair in stored.items() if pair[0]["map"].shape == first["map"].shape}
+    masks = first["masks"].astype(bool)
+    masked = masks.any(axis=(1, 2))
+    positive = np.flatnonzero(masked & (first["labels"] == 1))
+    rows = next(some for some in (positive, np.flatnonzero(masked), np.arange(len(masks))) if len(some))[:ROWS]
+    return MapSheet(
+        dataset=str(part["dataset"].iloc[0]),
+        severity=float(part["severity"].iloc[0]),
+        data_seed=data_seed,
+        split=primary.split,
+        attribution=primary.attribution,
+        images=_displayed(first["images"][rows]),
+        masks=masks[rows],
+        distractors=first["distractors"][rows].astype(bool),
+        maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in stored.items()},
+        strengths={m: strength for m, (_, strength) in stored.items()},
+        together={m: maps for m, maps in together.items() if m in stored},
+    )

@@ -1,0 +1,103 @@
+"""Where pooling changes the answer: Simpson's paradox."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation, is_headline
+from analysis.report.numbers import count, name, with_interval
+from analysis.sections.section import Section
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A localisation score whose pooled and within-cell rho disagree."""
+
+    split: str
+    metric: str
+    attribution: str
+    kind: str
+    """sign: opposite signs. size: the same sign, and 95 % intervals that do not meet."""
+    pooled: float
+    within_cell: float
+    sentence: str
+
+
+def disagreements(correlations: Sequence[Correlation]) -> list[Disagreement]:
+    """The scores whose pooled and within-cell rho differ in sign or by more than their intervals.
+
+    Pooling mixes trials of different methods and severities, so that a third cause of both scores can turn the
+    sign or make an association (Simpson, J. R. Stat. Soc. B 13, 1951). An estimate of zero has no sign; without both
+    intervals only the signs are compared. Intervals that do not meet are a strict rule: two estimates can differ
+    significantly although their intervals meet.
+    """
+    pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
+    result = []
+    for within in filter(is_headline, correlations):
+        whole = pooled[within.score]
+        kind = _kind(within, whole)
+        if kind is None or within.estimate is None or whole.estimate is None:
+            continue
+        sentence = (
+            f"{name(within.metric)} of {name(within.attribution)} on the {name(within.split)} set: pooled over "
+            f"everything, ρ is {with_interval(whole)}; within cells it is {with_interval(within)}."
+        )
+        result.append(Disagreement(*within.score, kind, whole.estimate, within.estimate, sentence))
+    return result
+
+
+def _kind(within: Correlation, pooled: Correlation) -> str | None:
+    if within.estimate is None or pooled.estimate is None:
+        return None
+    if within.estimate * pooled.estimate < 0:
+        return "sign"
+    bounds = (within.ci_low, within.ci_high, pooled.ci_low, pooled.ci_high)
+    if any(bound is None for bound in bounds):
+        return None
+    low, high, pooled_low, pooled_high = (float(b or 0.0) for b in bounds)
+    return "size" if high < pooled_low or pooled_high < low else None
+
+
+def _primary_and_others(
+    analysis: Analysis, result: tuple[Disagreement, ...]
+) -> tuple[list[Disagreement], list[Disagreement]]:
+    own = [d for d in result if (d.split, d.metric, d.attribution) == analysis.score]
+    return own, [d for d in result if d not in own]
+
+
+def _sentence(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
+    own, others = _primary_and_others(analysis, result)
+    if not result:
+        return ""
+    paragraphs = [entry.sentence for entry in own]
+    if others:
+        scores = count(len(others), "other score")
+        paragraphs.append(f"The same holds for {scores}." if own else f"Not for the primary, but for {scores}.")
+    paragraphs.append(
+        "Where pooled and within-cell correlations differ in sign, or by more than their intervals, the difference "
+        "comes from methods, severities or datasets, not from better maps."
+    )
+    return "\n\n".join(paragraphs)
+
+
+SECTION = Section(
+    key="disagreements",
+    title="Pooling changes the answer",
+    compute=lambda analysis: tuple(disagreements(analysis.correlations)),
+    sentence=_sentence,
+    details=lambda analysis, result: [entry.sentence for entry in _primary_and_others(analysis, result)[1]],
+    method=lambda analysis, result: {
+        "Pooling": (
+            "A value pooled over everything is never used: it mixes differences between methods and severities into "
+            "the question (Simpson 1951)."
+        )
+    },
+    reported=lambda analysis, result: (
+        "Pooled correlations, which mix differences between methods and severities into the question (Simpson 1951), "
+        "are reported and not used."
+    ),
+    citations={
+        "Simpson 1951": "E. H. Simpson, The interpretation of interaction in contingency tables. J. R. Stat. Soc. B "
+        "13, 1951, 238–241."
+    },
+)

@@ -1,0 +1,120 @@
+"""The interface of a section: one part of the report with everything that belongs to it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import name
+from analysis.sections.drawing import Drawing
+from analysis.sections.table import Table
+from analysis.stats.estimate import Estimate
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A heading that several sections stand under."""
+
+    title: str
+    introduction: Callable[[Analysis], str] = lambda analysis: ""
+    reported: str = ""
+    """The sentence of the methods paragraph that lists what the part's sections report; empty where each of them
+    reports in sentences of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Generic[Result]):
+    """A part of the report: how its result is computed, and the words, tables and figures that present it.
+
+    The functions take the analysis and this section's result, which is None where `compute` is. A section without
+    words, tables and figures is left out of the report.
+    """
+
+    key: str
+    """The name of its result in `Analysis.results` and in report.json."""
+    title: str
+    part: Part | None = None
+    compute: Callable[[Analysis], Result] | None = None
+    """None for a section that shows what the analysis already holds."""
+    content: Callable[[Result], dict[str, Any]] | None = None
+    """Its keys in report.json; None for the result itself under `key`."""
+    sentence: Callable[[Analysis, Result], str] = lambda analysis, result: ""
+    """The result in words, for a reader who is no statistician; an empty line separates paragraphs."""
+    details: Callable[[Analysis, Result], Sequence[str]] = lambda analysis, result: ()
+    """Further sentences, folded away in report.html."""
+    figures: Callable[[Analysis, Result], Sequence[Drawing | None]] = lambda analysis, result: ()
+    tables: Callable[[Analysis, Result], Sequence[Table]] = lambda analysis, result: ()
+    missing: Callable[[Analysis, Result], Sequence[str]] | None = None
+    """What the report lacks, one sentence each; None for the reasons why the result has no estimate."""
+    method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
+    """How this was computed: terms and their explanation."""
+    reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
+    """Its place in a paper's methods paragraph: sentences, or a noun phrase for the list of its part."""
+    citations: Mapping[str, str] = field(default_factory=dict)
+    """The reference for each citation in `method` and `reported`, by its "Jiang et al. 2020"."""
+
+    def json(self, analysis: Analysis) -> dict[str, Any]:
+        """Its part of report.json."""
+        if self.compute is None:
+            return {}
+        result = analysis.results[self.key]
+        return {self.key: plain(result)} if self.content is None else self.content(result)
+
+    def lacks(self, analysis: Analysis) -> Iterator[str]:
+        """What it could not show, one sentence each."""
+        result: Any = analysis.results.get(self.key)
+        if self.missing is not None:
+            yield from self.missing(analysis, result)
+            return
+        for entry in result if isinstance(result, tuple) else (result,):
+            # The reasons of single strata would repeat that of the whole.
+            if getattr(entry, "reason", None) is not None and getattr(entry, "dataset", None) is None:
+                yield f"Not estimated: {name(self.key)} ({entry.reason})."
+
+
+def plain(result: Any) -> Any:
+    """A result as JSON has it."""
+    if isinstance(result, tuple):
+        return [asdict(entry) for entry in result]
+    return None if result is None else asdict(result)
+
+
+def _about_the_primary(analysis: Analysis) -> str:
+    return f"All of these are about the primary, {analysis.primary_name}. None of them decides."
+
+
+CORRELATIONS = Part("Correlations")
+OTHER_WAYS = Part("The same question, asked in other ways", _about_the_primary, reported="Beside it we report {}.")
+
+
+def absent_column(table: pd.DataFrame, columns: Sequence[str]) -> str | None:
+    """Why a statistic of these columns is undefined; None where the table has them all."""
+    return next((f"no trial has the column {column!r}" for column in columns if column not in table), None)
+
+
+def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:
+    """For `reported`: the phrase, where the result or one of its parts has an estimate."""
+
+    def reported(analysis: Analysis, result: Any) -> str:
+        parts = result if isinstance(result, tuple) else (result,)
+        return phrase if any(part.estimate is not None for part in parts) else ""
+
+    return reported
+
+
+def no_interval(estimates: Sequence[Estimate]) -> str:
+    """Why there is no interval, once, where none of the estimates has one."""
+    reasons = [part.interval_reason for part in estimates if part.estimate is not None]
+    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) else ""
+
+
+def left_out(n: int, n_missing: int) -> str:
+    """How many trials a statistic on accuracy could not use, where it could use others."""
+    if not n or not n_missing:
+        return ""
+    were = "1 trial was" if n_missing == 1 else f"{n_missing:,} trials were"
+    return f" {were} left out for lack of a score or of a known number of test images."

@@ -1,0 +1,159 @@
+"""A table of the report: one definition, written as HTML, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.answer.entry import Correlation
+from analysis.report.numbers import HasInterval, interval, name, number, severity
+from analysis.report.numbers import p_value as written_p
+
+Entry = tuple[Any, str]
+"""A raw value for the CSV and its text for people."""
+UNDEFINED = "undefined because"
+"""Heading of the last column, where it has the reasons of what is undefined."""
+
+
+def value(raw: float | None, digits: int = 2) -> Entry:
+    return raw, number(raw, digits)
+
+
+def bounds(low: float | None, high: float | None, digits: int = 2) -> Entry:
+    return (low, high), interval(low, high, digits)
+
+
+def estimated(part: HasInterval | None, digits: int = 2) -> tuple[Entry, Entry]:
+    """An estimate and its interval."""
+    if part is None:
+        return value(None), bounds(None, None)
+    return value(part.estimate, digits), bounds(part.ci_low, part.ci_high, digits)
+
+
+def p_value(raw: float | None) -> Entry:
+    return raw, written_p(raw)
+
+
+def whole(n: int) -> Entry:
+    return n, f"{n:,}"
+
+
+def cell_entries(dataset: str | None, level: float | None, method: str | None) -> tuple[Entry, Entry, Entry]:
+    """Dataset, severity and method of a row."""
+    return (dataset, name(dataset or "")), (level, severity(level or 0.0)), (method, name(method or ""))
+
+
+def remark(text: str | None) -> Entry:
+    return text, text or ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its words; each row has one entry per heading."""
+
+    name: str
+    title: str
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    text_columns: int
+    """The first so many columns hold words and are set flush left; the others hold numbers."""
+    fields: tuple[str, ...]
+    """The CSV's column names, one per heading."""
+    group: int = 0
+    """The report draws a line where one of the first so many columns changes."""
+    strong: bool = False
+    """Whether the first row is the one that counts."""
+    fold: int | None = None
+    """Most rows that report.html shows at once; a table with more is folded. None: it is never folded."""
+
+    @property
+    def ends_in_words(self) -> bool:
+        """Whether the last column holds remarks, which are set flush left and left out where all are empty."""
+        return self.fields[-1] in ("reason", "remark")
+
+    @property
+    def texts(self) -> list[list[str]]:
+        return [[text for _, text in row] for row in self.rows]
+
+
+def to_csv(table: Table) -> str:
+    """The raw values; an interval's two bounds are separated by a space, a missing value is empty."""
+    return _csv(table.fields, ([_plain(raw) for raw, _ in row] for row in table.rows))
+
+
+def grid_csv(correlations: Sequence[Correlation]) -> str:
+    """The whole grid, one correlation a line, with the fields of report.json."""
+    fields = tuple(Correlation.__dataclass_fields__)
+    return _csv(fields, ([_plain(getattr(c, f)) for f in fields] for c in correlations))
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table: put \\usepackage{booktabs} in the preamble."""
+    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
+    body = [" & ".join(map(_latex, row)) + r" \\" for row in table.texts]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.title)}. {_latex(table.caption)}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            " & ".join(map(_latex, table.headings)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _plain(raw: Any) -> str:
+    if raw is None:
+        return ""
+    if isinstance(raw, tuple):
+        return " ".join(_plain(part) for part in raw).strip()
+    return repr(raw) if isinstance(raw, float) else str(raw)
+
+
+def _csv(fields: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+_SPECIAL: dict[str, str] = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "ρ": r"$\rho$",
+    "τ": r"$\tau$",
+    "λ": r"$\lambda$",
+    "μ": r"$\mu$",
+    "ψ": r"$\psi$",
+    "Ψ": r"$\Psi$",
+    "²": r"$^2$",
+    "’": "'",
+    "\u00a0": "~",
+    "“": "``",
+    "”": "''",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_SPECIAL.get(c, c) for c in text)
+
+
+Writer = Callable[[Table], str]
+WRITERS: dict[str, Writer] = {"csv": to_csv, "tex": to_latex}

@@ -1,0 +1,303 @@
+"""The grid and the answer on tables whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+import analysis
+from analysis.stats.rank_correlation import combine_cells, rank_correlation
+from analysis.trials.exclusions import trials_from_table
+from records import columns
+
+SCORE = "test_ood.iou.integrated_gradients"
+
+
+def only(result, scope, statistic="spearman", **where):
+    found = result.find(scope, statistic, **where)
+    assert found is not None
+    return found
+
+
+def test_every_scope_and_statistic_is_there(make_table):
+    table = make_table(columns=(SCORE, "test_id.pointing.grad_cam"))
+    result = analysis.analyse(table, replicates=100)
+    cells, strata = 8, 2
+    per_score = 1 + strata + cells + (1 + strata) + (strata + 1)
+    assert len(result.correlations) == 2 * 2 * per_score
+    assert {c.outcome for c in result.correlations} == {"test_ood.auc"}
+    assert {(c.split, c.metric, c.attribution) for c in result.correlations} == {
+        ("test_ood", "iou", "integrated_gradients"),
+        ("test_id", "pointing", "grad_cam"),
+    }
+
+
+@pytest.mark.parametrize("statistic", ["spearman", "kendall_tau_b"])
+def test_estimates_are_those_of_the_parts(make_table, statistic):
+    table = make_table(strengths=(0.1, 1.0))
+    result = analysis.analyse(table, replicates=100)
+    samples = {
+        key: rank_correlation(part[SCORE].to_numpy(), part["test_ood.auc"].to_numpy(), statistic)
+        for key, part in table.groupby(["dataset", "severity", "method"])
+    }
+    for (dataset, severity, method), sample in samples.items():
+        cell = only(result, "cell", statistic, dataset=dataset, severity=severity, method=method)
+        assert cell.estimate == pytest.approx(sample.estimate)
+        assert (cell.n, cell.n_clusters) == (24, 12)
+    assert only(result, "within_cell", statistic).estimate == pytest.approx(
+        combine_cells(list(samples.values()), statistic).estimate
+    )
+    part = table[table["severity"] == 1.0]
+    stratum = only(result, "stratum", statistic, dataset="crosses", severity=1.0)
+    expected = rank_correlation(part[SCORE].to_numpy(), part["test_ood.auc"].to_numpy(), statistic)
+    assert stratum.estimate == pytest.approx(expected.estimate)
+    means = part.groupby("method")[[SCORE, "test_ood.auc"]].mean()
+    between = only(result, "between_methods", statistic, dataset="crosses", severity=1.0)
+    method = "spearman" if statistic == "spearman" else "kendall"
+    assert between.estimate == pytest.approx(means[SCORE].corr(means["test_ood.auc"], method=method))
+    assert between.n == 4
+
+
+def test_a_strong_correlation_is_a_yes(make_table):
+    result = analysis.analyse(make_table(rho=0.9, seeds=30), replicates=200)
+    assert result.verdict.answer == "yes"
+    within = only(result, "within_cell")
+    assert (within.interval, within.df) == ("cluster_jackknife", 29)
+    # The bootstrap's intervals stand beside it.
+    assert within.percentile_low < within.estimate < within.percentile_high
+    assert within.bca_low < within.estimate < within.bca_high
+
+
+def test_no_correlation_is_a_no_with_many_trials_and_undecided_with_few(make_table):
+    assert analysis.analyse(make_table(rho=0, seeds=60), replicates=200).verdict.answer == "no"
+    few = analysis.analyse(make_table(rho=0, seeds=5, severities=(1.0,)), replicates=200)
+    assert few.verdict.answer == "undecided"
+    assert "fewer than 6 data seeds on a dataset, and trials share them" in few.verdict.sentence
+    across = analysis.analyse(make_table(rho=0.3, seeds=10, severities=(1.0,)), replicates=200)
+    assert across.verdict.answer == "undecided"
+    assert "0.3" in across.verdict.reason
+
+
+def test_a_perfect_correlation_is_clipped_and_said(make_table):
+    table = make_table()
+    table["test_ood.auc"] = table[SCORE]
+    result = analysis.analyse(table, replicates=100)
+    within = only(result, "within_cell")
+    assert within.estimate == pytest.approx(0.999)
+    assert within.n_clipped == 8
+    assert "8 cells of the primary had a correlation beyond ±0.999" in " ".join(result.notes)
+
+
+def test_pooling_reverses_the_sign_and_it_is_said(make_table):
+    # Within each method better maps go with better outcomes; methods with better maps have worse ones.
+    result = analysis.analyse(make_table(rho=0.8, step=0.1), replicates=200)
+    assert only(result, "pooled").estimate < -0.5
+    assert only(result, "within_cell").estimate > 0.5
+    assert only(result, "between_methods").estimate == pytest.approx(-1)
+    assert result.verdict.answer == "yes"
+    (found,) = result.results["disagreements"]
+    sentence = found.sentence
+    assert found.pooled < 0 < found.within_cell
+    assert "IoU of integrated gradients on the OOD test set: pooled over everything, ρ is −0." in sentence
+    assert "within cells it is 0." in sentence
+
+
+def test_the_same_sign_is_no_reversal(make_table):
+    assert analysis.analyse(make_table(rho=0.8), replicates=100).results["disagreements"] == ()
+
+
+def test_constant_cells_are_undefined_counted_and_left_out(make_table):
+    table = make_table()
+    table.loc[table["method"] == "masked", "test_ood.auc"] = 1.0
+    table.loc[(table["method"] == "rrr") & (table["severity"] == 1.0), SCORE] = 0.0
+    result = analysis.analyse(table, replicates=100)
+    cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
+    assert (cell.estimate, cell.ci_low, cell.interval, cell.reason) == (None, None, None, "constant outcome")
+    other = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
+    assert other.reason == "constant localisation"
+    within = only(result, "within_cell")
+    assert (within.n_cells, within.n_degenerate, within.n) == (5, 3, 60)
+    assert within.estimate is not None
+
+
+def test_all_outcomes_constant_is_undecided_with_the_reason(make_table):
+    table = make_table()
+    table["test_ood.auc"] = 1.0
+    result = analysis.analyse(table, replicates=100)
+    assert result.verdict.answer == "undecided"
+    assert "none of the 8 cells has a correlation (8: constant outcome)" in result.verdict.sentence
+    assert only(result, "between_methods").reason is not None
+    assert result.power.within_cell is None
+
+
+def test_missing_values_are_dropped_per_correlation_and_counted(make_table):
+    table = make_table(columns=(SCORE, "test_ood.pointing.grad_cam"))
+    table.loc[:6, SCORE] = np.nan  # seven seeds of the first cell
+    table.loc[7, "test_ood.auc"] = np.nan
+    result = analysis.analyse(table, replicates=100)
+    cell = only(result, "cell", dataset="crosses", severity=0.0, method="baseline")
+    assert (cell.n, cell.n_missing, cell.n_clusters) == (4, 8, 4)
+    assert cell.interval == "fisher_z"  # four data seeds are left, and no two trials share one
+    assert only(result, "within_cell").interval == "cluster_jackknife"
+    other = next(c for c in result.correlations if c.metric == "pointing" and c.scope == "pooled")
+    assert other.n_missing == 1
+    assert "8 trials had no outcome or no score of the primary" in " ".join(result.notes)
+
+
+def test_few_data_seeds_have_an_interval_only_where_trials_share_none(make_table):
+    result = analysis.analyse(make_table(seeds=5), replicates=100)
+    within = only(result, "within_cell")
+    assert (within.interval, within.ci_low, within.p_value) == (None, None, None)
+    assert within.interval_reason == "fewer than 6 data seeds on a dataset, and trials share them"
+    assert "has no interval: fewer than 6 data seeds" in result.verdict.sentence
+    cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
+    assert cell.interval == "fisher_z"
+    assert math.atanh(cell.ci_high) - math.atanh(cell.estimate) == pytest.approx(
+        1.959964 * math.sqrt(1.06 / 2), abs=1e-6
+    )
+    assert "fewer than 6 data seeds (5 on crosses)" in " ".join(result.notes)
+    assert result.power.within_cell_clustered is None
+
+
+def test_the_bootstrap_needs_more_data_seeds_than_the_jackknife(make_table):
+    within = only(analysis.analyse(make_table(seeds=9), replicates=100), "within_cell")
+    assert (within.interval, within.percentile_low, within.bca_low) == ("cluster_jackknife", None, None)
+
+
+def test_one_method_and_one_seed(make_table):
+    one_method = analysis.analyse(make_table(methods=("baseline",)), replicates=100)
+    assert only(one_method, "between_methods").reason == "0 methods, fewer than 3"
+    assert only(one_method, "between_methods", dataset="crosses", severity=0.0).reason == "1 method, fewer than 3"
+    assert only(one_method, "within_cell").estimate is not None
+    one_seed = analysis.analyse(make_table(seeds=1), replicates=100)
+    assert only(one_seed, "cell", dataset="crosses", severity=0.0, method="rrr").reason == "1 trial, fewer than 4"
+    assert one_seed.verdict.answer == "undecided"
+
+
+def test_missing_cells_are_named(make_table):
+    table = make_table()
+    gone = (table["method"] == "rrr") & (table["severity"] == 1.0)
+    result = analysis.analyse(table[~gone], replicates=100)
+    assert any("No trial in 1 cell of the grid: rrr on crosses at severity 1" in m for m in result.trials.missing)
+    assert only(result, "within_cell").n_cells == 7
+
+
+def test_p_values_are_adjusted_within_scope_and_statistic(make_table):
+    result = analysis.analyse(make_table(), replicates=200)
+    cells = [c for c in result.correlations if (c.scope, c.statistic) == ("cell", "spearman")]
+    ordered = sorted(cells, key=lambda c: c.p_value)
+    expected, running = [], 1.0
+    for rank in range(len(ordered), 0, -1):
+        running = min(running, ordered[rank - 1].p_value * len(ordered) / rank)
+        expected.insert(0, running)
+    assert [c.p_adjusted for c in ordered] == pytest.approx(expected)
+    assert only(analysis.analyse(make_table(), replicates=200), "within_cell").p_adjusted is None  # the primary
+
+
+def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
+    table = make_table(seeds=11)
+    first = analysis.analyse(table, replicates=150, seed=3)
+    again = analysis.analyse(table, replicates=150, seed=3)
+    assert first.correlations == again.correlations
+    other = analysis.analyse(table, replicates=150, seed=4)
+    assert only(other, "within_cell").estimate == only(first, "within_cell").estimate
+    assert only(other, "within_cell").ci_low == only(first, "within_cell").ci_low  # nothing is drawn for it
+    assert only(other, "within_cell").percentile_low != only(first, "within_cell").percentile_low
+    shuffled = analysis.analyse(table.sample(frac=1, random_state=1), replicates=150, seed=3)
+    for bound in ("ci_low", "percentile_low", "bca_low"):
+        expected = getattr(only(first, "within_cell"), bound)
+        assert getattr(only(shuffled, "within_cell"), bound) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_declared_primary_is_used(make_table):
+    table = make_table(columns=(SCORE, "test_id.energy.grad_cam"))
+    declared = analysis.Primary("test_id", "energy", "grad_cam")
+    trials = trials_from_table(table, sweep="s", source="t", primary=declared)
+    result = analysis.analyse(trials, replicates=100)
+    assert result.primary == declared
+    assert not any("primary" in note for note in result.notes)
+
+
+def test_a_table_without_the_default_primary_falls_back_and_says_so(make_table):
+    table = make_table(columns=("test_id.pointing.grad_cam", "test_ood.energy.occlusion"))
+    result = analysis.analyse(table, replicates=100)
+    assert result.primary.column == "test_id.pointing.grad_cam"
+    assert any(f"no column {SCORE!r}" in n and "'test_id.pointing.grad_cam', stands in" in n for n in result.notes)
+
+
+def test_a_sweep_without_its_primary_is_undecided(make_table):
+    table = make_table(columns=("test_id.pointing.grad_cam",))
+    trials = trials_from_table(table, sweep="s", source="t", primary=analysis.Primary(), free_primary=False)
+    result = analysis.analyse(trials, replicates=100)
+    assert result.verdict.answer == "undecided"
+    assert SCORE in result.verdict.sentence
+    assert result.correlations  # the rest of the grid is still there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        ({"smallest_effect": 0}, ["bad smallest effect 0", "between 0 and 1", "0.3"]),
+        ({"smallest_effect": 30}, ["bad smallest effect 30", "between 0 and 1"]),
+        ({"replicates": 5}, ["replicates 5", "at least 100", "2000"]),
+    ],
+)
+def test_bad_arguments(make_table, arguments, pieces):
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.analyse(make_table(), **arguments)
+    for piece in pieces:
+        assert piece in str(error.value)
+
+
+def test_column_names_are_the_records_own():
+    assert columns.localisation("test_ood", "iou", "integrated_gradients") == analysis.Primary().column == SCORE
+
+
+def test_the_id_score_is_the_reference(make_table):
+    table = make_table()
+    table["test_id.auc"] = -table["test_ood.auc"]
+    found, *strata = analysis.analyse(table, replicates=100).reference
+    assert (found.split, found.metric, found.estimate) == ("test_id", "auc", pytest.approx(-0.999))
+    assert len(strata) == len(table[["dataset", "severity"]].drop_duplicates())
+    assert analysis.analyse(table.drop(columns="test_id.auc"), replicates=100).reference == ()
+
+
+def test_the_id_score_is_a_reference_in_each_stratum(make_table):
+    table = make_table()
+    shifted = table["severity"] == table["severity"].max()
+    table["test_id.auc"] = table["test_ood.auc"].where(~shifted, -table["test_ood.auc"])
+    found = analysis.analyse(table, replicates=100)
+    estimates = {entry.severity: entry.estimate for entry in found.reference[1:]}
+    levels = sorted(table["severity"].unique())
+    assert len(levels) > 1
+    assert estimates == {s: pytest.approx(-0.999 if s == levels[-1] else 0.999) for s in levels}
+
+
+def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_table):
+    table = make_table(seeds=8, severities=(1.0,), methods=("baseline", "rrr"))
+    early = (table["method"] == "baseline") & (table["data_seed"] < 5)
+    late = (table["method"] == "rrr") & (table["data_seed"] >= 3)
+    result = analysis.analyse(table[early | late], replicates=200)
+    cell = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
+    assert (cell.interval, cell.n_clusters) == ("fisher_z", 5)
+    within = only(result, "within_cell")
+    assert (within.interval, within.n_clusters) == ("cluster_jackknife", 8)
+    assert within.ci_low < within.estimate < within.ci_high
+
+
+def test_permutations_stand_beside_the_intervals_within_cells(make_table):
+    table = make_table(rho=0.9, columns=(SCORE, "test_id.pointing.grad_cam"))
+    table["test_id.pointing.grad_cam"] = np.random.default_rng(0).normal(size=len(table))
+    result = analysis.analyse(table, replicates=199)
+    primary = only(result, "within_cell")
+    assert (primary.p_permutation, primary.p_max_t) == (1 / 200, None)
+    stratum = only(result, "within_cell", dataset="crosses", severity=1.0)
+    assert (stratum.p_permutation, stratum.p_max_t) == (1 / 200, 1 / 200)
+    (other,) = (
+        c
+        for c in result.correlations
+        if c.metric == "pointing" and c.scope == "within_cell" and c.stratum is None and c.statistic == "spearman"
+    )
+    assert 0.05 < other.p_permutation < other.p_max_t
+    assert only(result, "pooled").p_permutation is None
+    assert only(result, "within_cell", "kendall_tau_b").p_permutation is None

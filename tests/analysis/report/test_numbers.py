@@ -1,0 +1,58 @@
+"""How numbers and names are written for people."""
+
+import pytest
+
+from analysis.report.numbers import (
+    column_name,
+    count,
+    interval,
+    listed,
+    name,
+    number,
+    p_value,
+    percent,
+    setting_name,
+    stratum_name,
+    with_interval,
+)
+from analysis.stats.estimate import Estimate
+
+
+def test_numbers():
+    assert [number(v) for v in (0.123, -0.123, -0.001, None, float("nan"))] == ["0.12", "−0.12", "0.00", "–", "–"]
+    assert interval(-0.1, 0.2) == "−0.10 to 0.20"
+    assert interval(None, 0.2) == "–"
+    assert [p_value(v) for v in (0.0004, 0.04, None)] == ["< 0.001", "0.040", "–"]
+    assert [percent(0.125, 1), percent(None)] == ["12.5\u00a0%", "–"]
+    assert [count(1, "trial"), count(2400, "trial"), count(2, "severity", "severities")] == [
+        "1 trial",
+        "2,400 trials",
+        "2 severities",
+    ]
+
+
+def test_an_estimate_has_brackets_only_with_an_interval():
+    assert with_interval(Estimate(estimate=0.5, ci_low=0.25, ci_high=0.75)) == "0.50 (0.25 to 0.75)"
+    assert with_interval(Estimate(estimate=0.5), 3) == "0.500"
+    assert with_interval(Estimate()) == "–"
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("test_ood.iou.integrated_gradients", "IoU of integrated gradients on the OOD test set"),
+        ("test_ood.auc", "OOD test AUC"),
+        ("test_id.accuracy", "ID test accuracy"),
+        ("valid_id.loss", "valid id loss"),
+    ],
+)
+def test_columns(column, expected):
+    assert column_name(column) == expected
+
+
+def test_names():
+    assert (name("integrated_gradients"), name("iou")) == ("integrated gradients", "IoU")
+    assert name("folder:/data/mine/") == "mine"
+    assert setting_name("hp.batch_size") == "batch size"
+    assert (stratum_name("crosses", 0.8), stratum_name(None, None)) == ("crosses, s = 0.8", "everything")
+    assert [listed(["a"]), listed(["a", "b", "c"]), listed([])] == ["a", "a, b and c", ""]

@@ -1,0 +1,461 @@
+"""The report's files: complete, self-contained, valid, strict and repeatable."""
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analysis
+from analysis import sections
+from analysis.report.report import bibliography, copy_report, explanations
+from analysis.sections.map_sheets import MapSheet, collect_maps
+from analysis.sections.section import OTHER_WAYS
+from records import SweepRecords, open_storage
+from records.columns import half
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+FIGURES = (
+    "localisation_against_outcome",
+    "forest",
+    "correlation_by_cell",
+    "correlation_by_severity",
+    "scores",
+    "outcome_by_severity",
+    "localisation_by_severity",
+    "by_strength",
+    "psi_by_axis",
+    "sign_error",
+    "regret",
+)
+GALLERY = ("gallery_crosses", "gallery_crosses_mean", "gallery_crosses_cases")
+STATISTICS = [section.key for section in sections.SECTIONS if section.part == OTHER_WAYS]
+TABLES = ("correlations_by_scope", "scores", "methods", "cells", "strengths", *STATISTICS)
+SCORE = "test_ood.iou.integrated_gradients"
+
+
+class Page(HTMLParser):
+    """Checks nesting while it reads, and keeps images, links, texts and everything that would be loaded."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.images, self.loaded, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(attributes)
+        self.loaded += [attributes[a] for a in ("src", "srcset", "poster", "data") if a in attributes]
+        if tag in ("link", "script", "iframe", "object", "embed", "base"):
+            self.loaded.append(f"<{tag}>")
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def strict_json(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def arrays(images=6, size=16, methods_seed=0, splits=("test_id", "test_ood")):
+    rng = np.random.default_rng(methods_seed)
+    masks = np.zeros((images, size, size), dtype=bool)
+    masks[1:, 4:8, 4:8] = True  # the first image has no mask
+    found = {"labels": np.arange(images) % 2}
+    for split in splits:
+        found |= {
+            f"{split}.images": rng.uniform(size=(images, 1, size, size)).astype(np.float16),
+            f"{split}.masks": masks,
+            f"{split}.distractors": np.roll(masks, 6, axis=2),
+            f"{split}.map.integrated_gradients": rng.uniform(size=(images, size, size)).astype(np.float16),
+        }
+    return found
+
+
+def npz(found):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **found)
+    return buffer.getvalue()
+
+
+def complete(table):
+    """The table with everything that the statistics need beside the scores."""
+    noise = np.random.default_rng(1)
+    table["valid_id.auc"] = 0.9 + 0.01 * noise.normal(size=len(table))
+    table["valid_ood.auc"] = table["test_ood.auc"]
+    table["test_id.auc"] = 0.9 + 0.01 * noise.normal(size=len(table))
+    table["test_ood.accuracy"] = table["test_ood.auc"].clip(0, 0.9) + 0.01 * (table["data_seed"] % 5)
+    table["test_ood.n"] = 100_000
+    for column in (SCORE, "test_ood.auc"):
+        for which in (1, 2):
+            table[half(column, which)] = table[column] + 0.005 * noise.normal(size=len(table))
+    return table
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory, make_table):
+    folder = tmp_path_factory.mktemp("storage")
+    sweep = SweepRecords(open_storage(folder), "demo")
+    table = complete(
+        make_table(
+            rho=0.8,
+            step=0.1,
+            seeds=10,
+            strengths=(0.1, 1.0, 10.0),
+            datasets=("crosses", "folder:my/x"),
+            columns=(SCORE, "test_ood.iou.occlusion"),
+        )
+    )
+    table.loc[(table["method"] == "masked") & (table["severity"] == 0), "test_ood.auc"] = 1.0
+    for record in table.to_dict("records"):
+        sweep.write({**record, "schema_version": 1, "sweep": "demo"})
+        if record["dataset"] == "crosses" and record["data_seed"] == 0 and record["severity"] == 1:
+            sweep.write_artifact(record["trial_key"], "maps.npz", npz(arrays()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(storage):
+    return analysis.analyse(analysis.load_sweep(storage, "demo"), replicates=100)
+
+
+@pytest.fixture(scope="module")
+def report(result, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "new" / "report"
+    assert analysis.write_report(result, out) == out / "report.html"
+    return out
+
+
+def test_all_files_are_there_and_none_is_empty(report):
+    expected = {"report.html", "report.md", "report.json", "tables/correlations.csv"}
+    expected |= {f"figures/{f}.{kind}" for f in (*FIGURES, *GALLERY) for kind in ("png", "svg")}
+    expected |= {f"tables/{t}.{kind}" for t in TABLES for kind in ("csv", "tex")}
+    found = {p.relative_to(report).as_posix(): p.stat().st_size for p in report.rglob("*") if p.is_file()}
+    assert set(found) == expected
+    assert min(found.values()) > 100
+
+
+def test_the_page_is_self_contained_and_every_image_is_described(report):
+    page = Page((report / "report.html").read_text())
+    assert len(page.images) == len(FIGURES) + len(GALLERY)
+    for image in page.images:
+        assert len(image["alt"]) > 40
+        kind, data = image["src"].split(",", 1)
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+    assert all(source.startswith("data:") for source in page.loaded)
+    style = re.search(r"<style>(.*?)</style>", (report / "report.html").read_text(), re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_page_answers_first_and_follows_the_order(report, result):
+    text = Page((report / "report.html").read_text()).text
+    body = text[text.index("Does a better saliency map mean better generalization? ·") :]
+    assert body.index(result.verdict.sentence) < 150
+    order = [
+        "Does a better map go with better performance?",
+        "Pooling changes the answer",
+        "How sure is it",
+        "The primary’s correlations",
+        "Every localisation score",
+        "How this was computed",
+        "What was left out",
+        "What was missing",
+    ]
+    places = [body.index(title) for title in order]
+    assert places == sorted(places)
+    assert "constant outcome" in body
+    assert "No maps of integrated_gradients on test_ood are stored for folder:my/x at severity 1." in body
+
+
+def test_json_is_strict_and_has_its_keys(report, result):
+    content = strict_json(report / "report.json")
+    assert content["n_trials"] == 480
+    assert content["excluded"] == {}
+    assert content["sweep"] == "demo"
+    assert content["primary"] == {
+        "split": "test_ood",
+        "metric": "iou",
+        "attribution": "integrated_gradients",
+        "outcome": "test_ood.auc",
+    }
+    assert content["verdict"]["answer"] == result.verdict.answer == "yes"
+    assert content["verdict"]["sentence"] == result.verdict.sentence
+    assert content["power"]["within_cell"] == result.power.within_cell
+    assert content["degenerate"] == {"constant outcome": 2}
+    assert content["generated_by"].startswith("saliency-sweep")
+    keys = {"split", "metric", "attribution", "outcome", "scope", "stratum", "statistic", "estimate", "ci_low"}
+    keys |= {"ci_high", "n", "n_clusters", "p_value", "p_adjusted", "interval", "reason"}
+    for entry in content["correlations"]:
+        assert keys <= set(entry)
+        assert (entry["estimate"] is None) == (entry["reason"] is not None)
+        assert entry["interval"] in (None, "cluster_jackknife", "cluster_bootstrap", "fisher_z")
+    headline = [c for c in content["correlations"] if c["scope"] == "within_cell" and c["stratum"] is None]
+    assert {c["statistic"] for c in headline} == {"spearman", "kendall_tau_b"}
+    assert headline[0]["n_degenerate"] == 2
+    undefined = [c for c in content["correlations"] if c["scope"] == "cell" and c["estimate"] is None]
+    assert {c["stratum"] for c in undefined} == {"crosses, s = 0, masked", "folder:my/x, s = 0, masked"}
+
+
+def test_json_holds_every_statistic_complete(report, result):
+    content = strict_json(report / "report.json")
+    assert set(STATISTICS) == {
+        *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
+        *("mixed_model", "regret", "reliability"),
+    }
+    for key in STATISTICS:
+        value = content[key]
+        for entry in value if isinstance(value, list) else [value]:
+            assert entry["reason"] is None, (key, entry["reason"])
+    psi = content["granulated_kendall"]
+    assert psi["estimate"] == result.results["granulated_kendall"].estimate
+    assert {axis["axis"] for axis in psi["axes"]} == {"severity", "method", "strength"}
+    assert psi["ci_low"] <= psi["estimate"] <= psi["ci_high"]
+    assert content["sign_error"]["overall"]["maximum"] >= content["sign_error"]["overall"]["mean"]
+    assert [p["controls"] for p in content["partial"]] == [
+        ["test_id.auc"],
+        ["test_id.auc", "dataset", "severity", "method"],
+    ]
+    assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
+    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within", "mu_between", "a"}
+    assert {r["rule"] for r in content["regret"]} == {
+        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random"),
+    }
+    assert len(content["regret"]) == 5 * (1 + 4)
+    assert content["reliability"]["raw"] < content["reliability"]["estimate"]
+    assert content["without_collapsed"] is None
+    assert content["disagreements"][0]["kind"] == "sign"
+
+
+def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no_figures):
+    content_path = analysis.write_report(analysis.analyse(make_table(), replicates=100), tmp_path).with_suffix(".json")
+    missing = strict_json(content_path)["missing"]
+    told = [m for m in missing if m.startswith("Not estimated")]
+    assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
+        "sign error",
+        "mixed model",
+        "regret",
+        "regret",
+        "regret",
+        "reliability",
+    ]
+    assert "'test_ood.iou.integrated_gradients.half_1'" in told[-1]
+
+
+def test_the_methods_paragraph_can_be_pasted(report, result):
+    content = strict_json(report / "report.json")
+    paragraph = content["methods_paragraph"]
+    assert paragraph in Page((report / "report.html").read_text()).text
+    assert f"> {paragraph}" in (report / "report.md").read_text()
+    assert "We analysed 480 training runs (0 more were excluded) of 4 methods on 2 datasets" in paragraph
+    assert "10 data seeds per dataset" in paragraph
+    assert "delete-one-data-seed jackknife" in paragraph
+    assert "Ψ along severity, method and strength" in paragraph
+    cited = bibliography([paragraph])
+    for author in (
+        "Viviano",
+        "Jiang",
+        "Dziugaite",
+        "Mundlak",
+        "Spearman",
+        "MacKinnon",
+        "Field",
+        "Simpson",
+        "Schuirmann",
+    ):
+        assert author in paragraph
+        assert any(author in entry for entry in cited), author
+    assert bibliography(["Nothing is cited."]) == []
+
+
+def test_whatever_is_cited_is_in_the_bibliography_and_said_once(report, result):
+    texts = [*explanations(result).values(), strict_json(report / "report.json")["methods_paragraph"]]
+    pattern = r"(?:[A-Z]\w+, )?[A-Z]\w+(?: & [A-Z]\w+| et al\.)? \(?(?:1[89]|20)\d\d"
+    cited = {citation.replace("(", "") for citation in re.findall(pattern, " ".join(texts))}
+    references = bibliography(texts)
+    assert len(references) == len(cited) > 10
+    page, markdown = Page((report / "report.html").read_text()).text, (report / "report.md").read_text()
+    for reference in references:
+        assert markdown.count(reference) == 1
+        assert page.count(reference.split(" arXiv:")[0]) == 1
+
+
+def test_json_writes_null_for_what_is_not_a_number(result, tmp_path, no_figures):
+    odd = replace(result, power=replace(result.power, within_cell=float("nan"), typical_cell=float("inf")))
+    analysis.write_report(odd, tmp_path, maps=[])
+    power = strict_json(tmp_path / "report.json")["power"]
+    assert power["within_cell"] is power["typical_cell"] is None
+
+
+def test_tables_hold_the_numbers(report, result):
+    grid = pd.read_csv(report / "tables/correlations.csv")
+    assert len(grid) == len(result.correlations)
+    grid = grid[grid["attribution"] == "integrated_gradients"]
+    first = grid[(grid["scope"] == "within_cell") & grid["stratum"].isna() & (grid["statistic"] == "spearman")]
+    assert first["estimate"].item() == pytest.approx(result.verdict.estimate)
+    methods = pd.read_csv(report / "tables/methods.csv")
+    assert list(methods["method"][:4]) == ["baseline", "actdiff", "masked", "rrr"]
+    table = result.trials.table
+    cell = table[(table["dataset"] == "crosses") & (table["severity"] == 1) & (table["method"] == "rrr")]
+    row = methods[(methods["dataset"] == "crosses") & (methods["severity"] == 1) & (methods["method"] == "rrr")]
+    assert row["test_ood.auc"].item() == pytest.approx(cell["test_ood.auc"].mean())
+    assert row["test_ood.auc.sd"].item() == pytest.approx(cell["test_ood.auc"].std(ddof=1))
+    assert row[f"{SCORE}.sd"].item() == pytest.approx(cell[SCORE].std(ddof=1))
+    assert (row["n"].item(), row["chance"].item()) == (30, 0.05)
+    for table_name in TABLES:
+        with open(report / f"tables/{table_name}.csv", newline="") as file:
+            widths = {len(row) for row in csv.reader(file)}
+        assert len(widths) == 1
+        tex = (report / f"tables/{table_name}.tex").read_text()
+        columns = len(re.search(r"\\begin{tabular}{([lr]+)}", tex)[1])
+        body = tex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().split("\n")
+        assert {line.count(" & ") + 1 for line in body} == {columns}
+        assert not re.search(r"(?<!\\)[_%#]", tex)
+
+
+def test_markdown_tables_are_rectangular_and_figures_exist(report, result):
+    text = (report / "report.md").read_text()
+    assert text.split("\n")[2] == f"**{result.verdict.sentence}**"
+    for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text):
+        assert (report / path).is_file()
+    assert text.count("](figures/") == len(FIGURES) + len(GALLERY)
+    blocks = [b for b in re.split(r"\n(?!\|)", text) if b.count("\n|") > 1]
+    assert len(blocks) == 5 + len(STATISTICS)
+    for block in blocks:
+        assert len({line.count("|") for line in block.split("\n") if line.startswith("|")}) == 1
+    assert "\n\n\n\n" not in text
+
+
+def test_the_same_analysis_writes_the_same_bytes(result, tmp_path, monkeypatch):
+    few = ("answer", "scores", "regret", "maps")  # all figures are saved by the same two functions
+    bare = [s if s.key in few else replace(s, figures=lambda analysis, result: ()) for s in sections.SECTIONS]
+    monkeypatch.setattr(sections, "SECTIONS", tuple(bare))
+    for folder in ("one", "two"):
+        analysis.write_report(result, tmp_path / folder)
+    written = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len([path for path in written if path.parent.name == "figures"]) == 2 * (3 + len(GALLERY))
+    for path in written:
+        assert (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes() == path.read_bytes(), path.name
+
+
+def test_text_from_the_data_is_escaped(make_table, tmp_path, no_figures):
+    table = make_table(seeds=5, severities=(1.0,)).replace({"dataset": {"crosses": "<script>a|b</script>"}})
+    page = Page(analysis.write_report(analysis.analyse(table, replicates=100), tmp_path).read_text())
+    assert "<script>" not in page.loaded
+    assert "<script>a|b</script>" in page.text
+
+
+def test_a_report_without_anything_to_correlate(make_table, tmp_path):
+    table = make_table(seeds=1, severities=(1.0,), methods=("baseline",)).drop(columns="test_id.auc")
+    result = analysis.analyse(table, replicates=100)
+    page = Page(analysis.write_report(result, tmp_path).read_text())
+    assert "Undecided" in page.text
+    assert "There are no maps to show" in page.text
+    assert "1 trial, fewer than 4" in page.text
+    strict_json(tmp_path / "report.json")
+
+
+def test_a_report_on_a_sweep_without_its_primary(make_table, tmp_path):
+    table = make_table(columns=("test_id.pointing.grad_cam",))
+    trials = analysis.trials_from_table(table, sweep="s", source="t", primary=analysis.Primary(), free_primary=False)
+    page = Page(analysis.write_report(analysis.analyse(trials, replicates=100), tmp_path).read_text())
+    assert "is in no trial" in page.text
+    assert len(page.images) == 1  # performance by severity is still worth seeing
+
+
+def test_an_old_gallery_does_not_stay(report, result, tmp_path, no_figures):
+    analysis.write_report(result, tmp_path)
+    assert (tmp_path / "figures/gallery_crosses.png").is_file()
+    analysis.write_report(result, tmp_path, maps=[])
+    assert not list((tmp_path / "figures").glob("gallery_*"))
+
+
+def test_a_copy_in_storage_is_the_report_itself(report, tmp_path):
+    place = copy_report(report, open_storage(tmp_path), "demo")
+    assert place == f"{tmp_path}/demo/report"
+    copied = {p.relative_to(tmp_path / "demo/report") for p in tmp_path.rglob("*") if p.is_file()}
+    assert copied == {p.relative_to(report) for p in report.rglob("*") if p.is_file()}
+    assert (tmp_path / "demo/report/report.html").read_bytes() == (report / "report.html").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written(result, tmp_path, no_figures):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.write_report(result, tmp_path / "taken", maps=[])
+    assert "cannot write the report to" in str(error.value)
+    assert "--out" in str(error.value)
+
+
+def test_maps_show_the_middle_strength_on_positive_masked_images(result):
+    (sheet,), missing = collect_maps(result.trials, result.primary)
+    assert (sheet.dataset, sheet.severity, sheet.data_seed) == ("crosses", 1.0, 0)
+    assert list(sheet.maps) == ["baseline", "actdiff", "masked", "rrr"]
+    assert set(sheet.strengths.values()) == {1.0}
+    assert len(sheet.images) == 3  # of six images, the three of class 1
+    assert sheet.masks.any(axis=(1, 2)).all()
+    assert len(missing) == 1
+
+
+@pytest.mark.parametrize("broken", [b"not a zip", npz({"labels": np.arange(3)})])
+def test_unreadable_maps_are_named_not_fatal(storage, tmp_path, make_table, broken):
+    sweep = SweepRecords(open_storage(tmp_path), "demo")
+    for record in make_table(seeds=1).to_dict("records"):
+        sweep.write({**record, "schema_version": 1})
+        sweep.write_artifact(record["trial_key"], "maps.npz", broken)
+    sheets, missing = collect_maps(analysis.load_sweep(tmp_path, "demo"), analysis.Primary())
+    assert sheets == []
+    assert "No maps of integrated_gradients" in missing[0]
+
+
+def test_the_best_and_the_worst_map_of_all_stored_ones(result):
+    (sheet,), _ = collect_maps(result.trials, result.primary)
+    assert set(sheet.together) == set(sheet.maps)
+    for maps in sheet.together.values():
+        assert (maps.n_trials, maps.n_maps) == (1, 3)  # three images of class 1 with a mask
+        assert maps.best.overlap >= maps.worst.overlap
+        assert maps.mean.sum() == pytest.approx(1)
+        assert maps.mask[4:8, 4:8].min() == 1
+
+
+def test_maps_given_by_hand_are_drawn(make_table, tmp_path, no_figures):
+    rng = np.random.default_rng(0)
+    sheet = MapSheet(
+        dataset="folder:my/x",
+        severity=1.0,
+        data_seed=0,
+        split="test_ood",
+        attribution="integrated_gradients",
+        images=rng.uniform(size=(1, 8, 8, 3)),
+        masks=np.ones((1, 8, 8), dtype=bool),
+        distractors=np.zeros((1, 8, 8), dtype=bool),
+        maps={"baseline": np.zeros((1, 8, 8))},
+        strengths={"baseline": None},
+    )
+    result = analysis.analyse(make_table(), replicates=100)
+    analysis.write_report(result, tmp_path, maps=[sheet])
+    (picture,) = (tmp_path / "figures").glob("gallery_*.png")
+    assert re.fullmatch(r"gallery_folder-my-x-[0-9a-f]{8}\.png", picture.name)

@@ -1,0 +1,115 @@
+"""A new statistic costs its file and one line in SECTIONS: every file of the report then has it."""
+
+import json
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis import sections
+from analysis.answer.answer import Analysis
+from analysis.report.numbers import percent
+from analysis.sections.drawing import Drawing, new_figure, settings
+from analysis.sections.section import OTHER_WAYS, Section
+from analysis.sections.table import Table, remark, value
+
+
+@dataclass(frozen=True)
+class AboveChance:
+    """The share of trials whose outcome is above one half."""
+
+    estimate: float | None
+    n: int
+    reason: str | None = None
+
+
+def above_chance(table: pd.DataFrame, outcome: str) -> AboveChance:
+    known = table[outcome].dropna()
+    if known.max() > 1:
+        return AboveChance(None, len(known), "it is no AUC")
+    return AboveChance(float((known > 0.5).mean()), len(known))
+
+
+def figure(analysis: Analysis, result: AboveChance) -> Drawing | None:
+    if result.estimate is None:
+        return None
+    with settings():
+        drawn = new_figure(4, 1)
+        drawn.subplots().barh(0, result.estimate)
+    return Drawing("above_chance", "One bar", "The share, drawn.", f"A bar of {result.estimate:.2f}.", drawn)
+
+
+def table(analysis: Analysis, result: AboveChance) -> Table:
+    return Table(
+        name="above_chance",
+        title="Above chance",
+        caption="All trials.",
+        headings=("of", "share", "undefined because"),
+        rows=((("all", "all trials"), value(result.estimate), remark(result.reason)),),
+        text_columns=1,
+        fields=("of", "share", "reason"),
+    )
+
+
+ABOVE_CHANCE = Section(
+    key="above_chance",
+    title="Above chance",
+    part=OTHER_WAYS,
+    compute=lambda analysis: above_chance(analysis.trials.table, analysis.primary.outcome),
+    sentence=lambda analysis, result: f"{percent(result.estimate)} of the trials are above chance.",
+    figures=lambda analysis, result: [figure(analysis, result)],
+    tables=lambda analysis, result: [table(analysis, result)],
+    method=lambda analysis, result: {"Above chance": "An outcome above one half (Gosset 1908)."},
+    reported=lambda analysis, result: "the share of trials above chance",
+    citations={"Gosset 1908": "Student, The probable error of a mean. Biometrika 6, 1908, 1–25."},
+)
+
+
+@pytest.fixture
+def with_the_section(monkeypatch, no_figures):
+    regret = next(i for i, section in enumerate(sections.SECTIONS) if section.key == "regret")
+    known = sections.SECTIONS
+    monkeypatch.setattr(sections, "SECTIONS", (*known[:regret], ABOVE_CHANCE, *known[regret:]))
+
+
+def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
+    table = make_table(seeds=5)
+    share = float((table["test_ood.auc"] > 0.5).mean())
+    analysis.write_report(analysis.analyse(table, replicates=100), tmp_path)
+
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["above_chance"] == {"estimate": share, "n": len(table), "reason": None}
+    assert content["figures"] == ["above_chance"]
+    assert "; the share of trials above chance" in content["methods_paragraph"]
+    html, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    assert "<h3>Above chance</h3>" in html
+    assert "<h4>One bar</h4>" in html
+    assert "\n### Above chance\n" in markdown
+    assert "![A bar of" in markdown
+    for text in (html, markdown):
+        assert f"{100 * share:.0f}\u00a0% of the trials are above chance." in text
+        assert "An outcome above one half (Gosset 1908)." in text
+        assert "Student, The probable error of a mean. Biometrika 6, 1908, 1–25." in text
+        assert text.index("Within and between cells") < text.index("Above chance") < text.index("What does choosing")
+    assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall,{share!r},\n"
+    assert r"\caption{Above chance. All trials.}" in (tmp_path / "tables/above_chance.tex").read_text()
+    assert (tmp_path / "figures/above_chance.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "figures/above_chance.svg").is_file()
+
+
+def test_what_it_could_not_estimate_is_missing(with_the_section, make_table, tmp_path):
+    table = make_table(seeds=5)
+    table["test_ood.auc"] *= 100
+    analysis.write_report(analysis.analyse(table, replicates=100), tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["figures"] == []
+    assert "Not estimated: above chance (it is no AUC)." in content["missing"]
+
+
+def test_every_section_has_a_key_of_its_own_and_explains_in_terms_of_its_own(make_table):
+    keys = [section.key for section in sections.SECTIONS]
+    assert len(set(keys)) == len(keys)
+    result = analysis.analyse(make_table(seeds=5), replicates=100)
+    terms = [term for s in sections.SECTIONS for term in s.method(result, result.results.get(s.key))]
+    assert len(set(terms)) == len(terms)

@@ -1,0 +1,176 @@
+"""What the figures promise: one look per method, and maps shown by their upper half alone."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from scipy import stats
+
+import analysis
+from analysis.sections import SECTIONS
+from analysis.sections.drawing import KNOWN, look, png, settings, svg
+from analysis.sections.head import trend
+from analysis.sections.map_sheets import overlaps
+from analysis.sections.maps import heat, usual_place
+
+FIGURES = (
+    "localisation_against_outcome",
+    "forest",
+    "correlation_by_cell",
+    "correlation_by_severity",
+    "scores",
+    "outcome_by_severity",
+    "localisation_by_severity",
+    "by_strength",
+    "controls",
+    "psi_by_axis",
+    "sign_error",
+    "regret",
+)
+
+
+def drawn(result):
+    """Every figure that these trials can have, by its name."""
+    drawings = [d for section in SECTIONS for d in section.figures(result, result.results.get(section.key))]
+    return {drawing.name: drawing for drawing in drawings if drawing is not None}
+
+
+def test_a_method_looks_the_same_whichever_others_are_there():
+    assert look(["rrr"])["rrr"] == look([*KNOWN, "cdep"])["rrr"]
+
+
+def test_no_two_of_forty_methods_look_alike():
+    looks = look([*KNOWN, *(f"m{i:02}" for i in range(33))])
+    assert len(set(looks.values())) == 40
+
+
+def test_heat_shows_the_upper_half():
+    values = np.arange(100.0).reshape(10, 10)
+    opacity = heat(values)[..., 3]
+    assert (opacity > 0).sum() == 50
+    assert opacity.ravel()[:50].max() == 0
+    assert np.diff(opacity.ravel()[50:]).min() >= 0
+    assert opacity.max() == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_a_constant_map_shows_nothing(level):
+    assert heat(np.full((4, 4), level))[..., 3].max() == 0
+
+
+def test_a_sparse_map_shows_only_its_attribution():
+    values = np.zeros((10, 10))
+    values[0, 0] = 1e-3
+    assert np.flatnonzero(heat(values)[..., 3]).tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def result(make_table):
+    table = make_table(
+        rho=0.7,
+        seeds=12,
+        severities=(0.0, 0.5, 1.0),
+        strengths=(0.1, 1.0),
+        datasets=("crosses", "digits"),
+        columns=("test_ood.iou.integrated_gradients", "test_ood.iop.occlusion", "test_id.iou.occlusion"),
+    )
+    table["valid_id.auc"], table["valid_ood.auc"] = table["test_id.auc"], table["test_ood.auc"]
+    table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 100_000
+    wrong = table.assign(**{"hp.mask_condition": "shifted", "trial_key": "wrong-" + table["trial_key"]})
+    wrong["test_ood.auc"] -= 0.05
+    table = pd.concat([table.assign(**{"hp.mask_condition": "expert"}), wrong], ignore_index=True)
+    return analysis.analyse(table, replicates=100)
+
+
+@pytest.fixture(scope="module")
+def drawings(result):
+    return drawn(result)
+
+
+def test_all_figures_are_drawn_in_the_order_of_the_report(drawings):
+    assert tuple(drawings) == FIGURES
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_drawn_in_words_too(drawings, figure):
+    drawing = drawings[figure]
+    assert drawing.alt.endswith(".")
+    assert re.search(r"\d\.\d\d", drawing.alt), "the alternative text gives numbers"
+    assert "None" not in drawing.alt
+    assert "nan" not in drawing.alt
+    assert len(drawing.caption) > 40
+    for picture, start in ((png(drawing), b"\x89PNG"), (svg(drawing), b"<?xml")):
+        assert picture.startswith(start)
+
+
+@pytest.fixture(scope="module")
+def many_methods(make_table):
+    methods = tuple(f"method with a name of its own {number}" for number in range(25))
+    return drawn(analysis.analyse(make_table(seeds=6, severities=(0.9, 1.0), methods=methods), replicates=100))
+
+
+@pytest.mark.parametrize("trials", ["drawings", "many_methods"])
+@pytest.mark.parametrize("figure", FIGURES)
+def test_no_text_of_a_figure_leaves_it(trials, figure, request):
+    drawing = request.getfixturevalue(trials).get(figure)
+    if drawing is None:
+        assert trials == "many_methods"
+        return
+    drawn = drawing.figure
+    with settings():
+        FigureCanvasAgg(drawn).draw()
+    width, height = drawn.bbox.width, drawn.bbox.height
+    # Tick labels outside an axis' range are never drawn.
+    ticks = {t for axes in drawn.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels()}
+    for text in drawn.findobj(Text):
+        if text.get_visible() and text.get_text() and text not in ticks:
+            box = text.get_window_extent()
+            assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= -2, text.get_text()
+
+
+def test_figures_are_left_out_where_there_is_nothing_to_draw(make_table):
+    table = make_table(seeds=1, severities=(1.0,), methods=("rrr",)).drop(columns="test_id.auc")
+    result = analysis.analyse(table, replicates=100)
+    assert set(drawn(result)) == {
+        "localisation_against_outcome",
+        "forest",
+        "outcome_by_severity",
+        "localisation_by_severity",
+    }
+
+
+def test_a_trend_is_the_least_squares_line():
+    generator = np.random.default_rng(0)
+    pairs = pd.DataFrame({"x": generator.normal(size=50), "y": generator.normal(size=50)})
+    (left, right), (low, high) = trend(pairs)
+    fit = stats.linregress(pairs["x"], pairs["y"])
+    assert (high - low) / (right - left) == pytest.approx(fit.slope)
+    assert low == pytest.approx(fit.intercept + fit.slope * left)
+    assert (left, right) == pytest.approx(tuple(np.quantile(pairs["x"], [0.025, 0.975])))
+    assert trend(pairs.head(3)) is None
+    assert trend(pairs.assign(x=1.0)) is None
+    assert trend(pairs.assign(y=np.nan)) is None
+
+
+def test_the_usual_place_of_a_region():
+    share = np.array([[0.0, 0.2], [0.3, 0.6]])
+    assert usual_place(share).tolist() == [[False, False], [True, True]]
+    assert not usual_place(0.3 * share).any()
+    assert not usual_place(0 * share).any()
+
+
+def test_overlap_of_map_and_mask_by_hand():
+    mask = np.array([[True, True], [False, False]])
+    maps = np.array(
+        [
+            [[3.0, 2.0], [1.0, 0.0]],  # its two highest pixels are the mask
+            [[3.0, 0.0], [2.0, 0.0]],  # one of two: 1 / 3
+            [[0.0, 0.0], [1.0, 1.0]],  # none
+            [[0.0, 0.0], [1.0, 0.0]],  # a pixel of zero is never chosen: none
+            [[1.0, 1.0], [1.0, 1.0]],  # all tie: 2 / 4
+        ]
+    )
+    assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 0, 1 / 2])

@@ -1,0 +1,272 @@
+"""Controls of the masks: paired by hand and by scipy, left out of everything else, and what the report says of them."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import analysis
+from analysis.errors import AnalysisError
+from analysis.sections.mask_controls import ANY_WRONG, BALANCED, NO_MASKS, MaskControls, control_name, mask_controls
+from analysis.trials.exclusions import trials_from_table
+from records import columns
+
+OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
+SEEDS = 8
+CONTROLS = (
+    {"hp.mask_condition": "random"},
+    {"hp.mask_condition": "shifted"},
+    {"hp.mask_condition": "other"},
+    {"hp.mask_condition": "ones"},
+    {"hp.mask_fraction": 0.25},
+)
+
+
+def with_controls(right: pd.DataFrame, effect: dict[str, float], at_test: bool = True) -> pd.DataFrame:
+    """Each masked trial again under each control, its outcome moved by the control's effect and some noise."""
+    rng = np.random.default_rng(0)
+    right = right.assign(**columns.CONTROLS)
+    parts = [right]
+    for settings in CONTROLS:
+        part = right[right["method"] != "baseline"].assign(**settings)
+        part[OUTCOME] += effect.get(str(settings.get("hp.mask_condition")), 0.0) + 0.01 * rng.normal(size=len(part))
+        part[SCORE] += 0.01 * rng.normal(size=len(part)) - 0.05
+        parts.append(part)
+    if at_test:
+        parts.append(right[right["method"] == "baseline"].assign(**{"hp.mask_test": True}))
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(trial_key=[f"t{i}" for i in range(len(found))])
+
+
+@pytest.fixture(scope="module")
+def right(make_table):
+    table = make_table(seeds=SEEDS, severities=(0.0, 0.9, 1.0), methods=("baseline", "masked", "rrr"))
+    # Right masks are worth 0.2 on shifted data.
+    table.loc[(table["method"] != "baseline") & (table["severity"] > 0), OUTCOME] += 0.2
+    # Settings that trials lack, and one that is a list.
+    return table.assign(**{"hp.disc_iter": np.nan, "hp.note": None, "hp.attributions": [["occlusion"]] * len(table)})
+
+
+@pytest.fixture(scope="module")
+def table(right):
+    return with_controls(right, {"random": -0.1, "shifted": -0.12, "other": -0.08})
+
+
+@pytest.fixture(scope="module")
+def trials(table):
+    return trials_from_table(table, sweep="s", source="s")
+
+
+@pytest.fixture(scope="module")
+def found(trials):
+    return compared(trials)
+
+
+def compared(trials) -> MaskControls:
+    result = mask_controls(trials.table, trials.controls, analysis.Primary())
+    assert result is not None
+    return result
+
+
+def row(rows, control, **cell):
+    (found,) = (r for r in rows if r.control == control and all(getattr(r, k) == v for k, v in cell.items()))
+    return found
+
+
+def test_what_is_analysed_is_what_was_there_without_controls(trials, right):
+    alone = trials_from_table(right.assign(**columns.CONTROLS), sweep="s", source="s")
+    assert alone.controls is None
+    pd.testing.assert_frame_equal(trials.table.drop(columns="trial_key"), alone.table.drop(columns="trial_key"))
+    n = len(right) // 3
+    assert trials.excluded == {"control of the masks": 5 * 2 * n + n}
+    assert len(trials.controls) == 11 * n
+
+
+@pytest.mark.parametrize("method", ["masked", "rrr"])
+@pytest.mark.parametrize("column", [OUTCOME, SCORE])
+def test_a_cell_is_a_paired_t_interval_over_data_seeds(found, table, method, column):
+    cell = table[(table["severity"] == 1.0) & (table["method"] == method)].sort_values("data_seed")
+    wrong = cell[cell["hp.mask_condition"] == "shifted"][column].to_numpy()
+    own = cell[(cell["hp.mask_condition"] == "expert") & (cell["hp.mask_fraction"] == 1)][column].to_numpy()
+    control = row(found.cells, "shifted masks", severity=1.0, method=method)
+    change = control.outcome if column == OUTCOME else control.localisation
+    assert change.estimate == pytest.approx((wrong - own).mean())
+    assert change.right == pytest.approx(own.mean())
+    assert (change.n, change.n_data_seeds) == (SEEDS, SEEDS)
+    expected = stats.ttest_rel(wrong, own).confidence_interval(0.95)
+    np.testing.assert_allclose([change.ci_low, change.ci_high], expected, atol=1e-12)
+
+
+def test_overall_is_an_interval_of_means_over_the_shifted_cells(found, table):
+    shifted = table[table["severity"] > 0]
+    masks = shifted[shifted["method"] != "baseline"]
+    own = masks[(masks["hp.mask_condition"] == "expert") & (masks["hp.mask_fraction"] == 1)]
+    wrong = masks[masks["hp.mask_condition"].isin(["random", "shifted", "other"])]
+    difference = wrong.groupby("data_seed")[OUTCOME].mean() - own.groupby("data_seed")[OUTCOME].mean()
+    change = row(found.overall, ANY_WRONG).outcome
+    assert change.estimate == pytest.approx(difference.mean())
+    expected = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+    np.testing.assert_allclose([change.ci_low, change.ci_high], expected, atol=1e-12)
+
+
+def test_rows_are_in_a_fixed_order(found):
+    assert [r.control for r in found.overall] == [
+        NO_MASKS,
+        "random masks",
+        "shifted masks",
+        "another image’s masks",
+        ANY_WRONG,
+        "all-ones masks",
+        "masks at test time",
+        "masks on 25 % of the images",
+        BALANCED,
+    ]
+    assert [r.severity for r in found.cells] == sorted(r.severity for r in found.cells)
+
+
+def test_no_masks_and_balanced_data_stand_beside_them(found, right):
+    mean = right.groupby(["severity", "method"])[OUTCOME].mean()
+    cells = found.cells
+    for method in ("masked", "rrr"):
+        no_masks = row(cells, NO_MASKS, severity=0.9, method=method).outcome
+        assert no_masks.estimate == pytest.approx(mean[0.9, "baseline"] - mean[0.9, method])
+        balanced = row(cells, BALANCED, severity=1.0, method=method).outcome
+        assert balanced.estimate == pytest.approx(mean[0.0, method] - mean[1.0, method])
+        assert balanced.right == pytest.approx(mean[1.0, method])
+    assert not [r for r in cells if r.control == BALANCED and r.severity == 0]
+    assert not [r for r in cells if r.control == NO_MASKS and r.method == "baseline"]
+    at_test = row(cells, "masks at test time", severity=0.9)
+    assert (at_test.method, at_test.outcome.estimate) == ("baseline", 0)
+
+
+@pytest.mark.parametrize(
+    ("effect", "pieces"),
+    [
+        (
+            {"random": -0.1, "shifted": -0.12, "other": -0.08},
+            [
+                r"^Right masks help against none \(OOD test AUC 0\.\d{3}, 0\.1",
+                "Wrong masks do worse than right ones",
+                "what the masks show matters",
+            ],
+        ),
+        ({}, ["^Right masks help", "Wrong masks are not seen to do worse", "what the masks show is not what helps"]),
+        (
+            dict.fromkeys(("random", "shifted", "other"), 0.1),
+            ["^Right masks help", "Wrong masks do better than right ones", "is not what helps"],
+        ),
+    ],
+)
+def test_the_sentence(right, effect, pieces):
+    trials = trials_from_table(with_controls(right, effect), sweep="s", source="s")
+    sentence = compared(trials).sentence
+    for piece in pieces:
+        assert re.search(piece, sentence), sentence
+
+
+def test_masks_that_do_not_help_are_not_said_to(make_table):
+    same = make_table(seeds=SEEDS, severities=(1.0,), methods=("baseline", "masked"))
+    trials = trials_from_table(with_controls(same, {}), sweep="s", source="s")
+    found = compared(trials)
+    assert found.sentence.startswith("Right masks are not seen to help against none")
+
+
+def test_few_data_seeds_have_no_interval_and_decide_nothing(right):
+    few = with_controls(right[right["data_seed"] < 3], {"random": -0.1})
+    trials = trials_from_table(few, sweep="s", source="s")
+    found = compared(trials)
+    assert row(found.overall, ANY_WRONG).outcome.interval_reason == "fewer than 6 data seeds on a dataset"
+    assert "it cannot be said" in found.sentence
+
+
+def test_dilated_masks_are_right_ones_and_compared(right):
+    plain = right.assign(**{"hp.mask_dilation": 0})
+    grown = plain[plain["method"] == "masked"].assign(**{"hp.mask_dilation": 3})
+    grown = grown.assign(trial_key=grown["trial_key"] + "-grown", **{OUTCOME: grown[OUTCOME] - 0.03})
+    trials = trials_from_table(pd.concat([plain, grown], ignore_index=True), sweep="s", source="s")
+    assert len(trials.table) == len(plain) + len(grown), "they stay in the answer"
+    assert trials.controls is None
+    found = mask_controls(trials.table, trials.table.iloc[:0], analysis.Primary())
+    assert row(found.overall, "masks dilated by 3 pixels").outcome.estimate == pytest.approx(-0.03)
+    assert row(found.cells, NO_MASKS, severity=1.0).outcome.n == SEEDS
+    assert "it is unknown whether their content is what helps" in found.sentence
+
+
+def test_controls_without_their_trial_are_counted(table):
+    lonely = table.drop(
+        table[
+            (table["method"] == "rrr") & ~table["hp.mask_condition"].ne("expert") & table["hp.mask_fraction"].eq(1)
+        ].index
+    )
+    trials = trials_from_table(lonely, sweep="s", source="s")
+    found = compared(trials)
+    assert found.n_controls == len(trials.controls)
+    assert found.n_unpaired == 5 * 3 * SEEDS
+    assert {r.method for r in found.cells} == {"baseline", "masked"}
+
+
+def test_a_csv_and_records_from_before_the_columns_read_alike(table, trials, tmp_path):
+    older = table.astype(dict.fromkeys(columns.CONTROLS, object))
+    older.loc[
+        (table[list(columns.CONTROLS)] == list(columns.CONTROLS.values())).all(axis=1), list(columns.CONTROLS)
+    ] = None
+    assert older["hp.mask_test"].isna().sum() == len(trials.table)
+    older.to_csv(tmp_path / "older.csv", index=False)
+    read = analysis.load_file(tmp_path / "older.csv")
+    for name in columns.CONTROLS:
+        assert read.controls[name].tolist() == trials.controls[name].tolist()
+        assert (read.table[name] == columns.CONTROLS[name]).all()
+
+
+def test_unreadable_settings_are_counted(table):
+    odd = table.astype({"hp.mask_test": object, "hp.mask_fraction": object})
+    odd.loc[0, "hp.mask_test"] = "perhaps"
+    odd.loc[1, "hp.mask_fraction"] = "half"
+    excluded = trials_from_table(odd, sweep="s", source="s").excluded
+    assert excluded["hp.mask_test cannot be read"] == 1
+    assert excluded["hp.mask_fraction cannot be read"] == 1
+
+
+def test_controls_alone_are_refused_with_the_mend(table):
+    with pytest.raises(
+        AnalysisError, match=r"under right masks is left \(48 control of the masks\).*into the same sweep"
+    ):
+        trials_from_table(table[table["hp.mask_condition"].isin(["random"])], sweep="s", source="s")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"hp.mask_condition": "other"}, "another image’s masks"),
+        ({"hp.mask_condition": "ones"}, "all-ones masks"),
+        ({"hp.mask_condition": "mirrored"}, "mirrored masks"),
+        ({"hp.mask_fraction": 0.25}, "masks on 25 % of the images"),
+        ({"hp.mask_condition": "random", "hp.mask_fraction": 0.125}, "random masks, on 12.5 % of the images"),
+        ({"hp.mask_test": True}, "masks at test time"),
+    ],
+)
+def test_names(settings, expected):
+    assert control_name(settings) == expected
+
+
+def test_the_report_has_a_section(table, tmp_path):
+    small = table[(table["severity"] == 1.0) & (table["method"] != "rrr") & (table["data_seed"] < 6)]
+    result = analysis.analyse(small, replicates=100)
+    assert any(note.startswith("36 mask controls") for note in result.notes)
+    controls = result.results["controls"]
+    page = analysis.write_report(result, tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["controls"]["sentence"] == controls.sentence
+    assert len(content["controls"]["cells"]) == len(controls.cells)
+    assert content["n_trials"] == 12
+    assert "controls" in content["figures"]
+    for text in (page.read_text(), (tmp_path / "report.md").read_text()):
+        assert "Mask controls: is it what the masks show that helps?" in text
+        assert controls.sentence in text
+        assert "If wrong masks help as much as right ones, what the masks show is not what helps." in text
+        assert "another image’s masks" in text
+    lines = (tmp_path / "tables" / "controls.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(controls.overall)
