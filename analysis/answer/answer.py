@@ -61,7 +61,7 @@ class Analysis:
     replicates: int
     seed: int
     results: Mapping[str, Any] = field(default_factory=dict)
-    """Each section's result, by its key in report.json; see analysis/sections."""
+    """Result of each section by its key; see analysis/sections."""
 
     @property
     def data(self) -> tuple[pd.DataFrame, str, str]:

@@ -14,7 +14,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def version() -> str:
-    """The program's name and version, for a reader who wants to make the report again."""
+    """The program's name and version, so that a reader can reproduce the report."""
     try:
         return f"saliency-sweep {metadata.version('saliency-sweep')}"
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What all figures share: a colour and marker per method, readable type, reproducible files.
+"""Shared parts of the figures: a colour and marker per method, readable type, reproducible files.
 
 matplotlib is imported inside the functions: only a report needs it, and it takes long to load.
 """
@@ -22,16 +22,16 @@ INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
 DIVERGING = "PuOr_r"
-"""Purple below zero, orange above: told apart by all kinds of colour vision, and by lightness from the middle."""
+"""Purple below zero, orange above: distinct in all kinds of colour vision, and lighter towards the middle."""
 # Ten markers and eight colours: a pair recurs only after forty methods.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
-"""Methods of the paper: each has its colour in every report, whichever others are there."""
+"""Methods of the paper, which have the same colour in every report."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the words it needs."""
+    """A figure with its title, caption and alternative text."""
 
     name: str
     title: str
@@ -102,14 +102,14 @@ def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
 
 
 def legend_key(label: str, **look: Any) -> "matplotlib.lines.Line2D":
-    """The legend's entry of a line or marker that looks so."""
+    """A legend entry for a line or marker in this style."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **look)
 
 
 def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], columns: int) -> None:
-    """One legend for all panels, under them, of at most so many columns; beyond two rows the figure grows with it."""
+    """Add one legend below all panels, at most `columns` wide; beyond two rows the figure grows with it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(figure).get_renderer()

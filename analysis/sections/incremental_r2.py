@@ -121,7 +121,7 @@ def incremental_r2(
 
 
 def _clusters(table: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(per trial its data seed's number, per data seed its dataset's number)."""
+    """Number of each trial's data seed, and number of each data seed's dataset."""
     dataset = pd.factorize(table["dataset"], sort=True)[0]
     both = np.stack([dataset, pd.factorize(table["data_seed"], sort=True)[0]], axis=1)
     keys, cluster = np.unique(both, axis=0, return_inverse=True)

@@ -16,7 +16,7 @@ FILE = "maps.npz"
 ROWS = 4
 """Example images shown per dataset."""
 AVERAGED = 8
-"""Most trials of a method whose maps are averaged and searched for the best and the worst case."""
+"""Maximum number of trials per method whose maps are averaged and searched for the best and the worst case."""
 _DATA_SEEDS_TRIED = 3
 
 Stored = dict[str, tuple[dict[str, np.ndarray], float | None]]
@@ -122,7 +122,7 @@ def _together(
     primary: Primary,
     stored: Stored,
 ) -> dict[str, MethodMaps]:
-    """Each method's maps over its first trials with the strength shown, one a data seed."""
+    """Each method's maps over its first trials with the strength shown, one per data seed."""
     result = {}
     for method, (_, strength) in stored.items():
         rows = part[part["method"] == method]

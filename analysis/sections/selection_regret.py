@@ -166,7 +166,7 @@ def _in_stratum(
 
 
 Picker = Callable[[Choices, int], Floats]
-"""From each trial's choice and the number of choices to the value of which the largest is picked."""
+"""Function from each trial's choice and the number of choices to the values of which the largest is picked."""
 
 
 def _picker(rule: str, criteria: list[Floats]) -> Picker | None:

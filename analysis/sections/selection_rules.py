@@ -1,6 +1,6 @@
-"""Selection rules compared: what the choice of an epoch does out of distribution.
+"""Selection rules compared: how the choice of an epoch affects performance out of distribution.
 
-Which rules there are, and which is analysed, analysis/trials/selection.py decides.
+analysis/trials/selection.py decides which rule is analysed.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Difference(Estimate):
 
 @dataclass(frozen=True)
 class RuleRow:
-    """What one selection rule leads to."""
+    """Results of one selection rule."""
 
     selection: str
     n: int

@@ -13,7 +13,7 @@ from analysis.report.numbers import p_value as written_p
 Entry = tuple[Any, str]
 """A raw value for the CSV and its text for people."""
 UNDEFINED = "undefined because"
-"""Heading of the last column, where it has the reasons of what is undefined."""
+"""Heading of a last column of reasons."""
 
 
 def value(raw: float | None, digits: int = 2) -> Entry:
@@ -50,7 +50,7 @@ def remark(text: str | None) -> Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its words; each row has one entry per heading."""
+    """A table with title and caption; each row has one entry per heading."""
 
     name: str
     title: str
@@ -58,15 +58,15 @@ class Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     text_columns: int
-    """The first so many columns hold words and are set flush left; the others hold numbers."""
+    """Number of leading columns that hold words and are set flush left; the others hold numbers."""
     fields: tuple[str, ...]
     """The CSV's column names, one per heading."""
     group: int = 0
-    """The report draws a line where one of the first so many columns changes."""
+    """Number of leading columns whose change is marked by a line."""
     strong: bool = False
     """Whether the first row is the one that counts."""
     fold: int | None = None
-    """Most rows that report.html shows at once; a table with more is folded. None: it is never folded."""
+    """Number of rows beyond which report.html folds the table; None: never."""
 
     @property
     def ends_in_words(self) -> bool:
@@ -84,7 +84,7 @@ def to_csv(table: Table) -> str:
 
 
 def grid_csv(correlations: Sequence[Correlation]) -> str:
-    """The whole grid, one correlation a line, with the fields of report.json."""
+    """The whole grid, one correlation per line, with the fields of report.json."""
     fields = tuple(Correlation.__dataclass_fields__)
     return _csv(fields, ([_plain(getattr(c, f)) for f in fields] for c in correlations))
 

@@ -194,6 +194,12 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
 
 def test_json_is_strict_and_has_its_keys(report, result):
     content = strict_json(report / "report.json")
+    assert set(content) == {
+        *("generated_by", "sweep", "source", "n_trials", "n_read", "excluded", "primary", "verdict", "reference"),
+        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "selection_rules"),
+        *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
+        *("figures", "settings"),
+    }
     assert content["n_trials"] == 480
     assert content["excluded"] == {}
     assert content["sweep"] == "demo"

@@ -1,6 +1,8 @@
 """A new statistic costs its file and one line in SECTIONS: every file of the report then has it."""
 
+import importlib
 import json
+import pathlib
 from dataclasses import dataclass
 
 import pandas as pd
@@ -113,3 +115,10 @@ def test_every_section_has_a_key_of_its_own_and_explains_in_terms_of_its_own(mak
     result = analysis.analyse(make_table(seeds=5), replicates=100)
     terms = [term for s in sections.SECTIONS for term in s.method(result, result.results.get(s.key))]
     assert len(set(terms)) == len(terms)
+
+
+def test_every_file_with_a_section_is_in_the_report():
+    files = pathlib.Path(sections.__file__).parent.glob("*.py")
+    modules = [importlib.import_module(f"analysis.sections.{path.stem}") for path in files if path.stem != "__init__"]
+    own = [module.SECTION for module in modules if hasattr(module, "SECTION")]
+    assert sorted(section.key for section in own) == sorted(section.key for section in sections.SECTIONS)
