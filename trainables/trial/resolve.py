@@ -74,15 +74,10 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:
-    """Refuse a method that needs cues on a dataset that does not know them.
-
-    Args:
-        method: its name.
-        dataset: its name.
-        known: whether the dataset knows the cue of each image.
+    """Check that a dataset knows the cue of each image, for a method that needs them.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: they are not `known`.
     """
     if not known:
         raise ConfigurationError(
