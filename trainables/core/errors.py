@@ -12,14 +12,7 @@ class DivergedError(ArithmeticError):
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> ConfigurationError:
-    """The error for a name that a registry does not have.
-
-    Args:
-        kind: of thing, e.g. "method".
-        name: the unknown name.
-        allowed: the registry's names.
-        where: the file that registers them.
-    """
+    """The error for a `name` that is not among the `allowed` ones, which the file `where` registers."""
     choices = ", ".join(sorted(allowed))
     return ConfigurationError(
         f"unknown {kind} {name!r}; choose from {choices}; to add one, register it in {where}, "

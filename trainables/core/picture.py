@@ -57,7 +57,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> UInt8[np.ndarray, "tile tile 3"]:
     """Image i in grey with its mask and distractor outlined, `column` being "image" or an attribution to overlay.
 
-    Of a map the higher half of its pixels is shown.
+    Maps show the higher half of their pixels.
     """
     from matplotlib import colormaps  # slow to import, and most processes draw nothing
 

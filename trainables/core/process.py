@@ -11,7 +11,7 @@ LARGEST_THRESHOLD = 32 * 2**20
 
 
 def use_one_thread() -> None:
-    """One thread, no denormals, which slow convolutions down manyfold, and no freed memory given back."""
+    """Use one thread, flush denormals, which slow convolutions down manyfold, and keep freed memory."""
     keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -1,6 +1,6 @@
-"""Classifiers. Each maps images [batch, channels, height, width] to an Output of logits and pooled features.
+"""Classifiers: images [batch, channels, height, width] to an Output of logits and pooled features.
 
-To add one: one file with a subclass of Classifier, one line here. From another package: docs/extending.md.
+To add one: a file with a subclass of Classifier, and one line here. From another package: docs/extending.md.
 """
 
 from trainables.core.registry import Registry, subclass_of

@@ -1,4 +1,4 @@
-"""What every model is: a convolutional trunk, global average pooling, one linear layer."""
+"""The base of all models: a convolutional trunk, global average pooling, one linear layer."""
 
 from typing import ClassVar
 
@@ -9,10 +9,10 @@ from trainables.core.batch import Output
 
 
 class Classifier(nn.Module):
-    """A trunk of convolutions, the mean over its map as features h(x), and logits linear in the features.
+    """A convolutional trunk, the mean over its last map as features h(x), and logits linear in the features.
 
-    Activations are separate, not in-place modules, so that attributions can hook each of them and penalties on
-    input gradients can be differentiated once more.
+    Activations are separate modules and not in place, so that attributions can hook each of them and penalties on
+    input gradients can be differentiated again.
     """
 
     feature_size: ClassVar[int]
@@ -37,6 +37,6 @@ class Classifier(nn.Module):
         return self.read(self.trunk(images))
 
     def read(self, maps: Float[Tensor, "batch features h w"]) -> Output:
-        """What follows the trunk: the features of its last map, and logits. For methods that look at that map."""
+        """Features and logits from the trunk's last map, for methods that look at that map."""
         features = self.pool(maps).flatten(1)
         return Output(self.head(features), features)

@@ -1,4 +1,4 @@
-"""A model with initial weights that depend on one seed alone."""
+"""Models with initial weights that depend on the seed alone."""
 
 import torch
 
@@ -10,8 +10,8 @@ from trainables.models import MODELS, Classifier
 def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
     """The model `name` with weights drawn from the stream ("weights", seed).
 
-    torch's layers draw from the global generator; it is seeded inside a fork and left as it was. Weights lie
-    channels last, which makes small convolutions on a processor about twice as fast.
+    torch's layers draw from the global generator, which is seeded inside a fork and left unchanged. Weights are in
+    channels-last format, which makes small convolutions on a processor about twice as fast.
 
     Raises:
         ConfigurationError: no model has this name.

@@ -35,8 +35,7 @@ class ResNet18(Classifier):
 
     Source: He et al., CVPR 2016; stem and pooling as in Viviano et al., ICLR 2021, who found the usual 7 x 7
     stride-2 stem and max-pooling to harm localisation and gradients. The final map of a 28 x 28 image is 4 x 4;
-    0.456 billion
-    multiply-adds an image.
+    0.456 billion multiply-adds per image.
     """
 
     feature_size: ClassVar[int] = 512

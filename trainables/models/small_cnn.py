@@ -10,7 +10,7 @@ from trainables.models.classifier import Classifier
 class SmallCNN(Classifier):
     """Three 3 x 3 convolutions of 16, 32 and 64 channels with batch normalisation and ReLU, strides 1, 2, 2.
 
-    A 28 x 28 image gives a 7 x 7 map of 64 channels: about 2 million multiply-adds an image.
+    A 28 x 28 image gives a 7 x 7 map of 64 channels: about 2 million multiply-adds per image.
     """
 
     feature_size: ClassVar[int] = 64

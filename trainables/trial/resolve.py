@@ -35,23 +35,19 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     if method_name not in METHODS:
         raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
     method, dataset = METHODS[method_name], find_dataset(dataset_name)
-    own, of_method, of_dataset = (
-        TrialConfig.own_settings(),
-        set(method.Options.model_fields),
-        set(dataset.Options.model_fields),
-    )
+    own = TrialConfig.own_settings()
+    of_method, of_dataset = set(method.Options.model_fields), set(dataset.Options.model_fields)
     if shared := sorted(of_method & of_dataset):
         raise ConfigurationError(
             f"method {method_name!r} and dataset {dataset_name!r} both have a setting {shared[0]!r}, so they cannot be "
             "used together; rename it in one of them"
         )
     allowed = own | of_method | of_dataset
-    for key in settings:
-        if key not in allowed:
-            raise ConfigurationError(
-                f"unknown setting {key!r} of method {method_name!r} on dataset {dataset_name!r}; "
-                f"choose from {', '.join(sorted(allowed))}"
-            )
+    if unknown := [key for key in settings if key not in allowed]:
+        raise ConfigurationError(
+            f"unknown setting {unknown[0]!r} of method {method_name!r} on dataset {dataset_name!r}; "
+            f"choose from {', '.join(sorted(allowed))}"
+        )
     try:
         method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})
         dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
@@ -73,15 +69,10 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:
-    """Refuse a method that needs cues on a dataset that does not know them.
-
-    Args:
-        method: its name.
-        dataset: its name.
-        known: whether the dataset knows the cue of each image.
+    """Check that a dataset knows the cue of each image, for a method that needs them.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: they are not `known`.
     """
     if not known:
         raise ConfigurationError(

@@ -1,16 +1,13 @@
-"""Training: batches in a random order, and an epoch of optimiser steps on a method's loss."""
+"""Training: an epoch of optimiser steps on a method's loss."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from trainables.core.batch import Batch
 from trainables.core.config import Precision
 from trainables.core.errors import DivergedError
-from trainables.datasets import Split
 from trainables.methods import Method
 from trainables.models import Classifier
 
@@ -24,37 +21,11 @@ class EpochLosses(NamedTuple):
     steps: int
 
 
-def batches(
-    split: Split,
-    masks: Bool[Tensor, "images 1 height width"],
-    indices: Iterable[Int[Tensor, " batch"]],
-    rng: torch.Generator,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """Batches on `device` of the images that `indices` name, with their training masks.
-
-    Args:
-        split: the training images.
-        masks: their training masks.
-        indices: of the images in each batch.
-        rng: the source of randomness in the method.
-        device: to train on.
-    """
-    for index in indices:
-        yield Batch(
-            split.images[index].to(device),
-            split.labels[index].to(device),
-            masks[index].to(device),
-            rng,
-            split.cues[index].to(device),
-        )
-
-
 def train_epoch(
     model: Classifier,
     method: Method,
     optimizer: torch.optim.Optimizer,
-    data: Iterable[Batch],
+    batches: Iterable[Batch],
     precision: Precision,
     epoch: int,
 ) -> EpochLosses:
@@ -64,7 +35,7 @@ def train_epoch(
         model: to train.
         method: its loss, and the weight of its penalty.
         optimizer: of the model's parameters.
-        data: the batches, in order.
+        batches: in order.
         precision: of the loss's forward pass.
         epoch: index from 0, for the message of an error.
 
@@ -73,7 +44,7 @@ def train_epoch(
     """
     model.train()
     classification, penalty, images, steps = 0.0, 0.0, 0, 0
-    for number, batch in enumerate(data):
+    for number, batch in enumerate(batches):
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = method.loss(model, batch)
         total = loss.classification

@@ -18,7 +18,7 @@ from trainables.trial.evaluate import evaluate, logits_of, split_performance
 from trainables.trial.explain import Localised, localise
 from trainables.trial.same_training import training_key
 from trainables.trial.select import BestEpoch, select
-from trainables.trial.train import batches, train_epoch
+from trainables.trial.train import train_epoch
 
 EPOCH_SPLITS = ("valid_id", "valid_ood")
 """Splits that are scored after each epoch."""
@@ -82,9 +82,11 @@ class Trial:
     def batches(self) -> Iterator[Batch]:
         """The training images in a new random order, `batch_size` at a time; the last batch may be smaller."""
         train = self.splits["train"]
-        order = torch.randperm(len(train), generator=self.order_rng)
         rng = torch_stream("method", self.config.seed, self.epoch)
-        return batches(train, self.train_masks, order.split(self.config.batch_size), rng, self.device)
+        for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
+            parts = (train.images, train.labels, self.train_masks, train.cues)
+            images, labels, masks, cues = (part[index].to(self.device) for part in parts)
+            yield Batch(images, labels, masks, rng, cues)
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
         """Everything that follows an epoch's last step; see `train_epoch`.
@@ -120,21 +122,14 @@ class Trial:
         return self.best[(config or self.config).selection]
 
     def evaluate(self, config: TrialConfig | None = None) -> dict[str, float]:
-        """Performance with the selected weights, by record column; see `trainables.trial.evaluate`.
-
-        Args:
-            config: the trial's own, or another that shares its training.
-        """
+        """Performance with the weights that `config` (by default the trial's own) selects; see `trial/evaluate.py`."""
         config = config or self.config
         self._use_selected_weights(config)
         return evaluate(self.model, self.splits, config.preset)
 
     def localise(self, config: TrialConfig | None = None) -> Localised:
-        """Attribution maps with the selected weights, and their scores; see `trainables.trial.explain`.
-
-        Args:
-            config: the trial's own, or another that shares its training.
-        """
+        """Maps and their scores with the weights that `config` (by default the trial's own) selects; see
+        `trial/explain.py`."""
         config = config or self.config
         self._use_selected_weights(config)
         return localise(self.model, self.splits, self.classes, config)

@@ -76,7 +76,7 @@ class Recorder:
             attributions = record[columns.hyperparameter("attributions")].split()
             title = (
                 f"{record['dataset']}, severity {record['severity']:g}, {record['method']}"
-                f" {record['strength']:g}, OOD AUC {record['test_ood.auc']:.3f}"
+                f" {record['strength']:g}, OOD AUC {record[columns.performance('test_ood', 'auc')]:.3f}"
             )
             buffer = io.BytesIO()
             arrays: dict[str, Any] = dict(localised.arrays)

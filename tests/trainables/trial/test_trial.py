@@ -21,6 +21,7 @@ from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS
 from trainables.saliency.localisation import LOCALISATION, TUNED, iou
+from trainables.trial import trial as trial_module
 from trainables.trial.evaluate import halves, logits_of
 from trainables.trial.explain import mean_defined, scaled, scored_images
 from trainables.trial.same_training import training_key
@@ -192,7 +193,7 @@ def test_selection(quick, monkeypatch, selection, warmup, best, why):
     losses = {"valid_id": VALID_ID, "valid_ood": VALID_OOD}
     weights = []
     with monkeypatch.context() as patch:
-        patch.setattr(trial, "_performance", lambda name: {"fixed": {f"{name}.loss": losses[name][trial.epoch]}})
+        patch.setattr(trial_module, "split_performance", lambda name, *_: {f"{name}.loss": losses[name][trial.epoch]})
         while not trial.finished:
             trial.train_epoch()
             weights.append(copy.deepcopy(trial.model.state_dict()))
