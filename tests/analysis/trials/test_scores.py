@@ -11,6 +11,7 @@ import analysis
 from analysis.sections import SECTIONS
 from analysis.sections.head import SECTION as HEAD
 from analysis.sections.section import OTHER_WAYS
+from analysis.trials.scores import higher_is_better, primary_higher_is_better
 from records import columns
 
 IOU, MASS, OFF = (f"test_ood.{metric}.occlusion" for metric in ("iou", "distractor_mass", "1-distractor_mass"))
