@@ -1,4 +1,4 @@
-"""Counterfactual fill: without the foreground an image loses its label, without the background it keeps it."""
+"""Counterfactual fill: an image loses its label without the foreground and keeps it without the background."""
 
 from typing import Literal
 
@@ -26,8 +26,8 @@ Fill = Literal["shuffle", "random", "mean"]
 class CounterfactualFillOptions(Options):
     fill_with: Fill = Field(
         "shuffle",
-        description="with what: shuffle (pixels of the background: permuted, or drawn anew for the foreground), random "
-        "(uniform in the range of the image's channel), mean (of the background)",
+        description="filling: shuffle (pixels of the background: permuted, or drawn with replacement for the "
+        "foreground), random (uniform over the range of the image's channel), mean (of the background)",
     )
     fill_regions: Literal["both", "background", "foreground"] = Field("both", description="which regions are filled")
 
@@ -37,7 +37,7 @@ def drawn_from(
     source: Bool[Tensor, "batch 1 height width"],
     rng: torch.Generator,
 ) -> Float[Tensor, "batch channels height width"]:
-    """For every pixel a pixel of `source` of the same image, drawn with replacement; of all where that is empty."""
+    """Draw for every pixel one of the same image's `source` pixels, with replacement; of all pixels if it has none."""
     _, channels, height, width = images.shape
     weights = source.flatten(1).cpu()
     weights = weights | ~weights.any(dim=1, keepdim=True)
@@ -48,7 +48,7 @@ def drawn_from(
 def mean_of(
     images: Float[Tensor, "batch channels height width"], source: Bool[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, "batch channels 1 1"]:
-    """Mean over the pixels of `source`, of each image and channel."""
+    """Mean over the `source` pixels of each image and channel."""
     count = source.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     return (images * source).sum(dim=(2, 3), keepdim=True) / count
 
@@ -59,7 +59,7 @@ def fill_background(
     rng: torch.Generator,
     fill: Fill,
 ) -> Float[Tensor, "batch channels height width"]:
-    """The images with their outside pixels replaced."""
+    """Replace the pixels outside the mask."""
     if fill == "shuffle":
         return shuffle_outside(images, outside, rng)
     values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
@@ -72,7 +72,7 @@ def fill_foreground(
     rng: torch.Generator,
     fill: Fill,
 ) -> Float[Tensor, "batch channels height width"]:
-    """The images with the pixels inside the mask replaced by what the background is like."""
+    """Replace the pixels inside the mask by ones like the background."""
     if fill == "shuffle":
         values = drawn_from(images, outside, rng)
     else:
@@ -81,7 +81,7 @@ def fill_foreground(
 
 
 def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """−log(1 − p_y) of each image, in nats: cross-entropy of the answer "not y"."""
+    """−log(1 − p_y) of each image, in nats: the cross-entropy of the answer "not y"."""
     label = one_hot(labels, logits.shape[1]).bool()
     return logits.logsumexp(dim=1) - logits.masked_fill(label, -torch.inf).logsumexp(dim=1)
 
@@ -89,13 +89,14 @@ def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor
 class CounterfactualFill(Penalty):
     """CE(f(x), y) + strength · (CE(f(x_F), y) − log(1 − p_y(x_CF))), x_F the image with another background.
 
-    x_CF is the image without its foreground. `fill_regions` keeps one of the two terms alone.
+    x_CF is the image without its foreground. `fill_regions` can select one of the two terms.
 
-    Each is a mean over images: the first over those that take part (without outside pixels, policy `inside`, an image
-    counts with its plain cross-entropy), the second over those of them that have a foreground and a background.
+    Each term is a mean over images: the first over those that take part (an image without outside pixels, policy
+    `inside`, contributes its plain cross-entropy), the second over those that also have a foreground and a background.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
-    Data Generation"), who mix the generated images into the training batches and also fill with tiles; not here.
+    Data Generation"), who mix the generated images into the training batches, and also fill with tiles, which
+    is not implemented.
     """
 
     reads_preset = False

@@ -18,12 +18,12 @@ def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "
 class GradMask(InputGradientPenalty):
     """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`).
 
-    g = d( sum_b | f_0 − f_1 |_b ) / dx, so with batch normalisation in train mode an image's gradient also holds
-    its influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
+    g = d( sum_b | f_0 − f_1 |_b ) / dx: with batch normalisation in train mode an image's gradient also contains its
+    influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
     over outside pixels and channels of each image, then over images. The penalty is in logits per unit of pixel value.
 
-    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`.
-    More than two classes, where the contrast is | f_y − mean of the other logits |, and the mean of `fixed` are ours.
+    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`. The contrast
+    for more than two classes, | f_y − mean of the other logits |, and the mean of `fixed` are ours.
     """
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -18,8 +18,9 @@ def resemblance_error(
 ) -> Float[Tensor, ""]:
     """Mean over cells of (A − M)^2, in [0, 1], then over images; for maps in [0, 1].
 
-    M is the share of a cell's pixels inside the mask, scaled to [0, 1] as A is, so that a mask smaller than a cell can
-    be met. An image without outside pixels contributes zero; one without a mask under the policy `outside` has M = 0.
+    M is the share of a cell's pixels inside the mask, scaled to [0, 1] like A, so that a mask smaller than a cell can
+    be matched. An image without outside pixels contributes zero; one without a mask has M = 0 under the policy
+    `outside`.
     """
     target = unit_range(share_of_cells(~outside, maps))
     error = (maps - target).square().mean(dim=(1, 2))
@@ -29,8 +30,8 @@ def resemblance_error(
 class HINT(Penalty):
     """CE(f(x), y) + strength · MSE(norm01(Grad-CAM of the true class), norm01(M)), both at the last map's resolution.
 
-    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank otherwise.
-    This is the simple form with a mean squared error in its place.
+    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank differently.
+    This is a simple form with a mean squared error instead.
     """
 
     reads_preset = False

@@ -10,14 +10,14 @@ from trainables.methods.parts.region import mean_outside, mean_over
 class InputGradientLogit(InputGradientPenalty):
     """CE(f(x), y) + strength · mean (d f_y / dx · S)^2: RRR on the raw logit of the true class.
 
-    g = d( sum_b f_{y_b} ) / dx. `paper`: mean over all pixels and channels of (g · S)^2, then over the images that
-    take part. `fixed`: mean over outside pixels and channels alone, so that the size of the mask does not matter. The
-    penalty is in (logits per unit of pixel value)^2.
+    g = d( sum_b f_{y_b} ) / dx. `paper`: mean over all pixels and channels of (g · S)^2, then over the images that take
+    part. `fixed`: mean over outside pixels and channels only, so that the size of the mask does not matter. The penalty
+    is in (logits per unit of pixel value)^2.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
     Data Generation"), their saliency regularisation "Sal", whose mean runs over all pixels of the images that have a
     mask (`--set preset=paper --set empty_mask=skip`). Their variants with a soft F1 score or a cosine in place of the
-    square are not here.
+    square are not implemented.
     """
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:

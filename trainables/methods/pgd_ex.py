@@ -1,4 +1,4 @@
-"""PGD-Ex: the label holds under the worst small change outside the mask."""
+"""PGD-Ex: the label is kept under the worst small change outside the mask."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,7 +30,7 @@ def worst_outside(
     outside: Bool[Tensor, "batch 1 height width"],
     options: PGDExOptions,
 ) -> Float[Tensor, "batch channels height width"]:
-    """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx; they start at x and cannot leave the range."""
+    """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx that start at x and cannot leave the range."""
     worst = images.detach()
     for _ in range(options.pgd_steps):
         worst.requires_grad_()
@@ -44,8 +44,8 @@ def worst_outside(
 class PGDEx(Penalty):
     """CE(f(x), y) + strength · CE(f(x + d*), y), d* = argmax of CE over |d| <= pgd_epsilon · S, found by PGD.
 
-    No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) counts
-    with its plain cross-entropy.
+    No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) contributes
+    its plain cross-entropy.
 
     Source: Heo et al., NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, PGD-Ex), whose weight is 1; the
     default range and number of steps are ours.
@@ -58,7 +58,7 @@ class PGDEx(Penalty):
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
-        # A copy: the search asks for gradients of its images.
+        # A copy, as the search requires gradients of its images.
         worst = worst_outside(model, batch.images.clone(), batch.labels, outside, self.options)
         logits = model(batch.images).logits
         penalty = altered_cross_entropy(model, worst, batch.labels, takes_part)

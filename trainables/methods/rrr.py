@@ -16,7 +16,7 @@ class RRR(InputGradientPenalty):
 
     Source: Ross, Hughes & Doshi-Velez, IJCAI 2017, arXiv:1703.03717, the "right reasons" term, in the form of
     Viviano et al., ICLR 2021: the sum is `paper`, and their 1e-11 is in both presets. The original authors' program
-    takes half of the sum, by default with weight 1000, and decays the model's weights; not here. The mean of `fixed` is
+    takes half of the sum, by default with weight 1000, and uses weight decay; this one does not. The mean of `fixed` is
     ours.
     """
 

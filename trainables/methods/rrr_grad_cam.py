@@ -18,7 +18,7 @@ def rrr_grad_cam_penalty(
     takes_part: Bool[Tensor, " batch"],
     preset: Preset,
 ) -> Float[Tensor, ""]:
-    """Squared maps outside the mask; both in [0, 1], `outside` the share of a cell's pixels that lie outside.
+    """Squared maps outside the mask; both in [0, 1], `outside` the share of a cell's pixels outside.
 
     `paper`: sum over batch and cells of (A · S)^2. `fixed`: sum (A · S)^2 / sum S of each image, then the mean over
     images; zero where an image has no outside.
@@ -34,7 +34,7 @@ class RRRGradCAM(Penalty):
     """CE(f(x), y) + strength · (norm01(Grad-CAM of the predicted class) · S)^2, summed (`paper`) or averaged (`fixed`).
 
     Source: Schramowski et al., Nature Machine Intelligence 2020 (RRR with Grad-CAM in place of input gradients), a sum.
-    Here norm01 is min-max of each map, and S at the map's resolution is a share of pixels.
+    Here norm01 scales each map from its minimum to its maximum, and S at the map's resolution is a share of pixels.
     """
 
     strengths = (1e-1, 1e2)

@@ -1,4 +1,4 @@
-"""Saliency-guided training: the answer stays when the pixels with the smallest gradients are replaced. No masks."""
+"""Saliency-guided training: replacing the pixels with the smallest gradients keeps the answer. No masks."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,9 @@ from trainables.models import Classifier
 
 
 class SaliencyGuidedOptions(Options):
-    saliency_guided_share: float = Field(0.5, gt=0, lt=1, description="share of an image's pixels that are replaced, k")
+    saliency_guided_share: float = Field(
+        0.5, gt=0, lt=1, description="k, the share of an image's pixels that are replaced"
+    )
 
 
 def least_salient(
@@ -22,7 +24,7 @@ def least_salient(
 ) -> Bool[Tensor, "batch 1 height width"]:
     """True on the floor(share · pixels) pixels of each image whose |gradient|, summed over channels, is smallest.
 
-    Of equal ones the upper left comes first.
+    Ties go to the upper left.
     """
     salience = gradient.abs().sum(dim=1).flatten(1)
     least = salience.argsort(dim=1, stable=True)[:, : int(share * salience.shape[1])]
@@ -36,10 +38,10 @@ def least_salient(
 class SaliencyGuided(Penalty):
     """CE(f(x), y) + strength · KL(f(x) || f(x~)), x~ with the share k of pixels replaced.
 
-    A reference without masks: it sharpens saliency maps and knows nothing of where they should lie. Replaced are the
-    pixels at which |d f_y / dx|, summed over channels, is smallest; the new values are uniform in the range of the
-    image's channel. Gradients reach both passes, not the choice of pixels. The second pass leaves batch
-    normalisation's running statistics alone.
+    A reference without masks: it sharpens saliency maps without knowing where they should be. The pixels with the
+    smallest |d f_y / dx|, summed over channels, are replaced by values uniform over the range of the image's channel.
+    Gradients reach both passes, but not the choice of pixels. The second pass leaves batch normalisation's running
+    statistics alone.
 
     Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, whose range is that of the feature.
     """

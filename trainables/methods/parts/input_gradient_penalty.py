@@ -1,4 +1,4 @@
-"""What penalties on an input gradient have in common: a score to differentiate, and the size of its gradient."""
+"""The base of penalties on an input gradient: a score to differentiate, and the size of its gradient."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,9 +18,9 @@ class InputGradientPenalty(Penalty):
     strengths = (1e0, 1e3)
 
     def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """What is differentiated, summed over images.
+        """The score to differentiate, summed over images.
 
-        With batch normalisation in train mode an image's gradient so also holds its influence on the others' scores.
+        With batch normalisation in train mode an image's gradient thus also contains its influence on the others.
         """
         raise NotImplementedError
 
@@ -30,7 +30,7 @@ class InputGradientPenalty(Penalty):
         outside: Bool[Tensor, "batch 1 height width"],
         takes_part: Bool[Tensor, " batch"],
     ) -> Float[Tensor, ""]:
-        """The penalty that an input gradient gives."""
+        """The penalty of an input gradient."""
         raise NotImplementedError
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

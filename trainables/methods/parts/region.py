@@ -1,4 +1,4 @@
-"""The pixels outside the mask, under each policy for images without a mask, and means over them."""
+"""The pixels outside the mask, under each policy for images without a mask; means over them; dilation."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,13 +13,13 @@ def outside_pixels(
 ) -> tuple[Bool[Tensor, "batch 1 height width"], Bool[Tensor, " batch"]]:
     """S = 1 − M, and which images take part.
 
-    An image whose mask is empty has, under the policy
-    `skip`: no outside pixels, and takes no part in means;
+    An image with an empty mask has, under the policy
+    `skip`: no outside pixels, and is excluded from means;
     `outside`: only outside pixels (the paper's behaviour on RSNA negatives);
     `inside`: no outside pixels, but takes part, contributing zero.
 
     Returns:
-        S, True outside; and True for the images over which a penalty is averaged.
+        S, True outside, and True for the images over which a penalty is averaged.
     """
     has_mask = masks.flatten(1).any(dim=1)
     outside = ~masks
@@ -36,7 +36,7 @@ def mean_outside(
 ) -> Float[Tensor, ""]:
     """Mean of `values` over outside pixels and channels of each image, then over the images that take part.
 
-    Zero where an image has no outside pixels, and where no image takes part.
+    Zero for an image without outside pixels, and if no image takes part.
     """
     total = (values * outside).flatten(1).sum(dim=1)
     count = outside.flatten(1).sum(dim=1) * values.shape[1]
@@ -44,7 +44,7 @@ def mean_outside(
 
 
 def mean_over(values: Float[Tensor, " batch"], takes_part: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Mean of `values` over the images that take part; zero where none does."""
+    """Mean of `values` over the images that take part; zero if none does."""
     return (values * takes_part).sum() / takes_part.sum().clamp(min=1)
 
 

@@ -1,4 +1,4 @@
-"""Feature ablation: how much the score falls when a superpixel is set to zero."""
+"""Feature ablation: the fall of the score when a superpixel is set to zero."""
 
 import numpy as np
 import torch
@@ -11,15 +11,15 @@ from trainables.saliency.attribution.attribution import Attribution, in_batches,
 
 SUPERPIXELS = 50
 COMPACTNESS = 0.1
-"""How much distance weighs against differences of grey: that of pixel values in [0, 1]."""
+"""Weight of distance against differences in pixel values in [0, 1]."""
 
 
 class FeatureAblation(Attribution):
-    """|f_y(x) − f_y(x with the superpixel at zero)|, in logits, constant over each superpixel; occlusion by content.
+    """|f_y(x) − f_y(x with the superpixel at zero)|, in logits, constant over each superpixel.
 
-    About 50 superpixels an image (fewer where `attribution_passes` are fewer), by SLIC.
+    About 50 superpixels per image by SLIC, at most `attribution_passes`.
 
-    Source: Achanta et al., PAMI 2012 (SLIC), as scikit-image has it; ablation as in captum.
+    Source: Achanta et al., PAMI 2012 (SLIC), as implemented in scikit-image; ablation as in captum.
     """
 
     @torch.no_grad()
@@ -40,7 +40,7 @@ class FeatureAblation(Attribution):
                 without = (x[:, None] * ~inside[:, :, None]).flatten(0, 1)
                 scores = target_logits(model, without, y.repeat_interleave(len(numbers))).view(len(x), -1)
                 falls = (whole[:, None] - scores).abs()
-                # Superpixels do not overlap, so that each pixel gets one fall.
+                # Superpixels do not overlap, so each pixel gets one fall.
                 result += (falls[:, :, None, None] * inside).sum(dim=1)
             return result
 
@@ -48,8 +48,8 @@ class FeatureAblation(Attribution):
 
 
 def superpixels(images: Float[Tensor, "images channels height width"], most: int) -> Int[Tensor, "images height width"]:
-    """The number from 0 of each pixel's superpixel, of about `most` an image."""
-    from skimage.segmentation import slic  # takes a moment to import, and few trials need it
+    """Number each pixel's superpixel from 0, about `most` per image."""
+    from skimage.segmentation import slic  # slow to import, and few trials need it
 
     segments = [
         slic(

@@ -1,4 +1,4 @@
-"""Integrated gradients from a zero baseline."""
+"""Integrated gradients with a zero baseline."""
 
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from jaxtyping import Float, Int

@@ -1,4 +1,4 @@
-"""Occlusion: how much the score falls when a window is set to zero."""
+"""Occlusion: the fall of the score when a window is set to zero."""
 
 from functools import partial
 
@@ -15,12 +15,12 @@ PAPER_WINDOW, PAPER_SIZE = 15, 224
 
 
 def window_size(size: int) -> int:
-    """Side of the window for images of `size` pixels: the paper's 15 at 224 and 2 at 28, in proportion between."""
+    """Side of the window for images of `size` pixels, in proportion to the paper's 15 at 224; at least 2."""
     return max(2, round(size * PAPER_WINDOW / PAPER_SIZE))
 
 
 def filled_windows(images: Float[Tensor, "images channels height width"]) -> Bool[Tensor, "images rows columns"]:
-    """Which windows of an image show anything but zeros."""
+    """True for the windows of an image that are not all zero."""
     side = window_size(min(images.shape[2:]))
     return max_pool2d(images.abs().amax(dim=1, keepdim=True), side, stride=side, ceil_mode=True)[:, 0] > 0
 
@@ -28,8 +28,8 @@ def filled_windows(images: Float[Tensor, "images channels height width"]) -> Boo
 class Occlusion(Attribution):
     """|f_y(x) − f_y(x with the window at zero)|, in logits, constant over each of the tiled windows.
 
-    Window and stride are equal; the last windows are cut off at the border. Not blurred before scoring. A window that
-    is zero already takes no forward pass: its score is 0.
+    Window and stride are equal; the last windows are cut at the border. Not blurred before scoring. A window that is
+    already zero takes no forward pass: its score is 0.
 
     Source: Zeiler & Fergus, ECCV 2014, section 2.1; sizes as in Viviano et al., ICLR 2021.
     """

@@ -1,4 +1,4 @@
-"""Maps that see no model: what the images alone, or their middle, would score."""
+"""Maps that see no model: baselines from the edges of the image, or from its centre."""
 
 import torch
 from jaxtyping import Float, Int
@@ -12,11 +12,11 @@ SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
 class EdgeDetector(Attribution):
-    """Length of the image's Sobel gradient, summed over channels; the border is continued.
+    """Norm of the image's Sobel gradient, summed over channels; the border is replicated.
 
-    A baseline of maps: an attribution that localises no better may have shown the image, not the model.
+    A baseline: an attribution that localises no better may show the image, not the model.
 
-    Source: Adebayo et al., NeurIPS 2018, section 5, who hold maps against an edge detector.
+    Source: Adebayo et al., NeurIPS 2018, section 5, who compare maps with an edge detector.
     """
 
     sees_model = False
@@ -40,8 +40,8 @@ RELATIVE_SIGMA = 0.25
 class CentreGaussian(Attribution):
     """exp(−d²/2), d the distance from the image's centre in units of a quarter of its height and width.
 
-    A baseline of maps: objects are often in the middle. The centre bias as in studies of gaze (Judd et al., MIT-CSAIL
-    technical report 2012-001).
+    A baseline: objects are often in the centre. The centre bias of gaze studies (Judd et al., MIT-CSAIL technical
+    report 2012-001).
     """
 
     sees_model = False
