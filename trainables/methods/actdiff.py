@@ -1,6 +1,6 @@
 """ActDiff: pulls together the features of an image and of a copy with shuffled background."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -8,14 +8,13 @@ from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
 def actdiff_penalty(
-    features: Float[Tensor, "batch features"],
-    shuffled_features: Float[Tensor, "batch features"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+    features: Float[Tensor, "batch features"], shuffled_features: Float[Tensor, "batch features"], takes_part: TakesPart
+) -> Scalar:
     """Mean over images of || h(x~) − h(x) + 1e-6 ||_2, the L2 norm, not squared; in units of a feature.
 
     As in the source, 1e-6 keeps the norm differentiable at zero.

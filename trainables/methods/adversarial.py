@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -15,6 +15,7 @@ from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
@@ -38,8 +39,8 @@ def discrimination_loss(
     logits: Float[Tensor, "batch 1"],
     shuffled_logits: Float[Tensor, "batch 1"],
     original_is: float,
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+    takes_part: TakesPart,
+) -> Scalar:
     """BCE(Dn(z), t) + BCE(Dn(z~), 1 − t), means over the images that take part, in nats; t = `original_is`.
 
     The discriminator learns with t = 1, the model with flipped labels, t = 0. Equal to the paper's binary cross-entropy
@@ -112,7 +113,7 @@ class Adversarial(Penalty):
         self,
         features: Float[Tensor, "batch features"],
         shuffled_features: Float[Tensor, "batch features"],
-        takes_part: Bool[Tensor, " batch"],
+        takes_part: TakesPart,
     ) -> None:
         self.optimizer.zero_grad()
         loss = discrimination_loss(self.discriminator(features), self.discriminator(shuffled_features), 1.0, takes_part)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -11,6 +11,7 @@ from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 SMALL = 1e-6
@@ -72,11 +73,7 @@ def _with_bias(parts: Parts, bias: Tensor) -> Parts:
     return Parts(parts.beta + share * bias, parts.gamma + (1 - share) * bias)
 
 
-def decomposed_logits(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-) -> Parts:
+def decomposed_logits(model: Classifier, images: Images, outside: Pixels) -> Parts:
     """Decompose the logits into the contribution of the pixels outside and the rest."""
     return walk(model, Parts(images * outside, images * ~outside), DecompositionRules())
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -18,6 +18,7 @@ from trainables.methods.parts.altered import (
     uniform_noise,
 )
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.models import Classifier
 
 Fill = Literal["shuffle", "random", "mean"]
@@ -32,11 +33,7 @@ class CounterfactualFillOptions(Options):
     fill_regions: Literal["both", "background", "foreground"] = Field("both", description="which regions are filled")
 
 
-def drawn_from(
-    images: Float[Tensor, "batch channels height width"],
-    source: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-) -> Float[Tensor, "batch channels height width"]:
+def drawn_from(images: Images, source: Pixels, rng: torch.Generator) -> Images:
     """Draw for every pixel one of the same image's `source` pixels, with replacement; of all pixels if it has none."""
     _, channels, height, width = images.shape
     weights = source.flatten(1).cpu()
@@ -45,20 +42,13 @@ def drawn_from(
     return images.flatten(2).gather(2, index[:, None, :].expand(-1, channels, -1)).view_as(images)
 
 
-def mean_of(
-    images: Float[Tensor, "batch channels height width"], source: Bool[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch channels 1 1"]:
+def mean_of(images: Images, source: Pixels) -> Float[Tensor, "batch channels 1 1"]:
     """Mean over the `source` pixels of each image and channel."""
     count = source.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     return (images * source).sum(dim=(2, 3), keepdim=True) / count
 
 
-def fill_background(
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-    fill: Fill,
-) -> Float[Tensor, "batch channels height width"]:
+def fill_background(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
     """Replace the pixels outside the mask."""
     if fill == "shuffle":
         return shuffle_outside(images, outside, rng)
@@ -66,12 +56,7 @@ def fill_background(
     return torch.where(outside, values, images)
 
 
-def fill_foreground(
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-    fill: Fill,
-) -> Float[Tensor, "batch channels height width"]:
+def fill_foreground(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
     """Replace the pixels inside the mask by ones like the background."""
     if fill == "shuffle":
         values = drawn_from(images, outside, rng)
@@ -80,7 +65,7 @@ def fill_foreground(
     return torch.where(outside, images, values)
 
 
-def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+def not_label_entropy(logits: Logits, labels: Labels) -> PerImage:
     """−log(1 − p_y) of each image, in nats: the cross-entropy of the answer "not y"."""
     label = one_hot(labels, logits.shape[1]).bool()
     return logits.logsumexp(dim=1) - logits.masked_fill(label, -torch.inf).logsumexp(dim=1)

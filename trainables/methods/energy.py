@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -13,6 +13,7 @@ from trainables.core.config import Options
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
@@ -25,8 +26,8 @@ class EnergyOptions(Options):
 
 
 def energy_penalty(
-    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: Bool[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: TakesPart
+) -> Scalar:
     """Mean over images of sum(A · S) / sum(A), in [0, 1], for maps A >= 0; an all-zero map contributes zero.
 
     Equals the source's 1 − sum(A · M) / sum(A) for a map that is not all zero.

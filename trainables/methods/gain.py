@@ -11,6 +11,7 @@ from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.grad_cam import grad_cam, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images
 from trainables.models import Classifier
 
 
@@ -23,11 +24,7 @@ class GAINOptions(Options):
     gain_threshold: float = Field(0.5, ge=0, le=1, description="sigma, the threshold on the map's range [0, 1]")
 
 
-def without_attended(
-    images: Float[Tensor, "batch channels height width"],
-    maps: Float[Tensor, "batch height width"],
-    options: GAINOptions,
-) -> Float[Tensor, "batch channels height width"]:
+def without_attended(images: Images, maps: Float[Tensor, "batch height width"], options: GAINOptions) -> Images:
     """x − T(A) · x, T(A) = sigmoid(omega · (A − sigma))."""
     attended = (options.gain_slope * (maps - options.gain_threshold)).sigmoid()
     return images - attended[:, None] * images

@@ -12,6 +12,7 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.methods.method import Method
 from trainables.methods.parts.groups import groups_of
+from trainables.methods.parts.shapes import PerImage
 from trainables.models import Classifier
 
 
@@ -25,7 +26,7 @@ class GroupDROOptions(Options):
 
 
 def group_losses(
-    losses: Float[Tensor, " batch"], groups: Int[Tensor, " batch"], count: int
+    losses: PerImage, groups: Int[Tensor, " batch"], count: int
 ) -> tuple[Float[Tensor, " groups"], Bool[Tensor, " groups"]]:
     """The mean loss of each of `count` groups, 0 for those that the batch lacks, and which groups the batch has."""
     members = torch.nn.functional.one_hot(groups, count).to(losses.dtype)

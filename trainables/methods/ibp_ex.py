@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
@@ -16,6 +16,7 @@ from trainables.core.errors import DivergedError
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels
 from trainables.models import Classifier
 
 WIDEST = 1e6
@@ -68,18 +69,13 @@ class IntervalRules(Rules[Interval]):
         )
 
 
-def logit_interval(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    epsilon: float,
-) -> Interval:
+def logit_interval(model: Classifier, images: Images, outside: Pixels, epsilon: float) -> Interval:
     """The logits of `images`, with an interval that contains those of x + d for any |d| <= epsilon · S."""
     radii = (epsilon * outside.to(images.dtype)).expand_as(images)
     return walk(model, Interval(images, images, radii), IntervalRules())
 
 
-def worst_logits(interval: Interval, labels: Int[Tensor, " batch"]) -> Float[Tensor, "batch classes"]:
+def worst_logits(interval: Interval, labels: Labels) -> Logits:
     """The lower bound of the true class's logit and the upper bounds of all others."""
     own = one_hot(labels, interval.centres.shape[1]).bool()
     return interval.centres + torch.where(own, -interval.radii, interval.radii)

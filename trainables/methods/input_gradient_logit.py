@@ -1,10 +1,8 @@
 """The input gradient of the true class's logit is small outside the mask."""
 
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
 from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside, mean_over
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 
 
 class InputGradientLogit(InputGradientPenalty):
@@ -20,15 +18,10 @@ class InputGradientLogit(InputGradientPenalty):
     square are not implemented.
     """
 
-    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def score(self, logits: Logits, labels: Labels) -> Scalar:
         return logits.gather(1, labels[:, None]).sum()
 
-    def size(
-        self,
-        gradient: Float[Tensor, "batch channels height width"],
-        outside: Bool[Tensor, "batch 1 height width"],
-        takes_part: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
+    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
         if self.config.preset == "paper":
             return mean_over((gradient * outside).square().flatten(1).mean(dim=1), takes_part)
         return mean_outside(gradient.square(), outside, takes_part)

@@ -5,9 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import interpolate
 
 from trainables.core.batch import Batch, Loss
@@ -15,6 +13,7 @@ from trainables.core.config import Options, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.methods.method import Method
 from trainables.methods.parts.grad_cam import grad_cam
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
@@ -24,9 +23,7 @@ class MaskTuneOptions(Options):
     )
 
 
-def hot_pixels(
-    model: Classifier, images: Float[Tensor, "batch channels height width"], deviations: float
-) -> Bool[Tensor, "batch 1 height width"]:
+def hot_pixels(model: Classifier, images: Images, deviations: float) -> Pixels:
     """True where the Grad-CAM map of the predicted class exceeds its mean by `deviations` standard deviations.
 
     Mean and deviation (over n, not n − 1) are those of each image's map; the result is resized to the image by the

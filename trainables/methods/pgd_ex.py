@@ -1,9 +1,7 @@
 """PGD-Ex: the label is kept under the worst small change outside the mask."""
 
 import torch
-from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
@@ -11,6 +9,7 @@ from trainables.core.config import Options
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import altered_cross_entropy, frozen_running_statistics
 from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Pixels
 from trainables.models import Classifier
 
 
@@ -23,13 +22,7 @@ class PGDExOptions(Options):
     )
 
 
-def worst_outside(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    options: PGDExOptions,
-) -> Float[Tensor, "batch channels height width"]:
+def worst_outside(model: Classifier, images: Images, labels: Labels, outside: Pixels, options: PGDExOptions) -> Images:
     """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx that start at x and cannot leave the range."""
     worst = images.detach()
     for _ in range(options.pgd_steps):

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
@@ -12,15 +12,11 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Preset
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import mean_outside, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 
-def influence(
-    model: Classifier,
-    logits: Float[Tensor, "batch classes"],
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-) -> Float[Tensor, "batch channels height width"]:
+def influence(model: Classifier, logits: Logits, images: Images, labels: Labels) -> Images:
     """IF = d( sum_theta dL/dtheta ) / dx, L the summed cross-entropy of the batch in nats, theta all parameters.
 
     How changing a pixel changes the training step on the image, summed over parameters. `logits` must come from
@@ -34,12 +30,8 @@ def influence(
 
 
 def right_for_better_reasons_penalty(
-    influences: Float[Tensor, "batch channels height width"],
-    gradients: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-    preset: Preset,
-) -> Float[Tensor, ""]:
+    influences: Images, gradients: Images, outside: Pixels, takes_part: TakesPart, preset: Preset
+) -> Scalar:
     """(S · IF · IG)^2, summed over batch, channels and pixels (`paper`), or averaged over outside pixels and images."""
     product = influences * gradients
     if preset == "paper":

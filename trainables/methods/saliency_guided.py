@@ -1,15 +1,14 @@
 """Saliency-guided training: replacing the pixels with the smallest gradients keeps the answer. No masks."""
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.altered import answer_distance, frozen_running_statistics, uniform_noise
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
@@ -19,9 +18,7 @@ class SaliencyGuidedOptions(Options):
     )
 
 
-def least_salient(
-    gradient: Float[Tensor, "batch channels height width"], share: float
-) -> Bool[Tensor, "batch 1 height width"]:
+def least_salient(gradient: Images, share: float) -> Pixels:
     """True on the floor(share · pixels) pixels of each image whose |gradient|, summed over channels, is smallest.
 
     Ties go to the upper left.

@@ -1,12 +1,14 @@
 """A differentiable Grad-CAM, and masks at its resolution."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from trainables.methods.parts.shapes import PerImage, Pixels
 
-def grad_cam(scores: Float[Tensor, " batch"], maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
+
+def grad_cam(scores: PerImage, maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
     """ReLU( sum_k w_k A_k ), w_k the mean over the map of d score / dA_k; `scores` must come from `maps`.
 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2. The weights are part of the graph. For models linear in the
@@ -23,8 +25,6 @@ def unit_range(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
     return (maps - low) / torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def share_of_cells(
-    pixels: Bool[Tensor, "batch 1 height width"], like: Float[Tensor, "batch h w"]
-) -> Float[Tensor, "batch h w"]:
+def share_of_cells(pixels: Pixels, like: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
     """Share in [0, 1] of each cell of the smaller map `like` that `pixels` cover."""
     return adaptive_avg_pool2d(pixels.to(like.dtype), (like.shape[1], like.shape[2]))[:, 0]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
 from trainables.core.errors import ConfigurationError
+from trainables.methods.parts.shapes import Images
 from trainables.models import MODELS, Classifier
 from trainables.models.resnet18 import BasicBlock
 
@@ -84,7 +85,7 @@ def apply(
 
 
 def scale_and_shift(
-    layer: nn.BatchNorm2d, values: Float[Tensor, "batch channels height width"]
+    layer: nn.BatchNorm2d, values: Images
 ) -> tuple[Float[Tensor, "channels 1 1"], Float[Tensor, "channels 1 1"]]:
     """a, b with layer(values) = a · values + b, by the statistics of `values` in training, else by the running ones."""
     if layer.training:

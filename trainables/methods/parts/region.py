@@ -1,16 +1,15 @@
 """The pixels outside the mask, under each policy for images without a mask; means over them; dilation."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask
+from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
 
 
-def outside_pixels(
-    masks: Bool[Tensor, "batch 1 height width"], empty_mask: EmptyMask
-) -> tuple[Bool[Tensor, "batch 1 height width"], Bool[Tensor, " batch"]]:
+def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:
     """S = 1 − M, and which images take part.
 
     An image with an empty mask has, under the policy
@@ -29,11 +28,7 @@ def outside_pixels(
     return outside, takes_part
 
 
-def mean_outside(
-    values: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+def mean_outside(values: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
     """Mean of `values` over outside pixels and channels of each image, then over the images that take part.
 
     Zero for an image without outside pixels, and if no image takes part.
@@ -43,7 +38,7 @@ def mean_outside(
     return mean_over(total / count.clamp(min=1), takes_part)
 
 
-def mean_over(values: Float[Tensor, " batch"], takes_part: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
+def mean_over(values: PerImage, takes_part: TakesPart) -> Scalar:
     """Mean of `values` over the images that take part; zero if none does."""
     return (values * takes_part).sum() / takes_part.sum().clamp(min=1)
 

@@ -3,11 +3,10 @@
 import warnings
 
 from captum.attr import DeepLift as CaptumDeepLift
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class DeepLift(Attribution):
@@ -20,12 +19,7 @@ class DeepLift(Attribution):
 
     smoothing = 1.0
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         method = CaptumDeepLift(Logits(model))
         with warnings.catch_warnings():
             # The warning is about hooks on activations, which captum removes after the call.

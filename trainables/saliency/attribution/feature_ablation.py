@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.saliency.shapes import Images, Maps, Targets
 
 SUPERPIXELS = 50
 COMPACTNESS = 0.1
@@ -23,12 +24,7 @@ class FeatureAblation(Attribution):
     """
 
     @torch.no_grad()
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         most = min(SUPERPIXELS, self.config.attribution_passes)
 
         def ablated(x: Tensor, y: Tensor) -> Tensor:
@@ -47,7 +43,7 @@ class FeatureAblation(Attribution):
         return in_batches(ablated, images, targets)
 
 
-def superpixels(images: Float[Tensor, "images channels height width"], most: int) -> Int[Tensor, "images height width"]:
+def superpixels(images: Images, most: int) -> Int[Tensor, "images height width"]:
     """Number each pixel's superpixel from 0, about `most` per image."""
     from skimage.segmentation import slic  # slow to import, and few trials need it
 

@@ -1,11 +1,11 @@
 """GradientSHAP: expected gradients over reference images and points on the path from them."""
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class GradientShap(Attribution):
@@ -21,12 +21,7 @@ class GradientShap(Attribution):
     smoothing = 1.0
     draws = True
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         rng, n = self.rng(), self.gradients
         known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
         # Select first, so that only n references are copied to the model's device.

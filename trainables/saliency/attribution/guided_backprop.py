@@ -3,11 +3,10 @@
 import warnings
 
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class GuidedBackprop(Attribution):
@@ -21,12 +20,7 @@ class GuidedBackprop(Attribution):
 
     smoothing = 1.0
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         method = CaptumGuidedBackprop(Logits(model))
         with warnings.catch_warnings():
             # The warning is about hooks on ReLU modules, which captum removes after the call.

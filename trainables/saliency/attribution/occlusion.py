@@ -3,13 +3,14 @@
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.saliency.shapes import Images, Maps, Targets
 
 PAPER_WINDOW, PAPER_SIZE = 15, 224
 
@@ -19,7 +20,7 @@ def window_size(size: int) -> int:
     return max(2, round(size * PAPER_WINDOW / PAPER_SIZE))
 
 
-def filled_windows(images: Float[Tensor, "images channels height width"]) -> Bool[Tensor, "images rows columns"]:
+def filled_windows(images: Images) -> Bool[Tensor, "images rows columns"]:
     """True for the windows of an image that are not all zero."""
     side = window_size(min(images.shape[2:]))
     return max_pool2d(images.abs().amax(dim=1, keepdim=True), side, stride=side, ceil_mode=True)[:, 0] > 0
@@ -34,12 +35,7 @@ class Occlusion(Attribution):
     Source: Zeiler & Fergus, ECCV 2014, section 2.1; sizes as in Viviano et al., ICLR 2021.
     """
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         height, width = images.shape[2:]
         side = window_size(min(height, width))
         filled = filled_windows(images)

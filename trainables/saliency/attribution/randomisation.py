@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
-from torch import Tensor
 
 from trainables.core.config import TrialConfig
 from trainables.core.streams import stream_seed
 from trainables.models import Classifier
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import Attribution
+from trainables.saliency.shapes import Maps, Scores
 
 FAILS_ABOVE = 0.5
 """Mean rank correlation above which an attribution fails. Ours: the source judges by eye and sets no threshold."""
@@ -33,9 +33,7 @@ def random_model(model: Classifier, config: TrialConfig) -> Classifier:
     return fresh.to(weights.device).eval()
 
 
-def rank_correlation(
-    maps: Float[Tensor, "images height width"], others: Float[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def rank_correlation(maps: Maps, others: Maps) -> Scores:
     """Spearman's rho of each pair of maps over the pixels that are not zero in both, in [−1, 1].
 
     NaN if fewer than three pixels remain or a map is constant on them. Pixels that are zero in both are excluded: a map
@@ -52,9 +50,7 @@ def _spearman(first: Float[np.ndarray, " pixels"], second: Float[np.ndarray, " p
     return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
-def ssim(
-    maps: Float[Tensor, "images height width"], others: Float[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def ssim(maps: Maps, others: Maps) -> Scores:
     """Structural similarity of each pair, both divided by their maximum, in [−1, 1]; NaN if a map is zero.
 
     Windows of 7 x 7, smaller on smaller maps. Wang et al., IEEE TIP 2004, as implemented in scikit-image.
@@ -73,11 +69,7 @@ def ssim(
     return torch.tensor(values, dtype=torch.float32)
 
 
-def randomisation_check(
-    attribution: Attribution,
-    maps: Float[Tensor, "images height width"],
-    random_maps: Float[Tensor, "images height width"],
-) -> dict[str, float | bool | None]:
+def randomisation_check(attribution: Attribution, maps: Maps, random_maps: Maps) -> dict[str, float | bool | None]:
     """Means over the images of `rank_correlation` and `ssim`, and whether the attribution `failed`.
 
     It fails, hardly depending on the model, at a mean rank correlation above 0.5 or if it sees no model. None, with NaN

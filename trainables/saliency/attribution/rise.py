@@ -3,13 +3,14 @@
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.saliency.shapes import Images, Maps, Targets
 
 CELLS = 7
 """Cells of a mask's grid along each side."""
@@ -30,12 +31,7 @@ class Rise(Attribution):
     draws = True
 
     @torch.no_grad()
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         n, (height, width) = self.config.attribution_passes, images.shape[2:]
         masks = random_masks(n, height, width, self.rng()).to(images)
 
@@ -64,10 +60,7 @@ def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float
 
 
 def _masked_scores(
-    model: Classifier,
-    images: Float[Tensor, "images channels height width"],
-    targets: Int[Tensor, " images"],
-    masks: Float[Tensor, "masks height width"],
+    model: Classifier, images: Images, targets: Targets, masks: Float[Tensor, "masks height width"]
 ) -> Float[Tensor, "images masks"]:
     masked = (images[:, None] * masks[None, :, None]).flatten(0, 1)
     return target_logits(model, masked, targets.repeat_interleave(len(masks))).view(len(images), len(masks))

@@ -1,11 +1,11 @@
 """SmoothGrad: the input gradient averaged over noisy copies of the image."""
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 NOISE = 0.15
 """Standard deviation of the noise relative to the image's range; the source recommends 0.1 to 0.2."""
@@ -23,12 +23,7 @@ class SmoothGrad(Attribution):
     smoothing = 1.0
     draws = True
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         noises = torch.randn(self.gradients, *images.shape[1:], generator=self.rng()).to(images)
 
         def smooth(x: Tensor, y: Tensor) -> Tensor:

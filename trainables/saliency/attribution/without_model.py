@@ -1,12 +1,11 @@
 """Maps that see no model: baselines from the edges of the image, or from its centre."""
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution
+from trainables.saliency.shapes import Images, Maps, Targets
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
@@ -21,12 +20,7 @@ class EdgeDetector(Attribution):
 
     sees_model = False
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         across = torch.tensor(SOBEL).to(images)
         kernels = torch.stack([across, across.T])[:, None]
         height, width = images.shape[2:]
@@ -46,12 +40,7 @@ class CentreGaussian(Attribution):
 
     sees_model = False
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         rows, columns = (
             torch.exp(-0.5 * ((torch.arange(side).to(images) - (side - 1) / 2) / (RELATIVE_SIGMA * side)) ** 2)
             for side in images.shape[2:]
