@@ -16,6 +16,7 @@ import jinja2
 import typer
 
 from benchmarks.methods import SETTINGS
+from docs import readme
 from search_spaces.strengths import PAPER_METHODS
 from trainables import METHODS, MODELS
 from trainables.methods import Method, costs
@@ -75,9 +76,8 @@ def markdown(text: str) -> str:
 
 
 def page() -> str:
-    """The whole page: built-in methods, the paper's first and those that see no masks last."""
-    names = sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
-    methods = [describe(name) for name in names]
+    """The whole page."""
+    methods = [describe(name) for name in in_order()]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=jinja2.select_autoescape(),
@@ -99,6 +99,11 @@ def page() -> str:
         complete_at_end=[m.name for m in methods if METHODS[m.name].complete_at_end],
         layers=[kind.__name__ for kind in TYPES],
     )
+
+
+def in_order() -> list[str]:
+    """Names of the built-in methods, the paper's first and those that see no masks last."""
+    return sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
 
 
 def _rank(name: str) -> tuple[int, int]:
@@ -150,7 +155,9 @@ def _escaped(text: str) -> str:
 
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="Methods; default: the whole page.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Write the whole page to docs/methods.md.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the whole page to docs/methods.md, and the README's table of names.")
+    ] = False,
 ) -> None:
     """Print docs/methods.md, or the sections of some methods."""
     for name in names or ():
@@ -160,6 +167,7 @@ def main(
         raise typer.BadParameter("--write writes the whole page; leave out the names of methods, or --write")
     if write:
         PAGE.write_text(page())
+        readme.README.write_text(readme.updated(readme.README.read_text(), in_order()))
     else:
         sys.stdout.write("\n".join(describe(name).section for name in names) if names else page())
 
