@@ -1,7 +1,7 @@
-"""docs/methods.md, made from what the methods say of themselves, their measured costs and the strengths worth trying.
+"""docs/methods.md, generated from the methods' docstrings and attributes and their measured costs.
 
-`python -m docs.methods` prints the page, `make docs` writes it. `python -m docs.methods NAME …` prints what it says, or
-would say, of some methods, those of other packages too.
+`python -m docs.methods` prints the page, `make docs` writes it. `python -m docs.methods NAME …` prints the sections of
+some methods, those of other packages included.
 """
 
 import inspect
@@ -16,6 +16,7 @@ import jinja2
 import typer
 
 from benchmarks.methods import SETTINGS
+from docs import readme
 from search_spaces.strengths import PAPER_METHODS
 from trainables import METHODS, MODELS
 from trainables.methods import Method, costs
@@ -27,11 +28,11 @@ PAGE = FOLDER / "methods.md"
 
 @dataclass(frozen=True)
 class Described:
-    """What the page says of a method, as Markdown."""
+    """The page's content for one method, as Markdown."""
 
     name: str
     idea: str
-    """One line: the first of its file's docstring; empty where there is none."""
+    """The first line of its file's docstring; empty if it has none."""
     needs: tuple[str, ...]
     costs: dict[str, str]
     """By model."""
@@ -40,7 +41,7 @@ class Described:
 
 
 def describe(name: str) -> Described:
-    """What there is to say of a registered method; one of another package may lack all of it."""
+    """Describe a registered method; one of another package may lack docstrings and costs."""
     method = METHODS[name]
     module = inspect.getmodule(method)
     idea = markdown(_paragraphs(module.__doc__ if module else None)[0])
@@ -58,26 +59,25 @@ def describe(name: str) -> Described:
 
 
 def needs(method: type[Method]) -> tuple[str, ...]:
-    """What it cannot train without, and what makes it slow or picky."""
-    told = {
+    """Requirements of a method: data, derivatives, layers."""
+    requirements = {
         "masks": method.reads_masks,
         "groups": method.needs_cues,
         "second derivatives": method.second_order,
         "rules for layers": method.walks_layers,
     }
-    return tuple(need for need, has in told.items() if has)
+    return tuple(need for need, has in requirements.items() if has)
 
 
 def markdown(text: str) -> str:
-    """Plain text, in which backticks alone mean something, as Markdown that shows it as it is."""
+    """Escape plain text so that Markdown shows it unchanged; only backticks keep their meaning."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(piece if piece.startswith("`") else _escaped(piece) for piece in pieces)
 
 
 def page() -> str:
-    """The whole of docs/methods.md: built-in methods, the paper's first and those that see no masks last."""
-    names = sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
-    methods = [describe(name) for name in names]
+    """The whole page."""
+    methods = [describe(name) for name in in_order()]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=jinja2.select_autoescape(),
@@ -101,6 +101,11 @@ def page() -> str:
     )
 
 
+def in_order() -> list[str]:
+    """Names of the built-in methods, the paper's first and those that see no masks last."""
+    return sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
+
+
 def _rank(name: str) -> tuple[int, int]:
     if name in PAPER_METHODS:
         return 0, PAPER_METHODS.index(name)
@@ -108,7 +113,7 @@ def _rank(name: str) -> tuple[int, int]:
 
 
 def _paragraphs(docstring: str | None) -> Sequence[str]:
-    """Of a docstring; one empty one where there is none."""
+    """Paragraphs of a docstring; one empty paragraph if there is none."""
     return [inspect.cleandoc(part) for part in inspect.cleandoc(docstring or "").split("\n\n")]
 
 
@@ -121,8 +126,11 @@ def _settings(method: type[Method]) -> str:
 
 
 def _measured(one: costs.Measurement) -> dict[str, str]:
-    all_there_are = METHODS.builtin.keys() <= one.costs.keys()
-    names = "all methods" if all_there_are else ", ".join(f"`{name}`" for name in sorted(one.costs))
+    names = (
+        "all methods"
+        if METHODS.builtin.keys() <= one.costs.keys()
+        else ", ".join(f"`{name}`" for name in sorted(one.costs))
+    )
     return {"model": one.model, "date": one.date, "names": names, "machine": one.machine, "command": one.command}
 
 
@@ -139,17 +147,19 @@ def _strengths(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Emphasis, strikethrough and tags; _ within a word is none.
+    # Emphasis, strikethrough and tags; _ within a word has no meaning.
     text = re.sub(r"[*~\\]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])", r"\\\g<0>", text)
-    # A line that begins like a list or a heading.
+    # Lines that begin like a list or a heading.
     return re.sub(r"(?m)^([-+>#])(?=\s)", r"\\\1", text)
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Methods; none: the whole page.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Write docs/methods.md, the whole page.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Methods; default: the whole page.")] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the whole page to docs/methods.md, and the README's table of names.")
+    ] = False,
 ) -> None:
-    """Print docs/methods.md, or what is known of some methods."""
+    """Print docs/methods.md, or the sections of some methods."""
     for name in names or ():
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
@@ -157,6 +167,7 @@ def main(
         raise typer.BadParameter("--write writes the whole page; leave out the names of methods, or --write")
     if write:
         PAGE.write_text(page())
+        readme.README.write_text(readme.updated(readme.README.read_text(), in_order()))
     else:
         sys.stdout.write("\n".join(describe(name).section for name in names) if names else page())
 

@@ -1,6 +1,6 @@
 """What adding one thing costs: its file, and an import and an entry in its registry.
 
-One of each kind is added to a copy of the repository, and the contract tests there run for the new names.
+One of each kind is added to a copy of the repository, `make docs` is run, and the contract tests run for the new names.
 """
 
 import os
@@ -211,16 +211,19 @@ CONTRACTS = (
     "tests/trainables/test_registries.py",
     "tests/trainables/methods/test_method_contract.py",
     "tests/trainables/methods/test_penalty_slope.py",
+    "tests/trainables/methods/test_costs.py",
     "tests/trainables/datasets/test_dataset_contract.py",
     "tests/trainables/saliency/attribution/test_attributions.py",
     "tests/trainables/saliency/localisation/test_metric_contract.py",
     "tests/trainables/models/test_architectures.py",
     "tests/search_spaces/test_spaces.py",
+    "tests/docs/test_methods_page.py",
+    "tests/docs/test_readme.py",
 )
 # Every contract of the new names on the small model, and what looks at whole registries.
 SELECTED = (
     "(added_ and not resnet18) or (test_registries and not has_a_trainable) "
-    "or has_all_attributions_and_metrics or has_every_method"
+    "or has_all_attributions_and_metrics or has_every_method or test_readme or the_page_is_what"
 )
 
 
@@ -263,17 +266,10 @@ def test_one_of_each_kind_costs_a_file_and_two_lines_of_its_registry(scratch):
         new = str(len(addition.content.splitlines()))
         assert sorted(changes) == sorted([[new, "0", addition.file], ["2", "0", addition.registry]])
         git(scratch, "commit", "--quiet", "--message", "one more")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        SELECTED,
-        *CONTRACTS,
-    ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"PYTHONPATH": str(scratch)}
-    ran = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    make_docs = ("docs.methods", "--write")
+    contracts = ("pytest", "-q", "-p", "no:cacheprovider", "-k", SELECTED, *CONTRACTS)
+    for module in (make_docs, contracts):
+        command = [sys.executable, "-m", *module]
+        ran = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,10 +1,12 @@
-"""README.md names everything that is built in, and how large each space is."""
+"""README.md names everything that is built in, with the size of each space."""
 
 import re
 
 import pytest
 from support.commands import ROOT
 
+from docs import readme
+from docs.methods import in_order
 from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
 from trainables.saliency.faithfulness import FAITHFULNESS
@@ -40,3 +42,9 @@ def test_every_space_is_as_large_as_it_says():
         told |= dict(zip(re.findall(r"\w+", names.replace(" and ", " ")), sizes, strict=True))
     spaces = {name: space() for name, space in SPACES.items()}
     assert told == {name: len(s.trials) * (s.search.trials if s.search else 1) for name, s in spaces.items()}
+
+
+def test_the_table_is_up_to_date():
+    assert readme.table(in_order()) in README, "the table of names in README.md is stale: run `make docs`"
+    assert readme.updated(README, in_order()) == README
+    assert readme.table(["one"]) in readme.updated(README, ["one"])

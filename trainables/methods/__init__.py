@@ -1,6 +1,7 @@
 """Mask-aware training methods. Each sees (model, batch) and returns the classification loss and its penalty.
 
-To add one: one file with a subclass of Method or Penalty, one line here. From another package: docs/extending.md.
+To add one: a subclass of Method or Penalty in a file, its import and one line here. From another package:
+docs/extending.md. method.py is the base, parts/ what several methods share, costs.py the measured cost of a step.
 """
 
 from trainables.core.registry import Registry, subclass_of

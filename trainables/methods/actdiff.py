@@ -1,6 +1,6 @@
-"""ActDiff: features of an image and of its shuffled twin are drawn together."""
+"""ActDiff: pulls together the features of an image and of a copy with shuffled background."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -8,32 +8,31 @@ from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
 def actdiff_penalty(
-    features: Float[Tensor, "batch features"],
-    shuffled_features: Float[Tensor, "batch features"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+    features: Float[Tensor, "batch features"], shuffled_features: Float[Tensor, "batch features"], takes_part: TakesPart
+) -> Scalar:
     """Mean over images of || h(x~) − h(x) + 1e-6 ||_2, the L2 norm, not squared; in units of a feature.
 
-    1e-6, which the source has too, keeps the norm differentiable at zero.
+    As in the source, 1e-6 keeps the norm differentiable at zero.
     """
     return mean_over((shuffled_features - features + 1e-6).norm(dim=1), takes_part)
 
 
 class ActDiff(Penalty):
-    """CE(f(x), y) + strength · mean_b || h(x~_b) − h(x_b) + 1e-6 ||_2; the gradient flows through both passes.
+    """CE(f(x), y) + strength · mean_b || h(x~_b) − h(x_b) + 1e-6 ||_2; gradients flow through both passes.
 
     The shuffled images pass first, then the images, both in train mode.
 
     `fixed`: the strength multiplies the penalty, and the shuffled pass leaves batch normalisation's running
-    statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program enabled the term by it
-    and never multiplied; the shuffled pass enters the running statistics.
+    statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program only used it to enable the
+    term; the shuffled pass enters the running statistics.
 
     Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff", on the features before the last layer. Their
-    option to compare the maps of earlier blocks too is not here.
+    option to compare the maps of earlier blocks as well is not implemented.
     """
 
     strengths = (1e-2, 1e1)

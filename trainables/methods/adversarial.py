@@ -1,9 +1,9 @@
-"""Adversarial: a discriminator must not tell an image's features from those of its shuffled twin."""
+"""Adversarial: a discriminator should not tell an image's features from those of its shuffled copy."""
 
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -15,17 +15,18 @@ from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
 class AdversarialOptions(Options):
-    disc_iter: int = Field(2, ge=1, description="discriminator steps for one step of the model")
+    disc_iter: int = Field(2, ge=1, description="discriminator steps per step of the model")
     disc_width: int = Field(1024, ge=1, description="units in each of the discriminator's three hidden layers")
     disc_lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="learning rate of the discriminator's Adam")
 
 
 class Discriminator(nn.Sequential):
-    """features – width – width – width – 1 with spectral norm and ReLU; its output is the logit of "not shuffled"."""
+    """features – width – width – width – 1 with spectral norm and ReLU; the output is the logit of "not shuffled"."""
 
     def __init__(self, feature_size: int, width: int):
         layers: list[nn.Module] = []
@@ -38,12 +39,12 @@ def discrimination_loss(
     logits: Float[Tensor, "batch 1"],
     shuffled_logits: Float[Tensor, "batch 1"],
     original_is: float,
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+    takes_part: TakesPart,
+) -> Scalar:
     """BCE(Dn(z), t) + BCE(Dn(z~), 1 − t), means over the images that take part, in nats; t = `original_is`.
 
-    The discriminator learns with t = 1; the model, on the flipped labels, with t = 0. Equal to the paper's binary
-    cross-entropy of a sigmoid, which torch bounds at 100 nats; this form needs no bound.
+    The discriminator learns with t = 1, the model with flipped labels, t = 0. Equal to the paper's binary cross-entropy
+    of a sigmoid, which torch clamps at 100 nats; this form needs no clamp.
     """
 
     def bce(scores: Tensor, target: float) -> Tensor:
@@ -57,10 +58,10 @@ class Adversarial(Penalty):
     """Model: CE(f(x), y) + strength · (BCE(Dn(h(x)), 0) + BCE(Dn(h(x~)), 1)), Dn frozen.
     Discriminator: strength · (BCE(Dn(h(x)), 1) + BCE(Dn(h(x~)), 0)), features detached, own Adam(disc_lr).
 
-    `fixed`: the discriminator takes `disc_iter` steps on each batch and the model one, so that the model is stepped
-    as often as under every other method; the shuffled pass leaves running statistics alone. `paper`: the
-    discriminator is stepped at every batch and the model, cross-entropy included, at every `disc_iter`-th alone; the
-    count goes on during validation, so its phase drifts; the shuffled pass enters the running statistics.
+    `fixed`: the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as many
+    steps as under every other method; the shuffled pass leaves running statistics alone. `paper`: the discriminator
+    takes a step on every batch, the model, cross-entropy included, only on every `disc_iter`-th; the count continues
+    during validation, so that its phase drifts; the shuffled pass enters the running statistics.
 
     Source: Viviano et al., ICLR 2021, row "Adversarial", whose program is `paper`; spectral norm: Miyato et al., ICLR
     2018.
@@ -112,7 +113,7 @@ class Adversarial(Penalty):
         self,
         features: Float[Tensor, "batch features"],
         shuffled_features: Float[Tensor, "batch features"],
-        takes_part: Bool[Tensor, " batch"],
+        takes_part: TakesPart,
     ) -> None:
         self.optimizer.zero_grad()
         loss = discrimination_loss(self.discriminator(features), self.discriminator(shuffled_features), 1.0, takes_part)

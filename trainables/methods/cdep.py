@@ -1,9 +1,9 @@
-"""CDEP: by contextual decomposition, what the logits owe to the outside is less than what they owe to the mask."""
+"""CDEP: by contextual decomposition, the outside contributes less to the logits than the mask does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -11,15 +11,16 @@ from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 SMALL = 1e-6
-"""Added to |beta| + |gamma| before it divides, so that shares have a slope where both are zero."""
+"""Added to |beta| + |gamma| in the denominator, so that shares have a gradient where both are zero."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Activations as a sum: `beta` from the pixels outside, `gamma` from all others."""
+    """Activations as a sum of two parts: `beta` from the pixels outside, `gamma` from all others."""
 
     beta: Float[Tensor, "batch *shape"]
     gamma: Float[Tensor, "batch *shape"]
@@ -34,14 +35,13 @@ class Parts:
 
 
 class DecompositionRules(Rules[Parts]):
-    """What each layer makes of both parts; their sum is what it makes of the sum.
+    """Both parts after each layer; they sum to the layer's output for the sum.
 
-    A bias is shared out in proportion to |W beta| and |W gamma|. ReLU gives beta what it makes of beta alone, and
-    gamma the rest.
+    A bias is divided in proportion to |W beta| and |W gamma|. After ReLU, beta is relu(beta) and gamma the rest.
 
-    Source: Singh, Murdoch & Yu, ICLR 2019, arXiv:1806.05337, section 3.1; as there, and unlike for recurrent layers
-    before, no second order. Batch normalisation, for which they have no rule, is an affine map by the statistics of the
-    sum.
+    Source: Singh, Murdoch & Yu, ICLR 2019, arXiv:1806.05337, section 3.1. As there, and unlike in their earlier work on
+    recurrent layers, there are no interaction terms. They have no rule for batch normalisation; here it is an affine
+    map by the statistics of the sum.
     """
 
     def affine(self, layer: Affine, state: Parts) -> Parts:
@@ -73,24 +73,21 @@ def _with_bias(parts: Parts, bias: Tensor) -> Parts:
     return Parts(parts.beta + share * bias, parts.gamma + (1 - share) * bias)
 
 
-def decomposed_logits(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-) -> Parts:
-    """The logits as what the pixels outside contribute and the rest."""
+def decomposed_logits(model: Classifier, images: Images, outside: Pixels) -> Parts:
+    """Decompose the logits into the contribution of the pixels outside and the rest."""
     return walk(model, Parts(images * outside, images * ~outside), DecompositionRules())
 
 
 class CDEP(Penalty):
     """CE(f(x), y) + strength · mean_k softmax([beta_k, gamma_k])_0, f_k = beta_k + gamma_k.
 
-    beta_k is what the pixels outside contribute to the logit of class k by contextual decomposition, gamma_k the rest;
-    their softmax is in (0, 1), 1/2 where both are equal. The mean runs over classes and over the images that take part
-    and have outside pixels. Running statistics of batch normalisation are those of the images as they are.
+    beta_k is the contribution of the pixels outside to the logit of class k by contextual decomposition, gamma_k the
+    rest; their softmax is in (0, 1), 1/2 where both are equal. The mean runs over classes and over the images that take
+    part and have outside pixels. Batch normalisation records the statistics of the unaltered images.
 
-    Source: Rieger, Singh, Murdoch & Yu, ICML 2020, arXiv:1909.13584, and for the form of the penalty their experiments
-    on decoys and skin cancer. What ResNet-18 adds, batch normalisation and the sum of two branches, is ours.
+    Source: Rieger, Singh, Murdoch & Yu, ICML 2020, arXiv:1909.13584; the form of the penalty is that of their
+    experiments on decoys and skin cancer. The rules for ResNet-18, batch normalisation and the sum of two branches, are
+    ours.
     """
 
     reads_preset = False

@@ -1,4 +1,4 @@
-"""CoRM, core risk minimisation: the label holds under noise outside the mask."""
+"""CoRM, core risk minimisation: the label is kept under noise outside the mask."""
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ class CoRMOptions(Options):
 class CoRM(Penalty):
     """CE(f(x), y) + strength · CE(f(x + S · n), y), n ~ N(0, corm_noise^2) for each pixel and channel.
 
-    Both are means over images. An image without outside pixels that takes part (policy `inside`) counts with its
+    Both terms are means over images. An image without outside pixels that takes part (policy `inside`) contributes its
     plain cross-entropy.
 
     Source: Singla, Moayeri & Feizi 2022, arXiv:2203.15566, whose weight is 1. The default noise is ours.

@@ -19,10 +19,10 @@ class CounterExamplesOptions(Options):
 class CounterExamples(Penalty):
     """CE(f(x), y) + strength · mean_k CE(f(x~_k), y), x~_k the image with random pixels outside the mask.
 
-    Random pixels are uniform in the range of the image's channel and drawn anew at each step. An image without
-    outside pixels that takes part (policy `inside`) counts with its plain cross-entropy.
+    Random pixels are uniform over the range of the image's channel and drawn anew at each step. An image without
+    outside pixels that takes part (policy `inside`) contributes its plain cross-entropy.
 
-    Source: Teso & Kersting, AIES 2019 (CAIPI), who add k copies to the training set once; in their sum over the larger
+    Source: Teso & Kersting, AIES 2019 (CAIPI), who add k copies to the training set once. In their sum over the larger
     set a copy weighs as much as an image, which is strength k here, up to a factor 1 / (1 + k) of the whole loss.
     """
 

@@ -1,9 +1,9 @@
-"""Counterfactual fill: without the foreground an image loses its label, without the background it keeps it."""
+"""Counterfactual fill: an image loses its label without the foreground and keeps it without the background."""
 
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -18,6 +18,7 @@ from trainables.methods.parts.altered import (
     uniform_noise,
 )
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.models import Classifier
 
 Fill = Literal["shuffle", "random", "mean"]
@@ -26,18 +27,14 @@ Fill = Literal["shuffle", "random", "mean"]
 class CounterfactualFillOptions(Options):
     fill_with: Fill = Field(
         "shuffle",
-        description="with what: shuffle (pixels of the background: permuted, or drawn anew for the foreground), random "
-        "(uniform in the range of the image's channel), mean (of the background)",
+        description="filling: shuffle (pixels of the background: permuted, or drawn with replacement for the "
+        "foreground), random (uniform over the range of the image's channel), mean (of the background)",
     )
     fill_regions: Literal["both", "background", "foreground"] = Field("both", description="which regions are filled")
 
 
-def drawn_from(
-    images: Float[Tensor, "batch channels height width"],
-    source: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-) -> Float[Tensor, "batch channels height width"]:
-    """For every pixel a pixel of `source` of the same image, drawn with replacement; of all where that is empty."""
+def drawn_from(images: Images, source: Pixels, rng: torch.Generator) -> Images:
+    """Draw for every pixel one of the same image's `source` pixels, with replacement; of all pixels if it has none."""
     _, channels, height, width = images.shape
     weights = source.flatten(1).cpu()
     weights = weights | ~weights.any(dim=1, keepdim=True)
@@ -45,34 +42,22 @@ def drawn_from(
     return images.flatten(2).gather(2, index[:, None, :].expand(-1, channels, -1)).view_as(images)
 
 
-def mean_of(
-    images: Float[Tensor, "batch channels height width"], source: Bool[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch channels 1 1"]:
-    """Mean over the pixels of `source`, of each image and channel."""
+def mean_of(images: Images, source: Pixels) -> Float[Tensor, "batch channels 1 1"]:
+    """Mean over the `source` pixels of each image and channel."""
     count = source.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     return (images * source).sum(dim=(2, 3), keepdim=True) / count
 
 
-def fill_background(
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-    fill: Fill,
-) -> Float[Tensor, "batch channels height width"]:
-    """The images with their outside pixels replaced."""
+def fill_background(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
+    """Replace the pixels outside the mask."""
     if fill == "shuffle":
         return shuffle_outside(images, outside, rng)
     values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
     return torch.where(outside, values, images)
 
 
-def fill_foreground(
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-    fill: Fill,
-) -> Float[Tensor, "batch channels height width"]:
-    """The images with the pixels inside the mask replaced by what the background is like."""
+def fill_foreground(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
+    """Replace the pixels inside the mask by ones like the background."""
     if fill == "shuffle":
         values = drawn_from(images, outside, rng)
     else:
@@ -80,8 +65,8 @@ def fill_foreground(
     return torch.where(outside, images, values)
 
 
-def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """−log(1 − p_y) of each image, in nats: cross-entropy of the answer "not y"."""
+def not_label_entropy(logits: Logits, labels: Labels) -> PerImage:
+    """−log(1 − p_y) of each image, in nats: the cross-entropy of the answer "not y"."""
     label = one_hot(labels, logits.shape[1]).bool()
     return logits.logsumexp(dim=1) - logits.masked_fill(label, -torch.inf).logsumexp(dim=1)
 
@@ -89,13 +74,14 @@ def not_label_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor
 class CounterfactualFill(Penalty):
     """CE(f(x), y) + strength · (CE(f(x_F), y) − log(1 − p_y(x_CF))), x_F the image with another background.
 
-    x_CF is the image without its foreground. `fill_regions` keeps one of the two terms alone.
+    x_CF is the image without its foreground. `fill_regions` can select one of the two terms.
 
-    Each is a mean over images: the first over those that take part (without outside pixels, policy `inside`, an image
-    counts with its plain cross-entropy), the second over those of them that have a foreground and a background.
+    Each term is a mean over images: the first over those that take part (an image without outside pixels, policy
+    `inside`, contributes its plain cross-entropy), the second over those that also have a foreground and a background.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
-    Data Generation"), who mix the generated images into the training batches and also fill with tiles; not here.
+    Data Generation"), who mix the generated images into the training batches, and also fill with tiles, which
+    is not implemented.
     """
 
     reads_preset = False

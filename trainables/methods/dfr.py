@@ -1,4 +1,4 @@
-"""DFR, deep feature reweighting: the last layer is fitted anew on validation images with equal groups. No masks."""
+"""DFR, deep feature reweighting: the last layer is refitted on validation images with balanced groups. No masks."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -26,16 +26,16 @@ SPLITS = {"valid_id": ("valid_id",), "valid_ood": ("valid_ood",), "valid_both": 
 class DFROptions(Options):
     dfr_split: Literal["valid_id", "valid_ood", "valid_both"] = Field(
         "valid_id",
-        description="images that the last layer is fitted to; valid_ood and valid_both show the shift: oracles",
+        description="images to which the last layer is fitted; valid_ood and valid_both show the shift: oracles",
     )
     dfr_l1: float = Field(
-        0.01, gt=0, allow_inf_nan=False, description="weight of the last layer's l1 norm, features standardised"
+        0.01, gt=0, allow_inf_nan=False, description="weight of the last layer's l1 norm, for standardised features"
     )
-    dfr_subsets: int = Field(10, ge=1, description="subsets with equal groups whose last layers are averaged")
+    dfr_subsets: int = Field(10, ge=1, description="balanced subsets whose last layers are averaged")
 
 
 def equal_groups(groups: Int[np.ndarray, " images"], rng: np.random.Generator) -> Int[np.ndarray, " chosen"]:
-    """Indices of as many random images of each group that there is as the smallest has."""
+    """Indices of random images, from every group as many as the smallest has."""
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     size = min(len(own) for own in members)
     return np.concatenate([rng.choice(own, size, replace=False) for own in members])
@@ -44,9 +44,9 @@ def equal_groups(groups: Int[np.ndarray, " images"], rng: np.random.Generator) -
 def sparse_logistic(
     features: Float[np.ndarray, "images features"], labels: Int[np.ndarray, " images"], classes: int, l1: float
 ) -> tuple[Float[np.ndarray, "classes features"], Float[np.ndarray, " classes"]]:
-    """W, b that minimise the mean cross-entropy of softmax(W x + b), in nats, plus l1 · sum |W|.
+    """Fit W, b that minimise the mean cross-entropy of softmax(W x + b), in nats, plus l1 · sum |W|.
 
-    W is the difference of two matrices that are not negative, of which L-BFGS-B finds the one solution in float64.
+    W is written as the difference of two non-negative matrices, so that L-BFGS-B can solve the problem, in float64.
     """
     images, size = features.shape
     truth = np.eye(classes)[labels]
@@ -61,7 +61,7 @@ def sparse_logistic(
         return float(-(log_p * truth).sum() / images + l1 * halves.sum()), gradient
 
     bounds = [(0.0, None)] * (2 * classes * size) + [(None, None)] * classes
-    found = minimize(
+    solution = minimize(
         loss_and_gradient,
         np.zeros(len(bounds)),
         jac=True,
@@ -69,30 +69,30 @@ def sparse_logistic(
         bounds=bounds,
         options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-10, "gtol": 1e-5},
     ).x
-    halves = found[:-classes].reshape(shape)
-    return halves[0] - halves[1], found[-classes:]
+    halves = solution[:-classes].reshape(shape)
+    return halves[0] - halves[1], solution[-classes:]
 
 
 class DFR(Method):
-    """CE(f(x), y); after the last epoch W, b of f = W h(x) + b anew: min CE(W h + b, y) + dfr_l1 · sum |W|.
+    """CE(f(x), y); after the last epoch W, b of f = W h(x) + b are refitted: min CE(W h + b, y) + dfr_l1 · sum |W|.
 
-    The trunk stays. h is standardised; W and b are the mean over `dfr_subsets` random subsets of `dfr_split` that hold
-    every group (label and cue) equally often. A reference without masks, for data that know their groups: it asks
-    whether the features suffice and only the last layer took the shortcut. Until the last epoch it is the baseline
-    exactly, so whatever the selection rule the last epoch's weights are scored; `valid_id` scores of them are no
-    longer held out. Test splits are never seen.
+    The trunk is kept. h is standardised; W and b are the mean over `dfr_subsets` random subsets of `dfr_split` in which
+    all groups (label and cue) are equally frequent. A reference without masks, for data with known groups: it tests
+    whether the features suffice and only the last layer took the shortcut. Until the last epoch it is exactly the
+    baseline, so that every selection rule scores the last epoch's weights; their `valid_id` scores are no longer held
+    out. Test splits are never seen.
 
     `valid_id` (default) has the association of training: at severity 1 its groups are the classes, and the fit learns
-    the shortcut again. `valid_ood` has the reversed one: at severity 1 the fit learns the reverse. `valid_both`, the
-    two together, has every group at any severity, as the source's validation sets have. The latter two show the shift,
-    which makes of the method an oracle.
+    the shortcut again. `valid_ood` has the reversed association: at severity 1 the fit learns the reverse.
+    `valid_both`, the two together, has every group at any severity, like the source's validation sets. The latter two
+    show the shift, which makes the method an oracle.
 
     Source: Kirichenko, Izmailov & Wilson, ICLR 2023, arXiv:2204.02937 (DFR on validation data). There the weight of
     the norm is tuned on half of the images by worst-group accuracy; here it is given. 0.01 is their C = 1 for 100
-    images. Standardised by the images of `dfr_split`.
+    images. Features are standardised by the images of `dfr_split`.
 
     Raises:
-        DivergedError: by `end_training`, where features are not finite.
+        DivergedError: by `end_training`, if features are not finite.
     """
 
     reads_preset = False
@@ -106,7 +106,7 @@ class DFR(Method):
         chosen = [splits[name] for name in SPLITS[self.options.dfr_split]]
         features = np.concatenate([_features(model, split.images) for split in chosen])
         if not np.isfinite(features).all():
-            raise DivergedError("features that are not finite, so no last layer can be fitted to them")
+            raise DivergedError("features are not finite, so no last layer can be fitted to them")
         labels = torch.cat([split.labels for split in chosen])
         classes = model.head.out_features
         groups = groups_of(labels, torch.cat([split.cues for split in chosen]), classes).numpy()
@@ -128,7 +128,7 @@ class DFR(Method):
 def _features(
     model: Classifier, images: Float[Tensor, "images channels height width"]
 ) -> Float[np.ndarray, "images features"]:
-    """h(x) of each image by the running statistics, in float64."""
+    """h(x) of each image in evaluation mode, in float64."""
     device = model.head.weight.device
     model.eval()
     with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Energy: the share of positive attribution that lies outside the mask is small."""
+"""Energy: the share of positive attribution outside the mask is small."""
 
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -13,23 +13,24 @@ from trainables.core.config import Options
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
 class EnergyOptions(Options):
     energy_map: Literal["input_x_gradient", "grad_cam"] = Field(
         "input_x_gradient",
-        description="whose energy: the positive part of image times input gradient, summed over channels, or Grad-CAM "
-        "of the trunk's last map; of the true class's logit",
+        description="map of the true class's logit: the positive part of image times input gradient, summed over "
+        "channels, or Grad-CAM of the trunk's last map",
     )
 
 
 def energy_penalty(
-    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: Bool[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: TakesPart
+) -> Scalar:
     """Mean over images of sum(A · S) / sum(A), in [0, 1], for maps A >= 0; an all-zero map contributes zero.
 
-    Equal to 1 − sum(A · M) / sum(A), the form of the source, for a map that is not all zero.
+    Equals the source's 1 − sum(A · M) / sum(A) for a map that is not all zero.
     """
     total = maps.sum(dim=(1, 2))
     share = (maps * outside).sum(dim=(1, 2)) / torch.where(total > 0, total, torch.ones_like(total))
@@ -39,11 +40,11 @@ def energy_penalty(
 class Energy(Penalty):
     """CE(f(x), y) + strength · (1 − sum(A · M) / sum(A)), A the positive part of an attribution of f_y.
 
-    An image without a mask contributes the constant 1 under the policy `outside`, which moves no weight.
+    An image without a mask contributes the constant 1 under the policy `outside`, without a gradient.
 
-    Source: Rao et al., ICCV 2023 (energy loss). They compare attributions of several kinds and layers;
-    here A is input x gradient at the input (default) or Grad-CAM at the last map, where the
-    share of a cell's pixels that lie outside is its S. Per image, so that presets do not differ.
+    Source: Rao et al., ICCV 2023 (energy loss). They compare several attributions and layers; here A is input x
+    gradient at the input (default) or Grad-CAM of the last map, where S is the share of a cell's pixels outside. The
+    penalty is a share of each image's own map, so that presets do not differ.
     """
 
     reads_preset = False

@@ -1,27 +1,21 @@
-"""Expected-gradients prior: attribution against another image of the batch is small outside the mask."""
+"""Expected-gradients prior: attribution relative to another image of the batch is small outside the mask."""
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.region import mean_outside, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 
-def expected_gradients(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-    rng: torch.Generator,
-) -> Float[Tensor, "batch channels height width"]:
+def expected_gradients(model: Classifier, images: Images, labels: Labels, rng: torch.Generator) -> Images:
     """(x − x') · d f_y(x' + a (x − x')) / dx with one draw of x' and a ~ U(0, 1) for each image, in logits.
 
-    x' is another image of the batch, all moved round by the same random number of places; in a batch of one it is
-    the image itself, and the attribution zero. Running statistics of batch normalisation are left alone.
+    x' is another image of the batch: the batch rolled by one random number of places. In a batch of one it is the image
+    itself, and the attribution zero. Running statistics of batch normalisation are left alone.
     """
     count = len(images)
     places = int(torch.randint(1, max(count, 2), (), generator=rng))
@@ -34,13 +28,8 @@ def expected_gradients(
     return difference.detach() * gradient
 
 
-def expected_gradients_penalty(
-    attributions: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-    paper: bool,
-) -> Float[Tensor, ""]:
-    """| S · EG |: the sum over batch, channels and pixels (`paper`), or the mean over outside ones and images."""
+def expected_gradients_penalty(attributions: Images, outside: Pixels, takes_part: TakesPart, paper: bool) -> Scalar:
+    """| S · EG |: the sum over batch, channels and pixels (`paper`), or the mean over outside pixels and images."""
     if paper:
         return (attributions * outside).abs().sum()
     return mean_outside(attributions.abs(), outside, takes_part)
@@ -49,9 +38,9 @@ def expected_gradients_penalty(
 class ExpectedGradients(Penalty):
     """CE(f(x), y) + strength · | S · EG(x) |, summed (`paper`) or averaged (`fixed`); EG with one draw a step.
 
-    Source: Erion et al., Nature Machine Intelligence 2021, expected gradients as a training prior. They
-    leave the prior's form to the task and draw x' from the whole training set; here it is the absolute value outside
-    the mask, and x' comes from the batch.
+    Source: Erion et al., Nature Machine Intelligence 2021, expected gradients as a training prior. They leave the
+    prior's form to the task and draw x' from the whole training set; here the prior is the absolute value outside the
+    mask, and x' comes from the batch.
     """
 
     second_order = True

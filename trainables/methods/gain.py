@@ -1,4 +1,4 @@
-"""GAIN, guided attention inference: the attended region is the mask, and nothing of the class is left without it."""
+"""GAIN, guided attention inference: the attended region is the mask, and without it nothing of the class remains."""
 
 from jaxtyping import Float
 from pydantic import Field
@@ -11,21 +11,20 @@ from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.grad_cam import grad_cam, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images
 from trainables.models import Classifier
 
 
 class GAINOptions(Options):
-    gain_mining_weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="alpha, of the mining term")
-    gain_map_weight: float = Field(10.0, ge=0, allow_inf_nan=False, description="w, of the map's distance to the mask")
+    gain_mining_weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="alpha, weight of the mining term")
+    gain_map_weight: float = Field(
+        10.0, ge=0, allow_inf_nan=False, description="w, weight of the map's distance to the mask"
+    )
     gain_slope: float = Field(10.0, gt=0, allow_inf_nan=False, description="omega, slope of the soft threshold")
-    gain_threshold: float = Field(0.5, ge=0, le=1, description="sigma, where on the map's [0, 1] the threshold lies")
+    gain_threshold: float = Field(0.5, ge=0, le=1, description="sigma, the threshold on the map's range [0, 1]")
 
 
-def without_attended(
-    images: Float[Tensor, "batch channels height width"],
-    maps: Float[Tensor, "batch height width"],
-    options: GAINOptions,
-) -> Float[Tensor, "batch channels height width"]:
+def without_attended(images: Images, maps: Float[Tensor, "batch height width"], options: GAINOptions) -> Images:
     """x − T(A) · x, T(A) = sigmoid(omega · (A − sigma))."""
     attended = (options.gain_slope * (maps - options.gain_threshold)).sigmoid()
     return images - attended[:, None] * images
@@ -34,12 +33,12 @@ def without_attended(
 class GAIN(Penalty):
     """CE(f(x), y) + strength · (alpha · p_y(x − T(A) · x) + w · MSE(A, M)), A the Grad-CAM map of the true class.
 
-    A is brought to the image's size (bilinear) and scaled to [0, 1]; gradients reach it through both terms. Attended
-    pixels go to zero, as in the source. MSE is a mean over pixels; an image without outside pixels has none, and one
+    A is resized to the image (bilinear) and scaled to [0, 1]; gradients reach it through both terms. Attended pixels
+    become zero, as in the source. MSE is a mean over pixels; it is 0 for an image without outside pixels, and an image
     without a mask under the policy `outside` has M = 0.
 
-    Source: Li et al., CVPR 2018, the extended form with masks, and its alpha, w, omega and sigma. There the mining
-    term is the class's score, which a classifier with softmax can lower without end; here it is the probability. The
+    Source: Li et al., CVPR 2018, the extended form with masks, with its alpha, w, omega and sigma. There the mining
+    term is the class's score, which a classifier with softmax can lower without bound; here it is the probability. The
     mining pass leaves batch normalisation's running statistics alone.
     """
 

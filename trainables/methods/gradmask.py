@@ -1,14 +1,13 @@
 """GradMask: the input gradient of the contrast between classes is small outside the mask."""
 
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 from torch.nn.functional import one_hot
 
 from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside
+from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 
 
-def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+def class_contrast(logits: Logits, labels: Labels) -> PerImage:
     """| f_0 − f_1 | with two classes; | f_y − mean of the other logits | with more (ours; equal for two)."""
     true = one_hot(labels, logits.shape[1]).to(logits.dtype)
     others = (1 - true) / (logits.shape[1] - 1)
@@ -18,23 +17,18 @@ def class_contrast(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "
 class GradMask(InputGradientPenalty):
     """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`).
 
-    g = d( sum_b | f_0 − f_1 |_b ) / dx, so with batch normalisation in train mode an image's gradient also holds
-    its influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
+    g = d( sum_b | f_0 − f_1 |_b ) / dx: with batch normalisation in train mode an image's gradient also contains its
+    influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
     over outside pixels and channels of each image, then over images. The penalty is in logits per unit of pixel value.
 
-    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`.
-    More than two classes, where the contrast is | f_y − mean of the other logits |, and the mean of `fixed` are ours.
+    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`. The contrast
+    for more than two classes, | f_y − mean of the other logits |, and the mean of `fixed` are ours.
     """
 
-    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def score(self, logits: Logits, labels: Labels) -> Scalar:
         return class_contrast(logits, labels).sum()
 
-    def size(
-        self,
-        gradient: Float[Tensor, "batch channels height width"],
-        outside: Bool[Tensor, "batch 1 height width"],
-        takes_part: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
+    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
         if self.config.preset == "paper":
             return (gradient * outside).abs().sum()
         return mean_outside(gradient.abs(), outside, takes_part)

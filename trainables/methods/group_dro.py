@@ -1,4 +1,4 @@
-"""Group DRO: the group of label and cue with the highest loss weighs most. No masks."""
+"""Group DRO: the group of label and cue with the highest loss has the most weight. No masks."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.methods.method import Method
 from trainables.methods.parts.groups import groups_of
+from trainables.methods.parts.shapes import PerImage
 from trainables.models import Classifier
 
 
@@ -20,14 +21,14 @@ class GroupDROOptions(Options):
         0.01,
         ge=0,
         allow_inf_nan=False,
-        description="eta, how fast a group's weight grows with its loss; 0: equal weights",
+        description="eta, step size of the groups' weights; 0: equal weights",
     )
 
 
 def group_losses(
-    losses: Float[Tensor, " batch"], groups: Int[Tensor, " batch"], count: int
+    losses: PerImage, groups: Int[Tensor, " batch"], count: int
 ) -> tuple[Float[Tensor, " groups"], Bool[Tensor, " groups"]]:
-    """The mean loss of each of `count` groups, 0 for one that the batch lacks; and which groups the batch has."""
+    """The mean loss of each of `count` groups, 0 for those that the batch lacks, and which groups the batch has."""
     members = torch.nn.functional.one_hot(groups, count).to(losses.dtype)
     images = members.sum(dim=0)
     return members.T @ losses / images.clamp(min=1), images > 0
@@ -37,14 +38,13 @@ class GroupDRO(Method):
     """sum_g q_g · CE_g, CE_g the mean cross-entropy of the batch's images of group g (label and cue), in nats.
 
     Each batch first sets q_g <- q_g · exp(eta · CE_g) for its groups and scales q to sum 1; eta is `group_dro_step`.
-    A reference without masks, for data that know their groups. Weights are those of the groups met so far, equal at
-    the start; one that training lacks has none. At severity 1 all images of a label have one cue, so that the groups
-    are the classes and nothing is left to weigh against the shortcut.
+    A reference without masks, for data with known groups. Only groups met so far have a weight; it is equal at the
+    start. At severity 1 all images of a label have one cue, so that the groups are the classes and no group speaks
+    against the shortcut.
 
     Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01. There each
-    batch draws all groups equally often and strong weight decay goes with it; here the batches are those of every
-    other method, so a rare group weighs only in the batches that have it. Their group adjustment C / sqrt(n_g) is left
-    out (C = 0).
+    batch draws all groups equally often, with strong weight decay; here the batches are those of every other method, so
+    that a rare group counts only in the batches that have it. Their group adjustment C / sqrt(n_g) is omitted (C = 0).
     """
 
     reads_preset = False
@@ -56,12 +56,12 @@ class GroupDRO(Method):
     def __init__(self, config: TrialConfig, feature_size: int):
         super().__init__(config, feature_size)
         self.log_weights: Float[Tensor, " groups"] | None = None
-        """log q, not normalised; -inf for a group that was not met yet. None before the first batch."""
+        """log q, not normalised; -inf for groups not met yet. None before the first batch."""
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         if batch.cues is None:
             raise ValueError(
-                "group_dro needs batch.cues, got None: give Batch(cues=…) the class that each cue points to"
+                "group_dro needs batch.cues, got None: pass Batch(cues=…), the class that each cue points to"
             )
         logits = model(batch.images).logits
         classes = logits.shape[1]
@@ -74,7 +74,7 @@ class GroupDRO(Method):
         return Loss((weights * losses).sum(), logits.new_zeros(()))
 
     def _weights(self, losses: Float[Tensor, " groups"], present: Bool[Tensor, " groups"]) -> Float[Tensor, " groups"]:
-        """q after this batch's losses; 0 for a group that was not met yet."""
+        """q after this batch's losses; 0 for groups not met yet."""
         known = torch.full_like(losses, -torch.inf) if self.log_weights is None else self.log_weights.to(losses)
         met = torch.where(present & known.isinf(), torch.zeros_like(known), known)
         self.log_weights = met + self.options.group_dro_step * losses

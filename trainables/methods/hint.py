@@ -1,6 +1,6 @@
 """HINT: the Grad-CAM map of the true class resembles the mask."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -8,18 +8,16 @@ from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 
-def resemblance_error(
-    maps: Float[Tensor, "batch h w"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+def resemblance_error(maps: Float[Tensor, "batch h w"], outside: Pixels, takes_part: TakesPart) -> Scalar:
     """Mean over cells of (A − M)^2, in [0, 1], then over images; for maps in [0, 1].
 
-    M is the share of a cell's pixels inside the mask, scaled to [0, 1] as A is, so that a mask smaller than a cell can
-    be met. An image without outside pixels contributes zero; one without a mask under the policy `outside` has M = 0.
+    M is the share of a cell's pixels inside the mask, scaled to [0, 1] like A, so that a mask smaller than a cell can
+    be matched. An image without outside pixels contributes zero; one without a mask has M = 0 under the policy
+    `outside`.
     """
     target = unit_range(share_of_cells(~outside, maps))
     error = (maps - target).square().mean(dim=(1, 2))
@@ -29,8 +27,8 @@ def resemblance_error(
 class HINT(Penalty):
     """CE(f(x), y) + strength · MSE(norm01(Grad-CAM of the true class), norm01(M)), both at the last map's resolution.
 
-    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank otherwise.
-    This is the simple form with a mean squared error in its place.
+    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank differently.
+    This is a simple form with a mean squared error instead.
     """
 
     reads_preset = False

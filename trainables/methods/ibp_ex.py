@@ -1,11 +1,11 @@
-"""IBP-Ex: the label holds under a bound of the worst change outside the mask, by interval bound propagation."""
+"""IBP-Ex: the label is kept under a bound of the worst change outside the mask, by interval bound propagation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
@@ -16,10 +16,11 @@ from trainables.core.errors import DivergedError
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels
 from trainables.models import Classifier
 
 WIDEST = 1e6
-"""Worst-case cross-entropy in nats from which on Adam, which squares its slopes, would be close to float32's end."""
+"""Limit of the worst-case cross-entropy in nats: above, Adam's squared gradients approach the range of float32."""
 
 
 class IBPExOptions(Options):
@@ -27,13 +28,13 @@ class IBPExOptions(Options):
         0.01, gt=0, allow_inf_nan=False, description="largest change of a pixel outside, in units of pixel value"
     )
     ibp_ramp: float = Field(
-        0.5, ge=0, le=1, description="share of the epochs in which the change grows to ibp_epsilon; 0: from the start"
+        0.5, ge=0, le=1, description="share of the epochs over which the change grows to ibp_epsilon; 0: from the start"
     )
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Activations, and the middle and half the length of an interval around each."""
+    """Activations, with the centre and radius of an interval for each."""
 
     values: Float[Tensor, "batch *shape"]
     centres: Float[Tensor, "batch *shape"]
@@ -41,10 +42,10 @@ class Interval:
 
 
 class IntervalRules(Rules[Interval]):
-    """Bounds of what each layer gives for any input in its interval; tight for each layer by itself.
+    """Bounds of each layer's output for all inputs in the interval; tight for a single layer.
 
-    Source: Gowal et al. 2018, arXiv:1810.12715, equations 3 to 6. Batch normalisation, which has no part in it, is the
-    affine map that the statistics of the images as they are make of it.
+    Source: Gowal et al. 2018, arXiv:1810.12715, equations 3 to 6. Batch normalisation, which they do not treat, is an
+    affine map by the statistics of the unaltered images.
     """
 
     def affine(self, layer: Affine, state: Interval) -> Interval:
@@ -68,19 +69,14 @@ class IntervalRules(Rules[Interval]):
         )
 
 
-def logit_interval(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    epsilon: float,
-) -> Interval:
-    """The logits of `images`, and an interval that holds those of x + d for any |d| <= epsilon · S."""
+def logit_interval(model: Classifier, images: Images, outside: Pixels, epsilon: float) -> Interval:
+    """The logits of `images`, with an interval that contains those of x + d for any |d| <= epsilon · S."""
     radii = (epsilon * outside.to(images.dtype)).expand_as(images)
     return walk(model, Interval(images, images, radii), IntervalRules())
 
 
-def worst_logits(interval: Interval, labels: Int[Tensor, " batch"]) -> Float[Tensor, "batch classes"]:
-    """The lower bound of the true class's logit and the upper bounds of all others'."""
+def worst_logits(interval: Interval, labels: Labels) -> Logits:
+    """The lower bound of the true class's logit and the upper bounds of all others."""
     own = one_hot(labels, interval.centres.shape[1]).bool()
     return interval.centres + torch.where(own, -interval.radii, interval.radii)
 
@@ -88,19 +84,19 @@ def worst_logits(interval: Interval, labels: Int[Tensor, " batch"]) -> Float[Ten
 class IBPEx(Penalty):
     """CE(f(x), y) + strength · CE(f_worst, y), f_worst a bound of the logits over all x + d, |d| <= epsilon · S.
 
-    f_worst has the lower bound of the true class's logit and the upper bounds of the others'. The change grows
-    linearly, epoch by epoch, from ibp_epsilon / n to ibp_epsilon in the first n = ibp_ramp · epochs. Batch
-    normalisation uses the statistics of the images as they are, and records them once. An image without outside pixels
-    that takes part (policy `inside`) counts with its plain cross-entropy.
+    f_worst has the lower bound of the true class's logit and the upper bounds of the others. The change grows linearly,
+    epoch by epoch, from ibp_epsilon / n to ibp_epsilon in the first n = ibp_ramp · epochs. Batch normalisation uses the
+    statistics of the unaltered images and records them once. An image without outside pixels that takes part (policy
+    `inside`) contributes its plain cross-entropy.
 
-    Interval bounds widen by a factor in each layer. They are of use on `small_cnn`; on ResNet-18 they are many orders
-    of magnitude too wide: at the default the trial ends as diverged, and ibp_epsilon must be as much smaller.
+    Interval bounds widen by a factor in each layer. They are useful on `small_cnn`; on ResNet-18 they are many orders
+    of magnitude too wide: at the default the trial ends as diverged, and ibp_epsilon must be smaller by as much.
 
     Source: Heo, Piratla, Wicker & Weller, NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, IBP-Ex), who
-    weigh alpha · CE + (1 − alpha) · CE_worst: strength (1 − alpha) / alpha. The default range and ramp are ours.
+    weight alpha · CE + (1 − alpha) · CE_worst: strength (1 − alpha) / alpha. The default range and ramp are ours.
 
     Raises:
-        DivergedError: by `loss`, where the bounds are too wide to train on.
+        DivergedError: by `loss`, if the bounds are too wide to train on.
     """
 
     reads_preset = False
@@ -132,7 +128,7 @@ class IBPEx(Penalty):
         if widest > WIDEST:
             raise DivergedError(
                 f"worst-case cross-entropy {widest:g} with ibp_epsilon {self.options.ibp_epsilon:g} on model "
-                f"{self.config.model!r}; up to {WIDEST:g} can be trained on: lower ibp_epsilon"
+                f"{self.config.model!r}; at most {WIDEST:g} can be trained on: lower ibp_epsilon"
             )
         return Loss(cross_entropy(interval.values, batch.labels), mean_over(worst, takes_part))
 

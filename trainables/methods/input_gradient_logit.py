@@ -1,34 +1,27 @@
 """The input gradient of the true class's logit is small outside the mask."""
 
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
 from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside, mean_over
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 
 
 class InputGradientLogit(InputGradientPenalty):
     """CE(f(x), y) + strength · mean (d f_y / dx · S)^2: RRR on the raw logit of the true class.
 
-    g = d( sum_b f_{y_b} ) / dx. `paper`: mean over all pixels and channels of (g · S)^2, then over the images that
-    take part. `fixed`: mean over outside pixels and channels alone, so that the size of the mask does not matter. The
-    penalty is in (logits per unit of pixel value)^2.
+    g = d( sum_b f_{y_b} ) / dx. `paper`: mean over all pixels and channels of (g · S)^2, then over the images that take
+    part. `fixed`: mean over outside pixels and channels only, so that the size of the mask does not matter. The penalty
+    is in (logits per unit of pixel value)^2.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
     Data Generation"), their saliency regularisation "Sal", whose mean runs over all pixels of the images that have a
     mask (`--set preset=paper --set empty_mask=skip`). Their variants with a soft F1 score or a cosine in place of the
-    square are not here.
+    square are not implemented.
     """
 
-    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def score(self, logits: Logits, labels: Labels) -> Scalar:
         return logits.gather(1, labels[:, None]).sum()
 
-    def size(
-        self,
-        gradient: Float[Tensor, "batch channels height width"],
-        outside: Bool[Tensor, "batch 1 height width"],
-        takes_part: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
+    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
         if self.config.preset == "paper":
             return mean_over((gradient * outside).square().flatten(1).mean(dim=1), takes_part)
         return mean_outside(gradient.square(), outside, takes_part)

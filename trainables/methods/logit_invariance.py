@@ -1,4 +1,4 @@
-"""Logit invariance: an image and its shuffled twin get the same answer. ActDiff in the output space."""
+"""Logit invariance: an image and its shuffled copy get the same answer. ActDiff in the output space."""
 
 from pydantic import Field
 from torch.nn.functional import cross_entropy
@@ -23,7 +23,7 @@ class LogitInvariance(Penalty):
     The shuffled pass leaves batch normalisation's running statistics alone.
 
     Source: the invariance term of Ying, Hase & Bansal, NeurIPS 2022 (VisFIS), who alter box features of the
-    unimportant regions of an image; here its pixels are shuffled as by ActDiff. VisFIS's other terms are not here.
+    unimportant regions of an image; here pixels are shuffled as in ActDiff. VisFIS's other terms are not implemented.
     """
 
     reads_preset = False

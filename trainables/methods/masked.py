@@ -1,4 +1,4 @@
-"""Masked: training images are zeroed outside the mask."""
+"""Masked: training images are zero outside the mask."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from trainables.models import Classifier
 class Masked(Method):
     """CE(f(x · M), y) in training; validation and test images stay as they are.
 
-    Images without a mask are kept whole under the policies `skip` and `inside`, and become all zero under
-    `outside`. Zero is mid-grey where pixels are scaled around it.
+    Images without a mask are kept whole under the policies `skip` and `inside` and become all zero under `outside`.
+    Zero is mid-grey where pixel values are centred on it.
 
     Source: Viviano et al., ICLR 2021, row "Masked" of the tables. No departures.
     """

@@ -1,13 +1,11 @@
-"""MaskTune: one last epoch on images without what the model looked at before. No masks of an expert."""
+"""MaskTune: one last epoch on images without the pixels that the model relied on before. No expert masks."""
 
 import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import interpolate
 
 from trainables.core.batch import Batch, Loss
@@ -15,22 +13,21 @@ from trainables.core.config import Options, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.methods.method import Method
 from trainables.methods.parts.grad_cam import grad_cam
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
 class MaskTuneOptions(Options):
     masktune_deviations: float = Field(
-        2.0, allow_inf_nan=False, description="heat more than so many standard deviations above its mean is hidden"
+        2.0, allow_inf_nan=False, description="pixels this many standard deviations above the map's mean are hidden"
     )
 
 
-def hot_pixels(
-    model: Classifier, images: Float[Tensor, "batch channels height width"], deviations: float
-) -> Bool[Tensor, "batch 1 height width"]:
+def hot_pixels(model: Classifier, images: Images, deviations: float) -> Pixels:
     """True where the Grad-CAM map of the predicted class exceeds its mean by `deviations` standard deviations.
 
-    Mean and deviation (over n, not n − 1) are those of each image's map; what exceeds them is brought to the image's
-    size by the nearest cell. The model must be in evaluation mode.
+    Mean and deviation (over n, not n − 1) are those of each image's map; the result is resized to the image by the
+    nearest cell. The model must be in evaluation mode.
     """
     with torch.no_grad():
         last = model.trunk(images)
@@ -42,19 +39,19 @@ def hot_pixels(
 
 
 class MaskTune(Method):
-    """CE(f(x), y); in the last epoch CE(f(x · (1 − H)), y), H the pixels that the model until then found hot.
+    """CE(f(x), y); in the last epoch CE(f(x · (1 − H)), y), H the pixels on which the model relied until then.
 
-    H is drawn once for each image, by the weights with which the last epoch begins: Grad-CAM of the predicted class
-    above its mean plus `masktune_deviations` standard deviations. A reference without an expert's masks: it hides
-    whatever the model relies on, cue or object. Hidden pixels become zero, which is black. The epochs before are the
-    baseline's exactly, so whatever the selection rule the last epoch's weights are scored.
+    H is computed once for each image, with the weights at the start of the last epoch: Grad-CAM of the predicted class
+    above its mean plus `masktune_deviations` standard deviations. A reference without expert masks: it hides whatever
+    the model relies on, cue or object. Hidden pixels become zero, which is black. Earlier epochs are exactly the
+    baseline's, so that every selection rule scores the last epoch's weights.
 
-    Source: Asgari et al., NeurIPS 2022, arXiv:2210.00055, section 2. Their map is XGrad-CAM, which for models that are
-    linear in the mean of their last map, as ours, is Grad-CAM. There the fine-tuning follows a full training, at its
-    last learning rate; here it is the last of the trial's epochs, at the trial's, with the optimiser's state going on.
+    Source: Asgari et al., NeurIPS 2022, arXiv:2210.00055, section 2. Their map is XGrad-CAM, which is Grad-CAM for
+    models that are linear in the mean of their last map, as here. There the fine-tuning follows a full training, at its
+    last learning rate; here it is the trial's last epoch, at the trial's learning rate and with the optimiser's state.
 
     Raises:
-        ConfigurationError: a trial of fewer than two epochs.
+        ConfigurationError: by `check`, for a trial of fewer than two epochs.
     """
 
     reads_preset = False
@@ -67,14 +64,14 @@ class MaskTune(Method):
         super().__init__(config, feature_size)
         self.epochs_done = 0
         self.first: Classifier | None = None
-        """The model as the last epoch found it; None before."""
+        """The model at the start of the last epoch; None before."""
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
         if config.epochs < 2:
             raise ConfigurationError(
-                f"epochs {config.epochs} for method 'masktune', which trains on images without their hot pixels in "
-                "the last epoch; give 2 or more, or choose another method"
+                f"epochs {config.epochs} for method 'masktune', whose last epoch hides pixels that mattered before; "
+                "set 2 or more, or choose another method"
             )
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
@@ -90,7 +87,7 @@ class MaskTune(Method):
         self.first = None
 
     def state_dict(self) -> dict[str, Any]:
-        # A checkpoint lies between epochs: the model that draws the heat is the one in it.
+        # Checkpoints are written between epochs, where `first` is the model itself.
         return {"epochs_done": self.epochs_done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,9 +1,7 @@
-"""PGD-Ex: the label holds under the worst small change outside the mask."""
+"""PGD-Ex: the label is kept under the worst small change outside the mask."""
 
 import torch
-from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
@@ -11,6 +9,7 @@ from trainables.core.config import Options
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import altered_cross_entropy, frozen_running_statistics
 from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Pixels
 from trainables.models import Classifier
 
 
@@ -23,14 +22,8 @@ class PGDExOptions(Options):
     )
 
 
-def worst_outside(
-    model: Classifier,
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    options: PGDExOptions,
-) -> Float[Tensor, "batch channels height width"]:
-    """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx; they start at x and cannot leave the range."""
+def worst_outside(model: Classifier, images: Images, labels: Labels, outside: Pixels, options: PGDExOptions) -> Images:
+    """x + d, |d| <= epsilon · S, after steps along the sign of dCE/dx that start at x and cannot leave the range."""
     worst = images.detach()
     for _ in range(options.pgd_steps):
         worst.requires_grad_()
@@ -44,8 +37,8 @@ def worst_outside(
 class PGDEx(Penalty):
     """CE(f(x), y) + strength · CE(f(x + d*), y), d* = argmax of CE over |d| <= pgd_epsilon · S, found by PGD.
 
-    No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) counts
-    with its plain cross-entropy.
+    No gradient flows through the search. An image without outside pixels that takes part (policy `inside`) contributes
+    its plain cross-entropy.
 
     Source: Heo et al., NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, PGD-Ex), whose weight is 1; the
     default range and number of steps are ours.
@@ -58,7 +51,7 @@ class PGDEx(Penalty):
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
-        # A copy: the search asks for gradients of its images.
+        # A copy, as the search requires gradients of its images.
         worst = worst_outside(model, batch.images.clone(), batch.labels, outside, self.options)
         logits = model(batch.images).logits
         penalty = altered_cross_entropy(model, worst, batch.labels, takes_part)

@@ -1,9 +1,9 @@
-"""Right for better reasons: where outside pixels move the answer, they do not move what is learnt from the image."""
+"""Right for better reasons: outside pixels that change the answer do not change what is learnt from the image."""
 
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
@@ -12,19 +12,15 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Preset
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import mean_outside, outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 
-def influence(
-    model: Classifier,
-    logits: Float[Tensor, "batch classes"],
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-) -> Float[Tensor, "batch channels height width"]:
-    """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch, summed, in nats; theta all parameters.
+def influence(model: Classifier, logits: Logits, images: Images, labels: Labels) -> Images:
+    """IF = d( sum_theta dL/dtheta ) / dx, L the summed cross-entropy of the batch in nats, theta all parameters.
 
-    How a change of a pixel changes the step that training takes on the image, summed over the parameters; `logits`
-    must come from `images`.
+    How changing a pixel changes the training step on the image, summed over parameters. `logits` must come from
+    `images`.
     """
     entropy = cross_entropy(logits, labels, reduction="sum")
     slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
@@ -34,13 +30,9 @@ def influence(
 
 
 def right_for_better_reasons_penalty(
-    influences: Float[Tensor, "batch channels height width"],
-    gradients: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-    preset: Preset,
-) -> Float[Tensor, ""]:
-    """(S · IF · IG)^2: the sum over batch, channels and pixels (`paper`), or the mean over outside ones and images."""
+    influences: Images, gradients: Images, outside: Pixels, takes_part: TakesPart, preset: Preset
+) -> Scalar:
+    """(S · IF · IG)^2, summed over batch, channels and pixels (`paper`), or averaged over outside pixels and images."""
     product = influences * gradients
     if preset == "paper":
         return (product * outside).square().sum()
@@ -51,11 +43,11 @@ class RightForBetterReasons(Penalty):
     """CE(f(x), y) + strength · (S · IF · IG)^2, summed (`paper`) or averaged (`fixed`).
 
     IG = d( sum_k log p_k ) / dx is RRR's input gradient, IF = d( sum_theta dL/dtheta ) / dx the influence on training.
-    A pixel outside costs where both are large. It is the only penalty whose training differentiates three times.
+    A pixel outside is penalised where both are large. It is the only penalty whose training differentiates three times.
 
     Source: Shao, Skryagin, Stammer, Schramowski & Kersting, AAAI 2021, whose influence function has the inverse
-    Hessian; as in their experiments the identity stands for it. As everywhere here batch normalisation couples the
-    images of a batch in both gradients.
+    Hessian; as in their experiments it is replaced by the identity. Batch normalisation couples the images of a batch
+    in both gradients.
     """
 
     second_order = True
@@ -75,9 +67,9 @@ class RightForBetterReasons(Penalty):
 class ElementaryBatchNorm(TorchFunctionMode):
     """Within the block, every batch normalisation is computed by `elementary_batch_norm`.
 
-    The first two derivatives of torch's own function are right. Its third is refused since torch 2.15, and wrong in
-    earlier releases. The block replaces the function, not the layers: parameters, buffers and checkpoints stay as they
-    are, and models from other packages are covered.
+    Torch's own function has correct first and second derivatives; its third raises an error since torch 2.15 and is
+    wrong in earlier releases. The block replaces the function, not the layers: parameters, buffers and checkpoints are
+    unchanged, and models from other packages are covered.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -87,7 +79,7 @@ class ElementaryBatchNorm(TorchFunctionMode):
 
 
 def elementary_batch_norm(
-    input: Float[Tensor, "batch channels *spatial"],  # named as torch names it: it may be given by keyword
+    input: Float[Tensor, "batch channels *spatial"],  # torch's name, as it may be passed by keyword
     running_mean: Float[Tensor, " channels"] | None,
     running_var: Float[Tensor, " channels"] | None,
     weight: Float[Tensor, " channels"] | None = None,
@@ -101,7 +93,7 @@ def elementary_batch_norm(
     y = (x − mean) / sqrt(var + eps) · weight + bias, mean and biased variance taken over batch and space.
 
     Args:
-        input: what is normalised, channel by channel.
+        input: values to normalise, channel by channel.
         running_mean, running_var: in training, updated in place with the unbiased variance; otherwise used instead of
             the batch's statistics.
         weight, bias: scale and shift; None for 1 and 0.

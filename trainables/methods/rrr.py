@@ -1,10 +1,8 @@
 """RRR, right for the right reasons: the input gradient of the summed log-probabilities is small outside the mask."""
 
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
 from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 
 
 class RRR(InputGradientPenalty):
@@ -16,19 +14,14 @@ class RRR(InputGradientPenalty):
 
     Source: Ross, Hughes & Doshi-Velez, IJCAI 2017, arXiv:1703.03717, the "right reasons" term, in the form of
     Viviano et al., ICLR 2021: the sum is `paper`, and their 1e-11 is in both presets. The original authors' program
-    takes half of the sum, by default with weight 1000, and decays the model's weights; not here. The mean of `fixed` is
+    takes half of the sum, by default with weight 1000, and uses weight decay; this one does not. The mean of `fixed` is
     ours.
     """
 
-    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def score(self, logits: Logits, labels: Labels) -> Scalar:
         return (logits.softmax(dim=1) + 1e-11).log().sum()
 
-    def size(
-        self,
-        gradient: Float[Tensor, "batch channels height width"],
-        outside: Bool[Tensor, "batch 1 height width"],
-        takes_part: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
+    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
         if self.config.preset == "paper":
             return (gradient * outside).square().sum()
         return mean_outside(gradient.square(), outside, takes_part)

@@ -1,6 +1,6 @@
 """RRR on Grad-CAM: the map of the predicted class is small outside the mask."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -9,16 +9,14 @@ from trainables.core.config import Preset
 from trainables.methods.method import Penalty
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
 def rrr_grad_cam_penalty(
-    maps: Float[Tensor, "batch h w"],
-    outside: Float[Tensor, "batch h w"],
-    takes_part: Bool[Tensor, " batch"],
-    preset: Preset,
-) -> Float[Tensor, ""]:
-    """Squared maps outside the mask; both in [0, 1], `outside` the share of a cell's pixels that lie outside.
+    maps: Float[Tensor, "batch h w"], outside: Float[Tensor, "batch h w"], takes_part: TakesPart, preset: Preset
+) -> Scalar:
+    """Squared maps outside the mask; both in [0, 1], `outside` the share of a cell's pixels outside.
 
     `paper`: sum over batch and cells of (A · S)^2. `fixed`: sum (A · S)^2 / sum S of each image, then the mean over
     images; zero where an image has no outside.
@@ -34,7 +32,7 @@ class RRRGradCAM(Penalty):
     """CE(f(x), y) + strength · (norm01(Grad-CAM of the predicted class) · S)^2, summed (`paper`) or averaged (`fixed`).
 
     Source: Schramowski et al., Nature Machine Intelligence 2020 (RRR with Grad-CAM in place of input gradients), a sum.
-    Here norm01 is min-max of each map, and S at the map's resolution is a share of pixels.
+    Here norm01 scales each map from its minimum to its maximum, and S at the map's resolution is a share of pixels.
     """
 
     strengths = (1e-1, 1e2)

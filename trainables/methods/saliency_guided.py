@@ -1,28 +1,27 @@
-"""Saliency-guided training: the answer stays when the pixels with the smallest gradients are replaced. No masks."""
+"""Saliency-guided training: replacing the pixels with the smallest gradients keeps the answer. No masks."""
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.altered import answer_distance, frozen_running_statistics, uniform_noise
+from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
 class SaliencyGuidedOptions(Options):
-    saliency_guided_share: float = Field(0.5, gt=0, lt=1, description="share of an image's pixels that are replaced, k")
+    saliency_guided_share: float = Field(
+        0.5, gt=0, lt=1, description="k, the share of an image's pixels that are replaced"
+    )
 
 
-def least_salient(
-    gradient: Float[Tensor, "batch channels height width"], share: float
-) -> Bool[Tensor, "batch 1 height width"]:
+def least_salient(gradient: Images, share: float) -> Pixels:
     """True on the floor(share · pixels) pixels of each image whose |gradient|, summed over channels, is smallest.
 
-    Of equal ones the upper left comes first.
+    Ties go to the upper left.
     """
     salience = gradient.abs().sum(dim=1).flatten(1)
     least = salience.argsort(dim=1, stable=True)[:, : int(share * salience.shape[1])]
@@ -36,10 +35,10 @@ def least_salient(
 class SaliencyGuided(Penalty):
     """CE(f(x), y) + strength · KL(f(x) || f(x~)), x~ with the share k of pixels replaced.
 
-    A reference without masks: it sharpens saliency maps and knows nothing of where they should lie. Replaced are the
-    pixels at which |d f_y / dx|, summed over channels, is smallest; the new values are uniform in the range of the
-    image's channel. Gradients reach both passes, not the choice of pixels. The second pass leaves batch
-    normalisation's running statistics alone.
+    A reference without masks: it sharpens saliency maps without knowing where they should be. The pixels with the
+    smallest |d f_y / dx|, summed over channels, are replaced by values uniform over the range of the image's channel.
+    Gradients reach both passes, but not the choice of pixels. The second pass leaves batch normalisation's running
+    statistics alone.
 
     Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, whose range is that of the feature.
     """

@@ -12,10 +12,9 @@ from trainables.models import Classifier
 class Shuffled(Method):
     """CE(f(x~), y), where x~ has the outside pixels of x permuted. The control for ActDiff.
 
-    Images without a mask are left alone under the policies `skip` and `inside`, and shuffled whole under `outside`.
+    Images without a mask are left alone under the policies `skip` and `inside` and shuffled whole under `outside`.
 
-    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures). No
-    departures.
+    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures). No departures.
     """
 
     reads_preset = False

@@ -26,13 +26,10 @@ def known(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(METHODS.builtin))
-def test_every_method_was_measured_on_the_small_model(name):
+def test_a_step_on_the_small_model_costs_what_was_measured_or_declared(name):
     cost = measured(name, "small_cnn")
-    assert isinstance(cost, float), (
-        f"what a step of {name} costs was not measured: run `python -m benchmarks.methods --only {name} --write`, "
-        "then `make docs`"
-    )
-    assert cost == relative_cost(name, "small_cnn") > 0
+    assert cost != "diverges"
+    assert relative_cost(name, "small_cnn") == (METHODS[name].relative_cost if cost is None else cost) > 0
 
 
 def test_nothing_else_was_measured_and_nothing_twice():

@@ -91,5 +91,5 @@ def test_features_that_are_not_finite_diverged(quick):
     with torch.no_grad():
         trial.model.trunk[0].weight.fill_(torch.nan)
     seen = {name: trial.splits[name] for name in ("train", "valid_id", "valid_ood")}
-    with pytest.raises(DivergedError, match="features that are not finite"):
+    with pytest.raises(DivergedError, match="features are not finite"):
         trial.method.end_training(trial.model, seen)

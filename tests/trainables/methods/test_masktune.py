@@ -70,5 +70,5 @@ def test_the_last_epoch_is_scored_whatever_the_selection(quick, selection):
 
 
 def test_a_single_epoch_is_refused(quick):
-    with pytest.raises(ConfigurationError, match=r"epochs 1 for method 'masktune'.*give 2 or more"):
+    with pytest.raises(ConfigurationError, match=r"epochs 1 for method 'masktune'.*set 2 or more"):
         quick(method="masktune", epochs=1)

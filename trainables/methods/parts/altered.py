@@ -5,22 +5,18 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.methods.parts.region import mean_over
+from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 Distance = Literal["kl", "l2"]
 
 
-def shuffle_outside(
-    images: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    rng: torch.Generator,
-) -> Float[Tensor, "batch channels height width"]:
+def shuffle_outside(images: Images, outside: Pixels, rng: torch.Generator) -> Images:
     """Permute each image's outside pixels uniformly at random; inside pixels stay.
 
     Each image has its own permutation, and the channels of a pixel move together. The result is detached. `rng` is a
@@ -41,9 +37,7 @@ def shuffle_outside(
     return torch.empty_like(flat).scatter_(2, place[:, None, :].expand(-1, channels, -1), moved).view_as(images)
 
 
-def uniform_noise(
-    images: Float[Tensor, "batch channels height width"], rng: torch.Generator
-) -> Float[Tensor, "batch channels height width"]:
+def uniform_noise(images: Images, rng: torch.Generator) -> Images:
     """Draw independent values for each pixel and channel, uniform over the range of that image's channel."""
     low = images.detach().amin(dim=(2, 3), keepdim=True)
     high = images.detach().amax(dim=(2, 3), keepdim=True)
@@ -67,12 +61,7 @@ def frozen_running_statistics(model: nn.Module, frozen: bool = True) -> Iterator
             layer.track_running_stats = True
 
 
-def altered_cross_entropy(
-    model: Classifier,
-    altered: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+def altered_cross_entropy(model: Classifier, altered: Images, labels: Labels, takes_part: TakesPart) -> Scalar:
     """Mean of CE(f(x~), y) over the images that take part, in nats.
 
     The altered images pass as a batch of their own and leave batch normalisation's running statistics alone, so that
@@ -83,9 +72,7 @@ def altered_cross_entropy(
     return mean_over(cross_entropy(logits, labels, reduction="none"), takes_part)
 
 
-def answer_distance(
-    logits: Float[Tensor, "batch classes"], altered_logits: Float[Tensor, "batch classes"], distance: Distance
-) -> Float[Tensor, " batch"]:
+def answer_distance(logits: Logits, altered_logits: Logits, distance: Distance) -> PerImage:
     """KL(softmax f(x) || softmax f(x~)) in nats, or sum_k (f_k(x) − f_k(x~))^2, of each image."""
     if distance == "l2":
         return (logits - altered_logits).square().sum(dim=1)

@@ -1,30 +1,30 @@
-"""Grad-CAM that can be differentiated once more, and masks at its resolution."""
+"""A differentiable Grad-CAM, and masks at its resolution."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from trainables.methods.parts.shapes import PerImage, Pixels
 
-def grad_cam(scores: Float[Tensor, " batch"], maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
+
+def grad_cam(scores: PerImage, maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
     """ReLU( sum_k w_k A_k ), w_k the mean over the map of d score / dA_k; `scores` must come from `maps`.
 
-    Source: Selvaraju et al., ICCV 2017, equations 1 and 2. The weights are part of the graph. As this project's models
-    are linear in the mean of their last map, it is the class activation map of Zhou et al., CVPR 2016, over h · w.
+    Source: Selvaraju et al., ICCV 2017, equations 1 and 2. The weights are part of the graph. For models linear in the
+    mean of their last map, as here, it is the class activation map of Zhou et al., CVPR 2016, divided by h · w.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), maps, create_graph=True)
     return (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()
 
 
 def unit_range(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
-    """Each map shifted and scaled to [0, 1]; a constant one becomes zero."""
+    """Shift and scale each map to [0, 1]; a constant one becomes zero."""
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     spread = high - low
     return (maps - low) / torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def share_of_cells(
-    pixels: Bool[Tensor, "batch 1 height width"], like: Float[Tensor, "batch h w"]
-) -> Float[Tensor, "batch h w"]:
-    """The share in [0, 1] of each cell of a smaller map that `pixels` cover."""
+def share_of_cells(pixels: Pixels, like: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
+    """Share in [0, 1] of each cell of the smaller map `like` that `pixels` cover."""
     return adaptive_avg_pool2d(pixels.to(like.dtype), (like.shape[1], like.shape[2]))[:, 0]

@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def groups_of(labels: Int[Tensor, " images"], cues: Int[Tensor, " images"], classes: int) -> Int[Tensor, " images"]:
-    """label · K + cue: a number in [0, K^2) for each image."""
+    """label · K + cue: the number in [0, K^2) of each image's group."""
     return labels * classes + cues

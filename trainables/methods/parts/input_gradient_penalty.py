@@ -1,13 +1,12 @@
-"""What penalties on an input gradient have in common: a score to differentiate, and the size of its gradient."""
+"""The base of penalties on an input gradient: a score to differentiate, and the size of its gradient."""
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 
@@ -17,20 +16,15 @@ class InputGradientPenalty(Penalty):
     second_order = True
     strengths = (1e0, 1e3)
 
-    def score(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """What is differentiated, summed over images.
+    def score(self, logits: Logits, labels: Labels) -> Scalar:
+        """The score to differentiate, summed over images.
 
-        With batch normalisation in train mode an image's gradient so also holds its influence on the others' scores.
+        With batch normalisation in train mode an image's gradient thus also contains its influence on the others.
         """
         raise NotImplementedError
 
-    def size(
-        self,
-        gradient: Float[Tensor, "batch channels height width"],
-        outside: Bool[Tensor, "batch 1 height width"],
-        takes_part: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
-        """The penalty that an input gradient gives."""
+    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
+        """The penalty of an input gradient."""
         raise NotImplementedError
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -1,4 +1,4 @@
-"""A walk over a model's layers that carries more than activations, by a rule for each type of layer."""
+"""A walk over a model's layers that propagates more than activations, by a rule for each type of layer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
 from trainables.core.errors import ConfigurationError
+from trainables.methods.parts.shapes import Images
 from trainables.models import MODELS, Classifier
 from trainables.models.resnet18 import BasicBlock
 
@@ -18,11 +19,11 @@ State = TypeVar("State")
 Affine = nn.Conv2d | nn.Linear
 AVERAGES = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
 TYPES: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.Identity, *AVERAGES)
-"""The types of layers that have a rule, beside nn.Sequential and the blocks of ResNet-18."""
+"""Types of layers with a rule, besides nn.Sequential and the blocks of ResNet-18."""
 
 
 class Rules(ABC, Generic[State]):
-    """What becomes of a state, say an interval, in each type of layer."""
+    """Propagation of a state, for example an interval, through each type of layer."""
 
     @abstractmethod
     def affine(self, layer: Affine, state: State) -> State:
@@ -30,7 +31,7 @@ class Rules(ABC, Generic[State]):
 
     @abstractmethod
     def batch_norm(self, layer: nn.BatchNorm2d, state: State) -> State:
-        """Batch normalisation, by the statistics of the activations as they are."""
+        """Batch normalisation, by the statistics of the unaltered activations."""
 
     @abstractmethod
     def relu(self, state: State) -> State:
@@ -38,7 +39,7 @@ class Rules(ABC, Generic[State]):
 
     @abstractmethod
     def average(self, average: Callable[[Tensor], Tensor], state: State) -> State:
-        """A linear map whose weights are not negative and that adds nothing: pooling, flattening."""
+        """A linear map with non-negative weights and no bias: pooling, flattening."""
 
     @abstractmethod
     def add(self, residual: State, shortcut: State) -> State:
@@ -46,7 +47,7 @@ class Rules(ABC, Generic[State]):
 
 
 def walk(model: Classifier, state: State, rules: Rules[State]) -> State:
-    """From the state of the images to that of the logits. `check_walk` says whether there is a rule for all layers."""
+    """Propagate the state of the images to that of the logits. `check_walk` tests whether every layer has a rule."""
     state = _through(model.pool, _through(model.trunk, state, rules), rules)
     return _through(model.head, rules.average(lambda maps: maps.flatten(1), state), rules)
 
@@ -71,7 +72,7 @@ def _through(module: nn.Module, state: State, rules: Rules[State]) -> State:
         return rules.average(module, state)
     if isinstance(module, nn.Identity):
         return state
-    raise TypeError(f"no rule for a layer of type {type(module).__name__}: check_walk was not asked")
+    raise TypeError(f"no rule for a layer of type {type(module).__name__}; call check_walk first")
 
 
 def apply(
@@ -84,9 +85,9 @@ def apply(
 
 
 def scale_and_shift(
-    layer: nn.BatchNorm2d, values: Float[Tensor, "batch channels height width"]
+    layer: nn.BatchNorm2d, values: Images
 ) -> tuple[Float[Tensor, "channels 1 1"], Float[Tensor, "channels 1 1"]]:
-    """a, b with layer(values) = a · values + b: by the statistics of `values` in training, else by the running ones."""
+    """a, b with layer(values) = a · values + b, by the statistics of `values` in training, else by the running ones."""
     if layer.training:
         variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
     else:
@@ -96,10 +97,10 @@ def scale_and_shift(
 
 
 def check_walk(method: str, model: str) -> None:
-    """Whether every layer of the model `model` has a rule.
+    """Check that every layer of the model `model` has a rule.
 
     Raises:
-        ConfigurationError: one has none; the message names the layer, its type, and those that have one.
+        ConfigurationError: a layer has none; the message names it, its type, and the types that have one.
     """
     problem = _problem(model)
     if problem is not None:
@@ -113,7 +114,7 @@ def check_walk(method: str, model: str) -> None:
 
 @cache
 def _problem(name: str) -> str | None:
-    # On the meta device a model has shapes and no weights, so that it costs next to nothing.
+    # On the meta device a model has shapes but no weights, so that it costs next to nothing.
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = MODELS[name](1, 2)
     for method in ("forward", "read"):

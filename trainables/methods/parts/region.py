@@ -1,25 +1,24 @@
-"""The pixels outside the mask, under each policy for images without a mask, and means over them."""
+"""The pixels outside the mask, under each policy for images without a mask; means over them; dilation."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask
+from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
 
 
-def outside_pixels(
-    masks: Bool[Tensor, "batch 1 height width"], empty_mask: EmptyMask
-) -> tuple[Bool[Tensor, "batch 1 height width"], Bool[Tensor, " batch"]]:
+def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:
     """S = 1 − M, and which images take part.
 
-    An image whose mask is empty has, under the policy
-    `skip`: no outside pixels, and takes no part in means;
+    An image with an empty mask has, under the policy
+    `skip`: no outside pixels, and is excluded from means;
     `outside`: only outside pixels (the paper's behaviour on RSNA negatives);
     `inside`: no outside pixels, but takes part, contributing zero.
 
     Returns:
-        S, True outside; and True for the images over which a penalty is averaged.
+        S, True outside, and True for the images over which a penalty is averaged.
     """
     has_mask = masks.flatten(1).any(dim=1)
     outside = ~masks
@@ -29,22 +28,18 @@ def outside_pixels(
     return outside, takes_part
 
 
-def mean_outside(
-    values: Float[Tensor, "batch channels height width"],
-    outside: Bool[Tensor, "batch 1 height width"],
-    takes_part: Bool[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+def mean_outside(values: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
     """Mean of `values` over outside pixels and channels of each image, then over the images that take part.
 
-    Zero where an image has no outside pixels, and where no image takes part.
+    Zero for an image without outside pixels, and if no image takes part.
     """
     total = (values * outside).flatten(1).sum(dim=1)
     count = outside.flatten(1).sum(dim=1) * values.shape[1]
     return mean_over(total / count.clamp(min=1), takes_part)
 
 
-def mean_over(values: Float[Tensor, " batch"], takes_part: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Mean of `values` over the images that take part; zero where none does."""
+def mean_over(values: PerImage, takes_part: TakesPart) -> Scalar:
+    """Mean of `values` over the images that take part; zero if none does."""
     return (values * takes_part).sum() / takes_part.sum().clamp(min=1)
 
 

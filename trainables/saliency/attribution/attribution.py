@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.core.config import TrialConfig
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
+from trainables.saliency.shapes import Images, Maps, Scores, Targets
 
 FORWARD_AND_BACKWARD = 3
 """Cost of a gradient in forward passes."""
@@ -48,12 +49,7 @@ class Attribution:
         self.map_size: int | None = None
         """Shorter side in pixels of the last maps before they were enlarged; None if they were not."""
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         """|attribution of the target's logit|, summed over channels; not blurred.
 
         Args:
@@ -84,28 +80,18 @@ class Logits(nn.Module):
         return self.model(images).logits
 
 
-def as_map(
-    attribution: Float[Tensor, "images channels height width"],
-) -> Float[Tensor, "images height width"]:
+def as_map(attribution: Images) -> Maps:
     """Absolute attribution summed over channels."""
     return attribution.detach().abs().sum(dim=1)
 
 
-def in_batches(
-    attribute: Callable[[Tensor, Tensor], Tensor],
-    images: Float[Tensor, "images channels height width"],
-    targets: Int[Tensor, " images"],
-) -> Tensor:
+def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, targets: Targets) -> Tensor:
     """`attribute(images, targets)`, computed for `IMAGES_AT_ONCE` images at a time."""
     parts = zip(images.split(IMAGES_AT_ONCE), targets.split(IMAGES_AT_ONCE), strict=True)
     return torch.cat([attribute(x, y) for x, y in parts])
 
 
-def gradient(
-    model: Classifier,
-    images: Float[Tensor, "images channels height width"],
-    targets: Int[Tensor, " images"],
-) -> Float[Tensor, "images channels height width"]:
+def gradient(model: Classifier, images: Images, targets: Targets) -> Images:
     """d f_y / dx, in logits per unit of pixel value."""
     inputs = images.detach().clone().requires_grad_()
     explained = target_logits(model, inputs, targets)
@@ -113,10 +99,6 @@ def gradient(
     return slope
 
 
-def target_logits(
-    model: Classifier,
-    images: Float[Tensor, "images channels height width"],
-    targets: Int[Tensor, " images"],
-) -> Float[Tensor, " images"]:
+def target_logits(model: Classifier, images: Images, targets: Targets) -> Scores:
     """f_y of each image."""
     return model(images).logits.gather(1, targets[:, None])[:, 0]

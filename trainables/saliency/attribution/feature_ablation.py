@@ -1,34 +1,30 @@
-"""Feature ablation: how much the score falls when a superpixel is set to zero."""
+"""Feature ablation: the fall of the score when a superpixel is set to zero."""
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.saliency.shapes import Images, Maps, Targets
 
 SUPERPIXELS = 50
 COMPACTNESS = 0.1
-"""How much distance weighs against differences of grey: that of pixel values in [0, 1]."""
+"""Weight of distance against differences in pixel values in [0, 1]."""
 
 
 class FeatureAblation(Attribution):
-    """|f_y(x) − f_y(x with the superpixel at zero)|, in logits, constant over each superpixel; occlusion by content.
+    """|f_y(x) − f_y(x with the superpixel at zero)|, in logits, constant over each superpixel.
 
-    About 50 superpixels an image (fewer where `attribution_passes` are fewer), by SLIC.
+    About 50 superpixels per image by SLIC, at most `attribution_passes`.
 
-    Source: Achanta et al., PAMI 2012 (SLIC), as scikit-image has it; ablation as in captum.
+    Source: Achanta et al., PAMI 2012 (SLIC), as implemented in scikit-image; ablation as in captum.
     """
 
     @torch.no_grad()
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         most = min(SUPERPIXELS, self.config.attribution_passes)
 
         def ablated(x: Tensor, y: Tensor) -> Tensor:
@@ -40,16 +36,16 @@ class FeatureAblation(Attribution):
                 without = (x[:, None] * ~inside[:, :, None]).flatten(0, 1)
                 scores = target_logits(model, without, y.repeat_interleave(len(numbers))).view(len(x), -1)
                 falls = (whole[:, None] - scores).abs()
-                # Superpixels do not overlap, so that each pixel gets one fall.
+                # Superpixels do not overlap, so each pixel gets one fall.
                 result += (falls[:, :, None, None] * inside).sum(dim=1)
             return result
 
         return in_batches(ablated, images, targets)
 
 
-def superpixels(images: Float[Tensor, "images channels height width"], most: int) -> Int[Tensor, "images height width"]:
-    """The number from 0 of each pixel's superpixel, of about `most` an image."""
-    from skimage.segmentation import slic  # takes a moment to import, and few trials need it
+def superpixels(images: Images, most: int) -> Int[Tensor, "images height width"]:
+    """Number each pixel's superpixel from 0, about `most` per image."""
+    from skimage.segmentation import slic  # slow to import, and few trials need it
 
     segments = [
         slic(

@@ -5,13 +5,13 @@ from types import MappingProxyType
 
 import torch
 from captum.attr import LayerGradCam as CaptumLayerGradCam
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from trainables.core.errors import ConfigurationError
 from trainables.models import MODELS, Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class GradCam(Attribution):
@@ -30,12 +30,7 @@ class GradCam(Attribution):
         """The module whose map is used."""
         return model.trunk
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         method = CaptumLayerGradCam(Logits(model), self.layer(model))
 
         def coarse(x: Tensor, y: Tensor) -> Tensor:

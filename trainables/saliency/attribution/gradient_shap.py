@@ -1,19 +1,19 @@
-"""GradientSHAP: expected gradients over reference images and places on the way from them."""
+"""GradientSHAP: expected gradients over reference images and points on the path from them."""
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class GradientShap(Attribution):
     """|mean over n of (x − r) · d f_y / dx at r + a (x − r)|, r a random reference, a ~ U(0, 1); in logits.
 
-    n is what `attribution_passes` pay for. References are the trial's training images; without any, the all-zero image,
-    which makes this a random quadrature of integrated gradients. All images meet the same n pairs (r, a). No noise is
-    added to the image, as by captum's default.
+    n is the number of gradients within `attribution_passes`. References are the trial's training images; without any,
+    the all-zero image, which makes this a random quadrature of integrated gradients. All images meet the same n pairs
+    (r, a). No noise is added to the image, as by captum's default.
 
     Source: Erion et al., Nat. Mach. Intell. 2021, equation 3 (expected gradients); Lundberg & Lee, NeurIPS 2017.
     """
@@ -21,15 +21,10 @@ class GradientShap(Attribution):
     smoothing = 1.0
     draws = True
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         rng, n = self.rng(), self.gradients
         known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
-        # Picked where they are: only n references travel to the model's device.
+        # Select first, so that only n references are copied to the model's device.
         references = known[torch.randint(len(known), (n,), generator=rng).to(known.device)].to(images)
         places = torch.rand(n, generator=rng).tolist()
 

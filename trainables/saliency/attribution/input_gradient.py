@@ -1,11 +1,10 @@
 """The input gradient, and its product with the image."""
 
 from captum.attr import Saliency
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, gradient, in_batches
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class InputGradient(Attribution):
@@ -13,12 +12,7 @@ class InputGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         inputs = images.detach().clone().requires_grad_()
         return as_map(Saliency(Logits(model)).attribute(inputs, target=targets, abs=True))
 
@@ -28,10 +22,5 @@ class InputXGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         return in_batches(lambda x, y: as_map(x * gradient(model, x, y)), images, targets)

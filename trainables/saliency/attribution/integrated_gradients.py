@@ -1,12 +1,11 @@
-"""Integrated gradients from a zero baseline."""
+"""Integrated gradients with a zero baseline."""
 
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, Logits, as_map
+from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class IntegratedGradients(Attribution):
@@ -19,12 +18,7 @@ class IntegratedGradients(Attribution):
 
     smoothing = 1.0
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         steps = self.config.integrated_gradients_steps
         method = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True)
         attribution = method.attribute(

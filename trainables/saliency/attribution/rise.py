@@ -1,18 +1,19 @@
-"""RISE: which pixels, when random masks show them, go with a higher score."""
+"""RISE: pixels that go with a higher score when random masks show them."""
 
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
+from trainables.saliency.shapes import Images, Maps, Targets
 
 CELLS = 7
-"""Cells of a mask's grid on each side."""
+"""Cells of a mask's grid along each side."""
 SHOWN = 0.5
 """Probability that a cell is shown."""
 
@@ -22,27 +23,22 @@ class Rise(Attribution):
 
     Masks are 7 x 7 grids of zeros and ones, enlarged bilinearly and shifted at random. All images meet the same masks.
 
-    Source: Petsiuk et al., BMVC 2018, equation 6 and section 3.2. Ours differs: the logit stands for the probability,
-    and scores are taken from their mean over the masks, without which the map of few masks shows where these masks
-    happened to be open; for that the source takes thousands of masks.
+    Source: Petsiuk et al., BMVC 2018, equation 6 and section 3.2. Departures: the logit replaces the probability, and
+    scores are centred on their mean over the masks; otherwise the map of few masks shows where these happen to be open,
+    for which the source uses thousands of masks.
     """
 
     draws = True
 
     @torch.no_grad()
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         n, (height, width) = self.config.attribution_passes, images.shape[2:]
         masks = random_masks(n, height, width, self.rng()).to(images)
 
         def weighed(x: Tensor, y: Tensor) -> Tensor:
             parts = masks.split(max(1, IMAGES_AT_ONCE // len(x)))
             scores = torch.cat([_masked_scores(model, x, y, part) for part in parts], dim=1)
-            # Taken from the first one first, so that equal scores leave exactly nothing.
+            # Relative to the first score, so that equal scores give exactly zero.
             scores = scores - scores[:, :1]
             centred = scores - scores.mean(dim=1, keepdim=True)
             return (centred @ masks.flatten(1)).abs().view(len(x), height, width) / (n * SHOWN * (1 - SHOWN))
@@ -51,7 +47,7 @@ class Rise(Attribution):
 
 
 def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float[Tensor, "{n} {height} {width}"]:
-    """n masks in [0, 1], smooth over about a cell."""
+    """Draw n masks in [0, 1], smooth over about a cell."""
     cell_height, cell_width = math.ceil(height / CELLS), math.ceil(width / CELLS)
     grids = (torch.rand(n, 1, CELLS, CELLS, generator=rng) < SHOWN).float()
     size = (CELLS + 1) * cell_height, (CELLS + 1) * cell_width
@@ -64,10 +60,7 @@ def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float
 
 
 def _masked_scores(
-    model: Classifier,
-    images: Float[Tensor, "images channels height width"],
-    targets: Int[Tensor, " images"],
-    masks: Float[Tensor, "masks height width"],
+    model: Classifier, images: Images, targets: Targets, masks: Float[Tensor, "masks height width"]
 ) -> Float[Tensor, "images masks"]:
     masked = (images[:, None] * masks[None, :, None]).flatten(0, 1)
     return target_logits(model, masked, targets.repeat_interleave(len(masks))).view(len(images), len(masks))

@@ -1,32 +1,26 @@
-"""Maps that see no model: what the images alone, or their middle, would score."""
+"""Maps that see no model: baselines from the edges of the image, or from its centre."""
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution
+from trainables.saliency.shapes import Images, Maps, Targets
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
 class EdgeDetector(Attribution):
-    """Length of the image's Sobel gradient, summed over channels; the border is continued.
+    """Norm of the image's Sobel gradient, summed over channels; the border is replicated.
 
-    A baseline of maps: an attribution that localises no better may have shown the image, not the model.
+    A baseline: an attribution that localises no better may show the image, not the model.
 
-    Source: Adebayo et al., NeurIPS 2018, section 5, who hold maps against an edge detector.
+    Source: Adebayo et al., NeurIPS 2018, section 5, who compare maps with an edge detector.
     """
 
     sees_model = False
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         across = torch.tensor(SOBEL).to(images)
         kernels = torch.stack([across, across.T])[:, None]
         height, width = images.shape[2:]
@@ -40,18 +34,13 @@ RELATIVE_SIGMA = 0.25
 class CentreGaussian(Attribution):
     """exp(−d²/2), d the distance from the image's centre in units of a quarter of its height and width.
 
-    A baseline of maps: objects are often in the middle. The centre bias as in studies of gaze (Judd et al., MIT-CSAIL
-    technical report 2012-001).
+    A baseline: objects are often in the centre. The centre bias of gaze studies (Judd et al., MIT-CSAIL technical
+    report 2012-001).
     """
 
     sees_model = False
 
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         rows, columns = (
             torch.exp(-0.5 * ((torch.arange(side).to(images) - (side - 1) / 2) / (RELATIVE_SIGMA * side)) ** 2)
             for side in images.shape[2:]

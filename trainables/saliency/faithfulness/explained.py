@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches
+from trainables.saliency.shapes import Images, Maps, Scores, Targets
 
 
 @dataclass(frozen=True)
@@ -18,9 +17,9 @@ class Explained:
     model: Classifier
     """In evaluation mode."""
     attribution: Attribution
-    images: Float[Tensor, "images channels height width"]
-    targets: Int[Tensor, " images"]
-    maps: Float[Tensor, "images height width"]
+    images: Images
+    targets: Targets
+    maps: Maps
     """As the attribution returns them, not blurred."""
     seed: int
     """The trial's seed. Random draws come from its streams and are the same for all images."""
@@ -30,18 +29,18 @@ class Explained:
         return torch_stream(measure, self.seed)
 
     @torch.no_grad()
-    def probabilities(self, images: Float[Tensor, "images channels height width"]) -> Float[Tensor, " images"]:
+    def probabilities(self, images: Images) -> Scores:
         """The target class's probability for changed `images`."""
         return in_batches(
             lambda x, y: self.model(x).logits.softmax(dim=1).gather(1, y[:, None])[:, 0], images, self.targets
         )
 
     @torch.no_grad()
-    def logits(self, images: Float[Tensor, "images channels height width"]) -> Float[Tensor, " images"]:
+    def logits(self, images: Images) -> Scores:
         """The target class's logit for changed `images`."""
         return in_batches(lambda x, y: self.model(x).logits.gather(1, y[:, None])[:, 0], images, self.targets)
 
-    def defined(self, scores: Float[Tensor, " images"]) -> Float[Tensor, " images"]:
+    def defined(self, scores: Scores) -> Scores:
         """Set scores to NaN where the map is all zero or not finite."""
         flat = self.maps.flatten(1)
         usable = (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)

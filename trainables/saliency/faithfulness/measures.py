@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from trainables.saliency.faithfulness.explained import Explained
+from trainables.saliency.shapes import Scores
 
 STEPS = 28
 """Steps in which `deletion` and `insertion` change all pixels."""
@@ -16,7 +17,7 @@ COPIES = 5
 """Noisy copies of each image in `sensitivity_max`."""
 
 
-def deletion(explained: Explained) -> Float[Tensor, " images"]:
+def deletion(explained: Explained) -> Scores:
     """Area under the target's probability as pixels are set to zero, the map's highest first; low is faithful.
 
     In [0, 1]. 29 passes per image. NaN for an all-zero map.
@@ -26,7 +27,7 @@ def deletion(explained: Explained) -> Float[Tensor, " images"]:
     return _area_under_fade(explained, show_highest=False)
 
 
-def insertion(explained: Explained) -> Float[Tensor, " images"]:
+def insertion(explained: Explained) -> Scores:
     """Area under the target's probability as pixels appear, the map's highest first; high is faithful.
 
     In [0, 1]. 29 passes per image. NaN for an all-zero map.
@@ -37,7 +38,7 @@ def insertion(explained: Explained) -> Float[Tensor, " images"]:
     return _area_under_fade(explained, show_highest=True)
 
 
-def infidelity(explained: Explained) -> Float[Tensor, " images"]:
+def infidelity(explained: Explained) -> Scores:
     """Mean over random squares of (b · mass of the map in the square − fall of f_y with the square at zero)²; >= 0.
 
     In logits²; low is faithful. b is the factor that fits the image's falls best, as maps have no common unit (captum's
@@ -69,7 +70,7 @@ def random_squares(n: int, height: int, width: int, rng: torch.Generator) -> Boo
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
-def sensitivity_max(explained: Explained) -> Float[Tensor, " images"]:
+def sensitivity_max(explained: Explained) -> Scores:
     """Largest ‖map of a noisy copy − map‖ / ‖map‖ over 5 copies, noise uniform in [−0.02, 0.02]; >= 0, low is stable.
 
     As expensive as 5 maps. NaN for an all-zero map.
@@ -90,7 +91,7 @@ def random_noise(explained: Explained) -> Float[Tensor, "copies channels height 
     return ((2 * uniform - 1) * RADIUS).to(explained.images)
 
 
-def _area_under_fade(explained: Explained, show_highest: bool) -> Float[Tensor, " images"]:
+def _area_under_fade(explained: Explained, show_highest: bool) -> Scores:
     """Area under the target's probability against the share of pixels changed, by trapezoids, in [0, 1].
 
     Pixels change from the map's highest to its lowest, ties in the order of rows. With `show_highest` the image starts

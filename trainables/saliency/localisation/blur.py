@@ -1,14 +1,14 @@
 """Gaussian blur that smooths maps before they are scored."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn.functional import conv2d
+
+from trainables.saliency.shapes import Maps
 
 TRUNCATE = 3.5
 
 
-def blur(maps: Float[Tensor, "images height width"], sigma: float) -> Float[Tensor, "images height width"]:
+def blur(maps: Maps, sigma: float) -> Maps:
     """Convolve maps with a Gaussian of `sigma` pixels, cut at 3.5 sigma, zero beyond the border.
 
     Equal to scipy.ndimage.gaussian_filter(map, sigma, mode="constant", truncate=3.5). Sigma 0 changes nothing.

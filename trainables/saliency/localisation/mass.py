@@ -1,14 +1,10 @@
 """Metrics of a map's mass: the share that lies in the mask, or on the distractor."""
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from trainables.saliency.localisation.metric import Traits, defined, with_traits
+from trainables.saliency.shapes import Maps, Masks, Scores
 
 
-def energy(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def energy(maps: Maps, masks: Masks) -> Scores:
     """sum of A+ in M / sum of A+, in [0, 1], A+ the positive part of the map. Also called relevance mass accuracy.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -21,9 +17,7 @@ def energy(
 
 
 @with_traits(Traits(on_distractor=True, lower_is_better=True))
-def distractor_mass(
-    maps: Float[Tensor, "images height width"], distractors: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def distractor_mass(maps: Maps, distractors: Masks) -> Scores:
     """sum of A+ on D / sum of A+, in [0, 1], D the distractor mask; unlike all others, lower is better.
 
     NaN for an empty distractor mask (an image without the cue, or a dataset that does not know where it is) or an

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
+
+from trainables.saliency.shapes import Maps, Masks, Scores
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """(maps, masks) -> one score per map."""
@@ -47,11 +48,7 @@ def traits_of(metric: Callable[..., Tensor]) -> Traits:
     return traits
 
 
-def defined(
-    scores: Float[Tensor, " images"],
-    maps: Float[Tensor, "images height width"],
-    masks: Bool[Tensor, "images height width"],
-) -> Float[Tensor, " images"]:
+def defined(scores: Scores, maps: Maps, masks: Masks) -> Scores:
     """Set scores to NaN where the mask is empty or the map is all zero or not finite: there is nothing to localise."""
     flat = maps.flatten(1)
     usable = masks.flatten(1).any(dim=1) & (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)

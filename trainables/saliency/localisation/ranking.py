@@ -1,18 +1,17 @@
 """Metrics that rank pixels: hits among the highest ones, and areas under ROC and precision-recall curves."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from trainables.saliency.localisation.metric import Traits, defined, with_traits
+from trainables.saliency.shapes import Maps, Masks, Scores
 
 TOP_SHARE = 0.01
 """Share of the pixels that `top_k` looks at."""
 
 
-def pointing(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def pointing(maps: Maps, masks: Masks) -> Scores:
     """Pointing game: 1 if the highest pixel lies in the mask, else 0; of several highest, the share that does.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -22,9 +21,7 @@ def pointing(
     return defined(_share_of_highest(maps, masks, torch.ones_like(_areas(masks))), maps, masks)
 
 
-def rank_accuracy(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def rank_accuracy(maps: Maps, masks: Masks) -> Scores:
     """Relevance rank accuracy: share in [0, 1] of the |M| highest pixels that lie in M; ties as if broken at random.
 
     Without ties it is IoP at the mask's area, and IoU = RRA / (2 − RRA). NaN for an empty mask or an all-zero map.
@@ -35,9 +32,7 @@ def rank_accuracy(
     return defined(_share_of_highest(maps, masks, _areas(masks)), maps, masks)
 
 
-def top_k(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def top_k(maps: Maps, masks: Masks) -> Scores:
     """Top-k intersection: share in [0, 1] of the k highest pixels that lie in the mask; ties as if broken at random.
 
     k is 1 % of the pixels, rounded, at least 1, and at most the mask's area, so that 1 can be reached. NaN for an empty
@@ -50,9 +45,7 @@ def top_k(
 
 
 @with_traits(Traits(constant_map=lambda area: 0.5))
-def auroc(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def auroc(maps: Maps, masks: Masks) -> Scores:
     """P(a pixel in the mask is higher than one outside) + P(they tie) / 2, in [0, 1].
 
     NaN for an empty mask, one that covers the whole image, or an all-zero map. Chance level: 0.5.
@@ -69,9 +62,7 @@ def auroc(
 
 
 @with_traits(Traits(inverted_map=0.5))
-def auprc(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
+def auprc(maps: Maps, masks: Masks) -> Scores:
     """Average precision in [0, 1]: mean over the mask's pixels of the precision at their value, ties taken together.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -87,11 +78,7 @@ def auprc(
     return defined(((precision * inside).sum(dim=1) / inside.sum(dim=1)).to(maps.dtype), maps, masks)
 
 
-def _share_of_highest(
-    maps: Float[Tensor, "images height width"],
-    masks: Bool[Tensor, "images height width"],
-    k: Int[Tensor, " images"],
-) -> Float[Tensor, " images"]:
+def _share_of_highest(maps: Maps, masks: Masks, k: Int[Tensor, " images"]) -> Scores:
     """Share in [0, 1] of the k highest pixels that lie in the mask; k >= 1.
 
     Pixels tied at the k-th value count as the expected value if ties were broken at random: the places left, times
@@ -105,7 +92,7 @@ def _share_of_highest(
     return ((above & inside).sum(dim=1) + places * tied_share) / k
 
 
-def _areas(masks: Bool[Tensor, "images height width"]) -> Int[Tensor, " images"]:
+def _areas(masks: Masks) -> Int[Tensor, " images"]:
     """Pixels of each mask, at least 1: the score of an empty mask is undefined anyway."""
     return masks.flatten(1).sum(dim=1).clamp(min=1)
 
