@@ -30,7 +30,7 @@ def searched(tmp_path_factory):
     records = open_records(str(tmp_path_factory.mktemp("searched")), "paper_search", fresh=False)
     plan = make_plan("paper_search", None, parse_overrides(SETTINGS), A_METHOD * len(PAPER_METHODS))
     recorder = Recorder(records.storage.location, records.name, searcher=plan.searcher)
-    queue, trainable = plan.queue(records, 1), TrialTrainable.__new__(TrialTrainable)
+    queue, trainable = plan.queue(records, [], 1), TrialTrainable.__new__(TrialTrainable)
     while (training := queue.next()) is not None:
         trainable.setup(flat(training), recorder=recorder)
         while not trainable.step().get("done"):
