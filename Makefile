@@ -51,10 +51,11 @@ cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes l
 	tests/install_system_packages
 	$(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
 
-lint: install ## check style, formatting, types and yaml files
+lint: install ## check style, formatting, types, the order of packages and yaml files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 
 format: install ## mend style and formatting

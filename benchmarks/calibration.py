@@ -25,7 +25,7 @@ from scipy import stats
 from analysis.answer.correlations import within_cells
 from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, decide
-from analysis.report.numbers import number
+from analysis.numbers import number
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.power import minimal_detectable, minimal_detectable_from_error
 from analysis.stats.rank_correlation import fisher_interval

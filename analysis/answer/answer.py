@@ -10,7 +10,7 @@ from analysis.answer.correlations import Progress, correlate, reference
 from analysis.answer.entry import Correlation, Score, is_headline
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
 from analysis.errors import AnalysisError
-from analysis.report.numbers import column_name, count
+from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import REPLICATES, Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.stats.power import (

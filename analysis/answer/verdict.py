@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import count, interval, number
+from analysis.numbers import count, interval, number
 from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3

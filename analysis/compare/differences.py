@@ -19,7 +19,7 @@ from analysis.answer.correlations import Influences, influences
 from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
 from analysis.errors import AnalysisError
-from analysis.report.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import count, interval, name, number, p_value, severity
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.stats.multiplicity import adjust

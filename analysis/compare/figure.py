@@ -4,7 +4,7 @@ from matplotlib.lines import Line2D
 
 from analysis.answer.entry import Correlation
 from analysis.compare.differences import Comparison
-from analysis.report.numbers import interval, number
+from analysis.numbers import interval, number
 from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, new_figure, settings
 
 _FIRST, _SECOND = ("#0072B2", "o"), ("#D55E00", "s")

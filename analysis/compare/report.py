@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
-from analysis.report.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.table import WRITERS, Entry, Table
 from analysis.stats.rank_correlation import LEVEL

@@ -14,8 +14,8 @@ import pandas as pd
 import typer
 
 from analysis.errors import AnalysisError
+from analysis.numbers import name, number
 from analysis.paper.published import PUBLISHED, MeanSd, Place
-from analysis.report.numbers import name, number
 from analysis.sections.methods import spread
 from analysis.trials.exclusions import OTHER_SELECTION
 from analysis.trials.load import load_file, load_sweep

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import within_cells
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import count, with_interval
+from analysis.numbers import count, with_interval
 from analysis.sections.section import CORRELATIONS, Section
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.trials.trials import Primary

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import percent, setting_name
+from analysis.numbers import percent, setting_name
 from analysis.sections.granulated_kendall import JIANG
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
 from analysis.sections.table import Entry, Table, value, whole

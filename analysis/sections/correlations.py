@@ -6,8 +6,8 @@ from typing import Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import column_name, count, name, number, stratum_name, with_interval
-from analysis.report.numbers import p_value as written_p
+from analysis.numbers import column_name, count, name, number, stratum_name, with_interval
+from analysis.numbers import p_value as written_p
 from analysis.sections.section import CORRELATIONS, Section
 from analysis.sections.table import Entry, Table, estimated, p_value, whole
 from analysis.stats.rank_correlation import STATISTICS

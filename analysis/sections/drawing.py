@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.report.numbers import HasInterval
+from analysis.numbers import HasInterval
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import count, listed, number, setting_name, with_interval
+from analysis.numbers import count, listed, number, setting_name, with_interval
 from analysis.sections.correlations import CITATIONS
 from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, no_interval

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, count, name, number, severity, stratum_name
+from analysis.numbers import column_name, count, name, number, severity, stratum_name
 from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, legend_key, look, new_figure, settings
 from analysis.sections.section import Section
 from analysis.stats.rank_correlation import MINIMUM

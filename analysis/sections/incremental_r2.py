@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.report.numbers import column_name, number, percent
+from analysis.numbers import column_name, number, percent
 from analysis.sections.partial_rank_correlation import SETTING, covariate_names, indicators, plain_with_controls
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import name, number, severity
+from analysis.numbers import name, number, severity
 from analysis.sections.drawing import Drawing, legend_below, legend_key, new_figure, settings
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import Section

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, count, interval, name, number, with_interval
+from analysis.numbers import column_name, count, interval, name, number, with_interval
 from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, estimated, value, whole

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.report.numbers import column_name, name, number, severity
+from analysis.numbers import column_name, name, number, severity
 from analysis.sections.drawing import (
     INK,
     MUTED,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.report.numbers import column_name, count, interval, number
+from analysis.numbers import column_name, count, interval, number
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.report.numbers import column_name, listed, name, with_interval
+from analysis.numbers import column_name, listed, name, with_interval
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation, is_headline
-from analysis.report.numbers import count, name, with_interval
+from analysis.numbers import count, name, with_interval
 from analysis.sections.section import Section
 
 

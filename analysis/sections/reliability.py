@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, number, with_interval
+from analysis.numbers import column_name, number, with_interval
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated
 from analysis.sections.table import UNDEFINED, Table, bounds, estimated, remark, value
 from analysis.stats.cluster_bootstrap import Resamples

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation, is_headline
-from analysis.report.numbers import interval, name, number
+from analysis.numbers import interval, name, number
 from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
 from analysis.sections.drawing import DIVERGING, INK, Drawing, new_figure, settings
 from analysis.sections.section import CORRELATIONS, Section

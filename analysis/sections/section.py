@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import name
+from analysis.numbers import name
 from analysis.sections.drawing import Drawing
 from analysis.sections.table import Table
 from analysis.stats.estimate import Estimate

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, count, name, severity, with_interval
+from analysis.numbers import column_name, count, name, severity, with_interval
 from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import count, interval, name, number
+from analysis.numbers import count, interval, name, number
 from analysis.sections.methods import Spread, spread, spread_entries
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, estimated, whole

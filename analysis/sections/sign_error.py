@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import column_name, count, number, percent, setting_name
+from analysis.numbers import column_name, count, number, percent, setting_name
 from analysis.sections.drawing import (
     DASHES,
     INK,

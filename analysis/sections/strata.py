@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import name, severity, stratum_name, with_interval
+from analysis.numbers import name, severity, stratum_name, with_interval
 from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
 from analysis.sections.drawing import (
     INK,

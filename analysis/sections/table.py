@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.answer.entry import Correlation
-from analysis.report.numbers import HasInterval, interval, name, number, severity
-from analysis.report.numbers import p_value as written_p
+from analysis.numbers import HasInterval, interval, name, number, severity
+from analysis.numbers import p_value as written_p
 
 Entry = tuple[Any, str]
 """A raw value for the CSV and its text for people."""

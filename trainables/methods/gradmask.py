@@ -2,7 +2,7 @@
 
 from torch.nn.functional import one_hot
 
-from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 

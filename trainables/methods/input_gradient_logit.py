@@ -1,6 +1,6 @@
 """The input gradient of the true class's logit is small outside the mask."""
 
-from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside, mean_over
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 

@@ -1,6 +1,6 @@
 """RRR, right for the right reasons: the input gradient of the summed log-probabilities is small outside the mask."""
 
-from trainables.methods.parts.input_gradient_penalty import InputGradientPenalty
+from trainables.methods.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 

@@ -11,7 +11,7 @@ import pytest
 import analysis
 from analysis import sections
 from analysis.answer.answer import Analysis
-from analysis.report.numbers import percent
+from analysis.numbers import percent
 from analysis.sections.drawing import Drawing, new_figure, settings
 from analysis.sections.section import OTHER_WAYS, Section
 from analysis.sections.table import Table, remark, value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.report.numbers import (
+from analysis.numbers import (
     column_name,
     count,
     interval,
