@@ -1,11 +1,15 @@
 """Right for better reasons: influence, penalty and its slope against differences of the loss alone."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn.functional import batch_norm, cross_entropy
 
-from trainables.methods.right_for_better_reasons import influence
+from trainables.methods.right_for_better_reasons import ElementaryBatchNorm, elementary_batch_norm, influence
 
 
 def shifted_loss(model, batch, by):
@@ -69,3 +73,79 @@ def test_the_penaltys_slope_is_that_of_its_differences(smooth_net, make_batch, n
         expected = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
         scale = expected.abs().max().item()
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-5, atol=1e-6 * scale)
+
+
+def layer(kind: type[nn.Module] = nn.BatchNorm2d, **settings) -> nn.Module:
+    """A layer of three channels whose weights and running statistics are none of the defaults."""
+    made = kind(3, **settings).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in (*made.parameters(), *made.buffers()):
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5)
+    return made
+
+
+CASES = [
+    (nn.BatchNorm2d, {}, (4, 3, 5, 6)),
+    (nn.BatchNorm2d, {"affine": False}, (4, 3, 5, 6)),
+    (nn.BatchNorm2d, {"track_running_stats": False}, (4, 3, 5, 6)),
+    (nn.BatchNorm2d, {"momentum": None, "eps": 0.1}, (4, 3, 5, 6)),
+    (nn.BatchNorm1d, {}, (4, 3)),
+    (nn.BatchNorm1d, {}, (4, 3, 7)),
+]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("kind", "settings", "shape"), CASES)
+def test_values_and_running_statistics_are_torchs(kind, settings, shape, training):
+    theirs = layer(kind, **settings).train(training)
+    ours = copy.deepcopy(theirs)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = theirs(images)
+    with ElementaryBatchNorm():
+        found = ours(images)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for name, buffer in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], buffer, rtol=1e-12, atol=1e-12)
+
+
+def test_first_and_second_derivatives_are_torchs_and_the_third_is_that_of_differences():
+    weight, bias = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.5, -1, 2], [0.1, 0.2, 0.3]))
+    images = torch.randn(
+        3, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2), requires_grad=True
+    )
+
+    def normalised(function, x, w, b):
+        return function(x, None, None, w, b, training=True)
+
+    def slope(function, x, w, b):
+        """The slope along a fixed direction of a curved function of the values."""
+        score = normalised(function, x, w, b).sin().sum()
+        return torch.autograd.grad(score, x, create_graph=True)[0]
+
+    inputs = (images, weight, bias)
+    for order in (normalised, slope):
+        found, expected = (order(function, *inputs) for function in (elementary_batch_norm, batch_norm))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    assert gradcheck(lambda *x: slope(elementary_batch_norm, *x), inputs)
+    assert gradgradcheck(lambda *x: slope(elementary_batch_norm, *x), inputs)
+
+
+def test_the_block_ends_where_it_ends():
+    images = torch.ones(2, 3, 2, 2, requires_grad=True, dtype=torch.float64)
+    with ElementaryBatchNorm():
+        inside = layer()(images)
+    assert "BatchNorm" not in type(inside.grad_fn).__name__
+    assert "BatchNorm" in type(layer()(images).grad_fn).__name__
+
+
+def test_half_precision_keeps_its_type_and_takes_statistics_in_single_precision():
+    theirs, ours = layer().float(), layer().float()
+    images = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(3)).bfloat16()
+    expected = theirs(images)
+    with ElementaryBatchNorm():
+        found = ours(images)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)

@@ -60,7 +60,7 @@ class Entry:
 
 @cache
 def nih() -> tuple[Entry, ...]:
-    """NIH ChestX-ray14: 112,120 images, in the table's order; boxes of cardiomegaly where there are any."""
+    """NIH ChestX-ray14: 112,120 images, in the table's order, with the boxes of cardiomegaly."""
     boxes: dict[str, list[Box]] = {}
     for row in _table("BBox_List_2017.csv.gz").itertuples(index=False):
         if row[1] == "Cardiomegaly":

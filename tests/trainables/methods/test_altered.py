@@ -1,0 +1,174 @@
+"""The shuffle outside the mask, forward passes that leave running statistics alone, and methods on altered copies."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import chi2
+from torch import nn
+
+from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.models.initialise import initialise
+
+
+@pytest.fixture
+def shuffled():
+    rng = torch.Generator().manual_seed(3)
+    images = torch.randn(20, 3, 7, 6, generator=rng)
+    outside = torch.rand(20, 1, 7, 6, generator=rng) < 0.6
+    return images, outside, shuffle_outside(images, outside, rng)
+
+
+def test_inside_pixels_stay(shuffled):
+    images, outside, result = shuffled
+    inside = ~outside.expand_as(images)
+    assert torch.equal(result[inside], images[inside])
+    assert (result != images).any()
+
+
+def test_outside_pixels_are_a_permutation_with_channels_together(shuffled):
+    images, outside, result = shuffled
+    for image, out, moved in zip(images, outside[:, 0], result, strict=True):
+        before = sorted(image[:, out].T.tolist())
+        after = sorted(moved[:, out].T.tolist())
+        assert before == after, "a pixel's three channels form one item of the multiset"
+
+
+def test_images_have_independent_permutations():
+    images = torch.arange(36.0).view(1, 1, 6, 6).expand(8, 1, 6, 6).contiguous()
+    result = shuffle_outside(images, torch.ones(8, 1, 6, 6, dtype=torch.bool), torch.Generator().manual_seed(0))
+    assert len({tuple(r.flatten().tolist()) for r in result}) == 8
+
+
+def test_uniform_over_permutations():
+    # Pixels 0, 2 and 4 are outside: 6 permutations, 5 degrees of freedom.
+    draws = 12_000
+    images = torch.arange(5.0).view(1, 1, 1, 5).expand(draws, 1, 1, 5).contiguous()
+    outside = torch.tensor([True, False, True, False, True]).view(1, 1, 1, 5).expand(draws, 1, 1, 5).contiguous()
+    result = shuffle_outside(images, outside, torch.Generator().manual_seed(11))[:, 0, 0]
+    assert (result[:, [1, 3]] == torch.tensor([1.0, 3.0])).all()
+    counts = [(result[:, [0, 2, 4]] == torch.tensor(p)).all(dim=1).sum().item() for p in permutations((0.0, 2.0, 4.0))]
+    assert sum(counts) == draws
+    statistic = sum((c - draws / 6) ** 2 / (draws / 6) for c in counts)
+    assert statistic < chi2.ppf(0.999, df=5), counts
+
+
+def test_same_generator_state_same_shuffle_and_anew_each_time(shuffled):
+    images, outside, _ = shuffled
+    first = shuffle_outside(images, outside, torch.Generator().manual_seed(5))
+    rng = torch.Generator().manual_seed(5)
+    assert torch.equal(shuffle_outside(images, outside, rng), first)
+    assert not torch.equal(shuffle_outside(images, outside, rng), first)
+
+
+def test_detached_and_nothing_outside():
+    images = torch.randn(2, 1, 3, 3, requires_grad=True)
+    nothing = torch.zeros(2, 1, 3, 3, dtype=torch.bool)
+    result = shuffle_outside(images, nothing, torch.Generator())
+    assert torch.equal(result, images)
+    assert not result.requires_grad
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    untracked = nn.BatchNorm2d(3, track_running_stats=False)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), untracked).train()
+
+
+def statistics(model: nn.Module) -> list[torch.Tensor]:
+    return [buffer.clone() for buffer in model.buffers()]
+
+
+def test_frozen_pass_uses_batch_statistics_and_records_nothing(model):
+    images = torch.randn(4, 1, 8, 8)
+    before = statistics(model)
+    with frozen_running_statistics(model):
+        frozen = model(images)
+    assert all(torch.equal(a, b) for a, b in zip(before, statistics(model), strict=True))
+    assert torch.equal(model(images), frozen), "same output as an ordinary train-mode pass"
+    assert not torch.equal(before[0], statistics(model)[0]), "the ordinary pass does record"
+
+
+def test_not_frozen_changes_nothing(model):
+    before = statistics(model)
+    with frozen_running_statistics(model, frozen=False):
+        model(torch.randn(4, 1, 8, 8))
+    assert not torch.equal(before[0], statistics(model)[0])
+
+
+def test_restores_after_an_error(model):
+    def fail() -> None:
+        with frozen_running_statistics(model):
+            assert not model[1].track_running_stats
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fail()
+    assert model[1].track_running_stats
+    assert not model[2].track_running_stats, "a layer that never tracked is not switched on"
+
+
+EXTRA_PASSES = ("corm", "counterexamples", "counterfactual_fill", "expected_gradients", "gain", "logit_invariance")
+EXTRA_PASSES += ("pgd_ex", "saliency_guided")
+
+
+def entropies(model, images, labels) -> np.ndarray:
+    """CE of each image under the linear model, in numpy."""
+    logits = images.flatten(1).numpy() @ model.head.weight.detach().numpy().T
+    return logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels.numpy()]
+
+
+def test_corm_adds_gaussian_noise_outside_alone(linear_net, make_batch, new_method):
+    model, batch = linear_net(pixels=50), make_batch(n=3, channels=2)
+    loss = new_method("corm", strength=1, corm_noise=0.7).loss(model, batch)
+    plain, noisy = model.calls
+    assert torch.equal(plain, batch.images)
+    draw = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(noisy, batch.images + 0.7 * draw * ~batch.masks)
+    np.testing.assert_allclose(loss.penalty.item(), entropies(model, noisy, batch.labels).mean(), rtol=1e-12)
+    np.testing.assert_allclose(loss.classification.item(), entropies(model, plain, batch.labels).mean(), rtol=1e-12)
+
+
+def test_counterexamples_have_random_pixels_outside_in_the_images_range(linear_net, make_batch, new_method):
+    model, batch = linear_net(pixels=800), make_batch(n=2, channels=2, side=20)
+    loss = new_method("counterexamples", strength=1, counterexample_copies=3).loss(model, batch)
+    plain, *copies = model.calls
+    assert torch.equal(plain, batch.images)
+    assert len(copies) == 3
+    assert not torch.equal(copies[0], copies[1]), "each copy is drawn anew"
+    low, high = batch.images.amin(dim=(2, 3)), batch.images.amax(dim=(2, 3))
+    for copy in copies:
+        assert torch.equal(copy * batch.masks, batch.images * batch.masks)
+        for i in range(2):
+            for c in range(2):
+                drawn = (copy[i, c][~batch.masks[i, 0]] - low[i, c]) / (high[i, c] - low[i, c])
+                # About 280 uniform draws: their mean has a standard error of 0.017.
+                assert ((drawn >= 0) & (drawn <= 1)).all()
+                assert abs(drawn.mean() - 0.5) < 0.07
+    expected = np.mean([entropies(model, copy, batch.labels).mean() for copy in copies])
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["corm", "counterexamples"])
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_empty_mask_policies(linear_net, make_batch, new_method, name, policy):
+    model, batch = linear_net(), make_batch(n=2, masked=1)
+    loss = new_method(name, strength=1, empty_mask=policy).loss(model, batch)
+    _, altered = model.calls
+    assert torch.equal(altered[1], batch.images[1]) == (policy != "outside")
+    own = entropies(model, altered, batch.labels)
+    np.testing.assert_allclose(loss.penalty.item(), own[0] if policy == "skip" else own.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(EXTRA_PASSES))
+def test_running_statistics_are_those_of_the_images_alone(make_batch, new_method, name):
+    batch = make_batch(side=8)
+    batch = type(batch)(batch.images.float(), batch.labels, batch.masks, batch.rng)
+    model, reference = (initialise("small_cnn", 1, 2, seed=0).train() for _ in range(2))
+    new_method(name, 64, strength=1).loss(model, batch)
+    reference(batch.images)
+    for (buffer, value), (_, expected) in zip(model.named_buffers(), reference.named_buffers(), strict=True):
+        assert torch.equal(value, expected), buffer

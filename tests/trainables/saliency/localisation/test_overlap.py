@@ -1,0 +1,147 @@
+"""IoU, IoP, IoT, the predicted region and the chance level against plain loops, cases by hand and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.saliency.localisation import chance_iou, iop, iot, iou
+from trainables.saliency.localisation.overlap import predicted_region
+
+
+def by_loop(image: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    """(IoU, IoP, IoT) pixel by pixel; the region as the paper has it."""
+    threshold = np.percentile(image, 100 - 100 * mask.sum() / mask.size)
+    both = region = union = 0
+    for value, inside in zip(image.flatten(), mask.flatten(), strict=True):
+        predicted = value > threshold and value > 0
+        region += predicted
+        both += predicted and inside
+        union += predicted or inside
+    return both / union, both / region if region else 0.0, both / mask.sum()
+
+
+@pytest.fixture(params=[False, True], ids=["distinct", "ties"])
+def maps_and_masks(request):
+    rng = np.random.default_rng(1)
+    maps = rng.random((200, 8, 8)).astype(np.float32)
+    if request.param:
+        maps = np.round(maps * 5) / 5
+    masks = rng.random((200, 8, 8)) < rng.uniform(0.05, 0.9, size=(200, 1, 1))
+    masks[:, 0, 0] = True
+    masks[:, 7, 7] = False
+    return maps, masks
+
+
+def test_equal_to_a_plain_loop(maps_and_masks):
+    maps, masks = maps_and_masks
+    expected = np.array([by_loop(m, mask) for m, mask in zip(maps, masks, strict=True)])
+    tensors = torch.from_numpy(maps), torch.from_numpy(masks)
+    result = np.stack([score(*tensors).numpy() for score in (iou, iop, iot)], axis=1)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert expected.std(axis=0).min() > 0.05
+
+
+def test_identity_when_the_region_has_the_masks_area():
+    rng = np.random.default_rng(2)
+    maps = torch.from_numpy(rng.random((100, 8, 8)))
+    masks = torch.from_numpy(rng.random((100, 8, 8)) < 0.3)
+    precision = iop(maps, masks)
+    torch.testing.assert_close(precision, iot(maps, masks))
+    torch.testing.assert_close(iou(maps, masks), precision / (2 - precision))
+
+
+# A 1 x 8 mask of 4 pixels, and where the map's four highest pixels are.
+@pytest.mark.parametrize(
+    ("highest", "expected"),
+    [([0, 1, 2, 3], (1, 1, 1)), ([4, 5, 6, 7], (0, 0, 0)), ([2, 3, 4, 5], (1 / 3, 1 / 2, 1 / 2))],
+    ids=["perfect", "disjoint", "half"],
+)
+def test_by_hand(highest, expected):
+    maps = torch.linspace(0.1, 0.2, 8)[None, None].clone()
+    maps[0, 0, highest] += 1
+    masks = torch.zeros(1, 1, 8, dtype=torch.bool)
+    masks[0, 0, :4] = True
+    assert tuple(score(maps, masks).item() for score in (iou, iop, iot)) == pytest.approx(expected)
+
+
+def test_by_hand_region_smaller_than_the_mask():
+    # Only two pixels are above zero, one of them in the mask of four.
+    maps = torch.tensor([[[1.0, 0, 0, 0, 2.0, 0, 0, 0]]])
+    masks = torch.zeros(1, 1, 8, dtype=torch.bool)
+    masks[0, 0, :4] = True
+    assert tuple(score(maps, masks).item() for score in (iou, iop, iot)) == pytest.approx((1 / 5, 1 / 2, 1 / 4))
+
+
+def test_a_flat_map_predicts_nothing_and_scores_zero():
+    masks = torch.zeros(1, 2, 2, dtype=torch.bool)
+    masks[0, 0, 0] = True
+    assert [score(torch.ones(1, 2, 2), masks).item() for score in (iou, iop, iot)] == [0, 0, 0]
+
+
+def region_by_percentile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    q = 100 - 100 * mask.sum() / mask.size
+    return (image > np.percentile(image, q)) & (image > 0)
+
+
+def random_maps(ties: bool) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    maps = rng.random((300, 9, 11)).astype(np.float32)
+    if ties:
+        maps = np.round(maps * 6) / 6
+        maps[:50] *= rng.random((50, 9, 11)) < 0.2  # mostly zero
+    masks = rng.random((300, 9, 11)) < rng.random((300, 1, 1))
+    masks[0], masks[1] = False, True
+    return maps, masks
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_equals_percentile_loop(ties):
+    maps, masks = random_maps(ties)
+    result = predicted_region(torch.from_numpy(maps), torch.from_numpy(masks)).numpy()
+    expected = np.stack([region_by_percentile(m, mask) for m, mask in zip(maps, masks, strict=True)])
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_without_ties_it_has_the_masks_area():
+    maps, masks = random_maps(ties=False)
+    result = predicted_region(torch.from_numpy(maps), torch.from_numpy(masks))
+    partial = torch.from_numpy(masks).flatten(1).sum(dim=1) < 99
+    assert torch.equal(result.flatten(1).sum(dim=1)[partial], torch.from_numpy(masks).flatten(1).sum(dim=1)[partial])
+
+
+def test_ties_at_the_threshold_shrink_it_and_zeros_never_count():
+    mask = torch.tensor([[[True, True, False, False]]])
+    assert predicted_region(torch.tensor([[[0.0, 2.0, 2.0, 2.0]]]), mask).sum() == 0
+    assert predicted_region(torch.tensor([[[0.0, 3.0, 2.0, 2.0]]]), mask).tolist() == [[[False, True, False, False]]]
+    assert predicted_region(torch.tensor([[[0.0, 3.0, 0.0, 0.0]]]), mask).tolist() == [[[False, True, False, False]]]
+
+
+def test_only_positive_evidence_counts():
+    # Three pixels lie above the percentile of this signed map; zero and negative ones do not predict.
+    mask = torch.tensor([[[True, True, True, False]]])
+    maps = torch.tensor([[[-3.0, -2.0, 0.0, 1.0]]])
+    assert predicted_region(maps, mask).tolist() == [[[False, False, False, True]]]
+
+
+def test_chance_by_hand():
+    masks = torch.zeros(3, 2, 2, dtype=torch.bool)
+    masks[0, 0] = True
+    masks[1] = True
+    result = chance_iou(masks)
+    assert result[:2].tolist() == pytest.approx([0.5 / 1.5, 1.0])
+    assert math.isnan(result[2].item())
+
+
+@pytest.mark.parametrize("area", [10, 80, 200])
+def test_random_maps_score_the_chance_level(area):
+    draws = 4000
+    mask = np.zeros(400, dtype=bool)
+    mask[:area] = True
+    masks = torch.from_numpy(mask.reshape(1, 20, 20)).expand(draws, 20, 20)
+    maps = torch.from_numpy(np.random.default_rng(0).random((draws, 20, 20)).astype(np.float32))
+    scores = iou(maps, masks)
+    # p / (2 − p) is the expected overlap over the expected union, the mean ratio up to terms of order 1 / area.
+    error = 4 * scores.std().item() / math.sqrt(draws) + 0.1 / area
+    assert chance_iou(masks[:1]).item() == pytest.approx(scores.mean().item(), abs=error)
