@@ -117,7 +117,7 @@ def sweep(
 
             show_spaces(console)
             return
-        # These load torch and Ray, which --help and --list-spaces do without.
+        # These load torch and Ray, which --help does without.
         from driver.ray.cluster import default_address
         from driver.run_sweep import Request, run_sweep
 

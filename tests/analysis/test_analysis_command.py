@@ -29,6 +29,7 @@ def sweep(tmp_path, make_table):
     return records
 
 
+@pytest.mark.slow
 def test_a_sweep_in_the_default_storage(run, sweep, tmp_path):
     done = run("--sweep", "demo")
     assert done.exit_code == 0, done.output
@@ -37,6 +38,7 @@ def test_a_sweep_in_the_default_storage(run, sweep, tmp_path):
     assert f"Report: {tmp_path / 'sweeps/demo/report/report.html'}" in done.stdout
 
 
+@pytest.mark.slow
 def test_storage_out_and_smallest_effect(run, sweep, tmp_path):
     done = run("--sweep", "demo", "--storage", "sweeps", "--out", "here", "--smallest-effect", "0.9")
     assert done.exit_code == 0, done.output
@@ -44,6 +46,7 @@ def test_storage_out_and_smallest_effect(run, sweep, tmp_path):
     assert not (tmp_path / "sweeps/demo/report").exists()
 
 
+@pytest.mark.slow
 def test_a_file_reports_beside_the_caller(run, make_table, tmp_path):
     make_table(seeds=5).to_csv("mine.csv", index=False)
     done = run("--records", "mine.csv")
@@ -51,6 +54,7 @@ def test_a_file_reports_beside_the_caller(run, make_table, tmp_path):
     assert (tmp_path / "report/report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_in_s3_reports_beside_the_caller_and_in_s3(run, sweep, tmp_path, monkeypatch):
     # A folder that says it is a bucket: what S3 itself does is tested with the storage.
     bucket = open_storage(tmp_path / "sweeps")
@@ -128,6 +132,7 @@ def test_help_shows_every_option(run):
         assert option in text
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_ray_is_loaded_and_importing_is_light(make_table, tmp_path):
     make_table(seeds=5).to_csv(tmp_path / "mine.csv", index=False)
     program = f"""

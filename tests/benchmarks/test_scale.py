@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from benchmarks import scale
@@ -20,6 +21,7 @@ def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
     assert all(0 <= r[score] <= 1 and r["test_ood.loss"] >= 0 for r in made)
 
 
+@pytest.mark.slow
 def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wrote(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SAMPLE", 3)
     assert [(step.size, step.trials) for step in scale.sqlite(tmp_path, 20)] == [(20, 3), (20, 3)]

@@ -1,6 +1,7 @@
 """Toy classifiers small enough for closed forms and finite differences, and the batches and settings they need."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from trainables.core.config import TrialConfig
 from trainables.methods import METHODS, Method
 from trainables.models import Classifier
 
+FOLDER = Path(__file__).parent
 # A trial that takes a fraction of a second.
 QUICK = {
     "n_train": 64,
@@ -26,6 +28,16 @@ QUICK = {
     "severity": 0.8,
     "lr": 3e-3,
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the large model and preset `paper` to `make test-all`; contracts on small_cnn under `fixed` are quick."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and FOLDER in item.path.parents:
+            texts = {value for value in item.callspec.params.values() if isinstance(value, str)}
+            if texts & {"resnet18", "paper"}:
+                item.add_marker(pytest.mark.slow)
 
 
 class LinearNet(Classifier):

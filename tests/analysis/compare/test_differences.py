@@ -100,6 +100,7 @@ def test_what_sweeps_share_makes_the_interval_narrower(make):
     assert paired.ci_high - paired.ci_low < 0.5 * (apart.ci_high - apart.ci_low)
 
 
+@pytest.mark.slow
 def test_it_holds_its_level_with_shared_images(make):
     # 100 pairs of sweeps on the same images: both scores of both sweeps share each data seed's effect.
     trials = make(seeds=12, methods=("baseline", "rrr"), severities=(1.0,))

@@ -92,6 +92,7 @@ def test_what_makes_no_table_is_refused(frame, message):
         paper_tables(trials(frame))
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     table().to_parquet(tmp_path / "trials.parquet")
     command = [sys.executable, "-m", "analysis.paper", "--records", str(tmp_path / "trials.parquet")]

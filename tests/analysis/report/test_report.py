@@ -149,6 +149,7 @@ def report(result, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_all_files_are_there_and_none_is_empty(report):
     expected = {"report.html", "report.md", "report.json", "tables/correlations.csv"}
     expected |= {f"figures/{f}.{kind}" for f in (*FIGURES, *GALLERY) for kind in ("png", "svg")}
@@ -356,6 +357,7 @@ def test_markdown_tables_are_rectangular_and_figures_exist(report, result):
     assert "\n\n\n\n" not in text
 
 
+@pytest.mark.slow
 def test_the_same_analysis_writes_the_same_bytes(result, tmp_path, monkeypatch):
     few = ("answer", "scores", "regret", "maps")  # all figures are saved by the same two functions
     bare = [s if s.key in few else replace(s, figures=lambda analysis, result: ()) for s in sections.SECTIONS]
@@ -393,6 +395,7 @@ def test_a_report_on_a_sweep_without_its_primary(make_table, tmp_path):
     assert len(page.images) == 1  # performance by severity is still worth seeing
 
 
+@pytest.mark.slow
 def test_an_old_gallery_does_not_stay(report, result, tmp_path, no_figures):
     analysis.write_report(result, tmp_path)
     assert (tmp_path / "figures/gallery_crosses.png").is_file()

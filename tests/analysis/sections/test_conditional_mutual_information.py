@@ -54,6 +54,7 @@ def by_loops(table, axes, given):
     return information, entropy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("datasets", "digits"), [(("d",), 1), (("d", "e"), 1), (("d",), 0)])
 def test_against_loops_over_pairs(datasets, digits):
     table = factorial(datasets=datasets, seeds=1 if digits == 0 else 2, digits=digits)  # 0: many ties

@@ -90,10 +90,12 @@ def drawings(result):
     return drawn(result)
 
 
+@pytest.mark.slow
 def test_all_figures_are_drawn_in_the_order_of_the_report(drawings):
     assert tuple(drawings) == FIGURES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_is_drawn_in_words_too(drawings, figure):
     drawing = drawings[figure]
@@ -112,6 +114,7 @@ def many_methods(make_table):
     return drawn(analysis.analyse(make_table(seeds=6, severities=(0.9, 1.0), methods=methods), replicates=100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", ["drawings", "many_methods"])
 @pytest.mark.parametrize("figure", FIGURES)
 def test_no_text_of_a_figure_leaves_it(trials, figure, request):

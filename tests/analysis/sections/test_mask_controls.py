@@ -252,6 +252,7 @@ def test_names(settings, expected):
     assert control_name(settings) == expected
 
 
+@pytest.mark.slow
 def test_the_report_has_a_section(table, tmp_path):
     small = table[(table["severity"] == 1.0) & (table["method"] != "rrr") & (table["data_seed"] < 6)]
     result = analysis.analyse(small, replicates=100)

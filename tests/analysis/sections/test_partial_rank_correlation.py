@@ -88,6 +88,7 @@ def test_the_interval_leaves_out_each_data_seed():
     assert found.n_clusters == 12
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     held = 0
     for rng in range(100):

@@ -59,6 +59,7 @@ def cells(generator, n_cells, seeds, shared):
     return x, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_it_covers_no_correlation_with_eight_data_seeds(make_table, shared):
     # 100 tables of 8 cells whose trials share their data seed's images, or do not.

@@ -9,6 +9,8 @@ import pytest
 import analysis
 from records import columns
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = ("dataset", "severity", "method", "strength", "model", "seed", "data_seed")
 
 

@@ -69,6 +69,7 @@ DRAWN = ("one trial", "everything constant", "names from everywhere")
 """Kinds whose figures are drawn too; drawing takes longer than everything else."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REPORTS)
 def test_a_report_with_what_it_lacks(tmp_path, kind, request):
     change, said = REPORTS[kind]
@@ -130,6 +131,7 @@ def test_an_error_that_says_how_to_fix_it(tmp_path, kind, suffix):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows(tmp_path):
     # 35 cells of 2,857 trials, as many data seeds: they are resampled in groups, and all of them are counted.
     n = 100_000

@@ -94,6 +94,7 @@ def test_discriminator_learns_on_true_labels_weighted_by_the_strength(linear_net
         assert parameter.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "fixed"])
 def test_gradient_of_the_penalty(smooth_net, make_batch, still, numeric_gradient, preset):
     model, batch = smooth_net(), make_batch(n=3)
@@ -199,6 +200,7 @@ def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
     assert not torch.equal(weights[-1], trial.model.head.weight), "the last batch is the twelfth"
 
 
+@pytest.mark.slow
 def test_discriminator_tells_fixed_features_apart(new_method, make_batch):
     """Trained on features that do not change, it gives high scores to images and low ones to shuffled images."""
     method = new_method("adversarial", 6, strength=0.5, disc_lr=1e-3)
