@@ -117,6 +117,7 @@ def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, mo
     assert left == before, "a refused command leaves nothing behind"
 
 
+@pytest.mark.slow
 def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smok")
     assert ran.code == 2
@@ -137,6 +138,7 @@ def test_help_names_every_option_of_the_readme(tmp_path):
         assert option in readme, f"{option} is not in the README"
 
 
+@pytest.mark.slow
 def test_list_spaces(tmp_path):
     ran = run_sweep(tmp_path, "--list-spaces")
     assert ran.code == 0
@@ -145,6 +147,7 @@ def test_list_spaces(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_size_and_time_and_starts_nothing(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smoke", "--dry-run")
     assert ran.code == 0, ran

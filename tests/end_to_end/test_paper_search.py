@@ -40,6 +40,7 @@ def searched(tmp_path_factory):
     return records.load().records
 
 
+@pytest.mark.slow
 def test_every_method_has_its_trials_and_they_are_marked(searched):
     assert len(searched) == 42
     for method in PAPER_METHODS:

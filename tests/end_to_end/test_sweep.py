@@ -19,7 +19,6 @@ from records import columns
 from search_spaces.strengths import PAPER_METHODS
 from trainables import resolve
 
-pytestmark = pytest.mark.slow
 ATTRIBUTIONS, METRICS = (getattr(resolve({}), name) for name in ("attributions", "metrics"))
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
 
@@ -99,6 +98,7 @@ def test_maps_are_kept_as_a_picture_and_as_arrays(tiny_sweep):
                 assert (maps >= 0).all()
 
 
+@pytest.mark.slow
 def test_again_trains_nothing_and_adds_no_run(tiny_sweep, tmp_path):
     # A copy: other processes look at the sweep too.
     shutil.copytree(tiny_sweep.folder, tmp_path, dirs_exist_ok=True)
@@ -114,6 +114,7 @@ def test_again_trains_nothing_and_adds_no_run(tiny_sweep, tmp_path):
     assert len(client.search_runs([experiment])) == runs
 
 
+@pytest.mark.slow
 def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_1(tmp_path):
     """Here Tune is given one trial at a time: it gets rounds of them, so that it stays small."""
     program = (
@@ -142,6 +143,7 @@ def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_1(tmp_path):
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()].count("trial") == 2
 
 
+@pytest.mark.slow
 def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(tmp_path):
     few = (*TINY, "--set", "method=baseline", *ONE, "--name", "away")
     ran = run_sweep(tmp_path, *few, "--tracking-uri", "http://127.0.0.1:9")

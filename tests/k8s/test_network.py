@@ -97,6 +97,7 @@ FORBIDDEN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_needed_is_allowed_and_nothing_else(overlay):
     for source, target, port in NEEDED:

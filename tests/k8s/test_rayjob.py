@@ -126,6 +126,7 @@ def test_one_version_of_ray(overlay):
     assert f"rayproject/ray:{pinned[1]}-" in (ROOT / "cluster" / "gpu.yaml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_sweep_py_understands_its_arguments(overlay, tmp_path):
     shell, script, *arguments = shlex.split(rayjob(overlay)["spec"]["entrypoint"])

@@ -16,6 +16,7 @@ from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experim
 KEY = "0123456789abcdef"
 
 
+@pytest.mark.slow
 def test_mlflow_tells_nobody_of_a_sweep():
     # In a process of its own, and without what a test environment sets: MLflow decides when it is imported.
     program = "import records; import mlflow.telemetry as t; print(t.get_telemetry_client())"
@@ -60,6 +61,7 @@ def records(tmp_path):
     return records
 
 
+@pytest.mark.slow
 def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
     uri, artifacts = database
     experiment = open_experiment(uri, "mirrored", artifacts)

@@ -78,6 +78,7 @@ def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
     assert levels == {m: (4 if METHODS[m].has_penalty else 1) if m in PAPER_METHODS else 0 for m in METHODS}
 
 
+@pytest.mark.slow
 def test_controls_have_their_trial_under_right_masks():
     trials = [resolve(settings) for settings in SPACES["controls"]().trials]
     assert Counter(t.dataset for t in trials) == {"synthetic": 1320, "digits_on_photos": 1320, "coloured_digits": 1320}

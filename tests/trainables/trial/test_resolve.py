@@ -107,6 +107,7 @@ def test_key_changes_with_masks_at_test_time():
     assert resolve({**settings, "mask_test": True}).trial_key != resolve(settings).trial_key
 
 
+@pytest.mark.slow
 def test_settings_that_came_later_left_the_keys_as_they_were():
     assert {*MASK_CONTROLS, *OMITTED_AT_DEFAULT} < set(FULL)
     assert resolve({}).trial_key == "dd6a615c4880c9aa"

@@ -74,6 +74,7 @@ def alone(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "differences"),
     [("baseline", PLAIN), ("shuffled", PLAIN[1:5:2]), ("actdiff", PLAIN[4:])],

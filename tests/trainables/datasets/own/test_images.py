@@ -288,6 +288,7 @@ def test_layouts_of_a_table_for_each_split(layout, small, tmp_path):
     assert pools == {"valid"}
 
 
+@pytest.mark.slow
 def test_a_folder_in_s3_is_the_same_data_and_fetched_once(small, bucket, monkeypatch):
     import boto3
 

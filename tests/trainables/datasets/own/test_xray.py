@@ -19,6 +19,9 @@ from trainables.datasets.xray.rsna_view import RSNAView
 from trainables.datasets.xray.xray import published_split
 from trainables.datasets.xray.xray_site import XraySite, labelled
 
+# Reading the tables of torchxrayvision takes ten seconds.
+pytestmark = pytest.mark.slow
+
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 PER_CELL = 24
 SIDE = 16
