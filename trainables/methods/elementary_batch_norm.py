@@ -49,6 +49,9 @@ def elementary_batch_norm(
     Source: Ioffe & Szegedy, ICML 2015, algorithm 1.
     """
     shape = (1, -1, *(1,) * (input.dim() - 2))
+    dtype = input.dtype
+    # As in torch's own: statistics of half-precision values are taken in single precision.
+    input = input.to(torch.promote_types(dtype, torch.float32))
     if not training and running_mean is not None and running_var is not None:
         mean, var = running_mean, running_var
         centred = input - mean.view(shape)
@@ -66,4 +69,6 @@ def elementary_batch_norm(
     if weight is not None:
         scale = scale * weight
     result = centred * scale.view(shape)
-    return result if bias is None else result + bias.view(shape)
+    if bias is not None:
+        result = result + bias.view(shape)
+    return result.to(dtype)

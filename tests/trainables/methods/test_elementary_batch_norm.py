@@ -74,3 +74,14 @@ def test_the_block_ends_where_it_ends():
         inside = layer()(images)
     assert "BatchNorm" not in type(inside.grad_fn).__name__
     assert "BatchNorm" in type(layer()(images).grad_fn).__name__
+
+
+def test_half_precision_keeps_its_type_and_takes_statistics_in_single_precision():
+    theirs, ours = layer().float(), layer().float()
+    images = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(3)).bfloat16()
+    expected = theirs(images)
+    with ElementaryBatchNorm():
+        found = ours(images)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
