@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.commands import ROOT
 from support.services import PostgresServer, ServiceError, program
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def test_a_server_ends_with_its_block_and_leaves_nothing():
 def test_a_server_ends_with_the_process_that_started_it():
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WITH_A_SERVER],
-        cwd=Path(__file__).parent,
+        cwd=ROOT / "tests",
         capture_output=True,
         text=True,
         timeout=120,
