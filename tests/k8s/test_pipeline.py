@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from support.manifests import K8S, render
 from support.operator_rules import violations
 
 pytestmark = pytest.mark.slow
-PYTHON = ROOT / ".venv" / "kubeflow" / "bin" / "python"
+# The environment that `make` puts into the one that these tests run in.
+PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
 RUNNING = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
 COMPLETE = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
 FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "reason": "AppFailed", "message": "no such bucket"}
