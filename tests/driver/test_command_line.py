@@ -117,6 +117,14 @@ def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, mo
     assert left == before, "a refused command leaves nothing behind"
 
 
+def test_the_storage_is_by_default_that_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "there"))
+    monkeypatch.setenv("TERMINAL_WIDTH", "250")
+    result = CliRunner().invoke(sweep.app, ["--status", "--name", "s"])
+    assert result.exit_code == 2
+    assert f"there is no sweep at {tmp_path / 'there'}/s" in result.stderr
+
+
 @pytest.mark.slow
 def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smok")
