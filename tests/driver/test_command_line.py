@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import ROOT, run_sweep
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import sweep
@@ -117,12 +118,9 @@ def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, mo
     assert left == before, "a refused command leaves nothing behind"
 
 
-def test_the_storage_is_by_default_that_of_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "there"))
-    monkeypatch.setenv("TERMINAL_WIDTH", "250")
-    result = CliRunner().invoke(sweep.app, ["--status", "--name", "s"])
-    assert result.exit_code == 2
-    assert f"there is no sweep at {tmp_path / 'there'}/s" in result.stderr
+def test_the_storage_is_by_default_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", "s3://bucket/there")
+    assert get_command(sweep.app).make_context("sweep.py", []).params["storage"] == "s3://bucket/there"
 
 
 @pytest.mark.slow
