@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,12 @@ WRONG = {
     "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD)),
     "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Torch and Ray load once, for seconds: in no test's own time."""
+    import_module("driver.run_sweep")
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
