@@ -39,6 +39,7 @@ def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wro
     assert sorted(metric.step for metric in history) == [0, 1]
 
 
+@pytest.mark.slow
 def test_parts_are_timed_on_so_many_records(monkeypatch, capsys):
     there = []
 

@@ -67,6 +67,7 @@ def unknown_values(value, shape) -> list[str]:
     return [problem for v, s in inside for problem in unknown_values(v, s)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AWS)
 def test_ec2_knows_every_field_and_value(name):
     for kind, node in load(name)["available_node_types"].items():

@@ -61,6 +61,7 @@ def test_the_table_has_the_same_rows(tiny_sweep):
         assert row["test_ood.auc"] == records[row["trial_key"]]["test_ood.auc"]
 
 
+@pytest.mark.slow
 def test_mlflow_has_one_parent_and_one_run_a_trial_with_epochs_and_pictures(tiny_sweep):
     client = MlflowClient(tiny_sweep.tracking_uri)
     experiment = client.get_experiment_by_name("tiny").experiment_id

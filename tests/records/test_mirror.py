@@ -98,6 +98,7 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_opening_again_finds_the_same_parent_and_it_takes_the_report(database, tmp_path):
     uri, artifacts = database
     first = open_experiment(uri, "parent", artifacts)

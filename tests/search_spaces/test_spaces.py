@@ -14,7 +14,12 @@ from trainables.trial.data import CONDITIONS
 from trainables.trial.same_training import by_training
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+def size_marks(name: str) -> list[pytest.MarkDecorator]:
+    """Spaces of thousands of trials take seconds to check."""
+    return [pytest.mark.slow] if len(SPACES[name]().trials) > 1000 else []
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=size_marks(name)) for name in sorted(SPACES)])
 class TestEverySpace:
     def test_each_trial_is_valid_and_stands_once(self, name):
         space = SPACES[name]()

@@ -378,6 +378,7 @@ def test_text_from_the_data_is_escaped(make_table, tmp_path, no_figures):
     assert "<script>a|b</script>" in page.text
 
 
+@pytest.mark.slow
 def test_a_report_without_anything_to_correlate(make_table, tmp_path):
     table = make_table(seeds=1, severities=(1.0,), methods=("baseline",)).drop(columns="test_id.auc")
     result = analysis.analyse(table, replicates=100)

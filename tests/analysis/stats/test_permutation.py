@@ -17,6 +17,7 @@ def balanced(cells, seeds, places=1):
     return frame, frame["cell"].to_numpy(), frame["data_seed"].to_numpy()
 
 
+@pytest.mark.slow
 def test_in_one_cell_it_is_scipys_permutation_test():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 7))

@@ -34,6 +34,7 @@ def index_of(raw) -> dict[bytes, int]:
     return result
 
 
+@pytest.mark.slow
 def test_images_are_real_digits_with_a_patch_of_the_cues_shade(splits, classes, raw, index_of):
     pixels, digits = raw
     shade = {2: {0: 255, 1: 30}, 10: {d: 255 - 25 * d for d in range(10)}}[classes]

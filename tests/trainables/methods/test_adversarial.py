@@ -44,6 +44,7 @@ def test_discrimination_loss(original_is):
     np.testing.assert_allclose(discrimination_loss(*arguments).item(), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_discriminator_architecture():
     assert AdversarialOptions().disc_width == 1024
     torch.manual_seed(0)

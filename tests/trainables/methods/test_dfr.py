@@ -59,6 +59,7 @@ def worst_loss():
     return worst
 
 
+@pytest.mark.slow
 def test_the_trunk_is_the_baselines_and_the_worst_group_is_better_off(quick, worst_loss):
     plain, retrained = (trained(quick(method=method, **SETTINGS)) for method in ("baseline", "dfr"))
     for name, value in plain.model.state_dict().items():
@@ -67,6 +68,7 @@ def test_the_trunk_is_the_baselines_and_the_worst_group_is_better_off(quick, wor
     assert worst_loss(retrained) < 0.8 * worst_loss(plain)
 
 
+@pytest.mark.slow
 def test_which_images_it_is_fitted_to(quick):
     trial = trained(quick(method="baseline", **(SETTINGS | {"severity": 1.0})))
     scores = {}

@@ -90,6 +90,7 @@ def test_each_record_is_the_one_that_its_trial_alone_leaves(method, differences,
         assert len(set(chosen.values())) == 3, f"the rules must choose three epochs to be told apart: {chosen}"
 
 
+@pytest.mark.slow
 def test_killed_after_some_epochs_it_goes_on_for_all(alone, tmp_path):
     trials = configs("baseline")
     killed = started(tmp_path, *trials)

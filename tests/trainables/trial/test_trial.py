@@ -17,6 +17,7 @@ from trainables.core.batch import Output
 from trainables.core.errors import DivergedError
 from trainables.datasets.dataset import Split
 from trainables.methods import METHODS, Method
+from trainables.methods.costs import relative_cost
 from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS
@@ -84,7 +85,14 @@ def finished():
     return run
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+# A method that differentiates three times takes seconds.
+BY_COST = [
+    pytest.param(name, marks=[pytest.mark.slow] if relative_cost(name, "small_cnn") > 8 else [])
+    for name in sorted(METHODS)
+]
+
+
+@pytest.mark.parametrize("method", BY_COST)
 def test_one_configuration_gives_one_result(quick, finished, method):
     config = quick(**settings(method))
     first = finished(config)
@@ -94,7 +102,7 @@ def test_one_configuration_gives_one_result(quick, finished, method):
     assert all(math.isfinite(value) for epoch in first[0] for value in epoch.values())
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", BY_COST)
 def test_other_seeds_give_other_results(quick, finished, method):
     first = finished(quick(**settings(method)))
     for seeds in ({"seed": 1}, {"data_seed": 1}):
@@ -429,6 +437,7 @@ def test_all_metrics_and_faithfulness_where_they_are_asked_for(quick):
     assert scores["test_ood.iou_tuned.input_gradient"] == pytest.approx(tuned, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_ten_classes():
     """Each image's own logit is explained, and both test splits score the same images, spread over the classes."""
     config = resolve(
