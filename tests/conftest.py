@@ -33,7 +33,7 @@ def pytest_runtest_call(item):
     result = yield
     seconds = processor_seconds() - start
     if seconds > LIMIT * ALLOWANCE and not item.get_closest_marker("slow"):
-        pytest.fail(f"took {seconds:.1f} s of processor time, more than {LIMIT:g} s; make it shorter or mark it slow")
+        pytest.fail(f"took {seconds:.1f} s of processor time, over {LIMIT * ALLOWANCE:g} s; shorten it or mark it slow")
     return result
 
 

@@ -1,4 +1,4 @@
-"""Data that cannot be used: each is refused with file and row, what is allowed and the mend, before any training."""
+"""Unusable data are refused before any training, with file and row, what is allowed and how to fix it."""
 
 import shutil
 from collections.abc import Callable
