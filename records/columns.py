@@ -17,6 +17,8 @@ SCORED_SPLITS = ("test_id", "test_ood")
 """Splits on which attribution maps are scored."""
 PERFORMANCE = ("auc", "accuracy", "loss")
 STATUSES = ("completed", "failed", "diverged")
+COMPARISONS = ("seed", "setting", "method", "given_id")
+"""What varies between the models that an analysis compares; a space declares them, and sweep.json keeps them."""
 
 PLUGINS = "plugins"
 """Installed packages that provide the trial's method, dataset, model, an attribution or a metric, with their versions:

@@ -1,4 +1,4 @@
-"""From trials to the answer: every correlation, the power to detect one, and the verdict."""
+"""From trials to the answer: the comparisons and their verdict, every correlation, the power to detect one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.answer.comparisons import Comparison, compare
 from analysis.answer.correlations import Progress, correlate, reference
 from analysis.answer.entry import Correlation, Score, is_headline
-from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
+from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, answered, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import REPLICATES, Resamples, draw_resamples
@@ -49,6 +50,8 @@ class Analysis:
 
     trials: Trials
     primary: Primary
+    comparisons: tuple[Comparison, ...]
+    """The answer by what varies between the models, in the order of `comparisons.COMPARISONS`."""
     correlations: tuple[Correlation, ...]
     reference: tuple[Correlation, ...]
     """AUC on the ID test set against the outcome, within cells: the baseline a map has to beat. Over everything, then
@@ -108,7 +111,7 @@ def answer(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Correlate every localisation score with the outcome, and decide on the primary.
+    """Answer the comparisons of the primary, and correlate every localisation score with the outcome.
 
     Arguments and errors are those of `analysis.analyse`, which adds the results of the sections.
     """
@@ -128,6 +131,7 @@ def answer(
     grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed, primary=primary, progress=progress))
     own = [c for c in grid if c.score == (primary.split, primary.metric, primary.attribution)]
     within = next(filter(is_headline, own), None)
+    comparisons = comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect, seed=seed)
     notes += _interval_notes(trials.table, within)
     if trials.controls is not None:
         notes.append(
@@ -138,15 +142,39 @@ def answer(
     return Analysis(
         trials=trials,
         primary=primary,
+        comparisons=comparisons,
         correlations=grid,
         reference=reference(trials.table, primary.outcome, resamples, seed=seed),
         power=_power(own, within),
-        verdict=decide(within, primary, smallest_effect),
+        verdict=verdict(comparisons, primary, smallest_effect),
         notes=tuple(notes),
         resamples=resamples,
         replicates=replicates,
         seed=seed,
     )
+
+
+def comparisons_of(
+    trials: Trials, primary: Primary, resamples: Resamples, *, smallest_effect: float, seed: int = 0
+) -> tuple[Comparison, ...]:
+    """The declared comparisons of the primary, each with its word and sentence.
+
+    Args:
+        resamples: clusters of the data seeds of `trials.table`.
+        smallest_effect: smallest correlation of interest, in (0, 1).
+        seed: of the random halves of data seeds.
+    """
+    results = compare(
+        trials.table,
+        primary.column,
+        primary.outcome,
+        resamples,
+        seed=seed,
+        smallest_effect=smallest_effect,
+        declared=trials.comparisons,
+        data_seeds_known=trials.data_seeds_known,
+    )
+    return tuple(answered(result, primary, smallest_effect) for result in results)
 
 
 def _choose_primary(trials: Trials, notes: list[str]) -> Primary:

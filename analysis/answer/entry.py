@@ -57,7 +57,7 @@ class Correlation:
     i_squared: float | None = None
     standard_error: float | None = None
     """Of Fisher's z, by the cluster jackknife."""
-    df: int | None = None
+    df: float | None = None
     """Degrees of freedom of the jackknife's Student's t."""
     percentile_low: float | None = None
     percentile_high: float | None = None

@@ -1,89 +1,205 @@
-"""The verdict: does a better map mean better generalization?"""
+"""The words of the answer: one of five for each comparison, and the sentence that sums them up."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from analysis.answer.entry import Correlation
-from analysis.numbers import count, interval, number
+import numpy as np
+from scipy import special
+
+from analysis.answer.comparisons import Comparison
+from analysis.numbers import column_name, count, interval, name, number
+from analysis.stats.rank_correlation import CLIP, LEVEL
 from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""
+WORDS = ("yes", "no", "reverse", "it depends", "undecided")
 ON_DISTRACTOR = ("1-distractor_mass",)
 """Metrics of the distractor rather than the mask."""
+DIFFER = 0.05
+"""Level at which cells count as different from one another."""
+MOST_SEEDS = 20
+"""Times as many data seeds as there are, beyond which more of them are no way to an answer."""
+
+LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
+"""Each comparison in a word or two: what varies between its models, or what is held equal."""
+QUESTIONS = {
+    "seed": "Of two runs of the same recipe, is the one with the better map the better one?",
+    "setting": "Can I tune a method by looking at maps?",
+    "method": "Is a method with better maps a better method?",
+    "given_id": "Does the map say anything that plain validation does not?",
+}
+_CLAIMS = {
+    "seed": {
+        "yes": "of two runs of the same recipe, the one with the better map tends to generalize better",
+        "no": "of two runs of the same recipe, the maps hardly say which one generalizes better",
+        "reverse": "of two runs of the same recipe, the one with the better map tends to generalize worse",
+        "it depends": "whether the run with the better map generalizes better differs between methods and strata",
+        "undecided": "these trials do not show whether, of two runs of the same recipe, the one with the better map "
+        "generalizes better",
+    },
+    "setting": {
+        "yes": "within a method, settings with better maps tend to generalize better",
+        "no": "within a method, maps hardly say which settings generalize better",
+        "reverse": "within a method, settings with better maps tend to generalize worse",
+        "it depends": "whether settings with better maps generalize better differs between methods and strata",
+        "undecided": "these trials do not show whether settings with better maps generalize better",
+    },
+    "method": {
+        "yes": "methods with better maps tend to generalize better",
+        "no": "maps hardly say which methods generalize better",
+        "reverse": "methods with better maps tend to generalize worse",
+        "it depends": "whether methods with better maps generalize better differs between datasets and severities",
+        "undecided": "these methods do not show whether methods with better maps generalize better",
+    },
+    "given_id": {
+        "yes": "of models with equal {control}, those with better maps tend to generalize better",
+        "no": "of models with equal {control}, maps hardly say which ones generalize better",
+        "reverse": "of models with equal {control}, those with better maps tend to generalize worse",
+        "it depends": "whether maps add to {control} differs between methods and strata",
+        "undecided": "these trials do not show whether maps add to {control}",
+    },
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Yes, no or undecided, with the evidence in one sentence."""
+    """The comparisons summed up."""
 
     answer: str
+    """The word that all comparisons share; "it depends" where decided ones differ, else "undecided"."""
     sentence: str
     smallest_effect: float
-    estimate: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    n: int = 0
-    n_cells: int = 0
-    reason: str | None = None
-    """Why the answer is undecided."""
 
 
-def decide(within: Correlation | None, primary: Primary, smallest_effect: float) -> Verdict:
-    """Compare the primary's within-cell interval with the smallest effect of interest.
+def word(result: Comparison, smallest_effect: float) -> str:
+    """One of `WORDS`, from the joint interval and the spread over cells.
 
-    The interval wholly above it: yes. Wholly below it: no. Across it, or undefined: undecided. This is an
-    equivalence-type decision (Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987): a wide interval around zero
-    is not a "no".
+    An interval within the smallest effect on both sides is a no by equivalence (Schuirmann, J. Pharmacokinet.
+    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly differ,
+    and of which others could have either sign, answers for none of them.
 
     Args:
-        within: Spearman's rho within cells over everything; None where the primary has no column.
-        primary: for the name of the missing column, and for what a better map is.
+        result: with its joint interval, where it has one.
         smallest_effect: in (0, 1).
     """
-    threshold = f"{smallest_effect:g}"
-    if within is None:
-        absent = f"no trial has the column {primary.column!r}"
-        return Verdict("undecided", f"Undecided: {absent}.", smallest_effect, reason=absent)
-    if within.estimate is None or within.ci_low is None or within.ci_high is None:
-        if within.estimate is None:
-            undefined = within.reason or "the correlation is undefined"
-        else:
-            undefined = f"the correlation of {number(within.estimate)} has no interval: {within.interval_reason}"
-        sentence = f"Undecided: maps cannot be compared with performance: {undefined}."
-        return Verdict("undecided", sentence, smallest_effect, within.estimate, n=within.n, reason=undefined)
-    evidence = (
-        f"rank correlation {number(within.estimate)}, 95 % interval {interval(within.ci_low, within.ci_high)}, "
-        f"from {count(within.n, 'trial')} in {count(within.n_cells or 0, 'cell')}"
+    if result.joint_low is None or result.joint_high is None:
+        return "undecided"
+    if result.cells_p_value is not None and result.cells_p_value < DIFFER:
+        bounds = (
+            (result.prediction_low, result.prediction_high),
+            (result.cells_low, result.cells_high),
+        )
+        if any(_both_sides(low, high, smallest_effect) for low, high in bounds):
+            return "it depends"
+    if result.joint_low > smallest_effect:
+        return "yes"
+    if result.joint_high < -smallest_effect:
+        return "reverse"
+    if -smallest_effect < result.joint_low and result.joint_high < smallest_effect:
+        return "no"
+    return "undecided"
+
+
+def _both_sides(low: float | None, high: float | None, smallest_effect: float) -> bool:
+    """Whether an interval holds both signs, one of them at an effect of interest."""
+    return low is not None and high is not None and low < 0 < high and max(-low, high) > smallest_effect
+
+
+def answered(result: Comparison, primary: Primary, smallest_effect: float) -> Comparison:
+    """The comparison with its word and its sentence."""
+    said = word(result, smallest_effect)
+    claim = _CLAIMS[result.comparison][said].format(control=_control(result))
+    return replace(
+        result,
+        answer=said,
+        sentence=f"{said.capitalize()}: {claim} ({_evidence(result, primary, said, smallest_effect)}).",
     )
-    off_cue = primary.metric in ON_DISTRACTOR
-    better = "a map that avoids the distractor better" if off_cue else "a map that falls better on the mask"
-    reason = None
-    if within.ci_low > smallest_effect:
-        answer = "yes"
-        claim = f"{better} goes with better performance under the shift"
-        position = f"wholly above {threshold}, the smallest effect of interest"
-    elif within.ci_high < -smallest_effect:
-        answer = "no"
-        claim = f"{better} goes with worse performance under the shift"
-        position = f"wholly below −{threshold}: the reverse"
-    elif within.ci_high < smallest_effect:
-        answer = "no"
-        claim = f"{better} says little about performance under the shift"
-        position = f"wholly below {threshold}, the smallest effect of interest"
+
+
+def _control(result: Comparison) -> str:
+    return column_name(result.control) if result.control else "validation AUC"
+
+
+def _evidence(result: Comparison, primary: Primary, said: str, smallest_effect: float) -> str:
+    if result.estimate is None:
+        return str(result.reason)
+    parts = [f"rank correlation {number(result.estimate)}"]
+    if result.ci_low is None:
+        return f"{parts[0]} without an interval: {result.reason}"
+    parts[0] += f", 95 % interval {interval(result.ci_low, result.ci_high)}"
+    if said == "it depends":
+        if result.comparison != "method":
+            parts.append(f"a new method must expect {interval(result.prediction_low, result.prediction_high)}")
+        levels = [level.estimate for level in result.strata if level.severity]
+        parts.append(f"by dataset and severity it is {interval(min(levels), max(levels))}")
+    elif said == "undecided":
+        parts.append(_what_would_decide(result, smallest_effect))
+    if result.auc_per_tenth is not None:
+        outcome = column_name(primary.outcome)
+        parts.append(f"0.1 of {name(primary.metric)} goes with {number(result.auc_per_tenth)} of {outcome}")
+    parts.append(_basis(result))
+    return "; ".join(parts)
+
+
+def _basis(result: Comparison) -> str:
+    trials = count(result.n_trials, "trial")
+    if result.comparison == "method":
+        return f"from {trials} in {count(result.n_cells, 'stratum', 'strata')}"
+    if result.comparison == "setting":
+        return f"from {count(result.n_units, 'setting')} with {trials} in {count(result.n_cells, 'cell')}"
+    return f"from {trials} in {count(result.n_cells, 'cell')}"
+
+
+def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
+    """How many data seeds would take the interval off the smallest effect of interest, at the same correlation."""
+    low, high, error, df = result.joint_low, result.joint_high, result.standard_error, result.df
+    if low is None or high is None or error is None or df is None or result.estimate is None:
+        return "it has no interval"
+    inside = [limit for limit in (-smallest_effect, smallest_effect) if low <= limit <= high]
+    position = f"the interval holds {' and '.join(number(limit, 1) for limit in inside)}"
+    if result.comparison == "method":
+        return f"{position}; more methods would narrow it"
+    z, limit = math.atanh(max(-CLIP, min(CLIP, result.estimate))), math.atanh(smallest_effect)
+    distance = min(abs(z - limit), abs(z + limit))
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
+    seeds = math.ceil(result.n_clusters * (reach / distance) ** 2) if distance > 0 else np.inf
+    if seeds > MOST_SEEDS * result.n_clusters:
+        return f"{position}, and the correlation is too close to it for more data seeds to decide"
+    more = max(seeds, result.n_clusters + 1)
+    return f"{position}; some {more:,.0f} data seeds in place of {result.n_clusters} would decide, if it stays"
+
+
+def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect: float) -> Verdict:
+    """The comparisons in one sentence; each has its word already."""
+    words = [result.answer for result in comparisons]
+    decided = {said for said in words if said != "undecided"}
+    if len(set(words)) == 1:
+        answer = words[0]
     else:
-        answer = "undecided"
-        reason = f"the interval includes {threshold}, the smallest effect of interest"
-        claim = "these trials do not show whether a better map goes with better performance under the shift"
-        position = f"including {threshold}, the smallest effect of interest"
-    setting = "" if answer == "undecided" else "among models trained the same way, "
-    return Verdict(
-        answer=answer,
-        sentence=f"{answer.capitalize()}: {setting}{claim} ({evidence}; {position}).",
-        smallest_effect=smallest_effect,
-        estimate=within.estimate,
-        ci_low=within.ci_low,
-        ci_high=within.ci_high,
-        n=within.n,
-        n_cells=within.n_cells or 0,
-        reason=reason,
-    )
+        answer = "it depends" if len(decided) > 1 or "it depends" in decided else "undecided"
+    reasons = {result.reason for result in comparisons}
+    if len(reasons) == 1 and (reason := reasons.pop()) is not None:
+        sentence = f"Undecided: {reason}."
+    else:
+        lead = {
+            "yes": "Yes, by each comparison: models with better maps generalize better",
+            "no": "No, by each comparison: maps hardly say which models generalize better",
+            "reverse": "The reverse, by each comparison: models with better maps generalize worse",
+            "it depends": "It depends on what varies between the models",
+            "undecided": "Undecided" if not decided else "Undecided in part",
+        }[answer]
+        sentence = f"{lead}: {'; '.join(map(_in_short, comparisons))}."
+    if primary.metric in ON_DISTRACTOR:
+        sentence += " A better map is one that avoids the distractor better."
+    return Verdict(answer, sentence, smallest_effect)
+
+
+def _in_short(result: Comparison) -> str:
+    label = LABELS[result.comparison]
+    where = label if result.comparison == "given_id" else f"between {label}"
+    numbers = "" if result.estimate is None else f" ({number(result.estimate)}"
+    if numbers:
+        numbers += f", {interval(result.ci_low, result.ci_high)})" if result.ci_low is not None else ", no interval)"
+    return f"{where} {result.answer}{numbers}"

@@ -17,7 +17,8 @@ from scipy import special
 
 from analysis.answer.correlations import Influences, influences
 from analysis.answer.entry import Correlation
-from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
+from analysis.answer.answer import comparisons_of
+from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import count, interval, name, number, p_value, severity
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
@@ -126,6 +127,10 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         influences(trials.table, primary.column, primary.outcome, resamples)
         for trials, resamples in zip((first, second), shared, strict=True)
     )
+    verdicts = [
+        verdict(comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect), primary, smallest_effect)
+        for trials, resamples in zip((first, second), shared, strict=True)
+    ]
     within = _correlation_difference(one[None], other[None], None)
     strata = [s for s in one if s is not None and s in other]
     per_stratum = [_correlation_difference(one[s], other[s], _stratum_name(*s)) for s in strata]
@@ -141,8 +146,8 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         first=first,
         second=second,
         primary=primary,
-        first_verdict=decide(within.first, primary, smallest_effect),
-        second_verdict=decide(within.second, primary, smallest_effect),
+        first_verdict=verdicts[0],
+        second_verdict=verdicts[1],
         within=within,
         strata=strata_adjusted,
         means=means_adjusted,

@@ -29,19 +29,23 @@ class Jackknife:
     """Two-sided, of a correlation of zero."""
     standard_error: float
     """Of Fisher's z."""
-    df: int
-    """Degrees of freedom: clusters minus datasets."""
+    df: float
+    """Degrees of freedom, by Welch and Satterthwaite over the datasets."""
     influence: Floats = field(repr=False, compare=False)
     """[clusters] how far each moves z; the sum of squares is the squared standard error."""
 
 
 def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, weights: Floats) -> Jackknife | None:
-    """tanh(z ± t SE) with z = atanh(estimate), |estimate| clipped at .999, and t on clusters − datasets df.
+    """tanh(z ± t SE) with z = atanh(estimate), |estimate| clipped at .999, and Student's t.
 
     SE² = sum over datasets d of f_d sum over its G_d clusters g of (z_g − mean z_g)², with z_g the value without
     cluster g. The usual f_d = (G_d − 1) / G_d scales the spread from samples with one cluster fewer to the full one
     where the variance falls as 1 / n. That of Fisher's z falls as 1 / w, with w = n − 3 summed over cells, and so
     f_d = (w_d − n_d / G_d) / w_d, the share of w that remains without an average cluster.
+
+    The degrees of freedom are those of a sum of independent variances, one a dataset: (sum V_d)² / sum V_d² / (G_d − 1)
+    (Satterthwaite, Biometrics Bull. 2, 1946). With one dataset they are G − 1; a small dataset that contributes most of
+    the variance leaves few, however many data seeds the others have.
 
     Args:
         estimate: in [−1, 1].
@@ -55,11 +59,10 @@ def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, we
         degree of freedom.
     """
     n_datasets = len(sizes)
-    df = len(deleted) - n_datasets
-    if df < 1 or not np.isfinite(deleted).all():
+    per_dataset = np.bincount(dataset, minlength=n_datasets)
+    if per_dataset.max() < 2 or not np.isfinite(deleted).all():
         return None
     z = np.arctanh(np.clip(deleted, -CLIP, CLIP))
-    per_dataset = np.bincount(dataset, minlength=n_datasets)
     centred = z - (np.bincount(dataset, z, n_datasets) / per_dataset)[dataset]
     factor = np.maximum(weights - sizes / per_dataset, 0) / weights
     # z falls when a cluster that raises it is deleted, hence the sign.
@@ -67,10 +70,22 @@ def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, we
     error = math.sqrt(float((influence**2).sum()))
     if error < 1e-9:
         return None
+    df = satterthwaite(np.bincount(dataset, influence**2, n_datasets), per_dataset - 1)
     at, _ = fisher_z(estimate)
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))
     return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df, influence)
+
+
+def satterthwaite(variances: Floats, df: Floats | Ints) -> float:
+    """Degrees of freedom of a sum of independent variances: (sum V)² / sum (V² / df); those without variance drop out.
+
+    Args:
+        variances: [k] not negative, one of them positive.
+        df: [k] degrees of freedom of each, at least 1 where its variance is positive.
+    """
+    counted = variances > 0
+    return float(variances.sum() ** 2 / (variances[counted] ** 2 / np.asarray(df)[counted]).sum())
 
 
 def acceleration(deleted: Floats) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.stats.cluster_bootstrap import MINIMUM_DEFINED, MINIMUM_RESAMPLED, Resamples, percentile_interval
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, satterthwaite
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints
 
 UNDEFINED_WITHOUT_ONE = "undefined without one of the data seeds"
@@ -31,7 +31,8 @@ def jackknife_bounds(estimate: float, deleted: Floats, dataset: Ints) -> dict[st
     """Interval fields of an `Estimate` by the delete-one-data-seed jackknife, on the estimate's own scale.
 
     estimate ± t SE with SE² = sum over datasets of (G − 1) / G sum over its G data seeds of (value without it − their
-    mean)², and t on data seeds − datasets degrees of freedom. For a mean over data seeds this is Student's interval.
+    mean)², and t on Satterthwaite's degrees of freedom. For a mean over the data seeds of one dataset this is Student's
+    interval.
 
     Args:
         estimate: of all trials.
@@ -48,8 +49,11 @@ def jackknife_bounds(estimate: float, deleted: Floats, dataset: Ints) -> dict[st
     if not np.isfinite(deleted).all():
         return {"interval_reason": UNDEFINED_WITHOUT_ONE}
     groups = [deleted[dataset == name] for name in names]
-    variance = sum((len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(deleted) - len(names))) * math.sqrt(variance)
+    variances = np.asarray([(len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups])
+    if not variances.any():
+        return {"ci_low": estimate, "ci_high": estimate}
+    t = float(stats.t.ppf(0.5 + LEVEL / 2, satterthwaite(variances, per_dataset - 1)))
+    reach = t * math.sqrt(float(variances.sum()))
     return {"ci_low": estimate - reach, "ci_high": estimate + reach}
 
 

@@ -21,6 +21,21 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else float(next(adjusted)) for p in p_values]
 
 
+def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
+    """Level at which Holm's step-down procedure (Scand. J. Stat. 6, 1979) tests each hypothesis.
+
+    In ascending order of p, the i-th of m hypotheses is tested at alpha / (m − i + 1) until one is not rejected; that one
+    and all after it keep the level of that step. An interval at its level excludes what the procedure rejects.
+    """
+    levels = [alpha] * len(p_values)
+    remaining, stopped = len(p_values), False
+    for position in sorted(range(len(p_values)), key=lambda i: p_values[i]):
+        levels[position] = alpha / remaining
+        stopped = stopped or p_values[position] > levels[position]
+        remaining -= not stopped
+    return levels
+
+
 def max_t(observed: Floats, permuted: Floats) -> list[float | None]:
     """p-values that control the family-wise error rate: single-step max-T (Westfall & Young, Resampling-Based Multiple
     Testing, 1993, section 2.5).

@@ -33,7 +33,7 @@ def minimal_detectable_of(n: int, *, alpha: float = ALPHA, power: float = POWER)
 
 
 def minimal_detectable_from_error(
-    error: float, df: int | None = None, *, alpha: float = ALPHA, power: float = POWER
+    error: float, df: float | None = None, *, alpha: float = ALPHA, power: float = POWER
 ) -> float:
     """Smallest detectable |rho|, from a standard error of Fisher's z.
 

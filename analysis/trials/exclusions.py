@@ -52,7 +52,7 @@ class _Rows:
         self.outcome = outcome
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
-            self.raw = self.raw.assign(data_seed=self.raw["seed"])
+            self.raw = self.raw.assign(data_seed=0)
         self.scores = [name for name in map(str, self.raw) if _is_score(name) and name != outcome]
         self.reasons = pd.Series([""] * len(self.raw), index=self.raw.index, dtype=object)
         self.frame = self.raw.copy()
@@ -186,6 +186,7 @@ def trials_from_table(
     sweep: str,
     source: str,
     primary: Primary | None = None,
+    comparisons: tuple[str, ...] = columns.COMPARISONS,
     free_primary: bool = True,
     records: SweepRecords | None = None,
     excluded: dict[str, int] | None = None,
@@ -194,12 +195,13 @@ def trials_from_table(
     """Check a table and keep its completed, distinct, numeric trials.
 
     A trial with a missing outcome or localisation score stays in the table and is dropped, with a count, by each
-    correlation that needs it. Infinities count as missing. Without a data_seed column the seed stands for it. Scores
+    correlation that needs it. Infinities count as missing. Without a data_seed column all trials count as
+    one data seed. Scores
     for which lower is better are replaced by their complements (`scores.higher_is_better`).
 
     Args:
         table: one trial per row, with a record's columns as far as they go.
-        sweep, source, primary, free_primary, records: as in `Trials`.
+        sweep, source, primary, comparisons, free_primary, records: as in `Trials`.
         excluded: number of rows excluded earlier, by reason.
         notes: earlier notes on the data, one sentence each.
 
@@ -211,7 +213,9 @@ def trials_from_table(
     notes = list(notes)
     missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
     if "data_seed" not in table:
-        notes.append("No column 'data_seed': the seed serves as the unit of independence.")
+        missing.append(
+            "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add the column."
+        )
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
 
     rows = _Rows(table, outcome)
@@ -251,6 +255,8 @@ def trials_from_table(
         notes=tuple(notes),
         missing=(*missing, *_missing_cells(kept)),
         primary=None if primary is None else primary_higher_is_better(primary),
+        comparisons=comparisons,
+        data_seeds_known="data_seed" in table,
         free_primary=free_primary,
         all_selections=_tidy(rows.frame[rows.kept | unanalysed]) if unanalysed.any() else None,
         controls=_tidy(controls) if len(controls) else None,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
-from analysis.trials.trials import Trials, declared_primary
+from analysis.trials.trials import Trials, declared_comparisons, declared_primary
 from records import StorageError, SweepRecords, open_storage
 from records.store import as_table
 
@@ -53,6 +53,7 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         sweep=records.name,
         source=source,
         primary=declared_primary(manifest),
+        comparisons=declared_comparisons(manifest),
         free_primary=False,
         records=records,
         excluded={"unreadable record": len(rejected)} if rejected else {},

@@ -50,6 +50,23 @@ def declared_primary(manifest: Mapping[str, Any] | None) -> Primary | None:
     return primary
 
 
+def declared_comparisons(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The comparisons in a sweep's manifest; all where it declares none.
+
+    Raises:
+        AnalysisError: the declaration is not a list of known comparisons.
+    """
+    declared = (manifest or {}).get("comparisons")
+    if declared is None:
+        return columns.COMPARISONS
+    if not isinstance(declared, list) or not declared or not set(map(str, declared)) <= set(columns.COMPARISONS):
+        raise AnalysisError(
+            f"bad comparisons {declared!r} in the sweep's sweep.json: give a list of some of "
+            f"{', '.join(columns.COMPARISONS)}"
+        )
+    return tuple(name for name in columns.COMPARISONS if name in declared)
+
+
 @dataclass(frozen=True)
 class Trials:
     """Completed trials, one per row, and what was excluded; made by `load_*` or `trials_from_table`."""
@@ -70,6 +87,10 @@ class Trials:
     """What the data do not hold, one sentence each."""
     primary: Primary | None = None
     """The declared primary; None where none was declared."""
+    comparisons: tuple[str, ...] = columns.COMPARISONS
+    """The declared comparisons."""
+    data_seeds_known: bool = True
+    """Whether the data say which trials share a data seed; without a column they do not."""
     free_primary: bool = False
     """Whether another primary may be used where the declared or default one has no column (tables only)."""
     all_selections: pd.DataFrame | None = None

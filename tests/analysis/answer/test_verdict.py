@@ -1,70 +1,132 @@
-"""Yes, no or undecided, by where the interval lies."""
-
-from dataclasses import replace
+"""The words of the answer, from the interval, the smallest effect of interest and the spread over cells."""
 
 import pytest
 
-from analysis.answer.entry import Correlation
-from analysis.answer.verdict import decide
+from analysis.answer.comparisons import Comparison
+from analysis.answer.verdict import answered, verdict, word
 from analysis.trials.trials import Primary
+from records.columns import COMPARISONS
 
-WITHIN = Correlation(
-    split="test_ood",
-    metric="iou",
-    attribution="integrated_gradients",
-    outcome="test_ood.auc",
-    scope="within_cell",
-    statistic="spearman",
-    stratum=None,
-    dataset=None,
-    severity=None,
-    method=None,
-    estimate=0.0,
-    ci_low=0.0,
-    ci_high=0.0,
-    n=2400,
-    n_clusters=40,
-    n_missing=0,
-    p_value=0.5,
-    n_cells=60,
-)
+
+def made(comparison="setting", low=0.4, high=0.6, **others):
+    settings = {
+        "comparison": comparison,
+        "estimate": (low + high) / 2,
+        "ci_low": low,
+        "ci_high": high,
+        "joint_low": low,
+        "joint_high": high,
+        "standard_error": 0.1,
+        "df": 9.0,
+        "n_trials": 1200,
+        "n_units": 120,
+        "n_cells": 12,
+        "n_clusters": 10,
+    }
+    return Comparison(**settings | others)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "answer", "words"),
+    ("low", "high", "said"),
     [
-        (0.31, 0.5, "yes", "wholly above 0.3"),
-        (-0.1, 0.29, "no", "wholly below 0.3"),
-        (-0.5, 0.1, "no", "wholly below 0.3"),
-        (-0.6, -0.4, "no", "the reverse"),
-        (0.3, 0.5, "undecided", "including 0.3"),
-        (0.1, 0.3, "undecided", "including 0.3"),
-        (-0.6, 0.6, "undecided", "including 0.3"),
+        (0.31, 0.9, "yes"),
+        (0.29, 0.9, "undecided"),
+        (-0.29, 0.29, "no"),
+        (0.05, 0.29, "no"),
+        (-0.31, 0.1, "undecided"),
+        (-0.31, 0.31, "undecided"),
+        (-0.9, -0.31, "reverse"),
     ],
 )
-def test_the_interval_decides(low, high, answer, words):
-    verdict = decide(replace(WITHIN, estimate=(low + high) / 2, ci_low=low, ci_high=high), Primary(), 0.3)
-    assert verdict.answer == answer
-    assert verdict.sentence.lower().startswith(answer)
-    assert words in verdict.sentence
-    assert (verdict.reason is not None) == (answer == "undecided")
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_the_word_follows_from_both_bounds(comparison, low, high, said):
+    result = answered(made(comparison, low, high), Primary(), 0.3)
+    assert result.answer == said == word(made(comparison, low, high), 0.3)
+    assert result.sentence.startswith(f"{said.capitalize()}: ")
 
 
-def test_the_sentence_names_its_evidence():
-    sentence = decide(replace(WITHIN, estimate=0.123, ci_low=-0.051, ci_high=0.25), Primary(), 0.3).sentence
-    for piece in ("correlation 0.12", "95 % interval −0.05 to 0.25", "2,400 trials", "60 cells"):
-        assert piece in sentence
+def test_the_smallest_effect_of_interest_moves_the_words():
+    assert word(made(low=0.15, high=0.25), 0.1) == "yes"
+    assert word(made(low=0.15, high=0.25), 0.3) == "no"
 
 
-def test_another_smallest_effect():
-    assert decide(replace(WITHIN, estimate=0.2, ci_low=0.15, ci_high=0.25), Primary(), 0.1).answer == "yes"
+@pytest.mark.parametrize(
+    ("cells", "p_value", "said"),
+    [
+        ((-0.2, 0.9), 0.01, "it depends"),
+        ((-0.9, 0.2), 0.01, "it depends"),
+        ((-0.2, 0.9), 0.2, "yes"),  # no more than chance
+        ((0.1, 0.9), 0.01, "yes"),  # one sign
+    ],
+)
+def test_cells_of_both_signs_make_it_depend(cells, p_value, said):
+    result = made(low=0.4, high=0.6, cells_low=cells[0], cells_high=cells[1], cells_p_value=p_value)
+    assert word(result, 0.3) == said
 
 
-def test_undefined_is_undecided_with_its_reason():
-    undefined = replace(WITHIN, estimate=None, ci_low=None, ci_high=None, reason="all 60 cells are degenerate")
-    verdict = decide(undefined, Primary(), 0.3)
-    assert verdict.answer == "undecided"
-    assert "all 60 cells are degenerate" in verdict.sentence
-    absent = decide(None, Primary(), 0.3)
-    assert absent.answer == "undecided"
-    assert "test_ood.iou.integrated_gradients" in absent.sentence
+def test_small_differences_between_cells_leave_a_no():
+    assert word(made(low=-0.1, high=0.1, cells_low=-0.25, cells_high=0.25, cells_p_value=0.01), 0.3) == "no"
+
+
+def test_the_prediction_for_a_new_method_counts_too():
+    result = made(low=0.4, high=0.6, prediction_low=-0.1, prediction_high=0.9, cells_p_value=0.001)
+    assert word(result, 0.3) == "it depends"
+    assert (
+        "a new method must expect −0.10 to 0.90"
+        in answered(
+            made(low=0.4, high=0.6, prediction_low=-0.1, prediction_high=0.9, cells_p_value=0.001, strata=()),
+            Primary(),
+            0.3,
+        ).sentence
+    )
+
+
+def test_a_yes_gives_its_size_and_basis():
+    sentence = answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence
+    assert sentence == (
+        "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % interval "
+        "0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
+    )
+
+
+def test_undecided_says_how_many_data_seeds_would_decide():
+    # z from atanh(.3) to atanh(.5) is .24; the interval reaches t(9) × .2 = .45, so (.45 / .24)² = 3.6 times as many.
+    undecided = made(low=0.1, high=0.77, standard_error=0.2, estimate=0.5)
+    assert "some 36 data seeds in place of 10 would decide, if it stays" in answered(undecided, Primary(), 0.3).sentence
+
+
+def test_a_requirement_that_is_not_met_is_named():
+    result = Comparison(comparison="seed", estimate=0.4, reason="a dataset has 3 data seeds, fewer than 6")
+    sentence = answered(result, Primary(), 0.3).sentence
+    assert sentence.endswith("(rank correlation 0.40 without an interval: a dataset has 3 data seeds, fewer than 6).")
+
+
+def both(*pairs):
+    results = [answered(made(name, *bounds), Primary(), 0.3) for name, bounds in zip(COMPARISONS, pairs, strict=True)]
+    return verdict(results, Primary(), 0.3)
+
+
+def test_the_verdict_sums_the_words_up():
+    yes, no, wide = (0.4, 0.6), (-0.1, 0.1), (0.1, 0.5)
+    assert both(yes, yes, yes, yes).answer == "yes"
+    assert both(no, no, no, no).sentence.startswith("No, by each comparison: ")
+    assert both(yes, no, yes, yes).answer == "it depends"
+    in_part = both(wide, yes, yes, yes)
+    assert in_part.answer == "undecided"
+    assert in_part.sentence == (
+        "Undecided in part: between seeds undecided (0.30, 0.10 to 0.50); between settings yes (0.50, 0.40 to 0.60); "
+        "between methods yes (0.50, 0.40 to 0.60); given validation AUC yes (0.50, 0.40 to 0.60)."
+    )
+
+
+def test_one_reason_for_all_is_said_once():
+    results = [
+        answered(Comparison(comparison=name, reason="no trial has a shift"), Primary(), 0.3) for name in COMPARISONS
+    ]
+    assert verdict(results, Primary(), 0.3).sentence == "Undecided: no trial has a shift."
+
+
+def test_a_metric_of_the_distractor_says_what_a_better_map_is():
+    primary = Primary(metric="1-distractor_mass")
+    results = [answered(made(name), primary, 0.3) for name in COMPARISONS]
+    assert verdict(results, primary, 0.3).sentence.endswith("A better map is one that avoids the distractor better.")

@@ -1,0 +1,63 @@
+"""How much correlations differ between methods, datasets or cells, and what a new one must expect."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.stats.rank_correlation import LEVEL, Floats
+
+MINIMUM = 3
+"""Fewest members of a group with a prediction interval."""
+
+
+@dataclass(frozen=True)
+class Heterogeneity:
+    """Spread of the true values behind k estimates, and the prediction interval for one more."""
+
+    k: int
+    mean: float
+    """Unweighted mean of the k values."""
+    spread: float
+    """tau, the standard deviation of the true values; 0 where the estimates differ no more than by chance."""
+    low: float
+    high: float
+    """95 % prediction interval for the true value of a further member."""
+    p_value: float
+    """Of no difference between the true values."""
+
+
+def heterogeneity(values: Floats, influence: Floats, df: float) -> Heterogeneity | None:
+    """Moments of k correlated estimates, with the prediction interval of a random-effects model.
+
+    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² = mean
+    of S's diagonal − mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for Meta-Analysis,
+    1985, section 9.3, for correlated errors). The interval is mean ± t_{k−1} sqrt(tau² (1 + 1 / k) + mean of S), after
+    Higgins, Thompson & Spiegelhalter (J. R. Stat. Soc. A 172, 2009, equation 12). The test refers s² / e² to F on k − 1
+    and df degrees of freedom.
+
+    Args:
+        values: [k] estimates on an unbounded scale, such as Fisher's z.
+        influence: [k, clusters] how far each cluster moves each estimate; S is influence times its transpose.
+        df: degrees of freedom of S.
+
+    Returns:
+        None for fewer than 3 estimates, or where their errors are unknown (not finite).
+    """
+    k = len(values)
+    if k < MINIMUM or not (np.isfinite(values).all() and np.isfinite(influence).all()):
+        return None
+    covariance = influence @ influence.T
+    diagonal = float(np.trace(covariance)) / k
+    rest = (float(covariance.sum()) - k * diagonal) / (k * (k - 1))
+    noise, sample = max(diagonal - rest, 0.0), float(values.var(ddof=1))
+    tau2 = max(sample - noise, 0.0)
+    mean = float(values.mean())
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, k - 1)) * float(
+        np.sqrt(tau2 * (1 + 1 / k) + float(covariance.sum()) / k**2)
+    )
+    if noise > 0:
+        p_value = float(stats.f.sf(sample / noise, k - 1, max(df, 1.0)))
+    else:
+        p_value = 0.0 if sample > 0 else 1.0
+    return Heterogeneity(k, mean, float(np.sqrt(tau2)), mean - reach, mean + reach, p_value)

@@ -1,0 +1,128 @@
+"""Rank correlation between the expected scores of configurations, cross-fitted over clusters.
+
+Averages over few data seeds carry the association between seeds with them: a data seed on which maps and performance are
+both poor makes every average that holds it poor in both, so configurations that do not differ at all still correlate as
+seeds do. Here the map's average comes from one half of the clusters and the performance's from the other, which share no
+noise. What is left of the noise only weakens the correlation; the two halves' agreement about the same score says by how
+much (Spearman, Am. J. Psychol. 15, 1904).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis.stats.rank_correlation import Floats
+
+Flags = NDArray[np.bool_]
+
+SPLITS = 100
+"""Random splits into halves that are averaged."""
+_MOST = 5000
+"""Splits × clusters; with many clusters fewer splits do."""
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class SplitHalves:
+    """Correlations of the units' averages over random halves of the clusters.
+
+    The first entry of each array is of all clusters; the others are without each cluster, in their order.
+    """
+
+    cross: Floats
+    """[1 + G] mean Spearman's rho of x in one half with y in the other."""
+    reliability_x: Floats
+    """[1 + G] mean rho of x in one half with x in the other."""
+    reliability_y: Floats
+    """[1 + G] the same of y."""
+    covariance: Floats
+    """[1 + G] mean covariance over the units of x in one half with y in the other."""
+    variance_x: Floats
+    """[1 + G] mean covariance of x in one half with x in the other: an unbiased variance of its expected values."""
+    variance_y: Floats
+    """[1 + G] the same of y."""
+
+    @property
+    def rho(self) -> Floats:
+        """[1 + G] cross / sqrt(reliability_x reliability_y), in [−1, 1]; NaN where a reliability is not above 0."""
+        product = np.where((self.reliability_x > 0) & (self.reliability_y > 0), self.reliability_x, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.clip(self.cross / np.sqrt(product * self.reliability_y), -1.0, 1.0))
+
+
+def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> SplitHalves | None:
+    """Cross-fitted correlation over units (configurations or methods) of the expected values of x and y.
+
+    Args:
+        x, y: [units, clusters] a unit's mean over the trials of a cluster; NaN where it has none there, in both alike.
+        seed: of the random halves.
+        splits: how many halves to draw; fewer with more than 50 clusters.
+
+    Returns:
+        None with fewer than 3 units that have trials in 2 clusters or more, or fewer than 2 clusters.
+    """
+    present = np.isfinite(x) & np.isfinite(y)
+    usable = present.sum(axis=1) >= 2
+    if usable.sum() < 3 or present.shape[1] < 2:
+        return None
+    x, y, present = x[usable], y[usable], present[usable]
+    n_clusters = x.shape[1]
+    # What a cluster does to all units alike would move a unit that lacks the cluster.
+    sums = []
+    for values in (x, y):
+        filled = np.where(present, values, 0.0)
+        mean = filled.sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        sums.append(np.where(present, values - mean, 0.0))
+    n_splits = max(_FEWEST, min(splits, _MOST // n_clusters))
+    rng = np.random.default_rng([seed, n_clusters])
+    order = rng.permuted(np.tile(np.arange(n_clusters), (n_splits, 1)), axis=1)
+    first = np.argsort(order, axis=1) < n_clusters // 2
+    halves = [_averages(values, present, members) for values in sums for members in (first, ~first)]
+    pairs = ((0, 3), (1, 2), (0, 1), (2, 3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ranks = [_standard(stats.rankdata(average, axis=2)) for average in halves]
+    centred = [average - average.mean(axis=2, keepdims=True) for average in halves]
+    rho = [_over_splits(ranks[a], ranks[b]) / len(x) for a, b in pairs]
+    covariance = [_over_splits(centred[a], centred[b]) / (len(x) - 1) for a, b in pairs]
+    return SplitHalves(
+        cross=(rho[0] + rho[1]) / 2,
+        reliability_x=rho[2],
+        reliability_y=rho[3],
+        covariance=(covariance[0] + covariance[1]) / 2,
+        variance_x=covariance[2],
+        variance_y=covariance[3],
+    )
+
+
+def _over_splits(a: Floats, b: Floats) -> Floats:
+    """[1 + clusters] sum of products over the units, averaged over the splits."""
+    return np.asarray(np.einsum("scu,scu->c", a, b) / len(a))
+
+
+def _averages(values: Floats, present: Flags, members: Flags) -> Floats:
+    """[splits, 1 + clusters, units] averages over each split's members: of all, and without each cluster in turn.
+
+    A unit without trials among them gets the units' common mean, 0.
+
+    Args:
+        values, present: [units, clusters], values 0 where not present.
+        members: [splits, clusters].
+    """
+    inside = members[:, :, None]
+    sums = _whole_and_without(np.where(inside, values.T, 0.0))
+    sizes = _whole_and_without(np.where(inside, present.T, 0.0))
+    return np.asarray(np.where(sizes > 0, sums / np.maximum(sizes, 1), 0.0))
+
+
+def _whole_and_without(parts: Floats) -> Floats:
+    """[splits, 1 + clusters, units] sums over the clusters: of all, and without each, from [splits, clusters, units]."""
+    total = parts.sum(axis=1, keepdims=True)
+    return np.concatenate([total, total - parts], axis=1)
+
+
+def _standard(ranks: Floats) -> Floats:
+    """Ranks with mean 0 and variance 1 over the units; NaN where all are tied."""
+    centred = ranks - ranks.mean(axis=-1, keepdims=True)
+    return np.asarray(centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True)))
