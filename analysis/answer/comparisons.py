@@ -163,13 +163,17 @@ class Parts:
         own = np.flatnonzero(self.clusters.any(axis=0))
         names, dataset = np.unique(resamples.dataset[own], return_inverse=True)
         of_cell = [int(np.searchsorted(names, resamples.dataset[row.argmax()])) for row in self.clusters]
-        sizes = np.bincount(of_cell, self.n_trials, len(names))
+        sizes = _sums(of_cell, self.n_trials, len(names))
         # Fisher's z of n trials has the variance 1 / (n − d); a mean over G data seeds has 1 / G.
-        weights = np.bincount(of_cell, self.weight[:, 0], len(names)) if self.fisher else sizes
+        weights = _sums(of_cell, self.weight[:, 0], len(names)) if self.fisher else sizes
         rho = self.rho
         if np.bincount(dataset).min() < MINIMUM_CLUSTERS:
             return None
         return jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
+
+
+def _sums(group: Sequence[int], values: Floats | Ints, n: int) -> Floats:
+    return np.asarray(np.bincount(group, values, n), dtype=np.float64)
 
 
 def compare(
@@ -249,8 +253,8 @@ def _unfit(data: _Data) -> str | None:
     copies = _copies(data)
     if copies:
         return (
-            f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates here; "
-            "remove the copies"
+            f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates "
+            "here; remove the copies"
         )
     return None
 
@@ -274,7 +278,7 @@ def _parts(
     cells: Iterable[tuple[Cell, Rows]],
     part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
     fisher: bool,
-) -> Parts | None:
+) -> Parts:
     """The parts of the cells that have one."""
     names: list[Cell] = []
     found: list[dict[str, Any]] = []
@@ -413,7 +417,7 @@ def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
     )
     if not shifted.cells:
         return replace(result, reason=reason or _nothing_usable(name, parts))
-    own = shifted.clusters.any(axis=0)
+    own: NDArray[np.bool_] = np.asarray(shifted.clusters.any(axis=0))
     fewest = int(np.unique(data.resamples.dataset[own], return_counts=True)[1].min())
     result = replace(result, estimate=float(shifted.rho[0]), n_clusters=fewest, **_slope(data, shifted, own))
     if name != "method":
@@ -513,7 +517,7 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
 
 
 def _nothing_usable(name: str, parts: Parts) -> str:
-    reasons = Counter({reason: n for reason, n in parts.left_out.items()}).most_common()
+    reasons = Counter(parts.left_out).most_common()
     if not reasons:
         return "no cell with a shift can be compared"
     return "nothing can be compared: " + "; ".join(f"{why} ({n:,})" for why, n in reasons)
@@ -521,17 +525,17 @@ def _nothing_usable(name: str, parts: Parts) -> str:
 
 def _levels(data: _Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:
     """The combined value of each dataset and severity (by 0 and 1), or of each method (by 2)."""
-    keys = [tuple(cell[i] for i in by) for cell in parts.cells]
-    for key in dict.fromkeys(keys):
-        own = parts.take(np.asarray([other == key for other in keys], dtype=bool))
+    places = [tuple(part if i in by else None for i, part in enumerate(cell)) for cell in parts.cells]
+    for place in dict.fromkeys(places):
+        own = parts.take(np.asarray([other == place for other in places], dtype=bool))
         interval = own.interval(data.resamples)
-        fixed = dict(zip(by, key, strict=True))
         rho = float(own.rho[0])
         if np.isfinite(rho):
+            cell = own.cells[0]
             yield Level(
-                dataset=fixed.get(0),
-                severity=fixed.get(1),
-                method=fixed.get(2),
+                dataset=cell[0] if 0 in by else None,
+                severity=cell[1] if 1 in by else None,
+                method=cell[2] if 2 in by else None,
                 estimate=rho,
                 ci_low=None if interval is None else interval.low,
                 ci_high=None if interval is None else interval.high,

@@ -77,8 +77,8 @@ def word(result: Comparison, smallest_effect: float) -> str:
     """One of `WORDS`, from the joint interval and the spread over cells.
 
     An interval within the smallest effect on both sides is a no by equivalence (Schuirmann, J. Pharmacokinet.
-    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly differ,
-    and of which others could have either sign, answers for none of them.
+    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly
+    differ, and of which others could have either sign, answers for none of them.
 
     Args:
         result: with its joint interval, where it has one.

@@ -14,6 +14,7 @@ from analysis.answer.correlations import Progress
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.sections import (
     collapsed,
+    comparisons,
     conditional_mutual_information,
     correlations,
     granulated_kendall,
@@ -37,6 +38,7 @@ from analysis.stats.cluster_bootstrap import REPLICATES
 from analysis.trials.trials import Trials
 
 SECTIONS: tuple[Section[Any], ...] = (
+    comparisons.SECTION,
     head.SECTION,
     pooling.SECTION,
     strata.SECTION,

@@ -52,7 +52,7 @@ def jackknife_bounds(estimate: float, deleted: Floats, dataset: Ints) -> dict[st
     variances = np.asarray([(len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups])
     if not variances.any():
         return {"ci_low": estimate, "ci_high": estimate}
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, satterthwaite(variances, per_dataset - 1)))
+    t = float(stats.t.ppf(0.5 + LEVEL / 2, satterthwaite(variances, np.asarray(per_dataset - 1, dtype=np.float64))))
     reach = t * math.sqrt(float(variances.sum()))
     return {"ci_low": estimate - reach, "ci_high": estimate + reach}
 

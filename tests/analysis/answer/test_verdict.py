@@ -84,8 +84,8 @@ def test_the_prediction_for_a_new_method_counts_too():
 def test_a_yes_gives_its_size_and_basis():
     sentence = answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence
     assert sentence == (
-        "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % interval "
-        "0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
+        "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % "
+        "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
     )
 
 
