@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from analysis.answer.comparisons import Comparison
-from analysis.numbers import column_name, count, interval, name, number
+from analysis.numbers import column_name, count, interval, name, number, with_interval
 from analysis.stats.rank_correlation import CLIP, LEVEL
 from analysis.trials.trials import Primary
 
@@ -25,7 +25,7 @@ MOST_SEEDS = 20
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 """Each comparison in a word or two: what varies between its models, or what is held equal."""
 QUESTIONS = {
-    "seed": "Of two runs of the same recipe, is the one with the better map the better one?",
+    "seed": "Of two runs of one recipe, is the one with the better map better?",
     "setting": "Can I tune a method by looking at maps?",
     "method": "Is a method with better maps a better method?",
     "given_id": "Does the map say anything that plain validation does not?",
@@ -188,18 +188,18 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
             "no": "No, by each comparison: maps hardly say which models generalize better",
             "reverse": "The reverse, by each comparison: models with better maps generalize worse",
             "it depends": "It depends on what varies between the models",
-            "undecided": "Undecided" if not decided else "Undecided in part",
+            "undecided": "Undecided in part" if decided else "Undecided",
         }[answer]
-        sentence = f"{lead}: {'; '.join(map(_in_short, comparisons))}."
+        sentence = f"{lead}. {' '.join(map(_in_short, comparisons))}"
     if primary.metric in ON_DISTRACTOR:
         sentence += " A better map is one that avoids the distractor better."
     return Verdict(answer, sentence, smallest_effect)
 
 
 def _in_short(result: Comparison) -> str:
+    """As in "Seeds: no, 0.05 (−0.08 to 0.18)."."""
     label = LABELS[result.comparison]
-    where = label if result.comparison == "given_id" else f"between {label}"
-    numbers = "" if result.estimate is None else f" ({number(result.estimate)}"
-    if numbers:
-        numbers += f", {interval(result.ci_low, result.ci_high)})" if result.ci_low is not None else ", no interval)"
-    return f"{where} {result.answer}{numbers}"
+    label = label[0].upper() + label[1:]
+    if result.estimate is None:
+        return f"{label}: {result.answer}."
+    return f"{label}: {result.answer}, {with_interval(result)}."

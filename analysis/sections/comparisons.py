@@ -51,23 +51,12 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
             "that differ in one thing, over the strata with a shift. A new method: where the correlation of a method "
             "that was not tried must be expected."
         ),
-        headings=(
-            "question",
-            "answer",
-            "ρ",
-            "95 % interval",
-            "jointly",
-            "a new method",
-            "AUC per 0.1",
-            "cells",
-            "trials",
-        ),
+        headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
         rows=tuple(
             (
                 (part.comparison, QUESTIONS[part.comparison]),
                 (part.answer, part.answer),
                 *estimated(part),
-                bounds(part.joint_low, part.joint_high),
                 bounds(part.prediction_low, part.prediction_high),
                 value(part.auc_per_tenth),
                 whole(part.n_cells),
@@ -77,7 +66,7 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         ),
         text_columns=2,
         fields=(
-            *("comparison", "answer", "rho", "interval", "joint_interval", "prediction_interval"),
+            *("comparison", "answer", "rho", "interval", "prediction_interval"),
             *("auc_per_tenth", "n_cells", "n_trials"),
         ),
     )
@@ -92,7 +81,7 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
             *estimated(level),
             whole(level.n_cells),
             whole(level.n_trials),
-            remark("no shift: not counted" if level.severity == 0 else None),
+            remark(_remark(part, level)),
         )
         for part in result
         for level in (*part.strata, *part.methods)
@@ -108,6 +97,12 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
         group=1,
         fold=0,
     )
+
+
+def _remark(part: Comparison, level: Level) -> str | None:
+    if level.severity == 0:
+        return "no shift: not counted"
+    return "interval for these methods" if part.comparison == "method" and level.ci_low is not None else None
 
 
 def _rows(result: Comparisons) -> list[tuple[str, Comparison, Level | None]]:
@@ -174,7 +169,8 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} by what varies "
-            "between the models. Hollow: no shift, shown and not counted."
+            "between the models. Hollow: no shift, shown and not counted. Intervals of single strata between methods hold "
+            "for these methods, that over all strata for methods like these."
         ),
         alt=f"Forest plot of the comparisons. {words}.",
         figure=figure,
@@ -259,6 +255,7 @@ SECTION = Section(
     title=TITLE,
     compute=lambda analysis: analysis.comparisons,
     content=_json,
+    words_last=True,
     sentence=_sentence,
     details=_details,
     figures=lambda analysis, result: [_forest(analysis, result)],
