@@ -403,7 +403,7 @@ def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
         absent = f"no trial has the column {CONTROL!r} or {FALLBACK_CONTROL!r}"
         return Comparison(comparison=name, reason=reason or absent)
     parts = _parts_of(data, name, control)
-    shifted = parts.take(np.asarray([severity > 0 for _, severity, _ in parts.cells], dtype=bool))
+    shifted = _shifted(parts)
     result = Comparison(
         comparison=name,
         n_trials=int(shifted.n_trials.sum()),
@@ -439,6 +439,11 @@ def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
         df=df,
         **_predictions(data, name, shifted),
     )
+
+
+def _shifted(parts: Parts) -> Parts:
+    """The cells with a shift."""
+    return parts.take(np.asarray([severity > 0 for _, severity, _ in parts.cells], dtype=bool))
 
 
 def _control(data: _Data) -> str | None:
@@ -494,7 +499,7 @@ def _interval(data: _Data, name: str, parts: Parts, fewest: int) -> tuple[float,
     method = data.table["method"].astype(str).to_numpy()
     names = sorted({cell[2] for cell in data.cells if cell[1] > 0})
     deleted = [_between_methods(data, method, without=left) for left in names]
-    shifted = [part.take(np.asarray([s > 0 for _, s, _ in part.cells], dtype=bool)) for part in deleted]
+    shifted = [_shifted(part) for part in deleted]
     if not all(part.cells for part in shifted):
         return None
     values = np.arctanh(np.clip([float(part.rho[0]) for part in shifted], -CLIP, CLIP))
@@ -595,6 +600,72 @@ def _spread(data: _Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity 
     used = parts.clusters.any(axis=0)
     df = used.sum() - len(np.unique(data.resamples.dataset[used]))
     return heterogeneity(np.asarray(values), np.asarray(influences), float(df))
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """By how much one score predicts the outcome better than another, in one comparison."""
+
+    comparison: str
+    first: float | None
+    """Rank correlation of the first score with the outcome."""
+    second: float | None
+    low: float | None = None
+    """95 % interval of the difference of their Fisher's z, over data seeds; for these settings and methods."""
+    high: float | None = None
+    p_value: float | None = None
+    """Two-sided, of no difference."""
+
+
+def advantages(
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    outcome: str,
+    resamples: Resamples,
+    *,
+    seed: int,
+    declared: Sequence[str] = columns.COMPARISONS,
+) -> tuple[Advantage, ...]:
+    """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
+
+    Each data seed is left out of both correlations at once, so what the scores share cancels. Without an interval with
+    fewer than 6 data seeds on a dataset, or where one of the correlations is not estimated.
+
+    Args:
+        first, second: the scores' columns.
+        table, outcome, resamples, seed, declared: as for `compare`.
+    """
+    sides = [_Data(table, score, outcome, resamples, seed) for score in (first, second)]
+    fit = all(_unfit(data) is None for data in sides)
+    return tuple(_advantage(sides, name) if fit else Advantage(name, None, None) for name in declared)
+
+
+def _advantage(sides: Sequence[_Data], name: str) -> Advantage:
+    controls = [_control(data) if name == "given_id" else None for data in sides]
+    if name == "given_id" and (
+        None in controls or any(c == data.score for c, data in zip(controls, sides, strict=True))
+    ):
+        return Advantage(name, None, None)
+    one, other = (_shifted(_parts_of(data, name, control)) for data, control in zip(sides, controls, strict=True))
+    rho = [float(parts.rho[0]) if parts.cells else None for parts in (one, other)]
+    if None in rho:
+        return Advantage(name, *rho)
+    difference = np.subtract(*(np.arctanh(np.clip(parts.rho, -CLIP, CLIP)) for parts in (one, other)))
+    clusters = np.flatnonzero((one.clusters | other.clusters).any(axis=0))
+    dataset = sides[0].resamples.dataset[clusters]
+    per_dataset = np.unique(dataset, return_counts=True)[1]
+    deleted = difference[1 + clusters]
+    if per_dataset.min() < MINIMUM_CLUSTERS or not np.isfinite(deleted).all():
+        return Advantage(name, *rho)
+    groups = [deleted[dataset == own] for own in np.unique(dataset)]
+    variances = np.asarray([(len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups])
+    if not variances.any():
+        return Advantage(name, *rho)
+    error, df = float(np.sqrt(variances.sum())), satterthwaite(variances, np.asarray(per_dataset - 1, dtype=np.float64))
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
+    at = float(difference[0])
+    return Advantage(name, *rho, at - reach, at + reach, float(2 * special.stdtr(df, -abs(at) / error)))
 
 
 def _with_joint_intervals(results: Sequence[Comparison], smallest_effect: float) -> tuple[Comparison, ...]:

@@ -25,7 +25,9 @@ from analysis.sections import (
     methods,
     mixed_model,
     partial_rank_correlation,
+    per_image,
     pooling,
+    predictors,
     reliability,
     scores,
     selection_regret,
@@ -39,8 +41,9 @@ from analysis.trials.trials import Trials
 
 SECTIONS: tuple[Section[Any], ...] = (
     comparisons.SECTION,
-    head.SECTION,
+    predictors.SECTION,
     pooling.SECTION,
+    head.SECTION,
     strata.SECTION,
     correlations.SECTION,
     collapsed.SECTION,
@@ -55,6 +58,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     incremental_r2.SECTION,
     mixed_model.SECTION,
     selection_regret.SECTION,
+    per_image.SECTION,
     reliability.SECTION,
     maps.SECTION,
 )

@@ -169,8 +169,8 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} by what varies "
-            "between the models. Hollow: no shift, shown and not counted. Intervals of single strata between methods hold "
-            "for these methods, that over all strata for methods like these."
+            "between the models. Hollow: no shift, shown and not counted. Intervals of single strata between methods "
+            "hold for these methods, that over all strata for methods like these."
         ),
         alt=f"Forest plot of the comparisons. {words}.",
         figure=figure,
