@@ -4,15 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.answer.answer import Analysis
-from analysis.answer.comparisons import (
-    MINIMUM_CELLS,
-    MINIMUM_METHODS,
-    MINIMUM_RELIABILITY,
-    MINIMUM_UNITS,
-    SMALLEST_SPREAD,
-    Comparison,
-    Level,
-)
+from analysis.answer.comparisons import Comparison, Level
+from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.answer.verdict import LABELS, QUESTIONS
 from analysis.numbers import column_name, interval, name, number, stratum_name, with_interval
 from analysis.sections.drawing import (

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from analysis.answer.advantages import Advantage, advantages
 from analysis.answer.answer import Analysis
-from analysis.answer.comparisons import Advantage, Comparison, advantages, compare
+from analysis.answer.comparisons import Comparison, compare
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, listed, number, with_interval
 from analysis.sections.section import Section
