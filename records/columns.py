@@ -27,7 +27,8 @@ STOPPED_EARLY = "stopped_early"
 """Whether a scheduler stopped the trial before its last epoch because of its performance."""
 HYPERPARAMETER_PREFIX = "hp."
 SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
-"""The searcher that chose the configuration. Those in `PLAIN_SEARCHERS`, or none, ignore earlier results."""
+"""The searcher that chose the configuration, and no part of it. Those in `PLAIN_SEARCHERS`, or none, ignore earlier
+results."""
 PLAIN_SEARCHERS = ("grid", "random")
 CONTROLS: dict[str, object] = {
     f"{HYPERPARAMETER_PREFIX}mask_condition": "expert",
@@ -43,9 +44,9 @@ MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
 
 Role = Literal["key", "outcome", "configuration", "seed", "performance", "measure", "time", "provenance", "annotation"]
-"""key: identifies the trial. outcome: how it ended. configuration: a setting other than a seed. performance: AUC,
-accuracy or loss on a split. measure: any other result. time, provenance: differ between two runs of one configuration.
-annotation: everything else."""
+"""key: identifies the trial. outcome: how it ended. configuration: a setting of the training, seeds apart. performance:
+AUC, accuracy or loss on a split. measure: any other result. time, provenance: differ between two runs of one
+configuration. annotation: everything else."""
 Kind = Literal["text", "number", "flag", "any"]
 
 
@@ -110,7 +111,7 @@ def attribution_time(attribution: str) -> str:
     return f"attribution_seconds.{attribution}"
 
 
-_SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
+SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
 _PERFORMANCE_LABELS = dict(zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True))
 
 COLUMNS = (
@@ -132,7 +133,7 @@ COLUMNS = (
     Column(SEARCHER, "annotation", "text", "searcher"),
     Column(hyperparameter("{name}"), "configuration", "any", "{name}"),
     *(
-        Column(performance(split, measure), "performance", "number", f"{_SPLIT_LABELS[split]} {label}")
+        Column(performance(split, measure), "performance", "number", f"{SPLIT_LABELS[split]} {label}")
         for split in SPLITS
         for measure, label in _PERFORMANCE_LABELS.items()
     ),
@@ -185,10 +186,6 @@ def with_role(*roles: Role) -> tuple[str, ...]:
     return tuple(column.name for column in COLUMNS if column.role in roles and "{" not in column.name)
 
 
-TIMES = with_role("time")
-PROVENANCE = with_role("provenance")
-
-
 def setting(name: str) -> str:
     """The column of a trial's setting: one of its own, or `hp.<name>`."""
     return name if name in IDENTITY else hyperparameter(name)
@@ -222,7 +219,7 @@ def label(name: str, words: Callable[[str], str] = lambda word: word.replace("_"
         words: turns the name of a metric, attribution or setting into words.
     """
     column, parts = _lookup(name)
-    shown = {part: _SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
+    shown = {part: SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
     if "column" in parts:
         shown["column"] = label(parts["column"], words)
     return column.label.format(**shown) if column.label else words(name)

@@ -19,13 +19,12 @@ from analysis.answer.correlations import Influences, influences
 from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, decide
 from analysis.errors import AnalysisError
-from analysis.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import count, interval, name, number, p_value, stratum_name
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
 from analysis.trials.design import Cell, cell_rows
-from analysis.trials.exclusions import CONFIGURATION
 from analysis.trials.trials import Primary, Trials
 from records import columns
 
@@ -128,7 +127,7 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
     )
     within = _correlation_difference(one[None], other[None], None)
     strata = [s for s in one if s is not None and s in other]
-    per_stratum = [_correlation_difference(one[s], other[s], _stratum_name(*s)) for s in strata]
+    per_stratum = [_correlation_difference(one[s], other[s], stratum_name(*s)) for s in strata]
     means = [
         difference
         for column in dict.fromkeys((primary.outcome, columns.performance("test_ood", "auc"), primary.column))
@@ -302,9 +301,7 @@ def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Ove
     if all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second)):
         by, names = "trial_key", ["trial_key"]
     else:
-        by = "configuration"
-        known = [*CONFIGURATION, *(n for n in first if str(n).startswith(columns.HYPERPARAMETER_PREFIX))]
-        names = [str(n) for n in known if n in first and n in second]
+        by, names = "configuration", [n for n in first if columns.is_setting(n) and n in second]
     results = [primary.outcome, primary.column]
     one, other = (t[names].astype(str).assign(**t[results]) for t in (first, second))
     both = one.merge(other, on=names, suffixes=(" first", " second"))
@@ -323,13 +320,9 @@ def _only_in_one(first: Trials, second: Trials) -> list[str]:
             own, others = (set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other))
             only = sorted(own - others)
             if only:
-                listed = "; ".join(_stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
+                listed = "; ".join(stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
                 sentences.append(f"Only in {one.sweep}: {count(len(only), what, plural)} ({listed}).")
     return sentences
-
-
-def _stratum_name(dataset: str, level: float) -> str:
-    return f"{name(dataset)}, s = {severity(level)}"
 
 
 def _sentence(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
-from analysis.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import column_name, count, interval, name, number, p_value, severity
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.table import WRITERS, Entry, Table
 from analysis.stats.rank_correlation import LEVEL
@@ -84,7 +84,7 @@ def mean_table(comparison: Comparison) -> Table:
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
         (
-            (m.column, _column(m.column)),
+            (m.column, column_name(m.column)),
             (m.dataset, name(m.dataset)),
             (m.severity, severity(m.severity)),
             (m.method, name(m.method)),
@@ -127,13 +127,6 @@ def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> l
 
 def _bounds(low: float | None, high: float | None, digits: int = 2) -> Entry:
     return (low, high), interval(low, high, digits)
-
-
-def _column(column: str) -> str:
-    split, _, rest = column.partition(".")
-    metric, _, attribution = rest.partition(".")
-    measure = "AUC" if metric == "auc" else name(metric)
-    return f"{name(split)} {measure}" + (f" of {name(attribution)}" if attribution else "")
 
 
 def _side(trials: Trials) -> dict[str, Any]:
@@ -200,7 +193,7 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "sentence": comparison.sentence,
         "sides": sides,
         "overlap": both,
-        "score": f"{name(primary.metric)} of {name(primary.attribution)} on the {name(primary.split)} set",
+        "score": column_name(primary.column),
         "outcome": primary.outcome,
         "notes": [*comparison.notes, *comparison.only_in_one],
     }

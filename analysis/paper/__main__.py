@@ -14,7 +14,7 @@ import pandas as pd
 import typer
 
 from analysis.errors import AnalysisError
-from analysis.numbers import name, number
+from analysis.numbers import column_name, name, number
 from analysis.paper.published import PUBLISHED, MeanSd, Place
 from analysis.sections.methods import spread
 from analysis.trials.exclusions import OTHER_SELECTION
@@ -148,9 +148,7 @@ def _mean_sd(mean: float, sd: float) -> str:
 
 def _check_only_seeds_differ(part: pd.DataFrame, what: str) -> None:
     """Refuse a row that would be a mean over settings too."""
-    named = [c for c in ("strength", "model", "epochs") if c in part]
-    settings = [*named, *(c for c in part if str(c).startswith(columns.HYPERPARAMETER_PREFIX))]
-    for column in settings:
+    for column in filter(columns.is_configuration, part):
         values = sorted(part[column].astype(str).unique())
         if len(values) > 1:
             shown = ", ".join(values[:4]) + (", …" if len(values) > 4 else "")
@@ -167,7 +165,7 @@ def _shared(table: pd.DataFrame) -> str:
         values = list(table[column].unique()) if column in table else []
         if len(values) == 1 and pd.notna(value := values[0]):
             shown = value if isinstance(value, str) else f"{value:g}"
-            settings.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
+            settings.append(f"{column_name(column)} {shown}")
     return f" This sweep: {', '.join(settings)}." if settings else ""
 
 

@@ -21,13 +21,11 @@ import platformdirs
 from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
-from records.columns import COLLAPSED, MIRROR_STAMP, STOPPED_EARLY
+from records import columns
 
 PAGE = 1000
 """Runs per request."""
-TEXTS = ("dataset", "method", "model", "preset", "selection")
-"""Parameters that stay text even if they look like a number."""
-TAGS = ("trial_key", "sweep", "status", COLLAPSED, STOPPED_EARLY)
+TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED)
 """Tags that are columns of a record."""
 
 
@@ -163,7 +161,7 @@ class _Cache:
 
     def _stamp(self) -> str | None:
         parents = self.client.search_runs([self.experiment_id], "tags.kind = 'sweep'", max_results=2)
-        stamp = parents[0].data.tags.get(MIRROR_STAMP) if len(parents) == 1 else None
+        stamp = parents[0].data.tags.get(columns.MIRROR_STAMP) if len(parents) == 1 else None
         return stamp if stamp and re.fullmatch(r"[0-9a-f]{32}", stamp) else None
 
     def _has_runs(self, n: int) -> bool:
@@ -175,13 +173,15 @@ class _Cache:
 
 
 def _row(run: Any) -> dict[str, Any]:
-    params = {name: text if name in TEXTS else _value(text) for name, text in run.data.params.items()}
+    params = {name: _value(name, text) for name, text in run.data.params.items()}
     tags = {name: run.data.tags[name] for name in TAGS if name in run.data.tags}
     return {**run.data.metrics, **params, **tags, "mlflow_run_id": run.info.run_id}
 
 
-def _value(text: str) -> float | str | None:
-    """A parameter as a number if its text is one, as None if its text says missing, else as text."""
+def _value(name: str, text: str) -> float | str | None:
+    """A parameter as a number if its text is one, as None if its text says missing; a column of texts stays text."""
+    if columns.column_of(name).kind == "text":
+        return text
     if text in ("", "None", "null", "nan", "NaN"):
         return None
     try:

@@ -38,8 +38,8 @@ def test_the_order_of_a_record():
 
 def test_the_tuples_follow_from_the_table():
     assert IN_ORDER[:15] == columns.IDENTITY
-    assert columns.TIMES == ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
-    assert columns.PROVENANCE == ("sweep", "host", "code_version", "mlflow_run_id")
+    assert columns.with_role("time") == ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
+    assert columns.with_role("provenance") == ("sweep", "host", "code_version", "mlflow_run_id")
     names = [column.name for column in columns.COLUMNS]
     assert len(set(names)) == len(names)
 
@@ -80,7 +80,7 @@ def test_which_columns_are_configuration():
 
 def test_which_columns_differ_between_runs():
     differing = {n for n in IN_ORDER if columns.is_run_specific(n)}
-    assert differing == {*columns.TIMES, *columns.PROVENANCE, "attribution_seconds.occlusion"}
+    assert differing == {*columns.with_role("time", "provenance"), "attribution_seconds.occlusion"}
 
 
 def test_a_new_measure_is_one_line(tmp_path):
@@ -95,7 +95,7 @@ def test_a_new_measure_is_one_line(tmp_path):
 
 def test_a_new_time_or_provenance_is_one_line(tmp_path):
     more = with_line(tmp_path, '    Column("gpu", "provenance", "text", "GPU"),\n')
-    assert (*("sweep", "gpu", "host"), *columns.PROVENANCE[2:]) == more.PROVENANCE
+    assert more.with_role("provenance") == ("sweep", "gpu", "host", "code_version", "mlflow_run_id")
     assert more.is_run_specific("gpu")
     assert not columns.is_run_specific("gpu")
 
