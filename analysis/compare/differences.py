@@ -330,23 +330,17 @@ def _sentence(
     means: Sequence[Difference],
 ) -> str:
     both = f"{with_interval(within.first)} in {first} and {with_interval(within.second)} in {second}"
+    what = "correlation of maps with performance within cells"
     if within.difference is None:
         head = f"The correlation of maps with performance cannot be compared: {within.reason}"
     elif within.p_value is None:
-        head = (
-            f"The correlation of maps with performance within cells is {both}, without an interval of the "
-            f"difference ({within.reason})"
-        )
+        head = f"The {what} is {both}, without an interval of the difference ({within.reason})"
     else:
-        p = p_value(within.p_value)
-        evidence = (
-            f"difference of Fisher’s z {number(within.difference)}, 95 % interval "
-            f"{interval(within.ci_low, within.ci_high)}, p {p if p.startswith('<') else f'= {p}'}"
-        )
-        differ = within.p_value <= 1 - LEVEL
+        differ, p = within.p_value <= 1 - LEVEL, p_value(within.p_value)
+        opening = f"They differ: the {what} is" if differ else f"No difference is seen in the {what}:"
         head = (
-            f"{'They differ: the' if differ else 'No difference is seen in the'} correlation of maps with performance "
-            f"within cells{' is' if differ else ':'} {both} ({evidence})"
+            f"{opening} {both} (difference of Fisher’s z {number(within.difference)}, 95 % interval "
+            f"{interval(within.ci_low, within.ci_high)}, p {p if p.startswith('<') else f'= {p}'})"
         )
     parts = []
     for differences, what in ((strata, "strata"), (means, "cell means")):

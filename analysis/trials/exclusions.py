@@ -100,20 +100,16 @@ def chosen_by_search(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
         yield BY_SEARCH, ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
 
 
-def missing(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """No dataset, method, severity or seed, or no number. A missing outcome is dropped later, by what needs it."""
+def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """No dataset, method, severity or seed, or one that cannot be read; nor can the outcome or a setting of the masks.
+
+    A missing outcome is dropped later, by what needs it.
+    """
     for name in (*_NAMES, *_NUMBERS):
         yield f"no {name}", rows.raw[name].isna()
     for name in (*_NUMBERS, rows.outcome):
         yield f"{name} is not a number", rows.unreadable[name]
-
-
-def severity_out_of_range(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     yield "severity outside 0 to 1", ~rows.frame["severity"].between(0, 1)
-
-
-def unreadable_control(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A setting of the masks that cannot be read."""
     for name in columns.CONTROLS:
         if name in rows.unreadable:
             yield f"{name} cannot be read", rows.unreadable[name]
@@ -143,17 +139,10 @@ def other_selection(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
         yield f"{OTHER_SELECTION} {rules[0]}", selection_of(rows.frame) != rules[0]
 
 
-UNUSABLE: tuple[Rule, ...] = (
-    not_completed,
-    unreadable_flag,
-    stopped_early,
-    chosen_by_search,
-    missing,
-    severity_out_of_range,
-)
+UNUSABLE: tuple[Rule, ...] = (not_completed, unreadable_flag, stopped_early, chosen_by_search, bad_value)
 """What a row says of itself."""
 
-SET_APART: tuple[Rule, ...] = (unreadable_control, duplicate, mask_control, other_selection)
+SET_APART: tuple[Rule, ...] = (duplicate, mask_control, other_selection)
 """What a usable row is beside the others."""
 
 
@@ -195,7 +184,7 @@ def trials_from_table(
     rows = _Rows(table, outcome)
     rows.apply(UNUSABLE)
     for name, unreadable in rows.unreadable.items():
-        if (n := int((unreadable & rows.kept).sum())) and name not in columns.CONTROLS:
+        if n := int((unreadable & rows.kept).sum()):
             notes.append(f"Not a number in the column {name!r}: {count(n, 'value')}, taken as missing.")
     rows.frame, replaced = higher_is_better(rows.frame)
     notes += [
@@ -249,25 +238,21 @@ def _check_any_completed(table: pd.DataFrame, source: str) -> None:
 
 
 def _check_columns(table: pd.DataFrame, source: str) -> None:
+    names = list(table.columns)
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    has = f"it has {', '.join(names[:12]) or 'no columns'}{more}"
     absent = [name for name in REQUIRED if name not in table]
     if absent:
         raise AnalysisError(
             f"{source}: missing column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}; a "
             f"table needs {', '.join(REQUIRED)} and one localisation column such as "
-            f"test_ood.iou.integrated_gradients; it has {_some(table.columns)}"
+            f"test_ood.iou.integrated_gradients; {has}"
         )
-    if not any(columns.parse_localisation(str(name)) for name in table.columns):
+    if not any(map(columns.parse_localisation, names)):
         raise AnalysisError(
             f"{source}: no localisation column; add one named <split>.<metric>.<attribution> with split "
-            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; "
-            f"it has {_some(table.columns)}"
+            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; {has}"
         )
-
-
-def _some(names: Sequence[str] | pd.Index, most: int = 12) -> str:
-    texts = [str(name) for name in names]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return (", ".join(texts[:most]) or "no columns") + more
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -277,24 +262,20 @@ def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     return numbers.replace([np.inf, -np.inf], np.nan), bad
 
 
-def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """(the column as booleans with missing as false, where it held something that is neither true nor false)."""
-    text = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
-    true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
-    return true, ~(true | false)
-
-
 def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
     """(the column as values of the default's type, missing ones as the default; where it could not be read).
 
     Records from before a setting was introduced have its default.
     """
     filled = column.astype(object).where(column.notna(), default)
-    if isinstance(default, bool):
-        return _flags(filled)
     if isinstance(default, float):
         return _numbers(filled)
-    return filled.astype(str), pd.Series(False, index=column.index)
+    text = filled.astype(str)
+    if isinstance(default, bool):
+        text = text.str.strip().str.lower()
+        true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
+        return true, ~(true | false)
+    return text, pd.Series(False, index=column.index)
 
 
 def _nothing_left(source: str, counts: Mapping[str, int], table: pd.DataFrame) -> str:
