@@ -4,7 +4,7 @@ To add a column: one line in `COLUMNS`, and the code that computes it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -196,14 +196,14 @@ def column_of(name: str) -> Column:
     return _lookup(name)[0]
 
 
-def is_configuration(name: str) -> bool:
-    """Whether the column is part of the trial's configuration: all of its settings except the seeds."""
-    return column_of(name).role == "configuration"
+def configuration_in(names: Iterable[object]) -> list[str]:
+    """The columns among `names` that are part of a trial's configuration: its settings, seeds apart."""
+    return [name for name in map(str, names) if column_of(name).role == "configuration"]
 
 
-def is_setting(name: str) -> bool:
-    """Whether the column is part of the configuration or a seed."""
-    return column_of(name).role in ("configuration", "seed")
+def settings_in(names: Iterable[object]) -> list[str]:
+    """The columns among `names` that are part of a trial's configuration or a seed."""
+    return [name for name in map(str, names) if column_of(name).role in ("configuration", "seed")]
 
 
 def is_run_specific(name: str) -> bool:

@@ -228,7 +228,7 @@ def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
 
 
 def _parameters(record: Record) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if columns.is_setting(name) or name == columns.SEARCHER}
+    return {name: record[name] for name in (*columns.settings_in(record), columns.SEARCHER) if name in record}
 
 
 def _is_number(value: Any) -> bool:

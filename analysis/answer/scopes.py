@@ -159,7 +159,7 @@ class Samples:
 
 def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
     """What orders the trials of one cell and data seed: strength first, then the other settings by their text."""
-    others = [n for n in table if columns.is_setting(n) and n != "strength"]
+    others = [n for n in columns.settings_in(table) if n != "strength"]
     strength = [table["strength"].to_numpy()] if "strength" in table else []
     return [*strength, *(pd.factorize(table[name].astype(str), sort=True)[0] for name in others)]
 

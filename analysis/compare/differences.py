@@ -298,7 +298,7 @@ def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Ove
     if all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second)):
         by, names = "trial_key", ["trial_key"]
     else:
-        by, names = "configuration", [n for n in first if columns.is_setting(n) and n in second]
+        by, names = "configuration", [n for n in columns.settings_in(first) if n in second]
     results = [primary.outcome, primary.column]
     one, other = (t[names].astype(str).assign(**t[results]) for t in (first, second))
     both = one.merge(other, on=names, suffixes=(" first", " second"))

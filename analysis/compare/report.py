@@ -146,7 +146,6 @@ def _words(comparison: Comparison) -> dict[str, Any]:
     sides = [
         {
             "sweep": trials.sweep,
-            "source": trials.source,
             "sentence": verdict.sentence,
             "answer": verdict.answer,
             "n": count(len(trials.table), "trial"),

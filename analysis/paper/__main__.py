@@ -146,7 +146,7 @@ def _mean_sd(mean: float | None, sd: float | None) -> str:
 
 def _check_only_seeds_differ(part: pd.DataFrame, what: str) -> None:
     """Refuse a row that would be a mean over settings too."""
-    for column in filter(columns.is_configuration, part):
+    for column in columns.configuration_in(part):
         values = sorted(part[column].astype(str).unique())
         if len(values) > 1:
             shown = ", ".join(values[:4]) + (", …" if len(values) > 4 else "")

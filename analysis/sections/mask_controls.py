@@ -84,7 +84,7 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
         None where no trial is a control and none has a coarser mask than its like.
     """
     scores = [column for column in (primary.outcome, primary.column) if column in right]
-    known = [c for c in right if columns.is_setting(c)]
+    known = columns.settings_in(right)
     right, controls = right[[*known, *scores]], controls[[*known, *scores]]
     named = controls.assign(control=[control_name(settings) for settings in controls.to_dict("records")])
     of_masks = _pairs(named, right, list(columns.CONTROLS), scores)

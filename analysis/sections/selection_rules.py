@@ -92,7 +92,7 @@ def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, s
 
 
 def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Difference:
-    keys = [c for c in part if columns.is_setting(c) and c != SELECTION]
+    keys = [c for c in columns.settings_in(part) if c != SELECTION]
     # As text, so that a missing setting equals a missing one and a list has a hash.
     sides = [side[keys].astype(str).assign(outcome=side[outcome]) for side in (part, analysed)]
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_analysed")).dropna(subset=["outcome", "outcome_analysed"])

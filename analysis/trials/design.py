@@ -4,7 +4,7 @@ A cell is one (dataset, severity, method), a stratum one (dataset, severity). A 
 trial but its seeds. Psi, the sign error and the conditional mutual information compare configurations, so they share
 these rules:
 
-- Axes are the columns of the configuration (`columns.is_configuration`) that vary. A seed is a replicate, never an
+- Axes are the columns of the configuration (`columns.configuration_in`) that vary. A seed is a replicate, never an
   axis.
 - The dataset is never an axis, because chance levels of localisation scores differ between datasets. Only
   configurations of one dataset are compared.
@@ -84,7 +84,7 @@ class AxisPoints:
 
 def design_of(table: pd.DataFrame) -> Design:
     """Find the axes along which the trials of a table differ."""
-    names = [n for n in columns.ordered(set(table)) if columns.is_configuration(n) and n != "dataset"]
+    names = columns.ordered(set(columns.configuration_in(table)) - {"dataset"})
     codes = {name: _codes(table[name]) for name in names}
     dataset = _codes(table["dataset"])
     determining = [name for name in DETERMINING if name in table]

@@ -48,8 +48,8 @@ class _Rows:
         """The values that the analysis sees."""
         self.unreadable: dict[str, pd.Series] = {}
         """Per column of flags, numbers or settings of the masks, where it holds something else."""
-        for name, values in self.raw.items():
-            kind = columns.column_of(name).kind
+        for name in map(str, self.raw):
+            values, kind = self.raw[name], columns.column_of(name).kind
             if name in _NAMES:
                 self.frame[name] = values.astype(str)
             elif name in columns.CONTROLS or kind == "flag":
@@ -118,7 +118,7 @@ def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
 def duplicate(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """A trial key seen before, or the same settings, seeds included, as far as the table has them."""
     candidates = rows.frame[rows.kept]
-    settings = {n: hashable(candidates[n]) for n in candidates if columns.is_setting(n)}
+    settings = {n: hashable(candidates[n]) for n in columns.settings_in(candidates)}
     repeated = candidates.assign(**settings).duplicated(list(settings))
     if "trial_key" in candidates:
         repeated |= candidates["trial_key"].notna() & candidates.duplicated("trial_key")

@@ -22,6 +22,7 @@ from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
 from records import columns
+from records.secrets import scrub
 
 PAGE = 1000
 """Runs per request."""
@@ -50,7 +51,7 @@ def load_mlflow(
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    shown = _without_password(tracking_uri)
+    shown = scrub(tracking_uri)
     source = f"experiment {sweep!r} at {shown}"
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
@@ -67,16 +68,11 @@ def load_mlflow(
             if cached:
                 cached.write(rows)
     except MlflowException as error:
-        reason = _without_password(str(error).splitlines()[0])[:200]
+        reason = scrub(str(error).splitlines()[0])[:200]
         raise AnalysisError(f"cannot read {shown!r}: {reason}; check --tracking-uri") from error
     if not rows:
         raise AnalysisError(f"{source} has no run with the tag kind = trial; check --sweep")
     return trials_from_table(pd.DataFrame(rows), sweep=sweep, source=source, free_primary=False)
-
-
-def _without_password(text: str) -> str:
-    """Remove user and password from every address in a text, since messages and reports are passed on."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | None) -> list[dict[str, Any]]:
@@ -129,7 +125,7 @@ class _Cache:
         # Read before the runs: a later change gives a new stamp, and this one is never looked up again.
         self.stamp = self._stamp()
         # The key leaves out the password, and tells apart two databases at one relative address.
-        where = f"{_without_password(tracking_uri)} {experiment_id}"
+        where = f"{scrub(tracking_uri)} {experiment_id}"
         if tracking_uri.startswith("sqlite:///"):
             where += f" {Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
         self.key = hashlib.sha256(where.encode()).hexdigest()[:16]
