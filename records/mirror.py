@@ -228,9 +228,7 @@ def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
 
 
 def _parameters(record: Record) -> dict[str, Any]:
-    names = [name for name in columns.IDENTITY if columns.is_setting(name)]
-    names += [name for name in record if name.startswith(columns.HYPERPARAMETER_PREFIX)]
-    return {name: record[name] for name in names if name in record}
+    return {name: record[name] for name in (*columns.settings_in(record), columns.SEARCHER) if name in record}
 
 
 def _is_number(value: Any) -> bool:
@@ -243,7 +241,7 @@ def _milliseconds(moment: str | None) -> int:
 
 
 def _duration(record: Record) -> int:
-    parts = (record.get(name) or 0.0 for name in columns.TIMES if name.endswith("_seconds"))
+    parts = (record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds"))
     return int(1000 * sum(parts))
 
 

@@ -50,6 +50,7 @@ def records(tmp_path):
             "data_seed": 4,
             "best_epoch": 1,
             "hp.lr": 0.001,
+            "hp.searcher": "random",
             "test_ood.auc": 0.75,
             "test_id.auc_outside_zeroed": None,
             "test_id.auc_outside_swapped": 0.625,
@@ -89,6 +90,7 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
         "seed": "3",
         "data_seed": "4",
         "hp.lr": "0.001",
+        "hp.searcher": "random",  # no setting, but the analysis reads it from here
     }
     assert run.data.metrics["test_ood.auc"] == 0.75
     assert run.data.metrics["test_id.auc_outside_swapped"] == 0.625
