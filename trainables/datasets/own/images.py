@@ -21,7 +21,6 @@ from trainables.datasets.own.files import Files, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
-    check_cells,
     check_subjects,
     deal,
     draw,
@@ -285,7 +284,15 @@ class OwnImages(Dataset):
                 f"{classes**2}"
             )
         per_class = size // classes if size is not None else max(most, classes)
-        check_cells(cells, per_class, most, pool, (meaning.labels, meaning.group_names()), probabilities)
+        for probability in probabilities:
+            needed = cell_counts(per_class, classes, probability)
+            for label, cue in np.argwhere(needed > cells):
+                smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
+                raise ConfigurationError(
+                    f"the {pool} images of label {meaning.labels[label]!r} with group {meaning.group_names()[cue]} are "
+                    f"too few: {cells[label, cue]}, but n_{pool}={per_class * classes} needs {needed[label, cue]}; "
+                    f"{smaller}lower max_severity, or add such images"
+                )
         return per_class
 
 

@@ -190,27 +190,3 @@ def draw(
         cell = np.flatnonzero((labels == label) & (cues == cue))
         chosen[cell[:count]] = True
     return members[chosen]
-
-
-def check_cells(
-    cells: Int[np.ndarray, "classes cues"],
-    per_class: int,
-    most: int,
-    pool: str,
-    names: tuple[Sequence[str], Sequence[str]],
-    probabilities: Sequence[float],
-) -> None:
-    """Check that the cells of a pool have enough images.
-
-    Raises:
-        ConfigurationError: a cell has too few; the message names it, both numbers and how to fix it.
-    """
-    for probability in probabilities:
-        needed = cell_counts(per_class, len(cells), probability)
-        size = f"set n_{pool} to at most {most * len(cells)}, " if most else ""
-        for label, cue in zip(*np.nonzero(needed > cells), strict=True):
-            raise ConfigurationError(
-                f"the {pool} images of label {names[0][label]!r} with group {names[1][cue]} are too few: "
-                f"{cells[label, cue]}, but n_{pool}={per_class * len(cells)} needs {needed[label, cue]}; "
-                f"{size}lower max_severity, or add such images"
-            )

@@ -74,8 +74,13 @@ class Xray(OwnImages):
                 f"{what} are not in {root}{example}; it must hold {cls.needs}. Set subset=true to use those at hand"
             )
             return []
+        by_patient = options.split_by == "patient"
         return [
-            replace(row, image=present[row.group or ""][row.image], subject=_subject(row, options.split_by))
+            replace(
+                row,
+                image=present[row.group or ""][row.image],
+                subject=f"{row.group} {row.subject}" if by_patient else None,
+            )
             for row in rows
         ]
 
@@ -139,10 +144,6 @@ def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
         location = join(root, folder)
         locations.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
     return locations
-
-
-def _subject(row: Row, split_by: str) -> str | None:
-    return f"{row.group} {row.subject}" if split_by == "patient" else None
 
 
 CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
