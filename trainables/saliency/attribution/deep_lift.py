@@ -5,7 +5,7 @@ import warnings
 from captum.attr import DeepLift as CaptumDeepLift
 
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD, Attribution, Logits, as_map, in_batches
 from trainables.saliency.shapes import Images, Maps, Targets
 
 
@@ -18,6 +18,9 @@ class DeepLift(Attribution):
     """
 
     smoothing = 1.0
+
+    def passes(self, images: Images) -> int:
+        return 2 * FORWARD_AND_BACKWARD
 
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         method = CaptumDeepLift(Logits(model))
