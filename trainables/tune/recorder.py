@@ -64,7 +64,7 @@ class Recorder:
             return None
         return None if record is None or record["status"] == "failed" else record
 
-    def write(self, record: Record, epochs: list[dict[str, float]], localised: Localised | None) -> Record:
+    def write(self, record: Record, localised: Localised | None, epochs: list[dict[str, float]]) -> Record:
         """Write the artifacts, then the record, and return the record as written."""
         records = self.records
         record = self.marked(record)
