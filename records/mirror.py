@@ -182,11 +182,6 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
-def unmirrored(records: Sequence[Record]) -> list[Record]:
-    """The records without an MLflow run."""
-    return [record for record in records if not record.get("mlflow_run_id")]
-
-
 def _client(tracking_uri: str) -> Any:
     # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)

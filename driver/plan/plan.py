@@ -1,7 +1,7 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from driver import user_errors
@@ -129,6 +129,6 @@ def declare(records: SweepRecords, plan: Plan, others: int = 0) -> None:
     Raises:
         UserError: sweep.json cannot be read or written.
     """
-    manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
+    manifest = records.manifest() or {"space": plan.space.name, "primary": asdict(plan.space.primary)}
     trials = {"planned_trials": plan.planned + others}
     records.write_manifest({**manifest, **trials, **plan.declaration()})

@@ -92,12 +92,12 @@ class Recorder:
         Returns:
             the record, with its run's id if it has one, and the problem that kept MLflow behind, if any.
         """
-        if self.experiment is None or not _mirror_is_worth_trying():
+        if self.experiment is None or time.monotonic() < _pause["until"]:
             return record, None
         try:
             run_id = mirror_trial(self.experiment, self.records, record)
         except MirrorError as error:
-            _mirror_failed()
+            _pause["until"] = time.monotonic() + MIRROR_PAUSE
             return record, str(error)
         return {**record, "mlflow_run_id": run_id}, None
 
@@ -105,15 +105,8 @@ class Recorder:
 MIRROR_PAUSE = 30.0
 """Seconds before a process tries MLflow again. Each attempt at an unreachable server takes some seconds; the driver
 mirrors at the end what was skipped."""
-_mirror_failed_at: list[float] = []
-
-
-def _mirror_failed() -> None:
-    _mirror_failed_at[:] = [time.monotonic()]
-
-
-def _mirror_is_worth_trying() -> bool:
-    return not _mirror_failed_at or time.monotonic() - _mirror_failed_at[0] > MIRROR_PAUSE
+_pause = {"until": 0.0}
+"""This process does not try MLflow before then, in seconds of `time.monotonic`."""
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:

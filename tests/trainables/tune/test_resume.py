@@ -154,7 +154,7 @@ def test_an_error_of_mlflow_changes_no_record(error, tmp_path, monkeypatch):
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(recorder_module, "_mirror_failed_at", [])
+    monkeypatch.setattr(recorder_module, "_pause", {"until": 0.0})
     monkeypatch.setattr(mirror, "_client", broken)
     run_to_the_end(started(tmp_path / "alone", settings("baseline")))
     trainable = started(
