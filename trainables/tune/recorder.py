@@ -51,11 +51,6 @@ class Recorder:
     def records(self) -> SweepRecords:
         return SweepRecords(open_storage(self.storage), self.sweep)
 
-    def marked(self, record: Record) -> Record:
-        """The record with the columns that the sweep determines: its name, and what chose the trials."""
-        searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
-        return {**record, "sweep": self.sweep, **searcher}
-
     def existing_record(self, config: TrialConfig) -> Record | None:
         """The record of a trial that did not fail; None if there is none or it is damaged."""
         try:
@@ -64,11 +59,13 @@ class Recorder:
             return None
         return None if record is None or record["status"] == "failed" else record
 
-    def write(self, record: Record, localised: Localised | None, epochs: list[dict[str, float]]) -> Record:
-        """Write the artifacts, then the record, and return the record as written."""
-        records = self.records
-        record = self.marked(record)
-        key = record["trial_key"]
+    def write(
+        self, record: Record, localised: Localised | None = None, epochs: Sequence[Mapping[str, float]] = ()
+    ) -> Record:
+        """Write the artifacts, then the record; return the record as written, with the columns that the sweep sets."""
+        searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
+        record = {**record, "sweep": self.sweep, **searcher}
+        records, key = self.records, record["trial_key"]
         if epochs:
             finite = [{k: v if math.isfinite(v) else None for k, v in epoch.items()} for epoch in epochs]
             records.write_artifact(key, "epochs.json", json.dumps(finite, allow_nan=False).encode())

@@ -23,8 +23,8 @@ from trainables.tune.recorder import Recorder, failure, new_record
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
 )
-"""Columns of each finished trial that go to a sweep's driver, in the result's `records`. The storage holds the rest:
-Tune would keep statistics of every reported number of every trial to the end."""
+"""Columns of each finished trial that go to a sweep's driver, in the result's `records`, and to its log. The storage
+holds the rest: Tune would keep statistics of every reported number of every trial to the end."""
 
 
 class Training:
@@ -185,7 +185,7 @@ class RecordedTraining(Training):
             except Exception as error:
                 # The other trials may still be scored.
                 failed = _failed(error)
-        return self.recorder.write({**new_record(config, self.started_at), **self.seconds, **failed}, None, epochs)
+        return self.recorder.write({**new_record(config, self.started_at), **self.seconds, **failed}, epochs=epochs)
 
 
 def _failed(error: Exception) -> dict[str, Any]:
