@@ -18,6 +18,7 @@ from typing import Any
 
 from records import columns
 from records.secrets import scrub
+from records.storage import StorageError
 from records.store import Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
@@ -181,11 +182,6 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
-def unmirrored(records: Sequence[Record]) -> list[Record]:
-    """The records without an MLflow run."""
-    return [record for record in records if not record.get("mlflow_run_id")]
-
-
 def _client(tracking_uri: str) -> Any:
     # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -247,13 +243,16 @@ def _duration(record: Record) -> int:
 
 @contextmanager
 def _explained(tracking_uri: str) -> Iterator[None]:
-    """Turn an error of MLflow into a MirrorError of one line."""
+    """Turn any error but the storage's into a MirrorError of one line: not all errors of MLflow's parts are its own."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except (MlflowException, OSError) as error:
-        reason = scrub((str(error).strip().splitlines() or [type(error).__name__])[0])
+    except StorageError:
+        raise
+    except Exception as error:
+        kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
+        reason = scrub(text if text and isinstance(error, MlflowException | OSError) else f"{kind}: {text}")
         if "error code 401" in reason or "error code 403" in reason:
             reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

@@ -7,7 +7,7 @@ from captum.attr import DeepLift as CaptumDeepLift
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, Logits, as_map, in_batches
+from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD, Attribution, Logits, as_map, in_batches
 from trainables.saliency.shapes import Images, Maps, Targets
 
 
@@ -36,6 +36,9 @@ class DeepLift(ChangedBackpropagation):
     """
 
     method = CaptumDeepLift
+
+    def passes(self, images: Images) -> int:
+        return 2 * FORWARD_AND_BACKWARD
 
 
 class GuidedBackprop(ChangedBackpropagation):
