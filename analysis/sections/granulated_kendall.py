@@ -214,10 +214,7 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
             colour, marker = (INK, "D") if position == 0 else ("#0072B2", "o")
             interval_line(axes, entry, -position, color=colour, linewidth=1.8)
             axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
-        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
-        row_labels(axes, [label for label, _ in lines])
-        axes.get_yticklabels()[0].set_fontweight("bold")
-        axes.set_ylim(-len(lines) + 0.4, 0.6)
+        row_labels(axes, [label for label, _ in lines], strong=True)
         axes.set_xlim(-1.02, 1.02)
         axes.set_xlabel("ψ: always apart (−1), as often together as apart (0), always together (1)")
     return Drawing(
@@ -234,25 +231,12 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
 
 def _table(result: GranulatedKendall) -> Table:
     empty: Entry = (None, "")
-    rows = [
-        (
-            ("all", "all, averaged (Ψ)"),
-            *estimated(result),
-            empty,
-            empty,
-            remark(result.reason),
-        ),
-        *(
-            (
-                (axis.axis, setting_name(axis.axis)),
-                *estimated(axis),
-                whole(axis.n_eligible),
-                whole(axis.n_finite),
-                remark(axis.reason),
-            )
-            for axis in result.axes
-        ),
+    rows: list[tuple[Entry, ...]] = [
+        (("all", "all, averaged (Ψ)"), *estimated(result), empty, empty, remark(result.reason))
     ]
+    for axis in result.axes:
+        counts = whole(axis.n_eligible), whole(axis.n_finite)
+        rows.append(((axis.axis, setting_name(axis.axis)), *estimated(axis), *counts, remark(axis.reason)))
     return Table(
         name="granulated_kendall",
         title=TITLE,

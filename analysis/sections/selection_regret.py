@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, name, severity, with_interval
-from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.drawing import (
+    INK,
+    MUTED,
+    PALETTE,
+    Drawing,
+    dots,
+    interval_line,
+    new_figure,
+    row_labels,
+    settings,
+)
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
 from analysis.stats.cluster_bootstrap import Resamples
@@ -260,9 +270,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
             axes.barh(-position, part.estimate or 0.0, height=0.62, color=colours[part.rule], alpha=0.75)
             interval_line(axes, part, -position, color=INK, linewidth=1.8)
             strata = [r.estimate or 0.0 for r in known if r.rule == part.rule and r.dataset is not None]
-            # Spread in the order of the strata, so that equal regrets do not hide each other.
-            steps = np.linspace(-0.2, 0.2, len(strata)) if len(strata) > 1 else np.zeros(len(strata))
-            axes.plot(strata, steps - position, "o", markersize=3, color=INK, alpha=0.55, linewidth=0)
+            dots(axes, strata, -position, markersize=3, color=INK, alpha=0.55)
         row_labels(axes, [RULES[part.rule] for part in overall])
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{outcome} lost against the best model")
