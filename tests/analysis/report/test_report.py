@@ -244,12 +244,14 @@ def test_json_holds_every_statistic_complete(report, result):
     assert {axis["axis"] for axis in psi["axes"]} == {"severity", "method", "strength"}
     assert psi["ci_low"] <= psi["estimate"] <= psi["ci_high"]
     assert content["sign_error"]["overall"]["maximum"] >= content["sign_error"]["overall"]["mean"]
-    assert [p["controls"] for p in content["partial"]] == [
-        ["test_id.auc"],
-        ["test_id.auc", "dataset", "severity", "method"],
+    assert [(p["dataset"], p["severity"]) for p in content["partial"]] == [
+        (None, None),
+        ("crosses", 1),
+        ("folder:my/x", 1),
     ]
+    assert content["partial"][0]["controls"] == ["test_id.auc", "dataset", "severity", "method"]
     assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
-    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within", "mu_between", "a"}
+    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within"}
     assert {r["rule"] for r in content["regret"]} == {
         *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random"),
     }
@@ -265,6 +267,7 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
     told = [m for m in missing if m.startswith("Not estimated")]
     assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
         "sign error",
+        "incremental",
         "mixed model",
         "regret",
         "regret",
