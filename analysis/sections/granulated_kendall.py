@@ -188,8 +188,8 @@ def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
         return f"Not estimated: {result.reason}."
     text = (
         "When one setting of the training changes and all others stay, does the map score move with performance? "
-        f"On average over settings Ψ = {with_interval(result)}, where 1 is always together and 0 no more often than "
-        f"apart.{no_interval([result])}"
+        f"On average over settings Ψ = {with_interval(result)}, a mean of Kendall’s τ-b, where 1 is the same order and "
+        f"0 none in common.{no_interval([result])}"
     )
     known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
     if len(known) > 1:
@@ -216,13 +216,17 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
             axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
         row_labels(axes, [label for label, _ in lines], strong=True)
         axes.set_xlim(-1.02, 1.02)
-        axes.set_xlabel("ψ: always apart (−1), as often together as apart (0), always together (1)")
+        axes.set_xlabel("ψ, mean τ-b: opposite order (−1), no common order (0), same order (1)")
     return Drawing(
         name="psi_by_axis",
         title="Along which setting does the map move with performance?",
         caption=(
-            "ψ with its 95 % interval: one setting changes, all others stay. The top row is the mean of the others. "
-            "Resampled averages are noisier than the averages themselves, so the intervals reach further towards zero."
+            "ψ along a setting: Kendall’s τ-b of map score and performance, both averaged over seeds, over the values "
+            "of this setting with the others fixed, and then the mean over those others, each counting the same; it is "
+            "no correlation over trials. Along method all strengths of a method count as one, and along severity each "
+            "model is tested under its own shift. Top row: Ψ, the mean of the ψ below, however many comparisons each "
+            "rests on. Bars: the middle 95 % over resampled data seeds, whose averages are noisier, so that they reach "
+            "further towards zero."
         ),
         alt=f"Dot plot of psi by setting. {'; '.join(f'{label}: {with_interval(entry)}' for label, entry in lines)}.",
         figure=figure,

@@ -253,9 +253,9 @@ def test_json_holds_every_statistic_complete(report, result):
     assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
     assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within"}
     assert {r["rule"] for r in content["regret"]} == {
-        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random"),
+        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "oracle", "random"),
     }
-    assert len(content["regret"]) == 5 * (1 + 4)
+    assert len(content["regret"]) == 6 * (1 + 4)
     assert content["reliability"]["raw"] < content["reliability"]["estimate"]
     assert content["without_collapsed"] is None
     assert content["disagreements"][0]["kind"] == "sign"
