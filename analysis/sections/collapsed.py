@@ -1,5 +1,6 @@
 """Models that did not learn what they should: collapsed ones, and ones far below chance on ID data."""
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ class BelowChance:
 
     n: int
     """Trials with the AUC on the ID test set and a known number of its images."""
-    models: tuple[dict[str, Any], ...]
+    models: tuple[dict[Hashable, Any], ...]
     """Key, dataset, severity, method, seed and AUC of each, the lowest AUC first."""
 
 
@@ -107,7 +108,7 @@ def below_chance(table: pd.DataFrame) -> BelowChance | None:
     return BelowChance(len(rows), tuple(lowest_first.to_dict("records")))
 
 
-def _named(model: dict[str, Any]) -> str:
+def _named(model: dict[Hashable, Any]) -> str:
     """ "RRR at crosses, s = 0.8, seed 3 (AUC 0.05)"."""
     where = stratum_name(model["dataset"], model["severity"])
     return f"{name(model['method'])} at {where}, seed {model['seed']:g} (AUC {number(model[ID_AUC])})"

@@ -152,7 +152,9 @@ def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str], *, strong: b
 def dots(axes: "matplotlib.axes.Axes", values: Sequence[float | None], y: float, **style: Any) -> None:
     """Mark values around the height y, one above the other, so that equal ones do not hide each other."""
     steps = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(len(values))
-    axes.plot(values, steps + y, "o", linewidth=0, **style)
+    heights = [(value, y + step) for value, step in zip(values, steps, strict=True) if value is not None]
+    if heights:
+        axes.plot(*zip(*heights, strict=True), "o", linewidth=0, **style)
 
 
 def dataset_panels(

@@ -126,10 +126,11 @@ def _changes(means: pd.DataFrame, by: list[str]) -> dict[tuple[Any, ...], Change
 def _rows(outcomes: dict[tuple[Any, ...], Change], scores: dict[tuple[Any, ...], Change]) -> tuple[ControlRow, ...]:
     """A row for each control, or for each cell of it."""
     missing = Change(reason="no pair has both scores")
-    rows = [
-        ControlRow(*(*key, None, None, None)[:4], outcomes.get(key, missing), scores.get(key, missing))
-        for key in outcomes | scores
-    ]
+    rows = []
+    for key in outcomes | scores:
+        control, dataset, severity, method = (*key, None, None, None)[:4]
+        changes = outcomes.get(key, missing), scores.get(key, missing)
+        rows.append(ControlRow(control, dataset, severity, method, *changes))
     return tuple(sorted(rows, key=lambda row: (row.dataset or "", row.severity, row.method, place_of(row.control))))
 
 

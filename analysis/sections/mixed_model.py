@@ -156,12 +156,12 @@ def _fit(result: MixedModel, response: Floats, design: Floats, group: Ints, df: 
     share = 1 - np.sqrt(variances["residual"] / (variances["residual"] + size * variances["data_seed"]))
     whitened = [column - (share * np.bincount(group, column) / size)[group] for column in (response, *design.T)]
     robust = OLS(whitened[0], np.column_stack(whitened[1:])).fit(cov_type="cluster", cov_kwds={"groups": group})
-    slope, error = float(robust.params[0]) / scale, float(robust.bse[0]) / scale
-    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
-    p_value = float(2 * special.stdtr(df, -abs(slope) / error)) if error > 0 else math.nan
+    slope, standard_error = float(robust.params[0]) / scale, float(robust.bse[0]) / scale
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * standard_error
+    p_value = float(2 * special.stdtr(df, -abs(slope) / standard_error)) if standard_error > 0 else math.nan
     return replace(
         result,
-        coefficients=(Coefficient(WITHIN, slope, error, slope - reach, slope + reach, p_value),),
+        coefficients=(Coefficient(WITHIN, slope, standard_error, slope - reach, slope + reach, p_value),),
         variances=variances,
         converged=bool(fit.converged) and not diverged,
         warnings=complaints,

@@ -156,7 +156,7 @@ def _combined(
     dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
     per_dataset = np.bincount(dataset[cluster]).astype(np.float64)
     first = [dataset[np.searchsorted(clusters, cell.clusters[0])] for cell in cells]
-    weights = np.bincount(first, [len(cell.rows) - 4 for cell in cells])
+    weights = np.bincount(first, [len(cell.rows) - 4 for cell in cells]).astype(np.float64)
     interval: dict[str, Any] = {"interval_reason": too_few()}
     if resamples.fewest(rows) >= MINIMUM_CLUSTERS:
         result = jackknife(float(combined[0]), combined[1:], dataset, per_dataset, weights)

@@ -91,7 +91,8 @@ def reliability(table: pd.DataFrame, score: str, outcome: str, resamples: Resamp
         sample = np.repeat(np.arange(len(members)), [len(cells[cell]) for cell in members])
         cluster = resamples.cluster[rows[mine]]
         parts = [_within(values[mine, 2 * i], values[mine, 2 * i + 1], sample, cluster, weights) for i in range(3)]
-        stratum = _Stratum(rows[mine], *(part[0] for part in parts), *(part[1] for part in parts[1:]))
+        (raw, _), (of_score, n_score), (of_outcome, n_outcome) = parts
+        stratum = _Stratum(rows[mine], raw, of_score, of_outcome, n_score, n_outcome)
         strata.append(_estimated(replace(result, dataset=dataset, severity=level), [stratum], resamples))
         if level > 0 and strata[-1].estimate is not None:
             counted.append(stratum)

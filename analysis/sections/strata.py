@@ -144,8 +144,8 @@ def _by_severity(analysis: Analysis) -> Drawing | None:
             own = [c for c in mine if c.scope == "within_cell"]
             _line(axes, own, color=_WITHIN, marker="o", linewidth=2)
             for c in own:
-                if c.ci_low is not None:
-                    axes.plot([c.severity] * 2, [c.ci_low, c.ci_high], color=_WITHIN, linewidth=1.6)
+                if c.ci_low is not None and c.ci_high is not None:
+                    axes.plot([c.severity or 0.0] * 2, [c.ci_low, c.ci_high], color=_WITHIN, linewidth=1.6)
             severity_axis(axes, [c.severity or 0.0 for c in own if c.estimate is not None])
         first = panels[datasets[0]]
         first.set_ylabel("Spearman’s ρ")

@@ -17,10 +17,10 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
     if "strength" not in table:
         return ()
     return tuple(
-        replace(row_of(cell, same, primary), strength=float(strength))
+        replace(row_of(cell, part[part["strength"] == strength], primary), strength=float(strength))
         for cell, part in cells_in_order(table)
         if part["strength"].nunique() > 1
-        for strength, same in part.groupby("strength")
+        for strength in sorted(part["strength"].dropna().unique())
     )
 
 

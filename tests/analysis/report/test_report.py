@@ -198,7 +198,8 @@ def test_json_is_strict_and_has_its_keys(report, result):
     content = strict_json(report / "report.json")
     assert set(content) == {
         *("generated_by", "sweep", "source", "n_trials", "n_read", "excluded", "primary", "verdict", "reference"),
-        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "selection_rules"),
+        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "below_chance"),
+        *("reference_under_shift", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
         *("figures", "settings"),
     }
@@ -267,6 +268,7 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
     told = [m for m in missing if m.startswith("Not estimated")]
     assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
         "sign error",
+        "conditional mutual information",
         "incremental",
         "mixed model",
         "regret",
