@@ -12,7 +12,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import count, listed, number, setting_name, with_interval
 from analysis.sections.correlations import CITATIONS
 from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
-from analysis.sections.section import OTHER_WAYS, Section, absent_column, no_interval
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, no_interval
 from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, bounds
@@ -84,10 +84,8 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     reason = absent_column(table, (score, outcome))
     if reason is not None:
         return GranulatedKendall(**head, n=0, n_configurations=0, axes=(), reason=reason)
-    rows = np.flatnonzero(np.isfinite(table[[score, outcome]].to_numpy(dtype=np.float64)).all(axis=1))
-    part = table.iloc[rows]
-    design = design_of(part)
-    scores = part[[score, outcome]].to_numpy(dtype=np.float64)
+    rows, scores = known_rows(table, (score, outcome))
+    design = design_of(table.iloc[rows])
     axes = [_along(axis_points(design, axis), scores, rows, resamples) for axis in design.axes]
     head |= {"n": len(rows), "n_configurations": len(np.unique(design.configurations()))}
     head["axes"] = tuple(axis for axis, _ in axes)

@@ -1,8 +1,6 @@
 """Selection regret: what choosing a model by its performance, its map or both costs under the shift."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -100,7 +98,7 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
     known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
     strata = _strata(table, known, resamples)
     shifted_rows = [resamples.cluster[stratum.rows] for stratum in strata if stratum.level > 0]
-    used = np.unique(np.concatenate([np.empty(0, dtype=np.intp), *shifted_rows]))
+    used = np.concatenate([np.empty(0, dtype=np.intp), *shifted_rows])
     regrets: list[Regret] = []
     for rule in RULES:
         by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
@@ -153,102 +151,82 @@ def _in_stratum(
     resamples: Resamples,
 ) -> tuple[Regret, Floats | None]:
     """(the regret of a rule, the same without each cluster of the table or None where there is no interval)."""
-    n = len(stratum.rows)
-    head: dict[str, Any] = {
-        "rule": rule,
-        "dataset": stratum.dataset,
-        "severity": stratum.level,
-        "n": n,
-        "n_missing": stratum.n_missing,
-        "n_choices": min(1, n) if stratum.is_one_choice else len(stratum.cluster),
-    }
+    n, one_choice = len(stratum.rows), stratum.is_one_choice
+    n_choices = min(1, n) if one_choice else len(stratum.cluster)
+    result = Regret(
+        rule=rule,
+        dataset=stratum.dataset,
+        severity=stratum.level,
+        n=n,
+        n_missing=stratum.n_missing,
+        n_choices=n_choices,
+    )
     absent = [name for name in criteria if name not in values]
     if absent:
-        return Regret(**head, reason=f"no trial has the column {absent[0]!r}"), None
+        return replace(result, reason=f"no trial has the column {absent[0]!r}"), None
     if n < 2:
-        return Regret(**head, reason=f"{count(n, 'trial')}, nothing to choose from"), None
-    g = values[outcome][stratum.rows]
-    pick = _picker(rule, [values[name][stratum.rows] for name in criteria])
-    whole_stratum = float(_regrets(pick, g, np.zeros(n, dtype=np.intp))[0])
-    if stratum.is_one_choice:
-        why = "each data seed has one trial: one choice among all"
-        return Regret(**head, estimate=whole_stratum, whole_stratum=whole_stratum, interval_reason=why), None
-    regrets = _regrets(pick, g, stratum.choice)
-    mean = float(regrets.mean())
-    without = 1 - np.eye(len(resamples.dataset))
-    deleted = _weighted_mean(regrets, without[:, stratum.cluster])
-    interval = _interval(mean, deleted, np.unique(stratum.cluster), resamples)
-    return Regret(**head, estimate=mean, whole_stratum=whole_stratum, **interval), deleted
+        return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+    parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
+    whole = float(_regrets(*parts, np.zeros(n, dtype=np.intp))[0])
+    result = replace(result, estimate=whole, whole_stratum=whole)
+    if one_choice:
+        return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
+    regrets, n_clusters = _regrets(*parts, stratum.choice), len(resamples.dataset)
+    sums, sizes = (np.bincount(stratum.cluster, w, n_clusters) for w in (regrets, np.ones(len(regrets))))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deleted = (regrets.sum() - sums) / (len(regrets) - sizes)
+    return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
 
 
-Picker = Callable[[Choices, int], Floats]
-"""Function from each trial's choice and the number of choices to the values of which the largest is picked."""
+def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:
+    """[choices] the best outcome less the mean outcome of the trials tied at the top; without a criterion all tie."""
+    criterion = sum((_standardised(values, choice) for values in criteria), np.zeros(len(g)))
+    picked = (criterion >= _largest(criterion, choice)[choice] - 1e-12).astype(np.float64)
+    return _largest(g, choice) - np.bincount(choice, picked * g) / np.bincount(choice, picked)
 
 
-def _picker(rule: str, criteria: list[Floats]) -> Picker | None:
-    """None for the random rule."""
-    if rule == "random":
-        return None
-    if len(criteria) == 1:
-        return lambda choice, n: criteria[0]
-    return lambda choice, n: np.sum([_standardised(c, choice, n) for c in criteria], axis=0)
+def _largest(values: Floats, choice: Choices) -> Floats:
+    """[choices] the largest value of each."""
+    largest = np.full(int(choice.max()) + 1, -np.inf)
+    np.maximum.at(largest, choice, values)
+    return largest
 
 
-def _regrets(pick: Picker | None, g: Floats, choice: Choices) -> Floats:
-    """[choices] the best outcome less the mean outcome of the trials tied at the top."""
-    n = int(choice.max()) + 1
-    best = np.full(n, -np.inf)
-    np.maximum.at(best, choice, g)
-    if pick is None:
-        picked = np.ones(len(g))
-    else:
-        criterion = pick(choice, n)
-        top = np.full(n, -np.inf)
-        np.maximum.at(top, choice, criterion)
-        picked = (criterion >= top[choice] - 1e-12).astype(np.float64)
-    return best - np.bincount(choice, weights=picked * g, minlength=n) / np.bincount(choice, picked, minlength=n)
-
-
-def _standardised(values: Floats, choice: Choices, n: int) -> Floats:
+def _standardised(values: Floats, choice: Choices) -> Floats:
     """z within each choice; 0 where its values are constant."""
-    size = np.bincount(choice, minlength=n)
-    rest = values - (np.bincount(choice, weights=values, minlength=n) / size)[choice]
-    spread = np.sqrt(np.bincount(choice, weights=rest**2, minlength=n) / size)[choice]
+    size = np.bincount(choice)
+    rest = values - (np.bincount(choice, values) / size)[choice]
+    spread = np.sqrt(np.bincount(choice, rest**2) / size)[choice]
     return np.where(spread > 1e-12, rest / np.where(spread > 1e-12, spread, 1.0), 0.0)
 
 
-def _weighted_mean(regrets: Floats, weights: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((weights @ regrets) / weights.sum(axis=1))
-
-
-def _interval(mean: float, deleted: Floats, clusters: NDArray[np.intp], resamples: Resamples) -> dict[str, Any]:
-    interval = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
-    return interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {})
+def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples: Resamples) -> Regret:
+    used = np.unique(clusters)
+    interval = jackknife_bounds(result.estimate or 0.0, deleted[used], resamples.dataset[used])
+    return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
 
 
 def _overall(
-    rule: str, by_stratum: list[tuple[Regret, Floats | None]], clusters: NDArray[np.intp], resamples: Resamples
+    rule: str, by_stratum: list[tuple[Regret, Floats | None]], clusters: Choices, resamples: Resamples
 ) -> Regret:
     """The mean over strata that have a regret, each counting the same."""
-    strata = [entry for entry, _ in by_stratum]
-    deleted = [without for _, without in by_stratum if without is not None]
-    defined = [entry for entry in strata if entry.estimate is not None]
-    head: dict[str, Any] = {
-        "rule": rule,
-        "dataset": None,
-        "severity": None,
-        "n": sum(entry.n for entry in defined),
-        "n_missing": sum(entry.n_missing for entry in strata),
-        "n_choices": sum(entry.n_choices for entry in defined),
-    }
+    defined = [(entry, deleted) for entry, deleted in by_stratum if entry.estimate is not None]
+    result = Regret(
+        rule=rule,
+        dataset=None,
+        severity=None,
+        n=sum(entry.n for entry, _ in defined),
+        n_missing=sum(entry.n_missing for entry, _ in by_stratum),
+        n_choices=sum(entry.n_choices for entry, _ in defined),
+    )
     if not defined:
-        return Regret(**head, reason=strata[0].reason if strata else "no stratum has a shift (severity above 0)")
-    estimate = float(np.mean([entry.estimate for entry in defined if entry.estimate is not None]))
-    if len(deleted) < len(defined):
-        why = "a stratum has one trial per data seed: one choice among all"
-        return Regret(**head, estimate=estimate, interval_reason=why)
-    return Regret(**head, estimate=estimate, **_interval(estimate, np.mean(deleted, axis=0), clusters, resamples))
+        why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
+        return replace(result, reason=why)
+    result = replace(result, estimate=float(np.mean([entry.estimate for entry, _ in defined])))
+    known = [deleted for _, deleted in defined if deleted is not None]
+    if len(known) < len(defined):
+        return replace(result, interval_reason="a stratum has one trial per data seed: one choice among all")
+    return _with_interval(result, np.mean(known, axis=0), clusters, resamples)
 
 
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
