@@ -74,7 +74,7 @@ NAMED = 5
 class BelowChance:
     """Models whose AUC on ID data is below one half by more than noise: they rank the classes the wrong way round.
 
-    Without a shift no cue can explain that. They stay in every correlation; who reads one should know of them.
+    No cue can explain that without a shift. They stay in every correlation.
     """
 
     n: int
@@ -86,7 +86,7 @@ class BelowChance:
 def below_chance(table: pd.DataFrame) -> BelowChance | None:
     """The models with AUC < 1/2 − z SE on the ID test set; None where the AUC or the number of images is unknown.
 
-    SE² = (n + 1) / (12 m (n − m)) is the variance of the AUC of a model that tells nothing, on n images of which m are
+    SE² = (n + 1) / (12 m (n − m)) is the variance of the AUC of an uninformative model on n images, of which m are
     of the smaller class (Hanley & McNeil, Radiology 143, 1982, for chance; that of Mann and Whitney's U). z is the
     normal quantile of .05 over the number of trials (Bonferroni). Without `test_id.n_smaller_class` the classes count
     as equal in size.
@@ -119,7 +119,7 @@ NONE = BelowChance(0, ())
 
 @dataclass(frozen=True)
 class Unlearnt:
-    """Both kinds of models; None where a table does not record what they are told by."""
+    """Both kinds of models; each None where the table lacks the columns that identify them."""
 
     without_collapsed: WithoutCollapsed | None
     below_chance: BelowChance | None

@@ -22,7 +22,7 @@ HELD_OUT = 0.25
 MINIMUM_CLUSTERS = 4
 """Fewest data seeds to split."""
 MINIMUM_TRIALS = 20
-"""Fewest trials of a cell: its slope must predict trials that it was not fitted to."""
+"""Fewest trials of a cell: a slope fitted to fewer extrapolates wildly to held-out trials."""
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 
 

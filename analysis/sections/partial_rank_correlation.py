@@ -68,8 +68,8 @@ def partial_rank_correlation(
     the covariate's rank: (r_xy − r_xz r_yz) / sqrt((1 − r_xz²)(1 − r_yz²)) of Spearman's correlations (Kendall,
     Biometrika 32, 1942). Cells are combined by Fisher's z with weights n − 4, one less than without a covariate
     (Fisher, Metron 3, 1924). Trials in which anything is missing are left out and counted, and so are cells with
-    fewer than 5 trials or where the covariate determines one of the ranks. Strata without a
-    shift are left out: there the covariate is the outcome.
+    fewer than 5 trials or where the covariate determines one of the ranks. Strata without a shift are left out too:
+    there the covariate is the outcome.
 
     The interval is that of the delete-one-data-seed jackknife of Fisher's z, as for the correlations; it needs 6 data
     seeds on each dataset.

@@ -55,7 +55,7 @@ def test_too_few_are_left(table):
 
 def test_models_below_chance_by_more_than_noise_are_counted_and_named(make_table):
     table = make_table(seeds=20).assign(**{"test_id.n": 60})
-    # The law of the AUC of a model that tells nothing: Mann and Whitney's U of 30 and 30 images, over 900.
+    # The law of an uninformative model's AUC: Mann and Whitney's U of 30 and 30 images, over 900.
     generator = np.random.default_rng(0)
     draws = stats.mannwhitneyu(*generator.normal(size=(2, 30, 20_000)), method="asymptotic").statistic / 900
     table["test_id.auc"] = generator.choice(draws, size=len(table))

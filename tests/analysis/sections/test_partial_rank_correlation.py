@@ -1,6 +1,7 @@
 """Partial rank correlations within cells, against closed forms, least squares, and tables without one data seed."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -165,14 +166,9 @@ def test_few_data_seeds_have_no_interval():
 
 
 def test_report_json_calls_covariates_controls():
-    (entry,) = SECTION.json(SimpleAnalysis(tuple(partials(table())[:1])))["partial"]
+    (entry,) = SECTION.json(SimpleNamespace(results={"partial": tuple(partials(table())[:1])}))["partial"]
     assert entry["controls"] == (A, "dataset", "severity", "method")
     assert "covariates" not in entry
-
-
-class SimpleAnalysis:
-    def __init__(self, result):
-        self.results = {"partial": result}
 
 
 def test_weighted_midranks_are_those_of_the_repeated_sample():
