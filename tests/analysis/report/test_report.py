@@ -198,7 +198,8 @@ def test_json_is_strict_and_has_its_keys(report, result):
     content = strict_json(report / "report.json")
     assert set(content) == {
         *("generated_by", "sweep", "source", "n_trials", "n_read", "excluded", "primary", "verdict", "reference"),
-        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "selection_rules"),
+        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "below_chance"),
+        *("reference_under_shift", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
         *("figures", "settings"),
     }
@@ -244,16 +245,18 @@ def test_json_holds_every_statistic_complete(report, result):
     assert {axis["axis"] for axis in psi["axes"]} == {"severity", "method", "strength"}
     assert psi["ci_low"] <= psi["estimate"] <= psi["ci_high"]
     assert content["sign_error"]["overall"]["maximum"] >= content["sign_error"]["overall"]["mean"]
-    assert [p["controls"] for p in content["partial"]] == [
-        ["test_id.auc"],
-        ["test_id.auc", "dataset", "severity", "method"],
+    assert [(p["dataset"], p["severity"]) for p in content["partial"]] == [
+        (None, None),
+        ("crosses", 1),
+        ("folder:my/x", 1),
     ]
+    assert content["partial"][0]["controls"] == ["test_id.auc", "dataset", "severity", "method"]
     assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
-    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within", "mu_between", "a"}
+    assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within"}
     assert {r["rule"] for r in content["regret"]} == {
-        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "random"),
+        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "oracle", "random"),
     }
-    assert len(content["regret"]) == 5 * (1 + 4)
+    assert len(content["regret"]) == 6 * (1 + 4)
     assert content["reliability"]["raw"] < content["reliability"]["estimate"]
     assert content["without_collapsed"] is None
     assert content["disagreements"][0]["kind"] == "sign"
@@ -265,6 +268,8 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
     told = [m for m in missing if m.startswith("Not estimated")]
     assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
         "sign error",
+        "conditional mutual information",
+        "incremental",
         "mixed model",
         "regret",
         "regret",

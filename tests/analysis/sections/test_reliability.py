@@ -63,16 +63,47 @@ def test_against_scipy_and_the_formulas():
 def test_the_interval_leaves_out_each_data_seed(datasets):
     data = table(datasets=datasets)
     result = found(data)
+
+    def quotient(part):
+        raw, a, b = by_hand(part)
+        return raw / math.sqrt(a * b)
+
+    assert result.estimate == pytest.approx(np.mean([quotient(part) for _, part in data.groupby("dataset")]))
     variance = 0.0
-    for dataset in datasets:
-        values = []
-        for seed in range(12):
-            raw, a, b = by_hand(data[(data["dataset"] != dataset) | (data["data_seed"] != seed)])
-            values.append(raw / math.sqrt(a * b))
-        variance += 11 * np.var(values)  # (12 − 1) / 12 of the sum of squares
-    reach = stats.t.ppf(0.975, 11 * len(datasets)) * math.sqrt(variance)
-    assert result.ci_low == pytest.approx(result.estimate - reach)
-    assert result.ci_high == pytest.approx(result.estimate + reach)
+    for _, part in data.groupby("dataset"):
+        values = [quotient(part[part["data_seed"] != seed]) for seed in range(12)]
+        variance += 11 * np.var(values) / len(datasets) ** 2  # (12 − 1) / 12 of the sum of squares, of the mean
+    reach = (result.ci_high - result.ci_low) / 2 / math.sqrt(variance)
+    assert (result.ci_low + result.ci_high) / 2 == pytest.approx(result.estimate)
+    if len(datasets) == 1:
+        assert reach == pytest.approx(stats.t.ppf(0.975, 11))
+    else:  # the degrees of freedom lie between those of one dataset and those of both
+        assert stats.t.ppf(0.975, 22) * (1 - 1e-9) <= reach <= stats.t.ppf(0.975, 11)
+
+
+def test_each_stratum_is_corrected_by_its_own_reliability():
+    # Half as many images at s = 1: pooled, one reliability would correct too much there and too little here.
+    quiet, loud, none = table(1, noise=0.2), table(2, noise=1.0), table(3, noise=0.1, rho=0.0)
+    data = pd.concat([none.assign(severity=0.0), quiet.assign(severity=0.5), loud], ignore_index=True)
+    result = found(data)
+    assert [(part.dataset, part.severity) for part in result.strata] == [("d", 0.0), ("d", 0.5), ("d", 1.0)]
+    for part in result.strata:
+        raw, of_score, of_outcome = by_hand(data[data["severity"] == part.severity])
+        assert part.raw == pytest.approx(raw)
+        assert [h.reliability for h in part.halves] == pytest.approx([of_score, of_outcome])
+        assert part.estimate == pytest.approx(raw / math.sqrt(of_score * of_outcome))
+    reliabilities = [part.halves[0].reliability for part in result.strata[1:]]
+    assert reliabilities[0] > reliabilities[1] + 0.15
+    # The stratum without a shift is shown and does not count.
+    assert result.estimate == pytest.approx(np.mean([part.estimate for part in result.strata[1:]]))
+    assert result.raw == pytest.approx(np.mean([part.raw for part in result.strata[1:]]))
+    assert (result.n, result.n_clusters) == (48, 12)
+
+
+def test_without_a_shift_there_is_no_overall_value():
+    result = found(table().assign(severity=0.0))
+    assert (result.estimate, result.reason) == (None, "no stratum has a shift (severity above 0)")
+    assert result.strata[0].estimate is not None
 
 
 def test_noise_is_taken_out():
