@@ -62,7 +62,7 @@ def _advantage(sides: Sequence[Data], name: str) -> Advantage:
         return Advantage(name, None, None)
     z = [np.arctanh(np.clip(parts.rho, -CLIP, CLIP)) for parts in (one, other)]
     whole = Advantage(name, float(one.rho[0]), float(other.rho[0]))
-    clusters = np.flatnonzero((one.clusters | other.clusters).any(axis=0))
+    clusters = np.flatnonzero(one.clusters.any(axis=0) | other.clusters.any(axis=0))
     interval = jackknife_error((z[0] - z[1])[1 + clusters], sides[0].resamples.dataset[clusters])
     if interval is None:
         return whole

@@ -42,7 +42,9 @@ from analysis.trials.trials import Trials
 
 SECTIONS: tuple[Section[Any], ...] = (
     comparisons.SECTION,
+    selection_regret.SECTION,
     predictors.SECTION,
+    comparisons.IN_WORDS,
     pooling.SECTION,
     head.SECTION,
     strata.SECTION,
@@ -59,7 +61,6 @@ SECTIONS: tuple[Section[Any], ...] = (
     partial_rank_correlation.SECTION,
     incremental_r2.SECTION,
     mixed_model.SECTION,
-    selection_regret.SECTION,
     per_image.SECTION,
     reliability.SECTION,
     maps.SECTION,

@@ -1,7 +1,7 @@
 """The first screen: the answer by what varies between the models that are compared, as a table and a forest plot."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from analysis.answer.answer import Analysis
 from analysis.answer.comparisons import Comparison, Level
@@ -20,15 +20,16 @@ from analysis.sections.drawing import (
     row_labels,
     settings,
 )
-from analysis.sections.section import Section, plain
+from analysis.sections.section import Section
 from analysis.sections.table import Table, bounds, estimated, remark, value, whole
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+
+if TYPE_CHECKING:
+    import matplotlib.axes
 
 TITLE = "The answer, by what varies between the models"
 Comparisons = tuple[Comparison, ...]
 _COLOURS = dict(zip(LABELS, (PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4]), strict=True))
-_HEIGHT = 0.21
-"""Height of a row of the forest plot, in inches."""
 
 
 def _sentence(analysis: Analysis, result: Comparisons) -> str:
@@ -42,7 +43,7 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
             "that differ in one thing, over the strata with a shift. A new method: where the correlation of a method "
-            "that was not tried must be expected."
+            f"that was not tried must be expected.{_pooled(analysis)}"
         ),
         headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
         rows=tuple(
@@ -63,6 +64,14 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
             *("auc_per_tenth", "n_cells", "n_trials"),
         ),
     )
+
+
+def _pooled(analysis: Analysis) -> str:
+    """The Simpson check: what mixing everything would say."""
+    pooled = analysis.find("pooled")
+    if pooled is None or pooled.estimate is None:
+        return ""
+    return f" Mixing methods, severities and datasets gives {number(pooled.estimate)}, which answers none of these."
 
 
 def _strata(analysis: Analysis, result: Comparisons) -> Table:
@@ -98,76 +107,96 @@ def _remark(part: Comparison, level: Level) -> str | None:
     return "interval for these methods" if part.comparison == "method" and level.ci_low is not None else None
 
 
-def _rows(result: Comparisons) -> list[tuple[str, Comparison, Level | None]]:
-    """(label, comparison, level or None for the comparison itself), in the order of the plot."""
-    rows: list[tuple[str, Comparison, Level | None]] = []
-    for part in result:
-        if part.estimate is None:
-            continue
-        label = LABELS[part.comparison]
-        rows.append((label if part.comparison == "given_id" else f"between {label}", part, None))
-        for level in part.strata:
-            suffix = ", no shift" if level.severity == 0 else ""
-            rows.append((stratum_name(level.dataset, level.severity) + suffix, part, level))
-    return rows
-
-
 def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
-    """Each comparison with its interval and prediction interval, and its strata below it."""
-    rows = _rows(result)
-    if not rows:
+    """Each comparison with its interval and prediction interval, its strata as dots below."""
+    known = [part for part in result if part.estimate is not None]
+    if not known:
         return None
-    threshold = analysis.verdict.smallest_effect
     with settings():
-        figure = new_figure(7.6, 0.8 + _HEIGHT * len(rows))
+        figure = new_figure(7.6, 0.75 + 0.42 * len(known))
         axes = figure.subplots()
-        axes.axvspan(-threshold, threshold, color="#eef0f3", linewidth=0)
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        for position, (_, part, level) in enumerate(rows):
+        _ground(axes, analysis)
+        for position, part in enumerate(known):
             colour, y = _COLOURS[part.comparison], -position
-            if level is not None:
-                hollow = level.severity == 0
-                interval_line(axes, level, y, color=colour, linewidth=1, alpha=0.7)
-                face = "white" if hollow else colour
-                axes.plot([level.estimate], [y], "o", markersize=3.5, color=colour, markerfacecolor=face, alpha=0.8)
-                continue
             if part.prediction_low is not None and part.prediction_high is not None:
-                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, linewidth=7, alpha=0.2)
+                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, linewidth=8, alpha=0.2)
             interval_line(axes, part, y, color=colour, linewidth=2.4)
             axes.plot([part.estimate or 0.0], [y], "D", markersize=6, color=colour)
-            axes.text(1.04, y, part.answer, va="center", fontsize=8, color=INK, fontweight="bold", clip_on=False)
-        row_labels(axes, [label for label, _, _ in rows])
-        for tick, (_, _, level) in zip(axes.get_yticklabels(), rows, strict=True):
-            tick.set(fontweight="bold", color=INK) if level is None else tick.set(fontsize=7.5, color=MUTED)
-        axes.set_xlim(-1.02, 1.02)
-        axes.set_ylim(-len(rows) + 0.4, 0.6)
+            for level in part.strata:
+                face = "white" if level.severity == 0 else colour
+                axes.plot([level.estimate], [y - 0.3], "o", markersize=3, color=colour, markerfacecolor=face, alpha=0.8)
+            axes.text(1.04, y, part.answer, va="center", fontsize=9, color=INK, fontweight="bold", clip_on=False)
+        row_labels(axes, [_label(part) for part in known])
+        axes.set_ylim(-len(known) + 0.45, 0.45)
         axes.set_xlabel("Spearman’s ρ")
         legend_below(
             figure,
             [
                 legend_key("estimate, 95 % interval", color=INK, marker="D", linewidth=2.4, markersize=5),
-                legend_key("a new method (95 % prediction)", color=INK, linewidth=7, alpha=0.2),
-                legend_key("one dataset and severity", color=INK, marker="o", linewidth=1, markersize=3.5),
-                legend_key("smaller than of interest", color="#dfe2e7", linewidth=7),
+                legend_key("a new method", color=INK, linewidth=8, alpha=0.2),
+                legend_key("one dataset and severity", color=INK, marker="o", linestyle="", markersize=3),
+                legend_key("too small to matter", color="#dfe2e7", linewidth=8),
             ],
             columns=4,
         )
-    words = "; ".join(
-        f"{LABELS[part.comparison]}: {with_interval(part)}, {part.answer}"
-        for part in result
-        if part.estimate is not None
-    )
+    words = "; ".join(f"{LABELS[part.comparison]}: {with_interval(part)}, {part.answer}" for part in known)
     return Drawing(
         name="comparisons",
         title=TITLE,
         caption=(
-            f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} by what varies "
-            "between the models. Hollow: no shift, shown and not counted. Intervals of single strata between methods "
-            "hold for these methods, that over all strata for methods like these."
+            "Diamonds are the rank correlations of the table with their 95 % intervals; broad bands where a new method "
+            "must be expected. Hollow dots: no shift, shown and not counted."
         ),
         alt=f"Forest plot of the comparisons. {words}.",
         figure=figure,
     )
+
+
+def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
+    """Each stratum's estimate and interval, a panel a comparison."""
+    known = [part for part in result if part.strata]
+    places = list(dict.fromkeys((level.dataset, level.severity) for part in known for level in part.strata))
+    if len(places) < 2:
+        return None
+    with settings():
+        figure = new_figure(2.2 + 1.9 * len(known), 0.9 + 0.22 * len(places))
+        panels = figure.subplots(1, len(known), squeeze=False, sharey=True)[0]
+        for axes, part in zip(panels, known, strict=True):
+            _ground(axes, analysis)
+            for level in part.strata:
+                y = -places.index((level.dataset, level.severity))
+                colour = _COLOURS[part.comparison]
+                interval_line(axes, level, y, color=colour, linewidth=1.4)
+                face = "white" if level.severity == 0 else colour
+                axes.plot([level.estimate], [y], "o", markersize=4, color=colour, markerfacecolor=face)
+            axes.set_title(_label(part), loc="left")
+        row_labels(panels[0], [stratum_name(*place) for place in places])
+        for axes in panels[1:]:
+            axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", length=0)
+    return Drawing(
+        name="comparisons_by_stratum",
+        title="Each comparison by stratum",
+        caption=(
+            "Spearman’s ρ with its 95 % interval. Hollow: no shift, shown and not counted. Between methods the "
+            "intervals hold for these methods."
+        ),
+        alt="Dots with intervals, a panel a comparison and a row a stratum.",
+        figure=figure,
+    )
+
+
+def _ground(axes: "matplotlib.axes.Axes", analysis: Analysis) -> None:
+    """The scale, with the correlations that are smaller than of interest shaded."""
+    threshold = analysis.verdict.smallest_effect
+    axes.axvspan(-threshold, threshold, color="#eef0f3", linewidth=0)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_xlim(-1.02, 1.02)
+
+
+def _label(part: Comparison) -> str:
+    label = LABELS[part.comparison]
+    return label if part.comparison == "given_id" else f"between {label}"
 
 
 def _details(analysis: Analysis, result: Comparisons) -> list[str]:
@@ -239,20 +268,13 @@ def _reported(analysis: Analysis, result: Comparisons) -> str:
     )
 
 
-def _json(result: Comparisons) -> dict[str, Any]:
-    return {"comparisons": plain(result)}
-
-
 SECTION = Section(
     key="comparisons",
     title=TITLE,
     compute=lambda analysis: analysis.comparisons,
-    content=_json,
     words_last=True,
-    sentence=_sentence,
-    details=_details,
     figures=lambda analysis, result: [_forest(analysis, result)],
-    tables=lambda analysis, result: [_table(analysis, result), _strata(analysis, result)],
+    tables=lambda analysis, result: [_table(analysis, result)],
     missing=_missing,
     method=_method,
     reported=_reported,
@@ -267,3 +289,15 @@ SECTION = Section(
         "15, 1904, 72–101.",
     },
 )
+
+
+IN_WORDS: Section[None] = Section(
+    key="comparisons_in_words",
+    title="The comparisons in words",
+    sentence=lambda analysis, result: _sentence(analysis, analysis.comparisons),
+    details=lambda analysis, result: _details(analysis, analysis.comparisons),
+    figures=lambda analysis, result: [_by_stratum(analysis, analysis.comparisons)],
+    tables=lambda analysis, result: [_strata(analysis, analysis.comparisons)],
+    missing=lambda analysis, result: (),
+)
+"""What does not fit on the first screen."""

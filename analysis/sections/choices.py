@@ -1,0 +1,230 @@
+"""Rules of choosing a model, and what each costs under the shift: the statistic of the section on selection regret."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.numbers import count
+from analysis.stats.cluster_bootstrap import Resamples
+from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.design import cell_rows, strata_of
+from records import columns
+
+Choices = NDArray[np.intp]
+MASKED = "masked"
+RULES = {
+    "localisation": "the map",
+    "id_valid": "validation without the shift",
+    "id_valid_and_localisation": "both together",
+    **{f"outside_{outside}": f"the probe, outside {outside}" for outside in columns.OUTSIDES},
+    MASKED: "none: always train masked",
+    "random": "a random pick",
+    "ood_valid": "validation under the shift",
+    "oracle": "the outcome itself (an oracle)",
+}
+"""Each rule as words, in the order of tables and figures."""
+UNKNOWABLE = ("ood_valid", "oracle")
+"""Rules that nobody can follow before the shift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regret(Estimate):
+    """The mean regret of one rule, in the outcome's units; never negative."""
+
+    rule: str
+    dataset: str | None
+    """None for the mean over strata with a shift."""
+    severity: float | None
+    n: int
+    """Trials chosen from."""
+    n_missing: int
+    """Trials without the outcome or a column that one of the rules needs."""
+    n_choices: int
+    """Data seeds, among whose own trials a choice is made; for the mean over strata, of all of them."""
+    whole_stratum: float | None = None
+    """The same for one choice among all trials of the stratum at once."""
+
+
+def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: Resamples) -> list[Regret]:
+    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks; of a loss, its excess.
+
+    A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
+    trained on the same images, which is what someone who must pick one has before them. The regret is averaged
+    over data seeds, and over strata with a shift for the overall row: without a shift all models generalize alike, so
+    those strata are shown and do not count. The rules pick the largest
+
+    - localisation: the score mu;
+    - id_valid: a, `valid_id.<measure>` with the outcome's measure;
+    - id_valid_and_localisation: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
+    - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
+    - masked: whether the method is `masked`, so that all of its trials tie: what never looking costs;
+    - ood_valid: the same measure on the OOD validation set, which nobody has before the shift. Its images are not those
+      of the outcome, so another rule can come out below it;
+    - oracle: the outcome itself; its regret is zero, the least of all by definition;
+    - random: the mean over all trials, what picking blindly costs.
+
+    Of trials tied at the top the mean outcome counts. All rules choose from the same trials: those with the outcome
+    and every column that some rule can use. A rule whose column the table lacks is undefined, with the reason. Data
+    seeds with one trial offer no choice; a stratum with no others is one choice, without an interval. Intervals are
+    Student's over data seeds, by the delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
+
+    Returns:
+        Per rule the overall row first, then one row per stratum, strata in ascending order.
+    """
+    measure = outcome.rpartition(".")[2]
+    id_valid, ood_valid = (columns.performance(split, measure) for split in ("valid_id", "valid_ood"))
+    criteria = {
+        "localisation": [score],
+        "id_valid": [id_valid],
+        "id_valid_and_localisation": [id_valid, score],
+        **{f"outside_{outside}": [columns.probe(outside)] for outside in columns.OUTSIDES},
+        MASKED: [MASKED],
+        "random": [],
+        "ood_valid": [ood_valid],
+        "oracle": [outcome],
+    }
+    names = [name for name in dict.fromkeys([outcome, score, id_valid, ood_valid, *columns.PROBES]) if name in table]
+    values = {name: table[name].to_numpy(dtype=np.float64) for name in names}
+    values = {name: v for name, v in values.items() if np.isfinite(v).any()}
+    if measure == "loss":  # the smaller, the better
+        values = {name: -v if name in (outcome, id_valid, ood_valid) else v for name, v in values.items()}
+    if (masked := table["method"].eq(MASKED)).any():
+        values[MASKED] = masked.to_numpy(dtype=np.float64)
+    known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
+    strata = _strata(table, known, resamples)
+    shifted_rows = [resamples.cluster[stratum.rows] for stratum in strata if stratum.level > 0]
+    used = np.concatenate([np.empty(0, dtype=np.intp), *shifted_rows])
+    regrets: list[Regret] = []
+    for rule in RULES:
+        by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
+        shifted = [(entry, deleted) for entry, deleted in by_stratum if entry.severity]
+        overall = _overall(rule, shifted, used, resamples)
+        regrets += [overall, *(entry for entry, _ in by_stratum)]
+    return regrets
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    """The trials of one stratum that the rules choose from."""
+
+    dataset: str
+    level: float
+    rows: Choices
+    """Their positions in the table."""
+    choice: Choices
+    """[trials] the choice that each takes part in: its data seed's."""
+    cluster: Choices
+    """[choices] the cluster of each."""
+    is_one_choice: bool
+    """Whether no data seed has several trials, so that all of them are one choice."""
+    n_missing: int
+
+
+def _strata(table: pd.DataFrame, known: NDArray[np.bool_], resamples: Resamples) -> list[_Stratum]:
+    groups, data_seed = cell_rows(table), table["data_seed"].to_numpy()
+    strata = []
+    for (dataset, level), cells in strata_of(groups).items():
+        positions = np.sort(np.concatenate([groups[cell] for cell in cells]))
+        rows = positions[known[positions]]
+        n_missing = len(positions) - len(rows)
+        seeds, choice = np.unique(data_seed[rows], return_inverse=True)
+        offered = np.isin(choice, np.flatnonzero(np.bincount(choice, minlength=len(seeds)) > 1))
+        if offered.any():
+            rows = rows[offered]
+        _, start, choice = np.unique(data_seed[rows], return_index=True, return_inverse=True)
+        cluster = resamples.cluster[rows[start]]
+        strata.append(_Stratum(dataset, level, rows, choice.astype(np.intp), cluster, not offered.any(), n_missing))
+    return strata
+
+
+def _in_stratum(
+    rule: str,
+    criteria: list[str],
+    outcome: str,
+    values: dict[str, Floats],
+    stratum: _Stratum,
+    resamples: Resamples,
+) -> tuple[Regret, Floats | None]:
+    """(the regret of a rule, the same without each cluster of the table or None where there is no interval)."""
+    n, one_choice = len(stratum.rows), stratum.is_one_choice
+    n_choices = min(1, n) if one_choice else len(stratum.cluster)
+    result = Regret(
+        rule=rule,
+        dataset=stratum.dataset,
+        severity=stratum.level,
+        n=n,
+        n_missing=stratum.n_missing,
+        n_choices=n_choices,
+    )
+    absent = [name for name in criteria if name not in values]
+    if absent:
+        what = f"the method {MASKED!r}" if absent[0] == MASKED else f"the column {absent[0]!r}"
+        return replace(result, reason=f"no trial has {what}"), None
+    if rule == MASKED and not values[MASKED][stratum.rows].any():
+        return replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"), None
+    if n < 2:
+        return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+    parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
+    whole = float(_regrets(*parts, np.zeros(n, dtype=np.intp))[0])
+    result = replace(result, estimate=whole, whole_stratum=whole)
+    if one_choice:
+        return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
+    regrets, n_clusters = _regrets(*parts, stratum.choice), len(resamples.dataset)
+    sums, sizes = (np.bincount(stratum.cluster, w, n_clusters) for w in (regrets, np.ones(len(regrets))))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deleted = (regrets.sum() - sums) / (len(regrets) - sizes)
+    return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
+
+
+def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:
+    """[choices] the best outcome less the mean outcome of the trials tied at the top; without a criterion all tie."""
+    criterion = sum((_standardised(values, choice) for values in criteria), np.zeros(len(g)))
+    picked = (criterion >= _largest(criterion, choice)[choice] - 1e-12).astype(np.float64)
+    return _largest(g, choice) - np.bincount(choice, picked * g) / np.bincount(choice, picked)
+
+
+def _largest(values: Floats, choice: Choices) -> Floats:
+    """[choices] the largest value of each."""
+    largest = np.full(int(choice.max()) + 1, -np.inf)
+    np.maximum.at(largest, choice, values)
+    return largest
+
+
+def _standardised(values: Floats, choice: Choices) -> Floats:
+    """z within each choice; 0 where its values are constant."""
+    size = np.bincount(choice)
+    rest = values - (np.bincount(choice, values) / size)[choice]
+    spread = np.sqrt(np.bincount(choice, rest**2) / size)[choice]
+    return np.where(spread > 1e-12, rest / np.where(spread > 1e-12, spread, 1.0), 0.0)
+
+
+def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples: Resamples) -> Regret:
+    used = np.unique(clusters)
+    interval = jackknife_bounds(result.estimate or 0.0, deleted[used], resamples.dataset[used])
+    return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
+
+
+def _overall(
+    rule: str, by_stratum: list[tuple[Regret, Floats | None]], clusters: Choices, resamples: Resamples
+) -> Regret:
+    """The mean over strata that have a regret, each counting the same."""
+    defined = [(entry, deleted) for entry, deleted in by_stratum if entry.estimate is not None]
+    result = Regret(
+        rule=rule,
+        dataset=None,
+        severity=None,
+        n=sum(entry.n for entry, _ in defined),
+        n_missing=sum(entry.n_missing for entry, _ in by_stratum),
+        n_choices=sum(entry.n_choices for entry, _ in defined),
+    )
+    if not defined:
+        why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
+        return replace(result, reason=why)
+    result = replace(result, estimate=float(np.mean([entry.estimate for entry, _ in defined])))
+    known = [deleted for _, deleted in defined if deleted is not None]
+    if len(known) < len(defined):
+        return replace(result, interval_reason="a stratum has one trial per data seed: one choice among all")
+    return _with_interval(result, np.mean(known, axis=0), clusters, resamples)
