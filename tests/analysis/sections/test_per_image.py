@@ -1,0 +1,73 @@
+"""Whether a better map on an image goes with a right answer: means over models, clustered by data seed."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.answer.answer import answer
+from analysis.sections.per_image import SECTION, per_image
+from records import columns
+
+COLUMN = columns.correctness_auroc("test_ood", "iou", "integrated_gradients")
+OTHER = columns.correctness_auroc("test_ood", "iou", "occlusion")
+
+
+def analysed(make_table, values=None, **others):
+    table = make_table(seeds=8)
+    rng = np.random.default_rng(0)
+    per_seed = dict(enumerate(rng.normal(0.62, 0.05, size=8)))
+    table[COLUMN] = [per_seed[s] for s in table["data_seed"]] if values is None else values
+    for name, column in others.items():
+        table[columns.correctness_auroc("test_ood", "iou", name)] = column
+    return answer(table, replicates=100), np.asarray(list(per_seed.values()))
+
+
+def test_the_mean_has_students_interval_over_data_seeds(make_table):
+    answered, per_seed = analysed(make_table)
+    whole = per_image(answered)[0]
+    exact = stats.ttest_1samp(per_seed, 0.5).confidence_interval()
+    assert whole.estimate == pytest.approx(per_seed.mean())
+    assert (whole.ci_low, whole.ci_high) == pytest.approx(tuple(exact))
+    assert (whole.n, whole.n_missing, whole.n_clusters) == (32, 0, 8)  # four methods at severity 1; none at severity 0
+
+
+def test_strata_without_a_shift_are_shown_and_do_not_count(make_table):
+    answered, _ = analysed(make_table)
+    moved = answered.trials.table.copy()
+    moved.loc[moved["severity"] == 0, COLUMN] = 0.1
+    others = per_image(answer(moved, replicates=100))
+    assert others[0] == per_image(answered)[0]
+    assert {entry.estimate for entry in others if entry.severity == 0} == {0.1}
+
+
+def test_the_sentence_claims_no_more_than_the_interval(make_table):
+    def sentence(values):
+        answered, _ = analysed(make_table, values)
+        return SECTION.sentence(answered, per_image(answered))
+
+    seed = np.tile(np.arange(8), 8)
+    spread = 0.01 * (seed - 3.5)
+    assert sentence(0.6 + spread).startswith(
+        "Within a model, images with a better map are more often answered rightly:"
+    )
+    assert sentence(0.4 + spread).startswith(
+        "Within a model, images with a better map are less often answered rightly:"
+    )
+    assert sentence(0.5 + spread).startswith("These models do not show that,")
+
+
+def test_other_attributions_follow_with_their_own_mean(make_table):
+    answered, _ = analysed(make_table, occlusion=np.where(np.arange(64) % 2, 0.4, 0.6))
+    last = per_image(answered)[-1]
+    assert (last.attribution, last.estimate) == ("occlusion", pytest.approx(0.5))
+
+
+def test_models_without_a_value_are_counted(make_table):
+    answered, _ = analysed(make_table, np.where(np.arange(64) < 48, 0.7, np.nan))
+    whole = per_image(answered)[0]
+    assert (whole.n, whole.n_missing, whole.estimate) == (16, 16, pytest.approx(0.7))
+
+
+def test_without_the_column_it_is_named(make_table):
+    result = per_image(answer(make_table(seeds=8), replicates=100))
+    assert [entry.reason for entry in result] == [f"no trial has the column {COLUMN!r}"]
