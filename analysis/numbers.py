@@ -19,6 +19,8 @@ _NAMES = {
     "1-distractor_mass": "mass off the distractor",
     "test_ood": "OOD test",
     "test_id": "ID test",
+    "valid_ood": "OOD validation",
+    "valid_id": "ID validation",
     "spearman": "Spearman’s ρ",
     "kendall_tau_b": "Kendall’s τ-b",
     "pooled": "everything mixed",

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from analysis.numbers import count
+from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife, satterthwaite
 from analysis.stats.estimate import jackknife_bounds
@@ -196,9 +196,7 @@ def compare(
         data_seeds_known: whether it is known which trials share a data seed.
     """
     data = _Data(table, score, outcome, resamples, seed)
-    reason = _unfit(data)
-    if not reason and not data_seeds_known:
-        reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+    reason = _unfit(data, data_seeds_known)
     results = [_comparison(data, name, reason) for name in declared]
     return _with_joint_intervals(results, smallest_effect)
 
@@ -238,19 +236,31 @@ class _Data:
         return x.reshape(shape), y.reshape(shape)
 
 
-def _unfit(data: _Data) -> str | None:
+def _unfit(data: _Data, data_seeds_known: bool) -> str | None:
     """Why no comparison can be answered from these trials; None if some can."""
     if data.score not in data.table:
         return f"no trial has the column {data.score!r}"
     if not data.cells:
         return f"no trial has both {data.score!r} and {data.outcome!r}"
-    if not any(severity > 0 for _, severity, _ in data.cells):
+    shifted = {
+        stratum: np.concatenate(list(cells.values())) for stratum, cells in data.strata.items() if stratum[1] > 0
+    }
+    if not shifted:
         return "no trial has a shift: every severity is 0, where performance on OOD images is performance on ID images"
     copies = _copies(data)
     if copies:
         return (
             f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates here; "
             "remove the copies"
+        )
+    if not data_seeds_known:
+        return "the table has no column 'data_seed', so it is not known which trials share their images"
+    most = max(data.resamples.fewest(rows) for rows in shifted.values())
+    if most < MINIMUM_CLUSTERS:
+        return f"no dataset with a shift has more than {count(most, 'data seed')}, and the interval takes {MINIMUM_CLUSTERS}"
+    if all(float(data.y[rows].std()) < SMALLEST_SPREAD for rows in shifted.values()):
+        return (
+            f"{column_name(data.outcome)} has a standard deviation below {SMALLEST_SPREAD:g} wherever there is a shift"
         )
     return None
 
@@ -280,7 +290,8 @@ def _parts(
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     for cell, rows in cells:
-        own = part(rows, left_out)
+        # Strata without a shift are no part of the answer.
+        own = part(rows, left_out if cell[1] > 0 else Counter())
         if own is not None:
             names.append(cell)
             found.append(own)
@@ -486,16 +497,19 @@ def _interval(data: _Data, name: str, parts: Parts, fewest: int) -> tuple[float,
         return None
     if name != "method":
         return z, error, df
-    # Other methods would have given other values, so methods are left out in turn as data seeds are.
+    # Other methods would have given other values, so methods are left out in turn as data seeds are. Near a perfect
+    # order that takes z to where it is clipped, and as many independent pairs bound the variance (Bonett & Wright,
+    # Psychometrika 65, 2000); they stand in for it where no method makes a difference.
     method = data.table["method"].astype(str).to_numpy()
     names = sorted({cell[2] for cell in data.cells if cell[1] > 0})
-    deleted = [_between_methods(data, method, without=left) for left in names]
+    deleted = [_between_methods(data, method, without=absent) for absent in names]
     shifted = [part.take(np.asarray([s > 0 for _, s, _ in part.cells], dtype=bool)) for part in deleted]
     if not all(part.cells for part in shifted):
         return None
     values = np.arctanh(np.clip([float(part.rho[0]) for part in shifted], -CLIP, CLIP))
     variance = (len(values) - 1) / len(values) * float(((values - values.mean()) ** 2).sum())
-    variances = np.asarray([error**2, variance])
+    bound = (1 + float(parts.rho[0]) ** 2 / 2) / (len(values) - 3)
+    variances = np.asarray([error**2, min(variance, bound) if variance > 1e-9 else bound])
     return z, float(np.sqrt(variances.sum())), satterthwaite(variances, np.asarray([df, len(values) - 1.0]))
 
 
@@ -513,10 +527,14 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
 
 
 def _nothing_usable(name: str, parts: Parts) -> str:
-    reasons = Counter({reason: n for reason, n in parts.left_out.items()}).most_common()
-    if not reasons:
-        return "no cell with a shift can be compared"
-    return "nothing can be compared: " + "; ".join(f"{why} ({n:,})" for why, n in reasons)
+    """As in "none of the 30 configurations can be compared (30: fewer than 4 trials)"."""
+    one, many = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}.get(
+        name, ("cell", "cells")
+    )
+    n = sum(parts.left_out.values())
+    whole = f"its only {one} cannot" if n == 1 else f"none of the {n:,} {many} can"
+    reasons = "; ".join(f"{times:,}: {why}" for why, times in Counter(parts.left_out).most_common())
+    return f"{whole} be compared ({reasons})"
 
 
 def _levels(data: _Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:

@@ -43,7 +43,7 @@ def test_an_estimate_has_brackets_only_with_an_interval():
         ("test_ood.iou.integrated_gradients", "IoU of integrated gradients on the OOD test set"),
         ("test_ood.auc", "OOD test AUC"),
         ("test_id.accuracy", "ID test accuracy"),
-        ("valid_id.loss", "valid id loss"),
+        ("valid_id.loss", "ID validation loss"),
     ],
 )
 def test_columns(column, expected):
