@@ -16,6 +16,8 @@ SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 SCORED_SPLITS = ("test_id", "test_ood")
 """Splits on which attribution maps are scored."""
 PERFORMANCE = ("auc", "accuracy", "loss")
+OUTSIDES = ("zeroed", "shuffled", "swapped")
+"""What the probes do to the pixels outside the mask."""
 STATUSES = ("completed", "failed", "diverged")
 COMPARISONS = ("seed", "setting", "method", "given_id")
 """What varies between the models that an analysis compares; a space declares them, and sweep.json keeps them."""
@@ -44,10 +46,12 @@ LOWER_IS_BETTER = ("distractor_mass",)
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
 
-Role = Literal["key", "outcome", "configuration", "seed", "performance", "measure", "time", "provenance", "annotation"]
+Role = Literal[
+    "key", "outcome", "configuration", "seed", "performance", "probe", "measure", "time", "provenance", "annotation"
+]
 """key: identifies the trial. outcome: how it ended. configuration: a setting other than a seed. performance: AUC,
-accuracy or loss on a split. measure: any other result. time, provenance: differ between two runs of one configuration.
-annotation: everything else."""
+accuracy or loss on a split. probe: an AUC on images with an altered outside. measure: any other result. time,
+provenance: differ between two runs of one configuration. annotation: everything else."""
 Kind = Literal["text", "number", "flag", "any"]
 
 
@@ -70,6 +74,11 @@ def hyperparameter(name: str) -> str:
 def performance(split: str, measure: str) -> str:
     """`<split>.auc`, `<split>.accuracy` or `<split>.loss`."""
     return f"{split}.{measure}"
+
+
+def probe(outside: str) -> str:
+    """`test_id.auc_outside_<outside>`: the AUC on the ID test images with a mask, their outside altered."""
+    return f"test_id.auc_outside_{outside}"
 
 
 def images(split: str) -> str:
@@ -95,6 +104,11 @@ def faithfulness(split: str, measure: str, attribution: str) -> str:
 def localisation(split: str, metric: str, attribution: str) -> str:
     """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
     return f"{split}.{metric}.{attribution}"
+
+
+def correctness_auroc(split: str, metric: str, attribution: str) -> str:
+    """`<split>.correctness_auroc.<metric>.<attribution>`: does a better map go with a right answer?"""
+    return f"{split}.correctness_auroc.{metric}.{attribution}"
 
 
 def map_size(attribution: str) -> str:
@@ -138,6 +152,7 @@ COLUMNS = (
         for split in SPLITS
         for measure, label in _PERFORMANCE_LABELS.items()
     ),
+    *(Column(probe(outside), "probe", "number", f"AUC, outside {outside}") for outside in OUTSIDES),
     Column(COLLAPSED, "measure", "flag", "collapsed"),
     Column(STOPPED_EARLY, "measure", "flag", "stopped early"),
     Column("model_steps", "measure", "number", "optimisation steps"),
@@ -157,6 +172,12 @@ COLUMNS = (
         "number",
         "{metric} of {attribution} on the {split} set",
     ),
+    Column(
+        correctness_auroc("{split}", "{metric}", "{attribution}"),
+        "measure",
+        "number",
+        "AUROC of {metric} of {attribution} for right answers on the {split} set",
+    ),
     Column(map_size("{attribution}"), "measure", "number", "map size of {attribution}"),
     Column(
         randomisation("{measure}", "{attribution}"),
@@ -175,8 +196,7 @@ COLUMNS = (
     Column("schema_version", "annotation", "number", "schema version"),
     Column("mlflow_run_id", "provenance", "text", "MLflow run"),
 )
-"""In the order of a record and of trials.parquet. Hyperparameters, and the columns between performance and times, are
-sorted by name."""
+"""In the order of a record and of trials.parquet. Hyperparameters and measures are sorted by name."""
 
 IDENTITY = tuple(c.name for c in takewhile(lambda c: not c.name.startswith(HYPERPARAMETER_PREFIX), COLUMNS))
 """The columns before the hyperparameters."""
@@ -187,6 +207,7 @@ def with_role(*roles: Role) -> tuple[str, ...]:
     return tuple(column.name for column in COLUMNS if column.role in roles and "{" not in column.name)
 
 
+PROBES = with_role("probe")
 TIMES = with_role("time")
 PROVENANCE = with_role("provenance")
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
+from records import columns
+
 Settings = dict[str, Any]
 """Flat settings of one trial, as `trainables.resolve` takes them."""
 
@@ -80,6 +82,8 @@ class Space:
     description: str
     trials: Sequence[Settings]
     primary: Primary = Primary()
+    comparisons: Sequence[str] = columns.COMPARISONS
+    """What varies between the models that the analysis compares; their intervals hold jointly."""
     search: Search | None = None
     on_request: Mapping[str, Sequence[Settings]] = field(default_factory=dict)
     """By dataset: the trials that `--dataset` selects instead of `trials`. For images that not everybody has."""

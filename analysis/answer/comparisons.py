@@ -10,7 +10,7 @@ Everything else, the estimate, its interval, the spread over methods and the eff
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,34 +19,29 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from analysis.answer.parts import (
+    CONTROL,
+    FALLBACK_CONTROL,
+    MINIMUM_CELLS,
+    MINIMUM_METHODS,
+    SMALLEST_SPREAD,
+    Data,
+    Parts,
+    between_methods,
+    control_of,
+    parts_of,
+    shifted_parts,
+    unfit,
+)
 from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife, satterthwaite
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, satterthwaite
 from analysis.stats.estimate import jackknife_bounds
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import Heterogeneity, heterogeneity
 from analysis.stats.multiplicity import holm_levels
-from analysis.stats.rank_correlation import CLIP, LEVEL, Floats, Ints
-from analysis.stats.split_halves import split_halves
-from analysis.stats.within_groups import rank_correlation_without_each
-from analysis.trials.design import Cell, Codes, Rows, Stratum, cell_rows, design_of
+from analysis.stats.rank_correlation import CLIP, LEVEL
 from records import columns
-
-CONTROL = columns.performance("valid_id", "auc")
-"""What the comparison given ID adjusts for: validation performance, which every user has."""
-FALLBACK_CONTROL = columns.performance("test_id", "auc")
-SMALLEST_SPREAD = 0.01
-"""Standard deviation of the outcome below which models count as equally good."""
-MINIMUM_UNITS = 4
-"""Fewest trials, configurations or methods that are ranked."""
-MINIMUM_CELLS = 3
-"""Fewest cells that carry a comparison."""
-MINIMUM_METHODS = 5
-"""Fewest methods with an interval for the comparison between methods."""
-MINIMUM_RELIABILITY = 0.5
-"""Least agreement of two halves of the data seeds about the order of settings or methods."""
-COPIES = 0.05
-"""Share of trials that repeat another seed's scores exactly, from which seeds are not taken for replicates."""
 
 
 @dataclass(frozen=True)
@@ -118,60 +113,6 @@ class Comparison:
     sentence: str = ""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Values of k cells, whole (first column) and without each of G clusters; combined by weighted means."""
-
-    cells: tuple[Cell, ...]
-    value: Floats
-    """[k, 1 + G] weight times Fisher's z, or weight times rho."""
-    weight: Floats
-    """[k, 1 + G]."""
-    cross: Floats
-    """[k, 1 + G] numerator of the slope of the outcome on the score."""
-    squares: Floats
-    """[k, 1 + G] its denominator."""
-    n_trials: Ints
-    n_units: Ints
-    clusters: NDArray[np.bool_]
-    """[k, G] the clusters of each cell."""
-    fisher: bool
-    """Whether values are on Fisher's scale: small samples are, averages of configurations are not."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def take(self, chosen: NDArray[np.bool_]) -> "Parts":
-        """Some of the cells."""
-        arrays = ("value", "weight", "cross", "squares", "n_trials", "n_units", "clusters")
-        kept = tuple(cell for cell, keep in zip(self.cells, chosen, strict=True) if keep)
-        return replace(self, cells=kept, left_out={}, **{name: getattr(self, name)[chosen] for name in arrays})
-
-    @property
-    def rho(self) -> Floats:
-        """[1 + G] the cells combined."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = self.value.sum(axis=0) / self.weight.sum(axis=0)
-        return np.tanh(mean) if self.fisher else mean
-
-    @property
-    def slope(self) -> Floats:
-        """[1 + G] the cells' slopes combined, by their variation of the score."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self.cross.sum(axis=0) / self.squares.sum(axis=0))
-
-    def interval(self, resamples: Resamples) -> Jackknife | None:
-        """The combined rho's interval over data seeds; None where it has none."""
-        own = np.flatnonzero(self.clusters.any(axis=0))
-        names, dataset = np.unique(resamples.dataset[own], return_inverse=True)
-        of_cell = [int(np.searchsorted(names, resamples.dataset[row.argmax()])) for row in self.clusters]
-        sizes = np.bincount(of_cell, self.n_trials, len(names))
-        # Fisher's z of n trials has the variance 1 / (n − d); a mean over G data seeds has 1 / G.
-        weights = np.bincount(of_cell, self.weight[:, 0], len(names)) if self.fisher else sizes
-        rho = self.rho
-        if np.bincount(dataset).min() < MINIMUM_CLUSTERS:
-            return None
-        return jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
-
-
 def compare(
     table: pd.DataFrame,
     score: str,
@@ -195,222 +136,34 @@ def compare(
         declared: some of `records.columns.COMPARISONS`.
         data_seeds_known: whether it is known which trials share a data seed.
     """
-    data = _Data(table, score, outcome, resamples, seed)
-    reason = _unfit(data, data_seeds_known)
+    data = Data(table, score, outcome, resamples, seed)
+    reason = unfit(data) or _shortage(data, data_seeds_known)
     results = [_comparison(data, name, reason) for name in declared]
     return _with_joint_intervals(results, smallest_effect)
 
 
-class _Data:
-    """The trials that have both scores, and what the comparisons share."""
-
-    def __init__(self, table: pd.DataFrame, score: str, outcome: str, resamples: Resamples, seed: int):
-        self.table, self.resamples, self.seed = table, resamples, seed
-        self.score, self.outcome = score, outcome
-        self.x, self.y = (
-            table[name].to_numpy(dtype=np.float64) if name in table else np.full(len(table), np.nan)
-            for name in (score, outcome)
-        )
-        self.present = np.isfinite(self.x) & np.isfinite(self.y)
-        self.configuration: Codes = design_of(table).configurations()
-        self.cells = {cell: rows[self.present[rows]] for cell, rows in cell_rows(table).items()}
-        self.cells = {cell: rows for cell, rows in self.cells.items() if len(rows)}
-        self.n_clusters = resamples.counts.shape[1]
-
-    @property
-    def strata(self) -> dict[Stratum, dict[Cell, Rows]]:
-        strata: dict[Stratum, dict[Cell, Rows]] = {}
-        for cell, rows in self.cells.items():
-            strata.setdefault(cell[:2], {})[cell] = rows
-        return strata
-
-    def means(self, rows: Rows, unit: Codes) -> tuple[Floats, Floats]:
-        """[units, clusters] mean score and outcome of each unit's trials in each cluster of these trials."""
-        clusters, cluster = np.unique(self.resamples.cluster[rows], return_inverse=True)
-        units, position = np.unique(unit, return_inverse=True)
-        shape = (len(units), len(clusters))
-        index = np.ravel_multi_index((position, cluster), shape)
-        size = np.bincount(index, minlength=len(units) * len(clusters))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            x, y = (np.bincount(index, v[rows], len(size)) / size for v in (self.x, self.y))
-        return x.reshape(shape), y.reshape(shape)
-
-
-def _unfit(data: _Data, data_seeds_known: bool) -> str | None:
-    """Why no comparison can be answered from these trials; None if some can."""
-    if data.score not in data.table:
-        return f"no trial has the column {data.score!r}"
-    if not data.cells:
-        return f"no trial has both {data.score!r} and {data.outcome!r}"
-    shifted = {
-        stratum: np.concatenate(list(cells.values())) for stratum, cells in data.strata.items() if stratum[1] > 0
-    }
-    if not shifted:
-        return "no trial has a shift: every severity is 0, where performance on OOD images is performance on ID images"
-    copies = _copies(data)
-    if copies:
-        return (
-            f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates here; "
-            "remove the copies"
-        )
+def _shortage(data: Data, data_seeds_known: bool) -> str | None:
+    """Why no comparison has an interval; None if some may."""
     if not data_seeds_known:
         return "the table has no column 'data_seed', so it is not known which trials share their images"
-    most = max(data.resamples.fewest(rows) for rows in shifted.values())
+    shifted = [np.concatenate(list(cells.values())) for (_, severity), cells in data.strata.items() if severity > 0]
+    most = max(map(data.resamples.fewest, shifted))
     if most < MINIMUM_CLUSTERS:
-        return f"no dataset with a shift has more than {count(most, 'data seed')}, and the interval takes {MINIMUM_CLUSTERS}"
-    if all(float(data.y[rows].std()) < SMALLEST_SPREAD for rows in shifted.values()):
-        return (
-            f"{column_name(data.outcome)} has a standard deviation below {SMALLEST_SPREAD:g} wherever there is a shift"
-        )
+        return f"no dataset with a shift has more than {count(most, 'data seed')}; an interval takes {MINIMUM_CLUSTERS}"
+    if all(float(data.y[rows].std()) < SMALLEST_SPREAD for rows in shifted):
+        return f"{column_name(data.outcome)} varies by less than {SMALLEST_SPREAD:g} wherever there is a shift"
     return None
 
 
-def _copies(data: _Data) -> int:
-    """Number of trials that repeat the scores of another seed of their configuration, where that is no accident.
-
-    With scores of few distinct values, equal ones are usual between configurations too, and say nothing.
-    """
-    names = [
-        c for c in map(str, data.table) if columns.parse_localisation(c) or c.endswith((".auc", ".accuracy", ".loss"))
-    ]
-    table = data.table.loc[data.present, names].assign(_configuration=data.configuration[data.present])
-    same = int(table.duplicated().sum())
-    by_chance = int(table.duplicated(names).sum()) - same
-    return same if same > max(1, COPIES * len(table)) and same > by_chance else 0
-
-
-def _parts(
-    data: _Data,
-    cells: Iterable[tuple[Cell, Rows]],
-    part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
-    fisher: bool,
-) -> Parts | None:
-    """The parts of the cells that have one."""
-    names: list[Cell] = []
-    found: list[dict[str, Any]] = []
-    left_out: Counter[str] = Counter()
-    for cell, rows in cells:
-        # Strata without a shift are no part of the answer.
-        own = part(rows, left_out if cell[1] > 0 else Counter())
-        if own is not None:
-            names.append(cell)
-            found.append(own)
-    k, width = len(names), 1 + data.n_clusters
-    arrays = {name: np.zeros((k, width)) for name in ("value", "weight", "cross", "squares")}
-    clusters = np.zeros((k, data.n_clusters), dtype=bool)
-    for row, own in enumerate(found):
-        clusters[row, own["clusters"]] = True
-        for name, array in arrays.items():
-            # A cell is the same without a cluster that it does not have.
-            array[row] = own[name][0]
-            array[row, 1 + own["clusters"]] = own[name][1:]
-    n_trials, n_units = (np.asarray([own[name] for own in found], dtype=np.intp) for name in ("n_trials", "n_units"))
-    return Parts(
-        tuple(names),
-        n_trials=n_trials,
-        n_units=n_units,
-        clusters=clusters,
-        fisher=fisher,
-        left_out=dict(left_out),
-        **arrays,
-    )
-
-
-def _by_seed(data: _Data, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
-    """A cell's configurations combined: rho among the trials of each, on Fisher's scale."""
-    groups = pd.Series(rows).groupby(data.configuration[rows]).agg(list)
-    own = np.unique(data.resamples.cluster[rows])
-    sums = {name: np.zeros(1 + len(own)) for name in ("value", "weight", "cross", "squares")}
-    n_trials = 0
-    for members in groups:
-        group = np.asarray(members, dtype=np.intp)
-        if _too_few(len(group), "trial", left_out) or _hardly_varies(data.y[group].std(ddof=1), left_out):
-            continue
-        part = _ranked(data, group, None, left_out)
-        if part is None:
-            continue
-        at = 1 + np.searchsorted(own, part["clusters"])
-        for name, array in sums.items():
-            whole = part[name][0]
-            array += whole
-            array[at] += part[name][1:] - whole
-        n_trials += len(group)
-    return {**sums, "clusters": own, "n_trials": n_trials, "n_units": n_trials} if n_trials else None
-
-
-def _given_id(data: _Data, control: Floats, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
-    """A cell's trials, ranks adjusted for the control."""
-    rows = rows[np.isfinite(control[rows])]
-    if _too_few(len(rows), "trial", left_out, 1) or _hardly_varies(data.y[rows].std(ddof=1), left_out):
-        return None
-    return _ranked(data, rows, control[rows], left_out)
-
-
-def _ranked(data: _Data, rows: Rows, control: Floats | None, left_out: Counter[str]) -> dict[str, Any] | None:
-    part = rank_correlation_without_each(data.x[rows], data.y[rows], data.resamples.cluster[rows], control)
-    if not np.isfinite(part.rho[0]):
-        left_out["constant score" if control is None else "score or outcome that validation AUC determines"] += 1
-        return None
-    weight = np.where(np.isfinite(part.rho), part.weight, 0.0)
-    z = np.arctanh(np.clip(np.nan_to_num(part.rho), -CLIP, CLIP))
-    return {
-        "value": weight * z,
-        "weight": weight,
-        "cross": part.cross,
-        "squares": part.squares,
-        "clusters": part.clusters,
-        "n_trials": len(rows),
-        "n_units": len(rows),
-    }
-
-
-def _averaged(data: _Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
-    """Units' averages over seeds, cross-fitted; every cell or stratum counts by its number of units less one."""
-    x, y = data.means(rows, unit[rows])
-    if _too_few(len(x), noun, left_out):
-        return None
-    halves = split_halves(x, y, seed=data.seed)
-    if halves is None:
-        left_out["a single data seed"] += 1
-        return None
-    if _hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out):
-        return None
-    if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
-        left_out[f"{noun}s in no stable order: two halves of the data seeds disagree"] += 1
-        return None
-    weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
-    return {
-        "value": weight * np.nan_to_num(halves.rho),
-        "weight": weight,
-        "cross": halves.covariance,
-        "squares": halves.variance_x,
-        "clusters": np.unique(data.resamples.cluster[rows]),
-        "n_trials": len(rows),
-        "n_units": len(x),
-    }
-
-
-def _too_few(n: int, noun: str, left_out: Counter[str], more: int = 0) -> bool:
-    if n < MINIMUM_UNITS + more:
-        left_out[f"fewer than {MINIMUM_UNITS + more} {noun}s"] += 1
-    return n < MINIMUM_UNITS + more
-
-
-def _hardly_varies(spread: float, left_out: Counter[str]) -> bool:
-    if spread < SMALLEST_SPREAD:
-        left_out[f"outcome varies by less than {SMALLEST_SPREAD:g}"] += 1
-    return spread < SMALLEST_SPREAD
-
-
-def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
+def _comparison(data: Data, name: str, reason: str | None) -> Comparison:
     if not data.cells or data.score not in data.table:
         return Comparison(comparison=name, reason=reason)
-    control = _control(data) if name == "given_id" else None
+    control = control_of(data) if name == "given_id" else None
     if name == "given_id" and control is None:
         absent = f"no trial has the column {CONTROL!r} or {FALLBACK_CONTROL!r}"
         return Comparison(comparison=name, reason=reason or absent)
-    parts = _parts_of(data, name, control)
-    shifted = parts.take(np.asarray([severity > 0 for _, severity, _ in parts.cells], dtype=bool))
+    parts = parts_of(data, name, control)
+    shifted = shifted_parts(parts)
     result = Comparison(
         comparison=name,
         n_trials=int(shifted.n_trials.sum()),
@@ -424,7 +177,7 @@ def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
     )
     if not shifted.cells:
         return replace(result, reason=reason or _nothing_usable(name, parts))
-    own = shifted.clusters.any(axis=0)
+    own: NDArray[np.bool_] = np.asarray(shifted.clusters.any(axis=0))
     fewest = int(np.unique(data.resamples.dataset[own], return_counts=True)[1].min())
     result = replace(result, estimate=float(shifted.rho[0]), n_clusters=fewest, **_slope(data, shifted, own))
     if name != "method":
@@ -448,43 +201,7 @@ def _comparison(data: _Data, name: str, reason: str | None) -> Comparison:
     )
 
 
-def _control(data: _Data) -> str | None:
-    """The control's column: validation AUC, or AUC on the ID test set in a table without it."""
-    for name in (CONTROL, FALLBACK_CONTROL):
-        if name in data.table and name != data.outcome and data.table[name].notna().any():
-            return name
-    return None
-
-
-def _parts_of(data: _Data, name: str, control: str | None) -> Parts:
-    if name == "seed":
-        return _parts(data, data.cells.items(), lambda rows, left_out: _by_seed(data, rows, left_out), fisher=True)
-    if name == "setting":
-        unit = data.configuration
-        return _parts(
-            data,
-            data.cells.items(),
-            lambda rows, left_out: _averaged(data, unit, "setting", rows, left_out),
-            fisher=False,
-        )
-    if name == "method":
-        return _between_methods(data, data.table["method"].astype(str).to_numpy())
-    values = data.table[control].to_numpy(dtype=np.float64)
-    return _parts(data, data.cells.items(), lambda rows, left_out: _given_id(data, values, rows, left_out), fisher=True)
-
-
-def _between_methods(data: _Data, method: NDArray[Any], without: str | None = None) -> Parts:
-    """A part a stratum, of the methods that all of its data seeds' trials have."""
-    unit = np.unique(method, return_inverse=True)[1].astype(np.intp)
-    strata = []
-    for (dataset, severity), cells in data.strata.items():
-        rows = [own for cell, own in cells.items() if cell[2] != without]
-        if rows:
-            strata.append(((dataset, severity, ""), np.concatenate(rows)))
-    return _parts(data, strata, lambda rows, left_out: _averaged(data, unit, "method", rows, left_out), fisher=False)
-
-
-def _interval(data: _Data, name: str, parts: Parts, fewest: int) -> tuple[float, float, float] | None:
+def _interval(data: Data, name: str, parts: Parts, fewest: int) -> tuple[float, float, float] | None:
     """(Fisher's z, its standard error, degrees of freedom); None where it is undefined without one data seed."""
     z = float(np.arctanh(np.clip(parts.rho[0], -CLIP, CLIP)))
     result = parts.interval(data.resamples)
@@ -502,8 +219,8 @@ def _interval(data: _Data, name: str, parts: Parts, fewest: int) -> tuple[float,
     # Psychometrika 65, 2000); they stand in for it where no method makes a difference.
     method = data.table["method"].astype(str).to_numpy()
     names = sorted({cell[2] for cell in data.cells if cell[1] > 0})
-    deleted = [_between_methods(data, method, without=absent) for absent in names]
-    shifted = [part.take(np.asarray([s > 0 for _, s, _ in part.cells], dtype=bool)) for part in deleted]
+    deleted = [between_methods(data, method, without=absent) for absent in names]
+    shifted = [shifted_parts(part) for part in deleted]
     if not all(part.cells for part in shifted):
         return None
     values = np.arctanh(np.clip([float(part.rho[0]) for part in shifted], -CLIP, CLIP))
@@ -526,30 +243,32 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
     return None
 
 
+_LEFT_OUT = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}
+"""What `Parts.left_out` counts; in the other comparisons, cells."""
+
+
 def _nothing_usable(name: str, parts: Parts) -> str:
-    """As in "none of the 30 configurations can be compared (30: fewer than 4 trials)"."""
-    one, many = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}.get(
-        name, ("cell", "cells")
-    )
+    """As in "none of the 6 cells can be compared: fewer than 4 settings (5), a single data seed (1)"."""
+    one, many = _LEFT_OUT.get(name, ("cell", "cells"))
     n = sum(parts.left_out.values())
-    whole = f"its only {one} cannot" if n == 1 else f"none of the {n:,} {many} can"
-    reasons = "; ".join(f"{times:,}: {why}" for why, times in Counter(parts.left_out).most_common())
-    return f"{whole} be compared ({reasons})"
+    whole = f"the only {one} cannot" if n == 1 else f"none of the {n:,} {many} can"
+    reasons = [f"{why} ({times:,})" for why, times in Counter(parts.left_out).most_common()]
+    return f"{whole} be compared: {', '.join(reasons if len(reasons) > 1 else parts.left_out)}"
 
 
-def _levels(data: _Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:
+def _levels(data: Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:
     """The combined value of each dataset and severity (by 0 and 1), or of each method (by 2)."""
-    keys = [tuple(cell[i] for i in by) for cell in parts.cells]
-    for key in dict.fromkeys(keys):
-        own = parts.take(np.asarray([other == key for other in keys], dtype=bool))
+    places = [tuple(part if i in by else None for i, part in enumerate(cell)) for cell in parts.cells]
+    for place in dict.fromkeys(places):
+        own = parts.take(np.asarray([other == place for other in places], dtype=bool))
         interval = own.interval(data.resamples)
-        fixed = dict(zip(by, key, strict=True))
         rho = float(own.rho[0])
         if np.isfinite(rho):
+            cell = own.cells[0]
             yield Level(
-                dataset=fixed.get(0),
-                severity=fixed.get(1),
-                method=fixed.get(2),
+                dataset=cell[0] if 0 in by else None,
+                severity=cell[1] if 1 in by else None,
+                method=cell[2] if 2 in by else None,
                 estimate=rho,
                 ci_low=None if interval is None else interval.low,
                 ci_high=None if interval is None else interval.high,
@@ -558,7 +277,7 @@ def _levels(data: _Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:
             )
 
 
-def _slope(data: _Data, parts: Parts, own: NDArray[np.bool_]) -> dict[str, Any]:
+def _slope(data: Data, parts: Parts, own: NDArray[np.bool_]) -> dict[str, Any]:
     slope = parts.slope / 10
     if not np.isfinite(slope[0]):
         return {}
@@ -579,7 +298,7 @@ def _without_one(parts: Parts) -> dict[str, Any]:
     return {"without_one_low": min(estimates), "without_one_high": max(estimates)}
 
 
-def _predictions(data: _Data, name: str, parts: Parts) -> dict[str, Any]:
+def _predictions(data: Data, name: str, parts: Parts) -> dict[str, Any]:
     """Prediction intervals for a new method, a new dataset and one more cell."""
     by_method = None if name == "method" else _spread(data, parts, [cell[2] for cell in parts.cells])
     by_dataset = _spread(data, parts, [cell[0] for cell in parts.cells])
@@ -592,7 +311,7 @@ def _predictions(data: _Data, name: str, parts: Parts) -> dict[str, Any]:
     return result
 
 
-def _spread(data: _Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity | None:
+def _spread(data: Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity | None:
     """How much the groups of cells with the same key differ."""
     values, influences = [], []
     for key in dict.fromkeys(keys):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analysis.answer.comparisons import Comparison
-from analysis.numbers import column_name, count, interval, name, number
+from analysis.answer.parts import FALLBACK_CONTROL
+from analysis.numbers import column_name, count, interval, name, number, with_interval
 from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3
@@ -23,7 +24,7 @@ _ALMOST_ONE = 1 - 1e-15
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 """Each comparison in a word or two: what varies between its models, or what is held equal."""
 QUESTIONS = {
-    "seed": "Of two runs of the same recipe, is the one with the better map the better one?",
+    "seed": "Of two runs of one recipe, is the one with the better map better?",
     "setting": "Can I tune a method by looking at maps?",
     "method": "Is a method with better maps a better method?",
     "given_id": "Does the map say anything that plain validation does not?",
@@ -75,8 +76,8 @@ def word(result: Comparison, smallest_effect: float) -> str:
     """One of `WORDS`, from the joint interval and the spread over cells.
 
     An interval within the smallest effect on both sides is a no by equivalence (Schuirmann, J. Pharmacokinet.
-    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly differ,
-    and of which others could have either sign, answers for none of them.
+    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly
+    differ, and of which others could have either sign, answers for none of them.
 
     Args:
         result: with its joint interval, where it has one.
@@ -195,18 +196,20 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
             "yes": "Yes, by each comparison: models with better maps generalize better",
             "no": "No, by each comparison: maps hardly say which models generalize better",
             "reverse": "The reverse, by each comparison: models with better maps generalize worse",
-            "it depends": "It depends on what varies between the models",
-            "undecided": "Undecided" if not decided else "Undecided in part",
+            "it depends": "It depends on "
+            + ("what varies between the models" if len(decided) > 1 else "methods, datasets and severities"),
+            "undecided": "Undecided in part" if decided else "Undecided",
         }[answer]
-        sentence = f"{lead}: {'; '.join(map(_in_short, comparisons))}."
+        sentence = f"{lead}. {' '.join(map(_in_short, comparisons))}"
     if primary.metric in ON_DISTRACTOR:
         sentence += " A better map is one that avoids the distractor better."
     return Verdict(answer, sentence, smallest_effect)
 
 
 def _in_short(result: Comparison) -> str:
-    where = f"given {_control(result)}" if result.comparison == "given_id" else f"between {LABELS[result.comparison]}"
-    numbers = "" if result.estimate is None else f" ({number(result.estimate)}"
-    if numbers:
-        numbers += f", {interval(result.ci_low, result.ci_high)})" if result.ci_low is not None else ", no interval)"
-    return f"{where} {result.answer}{numbers}"
+    """As in "Seeds: no, 0.05 (−0.08 to 0.18)."."""
+    label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
+    label = label[0].upper() + label[1:]
+    if result.estimate is None:
+        return f"{label}: {result.answer}."
+    return f"{label}: {result.answer}, {with_interval(result)}."

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from analysis.answer.answer import comparisons_of
 from analysis.answer.correlations import Influences, influences
 from analysis.answer.entry import Correlation
-from analysis.answer.answer import comparisons_of
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import count, interval, name, number, p_value, severity
@@ -201,7 +201,7 @@ class _Evidence:
     cluster: Ints
     influence: Floats
     """Per cluster, how far it moves the sweep's result."""
-    df: int
+    df: float
     """Degrees of freedom of the result."""
 
 

@@ -99,7 +99,11 @@ class Presented:
             "figures": [figure_context(*pair) for pair in zip(self.figures, self.pictures, strict=True)],
             "tables": [table for table in self.tables if table.rows],
         }
-        return {"title": self.section.title, **shown} if any(shown.values()) else None
+        return (
+            {"title": self.section.title, "words_last": self.section.words_last, **shown}
+            if any(shown.values())
+            else None
+        )
 
 
 def figure_context(drawing: Drawing, picture: bytes) -> dict[str, Any]:

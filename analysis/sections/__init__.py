@@ -14,6 +14,7 @@ from analysis.answer.correlations import Progress
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.sections import (
     collapsed,
+    comparisons,
     conditional_mutual_information,
     correlations,
     granulated_kendall,
@@ -24,7 +25,9 @@ from analysis.sections import (
     methods,
     mixed_model,
     partial_rank_correlation,
+    per_image,
     pooling,
+    predictors,
     reliability,
     scores,
     selection_regret,
@@ -37,8 +40,10 @@ from analysis.stats.cluster_bootstrap import REPLICATES
 from analysis.trials.trials import Trials
 
 SECTIONS: tuple[Section[Any], ...] = (
-    head.SECTION,
+    comparisons.SECTION,
+    predictors.SECTION,
     pooling.SECTION,
+    head.SECTION,
     strata.SECTION,
     correlations.SECTION,
     collapsed.SECTION,
@@ -53,6 +58,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     incremental_r2.SECTION,
     mixed_model.SECTION,
     selection_regret.SECTION,
+    per_image.SECTION,
     reliability.SECTION,
     maps.SECTION,
 )

@@ -48,6 +48,8 @@ class Section(Generic[Result]):
     """Further sentences, folded away in report.html."""
     figures: Callable[[Analysis, Result], Sequence[Drawing | None]] = lambda analysis, result: ()
     tables: Callable[[Analysis, Result], Sequence[Table]] = lambda analysis, result: ()
+    words_last: bool = False
+    """Whether the first table and the figures come before the words."""
     missing: Callable[[Analysis, Result], Sequence[str]] | None = None
     """What the report lacks, one sentence each; None for the reasons why the result has no estimate."""
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}

@@ -70,14 +70,15 @@ def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, we
     error = math.sqrt(float((influence**2).sum()))
     if error < 1e-9:
         return None
-    df = satterthwaite(np.bincount(dataset, influence**2, n_datasets), per_dataset - 1)
+    variances = np.asarray(np.bincount(dataset, influence**2, n_datasets), dtype=np.float64)
+    df = satterthwaite(variances, np.asarray(per_dataset - 1, dtype=np.float64))
     at, _ = fisher_z(estimate)
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))
     return Jackknife(math.tanh(at - reach), math.tanh(at + reach), p_value, error, df, influence)
 
 
-def satterthwaite(variances: Floats, df: Floats | Ints) -> float:
+def satterthwaite(variances: Floats, df: Floats) -> float:
     """Degrees of freedom of a sum of independent variances: (sum V)² / sum (V² / df); those without variance drop out.
 
     Args:
@@ -85,7 +86,7 @@ def satterthwaite(variances: Floats, df: Floats | Ints) -> float:
         df: [k] degrees of freedom of each, at least 1 where its variance is positive.
     """
     counted = variances > 0
-    return float(variances.sum() ** 2 / (variances[counted] ** 2 / np.asarray(df)[counted]).sum())
+    return float(variances.sum() ** 2 / (variances[counted] ** 2 / df[counted]).sum())
 
 
 def acceleration(deleted: Floats) -> float:

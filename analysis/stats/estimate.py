@@ -43,18 +43,34 @@ def jackknife_bounds(estimate: float, deleted: Floats, dataset: Ints) -> dict[st
         `ci_low` and `ci_high`; or `interval_reason`, with fewer than 6 data seeds on a dataset or where the estimate is
         undefined without one of them.
     """
-    names, per_dataset = np.unique(dataset, return_counts=True)
-    if per_dataset.min() < MINIMUM_CLUSTERS:
+    if np.unique(dataset, return_counts=True)[1].min() < MINIMUM_CLUSTERS:
         return {"interval_reason": too_few()}
     if not np.isfinite(deleted).all():
         return {"interval_reason": UNDEFINED_WITHOUT_ONE}
+    spread = jackknife_error(deleted, dataset)
+    if spread is None:
+        return {"ci_low": estimate, "ci_high": estimate}
+    error, df = spread
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
+    return {"ci_low": estimate - reach, "ci_high": estimate + reach}
+
+
+def jackknife_error(deleted: Floats, dataset: Ints) -> tuple[float, float] | None:
+    """(standard error, degrees of freedom) of `jackknife_bounds`.
+
+    Returns:
+        None with fewer than 6 data seeds on a dataset, where the estimate is undefined without one of them, or where
+        none of them makes a difference.
+    """
+    names, per_dataset = np.unique(dataset, return_counts=True)
+    if per_dataset.min() < MINIMUM_CLUSTERS or not np.isfinite(deleted).all():
+        return None
     groups = [deleted[dataset == name] for name in names]
     variances = np.asarray([(len(g) - 1) / len(g) * float(((g - g.mean()) ** 2).sum()) for g in groups])
     if not variances.any():
-        return {"ci_low": estimate, "ci_high": estimate}
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, satterthwaite(variances, per_dataset - 1)))
-    reach = t * math.sqrt(float(variances.sum()))
-    return {"ci_low": estimate - reach, "ci_high": estimate + reach}
+        return None
+    df = satterthwaite(variances, np.asarray(per_dataset - 1, dtype=np.float64))
+    return math.sqrt(float(variances.sum())), df
 
 
 def bounds(replicates: Floats, resamples: Resamples, rows: Ints) -> dict[str, Any]:

@@ -30,11 +30,11 @@ class Heterogeneity:
 def heterogeneity(values: Floats, influence: Floats, df: float) -> Heterogeneity | None:
     """Moments of k correlated estimates, with the prediction interval of a random-effects model.
 
-    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² = mean
-    of S's diagonal − mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for Meta-Analysis,
-    1985, section 9.3, for correlated errors). The interval is mean ± t_{k−1} sqrt(tau² (1 + 1 / k) + mean of S), after
-    Higgins, Thompson & Spiegelhalter (J. R. Stat. Soc. A 172, 2009, equation 12). The test refers s² / e² to F on k − 1
-    and df degrees of freedom.
+    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² the
+    mean of S's diagonal less the mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for
+    Meta-Analysis, 1985, section 9.3, for correlated errors). The interval is mean ± t_{k−1} sqrt(tau² (1 + 1 / k) +
+    mean of S), after Higgins, Thompson & Spiegelhalter (J. R. Stat. Soc. A 172, 2009, equation 12). The test refers s²
+    / e² to F on k − 1 and df degrees of freedom.
 
     Args:
         values: [k] estimates on an unbounded scale, such as Fisher's z.
@@ -56,8 +56,6 @@ def heterogeneity(values: Floats, influence: Floats, df: float) -> Heterogeneity
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, k - 1)) * float(
         np.sqrt(tau2 * (1 + 1 / k) + float(covariance.sum()) / k**2)
     )
-    if noise > 0:
-        p_value = float(stats.f.sf(sample / noise, k - 1, max(df, 1.0)))
-    else:
-        p_value = 0.0 if sample > 0 else 1.0
+    ratio = sample / noise if noise > 0 else np.inf if sample > 0 else 0.0
+    p_value = float(stats.f.sf(ratio, k - 1, max(df, 1.0)))
     return Heterogeneity(k, mean, float(np.sqrt(tau2)), mean - reach, mean + reach, p_value)

@@ -24,8 +24,8 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
     """Level at which Holm's step-down procedure (Scand. J. Stat. 6, 1979) tests each hypothesis.
 
-    In ascending order of p, the i-th of m hypotheses is tested at alpha / (m − i + 1) until one is not rejected; that one
-    and all after it keep the level of that step. An interval at its level excludes what the procedure rejects.
+    In ascending order of p, the i-th of m hypotheses is tested at alpha / (m − i + 1) until one is not rejected; that
+    one and all after it keep the level of that step. An interval at its level excludes what the procedure rejects.
     """
     levels = [alpha] * len(p_values)
     remaining, stopped = len(p_values), False

@@ -1,10 +1,10 @@
 """Rank correlation between the expected scores of configurations, cross-fitted over clusters.
 
-Averages over few data seeds carry the association between seeds with them: a data seed on which maps and performance are
-both poor makes every average that holds it poor in both, so configurations that do not differ at all still correlate as
-seeds do. Here the map's average comes from one half of the clusters and the performance's from the other, which share no
-noise. What is left of the noise only weakens the correlation; the two halves' agreement about the same score says by how
-much (Spearman, Am. J. Psychol. 15, 1904).
+Averages over few data seeds carry the association between seeds with them: a run that happens to have both a poor map
+and a poor performance pulls both averages of its configuration down, so configurations that do not differ at all still
+correlate as seeds do. Here the map's average comes from one half of the clusters and the performance's from the other,
+which share no noise. The noise that is left only weakens the correlation; how well the two halves agree about one score
+says by how much (Spearman, Am. J. Psychol. 15, 1904).
 """
 
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def _averages(values: Floats, present: Flags, members: Flags) -> Floats:
 
 
 def _whole_and_without(parts: Floats) -> Floats:
-    """[splits, 1 + clusters, units] sums over the clusters: of all, and without each, from [splits, clusters, units]."""
+    """[splits, 1 + clusters, units] sums over the clusters, whole and without each, of [splits, clusters, units]."""
     total = parts.sum(axis=1, keepdims=True)
     return np.concatenate([total, total - parts], axis=1)
 

@@ -31,9 +31,9 @@ class WithoutEach:
 def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: Floats | None = None) -> WithoutEach:
     """Spearman's rho of x and y in one group; given a control, the partial rho of the ranks with one slope.
 
-    With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of the
-    residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section 5.4). Its
-    Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924).
+    With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of
+    the residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section
+    5.4). Its Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924).
 
     Args:
         x, y: [n], none missing.

@@ -214,7 +214,7 @@ def trials_from_table(
     missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
     if "data_seed" not in table:
         missing.append(
-            "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add the column."
+            "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add it."
         )
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
 

@@ -1,7 +1,9 @@
 """Trials from a sweep's storage or from a table in a file."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -64,8 +66,10 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
 def load_file(path: str | Path) -> Trials:
     """The trials in a .csv or .parquet file with a record's columns, as far as they go.
 
+    A sweep.json beside the file is that of its sweep: what it declares holds for the file too.
+
     Raises:
-        AnalysisError: there is no such file, its kind is unknown, or it cannot be read or analysed.
+        AnalysisError: there is no such file, its kind is unknown, or it or the sweep.json cannot be read or analysed.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -78,7 +82,31 @@ def load_file(path: str | Path) -> Trials:
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AnalysisError(f"cannot read {str(path)!r}: not a {kind} table ({reason}); write it again") from error
-    return trials_from_table(table, sweep=path.stem, source=path.name)
+    manifest = _manifest_beside(path)
+    return trials_from_table(
+        table,
+        sweep=path.stem if manifest is None else path.resolve().parent.name,
+        source=path.name,
+        primary=declared_primary(manifest),
+        comparisons=declared_comparisons(manifest),
+        free_primary=declared_primary(manifest) is None,
+    )
+
+
+def _manifest_beside(path: Path) -> Mapping[str, Any] | None:
+    """The sweep.json in the file's folder; None where there is none."""
+    beside = path.with_name("sweep.json")
+    if not beside.is_file():
+        return None
+    try:
+        manifest = json.loads(beside.read_text())
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"cannot read {str(beside)!r}: {error}; mend it, or move the table elsewhere") from error
+    if not isinstance(manifest, dict):
+        raise AnalysisError(
+            f"cannot read {str(beside)!r}: it holds no JSON object; mend it, or move the table elsewhere"
+        )
+    return manifest
 
 
 def _no_records(records: SweepRecords, has_manifest: bool) -> str:

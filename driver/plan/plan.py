@@ -129,6 +129,10 @@ def declare(records: SweepRecords, plan: Plan, others: int = 0) -> None:
     Raises:
         UserError: sweep.json cannot be read or written.
     """
-    manifest = records.manifest() or {"space": plan.space.name, "primary": plan.space.primary.as_dict()}
+    manifest = records.manifest() or {
+        "space": plan.space.name,
+        "primary": plan.space.primary.as_dict(),
+        "comparisons": list(plan.space.comparisons),
+    }
     trials = {"planned_trials": plan.planned + others}
     records.write_manifest({**manifest, **trials, **plan.declaration()})

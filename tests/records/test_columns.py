@@ -14,6 +14,7 @@ IN_ORDER = (
     *("trial_key", "sweep", "status", "error", "dataset", "severity", "method", "strength", "model", "seed"),
     *("data_seed", "preset", "selection", "epochs", "best_epoch", "hp.a", "hp.lr", "hp.searcher", "hp.z"),
     *("train.auc", "train.accuracy", "valid_id.auc", "test_ood.auc", "test_ood.accuracy", "test_ood.loss"),
+    *("test_id.auc_outside_zeroed", "test_id.auc_outside_shuffled", "test_id.auc_outside_swapped"),
     *("a_plugins_own", "attribution_seconds.occlusion", "collapsed", "map_size.grad_cam", "model_steps"),
     *("randomisation.ssim.rise", "stopped_early", "test_id.auc.half_1", "test_id.iou.rise", "test_ood.chance_iou"),
     *("train.n", "zzz", "train_seconds", "evaluate_seconds", "attribution_seconds", "started_at", "plugins"),
@@ -39,6 +40,7 @@ def test_the_order_of_a_record():
 def test_the_tuples_follow_from_the_table():
     assert IN_ORDER[:15] == columns.IDENTITY
     assert columns.TIMES == ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
+    assert tuple(name for name in IN_ORDER if "outside" in name) == columns.PROBES
     assert columns.PROVENANCE == ("sweep", "host", "code_version", "mlflow_run_id")
     names = [column.name for column in columns.COLUMNS]
     assert len(set(names)) == len(names)
@@ -56,6 +58,12 @@ def test_the_tuples_follow_from_the_table():
         ("test_ood.iou.grad_cam.half_2", "measure", "iou of grad cam on the OOD test set, half 2"),
         ("test_id.auc.half_1", "measure", "ID test AUC, half 1"),
         ("test_id.faithfulness.deletion.rise", "measure", "deletion of rise on the ID test set"),
+        ("test_id.auc_outside_swapped", "probe", "AUC, outside swapped"),
+        (
+            "test_ood.correctness_auroc.iou.grad_cam",
+            "measure",
+            "AUROC of iou of grad cam for right answers on the OOD test set",
+        ),
         ("test_id.chance_iou", "measure", "chance IoU on the ID test set"),
         ("attribution_seconds.rise", "time", "seconds of rise"),
         ("unheard_of", "measure", "unheard of"),
@@ -69,6 +77,12 @@ def test_role_and_label(name, role, label):
 def test_a_label_takes_its_words_from_outside():
     words = {"iou": "IoU", "grad_cam": "Grad-CAM"}.get
     assert columns.label("test_ood.iou.grad_cam", words) == "IoU of Grad-CAM on the OOD test set"
+
+
+def test_probes_and_correctness_are_no_localisation():
+    names = [*columns.PROBES, columns.correctness_auroc("test_id", "iou", "grad_cam")]
+    assert [columns.parse_localisation(name) for name in names] == [None] * 4
+    assert not any(columns.is_run_specific(name) or columns.is_setting(name) for name in names)
 
 
 def test_which_columns_are_configuration():

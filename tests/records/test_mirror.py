@@ -51,6 +51,8 @@ def records(tmp_path):
             "best_epoch": 1,
             "hp.lr": 0.001,
             "test_ood.auc": 0.75,
+            "test_id.auc_outside_zeroed": None,
+            "test_id.auc_outside_swapped": 0.625,
             "test_ood.iou.occlusion": None,
             "train_seconds": 2.0,
             "started_at": "2026-01-02T03:04:05+00:00",
@@ -89,6 +91,8 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
         "hp.lr": "0.001",
     }
     assert run.data.metrics["test_ood.auc"] == 0.75
+    assert run.data.metrics["test_id.auc_outside_swapped"] == 0.625
+    assert "test_id.auc_outside_zeroed" not in run.data.metrics
     assert "test_ood.iou.occlusion" not in run.data.metrics
     history = client.get_metric_history(run_id, "epoch.train.loss")
     assert {(m.step, m.value) for m in history} == {(0, 2.0), (1, 1.0)}

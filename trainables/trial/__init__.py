@@ -6,6 +6,7 @@ data.py            the splits, and the training masks under mask controls
 train.py           model, method and optimiser; one epoch of steps
 select.py          which epoch's weights are scored
 evaluate.py        AUC, accuracy and loss
+probes.py          AUC on images whose outside is altered
 explain.py         attribution maps and their scores
 same_training.py   trials that share one training
 """

@@ -20,10 +20,14 @@ from trainables.saliency.attribution.randomisation import random_model, randomis
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
 from trainables.saliency.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
 from trainables.saliency.localisation.blur import blur
-from trainables.trial.evaluate import halves
+from trainables.trial.evaluate import binary_auc, halves, logits_of
 
 KEPT_MAPS = 8
 """Maps per split that are kept for people to look at; scores rest on `attribution_images` of them."""
+CORRECTNESS_METRIC = "iou"
+"""The localisation metric that is compared with the model's answers image by image."""
+MIN_ANSWERS = 5
+"""Right answers, and wrong answers, that the comparison needs."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,11 @@ class Localised:
     scores: dict[str, float | None]
     arrays: dict[str, np.ndarray]
     """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16), `<split>.masks` and `<split>.distractors`
-    [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred)."""
+    [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred).
+
+    Of all scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
+    `<split>.scored.correct [M]` (bool: the highest logit is the label's) and the score of each image,
+    `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where it is undefined)."""
     seconds: dict[str, float]
     """Wall-clock seconds that each attribution's maps took, by record column."""
 
@@ -42,6 +50,8 @@ class Localised:
 class Scored:
     """The images of one split whose maps are scored, and the regions that maps are scored on."""
 
+    index: Int[Tensor, " images"]
+    """Their place in the split; on the processor."""
     images: Float[Tensor, "images channels height width"]
     labels: Int[Tensor, " images"]
     masks: Bool[Tensor, "images height width"]
@@ -52,7 +62,7 @@ class Scored:
         """The scored images of a split, on `device`."""
         index = scored_images(split, classes, config.attribution_images)
         parts = split.images, split.labels, split.masks[:, 0], split.distractors[:, 0]
-        return cls(*(part[index].to(device) for part in parts))
+        return cls(index, *(part[index].to(device) for part in parts))
 
 
 Metric = Callable[[Tensor, Scored], Tensor]
@@ -64,8 +74,9 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
 
     Scored are the first `attribution_images` images that have a mask. With two classes they are of class 1, whose logit
     is explained, as in the paper; with more they are of all classes, and each image's own logit is explained. Each of
-    `metrics` is also computed on two random halves of the images. Tuned metrics see as many images of valid_id. With
-    `randomisation_check` the maps of test_id are also compared with those of random weights.
+    `metrics` is also computed on two random halves of the images. IoU is also compared with the model's answers image
+    by image (`correctness_auroc`). Tuned metrics see as many images of valid_id. With `randomisation_check` the maps of
+    test_id are also compared with those of random weights.
 
     Args:
         model: in evaluation mode.
@@ -84,7 +95,8 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
     for split in columns.SCORED_SPLITS:
         scored = Scored.of(splits[split], classes, config, device)
         scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
-        arrays |= _pictures(split, scored)
+        correct = logits_of(model, scored.images).argmax(dim=1) == scored.labels.cpu()
+        arrays |= _pictures(split, scored) | _answers(split, scored, correct)
         for name, attribution in attributions.items():
             start = time.perf_counter()
             maps = attribution.maps(model, scored.images, scored.labels)
@@ -106,6 +118,9 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
             for metric, score_maps in metrics[name].items():
                 column, values = columns.localisation(split, metric, name), score_maps(smooth, scored)
                 scores[column] = mean_defined(values)
+                arrays[f"{split}.scored.{metric}.{name}"] = values.cpu().numpy().astype(np.float32)
+                if metric == CORRECTNESS_METRIC:
+                    scores[columns.correctness_auroc(split, metric, name)] = correctness_auroc(values.cpu(), correct)
                 for which, half in halves(len(values)).items():
                     scores[columns.half(column, which)] = mean_defined(values[half])
     return Localised(scores, arrays, seconds)
@@ -129,6 +144,19 @@ def mean_defined(scores: Float[Tensor, " images"]) -> float:
     return scores.nanmean().item()
 
 
+def correctness_auroc(scores: Float[Tensor, " images"], correct: Bool[Tensor, " images"]) -> float:
+    """Share of pairs of a right and a wrong answer in which the right one's map scores higher, a tie counting half.
+
+    0.5 if maps say nothing about answers. Images without a score are left out. NaN with fewer than `MIN_ANSWERS` right
+    or wrong answers.
+    """
+    defined = ~scores.isnan()
+    scores, correct = scores[defined], correct[defined]
+    if min(int(correct.sum()), int((~correct).sum())) < MIN_ANSWERS:
+        return float("nan")
+    return binary_auc(scores, correct)
+
+
 def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images height width"]:
     """Each map divided by its maximum, so that half precision can hold it; an all-zero map stays zero."""
     peak = maps.flatten(1).amax(dim=1)[:, None, None]
@@ -143,6 +171,12 @@ def _pictures(split: str, scored: Scored) -> dict[str, np.ndarray]:
         f"{split}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
         f"{split}.distractors": scored.distractors[:KEPT_MAPS].cpu().numpy(),
     }
+
+
+def _answers(split: str, scored: Scored, correct: Tensor) -> dict[str, np.ndarray]:
+    """Which images of a split are scored, and whether the model's answers on them are right."""
+    parts = {"index": scored.index, "labels": scored.labels, "correct": correct}
+    return {f"{split}.scored.{name}": part.cpu().numpy() for name, part in parts.items()}
 
 
 def _metrics(

@@ -16,6 +16,7 @@ from trainables.models.initialise import initialise
 from trainables.trial.data import load_splits, training_masks
 from trainables.trial.evaluate import evaluate, logits_of, split_performance
 from trainables.trial.explain import Localised, localise
+from trainables.trial.probes import probes
 from trainables.trial.same_training import training_key
 from trainables.trial.select import BestEpoch, select
 from trainables.trial.train import train_epoch
@@ -122,10 +123,12 @@ class Trial:
         return self.best[(config or self.config).selection]
 
     def evaluate(self, config: TrialConfig | None = None) -> dict[str, float]:
-        """Performance with the weights that `config` (by default the trial's own) selects; see `trial/evaluate.py`."""
+        """Performance and probes with the weights that `config` (by default the trial's own) selects; see
+        `trial/evaluate.py` and `trial/probes.py`."""
         config = config or self.config
         self._use_selected_weights(config)
-        return evaluate(self.model, self.splits, config.preset)
+        scores = evaluate(self.model, self.splits, config.preset)
+        return scores | probes(self.model, self.splits["test_id"], config.data_seed, config.preset)
 
     def localise(self, config: TrialConfig | None = None) -> Localised:
         """Maps and their scores with the weights that `config` (by default the trial's own) selects; see

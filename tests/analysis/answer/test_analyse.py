@@ -77,9 +77,7 @@ def test_no_correlation_is_a_no_with_many_trials_and_undecided_with_few(make_tab
     assert comparison(analysis.analyse(make_table(rho=0, seeds=60), replicates=200), "seed").answer == "no"
     few = analysis.analyse(make_table(rho=0, seeds=5, severities=(1.0,)), replicates=200)
     assert few.verdict.answer == "undecided"
-    assert few.verdict.sentence == (
-        "Undecided: no dataset with a shift has more than 5 data seeds, and the interval takes 6."
-    )
+    assert few.verdict.sentence == "Undecided: no dataset with a shift has more than 5 data seeds; an interval takes 6."
     across = comparison(analysis.analyse(make_table(rho=0.3, seeds=10, severities=(1.0,)), replicates=200), "seed")
     assert across.answer == "undecided"
     assert across.joint_low < 0.3 < across.joint_high
@@ -136,9 +134,7 @@ def test_all_outcomes_constant_is_undecided_with_the_reason(make_table):
     table["test_ood.auc"] = 1.0
     result = analysis.analyse(table, replicates=100)
     assert result.verdict.answer == "undecided"
-    assert result.verdict.sentence == (
-        "Undecided: OOD test AUC has a standard deviation below 0.01 wherever there is a shift."
-    )
+    assert result.verdict.sentence == "Undecided: OOD test AUC varies by less than 0.01 wherever there is a shift."
     assert only(result, "within_cell").reason == "none of the 8 cells has a correlation (8: constant outcome)"
     assert only(result, "between_methods").reason is not None
     assert result.power.within_cell is None
@@ -163,8 +159,8 @@ def test_few_data_seeds_have_an_interval_only_where_trials_share_none(make_table
     within = only(result, "within_cell")
     assert (within.interval, within.ci_low, within.p_value) == (None, None, None)
     assert within.interval_reason == "fewer than 6 data seeds on a dataset, and trials share them"
-    assert result.verdict.sentence == (
-        "Undecided: no dataset with a shift has more than 5 data seeds, and the interval takes 6."
+    assert (
+        result.verdict.sentence == "Undecided: no dataset with a shift has more than 5 data seeds; an interval takes 6."
     )
     cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
     assert cell.interval == "fisher_z"

@@ -78,8 +78,8 @@ def test_the_prediction_for_a_new_method_counts_too():
     assert word(result, 0.3) == "it depends"
     assert answered(result, Primary(), 0.3).sentence == (
         "It depends: whether settings with better maps generalize better differs between methods and strata (rank "
-        "correlation 0.50, 95 % interval 0.40 to 0.60; a new method must expect −0.10 to 0.90; by dataset and severity it "
-        "is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
+        "correlation 0.50, 95 % interval 0.40 to 0.60; a new method must expect −0.10 to 0.90; by dataset and severity "
+        "it is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
     )
     one_stratum = answered(made(low=0.4, high=0.6, strata=(level(0.5, 1.0),), **spread), Primary(), 0.3)
     assert "by dataset and severity" not in one_stratum.sentence
@@ -104,8 +104,9 @@ def test_where_methods_agree_and_cells_do_not_the_cells_are_named():
 def test_a_yes_gives_its_size_and_basis():
     sentence = answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence
     assert sentence == (
-        "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % interval "
-        "0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
+        "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % "
+        "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 "
+        "cells)."
     )
 
 
@@ -113,9 +114,9 @@ def test_undecided_says_how_many_data_seeds_would_decide():
     # z from atanh(.3) to atanh(.5) is .24; the interval spans .1 to 1.02, so (.46 / .24)² = 3.7 times as many.
     undecided = made(low=0.1, high=0.77, estimate=0.5)
     assert answered(undecided, Primary(), 0.3).sentence == (
-        "Undecided: these trials do not show whether settings with better maps generalize better (rank correlation 0.50, "
-        "95 % interval 0.10 to 0.77; the interval holds 0.3; some 37 data seeds in place of 10 would decide, if it stays; "
-        "from 120 settings with 1,200 trials in 12 cells)."
+        "Undecided: these trials do not show whether settings with better maps generalize better (rank correlation "
+        "0.50, 95 % interval 0.10 to 0.77; the interval holds 0.3; some 37 data seeds in place of 10 would decide, if "
+        "it stays; from 120 settings with 1,200 trials in 12 cells)."
     )
 
 
@@ -150,8 +151,8 @@ def test_the_verdict_sums_the_words_up():
     in_part = both(wide, yes, yes, yes)
     assert in_part.answer == "undecided"
     assert in_part.sentence == (
-        "Undecided in part: between seeds undecided (0.30, 0.10 to 0.50); between settings yes (0.50, 0.40 to 0.60); "
-        "between methods yes (0.50, 0.40 to 0.60); given validation AUC yes (0.50, 0.40 to 0.60)."
+        "Undecided in part. Seeds: undecided, 0.30 (0.10 to 0.50). Settings: yes, 0.50 (0.40 to 0.60). "
+        "Methods: yes, 0.50 (0.40 to 0.60). Given validation AUC: yes, 0.50 (0.40 to 0.60)."
     )
 
 

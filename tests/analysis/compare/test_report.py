@@ -44,7 +44,7 @@ def test_json_is_strict_and_says_what_was_computed(report, comparison):
     assert {m["column"] for m in content["means"]} == {"test_ood.auc", analysis.Primary().column}
     assert content["overlap"]["n_both"] == 36
     assert content["first"]["verdict"]["sentence"] == comparison.first_verdict.sentence
-    assert "between seeds yes (0.75, 0.50 to 0.88)" in content["first"]["verdict"]["sentence"]
+    assert "Seeds: yes, 0.75 (0.50 to 0.88)." in content["first"]["verdict"]["sentence"]
     for entry in (content["within_cell"], *content["strata"], *content["means"]):
         assert (entry["ci_low"] is None) == (entry["reason"] is not None)
 

@@ -213,7 +213,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
     }
     assert content["verdict"]["answer"] == result.verdict.answer == "undecided"
     # Three strengths are too few settings, four methods too few for an interval.
-    assert content["verdict"]["sentence"].startswith("Undecided in part: between seeds yes (0.78, 0.63 to 0.88); ")
+    assert content["verdict"]["sentence"].startswith("Undecided in part. Seeds: yes, 0.78 (0.63 to 0.88). ")
     assert content["verdict"]["sentence"] == result.verdict.sentence
     assert content["power"]["within_cell"] == result.power.within_cell
     assert content["degenerate"] == {"constant outcome": 2}

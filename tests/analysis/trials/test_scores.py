@@ -63,7 +63,7 @@ def test_correlations_and_statistics_are_those_of_the_score_turned_round(results
 
 def test_the_answer_is_the_same_and_says_what_a_better_map_is(results):
     straight, turned = (results[score].verdict for score in (IOU, MASS))
-    assert straight.sentence.startswith("Undecided in part: between seeds yes (0.89, 0.76 to 0.95); ")
+    assert straight.sentence.startswith("Undecided in part. Seeds: yes, 0.89 (0.76 to 0.95). ")
     assert turned.answer == straight.answer
     assert turned.sentence == f"{straight.sentence} A better map is one that avoids the distractor better."
     for before, after in zip(results[IOU].comparisons, results[MASS].comparisons, strict=True):

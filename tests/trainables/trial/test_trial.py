@@ -243,7 +243,8 @@ def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
     }
     whole = {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
     in_halves = {f"{name}.half_{i}" for name in whole if name.startswith("test_") for i in (1, 2)}
-    assert set(scores) == {*whole, *in_halves, *(f"{name}.n" for name in SPLITS), "collapsed"}
+    probed = {f"test_id.auc_outside_{outside}" for outside in ("zeroed", "shuffled", "swapped")}
+    assert set(scores) == {*whole, *in_halves, *probed, *(f"{name}.n" for name in SPLITS), "collapsed"}
     assert {name: scores[f"{name}.n"] for name in SPLITS} == {
         name: 64 if name == "train" else 32 if name.startswith("valid") else 64 for name in SPLITS
     }
@@ -386,6 +387,7 @@ def test_localisation_scores_recomputed(quick):
             for a in trial.config.attributions
             for half in ("", ".half_1", ".half_2")
         ),
+        *(f"{s}.correctness_auroc.iou.{a}" for s in ("test_id", "test_ood") for a in trial.config.attributions),
         "test_id.chance_iou",
         "test_ood.chance_iou",
     }
@@ -556,7 +558,7 @@ def test_large_splits_are_evaluated_in_parts(quick):
     trial.model.forward = watched
     trial.evaluate()
     assert max(sizes) <= 512
-    assert sum(sizes) == 64 + 2 * 32 + 2 * 1100
+    assert sum(sizes) == 64 + 2 * 32 + 2 * 1100 + 3 * 1100, "the five splits, and three probes of test_id"
 
 
 def test_mean_of_defined_scores():

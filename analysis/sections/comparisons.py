@@ -1,0 +1,269 @@
+"""The first screen: the answer by what varies between the models that are compared, as a table and a forest plot."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.answer.answer import Analysis
+from analysis.answer.comparisons import Comparison, Level
+from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.verdict import LABELS, QUESTIONS
+from analysis.numbers import column_name, interval, name, number, stratum_name, with_interval
+from analysis.sections.drawing import (
+    INK,
+    MUTED,
+    PALETTE,
+    Drawing,
+    interval_line,
+    legend_below,
+    legend_key,
+    new_figure,
+    row_labels,
+    settings,
+)
+from analysis.sections.section import Section, plain
+from analysis.sections.table import Table, bounds, estimated, remark, value, whole
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+
+TITLE = "The answer, by what varies between the models"
+Comparisons = tuple[Comparison, ...]
+_COLOURS = dict(zip(LABELS, (PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4]), strict=True))
+_HEIGHT = 0.21
+"""Height of a row of the forest plot, in inches."""
+
+
+def _sentence(analysis: Analysis, result: Comparisons) -> str:
+    return "\n\n".join(f"{QUESTIONS[part.comparison]} {part.sentence}" for part in result)
+
+
+def _table(analysis: Analysis, result: Comparisons) -> Table:
+    return Table(
+        name="comparisons",
+        title=TITLE,
+        caption=(
+            f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
+            "that differ in one thing, over the strata with a shift. A new method: where the correlation of a method "
+            "that was not tried must be expected."
+        ),
+        headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
+        rows=tuple(
+            (
+                (part.comparison, QUESTIONS[part.comparison]),
+                (part.answer, part.answer),
+                *estimated(part),
+                bounds(part.prediction_low, part.prediction_high),
+                value(part.auc_per_tenth),
+                whole(part.n_cells),
+                whole(part.n_trials),
+            )
+            for part in result
+        ),
+        text_columns=2,
+        fields=(
+            *("comparison", "answer", "rho", "interval", "prediction_interval"),
+            *("auc_per_tenth", "n_cells", "n_trials"),
+        ),
+    )
+
+
+def _strata(analysis: Analysis, result: Comparisons) -> Table:
+    rows = [
+        (
+            (part.comparison, LABELS[part.comparison]),
+            (level.dataset, "all" if level.dataset is None else stratum_name(level.dataset, level.severity)),
+            (level.method, "all" if level.method is None else name(level.method)),
+            *estimated(level),
+            whole(level.n_cells),
+            whole(level.n_trials),
+            remark(_remark(part, level)),
+        )
+        for part in result
+        for level in (*part.strata, *part.methods)
+    ]
+    return Table(
+        name="comparisons_by_stratum_and_method",
+        title="Each comparison by stratum and by method",
+        caption="Strata without a shift are shown and do not count. Methods are averaged over the strata with a shift.",
+        headings=("varies", "stratum", "method", "ρ", "95 % interval", "cells", "trials", "remark"),
+        rows=tuple(rows),
+        text_columns=3,
+        fields=("comparison", "dataset", "method", "rho", "interval", "n_cells", "n_trials", "remark"),
+        group=1,
+        fold=0,
+    )
+
+
+def _remark(part: Comparison, level: Level) -> str | None:
+    if level.severity == 0:
+        return "no shift: not counted"
+    return "interval for these methods" if part.comparison == "method" and level.ci_low is not None else None
+
+
+def _rows(result: Comparisons) -> list[tuple[str, Comparison, Level | None]]:
+    """(label, comparison, level or None for the comparison itself), in the order of the plot."""
+    rows: list[tuple[str, Comparison, Level | None]] = []
+    for part in result:
+        if part.estimate is None:
+            continue
+        label = LABELS[part.comparison]
+        rows.append((label if part.comparison == "given_id" else f"between {label}", part, None))
+        for level in part.strata:
+            suffix = ", no shift" if level.severity == 0 else ""
+            rows.append((stratum_name(level.dataset, level.severity) + suffix, part, level))
+    return rows
+
+
+def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
+    """Each comparison with its interval and prediction interval, and its strata below it."""
+    rows = _rows(result)
+    if not rows:
+        return None
+    threshold = analysis.verdict.smallest_effect
+    with settings():
+        figure = new_figure(7.6, 0.8 + _HEIGHT * len(rows))
+        axes = figure.subplots()
+        axes.axvspan(-threshold, threshold, color="#eef0f3", linewidth=0)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        for position, (_, part, level) in enumerate(rows):
+            colour, y = _COLOURS[part.comparison], -position
+            if level is not None:
+                hollow = level.severity == 0
+                interval_line(axes, level, y, color=colour, linewidth=1, alpha=0.7)
+                face = "white" if hollow else colour
+                axes.plot([level.estimate], [y], "o", markersize=3.5, color=colour, markerfacecolor=face, alpha=0.8)
+                continue
+            if part.prediction_low is not None and part.prediction_high is not None:
+                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, linewidth=7, alpha=0.2)
+            interval_line(axes, part, y, color=colour, linewidth=2.4)
+            axes.plot([part.estimate or 0.0], [y], "D", markersize=6, color=colour)
+            axes.text(1.04, y, part.answer, va="center", fontsize=8, color=INK, fontweight="bold", clip_on=False)
+        row_labels(axes, [label for label, _, _ in rows])
+        for tick, (_, _, level) in zip(axes.get_yticklabels(), rows, strict=True):
+            tick.set(fontweight="bold", color=INK) if level is None else tick.set(fontsize=7.5, color=MUTED)
+        axes.set_xlim(-1.02, 1.02)
+        axes.set_ylim(-len(rows) + 0.4, 0.6)
+        axes.set_xlabel("Spearman’s ρ")
+        legend_below(
+            figure,
+            [
+                legend_key("estimate, 95 % interval", color=INK, marker="D", linewidth=2.4, markersize=5),
+                legend_key("a new method (95 % prediction)", color=INK, linewidth=7, alpha=0.2),
+                legend_key("one dataset and severity", color=INK, marker="o", linewidth=1, markersize=3.5),
+                legend_key("smaller than of interest", color="#dfe2e7", linewidth=7),
+            ],
+            columns=4,
+        )
+    words = "; ".join(
+        f"{LABELS[part.comparison]}: {with_interval(part)}, {part.answer}"
+        for part in result
+        if part.estimate is not None
+    )
+    return Drawing(
+        name="comparisons",
+        title=TITLE,
+        caption=(
+            f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} by what varies "
+            "between the models. Hollow: no shift, shown and not counted. Intervals of single strata between methods "
+            "hold for these methods, that over all strata for methods like these."
+        ),
+        alt=f"Forest plot of the comparisons. {words}.",
+        figure=figure,
+    )
+
+
+def _details(analysis: Analysis, result: Comparisons) -> list[str]:
+    lines = []
+    for part in result:
+        label = LABELS[part.comparison].capitalize()
+        if part.without_one_low is not None:
+            lines.append(
+                f"{label}: leaving one method out gives {interval(part.without_one_low, part.without_one_high)}; cells "
+                f"are expected within {interval(part.cells_low, part.cells_high)}."
+            )
+        if part.prediction_dataset_low is not None:
+            predicted = interval(part.prediction_dataset_low, part.prediction_dataset_high)
+            lines.append(f"{label}: a new dataset must expect {predicted}.")
+        if part.left_out:
+            reasons = "; ".join(f"{why} ({n:,})" for why, n in part.left_out.items())
+            lines.append(f"{label}: groups without a say: {reasons}.")
+    return lines
+
+
+def _missing(analysis: Analysis, result: Comparisons) -> Sequence[str]:
+    lines = [f"No answer by {LABELS[part.comparison]}: {part.reason}." for part in result if part.reason is not None]
+    if not any(part.prediction_dataset_low is not None for part in result):
+        lines.append("Not estimated: what a new dataset must expect (fewer than 3 datasets, or no interval).")
+    return lines
+
+
+def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
+    effect = number(analysis.verdict.smallest_effect, 1)
+    return {
+        "The comparisons": (
+            "Seeds: Spearman’s ρ among the trials of each configuration, combined over configurations on Fisher’s z "
+            "scale (Hedges & Olkin 1985). Settings and methods: ρ among averages over data seeds, cross-fitted: the "
+            "map’s average comes from one half of the data seeds and the performance’s from the other, over random "
+            "halves, divided by the agreement of the halves (Spearman 1904), since averages over the same few seeds "
+            "correlate as seeds do. Given validation AUC: ρ within a cell, the ranks of map and performance adjusted "
+            "for it with one slope a cell. Strata without a shift are shown and do not count."
+        ),
+        "Intervals of the comparisons": (
+            "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
+            "between methods each method too, since other methods would have given other values. The other intervals "
+            "hold for the methods and settings of this sweep. What a new method must expect is the prediction interval "
+            "of a random-effects model over methods (Higgins et al. 2009)."
+        ),
+        "The five words": (
+            f"Yes: the interval lies wholly above {effect}, the smallest correlation of interest. No: wholly between "
+            f"−{effect} and {effect} (Schuirmann 1987). Reverse: wholly below −{effect}. It depends: cells differ by "
+            "more than chance, and one more cell or method may have either sign. Undecided: none of these. The words "
+            "hold jointly: the interval of each is taken at its level in Holm’s (1979) procedure."
+        ),
+        "What a comparison needs": (
+            f"A shift; {MINIMUM_CELLS} cells ({MINIMUM_METHODS} methods between methods); {MINIMUM_CLUSTERS} data "
+            f"seeds on each dataset; {MINIMUM_UNITS} trials, settings or methods to rank; an outcome whose standard "
+            f"deviation among them is at least {SMALLEST_SPREAD:g}; settings and methods whose order two halves of the "
+            f"data seeds agree on (ρ of at least {MINIMUM_RELIABILITY:g}). What lacks it has no say and is counted."
+        ),
+    }
+
+
+def _reported(analysis: Analysis, result: Comparisons) -> str:
+    answered = [part for part in result if part.ci_low is not None]
+    if not answered:
+        return ""
+    numbers = "; ".join(f"{LABELS[part.comparison]} {with_interval(part)}" for part in answered)
+    return (
+        f"Rank correlations were taken among models that differ in one thing ({numbers}), with 95 % intervals from a "
+        "jackknife over data seeds; averages over seeds were cross-fitted (Spearman 1904). Words were assigned jointly "
+        "(Holm 1979)."
+    )
+
+
+def _json(result: Comparisons) -> dict[str, Any]:
+    return {"comparisons": plain(result)}
+
+
+SECTION = Section(
+    key="comparisons",
+    title=TITLE,
+    compute=lambda analysis: analysis.comparisons,
+    content=_json,
+    words_last=True,
+    sentence=_sentence,
+    details=_details,
+    figures=lambda analysis, result: [_forest(analysis, result)],
+    tables=lambda analysis, result: [_table(analysis, result), _strata(analysis, result)],
+    missing=_missing,
+    method=_method,
+    reported=_reported,
+    citations={
+        "Higgins et al. 2009": "J. P. T. Higgins, S. G. Thompson, D. J. Spiegelhalter, A re-evaluation of "
+        "random-effects meta-analysis. J. R. Stat. Soc. A 172, 2009, 137–159.",
+        "Holm 1979": "S. Holm, A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979, "
+        "65–70.",
+        "Satterthwaite 1946": "F. E. Satterthwaite, An approximate distribution of estimates of variance components. "
+        "Biometrics Bull. 2, 1946, 110–114.",
+        "Spearman 1904": "C. Spearman, The proof and measurement of association between two things. Am. J. Psychol. "
+        "15, 1904, 72–101.",
+    },
+)

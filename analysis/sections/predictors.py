@@ -1,0 +1,142 @@
+"""The map beside what needs no map: probes and validation AUC as predictors of performance under the shift."""
+
+from dataclasses import dataclass
+
+from analysis.answer.advantages import Advantage, advantages
+from analysis.answer.answer import Analysis
+from analysis.answer.comparisons import Comparison, compare
+from analysis.answer.verdict import LABELS
+from analysis.numbers import column_name, listed, number, with_interval
+from analysis.sections.section import Section
+from analysis.sections.table import Entry, Table
+from records import columns
+
+TITLE = "The map beside what needs no map"
+LEVEL = 0.05
+"""Level of the claims that a score predicts better, over all scores and comparisons together."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A score as a predictor of the outcome, by comparison, beside the primary's map."""
+
+    column: str
+    """The primary's localisation score first; then the probes and validation AUC."""
+    comparisons: tuple[Comparison, ...]
+    over_map: tuple[Advantage, ...]
+    """By how much it predicts better than the map; none for the map itself."""
+
+
+def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
+    """The map, each probe and validation AUC, as far as the table has them; none without the map's score."""
+    table, score, outcome = analysis.data
+    if score not in table:
+        return ()
+    others = [*columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
+    results = [Predictor(score, analysis.comparisons, ())]
+    for column in others:
+        if column not in table or column == outcome or not table[column].notna().any():
+            continue
+        declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and column == others[-1])]
+        compared = compare(
+            table,
+            column,
+            outcome,
+            analysis.resamples,
+            seed=analysis.seed,
+            smallest_effect=analysis.verdict.smallest_effect,
+            declared=declared,
+            data_seeds_known=analysis.trials.data_seeds_known,
+        )
+        over = advantages(table, column, score, outcome, analysis.resamples, seed=analysis.seed, declared=declared)
+        results.append(Predictor(column, compared, over))
+    return tuple(results)
+
+
+def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor, list[Advantage]]]:
+    """The scores that predict better than the map (worse for sign −1), and where; claims hold together (Bonferroni)."""
+    tested = sum(a.p_value is not None for predictor in result for a in predictor.over_map)
+    found = []
+    for predictor in result:
+        where = [
+            a
+            for a in predictor.over_map
+            if a.p_value is not None
+            and a.p_value < LEVEL / tested
+            and a.first is not None
+            and a.second is not None
+            and sign * (a.first - a.second) > 0
+        ]
+        if where:
+            found.append((predictor, where))
+    return found
+
+
+def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
+    if not result:
+        return ""
+    if len(result) == 1:
+        return "These trials have neither probes nor validation AUC to hold beside the map."
+    outcome, lines = column_name(analysis.primary.outcome), []
+    for sign, verb in ((1, "better"), (-1, "worse")):
+        for predictor, where in better(result, sign):
+            cases = listed([f"by {LABELS[a.comparison]} {number(a.first)} against {number(a.second)}" for a in where])
+            lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than the map: {cases}.")
+    if not any(predictor.column in columns.PROBES for predictor in result):
+        lines.append("These trials have no probes (AUC on ID images with an altered outside).")
+    return "\n\n".join(lines or [f"No score predicts {outcome} better or worse than the map beyond chance."])
+
+
+def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
+    names = analysis.trials.comparisons
+
+    def entry(predictor: Predictor, comparison: str) -> Entry:
+        own = next((c for c in predictor.comparisons if c.comparison == comparison), None)
+        if own is None:
+            return None, "–"
+        return own.estimate, with_interval(own)
+
+    return Table(
+        name="predictors",
+        title=TITLE,
+        caption=(
+            f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison, 95 % interval in "
+            "brackets. A probe is the AUC on ID test images whose outside of the mask is altered: it needs masks and "
+            "no map."
+        ),
+        headings=("score", *(LABELS[n] for n in names)),
+        rows=tuple(
+            (
+                (predictor.column, column_name(predictor.column)),
+                *(entry(predictor, n) for n in names),
+            )
+            for predictor in result
+        )
+        if len(result) > 1
+        else (),
+        text_columns=1,
+        fields=("score", *names),
+        strong=True,
+    )
+
+
+SECTION = Section(
+    key="predictors",
+    title=TITLE,
+    compute=predictors,
+    sentence=_sentence,
+    tables=lambda analysis, result: [_table(analysis, result)],
+    missing=lambda analysis, result: (),
+    method=lambda analysis, result: {
+        "Probes": (
+            "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "
+            "replaced by another image’s outside (Mixed-Rand of Xiao et al. 2021). That one score predicts better than "
+            "another is said where the interval of the difference of their Fisher’s z, over data seeds, excludes zero "
+            "at 5 % over all scores and comparisons together (Bonferroni)."
+        )
+    },
+    citations={
+        "Xiao et al. 2021": "K. Xiao, L. Engstrom, A. Ilyas, A. Madry, Noise or signal: the role of image backgrounds "
+        "in object recognition. ICLR 2021, arXiv:2006.09994.",
+    },
+)
