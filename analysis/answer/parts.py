@@ -297,7 +297,7 @@ def _averaged(data: Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[
     if _hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out):
         return None
     if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
-        left_out[f"{noun}s in no stable order: two halves of the data seeds disagree"] += 1
+        left_out[f"{noun}s in no stable order between halves of the data seeds"] += 1
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
     return {

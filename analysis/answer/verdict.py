@@ -192,12 +192,12 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
     if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         sentence = f"Undecided: {reason}."
     else:
+        between = "what varies between the models" if len(decided) > 1 else "the method, dataset and severity"
         lead = {
             "yes": "Yes, by each comparison: models with better maps generalize better",
             "no": "No, by each comparison: maps hardly say which models generalize better",
             "reverse": "The reverse, by each comparison: models with better maps generalize worse",
-            "it depends": "It depends on "
-            + ("what varies between the models" if len(decided) > 1 else "methods, datasets and severities"),
+            "it depends": f"It depends on {between}",
             "undecided": "Undecided in part" if decided else "Undecided",
         }[answer]
         sentence = f"{lead}. {' '.join(map(_in_short, comparisons))}"
