@@ -192,7 +192,7 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
     if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         sentence = f"Undecided: {reason}."
     else:
-        between = "what varies between the models" if len(decided) > 1 else "the method, dataset and severity"
+        between = "what varies between the models" if len(decided) > 1 else "the method, dataset or severity"
         lead = {
             "yes": "Yes, by each comparison: models with better maps generalize better",
             "no": "No, by each comparison: maps hardly say which models generalize better",

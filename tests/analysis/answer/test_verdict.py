@@ -34,6 +34,7 @@ def made(comparison="setting", low=0.4, high=0.6, **others):
         (-0.29, 0.29, "no"),
         (0.05, 0.29, "no"),
         (-0.31, 0.1, "undecided"),
+        (-0.9, 0.2, "undecided"),  # an upper bound below the smallest effect is not enough
         (-0.31, 0.31, "undecided"),
         (-0.9, -0.31, "reverse"),
     ],
