@@ -117,9 +117,8 @@ def sweep(
 
             show_spaces(console)
             return
-        # These load torch and Ray, which --help does without.
         from driver.ray.cluster import default_address
-        from driver.run_sweep import Request, run_sweep
+        from driver.request import Request
 
         request = Request(
             space=space,
@@ -139,6 +138,9 @@ def sweep(
             sync=sync,
             fresh=fresh,
         )
+        # Loads torch and Ray: not before the request is checked.
+        from driver.run_sweep import run_sweep
+
         outcome = run_sweep(request, console)
         if outcome is not None and (outcome.failed or outcome.diverged):
             raise typer.Exit(SOME_FAILED)

@@ -17,10 +17,7 @@ _NAMES = {
     "auprc": "pixel AUPRC",
     "top_k": "top-k intersection",
     "1-distractor_mass": "mass off the distractor",
-    "test_ood": "OOD test",
-    "test_id": "ID test",
-    "valid_ood": "OOD validation",
-    "valid_id": "ID validation",
+    **columns.SPLIT_LABELS,
     "spearman": "Spearman’s ρ",
     "kendall_tau_b": "Kendall’s τ-b",
     "pooled": "everything mixed",
@@ -66,18 +63,8 @@ def name(word: str) -> str:
 
 
 def column_name(column: str) -> str:
-    """A score's column as words: "IoU of occlusion on the OOD test set", "OOD test AUC"."""
-    parsed = columns.parse_localisation(column)
-    if parsed is not None:
-        split, metric, attribution = parsed
-        return f"{name(metric)} of {name(attribution)} on the {name(split)} set"
-    split, _, measure = column.rpartition(".")
-    return f"{name(split)} {'AUC' if measure == 'auc' else name(measure)}".strip()
-
-
-def setting_name(column: str) -> str:
-    """A setting's column as words: `hp.batch_size` becomes "batch size"."""
-    return name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))
+    """A column's label: "IoU of occlusion on the OOD test set", "OOD test AUC", "batch size" for `hp.batch_size`."""
+    return columns.label(column, name)
 
 
 def stratum_name(dataset: str | None, level: float | None) -> str:

@@ -2,49 +2,26 @@
 
 import os
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
-from driver.plan.make_plan import check_data, make_plan, parse_overrides
+from driver.plan.make_plan import check_data, make_plan
 from driver.plan.plan import Plan, declare, open_records
-from driver.ray.cluster import IN_RAY_JOB, TrialResources, check_address, check_shared, connect
+from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
+from driver.request import Request
 from driver.upkeep.finish import Outcome, finish
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import catch_up, check_tracking_uri, open_tracking, ui_command
+from driver.upkeep.tracking import catch_up, open_tracking, ui_command
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from driver.view.status import show_status
 from records import StorageError
 from trainables import Recorder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the command line asks for; each field is the option of that name."""
-
-    space: str
-    dataset: str | None
-    name: str | None
-    storage: str
-    tracking_uri: str | None
-    address: str
-    max_trials: int | None
-    concurrency: int | None
-    cpus_per_trial: float
-    gpus_per_trial: float
-    from_sweep: str | None
-    assignments: tuple[str, ...]
-    dry_run: bool
-    status: bool
-    sync: bool
-    fresh: bool
 
 
 @user_errors(StorageError)
@@ -56,12 +33,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         KeyboardInterrupt: after a signal.
     """
     # Plan: nothing is written yet.
-    check_address(request.address)
-    local = request.address == "local"
-    resources = TrialResources(request.cpus_per_trial, request.gpus_per_trial)
     plan = _plan(request, console)
-    tracking = check_tracking_uri(request.tracking_uri)
-    records = open_records(request.storage, request.name or Path(request.space).stem, request.fresh)
+    records = open_records(request.storage, request.sweep, request.fresh)
     if request.status:
         show_status(console, records)
         return None
@@ -82,8 +55,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         loaded = records.load()
         pending = [] if request.sync else plan.pending(loaded.records)
         progress.skip(plan.planned - len(pending))
-        slots = connect(request.address, request.concurrency, resources, console) if pending else 0
-        if pending and not local:
+        slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
+        if pending and not request.local:
             check_shared(records)
         declare(records, plan, plan.others(loaded.records))
         for path, reason in records.set_aside(loaded.rejected).items():
@@ -91,16 +64,16 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         log = SweepLog(records)
         console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        experiment = open_tracking(tracking, records.name, console)
+        experiment = open_tracking(request.tracking, records.name, console)
         try:
             # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
             if pending:
-                mirror = experiment if local or not tracking.startswith("sqlite:") else None
+                mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
                 recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
                 queue = plan.queue(records, loaded.records, slots)
                 del loaded  # Stale, and large in a large sweep.
                 with progress:
-                    run_trials(queue, recorder, slots, resources, progress, log, stop)
+                    run_trials(queue, recorder, slots, request.resources, progress, log, stop)
                 stop.check()
                 loaded = records.load()
             stop.check()
@@ -114,7 +87,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             log.event("stop", **progress.facts())
             log.flush()
 
-    _show(outcome, tracking, console)
+    _show(outcome, request.tracking, console)
     return outcome
 
 
@@ -122,10 +95,9 @@ def _plan(request: Request, console: Console) -> Plan:
     best_settings = None
     if request.from_sweep is not None:
         best_settings = load_best_settings(open_records(request.storage, request.from_sweep, fresh=False))
-    overrides = parse_overrides(request.assignments)
     # Files are hashed and decoded when they are first met.
     with console.status("Reading the data"):
-        return make_plan(request.space, request.dataset, overrides, request.max_trials, best_settings)
+        return make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
 
 
 def _show(outcome: Outcome, tracking: str, console: Console) -> None:

@@ -4,7 +4,7 @@ To add a column: one line in `COLUMNS`, and the code that computes it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -31,7 +31,8 @@ STOPPED_EARLY = "stopped_early"
 """Whether a scheduler stopped the trial before its last epoch because of its performance."""
 HYPERPARAMETER_PREFIX = "hp."
 SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
-"""The searcher that chose the configuration. Those in `PLAIN_SEARCHERS`, or none, ignore earlier results."""
+"""The searcher that chose the configuration, and no part of it. Those in `PLAIN_SEARCHERS`, or none, ignore earlier
+results."""
 PLAIN_SEARCHERS = ("grid", "random")
 CONTROLS: dict[str, object] = {
     f"{HYPERPARAMETER_PREFIX}mask_condition": "expert",
@@ -49,8 +50,8 @@ MIRROR_STAMP = "mirror_stamp"
 Role = Literal[
     "key", "outcome", "configuration", "seed", "performance", "probe", "measure", "time", "provenance", "annotation"
 ]
-"""key: identifies the trial. outcome: how it ended. configuration: a setting other than a seed. performance: AUC,
-accuracy or loss on a split. probe: an AUC on images with an altered outside. measure: any other result. time,
+"""key: identifies the trial. outcome: how it ended. configuration: a setting of the training, seeds apart. performance:
+AUC, accuracy or loss on a split. probe: an AUC on images with an altered outside. measure: any other result. time,
 provenance: differ between two runs of one configuration. annotation: everything else."""
 Kind = Literal["text", "number", "flag", "any"]
 
@@ -126,7 +127,7 @@ def attribution_time(attribution: str) -> str:
     return f"attribution_seconds.{attribution}"
 
 
-_SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
+SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
 _PERFORMANCE_LABELS = dict(zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True))
 
 COLUMNS = (
@@ -148,7 +149,7 @@ COLUMNS = (
     Column(SEARCHER, "annotation", "text", "searcher"),
     Column(hyperparameter("{name}"), "configuration", "any", "{name}"),
     *(
-        Column(performance(split, measure), "performance", "number", f"{_SPLIT_LABELS[split]} {label}")
+        Column(performance(split, measure), "performance", "number", f"{SPLIT_LABELS[split]} {label}")
         for split in SPLITS
         for measure, label in _PERFORMANCE_LABELS.items()
     ),
@@ -208,8 +209,6 @@ def with_role(*roles: Role) -> tuple[str, ...]:
 
 
 PROBES = with_role("probe")
-TIMES = with_role("time")
-PROVENANCE = with_role("provenance")
 
 
 def setting(name: str) -> str:
@@ -222,14 +221,14 @@ def column_of(name: str) -> Column:
     return _lookup(name)[0]
 
 
-def is_configuration(name: str) -> bool:
-    """Whether the column is part of the trial's configuration: all of its settings except the seeds."""
-    return column_of(name).role == "configuration"
+def configuration_in(names: Iterable[object]) -> list[str]:
+    """The columns among `names` that are part of a trial's configuration: its settings, seeds apart."""
+    return [name for name in map(str, names) if column_of(name).role == "configuration"]
 
 
-def is_setting(name: str) -> bool:
-    """Whether the column is part of the configuration or a seed."""
-    return column_of(name).role in ("configuration", "seed")
+def settings_in(names: Iterable[object]) -> list[str]:
+    """The columns among `names` that are part of a trial's configuration or a seed."""
+    return [name for name in map(str, names) if column_of(name).role in ("configuration", "seed")]
 
 
 def is_run_specific(name: str) -> bool:
@@ -245,7 +244,7 @@ def label(name: str, words: Callable[[str], str] = lambda word: word.replace("_"
         words: turns the name of a metric, attribution or setting into words.
     """
     column, parts = _lookup(name)
-    shown = {part: _SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
+    shown = {part: SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
     if "column" in parts:
         shown["column"] = label(parts["column"], words)
     return column.label.format(**shown) if column.label else words(name)

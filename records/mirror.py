@@ -18,6 +18,7 @@ from typing import Any
 
 from records import columns
 from records.secrets import scrub
+from records.storage import StorageError
 from records.store import Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
@@ -181,11 +182,6 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
-def unmirrored(records: Sequence[Record]) -> list[Record]:
-    """The records without an MLflow run."""
-    return [record for record in records if not record.get("mlflow_run_id")]
-
-
 def _client(tracking_uri: str) -> Any:
     # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -228,9 +224,7 @@ def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
 
 
 def _parameters(record: Record) -> dict[str, Any]:
-    names = [name for name in columns.IDENTITY if columns.is_setting(name)]
-    names += [name for name in record if name.startswith(columns.HYPERPARAMETER_PREFIX)]
-    return {name: record[name] for name in names if name in record}
+    return {name: record[name] for name in (*columns.settings_in(record), columns.SEARCHER) if name in record}
 
 
 def _is_number(value: Any) -> bool:
@@ -243,19 +237,22 @@ def _milliseconds(moment: str | None) -> int:
 
 
 def _duration(record: Record) -> int:
-    parts = (record.get(name) or 0.0 for name in columns.TIMES if name.endswith("_seconds"))
+    parts = (record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds"))
     return int(1000 * sum(parts))
 
 
 @contextmanager
 def _explained(tracking_uri: str) -> Iterator[None]:
-    """Turn an error of MLflow into a MirrorError of one line."""
+    """Turn any error but the storage's into a MirrorError of one line: not all errors of MLflow's parts are its own."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except (MlflowException, OSError) as error:
-        reason = scrub((str(error).strip().splitlines() or [type(error).__name__])[0])
+    except StorageError:
+        raise
+    except Exception as error:
+        kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
+        reason = scrub(text if text and isinstance(error, MlflowException | OSError) else f"{kind}: {text}")
         if "error code 401" in reason or "error code 403" in reason:
             reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

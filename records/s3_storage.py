@@ -130,7 +130,7 @@ class S3Storage(Storage):
     def names(self, prefix: str) -> list[str]:
         skip = len(self._key(""))
         with self._explained("list", prefix):
-            keys = [key[skip:] for key in self._keys(prefix)]
+            keys = [item["Key"][skip:] for item in self._items(prefix)]
         return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
 
     def entity_tags(self) -> dict[str, str]:
@@ -159,9 +159,6 @@ class S3Storage(Storage):
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        return (item["Key"] for item in self._items(prefix))
 
     def _items(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         more: dict[str, str] = {}

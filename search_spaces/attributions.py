@@ -7,12 +7,12 @@ METHODS = ("baseline", "actdiff", "gradmask")
 
 
 def attributions() -> Space:
-    """All attributions and all metrics on three methods, severities 0, 0.9 and 1, ten seeds: 90 trials per dataset.
+    """180 trials: all attributions by all metrics on three methods, severities 0, 0.9 and 1, ten seeds, two datasets.
 
     Includes the randomisation check. Add --set faithfulness=true for insertion, deletion, infidelity and sensitivity,
     at about four times the cost.
     """
-    # Imported here because it loads torch: `--help` and the other spaces do without.
+    # Imported here because it loads torch, which --help and --list-spaces do without.
     from trainables.saliency.attribution import ATTRIBUTIONS
     from trainables.saliency.localisation import LOCALISATION, TUNED
 

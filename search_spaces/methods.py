@@ -5,11 +5,11 @@ from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def methods() -> Space:
-    """Every method, four strengths for those with a penalty, severities 0.9 and 1, three seeds of the small model.
+    """492 trials: every method, four strengths for those with a penalty, severities 0.9 and 1, three seeds.
 
     At these two severities training on the cue costs accuracy.
     """
-    # Imported here because it loads torch: `--help` and the other spaces do without.
+    # Imported here because it loads torch, which --help and --list-spaces do without.
     from trainables.methods import METHODS
 
     names = sorted(METHODS.builtin, key=lambda name: (METHODS[name].has_penalty, name))

@@ -5,9 +5,9 @@ from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def own_data() -> Space:
-    """Seven methods x two strengths (for those with a penalty) x four severities x ten seeds: 440 trials per dataset.
+    """440 trials: for --dataset folder:PATH or manifest:FILE.csv; without it, a rehearsal on synthetic data.
 
-    For `--dataset folder:PATH` or `--dataset manifest:FILE.csv`; the default dataset is synthetic. If one kind of image
+    Seven methods x two strengths (for those with a penalty) x four severities x ten seeds. If one kind of image
     is too rare for severity 1, or the images have no groups, use --set severity=….
     """
     trials = factorial(

@@ -19,7 +19,9 @@ TUNED = (
 
 
 def paper_search() -> Space:
-    """Seven studies, one per method, of 51 trials each on one seed, under the published protocol.
+    """357 trials: the paper's search for settings, on the synthetic set or, with --dataset, on an X-ray set.
+
+    Seven studies, one per method, of 51 trials each on one seed, under the published protocol.
 
     The paper asked for 50 iterations (20 on RSNA), and its loop ran one more. It maximised the validation AUC of the
     selected epoch on data with the reversed cue: preset `paper` with selection best_valid_ood. `--set preset=fixed

@@ -5,7 +5,9 @@ from search_spaces.space import Settings, Space
 
 
 def paper_seeds() -> Space:
-    """Seven methods x ten seeds x two presets with the published settings: 140 trials of 110 trainings.
+    """140 trials: the paper's tables, on the synthetic set or, with --dataset, on an X-ray set.
+
+    Seven methods x ten seeds x two presets with the published settings; 110 trainings.
 
     Preset `paper` with selection best_valid_ood is the published protocol. Preset `fixed` with selection best_valid_id
     omits the quirks of the authors' program. Both use the published strengths; since `fixed` takes means where `paper`

@@ -5,7 +5,7 @@ from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
 
 def smoke() -> Space:
-    """Two datasets, seven methods, severities 0, 0.5 and 1, two seeds: 84 short trials."""
+    """84 trials: two datasets, seven methods, severities 0, 0.5 and 1, two seeds; short: a check, not an answer."""
     trials = factorial(
         seeds=(0, 1),
         datasets=("synthetic", "decoy_digits"),

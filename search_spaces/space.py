@@ -1,7 +1,7 @@
 """Space, Search and Primary; and `factorial`, which lays out a balanced design."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -19,9 +19,6 @@ class Primary:
     metric: str = "iou"
     attribution: str = "integrated_gradients"
     outcome: str = "test_ood.auc"
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ ONE_STRENGTH: dict[str, tuple[float, ...]] = {
 
 def strength_grid(levels: int, methods: Sequence[str] = PAPER_METHODS) -> dict[str, tuple[float, ...]]:
     """For each method `levels` strengths, evenly spaced over its range on a log scale; (0,) without a penalty."""
-    # Imported here because it loads torch: `--help` and the other spaces do without.
+    # Imported here because it loads torch, which --help and --list-spaces do without.
     from trainables.methods import METHODS
 
     grid: dict[str, tuple[float, ...]] = {}

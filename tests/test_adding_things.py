@@ -153,7 +153,7 @@ from search_spaces.space import Space, factorial
 
 
 def added_space() -> Space:
-    """Two seeds of the baseline."""
+    """2 trials: the baseline, twice."""
     trials = factorial(seeds=(0, 1), datasets=("synthetic",), severities=(1.0,), strengths={"baseline": (0.0,)})
     return Space("added_space", "two seeds of the baseline", tuple(trials))
 '''

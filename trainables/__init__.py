@@ -15,42 +15,52 @@ A trial in Tune; every method has a trainable of its own:
 The registries also hold what other packages provide (docs/extending.md).
 """
 
-from trainables.core.config import TrialConfig
-from trainables.core.errors import ConfigurationError, DivergedError
-from trainables.datasets import DATASETS
-from trainables.methods import METHODS
-from trainables.models import MODELS
-from trainables.saliency.attribution import ATTRIBUTIONS
-from trainables.saliency.localisation import LOCALISATION
-from trainables.trial.resolve import resolve
-from trainables.trial.trial import Trial
-from trainables.tune.recorder import Recorder
-from trainables.tune.trainable import CLASS_NAMES, TRAINABLES, TrialTrainable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "ATTRIBUTIONS",
-    "DATASETS",
-    "LOCALISATION",
-    "METHODS",
-    "MODELS",
-    "TRAINABLES",
-    "ConfigurationError",
-    "DivergedError",
-    "Recorder",
-    "Trial",
-    "TrialConfig",
-    "TrialTrainable",
-    "resolve",
-    *CLASS_NAMES,
-]
+from trainables.core.config import TrialConfig as TrialConfig
+from trainables.core.errors import ConfigurationError as ConfigurationError
+from trainables.core.errors import DivergedError as DivergedError
+
+if TYPE_CHECKING:
+    from trainables.datasets import DATASETS as DATASETS
+    from trainables.methods import METHODS as METHODS
+    from trainables.models import MODELS as MODELS
+    from trainables.saliency.attribution import ATTRIBUTIONS as ATTRIBUTIONS
+    from trainables.saliency.localisation import LOCALISATION as LOCALISATION
+    from trainables.trial.resolve import resolve as resolve
+    from trainables.trial.trial import Trial as Trial
+    from trainables.tune.recorder import Recorder as Recorder
+    from trainables.tune.trainable import TRAINABLES as TRAINABLES
+    from trainables.tune.trainable import TrialTrainable as TrialTrainable
+
+_MODULES = {
+    "ATTRIBUTIONS": "trainables.saliency.attribution",
+    "DATASETS": "trainables.datasets",
+    "LOCALISATION": "trainables.saliency.localisation",
+    "METHODS": "trainables.methods",
+    "MODELS": "trainables.models",
+    "Recorder": "trainables.tune.recorder",
+    "TRAINABLES": "trainables.tune.trainable",
+    "Trial": "trainables.trial.trial",
+    "TrialTrainable": "trainables.tune.trainable",
+    "resolve": "trainables.trial.resolve",
+}
 
 
-def __getattr__(name: str) -> type[TrialTrainable]:
-    """The trainable of a built-in method, by the name of the method's class."""
-    if name in CLASS_NAMES:
-        return TRAINABLES[CLASS_NAMES[name]]
+def __getattr__(name: str) -> Any:
+    """What loads torch or Ray, imported on first use; and each built-in method's trainable, by its class's name."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    if not name.startswith("_"):
+        from trainables.tune.trainable import CLASS_NAMES, TRAINABLES
+
+        if name in CLASS_NAMES:
+            return TRAINABLES[CLASS_NAMES[name]]
     raise AttributeError(f"module 'trainables' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from trainables.tune.trainable import CLASS_NAMES
+
+    return sorted({*globals(), *_MODULES, *CLASS_NAMES})

@@ -159,8 +159,7 @@ class Samples:
 
 def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
     """What orders the trials of one cell and data seed: strength first, then the other settings by their text."""
-    named = ("seed", "model", "preset", "selection", "epochs")
-    others = [n for n in map(str, table) if n in named or n.startswith(columns.HYPERPARAMETER_PREFIX)]
+    others = [n for n in columns.settings_in(table) if n != "strength"]
     strength = [table["strength"].to_numpy()] if "strength" in table else []
     return [*strength, *(pd.factorize(table[name].astype(str), sort=True)[0] for name in others)]
 

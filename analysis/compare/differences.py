@@ -7,8 +7,8 @@ all data seeds in common this is the paired comparison, with none the unpaired o
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -20,14 +20,13 @@ from analysis.answer.correlations import Influences, influences
 from analysis.answer.entry import Correlation
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, verdict
 from analysis.errors import AnalysisError
-from analysis.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import count, interval, name, number, p_value, stratum_name, with_interval
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
-from analysis.trials.design import Cell, cell_rows
-from analysis.trials.exclusions import CONFIGURATION
-from analysis.trials.trials import Primary, Trials
+from analysis.trials.design import cell_rows
+from analysis.trials.trials import OUTCOME, Primary, Trials
 from records import columns
 
 D = TypeVar("D", bound="Difference")
@@ -132,16 +131,15 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         for trials, resamples in zip((first, second), shared, strict=True)
     ]
     within = _correlation_difference(one[None], other[None], None)
-    strata = [s for s in one if s is not None and s in other]
-    per_stratum = [_correlation_difference(one[s], other[s], _stratum_name(*s)) for s in strata]
-    means = [
+    strata = _adjusted(
+        _correlation_difference(one[s], other[s], stratum_name(*s)) for s in one if s is not None and s in other
+    )
+    means = _adjusted(
         difference
-        for column in dict.fromkeys((primary.outcome, columns.performance("test_ood", "auc"), primary.column))
+        for column in dict.fromkeys((primary.outcome, OUTCOME, primary.column))
         if column in first.table and column in second.table
-        for difference in _mean_differences(first.table, second.table, column, *shared)
-    ]
-    strata_adjusted = tuple(_adjusted(per_stratum))
-    means_adjusted = tuple(_adjusted(means))
+        for difference in _mean_differences((first.table, second.table), shared, column)
+    )
     return Comparison(
         first=first,
         second=second,
@@ -149,11 +147,11 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         first_verdict=verdicts[0],
         second_verdict=verdicts[1],
         within=within,
-        strata=strata_adjusted,
-        means=means_adjusted,
+        strata=strata,
+        means=means,
         overlap=_overlap(first.table, second.table, primary),
         only_in_one=tuple(_only_in_one(first, second)),
-        sentence=_sentence(first.sweep, second.sweep, within, strata_adjusted, means_adjusted),
+        sentence=_sentence(first.sweep, second.sweep, within, strata, means),
         notes=tuple(notes),
     )
 
@@ -195,37 +193,87 @@ def _shared_resamples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Resamp
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What one sweep contributes to the standard error of a difference."""
+class _Side:
+    """The result of one sweep, and what it contributes to the standard error of a difference."""
 
-    cluster: Ints
-    influence: Floats
-    """Per cluster, how far it moves the sweep's result."""
-    df: float
-    """Degrees of freedom of the result."""
+    value: float | None = None
+    n: int = 0
+    """Values behind it."""
+    cluster: Ints = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    influence: Floats = field(default_factory=lambda: np.empty(0))
+    """Per cluster, how far it moves the value."""
+    df: float | None = None
+    """Degrees of freedom; None where there is no interval."""
+    reason: str | None = None
+    """Why there is no value or no interval."""
 
 
 def _correlation_difference(first: Influences, second: Influences, stratum: str | None) -> CorrelationDifference:
-    pair = (first.entry, second.entry)
     result = CorrelationDifference(stratum=stratum, first=first.entry, second=second.entry)
-    for entry in pair:
-        if entry.estimate is None:
-            return replace(result, reason=entry.reason)
-    z = [fisher_z(entry.estimate or 0.0)[0] for entry in pair]
-    evidence: list[_Evidence] = []
-    for side in (first, second):
-        if side.entry.standard_error is None or side.entry.df is None:
-            reason = side.entry.interval_reason or "one of the two does not change without any data seed"
-            return replace(result, difference=z[0] - z[1], reason=reason)
-        evidence.append(_Evidence(side.cluster, side.influence, side.entry.df))
-    return _with_interval(result, z[0] - z[1], *evidence)
+    return _subtracted(result, _correlation_side(first), _correlation_side(second))
 
 
-def _with_interval(result: D, difference: float, first: _Evidence, second: _Evidence) -> D:
+def _correlation_side(part: Influences) -> _Side:
+    entry = part.entry
+    if entry.estimate is None:
+        return _Side(reason=entry.reason)
+    reason = entry.interval_reason or "one of the two does not change without any data seed"
+    return _Side(fisher_z(entry.estimate)[0], entry.n, part.cluster, part.influence, entry.df, reason)
+
+
+def _mean_differences(
+    tables: Sequence[pd.DataFrame], shared: Sequence[Resamples], column: str
+) -> Iterator[MeanDifference]:
+    """The difference of each cell that is in both tables."""
+    cells = [cell_rows(table) for table in tables]
+    values = [table[column].to_numpy(dtype=np.float64) for table in tables]
+    for cell in (c for c in cells[0] if c in cells[1]):
+        first, second = (
+            _mean_side(x[rows[cell]], resamples.cluster[rows[cell]])
+            for x, rows, resamples in zip(values, cells, shared, strict=True)
+        )
+        dataset, level, method = cell
+        result = MeanDifference(
+            column=column,
+            dataset=dataset,
+            severity=level,
+            method=method,
+            first=first.value,
+            second=second.value,
+            n_first=first.n,
+            n_second=second.n,
+        )
+        yield _subtracted(result, first, second)
+
+
+def _mean_side(values: Floats, cluster: Ints) -> _Side:
+    """Influence of each of G clusters on a mean of N values: (sum − mean × n) / N × sqrt(G / (G − 1)).
+
+    With one value per cluster the sum of squares is s² / N, and the interval is Student's.
+    """
+    known = np.isfinite(values)
+    values, cluster = values[known], cluster[known]
+    n = len(values)
+    if not n:
+        return _Side(reason="no value in one of the two")
+    names, position = np.unique(cluster, return_inverse=True)
+    mean, df = float(values.mean()), len(names) - 1
+    if len(names) < MINIMUM_CLUSTERS:
+        return _Side(mean, n, reason=f"fewer than {MINIMUM_CLUSTERS} data seeds")
+    influence = np.bincount(position, values - mean) / n * math.sqrt(len(names) / df)
+    return _Side(mean, n, names, influence, df)
+
+
+def _subtracted(result: D, first: _Side, second: _Side) -> D:
     """The result with the difference, its interval and p-value.
 
     Degrees of freedom: the smaller of the two with data seeds in common, else Welch's (Biometrika 34, 1947).
     """
+    if first.value is None or second.value is None:
+        return replace(result, reason=first.reason if first.value is None else second.reason)
+    difference = first.value - second.value
+    if first.df is None or second.df is None:
+        return replace(result, difference=difference, reason=first.reason if first.df is None else second.reason)
     size = 1 + int(max(first.cluster.max(initial=0), second.cluster.max(initial=0)))
     one, other = (np.bincount(side.cluster, side.influence, size) for side in (first, second))
     result = replace(result, difference=difference, n_shared=len(np.intersect1d(first.cluster, second.cluster)))
@@ -245,71 +293,17 @@ def _with_interval(result: D, difference: float, first: _Evidence, second: _Evid
     )
 
 
-def _mean_differences(
-    first: pd.DataFrame, second: pd.DataFrame, column: str, *shared: Resamples
-) -> list[MeanDifference]:
-    cells = [cell_rows(table) for table in (first, second)]
-    differences = []
-    for cell in (c for c in cells[0] if c in cells[1]):
-        parts = []
-        for table, own, resamples in zip((first, second), cells, shared, strict=True):
-            values = table[column].to_numpy(dtype=np.float64)[own[cell]]
-            known = np.isfinite(values)
-            parts.append((values[known], resamples.cluster[own[cell][known]]))
-        differences.append(_mean_difference(column, cell, *parts))
-    return differences
-
-
-def _mean_difference(
-    column: str, cell: Cell, first: tuple[Floats, Ints], second: tuple[Floats, Ints]
-) -> MeanDifference:
-    """The difference of one cell's means, from the values and clusters of both."""
-    (x, _), (y, _) = first, second
-    dataset, level, method = cell
-    result = MeanDifference(
-        column=column,
-        dataset=dataset,
-        severity=level,
-        method=method,
-        first=float(x.mean()) if len(x) else None,
-        second=float(y.mean()) if len(y) else None,
-        n_first=len(x),
-        n_second=len(y),
-    )
-    if not len(x) or not len(y):
-        return replace(result, reason="no value in one of the two")
-    difference = float(x.mean() - y.mean())
-    evidence = [_mean_evidence(*part) for part in (first, second)]
-    if min(len(side.cluster) for side in evidence) < MINIMUM_CLUSTERS:
-        return replace(result, difference=difference, reason=f"fewer than {MINIMUM_CLUSTERS} data seeds")
-    return _with_interval(result, difference, *evidence)
-
-
-def _mean_evidence(values: Floats, cluster: Ints) -> _Evidence:
-    """Influence of each of G clusters on a mean of N values: (sum − mean × n) / N × sqrt(G / (G − 1)).
-
-    With one value per cluster the sum of squares is s² / N, and the interval is Student's.
-    """
-    names, position = np.unique(cluster, return_inverse=True)
-    deviations = np.bincount(position, values - values.mean(), len(names))
-    df = len(names) - 1
-    scale = math.sqrt(len(names) / df) if df else 0.0
-    return _Evidence(names, deviations / len(values) * scale, df)
-
-
-def _adjusted(differences: Sequence[D]) -> list[D]:
-    return [
-        replace(d, p_adjusted=p) for d, p in zip(differences, adjust([d.p_value for d in differences]), strict=True)
-    ]
+def _adjusted(differences: Iterable[D]) -> tuple[D, ...]:
+    differences = list(differences)
+    p_values = adjust([d.p_value for d in differences])
+    return tuple(replace(d, p_adjusted=p) for d, p in zip(differences, p_values, strict=True))
 
 
 def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Overlap:
     if all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second)):
         by, names = "trial_key", ["trial_key"]
     else:
-        by = "configuration"
-        known = [*CONFIGURATION, *(n for n in first if str(n).startswith(columns.HYPERPARAMETER_PREFIX))]
-        names = [str(n) for n in known if n in first and n in second]
+        by, names = "configuration", [n for n in columns.settings_in(first) if n in second]
     results = [primary.outcome, primary.column]
     one, other = (t[names].astype(str).assign(**t[results]) for t in (first, second))
     both = one.merge(other, on=names, suffixes=(" first", " second"))
@@ -328,13 +322,9 @@ def _only_in_one(first: Trials, second: Trials) -> list[str]:
             own, others = (set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other))
             only = sorted(own - others)
             if only:
-                listed = "; ".join(_stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
+                listed = "; ".join(stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
                 sentences.append(f"Only in {one.sweep}: {count(len(only), what, plural)} ({listed}).")
     return sentences
-
-
-def _stratum_name(dataset: str, level: float) -> str:
-    return f"{name(dataset)}, s = {severity(level)}"
 
 
 def _sentence(
@@ -344,28 +334,19 @@ def _sentence(
     strata: Sequence[Difference],
     means: Sequence[Difference],
 ) -> str:
-    both = " and ".join(
-        f"{number(e.estimate)} ({interval(e.ci_low, e.ci_high)}) in {sweep}"
-        for e, sweep in ((within.first, first), (within.second, second))
-    )
+    both = f"{with_interval(within.first)} in {first} and {with_interval(within.second)} in {second}"
+    what = "correlation of maps with performance within cells"
     if within.difference is None:
         head = f"The correlation of maps with performance cannot be compared: {within.reason}"
     elif within.p_value is None:
-        head = (
-            f"The correlation of maps with performance within cells is {both}, without an interval of the "
-            f"difference ({within.reason})"
-        )
+        head = f"The {what} is {both}, without an interval of the difference ({within.reason})"
     else:
-        evidence = (
-            f"difference of Fisher’s z {number(within.difference)}, 95 % interval "
-            f"{interval(within.ci_low, within.ci_high)}, p {_p(within.p_value)}"
+        differ, p = within.p_value <= 1 - LEVEL, p_value(within.p_value)
+        opening = f"They differ: the {what} is" if differ else f"No difference is seen in the {what}:"
+        head = (
+            f"{opening} {both} (difference of Fisher’s z {number(within.difference)}, 95 % interval "
+            f"{interval(within.ci_low, within.ci_high)}, p {p if p.startswith('<') else f'= {p}'})"
         )
-        if within.p_value <= 1 - LEVEL:
-            head = f"They differ: the correlation of maps with performance within cells is {both} ({evidence})"
-        else:
-            head = (
-                f"No difference is seen in the correlation of maps with performance within cells: {both} ({evidence})"
-            )
     parts = []
     for differences, what in ((strata, "strata"), (means, "cell means")):
         tested = [d for d in differences if d.p_adjusted is not None]
@@ -374,8 +355,3 @@ def _sentence(
             parts.append(f"{n:,} of {len(tested):,} {what}")
     tail = f"; {' and '.join(parts)} differ (false discovery rate {FALSE_DISCOVERIES:g})" if parts else ""
     return f"{head}{tail}."
-
-
-def _p(value: float) -> str:
-    text = p_value(value)
-    return text if text.startswith("<") else f"= {text}"

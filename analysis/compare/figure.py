@@ -2,9 +2,8 @@
 
 from matplotlib.lines import Line2D
 
-from analysis.answer.entry import Correlation
 from analysis.compare.differences import Comparison
-from analysis.numbers import interval, number
+from analysis.numbers import with_interval
 from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, new_figure, settings
 
 _FIRST, _SECOND = ("#0072B2", "o"), ("#D55E00", "s")
@@ -41,10 +40,7 @@ def draw(comparison: Comparison) -> Drawing:
         ]
         legend_below(figure, handles, columns=2)
 
-    def words(entry: Correlation) -> str:
-        return f"{number(entry.estimate)} ({interval(entry.ci_low, entry.ci_high)})"
-
-    rows = "; ".join(f"{label}: {words(d.first)} against {words(d.second)}" for label, d in lines)
+    rows = "; ".join(f"{label}: {with_interval(d.first)} against {with_interval(d.second)}" for label, d in lines)
     return Drawing(
         name="comparison",
         title="The correlation in both",

@@ -1,14 +1,14 @@
 """The report of a comparison: report.html, .md and .json, with figures/ and tables/."""
 
-import base64
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
-from analysis.numbers import count, interval, name, number, p_value, severity
+from analysis.numbers import column_name, count, name
 from analysis.report.render import json_bytes, render, version, write_files
-from analysis.sections.table import WRITERS, Entry, Table
+from analysis.report.report import figure_context
+from analysis.sections.table import WRITERS, Table, bounds, cell_entries, estimated, p_value, remark, value, whole
 from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
@@ -25,17 +25,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
     drawing = draw(comparison)
     picture = png(drawing)
     tables = [correlation_table(comparison), mean_table(comparison)]
-    context = _words(comparison) | {
-        "figure": {
-            "name": drawing.name,
-            "title": drawing.title,
-            "caption": drawing.caption,
-            "alt": drawing.alt,
-            "data": base64.b64encode(picture).decode(),
-            "width": round(drawing.figure.get_size_inches()[0] * 96),
-        },
-        "tables": tables,
-    }
+    context = _words(comparison) | {"figure": figure_context(drawing, picture), "tables": tables}
     files = {
         "report.json": json_bytes(_content(comparison)),
         "report.html": render("comparison.html.j2", context),
@@ -55,13 +45,11 @@ def correlation_table(comparison: Comparison) -> Table:
     rows = [
         (
             (d.stratum or "all", d.stratum or "everything"),
-            (d.first.estimate, number(d.first.estimate)),
-            _bounds(d.first.ci_low, d.first.ci_high),
-            (d.second.estimate, number(d.second.estimate)),
-            _bounds(d.second.ci_low, d.second.ci_high),
+            *estimated(d.first),
+            *estimated(d.second),
             *_difference(d),
-            (d.n_shared, f"{d.n_shared:,}"),
-            (d.reason, d.reason or ""),
+            whole(d.n_shared),
+            remark(d.reason),
         )
         for d in (comparison.within, *comparison.strata)
     ]
@@ -84,16 +72,14 @@ def mean_table(comparison: Comparison) -> Table:
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
         (
-            (m.column, _column(m.column)),
-            (m.dataset, name(m.dataset)),
-            (m.severity, severity(m.severity)),
-            (m.method, name(m.method)),
-            (m.first, number(m.first, 3)),
-            (m.second, number(m.second, 3)),
+            (m.column, column_name(m.column)),
+            *cell_entries(m.dataset, m.severity, m.method),
+            value(m.first, 3),
+            value(m.second, 3),
             *_difference(m, digits=3),
             ((m.n_first, m.n_second), f"{m.n_first:,} and {m.n_second:,}"),
-            (m.n_shared, f"{m.n_shared:,}"),
-            (m.reason, m.reason or ""),
+            whole(m.n_shared),
+            remark(m.reason),
         )
         for m in comparison.means
     ]
@@ -116,24 +102,9 @@ _FIELDS = ("difference", "interval", "p_value")
 _LAST_HEADINGS, _LAST_FIELDS = ("shared", "remark"), ("n_shared", "reason")
 
 
-def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> list[Entry]:
+def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> tuple[Any, ...]:
     p = d.p_value if d.p_adjusted is None else d.p_adjusted
-    return [
-        (d.difference, number(d.difference, digits)),
-        _bounds(d.ci_low, d.ci_high, digits),
-        (p, p_value(p)),
-    ]
-
-
-def _bounds(low: float | None, high: float | None, digits: int = 2) -> Entry:
-    return (low, high), interval(low, high, digits)
-
-
-def _column(column: str) -> str:
-    split, _, rest = column.partition(".")
-    metric, _, attribution = rest.partition(".")
-    measure = "AUC" if metric == "auc" else name(metric)
-    return f"{name(split)} {measure}" + (f" of {name(attribution)}" if attribution else "")
+    return value(d.difference, digits), bounds(d.ci_low, d.ci_high, digits), p_value(p)
 
 
 def _side(trials: Trials) -> dict[str, Any]:
@@ -175,7 +146,6 @@ def _words(comparison: Comparison) -> dict[str, Any]:
     sides = [
         {
             "sweep": trials.sweep,
-            "source": trials.source,
             "sentence": verdict.sentence,
             "answer": verdict.answer,
             "n": count(len(trials.table), "trial"),
@@ -200,7 +170,7 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "sentence": comparison.sentence,
         "sides": sides,
         "overlap": both,
-        "score": f"{name(primary.metric)} of {name(primary.attribution)} on the {name(primary.split)} set",
+        "score": column_name(primary.column),
         "outcome": primary.outcome,
         "notes": [*comparison.notes, *comparison.only_in_one],
     }

@@ -14,8 +14,8 @@ import pandas as pd
 import typer
 
 from analysis.errors import AnalysisError
-from analysis.numbers import name, number
-from analysis.paper.published import PUBLISHED, MeanSd, Place
+from analysis.numbers import column_name, name, number
+from analysis.paper.published import PUBLISHED, Place
 from analysis.sections.methods import spread
 from analysis.trials.exclusions import OTHER_SELECTION
 from analysis.trials.load import load_file, load_sweep
@@ -109,11 +109,11 @@ def _section(table: pd.DataFrame, place: Place) -> str:
     rows = []
     for method in [*published, *sorted(set(table["method"]) - set(published))]:
         if method in published:
-            rows.append([name(method), "published", "about 10", *_published_scores(published[method])])
+            rows.append([name(method), "published", "about 10", *_scores(published[method])])
         for values in variants:
             part = table[(table["method"] == method) & (variant == list(values)).all(axis=1)]
             _check_only_seeds_differ(part, f"{method} on {place[0]}, {' '.join(values)}")
-            rows.append([name(method), " ".join(values) or "this sweep", str(len(part)), *_own_scores(part)])
+            rows.append([name(method), " ".join(values) or "this sweep", str(len(part)), *_scores(_own_results(part))])
     headings = ("method", "source", "seeds", "OOD AUC", *(name(metric) for metric in METRICS))
     attributions = ", ".join(name(attribution) for attribution in ATTRIBUTIONS)
     lines = [
@@ -129,28 +129,24 @@ def _section(table: pd.DataFrame, place: Place) -> str:
     return "\n".join(lines)
 
 
-def _published_scores(results: Mapping[str, MeanSd]) -> list[str]:
-    return [", ".join(_mean_sd(*results[c]) for c in cell if c in results) or "–" for cell in SCORES]
+def _own_results(part: pd.DataFrame) -> dict[str, tuple[float | None, float | None]]:
+    """As in `PUBLISHED`, with None where there is no value, or for the deviation of a single one."""
+    values = {c: part[c].dropna() if c in part else pd.Series(dtype=np.float64) for cell in SCORES for c in cell}
+    spreads = {column: spread(known.to_numpy(dtype=np.float64)) for column, known in values.items()}
+    return {column: (score.mean, score.sd) for column, score in spreads.items()}
 
 
-def _own_scores(part: pd.DataFrame) -> list[str]:
-    return [", ".join(_own_score(part, column) for column in cell) for cell in SCORES]
+def _scores(results: Mapping[str, tuple[float | None, float | None]]) -> list[str]:
+    return [", ".join(_mean_sd(*results[c]) for c in cell if c in results) or number(None) for cell in SCORES]
 
 
-def _own_score(part: pd.DataFrame, column: str) -> str:
-    score = spread(part[column].dropna().to_numpy(dtype=np.float64) if column in part else np.empty(0))
-    return number(score.mean) if score.mean is None or score.sd is None else _mean_sd(score.mean, score.sd)
-
-
-def _mean_sd(mean: float, sd: float) -> str:
-    return f"{number(mean)} ± {number(sd)}"
+def _mean_sd(mean: float | None, sd: float | None) -> str:
+    return number(mean) if sd is None else f"{number(mean)} ± {number(sd)}"
 
 
 def _check_only_seeds_differ(part: pd.DataFrame, what: str) -> None:
     """Refuse a row that would be a mean over settings too."""
-    named = [c for c in ("strength", "model", "epochs") if c in part]
-    settings = [*named, *(c for c in part if str(c).startswith(columns.HYPERPARAMETER_PREFIX))]
-    for column in settings:
+    for column in columns.configuration_in(part):
         values = sorted(part[column].astype(str).unique())
         if len(values) > 1:
             shown = ", ".join(values[:4]) + (", …" if len(values) > 4 else "")
@@ -167,7 +163,7 @@ def _shared(table: pd.DataFrame) -> str:
         values = list(table[column].unique()) if column in table else []
         if len(values) == 1 and pd.notna(value := values[0]):
             shown = value if isinstance(value, str) else f"{value:g}"
-            settings.append(f"{name(column.removeprefix(columns.HYPERPARAMETER_PREFIX))} {shown}")
+            settings.append(f"{column_name(column)} {shown}")
     return f" This sweep: {', '.join(settings)}." if settings else ""
 
 

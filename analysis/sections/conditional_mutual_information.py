@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import percent, setting_name
+from analysis.numbers import column_name, percent
 from analysis.sections.granulated_kendall import JIANG
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
 from analysis.sections.table import Entry, Table, value, whole
@@ -136,7 +136,7 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
     if result.estimate is None:
         return f"Not estimated: {result.reason}."
     least = min((c for c in result.conditionings if c.ratio is not None), key=lambda c: c.ratio or 0.0)
-    known = " and ".join(map(setting_name, least.axes))
+    known = " and ".join(map(column_name, least.axes))
     where = f"when {known} of both configurations is known" if known else "when nothing else is known"
     return (
         f"The order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the information "
@@ -147,7 +147,7 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
 def _table(result: ConditionalMutualInformation) -> Table:
     rows: list[tuple[Entry, ...]] = [
         (
-            (" ".join(part.axes), " and ".join(map(setting_name, part.axes)) or "nothing"),
+            (" ".join(part.axes), " and ".join(map(column_name, part.axes)) or "nothing"),
             value(part.information, 4),
             value(part.entropy, 3),
             value(part.ratio, 3),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import count, listed, number, setting_name, with_interval
+from analysis.numbers import column_name, count, listed, number, with_interval
 from analysis.sections.correlations import CITATIONS
 from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, no_interval
@@ -194,8 +194,8 @@ def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
     known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
     if len(known) > 1:
         text += (
-            f" It is largest along {setting_name(known[-1].axis)} ({number(known[-1].estimate)}) and smallest along "
-            f"{setting_name(known[0].axis)} ({number(known[0].estimate)})."
+            f" It is largest along {column_name(known[-1].axis)} ({number(known[-1].estimate)}) and smallest along "
+            f"{column_name(known[0].axis)} ({number(known[0].estimate)})."
         )
     return text
 
@@ -205,7 +205,7 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
     if result.estimate is None:
         return None
     lines: list[tuple[str, Estimate]] = [("all, averaged (Ψ)", result)]
-    lines += [(setting_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
+    lines += [(column_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
     with settings():
         figure = new_figure(6.4, 0.9 + 0.36 * len(lines))
         axes = figure.subplots()
@@ -244,7 +244,7 @@ def _table(result: GranulatedKendall) -> Table:
         ),
         *(
             (
-                (axis.axis, setting_name(axis.axis)),
+                (axis.axis, column_name(axis.axis)),
                 *estimated(axis),
                 whole(axis.n_eligible),
                 whole(axis.n_finite),
@@ -284,7 +284,7 @@ def _method(analysis: Analysis, result: GranulatedKendall) -> dict[str, str]:
 def _reported(analysis: Analysis, result: GranulatedKendall) -> str:
     if result.estimate is None:
         return ""
-    axes = listed([setting_name(axis.axis) for axis in result.axes if axis.estimate is not None])
+    axes = listed([column_name(axis.axis) for axis in result.axes if axis.estimate is not None])
     text = f"the granulated Kendall coefficient Ψ along {axes}, with τ-b (Kendall 1945; Jiang et al. 2020)"
     if result.ci_low is not None:
         text += (

@@ -21,7 +21,6 @@ from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, estimated, value, whole
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.exclusions import CONFIGURATION
 from analysis.trials.trials import Primary
 from records import columns
 
@@ -85,7 +84,7 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
         None where no trial is a control and none has a coarser mask than its like.
     """
     scores = [column for column in (primary.outcome, primary.column) if column in right]
-    known = [c for c in right if c in CONFIGURATION or str(c).startswith(columns.HYPERPARAMETER_PREFIX)]
+    known = columns.settings_in(right)
     right, controls = right[[*known, *scores]], controls[[*known, *scores]]
     named = controls.assign(control=[control_name(settings) for settings in controls.to_dict("records")])
     of_masks = _pairs(named, right, list(columns.CONTROLS), scores)
@@ -128,7 +127,7 @@ def _place(control: str) -> tuple[int, str]:
 
 def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
     """Trials of `first` beside those of `right` that agree in every setting but `apart`; `twin` is the index there."""
-    shared = [c for c in right if c in first and c not in (*scores, *apart, columns.SEARCHER)]
+    shared = [c for c in right if c in first and c not in (*scores, *apart)]
     changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
     twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
     return changed.merge(twins, on="like").drop(columns="like")

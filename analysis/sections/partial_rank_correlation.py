@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, listed, name, with_interval
+from analysis.numbers import column_name, listed, with_interval
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
@@ -159,7 +159,7 @@ SETTING = ("dataset", "severity", "method")
 
 def covariate_names(covariates: Sequence[str]) -> str:
     """Covariates as words: "ID test AUC, dataset, severity and method"."""
-    return listed([column_name(c) if "." in c else name(c) for c in covariates]) or "nothing"
+    return listed([column_name(c) for c in covariates]) or "nothing"
 
 
 def plain_with_controls(part: Any) -> dict[str, Any]:

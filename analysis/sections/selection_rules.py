@@ -17,12 +17,9 @@ from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, estimated, whole
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
-from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
+from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import Primary
 from records import columns
-
-CONFIGURATION = ("dataset", "severity", "method", "strength", "model", "seed", "data_seed", "preset", "epochs")
-"""Columns that, with the hyperparameters, two trials of one training share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +71,7 @@ def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, s
     rules = rules_of(table)
     if len(rules) < 2:
         return None
-    known = table[SELECTION].fillna(UNKNOWN).astype(str)
-    parts = {rule: table[known == rule].reset_index(drop=True) for rule in rules}
+    parts = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
     analysed = rules[0]
     rows = []
     for rule, part in parts.items():
@@ -96,7 +92,7 @@ def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, s
 
 
 def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Difference:
-    keys = [c for c in part if c in CONFIGURATION or str(c).startswith(columns.HYPERPARAMETER_PREFIX)]
+    keys = [c for c in columns.settings_in(part) if c != SELECTION]
     # As text, so that a missing setting equals a missing one and a list has a hash.
     sides = [side[keys].astype(str).assign(outcome=side[outcome]) for side in (part, analysed)]
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_analysed")).dropna(subset=["outcome", "outcome_analysed"])

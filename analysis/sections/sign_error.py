@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, count, number, percent, setting_name
+from analysis.numbers import column_name, count, number, percent
 from analysis.sections.drawing import (
     DASHES,
     INK,
@@ -222,7 +222,7 @@ def _figure(result: SignError) -> Drawing | None:
                 style = {"color": colour, "linestyle": DASHES[(position - 1) % len(DASHES)], "linewidth": 1.5}
             error, share = zip(*part.distribution, strict=True)
             axes.step(error, share, where="post", **style)
-            label = "all settings" if part.axis is None else setting_name(part.axis)
+            label = "all settings" if part.axis is None else column_name(part.axis)
             handles.append(legend_key(f"{label}: mean {number(part.mean)}", **style))
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(0, 1.01)
@@ -246,7 +246,7 @@ def _figure(result: SignError) -> Drawing | None:
 
 
 def _setting(part: SignErrors) -> str:
-    return "all" if part.axis is None else setting_name(part.axis)
+    return "all" if part.axis is None else column_name(part.axis)
 
 
 def _table(result: SignError) -> Table:

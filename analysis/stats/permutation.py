@@ -76,10 +76,9 @@ def exchanges(cell: Ints, data_seed: Ints, settings: Sequence[NDArray[np.generic
         settings: arrays [n] that order the trials of one cell and data seed, the most significant first.
     """
     order = np.lexsort([*settings[::-1], cell, data_seed])
-    n_cells = int(cell.max()) + 1 if len(cell) else 0
-    starts = np.flatnonzero(np.append(True, np.diff(data_seed[order]) != 0)) if len(order) else np.empty(0, int)
+    n_cells = int(cell.max(initial=-1)) + 1
     alike: dict[bytes, list[Ints]] = {}
-    for rows in np.split(order, starts[1:]) if len(order) else []:
+    for rows in np.split(order, np.flatnonzero(np.diff(data_seed[order])) + 1):
         # A cell belongs to one dataset, so data seeds of two datasets are never alike.
         alike.setdefault(np.bincount(cell[rows], minlength=n_cells).tobytes(), []).append(rows)
     classes = tuple(np.stack(members) for members in alike.values())

@@ -4,14 +4,14 @@ A cell is one (dataset, severity, method), a stratum one (dataset, severity). A 
 trial but its seeds. Psi, the sign error and the conditional mutual information compare configurations, so they share
 these rules:
 
-- Axes are severity, method, strength, model, preset, selection, epochs and every `hp.*` column that varies. A seed is a
-  replicate, never an axis.
+- Axes are the columns of the configuration (`columns.configuration_in`) that vary. A seed is a replicate, never an
+  axis.
 - The dataset is never an axis, because chance levels of localisation scores differ between datasets. Only
   configurations of one dataset are compared.
 - A setting that dataset, method, model, preset and selection together determine (a discriminator's width, the number of
   classes) is no axis.
 - Strength belongs to its method: the same number weighs another penalty elsewhere, and some methods have none. So does
-  a hyperparameter that some method lacks. The axis `strength` compares trials of one method; on the axis `method`, all
+  a setting that some method lacks. The axis `strength` compares trials of one method; on the axis `method`, all
   strengths of a method count as one configuration. With strength held fixed instead, no penalised method would ever
   meet the baseline, and 10 times one penalty would be equated with 10 times another.
 """
@@ -22,6 +22,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_list_like
 
 from records import columns
 
@@ -34,8 +35,6 @@ Rows = NDArray[np.intp]
 Codes = NDArray[np.intp]
 """[trials] an integer per trial; equal integers stand for equal values."""
 
-NAMED_AXES = ("severity", "method", "strength", "model", "preset", "selection", "epochs")
-"""Axes with a column of their own; every other axis is a hyperparameter."""
 DETERMINING = ("method", "model", "preset", "selection")
 """Axes that, with the dataset, determine the settings that come with them."""
 
@@ -85,14 +84,13 @@ class AxisPoints:
 
 def design_of(table: pd.DataFrame) -> Design:
     """Find the axes along which the trials of a table differ."""
-    named = [name for name in NAMED_AXES if name in table]
-    names = [*named, *_hyperparameters(table)]
+    names = columns.ordered(set(columns.configuration_in(table)) - {"dataset"})
     codes = {name: _codes(table[name]) for name in names}
     dataset = _codes(table["dataset"])
-    determining = [name for name in DETERMINING if name in named]
+    determining = [name for name in DETERMINING if name in table]
     groups = _combined(dataset, *(codes[name] for name in determining))
     axes = tuple(n for n in names if _varies(codes[n], dataset if n in determining else groups))
-    lacking = {a for a in axes if a not in named and table[a].isna().groupby(codes["method"]).all().any()}
+    lacking = {a for a in axes if table[a].isna().groupby(codes["method"]).all().any()}
     return Design(axes, {a: codes[a] for a in axes}, dataset, frozenset(lacking | ({"strength"} & set(axes))))
 
 
@@ -123,15 +121,13 @@ def n_pairs_within(cell: Codes) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def _hyperparameters(table: pd.DataFrame) -> list[str]:
-    # How a configuration was chosen is no part of it.
-    return [n for n in map(str, table) if n.startswith(columns.HYPERPARAMETER_PREFIX) and n != columns.SEARCHER]
+def hashable(column: pd.Series) -> pd.Series:
+    """The column with lists, which a setting may hold, as text."""
+    return column.map(lambda value: str(list(value)) if is_list_like(value) else value)
 
 
 def _codes(column: pd.Series) -> Codes:
-    # A hyperparameter may be a list, which has no hash.
-    plain = column.map(lambda value: str(value) if isinstance(value, list) else value)
-    return pd.factorize(plain, use_na_sentinel=False)[0].astype(np.intp)
+    return pd.factorize(hashable(column), use_na_sentinel=False)[0].astype(np.intp)
 
 
 def _combined(*parts: Codes) -> Codes:

@@ -4,39 +4,29 @@
 reason that applies to it.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.numbers import count
+from analysis.trials.design import hashable
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
-from analysis.trials.selection import SELECTION, UNKNOWN, rules_of
+from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import OUTCOME, Primary, Trials
 from records import SweepRecords, columns
 
 REQUIRED = ("dataset", "severity", "method", "seed", OUTCOME)
-CONFIGURATION = (
-    "dataset",
-    "severity",
-    "method",
-    "strength",
-    "model",
-    "seed",
-    "data_seed",
-    "preset",
-    "selection",
-    "epochs",
-)
-"""Columns that, with the hyperparameters, tell one trial from another where there is no trial key."""
 BY_SEARCH = "chosen by a search"
 DUPLICATE = "duplicate trial"
 CONTROL = "control of the masks"
 OTHER_SELECTION = "selection other than"
 
-_FLAGS = (columns.STOPPED_EARLY, columns.COLLAPSED)
+_NAMES = ("dataset", "method")
 _NUMBERS = ("severity", "seed", "data_seed")
+_N_TEST = columns.hyperparameter("n_test")
 _OPTIONAL = {
     "strength": "strengths are unknown, so each cell is taken as a whole",
     "status": "every row counts as a completed trial",
@@ -53,22 +43,19 @@ class _Rows:
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
             self.raw = self.raw.assign(data_seed=0)
-        self.scores = [name for name in map(str, self.raw) if _is_score(name) and name != outcome]
-        self.reasons = pd.Series([""] * len(self.raw), index=self.raw.index, dtype=object)
+        self.reasons = pd.Series("", index=self.raw.index, dtype=object)
         self.frame = self.raw.copy()
         """The values that the analysis sees."""
         self.unreadable: dict[str, pd.Series] = {}
-        """Per column that must hold flags, numbers or a known setting, where it holds something else."""
-        for name in ("dataset", "method"):
-            self.frame[name] = self.raw[name].astype(str)
-        for name in _FLAGS:
-            if name in self.raw:
-                self.frame[name], self.unreadable[name] = _flags(self.raw[name])
-        for name in dict.fromkeys((*_NUMBERS, outcome, *self.scores)):
-            self.frame[name], self.unreadable[name] = _numbers(self.raw[name])
-        for name, default in columns.CONTROLS.items():
-            if name in self.raw:
-                self.frame[name], self.unreadable[name] = _setting(self.raw[name], default)
+        """Per column of flags, numbers or settings of the masks, where it holds something else."""
+        for name in map(str, self.raw):
+            values, kind = self.raw[name], columns.column_of(name).kind
+            if name in _NAMES:
+                self.frame[name] = values.astype(str)
+            elif name in columns.CONTROLS or kind == "flag":
+                self.frame[name], self.unreadable[name] = _setting(values, columns.CONTROLS.get(name, False))
+            elif kind == "number" or name in (outcome, _N_TEST):
+                self.frame[name], self.unreadable[name] = _numbers(values)
 
     @property
     def kept(self) -> pd.Series:
@@ -95,7 +82,7 @@ def not_completed(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
 
 def unreadable_flag(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """`stopped_early` or `collapsed` neither true nor false."""
-    for name in _FLAGS:
+    for name in (columns.STOPPED_EARLY, columns.COLLAPSED):
         if name in rows.unreadable:
             yield f"{name} is neither true nor false", rows.unreadable[name]
 
@@ -113,39 +100,26 @@ def chosen_by_search(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
         yield BY_SEARCH, ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
 
 
-def missing_name(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """No dataset or no method."""
-    for name in ("dataset", "method"):
+def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """No dataset, method, severity or seed, or one that cannot be read; nor can the outcome or a setting of the masks.
+
+    A missing outcome is dropped later, by what needs it.
+    """
+    for name in (*_NAMES, *_NUMBERS):
         yield f"no {name}", rows.raw[name].isna()
-
-
-def missing_number(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """Severity, a seed or the outcome not a number. A missing outcome is dropped later, by what needs it."""
-    for name in dict.fromkeys((*_NUMBERS, rows.outcome)):
-        if name != rows.outcome:
-            yield f"no {name}", rows.raw[name].isna()
+    for name in (*_NUMBERS, rows.outcome):
         yield f"{name} is not a number", rows.unreadable[name]
-
-
-def severity_out_of_range(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     yield "severity outside 0 to 1", ~rows.frame["severity"].between(0, 1)
-
-
-def unreadable_control(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A setting of the masks that cannot be read."""
     for name in columns.CONTROLS:
         if name in rows.unreadable:
             yield f"{name} cannot be read", rows.unreadable[name]
 
 
 def duplicate(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A trial key or a configuration (`CONFIGURATION` and `hp.*`, as far as they are there) seen before."""
+    """A trial key seen before, or the same settings, seeds included, as far as the table has them."""
     candidates = rows.frame[rows.kept]
-    names = [n for n in candidates.columns if n in CONFIGURATION or str(n).startswith(columns.HYPERPARAMETER_PREFIX)]
-    # A hyperparameter may be a list, which has no hash.
-    lists = [n for n in names if candidates[n].map(lambda value: isinstance(value, list)).any()]
-    candidates = candidates.assign(**{n: candidates[n].astype(str) for n in lists})
-    repeated = candidates.duplicated(names)
+    settings = {n: hashable(candidates[n]) for n in columns.settings_in(candidates)}
+    repeated = candidates.assign(**settings).duplicated(list(settings))
     if "trial_key" in candidates:
         repeated |= candidates["trial_key"].notna() & candidates.duplicated("trial_key")
     yield DUPLICATE, repeated.reindex(rows.frame.index, fill_value=False)
@@ -162,21 +136,13 @@ def other_selection(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """Not the analysed selection rule: a cell must not count a training twice. Kept in `Trials.all_selections`."""
     rules = rules_of(rows.frame[rows.kept])
     if rules:
-        yield f"{OTHER_SELECTION} {rules[0]}", _selection(rows.frame) != rules[0]
+        yield f"{OTHER_SELECTION} {rules[0]}", selection_of(rows.frame) != rules[0]
 
 
-UNUSABLE: tuple[Rule, ...] = (
-    not_completed,
-    unreadable_flag,
-    stopped_early,
-    chosen_by_search,
-    missing_name,
-    missing_number,
-    severity_out_of_range,
-)
+UNUSABLE: tuple[Rule, ...] = (not_completed, unreadable_flag, stopped_early, chosen_by_search, bad_value)
 """What a row says of itself."""
 
-SET_APART: tuple[Rule, ...] = (unreadable_control, duplicate, mask_control, other_selection)
+SET_APART: tuple[Rule, ...] = (duplicate, mask_control, other_selection)
 """What a usable row is beside the others."""
 
 
@@ -208,21 +174,22 @@ def trials_from_table(
     Raises:
         AnalysisError: a required column or every localisation column is missing, or no trial remains.
     """
+    table = table.rename(columns=str)
     _check_any_completed(table, source)
     _check_columns(table, source)
     notes = list(notes)
-    missing = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
+    absent = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
     if "data_seed" not in table:
-        missing.append(
+        absent.append(
             "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add it."
         )
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
 
     rows = _Rows(table, outcome)
     rows.apply(UNUSABLE)
-    for name in rows.scores:
-        if n := int((rows.unreadable[name] & rows.kept).sum()):
-            notes.append(f"Not a number in the column {name!r}: {_count(n, 'value')}, taken as missing.")
+    for name, unreadable in rows.unreadable.items():
+        if n := int((unreadable & rows.kept).sum()):
+            notes.append(f"Not a number in the column {name!r}: {count(n, 'value')}, taken as missing.")
     rows.frame, replaced = higher_is_better(rows.frame)
     notes += [
         f"Lower is better for {metric}, so the analysis uses 1 − {metric}. The records hold what was measured."
@@ -235,25 +202,22 @@ def trials_from_table(
             "that tells them apart (strength, seed, data_seed or hp.<name>)."
         )
 
-    counts = dict(excluded or {})
-    n_read = len(table) + sum(counts.values())
-    for reason, n in rows.reasons[~rows.kept].value_counts(sort=False).items():
-        counts[str(reason)] = counts.get(str(reason), 0) + int(n)
+    reasons = Counter(excluded) + Counter(rows.reasons[~rows.kept])
     kept = rows.frame[rows.kept]
     if kept.empty:
-        raise AnalysisError(_nothing_left(source, counts, table))
+        raise AnalysisError(_nothing_left(source, reasons, table))
     unanalysed = rows.reasons.str.startswith(OTHER_SELECTION)
     controls = rows.frame[rows.reasons == CONTROL]
     if SELECTION in kept:
-        controls = controls[_selection(controls) == _selection(kept).iloc[0]]
+        controls = controls[selection_of(controls) == selection_of(kept).iloc[0]]
     return Trials(
         table=_tidy(kept),
         sweep=sweep,
         source=source,
-        n_read=n_read,
-        excluded=dict(sorted(counts.items())),
+        n_read=len(table) + sum((excluded or {}).values()),
+        excluded=dict(sorted(reasons.items())),
         notes=tuple(notes),
-        missing=(*missing, *_missing_cells(kept)),
+        missing=(*absent, *_missing_cells(kept)),
         primary=None if primary is None else primary_higher_is_better(primary),
         comparisons=comparisons,
         data_seeds_known="data_seed" in table,
@@ -262,10 +226,6 @@ def trials_from_table(
         controls=_tidy(controls) if len(controls) else None,
         records=records,
     )
-
-
-def _selection(table: pd.DataFrame) -> pd.Series:
-    return table[SELECTION].fillna(UNKNOWN).astype(str)
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:
@@ -280,34 +240,25 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
 def _check_any_completed(table: pd.DataFrame, source: str) -> None:
     # Before the columns: failed trials have no scores, so missing columns are not what went wrong.
     if len(table) and "status" in table and not table["status"].fillna("completed").eq("completed").any():
-        counts = {str(status): int(n) for status, n in table["status"].value_counts().items()}
-        raise AnalysisError(_nothing_left(source, counts, table))
+        raise AnalysisError(_nothing_left(source, Counter(table["status"].dropna().astype(str)), table))
 
 
 def _check_columns(table: pd.DataFrame, source: str) -> None:
+    names = list(table.columns)
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    has = f"it has {', '.join(names[:12]) or 'no columns'}{more}"
     absent = [name for name in REQUIRED if name not in table]
     if absent:
         raise AnalysisError(
             f"{source}: missing column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}; a "
             f"table needs {', '.join(REQUIRED)} and one localisation column such as "
-            f"test_ood.iou.integrated_gradients; it has {_some(table.columns)}"
+            f"test_ood.iou.integrated_gradients; {has}"
         )
-    if not any(columns.parse_localisation(str(name)) for name in table.columns):
+    if not any(map(columns.parse_localisation, names)):
         raise AnalysisError(
             f"{source}: no localisation column; add one named <split>.<metric>.<attribution> with split "
-            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; "
-            f"it has {_some(table.columns)}"
+            f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; {has}"
         )
-
-
-def _some(names: Sequence[str] | pd.Index, most: int = 12) -> str:
-    texts = [str(name) for name in names]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return (", ".join(texts[:most]) or "no columns") + more
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -317,39 +268,23 @@ def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     return numbers.replace([np.inf, -np.inf], np.nan), bad
 
 
-def _flags(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """(the column as booleans with missing as false, where it held something that is neither true nor false)."""
-    text = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
-    true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
-    return true, ~(true | false)
-
-
 def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
     """(the column as values of the default's type, missing ones as the default; where it could not be read).
 
     Records from before a setting was introduced have its default.
     """
     filled = column.astype(object).where(column.notna(), default)
-    if isinstance(default, bool):
-        return _flags(filled)
     if isinstance(default, float):
         return _numbers(filled)
-    return filled.astype(str), pd.Series(False, index=column.index)
+    text = filled.astype(str)
+    if isinstance(default, bool):
+        text = text.str.strip().str.lower()
+        true, false = text.isin(("true", "1", "1.0", "yes")), text.isin(("false", "0", "0.0", "no", ""))
+        return true, ~(true | false)
+    return text, pd.Series(False, index=column.index)
 
 
-_FACTS = re.compile(
-    rf"({'|'.join(columns.SPLITS)})\.({'|'.join((*columns.PERFORMANCE, 'chance_iou', 'n', 'n_smaller_class'))})"
-)
-
-
-def _is_score(name: str) -> bool:
-    """Whether a column must hold numbers: a score, its halves, a chance level, a number of images or the strength."""
-    whole = re.sub(r"\.half_[12]$", "", name)
-    named = ("strength", columns.hyperparameter("n_test"))
-    return name in named or bool(_FACTS.fullmatch(whole)) or columns.parse_localisation(whole) is not None
-
-
-def _nothing_left(source: str, counts: dict[str, int], table: pd.DataFrame) -> str:
+def _nothing_left(source: str, counts: Mapping[str, int], table: pd.DataFrame) -> str:
     if not counts:
         return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
@@ -378,4 +313,4 @@ def _missing_cells(table: pd.DataFrame) -> list[str]:
         for method in sorted(table["method"].unique())
         if (dataset, severity, method) not in present
     ]
-    return [f"No trial in {_count(len(absent), 'cell')} of the grid: {'; '.join(absent)}."] if absent else []
+    return [f"No trial in {count(len(absent), 'cell')} of the grid: {'; '.join(absent)}."] if absent else []

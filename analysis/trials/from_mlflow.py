@@ -21,13 +21,12 @@ import platformdirs
 from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
-from records.columns import COLLAPSED, MIRROR_STAMP, STOPPED_EARLY
+from records import columns
+from records.secrets import scrub
 
 PAGE = 1000
 """Runs per request."""
-TEXTS = ("dataset", "method", "model", "preset", "selection")
-"""Parameters that stay text even if they look like a number."""
-TAGS = ("trial_key", "sweep", "status", COLLAPSED, STOPPED_EARLY)
+TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED)
 """Tags that are columns of a record."""
 
 
@@ -52,7 +51,7 @@ def load_mlflow(
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    shown = _without_password(tracking_uri)
+    shown = scrub(tracking_uri)
     source = f"experiment {sweep!r} at {shown}"
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
@@ -69,16 +68,11 @@ def load_mlflow(
             if cached:
                 cached.write(rows)
     except MlflowException as error:
-        reason = _without_password(str(error).splitlines()[0])[:200]
+        reason = scrub(str(error).splitlines()[0])[:200]
         raise AnalysisError(f"cannot read {shown!r}: {reason}; check --tracking-uri") from error
     if not rows:
         raise AnalysisError(f"{source} has no run with the tag kind = trial; check --sweep")
     return trials_from_table(pd.DataFrame(rows), sweep=sweep, source=source, free_primary=False)
-
-
-def _without_password(text: str) -> str:
-    """Remove user and password from every address in a text, since messages and reports are passed on."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | None) -> list[dict[str, Any]]:
@@ -131,7 +125,7 @@ class _Cache:
         # Read before the runs: a later change gives a new stamp, and this one is never looked up again.
         self.stamp = self._stamp()
         # The key leaves out the password, and tells apart two databases at one relative address.
-        where = f"{_without_password(tracking_uri)} {experiment_id}"
+        where = f"{scrub(tracking_uri)} {experiment_id}"
         if tracking_uri.startswith("sqlite:///"):
             where += f" {Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
         self.key = hashlib.sha256(where.encode()).hexdigest()[:16]
@@ -163,7 +157,7 @@ class _Cache:
 
     def _stamp(self) -> str | None:
         parents = self.client.search_runs([self.experiment_id], "tags.kind = 'sweep'", max_results=2)
-        stamp = parents[0].data.tags.get(MIRROR_STAMP) if len(parents) == 1 else None
+        stamp = parents[0].data.tags.get(columns.MIRROR_STAMP) if len(parents) == 1 else None
         return stamp if stamp and re.fullmatch(r"[0-9a-f]{32}", stamp) else None
 
     def _has_runs(self, n: int) -> bool:
@@ -175,13 +169,15 @@ class _Cache:
 
 
 def _row(run: Any) -> dict[str, Any]:
-    params = {name: text if name in TEXTS else _value(text) for name, text in run.data.params.items()}
+    params = {name: _value(name, text) for name, text in run.data.params.items()}
     tags = {name: run.data.tags[name] for name in TAGS if name in run.data.tags}
     return {**run.data.metrics, **params, **tags, "mlflow_run_id": run.info.run_id}
 
 
-def _value(text: str) -> float | str | None:
-    """A parameter as a number if its text is one, as None if its text says missing, else as text."""
+def _value(name: str, text: str) -> float | str | None:
+    """A parameter as a number if its text is one, as None if its text says missing; a column of texts stays text."""
+    if columns.column_of(name).kind == "text":
+        return text
     if text in ("", "None", "null", "nan", "NaN"):
         return None
     try:

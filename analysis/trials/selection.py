@@ -12,6 +12,11 @@ IN_ORDER = ("best_valid_id", "last", "best_valid_ood")
 """Of rules that cover as many cells the first is analysed; best_valid_ood is an oracle, and comes last."""
 
 
+def selection_of(table: pd.DataFrame) -> pd.Series:
+    """The selection rule of each trial, `UNKNOWN` where it is missing."""
+    return table[SELECTION].fillna(UNKNOWN).astype(str)
+
+
 def rules_of(table: pd.DataFrame) -> list[str]:
     """The selection rules of a table, the one to analyse first.
 
@@ -20,8 +25,7 @@ def rules_of(table: pd.DataFrame) -> list[str]:
     """
     if SELECTION not in table:
         return []
-    known = table[SELECTION].fillna(UNKNOWN).astype(str)
-    cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: known}).drop_duplicates()
+    cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: selection_of(table)}).drop_duplicates()
     covered = cells[SELECTION].value_counts()
     order = {rule: position for position, rule in enumerate(IN_ORDER)}
     return sorted(covered.index, key=lambda rule: (-int(covered[rule]), order.get(rule, len(order)), rule))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from records.columns import SPLITS
@@ -15,15 +16,15 @@ from trainables.core.process import use_one_thread
 from trainables.datasets import Dataset, find_dataset, load
 from trainables.methods.costs import relative_cost
 from trainables.models.initialise import initialise
-from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD
-from trainables.saliency.attribution.feature_ablation import SUPERPIXELS
-from trainables.saliency.attribution.occlusion import filled_windows
+from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness.measures import COPIES, REGIONS, STEPS
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 
 OVERHEAD = 0.3
 """Seconds per trial beside its arithmetic: the panel, the record, the MLflow run."""
+SAMPLE = 100
+"""Training images by which the cost of a map is estimated."""
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
@@ -44,30 +45,19 @@ def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
     options = dataset.Options(**config.dataset_options)
     data = _dimensions(dataset, options, config)
     sizes = data.sizes
-    forward, step = _seconds_per_image(config.model, data.shape, data.classes)
+    forward, step = _seconds_per_image(config.model, tuple(data.images.shape[1:]), data.classes)
     validation = sizes["valid_id"] + sizes["valid_ood"]
     train = config.epochs * (sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward)
     evaluate = sum(sizes.values()) * forward
-    attribute = _attribution_seconds(config, data.windows, forward, step)
-    return train, evaluate + attribute + OVERHEAD
+    return train, evaluate + _attribution_passes(config, data.images) * forward + OVERHEAD
 
 
-def _attribution_seconds(config: TrialConfig, windows: float, forward: float, step: float) -> float:
-    """Seconds of a trial's maps and of their scores."""
-    gradients = config.attribution_passes // FORWARD_AND_BACKWARD
-    seconds = {
-        "deep_lift": 2 * step,
-        "feature_ablation": min(SUPERPIXELS, config.attribution_passes) * forward,
-        "gradient_shap": gradients * step,
-        "integrated_gradients": config.integrated_gradients_steps * step,
-        "occlusion": windows * forward,
-        "rise": config.attribution_passes * forward,
-        "smooth_grad": gradients * step,
-    }
+def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
+    """Forward passes of a trial's maps and of their scores."""
     splits = 2 + config.randomisation_check + bool(set(config.metrics) & set(TUNED))
     # Faithfulness attributes noisy copies, and fades and masks the images of both splits.
     times, faded = (splits + 2 * COPIES, 2 * (2 * STEPS + REGIONS)) if config.faithfulness else (splits, 0)
-    per_image = sum(times * seconds.get(name, step) + faded * forward for name in config.attributions)
+    per_image = sum(times * ATTRIBUTIONS[name](config).passes(images) + faded for name in config.attributions)
     return config.attribution_images * per_image
 
 
@@ -77,11 +67,9 @@ class Dimensions:
 
     sizes: Mapping[str, int]
     """Images of each split."""
-    shape: tuple[int, int, int]
-    """Channels, height and width of an image."""
+    images: Tensor
+    """Some training images."""
     classes: int
-    windows: float
-    """Mean number of windows that occlusion evaluates per image."""
 
 
 _KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
@@ -91,18 +79,16 @@ def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -
     """Measured once per dataset and options; severity and data seed change little."""
     if (dataset, options) not in _KNOWN:
         splits = load(dataset, options, config.severity, config.data_seed)
-        images = splits["train"].images
         _KNOWN[dataset, options] = Dimensions(
             sizes={name: len(splits[name]) for name in SPLITS},
-            shape=(images.shape[1], images.shape[2], images.shape[3]),
+            images=splits["train"].images[:SAMPLE].clone(),
             classes=dataset(options, config.severity, config.data_seed).classes,
-            windows=filled_windows(images).sum().item() / len(images),
         )
     return _KNOWN[dataset, options]
 
 
 @cache
-def _seconds_per_image(model_name: str, shape: tuple[int, int, int], classes: int) -> tuple[float, float]:
+def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) -> tuple[float, float]:
     """Seconds per image of a forward pass and of a training step, in batches of 32."""
     model = initialise(model_name, shape[0], classes, seed=0)
     images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)

@@ -10,7 +10,6 @@ from driver.plan.search import search_plan
 from driver.plan.space_file import find_space
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
-from trainables.core.config import parse_settings
 from trainables.core.errors import unknown_name
 from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.resolve import check_cues
@@ -90,16 +89,6 @@ def check_data(plan: Plan) -> None:
             dataset(*data[1:]).check()
         if METHODS[config.method].needs_cues:
             check_cues(config.method, config.dataset, dataset(*data[1:]).knows_cues)
-
-
-@user_errors(ConfigurationError)
-def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs as settings; see `parse_settings`.
-
-    Raises:
-        UserError: an argument without "=", or a repeated key.
-    """
-    return parse_settings(assignments)
 
 
 def _restricted(space: Space, dataset: str | None, overrides: Mapping[str, Any]) -> Sequence[Settings]:

@@ -1,7 +1,7 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from driver import user_errors
@@ -131,7 +131,7 @@ def declare(records: SweepRecords, plan: Plan, others: int = 0) -> None:
     """
     manifest = records.manifest() or {
         "space": plan.space.name,
-        "primary": plan.space.primary.as_dict(),
+        "primary": asdict(plan.space.primary),
         "comparisons": list(plan.space.comparisons),
     }
     trials = {"planned_trials": plan.planned + others}

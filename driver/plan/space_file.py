@@ -1,4 +1,4 @@
-"""A space by its registered name, or from the user's Python file. Does not load torch."""
+"""A space by its registered name, or from the user's Python file."""
 
 import runpy
 from pathlib import Path
@@ -7,22 +7,28 @@ from driver import UserError
 from search_spaces import SPACES, Space
 
 
-def find_space(name: str) -> Space:
-    """The space registered as `name`; for NAME.py, the return value of the file's function NAME.
-
-    Raises:
-        UserError: there is no such space or file, or the file's function does not return a space.
-    """
+def check_space(name: str) -> None:
+    """Raise UserError unless `name` is a registered space or an existing file NAME.py."""
     choices = ", ".join(sorted(SPACES))
     if not name.endswith(".py"):
         if name not in SPACES:
             raise UserError(
                 f"unknown space {name!r}; choose from {choices} (see --list-spaces), or give a file NAME.py"
             )
+    elif not Path(name).is_file():
+        raise UserError(f"there is no space file {name!r}; choose from {choices} or give a file NAME.py")
+
+
+def find_space(name: str) -> Space:
+    """The space registered as `name`; for NAME.py, the return value of the file's function NAME.
+
+    Raises:
+        UserError: there is no such space or file, or the file's function does not return a space.
+    """
+    check_space(name)
+    if not name.endswith(".py"):
         return SPACES[name]()
     path = Path(name)
-    if not path.is_file():
-        raise UserError(f"there is no space file {name!r}; choose from {choices} or give a file NAME.py")
     try:
         function = runpy.run_path(str(path)).get(path.stem)
     except Exception as error:

@@ -29,6 +29,7 @@ from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable
 from trainables.trial.same_training import SameTraining, flat, parse
 from trainables.tune.recorder import new_record
+from trainables.tune.training import REPORTED
 
 RETRIES = 2
 """Restarts of a trial whose process or node was lost."""
@@ -38,8 +39,6 @@ ROUND = 500
 """Trials per Tuner: it keeps every one to the end, and scans all of them after each."""
 TRIALS_A_SLOT = 20
 """Minimum trials per Tuner and slot: at the end of a round slots wait for the slowest trial."""
-LOGGED = ("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds")
-"""Columns of a finished trial in the sweep's log."""
 
 
 class TuneQueue(Searcher):
@@ -137,11 +136,8 @@ class ProgressCallback(tune.Callback):
         existing_record = self.recorder.existing_record(config)
         if existing_record is not None:
             return existing_record
-        record = new_record(config, datetime.now(UTC))
-        record |= {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
-        record = self.recorder.marked(record)
-        self.recorder.records.write(record)
-        return record
+        failed = {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
+        return self.recorder.write({**new_record(config, datetime.now(UTC)), **failed})
 
     def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:
         for record in finished:
@@ -154,7 +150,7 @@ class ProgressCallback(tune.Callback):
         self.progress.finished(trial_id, finished)
         self.metrics.update(self.progress)
         for record in finished:
-            self.log.event("trial", **{name: record.get(name) for name in LOGGED})
+            self.log.event("trial", **{name: record.get(name) for name in REPORTED})
 
     def _arrived(self, record: Record) -> bool:
         """Whether the record is in the driver's storage: a node that joined later may have a folder of its own."""

@@ -16,7 +16,6 @@ from records.mirror import (
     mirrored_runs,
     open_experiment,
     sweep_is_mirrored,
-    unmirrored,
 )
 from records.secrets import scrub
 from records.store import Record
@@ -79,7 +78,7 @@ def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Expe
         experiment: the mirror.
         console: for progress.
     """
-    missing = unmirrored(existing)
+    missing = [record for record in existing if not record.get("mlflow_run_id")]
     try:
         if not missing:
             return not sweep_is_mirrored(experiment)

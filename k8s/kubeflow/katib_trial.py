@@ -11,21 +11,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from driver import UserError
-from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import columns
 from records.mirror import MirrorError, open_experiment
-from trainables import Recorder, TrialTrainable
+from trainables import ConfigurationError, Recorder, TrialTrainable
+from trainables.core.config import parse_settings
 
 
 def run(space: str, assignments: list[str], storage: str) -> dict[str, object]:
     """Run the one trial of `space` that has these settings, unless it is done; its record.
 
     Raises:
+        ConfigurationError: an argument that is not KEY=VALUE, or a repeated key.
         UserError: the settings leave no trial, or more than one.
     """
-    plan = make_plan(space, None, parse_overrides(assignments), None)
+    plan = make_plan(space, None, parse_settings(assignments), None)
     if len(plan.trials) != 1:
         raise UserError(
             f"{' '.join(assignments)} leaves {len(plan.trials)} trials of space {space!r}; set all that vary"
@@ -60,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         record = run(given.space, given.assignments, given.storage)
-    except UserError as error:
+    except (ConfigurationError, UserError) as error:
         sys.exit(f"katib_trial.py: {error}")
     if record["status"] != "completed":
         sys.exit(f"katib_trial.py: trial {record['trial_key']} {record['status']}: {record['error']}")

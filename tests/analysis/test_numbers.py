@@ -11,7 +11,6 @@ from analysis.numbers import (
     number,
     p_value,
     percent,
-    setting_name,
     stratum_name,
     with_interval,
 )
@@ -44,6 +43,10 @@ def test_an_estimate_has_brackets_only_with_an_interval():
         ("test_ood.auc", "OOD test AUC"),
         ("test_id.accuracy", "ID test accuracy"),
         ("valid_id.loss", "ID validation loss"),
+        ("test_ood.1-distractor_mass.grad_cam", "mass off the distractor of Grad-CAM on the OOD test set"),
+        ("test_id.faithfulness.deletion.rise", "deletion of RISE on the ID test set"),
+        ("hp.lr", "learning rate"),
+        ("severity", "severity"),
     ],
 )
 def test_columns(column, expected):
@@ -53,6 +56,5 @@ def test_columns(column, expected):
 def test_names():
     assert (name("integrated_gradients"), name("iou")) == ("integrated gradients", "IoU")
     assert name("folder:/data/mine/") == "mine"
-    assert setting_name("hp.batch_size") == "batch size"
     assert (stratum_name("crosses", 0.8), stratum_name(None, None)) == ("crosses, s = 0.8", "everything")
     assert [listed(["a"]), listed(["a", "b", "c"]), listed([])] == ["a", "a, b and c", ""]

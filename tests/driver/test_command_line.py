@@ -1,6 +1,9 @@
 """The command line: help, lists, dry runs, and wrong input answered in one line with exit code 2."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -79,6 +82,7 @@ WRONG = {
     "name": Wrong(("--name", "my sweep"), ("bad sweep name 'my sweep'", "letters, digits")),
     "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
     "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
+    "gpus": Wrong(("--gpus-per-trial", "1.5"), ("bad --gpus-per-trial 1.5", "a fraction such as 0.25")),
     "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
     "no space file": Wrong(("--space", "none.py"), ("there is no space file 'none.py'", "NAME.py")),
     "broken space file": Wrong(("--space", "mine.py"), ("cannot be run: SyntaxError",), space_file("def mine(:")),
@@ -130,7 +134,6 @@ def test_the_storage_is_by_default_that_of_the_environment(monkeypatch):
     assert get_command(sweep.app).make_context("sweep.py", []).params["storage"] == "s3://bucket/there"
 
 
-@pytest.mark.slow
 def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smok")
     assert ran.code == 2
@@ -151,13 +154,31 @@ def test_help_names_every_option_of_the_readme(tmp_path):
         assert option in readme, f"{option} is not in the README"
 
 
-@pytest.mark.slow
 def test_list_spaces(tmp_path):
     ran = run_sweep(tmp_path, "--list-spaces")
     assert ran.code == 0
-    assert "smoke  84 trials" in ran.out
-    assert "laptop  5700 trials" in ran.out
+    assert re.findall(r"^(\w+)  [\d,]+ trials: ", ran.out, re.MULTILINE) == list(SPACES)
+    assert "laptop  5,700 trials: strengths x " in ran.out
     assert list(tmp_path.iterdir()) == []
+
+
+QUICK = ("space", "no key", "given twice", "address", "tracking", "storage scheme", "name", "max trials", "gpus")
+
+
+def test_help_lists_and_wrong_options_load_neither_torch_nor_ray(tmp_path):
+    """They take a fraction of a second; torch and Ray take several."""
+    commands = [["--help"], ["--list-spaces"], *(WRONG[case].arguments for case in QUICK)]
+    program = f"""
+import sys
+from typer.testing import CliRunner
+import sweep
+codes = [CliRunner().invoke(sweep.app, command).exit_code for command in {commands!r}]
+print(codes, [name for name in ("torch", "ray") if name in sys.modules])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{[0, 0] + [2] * len(QUICK)} []"
 
 
 @pytest.mark.slow

@@ -2,10 +2,11 @@
 
 import pytest
 
-from driver import UserError
-from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from records import columns
+from trainables import ConfigurationError
+from trainables.core.config import parse_settings
 from trainables.trial.same_training import by_training
 
 
@@ -67,7 +68,7 @@ def test_a_strength_is_for_methods_that_have_one():
 
 def test_values_are_read_as_json_where_they_are():
     arguments = ["epochs=8", "lr=1e-2", "model=resnet18", "attributions=occlusion,input_gradient"]
-    assert parse_overrides(arguments) == {
+    assert parse_settings(arguments) == {
         "epochs": 8,
         "lr": 0.01,
         "model": "resnet18",
@@ -77,13 +78,13 @@ def test_values_are_read_as_json_where_they_are():
 
 @pytest.mark.parametrize("bad", ["epochs", "epochs=", "=8", ""])
 def test_an_assignment_needs_both_sides(bad):
-    with pytest.raises(UserError, match="write --set KEY=VALUE"):
-        parse_overrides([bad])
+    with pytest.raises(ConfigurationError, match="write --set KEY=VALUE"):
+        parse_settings([bad])
 
 
 def test_a_key_given_twice_is_refused():
-    with pytest.raises(UserError, match=r"--set epochs is given twice \(1 and '2'\)"):
-        parse_overrides(["epochs=1", "epochs=2"])
+    with pytest.raises(ConfigurationError, match=r"--set epochs is given twice \(1 and '2'\)"):
+        parse_settings(["epochs=1", "epochs=2"])
 
 
 def finished(config, status):

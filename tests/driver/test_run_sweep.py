@@ -7,7 +7,8 @@ from rich.console import Console
 
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
-from driver.run_sweep import Request, run_sweep
+from driver.request import Request
+from driver.run_sweep import run_sweep
 from records import columns
 from records.storage import FolderStorage
 

@@ -10,11 +10,12 @@ import time
 import pytest
 from support.commands import ROOT, run_sweep
 
-from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.make_plan import make_plan
 from driver.plan.plan import open_records
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Recorder, TrialTrainable
+from trainables.core.config import parse_settings
 from trainables.trial.same_training import flat
 
 SETTINGS = (
@@ -28,7 +29,7 @@ A_METHOD = 6
 def searched(tmp_path_factory):
     """Six trials a method without Ray, one after the other; the records by method."""
     records = open_records(str(tmp_path_factory.mktemp("searched")), "paper_search", fresh=False)
-    plan = make_plan("paper_search", None, parse_overrides(SETTINGS), A_METHOD * len(PAPER_METHODS))
+    plan = make_plan("paper_search", None, parse_settings(SETTINGS), A_METHOD * len(PAPER_METHODS))
     recorder = Recorder(records.storage.location, records.name, searcher=plan.searcher)
     queue, trainable = plan.queue(records, [], 1), TrialTrainable.__new__(TrialTrainable)
     while (training := queue.next()) is not None:

@@ -13,8 +13,9 @@ from kubeflow_katib_api import models
 from support.commands import ROOT, TINY
 
 from driver import UserError
-from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.make_plan import make_plan
 from search_spaces import SPACES, Space
+from trainables.core.config import parse_settings
 
 KATIB = runpy.run_path(str(ROOT / "k8s" / "kubeflow" / "katib.py"))
 SMOKE = KATIB["experiments"](SPACES["smoke"](), "saliency-sweep:0.1.0", 4)
@@ -71,7 +72,7 @@ def test_the_grid_is_the_spaces_trials_of_the_method(experiment):
             return chosen[references[match[1]]]
 
         filled = [re.sub(r"\$\{trialParameters\.(\w+)\}", fill, setting) for setting in settings]
-        plan = make_plan("smoke", None, parse_overrides(filled), None)
+        plan = make_plan("smoke", None, parse_settings(filled), None)
         assert len(plan.trials) == 1, filled
         keys |= set(plan.trials)
     whole = make_plan("smoke", None, {}, None).trials

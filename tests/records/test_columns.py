@@ -39,9 +39,9 @@ def test_the_order_of_a_record():
 
 def test_the_tuples_follow_from_the_table():
     assert IN_ORDER[:15] == columns.IDENTITY
-    assert columns.TIMES == ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
     assert tuple(name for name in IN_ORDER if "outside" in name) == columns.PROBES
-    assert columns.PROVENANCE == ("sweep", "host", "code_version", "mlflow_run_id")
+    assert columns.with_role("time") == ("train_seconds", "evaluate_seconds", "attribution_seconds", "started_at")
+    assert columns.with_role("provenance") == ("sweep", "host", "code_version", "mlflow_run_id")
     names = [column.name for column in columns.COLUMNS]
     assert len(set(names)) == len(names)
 
@@ -82,19 +82,20 @@ def test_a_label_takes_its_words_from_outside():
 def test_probes_and_correctness_are_no_localisation():
     names = [*columns.PROBES, columns.correctness_auroc("test_id", "iou", "grad_cam")]
     assert [columns.parse_localisation(name) for name in names] == [None] * 4
-    assert not any(columns.is_run_specific(name) or columns.is_setting(name) for name in names)
+    assert not any(columns.is_run_specific(name) for name in names)
+    assert columns.settings_in(names) == []
 
 
 def test_which_columns_are_configuration():
-    config = resolve({"method": "adversarial"}).columns()
-    assert [n for n in config if not columns.is_configuration(n)] == ["trial_key", "seed", "data_seed"]
-    assert [n for n in config if not columns.is_setting(n)] == ["trial_key"]
-    assert not columns.is_setting(columns.SEARCHER)
+    names = [*resolve({"method": "adversarial"}).columns(), columns.SEARCHER, "test_ood.auc"]
+    no_settings = {"trial_key", columns.SEARCHER, "test_ood.auc"}
+    assert columns.settings_in(names) == [n for n in names if n not in no_settings]
+    assert columns.configuration_in(names) == [n for n in names if n not in {*no_settings, "seed", "data_seed"}]
 
 
 def test_which_columns_differ_between_runs():
     differing = {n for n in IN_ORDER if columns.is_run_specific(n)}
-    assert differing == {*columns.TIMES, *columns.PROVENANCE, "attribution_seconds.occlusion"}
+    assert differing == {*columns.with_role("time", "provenance"), "attribution_seconds.occlusion"}
 
 
 def test_a_new_measure_is_one_line(tmp_path):
@@ -109,7 +110,7 @@ def test_a_new_measure_is_one_line(tmp_path):
 
 def test_a_new_time_or_provenance_is_one_line(tmp_path):
     more = with_line(tmp_path, '    Column("gpu", "provenance", "text", "GPU"),\n')
-    assert (*("sweep", "gpu", "host"), *columns.PROVENANCE[2:]) == more.PROVENANCE
+    assert more.with_role("provenance") == ("sweep", "gpu", "host", "code_version", "mlflow_run_id")
     assert more.is_run_specific("gpu")
     assert not columns.is_run_specific("gpu")
 

@@ -28,6 +28,11 @@ class TestEverySpace:
         assert space.name == name
         assert space.description
 
+    def test_its_docstring_opens_with_its_size(self, name):
+        space = SPACES[name]()
+        number = len(space.trials) * (space.search.trials if space.search else 1)
+        assert SPACES[name].__doc__.startswith(f"{number:,} trials: ")
+
     def test_seeds_are_outermost(self, name):
         seeds = [settings["data_seed"] for settings in SPACES[name]().trials]
         assert seeds == sorted(seeds)

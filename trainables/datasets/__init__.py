@@ -10,6 +10,8 @@ Images of one's own need no code: folder:PATH and manifest:FILE.csv.
     __main__.py          python -m trainables.datasets check NAME
 """
 
+from functools import cache
+
 from trainables.core.errors import ConfigurationError
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
@@ -48,7 +50,7 @@ def find_dataset(name: str) -> type[Dataset]:
     """
     kind, place = _kind_and_place(name)
     if place:
-        return PLACES[kind].at(absolute(place))
+        return _at(kind, absolute(place))
     if name in DATASETS:
         return DATASETS[name]
     raise ConfigurationError(
@@ -56,6 +58,13 @@ def find_dataset(name: str) -> type[Dataset]:
         "add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
         "(docs/extending.md)"
     )
+
+
+@cache
+def _at(kind: str, place: str) -> type[OwnImages]:
+    """The same place gives the same class, which can thus be a dictionary key."""
+    base = PLACES[kind]
+    return type(base.__name__, (base,), {"place": place, "__doc__": base.__doc__, "__module__": base.__module__})
 
 
 def full_name(name: str) -> str:

@@ -1,19 +1,12 @@
 """Coloured digits: real MNIST digits whose colour goes with the label. No mask separates digit and cue."""
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from pydantic import Field
+from jaxtyping import Float
 
-from trainables.core.config import Options
-from trainables.datasets.dataset import Split, split_from_arrays
-from trainables.datasets.mnist import MnistDataset, ink
-
-
-class ColouredDigitsOptions(Options):
-    classes: Literal[2, 10] = Field(2, description="2: even (0) against odd (1); 10: the digits themselves")
+from trainables.datasets.dataset import Labels, Split, split_from_arrays
+from trainables.datasets.mnist import Digits, TwoOrTenClasses, ink
 
 
 def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
@@ -26,7 +19,7 @@ def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
     return (1 + np.cos(2 * np.pi * turns)) / 2
 
 
-class ColouredDigits(MnistDataset):
+class ColouredDigits(TwoOrTenClasses):
     """28 x 28 digits in three channels, black around; the cue is the digit's colour.
 
     The negative control: the cue is inside the mask (grey value above 1), so neither training inside it nor attribution
@@ -37,24 +30,12 @@ class ColouredDigits(MnistDataset):
     is left out here); ten hues as in Rieger et al., ICML 2020; the severity is ours.
     """
 
-    Options = ColouredDigitsOptions
-    options: ColouredDigitsOptions
     cue_location = "object"
     stream = "coloured"
 
-    @property
-    def classes(self) -> int:
-        return self.options.classes
-
-    def _with_cue(
-        self,
-        part: str,
-        pixels: UInt8[np.ndarray, "images 28 28"],
-        labels: Int[np.ndarray, " images"],
-        cues: Int[np.ndarray, " images"],
-    ) -> Split:
-        masks = ink(pixels)
-        grey = np.where(masks, pixels, 0) / 255.0
+    def with_cues(self, part: str, objects: Digits, labels: Labels, cues: Labels) -> Split:
+        masks = ink(objects)
+        grey = np.where(masks, objects, 0) / 255.0
         images = colours(self.classes)[cues][:, :, None, None] * grey[:, None]
         split = split_from_arrays(images, labels, masks, masks, cues)
         return replace(split, distractors=split.masks)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,11 @@ from torch import Tensor
 
 from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
+from trainables.core.streams import numpy_stream
+
+Labels = Int[np.ndarray, " images"]
+"""Classes from 0, of the images or of what their cues point to."""
+Objects = TypeVar("Objects")
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,39 @@ class Dataset:
         raise NotImplementedError
 
 
+class DrawnCueDataset(Dataset, Generic[Objects]):
+    """Base of datasets that can draw either cue with any object: a subclass defines `parts` and `with_cues`.
+
+    The cues depend on part and data seed alone, so that twins and severities share everything but the cues, and the
+    order of agreement.
+    """
+
+    stream: ClassVar[str]
+    """Prefix of the dataset's random streams."""
+
+    def parts(self) -> Mapping[str, tuple[Objects, Labels]]:
+        """The objects of train, valid and test without their cues, and their labels."""
+        raise NotImplementedError
+
+    def with_cues(self, part: str, objects: Objects, labels: Labels, cues: Labels) -> Split:
+        """The images of one part (train, valid or test) with the given cues."""
+        raise NotImplementedError
+
+    def splits(self) -> Mapping[str, Split]:
+        parts, splits = self.parts(), {}
+        for name in SPLITS:
+            part, _, shift = name.partition("_")
+            objects, labels = parts[part]
+            probability = agreement(self.severity, self.classes, shift == "ood")
+            cues = assign_cues(labels, self.classes, probability, self.rng("cue", part))
+            splits[name] = self.with_cues(part, objects, labels, cues)
+        return splits
+
+    def rng(self, use: str, part: str) -> np.random.Generator:
+        """The stream of one use in one part, whatever the severity."""
+        return numpy_stream(f"{self.stream} {use}", part, self.data_seed)
+
+
 def agreement(severity: float, classes: int, out_of_distribution: bool) -> float:
     """Probability that the cue agrees with the label.
 
@@ -100,9 +138,7 @@ def agreement(severity: float, classes: int, out_of_distribution: bool) -> float
     return 1 / classes + severity * (1 - 1 / classes)
 
 
-def assign_cues(
-    labels: Int[np.ndarray, " images"], classes: int, probability: float, rng: np.random.Generator
-) -> Int[np.ndarray, " images"]:
+def assign_cues(labels: Labels, classes: int, probability: float, rng: np.random.Generator) -> Labels:
     """Assign cues that agree with the label in exactly round(n · probability) of a class's n images.
 
     The others are dealt evenly over the remaining classes. Counts replace independent draws so that every sample has
@@ -120,10 +156,10 @@ def assign_cues(
 
 def split_from_arrays(
     images: Float[np.ndarray, "images *channels height width"],
-    labels: Int[np.ndarray, " images"],
+    labels: Labels,
     masks: Bool[np.ndarray, "images height width"],
     distractors: Bool[np.ndarray, "images height width"],
-    cues: Int[np.ndarray, " images"],
+    cues: Labels,
 ) -> Split:
     """Make a Split from numpy arrays. Pixels in both masks belong to the mask, not to the distractor mask.
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from trainables.core.config import Options
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Split, split_from_arrays
-from trainables.datasets.mnist import SIZE, MnistDataset, ink
+from trainables.datasets.dataset import Labels, Split, split_from_arrays
+from trainables.datasets.mnist import SIZE, Digits, MnistDataset, ink
 
 FAMILIES = {"plants": ("grass", "flower"), "stone": ("brick", "gravel")}
 """The photographs of each family: grass, brick and gravel from scikit-image's wheel, the flower from scikit-learn's."""
@@ -97,18 +97,12 @@ class DigitsOnPhotos(MnistDataset):
     contract_cases = ({"image_size": 30},)
     stream = "photos"
 
-    def _with_cue(
-        self,
-        part: str,
-        pixels: UInt8[np.ndarray, "images 28 28"],
-        labels: Int[np.ndarray, " images"],
-        cues: Int[np.ndarray, " images"],
-    ) -> Split:
-        n, side = len(pixels), self.options.image_size
-        top, left = self._rng("place", part).integers(side - SIZE + 1, size=(2, n))
-        digits = placed(pixels, side, top, left)
+    def with_cues(self, part: str, objects: Digits, labels: Labels, cues: Labels) -> Split:
+        n, side = len(objects), self.options.image_size
+        top, left = self.rng("place", part).integers(side - SIZE + 1, size=(2, n))
+        digits = placed(objects, side, top, left)
         families = deal_tiles(numpy_stream("photos tiles", self.data_seed))[part]
-        plants, stone = (crops(own, n, side, self._rng(f"crop {i}", part)) for i, own in enumerate(families))
+        plants, stone = (crops(own, n, side, self.rng(f"crop {i}", part)) for i, own in enumerate(families))
         backgrounds = np.where(cues[:, None, None] == 0, plants, stone)
         masks = ink(digits)
         return split_from_arrays(np.where(masks, digits, backgrounds) / 255.0, labels, masks, ~masks, cues)

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from trainables.core.config import Options
 from trainables.core.errors import ConfigurationError
-from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
+from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
 SIZE = 28
+Pixels = Bool[np.ndarray, "images 28 28"]
 BLOCK_ROWS, BLOCK_COLUMNS = 2, 3
 # Arm lengths are drawn from [low, high); the block keeps `margin` pixels from the border.
 VARIANTS = {"hard": (1, 3, 3), "easy": (3, 5, 5), "paper": (1, 3, 3)}
@@ -43,7 +43,7 @@ class SyntheticOptions(Options):
         return self
 
 
-def crosses(n: int, seed: int, variant: str) -> tuple[Bool[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
+def crosses(n: int, seed: int, variant: str) -> tuple[Pixels, Labels]:
     """Draw the cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
 
     Draws from numpy's legacy generator in the order of the published recipe, so that n = 512 with seeds 1, 2 and 3
@@ -79,7 +79,7 @@ def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
     return np.concatenate([half + of_class_1, of_class_0])
 
 
-def blocks(sides: Int[np.ndarray, " images"], variant: str) -> Bool[np.ndarray, "images 28 28"]:
+def blocks(sides: Labels, variant: str) -> Pixels:
     """Pixels of the 2 x 3 block near the lower border: on the left for side 0, on the right for side 1."""
     _, _, margin = VARIANTS[variant]
     pixels = np.zeros((len(sides), SIZE, SIZE), dtype=bool)
@@ -89,7 +89,7 @@ def blocks(sides: Int[np.ndarray, " images"], variant: str) -> Bool[np.ndarray, 
     return pixels
 
 
-class Synthetic(Dataset):
+class Synthetic(DrawnCueDataset[Pixels]):
     """28 x 28 images with values 0 and 1; the cue is the block's side, the mask the cross pixels.
 
     Data seed k draws train, valid and test crosses from the recipe's seeds 3k + 1, 3k + 2, 3k + 3: data seed 0 has
@@ -105,38 +105,21 @@ class Synthetic(Dataset):
     Options = SyntheticOptions
     options: SyntheticOptions
     objects_recur = True
+    stream = "synthetic"
     contract_cases = ({"n_train": 400, "n_valid": 80, "n_test": 160},)
 
-    def splits(self) -> Mapping[str, Split]:
+    def parts(self) -> Mapping[str, tuple[Pixels, Labels]]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
-        splits = {}
-        for part, (name, n) in enumerate(sizes.items(), start=1):
-            masks, labels = self._crosses(n, part)
-            if name == "train":
-                splits["train"] = self._split(name, masks, labels, out_of_distribution=False)
+        parts = {}
+        for number, (name, n) in enumerate(sizes.items(), start=1):
+            if self.options.variant == "paper":
+                chosen = chosen_from_file(n, self.data_seed)
+                masks, labels = (file[chosen] for file in crosses(FILE_IMAGES, number, "paper"))
             else:
-                mirrored = np.ascontiguousarray(masks[:, :, ::-1])
-                splits[f"{name}_id"] = self._split(name, mirrored, labels, out_of_distribution=False)
-                splits[f"{name}_ood"] = self._split(name, mirrored, labels, out_of_distribution=True)
-        return splits
+                masks, labels = crosses(n, 3 * self.data_seed + number, self.options.variant)
+            parts[name] = masks if name == "train" else np.ascontiguousarray(masks[:, :, ::-1]), labels
+        return parts
 
-    def _crosses(self, n: int, part: int) -> tuple[Bool[np.ndarray, "images 28 28"], Int[np.ndarray, " images"]]:
-        """Crosses and labels of part 1 (train), 2 (valid) or 3 (test)."""
-        if self.options.variant != "paper":
-            return crosses(n, 3 * self.data_seed + part, self.options.variant)
-        masks, labels = crosses(FILE_IMAGES, part, "paper")
-        chosen = chosen_from_file(n, self.data_seed)
-        return masks[chosen], labels[chosen]
-
-    def _split(
-        self,
-        name: str,
-        masks: Bool[np.ndarray, "images 28 28"],
-        labels: Int[np.ndarray, " images"],
-        out_of_distribution: bool,
-    ) -> Split:
-        probability = agreement(self.severity, self.classes, out_of_distribution)
-        # One stream a part, whatever the severity: twins and severities share which images are the first to agree.
-        sides = assign_cues(labels, self.classes, probability, numpy_stream("synthetic cue", name, self.data_seed))
-        block = blocks(sides, self.options.variant)
-        return split_from_arrays((masks | block).astype(np.float32), labels, masks, block, sides)
+    def with_cues(self, part: str, objects: Pixels, labels: Labels, cues: Labels) -> Split:
+        block = blocks(cues, self.options.variant)
+        return split_from_arrays((objects | block).astype(np.float32), labels, objects, block, cues)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from pydantic import Field
 from trainables.core.config import Options
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
+from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"
@@ -29,7 +30,6 @@ LAYOUT = (
     "root must hold CUB_200_2011/ (images.txt, train_test_split.txt, images/), segmentations/ "
     f"(CUB's masks) and places365/ ({', '.join(f for folders in PLACES.values() for f in folders)})"
 )
-
 
 Item = TypeVar("Item")
 
@@ -55,7 +55,11 @@ class Bird:
     """Whether it is in training in CUB's own split."""
 
 
-class Waterbirds(Dataset):
+PlacedBird = tuple[Bird, Path, Path]
+"""A bird and its two places, one of each kind, in the order of the cues."""
+
+
+class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     """Colour images in [0, 1]: a land bird (0) or a water bird (1) over land (cue 0) or water (cue 1).
 
     The mask is the bird (according to half or more of CUB's annotators), the distractor mask all else. Test birds are
@@ -77,6 +81,7 @@ class Waterbirds(Dataset):
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+    stream = "waterbirds"
     contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
 
     @classmethod
@@ -96,74 +101,44 @@ class Waterbirds(Dataset):
         Raises:
             ConfigurationError: files are missing, damaged or too few.
         """
-        for birds in self._deal_birds().values():
-            for bird in birds:
-                _check_sizes(*_bird_files(self._root, bird.name))
-        for places in self._deal_places().values():
-            for path in (path for kind in places for path in kind):
-                _size(path)
+        root = _root(self.options)
+        for objects, _ in self.parts().values():
+            for bird, *places in objects:
+                _check_sizes(*_bird_files(root, bird.name))
+                for path in places:
+                    _size(path)
 
-    def splits(self) -> Mapping[str, Split]:
-        birds = self._deal_birds()
-        places = self._deal_places()
-        return {
-            "train": self._split("train", birds, places, out_of_distribution=False),
-            "valid_id": self._split("valid", birds, places, out_of_distribution=False),
-            "valid_ood": self._split("valid", birds, places, out_of_distribution=True),
-            "test_id": self._split("test", birds, places, out_of_distribution=False),
-            "test_ood": self._split("test", birds, places, out_of_distribution=True),
-        }
-
-    @property
-    def _sizes(self) -> dict[str, int]:
-        return {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
-
-    @property
-    def _root(self) -> Path:
-        return _root(self.options)
-
-    def _deal_birds(self) -> dict[str, list[Bird]]:
-        rng = numpy_stream("waterbirds birds", self.data_seed)
-        dealt: dict[str, list[Bird]] = {part: [] for part in self._sizes}
-        birds = read_birds(self._root)
+    def parts(self) -> Mapping[str, tuple[list[PlacedBird], Labels]]:
+        sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
+        root = _root(self.options)
+        birds: dict[str, list[Bird]] = {part: [] for part in sizes}
+        rng, listed = numpy_stream("waterbirds birds", self.data_seed), read_birds(root)
         for label, kind in enumerate(PLACES):
             for training, parts in ((True, ("train", "valid")), (False, ("test",))):
-                own = [bird for bird in birds if (bird.label, bird.training) == (label, training)]
-                counts = [self._sizes[part] // 2 for part in parts]
-                chosen = _shuffled(own, sum(counts), rng, f"{kind} birds for {' and '.join(parts)}")
-                for part, count in zip(parts, counts, strict=True):
-                    dealt[part] += chosen[:count]
-                    chosen = chosen[count:]
-        return dealt
-
-    def _deal_places(self) -> dict[str, list[list[Path]]]:
-        """Deal each part as many files of either kind as it has birds."""
-        rng = numpy_stream("waterbirds places", self.data_seed)
-        dealt: dict[str, list[list[Path]]] = {part: [] for part in self._sizes}
+                own = [bird for bird in listed if (bird.label, bird.training) == (label, training)]
+                halves = {part: sizes[part] // 2 for part in parts}
+                for part, dealt in _dealt(own, halves, rng, f"{kind} birds for {' and '.join(parts)}").items():
+                    birds[part] += dealt
+        rng, places = numpy_stream("waterbirds places", self.data_seed), []
         for kind, folders in PLACES.items():
-            files = [path for folder in folders for path in _places(self._root, folder)]
-            chosen = _shuffled(files, sum(self._sizes.values()), rng, f"places of {kind}, one for each bird")
-            for part, count in self._sizes.items():
-                dealt[part].append(chosen[:count])
-                chosen = chosen[count:]
-        return dealt
+            files = [path for folder in folders for path in _places(root, folder)]
+            places.append(_dealt(files, sizes, rng, f"places of {kind}, one for each bird"))
+        land, water = places
+        return {
+            part: (
+                list(zip(own, land[part], water[part], strict=True)),
+                np.array([bird.label for bird in own]),
+            )
+            for part, own in birds.items()
+        }
 
-    def _split(
-        self,
-        part: str,
-        birds: Mapping[str, Sequence[Bird]],
-        places: Mapping[str, Sequence[Sequence[Path]]],
-        out_of_distribution: bool,
-    ) -> Split:
-        labels = np.array([bird.label for bird in birds[part]])
-        probability = agreement(self.severity, self.classes, out_of_distribution)
-        cues = assign_cues(labels, 2, probability, numpy_stream("waterbirds cue", part, self.data_seed))
-        side = self.options.image_size
+    def with_cues(self, part: str, objects: list[PlacedBird], labels: Labels, cues: Labels) -> Split:
+        root, side = _root(self.options), self.options.image_size
         images = np.empty((len(labels), 3, side, side), dtype=np.float32)
         masks = np.empty((len(labels), side, side), dtype=bool)
-        for i, (bird, cue) in enumerate(zip(birds[part], cues, strict=True)):
-            pixels, masks[i] = read_bird(self._root, bird.name, side)
-            images[i] = np.where(masks[i], pixels, read_place(places[part][cue][i], side))
+        for i, ((bird, *places), cue) in enumerate(zip(objects, cues, strict=True)):
+            pixels, masks[i] = read_bird(root, bird.name, side)
+            images[i] = np.where(masks[i], pixels, read_place(places[cue], side))
         return split_from_arrays(images, labels, masks, ~masks, cues)
 
 
@@ -246,12 +221,17 @@ def _places(root: Path, folder: str) -> list[Path]:
     return paths
 
 
-def _shuffled(items: Sequence[Item], wanted: int, rng: np.random.Generator, what: str) -> list[Item]:
+def _dealt(
+    items: Sequence[Item], sizes: Mapping[str, int], rng: np.random.Generator, what: str
+) -> dict[str, list[Item]]:
+    """As many random items for each part as `sizes` says, none twice."""
+    wanted = sum(sizes.values())
     if len(items) < wanted:
         raise ConfigurationError(
             f"dataset 'waterbirds' needs {wanted} {what} and has {len(items)}; lower n_train, n_valid or n_test"
         )
-    return [items[i] for i in rng.permutation(len(items))[:wanted]]
+    order = iter(rng.permutation(len(items)))
+    return {part: [items[i] for i in islice(order, size)] for part, size in sizes.items()}
 
 
 def _bird_files(root: Path, name: str) -> tuple[Path, Path]:

@@ -1,7 +1,8 @@
 """Mask-aware training methods. Each sees (model, batch) and returns the classification loss and its penalty.
 
 To add one: a subclass of Method or Penalty in a file, its import and one line here. From another package:
-docs/extending.md. method.py is the base, parts/ what several methods share, costs.py the measured cost of a step.
+docs/extending.md. method.py is the base, input_gradient_penalty.py that of penalties on an input gradient, parts/ what
+several methods share, costs.py the measured cost of a step.
 """
 
 from trainables.core.registry import Registry, subclass_of

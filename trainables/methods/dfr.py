@@ -16,7 +16,6 @@ from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
 from trainables.methods.method import Method
-from trainables.methods.parts.groups import groups_of
 from trainables.models import Classifier
 
 FEATURE_BATCH = 512
@@ -109,7 +108,7 @@ class DFR(Method):
             raise DivergedError("features are not finite, so no last layer can be fitted to them")
         labels = torch.cat([split.labels for split in chosen])
         classes = model.head.out_features
-        groups = groups_of(labels, torch.cat([split.cues for split in chosen]), classes).numpy()
+        groups = (labels * classes + torch.cat([split.cues for split in chosen])).numpy()
         mean, spread = features.mean(axis=0), features.std(axis=0)
         spread[spread == 0] = 1
         rng = numpy_stream("dfr", self.config.seed)

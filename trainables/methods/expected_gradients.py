@@ -6,8 +6,8 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
-from trainables.methods.parts.region import mean_outside, outside_pixels
-from trainables.methods.parts.shapes import Images, Labels, Pixels, Scalar, TakesPart
+from trainables.methods.parts.region import outside_pixels, reduced_outside
+from trainables.methods.parts.shapes import Images, Labels
 from trainables.models import Classifier
 
 
@@ -28,13 +28,6 @@ def expected_gradients(model: Classifier, images: Images, labels: Labels, rng: t
     return difference.detach() * gradient
 
 
-def expected_gradients_penalty(attributions: Images, outside: Pixels, takes_part: TakesPart, paper: bool) -> Scalar:
-    """| S · EG |: the sum over batch, channels and pixels (`paper`), or the mean over outside pixels and images."""
-    if paper:
-        return (attributions * outside).abs().sum()
-    return mean_outside(attributions.abs(), outside, takes_part)
-
-
 class ExpectedGradients(Penalty):
     """CE(f(x), y) + strength · | S · EG(x) |, summed (`paper`) or averaged (`fixed`); EG with one draw a step.
 
@@ -51,5 +44,5 @@ class ExpectedGradients(Penalty):
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
         logits = model(batch.images).logits
         attributions = expected_gradients(model, batch.images, batch.labels, batch.rng)
-        penalty = expected_gradients_penalty(attributions, outside, takes_part, self.config.preset == "paper")
+        penalty = reduced_outside(attributions.abs(), outside, takes_part, self.config.preset)
         return Loss(cross_entropy(logits, batch.labels), penalty)

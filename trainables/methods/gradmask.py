@@ -3,7 +3,7 @@
 from torch.nn.functional import one_hot
 
 from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.parts.region import mean_outside
+from trainables.methods.parts.region import reduced_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 
 
@@ -29,6 +29,4 @@ class GradMask(InputGradientPenalty):
         return class_contrast(logits, labels).sum()
 
     def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
-        if self.config.preset == "paper":
-            return (gradient * outside).abs().sum()
-        return mean_outside(gradient.abs(), outside, takes_part)
+        return reduced_outside(gradient.abs(), outside, takes_part, self.config.preset)

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.methods.method import Method
-from trainables.methods.parts.groups import groups_of
 from trainables.methods.parts.shapes import PerImage
 from trainables.models import Classifier
 
@@ -67,7 +66,7 @@ class GroupDRO(Method):
         classes = logits.shape[1]
         losses, present = group_losses(
             cross_entropy(logits, batch.labels, reduction="none"),
-            groups_of(batch.labels, batch.cues, classes),
+            batch.labels * classes + batch.cues,
             classes**2,
         )
         weights = self._weights(losses.detach(), present)

@@ -9,10 +9,9 @@ from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Preset
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.region import mean_outside, outside_pixels
-from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
+from trainables.methods.parts.region import outside_pixels, reduced_outside
+from trainables.methods.parts.shapes import Images, Labels, Logits
 from trainables.models import Classifier
 
 
@@ -27,16 +26,6 @@ def influence(model: Classifier, logits: Logits, images: Images, labels: Labels)
     total = torch.stack([slope.sum() for slope in slopes]).sum()
     (gradient,) = torch.autograd.grad(total, images, create_graph=True)
     return gradient
-
-
-def right_for_better_reasons_penalty(
-    influences: Images, gradients: Images, outside: Pixels, takes_part: TakesPart, preset: Preset
-) -> Scalar:
-    """(S · IF · IG)^2, summed over batch, channels and pixels (`paper`), or averaged over outside pixels and images."""
-    product = influences * gradients
-    if preset == "paper":
-        return (product * outside).square().sum()
-    return mean_outside(product.square(), outside, takes_part)
 
 
 class RightForBetterReasons(Penalty):
@@ -60,7 +49,7 @@ class RightForBetterReasons(Penalty):
             logits = model(images).logits
         influences = influence(model, logits, images, batch.labels)
         (gradients,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), images, create_graph=True)
-        penalty = right_for_better_reasons_penalty(influences, gradients, outside, takes_part, self.config.preset)
+        penalty = reduced_outside((influences * gradients).square(), outside, takes_part, self.config.preset)
         return Loss(cross_entropy(logits, batch.labels), penalty)
 
 

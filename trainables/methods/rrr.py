@@ -1,7 +1,7 @@
 """RRR, right for the right reasons: the input gradient of the summed log-probabilities is small outside the mask."""
 
 from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.parts.region import mean_outside
+from trainables.methods.parts.region import reduced_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 
 
@@ -22,6 +22,4 @@ class RRR(InputGradientPenalty):
         return (logits.softmax(dim=1) + 1e-11).log().sum()
 
     def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
-        if self.config.preset == "paper":
-            return (gradient * outside).square().sum()
-        return mean_outside(gradient.square(), outside, takes_part)
+        return reduced_outside(gradient.square(), outside, takes_part, self.config.preset)

@@ -51,11 +51,6 @@ class Recorder:
     def records(self) -> SweepRecords:
         return SweepRecords(open_storage(self.storage), self.sweep)
 
-    def marked(self, record: Record) -> Record:
-        """The record with the columns that the sweep determines: its name, and what chose the trials."""
-        searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
-        return {**record, "sweep": self.sweep, **searcher}
-
     def existing_record(self, config: TrialConfig) -> Record | None:
         """The record of a trial that did not fail; None if there is none or it is damaged."""
         try:
@@ -64,11 +59,13 @@ class Recorder:
             return None
         return None if record is None or record["status"] == "failed" else record
 
-    def write(self, record: Record, epochs: list[dict[str, float]], localised: Localised | None) -> Record:
-        """Write the artifacts, then the record, and return the record as written."""
-        records = self.records
-        record = self.marked(record)
-        key = record["trial_key"]
+    def write(
+        self, record: Record, localised: Localised | None = None, epochs: Sequence[Mapping[str, float]] = ()
+    ) -> Record:
+        """Write the artifacts, then the record; return the record as written, with the columns that the sweep sets."""
+        searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
+        record = {**record, "sweep": self.sweep, **searcher}
+        records, key = self.records, record["trial_key"]
         if epochs:
             finite = [{k: v if math.isfinite(v) else None for k, v in epoch.items()} for epoch in epochs]
             records.write_artifact(key, "epochs.json", json.dumps(finite, allow_nan=False).encode())
@@ -92,12 +89,12 @@ class Recorder:
         Returns:
             the record, with its run's id if it has one, and the problem that kept MLflow behind, if any.
         """
-        if self.experiment is None or not _mirror_is_worth_trying():
+        if self.experiment is None or time.monotonic() < _pause["until"]:
             return record, None
         try:
             run_id = mirror_trial(self.experiment, self.records, record)
         except MirrorError as error:
-            _mirror_failed()
+            _pause["until"] = time.monotonic() + MIRROR_PAUSE
             return record, str(error)
         return {**record, "mlflow_run_id": run_id}, None
 
@@ -105,15 +102,8 @@ class Recorder:
 MIRROR_PAUSE = 30.0
 """Seconds before a process tries MLflow again. Each attempt at an unreachable server takes some seconds; the driver
 mirrors at the end what was skipped."""
-_mirror_failed_at: list[float] = []
-
-
-def _mirror_failed() -> None:
-    _mirror_failed_at[:] = [time.monotonic()]
-
-
-def _mirror_is_worth_trying() -> bool:
-    return not _mirror_failed_at or time.monotonic() - _mirror_failed_at[0] > MIRROR_PAUSE
+_pause = {"until": 0.0}
+"""This process does not try MLflow before then, in seconds of `time.monotonic`."""
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:

@@ -3,10 +3,9 @@
 import io
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pickle import UnpicklingError
 from typing import Any
 
@@ -24,8 +23,8 @@ from trainables.tune.recorder import Recorder, failure, new_record
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
 )
-"""Columns of each finished trial that go to a sweep's driver, in the result's `records`. The storage holds the rest:
-Tune would keep statistics of every reported number of every trial to the end."""
+"""Columns of each finished trial that go to a sweep's driver, in the result's `records`, and to its log. The storage
+holds the rest: Tune would keep statistics of every reported number of every trial to the end."""
 
 
 class Training:
@@ -158,31 +157,17 @@ class RecordedTraining(Training):
 
     def _advance(self) -> dict[str, Any]:
         """An epoch and what follows it: the records after the last one, else a checkpoint if one is due."""
+        failed: dict[str, Any] | None = None
         try:
             metrics = self.train_epoch()
-            if self.started().finished:
-                return self._end(self.score)
-            if time.monotonic() - self._kept_at > self.recorder.checkpoint_seconds:
-                self.keep()
-            return dict(metrics)
+            if not self.started().finished:
+                if time.monotonic() - self._kept_at > self.recorder.checkpoint_seconds:
+                    self.keep()
+                return dict(metrics)
         except Exception as error:
-            if isinstance(error, StorageError) or is_transient(error):
-                raise
-            traceback.print_exception(error)
-            return self._end(partial(self._failed, error))
-
-    def _end(self, outcome: Callable[[TrialConfig], tuple[Record, Localised | None]]) -> dict[str, Any]:
-        """Write the record of each trial, and its maps if it has any, then bring MLflow up to date."""
-        records = []
-        for config in self.trials:
-            try:
-                records.append(self._write(*outcome(config)))
-            except Exception as error:
-                if isinstance(error, StorageError) or is_transient(error):
-                    raise
-                # The others may still be scored and shown.
-                traceback.print_exc()
-                records.append(self._write(*self._failed(error, config)))
+            failed = _failed(error)
+        # Outside the block above: once the records are written, no error of MLflow's can change them.
+        records = [self._recorded(config, failed) for config in self.trials]
         self.recorder.records.delete_checkpoint(self.key)
         self.trial, self._scored = None, {}
         reported = [
@@ -191,12 +176,24 @@ class RecordedTraining(Training):
         ]
         return {"records": reported, "done": True}
 
-    def _write(self, record: Record, localised: Localised | None) -> Record:
-        epochs = self.trial.history[record["preset"]] if self.trial else []
-        return self.recorder.write(record, epochs, localised)
+    def _recorded(self, config: TrialConfig, failed: dict[str, Any] | None) -> Record:
+        """Write the record of one of the trials, with `failed` where training did, and its artifacts."""
+        epochs = self.trial.history[config.preset] if self.trial else []
+        if failed is None:
+            try:
+                return self.recorder.write(*self.score(config), epochs)
+            except Exception as error:
+                # The other trials may still be scored.
+                failed = _failed(error)
+        return self.recorder.write({**new_record(config, self.started_at), **self.seconds, **failed}, epochs=epochs)
 
-    def _failed(self, error: Exception, config: TrialConfig) -> tuple[Record, None]:
-        return {**new_record(config, self.started_at), **self.seconds, **failure(error)}, None
+
+def _failed(error: Exception) -> dict[str, Any]:
+    """The columns of a trial that failed. Raises an error of the storage, and one that a retry may avoid."""
+    if isinstance(error, StorageError) or is_transient(error):
+        raise error
+    traceback.print_exception(error)
+    return failure(error)
 
 
 @contextmanager

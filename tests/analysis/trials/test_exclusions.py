@@ -66,9 +66,16 @@ def test_duplicates_by_configuration_where_there_is_no_key(make_table):
     assert analysis.trials_from_table(apart, sweep="s", source="t").excluded == {}
 
 
-def test_a_list_among_the_hyperparameters_tells_trials_apart(make_table):
+def test_a_trial_that_two_searchers_chose_is_one_trial(make_table):
+    table = make_table(seeds=4).drop(columns="trial_key")
+    twice = pd.concat([table.assign(**{"hp.searcher": name}) for name in ("grid", "random")], ignore_index=True)
+    assert analysis.trials_from_table(twice, sweep="s", source="t").excluded == {"duplicate trial": 32}
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray])  # as made by hand, and as pyarrow reads a list
+def test_a_list_among_the_hyperparameters_tells_trials_apart(make_table, kind):
     table = make_table(seeds=1).drop(columns="trial_key")
-    table["hp.attributions"] = [["a"], ["a", "b"]] * 4
+    table["hp.attributions"] = [kind(["a"]), kind(["a", "b"])] * 4
     twice = pd.concat([table.assign(strength=1.0), table.tail(1).assign(strength=1.0)], ignore_index=True)
     assert analysis.trials_from_table(twice, sweep="s", source="t").excluded == {"duplicate trial": 1}
 
@@ -109,6 +116,15 @@ def test_halves_and_sizes_are_numbers_too(make_table):
     for name in names:
         assert trials.table[name].dtype == float, name
     assert any(f"column '{SCORE}.half_2': 1 value, taken as missing" in note for note in trials.notes)
+
+
+def test_a_column_of_numbers_holds_numbers(make_table):
+    table = make_table(seeds=4).assign(**{"test_ood.faithfulness.deletion.rise": "0.5", "hp.note": "0.5"})
+    table.loc[0, "test_ood.faithfulness.deletion.rise"] = "none"
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.table["test_ood.faithfulness.deletion.rise"].sum() == 0.5 * 31
+    assert trials.table["hp.note"].tolist() == ["0.5"] * 32
+    assert any("'test_ood.faithfulness.deletion.rise': 1 value, taken as missing" in note for note in trials.notes)
 
 
 def test_a_flag_that_is_neither_true_nor_false(make_table):

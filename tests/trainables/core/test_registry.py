@@ -7,7 +7,7 @@ import pytest
 from support.plugin_package import NAMES, install, write_package
 
 from driver import UserError
-from driver.plan.make_plan import make_plan, parse_overrides
+from driver.plan.make_plan import make_plan
 from records import columns
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, resolve
 from trainables.core.errors import ConfigurationError
@@ -227,4 +227,4 @@ def test_a_plan_with_a_broken_package_is_refused_in_one_line(found):
         with pytest.raises(UserError, match="cannot be imported: ZeroDivisionError"):
             make_plan(space, dataset, {}, None)
     with pytest.raises(UserError, match=r"unknown setting 'epoch' in --set; choose from .*epochs"):
-        make_plan("smoke", None, parse_overrides(["epoch=3"]), 1)
+        make_plan("smoke", None, {"epoch": 3}, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.read_cues import coloured_digits
 
-from trainables.datasets.coloured_digits import ColouredDigits, ColouredDigitsOptions, colours
+from trainables.datasets.coloured_digits import ColouredDigits, colours
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -26,7 +26,7 @@ def test_two_colours_by_hand():
 
 @pytest.fixture(scope="module")
 def split():
-    return ColouredDigits(ColouredDigitsOptions(classes=10), severity=0.5, data_seed=1).splits()["test_ood"]
+    return ColouredDigits(ColouredDigits.Options(classes=10), severity=0.5, data_seed=1).splits()["test_ood"]
 
 
 def test_a_grey_copy_is_half_the_digit_and_tells_nothing(split, raw):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainables.datasets.decoy_digits import DecoyDigits, DecoyDigitsOptions
+from trainables.datasets.decoy_digits import DecoyDigits
 
 CORNERS = {0: (slice(0, 4), slice(0, 4)), 1: (slice(0, 4), slice(24, 28))}
 CORNERS |= {2: (slice(24, 28), slice(0, 4)), 3: (slice(24, 28), slice(24, 28))}
@@ -16,7 +16,7 @@ def classes(request) -> int:
 
 @pytest.fixture(scope="module")
 def splits(classes):
-    return DecoyDigits(DecoyDigitsOptions(classes=classes), severity=0.5, data_seed=2).splits()
+    return DecoyDigits(DecoyDigits.Options(classes=classes), severity=0.5, data_seed=2).splits()
 
 
 def interiors(images: np.ndarray) -> list[bytes]:

@@ -1,5 +1,6 @@
 """The shuffle outside the mask, forward passes that leave running statistics alone, and methods on altered copies."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -111,7 +112,16 @@ def test_restores_after_an_error(model):
     assert not model[2].track_running_stats, "a layer that never tracked is not switched on"
 
 
-EXTRA_PASSES = ("corm", "counterexamples", "counterfactual_fill", "expected_gradients", "gain", "logit_invariance")
+EXTRA_PASSES = (
+    "actdiff",
+    "adversarial",
+    "corm",
+    "counterexamples",
+    "counterfactual_fill",
+    "expected_gradients",
+    "gain",
+    "logit_invariance",
+)
 EXTRA_PASSES += ("pgd_ex", "saliency_guided")
 
 
@@ -163,12 +173,34 @@ def test_empty_mask_policies(linear_net, make_batch, new_method, name, policy):
     np.testing.assert_allclose(loss.penalty.item(), own[0] if policy == "skip" else own.mean(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(EXTRA_PASSES))
-def test_running_statistics_are_those_of_the_images_alone(make_batch, new_method, name):
-    batch = make_batch(side=8)
-    batch = type(batch)(batch.images.float(), batch.labels, batch.masks, batch.rng)
+@pytest.mark.parametrize(
+    ("name", "preset"), [*((name, "fixed") for name in EXTRA_PASSES), ("actdiff", "paper"), ("adversarial", "paper")]
+)
+def test_running_statistics_are_those_of_the_images_unless_the_paper_has_the_shuffled_ones_too(
+    make_batch, new_method, name, preset
+):
+    batch = make_batch(n=8, side=8)
+    batch = replace(batch, images=batch.images.float())
     model, reference = (initialise("small_cnn", 1, 2, seed=0).train() for _ in range(2))
-    new_method(name, 64, strength=1).loss(model, batch)
+    new_method(name, 64, strength=1, preset=preset).loss(model, batch)
+    if preset == "paper":
+        reference(shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0)))
     reference(batch.images)
     for (buffer, value), (_, expected) in zip(model.named_buffers(), reference.named_buffers(), strict=True):
         assert torch.equal(value, expected), buffer
+    assert model.trunk[1].track_running_stats
+
+
+@pytest.mark.parametrize("name", ["actdiff", "logit_invariance"])
+def test_gradient_of_the_penalty_flows_through_both_passes(smooth_net, make_batch, new_method, numeric_gradient, name):
+    model, batch = smooth_net(), make_batch(n=3)
+    method = new_method(name, 5, strength=1)
+
+    def penalty():
+        batch.rng.manual_seed(4)
+        return method.loss(model, batch).penalty
+
+    for parameter in model.trunk.parameters():
+        (slope,) = torch.autograd.grad(penalty(), parameter)
+        assert slope.any()
+        torch.testing.assert_close(slope, numeric_gradient(penalty, parameter), rtol=1e-5, atol=1e-8)

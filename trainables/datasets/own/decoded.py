@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -81,8 +81,12 @@ def load_decoded(content: str, form: Form, read: Callable[[], tuple[Sequence[Row
 
 @lru_cache(maxsize=4)
 def _mapped(folder: Path) -> Decoded:
+    return _read(folder, "r")
+
+
+def _read(folder: Path, mmap_mode: Literal["r"] | None) -> Decoded:
     rows = [Row(**row) for row in json.loads((folder / "rows.json").read_bytes())]
-    pixels, masks = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("pixels", "masks"))
+    pixels, masks = (np.load(folder / f"{name}.npy", mmap_mode, allow_pickle=False) for name in ("pixels", "masks"))
     return Decoded(rows, pixels, masks)
 
 
@@ -94,11 +98,8 @@ def _decoded_here(key: str, form: Form, read: Callable[[], tuple[Sequence[Row], 
     if key not in _HERE:
         with tempfile.TemporaryDirectory() as folder:
             _build(Path(folder), key, form, *read())
-            mapped = _mapped(Path(folder) / key)
-            kept = Decoded(mapped.rows, np.array(mapped.pixels), np.array(mapped.masks))
-            _mapped.cache_clear()
-        _HERE.clear()
-        _HERE[key] = kept
+            _HERE.clear()
+            _HERE[key] = _read(Path(folder) / key, None)
     return _HERE[key]
 
 
@@ -139,7 +140,7 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
     problems = Problems()
 
     def decode_into(i: int) -> str | None:
-        if len(problems.messages) > SHOWN:
+        if len(problems) > SHOWN:
             return None
         try:
             image, masks[i] = decode_row(rows[i], form, files)
@@ -153,7 +154,7 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
         warnings.simplefilter("ignore")
         for message in pool.map(decode_into, range(len(rows))):
             if message is not None:
-                problems.add(message)
+                problems.append(message)
     problems.check()
     pixels.flush()
     masks.flush()

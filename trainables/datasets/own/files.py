@@ -4,20 +4,18 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from posixpath import dirname, normpath
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import platformdirs
 
-from records.s3_storage import S3Storage
-from records.storage import StorageError
+from records.storage import FolderStorage, S3Storage, StorageError
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.table import Problems, Row
 
@@ -37,13 +35,8 @@ def cache_folder(kind: str) -> Path | None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file atomically. A full disk is no error, as the cache is a convenience."""
-    partial = path.with_name(f".{path.name}-{uuid4().hex}")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
+    with suppress(StorageError):
+        FolderStorage(path.parent).write(path.name, data)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -165,10 +158,8 @@ class Files:
         kept = folder / hashlib.sha256(f"{location} {tag}".encode()).hexdigest() if folder else None
         if kept and kept.is_file():
             return kept.read_bytes()
-        try:
-            data = _storage(location).read(_name(location))
-        except StorageError as error:
-            raise ConfigurationError(str(error)) from None
+        with _storage(location) as storage:
+            data = storage.read(_name(location))
         if data is None:
             raise _missing(location)
         if kept:
@@ -196,18 +187,18 @@ def _stats(folder: str) -> dict[str, str]:
 
 def _tags(folder: str) -> dict[str, str]:
     """The entity tag of each object directly in an s3:// folder."""
-    try:
-        return _storage(f"{folder}/x").entity_tags()
-    except StorageError as error:
-        raise ConfigurationError(str(error)) from None
+    with _storage(f"{folder}/x") as storage:
+        return storage.entity_tags()
 
 
-def _storage(location: str) -> S3Storage:
+@contextmanager
+def _storage(location: str) -> Iterator[S3Storage]:
+    """The folder of an object in S3; its errors become configuration errors."""
     folder = parent(location)
     if not urlsplit(folder).netloc:
         raise ConfigurationError(f"{location!r} names no object; write s3://bucket/folder/file")
     try:
-        return S3Storage(folder, S3_SECONDS)
+        yield S3Storage(folder, S3_SECONDS)
     except StorageError as error:
         raise ConfigurationError(str(error)) from None
 
@@ -233,7 +224,7 @@ def content_digest(rows: Sequence[Row], files: Files) -> str:
         digests = pool.map(lambda row: _digests(row, files), rows)
         for row, outcome in zip(rows, digests, strict=True):
             if isinstance(outcome, ConfigurationError):
-                problems.add(f"{row.where}: {outcome}")
+                problems.append(f"{row.where}: {outcome}")
                 continue
             boxes = [astuple(box) for box in row.boxes]
             lines.append([*outcome, boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split])

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,7 +21,6 @@ from trainables.datasets.own.files import Files, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
-    check_cells,
     check_subjects,
     deal,
     draw,
@@ -121,13 +120,7 @@ class OwnImages(Dataset):
     options: OwnImagesOptions
     cue_location = "unknown"
     place: ClassVar[str] = ""
-    """Location of the data, for a class made by `at`."""
-
-    @classmethod
-    def at(cls, place: str) -> "type[OwnImages]":
-        """This dataset at a place. The same place gives the same class, which can thus be a dictionary key."""
-        # mypy looks up __hash__ of an OwnImages, where the class itself is meant.
-        return _at(cls, place)  # type: ignore[arg-type]
+    """Location of the data, for a class made by `find_dataset`."""
 
     @classmethod
     def location(cls, options: Any) -> str:
@@ -205,7 +198,17 @@ class OwnImages(Dataset):
     def splits(self) -> Mapping[str, Split]:
         decoded, meaning = self.decoded(), self.meaning()
         labels, cues = meaning.classes_of(decoded.rows), meaning.cues_of(decoded.rows)
-        return {name: _split(decoded, labels, cues, index) for name, index in self.index().items()}
+        splits = {}
+        for name, index in self.index().items():
+            masks = torch.from_numpy(decoded.masks[index])[:, None]
+            splits[name] = Split(
+                images=torch.from_numpy(decoded.images(index)),
+                labels=torch.from_numpy(labels[index]),
+                masks=masks,
+                distractors=torch.zeros_like(masks),
+                cues=torch.from_numpy(cues[index]),
+            )
+        return splits
 
     def index(self) -> dict[str, Int[np.ndarray, " images"]]:
         """Indices of the rows of each split, in an order that depends on the data seed alone.
@@ -216,9 +219,7 @@ class OwnImages(Dataset):
         rows, meaning = self.decoded().rows, self.meaning()
         pools = self._pools(rows, meaning.groups is not None)
         order = numpy_stream("own order", self.data_seed).permutation(len(rows))
-        rank = np.empty(len(rows), dtype=np.int64)
-        rank[order] = np.arange(len(rows))
-        pools = {name: members[np.argsort(rank[members])] for name, members in pools.items()}
+        pools = {name: order[np.isin(order, members)] for name, members in pools.items()}
         return pools if meaning.groups is None else self._resampled(pools, rows, meaning)
 
     def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, Int[np.ndarray, " pool"]]:
@@ -274,15 +275,24 @@ class OwnImages(Dataset):
 
     def _per_class(self, pool: str, cells: Int[np.ndarray, "classes cues"], kinds: list[bool], meaning: Meaning) -> int:
         classes, size = len(cells), getattr(self.options, f"n_{pool}")
-        most = largest(cells, self.options.max_severity, kinds)
+        # Cells are monotone in the severity, so its two ends decide.
+        probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in kinds]
+        most = largest(cells, probabilities, multiple=classes)
         if size is not None and size % classes**2:
             raise ConfigurationError(
                 f"n_{pool}={size} cannot be shared evenly by {classes} labels and {classes} cues; give a multiple of "
                 f"{classes**2}"
             )
         per_class = size // classes if size is not None else max(most, classes)
-        probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in kinds]
-        check_cells(cells, per_class, most, pool, (meaning.labels, meaning.group_names()), probabilities)
+        for probability in probabilities:
+            needed = cell_counts(per_class, classes, probability)
+            for label, cue in np.argwhere(needed > cells):
+                smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
+                raise ConfigurationError(
+                    f"the {pool} images of label {meaning.labels[label]!r} with group {meaning.group_names()[cue]} are "
+                    f"too few: {cells[label, cue]}, but n_{pool}={per_class * classes} needs {needed[label, cue]}; "
+                    f"{smaller}lower max_severity, or add such images"
+                )
         return per_class
 
 
@@ -294,35 +304,16 @@ def _check_splits(rows: Sequence[Row], problems: Problems) -> None:
     for row in rows:
         if row.split not in POOLS and (grouped or row.split not in SPLITS):
             also = "" if grouped else f", or {', '.join(SPLITS)}"
-            problems.add(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
+            problems.append(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
     given = {row.split for row in rows}
-    if not problems.messages and given not in (set(POOLS), set(SPLITS)):
+    if not problems and given not in (set(POOLS), set(SPLITS)):
         where = rows[0].where.rsplit(" row ", 1)[0]
         missing = [name for name in (SPLITS if given - set(POOLS) else POOLS) if name not in given]
-        problems.add(f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out")
-
-
-@cache
-def _at(base: type[OwnImages], place: str) -> Any:
-    return type(base.__name__, (base,), {"place": place, "__doc__": base.__doc__, "__module__": base.__module__})
+        problems.append(
+            f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out"
+        )
 
 
 @lru_cache(maxsize=4)
 def _meaning(decoded: Decoded, class_names: str, cue_groups: str) -> Meaning:
     return find_meaning(decoded.rows, class_names, cue_groups)
-
-
-def _split(
-    decoded: Decoded,
-    labels: Int[np.ndarray, " rows"],
-    cues: Int[np.ndarray, " rows"],
-    index: Int[np.ndarray, " images"],
-) -> Split:
-    masks = torch.from_numpy(decoded.masks[index])[:, None]
-    return Split(
-        images=torch.from_numpy(decoded.images(index)),
-        labels=torch.from_numpy(labels[index]),
-        masks=masks,
-        distractors=torch.zeros_like(masks),
-        cues=torch.from_numpy(cues[index]),
-    )

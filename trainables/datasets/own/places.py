@@ -28,14 +28,14 @@ class Folder(OwnImages):
             for row in rows:
                 image = find_file(files, cls.place, table, "images", row.image, pool)
                 if image is None:
-                    problems.add(
+                    problems.append(
                         f"{row.where}: there is no image {row.image} beside the table or in images/; correct its name "
                         "or put it there"
                     )
                     continue
                 mask = find_file(files, cls.place, table, "masks", row.mask, pool) if row.mask else None
                 if row.mask and mask is None:
-                    problems.add(
+                    problems.append(
                         f"{row.where}: there is no mask {row.mask} beside the table or in masks/; correct its name, "
                         "add it, or leave the cell empty"
                     )

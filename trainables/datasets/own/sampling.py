@@ -1,5 +1,6 @@
 """Which images a split has: classes and groups, pools without common subjects, and severity by resampling."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Int
 
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import agreement, assign_cues
+from trainables.datasets.dataset import assign_cues
 from trainables.datasets.own.table import Problems, Row
 
 
@@ -139,7 +140,7 @@ def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
             continue
         first = seen.setdefault(row.subject, row)
         if first.split != row.split:
-            problems.add(
+            problems.append(
                 f"subject {row.subject!r} is in split {first.split!r} ({first.where}) and in {row.split!r} "
                 f"({row.where}); put all its images into one split"
             )
@@ -156,28 +157,21 @@ def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndar
     return np.bincount(labels * classes + cues, minlength=classes**2).reshape(classes, classes)
 
 
-def largest(cells: Int[np.ndarray, "classes cues"], severity: float, out_of_distribution: Sequence[bool]) -> int:
-    """Most images per class that can be drawn at every severity up to `severity`.
-
-    A multiple of the number of classes, so that at severity 0 all cells are equal and cue and label independent.
+def largest(cells: Int[np.ndarray, "classes cues"], probabilities: Sequence[float], multiple: int = 1) -> int:
+    """Most images per class that the cells of label and cue allow at each of these probabilities of agreement.
 
     Args:
         cells: available images of each label and cue.
-        severity: the highest one.
-        out_of_distribution: the kinds of split drawn from these cells: (False,) for training, (False, True) for
-            validation and test.
+        probabilities: in [0, 1].
+        multiple: of which the size is one. A multiple of the number of classes makes all cells equal at severity 0, so
+            that cue and label are independent.
     """
-    classes = len(cells)
-    # Cells are monotone in the severity, so its two ends decide, and in the size, so bisection finds the largest.
-    probabilities = [agreement(s, classes, ood) for s in (0.0, severity) for ood in out_of_distribution]
-    low, high = 0, int(cells.sum(axis=1).min()) // classes
-    while low < high:
-        middle = (low + high + 1) // 2
-        if any((cell_counts(middle * classes, classes, p) > cells).any() for p in probabilities):
-            high = middle - 1
-        else:
-            low = middle
-    return low * classes
+
+    def too_large(size: int) -> bool:
+        return any((cell_counts(size * multiple, len(cells), p) > cells).any() for p in probabilities)
+
+    # Cells are monotone in the size.
+    return multiple * (bisect_left(range(int(cells.sum(axis=1).min()) // multiple + 1), True, key=too_large) - 1)
 
 
 def draw(
@@ -196,27 +190,3 @@ def draw(
         cell = np.flatnonzero((labels == label) & (cues == cue))
         chosen[cell[:count]] = True
     return members[chosen]
-
-
-def check_cells(
-    cells: Int[np.ndarray, "classes cues"],
-    per_class: int,
-    most: int,
-    pool: str,
-    names: tuple[Sequence[str], Sequence[str]],
-    probabilities: Sequence[float],
-) -> None:
-    """Check that the cells of a pool have enough images.
-
-    Raises:
-        ConfigurationError: a cell has too few; the message names it, both numbers and how to fix it.
-    """
-    for probability in probabilities:
-        needed = cell_counts(per_class, len(cells), probability)
-        size = f"set n_{pool} to at most {most * len(cells)}, " if most else ""
-        for label, cue in zip(*np.nonzero(needed > cells), strict=True):
-            raise ConfigurationError(
-                f"the {pool} images of label {names[0][label]!r} with group {names[1][cue]} are too few: "
-                f"{cells[label, cue]}, but n_{pool}={per_class * len(cells)} needs {needed[label, cue]}; "
-                f"{size}lower max_severity, or add such images"
-            )

@@ -11,23 +11,17 @@ from trainables.core.errors import ConfigurationError
 SHOWN = 3
 
 
-class Problems:
+class Problems(list[str]):
     """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def add(self, message: str) -> None:
-        self.messages.append(message)
 
     def check(self) -> None:
         """
         Raises:
             ConfigurationError: there are problems; it has the first few messages and the number of the others.
         """
-        if self.messages:
-            more = len(self.messages) - SHOWN
-            text = "; ".join(self.messages[:SHOWN])
+        if self:
+            more = len(self) - SHOWN
+            text = "; ".join(self[:SHOWN])
             raise ConfigurationError(f"{text}; and {more} more" if more > 0 else text)
 
 
@@ -42,6 +36,7 @@ COLUMNS = {
 }
 """Known columns, each with the names it may have."""
 NEEDED = ("image", "label")
+MAY_BE_EMPTY = ("mask", "boxes")
 POOLS = ("train", "valid", "test")
 """Parts of the data from which the five splits are drawn."""
 POOL_NAMES = {"val": "valid", "validation": "valid"}
@@ -89,79 +84,76 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
         problems: collects errors, with file and row.
         split: the split of all rows, if the file is that of one split.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), restkey="", restval=None)
-    columns = _columns(reader.fieldnames or [], name, ignored, problems)
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    header = next(reader, [])
+    columns = _columns(header, name, ignored, problems)
     if columns is None:
         return []
     if split is not None and "split" in columns:
-        problems.add(f"{name} has a column 'split', but its name says {split!r}; remove the column or rename the file")
+        problems.append(
+            f"{name} has a column 'split', but its name says {split!r}; remove the column or rename the file"
+        )
     rows = []
-    for cells in reader:
+    for cells in filter(None, reader):
         where = f"{name} row {reader.line_num}"
-        if "" in cells or None in cells.values():
-            problems.add(f"{where} has {_count(cells)} cells, the header {len(reader.fieldnames or [])}; fix the row")
+        if len(cells) != len(header):
+            problems.append(f"{where} has {len(cells)} cells, the header {len(header)}; fix the row")
             continue
-        values = {field: cells[column].strip() or None for field, column in columns.items()}
-        row = _row(values, where, problems)
+        row = _row({field: cells[column].strip() for field, column in columns.items()}, where, problems)
         if row is not None:
             rows.append(replace(row, split=split) if split else row)
-    if not rows and not problems.messages:
-        problems.add(f"{name} has no rows; give one for each image")
+    if not rows and not problems:
+        problems.append(f"{name} has no rows; give one for each image")
     return rows
 
 
-def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, str] | None:
-    """The file's own column name of each field, or None if the header is wrong."""
+def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, int] | None:
+    """The number of each field's column, from 0, or None if the header is wrong."""
     known = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
-    columns: dict[str, str] = {}
-    wrong = False
-    for column in header:
+    columns: dict[str, int] = {}
+    before = len(problems)
+    for number, column in enumerate(header):
         if column.strip() in ignored:
             continue
         field = known.get(column.strip().lower())
         if field is None and "*" not in ignored:
             close = difflib.get_close_matches(column.strip().lower(), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            problems.add(
+            problems.append(
                 f"{name} has an unknown column {column!r}; {hint}Allowed are {', '.join(known)}; rename "
                 f"it, or set ignore_columns={column.strip() or '*'}"
             )
-            wrong = True
         elif field is not None and field in columns:
-            problems.add(f"{name} has columns {columns[field]!r} and {column!r} for the {field}; keep one")
-            wrong = True
+            problems.append(f"{name} has columns {header[columns[field]]!r} and {column!r} for the {field}; keep one")
         elif field is not None:
-            columns[field] = column
+            columns[field] = number
     for field in NEEDED:
-        if field not in columns and not wrong:
+        if field not in columns and len(problems) == before:
             names = " or ".join(repr(alias) for alias in COLUMNS[field])
             has = ", ".join(header) or "no header"
-            problems.add(f"{name} has no column {names} (it has {has}); name the columns in the first row")
-            wrong = True
-    return None if wrong else columns
+            problems.append(f"{name} has no column {names} (it has {has}); name the columns in the first row")
+    return columns if len(problems) == before else None
 
 
-def _row(values: dict[str, str | None], where: str, problems: Problems) -> Row | None:
-    image, label, split = values["image"], values["label"], values.get("split")
-    for field in ("image", "label", *(f for f in ("group", "subject", "split") if f in values)):
-        if values[field] is None:
-            problems.add(f"{where} has no {field}; fill it in or remove the row")
+def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
+    for field in COLUMNS:
+        if values.get(field) == "" and field not in MAY_BE_EMPTY:
+            problems.append(f"{where} has no {field}; fill it in or remove the row")
             return None
-    assert image is not None  # noqa: S101
-    assert label is not None  # noqa: S101
     if values.get("mask") and values.get("boxes"):
-        problems.add(f"{where} has both a mask and boxes; give one of them")
+        problems.append(f"{where} has both a mask and boxes; give one of them")
         return None
     try:
-        boxes = tuple(parse_boxes(values.get("boxes") or ""))
+        boxes = tuple(parse_boxes(values.get("boxes", "")))
     except ValueError as error:
-        problems.add(f"{where} has bad boxes: {error}")
+        problems.append(f"{where} has bad boxes: {error}")
         return None
+    split = values.get("split")
     return Row(
         where=where,
-        image=image,
-        label=label,
-        mask=values.get("mask"),
+        image=values["image"],
+        label=values["label"],
+        mask=values.get("mask") or None,
         boxes=boxes,
         group=values.get("group"),
         subject=values.get("subject"),
@@ -190,12 +182,5 @@ def check_once(rows: Iterable[Row], problems: Problems) -> None:
     seen: dict[str, str] = {}
     for row in rows:
         if row.image in seen:
-            problems.add(f"{row.where} has the image {row.image} of {seen[row.image]} again; keep one of the rows")
+            problems.append(f"{row.where} has the image {row.image} of {seen[row.image]} again; keep one of the rows")
         seen.setdefault(row.image, row.where)
-
-
-def _count(cells: dict[str, object]) -> int:
-    extra = cells.get("") or []
-    return sum(value is not None for key, value in cells.items() if key) + (
-        len(extra) if isinstance(extra, list) else 0
-    )

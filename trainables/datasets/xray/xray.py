@@ -14,7 +14,7 @@ from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import agreement
 from trainables.datasets.own.files import Files, absolute, join
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
-from trainables.datasets.own.sampling import cell_counts, draw
+from trainables.datasets.own.sampling import cell_counts, draw, largest
 from trainables.datasets.own.table import Problems, Row
 
 
@@ -70,12 +70,17 @@ class Xray(OwnImages):
         if missing or not rows:
             what = f"{len(missing)} of {len(rows)} images" if rows else "all images"
             example = f", {missing[0].image} ({missing[0].where}) among them" if missing else ""
-            problems.add(
+            problems.append(
                 f"{what} are not in {root}{example}; it must hold {cls.needs}. Set subset=true to use those at hand"
             )
             return []
+        by_patient = options.split_by == "patient"
         return [
-            replace(row, image=present[row.group or ""][row.image], subject=_subject(row, options.split_by))
+            replace(
+                row,
+                image=present[row.group or ""][row.image],
+                subject=f"{row.group} {row.subject}" if by_patient else None,
+            )
             for row in rows
         ]
 
@@ -95,7 +100,7 @@ class Xray(OwnImages):
         for pool in ("valid", "test"):
             members = numpy_stream("published order", pool, self.data_seed).permutation(np.sort(parts[pool]))
             cells = np.bincount(labels[members] * 2 + cues[members], minlength=4).reshape(2, 2)
-            per_class = largest_at(cells, inside)
+            per_class = largest(cells, [inside])
             if not per_class:
                 raise ConfigurationError(
                     f"split_by=published leaves no in-distribution images for {pool}_id at severity {self.severity:g}; "
@@ -103,16 +108,7 @@ class Xray(OwnImages):
                 )
             result[f"{pool}_id"] = draw(members, labels[members], cues[members], cell_counts(per_class, 2, inside))
         order = numpy_stream("published images", self.data_seed).permutation(len(rows))
-        rank = np.argsort(order)
-        return {name: index[np.argsort(rank[index])] for name, index in result.items()}
-
-
-def largest_at(cells: Int[np.ndarray, "2 2"], probability: float) -> int:
-    """Most images per class that the cells of label and cue allow at this probability of agreement."""
-    most = int(cells.sum(axis=1).min())
-    while most and (cell_counts(most, 2, probability) > cells).any():
-        most -= 1
-    return most
+        return {name: order[np.isin(order, index)] for name, index in result.items()}
 
 
 def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
@@ -148,10 +144,6 @@ def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
         location = join(root, folder)
         locations.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
     return locations
-
-
-def _subject(row: Row, split_by: str) -> str | None:
-    return f"{row.group} {row.subject}" if split_by == "patient" else None
 
 
 CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))

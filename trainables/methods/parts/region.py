@@ -5,7 +5,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from trainables.core.config import EmptyMask
+from trainables.core.config import EmptyMask, Preset
 from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
 
 
@@ -36,6 +36,11 @@ def mean_outside(values: Images, outside: Pixels, takes_part: TakesPart) -> Scal
     total = (values * outside).flatten(1).sum(dim=1)
     count = outside.flatten(1).sum(dim=1) * values.shape[1]
     return mean_over(total / count.clamp(min=1), takes_part)
+
+
+def reduced_outside(values: Images, outside: Pixels, takes_part: TakesPart, preset: Preset) -> Scalar:
+    """The sum of `values` over batch, channels and outside pixels (`paper`), or `mean_outside` (`fixed`)."""
+    return (values * outside).sum() if preset == "paper" else mean_outside(values, outside, takes_part)
 
 
 def mean_over(values: PerImage, takes_part: TakesPart) -> Scalar:

@@ -5,12 +5,12 @@ To add one: a subclass of Attribution in a file, its import and one line here. F
 
 from trainables.core.registry import Registry, subclass_of
 from trainables.saliency.attribution.attribution import Attribution as Attribution
-from trainables.saliency.attribution.deep_lift import DeepLift as DeepLift
+from trainables.saliency.attribution.changed_backpropagation import DeepLift as DeepLift
+from trainables.saliency.attribution.changed_backpropagation import GuidedBackprop as GuidedBackprop
 from trainables.saliency.attribution.feature_ablation import FeatureAblation as FeatureAblation
 from trainables.saliency.attribution.grad_cam import GradCam as GradCam
 from trainables.saliency.attribution.grad_cam import LayerGradCam as LayerGradCam
 from trainables.saliency.attribution.gradient_shap import GradientShap as GradientShap
-from trainables.saliency.attribution.guided_backprop import GuidedBackprop as GuidedBackprop
 from trainables.saliency.attribution.input_gradient import InputGradient as InputGradient
 from trainables.saliency.attribution.input_gradient import InputXGradient as InputXGradient
 from trainables.saliency.attribution.integrated_gradients import IntegratedGradients as IntegratedGradients

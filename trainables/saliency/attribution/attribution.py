@@ -59,6 +59,10 @@ class Attribution:
         """
         raise NotImplementedError
 
+    def passes(self, images: Images) -> int:
+        """Mean cost of a map of one of these images in forward passes, for estimates; a gradient by default."""
+        return FORWARD_AND_BACKWARD if self.sees_model else 0
+
     @property
     def gradients(self) -> int:
         """Gradients per image within the budget `attribution_passes`; at least 1."""

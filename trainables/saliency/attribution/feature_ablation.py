@@ -23,6 +23,9 @@ class FeatureAblation(Attribution):
     Source: Achanta et al., PAMI 2012 (SLIC), as implemented in scikit-image; ablation as in captum.
     """
 
+    def passes(self, images: Images) -> int:
+        return min(SUPERPIXELS, self.config.attribution_passes)
+
     @torch.no_grad()
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         most = min(SUPERPIXELS, self.config.attribution_passes)

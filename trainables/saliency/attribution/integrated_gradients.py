@@ -4,7 +4,7 @@ from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, Logits, as_map
+from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD, Attribution, Logits, as_map
 from trainables.saliency.shapes import Images, Maps, Targets
 
 
@@ -17,6 +17,9 @@ class IntegratedGradients(Attribution):
     """
 
     smoothing = 1.0
+
+    def passes(self, images: Images) -> int:
+        return self.config.integrated_gradients_steps * FORWARD_AND_BACKWARD
 
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         steps = self.config.integrated_gradients_steps

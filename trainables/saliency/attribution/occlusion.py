@@ -35,6 +35,9 @@ class Occlusion(Attribution):
     Source: Zeiler & Fergus, ECCV 2014, section 2.1; sizes as in Viviano et al., ICLR 2021.
     """
 
+    def passes(self, images: Images) -> int:
+        return round(filled_windows(images).sum().item() / len(images))
+
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         height, width = images.shape[2:]
         side = window_size(min(height, width))

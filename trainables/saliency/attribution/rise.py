@@ -30,6 +30,9 @@ class Rise(Attribution):
 
     draws = True
 
+    def passes(self, images: Images) -> int:
+        return self.config.attribution_passes
+
     @torch.no_grad()
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         n, (height, width) = self.config.attribution_passes, images.shape[2:]

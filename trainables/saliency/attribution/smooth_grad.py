@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
+from trainables.saliency.attribution.attribution import FORWARD_AND_BACKWARD, Attribution, as_map, gradient, in_batches
 from trainables.saliency.shapes import Images, Maps, Targets
 
 NOISE = 0.15
@@ -22,6 +22,9 @@ class SmoothGrad(Attribution):
 
     smoothing = 1.0
     draws = True
+
+    def passes(self, images: Images) -> int:
+        return self.gradients * FORWARD_AND_BACKWARD
 
     def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
         noises = torch.randn(self.gradients, *images.shape[1:], generator=self.rng()).to(images)

@@ -1,12 +1,13 @@
 """The input of a faithfulness measure: maps, the images and model that they explain, and their attribution."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, in_batches
+from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
 from trainables.saliency.shapes import Images, Maps, Scores, Targets
 
 
@@ -38,7 +39,7 @@ class Explained:
     @torch.no_grad()
     def logits(self, images: Images) -> Scores:
         """The target class's logit for changed `images`."""
-        return in_batches(lambda x, y: self.model(x).logits.gather(1, y[:, None])[:, 0], images, self.targets)
+        return in_batches(partial(target_logits, self.model), images, self.targets)
 
     def defined(self, scores: Scores) -> Scores:
         """Set scores to NaN where the map is all zero or not finite."""

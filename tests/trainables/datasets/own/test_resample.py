@@ -23,7 +23,8 @@ def test_the_largest_size_is_that_of_exhaustive_search(classes):
                     for ood in kinds
                 )
             ]
-            assert largest(cells, severity, kinds) == max(fits)
+            ends = [agreement(s, classes, ood) for s in (0.0, severity) for ood in kinds]
+            assert largest(cells, ends, multiple=classes) == max(fits)
 
 
 def test_counts_by_hand():

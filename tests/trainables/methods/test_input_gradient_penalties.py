@@ -1,0 +1,151 @@
+"""GradMask, RRR and the logit's input gradient: closed forms of a linear model, finite differences of a smooth one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.methods.gradmask import class_contrast
+
+POLICIES = ("skip", "outside", "inside")
+PRESETS = ("paper", "fixed")
+
+
+def contrast_slope(weight: np.ndarray, image: np.ndarray, label: int) -> np.ndarray:
+    return weight[label] - np.delete(weight, label, axis=0).mean(axis=0)
+
+
+def log_probability_slope(weight: np.ndarray, image: np.ndarray, label: int) -> np.ndarray:
+    """d sum_k log(p_k + 1e-11) / dx of f = W x: sum_k p_k / (p_k + 1e-11) (W_k − sum_j p_j W_j)."""
+    f = weight @ image
+    p = np.exp(f - f.max())
+    p /= p.sum()
+    return sum(p[k] / (p[k] + 1e-11) * (weight[k] - p @ weight) for k in range(len(p)))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The score f of one image, its slope for a linear model up to the sign, and the size of a slope."""
+
+    score: Callable[[Tensor, int], Tensor]
+    slope: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+    size: Callable[[np.ndarray], np.ndarray]
+
+
+REFERENCES = {
+    "gradmask": Reference(
+        lambda logits, k: (logits[k] - (logits.sum() - logits[k]) / (len(logits) - 1)).abs(), contrast_slope, np.abs
+    ),
+    "rrr": Reference(lambda logits, k: (logits.softmax(dim=0) + 1e-11).log().sum(), log_probability_slope, np.square),
+    "input_gradient_logit": Reference(lambda logits, k: logits[k], lambda weight, image, k: weight[k], np.square),
+}
+
+
+def sizes_of(name: str, model, batch) -> np.ndarray:
+    """Size of the input gradient of a linear model at each pixel."""
+    weight, reference = model.head.weight.detach().numpy(), REFERENCES[name]
+    pairs = zip(batch.images.flatten(1).numpy(), batch.labels.tolist(), strict=True)
+    slopes = np.stack([reference.slope(weight, image, label) for image, label in pairs])
+    return reference.size(slopes).reshape(batch.images.shape)
+
+
+def reduced(name: str, preset: str, parts: Sequence[np.ndarray], pixels: int) -> float:
+    """The penalty of the sizes outside the mask of each image that takes part, `pixels` the values of an image."""
+    if preset == "fixed":
+        return float(np.mean([part.mean() for part in parts]))
+    if name == "input_gradient_logit":
+        return float(np.mean([part.sum() / pixels for part in parts]))
+    return float(sum(part.sum() for part in parts))
+
+
+def outside(sizes: np.ndarray, masks: Tensor) -> list[np.ndarray]:
+    return [size[:, out] for size, out in zip(sizes, ~masks[:, 0].numpy(), strict=True)]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_linear_model(linear_net, make_batch, new_method, name, preset, classes, channels):
+    model = linear_net(classes=classes, pixels=25 * channels)
+    batch = make_batch(n=6, channels=channels, classes=classes)
+    loss = new_method(name, strength=0.7, preset=preset).loss(model, batch)
+    expected = reduced(name, preset, outside(sizes_of(name, model, batch), batch.masks), 25 * channels)
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
+
+
+def test_contrast_values():
+    logits = torch.tensor([[1.0, 4.0], [1.0, 4.0], [5.0, -2.0]])
+    assert class_contrast(logits, torch.tensor([0, 1, 1])).tolist() == [3.0, 3.0, 7.0]
+    assert class_contrast(torch.tensor([[1.0, 3.0, 8.0]]), torch.tensor([1])).tolist() == [1.5]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_vanishing_probability_is_bounded_by_1e_11(linear_net, make_batch, new_method, preset):
+    batch = make_batch(n=1)
+    direction = np.random.default_rng(1).normal(size=25)
+    direction *= 27.6 / (direction @ batch.images.flatten().numpy())
+    weight = np.stack([direction, np.zeros(25)])
+    p_small = 1 / (1 + np.exp(27.6))
+    assert 5e-13 < p_small < 2e-12
+    # p_1 / (p_1 + 1e-11) is about 0.09, so without the constant the gradient would be far larger.
+    slope = (1 - p_small) / (1 - p_small + 1e-11) * p_small - p_small / (p_small + 1e-11) * (1 - p_small)
+    squares = (slope * direction).reshape(1, 1, 5, 5) ** 2
+    loss = new_method("rrr", strength=1, preset=preset).loss(linear_net(weight), batch)
+    np.testing.assert_allclose(
+        loss.penalty.item(), reduced("rrr", preset, outside(squares, batch.masks), 25), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("name", "classes"), [("gradmask", 2), ("rrr", 3), ("input_gradient_logit", 2)])
+def test_smooth_model_against_finite_differences(
+    smooth_net, make_batch, new_method, numeric_gradient, name, preset, classes
+):
+    model, batch = smooth_net(channels=2, classes=classes), make_batch(channels=2, classes=classes)
+
+    def score():
+        pairs = zip(model(batch.images).logits, batch.labels.tolist(), strict=True)
+        return torch.stack([REFERENCES[name].score(logits, label) for logits, label in pairs]).sum()
+
+    sizes = REFERENCES[name].size(numeric_gradient(score, batch.images).numpy())
+    loss = new_method(name, 5, strength=1, preset=preset).loss(model, batch)
+    expected = reduced(name, preset, outside(sizes, batch.masks), 50)
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("name", "classes"), [("gradmask", 2), ("gradmask", 3), ("rrr", 2)])
+def test_gradient_of_the_penalty(smooth_net, make_batch, new_method, numeric_gradient, name, preset, classes):
+    model, batch = smooth_net(classes=classes), make_batch(n=3, classes=classes)
+    method = new_method(name, 5, strength=1, preset=preset)
+    parameters = list(model.parameters())
+    slopes = torch.autograd.grad(method.loss(model, batch).penalty, parameters, materialize_grads=True)
+    # A bias of the last layer moves a probability's input gradient, but no logit's.
+    assert sum(bool(slope.any()) for slope in slopes) == len(parameters) - (name != "rrr")
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        numeric = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
+        torch.testing.assert_close(slope, numeric, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", REFERENCES)
+def test_empty_mask_policies(linear_net, make_batch, new_method, name, preset, policy):
+    model, batch = linear_net(), make_batch(n=2, masked=1)
+    masked, whole = outside(sizes_of(name, model, batch), batch.masks)
+    parts = {"skip": [masked], "inside": [masked, np.zeros(25)], "outside": [masked, whole]}[policy]
+    loss = new_method(name, strength=1, preset=preset, empty_mask=policy).loss(model, batch)
+    np.testing.assert_allclose(loss.penalty.item(), reduced(name, preset, parts, 25), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_classification_term_and_images_are_untouched(smooth_net, make_batch, new_method, name):
+    model, batch = smooth_net(), make_batch()
+    penalised = new_method(name, 5, strength=1).loss(model, batch)
+    plain = new_method("baseline", 5).loss(model, batch)
+    assert penalised.classification.item() == plain.classification.item()
+    assert not batch.images.requires_grad
