@@ -248,12 +248,13 @@ _LEFT_OUT = {"seed": ("configuration", "configurations"), "method": ("stratum", 
 
 
 def _nothing_usable(name: str, parts: Parts) -> str:
-    """As in "none of the 6 cells can be compared: fewer than 4 settings (5), a single data seed (1)"."""
+    """As in "fewer than 4 settings in all 6 cells", or "fewer than 4 settings in 5 cells, a single data seed in 1 cell"."""
     one, many = _LEFT_OUT.get(name, ("cell", "cells"))
-    n = sum(parts.left_out.values())
-    whole = f"the only {one} cannot" if n == 1 else f"none of the {n:,} {many} can"
-    reasons = [f"{why} ({times:,})" for why, times in Counter(parts.left_out).most_common()]
-    return f"{whole} be compared: {', '.join(reasons if len(reasons) > 1 else parts.left_out)}"
+    if len(parts.left_out) > 1:
+        reasons = Counter(parts.left_out).most_common()
+        return ", ".join(f"{why} in {count(times, one, many)}" for why, times in reasons)
+    ((why, n),) = parts.left_out.items()
+    return f"{why} in the only {one}" if n == 1 else f"{why} in all {n:,} {many}"
 
 
 def _levels(data: Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:

@@ -200,7 +200,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
         *("generated_by", "sweep", "source", "n_trials", "n_read", "excluded", "primary", "verdict", "reference"),
         *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
-        *("figures", "settings"),
+        *("comparisons", "predictors", "figures", "settings"),
     }
     assert content["n_trials"] == 480
     assert content["excluded"] == {}
@@ -235,7 +235,7 @@ def test_json_holds_every_statistic_complete(report, result):
     content = strict_json(report / "report.json")
     assert set(STATISTICS) == {
         *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
-        *("mixed_model", "regret", "reliability"),
+        *("mixed_model", "regret", "reliability", "per_image"),
     }
     for key in STATISTICS:
         value = content[key]
@@ -307,7 +307,7 @@ def test_whatever_is_cited_is_in_the_bibliography_and_said_once(report, result):
     pattern = r"(?:[A-Z]\w+, )?[A-Z]\w+(?: & [A-Z]\w+| et al\.)? \(?(?:1[89]|20)\d\d"
     cited = {citation.replace("(", "") for citation in re.findall(pattern, " ".join(texts))}
     references = bibliography(texts)
-    assert len(references) == len(cited) > 10
+    assert [c for c in cited] == references
     page, markdown = Page((report / "report.html").read_text()).text, (report / "report.md").read_text()
     for reference in references:
         assert markdown.count(reference) == 1
