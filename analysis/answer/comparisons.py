@@ -248,7 +248,7 @@ _LEFT_OUT = {"seed": ("configuration", "configurations"), "method": ("stratum", 
 
 
 def _nothing_usable(name: str, parts: Parts) -> str:
-    """As in "fewer than 4 settings in all 6 cells", or "fewer than 4 settings in 5 cells, a single data seed in 1 cell"."""
+    """As in "fewer than 4 settings in all 6 cells" or "fewer than 4 methods in the only stratum"."""
     one, many = _LEFT_OUT.get(name, ("cell", "cells"))
     if len(parts.left_out) > 1:
         reasons = Counter(parts.left_out).most_common()

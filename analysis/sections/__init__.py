@@ -34,6 +34,7 @@ from analysis.sections import (
     selection_rules,
     sign_error,
     strata,
+    strengths,
 )
 from analysis.sections.section import Section
 from analysis.stats.cluster_bootstrap import REPLICATES
@@ -49,6 +50,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     collapsed.SECTION,
     scores.SECTION,
     methods.SECTION,
+    strengths.SECTION,
     selection_rules.SECTION,
     mask_controls.SECTION,
     granulated_kendall.SECTION,

@@ -1,14 +1,18 @@
-"""The primary with and without the trials whose model collapsed."""
+"""Models that did not learn what they should: collapsed ones, and ones far below chance on ID data."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.answer.answer import Analysis
-from analysis.answer.correlations import within_cells
+from analysis.answer.correlations import ID_AUC, within_cells
 from analysis.answer.entry import Correlation
-from analysis.numbers import count, with_interval
-from analysis.sections.section import CORRELATIONS, Section
+from analysis.numbers import count, name, number, stratum_name, with_interval
+from analysis.sections.section import CORRELATIONS, Section, known_rows
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.trials.trials import Primary
 from records import columns
@@ -60,16 +64,94 @@ def _words(entry: Correlation) -> str:
     return f"undefined ({entry.reason})" if entry.estimate is None else with_interval(entry)
 
 
-def _compute(analysis: Analysis) -> WithoutCollapsed | None:
+LEVEL = 0.05
+"""Probability that noise alone puts one of all the models below the limit."""
+NAMED = 5
+"""Models named in the sentence; the details have all."""
+
+
+@dataclass(frozen=True)
+class BelowChance:
+    """Models whose AUC on ID data is below one half by more than noise: they rank the classes the wrong way round.
+
+    No cue can explain that without a shift. They stay in every correlation.
+    """
+
+    n: int
+    """Trials with the AUC on the ID test set and a known number of its images."""
+    models: tuple[dict[Hashable, Any], ...]
+    """Key, dataset, severity, method, seed and AUC of each, the lowest AUC first."""
+
+
+def below_chance(table: pd.DataFrame) -> BelowChance | None:
+    """The models with AUC < 1/2 − z SE on the ID test set; None where the AUC or the number of images is unknown.
+
+    SE² = (n + 1) / (12 m (n − m)) is the variance of the AUC of an uninformative model on n images, of which m are
+    of the smaller class (Hanley & McNeil, Radiology 143, 1982, for chance; that of Mann and Whitney's U). z is the
+    normal quantile of .05 over the number of trials (Bonferroni). Without `test_id.n_smaller_class` the classes count
+    as equal in size.
+    """
+    n_images, smaller = columns.images("test_id"), "test_id.n_smaller_class"
+    if ID_AUC not in table or n_images not in table:
+        return None
+    rows, values = known_rows(table, (ID_AUC, n_images))
+    auc, n = values.T
+    m = n / 2
+    if smaller in table:
+        known = pd.to_numeric(table[smaller], errors="coerce").to_numpy(dtype=np.float64)[rows]
+        m = np.where(np.isfinite(known), known, m)
+    with np.errstate(divide="ignore"):
+        error = np.sqrt((n + 1) / (12 * m * (n - m)))
+    below = np.flatnonzero(auc < 0.5 + special.ndtri(LEVEL / max(len(auc), 1)) * error)
+    kept = [c for c in ("trial_key", "dataset", "severity", "method", "seed", ID_AUC) if c in table]
+    lowest_first = table.iloc[rows[below]][kept].sort_values(ID_AUC, kind="stable")
+    return BelowChance(len(rows), tuple(lowest_first.to_dict("records")))
+
+
+def _named(model: dict[Hashable, Any]) -> str:
+    """ "RRR at crosses, s = 0.8, seed 3 (AUC 0.05)"."""
+    where = stratum_name(model["dataset"], model["severity"])
+    return f"{name(model['method'])} at {where}, seed {model['seed']:g} (AUC {number(model[ID_AUC])})"
+
+
+NONE = BelowChance(0, ())
+
+
+@dataclass(frozen=True)
+class Unlearnt:
+    """Both kinds of models; each None where the table lacks the columns that identify them."""
+
+    without_collapsed: WithoutCollapsed | None
+    below_chance: BelowChance | None
+
+
+def _compute(analysis: Analysis) -> Unlearnt:
     within = analysis.find("within_cell")
-    options = {"replicates": analysis.replicates, "seed": analysis.seed}
-    return without_collapsed(analysis.trials.table, analysis.primary, within, **options)
+    table, options = analysis.trials.table, {"replicates": analysis.replicates, "seed": analysis.seed}
+    return Unlearnt(without_collapsed(table, analysis.primary, within, **options), below_chance(table))
+
+
+def _sentence(analysis: Analysis, result: Unlearnt) -> str:
+    sentences = [] if result.without_collapsed is None else [result.without_collapsed.sentence]
+    below = result.below_chance
+    if below is not None and below.models:
+        first = "; ".join(map(_named, below.models[:NAMED]))
+        more = len(below.models) - NAMED
+        models = f"{count(len(below.models), 'model')} of {below.n:,} {'is' if len(below.models) == 1 else 'are'}"
+        sentences.append(
+            f"{models} below chance on the ID test set by more than noise: {first}"
+            f"{f'; and {more:,} more' if more > 0 else ''}. They rank the classes the wrong way round without any "
+            "shift, and stay in the correlations."
+        )
+    return " ".join(sentences)
 
 
 SECTION = Section(
-    key="without_collapsed",
-    title="Collapsed models",
+    key="unlearnt",
+    title="Models that did not learn",
     part=CORRELATIONS,
     compute=_compute,
-    sentence=lambda analysis, result: "" if result is None else result.sentence,
+    content=asdict,
+    sentence=_sentence,
+    details=lambda analysis, result: [_named(model) for model in (result.below_chance or NONE).models[NAMED:]],
 )

@@ -1,23 +1,31 @@
 """Normalised conditional mutual information between the order of a score and the order of the outcome."""
 
 import itertools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, percent
+from analysis.numbers import p_value as written_p
 from analysis.sections.granulated_kendall import JIANG
-from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
-from analysis.sections.table import Entry, Table, value, whole
-from analysis.stats.rank_correlation import Floats
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
+from analysis.sections.table import Entry, Table, p_value, remark, value, whole
+from analysis.stats.rank_correlation import Floats, Ints
 from analysis.trials.design import Codes, design_of
 
 MOST_AXES = 2
 """Axes conditioned on at most."""
 MOST_CONFIGURATIONS = 1500
 """Beyond it the pairs (2 million) are too many to list."""
+MINIMUM_PAIRS = 90
+"""Fewest ordered pairs, those of 10 configurations."""
+MINIMUM_IN_GROUP = 5
+"""Fewest pairs per group on average for a set of axes to take part in the minimum."""
+PERMUTATIONS, FEWEST_PERMUTATIONS = 99, 19
+_MOST_COMPARED = 100_000_000  # pairs x permutations; beyond it fewer permutations are drawn
 _DECIMALS = 12  # equal means are equal to the last bit
 
 
@@ -34,15 +42,26 @@ class Conditioning:
     """I(S) / H(S) in [0, 1]; None where H is zero."""
     n_cells: int
     """Pairs of value combinations that occur."""
+    chance: float | None = None
+    """Mean of the ratio with the scores permuted among configurations alike on these axes."""
+    excess: float | None = None
+    """The ratio less that."""
+    p_value: float | None = None
+    """Share of the permutations, the observed order included, with at least this information."""
+    association: float | None = None
+    """Correlation of the two orders within groups of pairs, in [−1, 1]: its sign is that of the association."""
+    reason: str | None = None
+    """Why these axes take no part in the minimum."""
 
 
 @dataclass(frozen=True)
 class ConditionalMutualInformation:
-    """The score and every I(S) / H(S) it is the smallest of; None, with a reason, where undefined."""
+    """The smallest excess over chance and every I(S) / H(S); None, with a reason, where undefined."""
 
     score: str
     outcome: str
     estimate: float | None
+    """The smallest excess of I(S) / H(S) over its mean under permutation."""
     n: int
     """Trials with both scores."""
     n_configurations: int
@@ -51,80 +70,148 @@ class ConditionalMutualInformation:
     conditionings: tuple[Conditioning, ...] = ()
     reason: str | None = None
     interval_reason: str = "information is biased upward in every resample, so a bootstrap interval would not cover it"
+    raw: float | None = None
+    """The smallest I(S) / H(S), as Jiang et al. define it; chance alone makes it positive."""
+    p_value: float | None = None
+    """The largest over the sets of axes: small only where the score informs whatever is known."""
+
+    @property
+    def least(self) -> Conditioning | None:
+        """The set of axes with the smallest excess."""
+        usable = [part for part in self.conditionings if part.reason is None]
+        return min(usable, key=lambda part: part.excess or 0.0, default=None)
 
 
-def conditional_mutual_information(table: pd.DataFrame, score: str, outcome: str) -> ConditionalMutualInformation:
-    """min over sets S of at most two axes of I(V_mu; V_g | S) / H(V_g | S).
+def conditional_mutual_information(
+    table: pd.DataFrame, score: str, outcome: str, *, permutations: int = PERMUTATIONS, seed: int = 0
+) -> ConditionalMutualInformation:
+    """min over sets S of at most two axes of I(V_mu; V_g | S) / H(V_g | S), less its mean by chance.
 
     Over ordered pairs of distinct configurations of one dataset, scores averaged over seeds first, V_mu = 1[mu_1 >
-    mu_2] and V_g = 1[g_1 > g_2]: a tie counts as "not greater". The cell u of a pair is the values of both
+    mu_2] and V_g = 1[g_1 > g_2]: a tie counts as "not greater". The group u of a pair is the values of both
     configurations on S, with n_u of the N pairs; I(S) = sum_u (n_u / N) MI_u(V_mu; V_g) and H(S) = sum_u (n_u / N)
     H_u(V_g). 0: given some S, the score's order is uninformative about the outcome's; 1: it determines it, given any S.
 
-    Source: Jiang et al., ICLR 2020, arXiv 1912.02178, section 4, in its count-weighted form. Sets with H(S) = 0 (each
-    pair alone in its cell, or one order only) are reported and take no part in the minimum. Trials in which either
-    score is missing are left out. Axes and configurations are those of analysis/trials.
+    Source: Jiang et al., ICLR 2020, arXiv 1912.02178, section 4, in its count-weighted form (`raw`), with two
+    departures. The plain estimate of an information is positive by chance, by about 1 / (2 n_u) nats a group of
+    independent pairs and by more where pairs share configurations. So the scores are permuted among the configurations
+    of a dataset that are alike on S, which keeps everything but the association given S, and the mean ratio over the
+    permutations is subtracted. Information has no sign; `association` gives it.
 
-    The plain estimate of an information is biased upward, by about 1 / (2 n_u) nats a cell; with as many cells as
-    pairs it is uninformative, so read it beside the number of pairs.
+    Sets with H(S) = 0 (each pair alone in its group, or one order only) or under 5 pairs a group are reported and take
+    no part in the minimum. Trials in which either score is missing are left out. Axes and configurations are those of
+    analysis/trials.
+
+    Args:
+        permutations: drawn for each S; fewer, down to 19, where there are many pairs.
+        seed: of the permutations.
+
+    Returns:
+        No estimate, with the reason, with fewer than 90 pairs or more than 1,500 configurations.
     """
+    result = ConditionalMutualInformation(score, outcome, None, 0, 0, 0)
     reason = absent_column(table, (score, outcome))
     if reason is not None:
-        return ConditionalMutualInformation(score, outcome, None, 0, 0, 0, reason=reason)
-    values = table[[score, outcome]].to_numpy(dtype=np.float64)
-    rows = np.flatnonzero(np.isfinite(values).all(axis=1))
+        return replace(result, reason=reason)
+    rows, values = known_rows(table, (score, outcome))
     design = design_of(table.iloc[rows])
     first, configuration = np.unique(design.configurations(), return_index=True, return_inverse=True)[1:]
     n_configurations = len(first)
-    head = (score, outcome, None, len(rows), n_configurations)
+    result = replace(result, n=len(rows), n_configurations=n_configurations)
     if n_configurations > MOST_CONFIGURATIONS:
-        reason = f"{n_configurations:,} configurations, more than {MOST_CONFIGURATIONS:,}"
-        return ConditionalMutualInformation(*head, 0, reason=reason)
+        return replace(result, reason=f"{n_configurations:,} configurations, more than {MOST_CONFIGURATIONS:,}")
     sizes = np.bincount(configuration, minlength=n_configurations)
-    mu, g = (
-        np.round(np.bincount(configuration, weights=values[rows, k], minlength=n_configurations) / sizes, _DECIMALS)
-        for k in (0, 1)
-    )
-    one, two = _ordered_pairs(design.dataset[first])
-    if not len(one):
-        return ConditionalMutualInformation(*head, 0, reason="no two configurations of one dataset")
-    order = 2 * (mu[one] > mu[two]) + (g[one] > g[two])
+    mu, g = (np.round(np.bincount(configuration, column, n_configurations) / sizes, _DECIMALS) for column in values.T)
+    pairs = _Pairs(mu, g, design.dataset[first])
+    result = replace(result, n_pairs=len(pairs.one))
+    if len(pairs.one) < MINIMUM_PAIRS:
+        return replace(result, reason=f"{len(pairs.one)} pairs of configurations, fewer than {MINIMUM_PAIRS}")
+    axes_sets = [s for k in range(MOST_AXES + 1) for s in itertools.combinations(design.axes, k)]
+    affordable = _MOST_COMPARED // (len(pairs.one) * len(axes_sets))
+    permutations = min(permutations, max(affordable, FEWEST_PERMUTATIONS))
+    rng = np.random.default_rng(seed)
     conditionings = []
-    for size in range(min(MOST_AXES, len(design.axes)) + 1):
-        for axes in itertools.combinations(design.axes, size):
-            value = np.zeros(n_configurations, dtype=np.intp)
-            for axis in axes:
-                codes = design.codes[axis][first]
-                value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
-            conditionings.append(_conditioning(axes, value[one] * (int(value.max()) + 1) + value[two], order))
-    ratios = [c.ratio for c in conditionings if c.ratio is not None]
-    return ConditionalMutualInformation(
-        score,
-        outcome,
-        min(ratios) if ratios else None,
-        len(rows),
-        n_configurations,
-        len(one),
-        tuple(conditionings),
-        None if ratios else "the outcome is the same in all configurations",
+    for axes in axes_sets:
+        value = np.zeros(n_configurations, dtype=np.intp)
+        for axis in axes:
+            codes = design.codes[axis][first]
+            value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
+        conditionings.append(_conditioning(axes, value, pairs, permutations, rng))
+    ratios = [part.ratio for part in conditionings if part.ratio is not None]
+    usable = [part for part in conditionings if part.reason is None]
+    result = replace(result, conditionings=tuple(conditionings), raw=min(ratios, default=None))
+    if not usable:
+        return replace(result, reason="the outcome is the same in all configurations")
+    return replace(
+        result,
+        estimate=min(part.excess or 0.0 for part in usable),
+        p_value=max(part.p_value or 0.0 for part in usable),
     )
 
 
-def _ordered_pairs(dataset: Codes) -> tuple[Codes, Codes]:
-    one, two = np.nonzero((dataset[:, None] == dataset[None, :]) & ~np.eye(len(dataset), dtype=bool))
-    return one, two
+class _Pairs:
+    """The ordered pairs of distinct configurations of one dataset."""
+
+    def __init__(self, mu: Floats, g: Floats, dataset: Codes):
+        self.dataset, self.mu = dataset, np.unique(mu, return_inverse=True)[1]
+        self.one, self.two = np.nonzero((dataset[:, None] == dataset[None, :]) & ~np.eye(len(dataset), dtype=bool))
+        self.greater = (g[self.one] > g[self.two]).astype(np.intp)
+
+    def counts(self, mu: Codes, place: Codes, total: Ints) -> Floats:
+        """[groups, V_mu, V_g] numbers of pairs.
+
+        Args:
+            place: [pairs] 2 group + V_g.
+            total: [2 groups] pairs at each place.
+        """
+        greater = np.bincount(place[mu[self.one] > mu[self.two]], minlength=len(total))
+        return np.stack([(total - greater).reshape(-1, 2), greater.reshape(-1, 2)], axis=1).astype(np.float64)
+
+    def permuted(self, value: Codes, rng: np.random.Generator) -> Codes:
+        """[configurations] the scores, permuted among those of one dataset and value."""
+        block = value * (int(self.dataset.max()) + 1) + self.dataset
+        mu = np.empty_like(self.mu)
+        mu[np.argsort(block, kind="stable")] = self.mu[np.lexsort((rng.random(len(block)), block))]
+        return mu
 
 
-def _conditioning(axes: tuple[str, ...], cell: Codes, order: Codes) -> Conditioning:
-    n_cells = int(cell.max()) + 1
-    counts = np.bincount(4 * cell + order, minlength=4 * n_cells).reshape(n_cells, 2, 2).astype(np.float64)
+def _conditioning(
+    axes: tuple[str, ...], value: Codes, pairs: _Pairs, permutations: int, rng: np.random.Generator
+) -> Conditioning:
+    """The information given the value of both configurations."""
+    group = np.unique(value[pairs.one] * (int(value.max()) + 1) + value[pairs.two], return_inverse=True)[1]
+    n_groups = int(group.max()) + 1
+    place = 2 * group + pairs.greater
+    total = np.bincount(place, minlength=2 * n_groups)
+    counts = pairs.counts(pairs.mu, place, total)
+    information, entropy = _information(counts)
+    result = Conditioning(axes, information, entropy, None, n_groups)
+    if entropy <= 1e-12:
+        return replace(result, reason="given these the order of performance is certain")
+    result = replace(result, ratio=min(1.0, information / entropy), association=_association(counts))
+    if len(group) < MINIMUM_IN_GROUP * n_groups:
+        return replace(result, reason=f"fewer than {MINIMUM_IN_GROUP} pairs a group")
+    drawn = (pairs.counts(pairs.permuted(value, rng), place, total) for _ in range(permutations))
+    null = np.asarray([_information(part)[0] for part in drawn])
+    chance = float(null.mean() / entropy)
+    p_value = float((1 + (null >= information - 1e-12).sum()) / (1 + permutations))
+    return replace(result, chance=chance, excess=information / entropy - chance, p_value=p_value)
+
+
+def _information(counts: Floats) -> tuple[float, float]:
+    """(I, H) in nats: I = joint + all − margins, H = all − margin of g, each a sum of n log n over N."""
+    parts = (counts, counts.sum(axis=(1, 2)), counts.sum(axis=2), counts.sum(axis=1))
+    joint, all_, mu, g = (_n_log_n(part) for part in parts)
     total = counts.sum()
-    of_cell, of_mu, of_g = counts.sum(axis=(1, 2)), counts.sum(axis=2), counts.sum(axis=1)
-    # Sums of n log n over tables and margins: I = joint + all − margins, H = all − margin of g, each over N.
-    joint, all_, mu, g = (_n_log_n(part) for part in (counts, of_cell, of_mu, of_g))
-    information, entropy = max(0.0, (joint + all_ - mu - g) / total), max(0.0, (all_ - g) / total)
-    ratio = float(min(1.0, information / entropy)) if entropy > 1e-12 else None
-    return Conditioning(axes, float(information), float(entropy), ratio, int((of_cell > 0).sum()))
+    return float(max(0.0, (joint + all_ - mu - g) / total)), float(max(0.0, (all_ - g) / total))
+
+
+def _association(counts: Floats) -> float | None:
+    """Pearson's correlation of V_mu and V_g within groups; None where one of them never varies there."""
+    n, of_mu, of_g = counts.sum(axis=(1, 2)), counts[:, 1].sum(axis=1), counts[:, :, 1].sum(axis=1)
+    covariance = float((counts[:, 1, 1] - of_mu * of_g / n).sum())
+    variances = [float((part - part**2 / n).sum()) for part in (of_mu, of_g)]
+    return covariance / math.sqrt(variances[0] * variances[1]) if min(variances) > 0 else None
 
 
 def _n_log_n(counts: Floats) -> float:
@@ -133,14 +220,16 @@ def _n_log_n(counts: Floats) -> float:
 
 
 def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
-    if result.estimate is None:
+    least = result.least
+    if result.estimate is None or least is None:
         return f"Not estimated: {result.reason}."
-    least = min((c for c in result.conditionings if c.ratio is not None), key=lambda c: c.ratio or 0.0)
     known = " and ".join(map(column_name, least.axes))
     where = f"when {known} of both configurations is known" if known else "when nothing else is known"
+    direction = "better" if (least.association or 0.0) >= 0 else "worse"
     return (
-        f"The order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the information "
-        f"about which of them performs better; it has least {where}."
+        f"Beyond chance, the order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the "
+        f"information about which of them performs better (p {written_p(result.p_value)} by permutation at the most); "
+        f"it has least {where}, and there the better map goes with the {direction} performance."
     )
 
 
@@ -149,9 +238,11 @@ def _table(result: ConditionalMutualInformation) -> Table:
         (
             (" ".join(part.axes), " and ".join(map(column_name, part.axes)) or "nothing"),
             value(part.information, 4),
-            value(part.entropy, 3),
-            value(part.ratio, 3),
+            *(value(number, 3) for number in (part.entropy, part.ratio, part.chance, part.excess)),
+            p_value(part.p_value),
+            value(part.association),
             whole(part.n_cells),
+            remark(part.reason),
         )
         for part in result.conditionings
     ]
@@ -160,13 +251,20 @@ def _table(result: ConditionalMutualInformation) -> Table:
         title=TITLE,
         caption=(
             f"Over {result.n_pairs:,} ordered pairs of {result.n_configurations:,} configurations: the information (in "
-            "nats) that the order of the map scores gives about the order of performance, as a share of its entropy. "
-            "The smallest share counts. A small information in many groups of few pairs is chance."
+            "nats) that the order of the map scores gives about the order of performance, as a share of its entropy; "
+            "the share that chance gives (scores permuted among configurations alike in what is known), and what is "
+            "beyond it. The smallest counts. Association: the correlation of the two orders, with its sign."
         ),
-        headings=("given", "information", "entropy", "share", "groups of pairs"),
-        rows=tuple(rows or [((None, result.reason or ""), *[value(None)] * 4)]),
+        headings=(
+            *("given", "information", "entropy", "share", "by chance", "beyond chance", "p", "association"),
+            *("groups of pairs", "not used because"),
+        ),
+        rows=tuple(rows or [((None, result.reason or ""), *[value(None)] * 8, remark(result.reason))]),
         text_columns=1,
-        fields=("given", "information", "entropy", "ratio", "n_cells"),
+        fields=(
+            *("given", "information", "entropy", "ratio", "chance", "excess", "p_value", "association"),
+            *("n_cells", "reason"),
+        ),
         fold=0,
     )
 
@@ -176,9 +274,12 @@ SECTION = Section(
     key="conditional_mutual_information",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: conditional_mutual_information(*analysis.data),
+    compute=lambda analysis: conditional_mutual_information(*analysis.data, seed=analysis.seed),
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
-    reported=if_estimated("the conditional mutual information of the two orders, normalised (Jiang et al. 2020)"),
+    reported=if_estimated(
+        "the conditional mutual information of the two orders, normalised and less its mean under permutation "
+        "(Jiang et al. 2020)"
+    ),
     citations=JIANG,
 )

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from analysis.answer.answer import Analysis
+from analysis.answer.correlations import ID_AUC, within_cells
 from analysis.answer.entry import Correlation
 from analysis.numbers import column_name, count, name, number, stratum_name, with_interval
 from analysis.numbers import p_value as written_p
 from analysis.sections.section import CORRELATIONS, Section
 from analysis.sections.table import Entry, Table, estimated, p_value, whole
+from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import STATISTICS
 
 HEADINGS = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
@@ -43,7 +46,24 @@ def degenerate(analysis: Analysis) -> dict[str, int]:
     return dict(sorted(Counter(c.reason for c in cells if c.reason is not None).items()))
 
 
-def _sentence(analysis: Analysis, result: None) -> str:
+@dataclass(frozen=True)
+class UnderShift:
+    """AUC on the ID test set against the outcome within cells, in strata with a shift: without one they are alike."""
+
+    reference_under_shift: Correlation | None
+    """None for tables without that AUC or without a shift."""
+
+
+def _under_shift(analysis: Analysis) -> UnderShift:
+    table, _, outcome = analysis.data
+    shifted = table[table["severity"] > 0].reset_index(drop=True)
+    if not analysis.reference or shifted.empty:
+        return UnderShift(None)
+    resamples = draw_resamples(shifted, replicates=analysis.replicates, seed=analysis.seed)
+    return UnderShift(within_cells(shifted, ID_AUC, outcome, resamples, seed=analysis.seed))
+
+
+def _sentence(analysis: Analysis, result: UnderShift) -> str:
     within = analysis.find("within_cell")
     if within is None:
         return f"The primary, {analysis.primary_name}, is in no trial."
@@ -56,7 +76,7 @@ def _sentence(analysis: Analysis, result: None) -> str:
             "With the map scores permuted at random within each cell, data seeds kept whole, a correlation at least "
             f"this large has probability {written_p(within.p_permutation)}."
         )
-    return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis)])
+    return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis, result)])
 
 
 def _power(analysis: Analysis) -> str:
@@ -77,15 +97,15 @@ def _power(analysis: Analysis) -> str:
     return text + "."
 
 
-def _reference(analysis: Analysis) -> list[str]:
-    if not analysis.reference:
+def _reference(analysis: Analysis, result: UnderShift) -> list[str]:
+    overall, strata = result.reference_under_shift, analysis.reference[1:]
+    if overall is None:
         return []
-    overall, *strata = analysis.reference
     if overall.estimate is None:
         return [f"For comparison, the AUC on the ID test set has no correlation with the outcome: {overall.reason}."]
     text = (
         "For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
-        f"{with_interval(overall)} with the outcome within cells."
+        f"{with_interval(overall)} with the outcome within cells of strata with a shift."
     )
     if len(strata) > 1:
         each = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in strata)
@@ -99,7 +119,7 @@ def _table(analysis: Analysis) -> Table:
     pairs = pairs_of(analysis.primary_correlations)
     rows = [
         (
-            (rho.scope, name(rho.scope)),
+            (rho.scope, name(rho.scope) + (", held fixed" if rho.scope == "between_methods" else "")),
             (rho.stratum or "all", stratum_name(rho.dataset, rho.severity)),
             *entries(rho, tau),
         )
@@ -111,8 +131,9 @@ def _table(analysis: Analysis) -> Table:
         name="correlations_by_scope",
         title="The primary’s correlations",
         caption=(
-            "n counts trials; between methods it counts methods. p is adjusted over all scores and strata of its scope "
-            "(Benjamini-Hochberg)."
+            "n counts trials; between methods it counts methods. There the interval holds these methods fixed: it "
+            "says how precisely their means are known, not how other methods would rank. p is adjusted over all scores "
+            "and strata of its scope (Benjamini-Hochberg)."
         ),
         headings=("scope", "where", *HEADINGS),
         rows=tuple(rows),
@@ -133,7 +154,7 @@ def _heterogeneity(analysis: Analysis) -> str:
     )
 
 
-def _method(analysis: Analysis, result: None) -> dict[str, str]:
+def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
     heterogeneity = _heterogeneity(analysis)
     return {
         "Rank correlation": (
@@ -156,9 +177,10 @@ def _method(analysis: Analysis, result: None) -> dict[str, str]:
             "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
             "Student’s t on data seeds − datasets degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
             "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. Between methods, "
-            f"data seeds are resampled within each dataset {analysis.replicates:,} times (seed {analysis.seed}), and "
-            "the interval is the middle 95 % of the replicates (Field & Welsh 2007); that needs 10. report.json has "
-            "the kind of each interval, or why there is none."
+            f"data seeds are resampled within each dataset {analysis.replicates:,} times (seed {analysis.seed}), "
+            "the methods are kept, and the interval is the middle 95 % of the replicates (Field & Welsh 2007); that "
+            "needs 10, and it says nothing of methods that are not in the sweep. report.json has the kind of each "
+            "interval, or why there is none."
         ),
         "Many comparisons": (
             "One primary comparison decides. The others are adjusted for the false discovery rate over all scores and "
@@ -167,7 +189,7 @@ def _method(analysis: Analysis, result: None) -> dict[str, str]:
     }
 
 
-def _reported(analysis: Analysis, result: None) -> str:
+def _reported(analysis: Analysis, result: UnderShift) -> str:
     heterogeneity = _heterogeneity(analysis)
     within = analysis.find("within_cell")
     intervals = {
@@ -205,6 +227,8 @@ SECTION = Section(
     key="primary_correlations",
     title="The primary’s correlations",
     part=CORRELATIONS,
+    compute=_under_shift,
+    content=asdict,
     sentence=_sentence,
     tables=lambda analysis, result: [_table(analysis)],
     method=_method,

@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.numbers import HasInterval
+import numpy as np
+
+from analysis.numbers import HasInterval, name
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -108,6 +110,13 @@ def legend_key(label: str, **look: Any) -> "matplotlib.lines.Line2D":
     return Line2D([], [], label=label, **look)
 
 
+def method_keys(styles: dict[str, tuple[str, str]], **style: Any) -> list["matplotlib.lines.Line2D"]:
+    """A legend entry per method, from `look`."""
+    return [
+        legend_key(name(method), color=colour, marker=marker, **style) for method, (colour, marker) in styles.items()
+    ]
+
+
 def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], columns: int) -> None:
     """Add one legend below all panels, at most `columns` wide; beyond two rows the figure grows with it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -129,11 +138,34 @@ def interval_line(axes: "matplotlib.axes.Axes", entry: HasInterval, y: float, **
         axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
 
 
-def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str]) -> None:
-    """Name the rows 0, −1, −2, … of a plot that reads like a table."""
+def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str], *, strong: bool = False) -> None:
+    """Name the rows 0, −1, −2, … of a plot that reads like a table; `strong` sets the first one apart."""
     axes.grid(axis="y", visible=False)
     axes.set_yticks([-i for i in range(len(labels))], labels)
     axes.tick_params(axis="y", length=0)
+    axes.set_ylim(0.4 - len(labels), 0.6)
+    if strong:
+        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
+        axes.get_yticklabels()[0].set_fontweight("bold")
+
+
+def dots(axes: "matplotlib.axes.Axes", values: Sequence[float | None], y: float, **style: Any) -> None:
+    """Mark values around the height y, one above the other, so that equal ones do not hide each other."""
+    steps = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(len(values))
+    heights = [(value, y + step) for value, step in zip(values, steps, strict=True) if value is not None]
+    if heights:
+        axes.plot(*zip(*heights, strict=True), "o", linewidth=0, **style)
+
+
+def dataset_panels(
+    datasets: Sequence[str], *, sharey: bool
+) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
+    """A figure with a panel per dataset, side by side, each with its name."""
+    figure = new_figure(max(5.2, 0.6 + 3.9 * len(datasets)), 4.0)
+    panels = dict(zip(datasets, figure.subplots(1, len(datasets), squeeze=False, sharey=sharey)[0], strict=True))
+    for dataset, axes in panels.items():
+        axes.set_title(name(dataset), loc="left")
+    return figure, panels
 
 
 def severity_axis(axes: "matplotlib.axes.Axes", severities: Iterable[float]) -> None:

@@ -12,7 +12,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, listed, number, with_interval
 from analysis.sections.correlations import CITATIONS
 from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
-from analysis.sections.section import OTHER_WAYS, Section, absent_column, no_interval
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, no_interval
 from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, bounds
@@ -84,10 +84,8 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     reason = absent_column(table, (score, outcome))
     if reason is not None:
         return GranulatedKendall(**head, n=0, n_configurations=0, axes=(), reason=reason)
-    rows = np.flatnonzero(np.isfinite(table[[score, outcome]].to_numpy(dtype=np.float64)).all(axis=1))
-    part = table.iloc[rows]
-    design = design_of(part)
-    scores = part[[score, outcome]].to_numpy(dtype=np.float64)
+    rows, scores = known_rows(table, (score, outcome))
+    design = design_of(table.iloc[rows])
     axes = [_along(axis_points(design, axis), scores, rows, resamples) for axis in design.axes]
     head |= {"n": len(rows), "n_configurations": len(np.unique(design.configurations()))}
     head["axes"] = tuple(axis for axis, _ in axes)
@@ -188,8 +186,8 @@ def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
         return f"Not estimated: {result.reason}."
     text = (
         "When one setting of the training changes and all others stay, does the map score move with performance? "
-        f"On average over settings Ψ = {with_interval(result)}, where 1 is always together and 0 no more often than "
-        f"apart.{no_interval([result])}"
+        f"On average over settings Ψ = {with_interval(result)}, a mean of Kendall’s τ-b, where 1 is the same order and "
+        f"0 none in common.{no_interval([result])}"
     )
     known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
     if len(known) > 1:
@@ -214,18 +212,19 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
             colour, marker = (INK, "D") if position == 0 else ("#0072B2", "o")
             interval_line(axes, entry, -position, color=colour, linewidth=1.8)
             axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
-        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
-        row_labels(axes, [label for label, _ in lines])
-        axes.get_yticklabels()[0].set_fontweight("bold")
-        axes.set_ylim(-len(lines) + 0.4, 0.6)
+        row_labels(axes, [label for label, _ in lines], strong=True)
         axes.set_xlim(-1.02, 1.02)
-        axes.set_xlabel("ψ: always apart (−1), as often together as apart (0), always together (1)")
+        axes.set_xlabel("ψ, mean τ-b: opposite order (−1), no common order (0), same order (1)")
     return Drawing(
         name="psi_by_axis",
         title="Along which setting does the map move with performance?",
         caption=(
-            "ψ with its 95 % interval: one setting changes, all others stay. The top row is the mean of the others. "
-            "Resampled averages are noisier than the averages themselves, so the intervals reach further towards zero."
+            "ψ along a setting: Kendall’s τ-b of map score and performance, both averaged over seeds, over the values "
+            "of this setting with the others fixed, and then the mean over those others, each counting the same; it is "
+            "no correlation over trials. Along method all strengths of a method count as one, and along severity each "
+            "model is tested under its own shift. Top row: Ψ, the mean of the ψ below, however many comparisons each "
+            "rests on. Bars: the middle 95 % over resampled data seeds, whose averages are noisier, so that they reach "
+            "further towards zero."
         ),
         alt=f"Dot plot of psi by setting. {'; '.join(f'{label}: {with_interval(entry)}' for label, entry in lines)}.",
         figure=figure,
@@ -234,25 +233,12 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
 
 def _table(result: GranulatedKendall) -> Table:
     empty: Entry = (None, "")
-    rows = [
-        (
-            ("all", "all, averaged (Ψ)"),
-            *estimated(result),
-            empty,
-            empty,
-            remark(result.reason),
-        ),
-        *(
-            (
-                (axis.axis, column_name(axis.axis)),
-                *estimated(axis),
-                whole(axis.n_eligible),
-                whole(axis.n_finite),
-                remark(axis.reason),
-            )
-            for axis in result.axes
-        ),
+    rows: list[tuple[Entry, ...]] = [
+        (("all", "all, averaged (Ψ)"), *estimated(result), empty, empty, remark(result.reason))
     ]
+    for axis in result.axes:
+        counts = whole(axis.n_eligible), whole(axis.n_finite)
+        rows.append(((axis.axis, column_name(axis.axis)), *estimated(axis), *counts, remark(axis.reason)))
     return Table(
         name="granulated_kendall",
         title=TITLE,

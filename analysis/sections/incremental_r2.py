@@ -1,7 +1,7 @@
 """Incremental R² on held-out trials: does the score help predict the outcome of unseen trials?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, number, percent
-from analysis.sections.partial_rank_correlation import SETTING, covariate_names, indicators, plain_with_controls
-from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated
+from analysis.sections.id_slopes import CELL, cells_with_slope, covariate_names, why_left_out
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole
 from analysis.stats.rank_correlation import Floats
 from records import columns
@@ -21,6 +21,8 @@ HELD_OUT = 0.25
 """Share of the data seeds held out in each split."""
 MINIMUM_CLUSTERS = 4
 """Fewest data seeds to split."""
+MINIMUM_TRIALS = 20
+"""Fewest trials of a cell: a slope fitted to fewer extrapolates wildly to held-out trials."""
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 
 
@@ -35,6 +37,10 @@ class IncrementalR2:
     """Trials with the outcome, the covariates and all the scores."""
     n_missing: int
     n_clusters: int
+    n_cells: int = 0
+    """Cells with a slope of their own."""
+    left_out: dict[str, int] | None = None
+    """The other cells, counted by reason."""
     n_splits: int = 0
     """Splits in which the held-out outcome varies."""
     without: float | None = None
@@ -55,62 +61,61 @@ def incremental_r2(
     table: pd.DataFrame,
     scores: Sequence[str],
     outcome: str,
+    covariate: str = ID_AUC,
     *,
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
     splits: int = SPLITS,
     seed: int = 0,
 ) -> IncrementalR2:
-    """R²(M1) − R²(M0), M0: outcome ~ covariates, M1: outcome ~ covariates + scores, both by least squares.
+    """R²(M1) − R²(M0), M0: outcome ~ cell + covariate : cell, M1: M0 + scores, both by least squares.
+
+    Each cell has a constant and a slope of the covariate of its own; a score has one slope over all cells. Cells of
+    strata without a shift, or too small for a slope, are left out and counted.
 
     Each split holds out a quarter of the data seeds (at least one), drawn at random within each dataset, so that no
     held-out trial shares its images with a training trial. Both models are fitted to the rest, and R² = 1 − SSE /
     SST on the held-out trials, SST about their own mean: it is negative where a model predicts worse than that mean.
     The design is that of Ying, Hase & Bansal, VisFIS, NeurIPS 2022; Vedantam et al., NeurIPS 2021, ask the same
-    of the trials that were fitted. Trials in which anything is missing are left out and counted. A value of a
-    categorical covariate that the training trials lack gets no coefficient of its own.
+    of the trials that were fitted. Trials in which anything is missing are left out and counted.
 
     Args:
         table: trials, as in `Trials.table`.
         scores: columns that M1 adds.
-        numeric, categorical: columns that both models have.
+        covariate: the ID score.
         seed: of the splits.
 
     Returns:
-        No estimate, with the reason, where a column is absent, there are fewer than 4 data seeds, or the outcome is
-        constant.
+        No estimate, with the reason, where a column is absent, no cell is left, there are fewer than 4 data seeds, or
+        the outcome is constant.
     """
-    covariates = (*numeric, *categorical)
-    names = [outcome, *numeric, *scores]
-    reason = absent_column(table, (*names, *categorical)) or (None if scores else "no score to add")
+    names = [outcome, covariate, *scores]
+    result = IncrementalR2(tuple(scores), outcome, (covariate, *CELL), 0, len(table), 0)
+    reason = absent_column(table, names) or (None if scores else "no score to add")
     if reason is not None:
-        return IncrementalR2(tuple(scores), outcome, covariates, 0, len(table), 0, reason=reason)
-    values = table[names].to_numpy(dtype=np.float64)
-    known = np.isfinite(values).all(axis=1) & ~table[list(categorical)].isna().any(axis=1).to_numpy()
-    part, values = table[known], values[known]
+        return replace(result, reason=reason)
+    known, values = known_rows(table, names)
+    cells, left_out = cells_with_slope(table, known, MINIMUM_TRIALS)
+    result = replace(result, n_missing=len(table) - len(known), left_out=left_out)
+    if not cells:
+        return replace(result, reason=f"no cell has a slope ({why_left_out(left_out)})")
+    rows = np.concatenate(list(cells.values()))
+    part, values = table.iloc[known[rows]], values[rows]
     cluster, dataset = _clusters(part)
-    head = (tuple(scores), outcome, covariates, len(part), len(table) - len(part), len(dataset))
+    result = replace(result, n=len(part), n_clusters=len(dataset), n_cells=len(cells))
     if len(dataset) < MINIMUM_CLUSTERS:
-        return IncrementalR2(*head, reason=f"{len(dataset)} data seeds, fewer than {MINIMUM_CLUSTERS}")
+        return replace(result, reason=f"{len(dataset)} data seeds, fewer than {MINIMUM_CLUSTERS}")
     if np.ptp(values[:, 0]) == 0:
-        return IncrementalR2(*head, reason="constant outcome")
+        return replace(result, reason="constant outcome")
     # Centred and scaled: R² does not change, and cross-products stay well conditioned.
     spread = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    fixed = indicators(part, categorical)
-    design = np.concatenate([fixed, values[:, 1:], values[:, :1]], axis=1)
-    products = _products(design, cluster, len(dataset))
-    held_out = _held_out(dataset, splits, seed)
-    n_covariates = fixed.shape[1] + len(numeric)
-    without = _r_squared(products, held_out, np.arange(n_covariates))
-    with_scores = _r_squared(products, held_out, np.arange(n_covariates + len(scores)))
+    without, with_scores = _r_squared(values, list(map(len, cells.values())), cluster, _held_out(dataset, splits, seed))
     defined = np.isfinite(without) & np.isfinite(with_scores)
     if not defined.any():
-        return IncrementalR2(*head, reason="the outcome is constant in every held-out part")
+        return replace(result, reason="the outcome is constant in every held-out part")
     without, with_scores = without[defined], with_scores[defined]
     gain = with_scores - without
-    return IncrementalR2(
-        *head,
+    return replace(
+        result,
         n_splits=int(defined.sum()),
         without=float(without.mean()),
         with_scores=float(with_scores.mean()),
@@ -147,19 +152,44 @@ def _held_out(dataset: NDArray[np.intp], splits: int, seed: int) -> Floats:
     return chosen
 
 
-def _r_squared(products: Floats, held_out: Floats, predictors: NDArray[np.intp]) -> Floats:
-    """[splits] R² on the held-out trials; the first column is the constant, the last the outcome."""
-    train = np.tensordot(1 - held_out, products, axes=1)
-    test = np.tensordot(held_out, products, axes=1)
-    within = np.ix_(np.arange(len(held_out)), predictors, predictors)
-    inverse = np.linalg.pinv(train[within], rcond=1e-10, hermitian=True)
-    slope = (inverse @ train[:, predictors, -1][:, :, None])[:, :, 0]
-    crossed = np.einsum("sp,sp->s", slope, test[:, predictors, -1])
-    fitted = np.einsum("sp,spq,sq->s", slope, test[within], slope)
-    total = test[:, -1, -1] - test[:, 0, -1] ** 2 / np.maximum(test[:, 0, 0], 1)
+def _r_squared(values: Floats, sizes: list[int], cluster: NDArray[np.intp], held_out: Floats) -> tuple[Floats, Floats]:
+    """([splits] R² on the held-out trials without, [splits] and with the scores).
+
+    Constants and slopes of the cells are swept out cell by cell with the training trials alone, which leaves one small
+    regression of the rest on the scores (Frisch & Waugh, Econometrica 1, 1933).
+
+    Args:
+        values: [trials, 2 + scores] outcome, covariate and scores, the trials of a cell together.
+        sizes: trials of each cell.
+        held_out: [splits, clusters] 1 for the data seeds held out.
+    """
+    n_scores = values.shape[1] - 2
+    rest_of_train = rest_of_test = moments = np.zeros(1)
+    ends = np.cumsum(sizes)[:-1]
+    for part, own in zip(np.split(values, ends), np.split(cluster, ends), strict=True):
+        covariate = (part[:, 1] - part[:, 1].mean()) / (part[:, 1].std() or 1.0)
+        design = np.column_stack([np.ones(len(part)), covariate, part[:, 2:], part[:, 0]])
+        products = _products(design, own, held_out.shape[1])
+        train, test = (np.tensordot(share, products, axes=1) for share in (1 - held_out, held_out))
+        slopes = np.linalg.pinv(train[:, :2, :2], rcond=1e-10, hermitian=True) @ train[:, :2, 2:]
+        sweep = np.concatenate(
+            [-slopes, np.broadcast_to(np.eye(n_scores + 1), (len(train), n_scores + 1, n_scores + 1))], axis=1
+        )
+        rest_of_train, rest_of_test = (
+            total + sweep.swapaxes(1, 2) @ own_products @ sweep
+            for total, own_products in ((rest_of_train, train), (rest_of_test, test))
+        )
+        moments = moments + test[:, [0, 0, -1], [0, -1, -1]]
+    inverse = np.linalg.pinv(rest_of_train[:, :-1, :-1], rcond=1e-10, hermitian=True)
+    slope = np.concatenate([-inverse @ rest_of_train[:, :-1, -1:], np.ones((len(held_out), 1, 1))], axis=1)
+    errors = rest_of_test[:, -1, -1], (slope.swapaxes(1, 2) @ rest_of_test @ slope)[:, 0, 0]
+    n, total, squares = moments.T
+    about_mean = squares - total**2 / np.maximum(n, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = 1 - (test[:, -1, -1] - 2 * crossed + fitted) / total
-    return np.asarray(np.where(total > 1e-9 * np.maximum(test[:, 0, 0], 1), value, np.nan))
+        without, with_scores = (
+            np.where(about_mean > 1e-9 * np.maximum(n, 1), 1 - e / about_mean, np.nan) for e in errors
+        )
+    return without, with_scores
 
 
 def _compute(analysis: Analysis) -> tuple[IncrementalR2, ...]:
@@ -168,19 +198,18 @@ def _compute(analysis: Analysis) -> tuple[IncrementalR2, ...]:
     parsed = {str(column): columns.parse_localisation(str(column)) for column in table.columns}
     of_split = [column for column, parts in parsed.items() if parts is not None and parts[0] == primary.split]
     sets = [[primary.column], *([of_split] if of_split != [primary.column] else [])]
-    return tuple(
-        incremental_r2(table, scores, primary.outcome, numeric=[ID_AUC], categorical=SETTING, seed=analysis.seed)
-        for scores in sets
-    )
+    return tuple(incremental_r2(table, scores, primary.outcome, seed=analysis.seed) for scores in sets)
 
 
 def _sentence(analysis: Analysis, result: tuple[IncrementalR2, ...]) -> str:
     first, *others = result
     if first.estimate is None:
         return f"Not estimated: {first.reason}."
+    given = covariate_names(first.covariates[:1])
     text = (
-        f"On trials with other images, {covariate_names(first.covariates)} account for {percent(first.without)} of the "
-        f"variance of the outcome; the map score {_adds(first.estimate)}."
+        f"On trials with other images, {given}, with a constant and a slope of its own in each cell, accounts "
+        f"for {percent(first.without)} of the variance of the outcome; the map score "
+        f"{_adds(first.estimate)}."
     )
     for part in others:
         if part.estimate is not None:
@@ -211,13 +240,14 @@ def _table(result: tuple[IncrementalR2, ...]) -> Table:
                 remark(part.reason),
             )
         )
+    given = covariate_names(result[0].covariates[:1])
     return Table(
         name="incremental",
         title=TITLE,
         caption=(
-            "R² on held-out data seeds, of a linear model of the outcome from "
-            f"{covariate_names(result[0].covariates)}, without and with the map scores; below zero a model predicts "
-            "worse than the mean. The gain’s range is the middle 95 % of the splits, not a confidence interval."
+            f"R² on held-out data seeds, of a linear model of the outcome from {given}, "
+            "with a constant and a slope of its own in each cell, without and with the map scores; below zero a model "
+            "predicts worse than the mean. The gain’s range is the middle 95 % of the splits, no confidence interval."
         ),
         headings=("map scores added", "R² without", "R² with", "gain", "range", "splits helped", "n", UNDEFINED),
         rows=tuple(rows),
@@ -233,7 +263,6 @@ SECTION = Section(
     title=TITLE,
     part=OTHER_WAYS,
     compute=_compute,
-    content=lambda result: {"incremental": [plain_with_controls(part) for part in result]},
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
     reported=if_estimated("the gain of R² on held-out data seeds (Ying, Hase & Bansal 2022)"),

@@ -1,7 +1,7 @@
 """Each method's performance and localisation, by severity and by strength: mean ± standard deviation over trials."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,19 +9,19 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, name, number, severity
+from analysis.numbers import column_name, name, number
 from analysis.sections.drawing import (
-    INK,
     MUTED,
     Drawing,
+    dataset_panels,
     legend_below,
     legend_key,
     look,
-    new_figure,
+    method_keys,
     settings,
     severity_axis,
 )
-from analysis.sections.section import Section, plain
+from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, value, whole
 from analysis.trials.design import Cell, cell_rows
 from analysis.trials.trials import Primary
@@ -62,51 +62,22 @@ class MethodRow:
     """The trials' strength; None for all of the cell's."""
 
 
-@dataclass(frozen=True)
-class Methods:
-    """The rows of all cells."""
-
-    methods: tuple[MethodRow, ...]
-    strengths: tuple[MethodRow, ...]
-    """By strength, of the cells that have several."""
-
-
-def method_rows(table: pd.DataFrame, primary: Primary) -> Iterator[MethodRow]:
+def method_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
     """One row per (dataset, severity, method), in this order, `baseline` before the other methods."""
+    return tuple(row_of(cell, part, primary) for cell, part in cells_in_order(table))
+
+
+def cells_in_order(table: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
     cells = cell_rows(table)
-    for cell in sorted(cells, key=_in_order):
-        yield _row(cell, table.iloc[cells[cell]], primary)
+    for cell in sorted(cells, key=lambda cell: (*cell[:2], cell[2] != "baseline", cell[2])):
+        yield cell, table.iloc[cells[cell]]
 
 
-def strength_rows(table: pd.DataFrame, primary: Primary) -> Iterator[MethodRow]:
-    """The same for each strength of the cells that have several, the smallest first; other settings are averaged."""
-    if "strength" not in table:
-        return
-    cells = cell_rows(table)
-    for cell in sorted(cells, key=_in_order):
-        part = table.iloc[cells[cell]]
-        strengths = sorted(part["strength"].dropna().unique())
-        if len(strengths) > 1:
-            for strength in strengths:
-                yield replace(_row(cell, part[part["strength"] == strength], primary), strength=float(strength))
-
-
-def _in_order(cell: Cell) -> tuple[str, float, bool, str]:
-    return (*cell[:2], cell[2] != "baseline", cell[2])
-
-
-def _row(cell: Cell, part: pd.DataFrame, primary: Primary) -> MethodRow:
+def row_of(cell: Cell, part: pd.DataFrame, primary: Primary) -> MethodRow:
     levels = _values(part, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
-    return MethodRow(
-        dataset=cell[0],
-        severity=cell[1],
-        method=cell[2],
-        n=len(part),
-        ood=spread(_values(part, primary.outcome)),
-        id=spread(_values(part, ID_AUC)),
-        localisation=spread(_values(part, primary.column)),
-        chance=float(np.median(levels)) if len(levels) else None,
-    )
+    ood, on_id, localisation = (spread(_values(part, c)) for c in (primary.outcome, ID_AUC, primary.column))
+    chance = float(np.median(levels)) if len(levels) else None
+    return MethodRow(*cell, n=len(part), ood=ood, id=on_id, localisation=localisation, chance=chance)
 
 
 def spread(values: np.ndarray) -> Spread:
@@ -119,30 +90,58 @@ def _values(part: pd.DataFrame, column: str) -> np.ndarray:
     return part[column].dropna().to_numpy(dtype=float) if column in part else np.empty(0)
 
 
-def _by_severity(
-    rows: tuple[MethodRow, ...],
-    score: Callable[[MethodRow], Spread],
-    label: str,
-    *,
-    thin: Callable[[MethodRow], Spread] | None = None,
-    reference: Callable[[MethodRow], float | None],
-    reference_label: str,
-    limits: tuple[float, float] | None = None,
-) -> "matplotlib.figure.Figure":
-    """A score against severity, one panel per dataset and one line per method.
+@dataclass(frozen=True)
+class Shown:
+    """A score as the figures show it."""
 
-    Args:
-        score: what the thick lines show; its standard deviation is the bar.
-        thin: what thin dashed lines show, without bars.
-        reference: the level of the dotted line at each severity, such as chance.
-    """
-    datasets = sorted({row.dataset for row in rows})
+    file: str
+    title: str
+    full_name: str
+    label: str
+    of: Callable[[MethodRow], Spread]
+    chance: Callable[[MethodRow], float | None]
+    chance_label: str
+    is_auc: bool = False
+
+    def limit(self, axes: "matplotlib.axes.Axes") -> None:
+        axes.set_ylim(*((-0.03, 1.03) if self.is_auc else (0, None)))
+
+
+def shown(analysis: Analysis) -> tuple[Shown, Shown]:
+    """The outcome and the localisation score."""
+    primary = analysis.primary
+    outcome, metric, is_auc = column_name(primary.outcome), name(primary.metric), primary.outcome.endswith(".auc")
+    return (
+        Shown(
+            file="outcome_by_severity",
+            title="How does performance fall as the shift grows?",
+            full_name=outcome,
+            label=outcome,
+            of=lambda row: row.ood,
+            chance=lambda row: 0.5 if is_auc else None,
+            chance_label="chance AUC",
+            is_auc=is_auc,
+        ),
+        Shown(
+            file="localisation_by_severity",
+            title="Does the training method change where the map falls?",
+            full_name=analysis.primary_name,
+            label=f"{metric}, {name(primary.attribution)}",
+            of=lambda row: row.localisation,
+            chance=lambda row: row.chance,
+            chance_label=f"chance {metric}",
+        ),
+    )
+
+
+def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figure.Figure":
+    """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
     styles = look(row.method for row in rows)
-    drew_reference = drew_thin = False
+    with_id = with_chance = False
+    dotted: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1}
     with settings():
-        figure = new_figure(max(5.2, 0.6 + 3.9 * len(datasets)), 4.0)
-        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=limits is not None)[0]
-        for axes, dataset in zip(panels, datasets, strict=True):
+        figure, panels = dataset_panels(sorted({row.dataset for row in rows}), sharey=score.is_auc)
+        for dataset, axes in panels.items():
             mine = [row for row in rows if row.dataset == dataset]
             severities = sorted({row.severity for row in mine})
             span = (severities[-1] - severities[0]) or 1.0
@@ -150,44 +149,34 @@ def _by_severity(
                 # A small step to the side per method keeps the bars apart.
                 shift = (position - (len(styles) - 1) / 2) * 0.008 * span
                 own = [row for row in mine if row.method == method]
-                points = [
-                    (row.severity + shift, s.mean, s.sd or 0.0) for row in own if (s := score(row)).mean is not None
-                ]
+                points = [(row.severity + shift, s.mean, s.sd or 0.0) for row in own if (s := score.of(row)).n]
                 if points:
                     x, mean, sd = zip(*points, strict=True)
                     axes.errorbar(
                         x, mean, yerr=sd, color=colour, marker=marker, markersize=4.5, linewidth=1.6, elinewidth=0.8
                     )
-                thin_points = [] if thin is None else [(row.severity, thin(row).mean) for row in own]
-                drew_thin |= _plot(axes, thin_points, color=colour, linestyle="--", linewidth=0.8, alpha=0.8)
-            levels = {row.severity: reference(row) for row in mine}
-            known = sorted((s, level) for s, level in levels.items() if level is not None)
-            dotted: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1}
-            if len(known) == 1:
-                axes.axhline(known[0][1], **dotted)
+                if score.is_auc:
+                    on_id = [(row.severity, row.id.mean) for row in own]
+                    with_id |= plot_known(axes, on_id, color=colour, linestyle="--", linewidth=0.8, alpha=0.8)
+            levels = sorted({row.severity: score.chance(row) for row in mine}.items())
+            if len(levels) == 1 and levels[0][1] is not None:
+                axes.axhline(levels[0][1], **dotted)
+                with_chance = True
             else:
-                _plot(axes, known, **dotted)
-            drew_reference |= bool(known)
-            axes.set_title(name(dataset), loc="left")
+                with_chance |= plot_known(axes, levels, **dotted)
             severity_axis(axes, severities)
-            if limits is not None:
-                axes.set_ylim(*limits)
-            else:
-                axes.set_ylim(bottom=0)
-        panels[0].set_ylabel(label)
-        handles = [
-            legend_key(name(method), color=c, marker=m, markersize=5, linewidth=1.6)
-            for method, (c, m) in styles.items()
-        ]
-        if drew_thin:
+            score.limit(axes)
+        next(iter(panels.values())).set_ylabel(score.label)
+        handles = method_keys(styles, markersize=5, linewidth=1.6)
+        if with_id:
             handles.append(legend_key("the same on the ID test set", color=MUTED, linestyle="--", linewidth=0.8))
-        if drew_reference:
-            handles.append(legend_key(reference_label, color=MUTED, linestyle=":", linewidth=1))
-        legend_below(figure, handles, columns=3 if len(datasets) == 1 else 5)
+        if with_chance:
+            handles.append(legend_key(score.chance_label, **dotted))
+        legend_below(figure, handles, columns=3 if len(panels) == 1 else 5)
     return figure
 
 
-def _plot(axes: "matplotlib.axes.Axes", points: Sequence[tuple[float, float | None]], **style: Any) -> bool:
+def plot_known(axes: "matplotlib.axes.Axes", points: Sequence[tuple[float, float | None]], **style: Any) -> bool:
     """Plot the points that have a value; False where none has."""
     known = [(x, y) for x, y in points if y is not None]
     if known:
@@ -195,111 +184,22 @@ def _plot(axes: "matplotlib.axes.Axes", points: Sequence[tuple[float, float | No
     return bool(known)
 
 
-def _at_worst(rows: tuple[MethodRow, ...], score: Callable[[MethodRow], Spread]) -> str:
-    """Each method's mean at the largest severity, in words."""
+def _severity_figure(rows: tuple[MethodRow, ...], score: Shown) -> Drawing | None:
+    """None where no trial has the score."""
+    if not any(score.of(row).n for row in rows):
+        return None
     worst = max(row.severity for row in rows)
     means = "; ".join(
-        f"{name(row.method)} on {name(row.dataset)} {number(score(row).mean)}" for row in rows if row.severity == worst
-    )
-    return f"At s = {worst:g}: {means}"
-
-
-def _outcome_figure(analysis: Analysis, rows: tuple[MethodRow, ...]) -> Drawing:
-    is_auc = analysis.primary.outcome.endswith(".auc")
-    label = column_name(analysis.primary.outcome)
-    return Drawing(
-        name="outcome_by_severity",
-        title="How does performance fall as the shift grows?",
-        caption=f"Mean {label} and its standard deviation over the trials of each cell, by severity of the shift.",
-        alt=f"Lines of mean {label} against severity, one per method. {_at_worst(rows, lambda row: row.ood)}.",
-        figure=_by_severity(
-            rows,
-            lambda row: row.ood,
-            label,
-            thin=(lambda row: row.id) if is_auc else None,
-            reference=lambda row: 0.5 if is_auc else None,
-            reference_label="chance AUC",
-            limits=(-0.03, 1.03) if is_auc else None,
-        ),
-    )
-
-
-def _localisation_figure(analysis: Analysis, rows: tuple[MethodRow, ...]) -> Drawing | None:
-    """None where no trial has the primary's score."""
-    if all(row.localisation.mean is None for row in rows):
-        return None
-    primary = analysis.primary
-    label = f"{name(primary.metric)}, {name(primary.attribution)}"
-    return Drawing(
-        name="localisation_by_severity",
-        title="Does the training method change where the map falls?",
-        caption=f"Mean {analysis.primary_name} and its standard deviation over the trials of each cell.",
-        alt=f"Lines of mean {label} against severity, one per method. {_at_worst(rows, lambda row: row.localisation)}.",
-        figure=_by_severity(
-            rows,
-            lambda row: row.localisation,
-            label,
-            reference=lambda row: row.chance,
-            reference_label=f"chance {name(primary.metric)}",
-        ),
-    )
-
-
-def _strength_figure(analysis: Analysis, result: Methods) -> Drawing | None:
-    """Performance above, localisation below, a column per stratum; None where no method has several strengths."""
-    rows, primary = [row for row in result.strengths if row.strength], analysis.primary
-    if not rows:
-        return None
-    strata = sorted({(row.dataset, row.severity) for row in rows})
-    styles = look(row.method for row in rows)
-    labels = (column_name(primary.outcome), f"{name(primary.metric)}, {name(primary.attribution)}")
-    scores: tuple[Callable[[MethodRow], float | None], ...] = (lambda r: r.ood.mean, lambda r: r.localisation.mean)
-    with settings():
-        figure = new_figure(max(5.2, 1.1 + 2.15 * len(strata)), 5.2)
-        panels = figure.subplots(2, len(strata), squeeze=False, sharex=True, sharey="row")
-        for column, stratum in enumerate(strata):
-            for axes, score in zip(panels[:, column], scores, strict=True):
-                for method, (colour, marker) in styles.items():
-                    mine = [r for r in rows if (r.dataset, r.severity, r.method) == (*stratum, method)]
-                    points = [(r.strength or 0.0, score(r)) for r in mine]
-                    _plot(axes, points, color=colour, marker=marker, markersize=4, linewidth=1.4)
-                baseline = [r for r in result.methods if (r.dataset, r.severity, r.method) == (*stratum, "baseline")]
-                if baseline and (level := score(baseline[0])) is not None:
-                    axes.axhline(level, color=INK, linestyle=":", linewidth=1)
-            panels[0][column].set_title(f"{name(stratum[0])}, s = {severity(stratum[1])}", loc="left", fontsize=8)
-            panels[1][column].set_xscale("log")
-            panels[1][column].set_xlabel("strength")
-        if primary.outcome.endswith(".auc"):
-            panels[0][0].set_ylim(-0.03, 1.03)
-        panels[1][0].set_ylim(bottom=0)
-        for axes, label in zip(panels[:, 0], labels, strict=True):
-            axes.set_ylabel(label)
-        handles = [
-            legend_key(name(method), color=c, marker=m, markersize=5, linewidth=1.4)
-            for method, (c, m) in styles.items()
-        ]
-        if any(row.method == "baseline" for row in result.methods):
-            handles.append(legend_key("baseline", color=INK, linestyle=":", linewidth=1))
-        legend_below(figure, handles, columns=max(3, 2 * len(strata)))
-    worst = max(row.severity for row in rows)
-    best: dict[tuple[str, str], MethodRow] = {}
-    for row in rows:
-        if row.severity == worst and row.ood.mean is not None:
-            key = (row.dataset, row.method)
-            best[key] = max(best.get(key, row), row, key=lambda one: one.ood.mean or 0.0)
-    highest = "; ".join(
-        f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {row.strength:g}" for row in best.values()
+        f"{name(row.method)} on {name(row.dataset)} {number(score.of(row).mean)}"
+        for row in rows
+        if row.severity == worst
     )
     return Drawing(
-        name="by_strength",
-        title="What does more of a penalty change?",
-        caption=(
-            f"Mean {labels[0]} and {labels[1]} over the trials of one method and strength. Scales of strength differ "
-            "between methods: compare shapes, not places."
-        ),
-        alt=f"Lines of mean {labels[0]} and of mean {labels[1]} against strength, one per method. Highest "
-        f"{labels[0]} at s = {worst:g}: {highest}.",
-        figure=figure,
+        name=score.file,
+        title=score.title,
+        caption=f"Mean {score.full_name} and its standard deviation over the trials of each cell, by severity.",
+        alt=f"Lines of mean {score.label} against severity, one per method. At s = {worst:g}: {means}.",
+        figure=_by_severity(rows, score),
     )
 
 
@@ -308,14 +208,9 @@ def spread_entries(part: Spread) -> list[Entry]:
     return [value(part.mean), (part.sd, "–" if part.sd is None else f"± {number(part.sd)}")]
 
 
-def _tables(analysis: Analysis, result: Methods) -> list[Table]:
-    methods = _table(analysis, "methods", "Methods", result.methods, ())
-    if not result.strengths:
-        return [methods]
-    return [methods, _table(analysis, "strengths", "Method by strength", result.strengths, ("strength",))]
-
-
-def _table(analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ...], also: tuple[str, ...]) -> Table:
+def summary_table(
+    analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ...], also: tuple[str, ...] = ()
+) -> Table:
     """One row each; `also` names columns between the cell and its numbers."""
     primary = analysis.primary
     which = " that have this strength" if also else ""
@@ -334,9 +229,7 @@ def _table(analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ..
             (
                 *cell_entries(row.dataset, row.severity, row.method),
                 *((getattr(row, column), f"{getattr(row, column):g}") for column in also),
-                *spread_entries(row.ood),
-                *spread_entries(row.id),
-                *spread_entries(row.localisation),
+                *(entry for part in (row.ood, row.id, row.localisation) for entry in spread_entries(part)),
                 value(row.chance),
                 whole(row.n),
             )
@@ -356,15 +249,7 @@ def _table(analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ..
 SECTION = Section(
     key="methods",
     title="Methods",
-    compute=lambda analysis: Methods(
-        tuple(method_rows(analysis.trials.table, analysis.primary)),
-        tuple(strength_rows(analysis.trials.table, analysis.primary)),
-    ),
-    content=lambda result: {"methods": plain(result.methods), "strengths": plain(result.strengths)},
-    figures=lambda analysis, result: [
-        _outcome_figure(analysis, result.methods),
-        _localisation_figure(analysis, result.methods),
-        _strength_figure(analysis, result),
-    ],
-    tables=_tables,
+    compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
+    figures=lambda analysis, result: [_severity_figure(result, score) for score in shown(analysis)],
+    tables=lambda analysis, result: [summary_table(analysis, "methods", "Methods", result)],
 )

@@ -1,26 +1,27 @@
-"""Within/between mixed model: a trial's own map and its cell's maps as predictors of correct answers."""
+"""Mixed model: a trial's map, against its cell's mean, as a predictor of correct answers given the ID score."""
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, count, interval, number
-from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
+from analysis.sections.id_slopes import cells_with_slope, fixed_effects, why_left_out
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, left_out
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
-from analysis.stats.rank_correlation import LEVEL, Floats
+from analysis.stats.rank_correlation import LEVEL, Floats, Ints
 from analysis.trials.scores import proportion_of
 
-RANDOM_DATASETS = 5
-"""From so many datasets on, the dataset is a random effect; with fewer it is a fixed one."""
 MINIMUM_GROUPS = 5
 """Fewest data seeds that a variance between them can be estimated from."""
 MOST_TRIALS = 20_000
 WITHIN, BETWEEN, IN_DISTRIBUTION = "mu_within", "mu_between", "a"
+IMAGES = "number of test images"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class MixedModel:
     n_missing: int
     n_groups: int
     """Data seeds."""
+    n_cells: int = 0
+    left_out: dict[str, int] | None = None
+    """Cells without a shift or too small for a slope, counted by reason."""
     coefficients: tuple[Coefficient, ...] = ()
-    """mu_within, mu_between and a, as far as they are in the model."""
+    """mu_within, if it is in the model."""
     dropped: dict[str, str] | None = None
     """Terms left out, with the reason."""
     variances: dict[str, float] | None = None
@@ -62,162 +66,106 @@ class MixedModel:
 
 
 def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
-    """Linear mixed model of the empirical logit of accuracy, fitted by REML with statsmodels' MixedLM.
+    """Linear mixed model of the empirical logit of accuracy, with cluster-robust errors.
 
-    logit((c + .5) / (n − c + .5)) of c correct of n test images ~ mu_within + mu_between + a + severity * method +
-    (1 | dataset) + (1 | dataset : data seed), with mu_between the mean score of the trial's (dataset, severity,
-    method), mu_within the rest, and a the AUC on the ID test set (Mundlak, Econometrica 46, 1978, for the two parts;
-    Cox & Snell, Analysis of Binary Data, 1989, for the logit). mu_within asks the report's question inside a cell;
-    mu_between mixes in whatever distinguishes cells.
+    logit((c + .5) / (n − c + .5)) of c correct of n test images ~ mu_within + cell + a : cell + (1 | dataset : data
+    seed), with mu_within the score less its cell's mean and a the AUC on the ID test set, which has a slope of its own
+    in each cell (Mundlak, Econometrica 46, 1978, for the separation of cells; Cox & Snell, Analysis of Binary Data,
+    1989, for the logit). mu_within asks the report's question inside a cell. The constants of the cells determine
+    mu_between, the cell's mean score; it is named as dropped.
 
-    severity * method is one indicator per pair that occurs. With fewer than 5 datasets the dataset is a fixed effect.
-    With one dataset the indicators determine mu_between, which is then dropped; a term that does not vary, or that
-    others determine, is dropped too, with the reason. Intervals are Wald's, by the normal law.
+    The variances are those of the fit by REML with statsmodels' MixedLM. Errors do not rest on them: they are
+    cluster-robust by data seed (Liang & Zeger, Biometrika 73, 1986, with the usual factor G / (G − 1) (n − 1) /
+    (n − p)), and intervals are Student's on data seeds − datasets degrees of freedom.
 
     Accuracy and n are those of `proportion_of`, never an AUC. Trials in which anything is missing are left out and
-    counted. A fit that does not converge is returned as such.
+    counted; so are cells of strata without a shift and, where the ID score is recorded, cells too small for a slope.
+    A fit that does not converge is returned as such.
 
     Returns:
-        No coefficients, with the reason, where a column or n is missing, there are fewer than 5 data seeds or as many
-        as trials, no degree of freedom is left, or more than 20,000 trials (the fit would take too long).
+        No coefficients, with the reason, where a column or n is missing, no cell is left, or there are fewer than 5
+        data seeds or as many as trials, or more than 20,000 trials (the fit would take too long).
     """
     proportion = proportion_of(table, outcome)
     reason = proportion.reason
     if reason is None and not str(proportion.column).endswith(".accuracy"):
         reason = "the model needs the share of correct answers, and no trial has its column"
     reason = absent_column(table, [score]) or reason
+    result = MixedModel(score, proportion.column or outcome, 0, len(table), 0)
     if reason is not None or proportion.column is None:
-        return MixedModel(score, proportion.column or outcome, 0, len(table), 0, reason=reason)
-    dropped: dict[str, str] = {}
+        return replace(result, reason=reason)
+    dropped = {BETWEEN: "the cells determine it"}
     names = [proportion.column, score]
     if ID_AUC in table:
         names.append(ID_AUC)
     else:
         dropped[IN_DISTRIBUTION] = f"no trial has the column {ID_AUC!r}"
-    values = table[names].to_numpy(dtype=np.float64)
-    known = np.isfinite(values).all(axis=1) & np.isfinite(proportion.n)
-    part, values, n = table[known], values[known], proportion.n[known]
-    dataset = pd.factorize(part["dataset"], sort=True)[0]
+    known, values = known_rows(table[names].assign(**{IMAGES: proportion.n}), [*names, IMAGES])
+    cells, left_out = cells_with_slope(table, known)
+    result = replace(result, n_missing=len(table) - len(known), dropped=dropped, left_out=left_out)
+    if not cells:
+        return replace(result, reason=f"no cell can be used ({why_left_out(left_out)})")
+    members = np.concatenate(list(cells.values()))
+    part, values, n = table.iloc[known[members]], values[members], values[members, -1]
     group = part.groupby(["dataset", "data_seed"], sort=True).ngroup().to_numpy()
     n_groups = len(np.unique(group))
-    head = (score, proportion.column, len(part), len(table) - len(part), n_groups)
-    if n_groups < MINIMUM_GROUPS:
-        return MixedModel(*head, reason=f"{count(n_groups, 'data seed')}, fewer than {MINIMUM_GROUPS}")
-    if n_groups == len(part):
-        return MixedModel(*head, reason="each data seed has one trial: the variance between them cannot be estimated")
-    if len(part) > MOST_TRIALS:
-        return MixedModel(*head, reason=f"{len(part):,} trials, more than {MOST_TRIALS:,}: the fit would take too long")
+    result = replace(result, n=len(part), n_groups=n_groups, n_cells=len(cells))
     correct = np.clip(values[:, 0], 0, 1) * n
     response = np.log((correct + 0.5) / (n - correct + 0.5))
-    n_datasets = len(np.unique(dataset))
-    between = part.groupby(["dataset", "severity", "method"])[score].transform("mean").to_numpy(dtype=np.float64)
-    cell = part.groupby(["severity", "method"], sort=True).ngroup().to_numpy()
-    fixed = [np.eye(cell.max() + 1)[cell]]
-    if 1 < n_datasets < RANDOM_DATASETS:
-        fixed.append(np.eye(n_datasets)[dataset][:, 1:])
-    terms = {WITHIN: values[:, 1] - between, BETWEEN: between}
-    if ID_AUC in table:
-        terms[IN_DISTRIBUTION] = values[:, 2]
-    design, kept = _independent(np.concatenate(fixed, axis=1), terms, dropped)
-    if np.ptp(response) == 0:
-        return MixedModel(*head, dropped=dropped, reason="constant outcome")
-    if len(part) <= design.shape[1] + 1:
-        return MixedModel(*head, dropped=dropped, reason=f"{len(part)} trials leave no degree of freedom")
-    return _fit(head, response, design, kept, dropped, dataset if n_datasets >= RANDOM_DATASETS else None, group)
+    design = np.column_stack([values[:, 1], fixed_effects(cells, values[:, 2] if ID_AUC in table else None)])
+    reason = _why_not(response, group)
+    if reason is not None:
+        return replace(result, reason=reason)
+    rest = design[:, 0] - design[:, 1:] @ np.linalg.lstsq(design[:, 1:], design[:, 0], rcond=None)[0]
+    if rest @ rest <= 1e-10 * (len(rest) * np.var(design[:, 0])):
+        varies = f"the cells{' and the AUC on the ID test set' if ID_AUC in table else ''} determine it"
+        return replace(result, dropped=dropped | {WITHIN: varies})
+    return _fit(result, response, design, group, n_groups - part["dataset"].nunique())
 
 
-def _independent(fixed: Floats, terms: dict[str, Floats], dropped: dict[str, str]) -> tuple[Floats, dict[str, int]]:
-    """(design matrix without redundant columns, the column and scale of each term kept); fills `dropped`."""
-    design, kept = np.empty((len(fixed), 0)), {}
-    for column in fixed.T:
-        if _adds(design, column):
-            design = np.column_stack([design, column])
-    for term, column in terms.items():
-        if np.std(column) < 1e-12:
-            dropped[term] = "it does not vary"
-        elif not _adds(design, column - column.mean()):
-            dropped[term] = "severity and method (and the dataset) determine it"
-        else:
-            kept[term] = design.shape[1]
-            design = np.column_stack([design, column])
-    return design, kept
+def _why_not(response: Floats, group: Ints) -> str | None:
+    n_groups = len(np.unique(group))
+    if n_groups < MINIMUM_GROUPS:
+        return f"{count(n_groups, 'data seed')}, fewer than {MINIMUM_GROUPS}"
+    if n_groups == len(group):
+        return "each data seed has one trial: the variance between them cannot be estimated"
+    if len(group) > MOST_TRIALS:
+        return f"{len(group):,} trials, more than {MOST_TRIALS:,}: the fit would take too long"
+    return "constant outcome" if np.ptp(response) == 0 else None
 
 
-def _adds(design: Floats, column: Floats) -> bool:
-    """Whether a column is not a combination of the others, up to rounding."""
-    if not design.shape[1]:
-        return bool(np.any(column))
-    rest = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
-    return bool(rest @ rest > 1e-10 * (column @ column))
-
-
-def _fit(
-    head: tuple[str, str, int, int, int],
-    response: Floats,
-    design: Floats,
-    kept: dict[str, int],
-    dropped: dict[str, str],
-    dataset: np.ndarray | None,
-    group: np.ndarray,
-) -> MixedModel:
+def _fit(result: MixedModel, response: Floats, design: Floats, group: Ints, df: int) -> MixedModel:
+    from statsmodels.regression.linear_model import OLS
     from statsmodels.regression.mixed_linear_model import MixedLM
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-    # Predictors on one scale help the optimiser; the slopes are turned back.
-    scale = np.ones(design.shape[1])
-    for position in kept.values():
-        scale[position] = design[:, position].std()
-    centre = np.zeros(design.shape[1])
-    for position in kept.values():
-        centre[position] = design[:, position].mean()
-    options = {}
-    if dataset is not None:
-        options = {"exog_vc": {"data_seed": _indicators_by(dataset, group)}}
+    # The score on the scale of its spread helps the optimiser; the slope is turned back.
+    scale = float(design[:, 0].std())
+    design = np.column_stack([(design[:, 0] - design[:, 0].mean()) / scale, design[:, 1:]])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model = MixedLM(
-                response, (design - centre) / scale, groups=group if dataset is None else dataset, **options
-            )
-            result = model.fit(reml=True)
-            # Read in here: statsmodels computes these only now, and may complain of a singular Hessian.
-            estimates, errors = np.asarray(result.fe_params), np.asarray(result.bse_fe)
-            intervals = np.asarray(result.conf_int(alpha=1 - LEVEL))[: len(estimates)]
-            p_values = np.asarray(result.pvalues)[: len(estimates)]
+            fit = MixedLM(response, design, groups=group).fit(reml=True)
         except (np.linalg.LinAlgError, ValueError) as error:
-            return MixedModel(*head, dropped=dropped, converged=False, reason=f"the fit failed: {error}")
+            return replace(result, converged=False, reason=f"the fit failed: {error}")
     complaints = tuple(dict.fromkeys(str(w.message).splitlines()[0] for w in caught))
     diverged = any(issubclass(w.category, ConvergenceWarning) and "failed" in str(w.message) for w in caught)
-    coefficients = tuple(
-        Coefficient(
-            term,
-            float(estimates[i] / scale[i]),
-            float(errors[i] / scale[i]),
-            float(intervals[i, 0] / scale[i]),
-            float(intervals[i, 1] / scale[i]),
-            float(p_values[i]),
-        )
-        for term, i in kept.items()
-    )
-    own = float(np.asarray(result.cov_re)[0, 0]) if np.size(result.cov_re) else 0.0
-    variances = {"data_seed": own} if dataset is None else {"dataset": own, "data_seed": float(result.vcomp[0])}
-    return MixedModel(
-        *head,
-        coefficients=coefficients,
-        dropped=dropped,
-        variances=variances | {"residual": float(result.scale)},
-        converged=bool(result.converged) and not diverged,
+    variances = {"data_seed": float(np.asarray(fit.cov_re)[0, 0]), "residual": float(fit.scale)}
+    # Whitened by the variances, generalised least squares is least squares (Fuller & Battese, J. Econometrics 2, 1974).
+    size = np.bincount(group)
+    share = 1 - np.sqrt(variances["residual"] / (variances["residual"] + size * variances["data_seed"]))
+    whitened = [column - (share * np.bincount(group, column) / size)[group] for column in (response, *design.T)]
+    robust = OLS(whitened[0], np.column_stack(whitened[1:])).fit(cov_type="cluster", cov_kwds={"groups": group})
+    slope, standard_error = float(robust.params[0]) / scale, float(robust.bse[0]) / scale
+    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * standard_error
+    p_value = float(2 * special.stdtr(df, -abs(slope) / standard_error)) if standard_error > 0 else math.nan
+    return replace(
+        result,
+        coefficients=(Coefficient(WITHIN, slope, standard_error, slope - reach, slope + reach, p_value),),
+        variances=variances,
+        converged=bool(fit.converged) and not diverged,
         warnings=complaints,
     )
-
-
-def _indicators_by(dataset: np.ndarray, group: np.ndarray) -> dict[int, Floats]:
-    """Per dataset, the indicators of its data seeds."""
-    indicators = {}
-    for name in np.unique(dataset):
-        codes = np.unique(group[dataset == name], return_inverse=True)[1]
-        indicators[name] = np.eye(codes.max() + 1)[codes]
-    return indicators
 
 
 def _sentence(analysis: Analysis, result: MixedModel) -> str:
@@ -227,8 +175,8 @@ def _sentence(analysis: Analysis, result: MixedModel) -> str:
         return f"Not estimated: {why}.{missing}"
     odds, low, high = (math.exp(0.1 * slope) for slope in (own.estimate, own.ci_low, own.ci_high))
     text = (
-        f"Among trials of one cell, a map score higher by 0.1 multiplies the odds of a correct answer under the shift "
-        f"by {number(odds)} ({interval(low, high)})."
+        "Among trials of one cell and one ID test AUC, a map score higher by 0.1 multiplies the odds of a correct "
+        f"answer under the shift by {number(odds)} ({interval(low, high)})."
     )
     if not result.converged:
         text += " The fit did not converge: do not rely on it."
@@ -267,7 +215,8 @@ def _table(result: MixedModel) -> Table:
         title=TITLE,
         caption=(
             f"Slopes on the logit of {column_name(result.outcome)}, per unit of the predictor: linear mixed model with "
-            "severity by method fixed and a random effect of the data seed."
+            "a constant and a slope of the ID test AUC for each cell and a random effect of the data seed; errors are "
+            "cluster-robust by data seed."
         ),
         headings=("predictor", "slope", "standard error", "95 % interval", "p", "left out because"),
         rows=tuple(rows),
@@ -277,7 +226,7 @@ def _table(result: MixedModel) -> Table:
     )
 
 
-TITLE = "Within and between cells, in one model"
+TITLE = "All cells in one model"
 SECTION = Section(
     key="mixed_model",
     title=TITLE,
@@ -286,12 +235,15 @@ SECTION = Section(
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
     reported=lambda analysis, result: (
-        "a within/between linear mixed model of the logit of accuracy (Mundlak 1978)"
+        "a linear mixed model of the logit of accuracy with a constant and an ID slope per cell (Mundlak 1978) and "
+        "cluster-robust errors (Liang & Zeger 1986)"
         if result.coefficients and result.converged
         else ""
     ),
     citations={
+        "Liang & Zeger 1986": "K.-Y. Liang, S. L. Zeger, Longitudinal data analysis using generalized linear models. "
+        "Biometrika 73, 1986, 13–22.",
         "Mundlak 1978": "Y. Mundlak, On the pooling of time series and cross section data. Econometrica 46, 1978, "
-        "69–85."
+        "69–85.",
     },
 )

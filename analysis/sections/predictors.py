@@ -130,9 +130,9 @@ SECTION = Section(
     method=lambda analysis, result: {
         "Probes": (
             "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "
-            "replaced by another image’s outside (Mixed-Rand of Xiao et al. 2021). That one score predicts better than "
-            "another is said where the interval of the difference of their Fisher’s z, over data seeds, excludes zero "
-            "at 5 % over all scores and comparisons together (Bonferroni)."
+            "replaced by another image’s outside (after Mixed-Rand of Xiao et al. 2021, whose donors lose their object "
+            "first). That one score predicts better than another is said where the interval of the difference of their "
+            "Fisher’s z, over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni)."
         )
     },
     citations={

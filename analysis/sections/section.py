@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
@@ -11,6 +12,8 @@ from analysis.numbers import name
 from analysis.sections.drawing import Drawing
 from analysis.sections.table import Table
 from analysis.stats.estimate import Estimate
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.design import Rows
 
 Result = TypeVar("Result")
 
@@ -79,10 +82,13 @@ class Section(Generic[Result]):
 
 
 def plain(result: Any) -> Any:
-    """A result as JSON has it."""
+    """A result as JSON has it; there, covariates are called controls."""
     if isinstance(result, tuple):
-        return [asdict(entry) for entry in result]
-    return None if result is None else asdict(result)
+        return [plain(entry) for entry in result]
+    return None if result is None else {_JSON_NAMES.get(key, key): value for key, value in asdict(result).items()}
+
+
+_JSON_NAMES = {"covariates": "controls"}
 
 
 def _about_the_primary(analysis: Analysis) -> str:
@@ -96,6 +102,13 @@ OTHER_WAYS = Part("The same question, asked in other ways", _about_the_primary, 
 def absent_column(table: pd.DataFrame, columns: Sequence[str]) -> str | None:
     """Why a statistic of these columns is undefined; None where the table has them all."""
     return next((f"no trial has the column {column!r}" for column in columns if column not in table), None)
+
+
+def known_rows(table: pd.DataFrame, columns: Sequence[str]) -> tuple[Rows, Floats]:
+    """(positions of the trials in which none of the columns is missing, [trials, columns] their values)."""
+    values = table[list(columns)].to_numpy(dtype=np.float64)
+    rows = np.flatnonzero(np.isfinite(values).all(axis=1))
+    return rows, values[rows]
 
 
 def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:

@@ -1,8 +1,6 @@
 """Selection regret: what choosing a model by its performance, its map or both costs under the shift."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +8,17 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, name, severity, with_interval
-from analysis.sections.drawing import INK, MUTED, PALETTE, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.drawing import (
+    INK,
+    MUTED,
+    PALETTE,
+    Drawing,
+    dots,
+    interval_line,
+    new_figure,
+    row_labels,
+    settings,
+)
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
 from analysis.stats.cluster_bootstrap import Resamples
@@ -24,7 +32,8 @@ RULES = {
     "id_valid": "performance without the shift",
     "localisation": "the map",
     "id_valid_and_localisation": "both together",
-    "ood_valid": "performance under the shift (an oracle)",
+    "ood_valid": "performance under the shift, on other images",
+    "oracle": "the outcome itself (an oracle)",
     "random": "a random pick",
 }
 """Each rule as words."""
@@ -36,7 +45,7 @@ class Regret(Estimate):
 
     rule: str
     dataset: str | None
-    """None for the mean over strata."""
+    """None for the mean over strata with a shift."""
     severity: float | None
     n: int
     """Trials chosen from."""
@@ -53,12 +62,15 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
 
     A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
     trained on the same images, which is what someone who must pick one has before them. The regret is averaged
-    over data seeds, and over strata for the overall row. The rules pick the largest
+    over data seeds, and over strata with a shift for the overall row: without a shift all models generalize alike, so
+    those strata are shown and do not count. The rules pick the largest
 
     - id_valid: accuracy on the ID validation set, `valid_id.<measure>` with the outcome's measure;
     - localisation: the score mu;
     - id_valid_and_localisation: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
-    - ood_valid: the same measure on the OOD validation set, an oracle that nobody has before the shift;
+    - ood_valid: the same measure on the OOD validation set, which nobody has before the shift. Its images are not those
+      of the outcome, so another rule can come out below it;
+    - oracle: the outcome itself; its regret is zero, the least of all by definition;
     - random: the mean over all trials, what picking blindly costs.
 
     Of trials tied at the top the mean outcome counts. All rules choose from the same trials: those with the outcome
@@ -76,6 +88,7 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
         "localisation": [score],
         "id_valid_and_localisation": [id_valid, score],
         "ood_valid": [ood_valid],
+        "oracle": [outcome],
         "random": [],
     }
     names = [name for name in dict.fromkeys([outcome, score, id_valid, ood_valid]) if name in table]
@@ -84,13 +97,14 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
         values = {name: v if name == score else -v for name, v in values.items()}  # the smaller, the better
     known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
     strata = _strata(table, known, resamples)
-    used = np.unique(np.concatenate([np.empty(0, dtype=np.intp), *(resamples.cluster[s.rows] for s in strata)]))
+    shifted_rows = [resamples.cluster[stratum.rows] for stratum in strata if stratum.level > 0]
+    used = np.concatenate([np.empty(0, dtype=np.intp), *shifted_rows])
     regrets: list[Regret] = []
     for rule in RULES:
         by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
-        entries = [entry for entry, _ in by_stratum]
-        deleted = [without for _, without in by_stratum if without is not None]
-        regrets += [_overall(rule, entries, deleted, used, resamples), *entries]
+        shifted = [(entry, deleted) for entry, deleted in by_stratum if entry.severity]
+        overall = _overall(rule, shifted, used, resamples)
+        regrets += [overall, *(entry for entry, _ in by_stratum)]
     return regrets
 
 
@@ -137,122 +151,105 @@ def _in_stratum(
     resamples: Resamples,
 ) -> tuple[Regret, Floats | None]:
     """(the regret of a rule, the same without each cluster of the table or None where there is no interval)."""
-    n = len(stratum.rows)
-    head: dict[str, Any] = {
-        "rule": rule,
-        "dataset": stratum.dataset,
-        "severity": stratum.level,
-        "n": n,
-        "n_missing": stratum.n_missing,
-        "n_choices": min(1, n) if stratum.is_one_choice else len(stratum.cluster),
-    }
+    n, one_choice = len(stratum.rows), stratum.is_one_choice
+    n_choices = min(1, n) if one_choice else len(stratum.cluster)
+    result = Regret(
+        rule=rule,
+        dataset=stratum.dataset,
+        severity=stratum.level,
+        n=n,
+        n_missing=stratum.n_missing,
+        n_choices=n_choices,
+    )
     absent = [name for name in criteria if name not in values]
     if absent:
-        return Regret(**head, reason=f"no trial has the column {absent[0]!r}"), None
+        return replace(result, reason=f"no trial has the column {absent[0]!r}"), None
     if n < 2:
-        return Regret(**head, reason=f"{count(n, 'trial')}, nothing to choose from"), None
-    g = values[outcome][stratum.rows]
-    pick = _picker(rule, [values[name][stratum.rows] for name in criteria])
-    whole_stratum = float(_regrets(pick, g, np.zeros(n, dtype=np.intp))[0])
-    if stratum.is_one_choice:
-        why = "each data seed has one trial: one choice among all"
-        return Regret(**head, estimate=whole_stratum, whole_stratum=whole_stratum, interval_reason=why), None
-    regrets = _regrets(pick, g, stratum.choice)
-    mean = float(regrets.mean())
-    without = 1 - np.eye(len(resamples.dataset))
-    deleted = _weighted_mean(regrets, without[:, stratum.cluster])
-    interval = _interval(mean, deleted, np.unique(stratum.cluster), resamples)
-    return Regret(**head, estimate=mean, whole_stratum=whole_stratum, **interval), deleted
+        return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+    parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
+    whole = float(_regrets(*parts, np.zeros(n, dtype=np.intp))[0])
+    result = replace(result, estimate=whole, whole_stratum=whole)
+    if one_choice:
+        return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
+    regrets, n_clusters = _regrets(*parts, stratum.choice), len(resamples.dataset)
+    sums, sizes = (np.bincount(stratum.cluster, w, n_clusters) for w in (regrets, np.ones(len(regrets))))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deleted = (regrets.sum() - sums) / (len(regrets) - sizes)
+    return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
 
 
-Picker = Callable[[Choices, int], Floats]
-"""Function from each trial's choice and the number of choices to the values of which the largest is picked."""
+def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:
+    """[choices] the best outcome less the mean outcome of the trials tied at the top; without a criterion all tie."""
+    criterion = sum((_standardised(values, choice) for values in criteria), np.zeros(len(g)))
+    picked = (criterion >= _largest(criterion, choice)[choice] - 1e-12).astype(np.float64)
+    return _largest(g, choice) - np.bincount(choice, picked * g) / np.bincount(choice, picked)
 
 
-def _picker(rule: str, criteria: list[Floats]) -> Picker | None:
-    """None for the random rule."""
-    if rule == "random":
-        return None
-    if len(criteria) == 1:
-        return lambda choice, n: criteria[0]
-    return lambda choice, n: np.sum([_standardised(c, choice, n) for c in criteria], axis=0)
+def _largest(values: Floats, choice: Choices) -> Floats:
+    """[choices] the largest value of each."""
+    largest = np.full(int(choice.max()) + 1, -np.inf)
+    np.maximum.at(largest, choice, values)
+    return largest
 
 
-def _regrets(pick: Picker | None, g: Floats, choice: Choices) -> Floats:
-    """[choices] the best outcome less the mean outcome of the trials tied at the top."""
-    n = int(choice.max()) + 1
-    best = np.full(n, -np.inf)
-    np.maximum.at(best, choice, g)
-    if pick is None:
-        picked = np.ones(len(g))
-    else:
-        criterion = pick(choice, n)
-        top = np.full(n, -np.inf)
-        np.maximum.at(top, choice, criterion)
-        picked = (criterion >= top[choice] - 1e-12).astype(np.float64)
-    return best - np.bincount(choice, weights=picked * g, minlength=n) / np.bincount(choice, picked, minlength=n)
-
-
-def _standardised(values: Floats, choice: Choices, n: int) -> Floats:
+def _standardised(values: Floats, choice: Choices) -> Floats:
     """z within each choice; 0 where its values are constant."""
-    size = np.bincount(choice, minlength=n)
-    rest = values - (np.bincount(choice, weights=values, minlength=n) / size)[choice]
-    spread = np.sqrt(np.bincount(choice, weights=rest**2, minlength=n) / size)[choice]
+    size = np.bincount(choice)
+    rest = values - (np.bincount(choice, values) / size)[choice]
+    spread = np.sqrt(np.bincount(choice, rest**2) / size)[choice]
     return np.where(spread > 1e-12, rest / np.where(spread > 1e-12, spread, 1.0), 0.0)
 
 
-def _weighted_mean(regrets: Floats, weights: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((weights @ regrets) / weights.sum(axis=1))
-
-
-def _interval(mean: float, deleted: Floats, clusters: NDArray[np.intp], resamples: Resamples) -> dict[str, Any]:
-    interval = jackknife_bounds(mean, deleted[clusters], resamples.dataset[clusters])
-    return interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {})
+def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples: Resamples) -> Regret:
+    used = np.unique(clusters)
+    interval = jackknife_bounds(result.estimate or 0.0, deleted[used], resamples.dataset[used])
+    return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
 
 
 def _overall(
-    rule: str, strata: list[Regret], deleted: list[Floats], clusters: NDArray[np.intp], resamples: Resamples
+    rule: str, by_stratum: list[tuple[Regret, Floats | None]], clusters: Choices, resamples: Resamples
 ) -> Regret:
     """The mean over strata that have a regret, each counting the same."""
-    defined = [entry for entry in strata if entry.estimate is not None]
-    head: dict[str, Any] = {
-        "rule": rule,
-        "dataset": None,
-        "severity": None,
-        "n": sum(entry.n for entry in defined),
-        "n_missing": sum(entry.n_missing for entry in strata),
-        "n_choices": sum(entry.n_choices for entry in defined),
-    }
+    defined = [(entry, deleted) for entry, deleted in by_stratum if entry.estimate is not None]
+    result = Regret(
+        rule=rule,
+        dataset=None,
+        severity=None,
+        n=sum(entry.n for entry, _ in defined),
+        n_missing=sum(entry.n_missing for entry, _ in by_stratum),
+        n_choices=sum(entry.n_choices for entry, _ in defined),
+    )
     if not defined:
-        return Regret(**head, reason=strata[0].reason if strata else "no trials")
-    estimate = float(np.mean([entry.estimate for entry in defined if entry.estimate is not None]))
-    if len(deleted) < len(defined):
-        why = "a stratum has one trial per data seed: one choice among all"
-        return Regret(**head, estimate=estimate, interval_reason=why)
-    return Regret(**head, estimate=estimate, **_interval(estimate, np.mean(deleted, axis=0), clusters, resamples))
+        why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
+        return replace(result, reason=why)
+    result = replace(result, estimate=float(np.mean([entry.estimate for entry, _ in defined])))
+    known = [deleted for _, deleted in defined if deleted is not None]
+    if len(known) < len(defined):
+        return replace(result, interval_reason="a stratum has one trial per data seed: one choice among all")
+    return _with_interval(result, np.mean(known, axis=0), clusters, resamples)
 
 
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     overall = {part.rule: part for part in result if part.dataset is None}
     if overall["localisation"].estimate is None:
         return f"Not estimated: {overall['localisation'].reason}."
-    known = [part for part in overall.values() if part.estimate is not None]
+    known = [part for part in overall.values() if part.estimate is not None and part.rule != "oracle"]
     costs = "; ".join(f"by {RULES[part.rule]} {with_interval(part, 3)}" for part in known)
     return (
-        f"Picking one of the models trained on the same images costs, in {column_name(analysis.primary.outcome)} "
-        f"against the best of them, on average: {costs}.{no_interval(known)}"
+        f"Under a shift, picking one of the models trained on the same images costs, in "
+        f"{column_name(analysis.primary.outcome)} against the best of them, on average: {costs}.{no_interval(known)}"
     )
 
 
 def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
     """Mean over strata as bars, each stratum as a dot; None where choosing by the map has no regret."""
-    known = [part for part in result if part.estimate is not None]
+    known = [part for part in result if part.estimate is not None and part.rule != "oracle" and part.severity != 0]
     overall = [part for part in known if part.dataset is None]
     if all(part.rule != "localisation" for part in overall):
         return None
     outcome = column_name(analysis.primary.outcome)
-    colours = dict(zip(RULES, (PALETTE[6], PALETTE[2], PALETTE[4], PALETTE[3], "#9aa1ab"), strict=True))
+    shades = (PALETTE[6], PALETTE[2], PALETTE[4], PALETTE[3], "#9aa1ab")
+    colours = dict(zip((rule for rule in RULES if rule != "oracle"), shades, strict=True))
     with settings():
         figure = new_figure(6.8, 0.9 + 0.48 * len(overall))
         axes = figure.subplots()
@@ -260,9 +257,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
             axes.barh(-position, part.estimate or 0.0, height=0.62, color=colours[part.rule], alpha=0.75)
             interval_line(axes, part, -position, color=INK, linewidth=1.8)
             strata = [r.estimate or 0.0 for r in known if r.rule == part.rule and r.dataset is not None]
-            # Spread in the order of the strata, so that equal regrets do not hide each other.
-            steps = np.linspace(-0.2, 0.2, len(strata)) if len(strata) > 1 else np.zeros(len(strata))
-            axes.plot(strata, steps - position, "o", markersize=3, color=INK, alpha=0.55, linewidth=0)
+            dots(axes, strata, -position, markersize=3, color=INK, alpha=0.55)
         row_labels(axes, [RULES[part.rule] for part in overall])
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{outcome} lost against the best model")
@@ -272,8 +267,8 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
-            "interval; each dot is one dataset and severity. Performance under the shift is unknown beforehand: that "
-            "bar is the best possible."
+            "interval; each dot is one dataset and severity with a shift. Performance under the shift is unknown "
+            "beforehand; it is measured on other images than the outcome, so it is not the best possible, which is 0."
         ),
         alt=(
             "Bars of the mean regret by rule of choice. "
@@ -289,7 +284,8 @@ def _table(analysis: Analysis, result: tuple[Regret, ...]) -> Table:
         title=TITLE,
         caption=(
             f"Mean {column_name(analysis.primary.outcome)} lost against the best trial of the same data seed; “in one "
-            "choice”: the same when choosing among all trials of the stratum at once."
+            "choice”: the same when choosing among all trials of the stratum at once. “All” is the mean over strata "
+            "with a shift; those without one are shown and do not count."
         ),
         headings=("dataset", "s", "choose by", "regret", "95 % interval", "in one choice", "choices", "n", "remark"),
         rows=tuple(

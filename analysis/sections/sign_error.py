@@ -263,11 +263,8 @@ def _table(result: SignError) -> Table:
         rows=tuple(
             (
                 (part.axis or "all", _setting(part)),
-                value(part.mean),
-                value(part.p90),
-                value(part.maximum),
-                whole(part.n_kept),
-                whole(part.n_environments),
+                *map(value, (part.mean, part.p90, part.maximum)),
+                *map(whole, (part.n_kept, part.n_environments)),
                 remark(part.reason),
             )
             for part in (result.overall, *result.axes)

@@ -10,10 +10,12 @@ from analysis.sections.drawing import (
     INK,
     MUTED,
     Drawing,
+    dataset_panels,
     interval_line,
     legend_below,
     legend_key,
     look,
+    method_keys,
     new_figure,
     row_labels,
     settings,
@@ -47,10 +49,7 @@ def _forest(analysis: Analysis) -> Drawing | None:
         for position, (_, within, whole) in enumerate(lines):
             _mark(axes, within, -position + 0.13, _WITHIN, "o", filled=True)
             _mark(axes, whole, -position - 0.13, _WHOLE, "s", filled=False)
-        axes.axhline(-0.5, color=MUTED, linewidth=0.5)
-        row_labels(axes, [label for label, _, _ in lines])
-        axes.get_yticklabels()[0].set_fontweight("bold")
-        axes.set_ylim(-len(lines) + 0.45, 0.55)
+        row_labels(axes, [label for label, _, _ in lines], strong=True)
         axes.set_xlim(-1.02, 1.02)
         axes.set_xlabel("Spearman’s ρ with 95 % interval")
         handles = [
@@ -92,12 +91,11 @@ def _by_cell(analysis: Analysis) -> Drawing | None:
                 own = {str(c.method): c for c in cells if c.dataset == dataset and c.severity == level}
                 for position, (method, (colour, marker)) in enumerate(styles.items()):
                     if method in own:
-                        _mark_cell(axes, own[method], -position, colour, marker)
+                        _mark(axes, own[method], -position, colour, marker)
                 where = f"{name(dataset)}, " if len(datasets) > 1 and column == 0 else ""
                 axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
                 axes.set_xlim(-1.02, 1.02)
                 axes.set_xticks([-1, 0, 1])
-                axes.set_ylim(-len(styles) + 0.4, 0.6)
                 row_labels(axes, list(map(name, styles)))
                 if row == len(datasets) - 1:
                     axes.set_xlabel("ρ")
@@ -134,9 +132,8 @@ def _by_severity(analysis: Analysis) -> Drawing | None:
     styles = look(str(c.method) for c in correlations if c.scope == "cell")
     threshold = analysis.verdict.smallest_effect
     with settings():
-        figure = new_figure(max(5.2, 0.6 + 3.9 * len(datasets)), 4.0)
-        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
-        for axes, dataset in zip(panels, datasets, strict=True):
+        figure, panels = dataset_panels(datasets, sharey=True)
+        for dataset, axes in panels.items():
             mine = [c for c in correlations if c.dataset == dataset]
             _thresholds(axes, analysis, vertical=False)
             for method, (colour, marker) in styles.items():
@@ -147,21 +144,18 @@ def _by_severity(analysis: Analysis) -> Drawing | None:
             own = [c for c in mine if c.scope == "within_cell"]
             _line(axes, own, color=_WITHIN, marker="o", linewidth=2)
             for c in own:
-                if c.estimate is not None and c.ci_low is not None and c.ci_high is not None:
-                    axes.plot([c.severity] * 2, [c.ci_low, c.ci_high], color=_WITHIN, linewidth=1.6)
-            axes.set_title(name(dataset), loc="left")
+                if c.ci_low is not None and c.ci_high is not None:
+                    axes.plot([c.severity or 0.0] * 2, [c.ci_low, c.ci_high], color=_WITHIN, linewidth=1.6)
             severity_axis(axes, [c.severity or 0.0 for c in own if c.estimate is not None])
-        panels[0].set_ylabel("Spearman’s ρ")
-        low, high = panels[0].get_ylim()
-        panels[0].set_ylim(max(-1.02, min(low, -threshold - 0.1)), min(1.02, max(high, threshold + 0.1)))
+        first = panels[datasets[0]]
+        first.set_ylabel("Spearman’s ρ")
+        low, high = first.get_ylim()
+        first.set_ylim(max(-1.02, min(low, -threshold - 0.1)), min(1.02, max(high, threshold + 0.1)))
         handles = [
             legend_key("within cells, 95 % interval", color=_WITHIN, marker="o", linewidth=2),
             legend_key("methods mixed", color=_WHOLE, marker="s", markerfacecolor="white"),
             _threshold_key(),
-            *(
-                legend_key(name(method), color=colour, marker=marker, markersize=3, linewidth=0.6, alpha=0.7)
-                for method, (colour, marker) in styles.items()
-            ),
+            *method_keys(styles, markersize=3, linewidth=0.6, alpha=0.7),
         ]
         legend_below(figure, handles, columns=3 if len(datasets) == 1 else 5)
     strata_words = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in within)
@@ -190,22 +184,14 @@ def _threshold_key() -> "matplotlib.lines.Line2D":
 
 
 def _mark(
-    axes: "matplotlib.axes.Axes", entry: Correlation | None, y: float, colour: str, marker: str, *, filled: bool
+    axes: "matplotlib.axes.Axes", entry: Correlation | None, y: float, colour: str, marker: str, *, filled: bool = True
 ) -> None:
     if entry is None or entry.estimate is None:
-        axes.text(0.01, y, "undefined", color=INK, fontsize=7, va="center")
-        return
-    interval_line(axes, entry, y, color=colour, linewidth=1.8 if filled else 1.2)
-    face = colour if filled else "white"
-    axes.plot([entry.estimate], [y], marker=marker, color=colour, markersize=6, markerfacecolor=face)
-
-
-def _mark_cell(axes: "matplotlib.axes.Axes", entry: Correlation, y: float, colour: str, marker: str) -> None:
-    if entry.estimate is None:
         axes.text(0, y, "undefined", color=INK, fontsize=6.5, va="center", ha="center")
         return
-    interval_line(axes, entry, y, color=colour, linewidth=1.5)
-    axes.plot([entry.estimate], [y], marker=marker, color=colour, markersize=5)
+    interval_line(axes, entry, y, color=colour, linewidth=1.6 if filled else 1.2)
+    face = colour if filled else "white"
+    axes.plot([entry.estimate], [y], marker=marker, color=colour, markersize=5.5, markerfacecolor=face)
 
 
 def _line(axes: "matplotlib.axes.Axes", correlations: list[Correlation], **style: Any) -> None:
@@ -215,11 +201,7 @@ def _line(axes: "matplotlib.axes.Axes", correlations: list[Correlation], **style
 
 def _cells(analysis: Analysis) -> Table:
     rows = [
-        (
-            *cell_entries(rho.dataset, rho.severity, rho.method),
-            *entries(rho, tau),
-            remark(rho.reason),
-        )
+        (*cell_entries(rho.dataset, rho.severity, rho.method), *entries(rho, tau), remark(rho.reason))
         for rho, tau in pairs_of(analysis.primary_correlations)
         if rho.scope == "cell"
     ]

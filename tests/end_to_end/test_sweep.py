@@ -42,7 +42,7 @@ def test_each_method_left_a_complete_record(tiny_sweep):
     assert sorted(r["method"] for r in records.values()) == sorted(PAPER_METHODS)
     for key, record in records.items():
         assert (record["trial_key"], record["status"], record["sweep"]) == (key, "completed", "tiny")
-        expected = {*columns.IDENTITY, *columns.with_role("time", "provenance"), "schema_version"}
+        expected = {*columns.IDENTITY, *columns.with_role("time", "provenance", "probe"), "schema_version"}
         expected |= {columns.performance(s, m) for s in columns.SPLITS for m in columns.PERFORMANCE}
         for split in columns.SCORED_SPLITS:
             expected |= {columns.localisation(split, m, a) for m in METRICS for a in ATTRIBUTIONS}

@@ -102,6 +102,15 @@ def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
     assert names.index("test_ood.auc") < names.index("test_ood.iou.occlusion") < names.index("schema_version")
 
 
+def test_earlier_records_without_probes_stand_in_the_same_table(records):
+    records.write(record("earlier", seed=0, **{"test_id.auc": 0.75}))
+    records.write(record("probed", seed=1, **{"test_id.auc": 0.75} | dict.fromkeys(columns.PROBES, 0.5)))
+    loaded = records.load()
+    assert loaded.rejected == {}
+    table = as_table(loaded.records)
+    assert table[list(columns.PROBES)].isna().all(axis=1).tolist() == [True, False]
+
+
 def test_an_empty_table_is_a_table():
     assert len(as_table([])) == 0
 

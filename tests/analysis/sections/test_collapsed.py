@@ -1,10 +1,12 @@
-"""The primary with and without collapsed models."""
+"""The primary with and without collapsed models, and models below chance, by scipy's exact law."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import analysis
-from analysis.sections.collapsed import without_collapsed
+from analysis.numbers import name
+from analysis.sections.collapsed import SECTION, below_chance, without_collapsed
 
 SCORE = analysis.Primary().column
 
@@ -49,3 +51,30 @@ def test_too_few_are_left(table):
     table["collapsed"] = np.arange(len(table)) % 20 > 2
     _, found = compared(table)
     assert "Without them the correlation within cells is undefined (none of the 8 cells" in found.sentence
+
+
+def test_models_below_chance_by_more_than_noise_are_counted_and_named(make_table):
+    table = make_table(seeds=20).assign(**{"test_id.n": 60})
+    # The law of an uninformative model's AUC: Mann and Whitney's U of 30 and 30 images, over 900.
+    generator = np.random.default_rng(0)
+    draws = stats.mannwhitneyu(*generator.normal(size=(2, 30, 20_000)), method="asymptotic").statistic / 900
+    table["test_id.auc"] = generator.choice(draws, size=len(table))
+    assert below_chance(table).models == ()
+    limit = 0.5 + stats.norm.ppf(0.05 / len(table)) * draws.std()
+    table.loc[[3, 50], "test_id.auc"] = limit - 0.01, 0.05
+    table.loc[70, "test_id.auc"] = limit + 0.01
+    found = below_chance(table)
+    assert found.n == len(table)
+    assert [model["trial_key"] for model in found.models] == list(table.loc[[50, 3], "trial_key"])
+    result = analysis.analyse(table, replicates=100)
+    sentence = SECTION.sentence(result, result.results["unlearnt"])
+    row = table.loc[50]
+    assert sentence.startswith("2 models of 160 are below chance on the ID test set by more than noise: ")
+    assert f"{name(row['method'])} at crosses, s = {row['severity']:g}, seed {row['seed']} (AUC 0.05)" in sentence
+
+
+def test_with_unequal_classes_the_limit_is_lower(make_table):
+    table = make_table(seeds=5).assign(**{"test_id.n": 1000, "test_id.auc": 0.4})
+    assert len(below_chance(table).models) == len(table)
+    assert below_chance(table.assign(**{"test_id.n_smaller_class": 20})).models == ()
+    assert below_chance(table.drop(columns="test_id.n")) is None

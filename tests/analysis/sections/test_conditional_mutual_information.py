@@ -8,6 +8,7 @@ import mbe_eval.comparators
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.sections import conditional_mutual_information as module
 from analysis.sections.conditional_mutual_information import conditional_mutual_information
@@ -67,7 +68,7 @@ def test_against_loops_over_pairs(datasets, digits):
         assert (part.information, part.entropy) == pytest.approx((information, entropy), abs=1e-12)
         if part.ratio is not None:
             ratios.append(information / entropy)
-    assert found.estimate == pytest.approx(min(ratios))
+    assert found.raw == pytest.approx(min(ratios))
     assert found.n_pairs == len(datasets) * 12 * 11
 
 
@@ -78,46 +79,103 @@ def test_against_mbe_eval():
         table, SCORE, OUTCOME, ["severity", "method", "hp.lr"], group_col="configuration"
     )
     found = conditional_mutual_information(table, SCORE, OUTCOME)
-    assert found.estimate == pytest.approx(score)
+    assert found.raw == pytest.approx(score)
     assert [c.information for c in found.conditionings] == pytest.approx(list(detail["conditional_mutual_information"]))
 
 
-def test_two_configurations_by_hand():
-    # Two ordered pairs, one of each order: V_g is a fair coin, which V_mu equals. I = H = ln 2.
-    table = factorial(noise=0)[lambda t: (t["method"] == "rrr") & (t["hp.lr"] == 1)]
-    found = conditional_mutual_information(table, SCORE, OUTCOME)
-    alone, given = found.conditionings
-    assert (alone.information, alone.entropy, alone.ratio) == (
-        pytest.approx(math.log(2)),
-        pytest.approx(math.log(2)),
-        1.0,
-    )
-    # Given the severities of both, the order is certain: H = 0, and the set takes no part.
-    assert (given.entropy, given.ratio, given.n_cells) == (0.0, None, 2)
-    assert found.estimate == 1.0
+def test_an_order_that_the_score_gives_exactly():
+    # V_mu equals V_g: I = H = ln 2 over all pairs. Given the severities of both, pairs of unlike ones are certain.
+    table = factorial(noise=0)
+    table[OUTCOME] = 10 * table["severity"] + table["hp.lr"] + 0.1 * (table["method"] == "rrr")
+    found = conditional_mutual_information(table.assign(**{SCORE: table[OUTCOME]}), SCORE, OUTCOME)
+    alone = found.conditionings[0]
+    assert (alone.information, alone.entropy) == (pytest.approx(math.log(2)), pytest.approx(math.log(2)))
+    assert (alone.ratio, alone.association) == (1.0, pytest.approx(1))
+    assert alone.p_value == pytest.approx(1 / 100)
+    certain = next(c for c in found.conditionings if c.axes == ("severity", "hp.lr"))
+    assert certain.reason is not None
 
 
-def test_a_tie_is_not_greater():
-    table = factorial(noise=0)[lambda t: (t["method"] == "rrr") & (t["hp.lr"] == 1)].assign(**{SCORE: 0.5})
-    assert conditional_mutual_information(table, SCORE, OUTCOME).estimate == 0.0
+def test_the_sign_is_that_of_the_association():
+    table = factorial(noise=0.3, seeds=1, digits=6)
+    forward = conditional_mutual_information(table, SCORE, OUTCOME)
+    backward = conditional_mutual_information(table.assign(**{SCORE: -table[SCORE]}), SCORE, OUTCOME)
+    assert forward.raw == pytest.approx(backward.raw)
+    for one, other in zip(forward.conditionings, backward.conditionings, strict=True):
+        if one.association is not None:
+            assert one.association == pytest.approx(-other.association)
+    # Over all pairs without ties, the correlation of the two orders is Kendall's tau.
+    tau = stats.kendalltau(table[SCORE], table[OUTCOME]).statistic
+    assert forward.conditionings[0].association == pytest.approx(tau)
+
+
+def wide(rng=0, *, widths=10):
+    """120 configurations; both scores follow the severity and are noise below it."""
+    generator = np.random.default_rng(rng)
+    table = pd.concat([factorial(noise=0, seeds=1).assign(**{"hp.width": k}) for k in range(widths)], ignore_index=True)
+    for column in (SCORE, OUTCOME):
+        table[column] = 1000 * table["severity"] + generator.permutation(len(table))
+    return table
+
+
+def ratio_given_severity(table):
+    """I / H by scipy's entropies, summed over the severities of both configurations."""
+    one, two = np.nonzero(~np.eye(len(table), dtype=bool))
+    mu, g, s = (table[c].to_numpy() for c in (SCORE, OUTCOME, "severity"))
+    orders = np.stack([mu[one] > mu[two], g[one] > g[two]], axis=1).astype(int)
+    information = entropy = 0.0
+    for group in itertools.product((0.0, 1.0), repeat=2):
+        mine = orders[(s[one] == group[0]) & (s[two] == group[1])]
+        counts = np.bincount(2 * mine[:, 0] + mine[:, 1], minlength=4).reshape(2, 2)
+        of_g = stats.entropy(counts.sum(axis=0))
+        information += len(mine) * (of_g + stats.entropy(counts.sum(axis=1)) - stats.entropy(counts.ravel()))
+        entropy += len(mine) * of_g
+    return information / entropy
+
+
+def test_chance_is_the_mean_of_permutations_within_the_conditioning():
+    table = wide(widths=3)
+    parts = conditional_mutual_information(table, SCORE, OUTCOME, permutations=400).conditionings
+    (part,) = (c for c in parts if c.axes == ("severity",))
+    assert part.ratio == pytest.approx(ratio_given_severity(table))
+    generator = np.random.default_rng(5)
+    shuffled = [
+        ratio_given_severity(table.assign(**{SCORE: table.groupby("severity")[SCORE].transform(generator.permutation)}))
+        for _ in range(80)
+    ]
+    assert part.chance == pytest.approx(np.mean(shuffled), abs=4 * np.std(shuffled) * math.sqrt(1 / 400 + 1 / 80))
+    assert part.excess == pytest.approx(part.ratio - part.chance)
+    assert part.p_value == pytest.approx(np.mean(np.array(shuffled) >= part.ratio - 1e-12), abs=0.2)
 
 
 def test_a_score_that_only_follows_an_axis_is_worth_nothing_given_it():
-    generator = np.random.default_rng(0)
-    table = pd.concat([factorial(noise=0, seeds=1).assign(**{"hp.width": k}) for k in range(10)], ignore_index=True)
-    # Both follow the severity, and are noise below it.
-    for column in (SCORE, OUTCOME):
-        table[column] = 1000 * table["severity"] + generator.permutation(len(table))
-    found = {c.axes: c.ratio for c in conditional_mutual_information(table, SCORE, OUTCOME).conditionings}
-    assert found[()] > 0.15
-    assert found[("severity",)] < 0.02
+    found = conditional_mutual_information(wide(), SCORE, OUTCOME)
+    by_axes = {c.axes: c for c in found.conditionings}
+    assert by_axes[()].excess > 0.15
+    assert by_axes[()].p_value == pytest.approx(0.01)
+    assert abs(by_axes[("severity",)].excess) < 0.01
+    assert found.estimate < 0.01
+    assert found.p_value > 0.05
+
+
+def test_noise_has_information_by_chance_alone():
+    table = wide()
+    generator = np.random.default_rng(3)
+    table[SCORE], table[OUTCOME] = generator.normal(size=(2, len(table)))
+    found = conditional_mutual_information(table, SCORE, OUTCOME)
+    two_axes = next(c for c in found.conditionings if c.axes == ("method", "hp.width"))
+    assert two_axes.ratio > 0.02
+    assert abs(two_axes.excess) < 0.02
+    assert found.p_value > 0.05
+    assert abs(found.estimate) < 0.02
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda t: t.drop(columns=OUTCOME), f"no trial has the column '{OUTCOME}'"),
-        (lambda t: t.iloc[:1], "no two configurations of one dataset"),
+        (lambda t: t.iloc[:1], "0 pairs of configurations, fewer than 90"),
+        (lambda t: t[t["hp.lr"] < 3], "56 pairs of configurations, fewer than 90"),
         (lambda t: t.assign(**{OUTCOME: 1.0}), "the outcome is the same in all configurations"),
     ],
 )

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import analysis
 from analysis.sections import granulated_kendall as module
-from analysis.sections.granulated_kendall import granulated_kendall
+from analysis.sections.granulated_kendall import SECTION, granulated_kendall
 from analysis.stats.cluster_bootstrap import draw_resamples
 
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
@@ -195,3 +196,11 @@ def test_what_is_undefined_says_why(change, reason):
     found = psi(table)
     assert found.estimate is None
     assert reason in found.reason
+
+
+def test_the_caption_says_what_psi_is(make_table):
+    result = analysis.analyse(make_table(strengths=(0.1, 1.0), seeds=6, severities=(1.0,)), replicates=100)
+    (drawing,) = SECTION.figures(result, result.results["granulated_kendall"])
+    for piece in ("τ-b", "averaged over seeds", "the mean over those others", "no correlation over trials"):
+        assert piece in drawing.caption
+    assert "all strengths of a method count as one" in drawing.caption

@@ -7,29 +7,28 @@ import pytest
 from analysis.sections.incremental_r2 import _held_out, incremental_r2
 
 X, Z, Y, A = "test_ood.iou.integrated_gradients", "test_ood.iop.occlusion", "test_ood.auc", "test_id.auc"
-CONTROLS = {"numeric": [A], "categorical": ["severity", "method"]}
 
 
-def table(rng=0, *, seeds=8, effect=0.5, datasets=("d",)):
+def table(rng=0, *, seeds=24, effect=0.5, datasets=("d",)):
     generator = np.random.default_rng(rng)
     rows = []
     for dataset in datasets:
-        for severity in (0.0, 1.0):
+        for severity in (0.5, 1.0):
             for position, method in enumerate(("baseline", "masked", "rrr")):
                 for seed in range(seeds):
                     a, x, z, e = generator.normal(size=4)
                     rows.append(
                         {"dataset": dataset, "severity": severity, "method": method, "seed": seed, "data_seed": seed}
                         | {A: 0.9 + 0.02 * a, X: 0.3 + 0.1 * x, Z: z}
-                        | {Y: 0.7 + 0.1 * (a + effect * x + e) - 0.2 * severity + 0.1 * position}
+                        | {Y: 0.7 + 0.1 * ((3 - 4 * severity) * a + effect * x + e) - 0.2 * severity + 0.1 * position}
                     )
     return pd.DataFrame(rows)
 
 
 def by_least_squares(data, columns, held_out):
-    """R² on the held-out trials of one split."""
-    design = pd.get_dummies(data[["severity", "method"]].astype(str), drop_first=True).astype(float)
-    design = np.column_stack([np.ones(len(data)), design, *(data[c] for c in columns)])
+    """R² on the held-out trials of one split, with a constant and an ID slope per cell."""
+    cells = pd.get_dummies(data["severity"].astype(str) + data["method"]).astype(float).to_numpy()
+    design = np.column_stack([cells, cells * data[[A]].to_numpy(), *(data[c] for c in columns)])
     out = data["data_seed"].isin(held_out).to_numpy()
     slope = np.linalg.lstsq(design[~out], data[Y].to_numpy()[~out], rcond=None)[0]
     y = data[Y].to_numpy()[out]
@@ -39,11 +38,11 @@ def by_least_squares(data, columns, held_out):
 @pytest.mark.parametrize("scores", [[X], [X, Z]])
 def test_against_least_squares_split_by_split(scores):
     data = table()
-    found = incremental_r2(data, scores, Y, **CONTROLS, splits=30, seed=3)
-    drawn = [np.flatnonzero(row) for row in _held_out(np.zeros(8, dtype=int), 30, 3)]
-    assert {len(d) for d in drawn} == {2}
-    without = np.array([by_least_squares(data, [A], d) for d in drawn])
-    with_scores = np.array([by_least_squares(data, [A, *scores], d) for d in drawn])
+    found = incremental_r2(data, scores, Y, splits=30, seed=3)
+    drawn = [np.flatnonzero(row) for row in _held_out(np.zeros(24, dtype=int), 30, 3)]
+    assert {len(d) for d in drawn} == {6}
+    without = np.array([by_least_squares(data, [], d) for d in drawn])
+    with_scores = np.array([by_least_squares(data, scores, d) for d in drawn])
     assert found.without == pytest.approx(without.mean())
     assert found.with_scores == pytest.approx(with_scores.mean())
     assert found.estimate == pytest.approx((with_scores - without).mean())
@@ -53,15 +52,27 @@ def test_against_least_squares_split_by_split(scores):
 
 
 def test_a_useful_score_helps_and_noise_hurts():
-    useful = incremental_r2(table(effect=2.0), [X], Y, **CONTROLS)
+    useful = incremental_r2(table(effect=2.0), [X], Y)
     assert useful.estimate > 0.2
     assert useful.share_positive == 1.0
-    assert incremental_r2(table(effect=0.0, seeds=6), [X, Z], Y, **CONTROLS).estimate < 0
+    assert incremental_r2(table(effect=0.0, seeds=20), [X, Z], Y).estimate < 0
 
 
-def test_a_score_that_repeats_a_covariate_adds_nothing():
-    data = table().assign(**{X: lambda t: 2 * t[A] + 1})
-    assert incremental_r2(data, [X], Y, **CONTROLS).estimate == pytest.approx(0, abs=1e-9)
+def test_a_score_that_follows_the_id_score_of_each_cell_adds_nothing():
+    # One slope over both severities would leave the score something to add: the outcome's ID slope turns between them.
+    data = table().assign(**{X: lambda t: (3 - 4 * t["severity"]) * t[A] + t["severity"]})
+    assert incremental_r2(data, [X], Y).estimate == pytest.approx(0, abs=1e-9)
+
+
+def test_strata_without_a_shift_and_small_cells_are_left_out_and_counted():
+    data = table()
+    data.loc[data["method"] == "rrr", "severity"] *= data["severity"] > 0.5
+    data = data[(data["method"] != "masked") | (data["data_seed"] < 12)]
+    found = incremental_r2(data, [X], Y)
+    assert found.left_out == {"no shift (severity 0)": 1, "fewer than 20 trials": 2}
+    used = (data["severity"] > 0) & (data["method"] != "masked")
+    assert (found.n, found.n_cells) == (used.sum(), 3)
+    assert found.estimate == incremental_r2(data[used], [X], Y).estimate
 
 
 def test_data_seeds_are_held_out_whole_and_within_each_dataset():
@@ -72,8 +83,8 @@ def test_data_seeds_are_held_out_whole_and_within_each_dataset():
 
 
 def test_a_data_seed_is_another_one_on_another_dataset():
-    found = incremental_r2(table(datasets=("d", "e")), [X], Y, numeric=[A], categorical=["dataset"])
-    assert found.n_clusters == 16
+    found = incremental_r2(table(datasets=("d", "e")), [X], Y)
+    assert found.n_clusters == 48
 
 
 def test_the_same_seed_gives_the_same_numbers():
@@ -86,12 +97,13 @@ def test_the_same_seed_gives_the_same_numbers():
     [
         (lambda t: t.drop(columns=A), [X], f"no trial has the column '{A}'"),
         (lambda t: t, [], "no score to add"),
-        (lambda t: t[t["data_seed"] < 3], [X], "3 data seeds, fewer than 4"),
+        (lambda t: pd.concat([t[t["data_seed"] < 3]] * 8), [X], "3 data seeds, fewer than 4"),
+        (lambda t: t[t["data_seed"] < 9], [X], "no cell has a slope (6 cells: fewer than 20 trials)"),
         (lambda t: t.assign(**{Y: 0.5}), [X], "constant outcome"),
     ],
 )
 def test_what_is_undefined_says_why(change, scores, reason):
-    found = incremental_r2(change(table()), scores, Y, **CONTROLS)
+    found = incremental_r2(change(table()), scores, Y)
     assert (found.estimate, found.reason) == (None, reason)
 
 
@@ -99,5 +111,5 @@ def test_missing_values_are_dropped_and_counted():
     data = table()
     data.loc[0, X] = np.nan
     data.loc[1, Z] = np.nan
-    assert incremental_r2(data, [X], Y, **CONTROLS).n_missing == 1
-    assert incremental_r2(data, [X, Z], Y, **CONTROLS).n_missing == 2
+    assert incremental_r2(data, [X], Y).n_missing == 1
+    assert incremental_r2(data, [X, Z], Y).n_missing == 2

@@ -10,7 +10,8 @@ from scipy import stats
 
 import analysis
 from analysis.errors import AnalysisError
-from analysis.sections.mask_controls import ANY_WRONG, BALANCED, NO_MASKS, MaskControls, control_name, mask_controls
+from analysis.sections.mask_controls import MaskControls, mask_controls
+from analysis.sections.mask_pairs import ANY_WRONG, BALANCED, NO_MASKS, control_name
 from analysis.trials.exclusions import trials_from_table
 from records import columns
 

@@ -5,6 +5,7 @@ import pytest
 
 import analysis
 from analysis.sections.methods import SECTION
+from analysis.sections.strengths import SECTION as STRENGTHS
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
 
@@ -24,13 +25,13 @@ def test_each_strength_of_a_cell_with_several(table):
     result = analysis.analyse(table, replicates=100)
     keys = ["dataset", "severity", "method", "strength"]
     weighed = table[table["method"].isin(["actdiff", "rrr"])].groupby(keys)
-    strengths = result.results["methods"].strengths
+    strengths = result.results["strengths"]
     assert [(r.dataset, r.severity, r.method, r.strength) for r in strengths] == list(weighed.groups)
     for row, (_, part) in zip(strengths, weighed, strict=True):
         assert row.n == len(part)
         assert (row.ood.mean, row.ood.sd) == pytest.approx((part[OUTCOME].mean(), part[OUTCOME].std()), abs=1e-12)
         assert row.localisation.mean == pytest.approx(part[SCORE].mean(), abs=1e-12)
-    _, written = SECTION.tables(result, result.results["methods"])
+    (written,) = STRENGTHS.tables(result, strengths)
     assert written.name == "strengths"
     assert written.fields[3] == "strength"
     assert [row[3][0] for row in written.rows] == [row.strength for row in strengths]
@@ -38,8 +39,13 @@ def test_each_strength_of_a_cell_with_several(table):
 
 def test_without_several_strengths_there_is_no_table_and_no_figure(make_table):
     result = analysis.analyse(make_table(seeds=6), replicates=100)
-    methods = result.results["methods"]
-    assert methods.strengths == ()
-    assert [table.name for table in SECTION.tables(result, methods)] == ["methods"]
-    drawn = [drawing.name for drawing in SECTION.figures(result, methods) if drawing is not None]
-    assert drawn == ["outcome_by_severity", "localisation_by_severity"]
+    assert result.results["strengths"] == ()
+    tables = [
+        table for section in (SECTION, STRENGTHS) for table in section.tables(result, result.results[section.key])
+    ]
+    assert [table.name for table in tables] == ["methods"]
+    drawings = [d for section in (SECTION, STRENGTHS) for d in section.figures(result, result.results[section.key])]
+    assert [drawing.name for drawing in drawings if drawing is not None] == [
+        "outcome_by_severity",
+        "localisation_by_severity",
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from scipy import stats
 
 from analysis.sections.mixed_model import mixed_model
 
@@ -18,13 +19,14 @@ def table(rng=0, *, datasets=("d",), seeds=10, within=2.0, shared=0.3):
     rows = []
     for d, dataset in enumerate(datasets):
         effects = shared * generator.normal(size=seeds)
-        for severity in (0.0, 1.0):
+        for severity in (0.5, 1.0):
             for position, method in enumerate(("baseline", "masked", "rrr")):
                 level = 0.2 + 0.1 * position + 0.05 * d * severity
                 for seed in range(seeds):
                     x, a, e = generator.normal(size=3)
                     score = level + 0.1 * x
-                    logit = 1 - severity - 0.3 * position + within * 0.1 * x + effects[seed] + 0.2 * e + 0.2 * a
+                    slope = 0.2 if severity == 1 else -0.2
+                    logit = 1 - severity - 0.3 * position + within * 0.1 * x + effects[seed] + 0.2 * e + slope * a
                     rows.append(
                         {"dataset": dataset, "severity": severity, "method": method, "seed": seed, "data_seed": seed}
                         | {X: score, ACCURACY: round(2000 / (1 + np.exp(-logit))) / 2000, AUC: 0.5}
@@ -33,36 +35,69 @@ def table(rng=0, *, datasets=("d",), seeds=10, within=2.0, shared=0.3):
     return pd.DataFrame(rows)
 
 
-def by_formula(data, fixed, groups):
-    frame = data.rename(columns={X: "mu", A: "a"}).assign(
-        correct=lambda t: t[ACCURACY] * 2000,
-        y=lambda t: np.log((t["correct"] + 0.5) / (2000 - t["correct"] + 0.5)),
-        between=lambda t: t.groupby(["dataset", "severity", "method"])["mu"].transform("mean"),
-        within=lambda t: t["mu"] - t["between"],
+def frame_of(data):
+    return data.rename(columns={X: "mu", A: "a"}).assign(
+        y=lambda t: np.log((t[ACCURACY] * 2000 + 0.5) / (2000 - t[ACCURACY] * 2000 + 0.5)),
+        cell=lambda t: t["dataset"] + t["severity"].astype(str) + t["method"],
+        group=lambda t: t["dataset"] + t["data_seed"].astype(str),
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return smf.mixedlm(f"y ~ within + a + C(severity) * C(method){fixed}", frame, groups=groups(frame)).fit()
 
 
 @pytest.mark.parametrize("datasets", [("d",), ("d", "e", "f")])
 def test_against_statsmodels_formulas(datasets):
     data = table(datasets=datasets)
-    fixed = "" if len(datasets) == 1 else " + between + C(dataset)"
-    expected = by_formula(data, fixed, lambda t: t["dataset"] + t["data_seed"].astype(str))
+    frame = frame_of(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = smf.mixedlm("y ~ mu + C(cell) + C(cell):a", frame, groups=frame["group"]).fit()
     found = mixed_model(data, X, AUC)
-    names = {"mu_within": "within", "a": "a"} | ({} if len(datasets) == 1 else {"mu_between": "between"})
-    assert {c.term for c in found.coefficients} == set(names)
-    for term, name in names.items():
-        own = found.coefficient(term)
-        assert own.estimate == pytest.approx(expected.params[name], rel=1e-3, abs=1e-3)
-        assert own.standard_error == pytest.approx(expected.bse[name], rel=1e-2)
-        low, high = expected.conf_int().loc[name]
-        assert (own.ci_low, own.ci_high) == pytest.approx((low, high), rel=2e-2, abs=2e-2)
+    (own,) = found.coefficients
+    assert own.estimate == pytest.approx(expected.params["mu"], rel=1e-3)
     assert found.variances["residual"] == pytest.approx(expected.scale, rel=1e-2)
     assert found.variances["data_seed"] == pytest.approx(float(expected.cov_re.iloc[0, 0]), rel=2e-2)
     assert found.converged
-    assert found.n_groups == 10 * len(datasets)
+    assert (found.n_groups, found.n_cells) == (10 * len(datasets), 6 * len(datasets))
+
+
+def test_errors_are_the_sandwich_over_data_seeds():
+    data = table(datasets=("d", "e"))
+    frame, found = frame_of(data), mixed_model(data, X, AUC)
+    cells = pd.get_dummies(frame["cell"]).astype(float).to_numpy()
+    x = np.column_stack([frame["mu"], cells, cells * frame[["a"]].to_numpy()])
+    y, n, p = frame["y"].to_numpy(), *x.shape
+    bread, meat, cross = np.zeros((p, p)), np.zeros((p, p)), np.zeros(p)
+    inverses = []
+    for rows in frame.groupby("group").indices.values():
+        between = np.full((len(rows), len(rows)), found.variances["data_seed"])
+        inverses.append((rows, np.linalg.inv(found.variances["residual"] * np.eye(len(rows)) + between)))
+        bread += x[rows].T @ inverses[-1][1] @ x[rows]
+        cross += x[rows].T @ inverses[-1][1] @ y[rows]
+    slopes = np.linalg.solve(bread, cross)
+    for rows, inverse in inverses:
+        score = x[rows].T @ inverse @ (y[rows] - x[rows] @ slopes)
+        meat += np.outer(score, score)
+    factor = 20 / 19 * (n - 1) / (n - p)
+    error = np.sqrt(factor * (np.linalg.inv(bread) @ meat @ np.linalg.inv(bread))[0, 0])
+    (own,) = found.coefficients
+    assert own.estimate == pytest.approx(slopes[0], rel=1e-6)
+    assert own.standard_error == pytest.approx(error, rel=1e-6)
+    reach = stats.t.ppf(0.975, 18) * error
+    assert (own.ci_low, own.ci_high) == pytest.approx((slopes[0] - reach, slopes[0] + reach), rel=1e-6)
+    assert own.p_value == pytest.approx(2 * stats.t.sf(slopes[0] / error, 18), rel=1e-4)
+
+
+def test_an_id_slope_that_turns_with_severity_is_no_effect_of_the_map():
+    # The score follows the ID score, whose slope on the outcome turns: one slope over both severities credits the map.
+    data = table(within=0.0, seeds=40)
+    noise = np.random.default_rng(1).normal(size=len(data))
+    sign = np.where(data["severity"] == 1, 1.0, -1.0)
+    data[X] = 0.3 + sign * (data[A] - 0.9) * 2 + 0.02 * noise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one_slope = smf.ols("y ~ mu + C(cell) + a", frame_of(data)).fit()
+    assert one_slope.conf_int().loc["mu", 0] > 2
+    own = mixed_model(data, X, AUC).coefficient("mu_within")
+    assert own.ci_low < 0 < own.ci_high
 
 
 def test_a_known_slope_is_found():
@@ -71,26 +106,28 @@ def test_a_known_slope_is_found():
     assert own.standard_error < 0.2
 
 
-def test_with_one_dataset_the_cells_determine_mu_between():
-    found = mixed_model(table(), X, AUC)
+def test_the_cells_determine_mu_between():
+    found = mixed_model(table(datasets=("d", "e")), X, AUC)
     assert found.coefficient("mu_between") is None
-    assert found.dropped == {"mu_between": "severity and method (and the dataset) determine it"}
+    assert found.dropped == {"mu_between": "the cells determine it"}
 
 
-def test_from_five_datasets_on_the_dataset_is_a_random_effect():
-    found = mixed_model(table(datasets=("a", "b", "c", "d", "e"), seeds=6), X, AUC)
-    assert set(found.variances) == {"dataset", "data_seed", "residual"}
-    own = found.coefficient("mu_within")
-    assert own.ci_low < 2.0 < own.ci_high
+def test_strata_without_a_shift_and_small_cells_are_left_out_and_counted():
+    data = table()
+    data.loc[data["method"] == "rrr", "severity"] *= data["severity"] > 0.5
+    data = data[(data["method"] != "masked") | (data["data_seed"] < 4)].reset_index(drop=True)
+    found = mixed_model(data, X, AUC)
+    assert found.left_out == {"no shift (severity 0)": 1, "fewer than 5 trials": 2}
+    assert (found.n, found.n_cells) == (30, 3)
 
 
 def test_without_an_effect_of_data_seeds_it_is_nearly_least_squares():
-    data = table(shared=0.0, seeds=8)
+    data = table(shared=0.0, seeds=40)
     cell = data.groupby(["severity", "method"]).ngroup()
     correct = data[ACCURACY] * 2000
     y = np.log((correct + 0.5) / (2000 - correct + 0.5))
-    design = np.column_stack([np.eye(6)[cell], data[X], data[A]])
-    slope = np.linalg.lstsq(design, y, rcond=None)[0][6]
+    design = np.column_stack([data[X], np.eye(6)[cell], np.eye(6)[cell] * data[[A]].to_numpy()])
+    slope = np.linalg.lstsq(design, y, rcond=None)[0][0]
     found = mixed_model(data, X, AUC)
     assert found.coefficient("mu_within").estimate == pytest.approx(slope, rel=0.1)
     assert found.variances["data_seed"] < 0.1 * found.variances["residual"]
@@ -106,9 +143,11 @@ def test_a_fit_that_fails_to_converge_is_returned_as_such():
     assert not found.converged
 
 
-def test_a_covariate_that_is_absent_or_constant_is_dropped_and_named():
+def test_an_id_score_that_is_absent_or_constant_explains_nothing():
     assert mixed_model(table().drop(columns=A), X, AUC).dropped["a"] == f"no trial has the column '{A}'"
-    assert mixed_model(table().assign(**{A: 1.0}), X, AUC).dropped["a"] == "it does not vary"
+    constant = mixed_model(table().assign(**{A: 1.0}), X, AUC).coefficient("mu_within")
+    absent = mixed_model(table().drop(columns=A), X, AUC).coefficient("mu_within")
+    assert constant.estimate == pytest.approx(absent.estimate)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +156,10 @@ def test_a_covariate_that_is_absent_or_constant_is_dropped_and_named():
         (lambda t: t.drop(columns=X), f"no trial has the column '{X}'"),
         (lambda t: t.drop(columns="test_ood.n"), "'test_ood.n' or 'hp.n_test'"),
         (lambda t: t.drop(columns=ACCURACY).assign(**{"test_ood.n_smaller_class": 9}), "share of correct answers"),
-        (lambda t: t[t["data_seed"] < 4], "4 data seeds, fewer than 5"),
+        (lambda t: pd.concat([t[t["data_seed"] < 4]] * 2), "4 data seeds, fewer than 5"),
         (lambda t: t.assign(**{ACCURACY: 1.0}), "constant outcome"),
-        (lambda t: t[t["severity"].eq(0)].groupby("method").head(2).tail(4).assign(data_seed=range(4)), "4 data seeds"),
-        (lambda t: t[t["method"].eq("rrr") & t["severity"].eq(0)], "each data seed has one trial"),
-        (lambda t: t.iloc[[0, 11, 22, 33, 44, 55, 56]].assign(data_seed=[0, 0, 1, 2, 3, 4, 5]), "no degree of freedom"),
+        (lambda t: t[t["method"].eq("rrr") & t["severity"].eq(1)], "each data seed has one trial"),
+        (lambda t: t.assign(severity=0.0), "no cell can be used (3 cells: no shift (severity 0))"),
         (lambda t: pd.concat([t] * 400, ignore_index=True), "24,000 trials, more than 20,000"),
     ],
 )

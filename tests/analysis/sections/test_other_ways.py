@@ -8,7 +8,7 @@ import pytest
 
 import analysis
 from analysis.sections import SECTIONS
-from analysis.sections.partial_rank_correlation import covariate_names
+from analysis.sections.id_slopes import covariate_names
 from analysis.sections.section import OTHER_WAYS
 from records.columns import half
 
@@ -49,7 +49,7 @@ def test_every_section_has_words_with_its_number_and_a_table(result):
         "granulated_kendall": f"Ψ = {found.granulated_kendall.estimate:.2f} (",
         "sign_error": f"{100 * found.sign_error.overall.mean:.0f}\u00a0%",
         "conditional_mutual_information": f"{100 * found.conditional_mutual_information.estimate:.1f}\u00a0%",
-        "partial": f"given ID test AUC it is {found.partial[0].estimate:.2f} (",
+        "partial": f"rank correlation within cells is {found.partial[0].estimate:.2f} (",
         "incremental": f"{100 * abs(found.incremental[0].estimate):.1f} percentage points",
         "mixed_model": f"by {np.exp(0.1 * found.mixed_model.coefficient('mu_within').estimate):.2f} (",
         "regret": f"by the map {next(r for r in found.regret if r.rule == 'localisation').estimate:.3f} (",

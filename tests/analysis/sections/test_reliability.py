@@ -63,18 +63,46 @@ def test_against_scipy_and_the_formulas():
 def test_the_interval_leaves_out_each_data_seed(datasets):
     data = table(datasets=datasets)
     result = found(data)
+
+    def quotient(part):
+        raw, a, b = by_hand(part)
+        return raw / math.sqrt(a * b)
+
+    assert result.estimate == pytest.approx(np.mean([quotient(part) for _, part in data.groupby("dataset")]))
     variances = []
-    for dataset in datasets:
-        values = []
-        for seed in range(12):
-            raw, a, b = by_hand(data[(data["dataset"] != dataset) | (data["data_seed"] != seed)])
-            values.append(raw / math.sqrt(a * b))
-        variances.append(11 * np.var(values))  # (12 − 1) / 12 of the sum of squares
+    for _, part in data.groupby("dataset"):
+        values = [quotient(part[part["data_seed"] != seed]) for seed in range(12)]
+        variances.append(11 * np.var(values) / len(datasets) ** 2)  # (12 − 1) / 12 of the sum of squares, of the mean
     # Satterthwaite's degrees of freedom: 11 for one dataset, up to 22 for two of equal variance.
     df = sum(variances) ** 2 / sum(v**2 / 11 for v in variances)
     reach = stats.t.ppf(0.975, df) * math.sqrt(sum(variances))
     assert result.ci_low == pytest.approx(result.estimate - reach)
     assert result.ci_high == pytest.approx(result.estimate + reach)
+
+
+def test_each_stratum_is_corrected_by_its_own_reliability():
+    # Half as many images at s = 1: pooled, one reliability would correct too much there and too little here.
+    quiet, loud, none = table(1, noise=0.2), table(2, noise=1.0), table(3, noise=0.1, rho=0.0)
+    data = pd.concat([none.assign(severity=0.0), quiet.assign(severity=0.5), loud], ignore_index=True)
+    result = found(data)
+    assert [(part.dataset, part.severity) for part in result.strata] == [("d", 0.0), ("d", 0.5), ("d", 1.0)]
+    for part in result.strata:
+        raw, of_score, of_outcome = by_hand(data[data["severity"] == part.severity])
+        assert part.raw == pytest.approx(raw)
+        assert [h.reliability for h in part.halves] == pytest.approx([of_score, of_outcome])
+        assert part.estimate == pytest.approx(raw / math.sqrt(of_score * of_outcome))
+    reliabilities = [part.halves[0].reliability for part in result.strata[1:]]
+    assert reliabilities[0] > reliabilities[1] + 0.15
+    # The stratum without a shift is shown and does not count.
+    assert result.estimate == pytest.approx(np.mean([part.estimate for part in result.strata[1:]]))
+    assert result.raw == pytest.approx(np.mean([part.raw for part in result.strata[1:]]))
+    assert (result.n, result.n_clusters) == (48, 12)
+
+
+def test_without_a_shift_there_is_no_overall_value():
+    result = found(table().assign(severity=0.0))
+    assert (result.estimate, result.reason) == (None, "no stratum has a shift (severity above 0)")
+    assert result.strata[0].estimate is not None
 
 
 def test_noise_is_taken_out():
