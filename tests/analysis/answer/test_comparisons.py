@@ -123,6 +123,24 @@ def test_methods_in_perfect_order_have_the_interval_of_as_many_pairs():
     assert math.atanh(result.ci_low) == pytest.approx(math.atanh(0.999) - reach)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_methods", "r"), [(6, 0.0), (6, 0.6), (10, 0.0), (10, 0.8)])
+def test_the_interval_between_methods_covers_the_truth_for_all_methods(n_methods, r):
+    truth = 6 / math.pi * math.asin(r / 2)  # Spearman's rho of normal scores with correlation r (Pearson 1907)
+    hits = 0
+    for rng in range(100):
+        table = layered(
+            method=Layer(r, 0.3, 0.3),
+            methods=tuple(f"m{i}" for i in range(n_methods)),
+            strengths=(1.0,),
+            seeds=30,
+            rng=rng,
+        )
+        result = compared(without_copies(table), "method")
+        hits += result.ci_low <= truth <= result.ci_high
+    assert hits >= 90  # P(fewer of 100 | .95) is 1.1 %
+
+
 def test_settings_of_seeds_alone_are_not_ranked():
     table = layered(seed=Layer(0.9, 0.1, 0.1), rng=1)
     result = compared(table, "setting")
