@@ -132,7 +132,7 @@ def answer(
     own = [c for c in grid if c.score == (primary.split, primary.metric, primary.attribution)]
     within = next(filter(is_headline, own), None)
     comparisons = comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect, seed=seed)
-    notes += _interval_notes(trials.table, within)
+    notes += _interval_notes(trials, within)
     if trials.controls is not None:
         notes.append(
             f"{count(len(trials.controls), 'mask control')} (wrong masks, masks on fewer images, or masks at test "
@@ -201,11 +201,11 @@ def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
     return Primary(split, metric, attribution, wanted.outcome)
 
 
-def _interval_notes(table: pd.DataFrame, within: Correlation | None) -> list[str]:
-    per_dataset = table.groupby("dataset")["data_seed"].nunique()
+def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
+    per_dataset = trials.table.groupby("dataset")["data_seed"].nunique()
     few = per_dataset[per_dataset < MINIMUM_CLUSTERS]
     notes = []
-    if len(few):
+    if len(few) and trials.data_seeds_known:
         sizes = ", ".join(f"{n} on {dataset}" for dataset, n in few.items())
         notes.append(
             f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({sizes}), so only trials that share no images have "

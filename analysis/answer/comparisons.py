@@ -24,6 +24,7 @@ from analysis.answer.parts import (
     FALLBACK_CONTROL,
     MINIMUM_CELLS,
     MINIMUM_METHODS,
+    SMALLEST_SPREAD,
     Data,
     Parts,
     between_methods,
@@ -32,7 +33,7 @@ from analysis.answer.parts import (
     shifted_parts,
     unfit,
 )
-from analysis.numbers import count
+from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, satterthwaite
 from analysis.stats.estimate import jackknife_bounds
@@ -136,11 +137,22 @@ def compare(
         data_seeds_known: whether it is known which trials share a data seed.
     """
     data = Data(table, score, outcome, resamples, seed)
-    reason = unfit(data)
-    if not reason and not data_seeds_known:
-        reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+    reason = unfit(data) or _shortage(data, data_seeds_known)
     results = [_comparison(data, name, reason) for name in declared]
     return _with_joint_intervals(results, smallest_effect)
+
+
+def _shortage(data: Data, data_seeds_known: bool) -> str | None:
+    """Why no comparison has an interval; None if some may."""
+    if not data_seeds_known:
+        return "the table has no column 'data_seed', so it is not known which trials share their images"
+    shifted = [np.concatenate(list(cells.values())) for (_, severity), cells in data.strata.items() if severity > 0]
+    most = max(map(data.resamples.fewest, shifted))
+    if most < MINIMUM_CLUSTERS:
+        return f"no dataset with a shift has more than {count(most, 'data seed')}; an interval takes {MINIMUM_CLUSTERS}"
+    if all(float(data.y[rows].std()) < SMALLEST_SPREAD for rows in shifted):
+        return f"{column_name(data.outcome)} varies by less than {SMALLEST_SPREAD:g} wherever there is a shift"
+    return None
 
 
 def _comparison(data: Data, name: str, reason: str | None) -> Comparison:
@@ -202,16 +214,19 @@ def _interval(data: Data, name: str, parts: Parts, fewest: int) -> tuple[float, 
         return None
     if name != "method":
         return z, error, df
-    # Other methods would have given other values, so methods are left out in turn as data seeds are.
+    # Other methods would have given other values, so methods are left out in turn as data seeds are. Near a perfect
+    # order that takes z to where it is clipped, and as many independent pairs bound the variance (Bonett & Wright,
+    # Psychometrika 65, 2000); they stand in for it where no method makes a difference.
     method = data.table["method"].astype(str).to_numpy()
     names = sorted({cell[2] for cell in data.cells if cell[1] > 0})
-    deleted = [between_methods(data, method, without=left) for left in names]
+    deleted = [between_methods(data, method, without=absent) for absent in names]
     shifted = [shifted_parts(part) for part in deleted]
     if not all(part.cells for part in shifted):
         return None
     values = np.arctanh(np.clip([float(part.rho[0]) for part in shifted], -CLIP, CLIP))
     variance = (len(values) - 1) / len(values) * float(((values - values.mean()) ** 2).sum())
-    variances = np.asarray([error**2, variance])
+    bound = (1 + float(parts.rho[0]) ** 2 / 2) / (len(values) - 3)
+    variances = np.asarray([error**2, min(variance, bound) if variance > 1e-9 else bound])
     return z, float(np.sqrt(variances.sum())), satterthwaite(variances, np.asarray([df, len(values) - 1.0]))
 
 
@@ -228,11 +243,18 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
     return None
 
 
+_LEFT_OUT = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}
+"""What `Parts.left_out` counts; in the other comparisons, cells."""
+
+
 def _nothing_usable(name: str, parts: Parts) -> str:
-    reasons = Counter(parts.left_out).most_common()
-    if not reasons:
-        return "no cell with a shift can be compared"
-    return "nothing can be compared: " + "; ".join(f"{why} ({n:,})" for why, n in reasons)
+    """As in "fewer than 4 settings in all 6 cells" or "fewer than 4 methods in the only stratum"."""
+    one, many = _LEFT_OUT.get(name, ("cell", "cells"))
+    if len(parts.left_out) > 1:
+        reasons = Counter(parts.left_out).most_common()
+        return ", ".join(f"{why} in {count(times, one, many)}" for why, times in reasons)
+    ((why, n),) = parts.left_out.items()
+    return f"{why} in the only {one}" if n == 1 else f"{why} in all {n:,} {many}"
 
 
 def _levels(data: Data, parts: Parts, by: Sequence[int]) -> Iterable[Level]:

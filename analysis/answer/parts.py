@@ -211,7 +211,8 @@ def _parts(
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     for cell, rows in cells:
-        own = part(rows, left_out)
+        # Strata without a shift are no part of the answer, so nobody misses them.
+        own = part(rows, left_out if cell[1] > 0 else Counter())
         if own is not None:
             names.append(cell)
             found.append(own)
@@ -293,10 +294,10 @@ def _averaged(data: Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[
     if halves is None:
         left_out["a single data seed"] += 1
         return None
-    if _hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out):
+    if _hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out, f"mean outcome of {noun}s"):
         return None
     if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
-        left_out[f"{noun}s in no stable order: two halves of the data seeds disagree"] += 1
+        left_out[f"{noun}s in no stable order between halves of the data seeds"] += 1
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
     return {
@@ -316,7 +317,7 @@ def _too_few(n: int, noun: str, left_out: Counter[str], more: int = 0) -> bool:
     return n < MINIMUM_UNITS + more
 
 
-def _hardly_varies(spread: float, left_out: Counter[str]) -> bool:
+def _hardly_varies(spread: float, left_out: Counter[str], what: str = "outcome") -> bool:
     if spread < SMALLEST_SPREAD:
-        left_out[f"outcome varies by less than {SMALLEST_SPREAD:g}"] += 1
+        left_out[f"{what} varies by less than {SMALLEST_SPREAD:g}"] += 1
     return spread < SMALLEST_SPREAD

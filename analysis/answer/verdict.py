@@ -4,12 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy import special
-
 from analysis.answer.comparisons import Comparison
+from analysis.answer.parts import FALLBACK_CONTROL
 from analysis.numbers import column_name, count, interval, name, number, with_interval
-from analysis.stats.rank_correlation import CLIP, LEVEL
 from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3
@@ -20,7 +17,9 @@ ON_DISTRACTOR = ("1-distractor_mass",)
 DIFFER = 0.05
 """Level at which cells count as different from one another."""
 MOST_SEEDS = 20
-"""Times as many data seeds as there are, beyond which more of them are no way to an answer."""
+"""Times as many data seeds as there are, beyond which no number of them is named."""
+
+_ALMOST_ONE = 1 - 1e-15
 
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 """Each comparison in a word or two: what varies between its models, or what is held equal."""
@@ -87,10 +86,7 @@ def word(result: Comparison, smallest_effect: float) -> str:
     if result.joint_low is None or result.joint_high is None:
         return "undecided"
     if result.cells_p_value is not None and result.cells_p_value < DIFFER:
-        bounds = (
-            (result.prediction_low, result.prediction_high),
-            (result.cells_low, result.cells_high),
-        )
+        bounds = ((result.prediction_low, result.prediction_high), (result.cells_low, result.cells_high))
         if any(_both_sides(low, high, smallest_effect) for low, high in bounds):
             return "it depends"
     if result.joint_low > smallest_effect:
@@ -130,10 +126,10 @@ def _evidence(result: Comparison, primary: Primary, said: str, smallest_effect: 
         return f"{parts[0]} without an interval: {result.reason}"
     parts[0] += f", 95 % interval {interval(result.ci_low, result.ci_high)}"
     if said == "it depends":
-        if result.comparison != "method":
-            parts.append(f"a new method must expect {interval(result.prediction_low, result.prediction_high)}")
+        parts.append(_what_differs(result, smallest_effect))
         levels = [level.estimate for level in result.strata if level.severity]
-        parts.append(f"by dataset and severity it is {interval(min(levels), max(levels))}")
+        if len(levels) > 1:
+            parts.append(f"by dataset and severity it is {interval(min(levels), max(levels))}")
     elif said == "undecided":
         parts.append(_what_would_decide(result, smallest_effect))
     if result.auc_per_tenth is not None:
@@ -141,6 +137,14 @@ def _evidence(result: Comparison, primary: Primary, said: str, smallest_effect: 
         parts.append(f"0.1 of {name(primary.metric)} goes with {number(result.auc_per_tenth)} of {outcome}")
     parts.append(_basis(result))
     return "; ".join(parts)
+
+
+def _what_differs(result: Comparison, smallest_effect: float) -> str:
+    """The prediction interval that holds both signs."""
+    if _both_sides(result.prediction_low, result.prediction_high, smallest_effect):
+        return f"a new method must expect {interval(result.prediction_low, result.prediction_high)}"
+    one = "a new dataset or severity" if result.comparison == "method" else "a method on a new dataset or severity"
+    return f"{one} must expect {interval(result.cells_low, result.cells_high)}"
 
 
 def _basis(result: Comparison) -> str:
@@ -154,21 +158,26 @@ def _basis(result: Comparison) -> str:
 
 def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
     """How many data seeds would take the interval off the smallest effect of interest, at the same correlation."""
-    low, high, error, df = result.joint_low, result.joint_high, result.standard_error, result.df
-    if low is None or high is None or error is None or df is None or result.estimate is None:
+    low, high = result.joint_low, result.joint_high
+    if low is None or high is None or result.ci_low is None or result.ci_high is None or result.estimate is None:
         return "it has no interval"
     inside = [limit for limit in (-smallest_effect, smallest_effect) if low <= limit <= high]
-    position = f"the interval holds {' and '.join(number(limit, 1) for limit in inside)}"
+    alone = all(result.ci_low <= limit <= result.ci_high for limit in inside)
+    which = "the interval" if alone else f"held jointly with the other comparisons, {interval(low, high)}, it"
+    position = f"{which} holds {' and '.join(number(limit, 1) for limit in inside)}"
     if result.comparison == "method":
         return f"{position}; more methods would narrow it"
-    z, limit = math.atanh(max(-CLIP, min(CLIP, result.estimate))), math.atanh(smallest_effect)
-    distance = min(abs(z - limit), abs(z + limit))
-    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
-    seeds = math.ceil(result.n_clusters * (reach / distance) ** 2) if distance > 0 else np.inf
+    # tanh of a wide interval's bounds may round to 1, where atanh ends.
+    z, lowest, highest, limit = (
+        math.atanh(max(-_ALMOST_ONE, min(_ALMOST_ONE, value)))
+        for value in (result.estimate, low, high, smallest_effect)
+    )
+    distance, reach = min(abs(z - limit), abs(z + limit)), (highest - lowest) / 2
+    seeds = result.n_clusters * (reach / distance) ** 2 if distance > 0 else math.inf
     if seeds > MOST_SEEDS * result.n_clusters:
-        return f"{position}, and the correlation is too close to it for more data seeds to decide"
-    more = max(seeds, result.n_clusters + 1)
-    return f"{position}; some {more:,.0f} data seeds in place of {result.n_clusters} would decide, if it stays"
+        return f"{position}; it would take over {MOST_SEEDS} times as many data seeds to decide"
+    more = max(math.ceil(seeds), result.n_clusters + 1)
+    return f"{position}; some {more:,} data seeds in place of {result.n_clusters} would decide, if it stays"
 
 
 def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect: float) -> Verdict:
@@ -183,11 +192,12 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
     if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         sentence = f"Undecided: {reason}."
     else:
+        between = "what varies between the models" if len(decided) > 1 else "the method, dataset or severity"
         lead = {
             "yes": "Yes, by each comparison: models with better maps generalize better",
             "no": "No, by each comparison: maps hardly say which models generalize better",
             "reverse": "The reverse, by each comparison: models with better maps generalize worse",
-            "it depends": "It depends on what varies between the models",
+            "it depends": f"It depends on {between}",
             "undecided": "Undecided in part" if decided else "Undecided",
         }[answer]
         sentence = f"{lead}. {' '.join(map(_in_short, comparisons))}"
@@ -198,7 +208,7 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 def _in_short(result: Comparison) -> str:
     """As in "Seeds: no, 0.05 (−0.08 to 0.18)."."""
-    label = LABELS[result.comparison]
+    label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
     label = label[0].upper() + label[1:]
     if result.estimate is None:
         return f"{label}: {result.answer}."

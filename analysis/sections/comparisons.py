@@ -279,6 +279,7 @@ SECTION = Section(
     method=_method,
     reported=_reported,
     citations={
+        "Hedges & Olkin 1985": "L. V. Hedges, I. Olkin, Statistical Methods for Meta-Analysis. Academic Press, 1985.",
         "Higgins et al. 2009": "J. P. T. Higgins, S. G. Thompson, D. J. Spiegelhalter, A re-evaluation of "
         "random-effects meta-analysis. J. R. Stat. Soc. A 172, 2009, 137–159.",
         "Holm 1979": "S. Holm, A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979, "

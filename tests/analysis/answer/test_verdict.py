@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.answer.comparisons import Comparison
+from analysis.answer.comparisons import Comparison, Level
 from analysis.answer.verdict import answered, verdict, word
 from analysis.trials.trials import Primary
 from records.columns import COMPARISONS
@@ -34,6 +34,7 @@ def made(comparison="setting", low=0.4, high=0.6, **others):
         (-0.29, 0.29, "no"),
         (0.05, 0.29, "no"),
         (-0.31, 0.1, "undecided"),
+        (-0.9, 0.2, "undecided"),  # an upper bound below the smallest effect is not enough
         (-0.31, 0.31, "undecided"),
         (-0.9, -0.31, "reverse"),
     ],
@@ -68,16 +69,36 @@ def test_small_differences_between_cells_leave_a_no():
     assert word(made(low=-0.1, high=0.1, cells_low=-0.25, cells_high=0.25, cells_p_value=0.01), 0.3) == "no"
 
 
+def level(estimate, severity, dataset="crosses"):
+    return Level(dataset, severity, None, estimate, None, None, n_trials=600, n_cells=6)
+
+
 def test_the_prediction_for_a_new_method_counts_too():
-    result = made(low=0.4, high=0.6, prediction_low=-0.1, prediction_high=0.9, cells_p_value=0.001)
+    spread = {"prediction_low": -0.1, "prediction_high": 0.9, "cells_p_value": 0.001}
+    result = made(low=0.4, high=0.6, strata=(level(-0.5, 0.0), level(0.45, 0.5), level(0.55, 1.0)), **spread)
     assert word(result, 0.3) == "it depends"
-    assert (
-        "a new method must expect −0.10 to 0.90"
-        in answered(
-            made(low=0.4, high=0.6, prediction_low=-0.1, prediction_high=0.9, cells_p_value=0.001, strata=()),
-            Primary(),
-            0.3,
-        ).sentence
+    assert answered(result, Primary(), 0.3).sentence == (
+        "It depends: whether settings with better maps generalize better differs between methods and strata (rank "
+        "correlation 0.50, 95 % interval 0.40 to 0.60; a new method must expect −0.10 to 0.90; by dataset and severity "
+        "it is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
+    )
+    one_stratum = answered(made(low=0.4, high=0.6, strata=(level(0.5, 1.0),), **spread), Primary(), 0.3)
+    assert "by dataset and severity" not in one_stratum.sentence
+
+
+def test_where_methods_agree_and_cells_do_not_the_cells_are_named():
+    spread = {
+        "prediction_low": 0.2,
+        "prediction_high": 0.8,
+        "cells_low": -0.4,
+        "cells_high": 0.9,
+        "cells_p_value": 0.001,
+    }
+    assert "; a method on a new dataset or severity must expect −0.40 to 0.90;" in (
+        answered(made(low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
+    )
+    assert "; a new dataset or severity must expect −0.40 to 0.90;" in (
+        answered(made("method", low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
     )
 
 
@@ -85,14 +106,31 @@ def test_a_yes_gives_its_size_and_basis():
     sentence = answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence
     assert sentence == (
         "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % "
-        "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
+        "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 "
+        "cells)."
     )
 
 
 def test_undecided_says_how_many_data_seeds_would_decide():
-    # z from atanh(.3) to atanh(.5) is .24; the interval reaches t(9) × .2 = .45, so (.45 / .24)² = 3.6 times as many.
-    undecided = made(low=0.1, high=0.77, standard_error=0.2, estimate=0.5)
-    assert "some 36 data seeds in place of 10 would decide, if it stays" in answered(undecided, Primary(), 0.3).sentence
+    # z from atanh(.3) to atanh(.5) is .24; the interval spans .1 to 1.02, so (.46 / .24)² = 3.7 times as many.
+    undecided = made(low=0.1, high=0.77, estimate=0.5)
+    assert answered(undecided, Primary(), 0.3).sentence == (
+        "Undecided: these trials do not show whether settings with better maps generalize better (rank correlation "
+        "0.50, 95 % interval 0.10 to 0.77; the interval holds 0.3; some 37 data seeds in place of 10 would decide, if "
+        "it stays; from 120 settings with 1,200 trials in 12 cells)."
+    )
+
+
+def test_undecided_at_the_joint_level_alone_is_said():
+    joint = made(low=0.35, high=0.65, joint_low=0.25, joint_high=0.7)
+    assert "; held jointly with the other comparisons, 0.25 to 0.70, it holds 0.3; " in (
+        answered(joint, Primary(), 0.3).sentence
+    )
+
+
+def test_undecided_at_the_limit_or_without_any_precision_promises_nothing():
+    for close in (made(low=0.1, high=0.5, estimate=0.31), made(low=-1.0, high=1.0, estimate=0.5)):
+        assert "it would take over 20 times as many data seeds to decide" in answered(close, Primary(), 0.3).sentence
 
 
 def test_a_requirement_that_is_not_met_is_named():
@@ -114,8 +152,8 @@ def test_the_verdict_sums_the_words_up():
     in_part = both(wide, yes, yes, yes)
     assert in_part.answer == "undecided"
     assert in_part.sentence == (
-        "Undecided in part: between seeds undecided (0.30, 0.10 to 0.50); between settings yes (0.50, 0.40 to 0.60); "
-        "between methods yes (0.50, 0.40 to 0.60); given validation AUC yes (0.50, 0.40 to 0.60)."
+        "Undecided in part. Seeds: undecided, 0.30 (0.10 to 0.50). Settings: yes, 0.50 (0.40 to 0.60). "
+        "Methods: yes, 0.50 (0.40 to 0.60). Given validation AUC: yes, 0.50 (0.40 to 0.60)."
     )
 
 

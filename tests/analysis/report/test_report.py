@@ -18,10 +18,11 @@ from analysis.report.report import bibliography, copy_report, explanations
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import OTHER_WAYS
 from records import SweepRecords, open_storage
-from records.columns import half
+from records.columns import correctness_auroc, half
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FIGURES = (
+    "comparisons",
     "localisation_against_outcome",
     "forest",
     "correlation_by_cell",
@@ -33,10 +34,21 @@ FIGURES = (
     "psi_by_axis",
     "sign_error",
     "regret",
+    "per_image",
 )
 GALLERY = ("gallery_crosses", "gallery_crosses_mean", "gallery_crosses_cases")
 STATISTICS = [section.key for section in sections.SECTIONS if section.part == OTHER_WAYS]
-TABLES = ("correlations_by_scope", "scores", "methods", "cells", "strengths", *STATISTICS)
+TABLES = (
+    "comparisons",
+    "comparisons_by_stratum_and_method",
+    "predictors",
+    "correlations_by_scope",
+    "scores",
+    "methods",
+    "cells",
+    "strengths",
+    *STATISTICS,
+)
 SCORE = "test_ood.iou.integrated_gradients"
 
 
@@ -109,6 +121,7 @@ def complete(table):
     table["test_id.auc"] = 0.9 + 0.01 * noise.normal(size=len(table))
     table["test_ood.accuracy"] = table["test_ood.auc"].clip(0, 0.9) + 0.01 * (table["data_seed"] % 5)
     table["test_ood.n"] = 100_000
+    table[correctness_auroc("test_ood", "iou", "integrated_gradients")] = 0.5 + 0.1 * noise.normal(size=len(table))
     for column in (SCORE, "test_ood.auc"):
         for which in (1, 2):
             table[half(column, which)] = table[column] + 0.005 * noise.normal(size=len(table))
@@ -179,8 +192,9 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
     body = text[text.index("Does a better saliency map mean better generalization? ·") :]
     assert body.index(result.verdict.sentence) < 150
     order = [
-        "Does a better map go with better performance?",
+        "The answer, by what varies between the models",
         "Pooling changes the answer",
+        "Does a better map go with better performance?",
         "How sure is it",
         "The primary’s correlations",
         "Every localisation score",
@@ -201,7 +215,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
         *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "below_chance"),
         *("reference_under_shift", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
-        *("figures", "settings"),
+        *("comparisons", "predictors", "figures", "settings"),
     }
     assert content["n_trials"] == 480
     assert content["excluded"] == {}
@@ -212,7 +226,9 @@ def test_json_is_strict_and_has_its_keys(report, result):
         "attribution": "integrated_gradients",
         "outcome": "test_ood.auc",
     }
-    assert content["verdict"]["answer"] == result.verdict.answer == "yes"
+    assert content["verdict"]["answer"] == result.verdict.answer == "undecided"
+    # Three strengths are too few settings, four methods too few for an interval.
+    assert content["verdict"]["sentence"].startswith("Undecided in part. Seeds: yes, 0.78 (0.63 to 0.88). ")
     assert content["verdict"]["sentence"] == result.verdict.sentence
     assert content["power"]["within_cell"] == result.power.within_cell
     assert content["degenerate"] == {"constant outcome": 2}
@@ -234,7 +250,7 @@ def test_json_holds_every_statistic_complete(report, result):
     content = strict_json(report / "report.json")
     assert set(STATISTICS) == {
         *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
-        *("mixed_model", "regret", "reliability"),
+        *("mixed_model", "regret", "reliability", "per_image"),
     }
     for key in STATISTICS:
         value = content[key]
@@ -267,6 +283,7 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
     missing = strict_json(content_path)["missing"]
     told = [m for m in missing if m.startswith("Not estimated")]
     assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
+        "what a new dataset must expect",
         "sign error",
         "conditional mutual information",
         "incremental",
@@ -274,6 +291,7 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
         "regret",
         "regret",
         "regret",
+        "per image",
         "reliability",
     ]
     assert "'test_ood.iou.integrated_gradients.half_1'" in told[-1]
@@ -329,7 +347,7 @@ def test_tables_hold_the_numbers(report, result):
     assert len(grid) == len(result.correlations)
     grid = grid[grid["attribution"] == "integrated_gradients"]
     first = grid[(grid["scope"] == "within_cell") & grid["stratum"].isna() & (grid["statistic"] == "spearman")]
-    assert first["estimate"].item() == pytest.approx(result.verdict.estimate)
+    assert first["estimate"].item() == pytest.approx(result.find("within_cell").estimate)
     methods = pd.read_csv(report / "tables/methods.csv")
     assert list(methods["method"][:4]) == ["baseline", "actdiff", "masked", "rrr"]
     table = result.trials.table
@@ -357,7 +375,7 @@ def test_markdown_tables_are_rectangular_and_figures_exist(report, result):
         assert (report / path).is_file()
     assert text.count("](figures/") == len(FIGURES) + len(GALLERY)
     blocks = [b for b in re.split(r"\n(?!\|)", text) if b.count("\n|") > 1]
-    assert len(blocks) == 5 + len(STATISTICS)
+    assert len(blocks) == len(TABLES)
     for block in blocks:
         assert len({line.count("|") for line in block.split("\n") if line.startswith("|")}) == 1
     assert "\n\n\n\n" not in text

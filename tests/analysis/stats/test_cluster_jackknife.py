@@ -8,7 +8,7 @@ from scipy import stats
 
 from analysis.answer.correlations import within_cells
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.cluster_jackknife import acceleration, jackknife
+from analysis.stats.cluster_jackknife import acceleration, jackknife, satterthwaite
 
 ONE = np.zeros(8, dtype=np.intp)
 
@@ -32,8 +32,25 @@ def test_datasets_are_strata():
     result = jackknife(0.0, deleted, dataset, np.array([6.0, 12.0]), np.array([4.0, 16.0]))
     by_hand = 0.5 * (0.1**2 + 0.1**2 + 0) + 0.75 * (0.1**2 + 0.1**2 + 0.2**2)
     assert result.standard_error == pytest.approx(math.sqrt(by_hand))
-    assert result.df == 4
-    assert result.high == pytest.approx(math.tanh(stats.t.ppf(0.975, 4) * math.sqrt(by_hand)))
+    # Satterthwaite: (V_1 + V_2)² / (V_1² / 2 + V_2² / 2), two degrees of freedom each.
+    df = by_hand**2 / ((0.5 * 0.02) ** 2 / 2 + (0.75 * 0.06) ** 2 / 2)
+    assert result.df == pytest.approx(df)
+    assert result.high == pytest.approx(math.tanh(stats.t.ppf(0.975, df) * math.sqrt(by_hand)))
+
+
+def test_satterthwaite_is_welchs():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=7), rng.normal(scale=3, size=12)
+    welch = stats.ttest_ind(x, y, equal_var=False)
+    variances = np.array([stats.sem(x) ** 2, stats.sem(y) ** 2])
+    assert satterthwaite(variances, np.array([6, 11])) == pytest.approx(welch.df)
+
+
+def test_satterthwaite_of_equal_variances_adds_the_degrees_of_freedom_up():
+    assert satterthwaite(np.full(3, 0.2), np.full(3, 5)) == pytest.approx(15)
+    # One dataset with all of the variance leaves its own degrees of freedom, and one without any counts for none.
+    assert satterthwaite(np.array([0.2, 0.0]), np.array([5, 0])) == pytest.approx(5)
+    assert satterthwaite(np.array([0.2, 1e-9]), np.array([5, 100])) == pytest.approx(5)
 
 
 def test_undefined_cases_give_none():
@@ -72,7 +89,7 @@ def test_it_covers_no_correlation_with_eight_data_seeds(make_table, shared):
         x, y = cells(generator, 8, 8, shared)
         frame[column], frame["test_ood.auc"] = x.ravel(), y.ravel()
         result = within_cells(frame, column, "test_ood.auc", resamples, seed=0)
-        assert (result.interval, result.df) == ("cluster_jackknife", 7)
+        assert (result.interval, result.df) == ("cluster_jackknife", pytest.approx(7))
         hits += result.ci_low <= 0 <= result.ci_high
         fisher += abs(math.atanh(result.estimate)) < 1.96 * math.sqrt(1.06 / 40)
     # P(fewer than 90 of 100 | .95) is 1.1 %.

@@ -1,9 +1,10 @@
-"""Benjamini-Hochberg and max-T by hand; undefined p-values take no part."""
+"""Benjamini-Hochberg and max-T by hand, Holm's levels against statsmodels; undefined p-values take no part."""
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
-from analysis.stats.multiplicity import adjust, max_t
+from analysis.stats.multiplicity import adjust, holm_levels, max_t
 
 
 def test_benjamini_hochberg_by_hand():
@@ -20,6 +21,24 @@ def test_benjamini_hochberg_by_hand():
 def test_nothing_to_adjust():
     assert adjust([]) == []
     assert adjust([None, None]) == [None, None]
+
+
+def test_holms_levels_reject_what_statsmodels_does():
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        p_values = rng.beta(0.4, 3, size=rng.integers(1, 7)).round(3)
+        expected = multipletests(p_values, alpha=0.05, method="holm")[0]
+        levels = holm_levels(p_values.tolist(), 0.05)
+        # Rounding leaves ties and p-values equal to a level; statsmodels rejects those too.
+        assert [p <= level for p, level in zip(p_values, levels, strict=True)] == expected.tolist(), p_values
+
+
+def test_holms_levels_by_hand():
+    # .03 is above .05 / 3, so it and what comes after it are tested at that level.
+    assert holm_levels([0.5, 0.001, 0.03, 0.04]) == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
+    assert holm_levels([0.001, 0.002, 0.003]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
+    assert holm_levels([0.2]) == [0.05]
+    assert holm_levels([]) == []
 
 
 def test_max_t_by_hand():

@@ -124,9 +124,12 @@ def test_the_fewest_columns_are_enough(tmp_path, make_table):
     table.to_csv(path, index=False)
     trials = analysis.load_file(path)
     result = analysis.analyse(trials, replicates=100)
-    assert result.verdict.answer in ("yes", "no", "undecided")
-    assert result.find("within_cell").interval == "cluster_jackknife"  # the seed serves as the data seed
-    assert any("the seed serves as the unit of independence" in note for note in trials.notes)
+    # Nobody knows which trials share their images, so nothing has an interval.
+    reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+    assert (trials.data_seeds_known, result.verdict.answer) == (False, "undecided")
+    assert result.verdict.sentence == f"Undecided: {reason}."
+    assert {c.reason for c in result.comparisons} == {reason}
+    assert result.find("within_cell").interval is None
     for name in ("'strength'", "'status'", "'model'", "'test_id.auc'"):
         assert any(name in sentence for sentence in trials.missing)
 

@@ -1,0 +1,81 @@
+"""Rank correlation without each cluster, against scipy on the remaining rows and least squares."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.stats.within_groups import rank_correlation_without_each
+
+
+def sample(n=30, clusters=7, digits=None, rng=0):
+    generator = np.random.default_rng(rng)
+    control = generator.normal(size=n)
+    x = control + generator.normal(size=n)
+    y = x - 2 * control + generator.normal(size=n)
+    values = [x, y, control] if digits is None else [v.round(digits) for v in (x, y, control)]
+    return *values, generator.integers(0, clusters, n) * 3
+
+
+def samples_without_each(*arrays, cluster):
+    yield arrays
+    for out in np.unique(cluster):
+        yield tuple(values[cluster != out] for values in arrays)
+
+
+def residual(values, control):
+    design = np.stack([np.ones_like(control), control], axis=1)
+    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+@pytest.mark.parametrize("digits", [None, 0])  # rounded to whole numbers, most values are tied
+def test_each_is_scipys_rho_of_the_other_rows(digits):
+    x, y, _, cluster = sample(digits=digits)
+    result = rank_correlation_without_each(x, y, cluster)
+    parts = list(samples_without_each(x, y, cluster=cluster))
+    np.testing.assert_array_equal(result.clusters, np.unique(cluster))
+    assert result.rho == pytest.approx([stats.spearmanr(a, b).statistic for a, b in parts], abs=1e-12)
+    assert result.weight.tolist() == [len(a) - 3 for a, _ in parts]
+    assert result.cross / result.squares == pytest.approx([np.polyfit(a, b, 1)[0] for a, b in parts])
+
+
+@pytest.mark.parametrize("digits", [None, 0])
+def test_the_partial_one_is_pearsons_of_the_ranks_residuals(digits):
+    x, y, control, cluster = sample(digits=digits)
+    result = rank_correlation_without_each(x, y, cluster, control)
+    rho, slopes, sizes = [], [], []
+    for a, b, c in samples_without_each(x, y, control, cluster=cluster):
+        ranks = [stats.rankdata(values) for values in (a, b, c)]
+        rho.append(stats.pearsonr(residual(ranks[0], ranks[2]), residual(ranks[1], ranks[2])).statistic)
+        design = np.stack([np.ones_like(a), a, c], axis=1)
+        slopes.append(np.linalg.lstsq(design, b, rcond=None)[0][1])
+        sizes.append(len(a) - 4)
+    assert result.rho == pytest.approx(rho, abs=1e-12)
+    assert result.weight.tolist() == sizes
+    assert result.cross / result.squares == pytest.approx(slopes)
+    assert rho[0] > stats.spearmanr(x, y).statistic + 0.2  # the control matters here
+
+
+def test_a_constant_control_takes_nothing_out():
+    x, y, _, cluster = sample()
+    plain = rank_correlation_without_each(x, y, cluster)
+    constant = rank_correlation_without_each(x, y, cluster, np.full(len(x), 0.9))
+    assert constant.rho == pytest.approx(plain.rho)
+    assert constant.cross / constant.squares == pytest.approx(plain.cross / plain.squares)
+
+
+def test_undefined_without_one_cluster_alone():
+    # Without cluster 2 the outcome is constant; without cluster 1 it has four trials, the fewest.
+    x, y = np.arange(6.0), np.array([1.0, 1, 1, 1, 5, 6])
+    result = rank_correlation_without_each(x, y, np.array([0, 1, 1, 0, 2, 2]))
+    assert np.isfinite(result.rho).tolist() == [True, True, True, False]
+    assert result.weight.tolist() == [3, 1, 1, 1]
+
+
+def test_too_few_trials_and_what_the_control_determines_are_undefined():
+    x, y = np.arange(4.0), np.array([1.0, 3, 2, 5])
+    few = rank_correlation_without_each(x, y, np.arange(4))
+    assert few.rho[0] == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert np.isnan(few.rho[1:]).all()
+    assert np.isnan(rank_correlation_without_each(x, y, np.arange(4), y).rho).all()
+    x, y, _, cluster = sample()
+    assert np.isnan(rank_correlation_without_each(x, y, cluster, np.exp(x)).rho).all()
