@@ -153,8 +153,8 @@ def _by_column(part: Regret) -> bool:
 
 
 def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[str]:
-    reasons = {part.reason: RULES[part.rule] for part in result if part.dataset is None and part.reason is not None}
-    return [f"Not estimated: the cost of choosing by {rule} ({reason})." for reason, rule in reasons.items()]
+    lacking = [part for part in result if part.dataset is None and part.reason is not None]
+    return [f"Not estimated: the cost of choosing by {RULES[part.rule]} ({part.reason})." for part in lacking]
 
 
 def _reported(analysis: Analysis, result: tuple[Regret, ...]) -> str:

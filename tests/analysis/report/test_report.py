@@ -23,6 +23,7 @@ from records.columns import correctness_auroc, half
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FIGURES = (
     "comparisons",
+    "comparisons_by_stratum",
     "localisation_against_outcome",
     "forest",
     "correlation_by_cell",
@@ -41,6 +42,8 @@ STATISTICS = [section.key for section in sections.SECTIONS if section.part == OT
 TABLES = (
     "comparisons",
     "comparisons_by_stratum_and_method",
+    "choice_costs",
+    "regret",
     "predictors",
     "correlations_by_scope",
     "scores",
@@ -215,7 +218,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
         *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "below_chance"),
         *("reference_under_shift", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
-        *("comparisons", "predictors", "figures", "settings"),
+        *("comparisons", "regret", "predictors", "figures", "settings"),
     }
     assert content["n_trials"] == 480
     assert content["excluded"] == {}
@@ -250,7 +253,7 @@ def test_json_holds_every_statistic_complete(report, result):
     content = strict_json(report / "report.json")
     assert set(STATISTICS) == {
         *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
-        *("mixed_model", "regret", "reliability", "per_image"),
+        *("mixed_model", "reliability", "per_image"),
     }
     for key in STATISTICS:
         value = content[key]
@@ -270,9 +273,10 @@ def test_json_holds_every_statistic_complete(report, result):
     assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
     assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within"}
     assert {r["rule"] for r in content["regret"]} == {
-        *("id_valid", "localisation", "id_valid_and_localisation", "ood_valid", "oracle", "random"),
+        *("localisation", "id_valid", "id_valid_and_localisation", "masked", "random", "ood_valid", "oracle"),
+        *("outside_zeroed", "outside_shuffled", "outside_swapped"),
     }
-    assert len(content["regret"]) == 6 * (1 + 4)
+    assert len(content["regret"]) == 10 * (1 + 4)
     assert content["reliability"]["raw"] < content["reliability"]["estimate"]
     assert content["without_collapsed"] is None
     assert content["disagreements"][0]["kind"] == "sign"
@@ -284,13 +288,16 @@ def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no
     told = [m for m in missing if m.startswith("Not estimated")]
     assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
         "what a new dataset must expect",
+        "the cost of choosing by validation without the shift",
+        "the cost of choosing by both together",
+        "the cost of choosing by the probe, outside zeroed",
+        "the cost of choosing by the probe, outside shuffled",
+        "the cost of choosing by the probe, outside swapped",
+        "the cost of choosing by validation under the shift",
         "sign error",
         "conditional mutual information",
         "incremental",
         "mixed model",
-        "regret",
-        "regret",
-        "regret",
         "per image",
         "reliability",
     ]

@@ -17,6 +17,9 @@ from analysis.sections.map_sheets import overlaps
 from analysis.sections.maps import heat, usual_place
 
 FIGURES = (
+    "comparisons",
+    "regret",
+    "comparisons_by_stratum",
     "localisation_against_outcome",
     "forest",
     "correlation_by_cell",
@@ -28,7 +31,6 @@ FIGURES = (
     "controls",
     "psi_by_axis",
     "sign_error",
-    "regret",
 )
 
 

@@ -52,7 +52,6 @@ def test_every_section_has_words_with_its_number_and_a_table(result):
         "partial": f"rank correlation within cells is {found.partial[0].estimate:.2f} (",
         "incremental": f"{100 * abs(found.incremental[0].estimate):.1f} percentage points",
         "mixed_model": f"by {np.exp(0.1 * found.mixed_model.coefficient('mu_within').estimate):.2f} (",
-        "regret": f"by the map {next(r for r in found.regret if r.rule == 'localisation').estimate:.3f} (",
         "reliability": f"{found.reliability.raw:.2f} as measured, would be {found.reliability.estimate:.2f} (",
     }
     for name, number in numbers.items():
