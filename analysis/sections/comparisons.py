@@ -174,6 +174,11 @@ def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
         for axes in panels[1:]:
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
+    words = "; ".join(
+        f"{LABELS[part.comparison]} on {stratum_name(level.dataset, level.severity)}: {with_interval(level)}"
+        for part in known
+        for level in part.strata
+    )
     return Drawing(
         name="comparisons_by_stratum",
         title="Each comparison by stratum",
@@ -181,7 +186,7 @@ def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
             "Spearman’s ρ with its 95 % interval. Hollow: no shift, shown and not counted. Between methods the "
             "intervals hold for these methods."
         ),
-        alt="Dots with intervals, a panel a comparison and a row a stratum.",
+        alt=f"Dots with intervals, a panel a comparison and a row a stratum. {words}.",
         figure=figure,
     )
 
