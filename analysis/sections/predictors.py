@@ -72,6 +72,10 @@ def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor
     return found
 
 
+def _where(comparison: str) -> str:
+    return LABELS[comparison] if comparison == "given_id" else f"between {LABELS[comparison]}"
+
+
 def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     if not result:
         return ""
@@ -80,7 +84,7 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     outcome, lines = column_name(analysis.primary.outcome), []
     for sign, verb in ((1, "better"), (-1, "worse")):
         for predictor, where in better(result, sign):
-            cases = listed([f"by {LABELS[a.comparison]} {number(a.first)} against {number(a.second)}" for a in where])
+            cases = listed([f"{_where(a.comparison)} {number(a.first)} against {number(a.second)}" for a in where])
             lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than the map: {cases}.")
     if not any(predictor.column in columns.PROBES for predictor in result):
         lines.append("These trials have no probes (AUC on ID images with an altered outside).")
