@@ -21,7 +21,7 @@ from scipy import special
 
 from analysis.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife, satterthwaite
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife, satterthwaite, widened
 from analysis.stats.estimate import jackknife_bounds
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import Heterogeneity, heterogeneity
@@ -135,13 +135,17 @@ class Parts:
     n_units: Ints
     clusters: NDArray[np.bool_]
     """[k, G] the clusters of each cell."""
+    drawn: Floats
+    """[k, U] how far each of the U configurations or methods moves a cell's value, on its scale; 0 between seeds."""
+    unresolved: Floats
+    """[k] share of the variance by `drawn` that the data do not resolve: which of two close units is first."""
     fisher: bool
     """Whether values are on Fisher's scale: small samples are, averages of configurations are not."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Parts":
         """Some of the cells."""
-        arrays = ("value", "weight", "cross", "squares", "n_trials", "n_units", "clusters")
+        arrays = ("value", "weight", "cross", "squares", "n_trials", "n_units", "clusters", "drawn", "unresolved")
         kept = tuple(cell for cell, keep in zip(self.cells, chosen, strict=True) if keep)
         return replace(self, cells=kept, left_out={}, **{name: getattr(self, name)[chosen] for name in arrays})
 
@@ -169,7 +173,12 @@ class Parts:
         rho = self.rho
         if np.bincount(dataset).min() < MINIMUM_CLUSTERS:
             return None
-        return jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
+        result = jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
+        if result is None or self.fisher:
+            return result
+        share = self.weight[:, 0] / self.weight[:, 0].sum()
+        unresolved = float((share**2 * self.unresolved * (self.drawn**2).sum(axis=1)).sum())
+        return widened(result, float(rho[0]), unresolved / (1 - min(abs(rho[0]), CLIP) ** 2) ** 2)
 
 
 def compare(
@@ -249,8 +258,8 @@ def _unfit(data: _Data) -> str | None:
     copies = _copies(data)
     if copies:
         return (
-            f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates here; "
-            "remove the copies"
+            f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates "
+            "here; remove the copies"
         )
     return None
 
@@ -274,8 +283,9 @@ def _parts(
     cells: Iterable[tuple[Cell, Rows]],
     part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
     fisher: bool,
-) -> Parts | None:
-    """The parts of the cells that have one."""
+    unit: Codes | None = None,
+) -> Parts:
+    """The parts of the cells that have one; of the units in each that could have been others, if any."""
     names: list[Cell] = []
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -287,8 +297,11 @@ def _parts(
     k, width = len(names), 1 + data.n_clusters
     arrays = {name: np.zeros((k, width)) for name in ("value", "weight", "cross", "squares")}
     clusters = np.zeros((k, data.n_clusters), dtype=bool)
+    drawn = np.zeros((k, 0 if unit is None else 1 + int(unit.max(initial=0))))
     for row, own in enumerate(found):
         clusters[row, own["clusters"]] = True
+        if unit is not None:
+            drawn[row, own["units"]] = own["drawn"]
         for name, array in arrays.items():
             # A cell is the same without a cluster that it does not have.
             array[row] = own[name][0]
@@ -299,6 +312,8 @@ def _parts(
         n_trials=n_trials,
         n_units=n_units,
         clusters=clusters,
+        drawn=drawn,
+        unresolved=np.asarray([own.get("unresolved", 0.0) for own in found]),
         fisher=fisher,
         left_out=dict(left_out),
         **arrays,
@@ -332,7 +347,19 @@ def _given_id(data: _Data, control: Floats, rows: Rows, left_out: Counter[str]) 
     rows = rows[np.isfinite(control[rows])]
     if _too_few(len(rows), "trial", left_out, 1) or _hardly_varies(data.y[rows].std(ddof=1), left_out):
         return None
-    return _ranked(data, rows, control[rows], left_out)
+    part = _ranked(data, rows, control[rows], left_out)
+    if part is not None:
+        without = rank_correlation_without_each(data.x[rows], data.y[rows], data.configuration[rows], control[rows])
+        part |= {"units": without.clusters, "drawn": _influence(np.arctanh(np.clip(without.rho[1:], -CLIP, CLIP)))}
+    return part
+
+
+def _influence(deleted: Floats) -> Floats:
+    """[g] how far each of g units or clusters moves an estimate, from its values without each; 0 where undefined."""
+    g, known = len(deleted), np.isfinite(deleted)
+    if known.sum() < 2:
+        return np.zeros(g)
+    return np.where(known, -np.sqrt((g - 1) / g) * (deleted - deleted[known].mean()), 0.0)
 
 
 def _ranked(data: _Data, rows: Rows, control: Floats | None, left_out: Counter[str]) -> dict[str, Any] | None:
@@ -368,7 +395,12 @@ def _averaged(data: _Data, unit: Codes, noun: str, rows: Rows, left_out: Counter
         left_out[f"{noun}s in no stable order: two halves of the data seeds disagree"] += 1
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
+    units = np.unique(unit[rows])
+    without = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
     return {
+        "units": units,
+        "unresolved": halves.unresolved,
+        "drawn": _influence(without.rho[1:]),
         "value": weight * np.nan_to_num(halves.rho),
         "weight": weight,
         "cross": halves.covariance,
@@ -455,11 +487,18 @@ def _parts_of(data: _Data, name: str, control: str | None) -> Parts:
             data.cells.items(),
             lambda rows, left_out: _averaged(data, unit, "setting", rows, left_out),
             fisher=False,
+            unit=unit,
         )
     if name == "method":
         return _between_methods(data, data.table["method"].astype(str).to_numpy())
     values = data.table[control].to_numpy(dtype=np.float64)
-    return _parts(data, data.cells.items(), lambda rows, left_out: _given_id(data, values, rows, left_out), fisher=True)
+    return _parts(
+        data,
+        data.cells.items(),
+        lambda rows, left_out: _given_id(data, values, rows, left_out),
+        fisher=True,
+        unit=data.configuration,
+    )
 
 
 def _between_methods(data: _Data, method: NDArray[Any], without: str | None = None) -> Parts:
@@ -470,7 +509,9 @@ def _between_methods(data: _Data, method: NDArray[Any], without: str | None = No
         rows = [own for cell, own in cells.items() if cell[2] != without]
         if rows:
             strata.append(((dataset, severity, ""), np.concatenate(rows)))
-    return _parts(data, strata, lambda rows, left_out: _averaged(data, unit, "method", rows, left_out), fisher=False)
+    return _parts(
+        data, strata, lambda rows, left_out: _averaged(data, unit, "method", rows, left_out), fisher=False, unit=unit
+    )
 
 
 def _interval(data: _Data, name: str, parts: Parts, fewest: int) -> tuple[float, float, float] | None:
@@ -513,7 +554,7 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
 
 
 def _nothing_usable(name: str, parts: Parts) -> str:
-    reasons = Counter({reason: n for reason, n in parts.left_out.items()}).most_common()
+    reasons = Counter(dict(parts.left_out)).most_common()
     if not reasons:
         return "no cell with a shift can be compared"
     return "nothing can be compared: " + "; ".join(f"{why} ({n:,})" for why, n in reasons)
@@ -576,7 +617,7 @@ def _predictions(data: _Data, name: str, parts: Parts) -> dict[str, Any]:
 
 def _spread(data: _Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity | None:
     """How much the groups of cells with the same key differ."""
-    values, influences = [], []
+    values, influences, drawn = [], [], []
     for key in dict.fromkeys(keys):
         own = parts.take(np.asarray([other == key for other in keys], dtype=bool))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -584,13 +625,13 @@ def _spread(data: _Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity 
         influence = np.zeros(data.n_clusters)
         for dataset in np.unique(data.resamples.dataset[own.clusters.any(axis=0)]):
             clusters = np.flatnonzero(own.clusters.any(axis=0) & (data.resamples.dataset == dataset))
-            deleted, g = value[1 + clusters], len(clusters)
-            influence[clusters] = -np.sqrt((g - 1) / g) * (deleted - deleted.mean())
+            influence[clusters] = _influence(value[1 + clusters])
         values.append(value[0])
         influences.append(influence)
+        drawn.append(own.weight[:, 0] @ own.drawn / own.weight[:, 0].sum())
     used = parts.clusters.any(axis=0)
     df = used.sum() - len(np.unique(data.resamples.dataset[used]))
-    return heterogeneity(np.asarray(values), np.asarray(influences), float(df))
+    return heterogeneity(np.asarray(values), np.asarray(influences), float(df), np.asarray(drawn))
 
 
 def _with_joint_intervals(results: Sequence[Comparison], smallest_effect: float) -> tuple[Comparison, ...]:

@@ -71,6 +71,17 @@ def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, we
     if error < 1e-9:
         return None
     df = satterthwaite(np.bincount(dataset, influence**2, n_datasets), per_dataset - 1)
+    return _interval(estimate, error, df, influence)
+
+
+def widened(interval: Jackknife, estimate: float, variance: float) -> Jackknife:
+    """The interval with an independent variance of Fisher's z, not less than 0, added to that over clusters."""
+    return _interval(
+        estimate, math.hypot(interval.standard_error, math.sqrt(variance)), interval.df, interval.influence
+    )
+
+
+def _interval(estimate: float, error: float, df: float, influence: Floats) -> Jackknife:
     at, _ = fisher_z(estimate)
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))

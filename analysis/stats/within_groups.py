@@ -19,7 +19,7 @@ class WithoutEach:
     clusters: Ints
     """[g] the group's clusters."""
     rho: Floats
-    """[1 + g] rank correlation in [−1, 1], NaN where undefined."""
+    """[1 + g] rank correlation in [−1, 1], NaN where undefined or of fewer than 3."""
     weight: Floats
     """[1 + g] n − d of its Fisher's z, at least 0."""
     cross: Floats
@@ -31,9 +31,9 @@ class WithoutEach:
 def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: Floats | None = None) -> WithoutEach:
     """Spearman's rho of x and y in one group; given a control, the partial rho of the ranks with one slope.
 
-    With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of the
-    residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section 5.4). Its
-    Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924).
+    With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of
+    the residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section 5.4).
+    Its Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924).
 
     Args:
         x, y: [n], none missing.
@@ -52,7 +52,7 @@ def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: 
     with np.errstate(invalid="ignore", divide="ignore"):
         rho = np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0)
     lost = 3 if control is None else 4
-    rho = np.where((xx > _TINY) & (yy > _TINY) & (size > lost), rho, np.nan)
+    rho = np.where((xx > _TINY) & (yy > _TINY) & (size >= 3), rho, np.nan)
     return WithoutEach(clusters, rho, np.maximum(size - lost, 0.0), cross, squares)
 
 
