@@ -60,9 +60,10 @@ class SplitHalves:
     def unresolved(self) -> float:
         """Share in [0, 1] of the variance by draw of the units that the data do not resolve.
 
-        Units drawn from one law have a rank correlation of their own. Averages over all clusters correlate with expected
-        values as sqrt(R), with R = 2 r / (1 + r) from the halves' r (Spearman; Brown, Br. J. Psychol. 3, 1910). So
-        1 − R_x R_y of its variance is left where both averages are known; exact for uncorrelated normal values.
+        Units drawn from one law have a rank correlation of their own. Averages over all clusters correlate with
+        expected values as sqrt(R), with R = 2 r / (1 + r) from the halves' r (Spearman; Brown, Br. J. Psychol. 3,
+        1910). So 1 − R_x R_y of its variance is left where both averages are known; exact for uncorrelated normal
+        values.
         """
         r_x, r_y = (max(float(r[0]), 0.0) for r in self._agreement)
         return 1 - 4 * r_x * r_y / ((1 + r_x) * (1 + r_y))
