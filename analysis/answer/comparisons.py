@@ -45,6 +45,8 @@ MINIMUM_METHODS = 5
 """Fewest methods with an interval for the comparison between methods."""
 MINIMUM_RELIABILITY = 0.5
 """Least agreement of two halves of the data seeds about the order of settings or methods."""
+MOST_LEVELS = 100
+"""Most levels that are left out in turn; more are left out in groups."""
 COPIES = 0.05
 """Share of trials that repeat another seed's scores exactly, from which seeds are not taken for replicates."""
 
@@ -136,7 +138,8 @@ class Parts:
     clusters: NDArray[np.bool_]
     """[k, G] the clusters of each cell."""
     drawn: Floats
-    """[k, U] how far each of the U configurations or methods moves a cell's value, on its scale; 0 between seeds."""
+    """[k, U] how far the draw of settings moves each cell's value, on its scale, or that of each of U methods each
+    stratum's; a setting belongs to one cell, so cells have a column each. 0 between seeds."""
     unresolved: Floats
     """[k] share of the variance by `drawn` that the data do not resolve: which of two close units is first."""
     fisher: bool
@@ -223,7 +226,9 @@ class _Data:
             for name in (score, outcome)
         )
         self.present = np.isfinite(self.x) & np.isfinite(self.y)
-        self.configuration: Codes = design_of(table).configurations()
+        design = design_of(table)
+        self.configuration: Codes = design.configurations()
+        self.axes: tuple[Codes, ...] = tuple(design.codes[axis] for axis in design.axes)
         self.cells = {cell: rows[self.present[rows]] for cell, rows in cell_rows(table).items()}
         self.cells = {cell: rows for cell, rows in self.cells.items() if len(rows)}
         self.n_clusters = resamples.counts.shape[1]
@@ -283,9 +288,9 @@ def _parts(
     cells: Iterable[tuple[Cell, Rows]],
     part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
     fisher: bool,
-    unit: Codes | None = None,
+    n_units: int | None = None,
 ) -> Parts:
-    """The parts of the cells that have one; of the units in each that could have been others, if any."""
+    """The parts of the cells that have one; given a number of units, cells have these in common."""
     names: list[Cell] = []
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -297,11 +302,10 @@ def _parts(
     k, width = len(names), 1 + data.n_clusters
     arrays = {name: np.zeros((k, width)) for name in ("value", "weight", "cross", "squares")}
     clusters = np.zeros((k, data.n_clusters), dtype=bool)
-    drawn = np.zeros((k, 0 if unit is None else 1 + int(unit.max(initial=0))))
+    drawn = np.zeros((k, k if n_units is None else n_units))
     for row, own in enumerate(found):
         clusters[row, own["clusters"]] = True
-        if unit is not None:
-            drawn[row, own["units"]] = own["drawn"]
+        drawn[row, row if n_units is None else own["units"]] = own["drawn"]
         for name, array in arrays.items():
             # A cell is the same without a cluster that it does not have.
             array[row] = own[name][0]
@@ -339,7 +343,7 @@ def _by_seed(data: _Data, rows: Rows, left_out: Counter[str]) -> dict[str, Any] 
             array += whole
             array[at] += part[name][1:] - whole
         n_trials += len(group)
-    return {**sums, "clusters": own, "n_trials": n_trials, "n_units": n_trials} if n_trials else None
+    return {**sums, "clusters": own, "n_trials": n_trials, "n_units": n_trials, "drawn": 0.0} if n_trials else None
 
 
 def _given_id(data: _Data, control: Floats, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
@@ -349,9 +353,26 @@ def _given_id(data: _Data, control: Floats, rows: Rows, left_out: Counter[str]) 
         return None
     part = _ranked(data, rows, control[rows], left_out)
     if part is not None:
-        without = rank_correlation_without_each(data.x[rows], data.y[rows], data.configuration[rows], control[rows])
-        part |= {"units": without.clusters, "drawn": _influence(np.arctanh(np.clip(without.rho[1:], -CLIP, CLIP)))}
+        part["drawn"] = _by_draw(data, control, rows)
     return part
+
+
+def _by_draw(data: _Data, control: Floats, rows: Rows) -> float:
+    """Standard deviation of Fisher's z of a cell's trials by the draw of its settings.
+
+    Settings have the levels of their axes in common, strengths and learning rates, so trials are clustered in several
+    ways at once: the variance is the sum of those by the levels of each axis, less that by configuration for all axes
+    but one (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29, 2011, section 2.3), and not less than that.
+    """
+
+    def variance(codes: Codes) -> float:
+        level = (np.unique(codes[rows], return_inverse=True)[1] % MOST_LEVELS).astype(np.intp)
+        part = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
+        return float((_influence(np.arctanh(np.clip(part.rho[1:], -CLIP, CLIP))) ** 2).sum())
+
+    own = variance(data.configuration)
+    ways = [variance(axis) for axis in data.axes if len(np.unique(axis[rows])) > 1]
+    return float(np.sqrt(max(own, sum(ways) - (len(ways) - 1) * own)))
 
 
 def _influence(deleted: Floats) -> Floats:
@@ -396,11 +417,12 @@ def _averaged(data: _Data, unit: Codes, noun: str, rows: Rows, left_out: Counter
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
     units = np.unique(unit[rows])
-    without = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
+    drawn = _influence(rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units).rho[1:])
     return {
         "units": units,
         "unresolved": halves.unresolved,
-        "drawn": _influence(without.rho[1:]),
+        # Strata have methods in common.
+        "drawn": drawn if noun == "method" else float(np.sqrt((drawn**2).sum())),
         "value": weight * np.nan_to_num(halves.rho),
         "weight": weight,
         "cross": halves.covariance,
@@ -487,7 +509,6 @@ def _parts_of(data: _Data, name: str, control: str | None) -> Parts:
             data.cells.items(),
             lambda rows, left_out: _averaged(data, unit, "setting", rows, left_out),
             fisher=False,
-            unit=unit,
         )
     if name == "method":
         return _between_methods(data, data.table["method"].astype(str).to_numpy())
@@ -497,7 +518,6 @@ def _parts_of(data: _Data, name: str, control: str | None) -> Parts:
         data.cells.items(),
         lambda rows, left_out: _given_id(data, values, rows, left_out),
         fisher=True,
-        unit=data.configuration,
     )
 
 
@@ -510,7 +530,11 @@ def _between_methods(data: _Data, method: NDArray[Any], without: str | None = No
         if rows:
             strata.append(((dataset, severity, ""), np.concatenate(rows)))
     return _parts(
-        data, strata, lambda rows, left_out: _averaged(data, unit, "method", rows, left_out), fisher=False, unit=unit
+        data,
+        strata,
+        lambda rows, left_out: _averaged(data, unit, "method", rows, left_out),
+        fisher=False,
+        n_units=1 + int(unit.max()),
     )
 
 
