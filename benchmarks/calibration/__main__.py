@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.calibration.grid import GRID, measure_grid
 from benchmarks.calibration.measure import measure
 from benchmarks.calibration.page import Results, write_page
 from benchmarks.calibration.scenarios import SCENARIOS
@@ -30,7 +31,7 @@ def main(
     minutes: float | None = None,
     only: str = "",
 ) -> None:
-    """Simulate what is not there yet, and write the page's table.
+    """Simulate what is not there yet, and write the page's tables.
 
     Args:
         results: folder of the blocks.
@@ -40,7 +41,7 @@ def main(
         only: scenarios whose name holds this text.
     """
     results.mkdir(parents=True, exist_ok=True)
-    scenarios = [scenario for scenario in SCENARIOS if only in scenario.name]
+    scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
     missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(_file(results, s, b), s) is None]
     start = time.monotonic()
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -52,11 +53,15 @@ def main(
             progress.update(task, description=scenario.name)
             _write(_file(results, scenario, block), scenario, block)
             progress.advance(task)
-    measured: Results = {scenario: [] for scenario in SCENARIOS}
-    for scenario, block in _blocks(SCENARIOS, None):
-        measured[scenario] += _read(_file(results, scenario, block), scenario) or []
-    write_page(page, measured)
+    write_page(page, _all(results, SCENARIOS), _all(results, GRID))
     print(f"Written: {page}")
+
+
+def _all(folder: Path, scenarios: Sequence[Scenario]) -> Results:
+    measured: Results = {scenario: [] for scenario in scenarios}
+    for scenario, block in _blocks(scenarios, None):
+        measured[scenario] += _read(_file(folder, scenario, block), scenario) or []
+    return measured
 
 
 def _blocks(scenarios: Sequence[Scenario], sweeps: int | None) -> Iterator[tuple[Scenario, int]]:
@@ -71,7 +76,8 @@ def _file(folder: Path, scenario: Scenario, block: int) -> Path:
 
 
 def _write(path: Path, scenario: Scenario, block: int) -> None:
-    measured = [measure(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
+    of_one = measure_grid if scenario in GRID else measure
+    measured = [of_one(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"scenario": asdict(scenario), "version": VERSION, "sweeps": measured}))
     part.rename(path)

@@ -37,12 +37,13 @@ def _against(result: Comparison, true: Truth) -> dict[str, Any]:
         "estimate": result.estimate,
         "said": said,
         "wrong": said not in (NAMED, *true.right(SMALLEST_EFFECT)),
-        "covered": _within(true.value, result.ci_low, result.ci_high),
-        "covered_jointly": _within(true.value, result.joint_low, result.joint_high),
-        "predicted": _within(true.new_method, result.prediction_low, result.prediction_high),
+        "covered": is_within(true.value, result.ci_low, result.ci_high),
+        "covered_jointly": is_within(true.value, result.joint_low, result.joint_high),
+        "predicted": is_within(true.new_method, result.prediction_low, result.prediction_high),
         "reason": result.reason,
     }
 
 
-def _within(value: float, low: float | None, high: float | None) -> bool | None:
+def is_within(value: float, low: float | None, high: float | None) -> bool | None:
+    """Whether an interval holds the value; None where there is no interval, or no value."""
     return None if low is None or high is None or np.isnan(value) else bool(low <= value <= high)

@@ -1,4 +1,4 @@
-"""The table of docs/calibration.md."""
+"""The tables of docs/calibration.md."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from benchmarks.calibration.measure import NAMED
 from benchmarks.calibration.sweeps import Scenario
 
 Results = dict[Scenario, list[dict[str, Any]]]
-"""Of each scenario, each sweep's comparisons."""
+"""Of each scenario, what each sweep said."""
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""Between these the page's table is replaced."""
+MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in ("comparisons", "grid")}
+"""Between these the page's tables are replaced."""
 LEVEL = 0.05
 """Share of intervals that may miss the truth, and of words that may be wrong."""
 HEADINGS = (
@@ -34,17 +34,50 @@ HEADINGS = (
 )
 
 
-def write_page(path: Path, results: Results) -> None:
-    """Replace the table between the marks of the page."""
+GRID_HEADINGS = (
+    "scenario",
+    "true ρ",
+    "estimate",
+    "jackknife",
+    "BCa",
+    "percentile",
+    "Fisher z",
+    "permutation",
+    "sweeps",
+)
+
+
+def write_page(path: Path, comparisons: Results, grid: Results) -> None:
+    """Replace the tables between the marks of the page."""
     rows = []
-    for scenario, sweeps in results.items():
+    for scenario, sweeps in comparisons.items():
         for position, comparison in enumerate(LABELS if sweeps else ()):
             name = scenario.name if position == 0 else ""
             rows.append(_row(name, LABELS[comparison], [sweep[comparison] for sweep in sweeps]))
-    lines = [" | ".join(cells) for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n" + "".join(f"| {line} |\n" for line in lines) + f"{END}{after}")
+    of_grid = [_grid_row(scenario.name, sweeps) for scenario, sweeps in grid.items() if sweeps]
+    text = path.read_text()
+    for name, table in (("comparisons", _table(HEADINGS, rows)), ("grid", _table(GRID_HEADINGS, of_grid))):
+        begin, end = MARKS[name]
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{table}{end}{after}"
+    path.write_text(text)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, ["---"] * len(headings), *rows))
+
+
+def _grid_row(scenario: str, sweeps: Sequence[dict[str, Any]]) -> list[str]:
+    rejected = _known(sweeps, "rejected")
+    return [
+        scenario,
+        _mean(sweeps, "truth"),
+        _mean(sweeps, "estimate"),
+        *(_coverage(sweeps, name) for name in ("jackknife", "bca", "percentile", "fisher")),
+        f"{100 * float(np.mean(rejected)):.0f}" if rejected else "–",
+        str(len(sweeps)),
+    ]
 
 
 def _row(scenario: str, comparison: str, sweeps: Sequence[dict[str, Any]]) -> list[str]:

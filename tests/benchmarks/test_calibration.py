@@ -7,12 +7,14 @@ import pytest
 from scipy import stats
 
 from benchmarks.calibration import __main__ as calibration
+from benchmarks.calibration.grid import GRID, measure_grid
 from benchmarks.calibration.measure import NAMED, measure
-from benchmarks.calibration.page import BEGIN, END, HEADINGS, write_page
+from benchmarks.calibration.page import HEADINGS, MARKS, write_page
 from benchmarks.calibration.scenarios import SCENARIOS
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE, Cell, Scenario, draw_cells, draw_table, related
 from benchmarks.calibration.truth import Truth, spearman_of_normal, truths
 
+EMPTY = "".join(f"{begin}\nold\n{end}\n" for begin, end in MARKS.values())
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
@@ -119,10 +121,17 @@ def test_cells_of_opposite_sign_depend():
     assert [measured[name]["said"] for name in ("seed", "setting", "given_id")] == ["it depends"] * 3
 
 
+def test_the_grids_jackknife_allows_for_shared_data_seeds_where_fishers_interval_does_not():
+    shared = next(scenario for scenario in GRID if scenario.name == "data seeds shared by nine tenths")
+    measured = [measure_grid(shared, number) for number in range(8)]
+    assert sum(sweep["jackknife"] for sweep in measured) >= 7
+    assert sum(sweep["fisher"] for sweep in measured) <= 6
+
+
 def test_a_run_takes_up_where_the_last_one_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "BLOCK", 1)
     page, results = tmp_path / "page.md", tmp_path / "blocks"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{EMPTY}after\n")
     calibration.main(results, page, sweeps=2, only="no shift")
     written = {path: path.stat().st_mtime_ns for path in results.iterdir()}
     assert len(written) == 2
@@ -143,11 +152,11 @@ def test_the_table_marks_what_is_wrong_more_often_than_its_level(tmp_path):
         return dict.fromkeys(("seed", "setting", "method", "given_id"), entry)
 
     page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN}{END}")
+    page.write_text(EMPTY)
     # 5 % + 2 sqrt(.05 × .95 / 100) is 9.4 %: 9 of 100 may be chance, 10 are not.
     few = [sweep(covered=i >= 10, wrong=i < 9) for i in range(100)]
     many = [sweep(covered=i >= 9, wrong=i < 10) for i in range(100)]
-    write_page(page, {Scenario("few"): few, Scenario("many"): many})
+    write_page(page, {Scenario("few"): few, Scenario("many"): many}, {})
     lines = page.read_text().splitlines()
     assert lines[1].count("|") == len(HEADINGS) + 1
     assert lines[3] == "| few | seeds | 0.50 | 0.40 | **90** | 100 | – | 91 | 9 |  |  |  |  | 9 | 100 |"
