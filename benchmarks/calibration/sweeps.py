@@ -62,6 +62,11 @@ class Scenario:
     has_data_seed: bool = True
     sweeps: int = 100
 
+    @property
+    def cuts_off(self) -> bool:
+        """Whether outcomes have a floor or ceiling."""
+        return self.floor > 0 or self.ceiling < 1
+
 
 @dataclass(frozen=True)
 class Cell:

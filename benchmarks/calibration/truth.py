@@ -105,7 +105,7 @@ def _law_of_seeds(_: Scenario, cell: Cell) -> float:
 def _seeds(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """(Spearman's rho within a configuration, weight); where outcomes are cut off, of those that vary."""
     weight = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds - 3
-    if scenario.floor == 0 and scenario.ceiling == 1:
+    if not scenario.cuts_off:
         return float(spearman_of_normal(cell.seed)), weight * cell.n_settings
     x, y, _ = draw_trials(alone, cell, rng, MANY)[..., 0]
     varies = y.std(axis=1) >= SMALLEST_SPREAD
@@ -119,9 +119,11 @@ def _law_of_settings(_: Scenario, cell: Cell) -> float:
     return float(spearman_of_normal(cell.setting))
 
 
-def _settings(scenario: Scenario, _: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+def _settings(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """Spearman's rho of the effects of the settings drawn; a floor or ceiling leaves the order of expected scores."""
     if cell.n_settings < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
+        return math.nan, math.nan
+    if scenario.cuts_off and draw_trials(alone, cell, rng, MANY)[1].mean(axis=(1, 2)).std(ddof=1) < SMALLEST_SPREAD:
         return math.nan, math.nan
     return float(stats.spearmanr(*cell.effects).statistic), cell.n_settings - 1.0
 
@@ -137,6 +139,8 @@ def _law_given_id(scenario: Scenario, cell: Cell) -> float:
 def _given_id(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """From a large simulation of the same settings."""
     scores = draw_trials(alone, cell, rng, MANY).reshape(3, -1)
+    if scores[1].std() < SMALLEST_SPREAD:
+        return math.nan, math.nan
     n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.n_settings
     one_cluster = np.zeros(scores.shape[1], dtype=np.intp)
     part = rank_correlation_without_each(scores[0], scores[1], one_cluster, control=scores[2])
