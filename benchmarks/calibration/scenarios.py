@@ -13,6 +13,7 @@ SCENARIOS = (
     Scenario("settings yes, seeds no", setting=0.9, settings=8),
     Scenario("settings yes, seeds reversed", seed=-0.7, setting=0.8, settings=8, shared=0.3),
     Scenario("settings do nothing, seeds correlate", seed=0.8, sizes=(0.05, 0.0, 0.08), shared=0.3),
+    Scenario("settings do little, seeds correlate", seed=0.8, sizes=(0.05, 0.025, 0.08), shared=0.3),
     Scenario("only validation AUC links them", seed=0.7, setting=0.7, mediated=True),
     Scenario("at the threshold", seed=AT_THRESHOLD, setting=0.33, method=AT_THRESHOLD, settings=12, shared=0.3),
     Scenario("training seeds crossed", **_HALF, data_seeds=(8,), training_seeds=3, shared=0.3),
