@@ -288,9 +288,9 @@ def _parts(
     cells: Iterable[tuple[Cell, Rows]],
     part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
     fisher: bool,
-    n_units: int | None = None,
+    in_common: int | None = None,
 ) -> Parts:
-    """The parts of the cells that have one; given a number of units, cells have these in common."""
+    """The parts of the cells that have one; `in_common`: how many units cells have in common, None for none."""
     names: list[Cell] = []
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -302,10 +302,10 @@ def _parts(
     k, width = len(names), 1 + data.n_clusters
     arrays = {name: np.zeros((k, width)) for name in ("value", "weight", "cross", "squares")}
     clusters = np.zeros((k, data.n_clusters), dtype=bool)
-    drawn = np.zeros((k, k if n_units is None else n_units))
+    drawn = np.zeros((k, k if in_common is None else in_common))
     for row, own in enumerate(found):
         clusters[row, own["clusters"]] = True
-        drawn[row, row if n_units is None else own["units"]] = own["drawn"]
+        drawn[row, row if in_common is None else own["units"]] = own["drawn"]
         for name, array in arrays.items():
             # A cell is the same without a cluster that it does not have.
             array[row] = own[name][0]
@@ -534,7 +534,7 @@ def _between_methods(data: _Data, method: NDArray[Any], without: str | None = No
         strata,
         lambda rows, left_out: _averaged(data, unit, "method", rows, left_out),
         fisher=False,
-        n_units=1 + int(unit.max()),
+        in_common=1 + int(unit.max()),
     )
 
 
