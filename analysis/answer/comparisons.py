@@ -88,7 +88,7 @@ class Comparison:
     """95 % prediction interval for one more cell."""
     cells_high: float | None = None
     cells_p_value: float | None = None
-    """Of no difference between the cells but by chance."""
+    """Of no difference between cells, methods and strata but by seeds and by the draw of settings or methods."""
     auc_per_tenth: float | None = None
     """Difference of the outcome that goes with 0.1 more of the localisation score."""
     auc_per_tenth_low: float | None = None
@@ -629,10 +629,13 @@ def _without_one(parts: Parts) -> dict[str, Any]:
 def _predictions(data: _Data, name: str, parts: Parts) -> dict[str, Any]:
     """Prediction intervals for a new method, a new dataset and one more cell."""
     by_method = None if name == "method" else _spread(data, parts, [cell[2] for cell in parts.cells])
+    by_stratum = None if name == "method" else _spread(data, parts, [cell[:2] for cell in parts.cells])
     by_dataset = _spread(data, parts, [cell[0] for cell in parts.cells])
     cells = _spread(data, parts, list(range(len(parts.cells))))
     back = np.tanh if parts.fisher else lambda value: np.clip(value, -1.0, 1.0)
-    result: dict[str, Any] = {} if cells is None else {"cells_p_value": cells.p_value}
+    # Differences by severity or method show up there before they do among many cells; Bonferroni's correction.
+    tested = [spread.p_value for spread in (cells, by_method, by_stratum) if spread is not None]
+    result: dict[str, Any] = {"cells_p_value": min(1.0, len(tested) * min(tested))} if tested else {}
     for label, spread in (("prediction", by_method), ("prediction_dataset", by_dataset), ("cells", cells)):
         if spread is not None:
             result |= {f"{label}_low": float(back(spread.low)), f"{label}_high": float(back(spread.high))}

@@ -116,9 +116,10 @@ def test_seeds_that_correlate_say_nothing_about_settings_that_do_nothing():
     assert measured["seed"]["said"] == "yes"
 
 
-def test_cells_of_opposite_sign_depend():
-    measured = measure(BY_NAME["methods of opposite sign"], 1)
-    assert [measured[name]["said"] for name in ("seed", "setting", "given_id")] == ["it depends"] * 3
+@pytest.mark.parametrize(("name", "number"), [("methods of opposite sign", 1), ("strata of opposite sign", 0)])
+def test_cells_of_opposite_sign_depend(name, number):
+    measured = measure(BY_NAME[name], number)
+    assert [measured[comparison]["said"] for comparison in ("seed", "setting", "given_id")] == ["it depends"] * 3
 
 
 def test_the_grids_jackknife_allows_for_shared_data_seeds_where_fishers_interval_does_not():
