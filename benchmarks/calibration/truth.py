@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from analysis.answer.comparisons import MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.parts import MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.stats.rank_correlation import CLIP, Floats
 from analysis.stats.within_groups import rank_correlation_without_each
 from benchmarks.calibration.sweeps import Cell, Scenario, draw_cells, draw_trials

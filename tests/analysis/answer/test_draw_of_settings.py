@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.answer.comparisons import _by_draw, _Data
+from analysis.answer.parts import Data, _by_draw
 from analysis.stats.cluster_bootstrap import draw_resamples
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE
 
@@ -40,7 +40,7 @@ def test_variances_by_strength_and_rate_add_up(additive):
     table = sweep(additive)
     by_configuration = variance(table, table["strength"].astype(str) + table["hp.lr"].astype(str))
     ways = variance(table, table["strength"]) + variance(table, table["hp.lr"]) - by_configuration
-    data = _Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
+    data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
     rows = np.arange(len(table))
     assert _by_draw(data, table[CONTROL].to_numpy(), rows) ** 2 == pytest.approx(max(by_configuration, ways))
     if additive:
@@ -51,6 +51,6 @@ def test_settings_on_one_axis_are_the_configurations():
     table = sweep(additive=True)
     table["hp.lr"] = 0.1
     table["seed"] = np.arange(len(table))
-    data = _Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
+    data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
     own = variance(table, table["strength"])
     assert _by_draw(data, table[CONTROL].to_numpy(), np.arange(len(table))) ** 2 == pytest.approx(own)
