@@ -74,8 +74,8 @@ def check(
     print(f"Some images, masks in green: {path}")
     if isinstance(dataset, OwnImages):
         sets = [f"root={root}"] * (root is not None) + (assignments or []) + ["severity=1"] * (not dataset.knows_cues)
-        options = [part for assignment in sets for part in ("--set", assignment)]
-        command = ["python", "sweep.py", "--dataset", name, "--space", "own_data", *options, "--dry-run"]
+        arguments = [part for assignment in sets for part in ("--set", assignment)]
+        command = ["python", "sweep.py", "--dataset", name, "--space", "own_data", *arguments, "--dry-run"]
         print(f"The data can be used. Next: {shlex.join(command)}")
 
 
@@ -83,10 +83,6 @@ def beside_sweeps(name: str) -> Path:
     """Path of a file in the folder of the sweeps: SWEEP_STORAGE, or sweeps/, which Git ignores in a checkout."""
     storage = os.environ.get("SWEEP_STORAGE", "")
     return Path("sweeps" if "://" in storage or not storage else storage) / name
-
-
-if __name__ == "__main__":
-    app()
 
 
 MARGIN = 13
@@ -200,3 +196,7 @@ def _cue(dataset: Dataset, cue: int) -> str:
     if isinstance(dataset, OwnImages):
         return f"group {dataset.meaning().group_names()[cue]}" if cue >= 0 else "no group"
     return f"cue {cue}"
+
+
+if __name__ == "__main__":
+    app()

@@ -134,6 +134,8 @@ class Files:
             return Path(location).read_bytes()
         except FileNotFoundError:
             raise _missing(location) from None
+        except IsADirectoryError:
+            raise ConfigurationError(f"{location} is a folder; name a file in it, or write folder:{location}") from None
         except OSError as error:
             raise ConfigurationError(f"{location} cannot be read: {error.strerror}; fix its permissions") from None
 

@@ -107,6 +107,8 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
 
 
 def _no_table(files: Files, folder: str) -> ConfigurationError:
+    if os.path.isfile(folder):
+        return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
     if not files.names(folder) and not os.path.isdir(folder):
         return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
     subfolders = [] if folder.startswith(S3) else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
@@ -203,9 +205,9 @@ def read_csv(files: Files, location: str, ignore_columns: str, problems: Problem
         data = files.read(location)
         text = data.decode()
     except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
-            f"{location} row {row} is not text in UTF-8 ({error.reason}); save it as such"
+            f"{location} row {line} is not text in UTF-8 ({error.reason}); save it as such"
         ) from None
     ignored = [name.strip() for name in ignore_columns.split(",")]
     rows = []

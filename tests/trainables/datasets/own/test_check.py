@@ -1,6 +1,9 @@
 """python -m trainables.datasets: what it says of good data, of questionable ones, and how it ends on bad ones."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from PIL import Image
 from support import own_images
 from typer.testing import CliRunner
 
+import trainables
 from trainables.datasets.__main__ import app
 
 
@@ -49,6 +53,17 @@ def test_it_describes_the_data(folder, check):
         f"The data can be used. Next: python sweep.py --dataset folder:{folder} --space own_data --dry-run",
     ):
         assert piece in output, output
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_module(folder, tmp_path):
+    root = Path(trainables.__file__).parents[1]
+    command = [sys.executable, "-m", "trainables.datasets", f"folder:{folder}"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "The data can be used." in ran.stdout
 
 
 def test_it_says_what_was_converted(folder, check):
@@ -127,6 +142,8 @@ def test_the_picture_lies_beside_the_sweeps(folder, check, monkeypatch, tmp_path
     [
         (["folder:nowhere"], "there is no folder"),
         (["manifest:nowhere.csv"], "there is no file"),
+        (["folder:mine.csv"], "mine.csv is a file; name its folder, or write manifest:/"),
+        (["manifest:mine"], "mine is a folder; name a file in it, or write folder:/"),
         (["nowhere"], "unknown dataset 'nowhere'; choose from"),
         (["synthetic", "--set", "n_train=4"], "bad value 4 for n_train"),
         (["synthetic", "--set", "n_train"], "write --set KEY=VALUE"),
@@ -136,6 +153,8 @@ def test_the_picture_lies_beside_the_sweeps(folder, check, monkeypatch, tmp_path
 )
 def test_it_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine.csv").write_text("")
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert piece in result.stderr
