@@ -107,12 +107,14 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
 
 
 def _no_table(files: Files, folder: str) -> ConfigurationError:
+    """The error for a folder without a CSV, by what is there instead."""
     if os.path.isfile(folder):
         return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
     if not files.names(folder) and not os.path.isdir(folder):
         return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
     subfolders = [] if folder.startswith(S3) else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    has = f", only the folders {', '.join(subfolders)}" if subfolders else ""
+    what = "but files and" if files.names(folder) else "only"
+    has = f", {what} the folders {', '.join(subfolders)}" if subfolders else ""
     return ConfigurationError(
         f"{folder} has no table{has}; add a CSV, for example table.csv, with a row for each image: first a row "
         "'image,label,group', then rows such as 'a.png,normal,scanner1', where the image may have folders before its "

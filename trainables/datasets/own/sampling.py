@@ -163,10 +163,10 @@ def check_splits(rows: Sequence[Row], problems: Problems) -> None:
         if row.split not in POOLS and (grouped or row.split not in SPLITS):
             also = "" if grouped else f", or {', '.join(SPLITS)}"
             problems.append(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
-    given = {row.split for row in rows}
-    if not problems and given not in (set(POOLS), set(SPLITS)):
+    present = {row.split for row in rows}
+    if not problems and present not in (set(POOLS), set(SPLITS)):
         where = rows[0].where.rsplit(" row ", 1)[0]
-        missing = [name for name in (SPLITS if given - set(POOLS) else POOLS) if name not in given]
+        missing = [name for name in (SPLITS if present - set(POOLS) else POOLS) if name not in present]
         problems.append(
             f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out"
         )

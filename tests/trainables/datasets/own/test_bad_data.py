@@ -291,3 +291,11 @@ def test_a_table_in_s3_may_name_its_bucket_and_others_openly():
     recipe = find_dataset("manifest:s3://study/set/table.csv")
     rows = recipe.read_rows(recipe.Options(), files, Problems())
     assert [row.image for row in rows] == ["s3://study/set/x.png", "s3://study/other/x.png", "s3://public/x.png"]
+
+
+def test_a_folder_of_images_without_a_table(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good / "images", folder)
+    (folder / "more").mkdir()
+    with pytest.raises(ConfigurationError, match="set has no table, but files and the folders more; add a CSV"):
+        check(folder)
