@@ -31,7 +31,7 @@ KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "advers
 """Methods of the paper, which come first and have eight distinct looks among them."""
 MANY = 8
 """Number of methods beyond which colours in one panel can no longer be told apart: figures then give each a row."""
-PAGE = 10.4
+PAGE = 10.9
 """Width of a report's page in inches; every figure fills it."""
 
 

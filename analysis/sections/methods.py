@@ -296,5 +296,4 @@ SECTION = Section(
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_severity_figure(result, score) for score in shown(analysis)],
     tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],
-    words_last=True,
 )

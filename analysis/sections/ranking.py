@@ -15,42 +15,47 @@ TITLE = "Which method does best?"
 
 def _table(analysis: Analysis) -> Table:
     """One row per method at its dataset's largest severity; the best of each dataset in bold."""
-    primary, ranked = analysis.primary, ranking(analysis.results["methods"], analysis.primary)
+    primary, strengths = analysis.primary, analysis.results["strengths"]
+    ranked = ranking(analysis.results["methods"], primary)
+    tuned = [best_strength(row, strengths, primary) for row in ranked]
     outcome, metric = column_name(primary.outcome), name(primary.metric)
-    tuned = [best_strength(row, analysis.results["strengths"], primary) for row in ranked]
-    scores = [[row.ood for row in ranked], [row.ood for row in tuned], [row.localisation for row in ranked]]
+    scores = [
+        (outcome, primary.outcome, [(row.ood, None) for row in ranked]),
+        ("at the best strength", f"{primary.outcome}.best_strength", [(row.ood, row.strength) for row in tuned]),
+        (metric, primary.column, [(row.localisation, None) for row in ranked]),
+        ("ID test AUC", ID_AUC, [(row.id, None) for row in ranked]),
+    ]
+    tuning = ""
+    if strengths:
+        tuning = " The best strength, in brackets, is chosen by the outcome itself, which nobody has beforehand."
+    else:
+        del scores[1]
     bold = set()
-    for column, spreads in enumerate(scores):
-        best = min if column < 2 and is_loss(primary) else max
+    for column, (heading, _, entries) in enumerate(scores[:-1], start=3):
+        best = max if heading == metric or not is_loss(primary) else min
         for dataset in dict.fromkeys(row.dataset for row in ranked):
-            known = {i: s.mean for i, s in enumerate(spreads) if ranked[i].dataset == dataset and s.mean is not None}
-            bold |= {(i, 3 + column) for i, mean in known.items() if number(mean) == number(best(known.values()))}
+            means = {i: s.mean for i, (s, _) in enumerate(entries) if ranked[i].dataset == dataset}
+            known = {i: mean for i, mean in means.items() if mean is not None}
+            bold |= {(i, column) for i, mean in known.items() if number(mean) == number(best(known.values()))}
     return Table(
         name="ranking",
         title=TITLE,
         caption=(
             f"The methods at the largest severity, by {outcome}: mean ± standard deviation over a cell’s trials, with "
-            "all their strengths and other settings; the best in bold. The best strength, in brackets, is chosen by "
-            f"the outcome itself, which nobody has beforehand. {metric} is that of {name(primary.attribution)} on the "
-            f"{name(primary.split)} set."
+            f"all their strengths and other settings; the best in bold.{tuning} {metric} is that of "
+            f"{name(primary.attribution)} on the {name(primary.split)} set."
         ),
-        headings=("dataset", "s", "method", outcome, "at the best strength", metric, "ID test AUC", "n"),
+        headings=("dataset", "s", "method", *(heading for heading, _, _ in scores), "n"),
         rows=tuple(
             (
                 *cell_entries(row.dataset, row.severity, row.method),
-                _spread_entry(row.ood),
-                _spread_entry(own.ood, own.strength),
-                _spread_entry(row.localisation),
-                _spread_entry(row.id),
+                *(_entry(*entries[i]) for _, _, entries in scores),
                 whole(row.n),
             )
-            for row, own in zip(ranked, tuned, strict=True)
+            for i, row in enumerate(ranked)
         ),
         text_columns=3,
-        fields=(
-            *("dataset", "severity", "method", primary.outcome, f"{primary.outcome}.best_strength"),
-            *(primary.column, ID_AUC, "n"),
-        ),
+        fields=("dataset", "severity", "method", *(field for _, field, _ in scores), "n"),
         group=1,
         bold=frozenset(bold),
     )
@@ -63,7 +68,7 @@ def best_strength(row: MethodRow, strengths: Sequence[MethodRow], primary: Prima
     return (min if is_loss(primary) else max)(known, key=lambda s: s.ood.mean or 0.0, default=row)
 
 
-def _spread_entry(part: Spread, strength: float | None = None) -> Entry:
+def _entry(part: Spread, strength: float | None) -> Entry:
     text = number(part.mean) + ("" if part.sd is None else f" ± {number(part.sd)}")
     return (part.mean, part.sd, strength), text + ("" if strength is None else f" ({strength:g})")
 
