@@ -198,7 +198,8 @@ def method_panels(
     Below the last ones stands the label of what they show.
     """
     present = set(strata)
-    datasets, severities = (sorted({stratum[i] for stratum in present}) for i in (0, 1))
+    datasets = sorted({dataset for dataset, _ in present})
+    severities = sorted({level for _, level in present})
     height = 0.9 + (0.55 + 0.25 * len(methods)) * len(datasets)
     figure = new_figure(height, 1.5 + 1.2 * len(severities))
     grid = figure.subplots(len(datasets), len(severities), squeeze=False, sharex=True, sharey=True)

@@ -208,7 +208,8 @@ def _shown(part: pd.DataFrame, data_seed: float, score: str) -> Iterator[tuple[s
             strength = float(levels[(len(levels) - 1) // 2])
             own = part[(part["method"] == method) & part["strength"].isin(levels)]
             if score in own and own[score].notna().any():
-                strength = float(own.groupby("strength")[score].mean().idxmax())
+                means = own.groupby("strength")[score].mean()
+                strength = float(means.index[int(means.argmax())])
             rows = rows[rows["strength"] == strength]
         yield str(method), str(rows["trial_key"].iloc[0]), strength
 

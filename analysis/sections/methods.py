@@ -292,7 +292,7 @@ def summary_table(
 
 SECTION = Section(
     key="methods",
-    title="Methods",
+    title="Method by severity",
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_severity_figure(result, score) for score in shown(analysis)],
     tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],

@@ -19,7 +19,7 @@ def _table(analysis: Analysis) -> Table:
     ranked = ranking(analysis.results["methods"], primary)
     tuned = [best_strength(row, strengths, primary) for row in ranked]
     outcome, metric = column_name(primary.outcome), name(primary.metric)
-    scores = [
+    scores: list[tuple[str, str, list[tuple[Spread, float | None]]]] = [
         (outcome, primary.outcome, [(row.ood, None) for row in ranked]),
         ("at the best strength", f"{primary.outcome}.best_strength", [(row.ood, row.strength) for row in tuned]),
         (metric, primary.column, [(row.localisation, None) for row in ranked]),
