@@ -14,7 +14,7 @@ def draw(comparison: Comparison) -> Drawing:
     lines = [("all strata", comparison.within), *((d.stratum or "", d) for d in comparison.strata)]
     names = (comparison.first.sweep, comparison.second.sweep)
     with settings():
-        figure = new_figure(7.2, 1.3 + 0.42 * len(lines))
+        figure = new_figure(1.1 + 0.36 * len(lines))
         axes = figure.subplots()
         axes.grid(axis="y", visible=False)
         axes.axvline(0, color=MUTED, linewidth=0.8)

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,6 +26,11 @@ def version() -> str:
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
     """Fill in a template of templates/; a name that the context lacks is an error."""
+    return environment_for(template).get_template(template).render(**context).encode()
+
+
+def environment_for(template: str) -> "jinja2.Environment":
+    """jinja2's settings and filters for a template, which is escaped if it is one of HTML."""
     import jinja2
     from markupsafe import Markup, escape
 
@@ -39,7 +47,7 @@ def render(template: str, context: Mapping[str, Any]) -> bytes:
     environment.filters["arxiv"] = lambda text: Markup(  # noqa: S704  # escaped before the link is put in
         re.sub(r"arXiv:(\d+\.\d+)", link, str(escape(text)))
     )
-    return environment.get_template(template).render(**context).encode()
+    return environment
 
 
 def json_bytes(content: Any) -> bytes:

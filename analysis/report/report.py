@@ -8,10 +8,11 @@ from typing import Any
 
 from analysis import sections
 from analysis.answer.answer import Analysis
+from analysis.numbers import listed
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, png, svg
-from analysis.sections.head import facts
+from analysis.sections.head import facts, provenance
 from analysis.sections.map_sheets import MapSheet
 from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
@@ -34,9 +35,10 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     if maps is not None:
         analysis = replace(analysis, results={**analysis.results, "maps": lambda: (maps, [])})
     presented = [Presented.of(section, analysis) for section in sections.SECTIONS]
-    missing = [*analysis.trials.missing, *(item for section in sections.SECTIONS for item in section.lacks(analysis))]
     drawings = [drawing for section in presented for drawing in section.figures]
-    context = _context(analysis, missing) | {"sections": list(_with_headings(presented, analysis))}
+    missing = lacking(analysis)
+    shown = list(_with_headings(presented, analysis))
+    context = _context(analysis, missing) | {"sections": shown, "contents": _contents(shown)}
     files = {
         "report.json": json_bytes(_content(analysis, missing, [drawing.name for drawing in drawings])),
         "report.html": render("report.html.j2", context),
@@ -91,8 +93,10 @@ class Presented:
             section.tables(analysis, result),
         )
 
-    def context(self) -> dict[str, Any] | None:
+    def context(self, analysis: Analysis) -> dict[str, Any] | None:
         """What the templates print of it; None where there is nothing."""
+        if self.section.is_undefined(analysis):
+            return None
         shown = {
             "paragraphs": [paragraph for paragraph in self.paragraphs if paragraph],
             "details": self.details,
@@ -100,7 +104,12 @@ class Presented:
             "tables": [table for table in self.tables if table.rows],
         }
         return (
-            {"title": self.section.title, "words_last": self.section.words_last, **shown}
+            {
+                "key": self.section.key,
+                "title": self.section.title,
+                "words_last": self.section.words_last,
+                **shown,
+            }
             if any(shown.values())
             else None
         )
@@ -122,12 +131,30 @@ def _with_headings(presented: Sequence[Presented], analysis: Analysis) -> Iterat
     """The sections that show something, the first of a part with the part's heading."""
     opened = None
     for entry in presented:
-        context, part = entry.context(), entry.section.part
+        context, part = entry.context(analysis), entry.section.part
         if context is None:
             continue
         heading = None if part is None or part == opened else (part.title, part.introduction(analysis))
         opened = part
         yield context | {"part": heading, "level": 2 if part is None else 3}
+
+
+def _contents(shown: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(anchor, title) of each heading of the first level, in the page's order."""
+    headings = []
+    for section in shown:
+        if section["part"]:
+            headings.append((f"part-{section['key']}", section["part"][0]))
+        elif section["level"] == 2:
+            headings.append((section["key"], section["title"]))
+    return [*headings, ("method", "How this was computed"), ("left-out", "What was left out")]
+
+
+def lacking(analysis: Analysis) -> list[str]:
+    """What the report does not have, with the reason in brackets; what shares a reason together."""
+    lacks = [lack for section in sections.SECTIONS for lack in section.lacks(analysis)]
+    reasons = dict.fromkeys(why for _, why in lacks)
+    return [f"{listed([what for what, own in lacks if own == why])} ({why})" for why in reasons]
 
 
 def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict[str, Any]:
@@ -152,7 +179,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
     return content | {
         "methods_paragraph": methods_paragraph(analysis),
         "notes": list(analysis.notes),
-        "missing": missing,
+        "missing": [*trials.missing, *missing],
         "figures": figures,
         "settings": {
             "smallest_effect": analysis.verdict.smallest_effect,
@@ -181,8 +208,9 @@ def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
         "n_read": trials.n_read,
         "has_primary": analysis.find("within_cell") is not None,
         "degenerate": degenerate(analysis),
-        "notes": analysis.notes,
-        "missing": missing,
+        "notes": [*analysis.notes, *trials.missing],
+        "missing": "; ".join(missing),
+        "provenance": provenance(analysis),
     }
 
 

@@ -1,13 +1,13 @@
 """The first screen: the answer by what varies between the models that are compared, as a table and a forest plot."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.comparisons import Comparison, Level
 from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.answer.verdict import LABELS, QUESTIONS
-from analysis.numbers import column_name, count, interval, name, number, stratum_name, with_interval
+from analysis.numbers import column_name, count, interval, listed, name, number, stratum_name, with_interval
 from analysis.sections.drawing import (
     INK,
     MUTED,
@@ -17,10 +17,11 @@ from analysis.sections.drawing import (
     legend_below,
     legend_key,
     new_figure,
+    place_of_method,
     row_labels,
     settings,
 )
-from analysis.sections.section import Section
+from analysis.sections.section import Lack, Section
 from analysis.sections.table import Table, bounds, estimated, remark, value, whole
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 
@@ -33,7 +34,15 @@ _COLOURS = dict(zip(LABELS, (PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4]), st
 
 
 def _sentence(analysis: Analysis, result: Comparisons) -> str:
-    return "\n\n".join(f"{QUESTIONS[part.comparison]} {part.sentence}" for part in result)
+    """Each question with its answer; those that share the reason why they have none, together."""
+    lines = [f"{QUESTIONS[part.comparison]} {part.sentence}" for part in result if part.reason is None]
+    return "\n\n".join([*lines, *(f"Undecided by {names}: {why}." for names, why in _unanswered(result))])
+
+
+def _unanswered(result: Comparisons) -> list[Lack]:
+    """The comparisons without an answer, by the reason."""
+    reasons = dict.fromkeys(part.reason for part in result if part.reason is not None)
+    return [(listed([LABELS[part.comparison] for part in result if part.reason == why]), why) for why in reasons]
 
 
 def _table(analysis: Analysis, result: Comparisons) -> Table:
@@ -42,8 +51,8 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         title=TITLE,
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
-            "that differ in one thing, over the strata with a shift. A new method: where the correlation of a method "
-            f"that was not tried must be expected.{_pooled(analysis)}"
+            "that differ in one thing, over the strata with a shift. A new method: what must be expected of one that "
+            f"was not tried.{_pooled(analysis)}"
         ),
         headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
         rows=tuple(
@@ -71,7 +80,7 @@ def _pooled(analysis: Analysis) -> str:
     pooled = analysis.find("pooled")
     if pooled is None or pooled.estimate is None:
         return ""
-    return f" Mixing methods, severities and datasets gives {number(pooled.estimate)}, which answers none of these."
+    return f" All trials mixed give {number(pooled.estimate)}, which answers none of these."
 
 
 def _strata(analysis: Analysis, result: Comparisons) -> Table:
@@ -86,7 +95,7 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
             remark(_remark(part, level)),
         )
         for part in result
-        for level in (*part.strata, *part.methods)
+        for level in (*part.strata, *sorted(part.methods, key=lambda level: place_of_method(level.method or "")))
     ]
     return Table(
         name="comparisons_by_stratum_and_method",
@@ -113,13 +122,14 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
     if not known:
         return None
     with settings():
-        figure = new_figure(7.6, 0.75 + 0.42 * len(known))
+        figure = new_figure(0.75 + 0.38 * len(known))
         axes = figure.subplots()
         _ground(axes, analysis)
+        band: dict[str, Any] = {"linewidth": 8, "alpha": 0.2, "solid_capstyle": "butt"}
         for position, part in enumerate(known):
             colour, y = _COLOURS[part.comparison], -position
             if part.prediction_low is not None and part.prediction_high is not None:
-                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, linewidth=8, alpha=0.2)
+                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, **band)
             interval_line(axes, part, y, color=colour, linewidth=2.4)
             axes.plot([part.estimate or 0.0], [y], "D", markersize=6, color=colour)
             for level in part.strata:
@@ -133,7 +143,7 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
             figure,
             [
                 legend_key("estimate, 95 % interval", color=INK, marker="D", linewidth=2.4, markersize=5),
-                legend_key("a new method", color=INK, linewidth=8, alpha=0.2),
+                legend_key("a new method", color=INK, **band),
                 legend_key("one dataset and severity", color=INK, marker="o", linestyle="", markersize=3),
                 legend_key("too small to matter", color="#dfe2e7", linewidth=8),
             ],
@@ -144,8 +154,8 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
         name="comparisons",
         title=TITLE,
         caption=(
-            "Diamonds are the rank correlations of the table with their 95 % intervals; broad bands where a new method "
-            "must be expected. Hollow dots: no shift, shown and not counted."
+            "The table’s correlations and intervals; broad bands: what must be expected of a new method. Hollow dots: "
+            "no shift, not counted."
         ),
         alt=f"Forest plot of the comparisons. {words}.",
         figure=figure,
@@ -159,7 +169,7 @@ def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
     if len(places) < 2:
         return None
     with settings():
-        figure = new_figure(2.2 + 1.9 * len(known), 0.9 + 0.22 * len(places))
+        figure = new_figure(0.9 + 0.22 * len(places))
         panels = figure.subplots(1, len(known), squeeze=False, sharey=True)[0]
         for axes, part in zip(panels, known, strict=True):
             _ground(axes, analysis)
@@ -222,11 +232,11 @@ def _details(analysis: Analysis, result: Comparisons) -> list[str]:
     return lines
 
 
-def _missing(analysis: Analysis, result: Comparisons) -> Sequence[str]:
-    lines = [f"No answer by {LABELS[part.comparison]}: {part.reason}." for part in result if part.reason is not None]
+def _missing(analysis: Analysis, result: Comparisons) -> Sequence[Lack]:
+    lacks = [(f"the answer by {names}", why) for names, why in _unanswered(result)]
     if not any(part.prediction_dataset_low is not None for part in result):
-        lines.append("Not estimated: what a new dataset must expect (fewer than 3 datasets, or no interval).")
-    return lines
+        lacks.append(("what a new dataset must expect", "fewer than 3 datasets, or no interval"))
+    return lacks
 
 
 def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
@@ -316,6 +326,5 @@ IN_WORDS: Section[None] = Section(
     details=lambda analysis, result: _details(analysis, analysis.comparisons),
     figures=lambda analysis, result: [_by_stratum(analysis, analysis.comparisons)],
     tables=lambda analysis, result: [_strata(analysis, analysis.comparisons)],
-    missing=lambda analysis, result: (),
 )
 """What does not fit on the first screen."""

@@ -141,6 +141,7 @@ def _table(analysis: Analysis) -> Table:
         fields=("scope", "stratum", *FIELDS),
         group=1,
         strong=True,
+        fold=12,
     )
 
 

@@ -4,6 +4,7 @@ matplotlib is imported inside the functions: only a report needs it, and it take
 """
 
 import io
+import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.numbers import HasInterval, name
+from analysis.numbers import HasInterval, name, severity
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -25,10 +26,13 @@ PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
 DIVERGING = "PuOr_r"
 """Purple below zero, orange above: distinct in all kinds of colour vision, and lighter towards the middle."""
-# Ten markers and eight colours: a pair recurs only after forty methods.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
-"""Methods of the paper, which have the same colour in every report."""
+"""Methods of the paper, which come first and have eight distinct looks among them."""
+MANY = 8
+"""Number of methods beyond which colours in one panel can no longer be told apart: figures then give each a row."""
+PAGE = 10.9
+"""Width of a report's page in inches; every figure fills it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,30 @@ class Drawing:
     figure: "matplotlib.figure.Figure"
 
 
+def place_of_method(method: str) -> tuple[int, str, str]:
+    """Sorts methods as every figure and table lists them: the paper's first, then the others by name."""
+    return KNOWN.index(method) if method in KNOWN else len(KNOWN), name(method).casefold(), method
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Each of the methods once, by `place_of_method`."""
+    return sorted(set(methods), key=place_of_method)
+
+
 def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) per method; methods beyond the known ones come after them, in alphabetical order."""
-    present = set(methods)
-    order = [*KNOWN, *sorted(present - set(KNOWN))]
-    pairs = {m: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(order)}
-    return {m: pairs[m] for m in order if m in present}
+    """(colour, marker) per method, in order; the same in every report.
+
+    Methods beyond the paper's take theirs from a checksum of their name. Of two that would look alike, the second
+    takes the next free pair; only beyond eighty methods does a pair recur.
+    """
+    pairs = [(colour, marker) for marker in MARKERS for colour in PALETTE]
+    fixed = dict(zip(KNOWN, zip(PALETTE, MARKERS, strict=False), strict=False))
+    looks: dict[str, tuple[str, str]] = {}
+    for method in in_order(methods):
+        start = zlib.crc32(method.encode()) % len(pairs)
+        free = (pair for pair in (*pairs[start:], *pairs[:start]) if pair not in {*fixed.values(), *looks.values()})
+        looks[method] = fixed[method] if method in fixed else next(free, pairs[start])
+    return looks
 
 
 def settings() -> AbstractContextManager[Any]:
@@ -79,11 +101,11 @@ def settings() -> AbstractContextManager[Any]:
     )
 
 
-def new_figure(width: float, height: float) -> "matplotlib.figure.Figure":
-    """A figure of its own, in inches, outside pyplot's global state."""
+def new_figure(height: float, width: float = PAGE) -> "matplotlib.figure.Figure":
+    """A figure of its own, in inches, outside pyplot's global state; at least as wide as the page."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(max(PAGE, width), height), layout="constrained")
 
 
 def png(drawing: Drawing) -> bytes:
@@ -161,10 +183,35 @@ def dataset_panels(
     datasets: Sequence[str], *, sharey: bool
 ) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
     """A figure with a panel per dataset, side by side, each with its name."""
-    figure = new_figure(max(5.2, 0.6 + 3.9 * len(datasets)), 4.0)
+    figure = new_figure(4.0, 0.6 + 2.6 * len(datasets))
     panels = dict(zip(datasets, figure.subplots(1, len(datasets), squeeze=False, sharey=sharey)[0], strict=True))
     for dataset, axes in panels.items():
         axes.set_title(name(dataset), loc="left")
+    return figure, panels
+
+
+def method_panels(
+    strata: Iterable[tuple[str, float]], methods: Sequence[str], label: str
+) -> tuple["matplotlib.figure.Figure", dict[tuple[str, float], "matplotlib.axes.Axes"]]:
+    """A figure with a row per method in each panel, and its panels: a row a dataset, a column a severity.
+
+    Below the last ones stands the label of what they show.
+    """
+    present = set(strata)
+    datasets = sorted({dataset for dataset, _ in present})
+    severities = sorted({level for _, level in present})
+    height = 0.9 + (0.55 + 0.25 * len(methods)) * len(datasets)
+    figure = new_figure(height, 1.5 + 1.2 * len(severities))
+    grid = figure.subplots(len(datasets), len(severities), squeeze=False, sharex=True, sharey=True)
+    panels = {}
+    for row, dataset in enumerate(datasets):
+        for column, level in enumerate(severities):
+            axes = panels[dataset, level] = grid[row][column]
+            where = f"{name(dataset)}, " if len(datasets) > 1 and column == 0 else ""
+            axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
+            row_labels(axes, list(map(name, methods)))
+    for axes in grid[-1]:
+        axes.set_xlabel(label)
     return figure, panels
 
 

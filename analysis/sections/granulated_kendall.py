@@ -205,7 +205,7 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
     lines: list[tuple[str, Estimate]] = [("all, averaged (Ψ)", result)]
     lines += [(column_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
     with settings():
-        figure = new_figure(6.4, 0.9 + 0.36 * len(lines))
+        figure = new_figure(0.9 + 0.3 * len(lines))
         axes = figure.subplots()
         axes.axvline(0, color=MUTED, linewidth=0.8)
         for position, (_, entry) in enumerate(lines):

@@ -4,14 +4,29 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, count, name, number, severity, stratum_name
-from analysis.sections.drawing import INK, MUTED, Drawing, legend_below, legend_key, look, new_figure, settings
+from analysis.numbers import column_name, count, listed, name, number, severity, stratum_name
+from analysis.sections.drawing import (
+    INK,
+    KNOWN,
+    MANY,
+    MUTED,
+    PAGE,
+    PALETTE,
+    Drawing,
+    in_order,
+    legend_below,
+    legend_key,
+    look,
+    method_keys,
+    new_figure,
+    settings,
+)
 from analysis.sections.section import Section
 from analysis.stats.rank_correlation import MINIMUM
 from records import columns
 
 TITLE = "Does a better map go with better performance?"
-MANY = 5000
+RASTERIZED = 5000
 """Trials beyond which an SVG of every point would take long to open."""
 
 
@@ -19,13 +34,35 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
     """What the answer rests on: (a count, what it counts)."""
     table = analysis.trials.table
     methods, datasets, severities = (table[column].unique() for column in ("method", "dataset", "severity"))
+    names = list(map(name, in_order(methods)))
+    if len(names) > MANY:
+        names = [*names[: len(KNOWN)], f"{len(names) - len(KNOWN)} more"]
+    dates = started(table)
     return [
         (count(len(table), "trial"), "completed"),
         (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
-        (count(len(methods), "method"), ", ".join(sorted(map(name, methods), key=str.casefold))),
+        (count(len(methods), "method"), ", ".join(names)),
         (count(len(datasets), "dataset"), ", ".join(sorted(map(name, datasets)))),
         (count(len(severities), "severity", "severities"), ", ".join(map(severity, sorted(severities)))),
+        *([(" to ".join(dict.fromkeys(dates)), "first and last trial started")] if dates else []),
     ]
+
+
+def started(table: pd.DataFrame) -> list[str]:
+    """The days on which the first and the last trial started, in UTC; none where no trial has a time."""
+    if "started_at" not in table:
+        return []
+    times = pd.to_datetime(table["started_at"], utc=True, errors="coerce", format="ISO8601").dropna()
+    return [f"{day:%Y-%m-%d}" for day in (times.min(), times.max())] if len(times) else []
+
+
+def provenance(analysis: Analysis) -> str:
+    """Which versions of the code the trials were run by, as far as they have it."""
+    table = analysis.trials.table
+    versions = sorted(table["code_version"].dropna().astype(str).unique()) if "code_version" in table else []
+    if not versions:
+        return ""
+    return f"The trials were run by {'version' if len(versions) == 1 else 'versions'} {listed(versions)}."
 
 
 def _method(analysis: Analysis, result: None) -> dict[str, str]:
@@ -54,9 +91,13 @@ def _figure(analysis: Analysis) -> Drawing | None:
     datasets = sorted(table["dataset"].unique())
     severities = sorted(table["severity"].unique())
     styles = look(table["method"])
+    apart = len(styles) <= MANY
+    if not apart:
+        styles = dict.fromkeys(styles, (PALETTE[1], "o"))
     size = 18 if len(table) <= 1500 else 9
     with settings():
-        figure = new_figure(1.1 + 2.15 * len(severities), 0.9 + 2.35 * len(datasets))
+        width = max(1.6, (PAGE - 0.8) / len(severities))
+        figure = new_figure(0.9 + min(3.6, 0.4 + width) * len(datasets), 0.8 + width * len(severities))
         panels = figure.subplots(len(datasets), len(severities), squeeze=False, sharey=True, sharex="row")
         for row, dataset in enumerate(datasets):
             for column, level in enumerate(severities):
@@ -74,13 +115,15 @@ def _figure(analysis: Analysis) -> Drawing | None:
                         alpha=0.65,
                         linewidths=0.3,
                         edgecolors="white",
-                        rasterized=len(table) > MANY,
+                        rasterized=len(table) > RASTERIZED,
                     )
                 for method, (colour, _) in styles.items():
                     ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
-                    if ends is not None:
+                    if ends is not None and apart:
                         axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
                         axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
+                    elif ends is not None:
+                        axes.plot(*ends, color=INK, linewidth=0.8, alpha=0.5, zorder=0.9)
                 chance = _chance(analysis, part)
                 if chance is not None:
                     axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
@@ -90,13 +133,11 @@ def _figure(analysis: Analysis) -> Drawing | None:
             panels[row][0].set_ylabel(f"{name(dataset)}\n{outcome}")
         if primary.outcome.endswith(".auc"):
             panels[0][0].set_ylim(-0.03, 1.03)
-        handles = [
-            legend_key(name(method), color=c, marker=m, linestyle="", markersize=5) for method, (c, m) in styles.items()
-        ]
+        handles = method_keys(styles if apart else {"one trial": (PALETTE[1], "o")}, linestyle="", markersize=5)
         handles.append(legend_key("trend within a cell", color=INK, linewidth=1.5))
         if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in datasets):
             handles.append(legend_key(f"chance {name(primary.metric)}", color=MUTED, linestyle=":"))
-        legend_below(figure, handles, columns=max(2, 2 * len(severities)))
+        legend_below(figure, handles, columns=9)
     correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d in datasets for s in severities)
     return Drawing(
         name="localisation_against_outcome",
@@ -107,8 +148,8 @@ def _figure(analysis: Analysis) -> Drawing | None:
             "in brackets is within cells, which does not."
         ),
         alt=(
-            f"Scatter plots of {analysis.primary_name} against {outcome}, one panel per dataset and severity, coloured "
-            f"by method. {correlations}."
+            f"Scatter plots of {analysis.primary_name} against {outcome}, one panel per dataset and severity"
+            f"{', coloured by method' if apart else ''}. {correlations}."
         ),
         figure=figure,
     )

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
+from analysis.sections.drawing import in_order
 from analysis.trials.trials import Primary, Trials
 from records import StorageError, SweepRecords
 
@@ -73,28 +75,27 @@ class MapSheet:
     """Per method; without an entry where no map has a mask."""
 
 
-def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list[str]]:
-    """One sheet per dataset at its highest severity, and a sentence for each dataset without one.
+def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list[tuple[str, str]]]:
+    """One sheet per dataset at its highest severity; for each dataset without one what is missing, and why.
 
-    Of a method's trials on the chosen data seed, the one with the middle strength and the lowest seed is
-    shown: never one chosen for its map or its performance. Images are positive ones with a mask where there
-    are any.
+    Of a method's trials on the chosen data seed, the one with the lowest seed is shown, at the strength that the score
+    of the primary is highest at, on average over all seeds: where the method does most for its maps. Images are
+    positive ones with a mask where there are any.
     """
     if trials.records is None:
-        return [], ["Maps are kept in a sweep's storage; these trials were read from elsewhere, so none are shown."]
-    sheets, missing = [], []
+        return [], [("maps", "they are kept in a sweep's storage; these trials were read from elsewhere")]
+    sheets: list[MapSheet] = []
+    missing = []
     for dataset, part in trials.table.groupby("dataset", sort=True):
         severity = float(part["severity"].max())
         try:
             sheet = _sheet(trials.records, part[part["severity"] == severity], primary)
         except StorageError as error:
-            missing.append(f"The maps of {dataset} could not be read: {error}.")
+            missing.append((f"the maps of {dataset}", f"they could not be read: {error}"))
             continue
         if sheet is None:
-            missing.append(
-                f"No maps of {primary.attribution} on {primary.split} are stored for {dataset} at severity "
-                f"{severity:g}."
-            )
+            why = f"none of {primary.attribution} on {primary.split} are stored at severity {severity:g}"
+            missing.append((f"the maps of {dataset}", why))
         else:
             sheets.append(sheet)
     return sheets, missing
@@ -107,7 +108,7 @@ def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSh
     order = by_seed.sort_values(["methods", "data_seed"], ascending=[False, True])["data_seed"]
     for data_seed in order.head(_DATA_SEEDS_TRIED):
         stored: Stored = {}
-        for method, trial_key, strength in _shown(part[part["data_seed"] == data_seed]):
+        for method, trial_key, strength in _shown(part, data_seed, primary.column):
             arrays = _read(records, trial_key, primary)
             if arrays is not None:
                 stored[method] = (arrays, strength)
@@ -153,7 +154,7 @@ def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
     if not len(rows):
         return None
     values, masks, distractors = values[rows], masks[rows].astype(bool), distractors[rows].astype(bool)
-    overlap = overlaps(values, masks)
+    overlap = overlaps(smoothed(values), masks)
 
     def case(at: int) -> Case:
         return Case(images[rows[at]], masks[at], distractors[at], values[at], float(overlap[at]))
@@ -170,18 +171,21 @@ def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
 
 
 def overlaps(maps: NDArray[np.float64], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[images] IoU of each mask with the map's highest pixels, as many as the mask has.
+    """[images] IoU of each mask with the map's strongest pixels, as many as the mask has."""
+    chosen = strongest(maps, masks.sum(axis=(1, 2)))
+    return np.asarray((chosen & masks).sum(axis=(1, 2)) / np.maximum((chosen | masks).sum(axis=(1, 2)), 1))
 
-    Pixels that tie with the lowest of these count too, pixels of zero never. Unlike the recorded IoU the maps are
-    not blurred first: this orders cases for a picture and enters no number.
-    """
-    flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
-    area = inside.sum(axis=1)
-    ordered = np.sort(flat, axis=1)[:, ::-1]
-    level = np.take_along_axis(ordered, np.maximum(area - 1, 0)[:, None], axis=1)
-    chosen = (flat >= level) & (flat > 0)
-    both = (chosen & inside).sum(axis=1)
-    return np.asarray(both / np.maximum((chosen | inside).sum(axis=1), 1))
+
+def strongest(maps: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """[images, H, W] where each map has its n strongest pixels: ties with the last count too, pixels of zero never."""
+    ordered = np.sort(maps.reshape(len(maps), -1), axis=1)[:, ::-1]
+    level = np.take_along_axis(ordered, np.maximum(n - 1, 0)[:, None], axis=1)
+    return np.asarray((maps >= level[:, :, None]) & (maps > 0))
+
+
+def smoothed(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Maps blurred by one pixel, as maps of gradients are before they are scored."""
+    return np.asarray(gaussian_filter(maps, sigma=(0, 1, 1), mode="constant", truncate=3.5))
 
 
 def _displayed(images: np.ndarray) -> NDArray[np.float64]:
@@ -190,14 +194,22 @@ def _displayed(images: np.ndarray) -> NDArray[np.float64]:
     return shown.transpose(0, 2, 3, 1) if shown.shape[1] == 3 else shown.mean(axis=1)
 
 
-def _shown(part: pd.DataFrame) -> Iterator[tuple[str, str, float | None]]:
-    """(method, trial key, strength) of each method's trial with the middle strength and the lowest seed."""
-    for method in sorted(part["method"].unique(), key=lambda m: (m != "baseline", m)):
-        rows = part[part["method"] == method].sort_values("seed", kind="stable")
+def _shown(part: pd.DataFrame, data_seed: float, score: str) -> Iterator[tuple[str, str, float | None]]:
+    """(method, trial key, strength) of each method's trial of a data seed with the lowest seed.
+
+    Of several strengths the one with the largest mean score over all data seeds; without a score, the middle one.
+    """
+    on_seed = part[part["data_seed"] == data_seed]
+    for method in in_order(on_seed["method"]):
+        rows = on_seed[on_seed["method"] == method].sort_values("seed", kind="stable")
         strength = None
         if "strength" in rows and rows["strength"].notna().any():
             levels = np.sort(rows["strength"].dropna().unique())
             strength = float(levels[(len(levels) - 1) // 2])
+            own = part[(part["method"] == method) & part["strength"].isin(levels)]
+            if score in own and own[score].notna().any():
+                means = own.groupby("strength")[score].mean()
+                strength = float(means.index[int(means.argmax())])
             rows = rows[rows["strength"] == strength]
         yield str(method), str(rows["trial_key"].iloc[0]), strength
 

@@ -10,28 +10,27 @@ import numpy as np
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, severity
-from analysis.sections.drawing import Drawing, legend_below, legend_key, new_figure, settings
-from analysis.sections.map_sheets import MapSheet, collect_maps
-from analysis.sections.section import Section
+from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
+from analysis.sections.map_sheets import MapSheet, collect_maps, smoothed, strongest
+from analysis.sections.section import Lack, Section
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import matplotlib.figure
     import matplotlib.lines
 
-SHOWN = 0.5
-"""Share of the pixels whose attribution is shown: the upper half, as in the paper's figures."""
-_MASK, _CUE, _HEAT = "#56B4E9", "#E69F00", "#FF3B30"
+_MASK, _CUE, _SCORED = "#56B4E9", "#E69F00", "#FF3B30"
+_ACROSS = 8
+"""Number of image panels that fit across the page."""
+_MOST_ROWS = 8
+"""Number of rows of example images, over all blocks of methods."""
 
-Sheets = Callable[[], tuple[list[MapSheet], list[str]]]
+Sheets = Callable[[], tuple[list[MapSheet], list[Lack]]]
 """Sheets and what is missing, as `collect_maps` returns them; storage is read when it is first called."""
 
 
 def _compute(analysis: Analysis) -> Sheets:
     return cache(lambda: collect_maps(analysis.trials, analysis.primary))
-
-
-def _sentence(analysis: Analysis, result: Sheets) -> str:
-    return "" if result()[0] else "There are no maps to show; “What was missing”, below, has the reasons."
 
 
 def _figures(analysis: Analysis, result: Sheets) -> list[Drawing | None]:
@@ -40,27 +39,25 @@ def _figures(analysis: Analysis, result: Sheets) -> list[Drawing | None]:
 
 
 def _examples(sheet: MapSheet) -> Drawing:
-    rows, methods = len(sheet.images), list(sheet.maps)
+    methods = list(sheet.maps)
+    rows = max(1, min(len(sheet.images), _MOST_ROWS // _n_blocks(1 + len(methods))))
     with settings():
-        figure = new_figure(0.3 + 1.45 * (len(methods) + 1), 0.85 + 1.45 * rows)
-        panels = figure.subplots(rows, len(methods) + 1, squeeze=False)
+        figure, panels = _grid(1 + len(methods), rows)
         for row in range(rows):
-            _show(panels[row][0], sheet, row)
-            for column, method in enumerate(methods, start=1):
-                _show(panels[row][column], sheet, row)
-                panels[row][column].imshow(heat(sheet.maps[method][row]), interpolation="nearest")
+            for column, method in enumerate([None, *methods]):
+                scored = None if method is None else sheet.maps[method][row]
+                _show(panels[row][column], sheet.images[row], sheet.masks[row], sheet.distractors[row], scored)
         panels[0][0].set_title("image")
         for column, method in enumerate(methods, start=1):
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
-        legend_below(figure, [*_outline_keys(bool(sheet.distractors.any())), _heat_key()], columns=3)
+        legend_below(figure, [*_outline_keys(bool(sheet.distractors.any())), _scored_key()], columns=3)
     return Drawing(
         name=f"gallery_{file_name(sheet.dataset)}",
         title=f"Where do the models look? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
-            f"{name(sheet.attribution).capitalize()} on {name(sheet.split)} images: the upper half of each "
-            "map’s pixels, stronger attribution more opaque, each map on its own scale. Every column shows "
-            f"the same images (data seed {sheet.data_seed:g}); of each method, the trial with its middle "
-            "strength."
+            f"{name(sheet.attribution).capitalize()} on {name(sheet.split)} images, in red the pixels that IoU "
+            "compares with the mask: the strongest of the smoothed map, as many as the mask has. Every method sees the "
+            f"same images (data seed {sheet.data_seed:g}), at the strength with the best maps on average."
         ),
         alt=(
             f"{rows} example images of {name(sheet.dataset)} in rows with the mask outlined"
@@ -79,16 +76,15 @@ def _means(sheet: MapSheet) -> Drawing | None:
     top = max(float(np.quantile(maps.mean, 0.995)) for maps in sheet.together.values()) or 1.0
     has_cue = any(maps.distractor.any() for maps in sheet.together.values())
     with settings():
-        figure = new_figure(0.9 + 1.45 * len(methods), 2.15)
-        panels = figure.subplots(1, len(methods), squeeze=False)[0]
-        for axes, method in zip(panels, methods, strict=True):
+        figure, panels = _grid(len(methods), 1)
+        for axes, method in zip(panels[0], methods, strict=True):
             maps = sheet.together[method]
             shown = axes.imshow(maps.mean * maps.mean.size, cmap="cividis", vmin=0, vmax=top * maps.mean.size)
             for share, colour, line in ((maps.mask, _MASK, "-"), (maps.distractor, _CUE, "--")):
                 _outline(axes, usual_place(share), colour, line)
             axes.set_title(_heading(sheet, method), fontsize=8)
             _bare(axes, maps.mean.shape)
-        scale = figure.colorbar(shown, ax=list(panels), shrink=0.75, aspect=15, pad=0.01)
+        scale = figure.colorbar(shown, ax=figure.axes, shrink=0.75, aspect=15, pad=0.01)
         scale.set_label("attribution,\nmean = 1", fontsize=8)
         scale.outline.set_visible(False)
         legend_below(figure, _outline_keys(has_cue), columns=2)
@@ -118,21 +114,19 @@ def _cases(sheet: MapSheet) -> Drawing | None:
         return None
     methods = list(sheet.together)
     with settings():
-        figure = new_figure(0.6 + 1.45 * len(methods), 3.7)
-        panels = figure.subplots(2, len(methods), squeeze=False)
+        figure, panels = _grid(len(methods), 2)
         has_cue = False
         for column, method in enumerate(methods):
             maps = sheet.together[method]
             for row, case in enumerate((maps.best, maps.worst)):
                 axes = panels[row][column]
                 has_cue |= bool(case.distractor.any())
-                _image(axes, case.image, case.mask, case.distractor)
-                axes.imshow(heat(case.map), interpolation="nearest")
+                _show(axes, case.image, case.mask, case.distractor, case.map)
                 axes.set_xlabel(f"IoU {number(case.overlap)}", fontsize=8, labelpad=2)
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
         for row, word in enumerate(("best", "worst")):
             panels[row][0].set_ylabel(word)
-        legend_below(figure, [*_outline_keys(has_cue), _heat_key()], columns=3)
+        legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
     overlaps = "; ".join(
         f"{name(m)} {number(maps.best.overlap)} and {number(maps.worst.overlap)}" for m, maps in sheet.together.items()
     )
@@ -141,7 +135,7 @@ def _cases(sheet: MapSheet) -> Drawing | None:
         title=f"The best and the worst map of each method: {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
             "Of the maps averaged above, the one that falls best and the one that falls worst on the mask, by the IoU "
-            "of the map as stored. These are extremes, chosen to show the range; they are not typical."
+            "of the smoothed map. These are extremes, chosen to show the range; they are not typical."
         ),
         alt=f"Best and worst case of each method with the map over the image. IoU of best and worst: {overlaps}.",
         figure=figure,
@@ -164,7 +158,7 @@ def usual_place(share: np.ndarray) -> np.ndarray:
 
 def _heading(sheet: MapSheet, method: str) -> str:
     strength = sheet.strengths[method]
-    return name(method) + (f"\nλ = {strength:.3g}" if strength else "")  # some methods have no weight to vary
+    return name(method) + (f"\nλ = {strength:.4g}" if strength else "")  # some methods have no weight to vary
 
 
 def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:
@@ -174,8 +168,8 @@ def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:
     return keys
 
 
-def _heat_key() -> "matplotlib.lines.Line2D":
-    return legend_key("upper half of the map", color=_HEAT, marker="s", linestyle="")
+def _scored_key() -> "matplotlib.lines.Line2D":
+    return legend_key("strongest pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
 
 
 def file_name(dataset: str) -> str:
@@ -184,29 +178,41 @@ def file_name(dataset: str) -> str:
     return safe if safe == dataset else f"{safe[-40:]}-{zlib.crc32(dataset.encode()):08x}"
 
 
-def heat(values: np.ndarray) -> np.ndarray:
-    """[H, W, 4] one colour whose opacity is the map: 0 in its lower half, up to .85 at its 99th percentile.
-
-    Pixels at the median or below are not shown: a constant map shows nothing, a sparse one what it has.
-    """
-    from matplotlib.colors import to_rgb
-
-    shown = values > np.quantile(values, 1 - SHOWN)
-    top = float(np.quantile(values, 0.99)) or float(values.max()) or 1.0
-    opacity = np.where(shown, 0.05 + 0.8 * np.clip(values / top, 0, 1), 0.0)
-    return np.dstack([np.broadcast_to(np.asarray(to_rgb(_HEAT)), (*values.shape, 3)), opacity])
+def _n_blocks(columns: int) -> int:
+    return -(-columns // _ACROSS)
 
 
-def _show(axes: "matplotlib.axes.Axes", sheet: MapSheet, row: int) -> None:
-    _image(axes, sheet.images[row], sheet.masks[row], sheet.distractors[row])
+def _grid(columns: int, rows: int) -> tuple["matplotlib.figure.Figure", list[list["matplotlib.axes.Axes"]]]:
+    """A figure of `rows` rows of image panels, and the panels; what does not fit across the page goes below."""
+    blocks = _n_blocks(columns)
+    across = -(-columns // blocks)
+    side = min(1.9, (PAGE - 0.5) / across)
+    figure = new_figure(0.5 + (rows * side + 0.45) * blocks)
+    panels = figure.subplots(blocks * rows, across, squeeze=False)
+    for axes in panels.ravel():
+        axes.set_axis_off()
+    return figure, [[panels[i // across * rows + row][i % across] for i in range(columns)] for row in range(rows)]
 
 
-def _image(axes: "matplotlib.axes.Axes", image: np.ndarray, mask: np.ndarray, distractor: np.ndarray) -> None:
-    """An image with its regions outlined."""
+def _show(
+    axes: "matplotlib.axes.Axes",
+    image: np.ndarray,
+    mask: np.ndarray,
+    distractor: np.ndarray,
+    values: np.ndarray | None,
+) -> None:
+    """An image with its regions outlined, and a map's scored pixels over it."""
+    from matplotlib.colors import to_rgba
+
     if image.ndim == 2:
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     else:
         axes.imshow(image, interpolation="nearest")
+    if values is not None:
+        n = int(mask.sum()) if mask.any() and not mask.all() else values.size // 20
+        scored = strongest(smoothed(values[None]), np.asarray([n]))[0]
+        axes.imshow(scored[..., None] * np.asarray(to_rgba(_SCORED, 0.6)), interpolation="nearest")
+        _outline(axes, scored, _SCORED, "-")
     for region, colour, line in ((mask, _MASK, "-"), (distractor, _CUE, "--")):
         _outline(axes, region, colour, line)
     _bare(axes, image.shape)
@@ -222,6 +228,7 @@ def _outline(axes: "matplotlib.axes.Axes", region: np.ndarray, colour: str, line
 
 def _bare(axes: "matplotlib.axes.Axes", shape: tuple[int, ...]) -> None:
     """No ticks, grid or frame around an image of this shape."""
+    axes.set_axis_on()
     axes.set_xlim(-0.5, shape[1] - 0.5)
     axes.set_ylim(shape[0] - 0.5, -0.5)
     axes.set_xticks([])
@@ -236,7 +243,6 @@ SECTION = Section(
     title="Maps",
     compute=_compute,
     content=lambda result: {},
-    sentence=_sentence,
     figures=_figures,
     missing=lambda analysis, result: result()[1],
 )

@@ -23,6 +23,7 @@ from analysis.sections.drawing import (
     dots,
     interval_line,
     new_figure,
+    place_of_method,
     row_labels,
     settings,
 )
@@ -131,7 +132,8 @@ def _rows(outcomes: dict[tuple[Any, ...], Change], scores: dict[tuple[Any, ...],
         control, dataset, severity, method = (*key, None, None, None)[:4]
         changes = outcomes.get(key, missing), scores.get(key, missing)
         rows.append(ControlRow(control, dataset, severity, method, *changes))
-    return tuple(sorted(rows, key=lambda row: (row.dataset or "", row.severity, row.method, place_of(row.control))))
+    place = place_of_method
+    return tuple(sorted(rows, key=lambda r: (r.dataset or "", r.severity, place(r.method or ""), place_of(r.control))))
 
 
 def _change(means: pd.DataFrame) -> Change:
@@ -220,7 +222,7 @@ def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
     panels = [("outcome", outcome, PALETTE[1]), ("localisation", name(analysis.primary.metric), PALETTE[2])]
     panels = [panel for panel in panels if any(getattr(row, panel[0]).estimate is not None for row in result.overall)]
     with settings():
-        figure = new_figure(2.2 + 2.6 * len(panels), 0.9 + 0.36 * len(result.overall))
+        figure = new_figure(0.9 + 0.32 * len(result.overall))
         row_of_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axes, (field, title, colour) in zip(row_of_axes, panels, strict=True):
             axes.axvline(0, color=MUTED, linewidth=0.9)

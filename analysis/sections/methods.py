@@ -1,4 +1,4 @@
-"""Each method's performance and localisation, by severity and by strength: mean ± standard deviation over trials."""
+"""Each method's performance and localisation by severity: mean ± standard deviation over trials."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number
 from analysis.sections.drawing import (
+    INK,
+    MANY,
     MUTED,
     Drawing,
     dataset_panels,
@@ -18,6 +20,8 @@ from analysis.sections.drawing import (
     legend_key,
     look,
     method_keys,
+    method_panels,
+    place_of_method,
     settings,
     severity_axis,
 )
@@ -63,13 +67,29 @@ class MethodRow:
 
 
 def method_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
-    """One row per (dataset, severity, method), in this order, `baseline` before the other methods."""
+    """One row per (dataset, severity, method), in this order."""
     return tuple(row_of(cell, part, primary) for cell, part in cells_in_order(table))
+
+
+def ranking(rows: Sequence[MethodRow], primary: Primary) -> tuple[MethodRow, ...]:
+    """The methods at the largest severity of each dataset, the best outcome first; without an outcome last."""
+    largest = {row.dataset: max(r.severity for r in rows if r.dataset == row.dataset) for row in rows}
+    sign = 1 if is_loss(primary) else -1
+
+    def place(row: MethodRow) -> tuple[str, bool, float]:
+        return row.dataset, row.ood.mean is None, sign * (row.ood.mean or 0.0)
+
+    return tuple(sorted((row for row in rows if row.severity == largest[row.dataset]), key=place))
+
+
+def is_loss(primary: Primary) -> bool:
+    """Whether the smaller outcome is the better one."""
+    return primary.outcome.endswith(".loss")
 
 
 def cells_in_order(table: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
     cells = cell_rows(table)
-    for cell in sorted(cells, key=lambda cell: (*cell[:2], cell[2] != "baseline", cell[2])):
+    for cell in sorted(cells, key=lambda cell: (*cell[:2], place_of_method(cell[2]))):
         yield cell, table.iloc[cells[cell]]
 
 
@@ -134,6 +154,29 @@ def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     )
 
 
+def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figure.Figure":
+    """A row per method with its mean and standard deviation, a panel per dataset and severity."""
+    styles = look(row.method for row in rows)
+    dotted: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1}
+    with settings():
+        figure, panels = method_panels([(row.dataset, row.severity) for row in rows], list(styles), score.label)
+        for (dataset, level), axes in panels.items():
+            own = [row for row in rows if (row.dataset, row.severity) == (dataset, level)]
+            chance = next((value for row in own if (value := score.chance(row)) is not None), None)
+            if chance is not None:
+                axes.axvline(chance, **dotted)
+            for row in own:
+                colour, marker = styles[row.method]
+                y, part = -list(styles).index(row.method), score.of(row)
+                if part.mean is not None:
+                    axes.errorbar(part.mean, y, xerr=part.sd, color=colour, marker=marker, markersize=5, elinewidth=1.2)
+        if score.is_auc:
+            axes.set_xlim(-0.03, 1.03)
+        keys = [legend_key("mean and standard deviation", color=INK, marker="o", markersize=5, linewidth=1.2)]
+        legend_below(figure, [*keys, legend_key(score.chance_label, **dotted)], columns=2)
+    return figure
+
+
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figure.Figure":
     """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
     styles = look(row.method for row in rows)
@@ -172,7 +215,7 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figur
             handles.append(legend_key("the same on the ID test set", color=MUTED, linestyle="--", linewidth=0.8))
         if with_chance:
             handles.append(legend_key(score.chance_label, **dotted))
-        legend_below(figure, handles, columns=3 if len(panels) == 1 else 5)
+        legend_below(figure, handles, columns=9)
     return figure
 
 
@@ -189,6 +232,7 @@ def _severity_figure(rows: tuple[MethodRow, ...], score: Shown) -> Drawing | Non
     if not any(score.of(row).n for row in rows):
         return None
     worst = max(row.severity for row in rows)
+    draw, kind = (_by_method, "Dots") if len({row.method for row in rows}) > MANY else (_by_severity, "Lines")
     means = "; ".join(
         f"{name(row.method)} on {name(row.dataset)} {number(score.of(row).mean)}"
         for row in rows
@@ -198,8 +242,8 @@ def _severity_figure(rows: tuple[MethodRow, ...], score: Shown) -> Drawing | Non
         name=score.file,
         title=score.title,
         caption=f"Mean {score.full_name} and its standard deviation over the trials of each cell, by severity.",
-        alt=f"Lines of mean {score.label} against severity, one per method. At s = {worst:g}: {means}.",
-        figure=_by_severity(rows, score),
+        alt=f"{kind} of mean {score.label} by severity, one per method. At s = {worst:g}: {means}.",
+        figure=draw(rows, score),
     )
 
 
@@ -242,14 +286,14 @@ def summary_table(
             *("chance", "n"),
         ),
         group=3 if also else 2,
-        fold=0 if also else 24,
+        fold=0,
     )
 
 
 SECTION = Section(
     key="methods",
-    title="Methods",
+    title="Method by severity",
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_severity_figure(result, score) for score in shown(analysis)],
-    tables=lambda analysis, result: [summary_table(analysis, "methods", "Methods", result)],
+    tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],
 )

@@ -11,6 +11,7 @@ from analysis.sections.drawing import (
     INK,
     MUTED,
     Drawing,
+    in_order,
     interval_line,
     look,
     new_figure,
@@ -70,7 +71,7 @@ def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
         results.append(_entry(attribution, None, values, everything, analysis.resamples))
         if attribution != attributions[0]:
             continue
-        for method in dict.fromkeys(cell[2] for cell in shifted):
+        for method in in_order(cell[2] for cell in shifted):
             rows = np.sort(np.concatenate([rows for cell, rows in shifted.items() if cell[2] == method]))
             results.append(_entry(attribution, (None, None, method), values, rows, analysis.resamples))
         results += [_entry(attribution, cell, values, rows, analysis.resamples) for cell, rows in cells.items()]
@@ -140,7 +141,7 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> Drawing | None:
         return None
     styles = look(entry.method for entry in rows if entry.method is not None)
     with settings():
-        figure = new_figure(6.2, 0.7 + 0.26 * len(rows))
+        figure = new_figure(0.7 + 0.26 * len(rows))
         axes = figure.subplots()
         axes.axvline(CHANCE, color=MUTED, linewidth=0.8)
         for position, entry in enumerate(rows):

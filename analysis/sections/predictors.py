@@ -133,7 +133,6 @@ SECTION = Section(
     compute=predictors,
     sentence=_sentence,
     tables=lambda analysis, result: [_table(analysis, result)],
-    missing=lambda analysis, result: (),
     method=lambda analysis, result: {
         "Probes": (
             "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "

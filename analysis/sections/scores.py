@@ -54,7 +54,7 @@ def _figure(analysis: Analysis) -> Drawing | None:
     attributions = list(dict.fromkeys(c.attribution for c in scores))
     with settings():
         height = 0.75 + (0.55 + 0.5 * len(attributions)) * len(splits)
-        figure = new_figure(max(4.8, 1.9 + 1.05 * len(metrics)), height)
+        figure = new_figure(height, 1.9 + 0.95 * len(metrics))
         panels = figure.subplots(len(splits), 1, squeeze=False)[:, 0]
         for axes, split in zip(panels, splits, strict=True):
             mine = {(c.attribution, c.metric): c for c in scores if c.split == split}

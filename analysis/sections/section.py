@@ -1,6 +1,6 @@
 """The interface of a section: one part of the report with everything that belongs to it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import name
 from analysis.sections.drawing import Drawing
 from analysis.sections.table import Table
-from analysis.stats.estimate import Estimate
+from analysis.stats.estimate import Estimate, too_few
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import Rows
 
 Result = TypeVar("Result")
+Lack = tuple[str, str]
+"""Something that the report does not have, and why."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Section(Generic[Result]):
     tables: Callable[[Analysis, Result], Sequence[Table]] = lambda analysis, result: ()
     words_last: bool = False
     """Whether the first table and the figures come before the words."""
-    missing: Callable[[Analysis, Result], Sequence[str]] | None = None
-    """What the report lacks, one sentence each; None for the reasons why the result has no estimate."""
+    missing: Callable[[Analysis, Result], Sequence[Lack]] | None = None
+    """What the report lacks; None for the section itself, as far as its result has no estimate."""
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
     """How this was computed: terms and their explanation."""
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
@@ -69,16 +70,24 @@ class Section(Generic[Result]):
         result = analysis.results[self.key]
         return {self.key: plain(result)} if self.content is None else self.content(result)
 
-    def lacks(self, analysis: Analysis) -> Iterator[str]:
-        """What it could not show, one sentence each."""
+    def lacks(self, analysis: Analysis) -> Sequence[Lack]:
+        """What it could not show."""
         result: Any = analysis.results.get(self.key)
         if self.missing is not None:
-            yield from self.missing(analysis, result)
-            return
-        for entry in result if isinstance(result, tuple) else (result,):
-            # The reasons of single strata would repeat that of the whole.
-            if getattr(entry, "reason", None) is not None and getattr(entry, "dataset", None) is None:
-                yield f"Not estimated: {name(self.key)} ({entry.reason})."
+            return self.missing(analysis, result)
+        return [(f"“{self.title}”", why) for why in dict.fromkeys(self._reasons(analysis)) if why is not None]
+
+    def is_undefined(self, analysis: Analysis) -> bool:
+        """Whether nothing of it could be estimated; it is then named among what is missing and shown nowhere."""
+        reasons = self._reasons(analysis)
+        return self.missing is None and bool(reasons) and None not in reasons
+
+    def _reasons(self, analysis: Analysis) -> list[str | None]:
+        """Why each part of its result has no estimate; those of single strata would repeat that of the whole."""
+        result: Any = analysis.results.get(self.key)
+        parts = result if isinstance(result, tuple) else (result,)
+        whole = [part for part in parts if hasattr(part, "reason") and getattr(part, "dataset", None) is None]
+        return [part.reason for part in whole]
 
 
 def plain(result: Any) -> Any:
@@ -122,9 +131,9 @@ def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:
 
 
 def no_interval(estimates: Sequence[Estimate]) -> str:
-    """Why there is no interval, once, where none of the estimates has one."""
+    """Why there is no interval, where none of the estimates has one; the report's notes name too few data seeds."""
     reasons = [part.interval_reason for part in estimates if part.estimate is not None]
-    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) else ""
+    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) and reasons[0] != too_few() else ""
 
 
 def left_out(n: int, n_missing: int) -> str:

@@ -14,7 +14,7 @@ from analysis.sections.drawing import (
     row_labels,
     settings,
 )
-from analysis.sections.section import Section, no_interval
+from analysis.sections.section import Lack, Section, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
 
 
@@ -50,7 +50,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         return None
     outcome = column_name(analysis.primary.outcome)
     with settings():
-        figure = new_figure(6.8, 0.9 + 0.48 * len(overall))
+        figure = new_figure(0.75 + 0.3 * len(overall))
         axes = figure.subplots()
         for position, part in enumerate(overall):
             axes.barh(-position, part.estimate or 0.0, height=0.62, color=_colour(part.rule), alpha=0.75)
@@ -152,9 +152,14 @@ def _by_column(part: Regret) -> bool:
     return part.reason is not None and part.reason.startswith("no trial has")
 
 
-def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[str]:
-    lacking = [part for part in result if part.dataset is None and part.reason is not None]
-    return [f"Not estimated: the cost of choosing by {RULES[part.rule]} ({part.reason})." for part in lacking]
+def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
+    lacks = []
+    for part in result:
+        if part.dataset is None and part.reason is not None:
+            is_probe = part.rule.startswith("outside_") and _by_column(part)
+            rule, why = ("a probe", "no trial has its column") if is_probe else (RULES[part.rule], part.reason)
+            lacks.append((f"the cost of choosing by {rule}", why))
+    return list(dict.fromkeys(lacks))
 
 
 def _reported(analysis: Analysis, result: tuple[Regret, ...]) -> str:

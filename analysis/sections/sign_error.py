@@ -210,7 +210,7 @@ def _figure(result: SignError) -> Drawing | None:
     if not parts:
         return None
     with settings():
-        figure = new_figure(6.0, 4.0)
+        figure = new_figure(4.2)
         axes = figure.subplots()
         axes.axvline(0.5, color=MUTED, linewidth=0.9)
         axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=MUTED, fontsize=8)
@@ -228,7 +228,7 @@ def _figure(result: SignError) -> Drawing | None:
         axes.set_ylim(0, 1.01)
         axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
         axes.set_ylabel("share of pairs of configurations\nwith at most this error")
-        legend_below(figure, handles, columns=2)
+        legend_below(figure, handles, columns=4)
     errors = "; ".join(
         f"{_setting(part)}: mean {number(part.mean)}, 90th percentile {number(part.p90)}, worst {number(part.maximum)}"
         for part in parts

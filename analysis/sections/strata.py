@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation
-from analysis.numbers import name, severity, stratum_name, with_interval
+from analysis.numbers import stratum_name, with_interval
 from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
 from analysis.sections.drawing import (
     INK,
+    MANY,
     MUTED,
     Drawing,
     dataset_panels,
@@ -16,7 +17,9 @@ from analysis.sections.drawing import (
     legend_key,
     look,
     method_keys,
+    method_panels,
     new_figure,
+    place_of_method,
     row_labels,
     settings,
     severity_axis,
@@ -43,7 +46,7 @@ def _forest(analysis: Analysis) -> Drawing | None:
             within = analysis.find("within_cell", dataset=entry.dataset, severity=entry.severity)
             lines.append((stratum_name(entry.dataset, entry.severity), within, entry))
     with settings():
-        figure = new_figure(7.2, 1.3 + 0.42 * len(lines))
+        figure = new_figure(1.1 + 0.36 * len(lines))
         axes = figure.subplots()
         _thresholds(axes, analysis, vertical=True)
         for position, (_, within, whole) in enumerate(lines):
@@ -77,28 +80,17 @@ def _by_cell(analysis: Analysis) -> Drawing | None:
     known = sorted((c for c in cells if c.estimate is not None), key=lambda c: c.estimate or 0.0)
     if not known:
         return None
-    datasets = sorted({str(c.dataset) for c in cells})
-    severities = sorted({float(c.severity or 0.0) for c in cells})
     styles = look(str(c.method) for c in cells)
     with settings():
-        width = 1.3 + 1.75 * len(severities)
-        figure = new_figure(max(4.6, width), 0.9 + (0.55 + 0.27 * len(styles)) * len(datasets))
-        panels = figure.subplots(len(datasets), len(severities), squeeze=False, sharex=True, sharey=True)
-        for row, dataset in enumerate(datasets):
-            for column, level in enumerate(severities):
-                axes = panels[row][column]
-                _thresholds(axes, analysis, vertical=True)
-                own = {str(c.method): c for c in cells if c.dataset == dataset and c.severity == level}
-                for position, (method, (colour, marker)) in enumerate(styles.items()):
-                    if method in own:
-                        _mark(axes, own[method], -position, colour, marker)
-                where = f"{name(dataset)}, " if len(datasets) > 1 and column == 0 else ""
-                axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
-                axes.set_xlim(-1.02, 1.02)
-                axes.set_xticks([-1, 0, 1])
-                row_labels(axes, list(map(name, styles)))
-                if row == len(datasets) - 1:
-                    axes.set_xlabel("ρ")
+        figure, panels = method_panels([(str(c.dataset), float(c.severity or 0.0)) for c in cells], list(styles), "ρ")
+        for (dataset, level), axes in panels.items():
+            _thresholds(axes, analysis, vertical=True)
+            own = {str(c.method): c for c in cells if c.dataset == dataset and c.severity == level}
+            for position, (method, (colour, marker)) in enumerate(styles.items()):
+                if method in own:
+                    _mark(axes, own[method], -position, colour, marker)
+            axes.set_xlim(-1.02, 1.02)
+            axes.set_xticks([-1, 0, 1])
         handles = [
             legend_key("ρ with its 95 % interval", color=INK, marker="o", markersize=5, linewidth=1.5),
             _threshold_key(),
@@ -130,6 +122,8 @@ def _by_severity(analysis: Analysis) -> Drawing | None:
         return None
     datasets = sorted({str(c.dataset) for c in within})
     styles = look(str(c.method) for c in correlations if c.scope == "cell")
+    if len(styles) > MANY:
+        styles = {}
     threshold = analysis.verdict.smallest_effect
     with settings():
         figure, panels = dataset_panels(datasets, sharey=True)
@@ -157,14 +151,14 @@ def _by_severity(analysis: Analysis) -> Drawing | None:
             _threshold_key(),
             *method_keys(styles, markersize=3, linewidth=0.6, alpha=0.7),
         ]
-        legend_below(figure, handles, columns=3 if len(datasets) == 1 else 5)
+        legend_below(figure, handles, columns=6)
     strata_words = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in within)
     return Drawing(
         name="correlation_by_severity",
         title="Does the answer depend on how strong the shift is?",
         caption=(
             "Rank correlation of the primary by severity of the shift: within cells (thick), over all trials with "
-            "methods mixed (hollow), and in the single cells of each method (thin)."
+            f"methods mixed (hollow){', and in the single cells of each method (thin)' if styles else ''}."
         ),
         alt=f"Lines of the rank correlation against severity. Within cells: {strata_words}.",
         figure=figure,
@@ -200,10 +194,11 @@ def _line(axes: "matplotlib.axes.Axes", correlations: list[Correlation], **style
 
 
 def _cells(analysis: Analysis) -> Table:
+    pairs = [pair for pair in pairs_of(analysis.primary_correlations) if pair[0].scope == "cell"]
+    pairs.sort(key=lambda pair: (pair[0].dataset, pair[0].severity, place_of_method(pair[0].method or "")))
     rows = [
         (*cell_entries(rho.dataset, rho.severity, rho.method), *entries(rho, tau), remark(rho.reason))
-        for rho, tau in pairs_of(analysis.primary_correlations)
-        if rho.scope == "cell"
+        for rho, tau in pairs
     ]
     return Table(
         name="cells",

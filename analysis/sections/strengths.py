@@ -1,15 +1,31 @@
 """Each method's performance and localisation by its strength."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, stratum_name
-from analysis.sections.drawing import INK, Drawing, legend_below, legend_key, look, method_keys, new_figure, settings
+from analysis.sections.drawing import (
+    INK,
+    MANY,
+    PALETTE,
+    Drawing,
+    in_order,
+    legend_below,
+    legend_key,
+    look,
+    method_keys,
+    new_figure,
+    settings,
+)
 from analysis.sections.methods import MethodRow, cells_in_order, plot_known, row_of, shown, summary_table
 from analysis.sections.section import Section
 from analysis.trials.trials import Primary
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
@@ -25,17 +41,75 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
 
 
 def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> Drawing | None:
-    """Performance above, localisation below, a column per stratum; None where no method has several strengths."""
+    """Performance and localisation against strength; None where no method has several strengths."""
     rows = [row for row in result if row.strength]
     if not rows:
         return None
+    labels = [score.label for score in shown(analysis)]
+    if len({row.method for row in rows}) > MANY:
+        figure, kind = _by_method(analysis, rows), "a panel per method at the largest severity"
+    else:
+        figure, kind = _by_stratum(analysis, rows), "one per method"
+    worst = max(row.severity for row in rows)
+    by_outcome = sorted(
+        (row for row in rows if row.severity == worst and row.ood.n), key=lambda row: row.ood.mean or 0.0
+    )
+    extremes = "; ".join(
+        f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {row.strength:g}"
+        for row in by_outcome[:: len(by_outcome) - 1 or 1]
+    )
+    return Drawing(
+        name="by_strength",
+        title="What does more of a penalty change?",
+        caption=(
+            f"Mean {labels[0]} and {labels[1]} over the trials of one method and strength. Scales of strength differ "
+            "between methods: compare shapes, not places."
+        ),
+        alt=f"Lines of mean {labels[0]} and of mean {labels[1]} against strength, {kind}. Lowest and highest "
+        f"{labels[0]} at s = {worst:g}: {extremes}.",
+        figure=figure,
+    )
+
+
+def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.Figure":
+    """A panel per method with both scores, a colour per dataset at its largest severity."""
+    methods, datasets = in_order(row.method for row in rows), sorted({row.dataset for row in rows})
+    colours = {dataset: PALETTE[1 + i % (len(PALETTE) - 1)] for i, dataset in enumerate(datasets)}
+    lines = dict(zip(("-", "--"), shown(analysis), strict=True))
+    n_columns = 6
+    with settings():
+        n_rows = -(-len(methods) // n_columns)
+        figure = new_figure(0.8 + 1.35 * n_rows)
+        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
+        for axes, method in zip(panels, methods, strict=False):
+            for dataset, colour in colours.items():
+                own = [row for row in rows if (row.method, row.dataset) == (method, dataset)]
+                own = [row for row in own if row.severity == max(r.severity for r in own)]
+                for line, score in lines.items():
+                    points = [(row.strength or 0.0, score.of(row).mean) for row in own]
+                    plot_known(axes, points, color=colour, linestyle=line, marker="o", markersize=3, linewidth=1.4)
+            axes.set_title(name(method), loc="left", fontsize=8)
+            axes.set_xscale("log")
+        for axes in panels[len(methods) :]:
+            axes.set_axis_off()
+        if lines["-"].is_auc:
+            panels[0].set_ylim(-0.03, 1.03)
+        figure.supxlabel("strength", fontsize=9)
+        handles = [legend_key(score.label, color=INK, linestyle=line) for line, score in lines.items()]
+        if len(datasets) > 1:
+            handles += [legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]
+        legend_below(figure, handles, columns=6)
+    return figure
+
+
+def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.Figure":
+    """Performance above, localisation below, a column per stratum and a line per method."""
     methods = analysis.results["methods"]
     strata = sorted({(row.dataset, row.severity) for row in rows})
     styles = look(row.method for row in rows)
     scores = shown(analysis)
-    labels = [score.label for score in scores]
     with settings():
-        figure = new_figure(max(5.2, 1.1 + 2.15 * len(strata)), 5.2)
+        figure = new_figure(5.2, 0.8 + 1.6 * len(strata))
         panels = figure.subplots(2, len(strata), squeeze=False, sharex=True, sharey="row")
         for column, stratum in enumerate(strata):
             for axes, score in zip(panels[:, column], scores, strict=True):
@@ -55,26 +129,8 @@ def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> Drawing | None
         handles = method_keys(styles, markersize=5, linewidth=1.4)
         if any(row.method == "baseline" for row in methods):
             handles.append(legend_key("baseline", color=INK, linestyle=":", linewidth=1))
-        legend_below(figure, handles, columns=max(3, 2 * len(strata)))
-    worst = max(row.severity for row in rows)
-    by_outcome = sorted(
-        (row for row in rows if row.severity == worst and row.ood.n), key=lambda row: row.ood.mean or 0.0
-    )
-    extremes = "; ".join(
-        f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {row.strength:g}"
-        for row in by_outcome[:: len(by_outcome) - 1 or 1]
-    )
-    return Drawing(
-        name="by_strength",
-        title="What does more of a penalty change?",
-        caption=(
-            f"Mean {labels[0]} and {labels[1]} over the trials of one method and strength. Scales of strength differ "
-            "between methods: compare shapes, not places."
-        ),
-        alt=f"Lines of mean {labels[0]} and of mean {labels[1]} against strength, one per method. Lowest and highest "
-        f"{labels[0]} at s = {worst:g}: {extremes}.",
-        figure=figure,
-    )
+        legend_below(figure, handles, columns=9)
+    return figure
 
 
 TITLE = "Method by strength"

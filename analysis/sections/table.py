@@ -64,7 +64,9 @@ class Table:
     group: int = 0
     """Number of leading columns whose change is marked by a line."""
     strong: bool = False
-    """Whether the first row is the one that counts."""
+    """Whether the first row is the one that counts, and is bold."""
+    bold: frozenset[tuple[int, int]] = frozenset()
+    """Row and column of further entries in bold."""
     fold: int | None = None
     """Number of rows beyond which report.html folds the table; None: never."""
 
@@ -72,6 +74,9 @@ class Table:
     def ends_in_words(self) -> bool:
         """Whether the last column holds remarks, which are set flush left and left out where all are empty."""
         return self.fields[-1] in ("reason", "remark")
+
+    def is_bold(self, row: int, column: int) -> bool:
+        return (self.strong and row == 0) or (row, column) in self.bold
 
     @property
     def texts(self) -> list[list[str]]:
@@ -92,7 +97,14 @@ def grid_csv(correlations: Sequence[Correlation]) -> str:
 def to_latex(table: Table) -> str:
     """A booktabs table: put \\usepackage{booktabs} in the preamble."""
     alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
-    body = [" & ".join(map(_latex, row)) + r" \\" for row in table.texts]
+    body = [
+        " & ".join(
+            rf"\textbf{{{_latex(text)}}}" if text and table.is_bold(row, column) else _latex(text)
+            for column, text in enumerate(texts)
+        )
+        + r" \\"
+        for row, texts in enumerate(table.texts)
+    ]
     return "\n".join(
         [
             r"\begin{table}",

@@ -110,3 +110,13 @@ def test_the_same_comparison_gives_the_same_bytes(report, comparison, tmp_path):
     again = analysis.write_comparison(comparison, tmp_path).parent
     for path in (p for p in report.rglob("*") if p.is_file()):
         assert path.read_bytes() == (again / path.relative_to(report)).read_bytes(), path.name
+
+
+def test_a_table_without_rows_is_left_out(make_table, tmp_path):
+    tables = (make_table(seeds=6, severities=(level,)) for level in (0.5, 1.0))
+    nothing_shared = compare(
+        *(analysis.trials_from_table(t, sweep=n, source=n) for t, n in zip(tables, "ab", strict=True))
+    )
+    folder = analysis.write_comparison(nothing_shared, tmp_path).parent
+    for page in ("report.html", "report.md"):
+        assert "Do the methods do equally well in both?" not in (folder / page).read_text()

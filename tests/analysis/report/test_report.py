@@ -15,6 +15,7 @@ import pytest
 import analysis
 from analysis import sections
 from analysis.report.report import bibliography, copy_report, explanations
+from analysis.sections.head import facts
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import OTHER_WAYS
 from records import SweepRecords, open_storage
@@ -47,6 +48,7 @@ TABLES = (
     "predictors",
     "correlations_by_scope",
     "scores",
+    "ranking",
     "methods",
     "cells",
     "strengths",
@@ -193,6 +195,7 @@ def test_the_page_is_self_contained_and_every_image_is_described(report):
 def test_the_page_answers_first_and_follows_the_order(report, result):
     text = Page((report / "report.html").read_text()).text
     body = text[text.index("Does a better saliency map mean better generalization? ·") :]
+    assert text.index("Contents") < text.index(body)
     assert body.index(result.verdict.sentence) < 150
     order = [
         "The answer, by what varies between the models",
@@ -208,7 +211,23 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
     places = [body.index(title) for title in order]
     assert places == sorted(places)
     assert "constant outcome" in body
-    assert "No maps of integrated_gradients on test_ood are stored for folder:my/x at severity 1." in body
+    assert (
+        "; what a new dataset must expect (fewer than 3 datasets, or no interval); "
+        "the cost of choosing by a probe (no trial has its column); "
+        "the maps of folder:my/x (none of integrated_gradients on test_ood are stored at severity 1)."
+    ) in body[body.index("Not estimated or not shown: ") :]
+
+
+def test_the_contents_lead_to_every_heading(report):
+    page = (report / "report.html").read_text()
+    contents, body = page.split("</nav>")
+    links = dict(re.findall(r'<li><a href="#([^"]+)">([^<]+)</a></li>', contents))
+    headings = dict(re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', body))
+    assert links == headings
+    assert len(links) > 10
+    assert "<h2>" not in page
+    anchors = re.findall(r' id="([^"]+)"', page)
+    assert len(anchors) == len(set(anchors))
 
 
 def test_json_is_strict_and_has_its_keys(report, result):
@@ -282,26 +301,57 @@ def test_json_holds_every_statistic_complete(report, result):
     assert content["disagreements"][0]["kind"] == "sign"
 
 
-def test_what_could_not_be_estimated_is_missing_by_name(make_table, tmp_path, no_figures):
-    content_path = analysis.write_report(analysis.analyse(make_table(), replicates=100), tmp_path).with_suffix(".json")
-    missing = strict_json(content_path)["missing"]
-    told = [m for m in missing if m.startswith("Not estimated")]
-    assert [m.split(" (")[0].removeprefix("Not estimated: ") for m in told] == [
+def test_what_could_not_be_estimated_is_one_line(make_table, tmp_path, no_figures):
+    page = analysis.write_report(analysis.analyse(make_table(), replicates=100), tmp_path)
+    missing = strict_json(page.with_suffix(".json"))["missing"]
+    unestimated = [entry.split(" (")[0] for entry in missing if "(" in entry]
+    assert unestimated[-10:-1] == [
         "what a new dataset must expect",
-        "the cost of choosing by validation without the shift",
-        "the cost of choosing by both together",
-        "the cost of choosing by the probe, outside zeroed",
-        "the cost of choosing by the probe, outside shuffled",
-        "the cost of choosing by the probe, outside swapped",
+        "the cost of choosing by validation without the shift and the cost of choosing by both together",
+        "the cost of choosing by a probe",
         "the cost of choosing by validation under the shift",
-        "sign error",
-        "conditional mutual information",
-        "incremental",
-        "mixed model",
-        "per image",
-        "reliability",
+        "“How often does the map point the wrong way?” and “All cells in one model”",
+        "“How much does the map tell, whatever is known about the settings?”",
+        "“Does the map help predict unseen trials?”",
+        "“Does a better map on an image go with a right answer on it?”",
+        "“How much of the map score and of performance is noise of the test images?”",
     ]
-    assert "'test_ood.iou.integrated_gradients.half_1'" in told[-1]
+    text = Page(page.read_text()).text
+    assert text.count("Not estimated") == 1
+    # Their sections are gone: each is named in that line alone.
+    for title in ("How often does the map point the wrong way?", "All cells in one model"):
+        assert text.count(title) == page.with_suffix(".md").read_text().count(title) == 1
+
+
+def test_too_few_data_seeds_are_said_once_in_the_answer_and_once_as_missing(make_table, tmp_path, no_figures):
+    page = analysis.write_report(analysis.analyse(make_table(seeds=4), replicates=100), tmp_path)
+    text = Page(page.read_text()).text
+    header, body = text.split("first and last")[0], text
+    why = "no dataset with a shift has more than 4 data seeds; an interval takes 6"
+    assert header.count(why) >= 1
+    words = body[body.rindex("The comparisons in words") :].split("How this was computed")[0]
+    assert words.count(why) == 1
+    assert "Undecided by seeds, settings, methods and given validation AUC: " + why in words
+    assert "There is no interval: fewer than 6 data seeds" not in body
+
+
+def test_the_page_has_the_dates_and_code_of_its_trials(make_table, tmp_path, no_figures):
+    table = make_table(seeds=6)
+    table["started_at"] = "2026-03-02T10:00:00+00:00"
+    table.loc[3, "started_at"], table.loc[4, "started_at"] = "2026-03-01T23:59:00-01:00", None
+    table.loc[5, "started_at"] = "2026-02-27T08:00:00+00:00"
+    table["code_version"] = ["1.0+b", "1.0+a"] * (len(table) // 2)
+    page = analysis.write_report(analysis.analyse(table, replicates=100), tmp_path)
+    text = Page(page.read_text()).text
+    assert "2026-02-27 to 2026-03-02 first and last trial started" in text
+    assert "The trials were run by versions 1.0+a and 1.0+b." in text[text.rindex("Made by") :]
+    assert "- 2026-02-27 to 2026-03-02: first and last trial started" in page.with_suffix(".md").read_text()
+
+
+def test_many_methods_do_not_push_the_answer_down(make_table):
+    result = analysis.analyse(make_table(seeds=4, methods=tuple(f"m{i}" for i in range(12))), replicates=100)
+    methods = next(names for count, names in facts(result) if count == "12 methods")
+    assert methods == "m0, m1, m10, m11, m2, m3, m4, 5 more"
 
 
 def test_the_methods_paragraph_can_be_pasted(report, result):
@@ -356,7 +406,7 @@ def test_tables_hold_the_numbers(report, result):
     first = grid[(grid["scope"] == "within_cell") & grid["stratum"].isna() & (grid["statistic"] == "spearman")]
     assert first["estimate"].item() == pytest.approx(result.find("within_cell").estimate)
     methods = pd.read_csv(report / "tables/methods.csv")
-    assert list(methods["method"][:4]) == ["baseline", "actdiff", "masked", "rrr"]
+    assert list(methods["method"][:4]) == ["baseline", "masked", "actdiff", "rrr"]
     table = result.trials.table
     cell = table[(table["dataset"] == "crosses") & (table["severity"] == 1) & (table["method"] == "rrr")]
     row = methods[(methods["dataset"] == "crosses") & (methods["severity"] == 1) & (methods["method"] == "rrr")]
@@ -414,7 +464,7 @@ def test_a_report_without_anything_to_correlate(make_table, tmp_path):
     result = analysis.analyse(table, replicates=100)
     page = Page(analysis.write_report(result, tmp_path).read_text())
     assert "Undecided" in page.text
-    assert "There are no maps to show" in page.text
+    assert "maps (they are kept in a sweep's storage" in page.text
     assert "1 trial, fewer than 4" in page.text
     strict_json(tmp_path / "report.json")
 
@@ -451,11 +501,15 @@ def test_a_folder_that_cannot_be_written(result, tmp_path, no_figures):
     assert "--out" in str(error.value)
 
 
-def test_maps_show_the_middle_strength_on_positive_masked_images(result):
+def test_maps_show_one_strength_on_positive_masked_images(result):
     (sheet,), missing = collect_maps(result.trials, result.primary)
     assert (sheet.dataset, sheet.severity, sheet.data_seed) == ("crosses", 1.0, 0)
-    assert list(sheet.maps) == ["baseline", "actdiff", "masked", "rrr"]
-    assert set(sheet.strengths.values()) == {1.0}
+    assert list(sheet.maps) == ["baseline", "masked", "actdiff", "rrr"]
+    table = result.trials.table
+    means = table[(table["dataset"] == "crosses") & (table["severity"] == 1)].groupby(["method", "strength"])[SCORE]
+    best = means.mean().reset_index().sort_values(SCORE).groupby("method")["strength"].last()
+    assert sheet.strengths == best.to_dict()
+    assert len(set(sheet.strengths.values())) > 1
     assert len(sheet.images) == 3  # of six images, the three of class 1
     assert sheet.masks.any(axis=(1, 2)).all()
     assert len(missing) == 1
@@ -469,7 +523,7 @@ def test_unreadable_maps_are_named_not_fatal(storage, tmp_path, make_table, brok
         sweep.write_artifact(record["trial_key"], "maps.npz", broken)
     sheets, missing = collect_maps(analysis.load_sweep(tmp_path, "demo"), analysis.Primary())
     assert sheets == []
-    assert "No maps of integrated_gradients" in missing[0]
+    assert missing == [("the maps of crosses", "none of integrated_gradients on test_ood are stored at severity 1")]
 
 
 def test_the_best_and_the_worst_map_of_all_stored_ones(result):

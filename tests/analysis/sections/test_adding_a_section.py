@@ -85,7 +85,7 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
     assert content["figures"] == ["above_chance"]
     assert "; the share of trials above chance" in content["methods_paragraph"]
     html, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    assert "<h3>Above chance</h3>" in html
+    assert '<h3 id="above_chance">Above chance</h3>' in html
     assert "<h4>One bar</h4>" in html
     assert "\n### Above chance\n" in markdown
     assert "![A bar of" in markdown
@@ -93,7 +93,8 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
         assert f"{100 * share:.0f}\u00a0% of the trials are above chance." in text
         assert "An outcome above one half (Gosset 1908)." in text
         assert "Student, The probable error of a mean. Biometrika 6, 1908, 1–25." in text
-        places = [text.index(title) for title in ("All cells in one", "Above chance", "Does a better map on an image")]
+        body = text.split("</nav>")[-1]
+        places = [body.index(title) for title in ("Beyond performance", "Above chance", "How this was computed")]
         assert places == sorted(places)
     assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall,{share!r},\n"
     assert r"\caption{Above chance. All trials.}" in (tmp_path / "tables/above_chance.tex").read_text()
@@ -107,7 +108,7 @@ def test_what_it_could_not_estimate_is_missing(with_the_section, make_table, tmp
     analysis.write_report(analysis.analyse(table, replicates=100), tmp_path)
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["figures"] == []
-    assert "Not estimated: above chance (it is no AUC)." in content["missing"]
+    assert "“Above chance” (it is no AUC)" in content["missing"]
 
 
 def test_every_section_has_a_key_of_its_own_and_explains_in_terms_of_its_own(make_table):

@@ -1,20 +1,23 @@
-"""What the figures promise: one look per method, and maps shown by their upper half alone."""
+"""What the figures promise: one look and place per method, the width of the page, and maps by their scored pixels."""
 
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from scipy import stats
 
 import analysis
 from analysis.sections import SECTIONS
-from analysis.sections.drawing import KNOWN, look, png, settings, svg
+from analysis.sections.drawing import KNOWN, PAGE, in_order, look, png, settings, svg
 from analysis.sections.head import trend
-from analysis.sections.map_sheets import overlaps
-from analysis.sections.maps import heat, usual_place
+from analysis.sections.map_sheets import overlaps, smoothed, strongest
+from analysis.sections.maps import usual_place
+from analysis.sections.strengths import SECTION as STRENGTHS
+from trainables.saliency.localisation.blur import blur
 
 FIGURES = (
     "comparisons",
@@ -42,6 +45,13 @@ def drawn(result):
 
 def test_a_method_looks_the_same_whichever_others_are_there():
     assert look(["rrr"])["rrr"] == look([*KNOWN, "cdep"])["rrr"]
+    alone, among = look(["cdep"]), look([*KNOWN, "a_method", "cdep", "gain", "mine"])
+    assert alone["cdep"] == among["cdep"]
+
+
+def test_methods_stand_in_one_order():
+    methods = ["zero", "rrr", "Beta", "alpha", "baseline", "rrr"]
+    assert in_order(methods) == list(look(methods)) == ["baseline", "rrr", "alpha", "Beta", "zero"]
 
 
 def test_no_two_of_forty_methods_look_alike():
@@ -49,24 +59,22 @@ def test_no_two_of_forty_methods_look_alike():
     assert len(set(looks.values())) == 40
 
 
-def test_heat_shows_the_upper_half():
-    values = np.arange(100.0).reshape(10, 10)
-    opacity = heat(values)[..., 3]
-    assert (opacity > 0).sum() == 50
-    assert opacity.ravel()[:50].max() == 0
-    assert np.diff(opacity.ravel()[50:]).min() >= 0
-    assert opacity.max() == pytest.approx(0.85)
+def test_the_scored_pixels_are_as_many_as_asked():
+    maps = np.arange(32.0).reshape(2, 4, 4)
+    chosen = strongest(maps, np.array([3, 5]))
+    assert [np.flatnonzero(one).tolist() for one in chosen] == [[13, 14, 15], [11, 12, 13, 14, 15]]
 
 
-@pytest.mark.parametrize("level", [0.0, 3.0])
-def test_a_constant_map_shows_nothing(level):
-    assert heat(np.full((4, 4), level))[..., 3].max() == 0
+def test_a_map_without_attribution_has_no_scored_pixels():
+    maps = np.zeros((2, 10, 10))
+    maps[1, 0, 0] = 1e-3
+    assert np.flatnonzero(strongest(maps, np.array([7, 7]))).tolist() == [100]
 
 
-def test_a_sparse_map_shows_only_its_attribution():
-    values = np.zeros((10, 10))
-    values[0, 0] = 1e-3
-    assert np.flatnonzero(heat(values)[..., 3]).tolist() == [0]
+def test_maps_are_smoothed_as_before_they_are_scored():
+    maps = np.random.default_rng(0).uniform(size=(2, 12, 12))
+    expected = blur(torch.from_numpy(maps), 1.0).numpy()
+    assert smoothed(maps) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,35 @@ def drawings(result):
 @pytest.mark.slow
 def test_all_figures_are_drawn_in_the_order_of_the_report(drawings):
     assert tuple(drawings) == FIGURES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trials", ["drawings", "many_methods"])
+def test_every_figure_fills_the_page(trials, request):
+    for drawing in request.getfixturevalue(trials).values():
+        assert drawing.figure.get_figwidth() >= PAGE, drawing.name
+
+
+@pytest.mark.slow
+def test_many_methods_have_a_row_each_and_no_legend_of_colours(many_methods):
+    for figure in ("outcome_by_severity", "localisation_by_severity", "correlation_by_cell"):
+        axes = many_methods[figure].figure.axes
+        assert all(len(panel.get_yticks()) == 25 for panel in axes), figure
+    for drawing in many_methods.values():
+        for legend in drawing.figure.legends:
+            assert len(legend.get_texts()) <= 6, drawing.name
+
+
+@pytest.mark.slow
+def test_many_methods_have_a_panel_each_by_strength(make_table):
+    methods = tuple(f"m{number}" for number in range(9))
+    table = make_table(seeds=4, severities=(0.5, 1.0), methods=methods, strengths=(0.1, 1.0, 10.0))
+    result = analysis.analyse(table, replicates=100)
+    (drawing,) = STRENGTHS.figures(result, result.results["strengths"])
+    panels = [axes for axes in drawing.figure.axes if axes.lines]
+    assert [axes.get_title(loc="left") for axes in panels] == list(methods)
+    means = table[(table["severity"] == 1) & (table["method"] == "m3")].groupby("strength")["test_ood.auc"].mean()
+    assert panels[3].lines[0].get_xydata() == pytest.approx(np.column_stack([means.index, means]))
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_a_report_with_what_it_lacks(tmp_path, kind, request):
     for entry in content["correlations"]:
         assert (entry["estimate"] is None) == (entry["reason"] is not None)
         assert (entry["interval"] is None) == (entry["ci_low"] is None)
-    assert "<h2>" in (tmp_path / "out/report.html").read_text()
+    assert "<h2 id=" in (tmp_path / "out/report.html").read_text()
 
 
 ERRORS = {

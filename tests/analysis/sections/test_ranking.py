@@ -1,0 +1,87 @@
+"""The ranking of methods against pandas, and its best entries in bold in every format."""
+
+from dataclasses import replace
+
+import pytest
+
+import analysis
+from analysis.report.render import environment_for
+from analysis.sections.methods import ranking
+from analysis.sections.ranking import SECTION
+from analysis.sections.table import to_csv, to_latex
+
+OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
+
+
+@pytest.fixture(scope="module")
+def table(make_table):
+    table = make_table(seeds=4, strengths=(0.1, 1.0), severities=(0.5, 1.0), datasets=("crosses", "digits"))
+    hurt = {("crosses", "masked"): 0.3, ("digits", "rrr"): 0.2, ("digits", "baseline"): 0.1}
+    for (dataset, method), loss in hurt.items():
+        table.loc[(table["dataset"] == dataset) & (table["method"] == method), OUTCOME] -= loss
+    table.loc[(table["method"] == "rrr") & (table["strength"] == 0.1), OUTCOME] += 0.2
+    return table
+
+
+@pytest.fixture(scope="module")
+def result(table):
+    return analysis.analyse(table, replicates=100)
+
+
+def test_methods_are_ranked_by_their_mean_at_the_largest_severity(result, table):
+    rows = ranking(result.results["methods"], result.primary)
+    means = table[table["severity"] == 1].groupby(["dataset", "method"])[OUTCOME].mean().reset_index()
+    expected = means.sort_values(["dataset", OUTCOME], ascending=[True, False])
+    assert [(row.dataset, row.method) for row in rows] == list(
+        expected[["dataset", "method"]].itertuples(index=False, name=None)
+    )
+    assert {row.severity for row in rows} == {1.0}
+    assert [row.ood.mean for row in rows] == pytest.approx(expected[OUTCOME].tolist())
+
+
+def test_of_a_loss_the_smallest_comes_first(result):
+    primary = replace(result.primary, outcome="test_ood.loss")
+    rows = ranking(result.results["methods"], primary)
+    means = [row.ood.mean for row in rows if row.dataset == "crosses"]
+    assert means == sorted(means)
+
+
+def test_the_best_strength_is_that_of_the_best_mean(result, table):
+    (written,) = SECTION.tables(result, None)
+    column = written.fields.index(f"{OUTCOME}.best_strength")
+    cells = table[(table["severity"] == 1)].groupby(["dataset", "method", "strength"])[OUTCOME].agg(["mean", "std"])
+    for row in written.rows:
+        own = cells.loc[(row[0][0], row[2][0])]
+        (mean, sd, strength), text = row[column]
+        assert strength == own["mean"].idxmax()
+        assert (mean, sd) == pytest.approx(tuple(own.loc[strength]))
+        assert text == f"{mean:.2f} ± {sd:.2f} ({strength:g})"
+
+
+def test_the_best_of_each_dataset_is_bold_in_every_format(result):
+    (written,) = SECTION.tables(result, None)
+    texts = written.texts
+    for column in (3, 4, 5):
+        for dataset in ("crosses", "digits"):
+            means = {i: float(row[column].split()[0]) for i, row in enumerate(texts) if row[0] == dataset}
+            best = {i for i, mean in means.items() if mean == max(means.values())}
+            assert {i for i in means if written.is_bold(i, column)} == best
+    first = texts[0][3]
+    assert r"\textbf{" + first.replace("±", r"$\pm$") + "}" in to_latex(written)
+    assert "**" not in to_csv(written)
+    html, markdown = (written_as(written, kind) for kind in ("html", "md"))
+    assert f"<b>{first}</b>" in html
+    assert f"| **{first}** |" in markdown
+    assert html.count("<b>") == markdown.count("**") / 2 == len(written.bold)
+
+
+def written_as(table, kind):
+    """The table by the macro of the templates."""
+    return str(environment_for(f"macros.{kind}.j2").get_template(f"macros.{kind}.j2").module.grid(table))
+
+
+def test_without_strengths_there_is_no_best_one(make_table):
+    result = analysis.analyse(make_table(seeds=4), replicates=100)
+    (written,) = SECTION.tables(result, None)
+    assert written.headings == ("dataset", "s", "method", "OOD test AUC", "IoU", "ID test AUC", "n")
+    assert "strength," not in written.caption
