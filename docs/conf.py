@@ -7,11 +7,13 @@ host; a link to a file that is no page downloads it. docs/README.md lists all pa
 import re
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 project = "saliency-sweep"
 html_title = project
 extensions = ["myst_nb"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**/*.md", "docs/**/*.ipynb", "cluster/**/*.md", "k8s/**/*.md"]
+include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb", "docs/*/*.md", "cluster/*.md", "k8s/**.md"]
 
 nitpicky = True
 smartquotes = False
@@ -29,8 +31,8 @@ CONTENTS = Path(__file__).parent / "README.md"
 
 
 def navigation(contents: str) -> str:
-    """The site's navigation: one table of contents for each heading of docs/README.md, with the pages listed there."""
-    trees = []
+    """The site's navigation: docs/README.md, and for each of its headings the pages listed there."""
+    trees = ["```{toctree}\n:hidden:\nAll pages </docs/README>\n```"]
     for section in contents.split("\n## ")[1:]:
         caption, _, listed = section.partition("\n")
         pages = [f"{title} </docs/{page}>" for title, page in re.findall(r"^- \[([^]]+)\]\(([^)]+)\)", listed, re.M)]
@@ -38,12 +40,12 @@ def navigation(contents: str) -> str:
     return "\n\n".join(trees)
 
 
-def add_navigation(app: object, name: str, source: list[str]) -> None:
+def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     """Append the navigation to the start page as it is read: a code host would show it as code."""
     if name == root_doc:
         source[0] += "\n" + navigation(CONTENTS.read_text())
 
 
-def setup(app: object) -> None:
+def setup(app: Sphinx) -> None:
     """Sphinx's entry point."""
-    app.connect("source-read", add_navigation)  # type: ignore[attr-defined]
+    app.connect("source-read", add_navigation)
