@@ -17,6 +17,8 @@ include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb", "docs/*/*.md", "cluster
 
 nitpicky = True
 smartquotes = False
+# A block that names no language is a command or a file, not Python.
+highlight_language = "none"
 myst_heading_anchors = 4
 # tests/docs runs the notebook; the site shows the outputs that are stored in it.
 nb_execution_mode = "off"

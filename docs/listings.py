@@ -74,9 +74,10 @@ def datasets() -> str:
 
 def measures() -> str:
     """docs/reference/measures.md: each model, attribution and measure of its maps."""
+    localisation: dict[str, Callable[..., Any]] = {**LOCALISATION.builtin, **TUNED}
     kinds: dict[str, Mapping[str, Callable[..., Any]]] = {
         "Attributions": {name: ATTRIBUTIONS[name] for name in ATTRIBUTIONS.builtin},
-        "Localisation metrics": dict(sorted({**LOCALISATION.builtin, **TUNED}.items())),
+        "Localisation metrics": {name: localisation[name] for name in sorted(localisation)},
         "Faithfulness": FAITHFULNESS,
         "Models": {name: MODELS[name] for name in MODELS.builtin},
     }

@@ -58,22 +58,22 @@ def trained(trial: Trial, at: int) -> Model:
 def draw(image: NDArray[np.float32], mask: NDArray[np.bool_], good: Model, bad: Model) -> None:
     """Write the picture: four panels, 1280 pixels wide, on white."""
     mpl.rcParams["font.family"] = "DejaVu Sans"
-    figure, panels = plt.subplots(1, 4, figsize=(12.8, 3.9), layout="constrained")
+    figure, panels = plt.subplots(1, 4, figsize=(12.8, 4.4), layout="constrained")
     panels[0].imshow(image, cmap="gray")
-    label(panels[0], "Image", "odd or even? In training\nthe patch gave it away")
+    label(panels[0], "Image", "odd or even? In\ntraining the patch\ngave it away")
     panels[1].imshow(mask, cmap="gray")
     label(panels[1], "Mask", "what the answer\nshould rest on")
     for panel, title, model in ((panels[2], "A good map", good), (panels[3], "A bad map", bad)):
         panel.imshow(model.heat, cmap=COLOUR)
         panel.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=1.5)
-        label(panel, title, f"AUC {model.validation:.2f} in validation,\n{model.shifted:.2f} when the patch misleads")
+        label(panel, title, f"AUC {model.validation:.2f} in validation,\n{model.shifted:.2f} when the\npatch misleads")
     figure.savefig(PICTURE, dpi=100)
 
 
 def label(panel: Axes, title: str, text: str) -> None:
     """A title above a panel and a text below it, in place of its ticks."""
-    panel.set_title(title, fontsize=17, fontweight="bold")
-    panel.set_xlabel(text, fontsize=13)
+    panel.set_title(title, fontsize=20, fontweight="bold")
+    panel.set_xlabel(text, fontsize=17)
     panel.set_xticks([])
     panel.set_yticks([])
 
