@@ -27,7 +27,9 @@ html_theme = "furo"
 html_copy_source = False
 html_show_copyright = False
 # index.html, which leads to README.html.
-html_extra_path = ["site"]
+html_extra_path = ["site/root"]
+html_static_path = ["site/static"]
+html_css_files = ["pages.css"]
 
 CONTENTS = Path(__file__).parent / "README.md"
 
