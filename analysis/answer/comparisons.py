@@ -29,6 +29,7 @@ from analysis.answer.parts import (
     Parts,
     between_methods,
     control_of,
+    influence_of,
     parts_of,
     shifted_parts,
     unfit,
@@ -81,7 +82,7 @@ class Comparison:
     """95 % prediction interval for one more cell."""
     cells_high: float | None = None
     cells_p_value: float | None = None
-    """Of no difference between the cells but by chance."""
+    """Of no difference between cells, methods and strata but by seeds and by the draw of settings or methods."""
     auc_per_tenth: float | None = None
     """Difference of the outcome that goes with 0.1 more of the localisation score."""
     auc_per_tenth_low: float | None = None
@@ -302,10 +303,13 @@ def _without_one(parts: Parts) -> dict[str, Any]:
 def _predictions(data: Data, name: str, parts: Parts) -> dict[str, Any]:
     """Prediction intervals for a new method, a new dataset and one more cell."""
     by_method = None if name == "method" else _spread(data, parts, [cell[2] for cell in parts.cells])
+    by_stratum = None if name == "method" else _spread(data, parts, [cell[:2] for cell in parts.cells])
     by_dataset = _spread(data, parts, [cell[0] for cell in parts.cells])
     cells = _spread(data, parts, list(range(len(parts.cells))))
     back = np.tanh if parts.fisher else lambda value: np.clip(value, -1.0, 1.0)
-    result: dict[str, Any] = {} if cells is None else {"cells_p_value": cells.p_value}
+    # Differences by severity or method show up there before they do among many cells; Bonferroni's correction.
+    tested = [spread.p_value for spread in (cells, by_method, by_stratum) if spread is not None]
+    result: dict[str, Any] = {"cells_p_value": min(1.0, len(tested) * min(tested))} if tested else {}
     for label, spread in (("prediction", by_method), ("prediction_dataset", by_dataset), ("cells", cells)):
         if spread is not None:
             result |= {f"{label}_low": float(back(spread.low)), f"{label}_high": float(back(spread.high))}
@@ -314,7 +318,7 @@ def _predictions(data: Data, name: str, parts: Parts) -> dict[str, Any]:
 
 def _spread(data: Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity | None:
     """How much the groups of cells with the same key differ."""
-    values, influences = [], []
+    values, influences, drawn = [], [], []
     for key in dict.fromkeys(keys):
         own = parts.take(np.asarray([other == key for other in keys], dtype=bool))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -322,13 +326,13 @@ def _spread(data: Data, parts: Parts, keys: Sequence[object]) -> Heterogeneity |
         influence = np.zeros(data.n_clusters)
         for dataset in np.unique(data.resamples.dataset[own.clusters.any(axis=0)]):
             clusters = np.flatnonzero(own.clusters.any(axis=0) & (data.resamples.dataset == dataset))
-            deleted, g = value[1 + clusters], len(clusters)
-            influence[clusters] = -np.sqrt((g - 1) / g) * (deleted - deleted.mean())
+            influence[clusters] = influence_of(value[1 + clusters])
         values.append(value[0])
         influences.append(influence)
+        drawn.append(own.weight[:, 0] @ own.drawn / own.weight[:, 0].sum())
     used = parts.clusters.any(axis=0)
     df = used.sum() - len(np.unique(data.resamples.dataset[used]))
-    return heterogeneity(np.asarray(values), np.asarray(influences), float(df))
+    return heterogeneity(np.asarray(values), np.asarray(influences), float(df), np.asarray(drawn))
 
 
 def _with_joint_intervals(results: Sequence[Comparison], smallest_effect: float) -> tuple[Comparison, ...]:

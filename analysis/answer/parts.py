@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife, widened
 from analysis.stats.rank_correlation import CLIP, Floats, Ints
 from analysis.stats.split_halves import split_halves
 from analysis.stats.within_groups import rank_correlation_without_each
@@ -31,6 +31,8 @@ MINIMUM_METHODS = 5
 """Fewest methods with an interval for the comparison between methods."""
 MINIMUM_RELIABILITY = 0.5
 """Least agreement of two halves of the data seeds about the order of settings or methods."""
+MOST_LEVELS = 100
+"""Most levels that are left out in turn; more are left out in groups."""
 COPIES = 0.05
 """Share of trials that repeat another seed's scores exactly, from which seeds are not taken for replicates."""
 
@@ -46,7 +48,9 @@ class Data:
             for name in (score, outcome)
         )
         self.present = np.isfinite(self.x) & np.isfinite(self.y)
-        self.configuration: Codes = design_of(table).configurations()
+        design = design_of(table)
+        self.configuration: Codes = design.configurations()
+        self.axes: tuple[Codes, ...] = tuple(design.codes[axis] for axis in design.axes)
         self.cells = {cell: rows[self.present[rows]] for cell, rows in cell_rows(table).items()}
         self.cells = {cell: rows for cell, rows in self.cells.items() if len(rows)}
         self.n_clusters = resamples.counts.shape[1]
@@ -87,13 +91,18 @@ class Parts:
     n_units: Ints
     clusters: NDArray[np.bool_]
     """[k, G] the clusters of each cell."""
+    drawn: Floats
+    """[k, U] how far the draw of settings moves each cell's value, on its scale, or that of each of U methods each
+    stratum's; a setting belongs to one cell, so cells have a column each. 0 between seeds."""
+    unresolved: Floats
+    """[k] share of the variance by `drawn` that the data do not resolve: which of two close units is first."""
     fisher: bool
     """Whether values are on Fisher's scale: small samples are, averages of configurations are not."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Parts":
         """Some of the cells."""
-        arrays = ("value", "weight", "cross", "squares", "n_trials", "n_units", "clusters")
+        arrays = ("value", "weight", "cross", "squares", "n_trials", "n_units", "clusters", "drawn", "unresolved")
         kept = tuple(cell for cell, keep in zip(self.cells, chosen, strict=True) if keep)
         return replace(self, cells=kept, left_out={}, **{name: getattr(self, name)[chosen] for name in arrays})
 
@@ -121,7 +130,12 @@ class Parts:
         rho = self.rho
         if np.bincount(dataset).min() < MINIMUM_CLUSTERS:
             return None
-        return jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
+        result = jackknife(float(rho[0]), rho[1 + own], dataset, sizes, weights)
+        if result is None or self.fisher:
+            return result
+        share = self.weight[:, 0] / self.weight[:, 0].sum()
+        unresolved = float((share**2 * self.unresolved * (self.drawn**2).sum(axis=1)).sum())
+        return widened(result, float(rho[0]), unresolved / (1 - min(abs(rho[0]), CLIP) ** 2) ** 2)
 
 
 def _sums(group: Sequence[int], values: Floats | Ints, n: int) -> Floats:
@@ -155,7 +169,12 @@ def parts_of(data: Data, name: str, control: str | None) -> Parts:
     if name == "method":
         return between_methods(data, data.table["method"].astype(str).to_numpy())
     values = data.table[control].to_numpy(dtype=np.float64)
-    return _parts(data, data.cells.items(), lambda rows, left_out: _given_id(data, values, rows, left_out), fisher=True)
+    return _parts(
+        data,
+        data.cells.items(),
+        lambda rows, left_out: _given_id(data, values, rows, left_out),
+        fisher=True,
+    )
 
 
 def between_methods(data: Data, method: NDArray[Any], without: str | None = None) -> Parts:
@@ -166,7 +185,13 @@ def between_methods(data: Data, method: NDArray[Any], without: str | None = None
         rows = [own for cell, own in cells.items() if cell[2] != without]
         if rows:
             strata.append(((dataset, severity, ""), np.concatenate(rows)))
-    return _parts(data, strata, lambda rows, left_out: _averaged(data, unit, "method", rows, left_out), fisher=False)
+    return _parts(
+        data,
+        strata,
+        lambda rows, left_out: _averaged(data, unit, "method", rows, left_out),
+        fisher=False,
+        in_common=1 + int(unit.max()),
+    )
 
 
 def unfit(data: Data) -> str | None:
@@ -205,8 +230,9 @@ def _parts(
     cells: Iterable[tuple[Cell, Rows]],
     part: Callable[[Rows, Counter[str]], dict[str, Any] | None],
     fisher: bool,
+    in_common: int | None = None,
 ) -> Parts:
-    """The parts of the cells that have one."""
+    """The parts of the cells that have one; `in_common`: how many units cells have in common, None for none."""
     names: list[Cell] = []
     found: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -219,8 +245,10 @@ def _parts(
     k, width = len(names), 1 + data.n_clusters
     arrays = {name: np.zeros((k, width)) for name in ("value", "weight", "cross", "squares")}
     clusters = np.zeros((k, data.n_clusters), dtype=bool)
+    drawn = np.zeros((k, k if in_common is None else in_common))
     for row, own in enumerate(found):
         clusters[row, own["clusters"]] = True
+        drawn[row, row if in_common is None else own["units"]] = own["drawn"]
         for name, array in arrays.items():
             # A cell is the same without a cluster that it does not have.
             array[row] = own[name][0]
@@ -231,6 +259,8 @@ def _parts(
         n_trials=n_trials,
         n_units=n_units,
         clusters=clusters,
+        drawn=drawn,
+        unresolved=np.asarray([own.get("unresolved", 0.0) for own in found]),
         fisher=fisher,
         left_out=dict(left_out),
         **arrays,
@@ -256,7 +286,7 @@ def _by_seed(data: Data, rows: Rows, left_out: Counter[str]) -> dict[str, Any] |
             array += whole
             array[at] += part[name][1:] - whole
         n_trials += len(group)
-    return {**sums, "clusters": own, "n_trials": n_trials, "n_units": n_trials} if n_trials else None
+    return {**sums, "clusters": own, "n_trials": n_trials, "n_units": n_trials, "drawn": 0.0} if n_trials else None
 
 
 def _given_id(data: Data, control: Floats, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
@@ -264,7 +294,36 @@ def _given_id(data: Data, control: Floats, rows: Rows, left_out: Counter[str]) -
     rows = rows[np.isfinite(control[rows])]
     if _too_few(len(rows), "trial", left_out, 1) or _hardly_varies(data.y[rows].std(ddof=1), left_out):
         return None
-    return _ranked(data, rows, control[rows], left_out)
+    part = _ranked(data, rows, control[rows], left_out)
+    if part is not None:
+        part["drawn"] = _by_draw(data, control, rows)
+    return part
+
+
+def _by_draw(data: Data, control: Floats, rows: Rows) -> float:
+    """Standard deviation of Fisher's z of a cell's trials by the draw of its settings.
+
+    Settings have the levels of their axes in common, strengths and learning rates, so trials are clustered in several
+    ways at once: the variance is the sum of those by the levels of each axis, less that by configuration for all axes
+    but one (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29, 2011, section 2.3), and not less than that.
+    """
+
+    def variance(codes: Codes) -> float:
+        level = (np.unique(codes[rows], return_inverse=True)[1] % MOST_LEVELS).astype(np.intp)
+        part = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
+        return float((influence_of(np.arctanh(np.clip(part.rho[1:], -CLIP, CLIP))) ** 2).sum())
+
+    own = variance(data.configuration)
+    ways = [variance(axis) for axis in data.axes if len(np.unique(axis[rows])) > 1]
+    return float(np.sqrt(max(own, sum(ways) - (len(ways) - 1) * own)))
+
+
+def influence_of(deleted: Floats) -> Floats:
+    """[g] how far each of g units or clusters moves an estimate, from its values without each; 0 where undefined."""
+    g, known = len(deleted), np.isfinite(deleted)
+    if known.sum() < 2:
+        return np.zeros(g)
+    return np.where(known, -np.sqrt((g - 1) / g) * (deleted - deleted[known].mean()), 0.0)
 
 
 def _ranked(data: Data, rows: Rows, control: Floats | None, left_out: Counter[str]) -> dict[str, Any] | None:
@@ -300,7 +359,13 @@ def _averaged(data: Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[
         left_out[f"{noun}s in no stable order between halves of the data seeds"] += 1
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
+    units = np.unique(unit[rows])
+    drawn = influence_of(rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units).rho[1:])
     return {
+        "units": units,
+        "unresolved": halves.unresolved,
+        # Strata have methods in common.
+        "drawn": drawn if noun == "method" else float(np.sqrt((drawn**2).sum())),
         "value": weight * np.nan_to_num(halves.rho),
         "weight": weight,
         "cross": halves.covariance,

@@ -73,7 +73,10 @@ def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor
 
 
 def _where(comparison: str) -> str:
-    return LABELS[comparison] if comparison == "given_id" else f"between {LABELS[comparison]}"
+    if comparison == "given_id":
+        return LABELS[comparison]
+    # The interval of a difference holds for these methods, unlike that of the correlation between methods.
+    return "between these methods" if comparison == "method" else f"between {LABELS[comparison]}"
 
 
 def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:

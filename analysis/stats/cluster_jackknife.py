@@ -72,6 +72,17 @@ def jackknife(estimate: float, deleted: Floats, dataset: Ints, sizes: Floats, we
         return None
     variances = np.asarray(np.bincount(dataset, influence**2, n_datasets), dtype=np.float64)
     df = satterthwaite(variances, np.asarray(per_dataset - 1, dtype=np.float64))
+    return _interval(estimate, error, df, influence)
+
+
+def widened(interval: Jackknife, estimate: float, variance: float) -> Jackknife:
+    """The interval with an independent variance of Fisher's z, not less than 0, added to that over clusters."""
+    return _interval(
+        estimate, math.hypot(interval.standard_error, math.sqrt(variance)), interval.df, interval.influence
+    )
+
+
+def _interval(estimate: float, error: float, df: float, influence: Floats) -> Jackknife:
     at, _ = fisher_z(estimate)
     reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
     p_value = float(2 * special.stdtr(df, -abs(at) / error))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.stats.cluster_jackknife import satterthwaite
 from analysis.stats.rank_correlation import LEVEL, Floats
 
 MINIMUM = 3
@@ -27,19 +28,27 @@ class Heterogeneity:
     """Of no difference between the true values."""
 
 
-def heterogeneity(values: Floats, influence: Floats, df: float) -> Heterogeneity | None:
+def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | None = None) -> Heterogeneity | None:
     """Moments of k correlated estimates, with the prediction interval of a random-effects model.
 
-    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² the
-    mean of S's diagonal less the mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for
-    Meta-Analysis, 1985, section 9.3, for correlated errors). The interval is mean ± t_{k−1} sqrt(tau² (1 + 1 / k) +
-    mean of S), after Higgins, Thompson & Spiegelhalter (J. R. Stat. Soc. A 172, 2009, equation 12). The test refers s²
-    / e² to F on k − 1 and df degrees of freedom.
+    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² =
+    mean of S's diagonal − mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for
+    Meta-Analysis, 1985, section 9.3, for correlated errors).
+
+    The interval is Student's for one more of k alike values, mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest);
+    the last term is what all errors have in common. It is that of a further estimate, so a little wide for a true
+    value. With tau² in place of s² (Higgins, Thompson & Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it
+    holds too few of them: from few estimates tau² is often far too small.
+
+    The test refers s² / e² to F on k − 1 and df degrees of freedom. Correlations among few units differ by the draw of
+    these units alone, even where all have the same law: the interval covers that, for a new member has few units too,
+    but the test does not take it for a difference.
 
     Args:
         values: [k] estimates on an unbounded scale, such as Fisher's z.
         influence: [k, clusters] how far each cluster moves each estimate; S is influence times its transpose.
         df: degrees of freedom of S.
+        drawn: [k, units] how far each unit that was drawn moves each estimate; None where all units are there.
 
     Returns:
         None for fewer than 3 estimates, or where their errors are unknown (not finite).
@@ -47,15 +56,25 @@ def heterogeneity(values: Floats, influence: Floats, df: float) -> Heterogeneity
     k = len(values)
     if k < MINIMUM or not (np.isfinite(values).all() and np.isfinite(influence).all()):
         return None
+    noise, common = _noise(influence)
+    sample, mean = float(values.var(ddof=1)), float(values.mean())
+    tau2 = max(sample - noise, 0.0)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, k - 1) * np.sqrt(sample * (1 + 1 / k) + common))
+    by_chance = noise
+    if drawn is not None and (by_draw := _noise(drawn)[0]) > 0:
+        variances, units = np.asarray([noise, by_draw]), int(drawn.any(axis=0).sum())
+        by_chance, df = noise + by_draw, satterthwaite(variances, np.asarray([max(df, 1.0), max(units - 1.0, 1.0)]))
+    if by_chance > 0:
+        p_value = float(stats.f.sf(sample / by_chance, k - 1, max(df, 1.0)))
+    else:
+        p_value = 0.0 if sample > 0 else 1.0
+    return Heterogeneity(k, mean, float(np.sqrt(tau2)), mean - reach, mean + reach, p_value)
+
+
+def _noise(influence: Floats) -> tuple[float, float]:
+    """(What errors add to the expected sample variance, the variance that they have in common); neither below 0."""
     covariance = influence @ influence.T
+    k = len(covariance)
     diagonal = float(np.trace(covariance)) / k
     rest = (float(covariance.sum()) - k * diagonal) / (k * (k - 1))
-    noise, sample = max(diagonal - rest, 0.0), float(values.var(ddof=1))
-    tau2 = max(sample - noise, 0.0)
-    mean = float(values.mean())
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, k - 1)) * float(
-        np.sqrt(tau2 * (1 + 1 / k) + float(covariance.sum()) / k**2)
-    )
-    ratio = sample / noise if noise > 0 else np.inf if sample > 0 else 0.0
-    p_value = float(stats.f.sf(ratio, k - 1, max(df, 1.0)))
-    return Heterogeneity(k, mean, float(np.sqrt(tau2)), mean - reach, mean + reach, p_value)
+    return max(diagonal - rest, 0.0), max(rest, 0.0)

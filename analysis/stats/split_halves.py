@@ -3,8 +3,10 @@
 Averages over few data seeds carry the association between seeds with them: a run that happens to have both a poor map
 and a poor performance pulls both averages of its configuration down, so configurations that do not differ at all still
 correlate as seeds do. Here the map's average comes from one half of the clusters and the performance's from the other,
-which share no noise. The noise that is left only weakens the correlation; how well the two halves agree about one score
-says by how much (Spearman, Am. J. Psychol. 15, 1904).
+which share no noise. What is left of the noise only weakens the correlation; the two halves' agreement about the same
+score says by how much (Spearman, Am. J. Psychol. 15, 1904). That law is one of Pearson's correlations. A few units'
+ranks agree less than the values behind them, since close neighbours swap first, and would correct too much; so the
+agreement of ranks is turned into that of normal values first.
 """
 
 from dataclasses import dataclass
@@ -43,13 +45,35 @@ class SplitHalves:
     """[1 + G] mean covariance of x in one half with x in the other: an unbiased variance of its expected values."""
     variance_y: Floats
     """[1 + G] the same of y."""
+    n_units: int
 
     @property
     def rho(self) -> Floats:
-        """[1 + G] cross / sqrt(reliability_x reliability_y), in [−1, 1]; NaN where a reliability is not above 0."""
-        product = np.where((self.reliability_x > 0) & (self.reliability_y > 0), self.reliability_x, np.nan)
+        """[1 + G] cross / sqrt(r_x r_y), in [−1, 1], with r the `normal_correlation` behind each reliability; NaN where
+        one is not above 0."""
+        r_x, r_y = self._agreement
+        product = np.where((r_x > 0) & (r_y > 0), r_x * r_y, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.clip(self.cross / np.sqrt(product * self.reliability_y), -1.0, 1.0))
+            return np.asarray(np.clip(self.cross / np.sqrt(product), -1.0, 1.0))
+
+    @property
+    def unresolved(self) -> float:
+        """Share in [0, 1] of the variance by draw of the units that the data do not resolve.
+
+        Units drawn from one law have a rank correlation of their own. Averages over all clusters correlate with
+        expected values as sqrt(R), with R = 2 r / (1 + r) from the halves' r (Spearman; Brown, Br. J. Psychol. 3,
+        1910). So 1 − R_x R_y of its variance is left where both averages are known; exact for uncorrelated normal
+        values.
+        """
+        r_x, r_y = (max(float(r[0]), 0.0) for r in self._agreement)
+        return 1 - 4 * r_x * r_y / ((1 + r_x) * (1 + r_y))
+
+    @property
+    def _agreement(self) -> tuple[Floats, Floats]:
+        return (
+            normal_correlation(self.reliability_x, self.n_units),
+            normal_correlation(self.reliability_y, self.n_units),
+        )
 
 
 def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> SplitHalves | None:
@@ -93,7 +117,22 @@ def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> Sp
         covariance=(covariance[0] + covariance[1]) / 2,
         variance_x=covariance[2],
         variance_y=covariance[3],
+        n_units=len(x),
     )
+
+
+def normal_correlation(rho: Floats, n: int) -> Floats:
+    """Pearson's r of a bivariate normal law of which n pairs have the expected Spearman's rho given.
+
+    That is 6 / (pi (n + 1)) (asin r + (n − 2) asin(r / 2)) (Moran, Biometrika 35, 1948), here inverted to 0.001.
+
+    Args:
+        rho: in [−1, 1].
+        n: number of pairs, at least 2.
+    """
+    r = np.linspace(-1, 1, 2001)
+    expected = 6 / (np.pi * (n + 1)) * (np.arcsin(r) + (n - 2) * np.arcsin(r / 2))
+    return np.asarray(np.interp(rho, expected, r))
 
 
 def _over_splits(a: Floats, b: Floats) -> Floats:

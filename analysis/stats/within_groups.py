@@ -19,7 +19,7 @@ class WithoutEach:
     clusters: Ints
     """[g] the group's clusters."""
     rho: Floats
-    """[1 + g] rank correlation in [−1, 1], NaN where undefined."""
+    """[1 + g] rank correlation in [−1, 1], NaN where undefined or of fewer than 3."""
     weight: Floats
     """[1 + g] n − d of its Fisher's z, at least 0."""
     cross: Floats
@@ -52,7 +52,7 @@ def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: 
     with np.errstate(invalid="ignore", divide="ignore"):
         rho = np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0)
     lost = 3 if control is None else 4
-    rho = np.where((xx > _TINY) & (yy > _TINY) & (size > lost), rho, np.nan)
+    rho = np.where((xx > _TINY) & (yy > _TINY) & (size >= 3), rho, np.nan)
     return WithoutEach(clusters, rho, np.maximum(size - lost, 0.0), cross, squares)
 
 

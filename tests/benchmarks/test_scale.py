@@ -11,6 +11,7 @@ from benchmarks.scale import Part, Step
 from records import columns
 
 
+@pytest.mark.slow
 def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
     (record,) = real_trial(tmp_path).load().records
     made = list(varied(record, [{"trial_key": "a", "seed": 1}, {"trial_key": "b", "method": "rrr"}]))

@@ -7,7 +7,7 @@ Images of one's own need no code: folder:PATH and manifest:FILE.csv.
     own/                 images of one's own, and what the X-ray sets share with them
     xray/                public X-ray sets: published tables and images of the user
     mnist.py             the base of the datasets made from MNIST digits
-    __main__.py          python -m trainables.datasets check NAME
+    __main__.py          python -m trainables.datasets NAME
 """
 
 from functools import cache

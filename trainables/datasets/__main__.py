@@ -1,9 +1,12 @@
-"""python -m trainables.datasets check NAME: check that a dataset can be used, and describe it."""
+"""python -m trainables.datasets NAME: check that a dataset can be used, and describe it."""
 
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import numpy as np
@@ -17,15 +20,13 @@ from trainables.core.picture import TILE, labelled_grid, tile
 from trainables.datasets import find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
 from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.summary import summary
 from trainables.trial.resolve import resolve
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 BAD_USE = 2
-
-
-@app.callback()
-def datasets() -> None:
-    """Check datasets before compute is spent on them."""
 
 
 @app.command()
@@ -37,9 +38,12 @@ def check(
     ] = None,
     severity: Annotated[float, typer.Option(help="Shift severity in [0, 1].")] = 1.0,
     data_seed: Annotated[int, typer.Option(help="Seeds the data.")] = 0,
-    out: Annotated[Path, typer.Option(help="File for a picture of some images.")] = Path("dataset.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for a picture of some images.", show_default="dataset.png beside the sweeps"),
+    ] = None,
 ) -> None:
-    """Read the whole dataset, describe it, and write a picture of some training images with their masks.
+    """Read the whole dataset, describe it, and write a picture of some images with their masks.
 
     Exit codes: 0 the dataset can be used; 2 it cannot, and the message names file and row.
     """
@@ -58,22 +62,37 @@ def check(
         raise typer.Exit(BAD_USE) from None
     for line in describe(dataset, splits):
         print(line)
+    panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
+    path = out or beside_sweeps("dataset.png")
     try:
-        out.write_bytes(sample_panel(dataset, splits["train"], f"{name}: training images at severity {severity:g}"))
+        if out is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(panel)
     except OSError as error:
-        print(f"cannot write {out}: {error.strerror}; give --out FILE.png", file=sys.stderr)
+        print(f"cannot write {path}: {error.strerror}; give --out FILE.png", file=sys.stderr)
         raise typer.Exit(BAD_USE) from None
-    print(f"Some training images: {out}")
+    print(f"Some images, masks in green: {path}")
+    if isinstance(dataset, OwnImages):
+        sets = [f"root={root}"] * (root is not None) + (assignments or []) + ["severity=1"] * (not dataset.knows_cues)
+        arguments = [part for assignment in sets for part in ("--set", assignment)]
+        command = ["python", "sweep.py", "--dataset", name, "--space", "own_data", *arguments, "--dry-run"]
+        print(f"The data can be used. Next: {shlex.join(command)}")
 
 
-if __name__ == "__main__":
-    app()
+def beside_sweeps(name: str) -> Path:
+    """Path of a file in the folder of the sweeps: SWEEP_STORAGE, or sweeps/, which Git ignores in a checkout."""
+    storage = os.environ.get("SWEEP_STORAGE", "")
+    return Path("sweeps" if "://" in storage or not storage else storage) / name
 
 
+MARGIN = 13
+"""Characters beside the picture's rows."""
 SAMPLES = 6
 """Images in the picture for each label and cue."""
 FEW = 400
 """With fewer test images an accuracy has a standard error above 0.025."""
+LARGE = 0.7
+"""If masks cover more of the image, they are probably inverted."""
 DARK = 0.25
 """If no pixel is brighter, the pixel range is probably wrong, for example 12-bit values in 16-bit files."""
 
@@ -84,44 +103,34 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     channels, height, width = train.images.shape[1:]
     yield f"Images of {channels} x {height} x {width} (channels, height, width), {dataset.classes} classes"
     if isinstance(dataset, OwnImages):
-        yield from _table(dataset)
-    yield f"Drawn at severity {dataset.severity:g}, data seed {dataset.data_seed}:"
+        yield from summary(dataset)
+    used = f" {_used(dataset)}" if isinstance(dataset, OwnImages) else ""
+    yield f"Drawn at severity {dataset.severity:g}, data seed {dataset.data_seed}:{used}"
     for name in SPLITS:
         yield f"  {name:9} {_counts(dataset, splits[name])}"
     yield "Masks (share of images that have one; smallest and largest share of pixels inside):"
     for name in SPLITS:
-        yield f"  {name:9} {_coverage(splits[name], dataset.classes)}"
+        yield f"  {name:9} {_coverage(dataset, splits[name])}"
     yield from (f"Warning: {warning}" for warning in _warnings(dataset, splits))
 
 
-def sample_panel(dataset: Dataset, split: Split, title: str) -> bytes:
-    """PNG of a few images of a split, a row for each label and cue, with masks outlined in green."""
+def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> bytes:
+    """PNG of a few images of train and test_ood, a row for each label and cue, with masks outlined in green."""
     rows, tiles = [], []
-    for label, cue in sorted({(int(k), int(c)) for k, c in zip(split.labels, split.cues, strict=True)}):
-        index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
-        arrays = {
-            "s.images": split.images[index].numpy(),
-            "s.masks": split.masks[index, 0].numpy(),
-            "s.distractors": split.distractors[index, 0].numpy(),
-        }
-        shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
-        tiles.append(shown + [np.full((TILE, TILE, 3), 255, np.uint8)] * (SAMPLES - len(shown)))
-        rows.append(f"{_label(dataset, label)}\n{_cue(dataset, cue)}")
+    for name in ("train", "test_ood"):
+        split = splits[name]
+        for label, cue in sorted({(int(k), int(c)) for k, c in zip(split.labels, split.cues, strict=True)}):
+            index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
+            arrays = {
+                "s.images": split.images[index].numpy(),
+                "s.masks": split.masks[index, 0].numpy(),
+                "s.distractors": split.distractors[index, 0].numpy(),
+            }
+            shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
+            tiles.append(shown + [np.full((TILE, TILE, 3), 255, np.uint8)] * (SAMPLES - len(shown)))
+            texts = (name, _label(dataset, label), _cue(dataset, cue))
+            rows.append("\n".join(line for text in texts for line in wrap(text, MARGIN)))
     return labelled_grid(tiles, rows, [""] * SAMPLES, title)
-
-
-def _table(dataset: OwnImages) -> Iterator[str]:
-    rows, meaning = dataset.decoded().rows, dataset.meaning()
-    subjects = {row.subject for row in rows if row.subject is not None}
-    yield f"{len(rows)} rows, {f'{len(subjects)} subjects' if subjects else 'no column subject: each row is one'}"
-    yield f"Labels: {', '.join(f'{label!r} is class {i}' for i, label in enumerate(meaning.labels))}"
-    if meaning.groups is None:
-        yield "No groups: the shift is the one between the splits, severity must be 1"
-        return
-    for group, cue in meaning.groups.items():
-        counts = (sum(row.group == group and row.label == label for row in rows) for label in meaning.labels)
-        cells = ", ".join(f"{n} {label}" for n, label in zip(counts, meaning.labels, strict=True))
-        yield f"Group {group!r} goes with {meaning.labels[cue]!r} in training; it has {cells}"
 
 
 def _counts(dataset: Dataset, split: Split) -> str:
@@ -133,14 +142,20 @@ def _counts(dataset: Dataset, split: Split) -> str:
     return f"{len(split)} images: " + "; ".join(cells)
 
 
-def _coverage(split: Split, classes: int) -> str:
+def _used(dataset: OwnImages) -> str:
+    used = {int(i) for index in dataset.index().values() for i in index}
+    why = "" if dataset.meaning().groups is None else ", as many as the rarest label and group allow"
+    return f"{len(used)} of {len(dataset.decoded().rows)} images{why}"
+
+
+def _coverage(dataset: Dataset, split: Split) -> str:
     share = split.masks.flatten(1).float().mean(dim=1)
     parts = []
-    for label in range(classes):
+    for label in range(dataset.classes):
         of_label = share[split.labels == label]
         masked = of_label[of_label > 0]
         inside = f" ({masked.min():.1%} to {masked.max():.1%} inside)" if len(masked) else ""
-        parts.append(f"class {label}: {len(masked) / max(len(of_label), 1):.0%}{inside}")
+        parts.append(f"{_label(dataset, label)}: {len(masked) / max(len(of_label), 1):.0%}{inside}")
     return "; ".join(parts)
 
 
@@ -161,7 +176,11 @@ def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     for label in range(dataset.classes):
         masked = [bool(s.masks[s.labels == label].any()) for s in splits.values()]
         if not any(masked):
-            yield f"class {label} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
+            name = _label(dataset, label)
+            yield f"{name} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
+    covered = torch.cat([split.masks.flatten(1).float().mean(dim=1) for split in splits.values()])
+    if (covered > 0).any() and (median := covered[covered > 0].median().item()) > LARGE:
+        yield f"masks cover {median:.0%} of an image (median); check that they are 0 outside, not inside"
 
 
 def _shared(first: Split, second: Split) -> int:
@@ -177,3 +196,7 @@ def _cue(dataset: Dataset, cue: int) -> str:
     if isinstance(dataset, OwnImages):
         return f"group {dataset.meaning().group_names()[cue]}" if cue >= 0 else "no group"
     return f"cue {cue}"
+
+
+if __name__ == "__main__":
+    app()

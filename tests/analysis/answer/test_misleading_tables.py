@@ -57,7 +57,7 @@ def test_three_data_seeds():
     assert_one_reason(
         layered(seed=CLOSE, seeds=3),
         "no dataset with a shift has more than 3 data seeds; an interval takes 6",
-        {"setting": "0.97", "given_id": "0.94"},
+        {"setting": "0.81", "given_id": "0.94"},
     )
 
 
@@ -98,13 +98,13 @@ def test_one_trial_under_several_seeds():
 def test_two_cells():
     verdict, sentences = said(layered(seed=WIDE, setting=Layer(0.9, 0.1, 0.1), methods=METHODS[:2]))
     assert verdict == (
-        "Undecided. Seeds: undecided, −0.08. Settings: undecided, 0.71. Methods: undecided. Given validation AUC: "
+        "Undecided. Seeds: undecided, −0.08. Settings: undecided, 0.67. Methods: undecided. Given validation AUC: "
         "undecided, 0.42."
     )
     few = "2 cells carry it, fewer than 3"
     assert sentences == {
         "seed": f"{UNDECIDED['seed']} (rank correlation −0.08 without an interval: {few}).",
-        "setting": f"{UNDECIDED['setting']} (rank correlation 0.71 without an interval: {few}).",
+        "setting": f"{UNDECIDED['setting']} (rank correlation 0.67 without an interval: {few}).",
         "method": f"{UNDECIDED['method']} (fewer than 4 methods in the only stratum).",
         "given_id": f"{UNDECIDED['given_id']} (rank correlation 0.42 without an interval: {few}).",
     }
@@ -141,7 +141,7 @@ def test_one_dominant_cell():
         "Methods: undecided. Given validation AUC: it depends, 0.86 (0.83 to 0.88)."
     )
     assert sentences["seed"] == (
-        f"{DEPENDS['seed']} (rank correlation 0.81, 95 % interval 0.75 to 0.86; a new method must expect −0.91 to "
+        f"{DEPENDS['seed']} (rank correlation 0.81, 95 % interval 0.75 to 0.86; a new method must expect −0.92 to "
         "0.97; 0.1 of IoU goes with 0.07 of OOD test AUC; from 850 trials in 6 cells)."
     )
 
@@ -165,18 +165,18 @@ def test_settings_that_do_nothing_while_seeds_correlate():
 def test_settings_and_seeds_of_opposite_signs():
     verdict, sentences = said(layered(seed=Layer(-0.9), setting=Layer(0.95, 0.05, 0.05)))
     assert verdict == (
-        "It depends on what varies between the models. Seeds: reverse, −0.85 (−0.90 to −0.78). Settings: yes, 0.76 "
-        "(0.58 to 0.87). Methods: undecided. Given validation AUC: it depends, 0.41 (0.33 to 0.48)."
+        "It depends on what varies between the models. Seeds: reverse, −0.85 (−0.90 to −0.78). Settings: yes, 0.72 "
+        "(0.48 to 0.86). Methods: undecided. Given validation AUC: yes, 0.41 (0.33 to 0.48)."
     )
     assert sentences == {
         "seed": "Reverse: of two runs of the same recipe, the one with the better map tends to generalize worse (rank "
         "correlation −0.85, 95 % interval −0.90 to −0.78; 0.1 of IoU goes with −0.09 of OOD test AUC; from 300 trials "
         "in 6 cells).",
-        "setting": f"{YES['setting']} (rank correlation 0.76, 95 % interval 0.58 to 0.87; 0.1 of IoU goes with 0.09 of "
+        "setting": f"{YES['setting']} (rank correlation 0.72, 95 % interval 0.48 to 0.86; 0.1 of IoU goes with 0.09 of "
         "OOD test AUC; from 30 settings with 300 trials in 6 cells).",
         "method": f"{UNDECIDED['method']} (mean outcome of methods varies by less than 0.01 in the only stratum).",
-        "given_id": f"{DEPENDS['given_id']} (rank correlation 0.41, 95 % interval 0.33 to 0.48; a new method must "
-        "expect −0.71 to 0.94; 0.1 of IoU goes with 0.05 of OOD test AUC; from 300 trials in 6 cells).",
+        "given_id": f"{YES['given_id']} (rank correlation 0.41, 95 % interval 0.33 to 0.48; "
+        "0.1 of IoU goes with 0.05 of OOD test AUC; from 300 trials in 6 cells).",
     }
 
 
@@ -193,16 +193,16 @@ def test_everything_related_is_four_times_yes():
     verdict, sentences = said(table)
     assert verdict == (
         "Yes, by each comparison: models with better maps generalize better. Seeds: yes, 0.94 (0.92 to 0.95). "
-        "Settings: yes, 0.99 (0.94 to 1.00). Methods: yes, 1.00 (0.96 to 1.00). Given validation AUC: yes, 0.97 (0.96 "
+        "Settings: yes, 0.96 (0.92 to 0.97). Methods: yes, 0.99 (0.94 to 1.00). Given validation AUC: yes, 0.97 (0.96 "
         "to 0.97)."
     )
     effect = "0.1 of IoU goes with 0.10 of OOD test AUC"
     assert sentences == {
         "seed": f"{YES['seed']} (rank correlation 0.94, 95 % interval 0.92 to 0.95; {effect}; from 960 trials in 20 "
         "cells).",
-        "setting": f"{YES['setting']} (rank correlation 0.99, 95 % interval 0.94 to 1.00; {effect}; from 64 settings "
+        "setting": f"{YES['setting']} (rank correlation 0.96, 95 % interval 0.92 to 0.97; {effect}; from 64 settings "
         "with 768 trials in 16 cells).",
-        "method": f"{YES['method']} (rank correlation 1.00, 95 % interval 0.96 to 1.00; {effect}; from 960 trials in 2 "
+        "method": f"{YES['method']} (rank correlation 0.99, 95 % interval 0.94 to 1.00; {effect}; from 960 trials in 2 "
         "strata).",
         "given_id": f"{YES['given_id']} (rank correlation 0.97, 95 % interval 0.96 to 0.97; {effect}; from 960 trials "
         "in 20 cells).",
@@ -242,7 +242,7 @@ def test_two_datasets_of_unequal_size():
     )
     assert sentences["seed"] == (
         f"{DEPENDS['seed']} (rank correlation 0.49, 95 % interval 0.45 to 0.54; a method on a new dataset or severity "
-        "must expect −0.40 to 0.77; by dataset and severity it is −0.04 to 0.57; 0.1 of IoU goes with 0.05 of OOD test "
+        "must expect −0.49 to 0.82; by dataset and severity it is −0.04 to 0.57; 0.1 of IoU goes with 0.05 of OOD test "
         "AUC; from 1,140 trials in 12 cells)."
     )
 

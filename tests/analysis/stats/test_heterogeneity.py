@@ -31,7 +31,7 @@ def test_by_hand_with_correlated_errors():
     noise = 0.12 / 3 - 0.20 / 6
     tau2 = 0.16 - noise
     assert result.spread == pytest.approx(np.sqrt(tau2))
-    reach = stats.t.ppf(0.975, 2) * np.sqrt(tau2 * 4 / 3 + 0.32 / 9)
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(0.16 * 4 / 3 + 0.20 / 6)
     assert (result.low, result.high) == (pytest.approx(0.5 - reach), pytest.approx(0.5 + reach))
     assert result.p_value == pytest.approx(stats.f.sf(0.16 / noise, 2, 7))
 

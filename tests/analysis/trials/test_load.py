@@ -151,3 +151,36 @@ def test_bad_files(tmp_path, name, text, pieces):
     with pytest.raises(analysis.AnalysisError) as error:
         analysis.load_file(path)
     pieces_of(error, *pieces)
+
+
+def beside(tmp_path, make_table, manifest):
+    path = tmp_path / "study/trials.parquet"
+    path.parent.mkdir()
+    make_table(columns=("test_ood.iou.integrated_gradients", "test_ood.iou.occlusion")).to_parquet(path)
+    (path.parent / "sweep.json").write_text(manifest)
+    return path
+
+
+def test_a_sweep_json_beside_a_table_declares_for_it(tmp_path, make_table):
+    declared = '{"primary": {"attribution": "occlusion"}, "comparisons": ["given_id", "seed"]}'
+    trials = analysis.load_file(beside(tmp_path, make_table, declared))
+    assert (trials.sweep, trials.primary.attribution) == ("study", "occlusion")
+    assert trials.comparisons == ("seed", "given_id")
+    result = analysis.analyse(trials, replicates=100)
+    assert [part.comparison for part in result.comparisons] == ["seed", "given_id"]
+    assert not any("declared" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "pieces"),
+    [
+        ("{", ["sweep.json", "mend it, or move the table elsewhere"]),
+        ("[]", ["sweep.json", "no JSON object"]),
+        ('{"comparisons": ["seeds"]}', ["['seeds']", "seed, setting, method, given_id"]),
+        ('{"comparisons": []}', ["bad comparisons []"]),
+    ],
+)
+def test_a_broken_sweep_json_beside_a_table(tmp_path, make_table, manifest, pieces):
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_file(beside(tmp_path, make_table, manifest))
+    assert all(piece in str(error.value) for piece in pieces)

@@ -33,6 +33,12 @@ from trainables.datasets.own.table import SHOWN, Problems, Row
 
 WHITE = 65535
 """Stored value of 1.0: 8- and 16-bit values are recovered exactly, others to 1e-5."""
+LAYOUT = 2
+"""Increase it when the cached files change and their pixels do not: unlike READER_VERSION it makes no new trials."""
+SMALLEST_SIZE = 8
+"""Least side in pixels of an image."""
+LARGEST_NATIVE = 64
+"""Side in pixels up to which images keep their size by default."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,15 @@ class Form:
     fit: str
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How an image is stored in its file: size in pixels, and bits and channels as in `ImageFile.kind`."""
+
+    width: int
+    height: int
+    kind: str
+
+
 @dataclass(frozen=True, eq=False)
 class Decoded:
     """All images of a dataset, row by row, in read-only arrays that may be mapped from a file."""
@@ -53,6 +68,8 @@ class Decoded:
     pixels: UInt16[np.ndarray, "rows channels height width"]
     masks: Bool[np.ndarray, "rows height width"]
     """False everywhere for an image without a mask."""
+    stored: list[Stored]
+    """How each image is stored in its file."""
 
     def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
         """Pixel values in [0, 1] of the rows in `index`."""
@@ -70,7 +87,7 @@ def load_decoded(content: str, form: Form, read: Callable[[], tuple[Sequence[Row
     Raises:
         ConfigurationError: an image or mask cannot be used; the message names file and row.
     """
-    key = hashlib.sha256(json.dumps([content, asdict(form), READER_VERSION]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([content, asdict(form), READER_VERSION, LAYOUT]).encode()).hexdigest()[:32]
     folder = cache_folder("decoded")
     if folder is None:
         return _decoded_here(key, form, read)
@@ -86,8 +103,9 @@ def _mapped(folder: Path) -> Decoded:
 
 def _read(folder: Path, mmap_mode: Literal["r"] | None) -> Decoded:
     rows = [Row(**row) for row in json.loads((folder / "rows.json").read_bytes())]
+    stored = [Stored(**image) for image in json.loads((folder / "stored.json").read_bytes())]
     pixels, masks = (np.load(folder / f"{name}.npy", mmap_mode, allow_pickle=False) for name in ("pixels", "masks"))
-    return Decoded(rows, pixels, masks)
+    return Decoded(rows, pixels, masks, stored)
 
 
 _HERE: dict[str, Decoded] = {}
@@ -131,19 +149,20 @@ def _without_folders(row: Row) -> dict[str, Any]:
 
 
 def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) -> None:
-    """Write pixels.npy and masks.npy, one thread per processor."""
+    """Write pixels.npy, masks.npy and stored.json, one thread per processor."""
     shape = (len(rows), form.channels, form.image_size, form.image_size)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint16), shape)
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.dtype(np.bool_), (len(rows), *shape[2:]))
     for name in ("pixels.npy", "masks.npy"):
         _allocate(folder / name)
     problems = Problems()
+    stored: list[Stored | None] = [None] * len(rows)
 
     def decode_into(i: int) -> str | None:
         if len(problems) > SHOWN:
             return None
         try:
-            image, masks[i] = decode_row(rows[i], form, files)
+            image, masks[i], stored[i] = decode_row(rows[i], form, files)
         except ConfigurationError as error:
             return str(error)
         pixels[i] = np.rint(image * WHITE).astype(np.uint16)
@@ -158,6 +177,7 @@ def _decode_rows(folder: Path, form: Form, rows: Sequence[Row], files: Files) ->
     problems.check()
     pixels.flush()
     masks.flush()
+    (folder / "stored.json").write_text(json.dumps([asdict(image) for image in stored if image is not None]))
 
 
 def _allocate(path: Path) -> None:
@@ -169,8 +189,8 @@ def _allocate(path: Path) -> None:
 
 def decode_row(
     row: Row, form: Form, files: Files
-) -> tuple[Float[np.ndarray, "channels height width"], Bool[np.ndarray, "height width"]]:
-    """Decode a row's image, with values in [0, 1], and its mask, both square.
+) -> tuple[Float[np.ndarray, "channels height width"], Bool[np.ndarray, "height width"], Stored]:
+    """Decode a row's image, with values in [0, 1], and its mask, both square; and how the image is stored.
 
     Raises:
         ConfigurationError: one of them cannot be used; the message names file and row.
@@ -188,6 +208,37 @@ def decode_row(
         else:
             name = f"boxes of {row.image}"
             region = boxes_inside(row.boxes, height, width, row.boxes_side)
-        return pixels, fitted_mask(region, form.image_size, form.fit)
+        return pixels, fitted_mask(region, form.image_size, form.fit), Stored(width, height, image.kind)
     except UnreadableImageError as error:
         raise ConfigurationError(f"{row.where}: {name} {error}") from None
+
+
+_NATIVE_SIZES: dict[str, int] = {}
+
+
+def native_size(content: str, read: Callable[[], tuple[Sequence[Row], Files]]) -> int:
+    """Side in pixels that images get by default: their own, if all share one of at most `LARGEST_NATIVE`, else that.
+
+    Of an image that is not square it is the longer one. Reading ends at the first image that is larger or differs, so
+    that large images cost nothing. An unreadable image differs; decoding reports it.
+
+    Args:
+        content: digest of rows and files, on which alone the size depends.
+        read: as in `load_decoded`.
+    """
+    if content not in _NATIVE_SIZES:
+        _NATIVE_SIZES[content] = _shared_side(*read())
+    return _NATIVE_SIZES[content]
+
+
+def _shared_side(rows: Sequence[Row], files: Files) -> int:
+    shape: tuple[int, ...] | None = None
+    for row in rows:
+        try:
+            this = decode(files.read(row.image), row.image).values.shape[:2]
+        except UnreadableImageError:
+            return LARGEST_NATIVE
+        shape = shape or this
+        if this != shape or max(this) > LARGEST_NATIVE:
+            return LARGEST_NATIVE
+    return max(SMALLEST_SIZE, *shape) if shape else LARGEST_NATIVE

@@ -71,6 +71,22 @@ def join(folder: str, name: str) -> str:
     return os.path.normpath(os.path.join(folder, name))
 
 
+def refusal(table: str, name: str) -> str | None:
+    """Why a table must not name this file; None if it may.
+
+    Whoever wrote a table in S3 is not the user of this machine: it names no file of the machine, and another bucket
+    only openly, as s3://bucket/key.
+    """
+    if not table.startswith(S3) or name.startswith(S3):
+        return None
+    if name.startswith(("/", "~")):
+        return f"{name} is a path of this machine, and the table is in S3; write a path from the table, or s3://…"
+    bucket = table.removeprefix(S3).split("/")[0]
+    if normpath(f"{parent(table).removeprefix(S3)}/{name}").split("/")[0] != bucket:
+        return f"{name} leads out of the table's bucket {bucket}; write a path within it, or s3://…"
+    return None
+
+
 def parent(location: str) -> str:
     """The folder of a location."""
     return S3 + dirname(location.removeprefix(S3)) if location.startswith(S3) else dirname(location)
@@ -118,6 +134,8 @@ class Files:
             return Path(location).read_bytes()
         except FileNotFoundError:
             raise _missing(location) from None
+        except IsADirectoryError:
+            raise ConfigurationError(f"{location} is a folder; name a file in it, or write folder:{location}") from None
         except OSError as error:
             raise ConfigurationError(f"{location} cannot be read: {error.strerror}; fix its permissions") from None
 
@@ -235,7 +253,10 @@ def content_digest(rows: Sequence[Row], files: Files) -> str:
 
 
 def _digests(row: Row, files: Files) -> tuple[str, str | None] | ConfigurationError:
+    what = f"image {_name(row.image)}"
     try:
-        return files.digest(row.image), files.digest(row.mask) if row.mask else None
+        image = files.digest(row.image)
+        what = f"mask of image {_name(row.image)}"
+        return image, files.digest(row.mask) if row.mask else None
     except ConfigurationError as error:
-        return error
+        return ConfigurationError(f"{what}: {error}")

@@ -14,6 +14,9 @@ LARGEST = 2**28
 decompress to gigabytes, and several threads decode at a time."""
 
 
+CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
+
+
 class UnreadableImageError(ValueError):
     """An image that cannot be used; the message says why and how to fix it."""
 
@@ -28,6 +31,8 @@ class ImageFile:
     high: float
     """Least and greatest value of the type: 0-255 for 8 bits, 0-65535 for 16, the range of BitsStored for DICOM, 0-1
     for booleans, floating-point numbers and wider integers."""
+    kind: str
+    """Bits, and what the channels are, alpha included: "8-bit RGBA", "12-bit DICOM"."""
     inverted: bool = False
     """Whether the least value is white: DICOM's MONOCHROME1."""
 
@@ -93,6 +98,8 @@ def _plain(values: np.ndarray) -> ImageFile:
     high = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(values.dtype, 1.0)
     if values.dtype.kind not in "buif":
         raise UnreadableImageError(f"has values of type {values.dtype}; save numbers")
+    bits = f"{values.dtype}" if values.dtype.kind == "f" else f"{8 * values.dtype.itemsize}-bit"
+    kind = f"{bits} {CHANNELS.get(values.shape[2], '')}"
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
     if values.shape[2] in (2, 4):
@@ -101,7 +108,7 @@ def _plain(values: np.ndarray) -> ImageFile:
         values = values[:, :, :-1]
     if values.shape[2] not in (1, 3):
         raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
-    return ImageFile(values, 0.0, high)
+    return ImageFile(values, 0.0, high, kind)
 
 
 def _pillow(data: bytes) -> np.ndarray:
@@ -193,7 +200,7 @@ def _dicom(data: bytes) -> ImageFile:
         low, high = sorted((low * slope + intercept, high * slope + intercept))
     if values.ndim == 2:
         values = values[:, :, None]
-    return ImageFile(values, low, high, inverted=kind == "MONOCHROME1")
+    return ImageFile(values, low, high, f"{bits}-bit DICOM", inverted=kind == "MONOCHROME1")
 
 
 def _rescale(dataset: Any) -> tuple[float, float]:

@@ -16,22 +16,29 @@ from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
-from trainables.datasets.own.decoded import Decoded, Form, load_decoded
+from trainables.datasets.own.decoded import LARGEST_NATIVE, SMALLEST_SIZE, Decoded, Form, load_decoded, native_size
 from trainables.datasets.own.files import Files, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
+    check_splits,
     check_subjects,
     deal,
     draw,
     find_meaning,
     largest,
 )
-from trainables.datasets.own.table import POOLS, Problems, Row, check_once
+from trainables.datasets.own.table import Problems, Row, check_once, check_spelling
 
 
 class OwnImagesOptions(Options):
-    image_size: int = Field(64, ge=8, le=1024, description="side in pixels of images and masks after resizing")
+    image_size: int | None = Field(
+        None,
+        ge=SMALLEST_SIZE,
+        le=1024,
+        description="side in pixels of images and masks after resizing; default: the images' own where all share one "
+        f"of at most {LARGEST_NATIVE}, else {LARGEST_NATIVE}",
+    )
     channels: Literal[1, 3] = Field(1, description="1: grey, colours by luminance; 3: colours, grey repeated")
     pixel_range: str = Field(
         "type",
@@ -85,11 +92,6 @@ class OwnImagesOptions(Options):
         return self
 
     @property
-    def form(self) -> Form:
-        """How files become images."""
-        return Form(self.image_size, self.channels, self.pixel_range, self.fit)
-
-    @property
     def shares(self) -> dict[str, float]:
         """Share of each pool if no split is given."""
         rest = 1 - self.valid_fraction - self.test_fraction
@@ -113,12 +115,14 @@ class OwnImages(Dataset):
     Images are square, in [0, 1]; masks are False everywhere for images without one. The place of the cue within an
     image is not known: distractor masks are empty.
 
-    A trial's key has the digest of the content (`content_digest`) in place of its location.
+    A trial's key has the digest of the content (`content_digest`) in place of its location, and the side of the images
+    in pixels, also where it is the default.
     """
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
     options: OwnImagesOptions
     cue_location = "unknown"
+    how_to_add_masks: ClassVar[str] = "give masks or boxes"
     place: ClassVar[str] = ""
     """Location of the data, for a class made by `find_dataset`."""
 
@@ -140,24 +144,33 @@ class OwnImages(Dataset):
 
     @classmethod
     def complete(cls, options: Any) -> Any:
-        if options.content:
-            return options
-        rows, files = cls._read(options)
-        return options.model_copy(update={"content": content_digest(rows, files)})
+        if not options.content:
+            rows, files = cls.read(options)
+            options = options.model_copy(update={"content": content_digest(rows, files)})
+        if options.image_size is None:
+            size = native_size(options.content, lambda: cls.read(options))
+            options = options.model_copy(update={"image_size": size})
+        return options
 
     @classmethod
-    def _read(cls, options: Any) -> tuple[list[Row], Files]:
+    def read(cls, options: Any) -> tuple[list[Row], Files]:
+        """The checked rows of the data as they are now, and their files.
+
+        Raises:
+            ConfigurationError: tables are wrong or files missing; the message names file and row.
+        """
         files, problems = Files(cls.location(options)), Problems()
         rows = cls.read_rows(options, files, problems)
         problems.check()
         check_once(rows, problems)
+        check_spelling(rows, problems)
         check_subjects(rows, problems)
-        _check_splits(rows, problems)
+        check_splits(rows, problems)
         problems.check()
         return rows, files
 
     def _read_unchanged(self) -> tuple[list[Row], Files]:
-        rows, files = self._read(self.options)
+        rows, files = self.read(self.options)
         if self.options.content and content_digest(rows, files) != self.options.content:
             raise ConfigurationError(
                 f"the data at {self.location(self.options)} are not those that the trial was planned with "
@@ -167,8 +180,9 @@ class OwnImages(Dataset):
 
     def decoded(self) -> Decoded:
         """All images, in the order of the rows."""
-        content = self.options.content or self.complete(self.options).content
-        return load_decoded(content, self.options.form, self._read_unchanged)
+        options = self.complete(self.options)
+        form = Form(options.image_size, options.channels, options.pixel_range, options.fit)
+        return load_decoded(options.content, form, self._read_unchanged)
 
     def meaning(self) -> Meaning:
         """Classes of labels and groups."""
@@ -190,8 +204,9 @@ class OwnImages(Dataset):
             scored = index[name][(labels[index[name]] == 1) | (self.classes > 2)]
             if not masked[scored].any():
                 which = f"of label {self.meaning().labels[1]!r} " if self.classes == 2 else ""
+                example = f" ({decoded.rows[scored[0]].image} has none)" if len(scored) else ""
                 raise ConfigurationError(
-                    f"no image {which}in {name} has a mask, so no map can be scored; give masks or boxes"
+                    f"no image {which}in {name} has a mask{example}, so no map can be scored; {self.how_to_add_masks}"
                     + (", or set class_names so that the label with masks comes last" if self.classes == 2 else "")
                 )
 
@@ -294,24 +309,6 @@ class OwnImages(Dataset):
                     f"{smaller}lower max_severity, or add such images"
                 )
         return per_class
-
-
-def _check_splits(rows: Sequence[Row], problems: Problems) -> None:
-    """Check that all rows have a split or none: train, valid and test, or without groups the five themselves."""
-    if all(row.split is None for row in rows):
-        return
-    grouped = any(row.group is not None for row in rows)
-    for row in rows:
-        if row.split not in POOLS and (grouped or row.split not in SPLITS):
-            also = "" if grouped else f", or {', '.join(SPLITS)}"
-            problems.append(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
-    given = {row.split for row in rows}
-    if not problems and given not in (set(POOLS), set(SPLITS)):
-        where = rows[0].where.rsplit(" row ", 1)[0]
-        missing = [name for name in (SPLITS if given - set(POOLS) else POOLS) if name not in given]
-        problems.append(
-            f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out"
-        )
 
 
 @lru_cache(maxsize=4)

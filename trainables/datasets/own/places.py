@@ -1,13 +1,14 @@
 """folder:PATH and manifest:FILE.csv: images of one's own in a folder or named by a table."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import Files, join, parent
+from trainables.datasets.own.files import S3, Files, join, parent, refusal
 from trainables.datasets.own.images import OwnImages
-from trainables.datasets.own.table import POOLS, Problems, Row, read_table
+from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
 
 
 class Folder(OwnImages):
@@ -19,6 +20,10 @@ class Folder(OwnImages):
     has no mask.
     """
 
+    how_to_add_masks = (
+        "put masks into masks/, each named as its image (masks/a.png for images/a.jpg), or give a column mask or boxes"
+    )
+
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         located: list[Row] = []
@@ -26,18 +31,22 @@ class Folder(OwnImages):
             rows = read_csv(files, table, options.ignore_columns, problems, pool)
             by_name = not any(row.mask or row.boxes for row in rows)
             for row in rows:
-                image = find_file(files, cls.place, table, "images", row.image, pool)
+                places = folders(cls.place, table, "images", pool)
+                image = find_file(files, places, row.image)
                 if image is None:
+                    hint = similar_name(files, places, row.image) if len(problems) < SHOWN else ""
                     problems.append(
-                        f"{row.where}: there is no image {row.image} beside the table or in images/; correct its name "
-                        "or put it there"
+                        f"{row.where}: there is no image {row.image} beside the table or in images/; {hint}correct its "
+                        "name or put it there"
                     )
                     continue
-                mask = find_file(files, cls.place, table, "masks", row.mask, pool) if row.mask else None
+                places = folders(cls.place, table, "masks", pool)
+                mask = find_file(files, places, row.mask) if row.mask else None
                 if row.mask and mask is None:
+                    hint = similar_name(files, places, row.mask) if len(problems) < SHOWN else ""
                     problems.append(
-                        f"{row.where}: there is no mask {row.mask} beside the table or in masks/; correct its name, "
-                        "add it, or leave the cell empty"
+                        f"{row.where}: there is no mask {row.mask} of image {row.image} beside the table or in masks/; "
+                        f"{hint}correct its name, add it, or leave the cell empty"
                     )
                 located.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
         return located
@@ -87,34 +96,66 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
             f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
             "column 'split'"
         )
-    if not files.names(folder):
-        raise ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
-    if len(others) != 1:
-        has = f"it has {', '.join(others)}" if others else "it has none"
+    if len(others) > 1:
         raise ConfigurationError(
-            f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; {has}. Name the one to use with "
-            "manifest:FILE.csv"
+            f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; it has {', '.join(others)}. Name the one "
+            "to use with manifest:FILE.csv"
         )
+    if not others:
+        raise _no_table(files, folder)
     return {join(folder, others[0]): None}
 
 
-def find_file(files: Files, folder: str, table: str, kind: str, name: str, pool: str | None) -> str | None:
-    """Find the image or mask that a table calls `name`; None if there is none.
+def _no_table(files: Files, folder: str) -> ConfigurationError:
+    """The error for a folder without a CSV, by what is there instead."""
+    if os.path.isfile(folder):
+        return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
+    if not files.names(folder) and not os.path.isdir(folder):
+        return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
+    subfolders = [] if folder.startswith(S3) else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    what = "but files and" if files.names(folder) else "only"
+    has = f", {what} the folders {', '.join(subfolders)}" if subfolders else ""
+    return ConfigurationError(
+        f"{folder} has no table{has}; add a CSV, for example table.csv, with a row for each image: first a row "
+        "'image,label,group', then rows such as 'a.png,normal,scanner1', where the image may have folders before its "
+        "name"
+    )
 
-    Searched are the table's folder, images/ (masks/), a folder of the split's name and images/ there.
+
+def folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
+    """Where the files that a table names are looked for: its folder, images/ (masks/), and those of the split.
 
     Args:
-        files: to list folders.
         folder: the dataset's.
         table: location of the table.
         kind: "images" or "masks".
-        name: as written in the table.
-        pool: the split of the table.
+        pool: the split of the table; adds a folder of its name and images/ there.
     """
     places = [parent(table), join(folder, kind)]
     if pool:
         places += [join(folder, pool), join(folder, f"{pool}/{kind}"), join(folder, f"{kind}/{pool}")]
+    return places
+
+
+def find_file(files: Files, places: Sequence[str], name: str) -> str | None:
+    """The first location of `name` in the folders `places`; None if it is in none of them."""
     return next((join(p, name) for p in places if files.exists(join(p, name))), None)
+
+
+def similar_name(files: Files, places: Sequence[str], name: str) -> str:
+    """A hint at a file in `places` whose name differs from `name` in case or suffix alone; "" if there is none."""
+    folder, _, leaf = name.rpartition("/")
+    for place in places:
+        for candidate in sorted(files.names(join(place, folder) if folder else place)):
+            if _stem(candidate) == _stem(leaf):
+                return f"did you mean {f'{folder}/' if folder else ''}{candidate}? "
+    return ""
+
+
+def _stem(name: str) -> str:
+    """A file's name in lower case without the suffix of an image."""
+    stem, dot, suffix = name.lower().rpartition(".")
+    return stem if f"{dot}{suffix}" in SUFFIXES else name.lower()
 
 
 def find_mask(files: Files, image: str) -> str | None:
@@ -141,7 +182,8 @@ def _mask_candidates(files: Files, image: str) -> Iterator[str]:
 
 def _with_suffix(files: Files, folder: str, stem: str) -> Iterator[str]:
     names = files.names(folder)
-    yield from (join(folder, stem + suffix) for suffix in SUFFIXES if stem + suffix in names)
+    both = (f"{stem}{suffix}" for lower in SUFFIXES for suffix in (lower, lower.upper()))
+    yield from (join(folder, name) for name in both if name in names)
 
 
 def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
@@ -162,8 +204,18 @@ def read_csv(files: Files, location: str, ignore_columns: str, problems: Problem
         ConfigurationError: the file is missing or not text.
     """
     try:
-        text = files.read(location).decode()
+        data = files.read(location)
+        text = data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{location} is not text in UTF-8 ({error.reason}); save it as such") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{location} row {line} is not text in UTF-8 ({error.reason}); save it as such"
+        ) from None
     ignored = [name.strip() for name in ignore_columns.split(",")]
-    return read_table(text, location, ignored, problems, split)
+    rows = []
+    for row in read_table(text, location, ignored, problems, split):
+        refused = [reason for name in (row.image, row.mask) if name and (reason := refusal(location, name))]
+        problems.extend(f"{row.where}: {reason}" for reason in refused)
+        if not refused:
+            rows.append(row)
+    return rows

@@ -1,16 +1,18 @@
 """Which images a split has: classes and groups, pools without common subjects, and severity by resampling."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import assign_cues
-from trainables.datasets.own.table import Problems, Row
+from trainables.datasets.own.table import POOLS, Problems, Row
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,29 @@ def find_meaning(rows: Sequence[Row], class_names: str, cue_groups: str) -> Mean
         raise ConfigurationError(f"{where}: label is {present[0]!r} in every row; at least two classes are needed")
     if set(labels) != set(present) or len(labels) != len(present):
         raise ConfigurationError(f"class_names {class_names!r} must name each of the labels once: {', '.join(present)}")
-    groups = sorted({row.group for row in rows if row.group is not None}, key=_number_or_text)
+    groups = Counter(row.group for row in rows if row.group is not None)
     if not groups:
         return Meaning(labels, None)
     if len(groups) == 1:
         raise ConfigurationError(
-            f"{where}: group is {groups[0]!r} in every row, so no cue can go with the label; give what brings the cue "
-            "(site, view, device), or remove the column and give splits that already differ"
+            f"{where}: group is {next(iter(groups))!r} in every row, so no cue can go with the label; give what brings "
+            "the cue (site, view, device), or remove the column and give splits that already differ"
         )
-    return Meaning(labels, _pairs(cue_groups, groups, labels) if cue_groups else _in_order(where, groups, labels))
-
-
-def _in_order(where: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, int]:
+    names = sorted(groups, key=_number_or_text)
+    if cue_groups:
+        return Meaning(labels, _pairs(cue_groups, names, labels))
     if len(groups) != len(labels):
+        counts = Counter(row.label for row in rows)
         raise ConfigurationError(
-            f"{where} has {len(groups)} groups ({', '.join(groups)}) and {len(labels)} labels ({', '.join(labels)}); "
-            f"set the label that goes with each group in training, for example cue_groups={groups[0]}={labels[0]},…"
+            f"{where} has {len(groups)} groups ({_counted(groups, names)}) and {len(labels)} labels "
+            f"({_counted(counts, labels)}); correct the ones that are misspelt, or set the label that goes with each "
+            f"group in training, for example cue_groups={names[0]}={labels[0]},…"
         )
-    return {group: i for i, group in enumerate(groups)}
+    return Meaning(labels, {group: i for i, group in enumerate(names)})
+
+
+def _counted(counts: Mapping[str, int], names: Sequence[str]) -> str:
+    return ", ".join(f"{counts[name]} x {name}" for name in names)
 
 
 def _pairs(text: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, int]:
@@ -145,6 +152,24 @@ def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
                 f"({row.where}); put all its images into one split"
             )
             seen[row.subject] = row
+
+
+def check_splits(rows: Sequence[Row], problems: Problems) -> None:
+    """Check that all rows have a split or none: train, valid and test, or without groups the five themselves."""
+    if all(row.split is None for row in rows):
+        return
+    grouped = any(row.group is not None for row in rows)
+    for row in rows:
+        if row.split not in POOLS and (grouped or row.split not in SPLITS):
+            also = "" if grouped else f", or {', '.join(SPLITS)}"
+            problems.append(f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}")
+    present = {row.split for row in rows}
+    if not problems and present not in (set(POOLS), set(SPLITS)):
+        where = rows[0].where.rsplit(" row ", 1)[0]
+        missing = [name for name in (SPLITS if present - set(POOLS) else POOLS) if name not in present]
+        problems.append(
+            f"{where} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out"
+        )
 
 
 def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndarray, "classes cues"]:

@@ -39,7 +39,19 @@ NEEDED = ("image", "label")
 MAY_BE_EMPTY = ("mask", "boxes")
 POOLS = ("train", "valid", "test")
 """Parts of the data from which the five splits are drawn."""
-POOL_NAMES = {"val": "valid", "validation": "valid"}
+POOL_NAMES = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""Separators that tables have instead of commas."""
+SYNONYMS = {
+    **dict.fromkeys(("filename", "file_name", "filepath", "path", "image_path", "img"), "image"),
+    **dict.fromkeys(("diagnosis", "finding", "target", "category", "y"), "label"),
+    **dict.fromkeys(("segmentation", "seg", "mask_path"), "mask"),
+    **dict.fromkeys(("bbox", "box"), "boxes"),
+    **dict.fromkeys(("site", "hospital", "scanner", "device", "view", "marker"), "group"),
+    **dict.fromkeys(("patient", "patient_id", "patientid", "subject_id", "case"), "subject"),
+    **dict.fromkeys(("set", "fold", "partition"), "split"),
+}
+"""Names that other tables give to our columns, for hints."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,8 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
         problems: collects errors, with file and row.
         split: the split of all rows, if the file is that of one split.
     """
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
-    header = next(reader, [])
+    lines = _lines(text.removeprefix("\ufeff"), name, problems)
+    _, header = next(lines, ("", []))
     columns = _columns(header, name, ignored, problems)
     if columns is None:
         return []
@@ -94,8 +106,10 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
             f"{name} has a column 'split', but its name says {split!r}; remove the column or rename the file"
         )
     rows = []
-    for cells in filter(None, reader):
-        where = f"{name} row {reader.line_num}"
+    for where, cells in lines:
+        if any("\n" in cell or "\r" in cell for cell in cells):
+            problems.append(f"{where} has a line break within a cell; close its quotation mark")
+            continue
         if len(cells) != len(header):
             problems.append(f"{where} has {len(cells)} cells, the header {len(header)}; fix the row")
             continue
@@ -107,32 +121,64 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
     return rows
 
 
+def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:
+    """File and row, and the cells, of each line that is not blank. Lines may end in LF, CRLF or CR."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    start = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield f"{name} row {start}", cells
+            start = reader.line_num + 1
+    except csv.Error as error:
+        problems.append(f"{name} row {start} cannot be read ({error}); fix the row")
+
+
 def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, int] | None:
     """The number of each field's column, from 0, or None if the header is wrong."""
+    if len(header) == 1 and (separators := [words for mark, words in SEPARATORS.items() if mark in header[0]]):
+        problems.append(
+            f"the cells of {name} are separated by {separators[0]} (row 1 is {header[0]!r}); separate them by commas"
+        )
+        return None
     known = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
     columns: dict[str, int] = {}
+    unknown = []
     before = len(problems)
-    for number, column in enumerate(header):
-        if column.strip() in ignored:
+    for number, column in enumerate(map(str.strip, header)):
+        field = known.get(column.lower())
+        if column in ignored:
             continue
-        field = known.get(column.strip().lower())
-        if field is None and "*" not in ignored:
-            close = difflib.get_close_matches(column.strip().lower(), known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            problems.append(
-                f"{name} has an unknown column {column!r}; {hint}Allowed are {', '.join(known)}; rename "
-                f"it, or set ignore_columns={column.strip() or '*'}"
-            )
-        elif field is not None and field in columns:
+        if field is None:
+            unknown.append(column)
+        elif field in columns:
             problems.append(f"{name} has columns {header[columns[field]]!r} and {column!r} for the {field}; keep one")
-        elif field is not None:
+        else:
             columns[field] = number
-    for field in NEEDED:
-        if field not in columns and len(problems) == before:
-            names = " or ".join(repr(alias) for alias in COLUMNS[field])
-            has = ", ".join(header) or "no header"
-            problems.append(f"{name} has no column {names} (it has {has}); name the columns in the first row")
+    guesses = {column: guess for column in unknown if (guess := _guess(column)) and guess not in columns}
+    meant = ", ".join(f"{guess!r} by {column!r}" for column, guess in guesses.items())
+    hint = f"; did you mean {meant}?" if meant else "."
+    missing = [" or ".join(map(repr, COLUMNS[field])) for field in NEEDED if field not in columns]
+    if missing:
+        has = f"row 1 is {','.join(header)!r}" if header else "it is empty"
+        problems.append(
+            f"{name} has no column {' and no column '.join(missing)}: {has}{hint} Name the columns in the first "
+            f"row; allowed are {', '.join(known)}"
+        )
+    elif unknown and "*" not in ignored:
+        problems.append(
+            f"{name} has the unknown {'column' if len(unknown) == 1 else 'columns'} {', '.join(map(repr, unknown))}"
+            f"{hint} Allowed are {', '.join(known)}; rename or remove the others, or set "
+            f"ignore_columns={','.join(unknown)}"
+        )
     return columns if len(problems) == before else None
+
+
+def _guess(column: str) -> str | None:
+    """The column of ours that is probably meant."""
+    fields = SYNONYMS | {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
+    close = difflib.get_close_matches(column.lower().replace(" ", "_"), fields, n=1, cutoff=0.8)
+    return fields[close[0]] if close else None
 
 
 def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
@@ -157,7 +203,7 @@ def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
         boxes=boxes,
         group=values.get("group"),
         subject=values.get("subject"),
-        split=POOL_NAMES.get(split.lower(), split) if split else None,
+        split=POOL_NAMES.get(split.lower(), split.lower()) if split else None,
     )
 
 
@@ -184,3 +230,20 @@ def check_once(rows: Iterable[Row], problems: Problems) -> None:
         if row.image in seen:
             problems.append(f"{row.where} has the image {row.image} of {seen[row.image]} again; keep one of the rows")
         seen.setdefault(row.image, row.where)
+
+
+def check_spelling(rows: Iterable[Row], problems: Problems) -> None:
+    """Report labels, and groups, that differ only in case or blanks, as they would count as different ones."""
+    rows = list(rows)
+    for field in ("label", "group"):
+        spellings: dict[str, dict[str, list[str]]] = {}
+        for row in rows:
+            if value := getattr(row, field):
+                key = "".join(value.casefold().split())
+                spellings.setdefault(key, {}).setdefault(value, []).append(row.where)
+        for wheres in spellings.values():
+            if len(wheres) > 1:
+                seen = " and ".join(
+                    f"{value!r} ({len(where)} x, first in {where[0]})" for value, where in wheres.items()
+                )
+                problems.append(f"the {field}s {seen} differ only in case or blanks; write them alike")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import own_images
-from typer.testing import CliRunner
 
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.datasets.__main__ import app
+from trainables.datasets.own.files import Files
+from trainables.datasets.own.table import Problems
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,79 @@ BAD = {
     "too many groups": Bad(edit("normal,left", "normal,top", 1), ("3 groups", "2 labels", "cue_groups=")),
     "empty cell": Bad(edit("sick,left", "sick,right"), ("label 'sick' with group 'left' are too few: 0",)),
     "no label column": Bad(edit("label", "group", 1), ("columns 'group' and 'group'", "keep one")),
-    "wrong column": Bad(edit("label", "lable", 1), ("unknown column 'lable'", "did you mean 'label'")),
-    "no header": Bad(edit("image,label,group,subject\n", ""), ("unknown column 'x0.png'", "Allowed are image")),
+    "wrong column": Bad(
+        edit("group", "gruop", 1), ("unknown column 'gruop'", "mean 'group' by 'gruop'?", "Allowed are")
+    ),
+    "wrong label column": Bad(
+        edit("image,label", "filename,diagnosis", 1),
+        (
+            "no column 'image' or 'file' and no column 'label' or 'class'",
+            "row 1 is 'filename,diagnosis,group,subject'",
+            "mean 'image' by 'filename', 'label' by 'diagnosis'?",
+            "allowed are image, file, label, class",
+        ),
+    ),
+    "missing label column": Bad(
+        lambda f: (f / "table.csv").write_text("image,group\nx0.png,left\n"),
+        ("no column 'label' or 'class': row 1 is 'image,group'. Name the columns", "allowed are image"),
+    ),
+    "column of another name": Bad(
+        edit("subject", "patient_id", 1),
+        ("unknown column 'patient_id'", "mean 'subject' by 'patient_id'?", "ignore_columns=patient_id"),
+    ),
+    "columns of a spreadsheet": Bad(
+        edit("group,subject", "age,sex", 1),
+        ("unknown columns 'age', 'sex'. Allowed are image,", "remove the others, or set ignore_columns=age,sex"),
+    ),
+    "no header": Bad(
+        edit("image,label,group,subject\n", ""), ("no column 'image'", "row 1 is 'x0.png,normal", "in the first row")
+    ),
+    "semicolons": Bad(
+        edit(",", ";"), ("table.csv are separated by semicolons", "'image;label;group;subject'", "by commas")
+    ),
+    "tabs": Bad(edit(",", "\t"), ("table.csv are separated by tabs", "'image\\tlabel\\tgroup", "by commas")),
+    "label in capitals": Bad(
+        edit("x0.png,normal", "x0.png,Normal"),
+        (
+            "the labels 'Normal' (1 x, first in ",
+            "row 2) and 'normal' (15 x, first in ",
+            "row 3)",
+            "only in case",
+            "alike",
+        ),
+    ),
+    "group with blanks": Bad(
+        edit("sick,left,p1", "sick,le ft,p1"),
+        ("the groups 'left' (12 x", "'le ft' (4 x", "row 4)", "case or blanks; write them alike"),
+    ),
+    "label misspelt": Bad(
+        edit("x0.png,normal", "x0.png,noraml"),
+        (
+            "2 groups (16 x left, 16 x right)",
+            "3 labels (1 x noraml, 15 x normal, 16 x sick)",
+            "misspelt",
+            "cue_groups=",
+        ),
+    ),
+    "open quotation mark": Bad(
+        edit("x2.dcm,sick", '"x2.dcm,sick'), ("row 4 has a line break within a cell; close its quotation mark",)
+    ),
+    "field too long": Bad(
+        lambda f: (f / "table.csv").write_text("image,label\na.png," + "x" * 2**18),
+        ("row 2 cannot be read (field larger than field limit", "fix the row"),
+    ),
+    "image without suffix": Bad(edit("x4.png", "x4"), ("row 6", "no image x4 beside", "did you mean x4.png?")),
+    "image in capitals": Bad(edit("x4.png", "images/X4.PNG"), ("no image images/X4.PNG", "mean images/x4.png?")),
+    "folders alone": Bad(
+        lambda f: (f / "table.csv").unlink(),
+        ("has no table, only the folders images, masks; add a CSV", "'image,label,group'", "'a.png,normal,scanner1'"),
+    ),
     "short row": Bad(edit(",left,p0", "", 1), ("row 2", "2 cells", "header 4")),
     "long row": Bad(edit("p0\n", "p0,9\n", 1), ("row 2", "5 cells", "header 4")),
     "twice": Bad(edit("x1.jpg", "x0.png"), ("row 3", "x0.png", "row 2", "keep one")),
-    "not text": Bad(put("table.csv", b"\xff\xfe\x00image"), ("not text in UTF-8",)),
+    "not text": Bad(
+        put("table.csv", b"image,label\nM\xfcller.png,a"), ("row 2 is not text in UTF-8", "save it as such")
+    ),
     "empty table": Bad(put("table.csv", b"image,label\n"), ("has no rows",)),
     "two tables": Bad(put("other.csv", b""), ("other.csv, table.csv", "manifest:FILE.csv")),
     "subject in two splits": Bad(
@@ -77,8 +144,14 @@ BAD = {
     "bad box": Bad(column("boxes", lambda i: "1 2 3"), ("row 2", "'1 2 3'", "x y width height")),
     "box without area": Bad(column("boxes", lambda i: "1 2 0 3"), ("row 2", "width and height above 0")),
     "box outside": Bad(column("boxes", lambda i: "1 2 30 3"), ("row 2", "reaches out of the image", "20 x 20")),
-    "no mask there": Bad(column("mask", lambda i: "m.png"), ("row 2", "no mask m.png", "in masks/", "leave the cell")),
-    "no masks": Bad(lambda f: shutil.rmtree(f / "masks"), ("no image of label 'sick' in test_id has a mask",)),
+    "no mask there": Bad(
+        column("mask", lambda i: "m.png"), ("row 2", "no mask m.png of image x0.png", "in masks/", "leave the cell")
+    ),
+    "mask in capitals": Bad(column("mask", lambda i: "X2.png"), ("no mask X2.png", "did you mean x2.png?")),
+    "no masks": Bad(
+        lambda f: shutil.rmtree(f / "masks"),
+        ("no image of label 'sick' in test_id has a mask (x", " has none)", "put masks into masks/, each named as its"),
+    ),
 }
 
 
@@ -131,50 +204,98 @@ def test_columns_can_be_left_aside(good, tmp_path):
     assert without.dataset_options["content"] != plain
 
 
-def test_the_check_command_says_what_it_found(good, tmp_path):
-    picture = tmp_path / "sample.png"
-    result = CliRunner().invoke(
-        app, ["check", f"folder:{good}", "--set", "image_size=20", "--severity", "0.5", "--out", str(picture)]
-    )
-    assert result.exit_code == 0, result.output
-    for piece in (
-        "32 rows, 16 subjects",
-        "'normal' is class 0, 'sick' is class 1",
-        "Group 'left' goes with 'normal' in training; it has 8 normal, 8 sick",
-        "train     8 images: 4 normal (3 group 'left', 1 group 'right'); 4 sick (1 group 'left', 3 group 'right')",
-        "test_ood  4 images",
-        "class 1: 100% (7.2% to 7.2% inside)",
-    ):
-        assert piece in result.output, result.output
-    assert picture.read_bytes().startswith(b"\x89PNG")
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n,,,\n", "\n\n"])
+def test_line_ends_and_blank_lines_do_not_matter(ends, good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    text = (good / "table.csv").read_text().replace("\n", ends)
+    (folder / "table.csv").write_bytes(text.encode())
+    same = {resolve({"dataset": f"folder:{place}"}).dataset_options["content"] for place in (good, folder)}
+    assert len(same) == 1
+    (folder / "images/x1.jpg").unlink()
+    row = 3 if ends in ("\r", "\r\n") else 5
+    with pytest.raises(ConfigurationError, match=rf"table\.csv row {row}: there is no image x1\.jpg"):
+        check(folder)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "piece"),
-    [
-        (["folder:nowhere"], "there is no folder"),
-        (["manifest:nowhere.csv"], "there is no file"),
-        (["nowhere"], "unknown dataset 'nowhere'; choose from"),
-        (["synthetic", "--set", "n_train=4"], "bad value 4 for n_train"),
-        (["synthetic", "--set", "n_train"], "write --set KEY=VALUE"),
-        (["synthetic", "--root", "x"], "unknown setting 'root'"),
-        (["synthetic", "--out", "no/where.png", "--set", "n_test=8"], "cannot write no/where.png"),
-    ],
-)
-def test_the_check_command_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["check", *arguments])
-    assert result.exit_code == 2
-    assert piece in result.stderr
-    assert "Traceback" not in result.output
+def test_a_split_is_read_in_any_case(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    column("split", lambda i: ("Training", "VAL", "test ")[i // 8 % 3])(folder)
+    dataset = find_dataset(f"folder:{folder}")
+    rows, _ = dataset.read(dataset.Options())
+    assert {row.split for row in rows} == {"train", "valid", "test"}
 
 
-def test_the_check_command_warns(good, tmp_path):
+def test_a_mask_may_have_its_suffix_in_capitals(good, tmp_path):
     folder = tmp_path / "set"
     shutil.copytree(good, folder)
     for path in (folder / "masks").iterdir():
-        if int(path.stem[1:]) // 2 % 2 == 0:
-            path.unlink()
-    arguments = ["check", f"folder:{folder}", "--set", "pixel_range=0:900", "--out", str(tmp_path / "x.png")]
-    result = CliRunner().invoke(app, arguments)
-    assert "class 0 has no masks at all" in result.output, result.output
+        path.rename(path.with_suffix(".PNG"))
+    content = {resolve({"dataset": f"folder:{place}"}).dataset_options["content"] for place in (good, folder)}
+    assert len(content) == 1
+
+
+def test_a_missing_mask_of_a_manifest_is_named_with_its_image(good):
+    (good.parent / "list.csv").write_text("image,label,mask\nset/images/x0.png,a,m.png\nset/images/y.png,b,\n")
+    with pytest.raises(ConfigurationError) as caught:
+        resolve({"dataset": f"manifest:{good.parent / 'list.csv'}"})
+    assert "row 2: mask of image x0.png: there is no file" in str(caught.value)
+    assert "m.png; correct its name or put it there" in str(caught.value)
+    assert "row 3: image y.png: there is no file" in str(caught.value)
+
+
+class TablesAlone(Files):
+    """Files of which a table exists, and any other read fails the test."""
+
+    def __init__(self, place: str, table: str):
+        super().__init__(place)
+        self.table = table
+
+    def read(self, location: str) -> bytes:
+        assert location.endswith(".csv")
+        return self.table.encode()
+
+    def names(self, folder: str) -> set[str]:
+        return {"table.csv"} if folder == "s3://study/set" else set()
+
+    def exists(self, location: str) -> bool:
+        assert location.startswith("s3://study/"), location
+        return True
+
+
+@pytest.mark.parametrize("dataset", ["folder:s3://study/set", "manifest:s3://study/set/table.csv"])
+@pytest.mark.parametrize("field", ["image", "mask"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../private/x.png", "../../private/x.png leads out of the table's bucket study; write a path within it"),
+        ("../../../private/x.png", "leads out of the table's bucket study; write a path within it, or s3://"),
+        ("/etc/x.png", "/etc/x.png is a path of this machine, and the table is in S3; write a path from the table"),
+        ("~/x.png", "~/x.png is a path of this machine, and the table is in S3"),
+    ],
+)
+def test_a_table_in_s3_names_no_files_of_the_machine_and_no_other_bucket(name, reason, field, dataset):
+    cells = {"image": "x.png", "mask": "m.png", field: name}
+    files, problems = TablesAlone(dataset, f"image,mask,label\n{cells['image']},{cells['mask']},a\n"), Problems()
+    recipe = find_dataset(dataset)
+    assert recipe.read_rows(recipe.Options(), files, problems) == []
+    assert len(problems) == 1
+    assert problems[0].startswith("s3://study/set/table.csv row 2: ")
+    assert reason in problems[0]
+
+
+def test_a_table_in_s3_may_name_its_bucket_and_others_openly():
+    names = ["x.png", "../other/x.png", "s3://public/x.png"]
+    files = TablesAlone("s3", "image,label\n" + "".join(f"{name},a\n" for name in names))
+    recipe = find_dataset("manifest:s3://study/set/table.csv")
+    rows = recipe.read_rows(recipe.Options(), files, Problems())
+    assert [row.image for row in rows] == ["s3://study/set/x.png", "s3://study/other/x.png", "s3://public/x.png"]
+
+
+def test_a_folder_of_images_without_a_table(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good / "images", folder)
+    (folder / "more").mkdir()
+    with pytest.raises(ConfigurationError, match="set has no table, but files and the folders more; add a CSV"):
+        check(folder)

@@ -12,12 +12,13 @@ import torch
 from support import own_images
 
 from driver import UserError
-from driver.plan.make_plan import check_data
+from driver.plan.make_plan import check_data, make_plan
 from driver.plan.plan import Plan
 from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
+from trainables.datasets.own.files import Files
 from trainables.trial.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
@@ -319,3 +320,70 @@ def test_the_table_names_agree_with_the_docs():
     from trainables.datasets.own.table import COLUMNS
 
     assert set(with_header.fieldnames) == set(COLUMNS)
+
+
+def same_folder(folder: Path, sizes: list[tuple[int, int]]) -> Path:
+    """A folder of 32 images whose heights and widths are `sizes` by turns."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    rows = []
+    for i in range(32):
+        group, label = own_images.CELLS[i % 4]
+        values = np.full(sizes[i % len(sizes)], 9 * i, dtype=np.uint16)
+        for kind in ("images", "masks"):
+            (folder / kind / f"{i}.png").write_bytes(own_images.png_bytes(values + (kind == "masks")))
+        rows.append({"image": f"{i}.png", "label": label, "group": group})
+    own_images.write_csv(folder / "table.csv", rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [
+        ([(28, 28)], 28),
+        ([(64, 64)], 64),
+        ([(24, 28)], 28),
+        ([(6, 7)], 8),
+        ([(65, 65)], 64),
+        ([(28, 65)], 64),
+        ([(28, 28), (29, 28)], 64),
+    ],
+)
+def test_images_keep_a_size_that_they_share_up_to_64(sizes, side, tmp_path):
+    folder = same_folder(tmp_path / "set", sizes)
+    config = resolve({"dataset": f"folder:{folder}"})
+    assert config.columns()["hp.image_size"] == side
+    dataset = find_dataset(config.dataset)
+    for options in (dataset.Options(**config.dataset_options), dataset.Options()):
+        train = dataset(options, 1.0, 0).splits()["train"]
+        assert train.images.shape[1:] == train.masks.shape[1:] == (1, side, side)
+
+
+def test_the_key_has_the_size_as_if_it_had_been_set(tmp_path):
+    small, large = same_folder(tmp_path / "small", [(28, 28)]), same_folder(tmp_path / "large", [(90, 90)])
+    assert key(f"folder:{small}") == key(f"folder:{small}", image_size=28) != key(f"folder:{small}", image_size=64)
+    # The size was always in the key: records of images that were enlarged to 64 stay apart, others keep their key.
+    assert key(f"folder:{large}") == key(f"folder:{large}", image_size=64)
+    enlarged = resolve({"dataset": f"folder:{small}", "image_size": 64})
+    assert resolve(enlarged.flat()).trial_key == enlarged.trial_key
+
+
+def test_a_space_of_trials_on_small_images_reads_them_once(tmp_path, monkeypatch):
+    folder, read = same_folder(tmp_path / "set", [(28, 28)]), []
+    monkeypatch.setattr("trainables.datasets.own.decoded._NATIVE_SIZES", {})
+    original = Files.read
+    monkeypatch.setattr(Files, "read", lambda self, location: read.append(location) or original(self, location))
+    overrides = {"severity": 1.0, "method": "baseline"}
+    plan = make_plan(space="own_data", dataset=f"folder:{folder}", overrides=overrides, max_trials=None)
+    assert {config.dataset_options["image_size"] for config in plan.trials.values()} == {28}
+    assert len(plan.trials) > 1
+    assert max(read.count(str(folder / f"images/{i}.png")) for i in range(32)) == 2
+
+
+def test_an_unreadable_image_is_refused_when_it_is_decoded_whatever_the_size(tmp_path):
+    folder = same_folder(tmp_path / "set", [(28, 28)])
+    (folder / "images/5.png").write_bytes(b"hello")
+    config = resolve({"dataset": f"folder:{folder}"})
+    dataset = find_dataset(config.dataset)
+    with pytest.raises(ConfigurationError, match=r"row 7: .*5\.png is none of PNG"):
+        dataset(dataset.Options(**config.dataset_options), 1.0, 0).check()

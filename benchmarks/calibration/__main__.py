@@ -1,0 +1,97 @@
+"""Run by `make calibration`: simulate in blocks, one file each, so that a run takes up where the last one ended."""
+
+import json
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.calibration.grid import GRID, measure_grid
+from benchmarks.calibration.measure import measure
+from benchmarks.calibration.page import Results, write_page
+from benchmarks.calibration.scenarios import SCENARIOS
+from benchmarks.calibration.sweeps import Scenario
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = 10
+"""Sweeps in a block."""
+VERSION = 2
+"""Raise it to measure everything again after a change of the methods."""
+
+
+def main(
+    results: Path = ROOT / "calibration",
+    page: Path = ROOT / "docs" / "calibration.md",
+    sweeps: int | None = None,
+    minutes: float | None = None,
+    only: str = "",
+) -> None:
+    """Simulate what is not there yet, and write the page's tables.
+
+    Args:
+        results: folder of the blocks.
+        page: the document to write.
+        sweeps: at most so many of each scenario.
+        minutes: stop after so long; the next run goes on.
+        only: scenarios whose name holds this text.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
+    missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(_file(results, s, b), s) is None]
+    start = time.monotonic()
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*bar) as progress:
+        task = progress.add_task("blocks", total=len(missing))
+        for scenario, block in missing:
+            if minutes is not None and time.monotonic() - start > 60 * minutes:
+                break
+            progress.update(task, description=scenario.name)
+            _write(_file(results, scenario, block), scenario, block)
+            progress.advance(task)
+    write_page(page, _all(results, SCENARIOS), _all(results, GRID))
+    print(f"Written: {page}")
+
+
+def _all(folder: Path, scenarios: Sequence[Scenario]) -> Results:
+    measured: Results = {scenario: [] for scenario in scenarios}
+    for scenario, block in _blocks(scenarios, None):
+        measured[scenario] += _read(_file(folder, scenario, block), scenario) or []
+    return measured
+
+
+def _blocks(scenarios: Sequence[Scenario], sweeps: int | None) -> Iterator[tuple[Scenario, int]]:
+    """Block by block, all scenarios in turn, so that a run that is stopped has something of each."""
+    wanted = {s: -(-min(s.sweeps, sweeps or s.sweeps) // BLOCK) for s in scenarios}
+    for block in range(max(wanted.values(), default=0)):
+        yield from ((s, block) for s in scenarios if block < wanted[s])
+
+
+def _file(folder: Path, scenario: Scenario, block: int) -> Path:
+    return folder / f"{zlib.crc32(scenario.name.encode()):08x}-{block:03}.json"
+
+
+def _write(path: Path, scenario: Scenario, block: int) -> None:
+    of_one = measure_grid if scenario in GRID else measure
+    measured = [of_one(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"scenario": asdict(scenario), "version": VERSION, "sweeps": measured}))
+    part.rename(path)
+
+
+def _read(path: Path, scenario: Scenario) -> list[dict[str, Any]] | None:
+    """The sweeps in a block's file; None where it is absent, broken, or of another scenario or version."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    same = content.get("scenario") == json.loads(json.dumps(asdict(scenario))) and content.get("version") == VERSION
+    return content["sweeps"] if same else None
+
+
+if __name__ == "__main__":
+    typer.run(main)

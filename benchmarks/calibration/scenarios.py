@@ -1,0 +1,44 @@
+"""The kinds of sweeps that are simulated."""
+
+from benchmarks.calibration.sweeps import Scenario
+
+_STRONG = {"seed": 0.7, "setting": 0.8, "method": 0.8}
+_HALF = {"seed": 0.5, "setting": 0.6, "method": 0.6}
+AT_THRESHOLD = 0.3129
+"""Pearson's correlation of a normal law whose Spearman's rho is 0.3."""
+
+SCENARIOS = (
+    Scenario("nothing related", shared=0.5),
+    Scenario("all related", **_STRONG, shared=0.3),
+    Scenario("settings yes, seeds no", setting=0.9, settings=8),
+    Scenario("settings yes, seeds reversed", seed=-0.7, setting=0.8, settings=8, shared=0.3),
+    Scenario("settings do nothing, seeds correlate", seed=0.8, sizes=(0.05, 0.0, 0.08), shared=0.3),
+    Scenario("settings do little, seeds correlate", seed=0.8, sizes=(0.05, 0.025, 0.08), shared=0.3),
+    Scenario("only validation AUC links them", seed=0.7, setting=0.7, mediated=True),
+    Scenario("at the threshold", seed=AT_THRESHOLD, setting=0.33, method=AT_THRESHOLD, settings=12, shared=0.3),
+    Scenario("training seeds crossed", **_HALF, data_seeds=(8,), training_seeds=3, shared=0.3),
+    Scenario(
+        "a training seed shared too", seed=0.5, data_seeds=(8,), training_seeds=3, shared=0.2, shared_training=0.2
+    ),
+    Scenario("20 and 6 data seeds", **_HALF, data_seeds=(20, 6), severities=(1.0,), shared=0.3),
+    Scenario("20 and 6, unrelated", data_seeds=(20, 6), severities=(1.0,), shared=0.5),
+    Scenario("3 datasets, 5 methods", **_HALF, data_seeds=(12, 8, 8), methods=5, severities=(1.0,), shared=0.3),
+    Scenario("floor", **_HALF, floor=0.72, shared=0.3),
+    Scenario("ceiling", **_STRONG, ceiling=0.78, shared=0.3),
+    Scenario("cells of unequal size", **_HALF, unequal=True, data_seeds=(16,), shared=0.3),
+    Scenario("one dominant cell", seed=0.7, setting=0.9, dominant=True, shared=0.3),
+    Scenario("methods of opposite sign", seed=0.7, setting=0.8, opposite="methods", shared=0.3),
+    Scenario("strata of opposite sign", **_STRONG, opposite="strata", severities=(0.6, 0.7, 0.8, 1.0), methods=5),
+    Scenario("methods differ", seed=0.4, setting=0.6, spread=0.3, methods=8, shared=0.2),
+    Scenario("strength and rate move both", setting=0.9, sizes=(0.03, 0.15, 0.08), additive=True, shared=0.3),
+    Scenario("no shift", **_STRONG, severities=(0.0,), sweeps=20),
+    Scenario("copied rows", **_STRONG, data_seeds=(6,), copies=True, sweeps=20),
+    Scenario("no column data_seed", **_STRONG, has_data_seed=False, sweeps=20),
+    Scenario("6 data seeds", **_HALF, data_seeds=(6,), shared=0.3),
+    Scenario("8 data seeds", **_HALF, data_seeds=(8,), shared=0.3),
+    Scenario("6 data seeds, unrelated", data_seeds=(6,), shared=0.5),
+    Scenario("3 methods", **_HALF, methods=3, shared=0.3),
+    Scenario("7 methods", method=0.9, methods=7),
+    Scenario("25 methods", **_STRONG, methods=25, settings=4, severities=(1.0,), shared=0.3),
+    Scenario("25 methods, unrelated", methods=25, settings=4, severities=(1.0,), shared=0.3),
+)

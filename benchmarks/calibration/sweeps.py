@@ -1,0 +1,211 @@
+"""Simulated sweeps whose components are known: methods, settings within a cell, seeds within a configuration."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.trials import Primary
+
+SCORE, OUTCOME, CONTROL = Primary().column, Primary().outcome, "valid_id.auc"
+STEP = 0.37
+"""How far the map's scores are stretched against the outcome's: ranks must not depend on units."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of sweep.
+
+    A trial's scores are the sum of a method's effect, a setting's effect in the cell, and a seed's effect in the
+    configuration. Each is normal, with a correlation of its own between map and outcome, in (−1, 1).
+    """
+
+    name: str
+    seed: float = 0.0
+    """Correlation between seeds of a configuration."""
+    setting: float = 0.0
+    method: float = 0.0
+    sizes: tuple[float, float, float] = (0.05, 0.06, 0.08)
+    """Standard deviation of the outcome, in AUC: by seeds, settings and methods."""
+    data_seeds: tuple[int, ...] = (10,)
+    """Of each dataset."""
+    training_seeds: int = 1
+    """Crossed with the data seeds."""
+    methods: int = 6
+    severities: tuple[float, ...] = (0.8, 1.0)
+    settings: int = 6
+    """Of a cell: strengths × two learning rates; an odd number has one learning rate."""
+    shared: float = 0.0
+    """Share of the seeds' variance that a data seed has in common in all cells."""
+    shared_training: float = 0.0
+    """Share that a training seed has in common in all cells."""
+    opposite: str = ""
+    """"methods" or "strata": every other one has correlations of the opposite sign."""
+    spread: float = 0.0
+    """Standard deviation of Fisher's z of the methods' correlations between seeds and between settings."""
+    mediated: bool = False
+    """Whether maps go with performance only as far as validation AUC does."""
+    additive: bool = False
+    """Whether a setting's effect is that of its strength plus that of its learning rate."""
+    floor: float = 0.0
+    """Lowest outcome, in AUC; the mean is 0.75."""
+    ceiling: float = 1.0
+    unequal: bool = False
+    """Whether cells have from 4 settings to twice as many, and every other one half of the trials."""
+    dominant: bool = False
+    """Whether one cell has five times as many settings, and the given correlations; the others have none."""
+    copies: bool = False
+    """Whether each data seed's rows are repeated under a second one."""
+    has_data_seed: bool = True
+    sweeps: int = 100
+
+    @property
+    def cuts_off(self) -> bool:
+        """Whether outcomes have a floor or ceiling."""
+        return self.floor > 0 or self.ceiling < 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's expected scores and how its trials vary about them."""
+
+    dataset: int
+    severity: float
+    method: str
+    means: Floats
+    """[3, settings] expected score, outcome and validation AUC before floor and ceiling."""
+    effects: Floats
+    """[2, settings] what the settings do to score and outcome."""
+    seed: float
+    setting: float
+    """The cell's correlations."""
+    kept: float
+    """Share of trials that have a record."""
+
+    @property
+    def n_settings(self) -> int:
+        return self.means.shape[1]
+
+
+def related(parts: Floats, rho: float, mediated: bool) -> Floats:
+    """[3, …] score, outcome and validation AUC from three independent standard normal parts.
+
+    Score and outcome have the correlation rho, validation AUC has .5 with the outcome, and with the score as far as the
+    outcome has. Mediated, both depend on validation AUC equally and on nothing else in common.
+    """
+    a, b, c = parts
+    if mediated:
+        r, rest = math.sqrt(abs(rho)), math.sqrt(1 - abs(rho))
+        return np.stack([math.copysign(r, rho) * a + rest * b, r * a + rest * c, a])
+    return np.stack([rho * a + math.sqrt(1 - rho**2) * b, a, 0.5 * a + math.sqrt(0.75) * c])
+
+
+def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str] | None = None) -> list[Cell]:
+    """The cells of a sweep; or of other methods of the same kind, by their names."""
+    names = names or [f"method {i}" for i in range(scenario.methods)]
+    own = rng.normal(size=len(names)) * scenario.spread
+    common = related(rng.normal(size=(3, len(names))), scenario.method, False)
+    cells = []
+    strata = [(d, s) for d in range(len(scenario.data_seeds)) for s in scenario.severities]
+    for stratum, (dataset, severity) in enumerate(strata):
+        sign = -1 if scenario.opposite == "strata" and stratum % 2 else 1
+        # Methods keep seven tenths of their variance over strata.
+        part = related(rng.normal(size=(3, len(names))), scenario.method, False)
+        by_method = scenario.sizes[2] * (math.sqrt(0.7) * common + math.sqrt(0.3) * part)
+        by_method[0] *= sign
+        for i, name in enumerate(names):
+            number = stratum * len(names) + i
+            turned = -sign if scenario.opposite == "methods" and i % 2 else sign
+            counts = not scenario.dominant or number == 0
+            seed, setting = (
+                turned * math.tanh(math.atanh(rho) + own[i]) if counts else 0.0
+                for rho in (scenario.seed, scenario.setting)
+            )
+            n = scenario.settings
+            if scenario.unequal:
+                n = int(rng.integers(4, 2 * n + 1))
+            if scenario.dominant and number == 0:
+                n *= 5
+            effects = scenario.sizes[1] * _settings(scenario, rng, setting, n)
+            cells.append(
+                Cell(
+                    dataset,
+                    severity,
+                    name,
+                    means=np.asarray([[0.4], [0.75], [0.9]]) + by_method[:, i, None] + effects,
+                    effects=effects[:2],
+                    seed=seed,
+                    setting=setting,
+                    kept=0.5 if scenario.unequal and number % 2 else 1.0,
+                )
+            )
+    return cells
+
+
+def _settings(scenario: Scenario, rng: np.random.Generator, rho: float, n: int) -> Floats:
+    """[3, n] effects about their mean, which is the method's."""
+    if scenario.additive and n % 2 == 0:
+        strength = related(rng.normal(size=(3, n // 2)), rho, scenario.mediated)
+        rate = related(rng.normal(size=(3, 2)), rho, scenario.mediated)
+        parts = (np.repeat(strength, 2, axis=1) + np.tile(rate, n // 2)) / math.sqrt(2)
+    else:
+        parts = related(rng.normal(size=(3, n)), rho, scenario.mediated)
+    return parts - parts.mean(axis=1, keepdims=True) if n > 1 else np.zeros_like(parts)
+
+
+def draw_trials(
+    scenario: Scenario, cell: Cell, rng: np.random.Generator, n_data_seeds: int, common: Floats | None = None
+) -> Floats:
+    """[3, settings, data seeds, training seeds] score, outcome and validation AUC of a cell's trials.
+
+    Args:
+        common: [3, data seeds, training seeds] what data seeds and training seeds have in common in all cells, in
+            independent parts; None for none.
+    """
+    shape = (cell.n_settings, n_data_seeds, scenario.training_seeds)
+    own = rng.normal(size=(3, *shape))
+    if common is not None:
+        own = math.sqrt(1 - scenario.shared - scenario.shared_training) * own + common[:, None]
+    parts = related(own, cell.seed, scenario.mediated)
+    scores = cell.means[:, :, None, None] + scenario.sizes[0] * parts
+    scores[1] = np.clip(scores[1], scenario.floor, scenario.ceiling)
+    scores[0] = 0.4 + STEP * (scores[0] - 0.4)
+    return scores
+
+
+def draw_table(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) -> pd.DataFrame:
+    """The sweep's table of trials."""
+    columns: dict[str, list[np.ndarray]] = {}
+    common = []
+    for n in scenario.data_seeds:
+        by_data_seed = math.sqrt(scenario.shared) * rng.normal(size=(3, n, 1))
+        by_training_seed = math.sqrt(scenario.shared_training) * rng.normal(size=(3, 1, scenario.training_seeds))
+        common.append(by_data_seed + by_training_seed)
+    for cell in cells:
+        scores = draw_trials(scenario, cell, rng, scenario.data_seeds[cell.dataset], common[cell.dataset])
+        setting, data_seed, training_seed = (axis.ravel() for axis in np.indices(scores.shape[1:]))
+        rates = 2 if cell.n_settings % 2 == 0 else 1
+        kept = rng.random(setting.size) < cell.kept
+        values = {
+            "dataset": np.full(setting.size, f"dataset {cell.dataset}"),
+            "severity": np.full(setting.size, cell.severity),
+            "method": np.full(setting.size, cell.method),
+            "strength": 10.0 ** (setting // rates - 2),
+            "hp.lr": 10.0 ** (-3.0 - setting % rates),
+            "seed": training_seed + scenario.training_seeds * data_seed * (scenario.training_seeds == 1),
+            "data_seed": data_seed,
+            SCORE: scores[0].ravel(),
+            OUTCOME: scores[1].ravel(),
+            CONTROL: scores[2].ravel(),
+        }
+        for name, value in values.items():
+            columns.setdefault(name, []).append(value[kept])
+    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+    if scenario.copies:
+        copied = table.assign(data_seed=table["data_seed"] + max(scenario.data_seeds))
+        copied["seed"] += max(scenario.data_seeds)
+        table = pd.concat([table, copied], ignore_index=True)
+    return table if scenario.has_data_seed else table.drop(columns="data_seed")

@@ -1,0 +1,154 @@
+"""What each comparison of a simulated sweep would say with endlessly many seeds, and which words are right."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from analysis.answer.parts import MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.stats.rank_correlation import CLIP, Floats
+from analysis.stats.within_groups import rank_correlation_without_each
+from benchmarks.calibration.sweeps import Cell, Scenario, draw_cells, draw_trials
+
+MANY = 1000
+"""Data seeds of the large simulation."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true value of one comparison."""
+
+    value: float
+    """Of these methods and settings; NaN where there is nothing to compare."""
+    low: float
+    """Mean of the cells' true values less two standard deviations of them."""
+    high: float
+    differ: bool
+    """Whether the cells' laws differ; few settings drawn from one law have true values that differ too."""
+    opposite: bool = False
+    """Whether cells are of opposite sign by design, so that no average answers for them."""
+    new_method: float = math.nan
+    """The true value of a newly drawn method with settings of its own."""
+
+    def right(self, smallest_effect: float) -> tuple[str, ...]:
+        """The words that are no error."""
+        if math.isnan(self.value):
+            return ("undecided",)
+        words = ["undecided"]
+        if self.differ and self.low < 0 < self.high and max(-self.low, self.high) > smallest_effect:
+            words.append("it depends")
+        if not self.opposite:
+            words.append("no" if abs(self.value) <= smallest_effect else "yes" if self.value > 0 else "reverse")
+        return tuple(words)
+
+
+def spearman_of_normal(rho: float | Floats) -> Floats:
+    """Spearman's rho of a bivariate normal law: 6 / pi asin(rho / 2) (Pearson, 1907; Kruskal, JASA 53, 1958)."""
+    return np.asarray(6 / np.pi * np.arcsin(np.asarray(rho) / 2))
+
+
+def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) -> dict[str, Truth]:
+    """The truth of each comparison over the strata with a shift."""
+    shifted = [cell for cell in cells if cell.severity > 0]
+    new = [cell for cell in draw_cells(scenario, rng, names=["new"]) if cell.severity > 0]
+    alone = replace(scenario, training_seeds=1)
+    result = {}
+    for name, (law, value) in _PARTS.items():
+        fisher = name != "setting"
+        own = [value(scenario, alone, cell, rng) for cell in shifted]
+        result[name] = Truth(
+            _mean(own, fisher),
+            *_spread([rho for rho, _ in own], fisher),
+            differ=len({round(law(scenario, cell), 6) for cell in shifted}) > 1,
+            opposite=scenario.opposite != "",
+            new_method=_mean([value(scenario, alone, cell, rng) for cell in new], fisher),
+        )
+    signs = np.ones(len({(cell.dataset, cell.severity) for cell in shifted}))
+    if scenario.opposite == "strata":
+        signs[1::2] = -1
+    by_stratum = spearman_of_normal(scenario.method) * signs
+    opposite = scenario.opposite == "strata"
+    result["method"] = Truth(
+        float(by_stratum.mean()) if len(signs) else math.nan, *_spread(by_stratum, fisher=False), opposite, opposite
+    )
+    return result
+
+
+def _mean(parts: Sequence[tuple[float, float]], fisher: bool) -> float:
+    """The cells' values combined by their weights, as `analysis.answer.comparisons.Parts` combines them."""
+    rho, weight = np.asarray(parts, dtype=np.float64).reshape(-1, 2).T
+    known = np.isfinite(rho)
+    if not known.any():
+        return math.nan
+    values = np.arctanh(np.clip(rho[known], -CLIP, CLIP)) if fisher else rho[known]
+    mean = float(np.average(values, weights=weight[known]))
+    return math.tanh(mean) if fisher else mean
+
+
+def _spread(rho: Sequence[float] | Floats, fisher: bool) -> tuple[float, float]:
+    """Mean of the known values ± two standard deviations, as a correlation."""
+    known = np.asarray(rho)[np.isfinite(rho)]
+    if not len(known):
+        return math.nan, math.nan
+    values = np.arctanh(np.clip(known, -CLIP, CLIP)) if fisher else known
+    bounds = values.mean() + 2 * values.std() * np.array([-1, 1])
+    low, high = np.tanh(bounds) if fisher else np.clip(bounds, -1, 1)
+    return float(low), float(high)
+
+
+def _law_of_seeds(_: Scenario, cell: Cell) -> float:
+    return float(spearman_of_normal(cell.seed))
+
+
+def _seeds(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+    """(Spearman's rho within a configuration, weight); where outcomes are cut off, of those that vary."""
+    weight = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds - 3
+    if not scenario.cuts_off:
+        return float(spearman_of_normal(cell.seed)), weight * cell.n_settings
+    x, y, _ = draw_trials(alone, cell, rng, MANY)[..., 0]
+    varies = y.std(axis=1) >= SMALLEST_SPREAD
+    if not varies.any():
+        return math.nan, math.nan
+    rho = [stats.spearmanr(a, b).statistic for a, b in zip(x[varies], y[varies], strict=True)]
+    return float(np.tanh(np.arctanh(rho).mean())), weight * len(rho)
+
+
+def _law_of_settings(_: Scenario, cell: Cell) -> float:
+    return float(spearman_of_normal(cell.setting))
+
+
+def _settings(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+    """Spearman's rho of the effects of the settings drawn; a floor or ceiling leaves the order of expected scores."""
+    if cell.n_settings < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
+        return math.nan, math.nan
+    if scenario.cuts_off and draw_trials(alone, cell, rng, MANY)[1].mean(axis=(1, 2)).std(ddof=1) < SMALLEST_SPREAD:
+        return math.nan, math.nan
+    return float(stats.spearmanr(*cell.effects).statistic), cell.n_settings - 1.0
+
+
+def _law_given_id(scenario: Scenario, cell: Cell) -> float:
+    """Of seeds and settings together: both have the same correlations with validation AUC, see `sweeps.related`."""
+    if scenario.mediated:
+        return 0.0
+    rho = float(np.average([cell.seed, cell.setting], weights=np.square(scenario.sizes[:2])))
+    return float(spearman_of_normal(0.75 * rho / math.sqrt((1 - rho**2 / 4) * 0.75)))
+
+
+def _given_id(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+    """From a large simulation of the same settings."""
+    scores = draw_trials(alone, cell, rng, MANY).reshape(3, -1)
+    if scores[1].std() < SMALLEST_SPREAD:
+        return math.nan, math.nan
+    n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.n_settings
+    one_cluster = np.zeros(scores.shape[1], dtype=np.intp)
+    part = rank_correlation_without_each(scores[0], scores[1], one_cluster, control=scores[2])
+    return float(part.rho[0]), n - 4.0
+
+
+_PARTS: dict[str, tuple[Callable[[Scenario, Cell], float], Callable[..., tuple[float, float]]]] = {
+    "seed": (_law_of_seeds, _seeds),
+    "setting": (_law_of_settings, _settings),
+    "given_id": (_law_given_id, _given_id),
+}

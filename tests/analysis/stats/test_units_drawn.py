@@ -1,0 +1,116 @@
+"""What the draw of a few units does: to their ranks' agreement, to an interval, and to differences between cells."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.stats.cluster_jackknife import jackknife, widened
+from analysis.stats.heterogeneity import heterogeneity
+from analysis.stats.split_halves import SplitHalves, normal_correlation, split_halves
+from analysis.stats.within_groups import rank_correlation_without_each
+
+
+@pytest.mark.parametrize(("n", "r"), [(4, 0.9), (6, -0.5), (25, 0.7)])
+def test_the_expected_rank_correlation_of_few_normal_pairs_leads_back_to_theirs(n, r):
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 20_000, n))
+    y = r * x + math.sqrt(1 - r**2) * noise
+    ranks = [stats.rankdata(values, axis=1) - (n + 1) / 2 for values in (x, y)]
+    rho = 12 * (ranks[0] * ranks[1]).sum(axis=1) / (n**3 - n)
+    assert normal_correlation(np.array([rho.mean()]), n)[0] == pytest.approx(r, abs=0.015)
+
+
+def test_it_keeps_the_ends_and_zero():
+    assert normal_correlation(np.array([-1.0, 0.0, 1.0]), 5) == pytest.approx([-1, 0, 1], abs=1e-6)
+
+
+def halves(reliability_x, reliability_y, cross=0.5, n_units=1000):
+    arrays = {name: np.array([1.0]) for name in ("covariance", "variance_x", "variance_y")}
+    scores = {"cross": cross, "reliability_x": reliability_x, "reliability_y": reliability_y}
+    return SplitHalves(**arrays, **{name: np.array([value]) for name, value in scores.items()}, n_units=n_units)
+
+
+def test_what_data_do_not_resolve_follows_from_both_reliabilities():
+    # 1,000 pairs: Spearman's rho is 6 / pi asin(r / 2) up to 0.1 %; r = .6 in a half is 2 × .6 / 1.6 = .75 in all.
+    rho = 6 / math.pi * math.asin(0.3)
+    assert halves(1.0, 1.0).unresolved == pytest.approx(0, abs=1e-6)
+    assert halves(rho, rho).unresolved == pytest.approx(1 - 0.75**2, abs=0.003)
+    assert halves(rho, 0.0).unresolved == pytest.approx(1)
+
+
+@pytest.mark.parametrize("settings", [5, 8])
+def test_settings_of_noisy_scores_are_neither_over_nor_under_corrected(settings):
+    rng, results = np.random.default_rng(2), []
+    for _ in range(150):
+        x, y = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=settings).T
+        noise = 0.7 * rng.multivariate_normal([0, 0], [[1, -0.6], [-0.6, 1]], size=(settings, 8)).transpose(2, 0, 1)
+        part = split_halves(x[:, None] + noise[0], y[:, None] + noise[1], seed=0, splits=15)
+        results.append((part.rho[0], stats.spearmanr(x, y).statistic, part.cross[0]))
+    estimate, true, raw = np.nanmean(results, axis=0)
+    assert estimate == pytest.approx(true, abs=0.05)
+    assert raw < true - 0.05, "without noise there is nothing to correct"
+
+
+def test_widening_adds_variances():
+    values = np.random.default_rng(0).normal(0.2, 0.3, size=8)
+    deleted = np.tanh((values.sum() - values) / 7)
+    one = np.zeros(8, dtype=np.intp)
+    before = jackknife(math.tanh(values.mean()), deleted, one, np.array([8.0]), np.array([8.0]))
+    after = widened(before, math.tanh(values.mean()), 0.04)
+    assert after.standard_error == pytest.approx(math.sqrt(before.standard_error**2 + 0.04))
+    assert math.atanh(after.high) == pytest.approx(values.mean() + stats.t.ppf(0.975, 7) * after.standard_error)
+    assert after.df == before.df == 7
+    assert widened(before, math.tanh(values.mean()), 0.0) == before
+
+
+def test_differences_that_come_with_the_draw_of_units_are_none():
+    # Eight cells of equal law: by errors alone they differ, by errors and draw together they do not.
+    rng, k = np.random.default_rng(2), 8
+    influence, drawn = (scale * np.eye(k) for scale in (0.1, 0.3))
+    p_values = []
+    for _ in range(400):
+        values = rng.normal(scale=math.hypot(0.1, 0.3), size=k)
+        by_errors = heterogeneity(values, influence, 1e6)
+        by_both = heterogeneity(values, influence, 1e6, drawn)
+        p_values.append((by_errors.p_value, by_both.p_value))
+        assert (by_both.low, by_both.high, by_both.spread) == (by_errors.low, by_errors.high, by_errors.spread)
+    rejected = (np.array(p_values) < 0.05).mean(axis=0)
+    assert rejected[0] > 0.9
+    assert rejected[1] < 0.2
+
+
+def test_the_prediction_interval_is_students_for_one_more_value():
+    # By hand: [0.1, 0.5, −0.2, 0.4] has the mean 0.2 and the variance 0.1; errors in common add theirs, of 0.02.
+    values = np.array([0.1, 0.5, -0.2, 0.4])
+    exact = heterogeneity(values, np.zeros((4, 5)), 9.0)
+    reach = stats.t.ppf(0.975, 3) * math.sqrt(0.1 * 1.25)
+    assert (exact.low, exact.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+    common = heterogeneity(values, np.full((4, 2), 0.1), 9.0)
+    assert common.high == pytest.approx(0.2 + stats.t.ppf(0.975, 3) * math.sqrt(0.1 * 1.25 + 0.02))
+    assert common.spread == pytest.approx(math.sqrt(0.1))
+
+
+def test_the_prediction_interval_holds_a_new_true_value():
+    rng, k = np.random.default_rng(3), 5
+    held = []
+    for _ in range(1000):
+        values = rng.normal(scale=0.2, size=k) + rng.normal(scale=0.08, size=k) + rng.normal(scale=0.1)
+        influence = np.hstack([0.08 * np.eye(k), np.full((k, 1), 0.1)])
+        result = heterogeneity(values, influence, 1e6)
+        held.append(result.low <= rng.normal(scale=0.2) <= result.high)
+    assert 0.945 < np.mean(held) < 0.985
+
+
+def test_without_a_draw_the_test_is_as_before():
+    values, influence = np.array([0.1, 0.5, -0.2]), 0.2 * np.eye(3)
+    assert heterogeneity(values, influence, 9.0, np.zeros((3, 4))) == heterogeneity(values, influence, 9.0)
+    # s² / e² on 2 and 9 degrees of freedom.
+    assert heterogeneity(values, influence, 9.0).p_value == pytest.approx(stats.f.sf(values.var(ddof=1) / 0.04, 2, 9))
+
+
+def test_three_units_still_have_a_rank_correlation():
+    part = rank_correlation_without_each(np.array([1.0, 2, 3, 4]), np.array([2.0, 1, 3, 4]), np.arange(4))
+    assert part.rho == pytest.approx([0.8, 1, 1, 0.5, 0.5])
+    assert part.weight.tolist() == [1, 0, 0, 0, 0]

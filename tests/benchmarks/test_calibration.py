@@ -1,0 +1,164 @@
+"""The simulated sweeps have the truth that they say, and the table counts what was said against it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.calibration import __main__ as calibration
+from benchmarks.calibration.grid import GRID, measure_grid
+from benchmarks.calibration.measure import NAMED, measure
+from benchmarks.calibration.page import HEADINGS, MARKS, write_page
+from benchmarks.calibration.scenarios import SCENARIOS
+from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE, Cell, Scenario, draw_cells, draw_table, related
+from benchmarks.calibration.truth import Truth, spearman_of_normal, truths
+
+EMPTY = "".join(f"{begin}\nold\n{end}\n" for begin, end in MARKS.values())
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def rng(number=0):
+    return np.random.default_rng(number)
+
+
+@pytest.mark.parametrize("rho", [-0.6, 0.0, 0.8])
+def test_scores_have_the_correlation_asked_for(rho):
+    x, y, validation = related(rng().normal(size=(3, 40_000)), rho, mediated=False)
+    assert stats.spearmanr(x, y).statistic == pytest.approx(float(spearman_of_normal(rho)), abs=0.02)
+    assert np.corrcoef(y, validation)[0, 1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_mediated_scores_have_nothing_in_common_but_validation():
+    x, y, validation = related(rng().normal(size=(3, 40_000)), 0.7, mediated=True)
+    matrix = np.linalg.inv(np.corrcoef([x, y, validation]))
+    assert np.corrcoef(x, y)[0, 1] == pytest.approx(0.7, abs=0.02)
+    assert -matrix[0, 1] / math.sqrt(matrix[0, 0] * matrix[1, 1]) == pytest.approx(0, abs=0.02)
+
+
+def test_truth_of_seeds_by_simulation_is_that_in_closed_form():
+    scenario = Scenario("plain", seed=0.6)
+    cut_nowhere = Scenario("plain", seed=0.6, floor=1e-6)
+    exact, simulated = (truths(s, draw_cells(s, rng()), rng())["seed"].value for s in (scenario, cut_nowhere))
+    assert exact == pytest.approx(6 / math.pi * math.asin(0.3))
+    assert simulated == pytest.approx(exact, abs=0.01)
+
+
+def test_truth_of_settings_is_of_those_drawn():
+    scenario = Scenario("plain", setting=0.5, methods=2, severities=(0.0, 1.0))
+    cells = draw_cells(scenario, rng())
+    shifted = [stats.spearmanr(*cell.effects).statistic for cell in cells if cell.severity > 0]
+    assert truths(scenario, cells, rng())["setting"].value == pytest.approx(np.mean(shifted))
+
+
+def test_truth_given_validation_of_many_settings_is_the_partial_correlation_of_a_normal_law():
+    rho = {"seed": 0.6, "setting": 0.6}
+    scenario = Scenario("many", **rho, sizes=(0.05, 0.02, 0.0), settings=100, methods=1, severities=(1.0,))
+    matrix = np.linalg.inv([[1, 0.6, 0.3], [0.6, 1, 0.5], [0.3, 0.5, 1]])
+    partial = -matrix[0, 1] / math.sqrt(matrix[0, 0] * matrix[1, 1])
+    value = truths(scenario, draw_cells(scenario, rng()), rng())["given_id"].value
+    assert value == pytest.approx(float(spearman_of_normal(partial)), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("truth", "right"),
+    [
+        (Truth(0.5, 0.4, 0.6, differ=True), {"yes"}),
+        (Truth(-0.5, -0.6, -0.4, differ=True), {"reverse"}),
+        (Truth(0.2, -0.2, 0.6, differ=True), {"no", "it depends"}),
+        (Truth(0.2, -0.2, 0.6, differ=False), {"no"}),
+        (Truth(0.0, -0.9, 0.9, differ=True, opposite=True), {"it depends"}),
+        (Truth(math.nan, math.nan, math.nan, differ=False), set()),
+    ],
+)
+def test_the_right_words(truth, right):
+    assert set(truth.right(0.3)) == right | {"undecided"}
+
+
+def test_a_table_has_what_the_scenario_says():
+    scenario = Scenario("table", data_seeds=(4, 3), training_seeds=2, methods=3, settings=4)
+    table = draw_table(scenario, draw_cells(scenario, rng()), rng())
+    keys = ["dataset", "severity", "method", "strength", "hp.lr", "seed", "data_seed"]
+    assert len(table) == len(table[keys].drop_duplicates()) == (4 + 3) * 2 * 2 * 3 * 4
+    assert table[[SCORE, OUTCOME, CONTROL]].std().between(0.02, 0.2).all()
+
+
+def test_a_shared_data_seed_moves_all_cells():
+    scenario = Scenario("shared", shared=0.9, data_seeds=(40,), methods=2, settings=1, severities=(1.0,))
+    table = draw_table(scenario, draw_cells(scenario, rng()), rng())
+    by_method = table.pivot(index="data_seed", columns="method", values=OUTCOME)
+    assert by_method.corr().iloc[0, 1] > 0.8
+
+
+def test_a_floor_cuts_the_outcome_off():
+    scenario = BY_NAME["floor"]
+    table = draw_table(scenario, draw_cells(scenario, rng()), rng())
+    assert table[OUTCOME].min() == scenario.floor
+    assert (table[OUTCOME] == scenario.floor).mean() > 0.1
+
+
+def test_opposite_methods_have_opposite_correlations():
+    cells: list[Cell] = draw_cells(BY_NAME["methods of opposite sign"], rng())
+    assert {(cell.method, round(cell.seed, 6)) for cell in cells if cell.method < "method 2"} == {
+        ("method 0", 0.7),
+        ("method 1", -0.7),
+    }
+
+
+@pytest.mark.parametrize("name", ["no shift", "copied rows", "no column data_seed"])
+def test_what_cannot_be_answered_is_named(name):
+    assert {comparison["said"] for comparison in measure(BY_NAME[name], 0).values()} == {NAMED}
+
+
+def test_seeds_that_correlate_say_nothing_about_settings_that_do_nothing():
+    measured = measure(BY_NAME["settings do nothing, seeds correlate"], 0)
+    assert measured["setting"]["said"] == NAMED
+    assert measured["seed"]["said"] == "yes"
+
+
+@pytest.mark.parametrize(("name", "number"), [("methods of opposite sign", 1), ("strata of opposite sign", 0)])
+def test_cells_of_opposite_sign_depend(name, number):
+    measured = measure(BY_NAME[name], number)
+    assert [measured[comparison]["said"] for comparison in ("seed", "setting", "given_id")] == ["it depends"] * 3
+
+
+def test_the_grids_jackknife_allows_for_shared_data_seeds_where_fishers_interval_does_not():
+    shared = next(scenario for scenario in GRID if scenario.name == "data seeds shared by nine tenths")
+    measured = [measure_grid(shared, number) for number in range(8)]
+    assert sum(sweep["jackknife"] for sweep in measured) >= 7
+    assert sum(sweep["fisher"] for sweep in measured) <= 6
+
+
+def test_a_run_takes_up_where_the_last_one_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "BLOCK", 1)
+    page, results = tmp_path / "page.md", tmp_path / "blocks"
+    page.write_text(f"before\n{EMPTY}after\n")
+    calibration.main(results, page, sweeps=2, only="no shift")
+    written = {path: path.stat().st_mtime_ns for path in results.iterdir()}
+    assert len(written) == 2
+    next(iter(written)).write_text("broken")
+    calibration.main(results, page, sweeps=3, only="no shift")
+    assert len(list(results.iterdir())) == 3
+    assert sum(path.stat().st_mtime_ns == at for path, at in written.items()) == 1
+    text = page.read_text()
+    assert (text[:7], text[-6:], "old" in text) == ("before\n", "after\n", False)
+    assert "| no shift | seeds | – | – | – | – | – |" in text
+    assert text.count("| 100 | 0 | 3 |") == 4
+
+
+def test_the_table_marks_what_is_wrong_more_often_than_its_level(tmp_path):
+    def sweep(covered, wrong):
+        entry = {"truth": 0.5, "estimate": 0.4, "said": "no" if wrong else "yes", "wrong": wrong, "reason": None}
+        entry |= {"covered": covered, "covered_jointly": True, "predicted": None}
+        return dict.fromkeys(("seed", "setting", "method", "given_id"), entry)
+
+    page = tmp_path / "page.md"
+    page.write_text(EMPTY)
+    # 5 % + 2 sqrt(.05 × .95 / 100) is 9.4 %: 9 of 100 may be chance, 10 are not.
+    few = [sweep(covered=i >= 10, wrong=i < 9) for i in range(100)]
+    many = [sweep(covered=i >= 9, wrong=i < 10) for i in range(100)]
+    write_page(page, {Scenario("few"): few, Scenario("many"): many}, {})
+    lines = page.read_text().splitlines()
+    assert lines[1].count("|") == len(HEADINGS) + 1
+    assert lines[3] == "| few | seeds | 0.50 | 0.40 | **90** | 100 | – | 91 | 9 |  |  |  |  | 9 | 100 |"
+    assert lines[7] == "| many | seeds | 0.50 | 0.40 | 91 | 100 | – | 90 | 10 |  |  |  |  | **10** | 100 |"

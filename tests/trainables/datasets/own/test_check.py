@@ -1,0 +1,161 @@
+"""python -m trainables.datasets: what it says of good data, of questionable ones, and how it ends on bad ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import own_images
+from typer.testing import CliRunner
+
+import trainables
+from trainables.datasets.__main__ import app
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """32 images in four formats of 20 x 20 pixels; 5 of the 16 normal ones have no mask."""
+    own_images.make_folder(tmp_path / "set", images=32)
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """The command's output on a folder, run in an empty one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+
+    def run(folder: Path, *options: str) -> str:
+        result = CliRunner().invoke(app, [f"folder:{folder}", *options])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_it_describes_the_data(folder, check):
+    output = check(folder, "--severity", "0.5")
+    for piece in (
+        "Images of 1 x 20 x 20",
+        "32 rows, 16 subjects",
+        "Label 'normal' is class 0: 16 images, 5 with no mask or an empty one: x0.png (row 2), x9.jpg (row 11), ",
+        "Label 'sick' is class 1: 16 images, all with a mask",
+        "Group 'left' goes with 'normal' in training; it has 8 normal, 8 sick",
+        "data seed 0: 24 of 32 images, as many as the rarest label and group allow",
+        "train     8 images: 4 normal (3 group 'left', 1 group 'right'); 4 sick (1 group 'left', 3 group 'right')",
+        "test_ood  4 images",
+        "sick: 100% (7.2% to 7.2% inside)",
+        f"The data can be used. Next: python sweep.py --dataset folder:{folder} --space own_data --dry-run",
+    ):
+        assert piece in output, output
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_module(folder, tmp_path):
+    root = Path(trainables.__file__).parents[1]
+    command = [sys.executable, "-m", "trainables.datasets", f"folder:{folder}"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "The data can be used." in ran.stdout
+
+
+def test_it_says_what_was_converted(folder, check):
+    output = check(folder)
+    assert "Files: 8 16-bit grey, 8 8-bit RGB, 8 12-bit DICOM, 8 float64 grey; 20 x 20 pixels" in output
+    assert "Converted: 8 from colour to grey, 16 of more than 8 bits to [0, 1] (pixel_range=type)\n" in output
+    for i in (1, 5, 9):
+        path = folder / f"images/x{i}.jpg"
+        rgba = np.full((30, 24, 4), 255, np.uint8)
+        rgba[:15] = (9, 9, 9, 255)
+        path.write_bytes(own_images.pillow_bytes(rgba, "PNG"))
+        (folder / f"masks/x{i}.png").unlink(missing_ok=True)
+    output = check(folder)
+    assert "3 8-bit RGBA" in output
+    assert "2 sizes, 20 x 20 to 24 x 30 pixels" in output
+    assert "Converted: 3 lose an opaque alpha channel, 8 from colour to grey, 16 of more" in output
+    assert "32 resized to 64 x 64 (fit=stretch)\n" in output
+    assert "24 from grey to three channels" in check(folder, "--set", "channels=3")
+
+
+def test_data_that_are_used_as_they_are(tmp_path, check):
+    rows = own_images.make_folder(tmp_path / "set", images=32)
+    for row in rows:
+        path = tmp_path / "set/images" / row["image"]
+        image, _ = own_images.drawn(int(path.stem[1:]), row["group"], row["label"])
+        path.unlink()
+        path.with_suffix(".png").write_bytes(own_images.pillow_bytes(np.rint(image * 255).astype(np.uint8), "PNG"))
+    own_images.write_csv(
+        tmp_path / "set/table.csv", [{**row, "image": f"{row['image'].split('.')[0]}.png"} for row in rows]
+    )
+    output = check(tmp_path / "set")
+    assert "Files: 32 8-bit grey; 20 x 20 pixels\nConverted: nothing\n" in output
+
+
+def test_it_names_images_without_a_mask_and_files_that_no_row_names(folder, check):
+    (folder / "masks/x2.png").rename(folder / "masks/X_2.png")
+    (folder / "images/other.png").write_bytes(b"")
+    (folder / "images/notes.txt").write_text("")
+    output = check(folder)
+    assert "Label 'sick' is class 1: 16 images, 1 with no mask or an empty one: x2.dcm (row 4)\n" in output
+    assert "Not in use, as no row names them: images/other.png, masks/X_2.png\n" in output
+
+
+def test_it_warns_of_a_class_without_masks(folder, check):
+    for path in (folder / "masks").iterdir():
+        if int(path.stem[1:]) // 2 % 2 == 0:
+            path.unlink()
+    output = check(folder, "--set", "pixel_range=0:900")
+    assert "Warning: normal has no masks at all" in output
+    assert "Label 'normal' is class 0: 16 images, none with a mask" in output
+
+
+def test_it_warns_of_masks_that_are_inside_out(folder, check):
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert "Warning: masks cover 93% of an image (median); check that they are 0 outside, not inside" in check(folder)
+
+
+def test_the_picture_lies_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
+    assert "masks in green: sweeps/dataset.png\n" in check(folder)
+    monkeypatch.setenv("SWEEP_STORAGE", "s3://bucket/sweeps")
+    Path("sweeps/dataset.png").unlink()
+    check(folder)
+    assert [str(path) for path in Path().rglob("*") if path.is_file()] == ["sweeps/dataset.png"]
+    shutil.rmtree("sweeps")
+    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "storage"))
+    check(folder)
+    assert (tmp_path / "storage/dataset.png").read_bytes().startswith(b"\x89PNG")
+    check(folder, "--out", str(tmp_path / "mine.png"))
+    assert (tmp_path / "mine.png").is_file()
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["folder:nowhere"], "there is no folder"),
+        (["manifest:nowhere.csv"], "there is no file"),
+        (["folder:mine.csv"], "mine.csv is a file; name its folder, or write manifest:/"),
+        (["manifest:mine"], "mine is a folder; name a file in it, or write folder:/"),
+        (["nowhere"], "unknown dataset 'nowhere'; choose from"),
+        (["synthetic", "--set", "n_train=4"], "bad value 4 for n_train"),
+        (["synthetic", "--set", "n_train"], "write --set KEY=VALUE"),
+        (["synthetic", "--root", "x"], "unknown setting 'root'"),
+        (["synthetic", "--out", "no/where.png", "--set", "n_test=8"], "cannot write no/where.png"),
+    ],
+)
+def test_it_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine.csv").write_text("")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert piece in result.stderr
+    assert "Traceback" not in result.output

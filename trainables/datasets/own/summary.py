@@ -1,0 +1,97 @@
+"""What the files of a dataset are, in lines of text: rows, labels, groups, masks, conversions, and files not in use."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from trainables.datasets.own.decoded import Decoded
+from trainables.datasets.own.files import Files, join, parent
+from trainables.datasets.own.images import OwnImages
+from trainables.datasets.own.places import SUFFIXES, Folder
+
+SHOWN = 5
+"""Names in a line."""
+
+
+def summary(dataset: OwnImages) -> Iterator[str]:
+    """Lines on all rows of the table, whether or not a split has them."""
+    decoded, meaning = dataset.decoded(), dataset.meaning()
+    rows = decoded.rows
+    subjects = {row.subject for row in rows if row.subject is not None}
+    yield f"{len(rows)} rows, {f'{len(subjects)} subjects' if subjects else 'no column subject: each row is one'}"
+    yield from _files(decoded, dataset)
+    for i, label in enumerate(meaning.labels):
+        of_label: Bool[np.ndarray, " rows"] = np.array([row.label == label for row in rows])
+        yield f"Label {label!r} is class {i}: {of_label.sum()} images, {_masks(decoded, of_label)}"
+    if isinstance(dataset, Folder):
+        unused = unused_files(dataset)
+        if unused:
+            yield f"Not in use, as no row names them: {some(unused)}"
+    if meaning.groups is None:
+        yield "No groups: the shift is the one between the splits, severity must be 1"
+        return
+    for group, cue in meaning.groups.items():
+        counts = (sum(row.group == group and row.label == label for row in rows) for label in meaning.labels)
+        cells = ", ".join(f"{n} {label}" for n, label in zip(counts, meaning.labels, strict=True))
+        yield f"Group {group!r} goes with {meaning.labels[cue]!r} in training; it has {cells}"
+
+
+def _files(decoded: Decoded, dataset: OwnImages) -> Iterator[str]:
+    """How images are stored, and what was converted."""
+    options, stored = dataset.options, decoded.stored
+    channels, side = decoded.pixels.shape[1:3]
+    sizes = sorted({(image.width, image.height) for image in stored}, key=lambda size: (size[0] * size[1], size))
+    first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(image.kind for image in stored).most_common())
+    yield f"Files: {kinds}; {f'{first} pixels' if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last} pixels'}"
+    colour = sum("RGB" in image.kind for image in stored)
+    changes = {
+        "lose an opaque alpha channel": sum(image.kind.endswith(("RGBA", "with alpha")) for image in stored),
+        "from colour to grey": colour if channels == 1 else 0,
+        "from grey to three channels": len(stored) - colour if channels == 3 else 0,
+        f"of more than 8 bits to [0, 1] (pixel_range={options.pixel_range})": sum(
+            _bits(image.kind) > 8 for image in stored
+        ),
+        f"resized to {side} x {side} (fit={options.fit})": sum(
+            (image.width, image.height) != (side, side) for image in stored
+        ),
+    }
+    yield f"Converted: {', '.join(f'{n} {change}' for change, n in changes.items() if n) or 'nothing'}"
+
+
+def _bits(kind: str) -> int:
+    """Bits of whole numbers; 0 for floating-point ones."""
+    bits, _, _ = kind.partition("-bit")
+    return int(bits) if bits.isdecimal() else 0
+
+
+def _masks(decoded: Decoded, of_label: Bool[np.ndarray, " rows"]) -> str:
+    """How many images of a label have a mask; if few lack one, which."""
+    lacking = np.flatnonzero(of_label & ~np.any(decoded.masks, axis=(1, 2)))
+    if not len(lacking):
+        return "all with a mask"
+    if len(lacking) == of_label.sum():
+        return "none with a mask"
+    names = [f"{decoded.rows[i].image} (row {decoded.rows[i].where.rsplit(' ', 1)[-1]})" for i in lacking]
+    return f"{len(lacking)} with no mask or an empty one: {some(names)}"
+
+
+def unused_files(dataset: Folder) -> list[str]:
+    """Images and masks in the folders of a dataset that no row names, as paths from the dataset's folder."""
+    rows, files = dataset.read(dataset.options)
+    used = {location for row in rows for location in (row.image, row.mask) if location}
+    folders = {parent(location) for location in used} | {join(dataset.place, kind) for kind in ("images", "masks")}
+    present = (join(folder, name) for folder in folders for name in _images(files, folder))
+    return sorted(location.removeprefix(f"{dataset.place}/") for location in set(present) - used)
+
+
+def _images(files: Files, folder: str) -> Iterator[str]:
+    return (name for name in files.names(folder) if name.lower().endswith(SUFFIXES))
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and the number of the others."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
