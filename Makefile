@@ -11,7 +11,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs ui bench calibration pipeline faults clean
+.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs notebook ui bench calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,7 @@ test-oldest: install ## run all tests on the oldest releases that pyproject.toml
 	PIP_CONSTRAINT=$(CURDIR)/.venv-oldest/constraints.txt $(MAKE) test-all VENV=.venv-oldest
 
 constraints: install ## write constraints.txt: the newest releases, for CI, the image and Ray's nodes
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --no-annotate \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --extra docs --no-annotate \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/base
@@ -62,8 +62,17 @@ format: install ## mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## write docs/methods.md from what the methods say of themselves
-	$(BIN)/python -m docs.methods --write
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## write what the pages say of the code, and the site in build/site; broken links and references fail
+	$(BIN)/python -m docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
+	@echo "The site is build/site/index.html"
+
+notebook: $(VENV)/.docs ## run docs/first_sweep.ipynb and store what it shows
+	$(BIN)/python -m docs.notebook
 
 ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for another port)
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
@@ -97,5 +106,5 @@ pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine 
 faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
 	$(BIN)/python tests/support/faults.py --kills 20
 
-clean: ## remove .venv and caches; sweeps and MLflow's data stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info
+clean: ## remove .venv, the site and caches; sweeps and MLflow's data stay
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

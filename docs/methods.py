@@ -1,13 +1,11 @@
 """docs/methods.md, generated from the methods' docstrings and attributes and their measured costs.
 
-`python -m docs.methods` prints the page, `make docs` writes it. `python -m docs.methods NAME …` prints the sections of
-some methods, those of other packages included.
+`make docs` writes the page. `python -m docs.methods NAME …` prints the sections of some methods, those of other
+packages included.
 """
 
 import inspect
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,7 @@ import jinja2
 import typer
 
 from benchmarks.methods import SETTINGS
-from docs import readme
+from docs.markdown import markdown, paragraphs
 from search_spaces.strengths import PAPER_METHODS
 from trainables import METHODS, MODELS
 from trainables.methods import Method, costs
@@ -44,8 +42,8 @@ def describe(name: str) -> Described:
     """Describe a registered method; one of another package may lack docstrings and costs."""
     method = METHODS[name]
     module = inspect.getmodule(method)
-    idea = markdown(_paragraphs(module.__doc__ if module else None)[0])
-    parts = [f"### `{name}`", idea, *map(markdown, _paragraphs(method.__doc__)), _settings(method)]
+    idea = markdown(paragraphs(module.__doc__ if module else None)[0])
+    parts = [f"### `{name}`", idea, *map(markdown, paragraphs(method.__doc__)), _settings(method)]
     if not method.reads_preset:
         parts.append("The presets `fixed` and `paper` train alike.")
     return Described(
@@ -67,12 +65,6 @@ def needs(method: type[Method]) -> tuple[str, ...]:
         "rules for layers": method.walks_layers,
     }
     return tuple(need for need, has in requirements.items() if has)
-
-
-def markdown(text: str) -> str:
-    """Escape plain text so that Markdown shows it unchanged; only backticks keep their meaning."""
-    pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(piece if piece.startswith("`") else _escaped(piece) for piece in pieces)
 
 
 def page() -> str:
@@ -112,11 +104,6 @@ def _rank(name: str) -> tuple[int, int]:
     return 2 - METHODS[name].reads_masks, 0
 
 
-def _paragraphs(docstring: str | None) -> Sequence[str]:
-    """Paragraphs of a docstring; one empty paragraph if there is none."""
-    return [inspect.cleandoc(part) for part in inspect.cleandoc(docstring or "").split("\n\n")]
-
-
 def _settings(method: type[Method]) -> str:
     lines = [
         f"- `{name}` (default {field.default}): {markdown(field.description or '')}"
@@ -146,30 +133,12 @@ def _strengths(name: str) -> str:
     return "no penalty" if strengths is None else f"{strengths[0]:g} to {strengths[1]:g}"
 
 
-def _escaped(text: str) -> str:
-    # Emphasis, strikethrough and tags; _ within a word has no meaning.
-    text = re.sub(r"[*~\\]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])", r"\\\g<0>", text)
-    # Lines that begin like a list or a heading.
-    return re.sub(r"(?m)^([-+>#])(?=\s)", r"\\\1", text)
-
-
-def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Methods; default: the whole page.")] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Write the whole page to docs/methods.md, and the README's table of names.")
-    ] = False,
-) -> None:
-    """Print docs/methods.md, or the sections of some methods."""
-    for name in names or ():
+def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:
+    """Print the sections of some methods."""
+    for name in names:
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    if write and names:
-        raise typer.BadParameter("--write writes the whole page; leave out the names of methods, or --write")
-    if write:
-        PAGE.write_text(page())
-        readme.README.write_text(readme.updated(readme.README.read_text(), in_order()))
-    else:
-        sys.stdout.write("\n".join(describe(name).section for name in names) if names else page())
+    sys.stdout.write("\n".join(describe(name).section for name in names))
 
 
 if __name__ == "__main__":

@@ -218,12 +218,12 @@ CONTRACTS = (
     "tests/trainables/models/test_architectures.py",
     "tests/search_spaces/test_spaces.py",
     "tests/docs/test_methods_page.py",
-    "tests/docs/test_readme.py",
+    "tests/docs/test_reference.py",
 )
 # Every contract of the new names on the small model, and what looks at whole registries.
 SELECTED = (
     "(added_ and not resnet18) or test_registries "
-    "or has_all_attributions_and_metrics or has_every_method or test_readme or the_page_is_what"
+    "or has_all_attributions_and_metrics or has_every_method or test_reference or the_page_is_what"
 )
 
 
@@ -267,7 +267,7 @@ def test_one_of_each_kind_costs_a_file_and_two_lines_of_its_registry(scratch):
         assert sorted(changes) == sorted([[new, "0", addition.file], ["2", "0", addition.registry]])
         git(scratch, "commit", "--quiet", "--message", "one more")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"PYTHONPATH": str(scratch)}
-    make_docs = ("docs.methods", "--write")
+    make_docs = ("docs",)
     contracts = ("pytest", "-q", "-p", "no:cacheprovider", "-k", SELECTED, *CONTRACTS)
     for module in (make_docs, contracts):
         command = [sys.executable, "-m", *module]

@@ -7,7 +7,8 @@ import pytest
 from markdown_it import MarkdownIt
 from support.commands import ROOT
 
-from docs.methods import PAGE, describe, markdown, page
+from docs.markdown import markdown
+from docs.methods import PAGE, describe, page
 from trainables.methods import METHODS, Method
 from trainables.models import MODELS
 

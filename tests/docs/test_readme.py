@@ -1,9 +1,15 @@
-"""README.md: its generated table, and the places that it sends a reader to."""
+"""README.md: its generated table, its numbers, its commands, and the places that it sends a reader to."""
 
 import re
 
+import pytest
+import yaml
 from support.commands import ROOT
+from typer.main import get_command
 
+import sweep
+from analysis import __main__ as analysis_command
+from analysis import analyse, load_file
 from docs import readme
 from docs.methods import in_order
 
@@ -22,3 +28,50 @@ def test_the_reading_order_leads_somewhere():
     for line in lines:
         for place in re.findall(r"`([^`]+)`", line):
             assert (ROOT / place).exists(), place
+
+
+def test_it_stays_short_and_opens_with_the_picture():
+    lines = README.splitlines()
+    assert len(lines) <= 120
+    assert lines[4].startswith("![")
+    assert (ROOT / re.search(r"\]\((.*)\)", lines[4])[1]).is_file()
+
+
+def test_its_commands_exist():
+    for program, app in (("python sweep.py", sweep.app), ("python -m analysis", analysis_command.app)):
+        known = {option for one in get_command(app).params for option in one.opts}
+        commands = [line.partition("#")[0] for line in README.splitlines() if line.startswith(program)]
+        assert commands
+        for command in commands:
+            assert set(re.findall(r"--[a-z-]+", command)) <= known, command
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
+    assert {"install", "sweep", "ui", "test", "docs"} <= named <= targets
+
+
+@pytest.mark.slow
+def test_its_answer_is_that_of_the_records():
+    """The words, correlations and costs are those of the analysis of the records that are kept."""
+    result = analyse(load_file(ROOT / "docs" / "results" / "laptop" / "trials.parquet"), replicates=100)
+    assert f"[{len(result.trials.table):,} trials" in README
+    rows = re.findall(r"^\| two .*? \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert rows == [
+        (one.answer, f"{one.estimate:.2f} ({one.ci_low:.2f} to {one.ci_high:.2f})".replace("-", "−"))
+        for one in result.comparisons
+    ]
+    costs = {one.rule: one for one in result.results["regret"] if one.dataset is None}
+    by_map = costs["localisation"]
+    text = " ".join(README.split())
+    assert f"best map costs {by_map.estimate:.3f} ({by_map.ci_low:.3f} to {by_map.ci_high:.3f}) of AUC" in text
+    assert f"best validation AUC costs {costs['id_valid'].estimate:.3f}." in text
+    assert f"blacked out costs {costs['masked'].estimate:.3f}:" in text
+
+
+def test_the_citation_agrees_with_the_project():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = (ROOT / "pyproject.toml").read_text()
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    for key, written in (("title", "name"), ("version", "version"), ("license", "license")):
+        assert re.search(rf'^{written} = "(.*)"$', project, re.MULTILINE)[1] == citation[key]
+    paper = re.search(r'^Paper = "(.*)"$', project, re.MULTILINE)[1]
+    assert citation["references"][0]["url"] == paper

@@ -1,0 +1,192 @@
+"""The reference pages in docs/reference/, made from the commands, the registries and the table of columns."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import typer.main
+from pydantic.fields import FieldInfo
+from typer import Typer
+
+import sweep
+from analysis import __main__ as analyse
+from analysis.paper import __main__ as paper
+from docs.markdown import markdown, paragraphs, table
+from records.columns import COLUMNS
+from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig
+from trainables.datasets import PLACES
+from trainables.datasets import __main__ as datasets_command
+from trainables.saliency.faithfulness import FAITHFULNESS
+from trainables.saliency.localisation import TUNED
+
+COMMANDS: Mapping[str, Typer] = {
+    "python sweep.py": sweep.app,
+    "python -m analysis": analyse.app,
+    "python -m analysis.paper": paper.app,
+    "python -m trainables.datasets check": datasets_command.app,
+}
+DEFAULT = re.compile(r"\s*\\?\[default: (.*)\]")
+"""What an option's help says of a default that is not a constant."""
+
+
+def commands() -> str:
+    """docs/reference/commands.md: each program with its options."""
+    return _page(
+        "Commands",
+        "What `--help` says. An option that may be given again takes one value each time.",
+        (_command(name, app) for name, app in COMMANDS.items()),
+    )
+
+
+def settings() -> str:
+    """docs/reference/settings.md: what `--set KEY=VALUE` and a space may set."""
+    own = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings() - {"plugins"})}
+    methods = {name: METHODS[name].Options.model_fields for name in sorted(METHODS.builtin)}
+    sections = [
+        "## Of every trial\n\n" + _options(own),
+        *(f"## Of the method `{name}`\n\n{_options(fields)}" for name, fields in methods.items() if fields),
+    ]
+    return _page(
+        "Settings",
+        "`--set KEY=VALUE` sets one for all trials, a [space](../python.md#a-space-of-your-own) for each trial; of a "
+        "trainable they are the keys of `param_space`. [Datasets](datasets.md) have further ones.",
+        sections,
+    )
+
+
+def datasets() -> str:
+    """docs/reference/datasets.md: each dataset with its settings."""
+    kinds = {**{name: DATASETS[name] for name in DATASETS.builtin}, **PLACES}
+    sections = (
+        f"## `{name}`\n\n{_described(dataset)}\n\n{_options(dataset.Options.model_fields)}"
+        for name, dataset in kinds.items()
+    )
+    return _page(
+        "Datasets in detail",
+        "What the datasets have in common, and which to take: [Datasets](../datasets.md). [Images of your "
+        "own](../own_data.md) are `folder` and `manifest`.",
+        sections,
+    )
+
+
+def measures() -> str:
+    """docs/reference/measures.md: each model, attribution and measure of its maps."""
+    localisation: dict[str, Callable[..., Any]] = {**LOCALISATION.builtin, **TUNED}
+    kinds: dict[str, Mapping[str, Callable[..., Any]]] = {
+        "Attributions": {name: ATTRIBUTIONS[name] for name in ATTRIBUTIONS.builtin},
+        "Localisation metrics": {name: localisation[name] for name in sorted(localisation)},
+        "Faithfulness": FAITHFULNESS,
+        "Models": {name: MODELS[name] for name in MODELS.builtin},
+    }
+    sections = (
+        "\n\n".join([f"## {kind}", *(f"### `{name}`\n\n{_described(entry)}" for name, entry in entries.items())])
+        for kind, entries in kinds.items()
+    )
+    return _page(
+        "Attributions, metrics and models in detail",
+        "Side by side, with ranges and costs: [Attributions and measures of maps](../measures.md).",
+        sections,
+    )
+
+
+def columns() -> str:
+    """docs/reference/columns.md: the columns of a record and of trials.parquet."""
+    rows = [(f"`{c.name}`", c.role, c.kind, markdown(c.label)) for c in COLUMNS]
+    return _page(
+        "Columns of a record",
+        "In the order of a record and of `trials.parquet`. A name in braces stands for a family of columns: `{split}` "
+        "is train, valid_id, valid_ood, test_id or test_ood, and only the two test splits have maps; `{metric}`, "
+        "`{measure}` and `{attribution}` are [names of measures](measures.md), `{name}` is one of the "
+        "[settings](settings.md). A column is absent where a trial does not compute it, and null where its value is "
+        "not defined.",
+        [table(("column", "role", "kind", "in words"), rows), _ROLES],
+    )
+
+
+_ROLES = """## Roles
+
+- **key** identifies the trial.
+- **outcome** says how it ended.
+- **configuration** is a setting of the training, **seed** a seed of it or of the data.
+- **performance** is an AUC, accuracy or loss on a split.
+- **probe** is an AUC on images whose outside was altered.
+- **measure** is any other result.
+- **time** and **provenance** differ between two runs of one configuration; all else is equal bit for bit.
+- **annotation** is the rest."""
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "settings": settings,
+    "datasets": datasets,
+    "measures": measures,
+    "columns": columns,
+}
+"""The pages by their names in docs/reference/."""
+
+
+def _page(title: str, opening: str, sections: Iterable[str]) -> str:
+    note = "<!-- Generated by `make docs` from the code; edit docs/listings.py or the docstrings there. -->"
+    return "\n\n".join([f"{note}\n# {title}", opening, *sections]) + "\n"
+
+
+def _command(name: str, app: Typer) -> str:
+    command = typer.main.get_command(app)
+    # Of a program with subcommands the one that is named.
+    command = getattr(command, "commands", {}).get(name.rpartition(" ")[2], command)
+    rows = [_option(one) for one in command.params if one.param_type_name == "option" and one.name != "help"]
+    arguments = [(one.metavar or one.name or "").upper() for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join([name, *arguments, "[OPTIONS]"])
+    text = map(markdown, paragraphs(command.help))
+    return "\n\n".join([f"## `{name}`", *text, f"```\n{usage}\n```", table(("option", "meaning", "default"), rows)])
+
+
+def _option(one: Any) -> tuple[str, str, str]:
+    """An option's name with its value, meaning and default."""
+    described = " ".join((one.help or "").split())
+    stated = DEFAULT.search(described)
+    default = ""
+    if stated:
+        default = markdown(stated[1])
+    elif not one.is_flag and isinstance(one.default, str | int | float | Path):
+        default = f"`{one.default}`"
+    if one.envvar:
+        default = f"`{one.envvar}`, else {default}"
+    value = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
+    meaning = markdown(DEFAULT.sub("", described).strip()).rstrip(".")
+    return f"`{', '.join(one.opts)}{value}`", meaning + ("; may be given again" if one.multiple else ""), default
+
+
+def _options(fields: Mapping[str, FieldInfo]) -> str:
+    rows = [
+        (f"`{name}`", markdown(field.description or ""), _values(field), f"`{_written(field.default)}`")
+        for name, field in fields.items()
+    ]
+    return table(("setting", "meaning", "values", "default"), rows) if rows else "No settings of its own."
+
+
+def _values(field: FieldInfo) -> str:
+    """The values that a setting takes: its choices, or its type with its bounds."""
+    choices = [value for value in get_args(field.annotation) if not isinstance(value, type) and value is not ...]
+    if choices:
+        return ", ".join(f"`{value}`" for value in choices)
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
+    return ", ".join(
+        f"{sign} {getattr(bound, key):g}"
+        for bound in field.metadata
+        for key, sign in signs.items()
+        if getattr(bound, key, None) is not None
+    )
+
+
+def _written(default: object) -> str:
+    """A default as `--set` takes it."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return json.dumps(default) if default is None or isinstance(default, bool) else str(default)
+
+
+def _described(entry: Callable[..., Any]) -> str:
+    return "\n\n".join(map(markdown, paragraphs(inspect.getdoc(entry))))

@@ -1,0 +1,55 @@
+"""docs/first_sweep.ipynb runs, and shows what it stores."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from support.commands import ROOT
+
+NOTEBOOK = json.loads((ROOT / "docs" / "first_sweep.ipynb").read_text())
+CELLS = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+MARK = "@@@@"
+
+
+def script() -> str:
+    """The notebook's code as a program that prints a mark before each cell, and the value that a cell ends with."""
+    parts = []
+    for cell in CELLS:
+        source = "".join(cell["source"])
+        *before, last = ast.parse(source).body
+        if isinstance(last, ast.Expr) and not source.rstrip().endswith(";"):
+            shown = f"{ast.unparse(ast.Module(before, []))}\nprint(repr({ast.unparse(last)}))"
+        else:
+            shown = source
+        parts.append(f"print({MARK!r})\n{shown}")
+    return "\n".join(parts)
+
+
+def stored(cell: dict) -> str:
+    """What a cell shows as text; pictures are not text."""
+    shown = [
+        output.get("text", output.get("data", {}).get("text/plain"))
+        for output in cell["outputs"]
+        if "image/png" not in output.get("data", {})
+    ]
+    return "".join(line for text in shown for line in text).strip()
+
+
+@pytest.mark.slow
+def test_it_runs_and_shows_what_it_stores():
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", script()]
+    ran = subprocess.run(command, cwd=ROOT / "docs", env=environment, capture_output=True, text=True, timeout=500)
+    assert ran.returncode == 0, ran.stderr
+    _, *shown = ran.stdout.split(MARK)
+    assert [text.strip() for text in shown] == [stored(cell) for cell in CELLS], "stale: run `make notebook`"
+
+
+def test_it_stores_its_pictures_and_no_errors():
+    outputs = [output for cell in CELLS for output in cell["outputs"]]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert {output["output_type"] for output in outputs} == {"execute_result", "display_data"}
+    assert str(ROOT) not in json.dumps(NOTEBOOK)
