@@ -135,7 +135,7 @@ class Progress:
         self.console.print(", ".join((self._numbers(), self._time())).removesuffix(", "), soft_wrap=True)
 
     def _numbers(self) -> str:
-        parts = [f"{self.done}/{count(self.total, 'trial')} done", f"{self.running} running", f"{self.bad} failed"]
+        parts = [f"{self.done:,}/{count(self.total, 'trial')} done", f"{self.running} running", f"{self.bad} failed"]
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
         if (rate := self.facts()["trials_a_minute"]) is not None:

@@ -115,7 +115,7 @@ def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, piece
     done = run(*arguments)
     assert done.exit_code == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     for piece in pieces:
         assert piece in done.stderr
