@@ -112,7 +112,8 @@ def _run_and_finish(
             recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
             queue = plan.queue(records, loaded.records, slots)
             del loaded  # Stale, and large in a large sweep.
-            with progress, stop.gently():
+            # Until a trial runs there is nothing to wait for.
+            with progress, stop.gently(lambda: progress.running > 0):
                 run_trials(queue, recorder, slots, request.resources, progress, log, stop)
             stop.check()
             loaded = records.load()

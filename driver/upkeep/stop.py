@@ -28,20 +28,20 @@ class Stop(Stopper):
         """Why the sweep cannot go on, e.g. a full disk."""
         self._announce = announce
         self._announced = False
-        self._gentle = False
+        self._gentle: Callable[[], bool] = _never
 
     @property
     def requested(self) -> bool:
         return self.interrupted or self.problem is not None
 
     @contextmanager
-    def gently(self) -> Iterator[None]:
-        """A block that the first signal does not end."""
-        self._gentle = True
+    def gently(self, while_: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """A block that the first signal does not end, provided that `while_` is then true."""
+        self._gentle = while_
         try:
             yield
         finally:
-            self._gentle = False
+            self._gentle = _never
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self.requested
@@ -82,7 +82,10 @@ class Stop(Stopper):
         return {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted or not self._gentle:
-            self.interrupted = True
+        first, self.interrupted = not self.interrupted, True
+        if not (first and self._gentle()):
             raise KeyboardInterrupt
-        self.interrupted = True
+
+
+def _never() -> bool:
+    return False

@@ -40,7 +40,6 @@ class Progress:
         self.best: dict[str, Any] | None = None
         """Of the records with the largest severity so far, the one with the highest OOD AUC."""
         self.mirror_problem: str | None = None
-        self.stopping = False
         self.start = time.monotonic()
         self.last_line = 0.0
         self.live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
@@ -85,12 +84,8 @@ class Progress:
 
     def announce_stop(self) -> None:
         """Say that running trials are waited for."""
-        self.stopping = True
-        self.console.print(
-            "Stopping: running trials end their epoch and leave a checkpoint. Press Ctrl-C again to stop at once.",
-            style="yellow",
-            soft_wrap=True,
-        )
+        text = "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once."
+        self.console.print(text, style="yellow", soft_wrap=True)
 
     def _count(self, record: dict[str, Any]) -> None:
         self.counts[record["status"]] += 1
@@ -156,9 +151,7 @@ class Progress:
         if self.best is not None:
             best = f"{trial_name(self.best)} on {self.best['dataset']}, OOD AUC {self.best[OUTCOME]:.3f}"
             lines.append(f"Best at s={self.best['severity']:g}: {best}")
-        if self.stopping:
-            lines.append("Stopping after this epoch")
-        elif not self.trainings and not sum(self.counts.values()):
+        if not self.trainings and not sum(self.counts.values()):
             lines.append(f"Starting the trials' processes, for {clock(time.monotonic() - self.start)}")
         texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
         return Group(header, *texts, *self._running_trials())

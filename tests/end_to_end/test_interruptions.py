@@ -54,7 +54,7 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130, out
-    assert "Stopping: running trials end their epoch and leave a checkpoint. Press Ctrl-C again" in out
+    assert "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once." in out
     assert "Interrupted: 0 of 1 trial done. Repeat the command to go on." in out
     assert "Traceback" not in out
     sweep = tmp_path / "sweeps/long"
