@@ -64,8 +64,9 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             outcome = _run_and_finish(request, plan, records, progress, log, stop, console)
             log.event("end", answer=outcome.answer)
         finally:
-            log.event("stop", **progress.facts())
-            log.flush()
+            if log.lines:
+                log.event("stop", **progress.facts())
+                log.flush()
     _show(outcome, progress, request.tracking, console)
     return outcome
 

@@ -94,15 +94,14 @@ class FolderStorage(Storage):
             with _explained("delete", path):
                 path.unlink(missing_ok=True)
             folders |= {folder for folder in path.parents if self.root in folder.parents}
-        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-            # It is not empty, or already gone.
-            with suppress(OSError):
-                folder.rmdir()
+        _remove_empty(folders)
 
     def clear_partial(self, prefix: str) -> None:
-        for part in (self.root / prefix).rglob(f".*{PART}"):
+        folder = self.root / prefix
+        for part in folder.rglob(f".*{PART}"):
             with _explained("delete", part):
                 part.unlink(missing_ok=True)
+        _remove_empty(path for path in folder.rglob("*") if path.is_dir())
 
     def check(self) -> None:
         probe = self.root if self.root.exists() else next(p for p in self.root.parents if p.exists())
@@ -116,6 +115,14 @@ class FolderStorage(Storage):
                 f"storage {self.location!r}: no permission to write in {str(probe)!r}; "
                 "give --storage a folder you may write to or s3://bucket/prefix"
             )
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty, or hold only others of them that are."""
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        # It is not empty, or already gone.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager

@@ -81,7 +81,10 @@ class Storage(ABC):
 
     @abstractmethod
     def clear_partial(self, prefix: str) -> None:
-        """Remove the partial files of killed writers under `prefix`; only safe while nobody writes there."""
+        """Remove what killed writers left under `prefix`, partial files and empty folders.
+
+        Only safe while nobody writes there.
+        """
 
     @abstractmethod
     def check(self) -> None:
