@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Run a sweep: train, score, track and answer. The one entry point, on a laptop or submitted to a Ray cluster."""
 
 import gc

@@ -108,7 +108,8 @@ def _run_and_finish(
         # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
         if pending:
             if plan.searcher is None:
-                console.print(f"A report on the trials so far, at any time: {_report_command(request, records.name)}")
+                command = _report_command(request, records.name)
+                console.print(f"A report on the trials so far, at any time: {command}", markup=False, soft_wrap=True)
             mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
             recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
             queue = plan.queue(records, loaded.records, slots)
