@@ -24,6 +24,9 @@ from records.secrets import scrub
 DELETED = "deleted"
 """Entry of sweep.json: since when the sweep is being deleted."""
 PAGE = 1000
+"""Runs of a request."""
+SUFFIX = " (deleted "
+"""In the name of a deleted experiment, before the moment."""
 LAST = ("trials.parquet", "records/", "sweep.json")
 """What is deleted last, in this order: until then the sweep is listed, and refused to all but a deletion."""
 
@@ -34,6 +37,7 @@ class MlflowExperiment:
 
     tracking_uri: str
     experiment_id: str
+    name: str
     runs: int
     folder: Path | None
     """With the runs' artifacts, where they are on this machine."""
@@ -102,19 +106,22 @@ def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
         return None
     with _explained(tracking_uri):
         client = _client(tracking_uri)
-        found = client.get_experiment_by_name(sweep)
-        if found is None or found.lifecycle_stage != "active":
+        # Renamed where an earlier deletion was interrupted.
+        names = f"name = '{sweep}'", f"name LIKE '{sweep}{SUFFIX}%'"
+        found = next((e for name in names for e in client.search_experiments(filter_string=name)), None)
+        if found is None:
             return None
         if not client.search_runs([found.experiment_id], "tags.kind = 'sweep'", max_results=1):
             # Somebody else's, of the same name.
             return None
-        runs, token = 0, ""
+        runs = 0
+        token: str | None = ""
         while token is not None:
             page = client.search_runs([found.experiment_id], max_results=PAGE, page_token=token or None)
             runs, token = runs + len(page), page.token or None
         place = urlsplit(found.artifact_location)
         folder = Path(unquote(place.path)) if local and place.scheme == "file" else None
-        return MlflowExperiment(tracking_uri, found.experiment_id, runs, folder)
+        return MlflowExperiment(tracking_uri, found.experiment_id, found.name, runs, folder)
 
 
 def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
@@ -126,8 +133,9 @@ def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
     with _explained(experiment.tracking_uri):
         client = _client(experiment.tracking_uri)
         # MLflow keeps the name taken, and restoring the experiment would restore its runs.
-        moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        client.rename_experiment(experiment.experiment_id, f"{sweep} (deleted {moment})")
+        if experiment.name == sweep:
+            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            client.rename_experiment(experiment.experiment_id, f"{sweep}{SUFFIX}{moment})")
         client.delete_experiment(experiment.experiment_id)
     if experiment.folder is not None:
         shutil.rmtree(experiment.folder, ignore_errors=True)

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -29,6 +30,12 @@ def make(records, trials=2):
     for name in ("logs/1.jsonl", "report/report.html", "trials.parquet"):
         records.storage.write(f"{records.name}/{name}", b"{}")
     return records
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Torch and Ray load once, for seconds: in no test's own time."""
+    import_module("driver.run_sweep")
 
 
 @pytest.fixture
@@ -142,7 +149,7 @@ def test_an_interrupted_deletion_can_only_be_finished(records, monkeypatch, tmp_
 
 
 @pytest.mark.slow
-def test_mlflow_runs_go_with_the_sweep_and_a_new_one_has_none_of_them(records, tmp_path):
+def test_mlflow_runs_go_with_the_sweep_and_a_new_one_has_none_of_them(records, tmp_path, monkeypatch):
     uri, artifacts = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlartifacts/mine"
     experiment = open_experiment(uri, "mine", artifacts.as_uri())
     client = MlflowClient(uri)
@@ -151,9 +158,15 @@ def test_mlflow_runs_go_with_the_sweep_and_a_new_one_has_none_of_them(records, t
     assert list(artifacts.iterdir())
     kept = client.create_experiment("somebody's")
     client.create_run(kept)
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "delete_experiment", lambda *_: 1 / 0)
+        assert run("--delete", "mine", "--yes").exit_code == 2
+    assert len(records.done()) == 2
+    assert client.get_experiment_by_name("mine") is None, "renamed first"
     done = run("--delete", "mine", "--yes")
     assert done.exit_code == 0, done.output
     assert f"3 runs in MLflow at {uri}" in done.stdout
+    assert [e.name for e in client.search_experiments()] == ["somebody's", "Default"]
     assert f"their artifacts in {artifacts}" in done.stdout
     assert not artifacts.exists()
     assert client.get_experiment_by_name("mine") is None
