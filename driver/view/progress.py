@@ -60,6 +60,9 @@ class Progress:
 
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
         """Note that a training of these trials has started."""
+        if not self.trainings and not sum(self.counts.values()):
+            # The start of Ray and of the processes would make the first estimates of the time left too long.
+            self.start = time.monotonic()
         self.trainings[tune_trial] = (trials, 0)
 
     def epoch(self, tune_trial: str, number: int) -> None:

@@ -56,12 +56,12 @@ def test_before_the_first_trial_it_says_what_is_waited_for(screen):
 
 def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
     progress = Progress(Console(quiet=True), total=100_000)
-    progress.start -= 100 * 3600
     progress.skip(10_000)
     for number in range(64):
         config = resolve({"seed": number, "method": "right_for_better_reasons", "dataset": "digits_on_photos"})
         progress.started(str(number), (config,))
         progress.epoch(str(number), 7)
+    progress.start -= 100 * 3600
     progress.finished("0", [record("completed", method="right_for_better_reasons", **{"test_ood.auc": 0.5})] * 20_000)
     lines = screen(progress)
     assert max(map(len, lines)) <= 80
@@ -108,3 +108,11 @@ def test_a_signal_is_answered_in_a_line_of_80_columns():
     out = io.StringIO()
     Progress(Console(file=out, width=80), total=1).announce_stop()
     assert out.getvalue() == "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once.\n"
+
+
+def test_the_time_left_does_not_count_the_start_of_processes():
+    progress = Progress(Console(quiet=True), total=3)
+    progress.start -= 3600
+    progress.started("a", (resolve({}),))
+    progress.finished("a", [record("completed")])
+    assert progress.facts()["seconds_left"] < 60
