@@ -1,10 +1,38 @@
+#!/usr/bin/env python
 """Run a sweep: train, score, track and answer. The one entry point, on a laptop or submitted to a Ray cluster."""
 
+import gc
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
+
+SOME_FAILED, BAD_USE, INTERRUPTED = 1, 2, 130
+SHOW_CURSOR = "\x1b[?25h"
+"""Spinners hide the terminal's cursor."""
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End the command at once: a sweep has not begun, or it is over and only Ray is shutting down.
+
+    Python itself would raise in the middle of an import, or while it exits, and print a traceback.
+    """
+    if not ending:
+        text = "\nInterrupted. Repeat the command to go on.\n"
+        os.write(2, (SHOW_CURSOR + text if sys.stderr.isatty() else text).encode())
+    os._exit(INTERRUPTED)
+
+
+ending = False
+"""Whether the command has said its last word."""
+
+if __name__ == "__main__":
+    # Before the imports, which take seconds. A sweep that has begun sets a handler of its own.
+    signal.signal(signal.SIGINT, leave)
 
 # `ray submit` copies only this file, to the home directory; the project lies beside it as ~/project.
 SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
@@ -18,8 +46,10 @@ from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-SOME_FAILED, BAD_USE, INTERRUPTED = 1, 2, 130
+# Without Rich's markup, which would take "[default: …]" for a style.
+app = typer.Typer(
+    rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 def at_least_one(text: str) -> int:
@@ -41,15 +71,37 @@ def amount(text: str) -> float:
     return number
 
 
+def spaces(incomplete: str) -> list[str]:
+    """The names of spaces that begin so: for the shell's completion."""
+    from search_spaces import SPACES
+
+    return [name for name in SPACES if name.startswith(incomplete)]
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"saliency-sweep {version('saliency-sweep')}")
+        raise typer.Exit
+
+
 @app.command()
 def sweep(
     space: Annotated[
-        str, typer.Option(help="Which trials: a space's name, see --list-spaces, or a file NAME.py.")
+        str,
+        typer.Option(
+            help="Which trials: a space's name, see --list-spaces, or a file NAME.py.",
+            metavar="NAME",
+            autocompletion=spaces,
+        ),
     ] = "smoke",
     dataset: Annotated[
         str | None, typer.Option(help="This dataset alone: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The sweep's name. [default: the space's name]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The sweep's name.  [default: the space's name]", metavar="NAME")
+    ] = None,
     storage: Annotated[
         str,
         typer.Option(
@@ -59,13 +111,14 @@ def sweep(
     tracking_uri: Annotated[
         str | None,
         typer.Option(
-            help="MLflow's database or server, or none. [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"
+            help="MLflow's database or server, or none.  [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]",
+            metavar="URI",
         ),
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
-            help="The Ray to run on. [default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
+            help="The Ray to run on.  [default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
             metavar="local|auto|ray://…",
         ),
     ] = None,
@@ -75,7 +128,9 @@ def sweep(
     concurrency: Annotated[
         int | None,
         typer.Option(
-            parser=at_least_one, metavar="N", help="Trials at a time, one thread each. [default: all there is room for]"
+            parser=at_least_one,
+            metavar="N",
+            help="Trials at a time, a thread each.  [default: all there is room for]",
         ),
     ] = None,
     cpus_per_trial: Annotated[
@@ -93,6 +148,9 @@ def sweep(
         typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
     ] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Say which spaces there are, and stop.")] = False,
+    list_sweeps: Annotated[
+        bool, typer.Option("--list-sweeps", help="Say which sweeps there are, how far they are, and stop.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and about how long it takes, and stop.")
     ] = False,
@@ -102,6 +160,18 @@ def sweep(
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start a new sweep beside the old one, under the next free name.")
+    ] = False,
+    delete: Annotated[
+        str | None,
+        typer.Option(
+            "--delete",
+            help="Delete this sweep: records, artifacts, report and MLflow runs. Says what goes and asks first.",
+            metavar="SWEEP",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version, and stop.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Train mask-aware methods over strengths, shift severities and seeds, and ask whether saliency predicts accuracy.
@@ -116,6 +186,18 @@ def sweep(
             from driver.view.dry_run import show_spaces
 
             show_spaces(console)
+            return
+        if list_sweeps:
+            from driver.view.sweeps import show_sweeps
+
+            show_sweeps(console, storage)
+            return
+        if delete is not None:
+            from driver.upkeep.delete import delete_sweep
+
+            # Raises, so that the lease is given back.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            delete_sweep(storage, delete, tracking_uri, yes, console)
             return
         from driver.ray.cluster import default_address
         from driver.request import Request
@@ -138,8 +220,9 @@ def sweep(
             sync=sync,
             fresh=fresh,
         )
-        # Loads torch and Ray: not before the request is checked.
-        from driver.run_sweep import run_sweep
+        with console.status("Loading torch and Ray"):
+            # Not before the request is checked.
+            from driver.run_sweep import run_sweep
 
         outcome = run_sweep(request, console)
         if outcome is not None and (outcome.failed or outcome.diverged):
@@ -153,12 +236,23 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        console.print(f"sweep.py: {error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_USE) from None
-    except KeyboardInterrupt:
-        console.print("\nInterrupted. Repeat the command to resume.")
+    except KeyboardInterrupt as interrupt:
+        done = f": {interrupt}" if str(interrupt) else ""
+        console.print(f"\nInterrupted{done}. Repeat the command to go on.", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
+def main() -> None:
+    """Run the command, then end without Python's last search for garbage, which takes seconds with torch loaded."""
+    global ending
+    try:
+        app()
+    finally:
+        ending = True
+        gc.freeze()
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -21,36 +21,48 @@ from analysis.progress import progress_bar
 from analysis.report.report import copy_report
 from analysis.stats.cluster_bootstrap import REPLICATES
 from records import StorageError
+from records.storage import default_location
 
-DEFAULT_STORAGE = "sweeps"
 DEFAULT_OUT = "report"
 DEFAULT_COMPARISON = "comparison"
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.command()
 def main(
     sweep: Annotated[
-        list[str] | None, typer.Option(help="Name of the sweep, such as smoke. Give two to compare them.")
+        list[str] | None,
+        typer.Option(help="Name of the sweep, such as smoke; it may still run. Give two to compare.", metavar="NAME"),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.  [default: sweeps]")
+        str | None,
+        typer.Option(
+            help="Folder or s3://bucket/prefix that holds the sweep.  [default: SWEEP_STORAGE, else sweeps]",
+            metavar="DIR|s3://…",
+        ),
     ] = None,
     records: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet. Give two to compare them."
+            help="A .csv or .parquet table of trials, such as sweeps/smoke/trials.parquet. Give two to compare.",
+            metavar="FILE",
         ),
     ] = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(help="Read the sweep from MLflow, such as sqlite:///mlflow.db.")
+        str | None, typer.Option(help="Read the sweep from MLflow, such as sqlite:///mlflow.db.", metavar="URI")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder for the report.  [default: STORAGE/SWEEP/report, report without a local sweep, comparison for "
-            "two]"
+            "two]",
+            metavar="DIR",
         ),
     ] = None,
     smallest_effect: Annotated[
@@ -61,17 +73,22 @@ def main(
     """Answer from a sweep's records whether better maps go with better generalization, and write the report.
 
     With two sweeps or two tables, compare them.
+
+    Exit codes: 0 done; 2 bad arguments or no such data; 130 interrupted.
     """
     try:
         trials = _trials(sweep or [], storage, records or [], tracking_uri)
         if len(trials) == 2:
             _compare(*_with_distinct_names(trials, records or []), out, smallest_effect)
         else:
-            in_s3 = not records and tracking_uri is None and (storage or "").startswith("s3://")
+            in_s3 = not records and tracking_uri is None and (storage or default_location()).startswith("s3://")
             _answer(trials[0], out, in_s3, smallest_effect, replicates)
     except (analysis.AnalysisError, StorageError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _answer(trials: analysis.Trials, out: Path | None, in_s3: bool, smallest_effect: float, replicates: int) -> None:
@@ -117,7 +134,7 @@ def _trials(
             return [
                 analysis.load_mlflow(tracking_uri, sweep, progress=lambda read: advance(read, None)) for sweep in sweeps
             ]
-    return [analysis.load_sweep(storage or DEFAULT_STORAGE, sweep) for sweep in sweeps]
+    return [analysis.load_sweep(storage or default_location(), sweep) for sweep in sweeps]
 
 
 def _check_at_most_two(flag: str, n: int) -> None:

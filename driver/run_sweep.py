@@ -1,10 +1,14 @@
 """The story of a sweep: plan, lease, run, mirror, finish."""
 
 import os
+import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
+from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
 from driver.plan.make_plan import check_data, make_plan
@@ -12,6 +16,7 @@ from driver.plan.plan import Plan, declare, open_records
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
+from driver.upkeep.delete import check_not_deleted
 from driver.upkeep.finish import Outcome, finish
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
@@ -20,7 +25,8 @@ from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from driver.view.status import show_status
-from records import StorageError
+from records import StorageError, SweepRecords
+from records.storage import default_location
 from trainables import Recorder
 
 
@@ -30,11 +36,12 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
 
     Raises:
         UserError: the request cannot be carried out, or a problem stopped the sweep.
-        KeyboardInterrupt: after a signal.
+        KeyboardInterrupt: after a signal; its message says how far the sweep is, if that is known.
     """
     # Plan: nothing is written yet.
     plan = _plan(request, console)
     records = open_records(request.storage, request.sweep, request.fresh)
+    check_not_deleted(records)
     if request.status:
         show_status(console, records)
         return None
@@ -42,52 +49,25 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         with console.status("Reading the data"):
             check_data(plan)
     if request.dry_run:
-        show_plan(console, records.location, plan, plan.pending(records.load().records), request.concurrency)
+        with console.status("Reading the records"):
+            done = records.load().records
+        show_plan(console, records.location, plan, plan.pending(done), request.concurrency)
         return None
 
-    # Lease: from here on the sweep belongs to this driver. Only now is it known which trials are done.
+    # Lease: from here on the sweep belongs to this driver.
     progress = Progress(console, plan.planned)
     # Kubernetes restarts a Ray job whose cluster was lost; the job then finds its own lease.
     patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
-    with Stop() as stop, Lease(records, progress.facts, stop.give_up, patience):
-        # A killed driver leaves its scratch folder.
-        shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
-        loaded = records.load()
-        pending = [] if request.sync else plan.pending(loaded.records)
-        progress.skip(plan.planned - len(pending))
-        slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
-        if pending and not request.local:
-            check_shared(records)
-        declare(records, plan, plan.others(loaded.records))
-        for path, reason in records.set_aside(loaded.rejected).items():
-            console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    with Stop(progress.announce_stop) as stop, Lease(records, progress.facts, stop.give_up, patience):
         log = SweepLog(records)
-        console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
-        log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        experiment = open_tracking(request.tracking, records.name, console)
         try:
-            # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
-            if pending:
-                mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
-                recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
-                queue = plan.queue(records, loaded.records, slots)
-                del loaded  # Stale, and large in a large sweep.
-                with progress:
-                    run_trials(queue, recorder, slots, request.resources, progress, log, stop)
-                stop.check()
-                loaded = records.load()
-            stop.check()
-
-            # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
-            behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-            changed = bool(pending) or request.sync or behind
-            outcome = finish(records, loaded, plan, experiment, changed, console)
+            outcome = _run_and_finish(request, plan, records, progress, log, stop, console)
             log.event("end", answer=outcome.answer)
         finally:
-            log.event("stop", **progress.facts())
-            log.flush()
-
-    _show(outcome, request.tracking, console)
+            if log.lines:
+                log.event("stop", **progress.facts())
+                log.flush()
+    _show(outcome, progress, request.tracking, console)
     return outcome
 
 
@@ -100,13 +80,77 @@ def _plan(request: Request, console: Console) -> Plan:
         return make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
 
 
-def _show(outcome: Outcome, tracking: str, console: Console) -> None:
+def _run_and_finish(
+    request: Request, plan: Plan, records: SweepRecords, progress: Progress, log: SweepLog, stop: Stop, console: Console
+) -> Outcome:
+    # A killed driver leaves its scratch folder.
+    shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
+    # Only now is it known which trials are done.
+    with console.status("Reading the records"):
+        loaded = records.load()
+    pending = [] if request.sync else plan.pending(loaded.records)
+    progress.skip(plan.planned - len(pending))
+    console.print(f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
+    with _how_far(progress):
+        with console.status("Starting Ray"):
+            slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
+            if pending and not request.local:
+                check_shared(records)
+        declare(records, plan, plan.others(loaded.records))
+        for path, reason in records.set_aside(loaded.rejected).items():
+            console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
+        log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
+        # To the end: a database that is only half made would be of no use to the next run.
+        with console.status("Opening MLflow"), stop.gently():
+            experiment = open_tracking(request.tracking, records.name, console)
+        stop.check()
+
+        # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
+        if pending:
+            if plan.searcher is None:
+                command = _report_command(request, records.name)
+                console.print(f"A report on the trials so far, at any time: {command}", markup=False, soft_wrap=True)
+            mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
+            recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
+            queue = plan.queue(records, loaded.records, slots)
+            del loaded  # Stale, and large in a large sweep.
+            # Until a trial runs there is nothing to wait for.
+            with progress, stop.gently(lambda: progress.running > 0):
+                run_trials(queue, recorder, slots, request.resources, progress, log, stop)
+            stop.check()
+            loaded = records.load()
+
+        # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
+        behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
+        changed = bool(pending) or request.sync or behind
+        if changed:
+            # If this is interrupted, the next run finds no report, and writes it.
+            records.storage.delete(f"{records.name}/report/report.html")
+        return finish(records, loaded, plan, experiment, changed, console)
+
+
+@contextmanager
+def _how_far(progress: Progress) -> Iterator[None]:
+    """Say in a KeyboardInterrupt how far the sweep is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{progress.done} of {count(progress.total, 'trial')} done") from None
+
+
+def _report_command(request: Request, sweep: str) -> str:
+    storage = "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
+    return f"python -m analysis --sweep {sweep}{storage}"
+
+
+def _show(outcome: Outcome, progress: Progress, tracking: str, console: Console) -> None:
     console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
     if outcome.report:
         console.print(f"Report     {outcome.report}", soft_wrap=True)
     console.print(f"MLflow UI  {ui_command(tracking)}", soft_wrap=True)
-    if outcome.failed or outcome.diverged:
-        console.print(
-            f"{outcome.failed} trials failed and {outcome.diverged} diverged; see their records for the reasons.",
-            style="yellow",
-        )
+    bad = {"failed": outcome.failed, "diverged": outcome.diverged}
+    parts = [f"{count(number, 'trial')} {how}" for how, number in bad.items() if number]
+    if parts:
+        console.print(f"{listed(parts)}; see their records for the reasons.", style="yellow", soft_wrap=True)
+    for reason in progress.gave_up:
+        console.print(reason, style="yellow", markup=False, soft_wrap=True)

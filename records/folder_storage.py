@@ -3,12 +3,13 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from records.storage_interface import Storage, StorageError
+from records.storage_interface import File, Storage, StorageError
 
 PART = ".part"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -77,10 +78,30 @@ class FolderStorage(Storage):
             files = [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
         return sorted(p.relative_to(self.root).as_posix() for p in files)
 
+    def files(self, prefix: str) -> dict[str, File]:
+        files = {}
+        for name in self.names(prefix):
+            # A running sweep may have removed it meanwhile.
+            with _explained("read", self.root / name), suppress(FileNotFoundError):
+                stat = (self.root / name).stat()
+                files[name] = File(stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+        return files
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        folders: set[Path] = set()
+        for name in names:
+            path = self.root / name
+            with _explained("delete", path):
+                path.unlink(missing_ok=True)
+            folders |= {folder for folder in path.parents if self.root in folder.parents}
+        _remove_empty(folders)
+
     def clear_partial(self, prefix: str) -> None:
-        for part in (self.root / prefix).rglob(f".*{PART}"):
+        folder = self.root / prefix
+        for part in folder.rglob(f".*{PART}"):
             with _explained("delete", part):
                 part.unlink(missing_ok=True)
+        _remove_empty(path for path in folder.rglob("*") if path.is_dir())
 
     def check(self) -> None:
         probe = self.root if self.root.exists() else next(p for p in self.root.parents if p.exists())
@@ -94,6 +115,14 @@ class FolderStorage(Storage):
                 f"storage {self.location!r}: no permission to write in {str(probe)!r}; "
                 "give --storage a folder you may write to or s3://bucket/prefix"
             )
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty, or hold only others of them that are."""
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        # It is not empty, or already gone.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from records.secrets import scrub
-from records.storage_interface import Storage, StorageError
+from records.storage_interface import File, Storage, StorageError
 
 RETRY_SECONDS = 120.0
 """How long a read or write is retried while the server is unreachable or fails."""
@@ -24,6 +24,8 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 5.0, 30.0
 """Timeout of one request, in seconds."""
 READERS = 16
 """Objects read at the same time: reading one is mostly waiting."""
+DELETED_AT_ONCE = 1000
+"""Objects of a request that deletes: S3's limit."""
 
 NOT_NOW = (
     "ConditionalRequestConflict",
@@ -128,10 +130,29 @@ class S3Storage(Storage):
             self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(name)))
 
     def names(self, prefix: str) -> list[str]:
+        return list(self.files(prefix))
+
+    def files(self, prefix: str) -> dict[str, File]:
         skip = len(self._key(""))
         with self._explained("list", prefix):
-            keys = [item["Key"][skip:] for item in self._items(prefix)]
-        return sorted(key for key in keys if not key.rsplit("/", 1)[-1].startswith("."))
+            items = {item["Key"][skip:]: item for item in self._items(prefix)}
+        return {
+            name: File(item["Size"], item["LastModified"])
+            for name, item in sorted(items.items())
+            if not name.rsplit("/", 1)[-1].startswith(".")
+        }
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        names = list(names)
+        for start in range(0, len(names), DELETED_AT_ONCE):
+            keys = [{"Key": self._key(name)} for name in names[start : start + DELETED_AT_ONCE]]
+            objects = {"Objects": keys, "Quiet": True}
+            delete = partial(self._client.delete_objects, Bucket=self.bucket, Delete=objects)
+            with self._explained("delete", names[start]):
+                failed = self._retried(delete).get("Errors", [])
+            if failed:
+                name, code = failed[0]["Key"], failed[0].get("Code")
+                raise StorageError(f"cannot delete s3://{self.bucket}/{name}: refused with {code}; try again")
 
     def entity_tags(self) -> dict[str, str]:
         """The names directly at this location, not deeper, with a tag that changes with their content."""

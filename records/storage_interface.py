@@ -2,10 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 
 class StorageError(Exception):
     """A storage cannot be used; the message names the location, the reason and how to fix it."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What a storage knows of a name."""
+
+    size: int
+    """In bytes."""
+    modified: datetime
+    """When it was last written, in UTC."""
 
 
 class Storage(ABC):
@@ -57,8 +69,22 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def files(self, prefix: str) -> dict[str, File]:
+        """The names that start with `prefix`, as from `names`, with sizes and times."""
+
+    @abstractmethod
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Remove each of `names`, which may be missing, and the folders that this leaves empty.
+
+        In their order, but not as one: a process that dies in between leaves the later ones.
+        """
+
+    @abstractmethod
     def clear_partial(self, prefix: str) -> None:
-        """Remove the partial files of killed writers under `prefix`; only safe while nobody writes there."""
+        """Remove what killed writers left under `prefix`, partial files and empty folders.
+
+        Only safe while nobody writes there.
+        """
 
     @abstractmethod
     def check(self) -> None:

@@ -236,7 +236,7 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
     if name == "method":
         methods = result.n_units / max(result.n_cells, 1)
         if methods < MINIMUM_METHODS:
-            return f"{methods:.0f} methods are compared, fewer than {MINIMUM_METHODS}"
+            return f"{count(round(methods), 'method is', 'methods are')} compared, fewer than {MINIMUM_METHODS}"
     elif result.n_cells < MINIMUM_CELLS:
         return f"{count(result.n_cells, 'cell carries', 'cells carry')} it, fewer than {MINIMUM_CELLS}"
     if result.n_clusters < MINIMUM_CLUSTERS:

@@ -21,6 +21,7 @@ from analysis.trials.exclusions import OTHER_SELECTION
 from analysis.trials.load import load_file, load_sweep
 from analysis.trials.trials import Trials
 from records import StorageError, columns
+from records.storage import default_location
 
 METRICS = ("iou", "iop", "iot")
 ATTRIBUTIONS = ("input_gradient", "integrated_gradients", "occlusion")
@@ -35,7 +36,12 @@ VARIANTS = ("preset", "selection")
 SHOWN = ("model", "epochs", "hp.batch_size", "hp.n_train", "hp.n_valid", "hp.n_test", "hp.integrated_gradients_steps")
 """Settings named above a table whose trials all share them."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.command()
@@ -44,14 +50,17 @@ def main(
         Path | None, typer.Option(help="A .csv or .parquet table of trials, such as sweeps/paper_seeds/trials.parquet.")
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="Name of a sweep, instead of --records.")] = None,
-    storage: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.")] = "sweeps",
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Folder or s3://bucket/prefix that holds the sweep.  [default: SWEEP_STORAGE, else sweeps]"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the tables.  [default: they are printed]")] = None,
 ) -> None:
     """Mean and standard deviation over seeds by method, preset and selection rule, beside the published values."""
     try:
         if (records is None) == (sweep is None):
             raise AnalysisError("give one of --records FILE.csv or .parquet and --sweep NAME")
-        trials = load_file(records) if records is not None else load_sweep(storage, str(sweep))
+        trials = load_file(records) if records is not None else load_sweep(storage or default_location(), str(sweep))
         text = paper_tables(trials)
         if out is not None:
             _write(out, text)
@@ -59,7 +68,7 @@ def main(
         else:
             print(text, end="")
     except (AnalysisError, StorageError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, number, percent
+from analysis.numbers import column_name, count, number, percent
 from analysis.sections.id_slopes import CELL, cells_with_slope, covariate_names, why_left_out
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole
@@ -102,7 +102,7 @@ def incremental_r2(
     cluster, dataset = _clusters(part)
     result = replace(result, n=len(part), n_clusters=len(dataset), n_cells=len(cells))
     if len(dataset) < MINIMUM_CLUSTERS:
-        return replace(result, reason=f"{len(dataset)} data seeds, fewer than {MINIMUM_CLUSTERS}")
+        return replace(result, reason=f"{count(len(dataset), 'data seed')}, fewer than {MINIMUM_CLUSTERS}")
     if np.ptp(values[:, 0]) == 0:
         return replace(result, reason="constant outcome")
     # Centred and scaled: R² does not change, and cross-products stay well conditioned.

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials, declared_comparisons, declared_primary
 from records import StorageError, SweepRecords, open_storage
@@ -49,7 +50,7 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
     source = f"sweep {records.name!r}"
     notes = [f"A record could not be read: {path}: {why}." for path, why in sorted(rejected.items())]
     if table.empty:
-        raise AnalysisError(f"{source}: none of its {len(rejected)} records can be read; {notes[0]}")
+        raise AnalysisError(f"{source}: of its {count(len(rejected), 'record')} none can be read; {notes[0]}")
     return trials_from_table(
         table,
         sweep=records.name,

@@ -10,7 +10,7 @@ from driver.plan.search import search_plan
 from driver.plan.space_file import find_space
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
-from trainables.core.errors import unknown_name
+from trainables.core.errors import did_you_mean, unknown_name
 from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.resolve import check_cues
 
@@ -50,7 +50,7 @@ def make_plan(
         if enough and not unused:
             break
     if unused:
-        raise UserError(f"unknown setting {min(unused)!r} in --set; choose from {', '.join(sorted(_all_settings()))}")
+        raise _unknown_setting(min(unused))
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
     return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]})
@@ -139,6 +139,17 @@ def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool
     if key in TrialConfig.model_fields:
         return True
     return any(owner is not None and key in owner.Options.model_fields for owner in (method, dataset))
+
+
+def _unknown_setting(name: str) -> UserError:
+    """The error for a setting that no trial of the plan has; there are too many to name them all."""
+    if name in _all_settings():
+        return UserError(f"setting {name!r} in --set applies to no trial of this space; leave it out")
+    own = ", ".join(sorted(TrialConfig.own_settings()))
+    hint = did_you_mean(name, _all_settings()) or f"choose from {own}; "
+    return UserError(
+        f"unknown setting {name!r} in --set; {hint}docs/methods.md and docs/datasets.md have those of each"
+    )
 
 
 def _all_settings() -> set[str]:

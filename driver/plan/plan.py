@@ -1,6 +1,6 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,9 @@ class Queue(Protocol):
     def ended(self, training: SameTraining) -> None:
         """Note that a training no longer runs: its records are written, or the sweep stops."""
 
+    def drop(self, skips: Callable[[str], bool]) -> int:
+        """Leave out what is not handed out yet of the methods that `skips` is true of; the number of trials."""
+
 
 class PlannedQueue:
     """Trials known beforehand, in their order; those with the same training together."""
@@ -47,6 +50,12 @@ class PlannedQueue:
 
     def ended(self, training: SameTraining) -> None:
         """Do nothing: the plan does not depend on results."""
+
+    def drop(self, skips: Callable[[str], bool]) -> int:
+        waiting = self.trainings[self.handed_out :]
+        kept = [training for training in waiting if not skips(training[0].method)]
+        self.trainings[self.handed_out :] = kept
+        return sum(map(len, waiting)) - sum(map(len, kept))
 
 
 @dataclass(frozen=True)

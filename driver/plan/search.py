@@ -1,7 +1,7 @@
 """The plan of a search: one study per method, dataset and severity, whose trials depend on earlier results."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,11 @@ class SearchQueue:
     def ended(self, training: SameTraining) -> None:
         for progress in self.progress:
             progress.ended += [config.trial_key for config in training if config.trial_key in progress.running]
+
+    def drop(self, skips: Callable[[str], bool]) -> int:
+        dropped = [progress for progress in self.progress if skips(progress.study.base.method)]
+        self.progress = [progress for progress in self.progress if progress not in dropped]
+        return sum(progress.remaining for progress in dropped)
 
 
 class _Progress:

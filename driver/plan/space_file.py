@@ -5,6 +5,7 @@ from pathlib import Path
 
 from driver import UserError
 from search_spaces import SPACES, Space
+from trainables.core.errors import did_you_mean
 
 
 def check_space(name: str) -> None:
@@ -13,7 +14,8 @@ def check_space(name: str) -> None:
     if not name.endswith(".py"):
         if name not in SPACES:
             raise UserError(
-                f"unknown space {name!r}; choose from {choices} (see --list-spaces), or give a file NAME.py"
+                f"unknown space {name!r}; {did_you_mean(name, SPACES)}choose from {choices} (see --list-spaces), or "
+                "give a file NAME.py"
             )
     elif not Path(name).is_file():
         raise UserError(f"there is no space file {name!r}; choose from {choices} or give a file NAME.py")

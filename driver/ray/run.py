@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from driver.plan.plan import Queue
+from driver.ray.broken_methods import BrokenMethods
 from driver.ray.cluster import SHARE_STORAGE, TrialResources
 from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
@@ -91,7 +92,9 @@ class PatientScheduler(FIFOScheduler):
 class ProgressCallback(tune.Callback):
     """Passes Tune's events to the progress view, the log and the metrics, and writes the records of lost trials."""
 
-    def __init__(self, progress: Progress, recorder: Recorder, log: SweepLog, stop: Stop):
+    def __init__(self, queue: Queue, progress: Progress, recorder: Recorder, log: SweepLog, stop: Stop):
+        self.queue = queue
+        self.broken = BrokenMethods()
         self.progress = progress
         self.recorder = recorder
         self.log = log
@@ -148,9 +151,13 @@ class ProgressCallback(tune.Callback):
                 )
                 return
         self.progress.finished(trial_id, finished)
-        self.metrics.update(self.progress)
         for record in finished:
             self.log.event("trial", **{name: record.get(name) for name in REPORTED})
+        if (reason := self.broken.add(finished)) is not None:
+            skipped = self.queue.drop(self.broken.skips)
+            self.progress.give_up(reason, skipped)
+            self.log.event("skip", reason=reason, trials=skipped)
+        self.metrics.update(self.progress)
 
     def _arrived(self, record: Record) -> bool:
         """Whether the record is in the driver's storage: a node that joined later may have a folder of its own."""
@@ -173,7 +180,7 @@ def run_trials(
 
     With `slots` None, as many at a time as the cluster has room for, also on nodes that join while the sweep runs.
     Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
-    once `stop` is requested.
+    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
@@ -188,7 +195,7 @@ def run_trials(
         tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
         tune.PlacementGroupFactory([resources.bundle()]),
     )
-    callback = ProgressCallback(progress, recorder, log, stop)
+    callback = ProgressCallback(queue, progress, recorder, log, stop)
     number = 0
     try:
         while len(queue) and not stop.requested:

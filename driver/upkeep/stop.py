@@ -1,6 +1,8 @@
-"""Ctrl-C: the first one stops cleanly, the second at once."""
+"""Ctrl-C: at once where nothing can be lost, cleanly while trials run, and at once when pressed again."""
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -10,25 +12,45 @@ from driver import UserError
 
 
 class Stop(Stopper):
-    """Whether the sweep is to stop; Tune asks after each epoch, and before it starts a trial.
+    """Whether the sweep is to stop; Tune asks after each epoch, before it starts a trial, and a few times a second.
 
-    Within a `with` block SIGINT and SIGTERM request it: running trials end after their epoch, and unfinished ones leave
-    a checkpoint. A second signal raises KeyboardInterrupt.
+    Within a `with` block SIGINT and SIGTERM raise KeyboardInterrupt. Within `gently()` the first signal only requests
+    the stop: running trials end after their epoch, and unfinished ones leave a checkpoint.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Callable[[], object] = lambda: None) -> None:
+        """
+        Args:
+            announce: called once trials are asked to stop after a signal.
+        """
         self.interrupted = False
         self.problem: str | None = None
         """Why the sweep cannot go on, e.g. a full disk."""
+        self._announce = announce
+        self._announced = False
+        self._gentle: Callable[[], bool] = _never
 
     @property
     def requested(self) -> bool:
         return self.interrupted or self.problem is not None
 
+    @contextmanager
+    def gently(self, while_: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """A block that the first signal does not end, provided that `while_` is then true."""
+        self._gentle = while_
+        try:
+            yield
+        finally:
+            self._gentle = _never
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self.requested
 
     def stop_all(self) -> bool:
+        # Not in the handler, which may interrupt a print.
+        if self.interrupted and not self._announced:
+            self._announced = True
+            self._announce()
         return self.requested
 
     def give_up(self, problem: str) -> None:
@@ -60,6 +82,10 @@ class Stop(Stopper):
         return {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted:
+        first, self.interrupted = not self.interrupted, True
+        if not (first and self._gentle()):
             raise KeyboardInterrupt
-        self.interrupted = True
+
+
+def _never() -> bool:
+    return False

@@ -29,6 +29,7 @@ def show_plan(
 ) -> None:
     """Print a sweep's levels by axis, the trials already done and an estimate of the time left."""
     # These load torch, which `show_spaces` does without.
+    from analysis.numbers import count
     from driver.plan.cost import estimated_seconds
     from driver.view.progress import clock
 
@@ -51,8 +52,8 @@ def show_plan(
         f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
         if plan.searcher is None
         else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
-        f"{plan.planned} trials in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
-        f"About {time} with {slots} trials at a time, measured briefly here; accurate to a factor of two",
+        f"{count(plan.planned, 'trial')} in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
+        f"About {time} with {count(slots, 'trial')} at a time, measured briefly here; accurate to a factor of two",
         "Dry run: nothing was started.",
     ):
         console.print(line, soft_wrap=True)

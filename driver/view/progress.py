@@ -1,4 +1,4 @@
-"""Progress of a running sweep for people: trials done, running and failed, rate and time left."""
+"""Progress of a running sweep for people: trials done, running and failed, time left, and the best trial so far."""
 
 import time
 from collections import Counter
@@ -12,10 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import count
+from records import columns
 from trainables import TrialConfig
 
 PLAIN_EVERY = 15.0
 """Seconds between lines where the output is not a terminal."""
+AROUND_TRIALS = 6
+"""Lines of the terminal that running trials leave free: bar, numbers, best trial, a prompt."""
+OUTCOME = columns.performance("test_ood", "auc")
 
 
 class Progress:
@@ -25,9 +30,15 @@ class Progress:
         self.console = console
         self.total = total
         self.already_done = 0
+        self.skipped = 0
+        """Trials that this run of the command leaves out."""
+        self.gave_up: list[str] = []
+        """Why it does."""
         self.counts: Counter[str] = Counter()
         self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
         """Running trials by the id of their Tune trial: those of one training, and its epoch."""
+        self.best: dict[str, Any] | None = None
+        """Of the records with the largest severity so far, the one with the highest OOD AUC."""
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
         self.last_line = 0.0
@@ -41,7 +52,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self.live.stop()
-        self.console.print(self._line(), soft_wrap=True)
+        self._print_line()
 
     def skip(self, trials: int) -> None:
         """Count trials done by earlier runs of the command."""
@@ -49,6 +60,9 @@ class Progress:
 
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
         """Note that a training of these trials has started."""
+        if not self.trainings and not sum(self.counts.values()):
+            # The start of Ray and of the processes would make the first estimates of the time left too long.
+            self.start = time.monotonic()
         self.trainings[tune_trial] = (trials, 0)
 
     def epoch(self, tune_trial: str, number: int) -> None:
@@ -61,8 +75,20 @@ class Progress:
         for record in records:
             self._count(record)
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
-            self.console.print(self._line(), soft_wrap=True)
+            self._print_line()
             self.last_line = time.monotonic()
+
+    def give_up(self, reason: str, trials: int) -> None:
+        """Say why this many trials are left out of this run."""
+        message = f"{reason}. {count(trials, 'other trial')} skipped; the same command tries again"
+        self.skipped += trials
+        self.gave_up.append(message)
+        self.console.print(Text(message, style="red"), soft_wrap=True)
+
+    def announce_stop(self) -> None:
+        """Say that running trials are waited for."""
+        text = "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once."
+        self.console.print(text, style="yellow", soft_wrap=True)
 
     def _count(self, record: dict[str, Any]) -> None:
         self.counts[record["status"]] += 1
@@ -70,6 +96,8 @@ class Progress:
             reason = record["error"].splitlines()[0]
             text = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
             self.console.print(Text(text, style="red"), soft_wrap=True)
+        if record.get(OUTCOME) is not None and (self.best is None or _rank(record) > _rank(self.best)):
+            self.best = record
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
             text = f"{problem}; trials continue, and MLflow is brought up to date later"
@@ -80,12 +108,13 @@ class Progress:
         """Progress for programs: the lease, the log and the metrics."""
         elapsed = time.monotonic() - self.start
         new = sum(self.counts.values())
+        waiting = self.total - self.skipped - self.done
         return {
             "done": self.done,
             "total": self.total,
             "running": self.running,
             "trials_a_minute": 60 * new / elapsed if new else None,
-            "seconds_left": (self.total - self.done) * elapsed / new if new else None,
+            "seconds_left": waiting * elapsed / new if new else None,
         }
 
     @property
@@ -100,26 +129,61 @@ class Progress:
     def bad(self) -> int:
         return self.counts["failed"] + self.counts["diverged"]
 
-    def _line(self) -> str:
-        facts = self.facts()
-        parts = [f"{self.done}/{self.total} trials done", f"{self.running} running", f"{self.bad} failed"]
-        if facts["trials_a_minute"] is not None:
-            elapsed = clock(time.monotonic() - self.start)
-            parts += [f"{facts['trials_a_minute']:.1f} a minute", f"{elapsed} elapsed"]
-            if self.total > self.done:
-                parts.append(f"about {clock(facts['seconds_left'])} left")
+    def _print_line(self) -> None:
+        self.console.print(", ".join((self._numbers(), self._time())).removesuffix(", "), soft_wrap=True)
+
+    def _numbers(self) -> str:
+        parts = [f"{self.done:,}/{count(self.total, 'trial')} done", f"{self.running} running", f"{self.bad} failed"]
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        if (rate := self.facts()["trials_a_minute"]) is not None:
+            parts.append(f"{rate:.1f} a minute")
         return ", ".join(parts)
 
+    def _time(self) -> str:
+        """The time left; nothing before the first trial is done, and the time it took once all are."""
+        left = self.facts()["seconds_left"]
+        if left is None:
+            return ""
+        return f"about {clock(left)} left" if left else f"{clock(time.monotonic() - self.start)} elapsed"
+
     def _view(self) -> RenderableType:
-        table = Table.grid(padding=(0, 2))
-        for (config, *others), number in list(self.trainings.values()):
-            name = f"{config.dataset}  s={config.severity:g}  {config.method}  strength {config.strength:g}"
-            epoch = f"epoch {number}/{config.epochs}" + (f", {1 + len(others)} trials" if others else "")
-            table.add_row(Text("  ▸", style="cyan"), name, f"seed {config.seed}", epoch)
-        bar = ProgressBar(total=max(self.total, 1), completed=self.done, width=60)
-        return Group(bar, Text(self._line()), table)
+        header = Table.grid(padding=(0, 1))
+        header.add_row(ProgressBar(total=max(self.total, 1), completed=self.done, width=40), self._time())
+        lines = [self._numbers()]
+        if self.best is not None:
+            best = f"{trial_name(self.best)} on {self.best['dataset']}, OOD AUC {self.best[OUTCOME]:.3f}"
+            lines.append(f"Best at s={self.best['severity']:g}: {best}")
+        if not self.trainings and not sum(self.counts.values()):
+            lines.append(f"Starting the trials' processes, for {clock(time.monotonic() - self.start)}")
+        texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+        return Group(header, *texts, *self._running_trials())
+
+    def _running_trials(self) -> list[Text]:
+        """A line of the terminal's width for each training, as many as the terminal has room for."""
+        trainings = list(self.trainings.values())
+        room = max(1, self.console.height - AROUND_TRIALS)
+        lines = []
+        for (config, *others), number in trainings[:room]:
+            parts = [f"epoch {number}/{config.epochs}", f"s={config.severity:g}", trial_name(config.columns())]
+            parts += [config.dataset] + ([f"{1 + len(others)} trials"] if others else [])
+            lines.append(Text("  ▸ " + "  ".join(parts), no_wrap=True, overflow="ellipsis"))
+        if len(trainings) > room:
+            lines.append(Text(f"  … and {len(trainings) - room} more"))
+        return lines
+
+
+def trial_name(record: dict[str, Any]) -> str:
+    """The trial of a record within its dataset and severity: "actdiff λ=10 seed=3"; no strength where it is 0."""
+    strength = f" λ={record['strength']:g}" if record["strength"] else ""
+    return f"{record['method']}{strength} seed={record['seed']}"
 
 
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def _rank(record: dict[str, Any]) -> tuple[float, float]:
+    """Records at a larger severity first, as without a shift every method is good; then by the OOD AUC."""
+    return record["severity"], record[OUTCOME]

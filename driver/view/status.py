@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.numbers import count
 from driver import UserError, user_errors
 from driver.upkeep.lease import expired, read_lease
 from driver.view.progress import clock
@@ -30,7 +31,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
     statuses = Counter(record["status"] for record in loaded.records)
     lines = [
         f"Sweep {records.name} in {records.storage.location}, space {manifest.get('space')}",
-        f"{len(loaded.records)} of {manifest.get('planned_trials')} trials done: "
+        f"{len(loaded.records)} of {count(manifest.get('planned_trials', 0), 'trial')} done: "
         + ", ".join(f"{statuses[status]} {status}" for status in ("completed", "failed", "diverged")),
         *_driver(lease),
     ]
@@ -40,7 +41,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
     if last is not None:
         lines.append(f"Last error, trial {last['trial_key']} ({last['method']} on {last['dataset']}): {_reason(last)}")
     waiting = sum(not record.get("mlflow_run_id") for record in loaded.records)
-    lines.append(f"{waiting} trials are not in MLflow yet" if waiting else "MLflow is up to date")
+    lines.append(f"{count(waiting, 'trial is', 'trials are')} not in MLflow yet" if waiting else "MLflow is up to date")
     lines += [f"Cannot read {path}: {reason}" for path, reason in loaded.rejected.items()]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
@@ -49,7 +50,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
 def _driver(lease: dict[str, Any] | None) -> list[str]:
     if lease is None or expired(lease):
         return ["Not running. Repeat the command to resume"]
-    lines = [f"Run by {lease['holder']}: {lease.get('running', 0)} trials running"]
+    lines = [f"Run by {lease['holder']}: {count(lease.get('running', 0), 'trial')} running"]
     if lease.get("trials_a_minute"):
         left = lease.get("seconds_left")
         time = f", about {clock(left)} left" if left is not None else ""

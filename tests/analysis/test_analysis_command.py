@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.__main__ import app
+from analysis.paper.__main__ import app as paper
 from records import SweepRecords, open_storage
 
 
@@ -36,6 +37,25 @@ def test_a_sweep_in_the_default_storage(run, sweep, tmp_path):
     content = json.loads((tmp_path / "sweeps/demo/report/report.json").read_text())
     assert done.stdout.splitlines()[-1] == content["verdict"]["sentence"]
     assert f"Report: {tmp_path / 'sweeps/demo/report/report.html'}" in done.stdout
+
+
+def test_the_storage_is_by_default_that_of_the_environment(run, sweep, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "elsewhere"))
+    done = run("--sweep", "demo")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"Error: no sweep 'demo' in {tmp_path / 'elsewhere'}: it holds no sweep at all; check --sweep and --storage\n"
+    )
+    # Given by name, or not asked for.
+    assert run("--sweep", "demo", "--sweep", "demo", "--storage", "sweeps").exit_code == 0
+    assert "no such file" in run("--records", "no.csv").stderr
+
+
+def test_the_paper_s_tables_know_it_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "elsewhere"))
+    done = CliRunner().invoke(paper, ["--sweep", "demo"])
+    assert (done.exit_code, done.stderr.partition(":")[0]) == (2, "Error")
+    assert f"no sweep 'demo' in {tmp_path / 'elsewhere'}" in done.stderr
 
 
 @pytest.mark.slow
@@ -115,7 +135,7 @@ def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, piece
     done = run(*arguments)
     assert done.exit_code == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     for piece in pieces:
         assert piece in done.stderr
@@ -123,11 +143,24 @@ def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, piece
 
 
 def test_an_unknown_option_is_refused(run):
-    assert run("--sweeps", "demo").exit_code == 2
+    done = run("--sweeps", "demo")
+    assert done.exit_code == 2
+    assert "Error: No such option: --sweeps" in done.stderr
+
+
+def test_an_interrupt_is_one_line_and_code_130(run, sweep, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analysis.analyse", interrupted)
+    done = run("--sweep", "demo")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "\nInterrupted.\n")
 
 
 def test_help_shows_every_option(run):
-    text = CliRunner().invoke(app, ["--help"]).output
+    text = CliRunner().invoke(app, ["-h"]).output
+    assert text == CliRunner().invoke(app, ["--help"]).output
+    assert "[default: SWEEP_STORAGE, else sweeps]" in " ".join(text.split())
     for option in ("--sweep", "--storage", "--records", "--tracking-uri", "--out", "--smallest-effect"):
         assert option in text
 

@@ -2,11 +2,14 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -44,10 +47,19 @@ SPACE = "from search_spaces import Space\ndef mine():\n    return "
 HELD = '{"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0, "renewed_at": 9e9}'
 
 WRONG = {
-    "space": Wrong(("--space", "smok"), ("unknown space 'smok'", ", ".join(sorted(SPACES)), "--list-spaces")),
+    "space": Wrong(
+        ("--space", "smok"),
+        ("unknown space 'smok'; did you mean 'smoke'? ", ", ".join(sorted(SPACES)), "--list-spaces"),
+    ),
     "dataset": Wrong(
         ("--dataset", "mnist"), ("unknown dataset 'mnist'", "decoy_digits", "folder:PATH or manifest:FILE.csv")
     ),
+    "dataset misspelled": Wrong(("--dataset", "decoy_digit"), ("did you mean 'decoy_digits'",)),
+    "folder without its kind": Wrong(
+        ("--dataset", "own/scans"), ("unknown dataset 'own/scans'; did you mean 'folder:own/scans'?",)
+    ),
+    "folder here": Wrong(("--dataset", "scans"), ("did you mean 'folder:scans'?",), file("scans/1.png", "")),
+    "table without its kind": Wrong(("--dataset", "/a/b.csv"), ("did you mean 'manifest:/a/b.csv'?",)),
     "no folder": Wrong(("--dataset", "folder:nowhere"), ("there is no folder", "nowhere", "correct its name")),
     "no table": Wrong(("--dataset", "manifest:no.csv", "--dry-run"), ("there is no file", "no.csv", "put it there")),
     "table column": Wrong(
@@ -56,7 +68,17 @@ WRONG = {
         file("x.csv", "image,lable\n"),
     ),
     "no root": Wrong(("--dataset", "waterbirds", "--dry-run"), ("'waterbirds' needs root=FOLDER", "CUB_200_2011/")),
-    "setting": Wrong(("--set", "epoch=3"), ("unknown setting 'epoch'", "choose from", "epochs")),
+    "setting": Wrong(
+        ("--set", "epoch=3"),
+        ("unknown setting 'epoch' in --set; did you mean 'epochs'? docs/methods.md and docs/datasets.md have",),
+    ),
+    "nothing like a setting": Wrong(
+        ("--set", "zzz=3"), ("unknown setting 'zzz' in --set; choose from attribution_images, ", "docs/methods.md")
+    ),
+    "setting of no trial": Wrong(
+        ("--set", "method=baseline", "--set", "strength=3"),
+        ("setting 'strength' in --set applies to no trial of this",),
+    ),
     "no value": Wrong(("--set", "epochs"), ("bad --set 'epochs'", "KEY=VALUE")),
     "no key": Wrong(("--set", "=3"), ("bad --set '=3'", "KEY=VALUE")),
     "given twice": Wrong(("--set", "lr=1", "--set", "lr=2"), ("--set lr is given twice", "give it once")),
@@ -69,7 +91,10 @@ WRONG = {
     "selection": Wrong(("--set", "selection=best"), ("bad value 'best' for selection", "'best_valid_id'")),
     "policy": Wrong(("--set", "empty_mask=drop"), ("bad value 'drop' for empty_mask", "'skip', 'outside' or 'inside'")),
     "classes": Wrong(("--set", "classes=3"), ("bad value 3 for classes", "2 or 10")),
-    "method": Wrong(("--set", "method=rrrr"), ("unknown method 'rrrr'", "actdiff", "trainables/methods/__init__.py")),
+    "method": Wrong(
+        ("--set", "method=rrrr"),
+        ("unknown method 'rrrr'; did you mean 'rrr'? ", "actdiff", "trainables/methods/__init__.py"),
+    ),
     "model": Wrong(("--set", "model=vgg"), ("unknown model 'vgg'", "resnet18, small_cnn")),
     "attribution": Wrong(("--set", "attributions=lime"), ("unknown attribution 'lime'", "occlusion")),
     "address": Wrong(("--address", "here"), ("bad --address 'here'", "local, auto or ray://HOST:PORT")),
@@ -139,19 +164,72 @@ def test_one_of_them_in_a_process_of_its_own(tmp_path):
     assert ran.code == 2
     assert ran.out == ""
     assert ran.err.splitlines() == [
-        f"sweep.py: unknown space 'smok'; choose from {', '.join(sorted(SPACES))} (see --list-spaces), "
-        "or give a file NAME.py"
+        f"Error: unknown space 'smok'; did you mean 'smoke'? choose from {', '.join(sorted(SPACES))} "
+        "(see --list-spaces), or give a file NAME.py"
     ]
 
 
-def test_the_page_of_commands_has_every_option_of_the_help(tmp_path):
-    ran = run_sweep(tmp_path, "--help")
+def test_an_interrupt_during_the_start_is_answered_at_once_and_without_a_traceback(tmp_path):
+    command = [sys.executable, str(ROOT / "sweep.py"), "--dry-run"]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until_torch_loads(started)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=20)
+    assert (started.returncode, out, err) == (130, "", "\nInterrupted. Repeat the command to go on.\n")
+
+
+def until_torch_loads(process):
+    """Wait for Python to be in the import that takes seconds."""
+    maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
+    if not maps.exists():
+        # Not Linux.
+        time.sleep(3)
+        return
+    while "libtorch" not in maps.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def options_of(text):
+    """The options of a help text, and what it says of each in one line."""
+    parts = re.split(r"^  (?:-h, )?(--[a-z-]+)", text, flags=re.MULTILINE)[1:]
+    return {option: " ".join(said.split()) for option, said in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def test_every_option_is_documented_and_says_its_default(tmp_path):
+    ran = run_sweep(tmp_path, "-h", COLUMNS="80")
     assert ran.code == 0
+    assert run_sweep(tmp_path, "--help", COLUMNS="80").out == ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+    options = options_of(ran.out)
     page = (ROOT / "docs" / "reference" / "commands.md").read_text()
-    options = set(re.findall(r"--[a-z][a-z-]+", ran.out)) - {"--help"}
-    assert len(options) >= 14
+    assert len(options) >= 22
     for option in options:
-        assert option in page, f"{option} is not in docs/reference/commands.md: run `make docs`"
+        assert f"`{option}" in page or f" {option}" in page, (
+            f"{option} is not in docs/reference/commands.md: run `make docs`"
+        )
+    for option, default in {
+        "--space": "smoke",
+        "--name": "the space's name",
+        "--storage": "sweeps",
+        "--tracking-uri": "MLFLOW_TRACKING_URI, else sqlite:///mlflow.db",
+        "--address": "auto if submitted to a cluster or RAY_ADDRESS is set, else local",
+        "--concurrency": "all there is room for",
+        "--cpus-per-trial": "1.0",
+        "--gpus-per-trial": "0.0",
+    }.items():
+        assert re.search(rf"\[(env var: SWEEP_STORAGE; )?default: {re.escape(default)}\]", options[option]), option
+
+
+def test_the_version(tmp_path):
+    ran = run_sweep(tmp_path, "--version")
+    assert (ran.code, ran.out) == (0, f"saliency-sweep {version('saliency-sweep')}\n")
+
+
+def test_spaces_complete_in_the_shell():
+    (space,) = (parameter for parameter in get_command(sweep.app).params if parameter.name == "space")
+    context = get_command(sweep.app).make_context("sweep.py", [], resilient_parsing=True)
+    assert [item.value for item in space.shell_complete(context, "paper")] == ["paper_search", "paper_seeds"]
 
 
 def test_list_spaces(tmp_path):

@@ -1,7 +1,9 @@
-"""What is counted while trainings run, some of them for several trials."""
+"""What is counted while trainings run, some of them for several trials, and what a terminal of 80 columns shows."""
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from driver.view.progress import Progress
@@ -9,8 +11,9 @@ from trainables import resolve
 from trainables.trial.select import SELECTIONS
 
 
-def record(status, error=None):
-    return {"status": status, "error": error, "method": "baseline", "dataset": "synthetic"}
+def record(status, error=None, **columns):
+    named = {"method": "baseline", "dataset": "synthetic", "severity": 1.0, "strength": 0.0, "seed": 0}
+    return {**named, "status": status, "error": error, **columns}
 
 
 def test_trials_are_counted_and_not_trainings():
@@ -28,3 +31,88 @@ def test_trials_are_counted_and_not_trainings():
     assert (facts["done"], facts["total"], facts["running"]) == (5, 9, 1)
     assert "failed: baseline on synthetic: ValueError: no" in out.getvalue()
     assert "5/9 trials done, 1 running, 1 failed" in out.getvalue()
+    assert "a minute, about 0:00:0" in out.getvalue()
+
+
+@pytest.fixture
+def screen():
+    """Makes what a terminal of 80 x 24 shows of a progress, as lines without trailing blanks."""
+
+    def drawn(progress):
+        console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, no_color=True)
+        progress.console = console
+        with console.capture() as capture:
+            console.print(progress._view())
+        return [line.rstrip() for line in capture.get().splitlines()]
+
+    return drawn
+
+
+def test_before_the_first_trial_it_says_what_is_waited_for(screen):
+    _bar, numbers, waiting = screen(Progress(Console(quiet=True), total=84))
+    assert numbers == "0/84 trials done, 0 running, 0 failed"
+    assert waiting.startswith("Starting the trials' processes, for 0:00:0")
+
+
+def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
+    progress = Progress(Console(quiet=True), total=100_000)
+    progress.skip(10_000)
+    for number in range(64):
+        config = resolve({"seed": number, "method": "right_for_better_reasons", "dataset": "digits_on_photos"})
+        progress.started(str(number), (config,))
+        progress.epoch(str(number), 7)
+    progress.start -= 100 * 3600
+    progress.finished("0", [record("completed", method="right_for_better_reasons", **{"test_ood.auc": 0.5})] * 20_000)
+    lines = screen(progress)
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 24
+    assert re.search(r"about 14 days, 14:00:\d\d left$", lines[0])
+    assert lines[1] == "30,000/100,000 trials done, 63 running, 0 failed, 3.3 a minute"
+    assert lines[2] == "Best at s=1: right_for_better_reasons seed=0 on synthetic, OOD AUC 0.500"
+    assert lines[3] == "  ▸ epoch 7/10  s=1  right_for_better_reasons seed=1  digits_on_photos"
+    assert lines[-1] == "  … and 45 more"
+
+
+def test_the_best_trial_is_that_of_the_largest_severity_so_far(screen):
+    progress = Progress(Console(quiet=True), total=9)
+
+    def best(**columns):
+        progress.finished("x", [record("completed", **columns)])
+        return screen(progress)[2]
+
+    assert best(severity=0.0, **{"test_ood.auc": 0.99}) == "Best at s=0: baseline seed=0 on synthetic, OOD AUC 0.990"
+    of_actdiff = "Best at s=1: actdiff λ=10 seed=3 on synthetic, OOD AUC 0.800"
+    assert best(method="actdiff", strength=10.0, seed=3, **{"test_ood.auc": 0.8}) == of_actdiff
+    assert best(**{"test_ood.auc": 0.7}) == of_actdiff
+    assert best(**{"test_ood.auc": None}) == of_actdiff
+    assert best(severity=0.5, **{"test_ood.auc": 1.0}) == of_actdiff
+
+
+def test_one_trial_is_singular_and_skipped_ones_are_not_waited_for():
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=200), total=1)
+    progress.finished("x", [record("completed")])
+    assert out.getvalue().startswith("1/1 trial done, 0 running, 0 failed, ")
+    assert out.getvalue().rstrip().endswith("elapsed")
+    progress = Progress(Console(file=out, width=200), total=5)
+    progress.finished("x", [record("failed", "E: no")])
+    progress.give_up("mine: it broke", 4)
+    assert progress.facts()["seconds_left"] == 0
+    assert "mine: it broke. 4 other trials skipped; the same command tries again" in out.getvalue()
+    with progress:
+        pass
+    assert "1/5 trials done, 0 running, 1 failed, 4 skipped, " in out.getvalue()
+
+
+def test_a_signal_is_answered_in_a_line_of_80_columns():
+    out = io.StringIO()
+    Progress(Console(file=out, width=80), total=1).announce_stop()
+    assert out.getvalue() == "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once.\n"
+
+
+def test_the_time_left_does_not_count_the_start_of_processes():
+    progress = Progress(Console(quiet=True), total=3)
+    progress.start -= 3600
+    progress.started("a", (resolve({}),))
+    progress.finished("a", [record("completed")])
+    assert progress.facts()["seconds_left"] < 60

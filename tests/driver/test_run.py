@@ -1,5 +1,7 @@
 """What the driver hands to Tune, and what it makes of a process that is lost."""
 
+import io
+import platform
 from types import SimpleNamespace
 
 import pytest
@@ -71,7 +73,7 @@ def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
 def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress, stop = Progress(Console(quiet=True), total=3), Stop()
-    callback = ProgressCallback(progress, recorder, SweepLog(recorder.records), stop)
+    callback = ProgressCallback(PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), stop)
     for config, status in zip(alike, ("completed", "failed"), strict=False):
         record = {**config.columns(), "status": status, "error": None, "schema_version": columns.SCHEMA_VERSION}
         recorder.records.write(record)
@@ -87,3 +89,25 @@ def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
     assert statuses == ["completed", "failed", "failed"]
     assert recorder.records.read(alike[2].trial_key)["error"] == "tried 3 times: the node is gone"
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
+
+
+def test_of_a_broken_method_the_trials_that_wait_are_skipped_and_not_recorded(tmp_path):
+    recorder, out = Recorder(str(tmp_path), "s"), io.StringIO()
+    trials = [resolve({"seed": seed, "method": method}) for seed in range(5) for method in ("baseline", "masked")]
+    queue = PlannedQueue(trials)
+    progress, stop = Progress(Console(file=out, width=300), total=10), Stop()
+    callback = ProgressCallback(queue, progress, recorder, SweepLog(recorder.records), stop)
+    handed_out = [queue.next() for _ in range(7)]
+    error = 'ValueError: no\n  File "/home/ann/mine.py", line 3, in loss\n    raise'
+    for number, (config,) in enumerate(handed_out[:6]):
+        bad = {"status": "failed", "error": error} if config.method == "masked" else {"status": "completed"}
+        callback._finished(str(number), [{"host": platform.node(), "error": None, **config.columns(), **bad}])
+    assert "masked: its first 3 trials failed the same way: ValueError: no (/home/ann/mine.py, line 3, in loss)" in (
+        out.getvalue()
+    )
+    assert "2 other trials skipped; the same command tries again" in out.getvalue()
+    assert (progress.skipped, progress.done, len(queue)) == (2, 6, 1)
+    assert [config.method for config in queue.next()] == ["baseline"]
+    assert recorder.records.done() == set()
+    (log,) = (line for line in callback.log.lines if '"skip"' in line)
+    assert '"trials": 2' in log

@@ -1,5 +1,6 @@
 """The story of a sweep, without training: what it reads, and what it leaves."""
 
+import io
 from collections import Counter
 
 import pytest
@@ -8,7 +9,9 @@ from rich.console import Console
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.request import Request
-from driver.run_sweep import run_sweep
+from driver.run_sweep import _report_command, _show, run_sweep
+from driver.upkeep.finish import Outcome
+from driver.view.progress import Progress
 from records import columns
 from records.storage import FolderStorage
 
@@ -47,3 +50,72 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest()["planned_trials"] == 3
+
+
+@pytest.fixture
+def one_to_run(done, monkeypatch):
+    """The request of a sweep with two trials done and one to run, without Ray."""
+    key = sorted(done.done())[0]
+    done.storage.delete(f"smoke/records/{key}.json")
+    monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
+    return Request(**REQUEST, storage=done.storage.location)
+
+
+def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
+    out = io.StringIO()
+    with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done$"):
+        run_sweep(one_to_run, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "Sweep smoke: 3 trials, 1 to run"
+    assert lines[1].endswith(f"at any time: python -m analysis --sweep smoke --storage {done.storage.location}")
+    assert lines[-1] == "2/3 trials done, 0 running, 0 failed"
+    assert done.storage.read("smoke/lease.json") is None
+
+
+def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("driver.run_sweep.connect", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done$"):
+        run_sweep(Request(**REQUEST, storage=str(tmp_path / "sweeps")), Console(quiet=True))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
+    def command(storage):
+        return _report_command(Request(**REQUEST, storage=storage), "mine")
+
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    assert command("sweeps") == "python -m analysis --sweep mine"
+    assert command("my sweeps") == "python -m analysis --sweep mine --storage 'my sweeps'"
+    monkeypatch.setenv("SWEEP_STORAGE", "s3://bucket/x")
+    assert command("s3://bucket/x") == "python -m analysis --sweep mine"
+    assert command("sweeps") == "python -m analysis --sweep mine --storage sweeps"
+
+
+def test_a_report_that_new_trials_made_old_does_not_outlive_an_interrupt(one_to_run, done, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    done.storage.write("smoke/report/report.html", b"of two trials")
+    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
+    monkeypatch.setattr("driver.run_sweep.finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(one_to_run, Console(quiet=True))
+    assert done.storage.read("smoke/report/report.html") is None
+
+
+def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
+    progress = Progress(Console(quiet=True), 9)
+    progress.give_up("mine: its first 3 trials failed the same way: ValueError: no (/a/mine.py, line 3, in loss)", 1)
+    out = io.StringIO()
+    _show(
+        Outcome(None, "No answer.", completed=4, failed=3, diverged=1), progress, "none", Console(file=out, width=300)
+    )
+    assert "3 trials failed and 1 trial diverged; see their records for the reasons." in out.getvalue()
+    assert "(/a/mine.py, line 3, in loss). 1 other trial skipped; the same command tries again" in out.getvalue()

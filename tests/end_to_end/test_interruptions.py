@@ -54,7 +54,8 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130, out
-    assert "Interrupted. Repeat the command to resume" in out
+    assert "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once." in out
+    assert "Interrupted: 0 of 1 trial done. Repeat the command to go on." in out
     assert "Traceback" not in out
     sweep = tmp_path / "sweeps/long"
     (checkpoint,) = (sweep / "checkpoints").iterdir()
@@ -82,7 +83,7 @@ def test_while_it_runs_it_is_seen_held_and_stopped_at_once(tmp_path):
     trial_processes = until(lambda: faults.workers(driver), driver)
     running = run_sweep(tmp_path, "--status", "--name", "long")
     assert f"process {driver.pid}" in running.out, running
-    assert "0 of 1 trials done" in running.out
+    assert "0 of 1 trial done" in running.out
 
     driver.send_signal(signal.SIGINT)
     time.sleep(0.5)

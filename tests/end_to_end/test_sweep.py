@@ -137,7 +137,7 @@ def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_1(tmp_path):
     records = rows(tmp_path / "sweeps/bad/records").values()
     assert [record["status"] for record in records] == ["diverged", "diverged"]
     assert all("DivergedError: loss" in record["error"] for record in records)
-    assert "0 trials failed and 2 diverged" in ran.stdout
+    assert "2 trials diverged; see their records for the reasons" in ran.stdout
     assert "No answer: " in ran.stdout
     assert not (tmp_path / "sweeps/bad/report").exists()
     (log,) = (tmp_path / "sweeps/bad/logs").iterdir()
@@ -152,7 +152,7 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
     assert "MLflow at http://127.0.0.1:9" in ran.out
     (record,) = rows(tmp_path / "sweeps/away/records").values()
     assert (record["status"], record["mlflow_run_id"]) == ("completed", None)
-    assert "1 trials are not in MLflow yet" in run_sweep(tmp_path, "--status", "--name", "away").out
+    assert "1 trial is not in MLflow yet" in run_sweep(tmp_path, "--status", "--name", "away").out
     ran = run_sweep(tmp_path, *few, "--sync")
     assert ran.code == 0, ran
     assert "1 trials, 0 to run" in ran.out

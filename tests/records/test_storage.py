@@ -1,6 +1,7 @@
 """A folder as storage: atomic writes, listing, and errors that say what to do."""
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -75,3 +76,26 @@ def test_locations_of_another_form_are_refused(location, message):
     with pytest.raises(StorageError, match=message) as caught:
         open_storage(location)
     assert "secret" not in str(caught.value)
+
+
+def test_files_come_with_size_and_time(storage):
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    storage.write("a/1.json", b"one")
+    storage.write("b/2.json", b"")
+    assert {name: file.size for name, file in storage.files("").items()} == {"a/1.json": 3, "b/2.json": 0}
+    assert before < storage.files("a/")["a/1.json"].modified < before + timedelta(minutes=1)
+
+
+def test_many_are_deleted_with_the_folders_that_this_empties(storage):
+    for name in ("a/b/1.json", "a/b/2.json", "a/c/3.json", "d/4.json"):
+        storage.write(name, b"x")
+    storage.delete_many(["a/b/1.json", "a/b/2.json", "d/4.json", "d/missing.json", "e/missing.json"])
+    assert storage.names("") == ["a/c/3.json"]
+    assert sorted(path.name for path in storage.root.rglob("*") if path.is_dir()) == ["a", "c"]
+
+
+def test_empty_folders_of_a_killed_deletion_can_be_cleared(storage):
+    storage.write("a/1.json", b"one")
+    (storage.root / "a/b/c").mkdir(parents=True)
+    storage.clear_partial("a/")
+    assert [path.name for path in storage.root.joinpath("a").iterdir()] == ["1.json"]

@@ -1,5 +1,6 @@
 """Errors that a user meets, and the wording of the commonest one."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -13,8 +14,14 @@ class DivergedError(ArithmeticError):
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> ConfigurationError:
     """The error for a `name` that is not among the `allowed` ones, which the file `where` registers."""
-    choices = ", ".join(sorted(allowed))
+    allowed = sorted(allowed)
     return ConfigurationError(
-        f"unknown {kind} {name!r}; choose from {choices}; to add one, register it in {where}, "
-        "or install a package that provides it (docs/extending.md)"
+        f"unknown {kind} {name!r}; {did_you_mean(name, allowed)}choose from {', '.join(allowed)}; to add one, register "
+        f"it in {where}, or install a package that provides it (docs/extending.md)"
     )
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """ "did you mean 'epochs'? ", with at most three names, the closest first; nothing if none is close."""
+    close = difflib.get_close_matches(name.lower(), allowed, n=3)
+    return f"did you mean {' or '.join(map(repr, close))}? " if close else ""

@@ -11,8 +11,9 @@ Images of one's own need no code: folder:PATH and manifest:FILE.csv.
 """
 
 from functools import cache
+from pathlib import Path
 
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, did_you_mean
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
 from trainables.datasets.dataset import Dataset as Dataset
@@ -53,9 +54,12 @@ def find_dataset(name: str) -> type[Dataset]:
         return _at(kind, absolute(place))
     if name in DATASETS:
         return DATASETS[name]
+    hint = did_you_mean(name, DATASETS)
+    if "/" in name or Path(name).exists():
+        hint = f"did you mean '{'manifest' if name.endswith('.csv') else 'folder'}:{name}'? "
     raise ConfigurationError(
-        f"unknown dataset {name!r}; choose from {', '.join(sorted(DATASETS))}, folder:PATH or manifest:FILE.csv; to "
-        "add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
+        f"unknown dataset {name!r}; {hint}choose from {', '.join(sorted(DATASETS))}, folder:PATH or manifest:FILE.csv; "
+        "to add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
         "(docs/extending.md)"
     )
 

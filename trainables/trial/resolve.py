@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from records import columns
 from trainables.core.config import TrialConfig
-from trainables.core.errors import ConfigurationError, unknown_name
+from trainables.core.errors import ConfigurationError, did_you_mean, unknown_name
 from trainables.datasets import DATASETS, find_dataset, full_name
 from trainables.methods import METHODS
 from trainables.models import MODELS
@@ -46,7 +46,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     if unknown := [key for key in settings if key not in allowed]:
         raise ConfigurationError(
             f"unknown setting {unknown[0]!r} of method {method_name!r} on dataset {dataset_name!r}; "
-            f"choose from {', '.join(sorted(allowed))}"
+            f"{did_you_mean(unknown[0], allowed)}choose from {', '.join(sorted(allowed))}"
         )
     try:
         method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from records import StorageError
+from records import StorageError, columns
 from records.store import Record
 from trainables.core.config import TrialConfig
 from trainables.core.process import is_transient
@@ -22,6 +22,7 @@ from trainables.tune.recorder import Recorder, failure, new_record
 
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
+    columns.performance("test_ood", "auc"),
 )
 """Columns of each finished trial that go to a sweep's driver, in the result's `records`, and to its log. The storage
 holds the rest: Tune would keep statistics of every reported number of every trial to the end."""
@@ -171,7 +172,7 @@ class RecordedTraining(Training):
         self.recorder.records.delete_checkpoint(self.key)
         self.trial, self._scored = None, {}
         reported = [
-            {**{name: record[name] for name in REPORTED}, "mirror_problem": problem}
+            {**{name: record.get(name) for name in REPORTED}, "mirror_problem": problem}
             for record, problem in map(self.recorder.mirror, records)
         ]
         return {"records": reported, "done": True}

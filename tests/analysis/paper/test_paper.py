@@ -106,4 +106,4 @@ def test_the_command(tmp_path):
     for arguments in ([], taken, ["--records", "no.parquet"], ["--records", "a.csv", "--sweep", "s"]):
         refused = CliRunner().invoke(app, arguments)
         assert refused.exit_code == 2
-        assert "error: " in refused.stderr
+        assert "Error: " in refused.stderr

@@ -124,7 +124,7 @@ def test_an_error_that_says_how_to_fix_it(tmp_path, kind, suffix):
     done = run(path, tmp_path / "out")
     assert done.exit_code == 2, done.output
     assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     for piece in pieces:
         assert piece in done.stderr

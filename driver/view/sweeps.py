@@ -1,0 +1,62 @@
+"""The sweeps of a storage, for people who look for one."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from driver import user_errors
+from driver.upkeep.delete import DELETED, size
+from driver.upkeep.lease import expired, read_lease
+from records import StorageError, SweepRecords, open_storage
+from records.storage import File
+
+
+@user_errors(StorageError)
+def show_sweeps(console: Console, storage: str) -> None:
+    """Print a line for each sweep: its space, the trials done of those planned, the last record's date, its size.
+
+    Raises:
+        UserError: the storage cannot be read.
+    """
+    opened = open_storage(storage)
+    by_sweep: dict[str, dict[str, File]] = {}
+    for name, file in opened.files("").items():
+        sweep, _, rest = name.partition("/")
+        by_sweep.setdefault(sweep, {})[rest] = file
+    sweeps = {name: files for name, files in by_sweep.items() if _is_sweep(files)}
+    if not sweeps:
+        console.print(f"No sweeps in {opened.location}.", markup=False, soft_wrap=True)
+        return
+    console.print(f"Sweeps in {opened.location}", markup=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
+    table.add_column("name", overflow="fold")
+    for heading in ("space", "trials", "last record", "size", ""):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in ("trials", "size") else "left")
+    for name, files in sweeps.items():
+        table.add_row(*_row(SweepRecords(opened, name), files))
+    console.print(table)
+
+
+def _is_sweep(files: Mapping[str, File]) -> bool:
+    return any(name in ("sweep.json", "lease.json") or name.startswith("records/") for name in files)
+
+
+def _row(records: SweepRecords, files: Mapping[str, File]) -> list[str]:
+    try:
+        manifest = records.manifest() or {}
+        notes = ["half deleted"] if DELETED in manifest else []
+    except ValueError:
+        manifest, notes = {}, ["sweep.json is broken"]
+    lease = read_lease(records.storage.read(f"{records.name}/lease.json")) if "lease.json" in files else None
+    if not expired(lease):
+        notes.insert(0, "running")
+    done = [file.modified for name, file in files.items() if name.startswith("records/") and name.endswith(".json")]
+    return [
+        records.name,
+        str(manifest.get("space", "–")),
+        f"{len(done)} of {manifest.get('planned_trials', '?')}",
+        f"{max(done).astimezone():%Y-%m-%d %H:%M}" if done else "–",
+        size(sum(file.size for file in files.values())),
+        ", ".join(notes),
+    ]

@@ -1,0 +1,58 @@
+"""Signals: at once where nothing can be lost, after the epoch while trials run, and at once when repeated."""
+
+import os
+import signal
+
+import pytest
+
+from driver import UserError
+from driver.upkeep.stop import Stop
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_ends_what_is_not_gentle_at_once():
+    with Stop() as stop, pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert stop.requested
+
+
+def test_within_a_gentle_block_the_first_only_asks_and_the_second_ends_it():
+    said = []
+    with Stop(lambda: said.append("stopping")) as stop:
+        with stop.gently():
+            interrupt()
+            assert (stop.stop_all(), stop.stop_all(), stop("trial", {})) == (True, True, True)
+            assert said == ["stopping"]
+            with pytest.raises(KeyboardInterrupt):
+                interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+
+
+def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for():
+    running = []
+    with Stop() as stop, stop.gently(lambda: bool(running)), pytest.raises(KeyboardInterrupt):
+        interrupt()
+    running.append("trial")
+    with Stop() as stop, stop.gently(lambda: bool(running)):
+        interrupt()
+    assert stop.interrupted
+
+
+def test_afterwards_signals_are_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    with Stop():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_problem_comes_before_a_signal():
+    stop = Stop()
+    stop.check()
+    stop.give_up("the disk is full")
+    stop.give_up("and more")
+    with pytest.raises(UserError, match=r"^the disk is full$"):
+        stop.check()
