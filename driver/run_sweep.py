@@ -15,9 +15,10 @@ from driver.request import Request
 from driver.upkeep.finish import Outcome, finish
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import catch_up, open_tracking, ui_command
+from driver.upkeep.tracking import catch_up, experiment_of, open_tracking
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
+from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
 from records import StorageError
@@ -37,6 +38,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     records = open_records(request.storage, request.sweep, request.fresh)
     if request.status:
         show_status(console, records)
+        link = where(request.tracking, experiment_of(request.tracking, records.name))
+        console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
         return None
     if not request.sync:
         with console.status("Reading the data"):
@@ -64,7 +67,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         log = SweepLog(records)
         console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        experiment = open_tracking(request.tracking, records.name, console)
+        experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         try:
             # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
             if pending:
@@ -87,7 +90,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             log.event("stop", **progress.facts())
             log.flush()
 
-    _show(outcome, request.tracking, console)
+    _show(outcome, where(request.tracking, experiment and experiment.experiment_id), console)
     return outcome
 
 
@@ -100,11 +103,11 @@ def _plan(request: Request, console: Console) -> Plan:
         return make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
 
 
-def _show(outcome: Outcome, tracking: str, console: Console) -> None:
+def _show(outcome: Outcome, link: str, console: Console) -> None:
     console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
     if outcome.report:
         console.print(f"Report     {outcome.report}", soft_wrap=True)
-    console.print(f"MLflow UI  {ui_command(tracking)}", soft_wrap=True)
+    console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
     if outcome.failed or outcome.diverged:
         console.print(
             f"{outcome.failed} trials failed and {outcome.diverged} diverged; see their records for the reasons.",

@@ -35,7 +35,7 @@ def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wro
     for run in copies:
         assert (run.data.metrics, run.data.params) == (one.data.metrics, one.data.params)
         assert run.data.tags | {"trial_key": ""} == one.data.tags | {"trial_key": ""}
-    history = client.get_metric_history(copies[-1].info.run_id, "epoch.train.loss")
+    history = client.get_metric_history(copies[-1].info.run_id, "epoch/train/loss")
     assert sorted(metric.step for metric in history) == [0, 1]
 
 

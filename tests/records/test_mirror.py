@@ -90,11 +90,11 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
         "hp.lr": "0.001",
         "hp.searcher": "random",  # no setting, but the analysis reads it from here
     }
-    assert run.data.metrics["test_ood.auc"] == 0.75
-    assert run.data.metrics["test_id.auc_outside_swapped"] == 0.625
-    assert "test_id.auc_outside_zeroed" not in run.data.metrics
-    assert "test_ood.iou.occlusion" not in run.data.metrics
-    history = client.get_metric_history(run_id, "epoch.train.loss")
+    assert run.data.metrics["test_ood/auc"] == 0.75
+    assert run.data.metrics["test_id/auc_outside_swapped"] == 0.625
+    assert "test_id/auc_outside_zeroed" not in run.data.metrics
+    assert "test_ood/iou/occlusion" not in run.data.metrics
+    history = client.get_metric_history(run_id, "epoch/train/loss")
     assert {(m.step, m.value) for m in history} == {(0, 2.0), (1, 1.0)}
     assert sorted(a.path for a in client.list_artifacts(run_id, "attribution")) == [
         "attribution/epochs.json",
