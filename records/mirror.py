@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from records import columns
-from records.mirror_names import EPOCH, KEY, VIEW_TAG, is_plotted, metric, pack, run_name, trials_view
+from records.mirror_names import (
+    EPOCH,
+    KEY,
+    SWEEPS,
+    TRIALS,
+    is_plotted,
+    metric,
+    pack,
+    run_name,
+    sweeps_view,
+    trials_view,
+    view_tag,
+)
 from records.secrets import scrub
 from records.storage import StorageError
 from records.store import Record, SweepRecords
@@ -71,7 +83,8 @@ def open_experiment(
         if parent is None:
             tags = {"kind": "sweep", "sweep": sweep, columns.MIRROR_STAMP: uuid.uuid4().hex}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
-        client.set_experiment_tag(experiment_id, VIEW_TAG, trials_view(scores))
+        for view, content in ((TRIALS, trials_view(scores)), (SWEEPS, sweeps_view())):
+            client.set_experiment_tag(experiment_id, view_tag(view), content)
     return Experiment(tracking_uri, experiment_id, parent)
 
 
@@ -188,8 +201,10 @@ def experiments(tracking_uri: str) -> dict[str, str]:
         MirrorError: MLflow cannot be reached or refuses.
     """
     with _explained(tracking_uri):
-        listed = _client(tracking_uri).search_experiments(order_by=["last_update_time DESC"])
-    return {experiment.name: experiment.experiment_id for experiment in listed if VIEW_TAG in experiment.tags}
+        sweeps = [e for e in _client(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
+    # MLflow knows when an experiment was made; its view is written whenever the sweep is run.
+    sweeps.sort(key=lambda e: json.loads(e.tags[view_tag(TRIALS)])["updatedAt"], reverse=True)
+    return {experiment.name: experiment.experiment_id for experiment in sweeps}
 
 
 def sweep_is_mirrored(experiment: Experiment) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from records import columns
 
@@ -33,13 +34,12 @@ KEY_DIGITS = 8
 SETTINGS_IN_NAMES = ("method", "strength", "severity", "seed")
 """Part of every trial's run name."""
 FIRST_TO_TELL_APART = ("dataset", columns.hyperparameter("lr"))
-VIEW = "trials"
-"""Key of the view that the link to a sweep's trials opens."""
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-"""Tag of an experiment in which MLflow's UI looks up the view."""
-WIDTHS = {"attributes.`Run Name`": 300, "attributes.`Created`": 110}
+TRIALS, SWEEPS = "trials", "sweeps"
+"""Keys of the views that the links open: of a sweep's trials, and of several sweeps."""
+COLUMN_WIDTHS = {"attributes.`Run Name`": 300, "attributes.`Created`": 110}
 """Of the columns that MLflow shows of every run, in pixels."""
-PARAMETERS_IN_VIEW = ("dataset", "method", "strength", "severity", "seed")
+CHARACTER, MARGIN = 6, 40
+"""Of a column's title, in pixels."""
 
 
 def metric(column: str) -> str:
@@ -125,28 +125,54 @@ def _shown(column: str, value: Any) -> str:
     return f"{column.removeprefix(columns.HYPERPARAMETER_PREFIX)}={text}"
 
 
-def trials_view(scores: Sequence[str]) -> str:
-    """The value of `VIEW_TAG`: a table of the trials' settings and scores, the highest first score on top.
+def view_tag(key: str) -> str:
+    """The tag of an experiment in which MLflow's UI looks up a view."""
+    return f"mlflow.sharedViewState.{key}"
 
-    Sorted by start, which is MLflow's default, the trials would be folded under the sweep's run.
+
+def trials_view(scores: Sequence[str]) -> str:
+    """The view of a sweep's trials: their settings and scores, the highest first score on top.
 
     Args:
         scores: columns, the outcome first.
     """
-    shown = [*(f"metrics.`{metric(score)}`" for score in scores), *(f"params.`{name}`" for name in PARAMETERS_IN_VIEW)]
+    params = ("dataset", "method", "strength", "severity", "seed")
+    return _view("Trials", "trial", [("metrics", metric(s)) for s in scores] + [("params", p) for p in params])
+
+
+def sweeps_view() -> str:
+    """The view of several sweeps: their size, comparisons and design, the largest on top."""
+    metrics = ["n_trials", *(f"comparison/{comparison}/rho" for comparison in columns.COMPARISONS)]
+    tags = ("answer", "datasets", "severities", "data_seeds", "methods")
+    return _view("Sweeps", "sweep", [("metrics", m) for m in metrics] + [("tags", tag) for tag in tags])
+
+
+def _view(name: str, kind: str, titles: Sequence[tuple[str, str]]) -> str:
+    """The value of a view's tag: runs of one kind in a flat table with these columns, sorted by the first.
+
+    Sorted by start, which is MLflow's default, trials would be folded under the sweep's run.
+    """
+    widths = {f"{group}.`{title}`": max(100, CHARACTER * len(title) + MARGIN) for group, title in titles}
+    shown = list(widths)
     state = {
-        "searchFilter": "tags.kind = 'trial'",
+        "searchFilter": f"tags.kind = '{kind}'",
         "orderByKey": shown[0],
         "orderByAsc": False,
         "selectedColumns": shown,
-        "columnOrder": [*WIDTHS, *shown],
-        "columnWidths": WIDTHS,
+        "columnOrder": [*COLUMN_WIDTHS, *shown],
+        "columnWidths": {**COLUMN_WIDTHS, **widths},
     }
     now = int(time.time() * 1000)
-    return json.dumps({"name": "Trials", "createdAt": now, "updatedAt": now, "state": json.dumps(state)})
+    return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)})
 
 
 def trials_link(server: str, experiment_id: str) -> str:
-    """The address of a sweep's trials in the UI of an MLflow server; without the view MLflow shows an empty page."""
-    page = f"experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    """The address of a sweep's trials in the UI of an MLflow server, whose own first page of it is an empty one."""
+    page = f"experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={TRIALS}"
     return f"{server.rstrip('/')}/#/{page}"
+
+
+def sweeps_link(server: str, experiment_ids: Sequence[str]) -> str:
+    """The address of several sweeps, side by side."""
+    listed = quote(json.dumps(list(experiment_ids), separators=(",", ":")))
+    return f"{server.rstrip('/')}/#/compare-experiments/s?experiments={listed}&viewStateShareKey={SWEEPS}"

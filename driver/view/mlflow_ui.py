@@ -18,7 +18,7 @@ from rich.console import Console
 from driver import UserError
 from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database
 from records.mirror import MirrorError, experiments
-from records.mirror_names import trials_link
+from records.mirror_names import sweeps_link, trials_link
 from records.secrets import scrub
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -95,6 +95,8 @@ def show_links(tracking_uri: str, address: str, console: Console) -> None:
         console.print(f"MLflow on {address} has no sweep yet")
     for name, experiment_id in latest:
         console.print(f"{name}  {trials_link(address, experiment_id)}", soft_wrap=True, markup=False)
+    if len(latest) > 1:
+        console.print(f"All sweeps  {sweeps_link(address, [i for _, i in latest])}", soft_wrap=True, markup=False)
     if latest and has_browser():
         webbrowser.open(trials_link(address, latest[0][1]))
 

@@ -11,6 +11,8 @@ from records.mirror_names import (
     metric,
     pack,
     run_name,
+    sweeps_link,
+    sweeps_view,
     telling_apart,
     trials_link,
     trials_view,
@@ -131,9 +133,25 @@ def test_the_view_is_a_flat_table_of_the_trials_best_first():
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`test_ood/auc`", False)
     assert state["selectedColumns"][:2] == ["metrics.`test_ood/auc`", "metrics.`test_ood/iou/grad_cam`"]
     assert "params.`method`" in state["selectedColumns"]
-    assert len(trials_view(["x" * 100] * 3)) < 5000, "MLflow takes no longer tag of an experiment"
+
+
+def test_views_fit_into_the_tag_of_an_experiment():
+    assert len(sweeps_view()) < 5000
+    assert len(trials_view([f"test_ood.{'metric' * 10}.{'attribution' * 5}"] * 3)) < 5000
+
+
+def test_the_view_of_sweeps_shows_each_comparison():
+    state = json.loads(json.loads(sweeps_view())["state"])
+    assert state["searchFilter"] == "tags.kind = 'sweep'"
+    for comparison in columns.COMPARISONS:
+        assert f"metrics.`comparison/{comparison}/rho`" in state["selectedColumns"]
 
 
 def test_the_link_opens_training_runs_rather_than_the_empty_page():
     expected = "http://host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
     assert trials_link("http://host:5000/", "7") == expected
+
+
+def test_the_link_of_several_sweeps_names_their_experiments():
+    link = sweeps_link("http://host", ["7", "12"])
+    assert link == "http://host/#/compare-experiments/s?experiments=%5B%227%22%2C%2212%22%5D&viewStateShareKey=sweeps"
