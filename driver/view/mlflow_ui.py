@@ -71,9 +71,10 @@ def serve(tracking_uri: str, port: int, console: Console) -> None:
             raise UserError(f"port {port} is in use; choose another: make ui MLFLOW_PORT={port + 1}")
     address = f"http://{HOST}:{port}"
     arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    arguments += ["--uvicorn-opts", "--log-level warning"]
     # In the environment, as arguments are public and a database's address may hold a password.
     variables = {"MLFLOW_BACKEND_STORE_URI": tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore", **variables}
     program = [sys.executable, "-m", "mlflow", *arguments]
     # A process group of its own: Ctrl-C reaches this process, which ends the server and its worker in peace.
     with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as server:
