@@ -90,7 +90,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             log.event("stop", **progress.facts())
             log.flush()
 
-    _show(outcome, where(request.tracking, experiment and experiment.experiment_id), console)
+    _show(outcome, where(request.tracking, experiment.experiment_id if experiment else None), console)
     return outcome
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -21,16 +22,20 @@ WAIT = 60
 """Seconds within which a page must show what it is waited for."""
 
 
-@pytest.fixture
-def ui(tiny_sweep, free_port, tmp_path):
-    """The lines that `make ui` prints, from another folder: the database is that of MLFLOW_TRACKING_URI."""
+@pytest.fixture(scope="module")
+def ui(tiny_sweep, tmp_path_factory):
+    """The running command of `make ui` and its lines, in another folder: the database is MLFLOW_TRACKING_URI's."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].splitlines()[1].strip()
-    program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(free_port)).split()
+    program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(port)).split()
     assert program == "$(BIN)/python"
     variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tiny_sweep.tracking_uri, "DISPLAY": ""}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | variables
     with subprocess.Popen(
-        [sys.executable, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
             lines = [server.stdout.readline().rstrip() for _ in range(2)]
@@ -38,7 +43,7 @@ def ui(tiny_sweep, free_port, tmp_path):
         finally:
             server.send_signal(signal.SIGINT)
             assert server.wait(WAIT) == 0
-            assert list(tmp_path.iterdir()) == [], "a database was made where there was none"
+            assert list(folder.iterdir()) == [], "a database was made where there was none"
 
 
 @pytest.fixture
@@ -47,8 +52,8 @@ def address(ui):
     return re.search(r"http://[\d.]+:\d+", ui[1][0])[0]
 
 
-@pytest.fixture
-def browser(tmp_path):
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
@@ -68,7 +73,7 @@ def browser(tmp_path):
         "--disable-component-update",
         "--disable-sync",
         "--window-size=1600,1200",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):
         options.add_argument(flag)
     window = webdriver.Chrome(options, Service(driver))
@@ -82,6 +87,12 @@ def until(browser, condition, message):
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, WAIT, ignored_exceptions=[WebDriverException]).until(condition, message)
+
+
+def visit(browser, address):
+    """Load a page anew: its addresses differ in what follows the #, which alone loads nothing."""
+    browser.get("about:blank")
+    browser.get(address)
 
 
 def text(browser):
@@ -112,7 +123,7 @@ def test_the_link_of_a_finished_sweep_opens_a_table_of_its_trials(ui, address, b
     status = run_sweep(tiny_sweep.folder, "--status", "--name", "tiny")
     assert link in status.out
     assert ui[1][0] == f"tiny  {address}/{link}"
-    browser.get(f"{address}/{link}")
+    visit(browser, f"{address}/{link}")
     see(browser, "7 matching runs")
     names = {f"{method} λ=" for method in PAPER_METHODS}
     until(browser, lambda b: all(name in text(b) for name in names), f"no row of one of {names}")
@@ -123,8 +134,9 @@ def test_the_link_of_a_finished_sweep_opens_a_table_of_its_trials(ui, address, b
     assert len(scores) > 1
     assert scores == sorted(scores, reverse=True)
     # Charts are in sections, one a prefix.
-    browser.get(f"{address}/{link}&compareRunsMode=CHART")
-    see(browser, "epoch/train (2)")
+    visit(browser, f"{address}/{link}&compareRunsMode=CHART")
+    sections = ("epoch/train", "epoch/valid_id")
+    until(browser, lambda b: all(re.search(rf"^{s}\b(?!/)", text(b), re.M) for s in sections), "no sections of charts")
 
 
 def test_the_sweeps_run_has_its_design_and_the_methods_means(address, browser, tiny_sweep):
@@ -137,7 +149,7 @@ def test_the_sweeps_run_has_its_design_and_the_methods_means(address, browser, t
     for record in records:
         # One trial a method.
         assert parent.data.metrics[f"mean/test_ood/auc/{record['method']}"] == record["test_ood.auc"]
-    browser.get(f"{address}/#/compare-experiments/s?experiments=%5B%22{experiment}%22%5D&viewStateShareKey=sweeps")
+    visit(browser, f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=sweeps")
     see(browser, "1 matching run")
     see(browser, "n_trials")
 
@@ -148,12 +160,12 @@ def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, bro
     client = MlflowClient(tiny_sweep.tracking_uri)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     child = client.search_runs([experiment], "tags.kind = 'trial' and params.method = 'actdiff'")[0]
-    browser.get(f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}")
+    visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}")
     see(browser, "actdiff λ=1 s=1 seed=0")
     see(browser, "test_ood/auc")
     see(browser, "Parent run")
 
-    browser.get(f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
+    visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
     see(browser, "saliency.png")
     until(
         browser,
