@@ -68,7 +68,7 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
     """The id of the sweep's experiment; None if MLflow has none or cannot be reached."""
     if tracking_uri == NONE or missing_database(tracking_uri):
         return None
-    _be_impatient()
+    wait_briefly()
     try:
         return experiments(tracking_uri).get(sweep)
     except MirrorError:
@@ -89,7 +89,7 @@ def open_tracking(
     """
     if tracking_uri == NONE:
         return None
-    _be_impatient()
+    wait_briefly()
     artifacts = None
     if tracking_uri.startswith("sqlite:///"):
         database = Path(tracking_uri.removeprefix("sqlite:///"))
@@ -107,7 +107,8 @@ def open_tracking(
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
 
 
-def _be_impatient() -> None:
+def wait_briefly() -> None:
+    """Give an absent server one more try of ten seconds, where MLflow would try for minutes."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 

@@ -77,11 +77,13 @@ def test_a_databases_password_is_in_no_message(monkeypatch):
         ("sqlite:///absent.db", "there is no database at sqlite:///.*absent.db; run a sweep first"),
         ("ftp://host", "bad --tracking-uri"),
         ("databricks", "has a UI of its own"),
+        ("http://me:secret@127.0.0.1:9", "^ui: MLflow at http://[^s]*127.0.0.1:9: "),
     ],
 )
 def test_what_cannot_be_served_is_said(uri, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(typer.Exit) as ended:
         mlflow_ui.main(None)
     assert ended.value.exit_code == 2
