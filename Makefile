@@ -74,8 +74,8 @@ docs: $(VENV)/.docs ## write what the pages say of the code, and the site in bui
 notebook: $(VENV)/.docs ## run docs/first_sweep.ipynb and store what it shows
 	$(BIN)/python -m docs.notebook
 
-ui: install ## open the MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=… for another port)
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
+ui: install ## open the sweeps in MLflow: of MLFLOW_TRACKING_URI, else mlflow.db served on port 5000 (MLFLOW_PORT=…)
+	$(BIN)/python -m driver.view.mlflow_ui --port $(MLFLOW_PORT)
 
 bench: install ## measure the speed of everything in its short form, some minutes: docs/performance.md has the long ones
 	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 64

@@ -16,6 +16,7 @@ from rich.progress import track
 import analysis
 from benchmarks.analysis import ATTRIBUTIONS, METRICS
 from records import columns
+from records.mirror_names import metric
 
 SETTINGS = {f"hp.setting_{i}": str(i) for i in range(20)}
 
@@ -43,7 +44,7 @@ def fill(uri: str, runs: int, artifacts: Path) -> None:
         settings |= {"model": "small_cnn", "seed": seed, "data_seed": seed, **SETTINGS}
         client.log_batch(
             run,
-            [Metric(name, value, number, 0) for name, value in scores(number / runs).items()],
+            [Metric(metric(name), value, number, 0) for name, value in scores(number / runs).items()],
             [Param(name, str(value)) for name, value in settings.items()],
         )
         client.set_terminated(run, "FINISHED", number + 1)

@@ -145,6 +145,7 @@ def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> 
 
     from benchmarks.many_runs import copy_run
     from records.mirror import mirror_trial, open_experiment
+    from records.mirror_names import metric
 
     kept = real_trial(folder)
     (real,) = kept.load().records
@@ -164,6 +165,9 @@ def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> 
         with clock.step("of that, look for its run", len(new)):
             for record in new:
                 client.search_runs([experiment.experiment_id], f"tags.trial_key = '{record['trial_key']}'")
+        with clock.step("search that the page of the trials makes", 1):
+            best_first = [f"metrics.`{metric('test_ood.auc')}` DESC"]
+            client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=100, order_by=best_first)
     return clock.steps
 
 

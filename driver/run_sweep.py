@@ -20,9 +20,10 @@ from driver.upkeep.delete import check_not_deleted
 from driver.upkeep.finish import Outcome, finish
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import catch_up, open_tracking, ui_command
+from driver.upkeep.tracking import catch_up, experiment_of, open_tracking
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
+from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
 from records import StorageError, SweepRecords
@@ -44,6 +45,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     check_not_deleted(records)
     if request.status:
         show_status(console, records)
+        link = where(request.tracking, experiment_of(request.tracking, records.name))
+        console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
         return None
     if not request.sync:
         with console.status("Reading the data"):
@@ -67,7 +70,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             if log.lines:
                 log.event("stop", **progress.facts())
                 log.flush()
-    _show(outcome, progress, request.tracking, console)
+    link = where(request.tracking, experiment_of(request.tracking, records.name))
+    _show(outcome, progress, link, console)
     return outcome
 
 
@@ -102,7 +106,7 @@ def _run_and_finish(
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
         # To the end: a database that is only half made would be of no use to the next run.
         with console.status("Opening MLflow"), stop.gently():
-            experiment = open_tracking(request.tracking, records.name, console)
+            experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         stop.check()
 
         # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
@@ -143,11 +147,11 @@ def _report_command(request: Request, sweep: str) -> str:
     return f"python -m analysis --sweep {sweep}{storage}"
 
 
-def _show(outcome: Outcome, progress: Progress, tracking: str, console: Console) -> None:
+def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
     console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
     if outcome.report:
         console.print(f"Report     {outcome.report}", soft_wrap=True)
-    console.print(f"MLflow UI  {ui_command(tracking)}", soft_wrap=True)
+    console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
     bad = {"failed": outcome.failed, "diverged": outcome.diverged}
     parts = [f"{count(number, 'trial')} {how}" for how, number in bad.items() if number]
     if parts:

@@ -4,6 +4,7 @@
     storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
+    mirror_names.py  the names of runs, metrics, tags and views in MLflow
     secrets.py     removes credentials from messages
 
 Imports neither torch nor Ray: trainables write records, analysis reads them.

@@ -17,6 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from records import columns
+from records.mirror_names import (
+    EPOCH,
+    KEY,
+    SWEEPS,
+    TRIALS,
+    is_plotted,
+    metric,
+    pack,
+    run_name,
+    sweeps_view,
+    trials_view,
+    view_tag,
+)
 from records.secrets import scrub
 from records.storage import StorageError
 from records.store import Record, SweepRecords
@@ -26,6 +39,7 @@ TAG_VALUE, PARAM_VALUE = 8000, 6000
 PAGE = 1000
 """Runs per request."""
 PARENT = "mlflow.parentRunId"
+SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
 TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at")
 """Columns of a record that are tags of its run."""
 
@@ -41,15 +55,20 @@ class Experiment:
     tracking_uri: str
     experiment_id: str
     parent_run_id: str
+    named_by: tuple[str, ...] = (KEY,)
+    """Columns in the names of the trials' runs, as of `mirror_names.telling_apart`."""
 
 
-def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None = None) -> Experiment:
+def open_experiment(
+    tracking_uri: str, sweep: str, artifact_location: str | None = None, scores: Sequence[str] = SCORES
+) -> Experiment:
     """The MLflow experiment and parent run of a sweep, created if missing. For the driver only.
 
     Args:
         tracking_uri: of the MLflow server or database.
         sweep: the experiment's and the parent run's name.
         artifact_location: of a new experiment; None leaves the choice to the server.
+        scores: columns that the view of the trials shows, the outcome first.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -64,6 +83,8 @@ def open_experiment(tracking_uri: str, sweep: str, artifact_location: str | None
         if parent is None:
             tags = {"kind": "sweep", "sweep": sweep, columns.MIRROR_STAMP: uuid.uuid4().hex}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
+        for view, content in ((TRIALS, trials_view(scores)), (SWEEPS, sweeps_view())):
+            client.set_experiment_tag(experiment_id, view_tag(view), content)
     return Experiment(tracking_uri, experiment_id, parent)
 
 
@@ -100,20 +121,22 @@ def mirror_trial(
                 "sweep": records.name,
                 "trial_key": key,
             }
-            name = f"{record['dataset']} s={record['severity']:g} {record['method']} {record['strength']:g}"
+            name = run_name(record, experiment.named_by)
             run_id = client.create_run(experiment.experiment_id, started, tags, name).info.run_id
         epochs = json.loads(records.read_artifact(key, "epochs.json") or b"[]")
         metrics = [
-            Metric(f"epoch.{name}", value, started, step)
+            Metric(f"{EPOCH}/{metric(name)}", value, started, step)
             for step, values in enumerate(epochs)
             for name, value in values.items()
             if _is_number(value)
         ]
         parameters = _parameters(record)
         results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
-        metrics += [Metric(name, float(value), started, 0) for name, value in results.items()]
+        metrics += [Metric(metric(name), float(v), started, 0) for name, v in results.items() if is_plotted(name)]
+        unplotted = pack({name: v for name, v in results.items() if not is_plotted(name)}, TAG_VALUE)
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
         facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in TAGS if record.get(name) is not None]
+        facts += [RunTag(name, text) for name, text in unplotted.items()]
         size = BATCH_METRICS - BATCH_PARAMS - len(facts)
         client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
         for start in range(size, len(metrics), size):
@@ -133,26 +156,55 @@ def mirror_trial(
 
 
 def mirror_sweep(
-    experiment: Experiment, folder: Path | None, params: Mapping[str, Any], metrics: Mapping[str, float], done: bool
+    experiment: Experiment,
+    folder: Path | None,
+    tags: Mapping[str, Any],
+    metrics: Mapping[str, float | None],
+    done: bool,
+    params: Mapping[str, str] | None = None,
 ) -> None:
-    """Log a sweep's report folder, parameters and summary to the parent run, and close it, as finished if `done`.
+    """Log a sweep's report folder and summary to the parent run, and close it, as finished if `done`.
+
+    Args:
+        experiment: the mirror.
+        folder: the report's; None for none.
+        tags: facts that change when a sweep continues.
+        metrics: numbers; those that are undefined are left out.
+        done: whether all planned trials are done.
+        params: facts that never change, which is what MLflow asks of parameters; those that are there stay.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    from mlflow.entities import RunTag
+    from mlflow.entities import Metric, Param, RunTag
 
     with _explained(experiment.tracking_uri):
-        client = _client(experiment.tracking_uri)
-        # Tags, not params, which could not change when a sweep continues with another size.
-        tags = [RunTag(name, str(value)[:TAG_VALUE]) for name, value in params.items()]
-        client.log_batch(experiment.parent_run_id, tags=tags)
-        for name, value in metrics.items():
-            if _is_number(value):
-                client.log_metric(experiment.parent_run_id, name, float(value))
+        client, run_id, now = _client(experiment.tracking_uri), experiment.parent_run_id, _milliseconds(None)
+        there = client.get_run(run_id).data.params if params else {}
+        numbers = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None and _is_number(v)]
+        for start in range(0, len(numbers), BATCH_METRICS):
+            client.log_batch(run_id, numbers[start : start + BATCH_METRICS])
+        client.log_batch(
+            run_id,
+            params=[Param(name, v[:PARAM_VALUE]) for name, v in (params or {}).items() if name not in there],
+            tags=[RunTag(name, str(value)[:TAG_VALUE]) for name, value in tags.items()],
+        )
         if folder is not None and folder.is_dir():
-            client.log_artifacts(experiment.parent_run_id, str(folder), "report")
-        client.set_terminated(experiment.parent_run_id, "FINISHED" if done else "KILLED")
+            client.log_artifacts(run_id, str(folder), "report")
+        client.set_terminated(run_id, "FINISHED" if done else "KILLED")
+
+
+def experiments(tracking_uri: str) -> dict[str, str]:
+    """The ids of the sweeps' experiments by name, the one used last first.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with _explained(tracking_uri):
+        sweeps = [e for e in _client(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
+    # MLflow knows when an experiment was made; its view is written whenever the sweep is run.
+    sweeps.sort(key=lambda e: json.loads(e.tags[view_tag(TRIALS)])["updatedAt"], reverse=True)
+    return {experiment.name: experiment.experiment_id for experiment in sweeps}
 
 
 def sweep_is_mirrored(experiment: Experiment) -> bool:

@@ -22,6 +22,7 @@ from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
 from records import columns
+from records.mirror_names import column_of_metric, unpack
 from records.secrets import scrub
 
 PAGE = 1000
@@ -169,9 +170,12 @@ class _Cache:
 
 
 def _row(run: Any) -> dict[str, Any]:
+    # Metrics had their column's own name once; a run that was mirrored again has both, and the present one is right.
+    metrics = sorted(run.data.metrics.items(), key=lambda item: "/" in item[0])
+    numbers = {column_of_metric(name): value for name, value in metrics} | unpack(run.data.tags)
     params = {name: _value(name, text) for name, text in run.data.params.items()}
     tags = {name: run.data.tags[name] for name in TAGS if name in run.data.tags}
-    return {**run.data.metrics, **params, **tags, "mlflow_run_id": run.info.run_id}
+    return {**numbers, **params, **tags, "mlflow_run_id": run.info.run_id}
 
 
 def _value(name: str, text: str) -> float | str | None:

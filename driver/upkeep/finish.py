@@ -1,6 +1,7 @@
 """The end of a sweep: the table, the analysis, the report in storage and in MLflow, and the answer."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
+from driver.upkeep import parent_run
 from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
@@ -57,12 +59,14 @@ def finish(
     statuses = [record["status"] for record in own]
     counts = {status: statuses.count(status) for status in columns.STATUSES}
 
-    def mirror(tags: dict[str, Any], folder: Path | None) -> None:
+    def mirror(tags: dict[str, Any], folder: Path | None, numbers: Mapping[str, float | None] | None = None) -> None:
         if experiment is None:
             return
-        tags = {"space": plan.space.name, "planned_trials": plan.planned + plan.others(loaded.records), **tags}
+        tags = {**parent_run.design(loaded.records, plan), **tags}
+        numbers = {"n_trials": len(loaded.records), **(numbers or {})}
         try:
-            mirror_sweep(experiment, folder, tags, {"n_trials": len(loaded.records)}, len(own) >= plan.planned)
+            done, params = len(own) >= plan.planned, parent_run.declared(records)
+            mirror_sweep(experiment, folder, tags, numbers, done, params)
         except MirrorError as error:
             warn(console, f"{error}; the report is not in MLflow yet")
 
@@ -86,5 +90,6 @@ def finish(
             analysis.write_report(result, folder)
             if not local:
                 copy_report(folder, records.storage, records.name)
-            mirror({"answer": result.verdict.answer, NOTE: result.verdict.sentence}, folder)
+            tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **parent_run.answers(result)}
+            mirror(tags, folder, parent_run.numbers(result))
     return Outcome(f"{records.location}/report/report.html", result.verdict.sentence, **counts)

@@ -2,28 +2,37 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
 from driver import UserError
-from records import SweepRecords
+from records import SweepRecords, columns
 from records.mirror import (
     Experiment,
     MirrorError,
+    experiments,
     mirror_trial,
     mirrored_runs,
     open_experiment,
     sweep_is_mirrored,
 )
+from records.mirror_names import telling_apart
 from records.secrets import scrub
 from records.store import Record
+
+if TYPE_CHECKING:  # plans load torch, and the request is checked before that
+    from driver.plan.plan import Plan
 
 DEFAULT = "sqlite:///mlflow.db"
 NONE = "none"
 """Instead of a URI: no mirror for now. A later run or --sync with a URI mirrors the records of this one too."""
 SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databricks")
+ID_AUC = columns.performance("test_id", "auc")
 MANY = 1000
 """From this number of trials on, reading all runs once is faster than looking up each trial's run."""
 
@@ -50,21 +59,58 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
     return uri
 
 
-def open_tracking(tracking_uri: str, sweep: str, console: Console) -> Experiment | None:
-    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached."""
+def missing_database(tracking_uri: str) -> bool:
+    """Whether the URI is of a SQLite database that does not exist; opening it would create it."""
+    return tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists()
+
+
+def experiment_of(tracking_uri: str, sweep: str) -> str | None:
+    """The id of the sweep's experiment; None if MLflow has none or cannot be reached."""
+    if tracking_uri == NONE or missing_database(tracking_uri):
+        return None
+    wait_briefly()
+    try:
+        return experiments(tracking_uri).get(sweep)
+    except MirrorError:
+        return None
+
+
+def open_tracking(
+    tracking_uri: str, sweep: str, console: Console, plan: "Plan | None" = None, existing: Sequence[Record] = ()
+) -> Experiment | None:
+    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached.
+
+    Args:
+        tracking_uri: as `check_tracking_uri` returns it.
+        sweep: its name.
+        console: for warnings.
+        plan: the plan of this run, which says what trials are called and which scores are shown.
+        existing: the sweep's records so far.
+    """
     if tracking_uri == NONE:
         return None
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    wait_briefly()
     artifacts = None
     if tracking_uri.startswith("sqlite:///"):
         database = Path(tracking_uri.removeprefix("sqlite:///"))
         artifacts = (database.parent / "mlartifacts" / sweep).as_uri()
     try:
-        return open_experiment(tracking_uri, sweep, artifacts)
+        if plan is None:
+            return open_experiment(tracking_uri, sweep, artifacts)
+        primary = plan.space.primary
+        score = columns.localisation(primary.split, primary.metric, primary.attribution)
+        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC))
     except MirrorError as error:
         warn(console, f"{error}; trials continue, and the next run brings MLflow up to date")
         return None
+    trials = chain((config.columns() for config in plan.trials.values()), existing)
+    return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
+
+
+def wait_briefly() -> None:
+    """Give an absent server one more try of ten seconds, where MLflow would try for minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 
 def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console) -> bool:
@@ -88,17 +134,6 @@ def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Expe
     except MirrorError as error:
         warn(console, f"{error}; the next run or --sync brings MLflow up to date")
     return True
-
-
-def ui_command(tracking_uri: str) -> str:
-    """The command or address that shows the runs."""
-    if tracking_uri.startswith(("http://", "https://")):
-        return tracking_uri.rsplit("@", 1)[-1]
-    if tracking_uri == NONE:
-        return "not mirrored; --sync --tracking-uri sqlite:///mlflow.db mirrors the records"
-    if tracking_uri.startswith("sqlite:"):
-        return f"mlflow ui --backend-store-uri {tracking_uri}   (for the database here: make ui)"
-    return "mlflow ui --backend-store-uri with the database of --tracking-uri"
 
 
 def warn(console: Console, message: str) -> None:

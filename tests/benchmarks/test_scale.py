@@ -25,7 +25,7 @@ def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
 @pytest.mark.slow
 def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wrote(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SAMPLE", 3)
-    assert [(step.size, step.trials) for step in scale.sqlite(tmp_path, 20)] == [(20, 3), (20, 3)]
+    assert [(step.size, step.trials) for step in scale.sqlite(tmp_path, 20)] == [(20, 3), (20, 3), (20, 1)]
     client = MlflowClient(f"sqlite:///{tmp_path / 'sqlite-20' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(SWEEP)
     runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
@@ -36,7 +36,7 @@ def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wro
     for run in copies:
         assert (run.data.metrics, run.data.params) == (one.data.metrics, one.data.params)
         assert run.data.tags | {"trial_key": ""} == one.data.tags | {"trial_key": ""}
-    history = client.get_metric_history(copies[-1].info.run_id, "epoch.train.loss")
+    history = client.get_metric_history(copies[-1].info.run_id, "epoch/train/loss")
     assert sorted(metric.step for metric in history) == [0, 1]
 
 

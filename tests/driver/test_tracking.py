@@ -1,11 +1,20 @@
-"""A sweep that is not mirrored asks MLflow for nothing."""
+"""Where a sweep is tracked, what its runs are called, and where people look at them."""
 
 import io
+import os
+import re
+import socket
 
 import pytest
+import typer
 from rich.console import Console
 
-from driver.upkeep.tracking import check_tracking_uri, open_tracking, ui_command
+from driver import UserError
+from driver.upkeep.tracking import check_tracking_uri, experiment_of, missing_database, open_tracking
+from driver.view import mlflow_ui
+from driver.view.mlflow_ui import PROJECT, server_of, where
+
+LINK = "#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
@@ -16,5 +25,83 @@ def test_none_is_no_database_and_no_warning(by_variable, tmp_path, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
     tracking, said = check_tracking_uri(None if by_variable else "none"), io.StringIO()
     assert open_tracking(tracking, "large", Console(file=said)) is None
+    assert experiment_of(tracking, "large") is None
     assert (said.getvalue(), list(tmp_path.iterdir())) == ("", [])
-    assert "--sync" in ui_command(tracking)
+    assert "--sync" in where(tracking, None)
+
+
+def test_asking_for_an_experiment_makes_no_database(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert missing_database(uri)
+    assert experiment_of(uri, "any") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_away_is_no_experiment(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert experiment_of("http://127.0.0.1:9", "any") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "variable", "expected"),
+    [
+        (f"sqlite:///{PROJECT}/mlflow.db", None, f"http://127.0.0.1:5000/{LINK}   (served by make ui)"),
+        (
+            "sqlite:////data/a.db",
+            None,
+            f"http://127.0.0.1:5000/{LINK}   (served by MLFLOW_TRACKING_URI=sqlite:////data/a.db make ui)",
+        ),
+        ("postgresql://me:pw@db/x", "same", f"http://127.0.0.1:5000/{LINK}   (served by make ui)"),
+        ("http://me:pw@host:8080", None, f"http://host:8080/{LINK}"),
+        ("https://host/mlflow/", None, f"https://host/mlflow/{LINK}"),
+        ("databricks", None, "databricks"),
+    ],
+)
+def test_the_link_opens_the_trials_and_holds_no_password(uri, variable, expected, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if variable:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert where(uri, "7") == expected
+
+
+def test_a_databases_password_is_in_no_message(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "secret" not in where("postgresql://me:secret@db/x", "7")
+    assert server_of("http://me:secret@host:80") == "http://host:80"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("none", "there is no MLflow: MLFLOW_TRACKING_URI is none"),
+        ("sqlite:///absent.db", "there is no database at sqlite:///.*absent.db; run a sweep first"),
+        ("ftp://host", "bad --tracking-uri"),
+        ("databricks", "has a UI of its own"),
+        ("http://me:secret@127.0.0.1:9", "^ui: MLflow at http://[^s]*127.0.0.1:9: "),
+    ],
+)
+def test_what_cannot_be_served_is_said(uri, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(typer.Exit) as ended:
+        mlflow_ui.main(None)
+    assert ended.value.exit_code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_port_in_use_is_said(free_port):
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(UserError, match=f"port {free_port} is in use"):
+        mlflow_ui.serve("sqlite:///any.db", free_port, Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("display", "terminal", "opens"), [(":0", True, True), (":0", False, False), ("", True, False)]
+)
+def test_a_browser_is_opened_only_where_a_person_sees_it(display, terminal, opens, monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    assert mlflow_ui.has_browser() == opens

@@ -1,18 +1,20 @@
-"""The MLflow UI in a real browser: the sweep's parent run, its children, and a saliency picture of one of them."""
+"""The MLflow UI in a real browser: the table of a sweep's trials, the sweep's own run, a trial with its picture."""
 
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
+import psutil
 import pytest
 from mlflow.tracking import MlflowClient
-from support.commands import ROOT
+from support.commands import ROOT, run_sweep
 
+from driver.view.mlflow_ui import HOST
 from search_spaces.strengths import PAPER_METHODS
 
 pytestmark = pytest.mark.slow
@@ -20,38 +22,38 @@ WAIT = 60
 """Seconds within which a page must show what it is waited for."""
 
 
-@pytest.fixture
-def ui(tiny_sweep, free_port):
-    """`make ui` in the sweep's folder would need a checkout there, so the command that it runs is read from it."""
+@pytest.fixture(scope="module")
+def ui(tiny_sweep, tmp_path_factory):
+    """The running command of `make ui` and its lines, in another folder: the database is MLFLOW_TRACKING_URI's."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].splitlines()[1].strip()
-    program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(free_port)).split()
-    assert program == "$(BIN)/mlflow"
-    command = [sys.executable, "-m", "mlflow", *arguments]
+    program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(port)).split()
+    assert program == "$(BIN)/python"
+    variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tiny_sweep.tracking_uri, "DISPLAY": ""}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | variables
     with subprocess.Popen(
-        command, cwd=tiny_sweep.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     ) as server:
-        address = f"http://127.0.0.1:{free_port}"
         try:
-            wait_for(address)
-            yield address
+            lines = [server.stdout.readline().rstrip() for _ in range(2)]
+            yield server, lines
         finally:
-            os.killpg(server.pid, signal.SIGKILL)
-
-
-def wait_for(address):
-    deadline = time.monotonic() + WAIT
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(WAIT) == 0
+            assert list(folder.iterdir()) == [], "a database was made where there was none"
 
 
 @pytest.fixture
-def browser(tmp_path):
+def address(ui):
+    """Where the server listens."""
+    return re.search(r"http://[\d.]+:\d+", ui[1][0])[0]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
@@ -71,7 +73,7 @@ def browser(tmp_path):
         "--disable-component-update",
         "--disable-sync",
         "--window-size=1600,1200",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):
         options.add_argument(flag)
     window = webdriver.Chrome(options, Service(driver))
@@ -87,6 +89,12 @@ def until(browser, condition, message):
     return WebDriverWait(browser, WAIT, ignored_exceptions=[WebDriverException]).until(condition, message)
 
 
+def visit(browser, address):
+    """Load a page anew: its addresses differ in what follows the #, which alone loads nothing."""
+    browser.get("about:blank")
+    browser.get(address)
+
+
 def text(browser):
     """What the page shows as text."""
     from selenium.webdriver.common.by import By
@@ -99,26 +107,65 @@ def see(browser, what):
     until(browser, lambda b: what in text(b), f"the page never showed {what!r}")
 
 
-def test_the_ui_shows_the_parent_its_children_and_a_saliency_picture(ui, browser, tiny_sweep):
+def test_one_process_serves_on_the_loopback_interface_and_ends_with_its_command(ui, address):
+    command, lines = ui
+    assert lines[1] == "Ctrl-C ends it."
+    # MLflow's own command, and its one worker.
+    _, worker = psutil.Process(command.pid).children(recursive=True)
+    listening = {c.laddr for c in worker.net_connections() if c.status == "LISTEN"}
+    assert listening == {(HOST, int(address.rsplit(":", 1)[1]))}
+
+
+def test_the_link_of_a_finished_sweep_opens_a_table_of_its_trials(ui, address, browser, tiny_sweep):
+    from selenium.webdriver.common.by import By
+
+    link = re.search(r"#/experiments/\S+", tiny_sweep.ran.out)[0]
+    status = run_sweep(tiny_sweep.folder, "--status", "--name", "tiny")
+    assert link in status.out
+    assert ui[1][0] == f"tiny  {address}/{link}"
+    visit(browser, f"{address}/{link}")
+    see(browser, "7 matching runs")
+    names = {f"{method} λ=" for method in PAPER_METHODS}
+    until(browser, lambda b: all(name in text(b) for name in names), f"no row of one of {names}")
+    for column in ("test_ood/auc", "test_ood/iou/integrated_gradients"):
+        see(browser, column)
+    cells = browser.find_elements(By.CSS_SELECTOR, "[role=gridcell][col-id='metrics.`test_ood/auc`']")
+    scores = [float(cell.text) for cell in cells]
+    assert len(scores) > 1
+    assert scores == sorted(scores, reverse=True)
+    # Charts are in sections, one a prefix.
+    visit(browser, f"{address}/{link}&compareRunsMode=CHART")
+    sections = ("epoch/train", "epoch/valid_id")
+    until(browser, lambda b: all(re.search(rf"^{s}\b(?!/)", text(b), re.M) for s in sections), "no sections of charts")
+
+
+def test_the_sweeps_run_has_its_design_and_the_methods_means(address, browser, tiny_sweep):
+    client = MlflowClient(tiny_sweep.tracking_uri)
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.kind = 'sweep'")
+    assert parent.data.params["space"] == "smoke"
+    assert parent.data.tags["methods"] == ", ".join(sorted(PAPER_METHODS))
+    records = [json.loads(path.read_text()) for path in tiny_sweep.records.iterdir()]
+    for record in records:
+        # One trial a method.
+        assert parent.data.metrics[f"mean/test_ood/auc/{record['method']}"] == record["test_ood.auc"]
+    visit(browser, f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=sweeps")
+    see(browser, "1 matching run")
+    see(browser, "n_trials")
+
+
+def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, browser, tiny_sweep):
     from selenium.webdriver.common.by import By
 
     client = MlflowClient(tiny_sweep.tracking_uri)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     child = client.search_runs([experiment], "tags.kind = 'trial' and params.method = 'actdiff'")[0]
-
-    browser.get(f"{ui}/#/experiments/{experiment}/runs")
-    cell = "//a[normalize-space()='tiny']/ancestor::div[@role='gridcell']"
-    until(browser, lambda b: b.find_element(By.XPATH, cell), "the parent run is not in the list")
-    assert child.info.run_name not in text(browser), "children are folded until asked for"
-    browser.find_element(By.XPATH, f"{cell}//button").click()
-    for method in PAPER_METHODS:
-        until(browser, lambda b, method=method: f" {method} " in text(b), f"no run of {method} under the parent")
-
-    browser.get(f"{ui}/#/experiments/{experiment}/runs/{child.info.run_id}")
-    see(browser, "test_ood.auc")
+    visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}")
+    see(browser, "actdiff λ=1 s=1 seed=0")
+    see(browser, "test_ood/auc")
     see(browser, "Parent run")
 
-    browser.get(f"{ui}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
+    visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
     see(browser, "saliency.png")
     until(
         browser,

@@ -77,7 +77,7 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
     }
     for run in runs:
         assert len(client.list_artifacts(run.info.run_id, "attribution")) == 3
-        assert run.data.metrics["test_ood.auc"] == records[run.data.tags["trial_key"]]["test_ood.auc"]
+        assert run.data.metrics["test_ood/auc"] == records[run.data.tags["trial_key"]]["test_ood.auc"]
 
     secrets = [s3_server.admin.secret, mlflow_server.password]
     left = s3_server.objects(bucket.removeprefix("s3://"))

@@ -75,9 +75,9 @@ def test_mlflow_has_one_parent_and_one_run_a_trial_with_epochs_and_pictures(tiny
         record = records[run.data.tags["trial_key"]]
         assert run.info.run_id == record["mlflow_run_id"]
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
-        assert run.data.metrics["test_ood.auc"] == record["test_ood.auc"]
+        assert run.data.metrics["test_ood/auc"] == record["test_ood.auc"]
         assert run.data.params["method"] == record["method"]
-        assert len(client.get_metric_history(run.info.run_id, "epoch.train.loss")) == record["epochs"]
+        assert len(client.get_metric_history(run.info.run_id, "epoch/train/loss")) == record["epochs"]
         artifacts = [a.path for a in client.list_artifacts(run.info.run_id, "attribution")]
         assert sorted(artifacts) == [f"attribution/{f}" for f in ("epochs.json", "maps.npz", "saliency.png")]
 

@@ -54,6 +54,8 @@ def records(tmp_path):
             "test_ood.auc": 0.75,
             "test_id.auc_outside_zeroed": None,
             "test_id.auc_outside_swapped": 0.625,
+            "test_ood.auc.half_1": 0.7,
+            "test_ood.n": 64,
             "test_ood.iou.occlusion": None,
             "train_seconds": 2.0,
             "started_at": "2026-01-02T03:04:05+00:00",
@@ -90,11 +92,24 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
         "hp.lr": "0.001",
         "hp.searcher": "random",  # no setting, but the analysis reads it from here
     }
-    assert run.data.metrics["test_ood.auc"] == 0.75
-    assert run.data.metrics["test_id.auc_outside_swapped"] == 0.625
-    assert "test_id.auc_outside_zeroed" not in run.data.metrics
-    assert "test_ood.iou.occlusion" not in run.data.metrics
-    history = client.get_metric_history(run_id, "epoch.train.loss")
+    assert run.info.run_name == "actdiff λ=0.125 s=0.5 seed=3 01234567"  # by its key where nothing else is known
+    assert run.data.metrics["test_ood/auc"] == 0.75
+    assert json.loads(run.data.tags["unplotted"]) == {
+        "test_ood.auc.half_1": 0.7,
+        "test_ood.n": 64,
+        "schema_version": columns.SCHEMA_VERSION,
+    }
+    assert set(run.data.metrics) == {
+        "epoch/train/loss",
+        "test_ood/auc",
+        "test_id/auc_outside_swapped",
+        "best_epoch",
+        "train_seconds",
+    }
+    assert run.data.metrics["test_id/auc_outside_swapped"] == 0.625
+    assert "test_id/auc_outside_zeroed" not in run.data.metrics
+    assert "test_ood/iou/occlusion" not in run.data.metrics
+    history = client.get_metric_history(run_id, "epoch/train/loss")
     assert {(m.step, m.value) for m in history} == {(0, 2.0), (1, 1.0)}
     assert sorted(a.path for a in client.list_artifacts(run_id, "attribution")) == [
         "attribution/epochs.json",
@@ -114,6 +129,28 @@ def test_opening_again_finds_the_same_parent_and_it_takes_the_report(database, t
     run = client.get_run(first.parent_run_id)
     assert (run.info.status, run.data.tags["answer"], run.data.metrics) == ("FINISHED", "yes", {"n_trials": 6.0})
     assert [a.path for a in client.list_artifacts(first.parent_run_id, "report")] == ["report/report.html"]
+
+
+@pytest.mark.slow
+def test_a_sweeps_run_keeps_what_was_declared_and_takes_what_changes(database):
+    uri, artifacts = database
+    experiment = open_experiment(uri, "declared", artifacts)
+    numbers = {"comparison/seed/rho": 0.5, "comparison/seed/ci_low": None}
+    mirror_sweep(experiment, None, {"seeds": "0"}, numbers, done=False, params={"space": "smoke"})
+    numbers = {"comparison/seed/rho": 0.25, **{f"mean/test_ood/auc/method {n}": n / 3000 for n in range(2500)}}
+    mirror_sweep(experiment, None, {"seeds": "0 to 9"}, numbers, done=True, params={"space": "other", "primary": "p"})
+    run = MlflowClient(uri).get_run(experiment.parent_run_id)
+    assert run.data.params == {"space": "smoke", "primary": "p"}
+    assert run.data.tags["seeds"] == "0 to 9"
+    assert run.data.metrics == numbers
+
+
+@pytest.mark.slow
+def test_the_sweeps_are_listed_the_one_run_last_first(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    ids = {name: open_experiment(uri, name, tmp_path.as_uri()).experiment_id for name in ("one", "two", "one")}
+    MlflowClient(uri).create_experiment("somebody else's")
+    assert list(mirror.experiments(uri).items()) == [("one", ids["one"]), ("two", ids["two"])]
 
 
 def test_a_server_that_is_away_is_one_error(monkeypatch):

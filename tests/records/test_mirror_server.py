@@ -73,9 +73,9 @@ def assert_whole(server, experiment, records, tmp_path):
     assert run.info.run_id == records.read(KEY)["mlflow_run_id"]
     assert run.info.status == "FINISHED"
     assert run.data.params["method"] == "actdiff"
-    assert run.data.metrics["test_ood.auc"] == 0.75
+    assert run.data.metrics["test_ood/auc"] == 0.75
     client = MlflowClient(server.uri)
-    history = client.get_metric_history(run.info.run_id, "epoch.train.loss")
+    history = client.get_metric_history(run.info.run_id, "epoch/train/loss")
     assert {(m.step, m.value) for m in history} == {(0, 2.0), (1, 1.0)}
     folder = tmp_path / "downloaded"
     folder.mkdir()

@@ -198,7 +198,7 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
     for run in runs:
         record = mine.get(run.data.tags["trial_key"], {})
         artifacts = {a.path for a in client.list_artifacts(run.info.run_id, "attribution")}
-        if run.data.metrics.get("test_ood.auc") != record.get("test_ood.auc"):
+        if run.data.metrics.get("test_ood/auc") != record.get("test_ood.auc"):
             found.append(f"MLflow run {run.info.run_id} lacks its metrics")
         if artifacts != {f"attribution/{name}" for name in ("epochs.json", "maps.npz", "saliency.png")}:
             found.append(f"MLflow run {run.info.run_id} has artifacts {sorted(artifacts)}")

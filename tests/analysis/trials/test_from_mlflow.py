@@ -1,9 +1,11 @@
 """Trials from a real MLflow database."""
 
 import gc
+import json
 import shutil
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 import analysis
@@ -64,6 +66,44 @@ def test_the_mirror_gives_the_same_trials(tracked, monkeypatch):
     assert mirrored["preset"].tolist() == ["None"] * 11
     whole = analysis.analyse(table[1:], replicates=100)
     assert analysis.analyse(trials, replicates=100).verdict == whole.verdict
+
+
+def test_present_and_former_names_give_the_same_table(tmp_path, make_table):
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    from records import SweepRecords, open_storage
+    from records.mirror import mirror_trial, open_experiment
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    records, client = SweepRecords(open_storage(tmp_path / "sweeps"), "present"), MlflowClient(uri)
+    experiments = [open_experiment(uri, name, str(tmp_path / "artifacts")) for name in ("present", "former", "both")]
+    rows = make_table(seeds=2, severities=(0.5,)).to_dict("records")
+    for number, row in enumerate(rows):
+        half = {"test_ood.auc.half_1": number / 7, "test_ood.iou.integrated_gradients.half_2": number / 9}
+        row |= {**half, "test_ood.n": 64, "schema_version": 1, "train_seconds": 0.5, "epochs": 2, "sweep": "present"}
+        records.write(row)
+        epochs = json.dumps([{"train.loss": 2.0}, {"train.loss": 1.0 + number}])
+        records.write_artifact(row["trial_key"], "epochs.json", epochs.encode())
+        for experiment in experiments[1:]:
+            tags = {"kind": "trial", **{name: row[name] for name in ("trial_key", "sweep", "status")}}
+            run = client.create_run(experiment.experiment_id, start_time=1_000, tags=tags).info.run_id
+            params = {name: row[name] for name in columns.settings_in(row)}
+            scores = {k: v for k, v in row.items() if k not in params and isinstance(v, float | int)}
+            scores["epoch.train.loss"] = 1.0 + number
+            # What was wrong when it was first mirrored is right after the second time.
+            change = 0.25 if experiment is experiments[2] else 0
+            metrics = [Metric(k, v + change, 0, 0) for k, v in scores.items()]
+            client.log_batch(run, metrics, [Param(k, str(v)) for k, v in params.items()])
+        mirror_trial(experiments[0], records, row)
+        mirror_trial(experiments[2], records, row)
+    tables = {
+        name: analysis.load_mlflow(uri, name, cache=False).table.drop(columns="mlflow_run_id").set_index("trial_key")
+        for name in ("present", "former", "both")
+    }
+    for name in ("former", "both"):
+        pd.testing.assert_frame_equal(tables["present"].sort_index(), tables[name].sort_index(), check_like=True)
+    assert {"test_ood.auc.half_1", "test_ood.n", "epoch.train.loss", "train_seconds"} <= set(tables["present"])
 
 
 def test_the_garbage_collector_is_left_as_it_was(tracked):

@@ -1,0 +1,151 @@
+"""The MLflow UI of the sweeps: `python -m driver.view.mlflow_ui`, which `make ui` runs, and the links into it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from driver import UserError
+from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database, wait_briefly
+from records.mirror import MirrorError, experiments
+from records.mirror_names import sweeps_link, trials_link
+from records.secrets import scrub
+
+PROJECT = Path(__file__).resolve().parents[2]
+HOST, PORT = "127.0.0.1", 5000
+START = 60.0
+"""Seconds that a server may take to start."""
+MOST = 10
+"""Sweeps whose links are printed, the latest first."""
+
+
+def server_of(tracking_uri: str, port: int = PORT) -> str | None:
+    """The address of MLflow's UI, without a login; None where it is not known."""
+    if tracking_uri.startswith(("http://", "https://")):
+        scheme, _, rest = tracking_uri.partition("://")
+        return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
+    return None if tracking_uri.startswith("databricks") else f"http://{HOST}:{port}"
+
+
+def where(tracking_uri: str, experiment_id: str | None) -> str:
+    """How to look at a sweep's trials: the link, and the command that serves it.
+
+    Args:
+        tracking_uri: as `check_tracking_uri` returns it.
+        experiment_id: None if MLflow does not have the sweep, or cannot be reached.
+    """
+    if tracking_uri == NONE:
+        return "not mirrored; --sync --tracking-uri sqlite:///mlflow.db mirrors the records"
+    server = server_of(tracking_uri)
+    if server is None:
+        return scrub(tracking_uri)
+    link = server if experiment_id is None else trials_link(server, experiment_id)
+    return link if tracking_uri.startswith("http") else f"{link}   (served by {command(tracking_uri)})"
+
+
+def command(tracking_uri: str) -> str:
+    """The command that serves the UI of a database, to be run in the project's folder."""
+    if tracking_uri in (os.environ.get("MLFLOW_TRACKING_URI"), f"sqlite:///{PROJECT / 'mlflow.db'}"):
+        return "make ui"
+    return f"MLFLOW_TRACKING_URI={scrub(tracking_uri)} make ui"
+
+
+def serve(tracking_uri: str, port: int, console: Console) -> None:
+    """Serve a database's UI on the loopback interface by one worker process, print the links, and wait for Ctrl-C.
+
+    Raises:
+        UserError: the server does not start.
+    """
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:
+            raise UserError(f"port {port} is in use; choose another: make ui MLFLOW_PORT={port + 1}")
+    address = f"http://{HOST}:{port}"
+    arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    arguments += ["--uvicorn-opts", "--log-level warning"]
+    # In the environment, as arguments are public and a database's address may hold a password.
+    variables = {"MLFLOW_BACKEND_STORE_URI": tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore", **variables}
+    program = [sys.executable, "-m", "mlflow", *arguments]
+    # A process group of its own: Ctrl-C reaches this process, which ends the server and its worker in peace.
+    with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as server:
+        try:
+            _wait_for(port, server)
+            show_links(tracking_uri, address, console)
+            console.print("Ctrl-C ends it.")
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.terminate()
+
+
+def show_links(tracking_uri: str, address: str, console: Console) -> None:
+    """Print the link of each of the latest sweeps, and open the first where there is a browser."""
+    latest = list(experiments(tracking_uri).items())[:MOST]
+    if not latest:
+        console.print(f"MLflow on {address} has no sweep yet")
+    for name, experiment_id in latest:
+        console.print(f"{name}  {trials_link(address, experiment_id)}", soft_wrap=True, markup=False)
+    if len(latest) > 1:
+        console.print(f"All sweeps  {sweeps_link(address, [i for _, i in latest])}", soft_wrap=True, markup=False)
+    if latest and has_browser():
+        webbrowser.open(trials_link(address, latest[0][1]))
+
+
+def has_browser() -> bool:
+    """Whether a person sees this terminal beside a graphical browser."""
+    screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(screen) and sys.stdout.isatty()
+
+
+def main(
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow's database or server; default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Where a database is served, on 127.0.0.1.")] = PORT,
+) -> None:
+    """Print the links to the sweeps' trials in MLflow and open the latest; serve the UI of a database until Ctrl-C."""
+    console = Console(highlight=False)
+    try:
+        wait_briefly()
+        uri = check_tracking_uri(tracking_uri)
+        if uri == NONE:
+            raise UserError("there is no MLflow: MLFLOW_TRACKING_URI is none")
+        if missing_database(uri):
+            raise UserError(f"there is no database at {uri}; run a sweep first, or set MLFLOW_TRACKING_URI")
+        server = server_of(uri)
+        if uri.startswith("http") and server is not None:
+            show_links(uri, server, console)
+        elif server is not None:
+            serve(uri, port, console)
+        else:
+            raise UserError(f"{scrub(uri)} has a UI of its own")
+    except (UserError, MirrorError) as error:
+        Console(stderr=True, highlight=False).print(f"ui: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), closing(HTTPConnection(HOST, port, timeout=2)) as connection:
+            connection.request("GET", "/health")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.2)
+    raise UserError(f"MLflow does not start on port {port}; see its messages above")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,157 @@
+"""Names in MLflow: unique and readable for runs, grouped for metrics, and none lost."""
+
+import json
+
+import pytest
+
+from records import columns
+from records.mirror_names import (
+    column_of_metric,
+    is_plotted,
+    metric,
+    pack,
+    run_name,
+    sweeps_link,
+    sweeps_view,
+    telling_apart,
+    trials_link,
+    trials_view,
+    unpack,
+)
+from search_spaces import SPACES
+
+TRIAL = {
+    "trial_key": "0123456789abcdef",
+    "dataset": "synthetic",
+    "severity": 1.0,
+    "method": "actdiff",
+    "strength": 1.0,
+    "seed": 0,
+    "data_seed": 0,
+    "hp.lr": 1e-3,
+}
+
+
+def trials(*changes):
+    return [{**TRIAL, "trial_key": f"{number:08x}00000000", **change} for number, change in enumerate(changes)]
+
+
+def test_a_run_is_named_by_what_it_is():
+    assert run_name(TRIAL, ()) == "actdiff λ=1 s=1 seed=0"
+    assert run_name(TRIAL, ("dataset", "hp.lr", "hp.absent")) == "actdiff λ=1 s=1 seed=0 synthetic lr=0.001"
+    assert run_name(TRIAL, ("trial_key",)) == "actdiff λ=1 s=1 seed=0 01234567"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (({}, {"seed": 1}, {"method": "rrr"}, {"strength": 0.1}, {"severity": 0.5}), ()),
+        (({}, {"dataset": "decoy_digits"}), ("dataset",)),
+        (({}, {"hp.lr": 3e-3}), ("hp.lr",)),
+        (({}, {"hp.lr": 3e-3}, {"dataset": "decoy_digits"}), ("dataset", "hp.lr")),
+        (({}, {"selection": "last"}), ("selection",)),
+        # A setting that the method determines tells nothing apart.
+        (({}, {"method": "adversarial", "hp.width": 8}), ()),
+        (({"seed": 1, "data_seed": 1}, {"seed": 2, "data_seed": 2}), ()),
+        (({"data_seed": 1}, {"data_seed": 2}), ("data_seed",)),
+        # Equal to the sixth digit, so that no value tells them apart.
+        (({"hp.lr": 1e-3}, {"hp.lr": 1.0000001e-3}), ("trial_key",)),
+    ],
+)
+def test_names_say_no_more_than_tells_trials_apart(changes, expected):
+    rows = trials(*changes)
+    assert telling_apart(rows) == expected
+    assert len({run_name(row, expected) for row in rows}) == len(rows)
+
+
+def test_of_unknown_trials_the_key_is_in_the_name_and_of_a_search_what_it_tunes():
+    assert telling_apart([]) == ("trial_key",)
+    assert telling_apart(trials({"hp.lr": 1e-3}), tuned=("hp.lr",)) == ("hp.lr",)
+
+
+@pytest.mark.parametrize("name", [name for name, space in SPACES.items() if space().search is None])
+def test_every_spaces_names_are_unique(name):
+    rows = [
+        {**TRIAL, **{columns.setting(key): value for key, value in settings.items()}, "trial_key": f"{number:016x}"}
+        for number, settings in enumerate(SPACES[name]().trials)
+    ]
+    named_by = telling_apart(rows)
+    assert "trial_key" not in named_by
+    assert len({run_name(row, named_by) for row in rows}) == len(rows)
+
+
+def test_trials_of_a_later_command_are_named_apart_from_the_earlier_ones():
+    earlier = trials({}, {"method": "rrr"})
+    later = [{**row, "trial_key": f"later {row['method']}", "hp.lr": 3e-3} for row in earlier]
+    first, second = telling_apart(earlier), telling_apart([*earlier, *later])
+    names = [run_name(row, first) for row in earlier] + [run_name(row, second) for row in later]
+    assert len(set(names)) == 4
+
+
+@pytest.mark.parametrize("column", [column.name for column in columns.COLUMNS])
+def test_a_metric_is_its_column_with_slashes(column):
+    assert "." not in metric(column)
+    # The name that metrics once had is read as well.
+    assert column_of_metric(metric(column)) == column_of_metric(column) == column
+
+
+@pytest.mark.parametrize(
+    ("column", "plotted"),
+    [
+        ("test_ood.auc", True),
+        ("test_ood.iou.integrated_gradients", True),
+        ("test_ood.correctness_auroc.iou.occlusion", True),
+        ("train_seconds", True),
+        ("test_ood.auc.half_1", False),
+        ("test_ood.iou.occlusion.half_2", False),
+        ("test_ood.n", False),
+        ("train.n_smaller_class", False),
+        ("test_ood.chance_iou", False),
+        ("attribution_seconds.occlusion", False),
+        ("schema_version", False),
+    ],
+)
+def test_what_nobody_plots_is_no_metric(column, plotted):
+    assert is_plotted(column) == plotted
+
+
+@pytest.mark.parametrize("size", [60, 200, 10_000])
+def test_numbers_in_tags_come_back_whatever_a_tag_holds(size):
+    numbers = {f"test_ood.iou.map_{number}.half_1": number / 7 for number in range(12)}
+    tags = pack(numbers, size)
+    assert all(len(text) <= size for text in tags.values())
+    assert (len(tags) == 1) == (size == 10_000)
+    assert unpack({"status": "completed", **tags}) == numbers
+    assert pack({}, size) == unpack({}) == {}
+
+
+def test_the_view_is_a_flat_table_of_the_trials_best_first():
+    view = json.loads(trials_view(["test_ood.auc", "test_ood.iou.grad_cam"]))
+    state = json.loads(view["state"])
+    assert view["name"] == "Trials"
+    assert state["searchFilter"] == "tags.kind = 'trial'"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`test_ood/auc`", False)
+    assert state["selectedColumns"][:2] == ["metrics.`test_ood/auc`", "metrics.`test_ood/iou/grad_cam`"]
+    assert "params.`method`" in state["selectedColumns"]
+
+
+def test_views_fit_into_the_tag_of_an_experiment():
+    assert len(sweeps_view()) < 5000
+    assert len(trials_view([f"test_ood.{'metric' * 10}.{'attribution' * 5}"] * 3)) < 5000
+
+
+def test_the_view_of_sweeps_shows_each_comparison():
+    state = json.loads(json.loads(sweeps_view())["state"])
+    assert state["searchFilter"] == "tags.kind = 'sweep'"
+    for comparison in columns.COMPARISONS:
+        assert f"metrics.`comparison/{comparison}/rho`" in state["selectedColumns"]
+
+
+def test_the_link_opens_training_runs_rather_than_the_empty_page():
+    expected = "http://host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
+    assert trials_link("http://host:5000/", "7") == expected
+
+
+def test_the_link_of_several_sweeps_names_their_experiments():
+    link = sweeps_link("http://host", ["7", "12"])
+    assert link == "http://host/#/compare-experiments/s?experiments=%5B%227%22%2C%2212%22%5D&viewStateShareKey=sweeps"
