@@ -8,6 +8,7 @@ from rich.console import Console
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
 from driver.plan.make_plan import check_data, make_plan
+from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import Plan, declare, open_records
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
@@ -42,7 +43,9 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         with console.status("Reading the data"):
             check_data(plan)
     if request.dry_run:
-        show_plan(console, records.location, plan, plan.pending(records.load().records), request.concurrency)
+        existing = records.load().records
+        show_plan(console, records.location, plan, plan.pending(existing), request.concurrency)
+        _note(console, seeds_note(plan), others_note(plan, existing))
         return None
 
     # Lease: from here on the sweep belongs to this driver. Only now is it known which trials are done.
@@ -58,11 +61,12 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
         if pending and not request.local:
             check_shared(records)
-        declare(records, plan, plan.others(loaded.records))
+        changed = declare(records, plan, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
             console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
         log = SweepLog(records)
         console.print(f"Sweep {records.name}: {plan.planned} trials, {len(pending)} to run")
+        _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records))
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
         experiment = open_tracking(request.tracking, records.name, console)
         try:
@@ -80,7 +84,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
 
             # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
             behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-            changed = bool(pending) or request.sync or behind
+            changed |= bool(pending) or request.sync or behind
             outcome = finish(records, loaded, plan, experiment, changed, console)
             log.event("end", answer=outcome.answer)
         finally:
@@ -100,8 +104,17 @@ def _plan(request: Request, console: Console) -> Plan:
         return make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
 
 
+def _note(console: Console, *notes: str | None) -> None:
+    for note in filter(None, notes):
+        console.print(note, markup=False, soft_wrap=True)
+
+
 def _show(outcome: Outcome, tracking: str, console: Console) -> None:
     console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
+    if outcome.methods is not None:
+        console.print(outcome.methods, "", sep="\n")
+    if outcome.more:
+        console.print(f"{outcome.more}\n", soft_wrap=True, markup=False)
     if outcome.report:
         console.print(f"Report     {outcome.report}", soft_wrap=True)
     console.print(f"MLflow UI  {ui_command(tracking)}", soft_wrap=True)

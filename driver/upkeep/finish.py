@@ -1,16 +1,17 @@
-"""The end of a sweep: the table, the analysis, the report in storage and in MLflow, and the answer."""
+"""The end of a sweep: the table, the analysis, the report in storage and in MLflow, the answer and its summary."""
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 
 import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
+from driver.upkeep.summary import methods_summary, more
 from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
@@ -31,6 +32,10 @@ class Outcome:
     completed: int
     failed: int
     diverged: int
+    methods: Group | None = None
+    """How the methods did at the largest severity."""
+    more: str | None = None
+    """What would answer more."""
 
 
 def finish(
@@ -60,7 +65,7 @@ def finish(
     def mirror(tags: dict[str, Any], folder: Path | None) -> None:
         if experiment is None:
             return
-        tags = {"space": plan.space.name, "planned_trials": plan.planned + plan.others(loaded.records), **tags}
+        tags = {"space": plan.space.name, "planned_trials": plan.planned + len(plan.others(loaded.records)), **tags}
         try:
             mirror_sweep(experiment, folder, tags, {"n_trials": len(loaded.records)}, len(own) >= plan.planned)
         except MirrorError as error:
@@ -87,4 +92,10 @@ def finish(
             if not local:
                 copy_report(folder, records.storage, records.name)
             mirror({"answer": result.verdict.answer, NOTE: result.verdict.sentence}, folder)
-    return Outcome(f"{records.location}/report/report.html", result.verdict.sentence, **counts)
+    return Outcome(
+        f"{records.location}/report/report.html",
+        result.verdict.sentence,
+        **counts,
+        methods=methods_summary(result),
+        more=more(result, plan),
+    )
