@@ -42,8 +42,8 @@ def _within_seed(cells: dict[tuple[str, float, str], list[list[Settings]]]) -> l
     places = []
     for number, name in enumerate(cell for cell in order if cell in cells):
         cell = cells[name]
-        # Cells start at different settings, so that their first trials do not all have the weakest strength.
-        start = number % len(cell)
+        # Strata start at different settings, so that the first trials do not all have the weakest strength.
+        start = strata.index((name[1], name[0])) % len(cell)
         turns = enumerate([*cell[start:], *cell[:start]])
         places += [(turn / len(cell), number, trials) for turn, trials in turns]
     return list(chain.from_iterable(trials for *_, trials in sorted(places, key=lambda place: place[:2])))
