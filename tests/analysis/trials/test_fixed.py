@@ -45,9 +45,8 @@ def test_a_setting_left_out_at_its_default():
 
 @pytest.mark.parametrize(("values", "value"), [([1e-3] * 3 + [0.01], 0.001), (["x", "x", "x", "y"], "x")])
 def test_values_read_from_text_are_the_same(values, value):
-    assert [bool(r) for r in reasons({"d": {"hp.s": value}}, **{"hp.s": list(map(str, values))})] == [False] * 3 + [
-        True
-    ]
+    named = reasons({"d": {"hp.s": value}}, **{"hp.s": list(map(str, values))})
+    assert [bool(reason) for reason in named] == [False] * 3 + [True]
     assert not any(reasons({"d": {"hp.flag": True}}, **{"hp.flag": ["True", "true", True, "TRUE"]}))
 
 
