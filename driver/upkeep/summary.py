@@ -43,12 +43,13 @@ def methods_summary(result: Analysis) -> Group | None:
 
 def more(result: Analysis, plan: Plan) -> str:
     """Which comparisons are not decided and why, and the command that asks them of more trials."""
-    open_ones = [
-        f"{LABELS[c.comparison]} ({c.reason or 'the interval is too wide'})"
-        for c in result.comparisons
-        if c.answer == "undecided"
-    ]
-    lead = f"Not decided here: {listed(open_ones)}. " if open_ones else ""
+    by_reason: dict[str, list[str]] = {}
+    for comparison in result.comparisons:
+        if comparison.answer == "undecided":
+            reason = comparison.reason or "the interval is too wide"
+            by_reason.setdefault(reason, []).append(LABELS[comparison.comparison])
+    parts = [f"{listed(labels)} ({reason})" for reason, labels in by_reason.items()]
+    lead = f"Not decided here: {'; '.join(parts)}. " if parts else ""
     if not plan.space.larger:
         return f"{lead}For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
     datasets = {config.dataset for config in plan.trials.values()}
