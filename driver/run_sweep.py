@@ -12,6 +12,7 @@ from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
 from driver.plan.make_plan import check_data, make_plan
+from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import Plan, declare, open_records
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
@@ -53,8 +54,9 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             check_data(plan)
     if request.dry_run:
         with console.status("Reading the records"):
-            done = records.load().records
-        show_plan(console, records.location, plan, plan.pending(done), request.concurrency)
+            existing = records.load().records
+        show_plan(console, records.location, plan, plan.pending(existing), request.concurrency)
+        _note(console, seeds_note(plan), others_note(plan, existing))
         return None
 
     # Lease: from here on the sweep belongs to this driver.
@@ -95,12 +97,13 @@ def _run_and_finish(
     pending = [] if request.sync else plan.pending(loaded.records)
     progress.skip(plan.planned - len(pending))
     console.print(f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
+    _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records))
     with _how_far(progress):
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
             if pending and not request.local:
                 check_shared(records)
-        declare(records, plan, plan.others(loaded.records))
+        changed = declare(records, plan, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
             console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
@@ -126,7 +129,7 @@ def _run_and_finish(
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
         behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-        changed = bool(pending) or request.sync or behind
+        changed |= bool(pending) or request.sync or behind
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.
             records.storage.delete(f"{records.name}/report/report.html")
@@ -147,8 +150,17 @@ def _report_command(request: Request, sweep: str) -> str:
     return f"python -m analysis --sweep {sweep}{storage}"
 
 
+def _note(console: Console, *notes: str | None) -> None:
+    for note in filter(None, notes):
+        console.print(note, markup=False, soft_wrap=True)
+
+
 def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
     console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
+    if outcome.methods is not None:
+        console.print(outcome.methods, "", sep="\n")
+    if outcome.more:
+        console.print(f"{outcome.more}\n", soft_wrap=True, markup=False)
     if outcome.report:
         console.print(f"Report     {outcome.report}", soft_wrap=True)
     console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)

@@ -1,20 +1,26 @@
-"""smoke: everything once, in a few minutes on two cores."""
+"""smoke: the whole question in small, in a few minutes on two cores."""
 
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
+from search_spaces.strengths import ONE_STRENGTH
+
+STRENGTHS = {
+    **{method: ONE_STRENGTH[method] for method in ("baseline", "masked", "shuffled", "gradmask")},
+    "actdiff": (0.01, 0.1, 1.0, 10.0),
+}
 
 
 def smoke() -> Space:
-    """84 trials: two datasets, seven methods, severities 0, 0.5 and 1, two seeds; short: a check, not an answer."""
+    """192 trials: five methods, one at four strengths, severities 0.9 and 1, six seeds, crosses and real digits."""
     trials = factorial(
-        seeds=(0, 1),
+        seeds=range(6),
         datasets=("synthetic", "decoy_digits"),
-        severities=(0.0, 0.5, 1.0),
-        strengths=ONE_STRENGTH,
-        method_settings=SMALL_DISCRIMINATOR,
+        severities=(0.9, 1.0),
+        strengths=STRENGTHS,
         lr=(3e-3,),
-        epochs=(3,),
+        epochs=(1,),
+        batch_size=(16,),
         attribution_images=(16,),
         integrated_gradients_steps=(16,),
     )
-    return Space("smoke", "two datasets and every method once, short; a check, not an answer", tuple(trials))
+    description = "the whole question in small: five methods, one of them at four strengths"
+    return Space("smoke", description, tuple(trials), larger="laptop")

@@ -71,8 +71,8 @@ class Search:
 class Space:
     """A named set of trials.
 
-    `trials` are in the order in which they run, seeds outermost, so that any prefix of whole seeds is balanced. In a
-    space with a `search` they are the studies: the settings shared by all trials of each.
+    Each seed of `trials` runs as a whole before the next; within a seed the driver deals them so that any prefix spans
+    severities and methods. In a space with a `search` they are the studies: the settings shared by all trials of each.
     """
 
     name: str
@@ -84,6 +84,8 @@ class Space:
     search: Search | None = None
     on_request: Mapping[str, Sequence[Settings]] = field(default_factory=dict)
     """By dataset: the trials that `--dataset` selects instead of `trials`. For images that not everybody has."""
+    larger: str = ""
+    """The space that asks the same of more trials; named at the end of a sweep."""
 
 
 def factorial(

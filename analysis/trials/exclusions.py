@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.design import hashable
+from analysis.trials.fixed import Fixed, other_setting
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
 from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import OUTCOME, Primary, Trials
@@ -38,8 +39,8 @@ _OPTIONAL = {
 class _Rows:
     """The rows of a table, as they were and as typed values, with the reason why each is excluded."""
 
-    def __init__(self, table: pd.DataFrame, outcome: str):
-        self.outcome = outcome
+    def __init__(self, table: pd.DataFrame, outcome: str, fixed: Fixed):
+        self.outcome, self.fixed = outcome, fixed
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
             self.raw = self.raw.assign(data_seed=0)
@@ -115,6 +116,16 @@ def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
             yield f"{name} cannot be read", rows.unreadable[name]
 
 
+def other_fixed_setting(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
+    """Another value of a setting that the sweep's command did not vary: cells must not mix configurations by accident.
+
+    Only the manifest says what was not varied; a table without one is taken as it is.
+    """
+    reasons = other_setting(rows.frame[rows.kept], rows.fixed).reindex(rows.frame.index, fill_value="")
+    for reason in sorted(set(reasons) - {""}):
+        yield reason, reasons == reason
+
+
 def duplicate(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """A trial key seen before, or the same settings, seeds included, as far as the table has them."""
     candidates = rows.frame[rows.kept]
@@ -142,7 +153,7 @@ def other_selection(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
 UNUSABLE: tuple[Rule, ...] = (not_completed, unreadable_flag, stopped_early, chosen_by_search, bad_value)
 """What a row says of itself."""
 
-SET_APART: tuple[Rule, ...] = (duplicate, mask_control, other_selection)
+SET_APART: tuple[Rule, ...] = (other_fixed_setting, duplicate, mask_control, other_selection)
 """What a usable row is beside the others."""
 
 
@@ -154,6 +165,7 @@ def trials_from_table(
     primary: Primary | None = None,
     comparisons: tuple[str, ...] = columns.COMPARISONS,
     free_primary: bool = True,
+    fixed: Fixed | None = None,
     records: SweepRecords | None = None,
     excluded: dict[str, int] | None = None,
     notes: Sequence[str] = (),
@@ -168,6 +180,7 @@ def trials_from_table(
     Args:
         table: one trial per row, with a record's columns as far as they go.
         sweep, source, primary, comparisons, free_primary, records: as in `Trials`.
+        fixed: settings that the sweep did not vary; other values of them are excluded.
         excluded: number of rows excluded earlier, by reason.
         notes: earlier notes on the data, one sentence each.
 
@@ -185,7 +198,7 @@ def trials_from_table(
         )
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
 
-    rows = _Rows(table, outcome)
+    rows = _Rows(table, outcome, fixed or {})
     rows.apply(UNUSABLE)
     for name, unreadable in rows.unreadable.items():
         if n := int((unreadable & rows.kept).sum()):

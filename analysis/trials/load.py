@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
+from analysis.trials.fixed import declared_fixed
 from analysis.trials.trials import Trials, declared_comparisons, declared_primary
 from records import StorageError, SweepRecords, open_storage
 from records.store import as_table
@@ -58,6 +59,7 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         primary=declared_primary(manifest),
         comparisons=declared_comparisons(manifest),
         free_primary=False,
+        fixed=declared_fixed(manifest),
         records=records,
         excluded={"unreadable record": len(rejected)} if rejected else {},
         notes=notes,
@@ -91,6 +93,7 @@ def load_file(path: str | Path) -> Trials:
         primary=declared_primary(manifest),
         comparisons=declared_comparisons(manifest),
         free_primary=declared_primary(manifest) is None,
+        fixed=declared_fixed(manifest),
     )
 
 

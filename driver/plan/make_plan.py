@@ -1,10 +1,12 @@
 """From a space and the command line to the plan of a sweep."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from driver import UserError, user_errors
 from driver.plan.best_settings import BestSettings
+from driver.plan.deal import deal
 from driver.plan.plan import Plan
 from driver.plan.search import search_plan
 from driver.plan.space_file import find_space
@@ -23,7 +25,7 @@ def make_plan(
     max_trials: int | None,
     best_settings: BestSettings | None = None,
 ) -> Plan:
-    """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`.
+    """The first `max_trials` trials of `space` (a registered name or a file), on `dataset`, with `overrides`, dealt.
 
     A dataset of the space restricts the space to it, or selects the trials that the space has on request; any other
     replaces the space's datasets, without the settings that only those have. An override of the method restricts the
@@ -37,23 +39,30 @@ def make_plan(
     """
     chosen = find_space(space)
     unused = set(overrides)
-    trials: dict[str, TrialConfig] = {}
-    contents = Contents()
+    wanted = []
     for settings in _restricted(chosen, dataset, overrides):
         settings = settings if best_settings is None else {**settings, **best_settings.of(settings)}
         applied = {key: value for key, value in overrides.items() if _applies(key, settings, overrides)}
         unused -= set(applied)
-        for variant in _by_selection({**settings, **applied}):
-            config = contents.parse(variant)
-            trials.setdefault(config.trial_key, config)
-        enough = max_trials is not None and chosen.search is None and len(trials) >= max_trials
-        if enough and not unused:
-            break
+        wanted.append({**settings, **applied})
     if unused:
         raise _unknown_setting(min(unused))
+    trials: dict[str, TrialConfig] = {}
+    sizes = []
+    contents = Contents()
+    for seed in [wanted] if chosen.search is not None else deal(wanted):
+        before = len(trials)
+        for variant in chain.from_iterable(map(_by_selection, seed)):
+            config = contents.parse(variant)
+            trials.setdefault(config.trial_key, config)
+        sizes.append(len(trials) - before)
+        if max_trials is not None and chosen.search is None and len(trials) >= max_trials:
+            break
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
-    return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]})
+    alike = {size for size in sizes if size}
+    replicate = alike.pop() if len(alike) == 1 else None
+    return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]}, replicate)
 
 
 class Contents:

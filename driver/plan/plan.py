@@ -1,10 +1,12 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from driver import user_errors
+from driver.plan.fixed import fixed_settings
 from records import StorageError, SweepRecords, open_storage
 from records.store import Record
 from search_spaces import Space
@@ -65,6 +67,8 @@ class Plan:
     space: Space
     trials: dict[str, TrialConfig]
     """By trial key."""
+    replicate: int | None = None
+    """The number of trials of each seed, before the plan is cut short; None where seeds differ in it."""
 
     @property
     def planned(self) -> int:
@@ -75,9 +79,13 @@ class Plan:
         """Whether a record of the sweep belongs to one of these trials."""
         return record["trial_key"] in self.trials
 
-    def others(self, records: Sequence[Record]) -> int:
-        """The number of a sweep's records that other commands left."""
-        return sum(not self.owns(record) for record in records)
+    def others(self, records: Sequence[Record]) -> list[Record]:
+        """A sweep's records that other commands left."""
+        return [record for record in records if not self.owns(record)]
+
+    def fixed(self) -> dict[str, dict[str, Any]]:
+        """The settings that neither the space nor the plan varies; see `fixed_settings`."""
+        return fixed_settings(self.space.trials, self.trials.values())
 
     def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
         """The trials that are not among `records`, or that failed: the cause of a failure may be gone."""
@@ -107,9 +115,9 @@ class Plan:
         """The result in words, from the plan's own records; None where the analysis gives it."""
         return None
 
-    def declaration(self) -> dict[str, Any]:
-        """Further entries of sweep.json."""
-        return {}
+    def declaration(self, manifest: Record) -> dict[str, Any]:
+        """Further entries of sweep.json, in place of those that `manifest` has."""
+        return {"fixed": {**manifest.get("fixed", {}), **self.fixed()}}
 
 
 @user_errors(StorageError, ValueError)
@@ -130,18 +138,22 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 
 
 @user_errors(StorageError, ValueError)
-def declare(records: SweepRecords, plan: Plan, others: int = 0) -> None:
-    """Write sweep.json: the space and its primary analysis, declared before the first trial and kept from then on.
+def declare(records: SweepRecords, plan: Plan, others: int = 0) -> bool:
+    """Write sweep.json before the first trial; whether it says anything new.
 
-    `planned_trials` counts the plan's trials and the `others`, records that other commands left.
+    The space and its primary analysis are kept as they were declared first. `planned_trials` counts the plan's trials
+    and the `others`, records that other commands left. `fixed` holds what the latest command on each dataset did not
+    vary, and with it what the analysis leaves out.
 
     Raises:
         UserError: sweep.json cannot be read or written.
     """
-    manifest = records.manifest() or {
+    earlier = records.manifest()
+    manifest = earlier or {
         "space": plan.space.name,
         "primary": asdict(plan.space.primary),
         "comparisons": list(plan.space.comparisons),
     }
-    trials = {"planned_trials": plan.planned + others}
-    records.write_manifest({**manifest, **trials, **plan.declaration()})
+    declared = {**manifest, "planned_trials": plan.planned + others, **plan.declaration(manifest)}
+    records.write_manifest(declared)
+    return json.loads(json.dumps(declared)) != earlier

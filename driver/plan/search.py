@@ -18,7 +18,7 @@ from trainables import ConfigurationError, TrialConfig
 from trainables.trial.same_training import SameTraining
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchPlan(Plan):
     """Studies side by side. `trials` holds the random trials that each starts with."""
 
@@ -43,6 +43,10 @@ class SearchPlan(Plan):
     def queue(self, records: SweepRecords, existing: Sequence[Record], slots: int | None) -> Queue:
         return SearchQueue(self.studies, records, existing, slots)
 
+    def fixed(self) -> dict[str, dict[str, Any]]:
+        """None: the analysis of a sweep leaves out what a search chose."""
+        return {}
+
     @property
     def searcher(self) -> str | None:
         return SAMPLER
@@ -51,7 +55,7 @@ class SearchPlan(Plan):
         ranges = {t.setting: t for study in self.studies for t in study.tuned}
         return {name: f"from {t.low:g} to {t.high:g}{', log' if t.log else ''}" for name, t in ranges.items()}
 
-    def declaration(self) -> dict[str, Any]:
+    def declaration(self, manifest: Record) -> dict[str, Any]:
         tuned = {t.setting: [t.low, t.high] for study in self.studies for t in study.tuned}
         search = {
             "sampler": SAMPLER,
@@ -119,7 +123,8 @@ def search_plan(
         study.config({t.setting: t.low for t in study.tuned})
         study.config({t.setting: t.high for t in study.tuned})
     first = [study.random(number) for number in range(search.startup) for study in studies if number < study.startup]
-    return SearchPlan(space, {config.trial_key: config for config in first}, search, tuple(studies))
+    trials = {config.trial_key: config for config in first}
+    return SearchPlan(space, trials, search=search, studies=tuple(studies))
 
 
 class SearchQueue:

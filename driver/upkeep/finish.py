@@ -1,4 +1,4 @@
-"""The end of a sweep: the table, the analysis, the report in storage and in MLflow, and the answer."""
+"""The end of a sweep: the table, the analysis, the report in storage and in MLflow, the answer and its summary."""
 
 import tempfile
 from collections.abc import Mapping
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 
 import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
 from driver.upkeep import parent_run
+from driver.upkeep.summary import methods_summary, more
 from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
@@ -33,6 +34,10 @@ class Outcome:
     completed: int
     failed: int
     diverged: int
+    methods: Group | None = None
+    """How the methods did at the largest severity."""
+    more: str | None = None
+    """What would answer more."""
 
 
 def finish(
@@ -57,7 +62,7 @@ def finish(
     table = records.write_table(loaded.records)
     own = [record for record in loaded.records if plan.owns(record)]
     statuses = [record["status"] for record in own]
-    counts = {status: statuses.count(status) for status in columns.STATUSES}
+    counts: dict[str, Any] = {status: statuses.count(status) for status in columns.STATUSES}
 
     def mirror(tags: dict[str, Any], folder: Path | None, numbers: Mapping[str, float | None] | None = None) -> None:
         if experiment is None:
@@ -92,4 +97,10 @@ def finish(
                 copy_report(folder, records.storage, records.name)
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **parent_run.answers(result)}
             mirror(tags, folder, parent_run.numbers(result))
-    return Outcome(f"{records.location}/report/report.html", result.verdict.sentence, **counts)
+    return Outcome(
+        f"{records.location}/report/report.html",
+        result.verdict.sentence,
+        **counts,
+        methods=methods_summary(result),
+        more=more(result, plan),
+    )

@@ -42,7 +42,7 @@ def design(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
         "seeds": spans({record["seed"] for record in records}),
         "data_seeds": spans({record["data_seed"] for record in records}),
     }
-    return {**levels, "planned_trials": plan.planned + plan.others(records)}
+    return {**levels, "planned_trials": plan.planned + len(plan.others(records))}
 
 
 def answers(analysis: Analysis) -> dict[str, str]:

@@ -20,7 +20,10 @@ SETTINGS = (
     "attribution_images=8",
     "integrated_gradients_steps=4",
 )
-SWEEP = ("--space", "smoke", "--dataset", "synthetic", "--name", "two", *(w for s in SETTINGS for w in ("--set", s)))
+SWEEP = (
+    *("--space", "smoke", "--dataset", "synthetic", "--name", "two", "--max-trials", str(TRIALS)),
+    *(w for s in SETTINGS for w in ("--set", s)),
+)
 RAY = ("--object-store-memory=100000000", "--disable-usage-stats", "--num-cpus=1")
 # Ray takes a silent node for dead after a few seconds instead of half a minute.
 QUICK = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}

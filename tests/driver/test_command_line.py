@@ -263,8 +263,9 @@ print(codes, [name for name in ("torch", "ray") if name in sys.modules])
 def test_a_dry_run_says_size_and_time_and_starts_nothing(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smoke", "--dry-run")
     assert ran.code == 0, ran
-    assert "84 trials in" in ran.out
-    assert "0 done, 84 to run" in ran.out
+    assert "192 trials in" in ran.out
+    assert "0 done, 192 to run" in ran.out
+    assert "32 trials are one seed; 192 are 6 seeds" in ran.out
     assert re.search(r"About \d:\d\d:\d\d with \d+ trials at a time", ran.out)
     assert "test_ood.iou.integrated_gradients against test_ood.auc" in ran.out
     assert list(tmp_path.iterdir()) == []

@@ -12,13 +12,13 @@ from trainables.trial.same_training import by_training
 
 def test_a_space_as_it_is():
     plan = make_plan("smoke", None, {}, None)
-    assert len(plan.trials) == 84
+    assert len(plan.trials) == 192
     assert all(key == config.trial_key for key, config in plan.trials.items())
 
 
 def test_a_dataset_of_the_space_restricts_it():
     plan = make_plan("smoke", "synthetic", {}, None)
-    assert len(plan.trials) == 42
+    assert len(plan.trials) == 96
     assert {c.dataset for c in plan.trials.values()} == {"synthetic"}
 
 
@@ -30,7 +30,7 @@ def test_the_first_trials_alone():
 
 def test_an_override_reaches_every_trial_and_equal_trials_are_merged():
     plan = make_plan("smoke", None, {"epochs": 9, "severity": 0.25}, None)
-    assert len(plan.trials) == 84 // 3
+    assert len(plan.trials) == 192 // 2
     assert {(c.epochs, c.severity) for c in plan.trials.values()} == {(9, 0.25)}
 
 
@@ -42,10 +42,10 @@ def test_a_control_of_the_masks_reaches_the_methods_that_read_them():
 
 
 def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
-    trials = make_plan("smoke", None, {"n_train": 100, "disc_iter": 5}, None).trials.values()
-    for config in trials:
+    for config in make_plan("smoke", None, {"n_train": 100}, None).trials.values():
         assert config.flat().get("n_train", 100) == 100
         assert ("n_train" in config.flat()) == (config.dataset == "synthetic")
+    for config in make_plan("own_data", None, {"disc_iter": 5}, 100).trials.values():
         assert config.flat().get("disc_iter", 5) == 5
         assert ("disc_iter" in config.flat()) == (config.method == "adversarial")
 
@@ -53,9 +53,9 @@ def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
 def test_several_selection_rules_make_a_trial_each_and_train_nothing_more():
     rules = ("last", "best_valid_id", "best_valid_ood")
     trials = list(make_plan("smoke", None, {"selection": ",".join(rules)}, None).trials.values())
-    assert len(trials) == 84 * 3
+    assert len(trials) == 192 * 3
     assert tuple(c.selection for c in trials[:3]) == rules
-    assert [len(alike) for alike in by_training(trials)] == [3] * 84
+    assert [len(alike) for alike in by_training(trials)] == [3] * 192
     assert len(make_plan("smoke", None, {"selection": ",".join(rules)}, 4).trials) == 4
 
 
@@ -63,7 +63,7 @@ def test_a_strength_is_for_methods_that_have_one():
     trials = make_plan("smoke", None, {"strength": 0.5}, None).trials.values()
     strengths = {config.method: config.strength for config in trials}
     assert strengths["baseline"] == strengths["masked"] == strengths["shuffled"] == 0
-    assert strengths["rrr"] == strengths["actdiff"] == 0.5
+    assert strengths["gradmask"] == strengths["actdiff"] == 0.5
 
 
 def test_values_are_read_as_json_where_they_are():
@@ -85,6 +85,14 @@ def test_an_assignment_needs_both_sides(bad):
 def test_a_key_given_twice_is_refused():
     with pytest.raises(ConfigurationError, match=r"--set epochs is given twice \(1 and '2'\)"):
         parse_settings(["epochs=1", "epochs=2"])
+
+
+def test_a_plan_knows_the_size_of_a_seed():
+    assert make_plan("smoke", None, {}, None).replicate == 32
+    assert make_plan("smoke", None, {}, 5).replicate == 32, "also where it is cut short"
+    assert make_plan("smoke", "synthetic", {"severity": 1}, None).replicate == 8, "merged trials count once"
+    assert make_plan("smoke", None, {"seed": 0, "data_seed": 0}, None).replicate == 32
+    assert make_plan("paper_search", None, {}, None).replicate is None
 
 
 def finished(config, status):
@@ -117,7 +125,7 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     declared = {"split": "test_ood", "metric": "iop", "attribution": "occlusion", "outcome": "test_ood.auc"}
     records.write_manifest({"space": "other", "primary": declared})
     declare(records, plan)
-    assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1}
+    assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1, "fixed": plan.fixed()}
 
 
 def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
@@ -125,8 +133,8 @@ def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
     first = make_plan("smoke", None, {}, 3)
     for config in first.trials.values():
         records.write(finished(config, "completed"))
-    second = make_plan("smoke", None, {"epochs": 1}, 2)
-    declare(records, second, second.others(records.load().records))
+    second = make_plan("smoke", None, {"epochs": 2}, 2)
+    declare(records, second, len(second.others(records.load().records)))
     assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
-    declare(records, first, first.others(records.load().records))
+    declare(records, first, len(first.others(records.load().records)))
     assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"

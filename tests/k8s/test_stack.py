@@ -141,7 +141,7 @@ def test_a_sweep_from_end_to_end(pods):
     submit = ("ray", "job", "submit", *dashboard, "--no-wait", "--submission-id=sweep", "--")
     refused = worker.machine.run(*submit, "true", check=False)
     assert refused.returncode != 0, "the dashboard takes jobs with a token alone"
-    worker.machine.run(*submit, *shlex.split(entrypoint), *TINY, variables=AUTH)
+    worker.machine.run(*submit, *shlex.split(entrypoint), *TINY, "--name", "smoke", variables=AUTH)
     wait_for_metrics(worker.machine)
     status = wait_for_job(worker.machine, dashboard)
     logs = worker.machine.run("ray", "job", "logs", "sweep", *dashboard, variables=AUTH).stdout

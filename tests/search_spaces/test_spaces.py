@@ -1,9 +1,12 @@
 """Spaces: every trial is a valid configuration, no trial stands twice, any prefix of whole seeds is balanced."""
 
 from collections import Counter
+from itertools import product
 
 import pytest
 
+from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_UNITS
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
@@ -72,12 +75,16 @@ def test_methods_has_every_method():
     assert {s["data_seed"] for s in trials} == {0, 1, 2}
 
 
-def test_smoke_is_the_whole_study_in_small():
+def test_smoke_has_what_every_comparison_needs():
     trials = SPACES["smoke"]().trials
-    assert len(trials) == 2 * 7 * 3 * 2
-    assert {s["method"] for s in trials} == set(PAPER_METHODS)
-    assert {s["severity"] for s in trials} == {0.0, 0.5, 1.0}
-    assert {s["dataset"] for s in trials} == {"synthetic", "decoy_digits"}
+    strata = Counter((s["dataset"], s["severity"]) for s in trials)
+    assert strata == dict.fromkeys(product(("synthetic", "decoy_digits"), (0.9, 1.0)), 8 * 6)
+    assert len({s["data_seed"] for s in trials}) >= MINIMUM_CLUSTERS
+    settings = Counter(s["method"] for s in trials if (s["dataset"], s["severity"], s["seed"]) == ("synthetic", 1.0, 0))
+    assert len(settings) >= MINIMUM_METHODS
+    assert max(settings.values()) >= MINIMUM_UNITS
+    assert len(strata) >= MINIMUM_CELLS, "of the method that has several settings"
+    assert SPACES["smoke"]().larger in SPACES
 
 
 def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A sweep of seconds: all seven methods on few small trials.
 TINY = (
-    *("--space", "smoke", "--dataset", "synthetic", "--max-trials", "7"),
+    *("--space", "own_data", "--dataset", "synthetic", "--max-trials", "7"),
     *("--set", "n_train=64", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=2"),
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )

@@ -8,6 +8,8 @@ import pytest
 
 from records import columns
 from search_spaces import SPACES
+from search_spaces.space import factorial
+from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 from trainables import resolve
 from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT
 from trainables.core.errors import ConfigurationError
@@ -111,11 +113,22 @@ def test_key_changes_with_masks_at_test_time():
 def test_settings_that_came_later_left_the_keys_as_they_were():
     assert {*MASK_CONTROLS, *OMITTED_AT_DEFAULT} < set(FULL)
     assert resolve({}).trial_key == "dd6a615c4880c9aa"
-    for name, expected in (("smoke", "afc0a6d99dbf0d6b"), ("laptop", "c2091fc8f1332dc6")):
-        # The space laptop had eight epochs then.
-        epochs = {"epochs": 8} if name == "laptop" else {}
-        keys = [resolve({**settings, **epochs}).trial_key for settings in SPACES[name]().trials]
-        assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected, name
+    smoke = factorial(
+        seeds=(0, 1),
+        datasets=("synthetic", "decoy_digits"),
+        severities=(0.0, 0.5, 1.0),
+        strengths=ONE_STRENGTH,
+        method_settings=SMALL_DISCRIMINATOR,
+        lr=(3e-3,),
+        epochs=(3,),
+        attribution_images=(16,),
+        integrated_gradients_steps=(16,),
+    )
+    # Both spaces as they were then.
+    laptop = ({**settings, "epochs": 8} for settings in SPACES["laptop"]().trials)
+    for trials, expected in ((smoke, "afc0a6d99dbf0d6b"), (laptop, "c2091fc8f1332dc6")):
+        keys = [resolve(settings).trial_key for settings in trials]
+        assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected
 
 
 def test_key_changes_with_the_dataset():

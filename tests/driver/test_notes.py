@@ -1,0 +1,77 @@
+"""What is said of a plan before it runs, and what sweep.json declares as not varied."""
+
+import json
+
+import pytest
+
+from driver.plan.make_plan import make_plan
+from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
+from driver.plan.plan import declare, open_records
+
+SIZES = {
+    None: "32 trials are one seed; 192 are 6 seeds",
+    32: "32 trials are one seed",
+    10: "32 trials are one seed; 10 are part of one: --max-trials 32 ends with a whole seed",
+    70: "32 trials are one seed; 70 are 2 seeds and 6 of the next: --max-trials 64 or 96 ends with a whole seed",
+}
+
+
+@pytest.mark.parametrize("max_trials", SIZES)
+def test_the_size_of_a_seed_and_where_the_plan_cuts_one(max_trials):
+    plan = make_plan("smoke", None, {}, max_trials)
+    assert seeds_note(plan) == SIZES[max_trials]
+    assert ends_inside_a_seed(plan) == (max_trials in (10, 70))
+
+
+def test_a_search_has_no_seeds_to_speak_of():
+    plan = make_plan("paper_search", None, {}, None)
+    assert seeds_note(plan) is None
+    assert not ends_inside_a_seed(plan)
+
+
+def records_of(*overrides, space="smoke", n=10):
+    plans = [make_plan(space, None, own, n) for own in overrides]
+    return [{**config.columns(), "status": "completed"} for plan in plans for config in plan.trials.values()]
+
+
+APART = "To keep sweeps apart, give this one another --name, or --fresh."
+BEGINNING = "This sweep also holds 10 records that this command would not make."
+
+
+def test_other_settings_under_an_old_name_are_said():
+    plan = make_plan("smoke", None, {"epochs": 3}, 10)
+    left_out = "The report leaves out 10 with epochs other than 3."
+    assert others_note(plan, records_of({}, {"epochs": 3})) == f"{BEGINNING} {left_out} {APART}"
+    assert others_note(plan, records_of({"epochs": 3})) is None
+    assert others_note(plan, []) is None
+
+
+def test_a_setting_that_records_leave_out_at_its_default_counts_too():
+    plain, coarse = (make_plan("smoke", None, own, 10) for own in ({}, {"precision": "bfloat16"}))
+    note = others_note(plain, records_of({"precision": "bfloat16"}))
+    assert "The report leaves out 10 with precision other than its default." in note
+    assert "The report leaves out 10 with precision other than bfloat16." in others_note(coarse, records_of({}))
+
+
+@pytest.mark.parametrize("override", [{"seed": 7, "data_seed": 7}, {"severity": 0.5}, {"mask_dilation": 3}])
+def test_more_of_what_a_sweep_varies_counts_in_the_report(override):
+    note = others_note(make_plan("smoke", None, {}, 10), records_of(override))
+    assert note.startswith("This sweep also holds ")
+    assert note.endswith(f" records that this command would not make. They count in the report. {APART}")
+
+
+def test_a_setting_that_the_space_varies_is_free_whatever_one_command_gives_it():
+    assert "hp.lr" not in make_plan("laptop", None, {"lr": 1e-3}, 100).fixed()["synthetic"]
+    assert make_plan("smoke", None, {"lr": 1e-3}, 10).fixed()["synthetic"]["hp.lr"] == 1e-3
+
+
+def test_the_latest_command_says_what_is_fixed_on_its_datasets(tmp_path):
+    records = open_records(str(tmp_path), "x", fresh=False)
+    plans = [make_plan("smoke", dataset, own, 10) for dataset, own in ((None, {}), ("synthetic", {"epochs": 4}))]
+    assert declare(records, plans[0])
+    assert not declare(records, plans[0]), "the same again says nothing new"
+    assert declare(records, plans[1])
+    fixed = json.loads((tmp_path / "x" / "sweep.json").read_text())["fixed"]
+    assert (fixed["synthetic"]["epochs"], fixed["decoy_digits"]["epochs"]) == (4, 1)
+    assert {"hp.lr", "model", "preset", "hp.attribution_images", "hp.n_train"} < set(fixed["synthetic"])
+    assert not {"seed", "data_seed", "severity", "strength", "method", "selection"} & set(fixed["synthetic"])
