@@ -1,6 +1,7 @@
 """The MLflow UI of the sweeps: `python -m driver.view.mlflow_ui`, which `make ui` runs, and the links into it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -128,6 +129,9 @@ def main(
         if uri.startswith("http") and server is not None:
             show_links(uri, server, console)
         elif server is not None:
+            # Whatever ends this process ends the server too, which is in a process group of its own.
+            for end in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
+                signal.signal(signal.Signals[end], signal.default_int_handler)
             serve(uri, port, console)
         else:
             raise UserError(f"{scrub(uri)} has a UI of its own")
