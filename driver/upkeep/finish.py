@@ -1,7 +1,7 @@
 """The end of a sweep: the table, the analysis, the report in storage and in MLflow, the answer and its summary."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def finish(
     table = records.write_table(loaded.records)
     own = [record for record in loaded.records if plan.owns(record)]
     statuses = [record["status"] for record in own]
-    counts = {status: statuses.count(status) for status in columns.STATUSES}
+    completed, failed, diverged = map(statuses.count, columns.STATUSES)
+    outcome = Outcome(None, "", completed, failed, diverged)
 
     def mirror(tags: dict[str, Any], folder: Path | None) -> None:
         if experiment is None:
@@ -75,14 +76,14 @@ def finish(
         # Trials that a search chose are not a sample of their space, so correlations would be meaningless.
         if changed:
             mirror({"answer": "search", NOTE: answer}, None)
-        return Outcome(None, answer, **counts)
+        return replace(outcome, answer=answer)
     try:
         with console.status("Analysing"):
             trials = trials_of_sweep(records, table, loaded.rejected)
             result = analysis.analyse(trials)
     except analysis.AnalysisError as error:
         # For example, every trial failed: there are records, but nothing to report.
-        return Outcome(None, f"No answer: {error}", **counts)
+        return replace(outcome, answer=f"No answer: {error}")
 
     local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
@@ -92,10 +93,10 @@ def finish(
             if not local:
                 copy_report(folder, records.storage, records.name)
             mirror({"answer": result.verdict.answer, NOTE: result.verdict.sentence}, folder)
-    return Outcome(
-        f"{records.location}/report/report.html",
-        result.verdict.sentence,
-        **counts,
+    return replace(
+        outcome,
+        report=f"{records.location}/report/report.html",
+        answer=result.verdict.sentence,
         methods=methods_summary(result),
         more=more(result, plan),
     )

@@ -47,3 +47,14 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest()["planned_trials"] == 3
+
+
+def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, capsys):
+    request = Request(**REQUEST | {"sync": True, "assignments": ("epochs=2",)}, storage=done.storage.location)
+    run_sweep(request, Console(width=80))
+    said = capsys.readouterr().out.splitlines()
+    assert "32 trials are one seed; 3 are part of one: --max-trials 32 ends with a whole seed" in said
+    assert (
+        "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
+        "than 2. To keep sweeps apart, give this one another --name, or --fresh."
+    ) in said
