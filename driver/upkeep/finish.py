@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ def finish(
     table = records.write_table(loaded.records)
     own = [record for record in loaded.records if plan.owns(record)]
     statuses = [record["status"] for record in own]
-    counts: dict[str, Any] = {status: statuses.count(status) for status in columns.STATUSES}
+    completed, failed, diverged = map(statuses.count, columns.STATUSES)
+    outcome = Outcome(None, "", completed, failed, diverged)
 
     def mirror(tags: dict[str, Any], folder: Path | None, numbers: Mapping[str, float | None] | None = None) -> None:
         if experiment is None:
@@ -79,14 +80,14 @@ def finish(
         # Trials that a search chose are not a sample of their space, so correlations would be meaningless.
         if changed:
             mirror({"answer": "search", NOTE: answer}, None)
-        return Outcome(None, answer, **counts)
+        return replace(outcome, answer=answer)
     try:
         with console.status("Analysing"):
             trials = trials_of_sweep(records, table, loaded.rejected)
             result = analysis.analyse(trials)
     except analysis.AnalysisError as error:
         # For example, every trial failed: there are records, but nothing to report.
-        return Outcome(None, f"No answer: {error}", **counts)
+        return replace(outcome, answer=f"No answer: {error}")
 
     local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
@@ -97,10 +98,10 @@ def finish(
                 copy_report(folder, records.storage, records.name)
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **parent_run.answers(result)}
             mirror(tags, folder, parent_run.numbers(result))
-    return Outcome(
-        f"{records.location}/report/report.html",
-        result.verdict.sentence,
-        **counts,
+    return replace(
+        outcome,
+        report=f"{records.location}/report/report.html",
+        answer=result.verdict.sentence,
         methods=methods_summary(result),
         more=more(result, plan),
     )

@@ -119,3 +119,14 @@ def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
     )
     assert "3 trials failed and 1 trial diverged; see their records for the reasons." in out.getvalue()
     assert "(/a/mine.py, line 3, in loss). 1 other trial skipped; the same command tries again" in out.getvalue()
+
+
+def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, capsys):
+    request = Request(**REQUEST | {"sync": True, "assignments": ("epochs=2",)}, storage=done.storage.location)
+    run_sweep(request, Console(width=80))
+    said = capsys.readouterr().out.splitlines()
+    assert "32 trials are one seed; 3 are part of one: --max-trials 32 ends with a whole seed" in said
+    assert (
+        "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
+        "than 2. To keep sweeps apart, give this one another --name, or --fresh."
+    ) in said

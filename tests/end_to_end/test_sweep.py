@@ -35,6 +35,8 @@ def test_it_ends_well_and_says_the_answer(tiny_sweep):
     assert "make ui" in ran.out
     verdict = json.loads((tiny_sweep.folder / "sweeps/tiny/report/report.json").read_text())["verdict"]
     assert verdict["sentence"] in ran.out
+    assert "mean ± sd over" in ran.out
+    assert "Not decided here: " in ran.out
 
 
 def test_each_method_left_a_complete_record(tiny_sweep):
