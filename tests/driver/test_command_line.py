@@ -64,7 +64,7 @@ WRONG = {
     "no table": Wrong(("--dataset", "manifest:no.csv", "--dry-run"), ("there is no file", "no.csv", "put it there")),
     "table column": Wrong(
         ("--dataset", "manifest:x.csv"),
-        ("x.csv has an unknown column 'lable'", "did you mean 'label'?"),
+        ("x.csv has no column 'label' or 'class'", "did you mean 'label' by 'lable'?"),
         file("x.csv", "image,lable\n"),
     ),
     "no root": Wrong(("--dataset", "waterbirds", "--dry-run"), ("'waterbirds' needs root=FOLDER", "CUB_200_2011/")),

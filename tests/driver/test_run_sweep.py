@@ -71,7 +71,7 @@ def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
         run_sweep(one_to_run, Console(file=out, width=80))
     lines = out.getvalue().splitlines()
     assert lines[0] == "Sweep smoke: 3 trials, 1 to run"
-    assert lines[1].endswith(f"at any time: python -m analysis --sweep smoke --storage {done.storage.location}")
+    assert lines[2].endswith(f"at any time: python -m analysis --sweep smoke --storage {done.storage.location}")
     assert lines[-1] == "2/3 trials done, 0 running, 0 failed"
     assert done.storage.read("smoke/lease.json") is None
 

@@ -30,7 +30,7 @@ def run(path, folder):
 
 
 REPORTS = {
-    "the fewest columns": (lambda t: t, "the seed serves as the unit of independence"),
+    "the fewest columns": (lambda t: t, "No column 'data_seed': which trials share their images is unknown"),
     "one method": (lambda t: t[t["method"] == "a"], "fewer than 3"),
     "one seed": (lambda t: t[t["seed"] == 0], "fewer than 4"),
     "one trial": (lambda t: t.head(1), "fewer than 4"),
@@ -144,6 +144,7 @@ def test_a_hundred_thousand_rows(tmp_path):
             "severity": cell % 5 / 4,
             "method": np.char.add("m", (cell // 5).astype(str)),
             "seed": seed,
+            "data_seed": seed,
             "test_ood.auc": shared + generator.normal(size=n),
             SCORE: shared + generator.normal(size=n),
         }
