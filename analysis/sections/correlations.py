@@ -68,8 +68,8 @@ def _sentence(analysis: Analysis, result: UnderShift) -> str:
     if within is None:
         return f"The primary, {analysis.primary_name}, is in no trial."
     parts = [
-        f"The primary comparison is {analysis.primary_name} against {column_name(analysis.primary.outcome)}. The first "
-        "row decides."
+        f"{analysis.primary_name} against {column_name(analysis.primary.outcome)}, whatever varies between the trials "
+        "of the scope. The comparisons above say what varies; none of these rows decides."
     ]
     if within.p_permutation is not None:
         parts.append(
@@ -176,7 +176,7 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
         "Intervals": (
             "Trials that share a data seed share their images, so data seeds are the independent units. Each "
             "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
-            "Student’s t on data seeds − datasets degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
+            "Student’s t on Satterthwaite’s degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
             "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. Between methods, "
             f"data seeds are resampled within each dataset {analysis.replicates:,} times (seed {analysis.seed}), "
             "the methods are kept, and the interval is the middle 95 % of the replicates (Field & Welsh 2007); that "
@@ -184,8 +184,8 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
             "interval, or why there is none."
         ),
         "Many comparisons": (
-            "One primary comparison decides. The others are adjusted for the false discovery rate over all scores and "
-            "strata of the same scope and statistic (Benjamini & Hochberg 1995)."
+            "The primary was declared beforehand. The other correlations are adjusted for the false discovery rate "
+            "over all scores and strata of the same scope and statistic (Benjamini & Hochberg 1995)."
         ),
     }
 
@@ -196,8 +196,8 @@ def _reported(analysis: Analysis, result: UnderShift) -> str:
     intervals = {
         "cluster_jackknife": (
             "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
-            "jackknife, of correlations on Fisher’s z scale, with Student’s t on data seeds − datasets degrees of "
-            "freedom (MacKinnon, Nielsen & Webb 2023)."
+            "jackknife, of correlations on Fisher’s z scale, with Student’s t on Satterthwaite’s degrees of freedom "
+            "(MacKinnon, Nielsen & Webb 2023)."
         ),
         "fisher_z": "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z.",
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.lines
 
-TITLE = "How sure is it, and does it hold everywhere?"
+TITLE = "Seeds and settings together, in each stratum and cell"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"
 
 
@@ -66,8 +66,8 @@ def _forest(analysis: Analysis) -> Drawing | None:
         name="forest",
         title=TITLE,
         caption=(
-            "Rank correlation of the primary within cells (filled) and over all trials of the stratum (hollow). The "
-            "top row decides: wholly right of the dashed line is a yes, wholly left of it a no."
+            "Rank correlation of the primary within cells (filled), where seeds and settings vary together, and over "
+            "all trials of the stratum (hollow), where methods do too. Neither answers one of the four questions."
         ),
         alt=f"Forest plot of rank correlations within cells. {correlations}.",
         figure=figure,
@@ -102,8 +102,8 @@ def _by_cell(analysis: Analysis) -> Drawing | None:
         name="correlation_by_cell",
         title="Method by method",
         caption=(
-            "Rank correlation of the primary in every single cell. One cell alone has few trials, so its interval is "
-            "wide; the answer above comes from all of them together."
+            "Rank correlation of the primary in every single cell, where seeds and settings vary together. One cell "
+            "alone has few trials, so its interval is wide."
         ),
         alt=(
             f"Forest plot of the rank correlation in each cell. Of {len(cells)} cells {len(known)} have one, {above} "

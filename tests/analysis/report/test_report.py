@@ -201,7 +201,7 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
         "The answer, by what varies between the models",
         "Pooling changes the answer",
         "Does a better map go with better performance?",
-        "How sure is it",
+        "Seeds and settings together",
         "The primary’s correlations",
         "Every localisation score",
         "How this was computed",
