@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from analysis.answer.parts import Data, control_of, parts_of, shifted_parts, unfit
-from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import jackknife_error
 from analysis.stats.rank_correlation import CLIP, LEVEL
 from records import columns
@@ -29,26 +27,17 @@ class Advantage:
     """Two-sided, of no difference."""
 
 
-def advantages(
-    table: pd.DataFrame,
-    first: str,
-    second: str,
-    outcome: str,
-    resamples: Resamples,
-    *,
-    seed: int,
-    declared: Sequence[str] = columns.COMPARISONS,
-) -> tuple[Advantage, ...]:
+def advantages(first: Data, second: Data, declared: Sequence[str] = columns.COMPARISONS) -> tuple[Advantage, ...]:
     """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
 
     Each data seed is left out of both correlations at once, so what the scores share cancels. Without an interval with
     fewer than 6 data seeds on a dataset, or where one of the correlations is not estimated.
 
     Args:
-        first, second: the scores' columns.
-        table, outcome, resamples, seed, declared: as for `compare`.
+        first, second: the same trials with either score.
+        declared: some of `records.columns.COMPARISONS`.
     """
-    sides = [Data(table, score, outcome, resamples, seed) for score in (first, second)]
+    sides = (first, second)
     fit = all(unfit(data) is None for data in sides)
     return tuple(_advantage(sides, name) if fit else Advantage(name, None, None) for name in declared)
 

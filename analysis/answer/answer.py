@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.answer.comparisons import Comparison, compare
 from analysis.answer.correlations import Progress, correlate, reference
 from analysis.answer.entry import Correlation, Score, is_headline
+from analysis.answer.parts import Data
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, answered, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import column_name, count
@@ -165,11 +166,7 @@ def comparisons_of(
         seed: of the random halves of data seeds.
     """
     results = compare(
-        trials.table,
-        primary.column,
-        primary.outcome,
-        resamples,
-        seed=seed,
+        Data(trials.table, primary.column, primary.outcome, resamples, seed),
         smallest_effect=smallest_effect,
         declared=trials.comparisons,
         data_seeds_known=trials.data_seeds_known,

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
@@ -35,7 +34,6 @@ from analysis.answer.parts import (
     unfit,
 )
 from analysis.numbers import column_name, count
-from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, satterthwaite
 from analysis.stats.estimate import jackknife_bounds
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
@@ -115,29 +113,20 @@ class Comparison:
 
 
 def compare(
-    table: pd.DataFrame,
-    score: str,
-    outcome: str,
-    resamples: Resamples,
+    data: Data,
     *,
-    seed: int,
     smallest_effect: float,
     declared: Sequence[str] = columns.COMPARISONS,
     data_seeds_known: bool = True,
 ) -> tuple[Comparison, ...]:
-    """The declared comparisons of one localisation score with the outcome, their intervals holding jointly.
+    """The declared comparisons of a score with the outcome, their intervals holding jointly.
 
     Args:
-        table: trials, as in `Trials.table`.
-        score: the localisation score's column.
-        outcome: the outcome's column.
-        resamples: clusters of the data seeds of this very table.
-        seed: of the random halves of data seeds.
+        data: the trials with their score and outcome.
         smallest_effect: smallest correlation of interest, in (0, 1).
         declared: some of `records.columns.COMPARISONS`.
         data_seeds_known: whether it is known which trials share a data seed.
     """
-    data = Data(table, score, outcome, resamples, seed)
     reason = unfit(data) or _shortage(data, data_seeds_known)
     results = [_comparison(data, name, reason) for name in declared]
     return _with_joint_intervals(results, smallest_effect)

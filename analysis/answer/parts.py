@@ -38,7 +38,15 @@ COPIES = 0.05
 
 
 class Data:
-    """The trials that have both scores, and what the comparisons share."""
+    """The trials that have both scores, and what the comparisons share.
+
+    Args:
+        table: trials, as in `Trials.table`.
+        score: the column of a localisation score, or of another score that may predict the outcome.
+        outcome: the outcome's column.
+        resamples: clusters of the data seeds of this very table.
+        seed: of the random halves of data seeds.
+    """
 
     def __init__(self, table: pd.DataFrame, score: str, outcome: str, resamples: Resamples, seed: int):
         self.table, self.resamples, self.seed = table, resamples, seed
@@ -54,6 +62,8 @@ class Data:
         self.cells = {cell: rows[self.present[rows]] for cell, rows in cell_rows(table).items()}
         self.cells = {cell: rows for cell, rows in self.cells.items() if len(rows)}
         self.n_clusters = resamples.counts.shape[1]
+        self.parts: dict[str, Parts] = {}
+        """By comparison, filled by `parts_of`."""
 
     @property
     def strata(self) -> dict[Stratum, dict[Cell, Rows]]:
@@ -156,6 +166,13 @@ def control_of(data: Data) -> str | None:
 
 
 def parts_of(data: Data, name: str, control: str | None) -> Parts:
+    """The parts of a comparison, made once; `control` is that of `control_of`."""
+    if name not in data.parts:
+        data.parts[name] = _made(data, name, control)
+    return data.parts[name]
+
+
+def _made(data: Data, name: str, control: str | None) -> Parts:
     if name == "seed":
         return _parts(data, data.cells.items(), lambda rows, left_out: _by_seed(data, rows, left_out), fisher=True)
     if name == "setting":

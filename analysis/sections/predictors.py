@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from analysis.answer.advantages import Advantage, advantages
 from analysis.answer.answer import Analysis
 from analysis.answer.comparisons import Comparison, compare
+from analysis.answer.parts import Data
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, listed, number, with_interval
 from analysis.sections.section import Section
@@ -34,22 +35,20 @@ def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
         return ()
     others = [*columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
     results = [Predictor(score, analysis.comparisons, ())]
-    for column in others:
-        if column not in table or column == outcome or not table[column].notna().any():
-            continue
-        declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and column == others[-1])]
+    of_map, *rest = (
+        Data(table, column, outcome, analysis.resamples, analysis.seed)
+        for column in (score, *others)
+        if column in table and column != outcome and table[column].notna().any()
+    )
+    for data in rest:
+        declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and data.score == others[-1])]
         compared = compare(
-            table,
-            column,
-            outcome,
-            analysis.resamples,
-            seed=analysis.seed,
+            data,
             smallest_effect=analysis.verdict.smallest_effect,
             declared=declared,
             data_seeds_known=analysis.trials.data_seeds_known,
         )
-        over = advantages(table, column, score, outcome, analysis.resamples, seed=analysis.seed, declared=declared)
-        results.append(Predictor(column, compared, over))
+        results.append(Predictor(data.score, compared, advantages(data, of_map, declared)))
     return tuple(results)
 
 

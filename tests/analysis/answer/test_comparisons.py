@@ -8,6 +8,7 @@ from scipy import stats
 from support.layered_trials import METHODS, OUTCOME, SCORE, Layer, layered
 
 from analysis.answer.comparisons import compare
+from analysis.answer.parts import Data
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 
@@ -16,8 +17,8 @@ CELL = ["dataset", "severity", "method"]
 
 def compared(table, name, **others):
     resamples = draw_resamples(table, replicates=1, seed=0)
-    settings = {"seed": 0, "smallest_effect": 0.3, "declared": (name,)} | others
-    (result,) = compare(table, SCORE, OUTCOME, resamples, **settings)
+    settings = {"smallest_effect": 0.3, "declared": (name,)} | others
+    (result,) = compare(Data(table, SCORE, OUTCOME, resamples, 0), **settings)
     return result
 
 
@@ -197,7 +198,8 @@ def test_intervals_hold_jointly_by_holm():
     # Seeds at .95 decide most clearly and are tested at a quarter of the level; the last one at all of it.
     table = layered(seed=Layer(0.95), setting=Layer(0.7, 0.1, 0.1), method=Layer(0.5, 0.3, 0.3), seeds=12)
     names = ("seed", "setting", "method", "given_id")
-    results = compare(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), seed=0, smallest_effect=0.3)
+    data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
+    results = compare(data, smallest_effect=0.3)
     assert tuple(result.comparison for result in results) == names
     levels = []
     for result in results:

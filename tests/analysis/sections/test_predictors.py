@@ -6,6 +6,7 @@ from scipy import stats
 
 from analysis.answer.advantages import advantages
 from analysis.answer.answer import answer
+from analysis.answer.parts import Data
 from analysis.sections.predictors import SECTION, better, predictors
 from records import columns
 
@@ -36,7 +37,8 @@ def test_a_probe_that_predicts_better_is_said(table):
 
 def test_the_difference_is_of_fishers_z(table):
     resamples = answer(table, replicates=100).resamples
-    seed = advantages(table, SWAPPED, SCORE, "test_ood.auc", resamples, seed=0, declared=("seed",))[0]
+    sides = [Data(table, score, "test_ood.auc", resamples, 0) for score in (SWAPPED, SCORE)]
+    seed = advantages(*sides, declared=("seed",))[0]
     rho = [
         np.tanh(
             np.mean(
@@ -52,7 +54,8 @@ def test_the_difference_is_of_fishers_z(table):
 def test_a_score_has_no_advantage_over_itself(table):
     resamples = answer(table, replicates=100).resamples
     twin = table.assign(**{SWAPPED: table[SCORE]})
-    seed = advantages(twin, SWAPPED, SCORE, "test_ood.auc", resamples, seed=0, declared=("seed",))[0]
+    sides = [Data(twin, score, "test_ood.auc", resamples, 0) for score in (SWAPPED, SCORE)]
+    seed = advantages(*sides, declared=("seed",))[0]
     assert (seed.first, seed.p_value) == (seed.second, None)
 
 
