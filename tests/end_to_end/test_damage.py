@@ -55,4 +55,4 @@ def test_damaged_files_are_set_aside_and_their_trials_run_again(tiny_sweep, tmp_
     assert {path.name for path in (sweep / "set_aside").iterdir()} == {cut.name, "notes.txt"}
     assert (sweep / "set_aside/notes.txt").read_text() == "mine"
     assert results(sweep / "records") == results(tiny_sweep.records)
-    assert not list((sweep / "checkpoints").iterdir())
+    assert not list((sweep / "checkpoints").glob("*"))

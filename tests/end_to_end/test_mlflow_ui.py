@@ -143,7 +143,7 @@ def test_the_sweeps_run_has_its_design_and_the_methods_means(address, browser, t
     client = MlflowClient(tiny_sweep.tracking_uri)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     (parent,) = client.search_runs([experiment], "tags.kind = 'sweep'")
-    assert parent.data.params["space"] == "smoke"
+    assert parent.data.params["space"] == "own_data"
     assert parent.data.tags["methods"] == ", ".join(sorted(PAPER_METHODS))
     records = [json.loads(path.read_text()) for path in tiny_sweep.records.iterdir()]
     for record in records:
@@ -161,7 +161,8 @@ def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, bro
     experiment = client.get_experiment_by_name("tiny").experiment_id
     child = client.search_runs([experiment], "tags.kind = 'trial' and params.method = 'actdiff'")[0]
     visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}")
-    see(browser, "actdiff λ=1 s=1 seed=0")
+    assert re.fullmatch(r"actdiff λ=\S+ s=1 seed=0", child.info.run_name)
+    see(browser, child.info.run_name)
     see(browser, "test_ood/auc")
     see(browser, "Parent run")
 

@@ -157,7 +157,7 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
     assert "1 trial is not in MLflow yet" in run_sweep(tmp_path, "--status", "--name", "away").out
     ran = run_sweep(tmp_path, *few, "--sync")
     assert ran.code == 0, ran
-    assert "1 trials, 0 to run" in ran.out
+    assert "1 trial, 0 to run" in ran.out
     assert "MLflow is up to date" in run_sweep(tmp_path, "--status", "--name", "away").out
     (record,) = rows(tmp_path / "sweeps/away/records").values()
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
