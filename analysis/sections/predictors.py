@@ -35,9 +35,10 @@ def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
         return ()
     others = [*columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
     results = [Predictor(score, analysis.comparisons, ())]
-    of_map, *rest = (
+    of_map = Data(table, score, outcome, analysis.resamples, analysis.seed)
+    rest = (
         Data(table, column, outcome, analysis.resamples, analysis.seed)
-        for column in (score, *others)
+        for column in others
         if column in table and column != outcome and table[column].notna().any()
     )
     for data in rest:
