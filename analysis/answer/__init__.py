@@ -1,1 +1,1 @@
-"""Every correlation of the trials, the power to detect one, and the verdict."""
+"""The comparisons and their verdict, every correlation of the trials, and the power to detect one."""
