@@ -17,6 +17,8 @@ EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 MASK_CONTROLS = ("mask_condition", "mask_fraction", "mask_test")
 """Added later; left out of the key at their default so that old keys stay valid."""
+DETECTED = ("method_revision", "dataset_revision", columns.PLUGINS)
+"""Detected by `resolve`, not chosen."""
 OMITTED_AT_DEFAULT = (
     *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
     *("precision", "randomisation_check"),
@@ -94,6 +96,8 @@ class TrialConfig(BaseModel):
     )
     method_options: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
+    method_revision: int = Field(1, ge=1, description="raised when the method trains otherwise; detected")
+    dataset_revision: int = Field(1, ge=1, description="raised when the dataset makes other images; detected")
     plugins: str = Field(
         "", description='other packages that provide a part of the trial, with versions: "a 1.0, b 2.1"; detected'
     )
@@ -121,7 +125,7 @@ class TrialConfig(BaseModel):
 
         Files count by content, not by place; parts from other packages by the package's version.
         """
-        later = (*MASK_CONTROLS, *OMITTED_AT_DEFAULT, columns.PLUGINS)
+        later = (*MASK_CONTROLS, *OMITTED_AT_DEFAULT, *DETECTED)
         settings = self.model_dump(mode="json", exclude=set(filter(self.is_default, later)))
         if "content" in self.dataset_options:
             settings["dataset_options"].pop("root", None)
@@ -132,15 +136,15 @@ class TrialConfig(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 
     def flat(self) -> dict[str, Any]:
-        """The settings that `resolve` turns back into this configuration."""
-        empty = set() if self.plugins else {columns.PLUGINS}
+        """The settings that `resolve` turns back into this configuration; of `DETECTED` those not at their default."""
+        empty = set(filter(self.is_default, DETECTED))
         settings = self.model_dump(exclude={"method_options", "dataset_options"} | empty)
         return {**settings, **self.method_options, **self.dataset_options}
 
     def columns(self) -> dict[str, Any]:
         """The configuration's columns of a record: the named ones, and every other setting as `hp.<name>`.
 
-        `OMITTED_AT_DEFAULT` are left out at their default, plug-ins where there are none.
+        `OMITTED_AT_DEFAULT` and `DETECTED` are left out at their default.
         """
         flat = {k: v for k, v in self.flat().items() if k not in OMITTED_AT_DEFAULT or not self.is_default(k)}
         flat |= {name: " ".join(flat[name]) for name in ("attributions", "metrics") if name in flat}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
+from trainables.core.departure import Departure
 from trainables.core.streams import numpy_stream
 
 Labels = Int[np.ndarray, " images"]
@@ -53,6 +54,8 @@ class Dataset:
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
     objects_recur: ClassVar[bool] = False
     """True if train, valid and test may show the same object by chance, as generated ones can."""
+    departures: ClassVar[tuple[Departure, ...]] = ()
+    """Where the dataset does otherwise than its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
     """Options under which contract tests build the dataset, small enough for seconds; at least one case."""
 
@@ -71,6 +74,11 @@ class Dataset:
     def complete(cls, options: Any) -> Any:
         """Fill in options that depend on files, such as the digest of their content."""
         return options
+
+    @classmethod
+    def revision(cls, options: Any) -> int:
+        """Raise it where a change of the recipe changes the images of these options: their trials get another key."""
+        return 1
 
     @property
     def classes(self) -> int:

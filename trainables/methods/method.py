@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options as BaseOptions
 from trainables.core.config import TrialConfig
+from trainables.core.departure import Departure
 from trainables.datasets.dataset import Split
 from trainables.methods.parts.layer_walk import check_walk
 from trainables.models import Classifier
@@ -36,6 +37,8 @@ class Method:
     """True if only the last epoch's weights are the method's; every selection rule then scores those."""
     second_order: ClassVar[bool] = False
     """True if training differentiates input gradients, which is faster on weights that are not channels last."""
+    departures: ClassVar[tuple[Departure, ...]] = ()
+    """Where the method does otherwise than its source."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates, until it is measured (costs.json)."""
 
@@ -73,6 +76,11 @@ class Method:
     def contract_settings(cls, model: str) -> dict[str, Any]:
         """Settings of its own under which contract tests run the method on `model`, to keep it small and finite."""
         return {}
+
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        """Raise it where a change of the method changes what this configuration gives: its trials get another key."""
+        return 1
 
     @property
     def weight(self) -> float:

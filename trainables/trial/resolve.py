@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from records import columns
-from trainables.core.config import TrialConfig
+from trainables.core.config import DETECTED, TrialConfig
 from trainables.core.errors import ConfigurationError, did_you_mean, unknown_name
 from trainables.datasets import DATASETS, find_dataset, full_name
 from trainables.methods import METHODS
@@ -51,7 +51,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     try:
         method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})
         dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
-        fields = {k: v for k, v in settings.items() if k in own - {columns.PLUGINS}}
+        fields = {k: v for k, v in settings.items() if k in own - set(DETECTED)}
         config = TrialConfig(
             **{**fields, "dataset": full_name(dataset_name)},
             method_options=method_options.model_dump(),
@@ -60,12 +60,18 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     _check(config)
-    packages = _packages(config)
-    if planned not in ("", packages):
-        raise ConfigurationError(
-            f"bad value {planned!r} for {columns.PLUGINS}: this trial's are {packages or 'none'!r}; leave it out"
-        )
-    return config.model_copy(update={columns.PLUGINS: packages}) if packages else config
+    detected = {
+        "method_revision": method.revision(config),
+        "dataset_revision": dataset.revision(dataset_options),
+        columns.PLUGINS: _packages(config),
+    }
+    for name, value in detected.items():
+        if settings.get(name) not in (None, "", value):
+            raise ConfigurationError(
+                f"bad value {settings[name]!r} for {name}: this trial's {'are' if name == columns.PLUGINS else 'is'} "
+                f"{value or 'none'!r}; leave it out, or plan the trial again with this version"
+            )
+    return config.model_copy(update=detected)
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:

@@ -13,6 +13,7 @@ from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 from trainables import resolve
 from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT
 from trainables.core.errors import ConfigurationError
+from trainables.datasets import DATASETS
 from trainables.methods import METHODS
 from trainables.trial.select import candidate_epoch
 
@@ -288,3 +289,24 @@ def test_errors_name_the_value_the_allowed_ones_and_the_fix(settings, pieces):
         assert piece in message[start:], f"{piece!r} is missing, or out of order, in: {message}"
         start = message.index(piece, start) + len(piece)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [(METHODS["actdiff"], "method_revision"), (DATASETS["synthetic"], "dataset_revision")]
+)
+def test_a_part_that_changed_makes_other_trials(monkeypatch, part, name):
+    before = resolve({"method": "actdiff"})
+    monkeypatch.setattr(part, "revision", classmethod(lambda cls, settings: 2))
+    after = resolve({"method": "actdiff"})
+    assert after.trial_key != before.trial_key
+    assert after.columns()[f"hp.{name}"] == 2
+    assert f"hp.{name}" not in before.columns()
+    assert resolve(after.flat()) == after
+    with pytest.raises(ConfigurationError, match=f"bad value 1 for {name}: this trial's is 2; leave it out, or plan"):
+        resolve({"method": "actdiff", name: 1})
+
+
+def test_a_change_of_one_preset_leaves_the_keys_of_the_other(monkeypatch):
+    monkeypatch.setattr(METHODS["actdiff"], "revision", classmethod(lambda cls, c: 1 + (c.preset == "paper")))
+    revisions = [resolve({"method": "actdiff", "preset": preset}).method_revision for preset in ("fixed", "paper")]
+    assert revisions == [1, 2]
