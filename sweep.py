@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-SOME_FAILED, BAD_USE, INTERRUPTED = 1, 2, 130
+BAD_USE, SOME_FAILED, INTERRUPTED = 2, 10, 130
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
 
@@ -178,7 +178,8 @@ def sweep(
 
     Running the same command again continues the sweep: trials that are done are skipped.
 
-    Exit codes: 0 done; 1 some trials failed; 2 bad arguments; 130 interrupted.
+    Exit codes: 0 done; 1 an error of the program; 2 bad arguments or settings; 10
+    some trials failed; 130 interrupted.
     """
     console = Console(highlight=False)
     with exit_codes():

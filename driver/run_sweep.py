@@ -51,7 +51,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         return None
     if not request.sync:
         with console.status("Reading the data"):
-            check_data(plan)
+            of_data = check_data(plan)
+        _note(console, *of_data)
     if request.dry_run:
         with console.status("Reading the records"):
             existing = records.load().records

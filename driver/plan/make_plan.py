@@ -83,21 +83,26 @@ class Contents:
 
 
 @user_errors(ConfigurationError)
-def check_data(plan: Plan) -> None:
+def check_data(plan: Plan) -> list[str]:
     """Check the data of all trials before training: tables, files, images, and each severity and data seed.
+
+    Returns:
+        What people should know of the data.
 
     Raises:
         UserError: unusable data, with file and row, or data without what a method needs.
     """
-    checked = set()
+    checked, notes = set(), dict[str, None]()
     for config in plan.trials.values():
         dataset = find_dataset(config.dataset)
         data = (dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed)
         if data not in checked:
             checked.add(data)
             dataset(*data[1:]).check()
+            notes |= dict.fromkeys(dataset(*data[1:]).notes())
         if METHODS[config.method].needs_cues:
             check_cues(config.method, config.dataset, dataset(*data[1:]).knows_cues)
+    return list(notes)
 
 
 def _restricted(space: Space, dataset: str | None, overrides: Mapping[str, Any]) -> Sequence[Settings]:

@@ -21,6 +21,7 @@ def test_200_images_in_four_formats_become_a_report(tmp_path, monkeypatch):
     ran = run_sweep(tmp_path, *command, "--max-trials", "2", "--concurrency", "1", **kept)
     assert ran.code == 0, ran
     assert "report/report.html" in ran.out
+    assert re.search(r"^Converted: \d+ from colour to grey, \d+ of more than 8 bits", ran.out, re.MULTILINE)
     folder = tmp_path / "sweeps/own_data"
     records = [json.loads(path.read_text()) for path in (folder / "records").glob("*.json")]
     assert [record["status"] for record in records] == ["completed"] * 2
@@ -39,6 +40,7 @@ def test_200_images_in_four_formats_become_a_report(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", kept["XDG_CACHE_HOME"])
     again = CliRunner().invoke(sweep.app, [*command, "--max-trials", "2", "--dry-run"])
     assert "2 done, 0 to run" in again.output
+    assert "Converted: " in again.output
     mask = own_images.png_bytes(own_images.drawn(2, "left", "sick", side=30)[1].astype("uint8"))
     (tmp_path / "mine/masks/x2.png").write_bytes(mask)
     refused = CliRunner().invoke(sweep.app, command)

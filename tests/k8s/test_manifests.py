@@ -194,7 +194,7 @@ def test_the_check_of_secrets(variables, code):
         assert re.match(r"[AB] is (change-me|empty): give it a value", done.stderr)
 
 
-@pytest.mark.parametrize(("exit_code", "result"), [(0, 0), (1, 0), (2, 1), (130, 1), (137, 1)])
+@pytest.mark.parametrize(("exit_code", "result"), [(0, 0), (1, 1), (2, 1), (10, 0), (130, 1), (137, 1)])
 def test_only_a_sweep_that_is_not_done_is_tried_again(exit_code, result, tmp_path):
     stand_in = tmp_path / "python"
     stand_in.write_text(f'#!/bin/sh\necho "$@"\nexit {exit_code}\n')

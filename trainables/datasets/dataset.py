@@ -1,7 +1,7 @@
 """The base of all datasets: five splits of images with labels and masks, from severity and data seed alone."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -96,6 +96,10 @@ class Dataset:
         Raises:
             ConfigurationError: the data cannot be used; the message names file and row.
         """
+
+    def notes(self) -> Sequence[str]:
+        """Sentences on the data that people should read before training, whatever the severity and the data seed."""
+        return ()
 
     def splits(self) -> Mapping[str, Split]:
         """The five splits by name."""

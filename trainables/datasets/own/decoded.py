@@ -76,6 +76,31 @@ class Decoded:
         return self.pixels[index].astype(np.float32) / np.float32(WHITE)
 
 
+def conversions(decoded: Decoded, form: Form) -> dict[str, int]:
+    """How many images were changed on the way to the form, by how."""
+    stored = decoded.stored
+    channels, side = decoded.pixels.shape[1:3]
+    colour = sum("RGB" in image.kind for image in stored)
+    changes = {
+        "lose an opaque alpha channel": sum(image.kind.endswith(("RGBA", "with alpha")) for image in stored),
+        "from colour to grey": colour if channels == 1 else 0,
+        "from grey to three channels": len(stored) - colour if channels == 3 else 0,
+        f"of more than 8 bits to [0, 1] (pixel_range={form.pixel_range})": sum(
+            _bits(image.kind) > 8 for image in stored
+        ),
+        f"resized to {side} x {side} (fit={form.fit})": sum(
+            (image.width, image.height) != (side, side) for image in stored
+        ),
+    }
+    return {change: n for change, n in changes.items() if n}
+
+
+def _bits(kind: str) -> int:
+    """Bits of whole numbers; 0 for floating-point ones."""
+    bits, _, _ = kind.partition("-bit")
+    return int(bits) if bits.isdecimal() else 0
+
+
 def load_decoded(content: str, form: Form, read: Callable[[], tuple[Sequence[Row], Files]]) -> Decoded:
     """Load the decoded images of `content` from this process, else from the user's cache, else from their files.
 

@@ -16,7 +16,15 @@ from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
-from trainables.datasets.own.decoded import LARGEST_NATIVE, SMALLEST_SIZE, Decoded, Form, load_decoded, native_size
+from trainables.datasets.own.decoded import (
+    LARGEST_NATIVE,
+    SMALLEST_SIZE,
+    Decoded,
+    Form,
+    conversions,
+    load_decoded,
+    native_size,
+)
 from trainables.datasets.own.files import Files, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
@@ -180,9 +188,16 @@ class OwnImages(Dataset):
 
     def decoded(self) -> Decoded:
         """All images, in the order of the rows."""
+        return load_decoded(self.complete(self.options).content, self.form(), self._read_unchanged)
+
+    def form(self) -> Form:
+        """What images become."""
         options = self.complete(self.options)
-        form = Form(options.image_size, options.channels, options.pixel_range, options.fit)
-        return load_decoded(options.content, form, self._read_unchanged)
+        return Form(options.image_size, options.channels, options.pixel_range, options.fit)
+
+    def notes(self) -> Sequence[str]:
+        changes = conversions(self.decoded(), self.form())
+        return [f"Converted: {', '.join(f'{n} {change}' for change, n in changes.items())}"] if changes else []
 
     def meaning(self) -> Meaning:
         """Classes of labels and groups."""

@@ -40,31 +40,12 @@ def summary(dataset: OwnImages) -> Iterator[str]:
 
 def _files(decoded: Decoded, dataset: OwnImages) -> Iterator[str]:
     """How images are stored, and what was converted."""
-    options, stored = dataset.options, decoded.stored
-    channels, side = decoded.pixels.shape[1:3]
+    stored = decoded.stored
     sizes = sorted({(image.width, image.height) for image in stored}, key=lambda size: (size[0] * size[1], size))
     first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
     kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(image.kind for image in stored).most_common())
     yield f"Files: {kinds}; {f'{first} pixels' if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last} pixels'}"
-    colour = sum("RGB" in image.kind for image in stored)
-    changes = {
-        "lose an opaque alpha channel": sum(image.kind.endswith(("RGBA", "with alpha")) for image in stored),
-        "from colour to grey": colour if channels == 1 else 0,
-        "from grey to three channels": len(stored) - colour if channels == 3 else 0,
-        f"of more than 8 bits to [0, 1] (pixel_range={options.pixel_range})": sum(
-            _bits(image.kind) > 8 for image in stored
-        ),
-        f"resized to {side} x {side} (fit={options.fit})": sum(
-            (image.width, image.height) != (side, side) for image in stored
-        ),
-    }
-    yield f"Converted: {', '.join(f'{n} {change}' for change, n in changes.items() if n) or 'nothing'}"
-
-
-def _bits(kind: str) -> int:
-    """Bits of whole numbers; 0 for floating-point ones."""
-    bits, _, _ = kind.partition("-bit")
-    return int(bits) if bits.isdecimal() else 0
+    yield from dataset.notes() or ("Converted: nothing",)
 
 
 def _masks(decoded: Decoded, of_label: Bool[np.ndarray, " rows"]) -> str:
