@@ -1,5 +1,6 @@
 """What the command line asks for, checked as far as possible without torch and Ray, which take seconds to load."""
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from driver.plan.space_file import check_space
 from driver.ray.cluster import TrialResources, check_address
 from driver.upkeep.tracking import check_tracking_uri
 from records import StorageError, SweepRecords, open_storage
+from records.secrets import scrub
 from trainables import ConfigurationError
 from trainables.core.config import parse_settings
 
@@ -51,6 +53,20 @@ class Request:
     def sweep(self) -> str:
         """The sweep's name."""
         return self.name or Path(self.space).stem
+
+    @property
+    def command(self) -> str:
+        """The part of the command that says which trials there are, without credentials."""
+        options = {
+            "--space": self.space,
+            "--dataset": self.dataset,
+            "--name": None if self.sweep == Path(self.space).stem else self.sweep,
+            "--max-trials": self.max_trials,
+            "--from": self.from_sweep,
+        }
+        chosen = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+        chosen += [f"--set {shlex.quote(assignment)}" for assignment in self.assignments]
+        return scrub(" ".join(["python sweep.py", *chosen]))
 
     @property
     def local(self) -> bool:

@@ -104,7 +104,7 @@ def _run_and_finish(
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
             if pending and not request.local:
                 check_shared(records)
-        changed = declare(records, plan, len(plan.others(loaded.records)))
+        changed = declare(records, plan, None if request.sync else request.command, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
             console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)

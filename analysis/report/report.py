@@ -163,6 +163,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "generated_by": version(),
         "sweep": trials.sweep,
         "source": trials.source,
+        "commands": list(trials.commands),
         "n_trials": len(trials.table),
         "n_read": trials.n_read,
         "excluded": trials.excluded,

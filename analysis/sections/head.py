@@ -57,12 +57,17 @@ def started(table: pd.DataFrame) -> list[str]:
 
 
 def provenance(analysis: Analysis) -> str:
-    """Which versions of the code the trials were run by, as far as they have it."""
+    """Which versions of the code the trials were run by, and by which commands, as far as they are known."""
     table = analysis.trials.table
     versions = sorted(table["code_version"].dropna().astype(str).unique()) if "code_version" in table else []
-    if not versions:
-        return ""
-    return f"The trials were run by {'version' if len(versions) == 1 else 'versions'} {listed(versions)}."
+    commands = analysis.trials.commands
+    said = [
+        f"The trials were run by {'version' if len(versions) == 1 else 'versions'} {listed(versions)}."
+        if versions
+        else "",
+        f"Commands: {'; '.join(commands)}." if commands else "",
+    ]
+    return " ".join(filter(None, said))
 
 
 def _method(analysis: Analysis, result: None) -> dict[str, str]:

@@ -164,6 +164,7 @@ def trials_from_table(
     source: str,
     primary: Primary | None = None,
     comparisons: tuple[str, ...] = columns.COMPARISONS,
+    commands: tuple[str, ...] = (),
     free_primary: bool = True,
     fixed: Fixed | None = None,
     records: SweepRecords | None = None,
@@ -179,7 +180,7 @@ def trials_from_table(
 
     Args:
         table: one trial per row, with a record's columns as far as they go.
-        sweep, source, primary, comparisons, free_primary, records: as in `Trials`.
+        sweep, source, primary, comparisons, commands, free_primary, records: as in `Trials`.
         fixed: settings that the sweep did not vary; other values of them are excluded.
         excluded: number of rows excluded earlier, by reason.
         notes: earlier notes on the data, one sentence each.
@@ -233,6 +234,7 @@ def trials_from_table(
         missing=(*absent, *_missing_cells(kept)),
         primary=None if primary is None else primary_higher_is_better(primary),
         comparisons=comparisons,
+        commands=commands,
         data_seeds_known="data_seed" in table,
         free_primary=free_primary,
         all_selections=_tidy(rows.frame[rows.kept | unanalysed]) if unanalysed.any() else None,

@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.fixed import declared_fixed
-from analysis.trials.trials import Trials, declared_comparisons, declared_primary
+from analysis.trials.trials import Trials, declared_commands, declared_comparisons, declared_primary
 from records import StorageError, SweepRecords, open_storage
 from records.store import as_table
 
@@ -58,6 +58,7 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         source=source,
         primary=declared_primary(manifest),
         comparisons=declared_comparisons(manifest),
+        commands=declared_commands(manifest),
         free_primary=False,
         fixed=declared_fixed(manifest),
         records=records,
@@ -92,6 +93,7 @@ def load_file(path: str | Path) -> Trials:
         source=path.name,
         primary=declared_primary(manifest),
         comparisons=declared_comparisons(manifest),
+        commands=declared_commands(manifest),
         free_primary=declared_primary(manifest) is None,
         fixed=declared_fixed(manifest),
     )

@@ -67,6 +67,18 @@ def declared_comparisons(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(name for name in columns.COMPARISONS if name in declared)
 
 
+def declared_commands(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The commands in a sweep's manifest that made its trials.
+
+    Raises:
+        AnalysisError: they are not a list.
+    """
+    declared = (manifest or {}).get("commands", [])
+    if not isinstance(declared, list):
+        raise AnalysisError(f"bad commands {declared!r} in the sweep's sweep.json: give a list, or remove the key")
+    return tuple(map(str, declared))
+
+
 @dataclass(frozen=True)
 class Trials:
     """Completed trials, one per row, and what was excluded; made by `load_*` or `trials_from_table`."""
@@ -89,6 +101,8 @@ class Trials:
     """The declared primary; None where none was declared."""
     comparisons: tuple[str, ...] = columns.COMPARISONS
     """The declared comparisons."""
+    commands: tuple[str, ...] = ()
+    """The commands that made the trials, as far as they are known."""
     data_seeds_known: bool = True
     """Whether the data say which trials share a data seed; without a column they do not."""
     free_primary: bool = False

@@ -138,11 +138,12 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 
 
 @user_errors(StorageError, ValueError)
-def declare(records: SweepRecords, plan: Plan, others: int = 0) -> bool:
+def declare(records: SweepRecords, plan: Plan, command: str | None, others: int = 0) -> bool:
     """Write sweep.json before the first trial; whether it says anything new.
 
     The space and its primary analysis are kept as they were declared first. `planned_trials` counts the plan's trials
-    and the `others`, records that other commands left. `fixed` holds what the latest command on each dataset did not
+    and the `others`, records that other commands left. `commands` holds every `command` that
+    trained, `fixed` what the latest command on each dataset did not
     vary, and with it what the analysis leaves out.
 
     Raises:
@@ -154,6 +155,11 @@ def declare(records: SweepRecords, plan: Plan, others: int = 0) -> bool:
         "primary": asdict(plan.space.primary),
         "comparisons": list(plan.space.comparisons),
     }
-    declared = {**manifest, "planned_trials": plan.planned + others, **plan.declaration(manifest)}
+    declared = {
+        **manifest,
+        "planned_trials": plan.planned + others,
+        "commands": list(dict.fromkeys([*manifest.get("commands", ()), *filter(None, [command])])),
+        **plan.declaration(manifest),
+    }
     records.write_manifest(declared)
     return json.loads(json.dumps(declared)) != earlier

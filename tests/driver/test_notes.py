@@ -68,9 +68,9 @@ def test_a_setting_that_the_space_varies_is_free_whatever_one_command_gives_it()
 def test_the_latest_command_says_what_is_fixed_on_its_datasets(tmp_path):
     records = open_records(str(tmp_path), "x", fresh=False)
     plans = [make_plan("smoke", dataset, own, 10) for dataset, own in ((None, {}), ("synthetic", {"epochs": 4}))]
-    assert declare(records, plans[0])
-    assert not declare(records, plans[0]), "the same again says nothing new"
-    assert declare(records, plans[1])
+    assert declare(records, plans[0], "python sweep.py")
+    assert not declare(records, plans[0], "python sweep.py"), "the same again says nothing new"
+    assert declare(records, plans[1], "python sweep.py")
     fixed = json.loads((tmp_path / "x" / "sweep.json").read_text())["fixed"]
     assert (fixed["synthetic"]["epochs"], fixed["decoy_digits"]["epochs"]) == (4, 1)
     assert {"hp.lr", "model", "preset", "hp.attribution_images", "hp.n_train"} < set(fixed["synthetic"])

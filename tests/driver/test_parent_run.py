@@ -75,7 +75,7 @@ def test_a_methods_mean_is_at_the_largest_severity_and_over_datasets(result, tab
 def test_what_was_declared_are_parameters_and_what_varies_tags(tmp_path, table):
     records, plan = SweepRecords(open_storage(tmp_path), "two"), Plan(SPACE, {})
     assert parent_run.declared(records) == {}
-    declare(records, plan)
+    declare(records, plan, "python sweep.py")
     assert parent_run.declared(records) == {
         "space": "two",
         "primary": f"{SCORE} against test_ood.auc",

@@ -113,7 +113,7 @@ def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
     names = []
     for _ in range(3):
         records = open_records(str(tmp_path), "x", fresh=True)
-        declare(records, plan)
+        declare(records, plan, "python sweep.py")
         names.append(records.name)
     assert names == ["x", "x-2", "x-3"]
     assert open_records(str(tmp_path), "x", fresh=False).name == "x"
@@ -124,8 +124,14 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     records = open_records(str(tmp_path), "x", fresh=False)
     declared = {"split": "test_ood", "metric": "iop", "attribution": "occlusion", "outcome": "test_ood.auc"}
     records.write_manifest({"space": "other", "primary": declared})
-    declare(records, plan)
-    assert records.manifest() == {"space": "other", "primary": declared, "planned_trials": 1, "fixed": plan.fixed()}
+    declare(records, plan, "python sweep.py")
+    assert records.manifest() == {
+        "space": "other",
+        "primary": declared,
+        "planned_trials": 1,
+        "commands": ["python sweep.py"],
+        "fixed": plan.fixed(),
+    }
 
 
 def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
@@ -134,7 +140,7 @@ def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
     for config in first.trials.values():
         records.write(finished(config, "completed"))
     second = make_plan("smoke", None, {"epochs": 2}, 2)
-    declare(records, second, len(second.others(records.load().records)))
+    declare(records, second, "python sweep.py", len(second.others(records.load().records)))
     assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
-    declare(records, first, len(first.others(records.load().records)))
+    declare(records, first, "python sweep.py", len(first.others(records.load().records)))
     assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"

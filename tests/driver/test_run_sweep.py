@@ -28,7 +28,7 @@ def done(tmp_path):
     """A sweep whose three trials have diverged; such trials are not repeated."""
     records = open_records(str(tmp_path), "smoke", fresh=False)
     plan = make_plan("smoke", None, {}, 3)
-    declare(records, plan)
+    declare(records, plan, "python sweep.py")
     for config in plan.trials.values():
         kept = {"status": "diverged", "error": "DivergedError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
@@ -50,6 +50,21 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest()["planned_trials"] == 3
+    assert done.manifest()["commands"] == ["python sweep.py", "python sweep.py --space smoke --max-trials 3"]
+
+
+def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(done):
+    run_sweep(Request(**REQUEST | {"sync": True}, storage=done.storage.location), Console(quiet=True))
+    assert done.manifest()["commands"] == ["python sweep.py"]
+
+
+def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
+    of_it = {"dataset": "folder:my scans", "name": "mine", "assignments": ("root=s3://me:key@bucket", "lr=1e-3")}
+    request = Request(**REQUEST | of_it, storage=str(tmp_path))
+    assert request.command == (
+        "python sweep.py --space smoke --dataset 'folder:my scans' --name mine --max-trials 3 "
+        "--set root=s3://***@bucket --set lr=1e-3"
+    )
 
 
 @pytest.fixture

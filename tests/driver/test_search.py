@@ -218,7 +218,7 @@ def test_a_small_space_is_tried_whole(records, monkeypatch):
 
 def searched(records, auc=auc_of, methods=None, status="completed"):
     plan = plan_of()
-    declare(records, plan)
+    declare(records, plan, "python sweep.py")
     for study in plan.studies:
         for number in range(3):
             config = study.random(number)
@@ -269,7 +269,7 @@ def test_what_nothing_was_found_in_is_refused(records, tmp_path):
     with pytest.raises(UserError, match=r"there is no sweep at .*; check the name and --storage"):
         load_best_settings(records)
     other = open_records(str(tmp_path), "other", fresh=False)
-    declare(other, make_plan("smoke", None, {}, 1))
+    declare(other, make_plan("smoke", None, {}, 1), "python sweep.py")
     with pytest.raises(UserError, match="space 'smoke' of that sweep has no search; name a sweep"):
         load_best_settings(other)
     searched(records, status="diverged")
@@ -292,12 +292,12 @@ def test_a_dry_run_shows_ranges(records, monkeypatch):
 
 
 def test_sweep_json_says_how_it_was_searched(records):
-    declare(records, plan_of())
+    declare(records, plan_of(), "python sweep.py")
     search = records.manifest()["search"]
     assert (search["sampler"], search["seed"], search["startup"]) == ("tpe", 1234, 5)
     assert search["settings"]["strength"] == [1e-4, 10.0]
     assert records.manifest()["planned_trials"] == 42
     records.write(record_of(plan_of(epochs=2).studies[0].random(0)))
     records.write(record_of(plan_of().studies[0].random(0)))
-    declare(records, plan_of(), len(plan_of().others(records.load().records)))
+    declare(records, plan_of(), "python sweep.py", len(plan_of().others(records.load().records)))
     assert records.manifest()["planned_trials"] == 43, "another search's trial in the same sweep"

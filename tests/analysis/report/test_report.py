@@ -341,8 +341,17 @@ def test_the_page_has_the_dates_and_code_of_its_trials(make_table, tmp_path, no_
     table.loc[3, "started_at"], table.loc[4, "started_at"] = "2026-03-01T23:59:00-01:00", None
     table.loc[5, "started_at"] = "2026-02-27T08:00:00+00:00"
     table["code_version"] = ["1.0+b", "1.0+a"] * (len(table) // 2)
-    page = analysis.write_report(analysis.analyse(table, replicates=100), tmp_path)
+    folder = tmp_path / "of it"
+    folder.mkdir()
+    table.to_parquet(folder / "trials.parquet")
+    commands = ["python sweep.py --space laptop", "python sweep.py --space laptop --set 'root=/a b'"]
+    (folder / "sweep.json").write_text(json.dumps({"commands": commands}))
+    page = analysis.write_report(
+        analysis.analyse(analysis.load_file(folder / "trials.parquet"), replicates=100), tmp_path / "report"
+    )
     text = Page(page.read_text()).text
+    assert f"Commands: {'; '.join(commands)}." in text[text.rindex("Made by") :]
+    assert strict_json(page.with_suffix(".json"))["commands"] == commands
     assert "2026-02-27 to 2026-03-02 first and last trial started" in text
     assert "The trials were run by versions 1.0+a and 1.0+b." in text[text.rindex("Made by") :]
     assert "- 2026-02-27 to 2026-03-02: first and last trial started" in page.with_suffix(".md").read_text()
