@@ -234,8 +234,8 @@ def test_json_is_strict_and_has_its_keys(report, result):
     content = strict_json(report / "report.json")
     assert set(content) == {
         *("generated_by", "sweep", "source", "n_trials", "n_read", "excluded", "primary", "verdict", "reference"),
-        *("reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed", "below_chance"),
-        *("reference_under_shift", "selection_rules"),
+        *("commands", "reference_by_stratum", "power", "correlations", "degenerate", "without_collapsed"),
+        *("below_chance", "reference_under_shift", "selection_rules"),
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
         *("comparisons", "regret", "predictors", "figures", "settings"),
     }
