@@ -4,7 +4,8 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 from rich.console import Console
 
@@ -19,17 +20,22 @@ from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
 from driver.upkeep.delete import check_not_deleted
 from driver.upkeep.finish import Outcome, finish
+from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import catch_up, experiment_of, open_tracking
+from driver.upkeep.tracking import NONE, catch_up, experiment_of, open_tracking
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
 from records import StorageError, SweepRecords
+from records.secrets import scrub
 from records.storage import default_location
 from trainables import Recorder
+
+MLFLOW_PATIENCE = 300.0
+"""Seconds for which the end of a Ray job waits for an MLflow that is away: on Kubernetes a server may be restarting."""
 
 
 @user_errors(StorageError)
@@ -75,6 +81,9 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
                 log.flush()
     link = where(request.tracking, experiment_of(request.tracking, records.name))
     _show(outcome, progress, link, console)
+    if outcome.not_mirrored and request.tracking != NONE:
+        trials = count(outcome.not_mirrored, "trial")
+        _note(console, f"MLflow lacks {trials}. Nothing is lost: this brings it up to date:", _sync_command(request))
     return outcome
 
 
@@ -121,11 +130,20 @@ def _run_and_finish(
             mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
             recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
             queue = plan.queue(records, loaded.records, slots)
+            late = None
+            if mirror is None and request.tracking != NONE:
+                again = partial(
+                    open_tracking, request.tracking, records.name, Console(quiet=True), plan, loaded.records
+                )
+                late = LateMirror(experiment, again, records, progress.finished_keys, console)
             del loaded  # Stale, and large in a large sweep.
             # Until a trial runs there is nothing to wait for.
-            with progress, stop.gently(lambda: progress.running > 0):
+            with progress, late or nullcontext(), stop.gently(lambda: progress.running > 0):
                 run_trials(queue, recorder, slots, request.resources, progress, log, stop)
             stop.check()
+            if late is not None:
+                with console.status("Waiting for MLflow"):
+                    experiment = late.wait(MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
             loaded = records.load()
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
@@ -149,6 +167,12 @@ def _how_far(progress: Progress) -> Iterator[None]:
 def _report_command(request: Request, sweep: str) -> str:
     storage = "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
     return f"python -m analysis --sweep {sweep}{storage}"
+
+
+def _sync_command(request: Request) -> str:
+    storage = "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
+    tracking = "" if request.tracking_uri is None else f" --tracking-uri {shlex.quote(scrub(request.tracking_uri))}"
+    return f"{request.command}{storage}{tracking} --sync"
 
 
 def _note(console: Console, *notes: str | None) -> None:

@@ -34,6 +34,8 @@ class Outcome:
     completed: int
     failed: int
     diverged: int
+    not_mirrored: int = 0
+    """How many trials MLflow lacks, of all of the sweep."""
     methods: Group | None = None
     """How the methods did at the largest severity."""
     more: str | None = None
@@ -63,7 +65,8 @@ def finish(
     own = [record for record in loaded.records if plan.owns(record)]
     statuses = [record["status"] for record in own]
     completed, failed, diverged = map(statuses.count, columns.STATUSES)
-    outcome = Outcome(None, "", completed, failed, diverged)
+    behind = sum(not record.get("mlflow_run_id") for record in loaded.records)
+    outcome = Outcome(None, "", completed, failed, diverged, behind)
 
     def mirror(tags: dict[str, Any], folder: Path | None, numbers: Mapping[str, float | None] | None = None) -> None:
         if experiment is None:

@@ -37,6 +37,8 @@ class Progress:
         self.counts: Counter[str] = Counter()
         self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
         """Running trials by the id of their Tune trial: those of one training, and its epoch."""
+        self.finished_keys: list[str] = []
+        """Keys of the trials that finished in this run."""
         self.best: dict[str, Any] | None = None
         """Of the records with the largest severity so far, the one with the highest OOD AUC."""
         self.mirror_problem: str | None = None
@@ -74,6 +76,7 @@ class Progress:
         self.trainings.pop(tune_trial, None)
         for record in records:
             self._count(record)
+        self.finished_keys += [record["trial_key"] for record in records]
         if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
             self._print_line()
             self.last_line = time.monotonic()

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -154,6 +156,10 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
     assert "MLflow at http://127.0.0.1:9" in ran.out
     (record,) = rows(tmp_path / "sweeps/away/records").values()
     assert (record["status"], record["mlflow_run_id"]) == ("completed", None)
+    lacks = "MLflow lacks 1 trial. Nothing is lost: this brings it up to date:\n"
+    command = ran.out[ran.out.index(lacks) + len(lacks) :].strip()
+    assert command.startswith("python sweep.py --space own_data --dataset synthetic --name away --max-trials 7 ")
+    assert command.endswith(" --set data_seed=0 --tracking-uri http://127.0.0.1:9 --sync")
     assert "1 trial is not in MLflow yet" in run_sweep(tmp_path, "--status", "--name", "away").out
     ran = run_sweep(tmp_path, *few, "--sync")
     assert ran.code == 0, ran
@@ -162,3 +168,50 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
     (record,) = rows(tmp_path / "sweeps/away/records").values()
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert client.get_run(record["mlflow_run_id"]).data.tags["trial_key"] == record["trial_key"]
+
+
+@pytest.mark.slow
+def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
+    """The driver asks every second; it is stopped once there are runs, so that its end cannot have made them."""
+    program = (
+        "import driver.upkeep.late_mirror, sweep, sys; driver.upkeep.late_mirror.EVERY = 1; "
+        "sys.argv[0] = 'sweep.py'; sweep.app()"
+    )
+    server = faults.Server(tmp_path)
+    server.kill()
+    sweep = faults.many_trials(40)
+    command = [sys.executable, "-c", program, *sweep.arguments, "--name", "late", "--tracking-uri", server.uri]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("wb") as log:
+        driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    records = tmp_path / "sweeps/late/records"
+    wait_until(lambda: len(list(records.glob("*.json"))) >= 2, driver)
+    server.start()
+    try:
+        server.wait()
+        client = MlflowClient(server.uri)
+
+        def runs():
+            there = client.get_experiment_by_name("late")
+            return client.search_runs([there.experiment_id], "tags.kind = 'trial'") if there else []
+
+        wait_until(lambda: len([run for run in runs() if run.info.status == "FINISHED"]) >= 2, driver)
+        assert len(list(records.glob("*.json"))) < 40, "trials are still running"
+        assert "MLflow answers now and is brought up to date." in (tmp_path / "log").read_text()
+        driver.send_signal(signal.SIGINT)
+        driver.wait(timeout=120)
+        done = rows(records)
+        mirrored = {run.data.tags["trial_key"]: run.info.run_id for run in runs()}
+        assert {k: r["mlflow_run_id"] for k, r in done.items() if r["mlflow_run_id"]}.items() <= mirrored.items()
+    finally:
+        server.kill()
+        driver.kill()
+
+
+def wait_until(holds, driver):
+    """Wait for a condition while the driver runs."""
+    deadline = time.monotonic() + 240
+    while not holds():
+        assert driver.poll() is None, "the driver has ended"
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.2)
