@@ -47,7 +47,7 @@ constraints: install ## write constraints.txt: the newest releases, for CI, the 
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --extra docs --no-annotate \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
-cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/base
+cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/services
 	tests/install_system_packages
 	$(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
 
@@ -101,7 +101,7 @@ $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
 	@touch $@
 
 pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine for your overlay's RayJob)
-	$(BIN)/kubectl kustomize k8s/overlays/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
+	$(BIN)/kubectl kustomize k8s/sweeps/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
 faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
 	$(BIN)/python tests/support/faults.py --kills 20

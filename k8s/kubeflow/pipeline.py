@@ -39,7 +39,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str) -> str:
     config.load_config()
     jobs = client.CustomObjectsApi()
     kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs"}
-    entrypoint = f"sh /scripts/run_sweep.sh --address auto --name {sweep} {arguments}".strip()
+    entrypoint = f"sh /app/k8s/run_sweep.sh --address auto --name {sweep} {arguments}".strip()
     # Names of Kubernetes are short and plain; the hash tells apart what the plain part does not.
     plain = re.sub("[^a-z0-9]+", "-", sweep.lower()).strip("-")[:24].strip("-")
     name = f"sweep-{plain}-{hashlib.sha256(entrypoint.encode()).hexdigest()[:8]}"
@@ -192,5 +192,5 @@ def rayjob_of(manifests: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: kubectl kustomize k8s/overlays/NAME | python pipeline.py OUT.yaml")
+        raise SystemExit("usage: kubectl kustomize k8s/sweeps/NAME | python pipeline.py OUT.yaml")
     compiler.Compiler().compile(make_pipeline(rayjob_of(sys.stdin.read())), str(Path(sys.argv[1])))

@@ -1,7 +1,10 @@
 """Every rendered manifest: Kubernetes' own schemas, references, images, security, sizes, probes."""
 
 import copy
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +12,19 @@ import kubernetes_validate
 import pytest
 import yaml
 from support.commands import ROOT
-from support.manifests import K8S, OVERLAYS, all_templates, containers, manifests, one, render
+from support.manifests import (
+    K8S,
+    KUBECTL,
+    OVERLAYS,
+    all_templates,
+    containers,
+    manifests,
+    one,
+    pod_templates,
+    render,
+    secrets,
+)
+from support.operator_rules import violations
 
 VERSION = "1.34"
 CUSTOM = {"RayJob"}
@@ -48,7 +63,7 @@ def test_that_check_finds_a_wrong_field(path):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_all_live_in_the_namespace(overlay):
     for manifest in manifests(overlay):
-        if manifest["kind"] != "Namespace":
+        if manifest["kind"] not in ("Namespace", "PriorityClass"):
             assert manifest["metadata"]["namespace"] == "saliency-sweep", manifest["metadata"]
 
 
@@ -58,7 +73,7 @@ def test_what_pods_refer_to_is_there(overlay):
         ("configMap", name): m["data"]
         for name in names(overlay, "ConfigMap")
         for m in [one(overlay, "ConfigMap", name)]
-    } | {("secret", name): one(overlay, "Secret", name)["data"] for name in names(overlay, "Secret")}
+    } | {("secret", name): data for name, data in secrets().items()}
     used = set()
     for name, template in all_templates(overlay).items():
         volumes = {v["name"]: v for v in template["spec"].get("volumes", [])}
@@ -66,6 +81,8 @@ def test_what_pods_refer_to_is_there(overlay):
         for volume in volumes.values():
             if "configMap" in volume:
                 used.add(("configMap", volume["configMap"]["name"]))
+            if "secret" in volume:
+                used.add(("secret", volume["secret"]["secretName"]))
         for container in containers(template):
             for source in container.get("envFrom", []):
                 ((kind, reference),) = source.items()
@@ -74,11 +91,11 @@ def test_what_pods_refer_to_is_there(overlay):
                 for kind, reference in variable.get("valueFrom", {}).items():
                     source = (kind.removesuffix("KeyRef"), reference["name"])
                     used.add(source)
-                    assert reference["key"] in there[source], f"{name}: {reference}"
+                    assert reference["key"] in there[source] or reference.get("optional"), f"{name}: {reference}"
             for mount in container.get("volumeMounts", []):
                 assert mount["name"] in volumes.keys() | claims, f"{name}: {mount}"
                 script = re.search(r"/scripts/(\S+)", " ".join(container.get("command", [])))
-                assert not script or script[1] in there["configMap", "scripts"]
+                assert not script or script[1] in there["configMap", "service-scripts"]
     assert used == set(there), "all are used, and none is missing"
 
 
@@ -157,88 +174,141 @@ def test_selectors_find_their_pods(overlay):
     for manifest in manifests(overlay):
         if manifest["kind"] == "Service":
             selector = manifest["spec"]["selector"]
-        elif manifest["kind"] == "PodDisruptionBudget":
-            selector = manifest["spec"]["selector"]["matchLabels"]
         else:
             continue
         assert sum(selector.items() <= pod.items() for pod in pods) == 1, manifest["metadata"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_secrets_are_placeholders_that_are_refused(overlay):
-    """The scripts of the init containers, run with the placeholders: each secret is refused by who uses it."""
-    import base64
-
-    refused = set()
-    for template in all_templates(overlay).values():
-        for container in containers(template):
-            if container["name"] == "check-secrets":
-                refused |= set(container["command"][2:])
-    refused = {name.replace("MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD") for name in refused}
-    for name in names(overlay, "Secret"):
-        for key, value in one(overlay, "Secret", name)["data"].items():
-            text = base64.b64decode(value).decode()
-            assert (text == "change-me") == (key in refused), f"{key} of {name}"
-
-
 @pytest.mark.parametrize(
-    ("variables", "code"),
-    [({"A": "x", "B": "y"}, 0), ({"A": "x", "B": "change-me"}, 1), ({"A": "", "B": "y"}, 1), ({"A": "x"}, 1)],
+    ("codes", "result"),
+    [([0], 0), ([10], 0), ([2], 2), ([1, 0], 0), ([137, 1, 10], 0), ([130, 2], 2), ([1, 1, 1, 1], 1)],
 )
-def test_the_check_of_secrets(variables, code):
-    script = K8S / "base" / "scripts" / "check_secrets.sh"
-    environment = {"PATH": "/usr/bin:/bin", **variables}
-    done = subprocess.run(["sh", str(script), "A", "B"], env=environment, capture_output=True, text=True)
-    assert done.returncode == code, done
-    if code:
-        assert re.match(r"[AB] is (change-me|empty): give it a value", done.stderr)
-
-
-@pytest.mark.parametrize(("exit_code", "result"), [(0, 0), (1, 1), (2, 1), (10, 0), (130, 1), (137, 1)])
-def test_only_a_sweep_that_is_not_done_is_tried_again(exit_code, result, tmp_path):
-    stand_in = tmp_path / "python"
-    stand_in.write_text(f'#!/bin/sh\necho "$@"\nexit {exit_code}\n')
-    stand_in.chmod(0o755)
-    script = K8S / "base" / "scripts" / "run_sweep.sh"
+def test_only_a_sweep_that_may_go_better_is_tried_again(codes, result, tmp_path):
+    """`sweep.py` ends with each of the codes in turn; the pauses are left out."""
+    (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes))
+    stand_ins = {
+        "python": f'echo "$@"; code=$(head -n 1 {tmp_path}/codes); sed -i 1d {tmp_path}/codes; exit "$code"',
+        "sleep": "",
+    }
+    for name, text in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
     done = subprocess.run(
-        ["sh", str(script), "--name", "two words"],
+        ["sh", str(K8S / "run_sweep.sh"), "--name", "two words"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == result
-    assert done.stdout == "/app/sweep.py --name two words\n"
+    assert done.returncode == result, done.stderr
+    assert done.stdout == "/app/sweep.py --name two words\n" * len(codes)
+    assert (tmp_path / "codes").read_text() == ""
 
 
-def test_an_overlay_of_ones_own_as_the_readme_says(tmp_path):
-    """The README's overlay with its own secrets and image, beside ours, with metrics."""
-    readme = (K8S / "README.md").read_text()
-    (example,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", readme, re.DOTALL)
-    own = yaml.safe_load(example)
-    mine = K8S / "overlays" / own["resources"][0].removeprefix("../")
-    assert mine.is_dir()
-    import shutil
-
+def test_a_sweep_of_ones_own_as_the_readme_says(tmp_path):
+    """The README's folder beside ours: a name, an image, a queue and an entry point of its own."""
+    (example,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", (K8S / "README.md").read_text(), re.DOTALL)
     shutil.copytree(K8S, tmp_path / "k8s")
-    folder = tmp_path / "k8s" / "overlays" / "mine"
+    folder = tmp_path / "k8s" / "sweeps" / "mine-laptop"
     folder.mkdir()
     (folder / "kustomization.yaml").write_text(example)
-    for generator in own["secretGenerator"]:
-        for file in generator["envs"]:
-            placeholders = (K8S / "base" / "secrets" / file).read_text()
-            (folder / file).write_text(placeholders.replace("change-me", "0123abcd"))
+    (job,) = yaml.safe_load_all(render(folder))
+    assert job["metadata"]["name"] == "sweep-laptop"
+    assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "sweeps"}
+    assert "suspend" not in job["spec"], "Kueue sets it; applied again it would end the sweep"
+    assert "--space laptop" in job["spec"]["entrypoint"]
+    assert {c["image"] for c in _images(job)} == {"registry.example/saliency-sweep:0.1.0-cuda"}
+    assert violations(job) == []
+
+
+def test_metrics_are_a_component(tmp_path):
+    shutil.copytree(K8S, tmp_path / "k8s")
+    folder = tmp_path / "k8s" / "services" / "mine"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text("resources: [../embedded]\ncomponents: [../../monitoring]\n")
     rendered = render(folder)
-    assert "Y2hhbmdlLW1l" not in rendered, "no placeholder is left"
     assert "kind: PodMonitor" in rendered
     assert "grafana_dashboard.json" in rendered
-    images = {c["image"] for m in yaml.safe_load_all(rendered) for c in _images(m)}
-    assert own["images"][0]["newName"] + ":" + own["images"][0]["newTag"] in images
-    assert not any(image.startswith("saliency-sweep:") for image in images)
+
+
+def test_what_is_stored_is_no_part_of_the_services():
+    """So that `kubectl delete -k` keeps it: no namespace, no secret, no claim but those of StatefulSets, which stay."""
+    for services in ("embedded", "external"):
+        kinds = {m["kind"] for m in yaml.safe_load_all(render(K8S / "services" / services))}
+        assert not kinds & {"Namespace", "Secret", "PersistentVolumeClaim"}
+    for name in ("postgres", "s3"):
+        assert "persistentVolumeClaimRetentionPolicy" not in one("cpu", "StatefulSet", name)["spec"]
+
+
+def test_external_services_have_no_servers_of_ours_but_mlflow():
+    objects = list(yaml.safe_load_all(render(K8S / "services" / "external")))
+    assert [m["metadata"]["name"] for m in objects if m["kind"] in ("Deployment", "StatefulSet")] == ["mlflow"]
+    (endpoints,) = [m["data"] for m in objects if m["metadata"]["name"] == "endpoints"]
+    assert "AWS_ENDPOINT_URL" not in endpoints
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_workers_give_way_to_the_head_and_the_head_to_services(overlay):
+    values = {m["metadata"]["name"]: m["value"] for m in manifests(overlay) if m["kind"] == "PriorityClass"}
+    templates = all_templates(overlay)
+    priority = {name: values.get(t["spec"].get("priorityClassName"), 0) for name, t in templates.items()}
+    services = {priority.pop(name) for name in ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow")}
+    head = priority.pop("sweep/head")
+    assert min(services) > head > max(priority.values())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_rays_object_store_has_room_in_memory(overlay):
+    """Ray takes 30 % of a pod's memory for it, and the disk where /dev/shm is smaller."""
+    for name, template in all_templates(overlay).items():
+        for volume in template["spec"].get("volumes", []):
+            if volume["name"] == "shm":
+                (container,) = template["spec"]["containers"]
+                assert _gibibytes(volume["emptyDir"]["sizeLimit"]) >= 0.3 * _gibibytes(
+                    container["resources"]["limits"]["memory"]
+                ), name
+
+
+def _gibibytes(quantity):
+    return float(quantity[:-2]) / {"Mi": 1024, "Gi": 1}[quantity[-2:]]
+
+
+def test_no_secret_opens_more_than_it_must():
+    """A sweep's pods hold neither MLflow's administrator nor the key of its bucket."""
+    made = secrets()
+    for name in ("sweep/head", "sweep/cpu"):
+        held = {
+            r["secretRef"]["name"]
+            for c in containers(all_templates("cpu")[name])
+            for r in c["envFrom"]
+            if "secretRef" in r
+        }
+        assert held == {"s3", "mlflow-client"}
+    by_key = {
+        i["credentials"][0]["accessKey"]: i["actions"]
+        for i in json.loads(made["s3-server"]["identities.json"])["identities"]
+    }
+    for secret, bucket in (("s3", "sweeps"), ("mlflow", "mlflow")):
+        assert {action.split(":")[1] for action in by_key[made[secret]["AWS_ACCESS_KEY_ID"]]} == {bucket}
+    values = [value for secret in made.values() for key, value in secret.items() if "KEY" in key or "PASSWORD" in key]
+    assert all(len(value) == 48 for value in values if value not in ("sweeps", "mlflow"))
+
+
+def test_secrets_are_made_once(tmp_path):
+    """Where all are there, nothing is created."""
+    stand_in = tmp_path / "kubectl"
+    stand_in.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase "$1" in kustomize) exec {KUBECTL} "$@" ;; esac\n'
+    )
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([str(K8S / "install")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text()
+    assert "create" not in calls
+    assert calls.splitlines()[-1] == f"apply --kustomize {K8S}/services/embedded"
 
 
 def _images(manifest):
-    from support.manifests import pod_templates
-
     return [c for _, template in pod_templates(manifest) for c in containers(template)]
 
 

@@ -10,7 +10,10 @@ def pod(role, namespace=OURS, **labels):
     return {"namespace": namespace, "labels": {"saliency-sweep/role": role, **labels}}
 
 
-OPERATOR_POD = {"namespace": OPERATOR, "labels": {"app.kubernetes.io/name": "kuberay-operator"}}
+# Its label, as installed by its Helm chart and by its kustomization.
+OPERATOR_PODS = [
+    {"namespace": OPERATOR, "labels": {"app.kubernetes.io/name": name}} for name in ("kuberay-operator", "kuberay")
+]
 DNS = {"namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
 PROMETHEUS = {"namespace": MONITORING, "labels": {"app": "prometheus"}}
 OUTSIDE = {"namespace": None, "labels": {}}
@@ -74,7 +77,7 @@ NEEDED = [
     (HEAD, WORKER, 43210),
     (HEAD, OUTSIDE, 443),
     (pod("submitter"), HEAD, 8265),
-    (OPERATOR_POD, HEAD, 8265),
+    *((operator, HEAD, 8265) for operator in OPERATOR_PODS),
     (PROMETHEUS, WORKER, 8080),
     (pod("katib"), pod("s3"), 8333),
     (pod("pipeline"), pod("s3"), 8333),
@@ -82,6 +85,8 @@ NEEDED = [
 ]
 FORBIDDEN = [
     (WORKER, pod("postgres"), 5432),
+    (WORKER, OUTSIDE, 443),
+    (WORKER, OUTSIDE, 6443),
     (pod("submitter"), pod("s3"), 8333),
     (pod("submitter"), HEAD, 6379),
     (pod("s3"), OUTSIDE, 443),

@@ -28,7 +28,7 @@ def kfp(*arguments, **options):
 
 def test_the_compiled_pipeline_is_current(tmp_path):
     made = tmp_path / "pipeline.yaml"
-    done = kfp(str(K8S / "kubeflow" / "pipeline.py"), str(made), input=render(K8S / "overlays" / "gpu"))
+    done = kfp(str(K8S / "kubeflow" / "pipeline.py"), str(made), input=render(K8S / "sweeps" / "gpu"))
     assert done.returncode == 0, done.stderr
     assert made.read_text() == (K8S / "kubeflow" / "pipeline.yaml").read_text(), "run `make pipeline` and commit it"
 

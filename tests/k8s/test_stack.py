@@ -4,31 +4,22 @@ PostgreSQL, SeaweedFS, MLflow and Ray run in network namespaces in which the ser
 """
 
 import json
-import secrets
 import shlex
 import shutil
 import time
+from secrets import token_hex
 
 import pytest
 from support.by_hand import ByHand, rayjob_spec
 from support.commands import ROOT, TINY
 from support.machines import Network, why_not
+from support.manifests import secrets
 from support.services import PostgresServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 OVERLAY = "cpu"
 SERVICES, HEAD = "10.77.0.2", "10.77.0.3"
-SECRETS = {
-    name: secrets.token_hex(16)
-    for name in (
-        "POSTGRES_PASSWORD",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "MLFLOW_FLASK_SERVER_SECRET_KEY",
-        "MLFLOW_TRACKING_PASSWORD",
-    )
-}
-TOKEN = secrets.token_hex(32)
+TOKEN = token_hex(32)
 # As the operator sets them where authOptions.mode is token.
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 # The sweep takes seconds, and Ray's metrics come every ten.
@@ -110,7 +101,7 @@ def pods():
         outside = dict.fromkeys(names, SERVICES)
         machines = [inside, network.add("head", outside), network.add("worker", outside)]
         assert [machine.address for machine in machines[:2]] == [SERVICES, HEAD]
-        yield [ByHand(OVERLAY, machine, SECRETS) for machine in machines]
+        yield [ByHand(OVERLAY, machine) for machine in machines]
         for machine in machines:
             for log in machine.folder.glob("*.log"):
                 print(f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
@@ -118,18 +109,11 @@ def pods():
 
 def test_a_sweep_from_end_to_end(pods):
     services, head, worker = pods
-    for hand, pod in (
-        (services, "StatefulSet/postgres"),
-        (services, "StatefulSet/s3"),
-        (services, "Deployment/mlflow"),
-        (head, "sweep/head"),
-    ):
-        hand.run(pod, "check-secrets")
     start_postgres(services.machine, services)
     services.start("StatefulSet/s3", "s3")
     for _ in range(2):
-        assert "bucket sweeps is there" in head.run("sweep/head", "make-bucket"), "it may be repeated"
-        services.run("Deployment/mlflow", "prepare")
+        assert "bucket mlflow is there" in services.run("Deployment/mlflow", "prepare"), "it may be repeated"
+        assert "bucket sweeps is there" in services.run("Deployment/mlflow", "prepare-sweeps")
     services.start("Deployment/mlflow", "mlflow")
     wait_for(head.machine, "python", "-c", "import urllib.request as u; u.urlopen('http://mlflow:5000/health')")
     full_name = "http://mlflow.saliency-sweep.svc.cluster.local:5000/"
@@ -137,7 +121,7 @@ def test_a_sweep_from_end_to_end(pods):
     start_ray(head, worker)
 
     dashboard = ("--address", f"http://{HEAD}:8265")
-    entrypoint = rayjob_spec(OVERLAY)["entrypoint"].replace("/scripts/", f"{head.machine.folder}/scripts/")
+    entrypoint = rayjob_spec(OVERLAY)["entrypoint"].replace("/app/", f"{ROOT}/")
     submit = ("ray", "job", "submit", *dashboard, "--no-wait", "--submission-id=sweep", "--")
     refused = worker.machine.run(*submit, "true", check=False)
     assert refused.returncode != 0, "the dashboard takes jobs with a token alone"
@@ -226,6 +210,6 @@ def check_login(machine, experiment):
     browse = ("python", str(ROOT / "tests" / "support" / "browse.py"))
     page = f"localhost:5000/#/experiments/{experiment}/runs"
     assert "smoke" not in machine.run(*browse, f"http://{page}", "2", check=False).stdout
-    password = SECRETS["MLFLOW_TRACKING_PASSWORD"]
-    seen = machine.run(*browse, f"http://admin:{password}@{page}", "60", "smoke").stdout
+    login = "{MLFLOW_TRACKING_USERNAME}:{MLFLOW_TRACKING_PASSWORD}".format_map(secrets()["mlflow-client"])
+    seen = machine.run(*browse, f"http://{login}@{page}", "60", "smoke").stdout
     assert "smoke" in seen, seen

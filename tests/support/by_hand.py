@@ -3,33 +3,32 @@
 What differs from a cluster is said here: a mounted folder is a folder of the machine's, and `/app` is the checkout.
 """
 
-import base64
 import re
 import subprocess
-from typing import Any
 
-from support.commands import ROOT
 from support.machines import Machine
-from support.manifests import Manifest, all_templates, one
+from support.manifests import Manifest, all_templates, one, secrets
 
 
 class ByHand:
     """The pods of an overlay, container by container, on one machine."""
 
-    def __init__(self, overlay: str, machine: Machine, secrets: dict[str, str]):
+    def __init__(self, overlay: str, machine: Machine):
         """
         Args:
             overlay: whose manifests.
             machine: where they run.
-            secrets: the value of each key of a secret that has a placeholder.
         """
-        self.overlay, self.machine, self.secrets = overlay, machine, secrets
+        self.overlay, self.machine = overlay, machine
         self.templates = all_templates(overlay)
-        self.folders = {"/data": "data", "/tmp": "tmp", "/scripts": "scripts"}  # noqa: S108 -- of the pods
+        places = ("/data", "/tmp", "/scripts", "/identities")  # noqa: S108 -- of the pods
+        self.folders = {place: place[1:] for place in places}
         for name in self.folders.values():
             (machine.folder / name).mkdir()
-        for name, text in one(overlay, "ConfigMap", "scripts")["data"].items():
-            (machine.folder / "scripts" / name).write_text(text.replace("/app/", f"{ROOT}/"))
+        for name, text in one(overlay, "ConfigMap", "service-scripts")["data"].items():
+            (machine.folder / "scripts" / name).write_text(text)
+        for name, text in secrets()["s3-server"].items():
+            (machine.folder / "identities" / name).write_text(text)
 
     def container(self, pod: str, name: str) -> Manifest:
         spec = self.templates[pod]["spec"]
@@ -50,7 +49,10 @@ class ByHand:
             value = variable.get("value")
             if value is None:
                 ((kind, reference),) = variable["valueFrom"].items()
-                value = self._data(kind.removesuffix("KeyRef"), reference["name"])[reference["key"]]
+                data = self._data(kind.removesuffix("KeyRef"), reference["name"])
+                if reference["key"] not in data and reference.get("optional"):
+                    continue
+                value = data[reference["key"]]
             # As Kubernetes does: variables that stand earlier in the list, or in envFrom.
             values[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], value)
         return {key: self._here(value) for key, value in values.items()}
@@ -64,11 +66,8 @@ class ByHand:
         return self.machine.start(f"{name}.log", *self.command(pod, name), variables=self.variables(pod, name))
 
     def _data(self, kind: str, name: str) -> dict[str, str]:
-        data: dict[str, Any] = one(self.overlay, "Secret" if kind == "secret" else "ConfigMap", name)["data"]
-        if kind != "secret":
-            return data
-        plain = {key: base64.b64decode(value).decode() for key, value in data.items()}
-        return {key: self.secrets[key] if value == "change-me" else value for key, value in plain.items()}
+        data: dict[str, str] = secrets()[name] if kind == "secret" else one(self.overlay, "ConfigMap", name)["data"]
+        return data
 
     def _here(self, text: str) -> str:
         places = "|".join(self.folders)

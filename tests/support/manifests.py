@@ -1,7 +1,9 @@
-"""Overlays as kubectl renders them."""
+"""Services and sweeps as kubectl renders them, and the secrets that `k8s/install` makes."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,22 +14,55 @@ import yaml
 from support.commands import ROOT
 
 K8S = ROOT / "k8s"
-OVERLAYS = sorted(path.parent.name for path in (K8S / "overlays").glob("*/kustomization.yaml"))
+KUBECTL = Path(sys.executable).with_name("kubectl")
+SWEEPS = sorted(path.parent.name for path in (K8S / "sweeps").glob("*/kustomization.yaml"))
+OVERLAYS = [name for name in SWEEPS if name not in ("base", "queued")]
+"""Sweeps that can be applied as they are."""
 
 Manifest = dict[str, Any]
+
+NOTHING_THERE = """#!/bin/sh
+# A cluster in which nothing is: what is created is kept, what is rendered is rendered.
+case "$*" in
+  *create*) cat >> "$KEPT"; echo --- >> "$KEPT" ;;
+  *kustomize*) case "$1" in kustomize) exec "$KUBECTL" "$@" ;; esac ;;
+  *" get "*|get*) exit 1 ;;
+esac
+"""
 
 
 @cache
 def render(folder: Path) -> str:
     """What `kubectl kustomize` makes of a folder."""
-    kubectl = Path(sys.executable).with_name("kubectl")
-    done = subprocess.run([str(kubectl), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def manifests(overlay: str) -> list[Manifest]:
-    return list(yaml.safe_load_all(render(K8S / "overlays" / overlay)))
+def manifests(overlay: str, services: str = "embedded") -> list[Manifest]:
+    """All objects of the namespace, the services and one sweep."""
+    texts = [(K8S / "services" / "namespace.yaml").read_text(), render(K8S / "services" / services)]
+    return [m for text in (*texts, render(K8S / "sweeps" / overlay)) for m in yaml.safe_load_all(text)]
+
+
+@cache
+def secrets(services: str = "embedded") -> dict[str, dict[str, str]]:
+    """The secrets that `k8s/install` makes where there are none, by name; other values at each run of the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept, stand_in = Path(folder) / "kept", Path(folder) / "kubectl"
+        stand_in.write_text(NOTHING_THERE)
+        stand_in.chmod(0o755)
+        environment = {
+            **os.environ,
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "KEPT": str(kept),
+            "KUBECTL": str(KUBECTL),
+        }
+        command = [str(K8S / "install"), str(K8S / "services" / services)]
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        made = [secret for secret in yaml.safe_load_all(kept.read_text()) if secret]
+    assert all(secret["kind"] == "Secret" for secret in made)
+    return {secret["metadata"]["name"]: secret["stringData"] for secret in made}
 
 
 def one(overlay: str, kind: str, name: str) -> Manifest:
