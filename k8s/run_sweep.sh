@@ -1,7 +1,7 @@
 # sweep.py as a RayJob's entrypoint. Exit code 10 means that the sweep is done and some trials failed, which is in the
 # report. Bad arguments (2) stay bad. Anything else is tried again here, and continues the sweep from its records.
 for wait in 10 60 300 end; do
-  python /app/sweep.py "$@"
+  python "$(dirname "$0")/../sweep.py" "$@"
   code=$?
   case $code in
     0 | 10) exit 0 ;;

@@ -200,7 +200,7 @@ def test_only_a_sweep_that_may_go_better_is_tried_again(codes, result, tmp_path)
         text=True,
     )
     assert done.returncode == result, done.stderr
-    assert done.stdout == "/app/sweep.py --name two words\n" * len(codes)
+    assert done.stdout == f"{K8S}/../sweep.py --name two words\n" * len(codes)
     assert (tmp_path / "codes").read_text() == ""
 
 
