@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-BAD_USE, SOME_FAILED, INTERRUPTED = 2, 10, 130
+SOME_FAILED, INTERRUPTED = 10, 130
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
 
@@ -178,8 +178,8 @@ def sweep(
 
     Running the same command again continues the sweep: trials that are done are skipped.
 
-    Exit codes: 0 done; 1 an error of the program; 2 bad arguments or settings; 10
-    some trials failed; 130 interrupted.
+    Exit codes: 0 done; 1 stopped by an error or by something outside; 2 bad
+    arguments or settings; 10 some trials failed; 130 interrupted.
     """
     console = Console(highlight=False)
     with exit_codes():
@@ -238,7 +238,7 @@ def exit_codes() -> Iterator[None]:
         yield
     except UserError as error:
         console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_USE) from None
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
         done = f": {interrupt}" if str(interrupt) else ""
         console.print(f"\nInterrupted{done}. Repeat the command to go on.", soft_wrap=True)

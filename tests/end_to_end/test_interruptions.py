@@ -78,7 +78,7 @@ def test_while_it_runs_it_is_seen_held_and_stopped_at_once(tmp_path):
     starting = run_sweep(tmp_path, "--status", "--name", "long")
     assert f"process {driver.pid}" in starting.out, starting
     second = run_sweep(tmp_path, *LONG)
-    assert second.code == 2
+    assert second.code == 1, "later it may be free"
     assert re.search(rf"sweep 'long' is being run by .*process {driver.pid}.*--fresh", second.err), second.err
     trial_processes = until(lambda: faults.workers(driver), driver)
     running = run_sweep(tmp_path, "--status", "--name", "long")
