@@ -43,12 +43,6 @@ class ExpectedGradients(Penalty):
             "from the batch, as a method sees no other images",
             "none; a larger `batch_size` comes nearer",
         ),
-        Departure(
-            "a prior on attributions is a sum",
-            "a mean over outside pixels, then over images, so that neither the size of the batch nor that of the image "
-            "changes what a strength means",
-            "`preset=paper`",
-        ),
     )
 
     second_order = True

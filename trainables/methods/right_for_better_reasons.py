@@ -49,14 +49,14 @@ class RightForBetterReasons(Penalty):
     strengths = (1e0, 1e3)
     departures = (
         Departure(
-            "the penalty is a sum over batch and pixels, and L the mean over the batch, which divides the penalty of B "
-            "images by B²",
-            "a mean over outside pixels, then over images, and L the sum, so that neither the size of the batch nor "
-            "that of the image changes what a strength means",
+            "the program of Friedrich et al. sums the penalty over batch and pixels; IF is of the mean cross-entropy, "
+            "which divides the penalty of B images by B²",
+            "a mean over outside pixels, then over images, with IF of the summed cross-entropy, so that neither the "
+            "size of the batch nor that of the image changes what a strength means",
             "`preset=paper`",
         ),
         Departure(
-            "before training, the program scales each penalty to the size of the cross-entropy, and it can clip it",
+            "before training, that program scales each penalty to the size of the cross-entropy, and it can clip it",
             "the strength alone weights the penalty",
             "none; choose the strength accordingly",
         ),

@@ -16,7 +16,7 @@ from trainables.models import Classifier
 
 Distance = Literal["kl", "l2"]
 ALTERED_APART = Departure(
-    "altered images enter batch normalisation's running statistics, by themselves or in one batch with the others",
+    "altered images train like any others, and enter the running statistics where there is batch normalisation",
     "they pass as a batch of their own and leave the running statistics alone, so that the statistics used at test "
     "time come from unaltered images",
     "none",
