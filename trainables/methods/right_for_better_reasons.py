@@ -71,8 +71,7 @@ class RightForBetterReasons(Penalty):
         images = images_with_gradient(batch)
         with ElementaryBatchNorm():
             logits = model(images).logits
-        reduction = "mean" if self.config.preset == "paper" else "sum"
-        influences = influence(model, logits, images, batch.labels, reduction)
+        influences = influence(model, logits, images, batch.labels, "mean" if self.config.preset == "paper" else "sum")
         (gradients,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), images, create_graph=True)
         penalty = reduced_outside((influences * gradients).square(), outside, takes_part, self.config.preset)
         return Loss(cross_entropy(logits, batch.labels), penalty)
