@@ -52,8 +52,6 @@ class Dataset:
     cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
-    objects_recur: ClassVar[bool] = False
-    """True if train, valid and test may show the same object by chance, as generated ones can."""
     departures: ClassVar[tuple[Departure, ...]] = ()
     """Where the dataset does otherwise than its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
@@ -89,6 +87,11 @@ class Dataset:
     def knows_cues(self) -> bool:
         """Whether every split has the `cues` of its images."""
         return True
+
+    @property
+    def objects_recur(self) -> bool:
+        """Whether train, valid and test may show the same object by chance, as independently drawn ones do."""
+        return False
 
     def check(self) -> None:
         """Check the data before anything is trained; generated data need no check.
