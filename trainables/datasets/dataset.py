@@ -44,8 +44,8 @@ class Dataset:
     """A recipe for five splits. The class attribute `Options` declares the dataset's own settings.
 
     Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
-    training seed sees the same images. test_id and test_ood (and valid_id and valid_ood) show the same underlying
-    images and differ in the cue alone.
+    training seed sees the same images. Where the dataset can draw either cue, test_id and test_ood (and valid_id and
+    valid_ood) show the same objects and differ in the cue alone; images of one's own (`OwnImages`) share what they can.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -90,7 +90,7 @@ class Dataset:
 
     @property
     def objects_recur(self) -> bool:
-        """Whether train, valid and test may show the same object by chance, as independently drawn ones do."""
+        """Whether train, valid and test may show the same object by chance, as independent draws do."""
         return False
 
     def check(self) -> None:
