@@ -11,7 +11,7 @@ from search_spaces import SPACES
 from search_spaces.space import factorial
 from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 from trainables import resolve
-from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT
+from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import DATASETS
 from trainables.methods import METHODS
@@ -95,6 +95,12 @@ def without(settings: dict, *keys: str) -> dict:
 
 def test_full_names_every_setting():
     assert set(resolve(FULL).flat()) == set(FULL), "extend FULL and OTHER by the new setting"
+
+
+def test_every_setting_has_a_description():
+    options = [part.Options for part in (*METHODS.usable().values(), *DATASETS.usable().values())]
+    fields = {(m.__name__, name): field for m in (TrialConfig, *options) for name, field in m.model_fields.items()}
+    assert [name for name, field in fields.items() if not field.description] == []
 
 
 @pytest.mark.parametrize("field", sorted(OTHER))
