@@ -45,6 +45,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
+from driver.terminal import say  # noqa: E402
 
 # Without Rich's markup, which would take "[default: …]" for a style.
 app = typer.Typer(
@@ -237,11 +238,11 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
+        say(console, f"Error: {error}", "red")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
         done = f": {interrupt}" if str(interrupt) else ""
-        console.print(f"\nInterrupted{done}. Repeat the command to go on.", soft_wrap=True)
+        say(console, f"\nInterrupted{done}. Repeat the command to go on.")
         raise typer.Exit(INTERRUPTED) from None
 
 

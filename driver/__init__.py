@@ -5,6 +5,7 @@
     plan/          the trials of a sweep: make_plan, plan, search, study, space files, cost, best settings of a search
     upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), parent_run, finish
     view/          what people and programs see: progress, status, dry run, log, metrics, mlflow_ui
+    terminal.py    messages of the commands
     ray/           cluster, and run: the pending trials through Ray Tune
 
 plan, upkeep, view, ray and request import each other in this order only.

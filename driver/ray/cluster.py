@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from driver import UserError
+from driver.terminal import say
 from records import SweepRecords, open_storage
 from records.storage import FolderStorage
 
@@ -139,10 +140,10 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
                 "ray://HOST:10001, or leave --address at local"
             ) from None
     if not any(resources.room(node["Resources"]) for node in ray.nodes() if node["Alive"]):
-        console.print(
+        say(
+            console,
             f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has",
-            style="yellow",
-            soft_wrap=True,
+            "yellow",
         )
     return concurrency
 

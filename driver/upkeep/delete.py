@@ -16,6 +16,7 @@ from rich.console import Console
 
 from analysis.numbers import count
 from driver import UserError, user_errors
+from driver.terminal import say
 from driver.upkeep.lease import Lease
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import StorageError, SweepRecords, open_storage
@@ -69,7 +70,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
         opened.clear_partial(f"{name}/")
         experiment = find_experiment(tracking, name)
         for line in _what_goes(records, experiment, tracking):
-            console.print(line, markup=False, soft_wrap=True)
+            say(console, line)
         if not (yes or _confirmed(console)):
             console.print("Nothing was deleted.")
             return
@@ -80,7 +81,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
             opened.delete_many(_in_order(records))
     # The folder, which is empty once the lease is gone.
     opened.delete_many([f"{name}/sweep.json"])
-    console.print(f"Deleted sweep {name}.", markup=False, soft_wrap=True)
+    say(console, f"Deleted sweep {name}.")
 
 
 def check_not_deleted(records: SweepRecords) -> None:

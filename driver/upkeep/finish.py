@@ -12,9 +12,9 @@ import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
+from driver.terminal import say
 from driver.upkeep import parent_run
 from driver.upkeep.summary import methods_summary, more
-from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
 from records.storage import FolderStorage
@@ -77,7 +77,7 @@ def finish(
             done, params = len(own) >= plan.planned, parent_run.declared(records)
             mirror_sweep(experiment, folder, tags, numbers, done, params)
         except MirrorError as error:
-            warn(console, f"{error}; the report is not in MLflow yet")
+            say(console, f"{error}; the report is not in MLflow yet", "yellow")
 
     if (answer := plan.answer(own)) is not None:
         # Trials that a search chose are not a sample of their space, so correlations would be meaningless.

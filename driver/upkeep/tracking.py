@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from driver import UserError
+from driver.terminal import say
 from records import SweepRecords, columns
 from records.mirror import (
     Experiment,
@@ -101,7 +102,7 @@ def open_tracking(
         score = columns.localisation(primary.split, primary.metric, primary.attribution)
         experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC))
     except MirrorError as error:
-        warn(console, f"{error}; trials continue, and the next run brings MLflow up to date")
+        say(console, f"{error}; trials continue, and the next run brings MLflow up to date", "yellow")
         return None
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
@@ -132,9 +133,5 @@ def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Expe
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
             record["mlflow_run_id"] = mirror_trial(experiment, records, record, runs)
     except MirrorError as error:
-        warn(console, f"{error}; the next run or --sync brings MLflow up to date")
+        say(console, f"{error}; the next run or --sync brings MLflow up to date", "yellow")
     return True
-
-
-def warn(console: Console, message: str) -> None:
-    console.print(message, style="yellow", markup=False, soft_wrap=True)

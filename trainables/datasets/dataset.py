@@ -44,16 +44,14 @@ class Dataset:
     """A recipe for five splits. The class attribute `Options` declares the dataset's own settings.
 
     Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
-    training seed sees the same images. test_id and test_ood (and valid_id and valid_ood) show the same underlying
-    images and differ in the cue alone.
+    training seed sees the same images. Where the dataset can draw either cue, test_id and test_ood (and valid_id and
+    valid_ood) show the same objects and differ in the cue alone; images of one's own (`OwnImages`) share what they can.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
     cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
-    objects_recur: ClassVar[bool] = False
-    """True if train, valid and test may show the same object by chance, as generated ones can."""
     departures: ClassVar[tuple[Departure, ...]] = ()
     """Where the dataset does otherwise than its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
@@ -89,6 +87,11 @@ class Dataset:
     def knows_cues(self) -> bool:
         """Whether every split has the `cues` of its images."""
         return True
+
+    @property
+    def objects_recur(self) -> bool:
+        """Whether train, valid and test may show the same object by chance, as independent draws do."""
+        return False
 
     def check(self) -> None:
         """Check the data before anything is trained; generated data need no check.
