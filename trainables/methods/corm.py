@@ -28,6 +28,7 @@ class CoRM(Penalty):
     """
 
     reads_preset = False
+    in_pixel_values = ("corm_noise",)
     draws = True
     Options = CoRMOptions
     options: CoRMOptions

@@ -100,6 +100,7 @@ class IBPEx(Penalty):
     """
 
     reads_preset = False
+    in_pixel_values = ("ibp_epsilon",)
     walks_layers = True
     # Bounds widen by a factor of hundreds in each layer: across ResNet-18 no float holds a bound and its slope.
     too_steep_on = ("resnet18",)

@@ -45,6 +45,7 @@ class PGDEx(Penalty):
     """
 
     reads_preset = False
+    in_pixel_values = ("pgd_epsilon",)
     stops_gradient = True
     Options = PGDExOptions
     options: PGDExOptions
