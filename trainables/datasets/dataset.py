@@ -21,12 +21,16 @@ Labels = Int[np.ndarray, " images"]
 Objects = TypeVar("Objects")
 
 
+UNIT = (0.0, 1.0)
+"""The usual pixel values of black and white."""
+
+
 @dataclass(frozen=True)
 class Split:
     """The images of one split, in memory. Tensors are shared between trials; do not write to them."""
 
     images: Float[Tensor, "images channels height width"]
-    """Pixel values in [0, 1]."""
+    """Pixel values in `limits`."""
     labels: Int[Tensor, " images"]
     """Class indices from 0."""
     masks: Bool[Tensor, "images 1 height width"]
@@ -35,9 +39,16 @@ class Split:
     """True on the spurious cue; `Dataset.cue_location` says how it relates to the mask."""
     cues: Int[Tensor, " images"]
     """The class that the cue points to; -1 if unknown."""
+    limits: tuple[float, float] = UNIT
+    """Pixel values of black and white."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def displayed(self, pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Pixel values of this split, with black as 0 and white as 1."""
+        black, white = self.limits
+        return (pixels - black) / (white - black)
 
 
 class Dataset:
@@ -77,6 +88,11 @@ class Dataset:
     def revision(cls, options: Any) -> int:
         """Raise it where a change of the recipe changes the images of these options: their trials get another key."""
         return 1
+
+    @classmethod
+    def limits(cls, options: Any) -> tuple[float, float]:
+        """Pixel values of black and white under these options."""
+        return UNIT
 
     @property
     def classes(self) -> int:

@@ -29,6 +29,7 @@ class CoRM(Penalty):
 
     departures = (ALTERED_APART,)
     reads_preset = False
+    in_pixel_values = ("corm_noise",)
     draws = True
     Options = CoRMOptions
     options: CoRMOptions

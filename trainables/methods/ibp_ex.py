@@ -123,6 +123,7 @@ class IBPEx(Penalty):
             "none; both models have batch normalisation",
         ),
     )
+    in_pixel_values = ("ibp_epsilon",)
     walks_layers = True
     # Bounds widen by a factor of hundreds in each layer: across ResNet-18 no float holds a bound and its slope.
     too_steep_on = ("resnet18",)

@@ -31,6 +31,9 @@ class Method:
     """False for methods that never see masks; mask controls are refused for them."""
     needs_cues: ClassVar[bool] = False
     """True if training uses `Batch.cues`, which not every dataset knows."""
+    in_pixel_values: ClassVar[tuple[str, ...]] = ()
+    """Settings of its own in units of pixel value. Their defaults are for pixels in [0, 1]; for others they must be
+    set."""
     walks_layers: ClassVar[bool] = False
     """True if the method has a rule for each type of layer (layer_walk.py); models with other layers are refused."""
     complete_at_end: ClassVar[bool] = False

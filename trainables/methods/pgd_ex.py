@@ -46,6 +46,7 @@ class PGDEx(Penalty):
 
     departures = (ALTERED_APART,)
     reads_preset = False
+    in_pixel_values = ("pgd_epsilon",)
     stops_gradient = True
     Options = PGDExOptions
     options: PGDExOptions

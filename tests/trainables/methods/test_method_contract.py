@@ -99,6 +99,12 @@ def test_the_penaltys_gradient_reaches_the_trunk(new_method, small_batch, name):
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
+def test_settings_in_units_of_pixel_value_are_listed(name):
+    fields = METHODS[name].Options.model_fields.items()
+    assert METHODS[name].in_pixel_values == tuple(k for k, f in fields if "units of pixel value" in f.description)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_second_order_says_whether_convolutions_are_differentiated_twice(new_method, small_batch, name):
     model = initialise("small_cnn", 1, 2, seed=0).train()
     method = new_method(name, model.feature_size, **settings(name, "fixed"))
