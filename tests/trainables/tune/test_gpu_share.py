@@ -9,7 +9,6 @@ from torch.nn.functional import conv2d
 from trainables import TrialTrainable
 from trainables.core.process import use_gpu
 
-
 SWITCHES = (
     (torch.backends.cudnn, "deterministic", False),
     (torch.backends.cudnn, "benchmark", True),
