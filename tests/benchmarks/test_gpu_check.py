@@ -39,6 +39,7 @@ def test_without_a_gpu_it_says_so_and_checks_nothing(run, monkeypatch):
     assert result is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(other_device.REASON), reason=other_device.REASON)
 def test_the_command_on_another_device(run, tmp_path):
     with other_device.parameters_keep_their_identity():
