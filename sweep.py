@@ -138,7 +138,12 @@ def sweep(
         float, typer.Option(parser=amount, metavar="N", help="Processors that Ray sets aside for a trial.")
     ] = 1.0,
     gpus_per_trial: Annotated[
-        float, typer.Option(parser=amount, metavar="N", help="GPUs of a trial; a fraction such as 0.25 shares one.")
+        float,
+        typer.Option(
+            parser=amount,
+            metavar="N",
+            help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.",
+        ),
     ] = 0.0,
     from_sweep: Annotated[
         str | None,

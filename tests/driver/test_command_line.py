@@ -108,6 +108,7 @@ WRONG = {
     "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
     "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
     "gpus": Wrong(("--gpus-per-trial", "1.5"), ("bad --gpus-per-trial 1.5", "a fraction such as 0.25")),
+    "no gpu": Wrong(("--gpus-per-trial", "1"), ("bad --gpus-per-trial 1: torch", "leave the option out")),
     "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
     "no space file": Wrong(("--space", "none.py"), ("there is no space file 'none.py'", "NAME.py")),
     "broken space file": Wrong(("--space", "mine.py"), ("cannot be run: SyntaxError",), space_file("def mine(:")),
@@ -144,6 +145,7 @@ def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERMINAL_WIDTH", "250")
     monkeypatch.setenv("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = CliRunner().invoke(sweep.app, wrong.arguments)
     assert result.exit_code == 2, result.output
     for piece in wrong.pieces:

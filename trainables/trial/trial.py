@@ -36,7 +36,7 @@ class Trial:
         """
         Args:
             config: the trial's.
-            device: to train on.
+            device: to train on; for a GPU, `use_gpu` of core/process.py comes first.
             also: configurations of further trials that share this training (equal training keys).
 
         Raises:
