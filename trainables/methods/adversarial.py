@@ -88,7 +88,7 @@ class Adversarial(Penalty):
             torch.manual_seed(stream_seed("discriminator", config.seed))
             normalise = spectral_norm if config.preset == "paper" else parametrizations.spectral_norm
             self.discriminator = Discriminator(feature_size, self.options.disc_width, normalise)
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
+        self.to(torch.device("cpu"))
         self.batches_seen = 0
 
     @classmethod
@@ -101,6 +101,8 @@ class Adversarial(Penalty):
 
     def to(self, device: torch.device) -> None:
         self.discriminator.to(device)
+        # A loaded state goes where the parameters were when the optimiser was made.
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         paper = self.config.preset == "paper"
