@@ -12,10 +12,11 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
-from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
 from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
@@ -65,16 +66,33 @@ class Adversarial(Penalty):
     """Model: CE(f(x), y) + strength · (BCE(Dn(h(x)), 0) + BCE(Dn(h(x~)), 1)), Dn frozen.
     Discriminator: strength · (BCE(Dn(h(x)), 1) + BCE(Dn(h(x~)), 0)), features detached, own Adam(disc_lr).
 
-    `fixed`: the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as many
-    steps as under every other method; the shuffled pass leaves running statistics alone. `paper`: the discriminator
-    takes a step on every batch, the model, cross-entropy included, only on every `disc_iter`-th; the count continues
-    during validation, and on the test set when that is scored (`Method.end_epoch`), so that its phase drifts; the
-    shuffled pass enters the running statistics; the spectral norm is torch's hook.
+    Under preset `paper` a batch counts also during validation, and on the test set when that is scored
+    (`Method.end_epoch`), so that the phase of the model's steps drifts.
 
     Source: Viviano et al., ICLR 2021, row "Adversarial", whose program is `paper`; spectral norm: Miyato et al., ICLR
     2018.
     """
 
+    departures = (
+        MASKLESS,
+        Departure(
+            "the discriminator takes a step on every batch, the model, cross-entropy included, only on every "
+            "`disc_iter`-th of a count that goes on during evaluation",
+            "the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as "
+            "many as under every other method",
+            "`preset=paper`",
+        ),
+        Departure(
+            "spectral norm by torch's older hook, which starts from a random vector",
+            "by its successor, which is near a norm of one from the first pass on",
+            "`preset=paper`",
+        ),
+        Departure(
+            "the shuffled pass enters batch normalisation's running statistics",
+            "it leaves them alone, so that the statistics used at test time come from unaltered images",
+            "`preset=paper`",
+        ),
+    )
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True
