@@ -107,8 +107,7 @@ def _run_and_finish(
         for path, reason in records.set_aside(loaded.rejected).items():
             console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        # To the end: a database that is only half made would be of no use to the next run.
-        with console.status("Opening MLflow"), stop.gently():
+        with console.status("Opening MLflow"):
             experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         stop.check()
 
