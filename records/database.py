@@ -176,6 +176,5 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except (StorageError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, StorageError) else error
-        reason = getattr(cause, "strerror", None) or error
+        reason = getattr(error.__cause__ or error, "strerror", None) or error
         raise DatabaseError(f"the database cannot be written: {reason}; give another --tracking-uri or none") from error

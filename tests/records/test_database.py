@@ -1,5 +1,6 @@
 """MLflow's database: whole or not at all, and what is done with one that is half made, older, newer or damaged."""
 
+import multiprocessing
 import shutil
 import sqlite3
 import threading
@@ -211,6 +212,33 @@ def test_a_database_that_another_program_is_creating_is_waited_for(whole, states
     prepare_database(uri(path), pytest.fail)
     other.join()
     assert is_usable(path)
+
+
+@pytest.mark.slow
+def test_a_database_whose_creation_is_killed_at_any_of_30_moments_is_whole_or_missing(tmp_path):
+    # A copy of this process, in which MLflow is loaded.
+    fork = multiprocessing.get_context("fork")
+
+    def started(path):
+        process = fork.Process(target=prepare_database, args=(uri(path), print))
+        process.start()
+        return process, time.monotonic()
+
+    MlflowClient(uri(tmp_path / "loads.db")).search_experiments()
+    process, begin = started(tmp_path / "undisturbed.db")
+    process.join()
+    seconds = time.monotonic() - begin
+    made = 0
+    for number in range(30):
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "mlflow.db"
+        process, _ = started(path)
+        process.join(seconds * (number + 0.5) / 27)
+        process.kill()
+        process.join()
+        made += path.exists()
+        assert not path.exists() or is_usable(path), number
+    assert made < 30, "none was killed in time"
 
 
 def test_the_journal_of_a_database_that_was_removed_does_not_damage_the_new_one(tmp_path, at_once):
