@@ -99,14 +99,19 @@ def run_again(folder: Path) -> list[str]:
 
 def problems(folder: Path) -> list[str]:
     """What is wrong with the finished sweep of one trial: records, MLflow runs, files that nobody removes."""
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     wrong = []
     records = [json.loads(path.read_text()) for path in (folder / "sweeps/first/records").iterdir()]
     if [record["status"] for record in records] != ["completed"]:
         wrong.append(f"records {[record['status'] for record in records]}")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("first")
+    try:
+        experiment = client.get_experiment_by_name("first")
+    except (MlflowException, SQLAlchemyError) as error:
+        return [*wrong, f"MLflow cannot open its database: {str(error).splitlines()[0]}"]
     runs = client.search_runs([experiment.experiment_id]) if experiment is not None else []
     kinds = sorted((run.data.tags.get("kind", ""), run.info.status) for run in runs)
     if kinds != [("sweep", "FINISHED"), ("trial", "FINISHED")]:

@@ -104,7 +104,7 @@ def test_markdown_tables_are_rectangular(report, comparison):
         lines = [line for line in block.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
     assert r"ρ, a\|b" in text
-    assert "Only in a|b: 1 stratum (crosses, s = 0)." in text
+    assert r"Only in a\|b: 1 stratum (crosses, s = 0)." in text
 
 
 def test_the_same_comparison_gives_the_same_bytes(report, comparison, tmp_path):
