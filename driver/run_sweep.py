@@ -18,7 +18,7 @@ from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
 from driver.upkeep.delete import check_not_deleted
-from driver.upkeep.finish import Outcome, finish
+from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
 from driver.upkeep.tracking import catch_up, experiment_of, open_tracking
@@ -128,7 +128,7 @@ def _run_and_finish(
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
         behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-        changed |= bool(pending) or request.sync or behind
+        changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.
             records.storage.delete(f"{records.name}/report/report.html")

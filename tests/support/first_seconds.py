@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,23 +125,16 @@ def problems(folder: Path) -> list[str]:
     return wrong + [f"left behind: {path}" for path in (folder / "sweeps").rglob(".*")]
 
 
-def survive(moment: Moment) -> tuple[Moment, bool, list[str]]:
-    """Kill the first command at the moment and run a second one: whether it was killed, and what is wrong."""
-    with tempfile.TemporaryDirectory(prefix="first-") as folder:
-        killed = kill_first(Path(folder), moment)
-        return moment, killed, run_again(Path(folder))
-
-
-def main(kills: int = 40, at_a_time: int = 1, database_only: bool = False) -> None:
+def main(kills: int = 40, database_only: bool = False) -> None:
     """Kill the first command of so many sweeps, each at another moment, and say which second command went wrong."""
-    survived = killed = 0
-    chosen = [
-        moment for moment in moments(2 * kills if database_only else kills) if moment.of_database or not database_only
-    ]
-    with ThreadPoolExecutor(at_a_time) as pool:
-        for moment, ran, wrong in pool.map(survive, chosen):
-            killed, survived = killed + ran, survived + (not wrong)
-            print(f"{moment}{'' if ran else ' (it had ended)'}: {'; '.join(wrong) or 'survived'}", flush=True)
+    chosen = [moment for moment in moments(2 * kills) if moment.of_database] if database_only else moments(kills)
+    killed = survived = 0
+    for moment in chosen:
+        with tempfile.TemporaryDirectory(prefix="first-") as folder:
+            ran = kill_first(Path(folder), moment)
+            wrong = run_again(Path(folder))
+        killed, survived = killed + ran, survived + (not wrong)
+        print(f"{moment}{'' if ran else ' (it had ended)'}: {'; '.join(wrong) or 'survived'}", flush=True)
     print(f"{killed} of {kills} commands were killed; {survived} of {kills} second commands did all that they should")
     raise typer.Exit(survived < kills)
 
