@@ -23,7 +23,7 @@ ONE_TRIAL = (
     *("--set", "n_train=64", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=2"),
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds that a command may take."""
 LAST = 20.0
 """Seconds after the start within which the command is killed."""
@@ -54,8 +54,9 @@ def moments(kills: int) -> list[Moment]:
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     (folder / "tmp").mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
-    # Ray's sockets need a short path.
-    environment |= {"TMPDIR": str(folder / "tmp"), "RAY_TMPDIR": tempfile.gettempdir()}
+    # Ray's sockets need a short path, and on a busy machine it starts slowly.
+    ray = {"RAY_TMPDIR": tempfile.gettempdir(), "RAY_raylet_start_wait_time_s": str(int(PATIENCE))}
+    environment |= {"TMPDIR": str(folder / "tmp"), **ray}
     with (folder / "command.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), *ONE_TRIAL],
