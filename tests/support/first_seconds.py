@@ -54,9 +54,8 @@ def moments(kills: int) -> list[Moment]:
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     (folder / "tmp").mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
-    # Ray's sockets need a short path, and on a busy machine it starts slowly.
-    ray = {"RAY_TMPDIR": tempfile.gettempdir(), "RAY_raylet_start_wait_time_s": str(int(PATIENCE))}
-    environment |= {"TMPDIR": str(folder / "tmp"), **ray}
+    # Ray's sockets need a short path.
+    environment |= {"TMPDIR": str(folder / "tmp"), "RAY_TMPDIR": tempfile.gettempdir()}
     with (folder / "command.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), *ONE_TRIAL],
