@@ -77,8 +77,9 @@ def kill_first(folder: Path, moment: Moment) -> bool:
         time.sleep(0.01)
     time.sleep(moment.seconds)
     alive = command.poll() is None
-    os.killpg(command.pid, signal.SIGKILL)
-    command.wait()
+    if alive:
+        os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
     return alive
 
 
