@@ -20,7 +20,7 @@ from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted
-from driver.upkeep.finish import Outcome, finish
+from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
@@ -119,8 +119,7 @@ def _run_and_finish(
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        # To the end: a database that is only half made would be of no use to the next run.
-        with console.status("Opening MLflow"), stop.gently():
+        with console.status("Opening MLflow"):
             experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         stop.check()
 
@@ -150,7 +149,7 @@ def _run_and_finish(
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
         behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-        changed |= bool(pending) or request.sync or behind
+        changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.
             records.storage.delete(f"{records.name}/report/report.html")

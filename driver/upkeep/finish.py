@@ -42,6 +42,13 @@ class Outcome:
     """What would answer more."""
 
 
+def report_is_outdated(records: SweepRecords) -> bool:
+    """Whether a record is newer than the report, as after a command that was killed once its last trial was done."""
+    report = records.storage.files(f"{records.name}/report/").get(f"{records.name}/report/report.html")
+    newest = [file.modified for file in records.storage.files(f"{records.name}/records/").values()]
+    return report is not None and bool(newest) and max(newest) > report.modified
+
+
 def finish(
     records: SweepRecords,
     loaded: LoadedRecords,

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.progress import track
 from driver import UserError
 from driver.terminal import say
 from records import SweepRecords, columns
+from records.database import SQLITE, database_file
 from records.mirror import (
     Experiment,
     MirrorError,
@@ -52,17 +52,18 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
             f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://…, a server's "
             "http(s)://HOST:PORT, or none"
         )
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///")).absolute()
+    if (database := database_file(uri)) is not None:
+        path = database.absolute()
         if not path.parent.is_dir():
             raise UserError(f"--tracking-uri {uri!r}: there is no folder {str(path.parent)!r}; create it first")
-        uri = f"sqlite:///{path}"
+        uri = f"{SQLITE}{path}"
     return uri
 
 
 def missing_database(tracking_uri: str) -> bool:
-    """Whether the URI is of a SQLite database that does not exist; opening it would create it."""
-    return tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists()
+    """Whether the URI is of a SQLite database that does not exist."""
+    database = database_file(tracking_uri)
+    return database is not None and not database.exists()
 
 
 def experiment_of(tracking_uri: str, sweep: str) -> str | None:
@@ -79,7 +80,7 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
 def open_tracking(
     tracking_uri: str, sweep: str, console: Console, plan: "Plan | None" = None, existing: Sequence[Record] = ()
 ) -> Experiment | None:
-    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached.
+    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached or used.
 
     Args:
         tracking_uri: as `check_tracking_uri` returns it.
@@ -91,16 +92,18 @@ def open_tracking(
     if tracking_uri == NONE:
         return None
     wait_briefly()
-    artifacts = None
-    if tracking_uri.startswith("sqlite:///"):
-        database = Path(tracking_uri.removeprefix("sqlite:///"))
-        artifacts = (database.parent / "mlartifacts" / sweep).as_uri()
+    database = database_file(tracking_uri)
+    artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
+
+    def say(message: str) -> None:
+        warn(console, message)
+
     try:
         if plan is None:
-            return open_experiment(tracking_uri, sweep, artifacts)
+            return open_experiment(tracking_uri, sweep, artifacts, say=say)
         primary = plan.space.primary
         score = columns.localisation(primary.split, primary.metric, primary.attribution)
-        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC))
+        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC), say)
     except MirrorError as error:
         say(console, f"{error}; trials continue, and the next run brings MLflow up to date", "yellow")
         return None

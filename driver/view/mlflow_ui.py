@@ -16,9 +16,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from driver import UserError
+from driver import UserError, user_errors
 from driver.terminal import say
 from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database, wait_briefly
+from records.database import DatabaseError, check_database
 from records.mirror import MirrorError, experiments
 from records.mirror_names import sweeps_link, trials_link
 from records.secrets import scrub
@@ -126,6 +127,8 @@ def main(
             raise UserError("there is no MLflow: MLFLOW_TRACKING_URI is none")
         if missing_database(uri):
             raise UserError(f"there is no database at {uri}; run a sweep first, or set MLFLOW_TRACKING_URI")
+        with user_errors(DatabaseError):
+            check_database(uri)
         server = server_of(uri)
         if uri.startswith("http") and server is not None:
             show_links(uri, server, console)

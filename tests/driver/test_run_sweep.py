@@ -1,6 +1,7 @@
 """The story of a sweep, without training: what it reads, and what it leaves."""
 
 import io
+import os
 from collections import Counter
 
 import pytest
@@ -123,6 +124,22 @@ def test_a_report_that_new_trials_made_old_does_not_outlive_an_interrupt(one_to_
     with pytest.raises(KeyboardInterrupt):
         run_sweep(one_to_run, Console(quiet=True))
     assert done.storage.read("smoke/report/report.html") is None
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_report_that_is_older_than_a_record_is_written_again(killed, done, monkeypatch):
+    done.storage.write("smoke/report/report.html", b"of two trials")
+    page = done.storage.root / "smoke/report/report.html"
+    # The other command was killed after its last trial, before it would have removed the report.
+    os.utime(page, (page.stat().st_atime, page.stat().st_mtime + (-60 if killed else 60)))
+    finished = []
+    monkeypatch.setattr(
+        "driver.run_sweep.finish", lambda *arguments: finished.append(arguments) or Outcome(None, "", 3, 0, 0)
+    )
+    run_sweep(Request(**REQUEST, storage=done.storage.location), Console(quiet=True))
+    ((_, _, _, _, changed, _),) = finished
+    assert changed == killed
+    assert page.exists() != killed
 
 
 def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
