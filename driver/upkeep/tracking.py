@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -95,17 +96,15 @@ def open_tracking(
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
 
-    def say(message: str) -> None:
-        warn(console, message)
-
+    warn = partial(say, console, style="yellow")
     try:
         if plan is None:
-            return open_experiment(tracking_uri, sweep, artifacts, say=say)
+            return open_experiment(tracking_uri, sweep, artifacts, say=warn)
         primary = plan.space.primary
         score = columns.localisation(primary.split, primary.metric, primary.attribution)
-        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC), say)
+        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC), warn)
     except MirrorError as error:
-        say(console, f"{error}; trials continue, and the next run brings MLflow up to date", "yellow")
+        warn(f"{error}; trials continue, and the next run brings MLflow up to date")
         return None
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
