@@ -1,4 +1,4 @@
-"""The command line: help, lists, dry runs, and wrong input answered in one line with exit code 2."""
+"""The command line: help, lists, dry runs, and wrong input answered in one line with an exit code."""
 
 import os
 import re
@@ -28,6 +28,7 @@ class Wrong:
     arguments: tuple[str, ...]
     pieces: tuple[str, ...]
     before: Callable[[Path], object] = lambda folder: None
+    code: int = 2
 
 
 def file(name: str, content: str) -> Callable[[Path], object]:
@@ -126,7 +127,7 @@ WRONG = {
         space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'x'}}])"),
     ),
     "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
-    "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD)),
+    "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD), 1),
     "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
 }
 
@@ -138,7 +139,7 @@ def loaded() -> None:
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, monkeypatch):
+def test_wrong_input_gives_an_exit_code_and_says_how_to_fix_it(case, tmp_path, monkeypatch):
     wrong = WRONG[case]
     wrong.before(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -147,7 +148,7 @@ def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, mo
     monkeypatch.setenv("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = CliRunner().invoke(sweep.app, wrong.arguments)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == wrong.code, result.output
     for piece in wrong.pieces:
         assert piece in result.stderr, result.stderr
     assert "Traceback" not in result.output

@@ -24,12 +24,15 @@ REQUEST = {
 }
 
 
+COMMAND = "python sweep.py --space smoke --max-trials 3"
+
+
 @pytest.fixture
 def done(tmp_path):
     """A sweep whose three trials have diverged; such trials are not repeated."""
     records = open_records(str(tmp_path), "smoke", fresh=False)
     plan = make_plan("smoke", None, {}, 3)
-    declare(records, plan, "python sweep.py")
+    declare(records, plan, COMMAND)
     for config in plan.trials.values():
         kept = {"status": "diverged", "error": "DivergedError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
@@ -51,12 +54,18 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest()["planned_trials"] == 3
-    assert done.manifest()["commands"] == ["python sweep.py", "python sweep.py --space smoke --max-trials 3"]
+    assert done.manifest()["commands"] == [COMMAND]
+
+
+def test_each_command_that_made_trials_is_kept_once(done):
+    run_sweep(Request(**REQUEST | {"max_trials": 2}, storage=done.storage.location), Console(quiet=True))
+    assert done.manifest()["commands"] == [COMMAND, "python sweep.py --space smoke --max-trials 2"]
 
 
 def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(done):
-    run_sweep(Request(**REQUEST | {"sync": True}, storage=done.storage.location), Console(quiet=True))
-    assert done.manifest()["commands"] == ["python sweep.py"]
+    sync = REQUEST | {"sync": True, "max_trials": 2}
+    run_sweep(Request(**sync, storage=done.storage.location), Console(quiet=True))
+    assert done.manifest()["commands"] == [COMMAND]
 
 
 def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
