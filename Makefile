@@ -7,11 +7,12 @@ KUBEFLOW := $(VENV)/kubeflow
 export OMP_NUM_THREADS := 1
 SWEEP_ARGS ?=
 TEST_ARGS ?=
+GPU_ARGS ?=
 MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs notebook ui bench calibration pipeline faults clean
+.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs notebook ui bench gpu-check calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +89,9 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part mlflow-sqlite
 	$(BIN)/python -m benchmarks.analysis --loop 3
 	$(BIN)/python -m benchmarks.analysis --trials 5000 --memory
+
+gpu-check: install ## hold a GPU against the processor: methods, maps, repeated runs, shared memory, speed (GPU_ARGS=…)
+	$(BIN)/python -m benchmarks.gpu_check $(GPU_ARGS)
 
 calibration: install ## hold the analysis against simulated sweeps; goes on where it was stopped
 	$(BIN)/python -m benchmarks.calibration

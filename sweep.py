@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-BAD_USE, SOME_FAILED, INTERRUPTED = 2, 10, 130
+SOME_FAILED, INTERRUPTED = 10, 130
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
 
@@ -45,6 +45,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
+from driver.terminal import say  # noqa: E402
 
 # Without Rich's markup, which would take "[default: …]" for a style.
 app = typer.Typer(
@@ -137,7 +138,12 @@ def sweep(
         float, typer.Option(parser=amount, metavar="N", help="Processors that Ray sets aside for a trial.")
     ] = 1.0,
     gpus_per_trial: Annotated[
-        float, typer.Option(parser=amount, metavar="N", help="GPUs of a trial; a fraction such as 0.25 shares one.")
+        float,
+        typer.Option(
+            parser=amount,
+            metavar="N",
+            help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.",
+        ),
     ] = 0.0,
     from_sweep: Annotated[
         str | None,
@@ -178,8 +184,8 @@ def sweep(
 
     Running the same command again continues the sweep: trials that are done are skipped.
 
-    Exit codes: 0 done; 1 an error of the program; 2 bad arguments or settings; 10
-    some trials failed; 130 interrupted.
+    Exit codes: 0 done; 1 stopped by an error or by something outside; 2 bad
+    arguments or settings; 10 some trials failed; 130 interrupted.
     """
     console = Console(highlight=False)
     with exit_codes():
@@ -237,11 +243,11 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_USE) from None
+        say(console, f"Error: {error}", "red")
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
         done = f": {interrupt}" if str(interrupt) else ""
-        console.print(f"\nInterrupted{done}. Repeat the command to go on.", soft_wrap=True)
+        say(console, f"\nInterrupted{done}. Repeat the command to go on.")
         raise typer.Exit(INTERRUPTED) from None
 
 

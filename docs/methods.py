@@ -1,11 +1,12 @@
 """docs/methods.md, generated from the methods' docstrings and attributes and their measured costs.
 
-`make docs` writes the page. `python -m docs.methods NAME …` prints the sections of some methods, those of other
-packages included.
+`make docs` writes the page. `python -m docs.methods NAME …` prints the sections of some methods and their departures,
+those of other packages included.
 """
 
 import inspect
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,12 @@ import jinja2
 import typer
 
 from benchmarks.methods import SETTINGS
-from docs.markdown import markdown, paragraphs
+from docs.markdown import markdown, paragraphs, table
 from search_spaces.strengths import PAPER_METHODS
-from trainables import METHODS, MODELS
+from trainables import DATASETS, METHODS, MODELS
+from trainables.core.departure import Departure
+from trainables.datasets import PLACES
+from trainables.datasets.dataset import Dataset
 from trainables.methods import Method, costs
 from trainables.methods.parts.layer_walk import TYPES
 
@@ -67,6 +71,16 @@ def needs(method: type[Method]) -> tuple[str, ...]:
     return tuple(need for need, has in requirements.items() if has)
 
 
+def departures(entries: Mapping[str, type[Method] | type[Dataset]]) -> str:
+    """A table of what methods and datasets, by name, do otherwise than their sources; empty if there is nothing."""
+    names: dict[Departure, list[str]] = {}
+    for name, entry in entries.items():
+        for departure in entry.departures:
+            names.setdefault(departure, []).append(f"`{name}`")
+    rows = [(", ".join(who), d.source, d.here, d.way_back) for d, who in names.items()]
+    return table(("method or dataset", "the source", "here", "way back"), rows) if rows else ""
+
+
 def page() -> str:
     """The whole page."""
     methods = [describe(name) for name in in_order()]
@@ -81,6 +95,13 @@ def page() -> str:
     environment.filters["code"] = lambda word: f"`{word}`"
     return environment.get_template("methods.md.j2").render(
         methods=methods,
+        departures=departures(
+            {
+                **{name: METHODS[name] for name in in_order()},
+                **{name: DATASETS[name] for name in sorted(DATASETS.builtin)},
+                **PLACES,
+            }
+        ),
         models=sorted(MODELS.builtin, key=lambda model: (model != costs.STAND_IN, model)),
         measurements=[_measured(one) for one in costs.read(costs.FILE)],
         not_at_default=[
@@ -138,7 +159,10 @@ def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:
     for name in names:
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    sys.stdout.write("\n".join(describe(name).section for name in names))
+    sections = [describe(name).section for name in names]
+    if rows := departures({name: METHODS[name] for name in names}):
+        sections.append(f"## Departures from the sources\n\n{rows}\n")
+    sys.stdout.write("\n".join(sections))
 
 
 if __name__ == "__main__":

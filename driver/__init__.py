@@ -5,6 +5,7 @@
     plan/          the trials of a sweep: make_plan, plan, search, study, space files, cost, best settings of a search
     upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), parent_run, finish
     view/          what people and programs see: progress, status, dry run, log, metrics, mlflow_ui
+    terminal.py    messages of the commands
     ray/           cluster, and run: the pending trials through Ray Tune
 
 plan, upkeep, view, ray and request import each other in this order only.
@@ -12,13 +13,21 @@ plan, upkeep, view, ray and request import each other in this order only.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
+
+from records.storage_interface import StorageAwayError
 
 
 class UserError(Exception):
-    """Bad arguments or configuration; the message names the bad value, the allowed ones and how to fix it.
+    """Bad arguments or configuration; the message names the bad value, the allowed ones and how to fix it."""
 
-    Ends the command with exit code 2.
-    """
+    exit_code: ClassVar[int] = 2
+
+
+class StoppedError(UserError):
+    """Something outside stopped the sweep, such as a full disk or another driver; the same command may go on later."""
+
+    exit_code: ClassVar[int] = 1
 
 
 @contextmanager
@@ -27,4 +36,4 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise UserError(str(error)) from None
+        raise (StoppedError if isinstance(error, StorageAwayError) else UserError)(str(error)) from None

@@ -18,8 +18,9 @@ from driver.plan.plan import Plan, declare, open_records
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
 from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
+from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted
-from driver.upkeep.finish import Outcome, finish
+from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
@@ -53,7 +54,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     if request.status:
         show_status(console, records)
         link = where(request.tracking, experiment_of(request.tracking, records.name))
-        console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
+        say(console, f"MLflow UI  {link}")
         return None
     if not request.sync:
         with console.status("Reading the data"):
@@ -83,7 +84,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     _show(outcome, progress, link, console)
     if outcome.not_mirrored and request.tracking != NONE:
         trials = count(outcome.not_mirrored, "trial")
-        _note(console, f"MLflow lacks {trials}. Nothing is lost: this brings it up to date:", _sync_command(request))
+        message = f"MLflow lacks {trials}. Nothing is lost: this brings it up to date:\n"
+        say(console, message, place=_sync_command(request))
     return outcome
 
 
@@ -106,7 +108,7 @@ def _run_and_finish(
         loaded = records.load()
     pending = [] if request.sync else plan.pending(loaded.records)
     progress.skip(plan.planned - len(pending))
-    console.print(f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
+    say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records))
     with _how_far(progress):
         with console.status("Starting Ray"):
@@ -115,10 +117,9 @@ def _run_and_finish(
                 check_shared(records)
         changed = declare(records, plan, None if request.sync else request.command, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
-            console.print(f"set aside {path}: {reason}", style="yellow", markup=False, soft_wrap=True)
+            say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        # To the end: a database that is only half made would be of no use to the next run.
-        with console.status("Opening MLflow"), stop.gently():
+        with console.status("Opening MLflow"):
             experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         stop.check()
 
@@ -126,7 +127,7 @@ def _run_and_finish(
         if pending:
             if plan.searcher is None:
                 command = _report_command(request, records.name)
-                console.print(f"A report on the trials so far, at any time: {command}", markup=False, soft_wrap=True)
+                say(console, "A report on the trials so far, at any time: ", place=command)
             mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
             recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
             queue = plan.queue(records, loaded.records, slots)
@@ -148,7 +149,7 @@ def _run_and_finish(
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
         behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
-        changed |= bool(pending) or request.sync or behind
+        changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.
             records.storage.delete(f"{records.name}/report/report.html")
@@ -177,21 +178,21 @@ def _sync_command(request: Request) -> str:
 
 def _note(console: Console, *notes: str | None) -> None:
     for note in filter(None, notes):
-        console.print(note, markup=False, soft_wrap=True)
+        say(console, note)
 
 
 def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
-    console.print(f"\n{outcome.answer}\n", style="bold", soft_wrap=True)
+    say(console, f"\n{outcome.answer}\n", "bold")
     if outcome.methods is not None:
         console.print(outcome.methods, "", sep="\n")
     if outcome.more:
-        console.print(f"{outcome.more}\n", soft_wrap=True, markup=False)
+        say(console, f"{outcome.more}\n")
     if outcome.report:
-        console.print(f"Report     {outcome.report}", soft_wrap=True)
-    console.print(f"MLflow UI  {link}", soft_wrap=True, markup=False)
+        say(console, "Report     ", place=outcome.report)
+    say(console, f"MLflow UI  {link}")
     bad = {"failed": outcome.failed, "diverged": outcome.diverged}
     parts = [f"{count(number, 'trial')} {how}" for how, number in bad.items() if number]
     if parts:
-        console.print(f"{listed(parts)}; see their records for the reasons.", style="yellow", soft_wrap=True)
+        say(console, f"{listed(parts)}; see their records for the reasons.", "yellow")
     for reason in progress.gave_up:
-        console.print(reason, style="yellow", markup=False, soft_wrap=True)
+        say(console, reason, "yellow")

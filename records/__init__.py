@@ -3,6 +3,7 @@
     columns.py     the table of a record's columns: names, roles, kinds and labels
     storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
+    database.py    MLflow's SQLite database, created whole or not at all
     mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
     mirror_names.py  the names of runs, metrics, tags and views in MLflow
     secrets.py     removes credentials from messages

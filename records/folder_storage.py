@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from records.storage_interface import File, Storage, StorageError
+from records.storage_interface import File, Storage, StorageAwayError, StorageError
 
 PART = ".part"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -199,4 +199,5 @@ def _explained(action: str, path: Path) -> Iterator[None]:
             fix = "; make room there, or give --storage a folder that has some"
         elif error.errno in FORBIDDEN:
             fix = "; give --storage a folder you may write to or s3://bucket/prefix"
-        raise StorageError(f"cannot {action} {path}: {error.strerror or error}{fix}") from error
+        kind = StorageAwayError if error.errno in NO_ROOM else StorageError
+        raise kind(f"cannot {action} {path}: {error.strerror or error}{fix}") from error

@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from records import columns
+from records.database import DatabaseError, check_database, prepare_database
 from records.mirror_names import (
     EPOCH,
     KEY,
@@ -60,7 +61,11 @@ class Experiment:
 
 
 def open_experiment(
-    tracking_uri: str, sweep: str, artifact_location: str | None = None, scores: Sequence[str] = SCORES
+    tracking_uri: str,
+    sweep: str,
+    artifact_location: str | None = None,
+    scores: Sequence[str] = SCORES,
+    say: Callable[[str], None] = print,
 ) -> Experiment:
     """The MLflow experiment and parent run of a sweep, created if missing. For the driver only.
 
@@ -69,11 +74,14 @@ def open_experiment(
         sweep: the experiment's and the parent run's name.
         artifact_location: of a new experiment; None leaves the choice to the server.
         scores: columns that the view of the trials shows, the outcome first.
+        say: takes the message that a half-made database was replaced.
 
     Raises:
-        MirrorError: MLflow cannot be reached or refuses.
+        MirrorError: MLflow cannot be reached or refuses, or its database cannot be used.
     """
     with _explained(tracking_uri):
+        _configure()
+        prepare_database(tracking_uri, say)
         client = _client(tracking_uri)
         existing = client.get_experiment_by_name(sweep)
         experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
@@ -235,6 +243,15 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
 
 
 def _client(tracking_uri: str) -> Any:
+    _configure()
+    # MLflow would create a missing database in place, and go on with a half-made one.
+    check_database(tracking_uri)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
+def _configure() -> None:
     # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
     # Otherwise each closed run prints a line into the progress view.
@@ -242,9 +259,6 @@ def _client(tracking_uri: str) -> Any:
     # Otherwise creating and migrating a database is logged.
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri)
 
 
 def _stamp(client: Any, experiment: Experiment) -> None:
@@ -304,7 +318,8 @@ def _explained(tracking_uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
-        reason = scrub(text if text and isinstance(error, MlflowException | OSError) else f"{kind}: {text}")
+        explains_itself = text and isinstance(error, MlflowException | DatabaseError | OSError)
+        reason = scrub(text if explains_itself else f"{kind}: {text}")
         if "error code 401" in reason or "error code 403" in reason:
             reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from records.secrets import scrub
-from records.storage_interface import File, Storage, StorageError
+from records.storage_interface import File, Storage, StorageAwayError, StorageError
 
 RETRY_SECONDS = 120.0
 """How long a read or write is retried while the server is unreachable or fails."""
@@ -265,7 +265,8 @@ class S3Storage(Storage):
             else:
                 reason, fix = REFUSALS.get(code, (f"refused with {code}", "check the AWS_* variables and the bucket"))
             reason, fix = reason.format(bucket=self.bucket), fix.format(bucket=self.bucket)
-            raise StorageError(f"cannot {action} {place}: {reason}; {fix}") from error
+            kind = StorageAwayError if _is_transient(error) else StorageError
+            raise kind(f"cannot {action} {place}: {reason}; {fix}") from error
 
 
 def _code(error: Exception) -> str:

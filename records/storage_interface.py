@@ -10,6 +10,10 @@ class StorageError(Exception):
     """A storage cannot be used; the message names the location, the reason and how to fix it."""
 
 
+class StorageAwayError(StorageError):
+    """A storage does not answer or is full; the same request may succeed later."""
+
+
 @dataclass(frozen=True)
 class File:
     """What a storage knows of a name."""

@@ -102,12 +102,19 @@ DATA: dict[str, Settings] = {
         "split_by": "published",
         "label_match": "substring",
         "per_cell": 0,
+        "pixels": "published",
         "image_size": 128,
         "attribution_images": 50,
         "empty_mask": "outside",
     },
     # Negatives have no mask, and the presets handle them differently.
-    "rsna_view": {"split_by": "published", "per_cell": 0, "image_size": 224, "attribution_images": 50},
+    "rsna_view": {
+        "split_by": "published",
+        "per_cell": 0,
+        "pixels": "published",
+        "image_size": 224,
+        "attribution_images": 50,
+    },
 }
 """The settings of each dataset's published data."""
 

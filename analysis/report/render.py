@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
+from records.storage import FolderStorage, StorageError
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,24 +31,51 @@ def render(template: str, context: Mapping[str, Any]) -> bytes:
 
 
 def environment_for(template: str) -> "jinja2.Environment":
-    """jinja2's settings and filters for a template, which is escaped if it is one of HTML."""
+    """jinja2's settings and filters for a template, whose values are escaped as its format, HTML or Markdown, asks."""
     import jinja2
     from markupsafe import Markup, escape
 
+    def in_markdown(value: Any) -> Markup:
+        # Macros return markup.
+        return value if isinstance(value, Markup) else Markup(escape_markdown(str(value)))  # noqa: S704
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
+        autoescape=True,
+        finalize=in_markdown if template.endswith(".md.j2") else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["pipe"] = lambda text: str(text).replace("|", r"\|").replace("\n", " ")
     link = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
     environment.filters["arxiv"] = lambda text: Markup(  # noqa: S704  # escaped before the link is put in
         re.sub(r"arXiv:(\d+\.\d+)", link, str(escape(text)))
     )
     return environment
+
+
+MARKUP = re.compile(
+    r"""
+      [\\`*|$]              # escapes, code, emphasis, cells, formulas
+    | (?<![^\W_])_|_(?![^\W_])  # emphasis; within a word, as in a column's name, an underscore is one
+    | ~(?=~)                # deletion
+    | <(?=[A-Za-z/!?])      # HTML and links
+    | \](?=[(\[:])          # links
+    | &(?=[#\w]+;)          # entities
+    | ^(?:[#]{1,6}(?=\s|$)|[-+](?=\s|$)|>|={2,}|-{2,})  # headings, lists, quotations
+    """,
+    re.VERBOSE,
+)
+
+
+def escape_markdown(text: str) -> str:
+    """The text on one line, with a backslash before what CommonMark or GitHub's tables would not show as it is.
+
+    Brackets, signs and underscores that are no markup stay as they are, so that the source reads well.
+    """
+    line = re.sub(r"\s*[\r\n]\s*", " ", text).strip()
+    return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", MARKUP.sub(r"\\\g<0>", line))
 
 
 def json_bytes(content: Any) -> bytes:
@@ -67,18 +95,22 @@ def strict(value: Any) -> Any:
 def write_files(out_dir: Path, files: Mapping[str, bytes]) -> None:
     """Write files, named by their path in `out_dir`, which is made; files of the same name are replaced.
 
+    Each is written whole or not at all, in their order: put the one last that says that all are there.
+
     Raises:
         AnalysisError: the folder cannot be written.
     """
+    storage = FolderStorage(out_dir)
     try:
         for path, data in files.items():
-            (out_dir / path).parent.mkdir(parents=True, exist_ok=True)
-            (out_dir / path).write_bytes(data)
+            storage.write(path, data)
         # A gallery of an older report would otherwise stand beside the new figures.
         for old in (out_dir / "figures").glob("gallery_*"):
             if f"figures/{old.name}" not in files:
                 old.unlink()
-    except OSError as error:
+    except (StorageError, OSError) as error:
+        cause = error.__cause__ or error
         raise AnalysisError(
-            f"cannot write the report to {str(out_dir)!r}: {error.strerror or error}; give --out another folder"
+            f"cannot write the report to {str(out_dir)!r}: {getattr(cause, 'strerror', None) or error}; "
+            "give --out another folder"
         ) from error

@@ -41,7 +41,6 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     context = _context(analysis, missing) | {"sections": shown, "contents": _contents(shown)}
     files = {
         "report.json": json_bytes(_content(analysis, missing, [drawing.name for drawing in drawings])),
-        "report.html": render("report.html.j2", context),
         "report.md": render("report.md.j2", context),
         "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
     }
@@ -51,6 +50,8 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
             files[f"figures/{drawing.name}.svg"] = svg(drawing)
         for table in section.tables:
             files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
+    # Last: a sweep whose report has no page yet writes it again.
+    files["report.html"] = render("report.html.j2", context)
     write_files(Path(out_dir), files)
     return Path(out_dir) / "report.html"
 

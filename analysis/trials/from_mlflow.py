@@ -22,6 +22,7 @@ from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
 from records import columns
+from records.database import DatabaseError, check_database, database_file
 from records.mirror_names import column_of_metric, unpack
 from records.secrets import scrub
 
@@ -48,11 +49,14 @@ def load_mlflow(
     Raises:
         AnalysisError: the server or database cannot be read, has no such experiment, or the experiment has no trial.
     """
-    _check_database(tracking_uri)
+    shown = scrub(tracking_uri)
+    try:
+        check_database(tracking_uri)
+    except DatabaseError as error:
+        raise AnalysisError(f"cannot read {shown!r}: {error}; check --tracking-uri") from error
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    shown = scrub(tracking_uri)
     source = f"experiment {sweep!r} at {shown}"
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
@@ -127,8 +131,8 @@ class _Cache:
         self.stamp = self._stamp()
         # The key leaves out the password, and tells apart two databases at one relative address.
         where = f"{scrub(tracking_uri)} {experiment_id}"
-        if tracking_uri.startswith("sqlite:///"):
-            where += f" {Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
+        if (database := database_file(tracking_uri)) is not None:
+            where += f" {database.resolve()}"
         self.key = hashlib.sha256(where.encode()).hexdigest()[:16]
         self.folder = Path(platformdirs.user_cache_dir("saliency-sweep")) / "mlflow"
 
@@ -188,11 +192,3 @@ def _value(name: str, text: str) -> float | str | None:
         return float(text)
     except ValueError:
         return text
-
-
-def _check_database(tracking_uri: str) -> None:
-    # Opening a SQLite database that does not exist would create an empty one under the mistyped name.
-    if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).is_file():
-        raise AnalysisError(
-            f"cannot read {tracking_uri!r}: there is no such database; check --tracking-uri or run the sweep first"
-        )

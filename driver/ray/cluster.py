@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from driver import UserError
+from driver.terminal import say
 from records import SweepRecords, open_storage
 from records.storage import FolderStorage
 
@@ -106,8 +107,10 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
         console: for a warning where no trial fits at present.
 
     Raises:
-        UserError: no cluster at that address, or no room for a trial on this machine.
+        UserError: no cluster at that address, or no GPU or no room for a trial on this machine.
     """
+    if address == "local" and resources.gpus:
+        _check_gpu(resources)
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
@@ -139,10 +142,10 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
                 "ray://HOST:10001, or leave --address at local"
             ) from None
     if not any(resources.room(node["Resources"]) for node in ray.nodes() if node["Alive"]):
-        console.print(
+        say(
+            console,
             f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has",
-            style="yellow",
-            soft_wrap=True,
+            "yellow",
         )
     return concurrency
 
@@ -166,6 +169,23 @@ def check_address(address: str) -> None:
     """Raise UserError unless `address` has one of the allowed forms."""
     if address not in ("local", "auto") and not address.startswith("ray://"):
         raise UserError(f"bad --address {address!r}; give local, auto or ray://HOST:PORT")
+
+
+def _check_gpu(resources: TrialResources) -> None:
+    """Check that torch can use a GPU of this machine.
+
+    Raises:
+        UserError: it cannot.
+    """
+    import torch  # here, as loading it takes seconds
+
+    if not torch.cuda.is_available():
+        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        raise UserError(
+            f"bad --gpus-per-trial {resources.gpus:g}: torch {torch.__version__}, {build}, can use no GPU on this "
+            "machine; leave the option out to train on processors, or give the --address of a cluster with GPUs. If "
+            "the machine has one, see what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+        )
 
 
 def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:

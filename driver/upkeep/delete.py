@@ -16,9 +16,11 @@ from rich.console import Console
 
 from analysis.numbers import count
 from driver import UserError, user_errors
+from driver.terminal import say
 from driver.upkeep.lease import Lease
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import StorageError, SweepRecords, open_storage
+from records.database import HalfMadeError, check_database, database_file
 from records.secrets import scrub
 
 DELETED = "deleted"
@@ -69,7 +71,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
         opened.clear_partial(f"{name}/")
         experiment = find_experiment(tracking, name)
         for line in _what_goes(records, experiment, tracking):
-            console.print(line, markup=False, soft_wrap=True)
+            say(console, line)
         if not (yes or _confirmed(console)):
             console.print("Nothing was deleted.")
             return
@@ -80,7 +82,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
             opened.delete_many(_in_order(records))
     # The folder, which is empty once the lease is gone.
     opened.delete_many([f"{name}/sweep.json"])
-    console.print(f"Deleted sweep {name}.", markup=False, soft_wrap=True)
+    say(console, f"Deleted sweep {name}.")
 
 
 def check_not_deleted(records: SweepRecords) -> None:
@@ -100,11 +102,14 @@ def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
     Raises:
         UserError: MLflow cannot be reached.
     """
-    database = Path(tracking_uri.removeprefix("sqlite:///"))
-    local = tracking_uri.startswith("sqlite:///")
-    if tracking_uri == NONE or (local and not database.is_file()):
+    database = database_file(tracking_uri)
+    if tracking_uri == NONE or (database is not None and not database.is_file()):
         return None
     with _explained(tracking_uri):
+        try:
+            check_database(tracking_uri)
+        except HalfMadeError:
+            return None
         client = _client(tracking_uri)
         # Renamed where an earlier deletion was interrupted.
         names = f"name = '{sweep}'", f"name LIKE '{sweep}{SUFFIX}%'"
@@ -120,7 +125,7 @@ def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
             page = client.search_runs([found.experiment_id], max_results=PAGE, page_token=token or None)
             runs, token = runs + len(page), page.token or None
         place = urlsplit(found.artifact_location)
-        folder = Path(unquote(place.path)) if local and place.scheme == "file" else None
+        folder = Path(unquote(place.path)) if database is not None and place.scheme == "file" else None
         return MlflowExperiment(tracking_uri, found.experiment_id, found.name, runs, folder)
 
 

@@ -12,9 +12,9 @@ import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
 from driver.plan.plan import Plan
+from driver.terminal import say
 from driver.upkeep import parent_run
 from driver.upkeep.summary import methods_summary, more
-from driver.upkeep.tracking import warn
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
 from records.storage import FolderStorage
@@ -40,6 +40,13 @@ class Outcome:
     """How the methods did at the largest severity."""
     more: str | None = None
     """What would answer more."""
+
+
+def report_is_outdated(records: SweepRecords) -> bool:
+    """Whether a record is newer than the report, as after a command that was killed once its last trial was done."""
+    report = records.storage.files(f"{records.name}/report/").get(f"{records.name}/report/report.html")
+    newest = [file.modified for file in records.storage.files(f"{records.name}/records/").values()]
+    return report is not None and bool(newest) and max(newest) > report.modified
 
 
 def finish(
@@ -77,7 +84,7 @@ def finish(
             done, params = len(own) >= plan.planned, parent_run.declared(records)
             mirror_sweep(experiment, folder, tags, numbers, done, params)
         except MirrorError as error:
-            warn(console, f"{error}; the report is not in MLflow yet")
+            say(console, f"{error}; the report is not in MLflow yet", "yellow")
 
     if (answer := plan.answer(own)) is not None:
         # Trials that a search chose are not a sample of their space, so correlations would be meaningless.

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import psutil
 
-from driver import UserError
+from driver import StoppedError
 from records import StorageError, SweepRecords
 
 SECONDS = 60.0
@@ -57,20 +57,20 @@ class Lease:
         """Take the lease.
 
         Raises:
-            UserError: another driver holds it.
+            StoppedError: another driver holds it.
         """
         data = self._content()
         if not self.storage.create(self.name, data):
             old = self._read_patiently()
             holder = read_lease(old)
             if holder is not None and not expired(holder):
-                raise UserError(
+                raise StoppedError(
                     f"sweep {self.sweep!r} is being run by {holder['holder']}, last seen {_ago(holder)} ago; wait "
                     "for it, stop it, or start another sweep with --name or --fresh. The lease expires "
                     f"{SECONDS:.0f} s after the holder was last seen"
                 )
             if not self.storage.replace(self.name, old, data):
-                raise UserError(f"sweep {self.sweep!r} was just taken by another driver; try again later")
+                raise StoppedError(f"sweep {self.sweep!r} was just taken by another driver; try again later")
         self.written = data
         self.thread.start()
         return self

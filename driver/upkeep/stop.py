@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ray.tune.stopper import Stopper
 
-from driver import UserError
+from driver import StoppedError
 
 
 class Stop(Stopper):
@@ -62,10 +62,10 @@ class Stop(Stopper):
 
         Raises:
             KeyboardInterrupt: after a signal.
-            UserError: after a problem.
+            StoppedError: after a problem.
         """
         if self.problem is not None:
-            raise UserError(self.problem)
+            raise StoppedError(self.problem)
         if self.interrupted:
             raise KeyboardInterrupt
 

@@ -3,15 +3,17 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
 from driver import UserError
+from driver.terminal import say
 from records import SweepRecords, columns
+from records.database import SQLITE, database_file
 from records.mirror import (
     Experiment,
     MirrorError,
@@ -51,17 +53,18 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
             f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://…, a server's "
             "http(s)://HOST:PORT, or none"
         )
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///")).absolute()
+    if (database := database_file(uri)) is not None:
+        path = database.absolute()
         if not path.parent.is_dir():
             raise UserError(f"--tracking-uri {uri!r}: there is no folder {str(path.parent)!r}; create it first")
-        uri = f"sqlite:///{path}"
+        uri = f"{SQLITE}{path}"
     return uri
 
 
 def missing_database(tracking_uri: str) -> bool:
-    """Whether the URI is of a SQLite database that does not exist; opening it would create it."""
-    return tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists()
+    """Whether the URI is of a SQLite database that does not exist."""
+    database = database_file(tracking_uri)
+    return database is not None and not database.exists()
 
 
 def experiment_of(tracking_uri: str, sweep: str) -> str | None:
@@ -78,7 +81,7 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
 def open_tracking(
     tracking_uri: str, sweep: str, console: Console, plan: "Plan | None" = None, existing: Sequence[Record] = ()
 ) -> Experiment | None:
-    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached.
+    """The sweep's experiment; None where the URI is none and, with a warning, where MLflow cannot be reached or used.
 
     Args:
         tracking_uri: as `check_tracking_uri` returns it.
@@ -90,18 +93,18 @@ def open_tracking(
     if tracking_uri == NONE:
         return None
     wait_briefly()
-    artifacts = None
-    if tracking_uri.startswith("sqlite:///"):
-        database = Path(tracking_uri.removeprefix("sqlite:///"))
-        artifacts = (database.parent / "mlartifacts" / sweep).as_uri()
+    database = database_file(tracking_uri)
+    artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
+
+    warn = partial(say, console, style="yellow")
     try:
         if plan is None:
-            return open_experiment(tracking_uri, sweep, artifacts)
+            return open_experiment(tracking_uri, sweep, artifacts, say=warn)
         primary = plan.space.primary
         score = columns.localisation(primary.split, primary.metric, primary.attribution)
-        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC))
+        experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC), warn)
     except MirrorError as error:
-        warn(console, f"{error}; trials continue, and the next run brings MLflow up to date")
+        warn(f"{error}; trials continue, and the next run brings MLflow up to date")
         return None
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
@@ -132,9 +135,5 @@ def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Expe
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
             record["mlflow_run_id"] = mirror_trial(experiment, records, record, runs)
     except MirrorError as error:
-        warn(console, f"{error}; the next run or --sync brings MLflow up to date")
+        say(console, f"{error}; the next run or --sync brings MLflow up to date", "yellow")
     return True
-
-
-def warn(console: Console, message: str) -> None:
-    console.print(message, style="yellow", markup=False, soft_wrap=True)

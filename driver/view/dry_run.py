@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from driver.terminal import say
 from search_spaces import SPACES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def show_spaces(console: Console) -> None:
     """Print every space's name and the first line of its docstring. No space is made: some load torch."""
     for name, make in SPACES.items():
         summary = (make.__doc__ or "").partition("\n")[0]
-        console.print(f"[bold]{name}[/bold]  {summary}", soft_wrap=True)
+        console.print(f"[bold]{name}[/bold]  {summary}", soft_wrap=not console.is_terminal)
 
 
 def show_plan(
@@ -43,10 +44,10 @@ def show_plan(
         shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in levels[:LEVELS_SHOWN])
         table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
     if packages := sorted({trial.plugins for trial in trials} - {""}):
-        console.print(f"Plug-ins: {'; '.join(packages)}", soft_wrap=True)
+        say(console, f"Plug-ins: {'; '.join(packages)}")
     slots = concurrency or os.cpu_count() or 1
     time = clock(estimated_seconds(pending) / slots)
-    console.print(f"Space [bold]{plan.space.name}[/bold]: {plan.space.description}", soft_wrap=True)
+    say(console, f"Space {plan.space.name}: {plan.space.description}")
     console.print(table)
     for line in (
         f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
@@ -56,4 +57,4 @@ def show_plan(
         f"About {time} with {count(slots, 'trial')} at a time, measured briefly here; accurate to a factor of two",
         "Dry run: nothing was started.",
     ):
-        console.print(line, soft_wrap=True)
+        say(console, line)

@@ -16,8 +16,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from driver import UserError
+from driver import UserError, user_errors
+from driver.terminal import say
 from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database, wait_briefly
+from records.database import DatabaseError, check_database
 from records.mirror import MirrorError, experiments
 from records.mirror_names import sweeps_link, trials_link
 from records.secrets import scrub
@@ -94,11 +96,11 @@ def show_links(tracking_uri: str, address: str, console: Console) -> None:
     """Print the link of each of the latest sweeps, and open the first where there is a browser."""
     latest = list(experiments(tracking_uri).items())[:MOST]
     if not latest:
-        console.print(f"MLflow on {address} has no sweep yet")
+        say(console, f"MLflow on {address} has no sweep yet")
     for name, experiment_id in latest:
-        console.print(f"{name}  {trials_link(address, experiment_id)}", soft_wrap=True, markup=False)
+        say(console, f"{name}  {trials_link(address, experiment_id)}")
     if len(latest) > 1:
-        console.print(f"All sweeps  {sweeps_link(address, [i for _, i in latest])}", soft_wrap=True, markup=False)
+        say(console, f"All sweeps  {sweeps_link(address, [i for _, i in latest])}")
     if latest and has_browser():
         webbrowser.open(trials_link(address, latest[0][1]))
 
@@ -125,6 +127,8 @@ def main(
             raise UserError("there is no MLflow: MLFLOW_TRACKING_URI is none")
         if missing_database(uri):
             raise UserError(f"there is no database at {uri}; run a sweep first, or set MLFLOW_TRACKING_URI")
+        with user_errors(DatabaseError):
+            check_database(uri)
         server = server_of(uri)
         if uri.startswith("http") and server is not None:
             show_links(uri, server, console)
@@ -136,7 +140,7 @@ def main(
         else:
             raise UserError(f"{scrub(uri)} has a UI of its own")
     except (UserError, MirrorError) as error:
-        Console(stderr=True, highlight=False).print(f"ui: {error}", style="red", markup=False, soft_wrap=True)
+        say(Console(stderr=True, highlight=False), f"ui: {error}", "red")
         raise typer.Exit(2) from None
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import count
+from driver.terminal import say
 from records import columns
 from trainables import TrialConfig
 
@@ -86,25 +87,25 @@ class Progress:
         message = f"{reason}. {count(trials, 'other trial')} skipped; the same command tries again"
         self.skipped += trials
         self.gave_up.append(message)
-        self.console.print(Text(message, style="red"), soft_wrap=True)
+        say(self.console, message, "red")
 
     def announce_stop(self) -> None:
         """Say that running trials are waited for."""
         text = "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once."
-        self.console.print(text, style="yellow", soft_wrap=True)
+        say(self.console, text, "yellow")
 
     def _count(self, record: dict[str, Any]) -> None:
         self.counts[record["status"]] += 1
         if record.get("error"):
             reason = record["error"].splitlines()[0]
             text = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
-            self.console.print(Text(text, style="red"), soft_wrap=True)
+            say(self.console, text, "red")
         if record.get(OUTCOME) is not None and (self.best is None or _rank(record) > _rank(self.best)):
             self.best = record
         problem = record.get("mirror_problem")
         if problem and problem != self.mirror_problem:
             text = f"{problem}; trials continue, and MLflow is brought up to date later"
-            self.console.print(Text(text, style="yellow"), soft_wrap=True)
+            say(self.console, text, "yellow")
             self.mirror_problem = problem
 
     def facts(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class Progress:
         return self.counts["failed"] + self.counts["diverged"]
 
     def _print_line(self) -> None:
-        self.console.print(", ".join((self._numbers(), self._time())).removesuffix(", "), soft_wrap=True)
+        say(self.console, ", ".join((self._numbers(), self._time())).removesuffix(", "))
 
     def _numbers(self) -> str:
         parts = [f"{self.done:,}/{count(self.total, 'trial')} done", f"{self.running} running", f"{self.bad} failed"]

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from analysis.numbers import count
 from driver import UserError, user_errors
+from driver.terminal import say
 from driver.upkeep.lease import expired, read_lease
 from driver.view.progress import clock
 from records import SweepRecords
@@ -25,7 +26,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
         if lease is None or expired(lease):
             raise UserError(f"there is no sweep at {records.location}; check --name and --storage")
         # The manifest is written once Ray has started.
-        console.print(f"Sweep {records.name} is being started by {lease['holder']}", soft_wrap=True, markup=False)
+        say(console, f"Sweep {records.name} is being started by {lease['holder']}")
         return
     loaded = records.load()
     statuses = Counter(record["status"] for record in loaded.records)
@@ -44,7 +45,7 @@ def show_status(console: Console, records: SweepRecords) -> None:
     lines.append(f"{count(waiting, 'trial is', 'trials are')} not in MLflow yet" if waiting else "MLflow is up to date")
     lines += [f"Cannot read {path}: {reason}" for path, reason in loaded.rejected.items()]
     for line in lines:
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
 
 
 def _driver(lease: dict[str, Any] | None) -> list[str]:

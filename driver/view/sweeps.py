@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from driver import user_errors
+from driver.terminal import say
 from driver.upkeep.delete import DELETED, size
 from driver.upkeep.lease import expired, read_lease
 from records import StorageError, SweepRecords, open_storage
@@ -26,9 +27,9 @@ def show_sweeps(console: Console, storage: str) -> None:
         by_sweep.setdefault(sweep, {})[rest] = file
     sweeps = {name: files for name, files in by_sweep.items() if _is_sweep(files)}
     if not sweeps:
-        console.print(f"No sweeps in {opened.location}.", markup=False, soft_wrap=True)
+        say(console, f"No sweeps in {opened.location}.")
         return
-    console.print(f"Sweeps in {opened.location}", markup=False, soft_wrap=True)
+    say(console, "Sweeps in ", place=opened.location)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
     table.add_column("name", overflow="fold")
     for heading in ("space", "trials", "last record", "size", ""):

@@ -125,6 +125,7 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
         (["--sweep", "s", "--storage", "x", "--tracking-uri", "sqlite:///y"], ["--storage and --tracking-uri"]),
         (["--sweep", "nope"], ["no sweep 'nope'", "--storage"]),
         (["--sweep", "s", "--tracking-uri", "sqlite:///none.db"], ["sqlite:///none.db", "no such database"]),
+        (["--sweep", "s", "--tracking-uri", "sqlite:///half.db"], ["sqlite:///half.db", "database is half made"]),
         (["--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
         (["--sweep", "demo", "--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
         (["--sweep", "a", "--sweep", "b", "--sweep", "c"], ["--sweep was given 3 times", "twice for a comparison"]),
@@ -132,6 +133,7 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
     ],
 )
 def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, pieces):
+    (tmp_path / "half.db").touch()
     done = run(*arguments)
     assert done.exit_code == 2
     assert done.stdout == ""

@@ -8,7 +8,9 @@ from markdown_it import MarkdownIt
 from support.commands import ROOT
 
 from docs.markdown import markdown
-from docs.methods import PAGE, describe, page
+from docs.methods import PAGE, describe, main, page
+from trainables.core.departure import Departure
+from trainables.datasets import DATASETS, PLACES
 from trainables.methods import METHODS, Method
 from trainables.models import MODELS
 
@@ -35,6 +37,51 @@ def test_the_page_is_what_the_code_gives():
     assert PAGE.read_text() == page(), "docs/methods.md is not what the methods say of themselves: run `make docs`"
 
 
+SAID_TO_DEPART = (
+    *("cdep", "counterfactual_fill", "dfr", "ibp_ex"),
+    *("right_for_better_reasons", "rrr_grad_cam", "saliency_guided"),
+)
+
+
+def rows() -> list[list[str]]:
+    """The cells of the table of departures."""
+    _, _, after = PAGE.read_text().partition("## Departures from the sources")
+    table, _, _ = after.partition("\n## ")
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_the_table_of_departures_has_each_once_with_all_who_declare_it():
+    entries = {
+        **{name: METHODS[name] for name in METHODS.builtin},
+        **{d: DATASETS[d] for d in DATASETS.builtin},
+        **PLACES,
+    }
+    expected = {
+        (name, departure.source, departure.here, departure.way_back)
+        for name, entry in entries.items()
+        for departure in entry.departures
+    }
+    shown = [(who, *(cell.replace(r"\|", "|") for cell in cells)) for who, *cells in rows()]
+    assert {(name, *cells) for who, *cells in shown for name in re.findall("`(.*?)`", who)} == expected
+    assert len({tuple(cells) for _, *cells in shown}) == len(shown) > 30
+    assert all(all(cells) for cells in shown), "a departure names its source, what is done here, and the way back"
+
+
+@pytest.mark.parametrize("name", SAID_TO_DEPART)
+def test_a_method_that_is_known_to_depart_says_so(name):
+    assert METHODS[name].departures
+
+
+def test_one_page_for_a_method_of_another_package(monkeypatch, capsys):
+    departing = type("Departing", (Method,), {"departures": (Departure("sums", "means", "`preset=paper`"),)})
+    monkeypatch.setitem(METHODS.builtin, "departing", departing)
+    main(["departing", "baseline"])
+    printed = capsys.readouterr().out
+    assert "| `departing` | sums | means | `preset=paper` |" in printed
+    assert "`baseline` |" not in printed
+
+
 @pytest.mark.parametrize("name", sorted(METHODS.builtin))
 class TestEveryMethod:
     def test_its_docstring_says_what_it_follows(self, name):
@@ -42,8 +89,8 @@ class TestEveryMethod:
         assert re.match(r"(Model: )?(CE\(|sum_g q_g · CE_g)", loss), f"the docstring of {name} begins with its loss"
         sources = [part for part in rest if part.startswith("Source: ")]
         assert len(sources) == 1, (
-            f"the docstring of {name} needs one paragraph that begins with 'Source: ' and says what it follows, and "
-            "where it departs from it"
+            f"the docstring of {name} needs one paragraph that begins with 'Source: ' and says what it follows; where "
+            "it departs from it is said in `departures`"
         )
 
     def test_markdown_shows_its_docstrings_as_they_stand(self, name):

@@ -67,6 +67,18 @@ def test_its_answer_is_that_of_the_records():
     assert f"blacked out costs {costs['masked'].estimate:.3f}:" in text
 
 
+def test_the_study_says_that_its_selection_was_vacuous_and_its_seeds_equal():
+    place = ROOT / "docs" / "results" / "laptop"
+    trials = load_file(place / "trials.parquet").table
+    assert (trials["best_epoch"] == trials["epochs"] - 1).all()
+    assert (trials["hp.selection_warmup"] >= trials["epochs"]).all()
+    assert (trials["seed"] == trials["data_seed"]).all()
+    page = " ".join(place.with_suffix(".md").read_text().split())
+    assert f"All {len(trials):,} models are those of their last epoch" in page
+    assert f"the seed of the training equals that of the data in all {len(trials):,} trials" in page
+    assert "all models are those of the last epoch" in README
+
+
 def test_the_citation_agrees_with_the_project():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = (ROOT / "pyproject.toml").read_text()

@@ -85,13 +85,29 @@ def test_inside_a_ray_job_nothing_is_said_twice(monkeypatch):
     assert _merge_runtime_env(job, runtime_env()) == job
 
 
-def test_a_gpu_that_is_not_there_is_said_at_once(monkeypatch):
+@pytest.mark.parametrize(("cuda", "build"), [("13.2", "built for CUDA 13.2"), (None, "built without CUDA")])
+def test_a_gpu_that_is_not_there_is_said_before_ray_starts(cuda, build, monkeypatch):
     import ray
+    import torch
 
-    monkeypatch.setattr(ray, "init", lambda **_: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    with pytest.raises(UserError, match=r"no room for a trial of 1 CPU, 0.25 GPU; it has 2 CPU and 0 GPU"):
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    with pytest.raises(UserError, match=f"bad --gpus-per-trial 0.25: torch .*, {build}, can use no GPU") as raised:
         connect("local", None, TrialResources(gpus=0.25), Console())
+    assert "leave the option out to train on processors" in str(raised.value)
+
+
+def test_too_few_gpus_are_said_at_once(monkeypatch):
+    import ray
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
+    with pytest.raises(UserError, match=r"no room for a trial of 1 CPU, 2 GPU; it has 2 CPU and 1 GPU"):
+        connect("local", None, TrialResources(gpus=2), Console())
+    assert connect("local", None, TrialResources(gpus=0.5), Console()) == 2
 
 
 def test_a_cluster_without_room_is_waited_for(monkeypatch, capsys):

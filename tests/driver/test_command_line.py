@@ -1,4 +1,4 @@
-"""The command line: help, lists, dry runs, and wrong input answered in one line with exit code 2."""
+"""The command line: help, lists, dry runs, and wrong input answered in one line with an exit code."""
 
 import os
 import re
@@ -28,6 +28,7 @@ class Wrong:
     arguments: tuple[str, ...]
     pieces: tuple[str, ...]
     before: Callable[[Path], object] = lambda folder: None
+    code: int = 2
 
 
 def file(name: str, content: str) -> Callable[[Path], object]:
@@ -108,6 +109,7 @@ WRONG = {
     "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
     "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
     "gpus": Wrong(("--gpus-per-trial", "1.5"), ("bad --gpus-per-trial 1.5", "a fraction such as 0.25")),
+    "no gpu": Wrong(("--gpus-per-trial", "1"), ("bad --gpus-per-trial 1: torch", "leave the option out")),
     "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
     "no space file": Wrong(("--space", "none.py"), ("there is no space file 'none.py'", "NAME.py")),
     "broken space file": Wrong(("--space", "mine.py"), ("cannot be run: SyntaxError",), space_file("def mine(:")),
@@ -125,7 +127,7 @@ WRONG = {
         space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'x'}}])"),
     ),
     "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
-    "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD)),
+    "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD), 1),
     "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
 }
 
@@ -137,15 +139,16 @@ def loaded() -> None:
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_wrong_input_gives_exit_code_2_and_says_how_to_fix_it(case, tmp_path, monkeypatch):
+def test_wrong_input_gives_an_exit_code_and_says_how_to_fix_it(case, tmp_path, monkeypatch):
     wrong = WRONG[case]
     wrong.before(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERMINAL_WIDTH", "250")
     monkeypatch.setenv("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = CliRunner().invoke(sweep.app, wrong.arguments)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == wrong.code, result.output
     for piece in wrong.pieces:
         assert piece in result.stderr, result.stderr
     assert "Traceback" not in result.output

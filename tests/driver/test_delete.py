@@ -110,7 +110,7 @@ def test_a_running_sweep_is_not_deleted(records):
     records.storage.write("mine/lease.json", json.dumps({**HELD, "renewed_at": time.time()}).encode())
     before = records.storage.names("")
     done = run("--delete", "mine", "--yes")
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert "sweep 'mine' is being run by ann on far" in done.stderr
     assert records.storage.names("") == before
 

@@ -12,7 +12,14 @@ from trainables.trial.select import SELECTIONS
 
 
 def record(status, error=None, **columns):
-    named = {"method": "baseline", "dataset": "synthetic", "severity": 1.0, "strength": 0.0, "seed": 0}
+    named = {
+        "trial_key": "k",
+        "method": "baseline",
+        "dataset": "synthetic",
+        "severity": 1.0,
+        "strength": 0.0,
+        "seed": 0,
+    }
     return {**named, "status": status, "error": error, **columns}
 
 

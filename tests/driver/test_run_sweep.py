@@ -1,6 +1,7 @@
 """The story of a sweep, without training: what it reads, and what it leaves."""
 
 import io
+import os
 from collections import Counter
 
 import pytest
@@ -23,12 +24,15 @@ REQUEST = {
 }
 
 
+COMMAND = "python sweep.py --space smoke --max-trials 3"
+
+
 @pytest.fixture
 def done(tmp_path):
     """A sweep whose three trials have diverged; such trials are not repeated."""
     records = open_records(str(tmp_path), "smoke", fresh=False)
     plan = make_plan("smoke", None, {}, 3)
-    declare(records, plan, "python sweep.py")
+    declare(records, plan, COMMAND)
     for config in plan.trials.values():
         kept = {"status": "diverged", "error": "DivergedError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
@@ -50,12 +54,18 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest()["planned_trials"] == 3
-    assert done.manifest()["commands"] == ["python sweep.py", "python sweep.py --space smoke --max-trials 3"]
+    assert done.manifest()["commands"] == [COMMAND]
+
+
+def test_each_command_that_made_trials_is_kept_once(done):
+    run_sweep(Request(**REQUEST | {"max_trials": 2}, storage=done.storage.location), Console(quiet=True))
+    assert done.manifest()["commands"] == [COMMAND, "python sweep.py --space smoke --max-trials 2"]
 
 
 def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(done):
-    run_sweep(Request(**REQUEST | {"sync": True}, storage=done.storage.location), Console(quiet=True))
-    assert done.manifest()["commands"] == ["python sweep.py"]
+    sync = REQUEST | {"sync": True, "max_trials": 2}
+    run_sweep(Request(**sync, storage=done.storage.location), Console(quiet=True))
+    assert done.manifest()["commands"] == [COMMAND]
 
 
 def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
@@ -123,6 +133,22 @@ def test_a_report_that_new_trials_made_old_does_not_outlive_an_interrupt(one_to_
     with pytest.raises(KeyboardInterrupt):
         run_sweep(one_to_run, Console(quiet=True))
     assert done.storage.read("smoke/report/report.html") is None
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_report_that_is_older_than_a_record_is_written_again(killed, done, monkeypatch):
+    done.storage.write("smoke/report/report.html", b"of two trials")
+    page = done.storage.root / "smoke/report/report.html"
+    # The other command was killed after its last trial, before it would have removed the report.
+    os.utime(page, (page.stat().st_atime, page.stat().st_mtime + (-60 if killed else 60)))
+    finished = []
+    monkeypatch.setattr(
+        "driver.run_sweep.finish", lambda *arguments: finished.append(arguments) or Outcome(None, "", 3, 0, 0)
+    )
+    run_sweep(Request(**REQUEST, storage=done.storage.location), Console(quiet=True))
+    ((_, _, _, _, changed, _),) = finished
+    assert changed == killed
+    assert page.exists() != killed
 
 
 def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():

@@ -4,12 +4,15 @@ import io
 import os
 import re
 import socket
+import sqlite3
+from contextlib import closing
 
 import pytest
 import typer
 from rich.console import Console
 
 from driver import UserError
+from driver.upkeep.delete import find_experiment
 from driver.upkeep.tracking import check_tracking_uri, experiment_of, missing_database, open_tracking
 from driver.view import mlflow_ui
 from driver.view.mlflow_ui import PROJECT, server_of, where
@@ -35,6 +38,44 @@ def test_asking_for_an_experiment_makes_no_database(tmp_path):
     assert missing_database(uri)
     assert experiment_of(uri, "any") is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def half_made(tmp_path):
+    """The URI of a database whose creation was interrupted."""
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE runs (run_uuid TEXT)")
+    # Some time ago: nobody is creating it.
+    os.utime(path, (0, 0))
+    return f"sqlite:///{path}"
+
+
+def test_a_half_made_database_is_no_experiment_and_no_interface(half_made, monkeypatch, capsys):
+    assert experiment_of(half_made, "any") is None
+    assert find_experiment(half_made, "any") is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", half_made)
+    with pytest.raises(typer.Exit):
+        mlflow_ui.main(None)
+    assert "ui: the database is half made: what created it was interrupted. The next" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_replaces_a_half_made_database_and_says_so(half_made, tmp_path):
+    said = io.StringIO()
+    experiment = open_tracking(half_made, "any", Console(file=said, width=400))
+    assert experiment_of(half_made, "any") == experiment.experiment_id
+    assert f"{tmp_path / 'mlflow.db'} was half made" in said.getvalue()
+    assert "is now mlflow.db.half-made-1" in said.getvalue()
+
+
+def test_a_database_that_is_not_to_be_replaced_is_said_and_trials_go_on_without(half_made, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("INSERT INTO runs VALUES ('1')")
+    said = io.StringIO()
+    assert open_tracking(half_made, "any", Console(file=said, width=400)) is None
+    assert re.search(r"MLflow at sqlite:.*no schema version.*trials continue", said.getvalue())
+    assert len(said.getvalue().splitlines()) == 1
 
 
 def test_a_server_that_is_away_is_no_experiment(monkeypatch):

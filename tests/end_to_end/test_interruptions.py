@@ -73,12 +73,12 @@ def test_one_interrupt_leaves_a_checkpoint_and_the_next_run_continues_from_it(tm
 
 
 def test_while_it_runs_it_is_seen_held_and_stopped_at_once(tmp_path):
-    driver = start(tmp_path, *LONG, "--set", "n_train=20000")
+    driver = start(tmp_path, *LONG, "--set", "model=resnet18")
     until(lambda: (tmp_path / "sweeps/long/lease.json").exists(), driver)
     starting = run_sweep(tmp_path, "--status", "--name", "long")
     assert f"process {driver.pid}" in starting.out, starting
     second = run_sweep(tmp_path, *LONG)
-    assert second.code == 2
+    assert second.code == 1, "later it may be free"
     assert re.search(rf"sweep 'long' is being run by .*process {driver.pid}.*--fresh", second.err), second.err
     trial_processes = until(lambda: faults.workers(driver), driver)
     running = run_sweep(tmp_path, "--status", "--name", "long")

@@ -133,6 +133,9 @@ def test_the_x_ray_sets_of_the_paper_are_there_on_request():
             known = set(TrialConfig.model_fields) | own[dataset] | {"disc_iter", "disc_lr"}
             assert all(set(settings) <= known and settings["dataset"] == dataset for settings in trials)
             assert {s["severity"] for s in trials} == {0.8, 0.0}
+            # The published strengths are for the published pixels, 25 positives of each group are scored.
+            protocol = {(s["pixels"], s["split_by"], s["attribution_images"]) for s in trials}
+            assert protocol == {("published", "published", 50)}
     (rrr,) = {
         (s["lr"], s["strength"], s["image_size"])
         for s in SPACES["paper_seeds"]().on_request["rsna_view"]

@@ -51,7 +51,7 @@ class TrialConfig(BaseModel):
     preset: Preset = Field("fixed", description="reductions and quirks: ours (fixed) or the paper's (paper)")
     selection: Selection = Field("best_valid_id", description="which epoch's weights are scored")
     selection_warmup: int = Field(4, ge=0, description="first epoch index that selection may choose")
-    epochs: int = Field(10, ge=1, le=10_000)
+    epochs: int = Field(10, ge=1, le=10_000, description="passes over the training set")
     lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Adam's learning rate")
     batch_size: int = Field(32, ge=2, description="images per step")
     precision: Precision = Field(

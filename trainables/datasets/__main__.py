@@ -122,7 +122,7 @@ def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> b
         for label, cue in sorted({(int(k), int(c)) for k, c in zip(split.labels, split.cues, strict=True)}):
             index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
             arrays = {
-                "s.images": split.images[index].numpy(),
+                "s.images": split.displayed(split.images[index]).numpy(),
                 "s.masks": split.masks[index, 0].numpy(),
                 "s.distractors": split.distractors[index, 0].numpy(),
             }
@@ -160,7 +160,7 @@ def _coverage(dataset: Dataset, split: Split) -> str:
 
 
 def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
-    brightest = max(split.images.max().item() for split in splits.values())
+    brightest = max(split.displayed(split.images.max()).item() for split in splits.values())
     if brightest < DARK:
         yield f"the brightest pixel is {brightest:.3f} of white; set pixel_range=LOW:HIGH or pixel_range=image"
     tested = len(splits["test_ood"])

@@ -21,12 +21,16 @@ Labels = Int[np.ndarray, " images"]
 Objects = TypeVar("Objects")
 
 
+UNIT = (0.0, 1.0)
+"""The usual pixel values of black and white."""
+
+
 @dataclass(frozen=True)
 class Split:
     """The images of one split, in memory. Tensors are shared between trials; do not write to them."""
 
     images: Float[Tensor, "images channels height width"]
-    """Pixel values in [0, 1]."""
+    """Pixel values in `limits`."""
     labels: Int[Tensor, " images"]
     """Class indices from 0."""
     masks: Bool[Tensor, "images 1 height width"]
@@ -35,25 +39,30 @@ class Split:
     """True on the spurious cue; `Dataset.cue_location` says how it relates to the mask."""
     cues: Int[Tensor, " images"]
     """The class that the cue points to; -1 if unknown."""
+    limits: tuple[float, float] = UNIT
+    """Pixel values of black and white."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def displayed(self, pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Pixel values of this split, with black as 0 and white as 1."""
+        black, white = self.limits
+        return (pixels - black) / (white - black)
 
 
 class Dataset:
     """A recipe for five splits. The class attribute `Options` declares the dataset's own settings.
 
     Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
-    training seed sees the same images. test_id and test_ood (and valid_id and valid_ood) show the same underlying
-    images and differ in the cue alone.
+    training seed sees the same images. Where the dataset can draw either cue, test_id and test_ood (and valid_id and
+    valid_ood) show the same objects and differ in the cue alone; images of one's own (`OwnImages`) share what they can.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
     cue_location: ClassVar[Literal["outside", "object", "unknown"]] = "outside"
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
-    objects_recur: ClassVar[bool] = False
-    """True if train, valid and test may show the same object by chance, as generated ones can."""
     departures: ClassVar[tuple[Departure, ...]] = ()
     """Where the dataset does otherwise than its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
@@ -80,6 +89,11 @@ class Dataset:
         """Raise it where a change of the recipe changes the images of these options: their trials get another key."""
         return 1
 
+    @classmethod
+    def limits(cls, options: Any) -> tuple[float, float]:
+        """Pixel values of black and white under these options."""
+        return UNIT
+
     @property
     def classes(self) -> int:
         """Number of classes."""
@@ -89,6 +103,11 @@ class Dataset:
     def knows_cues(self) -> bool:
         """Whether every split has the `cues` of its images."""
         return True
+
+    @property
+    def objects_recur(self) -> bool:
+        """Whether train, valid and test may show the same object by chance, as independent draws do."""
+        return False
 
     def check(self) -> None:
         """Check the data before anything is trained; generated data need no check.

@@ -1,13 +1,14 @@
 """Synthetic crosses: one or two crosses, and a block whose side goes with the label."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
 from pydantic import Field, model_validator
 
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
@@ -40,29 +41,51 @@ class SyntheticOptions(Options):
                     f"{FILE_IMAGES}; give an even number up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, "
                     "n_test 128), or choose variant 'hard'"
                 )
+        # A test image must remain even if all class-0 images of train and valid, half of them, are different.
+        different = single_crosses(self.variant)
+        if self.variant != "paper" and self.n_train + self.n_valid > 2 * different - 2:
+            raise ConfigurationError(
+                f"n_train {self.n_train} and n_valid {self.n_valid} for variant {self.variant!r}: there are only "
+                f"{different} different images of one cross, and train, valid and test share none; lower n_train + "
+                f"n_valid from {self.n_train + self.n_valid} to at most {2 * different - 2}"
+            )
         return self
 
 
-def crosses(n: int, seed: int, variant: str) -> tuple[Pixels, Labels]:
+def single_crosses(variant: str) -> int:
+    """Count the different images of class 0: the arm lengths at all positions within the image."""
+    low, high, _ = VARIANTS[variant]
+    return sum((SIZE - 2 * arm) ** 2 for arm in range(low, high))
+
+
+def crosses(n: int, seed: int, variant: str, excluded: Collection[bytes] = ()) -> tuple[Pixels, Labels]:
     """Draw the cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
 
     Draws from numpy's legacy generator in the order of the published recipe, so that n = 512 with seeds 1, 2 and 3
-    gives the paper's train, valid and test files bit for bit.
+    gives the paper's train, valid and test files bit for bit. Then draws those that are among `excluded` again, until
+    none is; the others keep their crosses.
 
     Source: the synthetic set of Viviano et al., ICLR 2021.
     """
-    low, high, _ = VARIANTS[variant]
     rng = np.random.RandomState(seed)
-    pixels = np.zeros((n, SIZE, SIZE), dtype=bool)
     labels = (np.arange(n) >= n // 2).astype(np.int64)
+    pixels = np.stack([_draw(label, rng, variant) for label in labels])
     for image, label in zip(pixels, labels, strict=True):
-        arm = rng.randint(low, high)
-        rows = rng.choice(range(arm, SIZE - arm), size=[label + 1], replace=False)
-        columns = rng.choice(range(arm, SIZE - arm), size=[label + 1], replace=False)
-        for row, column in zip(rows, columns, strict=True):
-            image[row - arm : row + arm + 1, column] = True
-            image[row, column - arm : column + arm + 1] = True
+        while image.tobytes() in excluded:
+            image[:] = _draw(label, rng, variant)
     return pixels, labels
+
+
+def _draw(label: np.int64, rng: np.random.RandomState, variant: str) -> Bool[np.ndarray, "28 28"]:
+    low, high, _ = VARIANTS[variant]
+    image = np.zeros((SIZE, SIZE), dtype=bool)
+    arm = rng.randint(low, high)
+    rows = rng.choice(range(arm, SIZE - arm), size=[label + 1], replace=False)
+    columns = rng.choice(range(arm, SIZE - arm), size=[label + 1], replace=False)
+    for row, column in zip(rows, columns, strict=True):
+        image[row - arm : row + arm + 1, column] = True
+        image[row, column - arm : column + arm + 1] = True
+    return image
 
 
 def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
@@ -93,31 +116,60 @@ class Synthetic(DrawnCueDataset[Pixels]):
     """28 x 28 images with values 0 and 1; the cue is the block's side, the mask the cross pixels.
 
     Data seed k draws train, valid and test crosses from the recipe's seeds 3k + 1, 3k + 2, 3k + 3: data seed 0 has
-    the paper's. As in the paper the crosses of evaluation images (and their masks) are the recipe's mirrored
-    left to right; so at severity 1, with 512 images a split, train, valid_ood and test_ood of data seed 0 are the
-    paper's files bit for bit, and valid_id and test_id differ from their twins in the block's side alone.
-    A cross may touch the block; such pixels belong to the mask, not to the distractor mask.
+    those of the paper's files. As in the paper the crosses of evaluation images (and their masks) are the recipe's
+    mirrored left to right. valid_id and test_id differ from their twins in the block's side alone. A cross may touch
+    the block; such pixels belong to the mask, not to the distractor mask.
 
-    With variant `paper` every data seed chooses images from the paper's files, as each of its runs did. Two data seeds
-    then share most training images and are hardly independent.
+    Crosses of valid that train shows, and crosses of test that train or valid shows, are drawn again, so that no cross
+    (or pair of crosses) is in two parts; within a part one may recur. There are only 1,252 different images of one
+    cross (`easy`: 884), so the paper's independent draws repeat many: by them a third of the class-0 test images at
+    the default sizes are in train (`easy`: 0.44), and at severity 1, where the block goes with the label, as many
+    images of test_id are training images. At severity 1, with 512 images a split, train of data seed 0 is the paper's
+    file bit for bit, and valid_ood and test_ood are but for the images drawn again.
+
+    With variant `paper` every data seed chooses images from the paper's files bit for bit, as each of its runs did,
+    repeats included. Two data seeds then share most training images and are hardly independent.
     """
 
     Options = SyntheticOptions
     options: SyntheticOptions
-    objects_recur = True
+    departures = (
+        Departure(
+            source="train, valid and test crosses are drawn independently, so that a quarter of the class-0 test "
+            "crosses are training crosses",
+            here="evaluation crosses that an earlier part shows are drawn again, so that no test image shows a cross "
+            "that the model was trained on",
+            way_back="`variant=paper`",
+        ),
+    )
     stream = "synthetic"
-    contract_cases = ({"n_train": 400, "n_valid": 80, "n_test": 160},)
+    contract_cases = (
+        {"n_train": 400, "n_valid": 80, "n_test": 160},
+        {"variant": "paper", "n_train": 400, "n_valid": 80, "n_test": 160},
+    )
+
+    @classmethod
+    def revision(cls, options: Any) -> int:
+        # Revision 1 drew the three parts independently, as the paper did.
+        return 1 if options.variant == "paper" else 2
+
+    @property
+    def objects_recur(self) -> bool:
+        return self.options.variant == "paper"
 
     def parts(self) -> Mapping[str, tuple[Pixels, Labels]]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
-        parts = {}
+        parts, shown = {}, set[bytes]()
         for number, (name, n) in enumerate(sizes.items(), start=1):
             if self.options.variant == "paper":
                 chosen = chosen_from_file(n, self.data_seed)
                 masks, labels = (file[chosen] for file in crosses(FILE_IMAGES, number, "paper"))
             else:
-                masks, labels = crosses(n, 3 * self.data_seed + number, self.options.variant)
-            parts[name] = masks if name == "train" else np.ascontiguousarray(masks[:, :, ::-1]), labels
+                masks, labels = crosses(n, 3 * self.data_seed + number, self.options.variant, shown)
+            mirrored = np.ascontiguousarray(masks[:, :, ::-1])
+            parts[name] = masks if name == "train" else mirrored, labels
+            # Evaluation shows a cross mirrored: what must not be drawn is the mirror image of what train shows.
+            shown.update(image.tobytes() for image in (mirrored if name == "train" else masks))
         return parts
 
     def with_cues(self, part: str, objects: Pixels, labels: Labels, cues: Labels) -> Split:

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
-from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
 from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
@@ -25,15 +26,29 @@ def actdiff_penalty(
 class ActDiff(Penalty):
     """CE(f(x), y) + strength · mean_b || h(x~_b) − h(x_b) + 1e-6 ||_2; gradients flow through both passes.
 
-    The shuffled images pass first, then the images, both in train mode.
+    The shuffled images pass first, then the images, both in train mode; h(x) are the features before the last layer.
 
-    `fixed`: the strength multiplies the penalty, and the shuffled pass leaves batch normalisation's running
-    statistics alone. `paper`: any strength above 0 counts as 1, because the authors' program only used it to enable the
-    term; the shuffled pass enters the running statistics.
-
-    Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff", on the features before the last layer. Their
-    option to compare the maps of earlier blocks as well is not implemented.
+    Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff".
     """
+
+    departures = (
+        Departure(
+            "any strength above 0 counts as 1: the program only uses it to enable the term",
+            "the strength multiplies the penalty",
+            "`preset=paper`",
+        ),
+        Departure(
+            "the shuffled pass enters batch normalisation's running statistics",
+            "it leaves them alone, so that the statistics used at test time come from unaltered images",
+            "`preset=paper`",
+        ),
+        Departure(
+            "an option compares the maps of earlier blocks as well",
+            "the features before the last layer alone",
+            "none",
+        ),
+        MASKLESS,
+    )
 
     strengths = (1e-2, 1e1)
     draws = True

@@ -1,5 +1,6 @@
 """Adversarial: a discriminator should not tell an image's features from those of its shuffled copy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,14 +8,15 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils import parametrizations, spectral_norm
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
-from trainables.methods.parts.region import mean_over, outside_pixels
+from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
 from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
@@ -26,12 +28,18 @@ class AdversarialOptions(Options):
 
 
 class Discriminator(nn.Sequential):
-    """features – width – width – width – 1 with spectral norm and ReLU; the output is the logit of "not shuffled"."""
+    """features – width – width – width – 1 with spectral norm and ReLU; the output is the logit of "not shuffled".
 
-    def __init__(self, feature_size: int, width: int):
+    `normalise` is one of torch's two forms of the spectral norm. Both take one power iteration at each forward pass in
+    train mode, before the weight W is used. The older, `torch.nn.utils.spectral_norm`, starts from random vectors and
+    updates the right one first, v = Wᵀu / |Wᵀu|, then u = Wv / |Wv|; the one in `parametrizations` starts with 15
+    iterations and updates u first.
+    """
+
+    def __init__(self, feature_size: int, width: int, normalise: Callable[[nn.Linear], nn.Module]):
         layers: list[nn.Module] = []
         for inputs in (feature_size, width, width):
-            layers += [spectral_norm(nn.Linear(inputs, width)), nn.ReLU()]
+            layers += [normalise(nn.Linear(inputs, width)), nn.ReLU()]
         super().__init__(*layers, nn.Linear(width, 1))
 
 
@@ -58,15 +66,33 @@ class Adversarial(Penalty):
     """Model: CE(f(x), y) + strength · (BCE(Dn(h(x)), 0) + BCE(Dn(h(x~)), 1)), Dn frozen.
     Discriminator: strength · (BCE(Dn(h(x)), 1) + BCE(Dn(h(x~)), 0)), features detached, own Adam(disc_lr).
 
-    `fixed`: the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as many
-    steps as under every other method; the shuffled pass leaves running statistics alone. `paper`: the discriminator
-    takes a step on every batch, the model, cross-entropy included, only on every `disc_iter`-th; the count continues
-    during validation, so that its phase drifts; the shuffled pass enters the running statistics.
+    Under preset `paper` a batch counts also during validation, and on the test set when that is scored
+    (`Method.end_epoch`), so that the phase of the model's steps drifts.
 
     Source: Viviano et al., ICLR 2021, row "Adversarial", whose program is `paper`; spectral norm: Miyato et al., ICLR
     2018.
     """
 
+    departures = (
+        MASKLESS,
+        Departure(
+            "the discriminator takes a step on every batch, the model, cross-entropy included, only on every "
+            "`disc_iter`-th of a count that goes on during evaluation",
+            "the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as "
+            "many as under every other method",
+            "`preset=paper`",
+        ),
+        Departure(
+            "spectral norm by torch's older hook, which starts from a random vector",
+            "by its successor, which is near a norm of one from the first pass on",
+            "`preset=paper`",
+        ),
+        Departure(
+            "the shuffled pass enters batch normalisation's running statistics",
+            "it leaves them alone, so that the statistics used at test time come from unaltered images",
+            "`preset=paper`",
+        ),
+    )
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True
@@ -78,19 +104,28 @@ class Adversarial(Penalty):
         super().__init__(config, feature_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed("discriminator", config.seed))
-            self.discriminator = Discriminator(feature_size, self.options.disc_width)
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
+            normalise = spectral_norm if config.preset == "paper" else parametrizations.spectral_norm
+            self.discriminator = Discriminator(feature_size, self.options.disc_width, normalise)
+        self.to(torch.device("cpu"))
         self.batches_seen = 0
 
     @classmethod
     def contract_settings(cls, model: str) -> dict[str, Any]:
         return {"disc_iter": 1, "disc_width": 16}
 
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
+
+    def to(self, device: torch.device) -> None:
+        self.discriminator.to(device)
+        # A loaded state goes where the parameters were when the optimiser was made.
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
+
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         paper = self.config.preset == "paper"
         self.batches_seen += 1
         updates_model = not paper or self.batches_seen % self.options.disc_iter == 0
-        self.discriminator.to(batch.images.device)
 
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
         shuffled = shuffle_outside(batch.images, outside, batch.rng)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
@@ -37,11 +38,11 @@ class Parts:
 class DecompositionRules(Rules[Parts]):
     """Both parts after each layer; they sum to the layer's output for the sum.
 
-    A bias is divided in proportion to |W beta| and |W gamma|. After ReLU, beta is relu(beta) and gamma the rest.
+    A bias is divided in proportion to |W beta| and |W gamma|. After ReLU, beta is relu(beta) and gamma the rest. Batch
+    normalisation is an affine map by the statistics of the sum.
 
     Source: Singh, Murdoch & Yu, ICLR 2019, arXiv:1806.05337, section 3.1. As there, and unlike in their earlier work on
-    recurrent layers, there are no interaction terms. They have no rule for batch normalisation; here it is an affine
-    map by the statistics of the sum.
+    recurrent layers, there are no interaction terms.
     """
 
     def affine(self, layer: Affine, state: Parts) -> Parts:
@@ -86,9 +87,21 @@ class CDEP(Penalty):
     part and have outside pixels. Batch normalisation records the statistics of the unaltered images.
 
     Source: Rieger, Singh, Murdoch & Yu, ICML 2020, arXiv:1909.13584; the form of the penalty is that of their
-    experiments on decoys and skin cancer. The rules for ResNet-18, batch normalisation and the sum of two branches, are
-    ours.
+    experiments on decoys and skin cancer.
     """
+
+    departures = (
+        Departure(
+            "the program decomposes in evaluation mode, and leaves the model in it for the rest of the epoch",
+            "in training mode, like the classification loss",
+            "none; the program's networks have no batch normalisation, so that the mode only switches dropout off",
+        ),
+        Departure(
+            "no rule for batch normalisation, nor for the sum of two branches",
+            "an affine map by the statistics of the unaltered images; the sum of the parts",
+            "none; both models have batch normalisation",
+        ),
+    )
 
     reads_preset = False
     walks_layers = True

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy
+from trainables.methods.parts.altered import ALTERED_APART, altered_cross_entropy
 from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
@@ -27,7 +27,9 @@ class CoRM(Penalty):
     Source: Singla, Moayeri & Feizi 2022, arXiv:2203.15566, whose weight is 1. The default noise is ours.
     """
 
+    departures = (ALTERED_APART,)
     reads_preset = False
+    in_pixel_values = ("corm_noise",)
     draws = True
     Options = CoRMOptions
     options: CoRMOptions

@@ -6,8 +6,9 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy, uniform_noise
+from trainables.methods.parts.altered import ALTERED_APART, altered_cross_entropy, uniform_noise
 from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
@@ -22,10 +23,17 @@ class CounterExamples(Penalty):
     Random pixels are uniform over the range of the image's channel and drawn anew at each step. An image without
     outside pixels that takes part (policy `inside`) contributes its plain cross-entropy.
 
-    Source: Teso & Kersting, AIES 2019 (CAIPI), who add k copies to the training set once. In their sum over the larger
-    set a copy weighs as much as an image, which is strength k here, up to a factor 1 / (1 + k) of the whole loss.
+    Source: Teso & Kersting, AIES 2019 (CAIPI).
     """
 
+    departures = (
+        Departure(
+            "k copies join the training set once, where a copy weighs as much as an image",
+            "k copies are drawn anew at each step, and their mean has the weight `strength`",
+            "strength k for the weights, up to a factor 1 / (1 + k) of the whole loss; none for the drawing",
+        ),
+        ALTERED_APART,
+    )
     reads_preset = False
     draws = True
     Options = CounterExamplesOptions

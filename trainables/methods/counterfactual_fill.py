@@ -3,15 +3,17 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Options
+from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import (
+    ALTERED_APART,
     altered_cross_entropy,
     frozen_running_statistics,
     shuffle_outside,
@@ -65,6 +67,18 @@ def fill_foreground(images: Images, outside: Pixels, rng: torch.Generator, fill:
     return torch.where(outside, images, values)
 
 
+def outside_boxes(outside: Pixels) -> Pixels:
+    """The pixels outside the smallest upright rectangle around each image's inside; all of them if it has none."""
+
+    def between(lines: Bool[Tensor, "batch lines"]) -> Bool[Tensor, "batch lines"]:
+        first = lines.int().cumsum(dim=1) > 0
+        last = lines.int().flip(1).cumsum(dim=1).flip(1) > 0
+        return first & last
+
+    inside = ~outside[:, 0]
+    return ~(between(inside.any(dim=2))[:, None, :, None] & between(inside.any(dim=1))[:, None, None, :])
+
+
 def not_label_entropy(logits: Logits, labels: Labels) -> PerImage:
     """−log(1 − p_y) of each image, in nats: the cross-entropy of the answer "not y"."""
     label = one_hot(labels, logits.shape[1]).bool()
@@ -74,20 +88,37 @@ def not_label_entropy(logits: Logits, labels: Labels) -> PerImage:
 class CounterfactualFill(Penalty):
     """CE(f(x), y) + strength · (CE(f(x_F), y) − log(1 − p_y(x_CF))), x_F the image with another background.
 
-    x_CF is the image without its foreground. `fill_regions` can select one of the two terms.
+    x_CF is the image without its foreground: the mask (`fixed`) or the smallest rectangle around it (`paper`).
+    `fill_regions` can select one of the two terms.
 
     Each term is a mean over images: the first over those that take part (an image without outside pixels, policy
     `inside`, contributes its plain cross-entropy), the second over those that also have a foreground and a background.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
-    Data Generation"), who mix the generated images into the training batches, and also fill with tiles, which
-    is not implemented.
+    Data Generation"), and their program.
     """
 
-    reads_preset = False
+    departures = (
+        Departure(
+            "the program fills the smallest rectangle around a mask for x_CF, so that no shape remains",
+            "the mask itself: masks that follow an object leave its silhouette in x_CF, which has to lose the label",
+            "`preset=paper`",
+        ),
+        ALTERED_APART,
+        Departure(
+            "the program also fills with tiles of the background; its shuffle permutes the values of all images and "
+            "channels, its random values are one colour an image with noise, its mean is 0",
+            "values of the same image: pixels, the range of each channel, or their mean",
+            "none",
+        ),
+    )
     draws = True
     Options = CounterfactualFillOptions
     options: CounterfactualFillOptions
+
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
@@ -97,8 +128,9 @@ class CounterfactualFill(Penalty):
             factual = fill_background(batch.images, outside, batch.rng, self.options.fill_with)
             penalty = penalty + altered_cross_entropy(model, factual, batch.labels, takes_part)
         if self.options.fill_regions != "background":
-            counterfactual = fill_foreground(batch.images, outside, batch.rng, self.options.fill_with)
-            has_both = takes_part & outside.flatten(1).any(dim=1) & ~outside.flatten(1).all(dim=1)
+            kept = outside_boxes(outside) if self.config.preset == "paper" else outside
+            counterfactual = fill_foreground(batch.images, kept, batch.rng, self.options.fill_with)
+            has_both = takes_part & kept.flatten(1).any(dim=1) & ~kept.flatten(1).all(dim=1)
             with frozen_running_statistics(model):
                 other = not_label_entropy(model(counterfactual).logits, batch.labels)
             penalty = penalty + mean_over(other, has_both)

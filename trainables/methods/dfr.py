@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch import Tensor
 
-from trainables.core.config import Options
+from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
@@ -75,7 +76,8 @@ def sparse_logistic(
 class DFR(Method):
     """CE(f(x), y); after the last epoch W, b of f = W h(x) + b are refitted: min CE(W h + b, y) + dfr_l1 · sum |W|.
 
-    The trunk is kept. h is standardised; W and b are the mean over `dfr_subsets` random subsets of `dfr_split` in which
+    The trunk is kept. h is standardised by its mean and deviation on the images of `dfr_split` (`fixed`) or on the
+    training images (`paper`); W and b are the mean over `dfr_subsets` random subsets of `dfr_split` in which
     all groups (label and cue) are equally frequent. A reference without masks, for data with known groups: it tests
     whether the features suffice and only the last layer took the shortcut. Until the last epoch it is exactly the
     baseline, so that every selection rule scores the last epoch's weights; their `valid_id` scores are no longer held
@@ -86,20 +88,39 @@ class DFR(Method):
     `valid_both`, the two together, has every group at any severity, like the source's validation sets. The latter two
     show the shift, which makes the method an oracle.
 
-    Source: Kirichenko, Izmailov & Wilson, ICLR 2023, arXiv:2204.02937 (DFR on validation data). There the weight of
-    the norm is tuned on half of the images by worst-group accuracy; here it is given. 0.01 is their C = 1 for 100
-    images. Features are standardised by the images of `dfr_split`.
+    Source: Kirichenko, Izmailov & Wilson, ICLR 2023, arXiv:2204.02937 (DFR on validation data), and their program. The
+    default `dfr_l1`, 0.01, is their C = 1 for 100 images.
 
     Raises:
         DivergedError: by `end_training`, if features are not finite.
     """
 
-    reads_preset = False
+    departures = (
+        Departure(
+            "features are standardised by those of the training images",
+            "by those of the images that the layer is fitted to, so that `dfr_l1` means the same whatever the shift",
+            "`preset=paper`",
+        ),
+        Departure(
+            "the last layer is the mean of 20 fits",
+            "of 10, which takes half the time",
+            "`dfr_subsets=20`",
+        ),
+        Departure(
+            "the weight of the norm is tuned on half of the validation images by worst-group accuracy",
+            "it is set, as every other strength",
+            "none; sweep `dfr_l1`",
+        ),
+    )
     reads_masks = False
     needs_cues = True
     complete_at_end = True
     Options = DFROptions
     options: DFROptions
+
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
         chosen = [splits[name] for name in SPLITS[self.options.dfr_split]]
@@ -109,7 +130,8 @@ class DFR(Method):
         labels = torch.cat([split.labels for split in chosen])
         classes = model.head.out_features
         groups = (labels * classes + torch.cat([split.cues for split in chosen])).numpy()
-        mean, spread = features.mean(axis=0), features.std(axis=0)
+        scaled_by = _features(model, splits["train"].images) if self.config.preset == "paper" else features
+        mean, spread = scaled_by.mean(axis=0), scaled_by.std(axis=0)
         spread[spread == 0] = 1
         rng = numpy_stream("dfr", self.config.seed)
         weights, biases = [], []

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells
 from trainables.methods.parts.region import mean_over, outside_pixels
@@ -42,11 +43,19 @@ class Energy(Penalty):
 
     An image without a mask contributes the constant 1 under the policy `outside`, without a gradient.
 
-    Source: Rao et al., ICCV 2023 (energy loss). They compare several attributions and layers; here A is input x
-    gradient at the input (default) or Grad-CAM of the last map, where S is the share of a cell's pixels outside. The
-    penalty is a share of each image's own map, so that presets do not differ.
+    A is input x gradient at the input (default) or Grad-CAM of the last map, where S is the share of a cell's pixels
+    outside. The penalty is a share of each image's own map, so that presets do not differ.
+
+    Source: Rao et al., ICCV 2023 (energy loss).
     """
 
+    departures = (
+        Departure(
+            "several attributions are compared, at several layers",
+            "two of them, each at one layer",
+            "`energy_map` for the other of the two; none for further ones",
+        ),
+    )
     reads_preset = False
     second_order = True
     strengths = (1e-2, 1e1)

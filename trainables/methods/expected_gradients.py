@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.region import outside_pixels, reduced_outside
@@ -31,10 +32,18 @@ def expected_gradients(model: Classifier, images: Images, labels: Labels, rng: t
 class ExpectedGradients(Penalty):
     """CE(f(x), y) + strength · | S · EG(x) |, summed (`paper`) or averaged (`fixed`); EG with one draw a step.
 
-    Source: Erion et al., Nature Machine Intelligence 2021, expected gradients as a training prior. They leave the
-    prior's form to the task and draw x' from the whole training set; here the prior is the absolute value outside the
-    mask, and x' comes from the batch.
+    The prior, whose form the source leaves to the task, is the absolute value outside the mask.
+
+    Source: Erion et al., Nature Machine Intelligence 2021, expected gradients as a training prior.
     """
+
+    departures = (
+        Departure(
+            "x' is drawn from the whole training set",
+            "from the batch, as a method sees no other images",
+            "none; a larger `batch_size` comes nearer",
+        ),
+    )
 
     second_order = True
     strengths = (1e0, 1e3)

@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.grad_cam import grad_cam, unit_range
@@ -35,12 +36,19 @@ class GAIN(Penalty):
 
     A is resized to the image (bilinear) and scaled to [0, 1]; gradients reach it through both terms. Attended pixels
     become zero, as in the source. MSE is a mean over pixels; it is 0 for an image without outside pixels, and an image
-    without a mask under the policy `outside` has M = 0.
+    without a mask under the policy `outside` has M = 0. The mining pass leaves batch normalisation's running statistics
+    alone.
 
-    Source: Li et al., CVPR 2018, the extended form with masks, with its alpha, w, omega and sigma. There the mining
-    term is the class's score, which a classifier with softmax can lower without bound; here it is the probability. The
-    mining pass leaves batch normalisation's running statistics alone.
+    Source: Li et al., CVPR 2018, the extended form with masks, with its alpha, w, omega and sigma.
     """
+
+    departures = (
+        Departure(
+            "the mining term is the score of the class",
+            "its probability: a classifier with softmax can lower a score without bound",
+            "none",
+        ),
+    )
 
     reads_preset = False
     strengths = (1e-2, 1e1)

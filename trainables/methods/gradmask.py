@@ -2,8 +2,9 @@
 
 from torch.nn.functional import one_hot
 
-from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.parts.region import reduced_outside
+from trainables.core.departure import Departure
+from trainables.methods.input_gradient_penalty import SUMMED, InputGradientPenalty
+from trainables.methods.parts.region import MASKLESS, reduced_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 
 
@@ -18,12 +19,20 @@ class GradMask(InputGradientPenalty):
     """CE(f(x), y) + strength · | d( |f_0 − f_1| )/dx · S |, summed (`paper`) or averaged (`fixed`).
 
     g = d( sum_b | f_0 − f_1 |_b ) / dx: with batch normalisation in train mode an image's gradient also contains its
-    influence on the others' scores. `paper`: sum over batch, channels and pixels of | g · S |. `fixed`: mean
-    over outside pixels and channels of each image, then over images. The penalty is in logits per unit of pixel value.
+    influence on the others' scores. The penalty is in logits per unit of pixel value.
 
-    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021: `paper`. The contrast
-    for more than two classes, | f_y − mean of the other logits |, and the mean of `fixed` are ours.
+    Source: Simpson et al., MIDL 2019, arXiv:1904.07478, in the form of Viviano et al., ICLR 2021.
     """
+
+    departures = (
+        SUMMED,
+        MASKLESS,
+        Departure(
+            "two classes",
+            "with more, the contrast is | f_y − mean of the other logits |, which is equal for two",
+            "none needed",
+        ),
+    )
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return class_contrast(logits, labels).sum()

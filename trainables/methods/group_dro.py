@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.methods.method import Method
 from trainables.methods.parts.shapes import PerImage
 from trainables.models import Classifier
@@ -41,10 +42,18 @@ class GroupDRO(Method):
     start. At severity 1 all images of a label have one cue, so that the groups are the classes and no group speaks
     against the shortcut.
 
-    Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01. There each
-    batch draws all groups equally often, with strong weight decay; here the batches are those of every other method, so
-    that a rare group counts only in the batches that have it. Their group adjustment C / sqrt(n_g) is omitted (C = 0).
+    Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01.
     """
+
+    departures = (
+        Departure(
+            "each batch draws all groups equally often, with strong weight decay",
+            "the batches are those of every other method, so that a rare group counts only where it occurs; no weight "
+            "decay",
+            "none",
+        ),
+        Departure("an option adds C / sqrt(n_g) to the loss of a group of n_g images", "C = 0", "none"),
+    )
 
     reads_preset = False
     reads_masks = False

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
 from trainables.methods.parts.region import mean_over, outside_pixels
@@ -27,10 +28,16 @@ def resemblance_error(maps: Float[Tensor, "batch h w"], outside: Pixels, takes_p
 class HINT(Penalty):
     """CE(f(x), y) + strength · MSE(norm01(Grad-CAM of the true class), norm01(M)), both at the last map's resolution.
 
-    Source: Selvaraju et al., ICCV 2019, who rank regions by importance and penalise pairs that people rank differently.
-    This is a simple form with a mean squared error instead.
+    Source: Selvaraju et al., ICCV 2019, in a simple form.
     """
 
+    departures = (
+        Departure(
+            "regions are ranked by importance, and pairs that people rank differently are penalised",
+            "a mean squared error between map and mask: a mask ranks only inside above outside",
+            "none",
+        ),
+    )
     reads_preset = False
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

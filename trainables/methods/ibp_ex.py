@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
@@ -44,8 +45,9 @@ class Interval:
 class IntervalRules(Rules[Interval]):
     """Bounds of each layer's output for all inputs in the interval; tight for a single layer.
 
-    Source: Gowal et al. 2018, arXiv:1810.12715, equations 3 to 6. Batch normalisation, which they do not treat, is an
-    affine map by the statistics of the unaltered images.
+    Batch normalisation is an affine map by the statistics of the unaltered images.
+
+    Source: Gowal et al. 2018, arXiv:1810.12715, equations 3 to 6.
     """
 
     def affine(self, layer: Affine, state: Interval) -> Interval:
@@ -89,17 +91,39 @@ class IBPEx(Penalty):
     statistics of the unaltered images and records them once. An image without outside pixels that takes part (policy
     `inside`) contributes its plain cross-entropy.
 
+    The weight is (1 − alpha) / alpha. `fixed`: alpha = 1 / (1 + strength). `paper`: alpha falls from there to half of
+    it, as (1 − t / 2 T) / (1 + strength) in epoch t = 0, 1, … of T; at strength 0 there is no penalty.
+
     Interval bounds widen by a factor in each layer. They are useful on `small_cnn`; on ResNet-18 they are many orders
     of magnitude too wide: at the default the trial ends as diverged, and ibp_epsilon must be smaller by as much.
 
-    Source: Heo, Piratla, Wicker & Weller, NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, IBP-Ex), who
-    weight alpha · CE + (1 − alpha) · CE_worst: strength (1 − alpha) / alpha. The default range and ramp are ours.
+    Source: Heo, Piratla, Wicker & Weller, NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, IBP-Ex), and
+    their program. Its loss alpha · CE + (1 − alpha) · CE_worst is divided by alpha here, a factor on which Adam's steps
+    do not depend. The default range is ours.
 
     Raises:
         DivergedError: by `loss`, if the bounds are too wide to train on.
     """
 
-    reads_preset = False
+    departures = (
+        Departure(
+            "the program lowers alpha linearly, epoch by epoch, to half of its first value, which is 1 in most of its "
+            "experiments",
+            "alpha is constant, so that a strength means the same in every epoch",
+            "`preset=paper`, with a strength near 0 for a first alpha of 1",
+        ),
+        Departure(
+            "the range grows over all epochs",
+            "it grows over the first half, so that the second trains at the range that was set",
+            "`ibp_ramp=1`",
+        ),
+        Departure(
+            "no bound for batch normalisation (Gowal et al.)",
+            "an affine map by the statistics of the unaltered images",
+            "none; both models have batch normalisation",
+        ),
+    )
+    in_pixel_values = ("ibp_epsilon",)
     walks_layers = True
     # Bounds widen by a factor of hundreds in each layer: across ResNet-18 no float holds a bound and its slope.
     too_steep_on = ("resnet18",)
@@ -113,6 +137,17 @@ class IBPEx(Penalty):
     @classmethod
     def contract_settings(cls, model: str) -> dict[str, Any]:
         return {"ibp_epsilon": 1e-24} if model == "resnet18" else {}
+
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
+
+    @property
+    def weight(self) -> float:
+        if self.config.preset == "fixed" or self.config.strength == 0:
+            return self.config.strength
+        alpha = (1 - self.epochs_done / (2 * self.config.epochs)) / (1 + self.config.strength)
+        return (1 - alpha) / alpha
 
     @property
     def epsilon(self) -> float:

@@ -1,5 +1,6 @@
 """The input gradient of the true class's logit is small outside the mask."""
 
+from trainables.core.departure import Departure
 from trainables.methods.input_gradient_penalty import InputGradientPenalty
 from trainables.methods.parts.region import mean_outside, mean_over
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
@@ -8,15 +9,24 @@ from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scal
 class InputGradientLogit(InputGradientPenalty):
     """CE(f(x), y) + strength · mean (d f_y / dx · S)^2: RRR on the raw logit of the true class.
 
-    g = d( sum_b f_{y_b} ) / dx. `paper`: mean over all pixels and channels of (g · S)^2, then over the images that take
-    part. `fixed`: mean over outside pixels and channels only, so that the size of the mask does not matter. The penalty
-    is in (logits per unit of pixel value)^2.
+    g = d( sum_b f_{y_b} ) / dx. The penalty is in (logits per unit of pixel value)^2.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
-    Data Generation"), their saliency regularisation "Sal", whose mean runs over all pixels of the images that have a
-    mask (`--set preset=paper --set empty_mask=skip`). Their variants with a soft F1 score or a cosine in place of the
-    square are not implemented.
+    Data Generation"), their saliency regularisation "Sal".
     """
+
+    departures = (
+        Departure(
+            "the mean runs over all pixels of the images that have a mask",
+            "over their outside pixels, so that the size of the mask does not matter",
+            "`preset=paper` with `empty_mask=skip`",
+        ),
+        Departure(
+            "variants have a soft F1 score or a cosine in place of the square",
+            "the square alone",
+            "none",
+        ),
+    )
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return logits.gather(1, labels[:, None]).sum()

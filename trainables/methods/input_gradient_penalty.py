@@ -4,10 +4,19 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import outside_pixels
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
+
+SUMMED = Departure(
+    "the penalty is a sum over batch, channels and pixels",
+    "the mean over outside pixels and channels of each image, then over images, so that neither the size of the batch "
+    "nor that of the image changes what a strength means",
+    "`preset=paper`",
+)
+"""The departure of penalties that end in `reduced_outside`."""
 
 
 class InputGradientPenalty(Penalty):

@@ -5,6 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import Distance, answer_distance, frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import mean_over, outside_pixels
@@ -22,10 +23,21 @@ class LogitInvariance(Penalty):
 
     The shuffled pass leaves batch normalisation's running statistics alone.
 
-    Source: the invariance term of Ying, Hase & Bansal, NeurIPS 2022 (VisFIS), who alter box features of the
-    unimportant regions of an image; here pixels are shuffled as in ActDiff. VisFIS's other terms are not implemented.
+    Source: the invariance term of Ying, Hase & Bansal, NeurIPS 2022 (VisFIS).
     """
 
+    departures = (
+        Departure(
+            "box features of the unimportant regions of an image are altered",
+            "outside pixels are shuffled, as in ActDiff",
+            "none",
+        ),
+        Departure(
+            "further terms ask for sufficiency of the region, uncertainty without it, and aligned maps",
+            "the invariance term alone",
+            "none",
+        ),
+    )
     reads_preset = False
     strengths = (1e-2, 1e1)
     draws = True

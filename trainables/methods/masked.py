@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
-from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.region import MASKLESS, outside_pixels
 from trainables.models import Classifier
 
 
@@ -14,9 +14,10 @@ class Masked(Method):
     Images without a mask are kept whole under the policies `skip` and `inside` and become all zero under `outside`.
     Zero is mid-grey where pixel values are centred on it.
 
-    Source: Viviano et al., ICLR 2021, row "Masked" of the tables. No departures.
+    Source: Viviano et al., ICLR 2021, row "Masked" of the tables.
     """
 
+    departures = (MASKLESS,)
     reads_preset = False
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:

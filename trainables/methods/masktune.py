@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.methods.method import Method
 from trainables.methods.parts.grad_cam import grad_cam
@@ -47,13 +48,20 @@ class MaskTune(Method):
     baseline's, so that every selection rule scores the last epoch's weights.
 
     Source: Asgari et al., NeurIPS 2022, arXiv:2210.00055, section 2. Their map is XGrad-CAM, which is Grad-CAM for
-    models that are linear in the mean of their last map, as here. There the fine-tuning follows a full training, at its
-    last learning rate; here it is the trial's last epoch, at the trial's learning rate and with the optimiser's state.
+    models that are linear in the mean of their last map, as here.
 
     Raises:
         ConfigurationError: by `check`, for a trial of fewer than two epochs.
     """
 
+    departures = (
+        Departure(
+            "one epoch of fine-tuning follows a full training, at its last learning rate",
+            "it is the trial's last epoch, at the trial's learning rate and with the optimiser's state, so that all "
+            "methods train for as many epochs",
+            "one epoch more for the length; none for the rate",
+        ),
+    )
     reads_preset = False
     reads_masks = False
     complete_at_end = True

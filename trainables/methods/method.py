@@ -31,6 +31,9 @@ class Method:
     """False for methods that never see masks; mask controls are refused for them."""
     needs_cues: ClassVar[bool] = False
     """True if training uses `Batch.cues`, which not every dataset knows."""
+    in_pixel_values: ClassVar[tuple[str, ...]] = ()
+    """Settings of its own in units of pixel value. Their defaults are for pixels in [0, 1]; for others they must be
+    set."""
     walks_layers: ClassVar[bool] = False
     """True if the method has a rule for each type of layer (layer_walk.py); models with other layers are refused."""
     complete_at_end: ClassVar[bool] = False
@@ -82,6 +85,9 @@ class Method:
         """Raise it where a change of the method changes what this configuration gives: its trials get another key."""
         return 1
 
+    def to(self, device: torch.device) -> None:
+        """Move what the method trains itself; called once, before the first batch and before a state is loaded."""
+
     @property
     def weight(self) -> float:
         """Factor of the penalty: the strength, unless a method overrides it."""
@@ -93,7 +99,12 @@ class Method:
         return Loss(cross_entropy(logits, batch.labels), logits.new_zeros(()))
 
     def end_epoch(self, evaluation_batches: int) -> None:
-        """Called after each epoch with the number of validation batches that the paper's loop would have run."""
+        """Called after each epoch and its validation.
+
+        Args:
+            evaluation_batches: that the paper's loop would have run after this epoch: all of valid_ood, and all of
+                test_ood if the epoch has the lowest loss on valid_ood so far, from the candidate epoch on.
+        """
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
         """Change the model once more, after the last epoch's steps and before it is scored.

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import altered_cross_entropy, frozen_running_statistics
+from trainables.methods.parts.altered import ALTERED_APART, altered_cross_entropy, frozen_running_statistics
 from trainables.methods.parts.region import outside_pixels
 from trainables.methods.parts.shapes import Images, Labels, Pixels
 from trainables.models import Classifier
@@ -44,7 +44,9 @@ class PGDEx(Penalty):
     default range and number of steps are ours.
     """
 
+    departures = (ALTERED_APART,)
     reads_preset = False
+    in_pixel_values = ("pgd_epsilon",)
     stops_gradient = True
     Options = PGDExOptions
     options: PGDExOptions

@@ -1,6 +1,6 @@
 """Right for better reasons: outside pixels that change the answer do not change what is learnt from the image."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -9,19 +9,23 @@ from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
 
 from trainables.core.batch import Batch, Loss
+from trainables.core.config import TrialConfig
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import outside_pixels, reduced_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits
 from trainables.models import Classifier
 
 
-def influence(model: Classifier, logits: Logits, images: Images, labels: Labels) -> Images:
-    """IF = d( sum_theta dL/dtheta ) / dx, L the summed cross-entropy of the batch in nats, theta all parameters.
+def influence(
+    model: Classifier, logits: Logits, images: Images, labels: Labels, reduction: Literal["sum", "mean"] = "sum"
+) -> Images:
+    """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch in nats, theta all parameters.
 
     How changing a pixel changes the training step on the image, summed over parameters. `logits` must come from
-    `images`.
+    `images`; `reduction` says whether L is the sum or the mean over the batch.
     """
-    entropy = cross_entropy(logits, labels, reduction="sum")
+    entropy = cross_entropy(logits, labels, reduction=reduction)
     slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
     total = torch.stack([slope.sum() for slope in slopes]).sum()
     (gradient,) = torch.autograd.grad(total, images, create_graph=True)
@@ -32,22 +36,42 @@ class RightForBetterReasons(Penalty):
     """CE(f(x), y) + strength · (S · IF · IG)^2, summed (`paper`) or averaged (`fixed`).
 
     IG = d( sum_k log p_k ) / dx is RRR's input gradient, IF = d( sum_theta dL/dtheta ) / dx the influence on training.
-    A pixel outside is penalised where both are large. It is the only penalty whose training differentiates three times.
+    L is the cross-entropy, summed over the batch (`fixed`) or its mean (`paper`). A pixel outside is penalised where
+    both are large. It is the only penalty whose training differentiates three times. Batch normalisation couples the
+    images of a batch in both gradients.
 
-    Source: Shao, Skryagin, Stammer, Schramowski & Kersting, AAAI 2021, whose influence function has the inverse
-    Hessian; as in their experiments it is replaced by the identity. Batch normalisation couples the images of a batch
-    in both gradients.
+    Source: Shao, Skryagin, Stammer, Schramowski & Kersting, AAAI 2021, with the identity in place of the influence
+    function's inverse Hessian, as in the authors' group's program for Friedrich et al., Nature Machine Intelligence
+    2023 ("A typology for exploring the mitigation of shortcut behaviour").
     """
 
     second_order = True
     strengths = (1e0, 1e3)
+    departures = (
+        Departure(
+            "the program of Friedrich et al. sums the penalty over batch and pixels; IF is of the mean cross-entropy, "
+            "which divides the penalty of B images by B²",
+            "a mean over outside pixels, then over images, with IF of the summed cross-entropy, so that neither the "
+            "size of the batch nor that of the image changes what a strength means",
+            "`preset=paper`",
+        ),
+        Departure(
+            "before training, that program scales each penalty to the size of the cross-entropy, and it can clip it",
+            "the strength alone weights the penalty",
+            "none; choose the strength accordingly",
+        ),
+    )
+
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
         images = images_with_gradient(batch)
         with ElementaryBatchNorm():
             logits = model(images).logits
-        influences = influence(model, logits, images, batch.labels)
+        influences = influence(model, logits, images, batch.labels, "mean" if self.config.preset == "paper" else "sum")
         (gradients,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), images, create_graph=True)
         penalty = reduced_outside((influences * gradients).square(), outside, takes_part, self.config.preset)
         return Loss(cross_entropy(logits, batch.labels), penalty)

@@ -5,9 +5,15 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Options
+from trainables.core.config import Options, TrialConfig
+from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.altered import answer_distance, frozen_running_statistics, uniform_noise
+from trainables.methods.parts.altered import (
+    answer_distance,
+    evaluation_mode,
+    frozen_running_statistics,
+    uniform_noise,
+)
 from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
@@ -18,32 +24,40 @@ class SaliencyGuidedOptions(Options):
     )
 
 
-def least_salient(gradient: Images, share: float) -> Pixels:
-    """True on the floor(share · pixels) pixels of each image whose |gradient|, summed over channels, is smallest.
+def least_salient(salience: Images, share: float) -> Pixels:
+    """True on the floor(share · pixels) pixels of each image whose salience, summed over channels, is smallest.
 
     Ties go to the upper left.
     """
-    salience = gradient.abs().sum(dim=1).flatten(1)
-    least = salience.argsort(dim=1, stable=True)[:, : int(share * salience.shape[1])]
-    return (
-        torch.zeros_like(salience, dtype=torch.bool)
-        .scatter_(1, least, True)
-        .view(len(gradient), 1, *gradient.shape[2:])
-    )
+    total = salience.sum(dim=1).flatten(1)
+    least = total.argsort(dim=1, stable=True)[:, : int(share * total.shape[1])]
+    chosen = torch.zeros_like(total, dtype=torch.bool).scatter_(1, least, True)
+    return chosen.view(len(salience), 1, *salience.shape[2:])
 
 
 class SaliencyGuided(Penalty):
     """CE(f(x), y) + strength · KL(f(x) || f(x~)), x~ with the share k of pixels replaced.
 
     A reference without masks: it sharpens saliency maps without knowing where they should be. The pixels with the
-    smallest |d f_y / dx|, summed over channels, are replaced by values uniform over the range of the image's channel.
-    Gradients reach both passes, but not the choice of pixels. The second pass leaves batch normalisation's running
-    statistics alone.
+    smallest | d f_y / dx | (`fixed`) or d f_y / dx (`paper`), summed over channels, are replaced by values uniform over
+    the range of the image's channel. Gradients reach both passes, but not the choice of pixels.
 
-    Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, whose range is that of the feature.
+    Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, and their program.
     """
 
-    reads_preset = False
+    departures = (
+        Departure(
+            "the program ranks pixels by the signed gradient, of the model in evaluation mode; an option ranks by "
+            "magnitude",
+            "by magnitude, as a large negative gradient is salient too, and in training mode, without a further pass",
+            "`preset=paper`",
+        ),
+        Departure(
+            "the altered images enter batch normalisation's running statistics",
+            "they do not, so that the statistics used at test time come from unaltered images",
+            "`preset=paper`",
+        ),
+    )
     reads_masks = False
     stops_gradient = True
     strengths = (1e-2, 1e1)
@@ -51,14 +65,22 @@ class SaliencyGuided(Penalty):
     Options = SaliencyGuidedOptions
     options: SaliencyGuidedOptions
 
+    @classmethod
+    def revision(cls, config: TrialConfig) -> int:
+        return 2 if config.preset == "paper" else 1
+
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
+        paper = self.config.preset == "paper"
         images = images_with_gradient(batch)
-        logits = model(images).logits
-        scores = logits.gather(1, batch.labels[:, None])
+        logits = ranking = model(images).logits
+        if paper:
+            with evaluation_mode(model):
+                ranking = model(images).logits
+        scores = ranking.gather(1, batch.labels[:, None])
         (gradient,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
-        replaced = least_salient(gradient, self.options.saliency_guided_share)
+        replaced = least_salient(gradient if paper else gradient.abs(), self.options.saliency_guided_share)
         altered = torch.where(replaced, uniform_noise(batch.images, batch.rng), batch.images)
-        with frozen_running_statistics(model):
+        with frozen_running_statistics(model, frozen=not paper):
             altered_logits = model(altered).logits
         penalty = answer_distance(logits, altered_logits, "kl").mean()
         return Loss(cross_entropy(logits, batch.labels), penalty)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
 from trainables.methods.parts.altered import shuffle_outside
-from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.region import MASKLESS, outside_pixels
 from trainables.models import Classifier
 
 
@@ -14,9 +14,10 @@ class Shuffled(Method):
 
     Images without a mask are left alone under the policies `skip` and `inside` and shuffled whole under `outside`.
 
-    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures). No departures.
+    Source: Viviano et al., ICLR 2021 (dropped from its final tables; called "Masked" in its figures).
     """
 
+    departures = (MASKLESS,)
     reads_preset = False
     draws = True
 

@@ -36,8 +36,9 @@ class Localised:
 
     scores: dict[str, float | None]
     arrays: dict[str, np.ndarray]
-    """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16), `<split>.masks` and `<split>.distractors`
-    [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not blurred).
+    """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white), `<split>.masks` and
+    `<split>.distractors` [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not
+    blurred).
 
     Of all scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
     `<split>.scored.correct [M]` (bool: the highest logit is the label's) and the score of each image,
@@ -88,6 +89,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
     scores: dict[str, float | None] = {}
     arrays: dict[str, np.ndarray] = {}
     seconds: dict[str, float] = {}
+    black, white = splits["train"].limits
     attributions = {name: ATTRIBUTIONS[name](config, splits["train"].images) for name in config.attributions}
     random = random_model(model, config) if config.randomisation_check else None
     valid = Scored.of(splits["valid_id"], classes, config, device) if set(config.metrics) & TUNED.keys() else None
@@ -96,7 +98,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
         scored = Scored.of(splits[split], classes, config, device)
         scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
         correct = logits_of(model, scored.images).argmax(dim=1) == scored.labels.cpu()
-        arrays |= _pictures(split, scored) | _answers(split, scored, correct)
+        arrays |= _pictures(split, splits[split], scored) | _answers(split, scored, correct)
         for name, attribution in attributions.items():
             start = time.perf_counter()
             maps = attribution.maps(model, scored.images, scored.labels)
@@ -111,7 +113,9 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 check = randomisation_check(attribution, maps, attribution.maps(random, scored.images, scored.labels))
                 scores |= {columns.randomisation(what, name): value for what, value in check.items()}
             if config.faithfulness:
-                explained = Explained(model, attribution, scored.images, scored.labels, maps, config.seed)
+                explained = Explained(
+                    model, attribution, scored.images, scored.labels, maps, config.seed, white - black
+                )
                 for measure, score in FAITHFULNESS.items():
                     scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
             smooth = blur(maps, attribution.smoothing)
@@ -163,13 +167,13 @@ def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images 
     return maps / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
-def _pictures(split: str, scored: Scored) -> dict[str, np.ndarray]:
+def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
     """What is kept of a split's images beside their maps."""
     return {
         "labels": scored.labels[:KEPT_MAPS].cpu().numpy(),
-        f"{split}.images": scored.images[:KEPT_MAPS].cpu().numpy().astype(np.float16),
-        f"{split}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
-        f"{split}.distractors": scored.distractors[:KEPT_MAPS].cpu().numpy(),
+        f"{name}.images": split.displayed(scored.images[:KEPT_MAPS]).cpu().numpy().astype(np.float16),
+        f"{name}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
+        f"{name}.distractors": scored.distractors[:KEPT_MAPS].cpu().numpy(),
     }
 
 

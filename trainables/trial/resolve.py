@@ -8,10 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from records import columns
-from trainables.core.config import DETECTED, TrialConfig
+from trainables.core.config import DETECTED, Options, TrialConfig
 from trainables.core.errors import ConfigurationError, did_you_mean, unknown_name
 from trainables.datasets import DATASETS, find_dataset, full_name
+from trainables.datasets.dataset import UNIT
 from trainables.methods import METHODS
+from trainables.methods.method import Method
 from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.grad_cam import check_layer
@@ -60,6 +62,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     _check(config)
+    _check_pixel_values(config, method, method_options, dataset.limits(dataset_options))
     detected = {
         "method_revision": method.revision(config),
         "dataset_revision": dataset.revision(dataset_options),
@@ -114,6 +117,21 @@ def _check(config: TrialConfig) -> None:
         if not config.is_default(name):
             _check_mask_control(config, name)
     METHODS[config.method].check(config)
+
+
+def _check_pixel_values(
+    config: TrialConfig, method: type[Method], options: Options, limits: tuple[float, float]
+) -> None:
+    """Check that settings in units of pixel value are set where their defaults, for pixels in [0, 1], mean nothing."""
+    black, white = limits
+    for name in method.in_pixel_values if limits != UNIT else ():
+        value, default = getattr(options, name), method.Options.model_fields[name].default
+        if value == default:
+            raise ConfigurationError(
+                f"{name} {value:g} of method {config.method!r} is for pixels in [0, 1], and those of dataset "
+                f"{config.dataset!r} are in [{black:g}, {white:g}]; set {name} in their units, for example "
+                f"{name}={default * (white - black):g}, or choose pixels in [0, 1]"
+            )
 
 
 def _check_mask_control(config: TrialConfig, name: str) -> None:

@@ -18,7 +18,7 @@ from trainables.trial.evaluate import evaluate, logits_of, split_performance
 from trainables.trial.explain import Localised, localise
 from trainables.trial.probes import probes
 from trainables.trial.same_training import training_key
-from trainables.trial.select import BestEpoch, select
+from trainables.trial.select import BestEpoch, candidate_epoch, select
 from trainables.trial.train import train_epoch
 
 EPOCH_SPLITS = ("valid_id", "valid_ood")
@@ -36,7 +36,7 @@ class Trial:
         """
         Args:
             config: the trial's.
-            device: to train on.
+            device: to train on; for a GPU, `use_gpu` of core/process.py comes first.
             also: configurations of further trials that share this training (equal training keys).
 
         Raises:
@@ -49,6 +49,7 @@ class Trial:
         self.train_masks = training_masks(train, config)
         self.model = initialise(config.model, train.images.shape[1], self.classes, config.seed).to(self.device)
         self.method = METHODS[config.method](config, self.model.feature_size)
+        self.method.to(self.device)
         if self.method.second_order and self.method.weight:
             # torch's second derivative of convolutions and batch normalisation is a quarter slower channels last.
             self.model.to(memory_format=torch.contiguous_format)
@@ -99,7 +100,6 @@ class Trial:
         Raises:
             DivergedError: a validation loss that is not finite.
         """
-        self.method.end_epoch(math.ceil(len(self.splits["valid_id"]) / self.config.batch_size))
         if self.epoch == self.config.epochs - 1:
             self.method.end_training(self.model, {name: self.splits[name] for name in ("train", *EPOCH_SPLITS)})
         metrics = {preset: {"train.loss": classification, "train.penalty": penalty} for preset in self.history}
@@ -115,8 +115,17 @@ class Trial:
         for preset, values in metrics.items():
             self.history[preset].append(values)
         select(self.best.values(), self.epoch, metrics[self.config.preset], self.model)
+        self.method.end_epoch(self._evaluation_batches())
         self.epoch += 1
         return metrics[self.config.preset]
+
+    def _evaluation_batches(self) -> int:
+        """For `Method.end_epoch`, whatever the trial's own selection: trials that differ in it share one training."""
+        loss = columns.performance("valid_ood", "loss")
+        losses = [metrics[loss] for metrics in self.history[self.config.preset][candidate_epoch(self.config) :]]
+        lowest = bool(losses) and losses[-1] < min(losses[:-1], default=math.inf)
+        scored = ("valid_ood", "test_ood") if lowest else ("valid_ood",)
+        return sum(math.ceil(len(self.splits[name]) / self.config.batch_size) for name in scored)
 
     def selected(self, config: TrialConfig | None = None) -> BestEpoch:
         """The epoch that `config` (by default the trial's own) selects so far."""

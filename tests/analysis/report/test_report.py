@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -508,6 +509,27 @@ def test_a_folder_that_cannot_be_written(result, tmp_path, no_figures):
         analysis.write_report(result, tmp_path / "taken", maps=[])
     assert "cannot write the report to" in str(error.value)
     assert "--out" in str(error.value)
+
+
+@pytest.mark.parametrize("stop", ["report.md", "report.html"])
+def test_a_report_that_is_interrupted_has_whole_files_and_no_page(stop, result, tmp_path, no_figures, monkeypatch):
+    (tmp_path / "report.md").write_text("old")
+    replace_file, written = os.replace, []
+
+    def interrupted(part, path):
+        if path == tmp_path / stop:
+            raise KeyboardInterrupt
+        written.append(path)
+        replace_file(part, path)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        analysis.write_report(result, tmp_path, maps=[])
+    assert not (tmp_path / "report.html").exists()
+    assert ((tmp_path / "report.md").read_text() == "old") == (stop == "report.md")
+    if stop == "report.html":
+        assert {tmp_path / "report.json", tmp_path / "report.md", tmp_path / "tables/methods.csv"} <= set(written)
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_maps_show_one_strength_on_positive_masked_images(result):

@@ -129,15 +129,13 @@ def objects(split: Split) -> set[bytes]:
 
 
 def test_train_valid_and_test_share_no_object(build, case):
-    if build.dataset.objects_recur:
-        pytest.skip("its objects may recur by chance")
     splits, _ = build(1.0)
     parts = [objects(splits[name]) for name in ("train", "valid_ood", "test_ood")]
-    assert (
-        len(set.union(*parts))
-        == sum(len(part) for part in parts)
-        > 0.99 * sum(len(splits[name]) for name in ("train", "valid_ood", "test_ood"))
-    )
+    different = sum(len(part) for part in parts)
+    # Drawn objects may recur within a part.
+    assert different > 0.95 * sum(len(splits[name]) for name in ("train", "valid_ood", "test_ood"))
+    recur = build.dataset(build.dataset.Options(**case[1]), 1.0, 0).objects_recur
+    assert (len(set.union(*parts)) < different) == recur
 
 
 def different(first: Split, second: Split) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables import ConfigurationError, resolve
-from trainables.datasets.synthetic import Synthetic, SyntheticOptions, blocks, crosses
+from trainables.datasets.synthetic import Synthetic, SyntheticOptions, blocks, crosses, single_crosses
 
 # First 16 hex digits of SHA-256 over the uint8 array [512, 28, 28] of the published files 1, 2 and 3:
 # images with the block, then cross pixels alone. Computed from the recipe without this package.
@@ -34,17 +34,80 @@ def test_generator_gives_the_published_files(variant, seed):
     assert labels.tolist() == [0] * 256 + [1] * 256
 
 
+def every_single_cross(arms: tuple[int, int]) -> set[bytes]:
+    """The class-0 images there can be, by the recipe's words: both arm lengths, wherever all of the cross fits."""
+    images = []
+    for arm in arms:
+        for row in range(arm, 28 - arm):
+            for column in range(arm, 28 - arm):
+                image = np.zeros((28, 28), dtype=bool)
+                image[row, column - arm : column + arm + 1] = image[row - arm : row + arm + 1, column] = True
+                images.append(image.tobytes())
+    return set(images)
+
+
+@pytest.mark.parametrize(("variant", "arms", "expected"), [("hard", (1, 2), 1252), ("easy", (3, 4), 884)])
+def test_single_crosses_are_counted(variant, arms, expected):
+    possible = every_single_cross(arms)
+    assert len(possible) == single_crosses(variant) == expected
+    masks, labels = crosses(512, 9, variant)
+    assert {mask.tobytes() for mask in masks[labels == 0]} < possible
+    assert not {mask.tobytes() for mask in masks[labels == 1]} & possible
+
+
+def shown(split, what: str) -> list[bytes]:
+    return [array.tobytes() for array in getattr(split, what)[:, 0].numpy()]
+
+
 @pytest.mark.parametrize("variant", ["hard", "easy"])
-@pytest.mark.parametrize(("split", "file"), [("train", 1), ("valid_ood", 2), ("test_ood", 3)])
-def test_splits_at_severity_one_are_the_published_files(variant, split, file):
+def test_no_cross_is_in_two_parts_and_no_image_in_training_and_test(variant):
+    splits = Synthetic(SyntheticOptions(variant=variant), severity=1.0, data_seed=0).splits()
+    train, valid, test = (set(shown(splits[name], "masks")) for name in ("train", "valid_id", "test_id"))
+    assert not train & valid
+    assert not train & test
+    assert not valid & test
+    trained_on = set(shown(splits["train"], "images"))
+    assert not any(image in trained_on for name in ("test_id", "test_ood") for image in shown(splits[name], "images"))
+    assert [len(splits[name]) for name in ("train", "valid_id", "test_id")] == [1000, 512, 2000]
+    assert splits["test_id"].labels.tolist() == [0] * 1000 + [1] * 1000
+
+
+@pytest.mark.parametrize("variant", ["hard", "easy"])
+def test_splits_at_severity_one_are_the_published_files_but_for_crosses_of_an_earlier_part(variant):
     options = SyntheticOptions(variant=variant, n_train=512, n_valid=512, n_test=512)
-    result = Synthetic(options, severity=1.0, data_seed=0).splits()[split]
-    images, masks = result.images[:, 0].numpy(), result.masks[:, 0].numpy()
-    if split != "train":
-        # The paper flips image and mask of evaluation images left to right, which reverses the cue.
-        images, masks = images[:, :, ::-1], masks[:, :, ::-1]
+    splits = Synthetic(options, severity=1.0, data_seed=0).splits()
+    images, masks = splits["train"].images[:, 0].numpy(), splits["train"].masks[:, 0].numpy()
     assert set(np.unique(images)) == {0.0, 1.0}
-    assert (checksum(images), checksum(masks)) == CHECKSUMS[variant, file]
+    assert (checksum(images), checksum(masks)) == CHECKSUMS[variant, 1]
+    earlier = set(shown(splits["train"], "masks"))
+    for split, file in (("valid_ood", 2), ("test_ood", 3)):
+        # The paper flips image and mask of evaluation images left to right, which reverses the cue.
+        masks, labels = crosses(512, file, variant)
+        images = (masks | blocks(labels, variant))[:, :, ::-1]
+        kept = np.array([np.ascontiguousarray(mask).tobytes() not in earlier for mask in masks[:, :, ::-1]])
+        np.testing.assert_array_equal(splits[split].images[:, 0].numpy()[kept], images[kept])
+        assert 0.7 < kept.mean() < 0.95
+        assert splits[split].labels.tolist() == labels.tolist()
+        earlier |= set(shown(splits[split], "masks"))
+
+
+def test_variant_paper_keeps_images_and_keys():
+    """The published files share crosses; those of the key before the other variants changed."""
+    config = resolve({"variant": "paper", "n_train": 500, "n_valid": 128, "n_test": 128})
+    assert (config.dataset_revision, config.trial_key) == (1, "419d32285def1722")
+    assert [resolve({"variant": variant}).dataset_revision for variant in ("hard", "easy")] == [2, 2]
+    splits = Synthetic(SyntheticOptions(**config.dataset_options), severity=1.0, data_seed=0).splits()
+    trained_on = set(shown(splits["train"], "images"))
+    assert sum(image in trained_on for image in shown(splits["test_id"], "images")) == 20
+
+
+@pytest.mark.parametrize(("variant", "n_train", "most"), [("hard", 1991, 2502), ("easy", 1255, 1766)])
+def test_no_more_images_than_crosses_that_need_not_be_shared(variant, n_train, most):
+    settings = {"variant": variant, "n_valid": 512, "n_test": 8}
+    message = f"n_train {n_train} and n_valid 512 for variant '{variant}'.*from {n_train + 512} to at most {most}$"
+    with pytest.raises(ConfigurationError, match=message):
+        resolve({**settings, "n_train": n_train})
+    resolve({**settings, "n_train": n_train - 1})
 
 
 def test_in_distribution_twin_of_a_published_file_has_the_block_on_the_other_side():
@@ -77,7 +140,9 @@ def test_data_seeds_draw_from_different_recipe_seeds():
         splits = Synthetic(options, 0.5, data_seed).splits()
         for name, seed, step in zip(("train", "valid_id", "test_ood"), expected, (1, -1, -1), strict=True):
             masks, _ = crosses(32, seed, "hard")
-            np.testing.assert_array_equal(splits[name].masks[:, 0].numpy(), masks[:, :, ::step])
+            # From 16 on they have two crosses; of those no pair is drawn twice.
+            first = 0 if name == "train" else 16
+            np.testing.assert_array_equal(splits[name].masks[first:, 0].numpy(), masks[first:, :, ::step])
 
 
 def test_variant_paper_chooses_from_the_papers_files_with_the_run_seed():

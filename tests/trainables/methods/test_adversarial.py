@@ -1,11 +1,12 @@
 """Adversarial against numpy cross-entropies, finite differences and hand-counted steps."""
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils import parametrizations, spectral_norm
 
 from trainables.core.batch import Batch
 from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
@@ -22,7 +23,10 @@ def still(new_method):
 
     def build(feature_size: int = 25, **settings: object):
         method = new_method("adversarial", feature_size, disc_lr=STANDSTILL, disc_width=16, **settings)
-        method.discriminator.double().eval()
+        method.discriminator.double()
+        for _ in range(20):  # after these the spectral norm, which may start anywhere, is near 1
+            method.discriminator(torch.zeros(1, feature_size, dtype=torch.float64))
+        method.discriminator.eval()
         return method
 
     return build
@@ -44,13 +48,14 @@ def test_discrimination_loss(original_is):
 
 
 @pytest.mark.slow
-def test_discriminator_architecture():
+@pytest.mark.parametrize("normalise", [spectral_norm, parametrizations.spectral_norm])
+def test_discriminator_architecture(normalise):
     assert AdversarialOptions().disc_width == 1024
     torch.manual_seed(0)
-    discriminator = Discriminator(64, 1024)
+    discriminator = Discriminator(64, 1024, normalise)
     linears = [m for m in discriminator if isinstance(m, torch.nn.Linear)]
     assert [(m.in_features, m.out_features) for m in linears] == [(64, 1024), (1024, 1024), (1024, 1024), (1024, 1)]
-    assert [is_parametrized(m, "weight") for m in linears] == [True, True, True, False]
+    assert [m.weight is m._parameters.get("weight") for m in linears] == [False, False, False, True]
     assert sum(isinstance(m, torch.nn.ReLU) for m in discriminator) == 3
     discriminator.train()
     for _ in range(60):
@@ -58,6 +63,26 @@ def test_discriminator_architecture():
     for linear in linears[:3]:
         largest = np.linalg.svd(linear.weight.detach().numpy(), compute_uv=False)[0]
         assert largest == pytest.approx(1, abs=0.02), "spectral norm"
+
+
+def test_spectral_norm_of_the_paper_takes_one_power_iteration_a_pass(new_method):
+    layer = new_method("adversarial", 6, strength=1, preset="paper", disc_width=16).discriminator[0].double()
+    names = ("weight_orig", "bias", "weight_u")
+    weight, bias, u = (layer.state_dict()[name].numpy().copy() for name in names)
+    for x in np.random.default_rng(0).normal(size=(3, 2, 6)):
+        v = weight.T @ u / np.linalg.norm(weight.T @ u)
+        u = weight @ v / np.linalg.norm(weight @ v)
+        expected = x @ weight.T / (u @ weight @ v) + bias
+        np.testing.assert_allclose(layer(torch.from_numpy(x)).detach().numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("preset", "revision", "warmed_up"), [("paper", 2, False), ("fixed", 1, True)])
+def test_spectral_norm_is_near_one_at_the_first_pass_under_fixed_alone(new_method, preset, revision, warmed_up):
+    method = new_method("adversarial", 6, strength=1, preset=preset, disc_width=64)
+    method.discriminator(torch.zeros(1, 6))
+    largest = np.linalg.svd(method.discriminator.eval()[2].weight.detach().numpy(), compute_uv=False)[0]
+    assert (abs(largest - 1) < 0.05) == warmed_up
+    assert method.config.method_revision == revision
 
 
 @pytest.mark.parametrize("preset", ["paper", "fixed"])
@@ -162,7 +187,7 @@ def test_fixed_every_batch_updates_the_model_after_disc_iter_steps_of_the_discri
     assert method.loss(model, batch).updates_model
 
 
-def test_paper_every_disc_iterth_batch_updates_the_model_and_validation_advances_the_count(
+def test_paper_every_disc_iterth_batch_updates_the_model_and_evaluation_advances_the_count(
     smooth_net, make_batch, still
 ):
     model, batch = smooth_net(), make_batch()
@@ -180,10 +205,10 @@ def test_paper_every_disc_iterth_batch_updates_the_model_and_validation_advances
 
 
 def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
-    # 4 batches of 16 and 2 validation batches an epoch, as in the test above.
-    config = quick(method="adversarial", strength=1, preset="paper", disc_iter=4, disc_width=16, epochs=3)
-    trial = Trial(config)
-    weights = [trial.model.head.weight.detach().clone()]
+    # 4 batches of 16, and 2 of validation and 3 of test images; without a shift some epochs improve and some do not.
+    own = {"preset": "paper", "disc_iter": 4, "disc_width": 16}
+    trial = Trial(quick(method="adversarial", strength=1, severity=0, epochs=6, n_test=48, **own))
+    weights = []
     original = trial.method.loss
 
     def watched(model, batch):
@@ -191,13 +216,35 @@ def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
         return original(model, batch)
 
     trial.method.loss = watched
+    losses = []
     while not trial.finished:
-        trial.train_epoch()
-    assert trial.model_steps == 3
-    # weights[i + 1] are those that batch i met.
-    moved = [i for i in range(11) if not torch.equal(weights[i + 1], weights[i + 2])]
-    assert moved == [3, 5]
-    assert not torch.equal(weights[-1], trial.model.head.weight), "the last batch is the twelfth"
+        losses.append(trial.train_epoch()["valid_ood.loss"])
+    weights.append(trial.model.head.weight.detach())
+    moved = [not torch.equal(before, after) for before, after in pairwise(weights)]
+
+    # The loop of the authors' program: a counter that any batch advances and that starts again at disc_iter.
+    counter, expected, improved = 0, [], []
+    for epoch, loss in enumerate(losses):
+        improved.append(all(loss < earlier for earlier in losses[:epoch]))
+        for split in ["train"] * 4 + ["valid"] * 2 + ["test"] * 3 * improved[-1]:
+            counter = (counter + 1) % 4
+            expected += [counter == 0] * (split == "train")
+    assert set(improved[1:]) == {True, False}
+    assert moved == expected
+    assert trial.model_steps == sum(expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter:UserWarning")
+def test_resumed_on_another_device_the_optimiser_has_its_state_there(quick):
+    """The device without data stands for any other."""
+    config = quick(method="adversarial", strength=1, disc_width=16)
+    first = Trial(config)
+    first.train_epoch()
+    second = Trial(config, device="meta")
+    second.load_state_dict(first.state_dict())
+    for parameter in second.method.discriminator.parameters():
+        assert parameter.device.type == "meta"
+        assert second.method.optimizer.state[parameter]["exp_avg"].device.type == "meta"
 
 
 @pytest.mark.slow

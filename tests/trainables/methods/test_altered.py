@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import chi2
 from torch import nn
 
-from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.methods.parts.altered import evaluation_mode, frozen_running_statistics, shuffle_outside
 from trainables.models.initialise import initialise
 
 
@@ -204,3 +204,17 @@ def test_gradient_of_the_penalty_flows_through_both_passes(smooth_net, make_batc
         (slope,) = torch.autograd.grad(penalty(), parameter)
         assert slope.any()
         torch.testing.assert_close(slope, numeric_gradient(penalty, parameter), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_mode_ends_in_the_mode_before_it_after_an_error_too(training):
+    model = nn.Sequential(nn.BatchNorm2d(1)).train(training)
+
+    def fail():
+        with evaluation_mode(model):
+            assert not model[0].training
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fail()
+    assert model.training == model[0].training == training

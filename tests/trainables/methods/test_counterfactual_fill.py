@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import find_objects
 from scipy.special import logsumexp, softmax
 
-from trainables.methods.counterfactual_fill import fill_background, fill_foreground, not_label_entropy
+from trainables.methods.counterfactual_fill import (
+    fill_background,
+    fill_foreground,
+    not_label_entropy,
+    outside_boxes,
+)
 
 
 def entropies(logits: np.ndarray, labels: np.ndarray, of_label: bool) -> np.ndarray:
@@ -55,6 +61,28 @@ def test_linear_model(linear_net, make_batch, new_method, regions, policy):
         expected += entropies(altered.pop(0), labels, of_label=False)[:2].mean()
     np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
     np.testing.assert_allclose(loss.classification.item(), entropies(plain, labels, True).mean(), rtol=1e-9)
+
+
+def test_under_paper_the_foreground_that_is_filled_is_a_rectangle(linear_net, make_batch, new_method):
+    model, batch = linear_net(classes=3), make_batch(n=4, classes=3, masked=3)
+    method = new_method("counterfactual_fill", strength=1, preset="paper", empty_mask="skip", fill_with="mean")
+    loss = method.loss(model, batch)
+    _, factual, counterfactual = (seen[:3, 0].numpy() for seen in model.calls)
+    images, masks = batch.images[:3, 0].numpy(), batch.masks[:3, 0].numpy()
+    for i in range(3):
+        (box,) = find_objects(masks[i].astype(int))
+        rectangle = np.zeros_like(masks[i])
+        rectangle[box] = True
+        assert rectangle.sum() > masks[i].sum()
+        expected = np.where(rectangle, images[i][~rectangle].mean() if not rectangle.all() else 0, images[i])
+        np.testing.assert_allclose(counterfactual[i], expected, rtol=1e-12)
+        np.testing.assert_allclose(factual[i], np.where(masks[i], images[i], images[i][~masks[i]].mean()), rtol=1e-12)
+    assert np.isfinite(loss.penalty.item())
+
+
+def test_outside_boxes_of_no_mask_and_of_a_whole_one():
+    outside = torch.tensor([True, False])[:, None, None, None].expand(2, 1, 3, 4)
+    assert torch.equal(outside_boxes(outside), outside)
 
 
 def test_the_answer_not_y_is_exact_where_y_is_certain():

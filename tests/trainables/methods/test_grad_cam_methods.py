@@ -8,11 +8,15 @@ from scipy.special import expit, softmax
 NAMES = ("rrr_grad_cam", "hint", "gain")
 
 
-def maps_of(model, batch, classes: np.ndarray) -> np.ndarray:
-    """Grad-CAM of one class an image, each scaled to [0, 1]."""
+def maps_of(model, batch, classes: np.ndarray, signed: bool = False) -> np.ndarray:
+    """Grad-CAM of one class an image, each scaled to [0, 1], with or without its negative values."""
     last = model.trunk(batch.images).detach().numpy()
     weights = model.head.weight.detach().numpy()[classes]
-    maps = np.maximum(np.einsum("bk,bkij->bij", weights, last) / 25, 0)
+    maps = np.einsum("bk,bkij->bij", weights, last) / 25
+    if signed:
+        assert (maps.min(axis=(1, 2)) < 0).any()
+    else:
+        maps = np.maximum(maps, 0)
     assert maps.any(axis=(1, 2)).sum() > 1
     return np.stack([(m - m.min()) / (np.ptp(m) or 1) for m in maps])
 
@@ -20,9 +24,12 @@ def maps_of(model, batch, classes: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("preset", ["paper", "fixed"])
 def test_rrr_grad_cam_is_of_the_predicted_class(smooth_net, make_batch, new_method, preset):
     model, batch = smooth_net(classes=3), make_batch(n=6, classes=3)
+    with torch.no_grad():
+        model.head.weight -= model.head.weight.mean(dim=1, keepdim=True)  # maps of both signs
     predicted = model(batch.images).logits.argmax(dim=1).numpy()
     assert (predicted != batch.labels.numpy()).any()
-    squares, outside = maps_of(model, batch, predicted) ** 2, ~batch.masks[:, 0].numpy()
+    squares = maps_of(model, batch, predicted, signed=preset == "paper") ** 2
+    outside = ~batch.masks[:, 0].numpy()
     fixed = np.mean([square[out].mean() for square, out in zip(squares, outside, strict=True)])
     expected = squares[outside].sum() if preset == "paper" else fixed
     loss = new_method("rrr_grad_cam", 5, strength=1, preset=preset).loss(model, batch)

@@ -84,6 +84,19 @@ def test_the_range_grows_over_the_first_epochs_and_a_checkpoint_keeps_where_it_i
     assert new_method("ibp_ex", **(settings | {"ibp_ramp": 0})).epsilon == 0.4
 
 
+def test_alpha_falls_to_half_under_paper_and_is_constant_under_fixed(new_method):
+    # alpha = 0.8, as in the source's experiment on digits, less an eighth of it after each of four epochs.
+    alphas = {"paper": [0.8, 0.7, 0.6, 0.5], "fixed": [0.8] * 4}
+    for preset, expected in alphas.items():
+        method = new_method("ibp_ex", strength=0.25, epochs=4, preset=preset)
+        seen = []
+        for _ in range(4):
+            seen.append(1 / (1 + method.weight))
+            method.end_epoch(1)
+        np.testing.assert_allclose(seen, expected)
+    assert new_method("ibp_ex", strength=0, preset="paper").weight == 0
+
+
 def test_bounds_that_are_too_wide_are_said_not_trained_on(make_batch, new_method):
     model, batch = initialise("resnet18", 1, 2, seed=0).train(), make_batch(n=2, side=8)
     batch = replace(batch, images=batch.images.float())

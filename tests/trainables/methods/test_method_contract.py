@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import torch
 
+from trainables import resolve
 from trainables.core.batch import Batch
 from trainables.methods import METHODS
 from trainables.models import MODELS, Classifier
@@ -98,6 +99,12 @@ def test_the_penaltys_gradient_reaches_the_trunk(new_method, small_batch, name):
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
+def test_settings_in_units_of_pixel_value_are_listed(name):
+    fields = METHODS[name].Options.model_fields.items()
+    assert METHODS[name].in_pixel_values == tuple(k for k, f in fields if "units of pixel value" in f.description)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_second_order_says_whether_convolutions_are_differentiated_twice(new_method, small_batch, name):
     model = initialise("small_cnn", 1, 2, seed=0).train()
     method = new_method(name, model.feature_size, **settings(name, "fixed"))
@@ -161,6 +168,22 @@ def test_the_order_of_a_batch_means_nothing_to_methods_that_draw_nothing(new_met
         loss = new_method(name, model.feature_size, **settings(name, preset)).loss(model, b)
         losses.append((loss.classification.item(), loss.penalty.item()))
     assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+
+
+CHANGED_UNDER_PAPER = (
+    "counterfactual_fill",
+    "dfr",
+    "ibp_ex",
+    "right_for_better_reasons",
+    "rrr_grad_cam",
+    "saliency_guided",
+)
+
+
+@pytest.mark.parametrize("name", CHANGED_UNDER_PAPER)
+def test_a_method_that_changed_under_paper_has_other_keys_there_alone(name):
+    revisions = [resolve({"method": name, "preset": preset}).method_revision for preset in ("fixed", "paper")]
+    assert revisions == [1, 2]
 
 
 TRAINED = {"n_train": 96, "n_valid": 8, "n_test": 8, "epochs": 4, "severity": 1.0, "lr": 1e-2}

@@ -160,8 +160,8 @@ def test_saved_in_the_middle_and_continued_equals_uninterrupted(quick, finished,
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
 def test_adversarial_counters_and_statistics_survive_a_checkpoint(quick, finished, preset):
-    # 4 batches and 2 validation batches an epoch: in the paper preset the phase drifts.
-    config = quick(method="adversarial", strength=1, disc_width=16, disc_iter=4, preset=preset, epochs=3)
+    # 4 batches, 2 of validation and 3 of test images: in the paper preset the phase drifts.
+    config = quick(method="adversarial", strength=1, disc_width=16, disc_iter=4, preset=preset, epochs=3, n_test=48)
     first = Trial(config)
     before = [first.train_epoch()]
     second = Trial(config)
@@ -211,6 +211,19 @@ def test_selection(quick, monkeypatch, selection, warmup, best, why):
         assert torch.equal(value, weights[best][name]), name
     distinct = {state["head.weight"].numpy().tobytes() for state in weights}
     assert len(distinct) == 6
+
+
+@pytest.mark.parametrize(("warmup", "batches"), [(0, [4, 4, 1, 1, 1, 1]), (2, [1, 1, 4, 1, 1, 4]), (9, [1] * 5 + [4])])
+def test_methods_learn_how_many_batches_the_paper_evaluates(quick, monkeypatch, warmup, batches):
+    """A validation batch, and three of test images where the loss is lower than in all candidates before."""
+    trial = Trial(quick(**{**SMALLEST, "n_test": 20, "epochs": 6, "selection": "last", "selection_warmup": warmup}))
+    losses = {"valid_id": VALID_ID, "valid_ood": [0.2, 0.1, 0.6, 0.6, 0.8, 0.5]}
+    counts: list[int] = []
+    monkeypatch.setattr(trial_module, "split_performance", lambda name, *_: {f"{name}.loss": losses[name][trial.epoch]})
+    monkeypatch.setattr(trial.method, "end_epoch", counts.append)
+    while not trial.finished:
+        trial.train_epoch()
+    assert counts == batches
 
 
 @pytest.mark.parametrize("selection", ["best_valid_id", "best_valid_ood"])

@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +41,8 @@ SMALLEST_SIZE = 8
 """Least side in pixels of an image."""
 LARGEST_NATIVE = 64
 """Side in pixels up to which images keep their size by default."""
+ABANDONED = 24 * 3600.0
+"""Seconds after which a folder of images being decoded is that of a killed process: decoding takes minutes to hours."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,7 @@ def _decoded_here(key: str, form: Form, read: Callable[[], tuple[Sequence[Row], 
 
 def _build(folder: Path, key: str, form: Form, rows: Sequence[Row], files: Files) -> None:
     """Decode all rows into `folder/key` atomically; of several processes the first one wins."""
+    _clear_abandoned(folder)
     partial = folder / f".{key}-{uuid4().hex}"
     partial.mkdir()
     try:
@@ -165,6 +170,15 @@ def _build(folder: Path, key: str, form: Form, rows: Sequence[Row], files: Files
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what killed processes left of images that they were decoding."""
+    for partial in folder.glob(".*-*"):
+        # Another process may have removed it meanwhile, or finished and renamed it.
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > ABANDONED:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _without_folders(row: Row) -> dict[str, Any]:

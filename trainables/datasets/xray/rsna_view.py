@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from trainables.core.departure import Departure
 from trainables.datasets.own.table import Row
 from trainables.datasets.xray.metadata import SIDE, rsna
-from trainables.datasets.xray.xray import Xray, XrayOptions
+from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
 
 HEALTHY, SICK = "no pneumonia", "pneumonia"
 
@@ -22,9 +23,7 @@ class RSNAView(Xray):
     """Chest X-rays of the RSNA Pneumonia Detection Challenge in PA and AP view (the group), with experts' boxes.
 
     In training PA goes with no pneumonia and AP with pneumonia; severity 0.8 is the paper's ratio 0.9. The boxes are
-    the region of interest; images without pneumonia have none. With empty_mask=skip (the preset `fixed`) those are
-    excluded from penalties and transforms; the preset `paper` treats all of their pixels as outside, as the paper did,
-    so that the mask reveals the label to a method.
+    the region of interest; images without pneumonia have none.
 
     According to RSNA every image is of another patient. Its images are NIH's, where a patient has several, but the
     published tables do not say which.
@@ -34,6 +33,20 @@ class RSNAView(Xray):
 
     Options = RSNAViewOptions
     options: RSNAViewOptions
+    departures = (
+        *DEPARTURES,
+        Departure(
+            "all pixels of an image without boxes are outside the mask, which reveals the label to a method",
+            "preset `fixed` leaves these images out of penalties and transforms",
+            "`preset=paper`, or `empty_mask=outside`",
+        ),
+        Departure("images have 224 x 224 pixels", "128 x 128 by default", "`image_size=224`"),
+        Departure(
+            "resized boxes have edges between 0 and 1, outside the mask in training and inside in scoring",
+            "a pixel is inside, in both, if the boxes cover half of it",
+            "none",
+        ),
+    )
     needs = "stage_2_train_images/*.dcm, or their JPEG or PNG versions; see docs/xray.md"
 
     @classmethod

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import Field
 
+from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
+from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import agreement
+from trainables.datasets.dataset import UNIT, Split, agreement
 from trainables.datasets.own.files import Files, absolute, join
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import cell_counts, draw, largest
@@ -30,10 +32,52 @@ class XrayOptions(OwnImagesOptions):
     per_cell: int | None = Field(
         None, ge=0, description="images of each group and label; default: as many as the rarest has; 0: all"
     )
+    pixels: Literal["unit", "published"] = Field(
+        "unit", description="unit: in [0, 1], 0 black; published: in [-1024, 1024], 0 mid-grey, as in the paper"
+    )
+
+
+PUBLISHED = (-1024.0, 1024.0)
+"""Pixel values of black and white in the paper, which are those of torchxrayvision."""
+
+DEPARTURES = (
+    Departure(
+        "images are dealt to train, valid and test one by one, so that a patient's may be in several",
+        "no patient is in two of them, so that no test image is of a patient from training",
+        "`split_by=published`",
+    ),
+    Departure(
+        "validation and test sets have the reversed agreement alone",
+        "valid_id and test_id have that of training; under `split_by=published` they are drawn from the images of the "
+        "other two",
+        "`selection=best_valid_ood` selects as the source does",
+    ),
+    Departure(
+        "each seed draws anew as many images of each group and label as the rarest has",
+        "one such draw serves all data seeds",
+        "`split_by=published` with `per_cell=0`",
+    ),
+    Departure(
+        "pixels are in [-1024, 1024], where a pixel set to 0 is mid-grey; strengths were found for them",
+        "pixels are in [0, 1], where a pixel set to 0 is black; the input gradients of the same function of an image "
+        "are 2,048 times as large, so that a published strength of GradMask has to be divided by 2,048 and one of RRR "
+        "by 2,048²",
+        "`pixels=published`",
+    ),
+    Departure(
+        "maps are scored on the first 25 positive test images of each group",
+        "on the first `attribution_images` of the class whose logit is explained, whatever their groups",
+        "`split_by=published` with `attribution_images=50`",
+    ),
+)
+"""Of both sets, from Viviano et al., ICLR 2021."""
 
 
 class Xray(OwnImages):
-    """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`."""
+    """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`.
+
+    Pixels are in [0, 1], or in [-1024, 1024] with `pixels=published`.
+    """
 
     Options: ClassVar[type[BaseOptions]] = XrayOptions
     options: XrayOptions
@@ -84,6 +128,20 @@ class Xray(OwnImages):
             for row in rows
         ]
 
+    @classmethod
+    def limits(cls, options: Any) -> tuple[float, float]:
+        return PUBLISHED if options.pixels == "published" else UNIT
+
+    def splits(self) -> Mapping[str, Split]:
+        splits = super().splits()
+        if self.options.pixels == "unit":
+            return splits
+        # The images are this call's own, and in this order their values are torchxrayvision's to the last bit.
+        return {
+            name: replace(split, images=split.images.mul_(2).sub_(1).mul_(1024), limits=PUBLISHED)
+            for name, split in splits.items()
+        }
+
     def index(self) -> dict[str, Int[np.ndarray, " images"]]:
         return self._published() if self.options.split_by == "published" else super().index()
 
@@ -91,6 +149,7 @@ class Xray(OwnImages):
         """The paper's train, valid_ood and test_ood; valid_id and test_id drawn from the images of valid and of test.
 
         Those have the training agreement and are as large as these images allow, which is empty at severity 1.
+        Groups and labels alternate, so that maps are scored on as many images of each group.
         """
         rows, meaning = self.decoded().rows, self.meaning()
         labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
@@ -107,8 +166,7 @@ class Xray(OwnImages):
                     "lower the severity (the paper's is 0.8), add images, or set split_by=patient"
                 )
             result[f"{pool}_id"] = draw(members, labels[members], cues[members], cell_counts(per_class, 2, inside))
-        order = numpy_stream("published images", self.data_seed).permutation(len(rows))
-        return {name: order[np.isin(order, index)] for name, index in result.items()}
+        return {name: alternating(result[name], labels * 2 + cues) for name in SPLITS}
 
 
 def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
@@ -144,6 +202,16 @@ def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
         location = join(root, folder)
         locations.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
     return locations
+
+
+def alternating(index: Int[np.ndarray, " part"], cells: Int[np.ndarray, " images"]) -> Int[np.ndarray, " part"]:
+    """Order `index`: the first image of each cell, the second of each, and so on, each cell's in ascending order."""
+    index = np.sort(index)
+    place = np.empty_like(index)
+    for cell in np.unique(cells[index]):
+        members = cells[index] == cell
+        place[members] = np.arange(members.sum())
+    return index[np.lexsort((cells[index], place))]
 
 
 CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))

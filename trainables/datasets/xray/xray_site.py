@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from trainables.core.departure import Departure
 from trainables.datasets.own.table import Row
 from trainables.datasets.xray.metadata import SIDE, Entry, nih, padchest
-from trainables.datasets.xray.xray import Xray, XrayOptions
+from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
 
 HEALTHY, SICK = "no finding", "cardiomegaly"
 ELLIPSE = 2.5
@@ -34,16 +35,35 @@ class XraySite(Xray):
 
     In training NIH goes with no finding and PadChest with cardiomegaly; severity 0.8 is the paper's ratio 0.9. The
     region of interest is a centred ellipse, the same in every image; the place of the cue in an image is not known.
-    Pixels are in [0, 1], 0 black; in the paper they were in [-1024, 1024], where a zeroed pixel is mid-grey.
-
-    Differences from the paper: no patient is in two splits (split_by=published for its own split), labels are matched
-    exactly (label_match=substring for its way), images are scored at the size they are trained at.
 
     Source: Viviano et al., ICLR 2021; Wang et al., CVPR 2017 (NIH); Bustos et al., 2019 (PadChest).
     """
 
     Options = XraySiteOptions
     options: XraySiteOptions
+    departures = (
+        *DEPARTURES,
+        Departure(
+            "a label that contains the word matches, so that PadChest's 'abnormal foreign body' is normal",
+            "labels match by name, and a normal image has no other label",
+            "`label_match=substring`",
+        ),
+        Departure(
+            "models are trained at 128 x 128 and scored at 224 x 224 pixels, both from versions of 224 x 224",
+            "one size, 128 x 128 by default, from the files in root",
+            "none for two sizes; `image_size=224` trains and scores at 224 x 224",
+        ),
+        Departure(
+            "the centre of the ellipse is half a pixel below and to the right of the image's",
+            "it is the image's, so that the mask is symmetric; 0.9 % of its pixels differ at 128 x 128",
+            "none",
+        ),
+        Departure(
+            "PadChest's PA images are those with a posteroanterior view in their DICOM header",
+            "those with the projection PA, without children and damaged files, as torchxrayvision selects them",
+            "none",
+        ),
+    )
     needs = "NIH/ and PadChest/, the PNG files of both; see docs/xray.md"
 
     @classmethod

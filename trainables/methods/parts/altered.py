@@ -9,11 +9,19 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainables.core.departure import Departure
 from trainables.methods.parts.region import mean_over
 from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
 Distance = Literal["kl", "l2"]
+ALTERED_APART = Departure(
+    "altered images train like any others, and enter the running statistics where there is batch normalisation",
+    "they pass as a batch of their own and leave the running statistics alone, so that the statistics used at test "
+    "time come from unaltered images",
+    "none",
+)
+"""The departure of methods that use `altered_cross_entropy`."""
 
 
 def shuffle_outside(images: Images, outside: Pixels, rng: torch.Generator) -> Images:
@@ -61,11 +69,21 @@ def frozen_running_statistics(model: nn.Module, frozen: bool = True) -> Iterator
             layer.track_running_stats = True
 
 
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Within the block the model is in evaluation mode; afterwards, and after an error, in the mode that it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 def altered_cross_entropy(model: Classifier, altered: Images, labels: Labels, takes_part: TakesPart) -> Scalar:
     """Mean of CE(f(x~), y) over the images that take part, in nats.
 
-    The altered images pass as a batch of their own and leave batch normalisation's running statistics alone, so that
-    the statistics used at test time come from unaltered images. The sources mix both kinds in one batch.
+    The altered images pass as a batch of their own and leave batch normalisation's running statistics alone.
     """
     with frozen_running_statistics(model):
         logits = model(altered).logits

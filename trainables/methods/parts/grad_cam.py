@@ -8,14 +8,19 @@ from torch.nn.functional import adaptive_avg_pool2d
 from trainables.methods.parts.shapes import PerImage, Pixels
 
 
-def grad_cam(scores: PerImage, maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
-    """ReLU( sum_k w_k A_k ), w_k the mean over the map of d score / dA_k; `scores` must come from `maps`.
+def signed_grad_cam(scores: PerImage, maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
+    """sum_k w_k A_k, w_k the mean over the map of d score / dA_k; `scores` must come from `maps`.
 
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2. The weights are part of the graph. For models linear in the
     mean of their last map, as here, it is the class activation map of Zhou et al., CVPR 2016, divided by h · w.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), maps, create_graph=True)
-    return (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()
+    return (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)
+
+
+def grad_cam(scores: PerImage, maps: Float[Tensor, "batch features h w"]) -> Float[Tensor, "batch h w"]:
+    """ReLU( sum_k w_k A_k ), the positive part of `signed_grad_cam`."""
+    return signed_grad_cam(scores, maps).relu()
 
 
 def unit_range(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:

@@ -6,7 +6,15 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask, Preset
+from trainables.core.departure import Departure
 from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
+
+MASKLESS = Departure(
+    "an image without a mask is outside as a whole",
+    "it is left out: not altered, and no part of a mean",
+    "`preset=paper`, or `empty_mask=outside`",
+)
+"""The departure of the methods of Viviano et al. under the default policy."""
 
 
 def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:

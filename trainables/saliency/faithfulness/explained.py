@@ -24,6 +24,8 @@ class Explained:
     """As the attribution returns them, not blurred."""
     seed: int
     """The trial's seed. Random draws come from its streams and are the same for all images."""
+    span: float = 1.0
+    """Pixel value of white minus that of black."""
 
     def rng(self, measure: str) -> torch.Generator:
         """A CPU generator that restarts with each call."""

@@ -12,7 +12,7 @@ STEPS = 28
 REGIONS = 40
 """Squares that `infidelity` sets to zero, one at a time."""
 RADIUS = 0.02
-"""Largest change of a pixel value in `sensitivity_max`."""
+"""Largest change of a pixel in `sensitivity_max`, as a share of the span from black to white."""
 COPIES = 5
 """Noisy copies of each image in `sensitivity_max`."""
 
@@ -71,9 +71,10 @@ def random_squares(n: int, height: int, width: int, rng: torch.Generator) -> Boo
 
 
 def sensitivity_max(explained: Explained) -> Scores:
-    """Largest ‖map of a noisy copy − map‖ / ‖map‖ over 5 copies, noise uniform in [−0.02, 0.02]; >= 0, low is stable.
+    """Largest ‖map of a noisy copy − map‖ / ‖map‖ over 5 copies; >= 0, low is stable.
 
-    As expensive as 5 maps. NaN for an all-zero map.
+    The noise is uniform, at most 0.02 of the span from black to white either way. As expensive as 5 maps. NaN for an
+    all-zero map.
 
     Source: Yeh et al., NeurIPS 2019, definition 3.1, by sampling.
     """
@@ -88,7 +89,7 @@ def sensitivity_max(explained: Explained) -> Scores:
 def random_noise(explained: Explained) -> Float[Tensor, "copies channels height width"]:
     """Draw the noise of each copy, the same for all images."""
     uniform = torch.rand(COPIES, *explained.images.shape[1:], generator=explained.rng("sensitivity_max"))
-    return ((2 * uniform - 1) * RADIUS).to(explained.images)
+    return ((2 * uniform - 1) * (RADIUS * explained.span)).to(explained.images)
 
 
 def _area_under_fade(explained: Explained, show_highest: bool) -> Scores:

@@ -18,7 +18,7 @@ from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.datasets.own.files import Files
+from trainables.datasets.own.files import Files, cache_folder
 from trainables.trial.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
@@ -181,6 +181,26 @@ def test_decoded_images_are_kept_and_serve_without_the_files(small, monkeypatch)
     before = dataset.splits()["train"].images
     shutil.rmtree(small)
     assert torch.equal(opened_again(dataset).splits()["train"].images, before)
+
+
+def test_what_a_killed_process_decoded_is_not_used_and_goes_after_a_day(small, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    expected = opened(f"folder:{small}").splits()["train"].images
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with monkeypatch.context() as killed:
+        # A process that is killed neither renames nor removes what it has written.
+        killed.setattr(Path, "rename", interrupt)
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            opened(f"folder:{small}").splits()
+    (abandoned,) = cache_folder("decoded").iterdir()
+    running = shutil.copytree(abandoned, abandoned.with_name(f"{abandoned.name}1"))
+    os.utime(abandoned, (0, 0))
+    assert torch.equal(opened(f"folder:{small}").splits()["train"].images, expected)
+    assert not abandoned.exists()
+    assert running.exists()
 
 
 def opened_again(dataset):

@@ -10,14 +10,17 @@ import torch
 from support import own_images
 
 import trainables
-from trainables import resolve
+from search_spaces import SPACES
+from trainables import Trial, resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
+from trainables.datasets.own.image_file import decode
 from trainables.datasets.own.prepare import ellipse_inside
 from trainables.datasets.xray.metadata import nih, padchest, rsna
 from trainables.datasets.xray.rsna_view import RSNAView
 from trainables.datasets.xray.xray import published_split
 from trainables.datasets.xray.xray_site import XraySite, labelled
+from trainables.saliency.attribution import ATTRIBUTIONS
 
 # Reading the tables of torchxrayvision takes ten seconds.
 pytestmark = pytest.mark.slow
@@ -203,6 +206,45 @@ def test_the_published_split_as_an_option(xrays):
     assert abs(agree - 0.9) <= 0.5 / (len(splits["test_id"]) / 2)
     with pytest.raises(ConfigurationError, match="leaves no in-distribution images for valid_id at severity 1"):
         opened("xray_site", xrays, 1.0, split_by="published").check()
+
+
+def test_published_pixels_are_those_of_torchxrayvision(xrays):
+    # As its loaders call it: the range of the file's type, and RSNA's 8 bits.
+    from torchxrayvision.utils import normalize
+
+    for name, side in (("xray_site", 32), ("rsna_view", 64)):
+        dataset = opened(name, xrays, 0.8, image_size=side, pixels="published", split_by="published")
+        rows, index, splits = dataset.decoded().rows, dataset.index(), dataset.splits()
+        files = {path.name: path for path in xrays.rglob("*.*")}
+        for i, pixels in zip(index["train"], splits["train"].images, strict=True):
+            stored = decode(files[rows[i].image].read_bytes(), rows[i].image).values[:, :, 0]
+            theirs = normalize(stored, 65535 if rows[i].group == "PadChest" else 255, reshape=True)
+            np.testing.assert_array_equal(pixels, theirs)
+
+
+@pytest.mark.parametrize(("method", "precision"), [("masked", "float32"), ("gradmask", "bfloat16")])
+def test_a_trial_of_the_published_protocol_has_every_score(method, precision, xrays):
+    every = tuple(name for name in ATTRIBUTIONS.builtin if name != "layer_grad_cam")
+    (settings,) = (
+        s
+        for s in SPACES["paper_seeds"]().on_request["xray_site"]
+        if (s["method"], s["preset"], s["severity"], s["seed"]) == (method, "paper", 0.8, 451)
+    )
+    small = {"model": "small_cnn", "epochs": 2, "selection_warmup": 0, "image_size": SIDE, "precision": precision}
+    maps = {"attributions": every, "attribution_passes": 12, "integrated_gradients_steps": 4}
+    extra = {"faithfulness": True, "attribution_images": 8, "root": str(xrays), "subset": True}
+    trial = Trial(resolve({**settings, **small, **maps, **extra}))
+    while not trial.finished:
+        trial.train_epoch()
+    localised = trial.localise()
+    scores = trial.evaluate() | localised.scores
+    assert {f"test_id.auc_outside_{how}" for how in ("zeroed", "shuffled", "swapped")} <= set(scores)
+    assert {f"test_ood.faithfulness.sensitivity_max.{name}" for name in every} <= set(scores)
+    # Fewer than five right, or wrong, answers leave no comparison with them.
+    assert not [name for name, value in scores.items() if "auroc" not in name and not np.isfinite(value)]
+    for name in ("test_id", "test_ood"):
+        images = localised.arrays[f"{name}.images"]
+        assert 0 <= images.min() < 0.4 < 0.6 < images.max() <= 1, "for display"
 
 
 def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):

@@ -1,0 +1,79 @@
+"""Run by `make gpu-check`: hold a GPU against the processor, and measure how trials share it.
+
+Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU, or an argument is wrong.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.gpu_check.comparison import Check, Comparison, checks
+from benchmarks.gpu_check.page import Result, described, show, write
+from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
+from trainables import MODELS
+from trainables.core.process import use_gpu, use_one_thread
+
+
+def main(
+    only: Annotated[str, typer.Option(help="checks whose part or name holds this text, e.g. rrr or maps")] = "",
+    out: Annotated[Path, typer.Option(help="folder of gpu_check.json and gpu_check.md")] = Path(),
+    device: Annotated[str, typer.Option(help="another of torch's devices, to check the check")] = CUDA,
+    speed: Annotated[bool, typer.Option(help="also measure trials an hour")] = True,
+) -> None:
+    """Check every method, attribution and measure on a GPU, two runs of each trial, shared memory and speed."""
+    console = Console()
+    if device == CUDA:
+        check_gpu()
+        # In this process shares are those of one trial at a time; measurements of sharing have their own processes.
+        use_gpu(1.0)
+    use_one_thread()
+    chosen = [check for check in all_checks(device) if only in check.part or only in check.name]
+    if not chosen:
+        raise typer.BadParameter(f"no check has {only!r} in its part or name")
+    runs = [(share, model) for model in MODELS.builtin for share in SHARES] if speed else []
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    comparisons: list[Comparison] = []
+    throughput: list[Throughput] = []
+    with Progress(*bar, console=console) as progress:
+        task = progress.add_task("", total=len(chosen) + len(runs))
+        for check in chosen:
+            progress.update(task, description=f"{check.part} {check.name}")
+            comparisons += check.run(device)
+            progress.advance(task)
+        for share, model in runs:
+            progress.update(task, description=f"{model}, a share of {share:g}")
+            throughput.append(measure(share, model, device))
+            progress.advance(task)
+    result = Result(described(device), comparisons, throughput)
+    show(console, result)
+    for path in write(result, out):
+        console.print(f"Written: {path}", soft_wrap=True, markup=False)
+    if not result.holds:
+        raise typer.Exit(1)
+
+
+def all_checks(device: str) -> list[Check]:
+    """Those of any device, and of a GPU that its memory can be shared."""
+    return [*checks(), *([Check("memory", "a share of 0.25", compare_shares)] if device == CUDA else [])]
+
+
+def check_gpu() -> None:
+    """End the command with code 2 unless torch can use a GPU."""
+    if torch.cuda.is_available():
+        return
+    build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    Console(stderr=True).print(
+        f"No GPU: torch {torch.__version__}, {build}, can use none on this machine, so nothing was checked. "
+        "If the machine has one, see what nvidia-smi and CUDA_VISIBLE_DEVICES say.",
+        soft_wrap=True,
+        markup=False,
+    )
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,293 @@
+"""What a device computes, held against the processor: arithmetic, every method, attribution and measure.
+
+The device is a name, so that tests/trainables/test_other_device.py runs every check on a device without a GPU.
+"""
+
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from records import columns
+from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, MODELS, Trial, TrialConfig, resolve
+from trainables.core.config import Precision, Preset
+from trainables.saliency.attribution.randomisation import random_model, randomisation_check
+from trainables.saliency.faithfulness import FAITHFULNESS, Explained
+from trainables.saliency.localisation import ON_DISTRACTOR, TUNED
+from trainables.saliency.localisation.blur import blur
+from trainables.trial.evaluate import logits_of
+from trainables.trial.explain import Scored
+from trainables.trial.probes import probes
+from trainables.trial.train import train_epoch
+from trainables.tune.training import Training
+
+SMALL = {
+    **{"n_train": 48, "n_valid": 16, "n_test": 32, "epochs": 2, "batch_size": 16, "severity": 0.5},
+    **{"attribution_images": 8, "integrated_gradients_steps": 4, "attribution_passes": 12, "selection_warmup": 0},
+}
+ARITHMETIC = 1e-5
+"""Largest relative difference of one convolution or product in float32. TF32, of 10 bits, differs by about 3e-4."""
+STEP = {"float32": 1e-3, "bfloat16": 0.3}
+"""Of the losses and the gradient of a training step, by precision. Methods that follow the sign of a gradient differ by
+a tenth in bfloat16."""
+TRIAL = 0.1
+"""Of the losses of a trial, in which differences in rounding grow with every step."""
+MAPS = 1e-2
+"""Of maps by the same weights; some are small differences of large scores."""
+SCORES = 1e-4
+"""Of the scores of the same maps, and of logits by the same weights."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the result."""
+
+    part: str
+    name: str
+    difference: float = math.nan
+    """Relative, or the number of columns that differ; not a number if the device raised an error."""
+    tolerance: float = 0.0
+    error: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that is computed on the processor and on the device, named by a device, and compared."""
+
+    part: str
+    name: str
+    compare: Callable[[str], Iterator[Comparison]]
+
+    def run(self, device: str) -> list[Comparison]:
+        """Its comparisons, the last one with the error if the device raises one."""
+        compared: list[Comparison] = []
+        try:
+            compared.extend(self.compare(device))
+        except Exception as error:
+            message = (str(error).strip().splitlines() or [""])[0]
+            compared.append(Comparison(self.part, self.name, error=f"{type(error).__name__}: {message}"))
+        return compared
+
+
+def checks() -> list[Check]:
+    """All checks: one for each entry of the registries, plug-ins included."""
+    arithmetic = [Check("arithmetic", "convolution and product", compare_arithmetic)]
+    methods = [check for method in METHODS for check in method_checks(method)]
+    return [
+        *arithmetic,
+        *methods,
+        *(Check("maps", name, partial(compare_maps, name)) for name in ATTRIBUTIONS),
+        *(Check("scores", name, partial(compare_localisation, name)) for name in (*LOCALISATION, *TUNED)),
+        *(Check("scores", name, partial(compare_faithfulness, name)) for name in FAITHFULNESS),
+        *(Check("scores", name, partial(compare_probes, name)) for name in MODELS),
+    ]
+
+
+def method_checks(method: str) -> list[Check]:
+    """A step under each preset, on each model and in each precision, and a trial under each preset."""
+    presets = get_args(Preset)
+    settings = [{"preset": preset} for preset in presets]
+    settings += [{"model": model} for model in MODELS if model != "small_cnn"]
+    settings += [{"precision": precision} for precision in get_args(Precision) if precision != "float32"]
+    steps = [Check("step", named(method, each), partial(compare_steps, method, each)) for each in settings]
+    trials = [{"preset": preset} for preset in presets]
+    return steps + [Check("trial", named(method, each), partial(compare_trials, method, each)) for each in trials]
+
+
+def named(method: str, settings: Mapping[str, str]) -> str:
+    """A method and the settings that are not at their default."""
+    return ", ".join([method, *settings.values()])
+
+
+def distance(values: Tensor, expected: Tensor) -> float:
+    """|values − expected| / |expected|, Euclidean; NaN where both are is no difference.
+
+    Infinite where one is NaN and the other is not.
+    """
+    a, b = values.detach().cpu().double(), expected.detach().cpu().double()
+    if not torch.equal(a.isnan(), b.isnan()):
+        return math.inf
+    a, b = a.nan_to_num(), b.nan_to_num()
+    apart = (a - b).norm().item()
+    return apart / b.norm().item() if apart else 0.0
+
+
+# Arithmetic
+
+
+def compare_arithmetic(device: str) -> Iterator[Comparison]:
+    """A convolution with its first and second derivatives, and a product of matrices, against double precision."""
+    rng = torch.Generator().manual_seed(0)
+    images, kernel = torch.randn(8, 16, 28, 28, generator=rng), torch.randn(32, 16, 3, 3, generator=rng)
+    expected = derivatives(images.double(), kernel.double())
+    for name, values in derivatives(images.to(device), kernel.to(device)).items():
+        yield Comparison("arithmetic", name, distance(values, expected[name]), ARITHMETIC)
+    a, b = torch.randn(256, 512, generator=rng), torch.randn(512, 256, generator=rng)
+    product = distance(a.to(device) @ b.to(device), a.double() @ b.double())
+    yield Comparison("arithmetic", "product of matrices", product, ARITHMETIC)
+
+
+def derivatives(images: Tensor, kernel: Tensor) -> dict[str, Tensor]:
+    """A convolution, the gradient of its sum of cubes, and the gradient of that gradient's sum of squares."""
+    images, kernel = images.clone().requires_grad_(), kernel.clone().requires_grad_()
+    result = conv2d(images, kernel, padding=1)
+    (first,) = torch.autograd.grad(result.pow(3).sum(), images, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), kernel)
+    return {"convolution": result, "its gradient": first, "its second gradient": second}
+
+
+# Methods
+
+
+def configuration(method: str = "baseline", model: str = "small_cnn", **settings: Any) -> TrialConfig:
+    """A trial of a few seconds, at strength 1 where the method has a penalty."""
+    own = METHODS[method].contract_settings(model) | ({} if model == "small_cnn" else {"batch_size": 4})
+    strength = float(METHODS[method].has_penalty)
+    return resolve({**SMALL, **own, "method": method, "model": model, "strength": strength, **settings})
+
+
+def compare_steps(method: str, settings: Mapping[str, str], device: str) -> Iterator[Comparison]:
+    """The losses and the gradient of the first training step, from the same initial weights."""
+    config = configuration(method, **settings)
+    here, there = first_step(config, device), first_step(config, "cpu")
+    yield Comparison("step", named(method, settings), max(map(distance, here, there)), STEP[config.precision])
+
+
+def first_step(config: TrialConfig, device: str) -> tuple[Tensor, Tensor]:
+    """The classification loss with the penalty, and the gradient of the total by all weights."""
+    trial = Trial(config, device)
+    batch = next(trial.batches())
+    losses = train_epoch(trial.model, trial.method, trial.optimizer, [batch], config.precision, epoch=0)
+    gradient = [parameter.grad for parameter in trial.model.parameters() if parameter.grad is not None]
+    return torch.tensor(losses[:2]), torch.cat([part.cpu().flatten() for part in gradient])
+
+
+def compare_trials(method: str, settings: Mapping[str, str], device: str) -> Iterator[Comparison]:
+    """Whole trials: against the processor, repeated, and resumed after their first epoch."""
+    config, name = configuration(method, **settings), named(method, settings)
+    scores = trained(config, device)
+    losses = [column for column in scores if column.endswith((".loss", ".penalty"))]
+    processor = trained(config, "cpu")
+    apart = distance(*(torch.tensor([each[column] for column in losses]) for each in (scores, processor)))
+    yield Comparison("trial", name, apart, TRIAL)
+    yield Comparison("repeated", name, differing(trained(config, device), scores))
+    yield Comparison("resumed", name, differing(trained(config, device, resumed=True), scores))
+
+
+def trained(config: TrialConfig, device: str, resumed: bool = False) -> dict[str, Any]:
+    """Everything that a trial leaves but times, by column, epoch and array.
+
+    Args:
+        config: the trial's.
+        device: to train on.
+        resumed: continue from a checkpoint of the first epoch, in a new trial.
+    """
+    training = Training((config,), device)
+    scores: dict[str, Any] = {f"0 {name}": value for name, value in training.train_epoch().items()}
+    if resumed:
+        checkpoint = io.BytesIO()
+        torch.save(training.state(), checkpoint)
+        checkpoint.seek(0)
+        training = Training((config,), device)
+        training.restore(torch.load(checkpoint, weights_only=True, map_location="cpu"))
+    scores |= {f"1 {name}": value for name, value in training.train_epoch().items()}
+    record, localised = training.score(config)
+    scores |= {name: value for name, value in record.items() if not columns.is_run_specific(name)}
+    return scores | localised.arrays
+
+
+def differing(scores: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
+    """The number of columns and arrays that are not equal bit for bit."""
+    names = scores.keys() | expected.keys()
+    return float(sum(not np.array_equal(*map(_bits, (scores.get(n), expected.get(n)))) for n in names))
+
+
+def _bits(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array if array.dtype.kind in "OU" else np.frombuffer(array.tobytes(), dtype=np.uint8)
+
+
+# Maps and scores
+
+
+@cache
+def explained(device: str, model: str = "small_cnn") -> tuple[Trial, Scored]:
+    """A trial with weights that the processor trained, on `device`, and the images whose maps are scored."""
+    trial = Trial(configuration(model=model), device)
+    if device == "cpu":
+        while not trial.finished:
+            trial.train_epoch()
+    else:
+        checkpoint, _ = explained("cpu", model)
+        trial.load_state_dict(checkpoint.state_dict())
+    trial.model.eval()
+    return trial, Scored.of(trial.splits["test_ood"], trial.classes, trial.config, trial.device)
+
+
+def maps_of(attribution: str, device: str) -> Tensor:
+    trial, scored = explained(device)
+    return ATTRIBUTIONS[attribution](trial.config, trial.splits["train"].images).maps(
+        trial.model, scored.images, scored.labels
+    )
+
+
+def compare_maps(attribution: str, device: str) -> Iterator[Comparison]:
+    """Maps by the same weights, and their randomisation check."""
+    yield Comparison("maps", attribution, distance(maps_of(attribution, device), maps_of(attribution, "cpu")), MAPS)
+    checked = [torch.tensor(list(_randomised(attribution, each).values())[:2]) for each in (device, "cpu")]
+    yield Comparison("maps", f"{attribution}, randomisation check", distance(*checked), MAPS)
+
+
+def _randomised(attribution: str, device: str) -> dict[str, Any]:
+    trial, scored = explained(device)
+    method = ATTRIBUTIONS[attribution](trial.config, trial.splits["train"].images)
+    random = random_model(trial.model, trial.config)
+    return randomisation_check(method, maps_of(attribution, device), method.maps(random, scored.images, scored.labels))
+
+
+def compare_localisation(metric: str, device: str) -> Iterator[Comparison]:
+    """A localisation metric of the processor's maps."""
+
+    def score(where: str) -> Tensor:
+        _, scored = explained(where)
+        regions = scored.distractors if metric in ON_DISTRACTOR else scored.masks
+        maps = blur(maps_of("input_gradient", "cpu").to(where), 1.0)
+        return TUNED[metric](maps, regions, maps, regions) if metric in TUNED else LOCALISATION[metric](maps, regions)
+
+    yield Comparison("scores", metric, distance(score(device), score("cpu")), SCORES)
+
+
+def compare_faithfulness(measure: str, device: str) -> Iterator[Comparison]:
+    """A measure of faithfulness of the processor's maps."""
+
+    def score(where: str) -> Tensor:
+        trial, scored = explained(where)
+        attribution, maps = ATTRIBUTIONS["input_gradient"](trial.config), maps_of("input_gradient", "cpu").to(where)
+        return FAITHFULNESS[measure](Explained(trial.model, attribution, scored.images, scored.labels, maps, seed=0))
+
+    yield Comparison("scores", measure, distance(score(device), score("cpu")), MAPS)
+
+
+def compare_probes(model: str, device: str) -> Iterator[Comparison]:
+    """Logits by the same weights, and the probes."""
+
+    def score(where: str) -> tuple[Tensor, Tensor]:
+        trial, _ = explained(where, model)
+        split = trial.splits["test_id"]
+        probed = probes(trial.model, split, trial.config.data_seed, trial.config.preset)
+        return logits_of(trial.model, split.images), torch.tensor(list(probed.values()))
+
+    (logits, probed), (expected, probed_there) = score(device), score("cpu")
+    yield Comparison("scores", f"logits of {model}", distance(logits, expected), SCORES)
+    yield Comparison("scores", f"probes of {model}", distance(probed, probed_there), MAPS)

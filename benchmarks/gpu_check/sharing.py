@@ -1,0 +1,128 @@
+"""A shared GPU: what a trial needs of its memory, whether a share is kept, and trials an hour by share.
+
+Every measurement runs in processes of its own, set up as those of a sweep with `--gpus-per-trial`.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
+
+import torch
+
+from benchmarks.gpu_check.comparison import Comparison
+from trainables import resolve
+from trainables.core.process import use_gpu, use_one_thread
+from trainables.tune.training import Training
+
+SHARES = (1.0, 0.5, 0.25, 0.125)
+CUDA = "cuda"
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Trials of one method on one model that share a GPU."""
+
+    share: float
+    """As --gpus-per-trial."""
+    model: str
+    trials_an_hour: float
+    memory_mib: float | None
+    """The most that torch held for a trial; None where the device does not say."""
+    context_mib: float | None
+    """What a process takes beside it: CUDA itself, its libraries."""
+    error: str = ""
+
+
+def measure(share: float, model: str, device: str, trials: int = 2, epochs: int = 10) -> Throughput:
+    """Run `trials` trials one after the other in each of the 1 / share processes that a GPU then has.
+
+    Args:
+        share: of the GPU, of each process.
+        model: a name in MODELS.
+        device: a name; other than cuda it has no memory of its own.
+        trials: of each process that count; one before them warms it up.
+        epochs: of each trial, of 320 images.
+    """
+    processes = round(1 / share)
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _keep, (spawn.Barrier(processes),)) as pool:
+        futures = [pool.submit(_work, share, model, device, trials, epochs, seed) for seed in range(processes)]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        # Where one process fails, the others say that their barrier broke.
+        error = next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
+        message = (str(error).strip().splitlines() or [""])[0]
+        return Throughput(share, model, 0.0, None, None, f"{type(error).__name__}: {message}")
+    results = [future.result() for future in futures]
+    seconds = max(seconds for seconds, _, _ in results)
+    memory, context = (max((r[i] for r in results if r[i] is not None), default=None) for i in (1, 2))
+    return Throughput(share, model, 3600 * processes * trials / seconds, memory, context)
+
+
+_barrier: list[Barrier] = []
+
+
+def _keep(barrier: Barrier) -> None:
+    _barrier.append(barrier)
+
+
+def _work(
+    share: float, model: str, device: str, trials: int, epochs: int, seed: int
+) -> tuple[float, float | None, float | None]:
+    """Seconds of the trials once all processes are warm, and MiB that torch and CUDA held."""
+    use_one_thread()
+    if device == CUDA:
+        use_gpu(share)
+    try:
+        _train(model, device, 1, seed)
+        _barrier[0].wait()
+    except BaseException:
+        # The others wait for no one who will not come.
+        _barrier[0].abort()
+        raise
+    start = time.perf_counter()
+    for number in range(trials):
+        _train(model, device, epochs, seed + 1000 * (number + 1))
+    seconds = time.perf_counter() - start
+    if device != CUDA:
+        return seconds, None, None
+    free, total = torch.cuda.mem_get_info()
+    # What all processes on the GPU hold together, of which this one has a share.
+    context = max(0.0, (total - free) * share - torch.cuda.memory_reserved())
+    return seconds, torch.cuda.max_memory_reserved() / MIB, context / MIB
+
+
+def _train(model: str, device: str, epochs: int, seed: int) -> None:
+    config = resolve({"model": model, "epochs": epochs, "n_train": 320, "seed": seed, "selection": "last"})
+    training = Training((config,), device)
+    while not training.step().get("done"):
+        pass
+
+
+def compare_shares(device: str) -> Iterator[Comparison]:
+    """Whether a process with a quarter of the GPU can take 0.2 of its memory, and not 0.3."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        taken = pool.submit(take, 0.25, (0.2, 0.3)).result()
+    for part, expected in ((0.2, True), (0.3, False)):
+        what = "can" if expected else "cannot"
+        yield Comparison("memory", f"a share of 0.25 {what} take {part:g} of the GPU", float(taken[part] != expected))
+
+
+def take(share: float, parts: tuple[float, ...]) -> dict[float, bool]:
+    """Whether each part of the GPU's memory can be allocated under a share."""
+    device = use_gpu(share)
+    total = torch.cuda.get_device_properties(device).total_memory
+    taken = {}
+    for part in parts:
+        try:
+            torch.empty(int(part * total), dtype=torch.uint8, device=device)
+            taken[part] = True
+        except torch.OutOfMemoryError:
+            taken[part] = False
+        torch.cuda.empty_cache()
+    return taken

@@ -1,0 +1,253 @@
+"""MLflow's database: whole or not at all, and what is done with one that is half made, older, newer or damaged."""
+
+import multiprocessing
+import shutil
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.resources import files
+
+import mlflow.db
+import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from mlflow.store.tracking.dbmodels.initial_models import Base
+from mlflow.tracking import MlflowClient
+
+from records import database
+from records.database import DatabaseError, HalfMadeError, check_database, prepare_database
+
+FIRST, EARLY, LATE = "451aebb31d03", "df50e92ffc5e", "1b5f0d9ad7c1"
+"""Revisions of MLflow's schema; the last one fills the table `workspaces`."""
+
+
+def uri(path):
+    return f"sqlite:///{path}"
+
+
+def execute(path, *statements):
+    with closing(sqlite3.connect(path)) as opened, opened:
+        return [opened.execute(statement).fetchall() for statement in statements]
+
+
+def stopped_at(path, revision):
+    """A database as MLflow leaves it if its creation is stopped after a revision; None stops before the first."""
+    engine = sqlalchemy.create_engine(uri(path))
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    if revision is not None:
+        config = Config()
+        config.set_main_option("script_location", str(files("mlflow") / "store" / "db_migrations"))
+        config.set_main_option("sqlalchemy.url", uri(path))
+        command.upgrade(config, revision)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A database as `prepare_database` creates it."""
+    path = tmp_path_factory.mktemp("whole") / "mlflow.db"
+    prepare_database(uri(path), pytest.fail)
+    return path
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory):
+    """Databases whose creation was interrupted, by name."""
+    folder = tmp_path_factory.mktemp("half-made")
+    (folder / "empty").touch()
+    execute(stopped_at(folder / "within a step", EARLY), "CREATE TABLE _alembic_tmp_tags (key TEXT)")
+    stopped_at(folder / "no revision", None)
+    for revision in (FIRST, EARLY, LATE):
+        stopped_at(folder / revision, revision)
+    return folder
+
+
+@pytest.fixture
+def at_once(monkeypatch, whole):
+    """No wait for other programs, and new databases by copying."""
+    monkeypatch.setattr(database, "QUIET", 0.0)
+    monkeypatch.setattr(database, "_new_database", whole.read_bytes)
+
+
+def is_usable(path):
+    check_database(uri(path))
+    with closing(sqlite3.connect(path)) as opened:
+        assert opened.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return [e.name for e in MlflowClient(uri(path)).search_experiments()] == ["Default"]
+
+
+def test_a_new_database_is_one_file_that_mlflow_opens(whole):
+    assert [path.name for path in whole.parent.iterdir()] == ["mlflow.db"]
+    assert is_usable(whole)
+    content = whole.read_bytes()
+    prepare_database(uri(whole), pytest.fail)
+    assert whole.read_bytes() == content
+
+
+@pytest.mark.parametrize("state", ["empty", "no revision", "within a step", FIRST, EARLY, LATE])
+def test_a_half_made_database_is_replaced_and_kept_aside(state, states, tmp_path, at_once):
+    path = tmp_path / "mlflow.db"
+    for number in (1, 2):
+        shutil.copy(states / state, path)
+        with pytest.raises(HalfMadeError, match="half made: what created it was interrupted"):
+            check_database(uri(path))
+        said = []
+        prepare_database(uri(path), said.append)
+        aside = f"mlflow.db.half-made-{number}"
+        assert said == [f"{path} was half made, as what created it was interrupted: it held no run, and is now {aside}"]
+        assert (tmp_path / aside).read_bytes() == (states / state).read_bytes()
+    assert is_usable(path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_mlflow_itself_does_not_open_a_database_stopped_within_a_step(states, tmp_path):
+    """The reason for all this; once it does, half-made databases may be left to it."""
+    path = shutil.copy(states / "no revision", tmp_path / "mlflow.db")
+    execute(path, "ALTER TABLE metrics ADD COLUMN step BIGINT NOT NULL DEFAULT 0")
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="duplicate column name: step"):
+        MlflowClient(uri(path)).search_experiments()
+    with pytest.raises(HalfMadeError):
+        check_database(uri(path))
+
+
+RUN = "INSERT INTO runs (run_uuid, experiment_id) VALUES ('1', 0)"
+# As between dropping a table and renaming its copy.
+RENAMED = "ALTER TABLE experiments RENAME TO _alembic_tmp_experiments"
+
+
+@pytest.mark.parametrize(
+    ("revision", "statement", "message"),
+    [
+        (LATE, RUN, "of an older MLflow .schema 1b5f.*keep a copy.*run `mlflow db upgrade sqlite:///.*--sync"),
+        (EARLY, RENAMED, "of an older MLflow .schema df50.*or its upgrade was interrupted"),
+        # Complete, and never used but for being opened.
+        (EARLY, "SELECT 1", "of an older MLflow"),
+        ("ffffffffffff", RUN, "of a newer MLflow .schema ffff.*install that one.*--sync"),
+        (LATE, "DELETE FROM alembic_version", "no schema version.*move it away.*--sync"),
+        (LATE, "DROP TABLE alembic_version", "no schema version"),
+    ],
+)
+def test_a_database_with_content_is_left_alone_and_the_message_says_what_to_do(
+    revision, statement, message, whole, tmp_path, at_once
+):
+    path = tmp_path / "mlflow.db"
+    shutil.copy(whole, path)
+    with closing(sqlite3.connect(path)) as opened, opened:
+        opened.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        opened.execute(statement)
+    before = path.read_bytes()
+    for action in (lambda: check_database(uri(path)), lambda: prepare_database(uri(path), pytest.fail)):
+        with pytest.raises(DatabaseError, match=message) as caught:
+            action()
+        assert not isinstance(caught.value, HalfMadeError)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+@pytest.mark.slow
+def test_the_upgrade_that_the_message_names_makes_an_older_database_usable(tmp_path):
+    path = stopped_at(tmp_path / "mlflow.db", LATE)
+    execute(path, "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'active')")
+    with pytest.raises(DatabaseError, match="older"):
+        check_database(uri(path))
+    mlflow.db.upgrade.callback(uri(path))
+    assert is_usable(path)
+
+
+def test_what_is_no_database_is_left_alone(tmp_path, at_once):
+    path = tmp_path / "mlflow.db"
+    path.write_text("my notes, which are long enough to be no header of a database\n" * 20)
+    with pytest.raises(DatabaseError, match="cannot be read: file is not a database"):
+        prepare_database(uri(path), pytest.fail)
+    assert path.read_text().startswith("my notes")
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, at_once):
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseError, match=r"cannot be written: .*; give another --tracking-uri or none"):
+        prepare_database(uri(tmp_path / "file" / "mlflow.db"), pytest.fail)
+
+
+def test_other_databases_and_servers_are_left_to_mlflow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for other in ("postgresql://host/db", "http://host:5000", "databricks"):
+        check_database(other)
+        prepare_database(other, pytest.fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", [None, EARLY])
+def test_of_many_processes_one_writes_the_database(state, states, tmp_path, at_once):
+    path = tmp_path / "mlflow.db"
+    if state is not None:
+        shutil.copy(states / state, path)
+    barrier, said = threading.Barrier(8), []
+
+    def first_command(_):
+        barrier.wait()
+        prepare_database(uri(path), said.append)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(first_command, range(8)))
+    assert is_usable(path)
+    aside = [p.name for p in tmp_path.iterdir() if p.name != "mlflow.db"]
+    assert len(said) == len(aside) == (state is not None), aside
+
+
+def test_a_database_that_another_program_is_creating_is_waited_for(whole, states, tmp_path, at_once, monkeypatch):
+    monkeypatch.setattr(database, "QUIET", 1.0)
+    path = tmp_path / "mlflow.db"
+    path.write_bytes((states / EARLY).read_bytes())
+
+    def finish():
+        time.sleep(0.3)
+        path.write_bytes(whole.read_bytes())
+
+    other = threading.Thread(target=finish)
+    other.start()
+    prepare_database(uri(path), pytest.fail)
+    other.join()
+    assert is_usable(path)
+
+
+@pytest.mark.slow
+def test_a_database_whose_creation_is_killed_at_any_of_30_moments_is_whole_or_missing(tmp_path):
+    # A copy of this process, in which MLflow is loaded.
+    fork = multiprocessing.get_context("fork")
+
+    def started(path):
+        process = fork.Process(target=prepare_database, args=(uri(path), print))
+        process.start()
+        return process, time.monotonic()
+
+    MlflowClient(uri(tmp_path / "loads.db")).search_experiments()
+    process, begin = started(tmp_path / "undisturbed.db")
+    process.join()
+    seconds = time.monotonic() - begin
+    made = 0
+    for number in range(30):
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "mlflow.db"
+        process, _ = started(path)
+        process.join(seconds * (number + 0.5) / 27)
+        process.kill()
+        process.join()
+        made += path.exists()
+        assert not path.exists() or is_usable(path), number
+    assert made < 30, "none was killed in time"
+
+
+def test_the_journal_of_a_database_that_was_removed_does_not_damage_the_new_one(tmp_path, at_once):
+    old, path = tmp_path / "old.db", tmp_path / "mlflow.db"
+    execute(old, "CREATE TABLE old (text)", "INSERT INTO old VALUES (hex(randomblob(200000)))")
+    with closing(sqlite3.connect(old)) as opened:
+        # Changes that do not fit into the cache are written to the file, and the journal to the disk before.
+        opened.execute("PRAGMA cache_size = 2")
+        opened.execute("UPDATE old SET text = hex(randomblob(200000))")
+        shutil.copy(tmp_path / "old.db-journal", tmp_path / "mlflow.db-journal")
+    prepare_database(uri(path), pytest.fail)
+    assert is_usable(path)

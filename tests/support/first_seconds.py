@@ -1,0 +1,144 @@
+"""Kills the first command of a sweep, at a moment of choice, and says what is wrong after the second one.
+
+`python tests/support/first_seconds.py --kills 40` spreads many moments over the whole command; a few are a test.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+ONE_TRIAL = (
+    *("--space", "own_data", "--dataset", "synthetic", "--max-trials", "1", "--name", "first"),
+    *("--set", "n_train=64", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=2"),
+    *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
+)
+PATIENCE = 600.0
+"""Seconds that a command may take."""
+LAST = 20.0
+"""Seconds after the start within which the command is killed."""
+DATABASE = 5.0
+"""Seconds from the beginning of MLflow's database within which the others are killed; it takes two or three to make."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When the first command is killed."""
+
+    seconds: float
+    of_database: bool = False
+    """Counted from when MLflow's database is begun; if not, from the start."""
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s {'into the database' if self.of_database else 'after the start'}"
+
+
+def moments(kills: int) -> list[Moment]:
+    """Half of the moments over the first 20 seconds, half over the first five of MLflow's database."""
+    dense = kills // 2
+    rest = kills - dense
+    spread = [Moment(LAST * i / max(1, rest - 1)) for i in range(rest)]
+    return spread + [Moment(DATABASE * i / max(1, dense - 1), of_database=True) for i in range(dense)]
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    (folder / "tmp").mkdir(exist_ok=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
+    # Ray's sockets need a short path.
+    environment |= {"TMPDIR": str(folder / "tmp"), "RAY_TMPDIR": tempfile.gettempdir()}
+    with (folder / "command.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "sweep.py"), *ONE_TRIAL],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def kill_first(folder: Path, moment: Moment) -> bool:
+    """Start the command in the empty `folder` and kill its process group; whether it still ran."""
+    command = start(folder)
+    deadline = time.monotonic() + PATIENCE
+    while moment.of_database and not database_is_begun(folder):
+        assert command.poll() is None, (folder / "command.log").read_text()
+        assert time.monotonic() < deadline, "no database"
+        time.sleep(0.01)
+    time.sleep(moment.seconds)
+    alive = command.poll() is None
+    if alive:
+        os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
+    return alive
+
+
+def database_is_begun(folder: Path) -> bool:
+    """Whether MLflow has begun its database, which is made in a temporary folder."""
+    return any((folder / "tmp").glob("mlflow-*/*")) or (folder / "mlflow.db").exists()
+
+
+def run_again(folder: Path) -> list[str]:
+    """Run the command to its end; what is wrong then."""
+    code = start(folder).wait(PATIENCE)
+    log = (folder / "command.log").read_text(errors="replace")
+    if code != 0 or "Traceback" in log:
+        return [f"the second command ended with {code}: {log[-1500:]}"]
+    return problems(folder)
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with the finished sweep of one trial: records, MLflow runs, files that nobody removes."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    wrong = []
+    records = [json.loads(path.read_text()) for path in (folder / "sweeps/first/records").iterdir()]
+    if [record["status"] for record in records] != ["completed"]:
+        wrong.append(f"records {[record['status'] for record in records]}")
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    try:
+        experiment = client.get_experiment_by_name("first")
+    except (MlflowException, SQLAlchemyError) as error:
+        return [*wrong, f"MLflow cannot open its database: {str(error).splitlines()[0]}"]
+    runs = client.search_runs([experiment.experiment_id]) if experiment is not None else []
+    kinds = sorted((run.data.tags.get("kind", ""), run.info.status) for run in runs)
+    if kinds != [("sweep", "FINISHED"), ("trial", "FINISHED")]:
+        wrong.append(f"MLflow runs {kinds}")
+    for run in runs:
+        kept = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+        if kept != ({"attribution"} if run.data.tags["kind"] == "trial" else {"report"}):
+            wrong.append(f"artifacts {sorted(kept)} of the {run.data.tags['kind']}'s run")
+    kept = {path.name for path in (folder / "sweeps/first").iterdir()}
+    if kept != {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}:
+        wrong.append(f"the sweep's folder holds {sorted(kept)}")
+    return wrong + [f"left behind: {path}" for path in (folder / "sweeps").rglob(".*")]
+
+
+def main(kills: int = 40, database_only: bool = False) -> None:
+    """Kill the first command of so many sweeps, each at another moment, and say which second command went wrong."""
+    chosen = [moment for moment in moments(2 * kills) if moment.of_database] if database_only else moments(kills)
+    killed = survived = 0
+    for moment in chosen:
+        with tempfile.TemporaryDirectory(prefix="first-") as folder:
+            ran = kill_first(Path(folder), moment)
+            wrong = run_again(Path(folder))
+        killed, survived = killed + ran, survived + (not wrong)
+        print(f"{moment}{'' if ran else ' (it had ended)'}: {'; '.join(wrong) or 'survived'}", flush=True)
+    print(f"{killed} of {kills} commands were killed; {survived} of {kills} second commands did all that they should")
+    raise typer.Exit(survived < kills)
+
+
+if __name__ == "__main__":
+    typer.run(main)

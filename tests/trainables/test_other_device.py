@@ -1,0 +1,138 @@
+"""Everything that trials compute, on a device that refuses to meet the processor as CUDA does, without a GPU.
+
+The checks are those of `make gpu-check`. This device computes by the processor's kernels, so results must be equal.
+"""
+
+import pytest
+import torch
+from support import other_device
+
+from benchmarks.gpu_check import comparison
+from benchmarks.gpu_check.comparison import checks
+from trainables import ATTRIBUTIONS, LOCALISATION
+
+pytestmark = pytest.mark.skipif(bool(other_device.REASON), reason=other_device.REASON)
+
+ROUNDING = 1e-6
+"""Kernels may add in another order where tensors lie otherwise in memory."""
+CHECKS = {f"{check.part} {check.name}": check for check in checks()}
+WITHOUT_DETERMINISTIC_KERNEL = (
+    *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "avg_pool3d_backward", "bincount"),
+    *("fractional_max_pool2d_backward", "grid_sampler_2d_backward", "histc", "index_reduce", "max_unpool2d", "median"),
+    *("nanmedian", "nll_loss2d_forward", "put_", "reflection_pad2d_backward", "scatter_reduce"),
+    *("upsample_bicubic2d_backward", "upsample_bilinear2d_backward", "upsample_linear1d_backward"),
+)
+"""What raises an error on CUDA under deterministic algorithms: documentation of torch.use_deterministic_algorithms."""
+
+
+@pytest.fixture(autouse=True)
+def parameters():
+    with other_device.parameters_keep_their_identity():
+        yield
+
+
+def there(*values):
+    return torch.tensor(values).to(other_device.NAME)
+
+
+def test_it_computes_and_gives_its_values_to_the_processor():
+    tensor = there(1.0, 2.0) * 3
+    assert (tensor.device.type, tensor.tolist(), tensor.cpu().numpy().tolist()) == ("other", [3, 6], [3, 6])
+    assert torch.arange(3, device="other").tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: there(1.0, 2.0) + torch.ones(2),
+        lambda: torch.stack([there(1.0)[0], torch.tensor(1.0)]),
+        lambda: torch.ones(3)[there(0)],
+        lambda: torch.nn.Linear(2, 1)(there(1.0, 2.0)),
+        lambda: there(1.0, 2.0).masked_fill(torch.tensor([True, False]), 0.0),
+    ],
+)
+def test_devices_cannot_meet(refused):
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+        refused()
+
+
+def test_what_cuda_takes_of_the_processor():
+    assert (there(1.0, 2.0) + torch.tensor(1.0)).tolist() == [2, 3]
+    assert there(1.0, 2.0)[torch.tensor([1])].tolist() == [2]
+
+
+def test_no_generator_of_the_processor_and_no_numpy():
+    with pytest.raises(RuntimeError, match="device type for generator"):
+        torch.rand(2, generator=torch.Generator(), device="other")
+    with pytest.raises((RuntimeError, TypeError), match="numpy"):
+        there(1.0).numpy()
+
+
+def test_moving_a_module_keeps_what_its_optimiser_knows():
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer.to("other")
+    layer(there(1.0, 2.0)).sum().backward()
+    optimizer.step()
+    assert {state["exp_avg"].device.type for state in optimizer.state.values()} == {"other"}
+
+
+QUICK = ("arithmetic convolution and product", "step gradmask, fixed", "maps input_gradient", "scores iou")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_some_of_it(name):
+    compare(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - set(QUICK)))
+def test_all_of_it(name):
+    compare(name)
+
+
+def compare(name: str) -> None:
+    check = CHECKS[name]
+    compared = check.run("other")
+    assert compared
+    for each in compared:
+        assert not each.error, each
+        # Arithmetic is compared with double precision, and autocast lowers other operators on other devices.
+        own = each.part == "arithmetic" or "bfloat16" in each.name
+        assert each.difference <= (each.tolerance if own else min(each.tolerance, ROUNDING)), each
+
+
+@pytest.fixture
+def deterministic():
+    """As on a GPU, where `interpolate` then takes another way (`use_gpu`)."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.slow
+def test_every_operator_has_a_deterministic_kernel_on_cuda(deterministic):
+    other_device.OPERATORS.clear()
+    for name in CHECKS:
+        if name.startswith(("step", "maps", "scores")) and name.endswith((", fixed", *ATTRIBUTIONS, *LOCALISATION)):
+            assert all(each.holds for each in CHECKS[name].run("other")), name
+    used = {operator.split(".")[1] for operator in other_device.OPERATORS}
+    assert {"convolution_backward", "nll_loss_forward", "scatter_add", "searchsorted"} <= used
+    assert not used & set(WITHOUT_DETERMINISTIC_KERNEL)
+
+
+def test_a_difference_is_seen(monkeypatch):
+    """Wrong weights on the device, and a trial that is not repeatable."""
+    trial = comparison.Trial
+
+    class Shifted(trial):
+        def __init__(self, config, device="cpu", also=()):
+            super().__init__(config, device, also)
+            if device == "other":
+                with torch.no_grad():
+                    next(self.model.parameters()).mul_(1.01)
+
+    monkeypatch.setattr(comparison, "Trial", Shifted)
+    (compared,) = CHECKS["step baseline, fixed"].run("other")
+    assert compared.difference > compared.tolerance
+    assert not compared.holds
