@@ -70,7 +70,7 @@ class Pipeline:
             str(ROOT / "tests" / "support" / "run_pipeline.py"),
             str(ROOT),
             str(self.folder / "outputs"),
-            input=json.dumps({"manifests": render(K8S / "overlays" / "cpu"), "arguments": given}),
+            input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), "arguments": given}),
             env=variables | {"KUBECONFIG": str(self.kubernetes.kubeconfig)},
             cwd=self.folder,
         )
