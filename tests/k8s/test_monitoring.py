@@ -3,6 +3,7 @@
 import json
 import re
 
+import yaml
 from support.commands import ROOT
 
 from driver.view.metrics import RATE, STATES, TIME_LEFT, TRIALS
@@ -12,8 +13,12 @@ DASHBOARD = json.loads((ROOT / "k8s" / "monitoring" / "grafana_dashboard.json").
 RAYS = {"ray_node_mem_used", "ray_node_cpu_utilization", "ray_node_gpus_utilization"}
 
 
+ALERTS = yaml.safe_load((ROOT / "k8s" / "monitoring" / "alerts.yaml").read_text())["spec"]["groups"]
+
+
 def expressions():
-    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    alerts = [rule["expr"] for group in ALERTS for rule in group["rules"]]
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]] + alerts
 
 
 def test_every_metric_that_it_shows_exists_and_all_of_ours_are_shown():

@@ -173,6 +173,9 @@ def check_bucket(machine, hand):
     names = json.loads(machine.run("python", "-c", code, variables=hand.variables("sweep/head", "ray-head")).stdout)
     assert sum(name.startswith("smoke/records/") for name in names) == 7
     assert {"smoke/report/report.html", "smoke/report/report.json", "smoke/trials.parquet"} <= set(names)
+    other = "import boto3; boto3.client('s3').list_objects_v2(Bucket='mlflow')"
+    refused = machine.run("python", "-c", other, variables=hand.variables("sweep/head", "ray-head"), check=False)
+    assert "AccessDenied" in refused.stderr, "a sweep's key opens the sweeps' bucket alone"
     anonymous = fetch(machine, "http://s3:8333/sweeps/smoke/report/report.json", check=False)
     assert "403" in anonymous.stderr
 

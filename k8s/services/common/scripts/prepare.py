@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
 WAIT_SECONDS = 300
 LOGIN = """[mlflow]
@@ -31,6 +30,9 @@ def prepare_login(database: str) -> None:
     settings = Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"])
     settings.touch(mode=0o600)
     settings.write_text(LOGIN.format(database=database))
+    # Not before: the package reads these settings when it is imported.
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
     users = SqlAlchemyStore()
     users.init_db(database)
     name, password = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
