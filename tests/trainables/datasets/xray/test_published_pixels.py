@@ -143,6 +143,7 @@ def test_maps_are_scored_on_as_many_images_of_each_group(opened):
         assert of_cell == sorted(of_cell), "the first of a cell are the first of its table"
 
 
+@pytest.mark.slow
 def test_pictures_and_the_check_are_the_same_in_both_ranges(opened):
     lines, panels = {}, {}
     for pixels in ("unit", "published"):
