@@ -107,8 +107,9 @@ $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
 pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine for your overlay's RayJob)
 	$(BIN)/kubectl kustomize k8s/sweeps/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
-faults: install ## kill drivers, trial processes and MLflow servers 20 times each in one sweep
+faults: install ## kill drivers, trial processes and MLflow servers in one sweep, and the first command of 40 others
 	$(BIN)/python tests/support/faults.py --kills 20
+	$(BIN)/python tests/support/first_seconds.py --kills 40
 
 clean: ## remove .venv, the site and caches; sweeps and MLflow's data stay
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -85,7 +85,7 @@ def write(folder: Path, trials: int) -> list[Step]:
 
     (real,) = real_trial(folder / "real").load().records
     plan, records, clock = planned(trials), of_size(folder, trials), Clock(trials)
-    declare(records, plan)
+    declare(records, plan, "python -m benchmarks.scale")
     made = list(varied(real, (config.columns() for config in plan.trials.values())))
     with clock.step("write records, one after the other"):
         for record in made:
