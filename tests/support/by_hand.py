@@ -36,8 +36,9 @@ class ByHand:
         return found
 
     def command(self, pod: str, name: str) -> list[str]:
-        container = self.container(pod, name)
-        return [self._here(word) for word in [*container.get("command", []), *container.get("args", [])]]
+        container, values = self.container(pod, name), self.variables(pod, name)
+        words = [*container.get("command", []), *container.get("args", [])]
+        return [re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], self._here(word)) for word in words]
 
     def variables(self, pod: str, name: str) -> dict[str, str]:
         container = self.container(pod, name)
