@@ -104,7 +104,7 @@ $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
 		> "$$($(KUBEFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
 	@touch $@
 
-pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine for your overlay's RayJob)
+pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine-laptop for that sweep's RayJob)
 	$(BIN)/kubectl kustomize k8s/sweeps/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
 faults: install ## kill drivers, trial processes and MLflow servers in one sweep, and the first command of 40 others

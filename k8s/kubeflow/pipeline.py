@@ -1,6 +1,6 @@
 """A Kubeflow pipeline: submit a RayJob, wait for it, analyse its records, publish the report.
 
-    make pipeline       compiles it to pipeline.yaml, with the RayJob of the overlay gpu as its default
+    make pipeline       compiles it to pipeline.yaml, with the RayJob of the sweep gpu as its default
 
 Each step may be repeated: the RayJob's name follows from what it runs, and one that is there is adopted.
 """

@@ -42,10 +42,17 @@ def fetch(machine, url, **options):
     return machine.run("python", "-c", code, url, **options)
 
 
-def start_postgres(machine, hand):
+@pytest.fixture
+def programs():
+    """The folder of PostgreSQL's programs."""
+    server = PostgresServer()
+    yield server._installed()
+    server._temporary.cleanup()
+
+
+def start_postgres(machine, hand, programs):
     """What the image's entry point does with its variables, then the server with the manifest's arguments."""
     variables = hand.variables("StatefulSet/postgres", "postgres")
-    programs = PostgresServer()._installed()
     data = machine.folder / "postgres"
     data.mkdir()
     (data / "password").write_text(variables["POSTGRES_PASSWORD"])
@@ -107,9 +114,9 @@ def pods():
                 print(f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
 
 
-def test_a_sweep_from_end_to_end(pods):
+def test_a_sweep_from_end_to_end(pods, programs):
     services, head, worker = pods
-    start_postgres(services.machine, services)
+    start_postgres(services.machine, services, programs)
     services.start("StatefulSet/s3", "s3")
     for _ in range(2):
         assert "bucket mlflow is there" in services.run("Deployment/mlflow", "prepare"), "it may be repeated"
