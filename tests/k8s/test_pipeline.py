@@ -95,7 +95,7 @@ def test_submit_wait_analyse_publish_the_same_again_adopts_and_another_is_anothe
         assert len(kubernetes.jobs) == 1
         run.run(arguments="--space smoke --max-trials 7")
         assert len(kubernetes.jobs) == 2
-    assert job["spec"]["entrypoint"] == "sh /scripts/run_sweep.sh --address auto --name tiny --space smoke"
+    assert job["spec"]["entrypoint"] == "sh /app/k8s/run_sweep.sh --address auto --name tiny --space smoke"
     assert job["metadata"]["name"] == name
     assert violations(job) == []
     assert isinstance(job["spec"]["backoffLimit"], int), "Kubernetes refuses 3.0"
