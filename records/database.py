@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -156,12 +156,12 @@ def _wait_until_quiet(path: Path) -> None:
 
 def _replace_half_made(path: Path, say: Callable[[str], None]) -> None:
     """Replace a database that is still half made, unless another process does so first."""
-    try:
+    # An earlier check has rolled back and deleted its journal, so this file is all of it. It is read before it is
+    # checked again: once another process has put a whole database here, `replace` below finds other bytes.
+    half_made = path.read_bytes()
+    with suppress(HalfMadeError):
         _check(path)
         return
-    except HalfMadeError:
-        # Reading it has rolled back and deleted its journal, so this file is all of it.
-        half_made = path.read_bytes()
     storage = FolderStorage(path.parent)
     names = (f"{path.name}.half-made-{number}" for number in count(1))
     aside = next(name for name in names if storage.create(name, half_made))

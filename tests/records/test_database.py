@@ -198,6 +198,23 @@ def test_of_many_processes_one_writes_the_database(state, states, tmp_path, at_o
     assert len(said) == len(aside) == (state is not None), aside
 
 
+def test_a_database_that_another_process_has_just_replaced_is_left_as_it_is(whole, states, tmp_path, monkeypatch):
+    path, said, check = tmp_path / "mlflow.db", [], database._check
+    shutil.copy(states / EARLY, path)
+
+    def then_replaced(checked):
+        """The check, after which another process puts its database here."""
+        try:
+            check(checked)
+        finally:
+            path.write_bytes(whole.read_bytes())
+
+    monkeypatch.setattr(database, "_check", then_replaced)
+    database._replace_half_made(path, said.append)
+    assert path.read_bytes() == whole.read_bytes()
+    assert (said, list(tmp_path.iterdir())) == ([], [path])
+
+
 def test_a_database_that_another_program_is_creating_is_waited_for(whole, states, tmp_path, at_once, monkeypatch):
     monkeypatch.setattr(database, "QUIET", 1.0)
     path = tmp_path / "mlflow.db"
