@@ -104,7 +104,7 @@ def open_tracking(
         score = columns.localisation(primary.split, primary.metric, primary.attribution)
         experiment = open_experiment(tracking_uri, sweep, artifacts, (primary.outcome, score, ID_AUC), warn)
     except MirrorError as error:
-        warn(f"{error}; trials continue, and the next run brings MLflow up to date")
+        warn(f"{error}; trials continue, and MLflow is brought up to date later")
         return None
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
