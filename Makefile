@@ -12,7 +12,7 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test lint format docs notebook ui bench gpu-check calibration pipeline faults clean
+.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test kubernetes-test lint format docs notebook ui bench gpu-check calibration pipeline faults clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ constraints: install ## write constraints.txt: the newest releases, for CI, the 
 cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/services
 	tests/install_system_packages
 	$(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
+
+kubernetes-test: install ## break sweeps on the cluster that KUBECONFIG names, an hour: k8s/README.md (IMAGES=…, TEST_ARGS=…)
+	$(BIN)/python -m pytest -v -m cluster tests/kubernetes $(TEST_ARGS)
 
 lint: install ## check style, formatting, types, the order of packages and yaml files
 	$(BIN)/ruff check .

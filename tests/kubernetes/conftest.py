@@ -1,0 +1,60 @@
+"""The cluster that KUBECONFIG names, empty at first, with all services afterwards."""
+
+import os
+
+import pytest
+from support.kubernetes import NAMESPACE, Cluster, SweepJob
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster in which nothing of ours is; what the tests made is deleted at the end."""
+    cluster = Cluster(os.environ.get("IMAGES", ""))
+    answer = cluster.run("kubectl", "get", "customresourcedefinitions", "--output", "name", check=False)
+    if answer.returncode:
+        pytest.exit(f"no cluster answers; KUBECONFIG is {os.environ.get('KUBECONFIG')!r}: {answer.stderr}", 2)
+    if "rayjobs.ray.io" not in answer.stdout:
+        pytest.exit("the cluster has no KubeRay: k8s/README.md says how to install it", 2)
+    cluster.has_kueue = "clusterqueues.kueue.x-k8s.io" in answer.stdout
+    if cluster.run("kubectl", "get", "namespace", NAMESPACE, check=False).returncode == 0:
+        pytest.exit(
+            f"here is a namespace {NAMESPACE}; the tests need a cluster without it, and delete what they made", 2
+        )
+    yield cluster
+    if "KEEP" not in os.environ:
+        cluster.run("kubectl", "delete", "namespace", NAMESPACE)
+        cluster.run("kubectl", "delete", "--ignore-not-found", "--kustomize", "k8s/kueue", check=False)
+
+
+@pytest.fixture
+def services(cluster):
+    """The cluster with all services ready."""
+    cluster.install()
+    cluster.wait_for_services()
+    return cluster
+
+
+@pytest.fixture
+def start(cluster, request):
+    """Makes sweeps, which are deleted after the test; tells all about them if it failed."""
+    jobs = []
+
+    def make(name, **options):
+        jobs.append(SweepJob(cluster, name, **options))
+        return jobs[-1]
+
+    yield make
+    for job in jobs:
+        print(f"== the end of {job.name}\n{job.end_of_log()}")
+        if getattr(request.node, "failed", False):
+            print(job.tell())
+        job.delete()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Tells fixtures whether their test failed."""
+    report = yield
+    if report.failed:
+        item.failed = True
+    return report

@@ -1,0 +1,157 @@
+"""Sweeps of a dozen short trials on a real Kubernetes, with what goes wrong on one.
+
+After each there is one record and one finished MLflow run with its maps a trial, and the RayJob's status is true.
+"""
+
+import time
+
+import pytest
+from support.kubernetes import SHORT, TRIALS, wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+NO_ROOM_SECONDS = 420
+
+
+def check(sweep):
+    """A sweep that has succeeded and left all behind, with the answer at the end of its log."""
+    assert sweep.wait() == "Complete", sweep.tell()
+    assert sweep.status()["jobStatus"] == "SUCCEEDED"
+    assert sweep.cluster.problems(sweep.name) == []
+    assert f"{TRIALS}/{TRIALS} trials done" in sweep.log()
+    assert "report.html" in sweep.end_of_log()
+
+
+def test_first_of_all(cluster, start):
+    """Both are applied at once on an empty cluster, with the requests as they stand: trials run before MLflow is up."""
+    assert "kubectl apply -k" in cluster.install()
+    sweep = start("first", small=False)
+    sweep.apply()
+    check(sweep)
+
+
+@pytest.mark.parametrize("lost", ["worker", "head", "mlflow", "postgres", "s3"])
+def test_a_pod_is_killed(services, start, lost):
+    sweep = start(f"lost-{lost}")
+    sweep.apply()
+    sweep.wait_for_records()
+    services.kill(sweep.labels(lost) if lost in ("worker", "head") else f"saliency-sweep/role={lost}")
+    check(sweep)
+
+
+def test_the_driver_crashes(services, start):
+    """The process, in a head that goes on: it is started again there."""
+    sweep = start("crash")
+    sweep.apply()
+    sweep.wait_for_records()
+    (head,) = services.pods(sweep.labels("head"))
+    kill = (
+        "import os, pathlib, signal\n"
+        "for p in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+        "    words = p.read_bytes().split(b'\\0')\n"
+        "    if any(word.endswith(b'/sweep.py') for word in words[:2]):\n"
+        "        os.kill(int(p.parent.name), signal.SIGKILL); print(words)"
+    )
+    assert "sweep.py" in services.kubectl("exec", head, "--container", "ray-head", "--", "python", "-c", kill)
+    check(sweep)
+
+
+def test_a_typo(services, start):
+    """It fails at once, in one cluster, and says what is wrong; corrected, it runs."""
+    sweep = start("typo")
+    sweep.write(*SHORT, "--set", "epoch=2")
+    sweep.apply()
+    assert sweep.wait() == "Failed"
+    assert sweep.status()["jobStatus"] == "FAILED"
+    assert sweep.status().get("failed", 1) == 1, "no second cluster was tried"
+    assert "epochs" in sweep.log(), sweep.log()
+    assert "again in" not in sweep.log()
+    sweep.write()
+    sweep.replace()
+    check(sweep)
+
+
+def test_what_cannot_go_well_ends_as_failed(services, start):
+    """A bucket that this key does not open: tried again on the same cluster, then given up."""
+    sweep = start("closed")
+    sweep.write(*SHORT, "--storage", "s3://mlflow")
+    sweep.apply()
+    assert sweep.wait() == "Failed"
+    assert sweep.log().count("again in") == 3, sweep.log()
+    assert "s3://mlflow" in sweep.end_of_log()
+
+
+def test_a_wrong_image_is_corrected(services, start):
+    sweep = start("image")
+    sweep.write(image={"name": "saliency-sweep", "newName": "saliency-sweep.invalid/sweep", "newTag": "none"})
+    sweep.apply()
+    cluster = wait_until(lambda: sweep.status().get("rayClusterName"), "a Ray cluster", 60)
+    pods = ("describe", "pods", "--selector", f"ray.io/cluster={cluster}")
+    wait_until(lambda: "Failed to pull image" in services.kubectl(*pods), "kubectl describe says why", 120)
+    assert "saliency-sweep.invalid/sweep:none" in services.kubectl(*pods)
+    assert sweep.ended() == ""
+    sweep.write()
+    sweep.replace()
+    check(sweep)
+
+
+def test_two_side_by_side(services, start):
+    left, right = start("left"), start("right")
+    left.apply()
+    right.apply()
+    check(left)
+    check(right)
+
+
+def test_queued_and_applied_twice(services, start):
+    if not services.has_kueue:
+        pytest.skip("the cluster has no Kueue")
+    services.run("kubectl", "apply", "--kustomize", "k8s/kueue")
+    sweep = start("queued", queued=True)
+    sweep.apply()
+    sweep.wait_for_records(1)
+    before = sweep.status()["rayClusterName"]
+    sweep.apply()
+    time.sleep(30)
+    assert sweep.status()["rayClusterName"] == before, "the running sweep was not touched"
+    check(sweep)
+    assert sweep.status()["rayClusterName"] == before
+    assert services.get("workloads"), "Kueue has admitted it"
+
+
+def test_the_head_is_lost_while_no_node_has_room(services, start):
+    sweep = start("no-room")
+    sweep.apply()
+    sweep.wait_for_records()
+    nodes = [node["metadata"]["name"] for node in services.get("nodes")]
+    services.kubectl("cordon", *nodes)
+    try:
+        services.kill(sweep.labels("head"))
+        end = time.monotonic() + NO_ROOM_SECONDS
+        while time.monotonic() < end:
+            assert sweep.ended() == "", sweep.tell()
+            time.sleep(10)
+    finally:
+        services.kubectl("uncordon", *nodes)
+    check(sweep)
+
+
+def test_services_are_removed_and_installed_again(services, start):
+    """Volumes and secrets stay, and so does all that was ever stored."""
+    sweep = start("kept")
+    sweep.apply()
+    check(sweep)
+    with services.bucket() as bucket:
+        sweeps = sorted({o.key.split("/")[0] for o in bucket.objects.all()})
+        objects = {o.key: o.e_tag for o in bucket.objects.all()}
+    runs = {name: services.runs(name) for name in sweeps if f"{name}/report/report.html" in objects}
+    assert "kept" in runs
+    services.kubectl("delete", "--kustomize", str(services.folder / "services"))
+    wait_until(lambda: not services.pods("saliency-sweep/role in (s3, mlflow, postgres)"), "the services are gone", 120)
+    services.install()
+    services.wait_for_services()
+    with services.bucket() as bucket:
+        assert {o.key: o.e_tag for o in bucket.objects.all()} == objects
+    assert {name: services.runs(name) for name in runs} == runs
+    sweep.replace()
+    check(sweep)
+    assert f"{TRIALS} trials were already done" in sweep.log() or "0 to run" in sweep.log(), sweep.log()

@@ -1,0 +1,310 @@
+"""A real Kubernetes, of whatever kind KUBECONFIG names: the services, sweeps on it, and what they leave behind."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from mlflow import MlflowClient
+
+from support.commands import ROOT
+
+NAMESPACE = "saliency-sweep"
+PATIENCE = 900.0
+"""Seconds in which a sweep must end, if a test gives no others."""
+TRIALS = 12
+SHORT = (
+    *("--space", "own_data", "--dataset", "synthetic", "--max-trials", str(TRIALS)),
+    *("--set", "n_train=256", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=60"),
+    *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
+)
+"""Options of sweep.py: a dozen trials of some seconds each."""
+
+# Limits stay, as Ray reads its processors and its memory from them; with these requests two sweeps fit into two cores.
+SMALL = """
+- target: {kind: RayJob}
+  patch: |-
+    - {op: replace, path: /spec/rayClusterSpec/headGroupSpec/template/spec/containers/0/resources/requests,
+       value: {cpu: 50m, memory: 512Mi}}
+    - {op: replace, path: /spec/rayClusterSpec/workerGroupSpecs/0/template/spec/containers/0/resources/requests,
+       value: {cpu: 50m, memory: 512Mi}}
+    - {op: replace, path: /spec/submitterPodTemplate/spec/containers/0/resources/requests,
+       value: {cpu: 10m, memory: 64Mi}}
+"""
+
+
+def images(words: str) -> list[dict[str, str]]:
+    """`name=registry/name:tag …` as kustomize's list of replaced images."""
+    found = []
+    for word in words.split():
+        name, _, new = word.partition("=")
+        new_name, _, tag = new.rpartition(":")
+        if not new_name or "/" in tag:
+            raise ValueError(f"IMAGES: {word!r} is no NAME=NEW_NAME:TAG")
+        found.append({"name": name, "newName": new_name, "newTag": tag})
+    return found
+
+
+def wait_until(done: Callable[[], Any], what: str, seconds: float = PATIENCE, every: float = 2.0) -> Any:
+    """The first true result of `done`; fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if result := done():
+            return result
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
+        time.sleep(every)
+
+
+class Cluster:
+    """What KUBECONFIG names."""
+
+    has_kueue = False
+
+    def __init__(self, replaced: str = "") -> None:
+        """
+        Args:
+            replaced: images in place of the manifests' own, see `images`.
+        """
+        self.images = images(replaced)
+        self.folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
+        # The cluster's own kubectl if there is one.
+        self.variables = os.environ | {"PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}"}
+
+    def run(self, *command: str, check: bool = True, text: str = "") -> subprocess.CompletedProcess[str]:
+        """A command with kubectl on its path."""
+        done = subprocess.run(command, env=self.variables, input=text, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0 or not check, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+        return done
+
+    def kubectl(self, *words: str, check: bool = True, text: str = "") -> str:
+        """What kubectl says, in the namespace of sweeps."""
+        return self.run("kubectl", "--namespace", NAMESPACE, *words, check=check, text=text).stdout
+
+    def get(self, *words: str) -> Any:
+        """An object, or a list's items."""
+        found = json.loads(self.kubectl("get", *words, "--output", "json"))
+        return found["items"] if found["kind"] == "List" else found
+
+    def pods(self, labels: str) -> list[str]:
+        """The names of the pods that have these labels."""
+        return [pod["metadata"]["name"] for pod in self.get("pods", "--selector", labels)]
+
+    def kill(self, labels: str) -> None:
+        """Pods end at once, without the time for an orderly end."""
+        pods = self.pods(labels)
+        assert pods, f"no pod has {labels}"
+        self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force")
+
+    def kustomization(self, name: str, resource: str, **parts: Any) -> Path:
+        """A folder of a user's own, on one of k8s/, with this cluster's images."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        text = {"resources": [os.path.relpath(ROOT / "k8s" / resource, folder)], "images": self.images, **parts}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
+        return folder
+
+    def install(self) -> str:
+        """The services, by the command of k8s/README.md."""
+        services = self.kustomization("services", "services/embedded")
+        return self.run(str(ROOT / "k8s" / "install"), str(services)).stdout
+
+    def wait_for_services(self) -> None:
+        """Until all are ready."""
+        for name in ("statefulset/postgres", "statefulset/s3", "deployment/mlflow"):
+            self.kubectl("rollout", "status", name, "--timeout=300s")
+
+    @contextmanager
+    def forwarded(self, name: str, port: int) -> Iterator[str]:
+        """The address of a service here, by `kubectl port-forward`."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            here = probe.getsockname()[1]
+        command = ["kubectl", "--namespace", NAMESPACE, "port-forward", f"service/{name}", f"{here}:{port}"]
+        with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                assert process.stdout is not None
+                said = process.stdout.readline()
+                assert b"Forwarding" in said, said
+                yield f"http://127.0.0.1:{here}"
+            finally:
+                process.kill()
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Its values."""
+        return {key: b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
+
+    @contextmanager
+    def bucket(self) -> Iterator[Any]:
+        """The bucket of the sweeps."""
+        keys = {name.lower(): value for name, value in self.secret("s3").items()}
+        with self.forwarded("s3", 8333) as url:
+            session = boto3.Session(**keys, region_name="us-east-1")
+            yield session.resource("s3", endpoint_url=url).Bucket("sweeps")
+
+    def records(self, sweep: str) -> dict[str, dict[str, Any]]:
+        """The records of a sweep by trial key."""
+        with self.bucket() as bucket:
+            found = {
+                Path(o.key).stem: o.get()["Body"].read() for o in bucket.objects.filter(Prefix=f"{sweep}/records/")
+            }
+        return {key: json.loads(text) for key, text in found.items()}
+
+    def count(self, sweep: str) -> int:
+        """How many records there are by now; 0 also where nothing answers."""
+        with suppress(Exception):
+            return len(self.records(sweep))
+        return 0
+
+    def runs(self, sweep: str) -> tuple[list[Mapping[str, Any]], list[str]]:
+        """MLflow's runs of a sweep's trials: key, status and names of maps; and the states of the sweep's own runs."""
+        account = self.secret("mlflow-client")
+        with self.forwarded("mlflow", 5000) as url, variables(account):
+            client = MlflowClient(url)
+            experiment = client.get_experiment_by_name(sweep)
+            assert experiment is not None, f"MLflow has no experiment {sweep}"
+            trials = [
+                {
+                    "trial_key": run.data.tags["trial_key"],
+                    "status": run.info.status,
+                    "auc": run.data.metrics.get("test_ood/auc"),
+                    "maps": sorted(f.path for f in client.list_artifacts(run.info.run_id, "attribution")),
+                }
+                for run in client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=1000)
+            ]
+            parents = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+            return trials, [run.info.status for run in parents]
+
+    def problems(self, sweep: str, trials: int = TRIALS) -> list[str]:
+        """What is wrong with what a sweep left behind: one record and one finished run with maps for each trial."""
+        found, records = [], self.records(sweep)
+        if len(records) != trials:
+            found.append(f"{len(records)} records of {trials} trials")
+        found += [f"record {key}: {r['status']}" for key, r in records.items() if r["status"] != "completed"]
+        runs, parents = self.runs(sweep)
+        count = Counter(run["trial_key"] for run in runs)
+        found += [f"{count[key]} MLflow runs of {key}" for key in count.keys() | records.keys() if count[key] != 1]
+        found += [f"MLflow run of {key} has no record" for key in count.keys() - records.keys()]
+        maps = [f"attribution/{name}" for name in ("epochs.json", "maps.npz", "saliency.png")]
+        for run in runs:
+            right = {"status": "FINISHED", "maps": maps, "auc": records.get(run["trial_key"], {}).get("test_ood.auc")}
+            found += [f"MLflow run of {run['trial_key']}: {k} is {run[k]}" for k in right if run[k] != right[k]]
+        if parents != ["FINISHED"]:
+            found.append(f"MLflow's runs of the sweep: {parents}")
+        with self.bucket() as bucket:
+            names = {o.key for o in bucket.objects.filter(Prefix=f"{sweep}/report/")}
+        if f"{sweep}/report/report.html" not in names:
+            found.append("no report")
+        return found
+
+
+class SweepJob:
+    """A sweep, applied from a folder as k8s/README.md tells users to make one."""
+
+    def __init__(self, cluster: Cluster, name: str, *, small: bool = True, queued: bool = False) -> None:
+        """
+        Args:
+            cluster: where it runs.
+            name: of the sweep; the RayJob has it behind `sweep-`.
+            small: whether it asks for little room.
+            queued: whether it waits in Kueue's queue.
+        """
+        self.cluster, self.name, self.job = cluster, name, f"sweep-{name}"
+        self.small, self.queued = small, queued
+        self.write()
+
+    def write(self, *options: str, image: Mapping[str, str] | None = None) -> None:
+        """The folder, for options of sweep.py in place of the usual; `image` is one in place of the right one."""
+        words = " ".join(options or SHORT)
+        entrypoint = f"sh /app/k8s/run_sweep.sh --address auto --name {self.name} {words}"
+        patches = yaml.safe_load(SMALL) if self.small else []
+        operations = [{"op": "replace", "path": "/spec/entrypoint", "value": entrypoint}]
+        patches.append({"target": {"kind": "RayJob"}, "patch": yaml.safe_dump(operations)})
+        parts: dict[str, Any] = {"nameSuffix": f"-{self.name}", "patches": patches}
+        if image is not None:
+            parts["images"] = [image]
+        if self.queued:
+            parts["components"] = [os.path.relpath(ROOT / "k8s/sweeps/queued", self.cluster.folder / self.name)]
+        self.folder = self.cluster.kustomization(self.name, "sweeps/cpu", **parts)
+
+    def apply(self) -> None:
+        """`kubectl apply -k`."""
+        self.cluster.kubectl("apply", "--kustomize", str(self.folder))
+
+    def replace(self) -> None:
+        """`kubectl replace --force -k`."""
+        self.cluster.kubectl("replace", "--force", "--kustomize", str(self.folder))
+
+    def status(self) -> dict[str, Any]:
+        """The RayJob's."""
+        return dict(self.cluster.get("rayjob", self.job).get("status", {}))
+
+    def ended(self) -> str:
+        """`Complete` or `Failed`; empty while it goes on."""
+        state = str(self.status().get("jobDeploymentStatus", ""))
+        return state if state in ("Complete", "Failed") else ""
+
+    def wait(self, seconds: float = PATIENCE) -> str:
+        """How it ended."""
+        return str(wait_until(self.ended, f"{self.job} ends", seconds))
+
+    def wait_for_records(self, count: int = 3) -> None:
+        """Until so many trials are done, and others run."""
+        wait_until(lambda: self.cluster.count(self.name) >= count or self.ended(), f"{count} records", every=1)
+        assert not self.ended(), "it was over before anything could be killed: longer trials are needed"
+
+    def labels(self, node: str) -> str:
+        """Of its head (`head`) or its workers (`worker`)."""
+        return f"ray.io/cluster={self.status()['rayClusterName']},ray.io/node-type={node}"
+
+    def log(self) -> str:
+        """What `kubectl logs` says of the last submitter."""
+        pods = self.cluster.get("pods", "--selector", f"job-name={self.job}")
+        if not pods:
+            return ""
+        last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
+        return self.cluster.kubectl("logs", last, "--container", "ray-job-submitter", check=False)
+
+    def delete(self) -> None:
+        """`kubectl delete -k`: what it stored stays."""
+        self.cluster.kubectl("delete", "--kustomize", str(self.folder), "--ignore-not-found", "--wait=true")
+
+    def tell(self) -> str:
+        """All that may explain a failure."""
+        words: list[Sequence[str]] = [
+            ("get", "rayjob,raycluster,pods", "--output", "wide"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("get", "rayjob", self.job, "--output", "yaml"),
+        ]
+        told = [f"$ kubectl {' '.join(w)}\n{self.cluster.kubectl(*w, check=False)[-6000:]}" for w in words]
+        return "\n".join([*told, f"The job's log:\n{self.log()[-6000:]}"])
+
+    def end_of_log(self) -> str:
+        """Its last lines, without colours."""
+        return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", self.log()).strip().splitlines()[-12:])
+
+
+@contextmanager
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables that are set for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
