@@ -54,6 +54,8 @@ PASSED_ON = (
 NOT_SENT = (".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*", "/docs", "/tests", "/benchmarks")
 """Files in the project's folder that trials do not need."""
 
+LOST_NODE = "a node of the cluster has ended; its trials start again from their last checkpoints"
+
 SHARE_STORAGE = "give --storage s3://bucket/prefix, or a folder that all nodes share"
 
 
@@ -141,6 +143,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
                 f"no Ray cluster at --address {address!r} ({reason}); start one with `ray start --head`, give "
                 "ray://HOST:10001, or leave --address at local"
             ) from None
+    _shorten_messages(console)
     if not any(resources.room(node["Resources"]) for node in ray.nodes() if node["Alive"]):
         say(
             console,
@@ -148,6 +151,19 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             "yellow",
         )
     return concurrency
+
+
+def _shorten_messages(console: Console) -> None:
+    """Say in a line what Ray's nodes report to the driver: with a lost node Ray prints the end of that node's log."""
+    from ray._private import worker
+
+    def show(data: dict[str, Any], ignore_prefix: bool) -> None:
+        for message in data["lines"]:
+            first = message.strip().split("\n")[0]
+            say(console, LOST_NODE if first.startswith("Raylet is terminated") else first, "yellow")
+
+    # Ray offers no setting for it. Where a later release has no such function this changes nothing.
+    worker.print_to_stdstream = show
 
 
 def runtime_env() -> dict[str, Any]:

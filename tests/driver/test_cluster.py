@@ -121,6 +121,22 @@ def test_a_cluster_without_room_is_waited_for(monkeypatch, capsys):
     assert connect("auto", 3, TrialResources(), Console()) == 3
 
 
+def test_a_lost_node_is_a_line(monkeypatch, capsys):
+    """Ray's own words for it end in twenty lines of that node's log."""
+    import ray
+    from ray._private import worker
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
+    monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)
+    connect("auto", None, TrialResources(), Console())
+    assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names, "what Ray calls with a message"
+    for message in ("Raylet is terminated. Termination is unexpected. Last lines:\n    [state-dump]", "memory is low\n\n"):
+        worker.print_to_stdstream({"lines": [message], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["a node of the cluster has ended; its trials start again from their last checkpoints", "memory is low"]
+
+
 @pytest.mark.parametrize(("cpus", "concurrency", "total"), [(1, 4, 4), (0.5, 4, 2), (3, 2, 6)])
 def test_this_machine_takes_the_trials_that_it_is_told_to(cpus, concurrency, total):
     resources = TrialResources(cpus=cpus)

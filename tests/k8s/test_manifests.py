@@ -153,7 +153,9 @@ def test_sizes_are_stated(overlay):
             assert "memory" in resources["requests"], where
             assert "memory" in resources["limits"], where
             if template["metadata"]["labels"]["saliency-sweep/role"] == "ray":
-                assert resources["requests"]["memory"] == resources["limits"]["memory"], f"{where}: killed as others grow"
+                assert resources["requests"]["memory"] == resources["limits"]["memory"], (
+                    f"{where}: killed as others grow"
+                )
         for volume in template["spec"].get("volumes", []):
             assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"], f"{name}: {volume}"
 

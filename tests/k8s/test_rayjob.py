@@ -1,13 +1,15 @@
 """The RayJob by the operator's rules, by Ray's own reading of a RayCluster, and by sweep.py."""
 
 import copy
+import os
 import re
 import shlex
 
 import pytest
+import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from support.commands import ROOT, run_sweep
-from support.manifests import OVERLAYS, one
+from support.manifests import K8S, OVERLAYS, one, render
 from support.operator_rules import violations
 
 
@@ -29,6 +31,20 @@ def put(job, path, value):
     for name in folders:
         job = job[int(name)] if isinstance(job, list) else job[name]
     job[last] = value
+
+
+def test_a_schedule_holds_the_whole_sweep(tmp_path):
+    """Also one with a name of its own, as k8s/README.md tells users to make it."""
+    mine = {"resources": [os.path.relpath(K8S / "sweeps/cpu", tmp_path / "mine")], "nameSuffix": "-nightly"}
+    component = os.path.relpath(K8S / "sweeps/scheduled", tmp_path / "nightly")
+    for name, text in {"mine": mine, "nightly": {"resources": ["../mine"], "components": [component]}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    (cron,) = yaml.safe_load_all(render(tmp_path / "nightly"))
+    assert (cron["kind"], cron["metadata"]["name"]) == ("RayCronJob", "sweep-nightly")
+    assert cron["spec"].pop("jobTemplate") == rayjob("cpu")["spec"]
+    # The fields of raycronjob_types.go, KubeRay 1.7.
+    assert cron["spec"].keys() <= {"schedule", "timeZone", "suspend"}
 
 
 MISTAKES = {

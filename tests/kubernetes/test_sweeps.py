@@ -18,6 +18,8 @@ def check(sweep):
     assert sweep.status()["jobStatus"] == "SUCCEEDED"
     assert sweep.cluster.problems(sweep.name) == []
     assert f"{TRIALS}/{TRIALS} trials done" in sweep.log()
+    assert "state-dump" not in sweep.log()
+    assert "Traceback" not in sweep.log()
     assert "report.html" in sweep.end_of_log()
 
 

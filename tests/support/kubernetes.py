@@ -27,7 +27,7 @@ PATIENCE = 900.0
 TRIALS = 12
 SHORT = (
     *("--space", "own_data", "--dataset", "synthetic", "--max-trials", str(TRIALS)),
-    *("--set", "n_train=256", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=60"),
+    *("--set", "n_train=256", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=30"),
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
 """Options of sweep.py: a dozen trials of some seconds each."""

@@ -16,7 +16,7 @@ from support.commands import ROOT
 K8S = ROOT / "k8s"
 KUBECTL = Path(sys.executable).with_name("kubectl")
 SWEEPS = sorted(path.parent.name for path in (K8S / "sweeps").glob("*/kustomization.yaml"))
-OVERLAYS = [name for name in SWEEPS if name not in ("base", "queued")]
+OVERLAYS = [name for name in SWEEPS if name not in ("base", "queued", "scheduled")]
 """Sweeps that can be applied as they are."""
 
 Manifest = dict[str, Any]
