@@ -104,11 +104,20 @@ def test_two_side_by_side(services, start):
     check(right)
 
 
+def test_workers_come_as_trials_wait(services, start):
+    """The autoscaler makes them, from none."""
+    sweep = start("autoscaled", base="base")
+    sweep.apply()
+    sweep.wait_for_records()
+    assert len(services.pods(sweep.labels("worker"))) == 2, "as many as it may make: each has two processors"
+    check(sweep)
+
+
 def test_queued_and_applied_twice(services, start):
     if not services.has_kueue:
         pytest.skip("the cluster has no Kueue")
     services.run("kubectl", "apply", "--kustomize", "k8s/kueue")
-    sweep = start("queued", queued=True)
+    sweep = start("queued", components=["queued"])
     sweep.apply()
     sweep.wait_for_records(1)
     before = sweep.status()["rayClusterName"]

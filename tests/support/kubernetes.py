@@ -32,17 +32,8 @@ SHORT = (
 )
 """Options of sweep.py: a dozen trials of some seconds each."""
 
-# Limits stay, as Ray reads its processors and its memory from them; with these requests two sweeps fit into two cores.
-SMALL = """
-- target: {kind: RayJob}
-  patch: |-
-    - {op: replace, path: /spec/rayClusterSpec/headGroupSpec/template/spec/containers/0/resources/requests,
-       value: {cpu: 50m, memory: 512Mi}}
-    - {op: replace, path: /spec/rayClusterSpec/workerGroupSpecs/0/template/spec/containers/0/resources/requests,
-       value: {cpu: 50m, memory: 512Mi}}
-    - {op: replace, path: /spec/submitterPodTemplate/spec/containers/0/resources/requests,
-       value: {cpu: 10m, memory: 64Mi}}
-"""
+SMALL = (("headGroupSpec", "50m", "1", "2560Mi"), ("workerGroupSpecs/0", "50m", "2", "2Gi"))
+"""The processors that head and workers ask for, so that two sweeps fit into two; and their limits, which Ray reads."""
 
 
 def images(words: str) -> list[dict[str, str]]:
@@ -212,31 +203,44 @@ class Cluster:
 class SweepJob:
     """A sweep, applied from a folder as k8s/README.md tells users to make one."""
 
-    def __init__(self, cluster: Cluster, name: str, *, small: bool = True, queued: bool = False) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, *, base: str = "cpu", small: bool = True, components: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             cluster: where it runs.
             name: of the sweep; the RayJob has it behind `sweep-`.
-            small: whether it asks for little room.
-            queued: whether it waits in Kueue's queue.
+            base: the folder of k8s/sweeps that it is made from.
+            small: whether it asks for little room, in place of what stands there.
+            components: of k8s/sweeps.
         """
         self.cluster, self.name, self.job = cluster, name, f"sweep-{name}"
-        self.small, self.queued = small, queued
+        self.base, self.small, self.components = base, small, components
         self.write()
 
     def write(self, *options: str, image: Mapping[str, str] | None = None) -> None:
         """The folder, for options of sweep.py in place of the usual; `image` is one in place of the right one."""
         words = " ".join(options or SHORT)
         entrypoint = f"sh /app/k8s/run_sweep.sh --address auto --name {self.name} {words}"
-        patches = yaml.safe_load(SMALL) if self.small else []
-        operations = [{"op": "replace", "path": "/spec/entrypoint", "value": entrypoint}]
-        patches.append({"target": {"kind": "RayJob"}, "patch": yaml.safe_dump(operations)})
-        parts: dict[str, Any] = {"nameSuffix": f"-{self.name}", "patches": patches}
+        operations: list[dict[str, Any]] = [{"op": "replace", "path": "/spec/entrypoint", "value": entrypoint}]
+        for group, asked, limit, memory in SMALL if self.small else ():
+            resources = {"requests": {"cpu": asked, "memory": "512Mi"}, "limits": {"cpu": limit, "memory": memory}}
+            path = f"/spec/rayClusterSpec/{group}/template/spec/containers/0/resources"
+            operations.append({"op": "replace", "path": path, "value": resources})
+        if self.base == "base":
+            operations.append(
+                {"op": "replace", "path": "/spec/rayClusterSpec/workerGroupSpecs/0/maxReplicas", "value": 2}
+            )
+        parts: dict[str, Any] = {
+            "nameSuffix": f"-{self.name}",
+            "patches": [{"target": {"kind": "RayJob"}, "patch": yaml.safe_dump(operations)}],
+            "components": [
+                os.path.relpath(ROOT / "k8s/sweeps" / name, self.cluster.folder / self.name) for name in self.components
+            ],
+        }
         if image is not None:
             parts["images"] = [image]
-        if self.queued:
-            parts["components"] = [os.path.relpath(ROOT / "k8s/sweeps/queued", self.cluster.folder / self.name)]
-        self.folder = self.cluster.kustomization(self.name, "sweeps/cpu", **parts)
+        self.folder = self.cluster.kustomization(self.name, f"sweeps/{self.base}", **parts)
 
     def apply(self) -> None:
         """`kubectl apply -k`."""
