@@ -131,10 +131,11 @@ def test_a_lost_node_is_a_line(monkeypatch, capsys):
     monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)
     connect("auto", None, TrialResources(), Console())
     assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names, "what Ray calls with a message"
-    for message in ("Raylet is terminated. Termination is unexpected. Last lines:\n    [state-dump]", "memory is low\n\n"):
+    for message in ("Raylet is terminated. Termination is unexpected. Lines:\n    [state-dump]", "memory is low\n\n"):
         worker.print_to_stdstream({"lines": [message], "pid": "raylet", "is_err": False}, ignore_prefix=False)
-    said = capsys.readouterr().out.splitlines()
-    assert said == ["a node of the cluster has ended; its trials start again from their last checkpoints", "memory is low"]
+    lost, low = capsys.readouterr().out.splitlines()
+    assert lost == "a node of the cluster has ended; its trials start again from their last checkpoints"
+    assert low == "memory is low"
 
 
 @pytest.mark.parametrize(("cpus", "concurrency", "total"), [(1, 4, 4), (0.5, 4, 2), (3, 2, 6)])
