@@ -20,10 +20,10 @@ def trials_data(analysis: Analysis) -> dict[str, Any]:
     """Settings, performance, probes and the primary's score of each trial, in the table's order.
 
     Returns:
-        `columns`, one per column that varies or is in `ALWAYS`: its name, its label, whether it is a setting and either `values`, or the
-        distinct texts `levels` and for each trial the place of its own in them, `at`; missing values are null.
-        `names`, the names of datasets and methods for people, in the report's order. `common`, the label and text of
-        each setting that all trials have in common. `n`, the number of trials.
+        `columns`, one per column that varies or is in `ALWAYS`: its name, its label, whether it is a setting, and
+        either `values` or, for texts, the distinct ones as `levels` and the place of each trial's as `at`; what is
+        missing is null. `names`, the names of datasets and methods for people, in the report's order. `common`, the
+        label and text of each setting that all trials have in common. `n`, the number of trials.
     """
     table, primary = analysis.trials.table, analysis.primary
     names = {str(n) for n in table if columns.column_of(str(n)).role in (*SETTINGS, "performance", "probe")}
