@@ -9,12 +9,12 @@ from typing import Any
 from analysis import sections
 from analysis.answer.answer import Analysis
 from analysis.numbers import listed
-from analysis.report.page_data import trials_data
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, png, svg
 from analysis.sections.head import facts, provenance
 from analysis.sections.map_sheets import MapSheet
+from analysis.sections.page_trials import trials_data
 from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL

@@ -16,6 +16,7 @@ from PIL import Image
 from analysis.answer.answer import Analysis
 from analysis.numbers import count, name
 from analysis.sections.map_sheets import displayed, read_maps, smoothed, strongest
+from analysis.sections.page_trials import MOST, page_rows
 from analysis.sections.section import Lack, Section
 from analysis.trials.trials import Primary, Trials
 from records import StorageError, SweepRecords
@@ -53,7 +54,7 @@ class Tile:
     """One image as one trial's model sees it."""
 
     trial: int
-    """The trial's row in the table."""
+    """The trial's place in the page: its row of the table of `page_rows`."""
     rank: int
     """The image's place among those that the trial kept; equal places of one data seed are one image."""
     index: int | None
@@ -73,13 +74,13 @@ class Browser:
     n_kept: int = 0
     """Maps that the trials kept, in the page or not."""
     n_trials: int = 0
-    """Trials with maps."""
+    """Trials with maps, of those in the page."""
     lacks: tuple[Lack, ...] = ()
 
 
 def browser_of(trials: Trials, primary: Primary) -> Browser:
-    """Read the primary's maps of all trials, and choose those for the page."""
-    records, table = trials.records, trials.table
+    """Read the primary's maps of the trials in the page, and choose those that it shows."""
+    records, table = trials.records, trials.table.iloc[page_rows(trials.table)]
     if records is None or "trial_key" not in table:
         return Browser()
     try:
@@ -220,11 +221,13 @@ def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
     left_out = f"{count(browser.n_kept - n, 'map')} had to be left out to keep the page small" + (
         f", among them all of {count(without_any, 'trial')}." if without_any else "."
     )
-    without = len(analysis.trials.table) - browser.n_trials
+    n_all = len(analysis.trials.table)
+    without = min(n_all, MOST) - browser.n_trials
     sentences = [
         f"report.html holds {holds} of {name(primary.attribution)} on {name(primary.split)} images that "
         f"{count(browser.n_trials, 'trial')} kept, in thumbnails of at most {SIDE} pixels a side.",
         left_out if n < browser.n_kept else "",
+        f"Of the {n_all:,} trials the page has the {MOST:,} of the first data seeds." if n_all > MOST else "",
         "Each trial’s own maps, of all attributions and at full size, are saliency.png and maps.npz in the sweep’s "
         "artifacts/ under its trial key; the page shows the picture where it lies in the sweep’s report/ folder.",
         f"{count(without, 'trial')} kept none that can be read." if without else "",

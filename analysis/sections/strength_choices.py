@@ -166,13 +166,13 @@ def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
         caption=(
             f"For each method, averaged over the strata with a shift: the strength with the best {outcome}, then the "
             f"strength λ that each rule chooses without the shift, and the {outcome} it costs against the best: ID "
-            "validation, the map, and the probes by what they do to the outside of the mask. The best is known only "
-            "afterwards, so costs lean upwards."
+            "validation, the map, and the probes by what they do to the outside of the mask; last, what a random "
+            "strength costs. The best is known only afterwards, so costs lean upwards."
         ),
         headings=(
             *("dataset", "method", "best λ", outcome),
             *(heading for rule in rules for heading in (SHORT[rule], "cost")),
-            "cost at random",
+            "random",
         ),
         rows=tuple(
             (
@@ -249,7 +249,7 @@ SECTION = Section(
     ),
     method=lambda analysis, result: (
         {
-            TITLE.removesuffix("?"): (
+            "Choice of a strength": (
                 "A strength’s outcome and what it is chosen by are averaged over the strata with a shift, each of them "
                 "the mean over its trials; only strengths with trials in all of these strata are compared. The "
                 "interval of a cost is Student’s by the delete-one-data-seed jackknife."

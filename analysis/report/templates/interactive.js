@@ -104,6 +104,7 @@
       ({ trial }) => JSON.stringify([value("dataset", trial), value("severity", trial), value("method", trial)]));
     const range = (dataset) => {
       const known = [...points].filter(([cell]) => JSON.parse(cell)[0] === dataset).flatMap(([, own]) => own.map(({ x }) => x));
+      known.push(...plot.panels.filter((panel) => panel.dataset === dataset && panel.chance !== null).map(({ chance }) => chance));
       const [low, high] = [Math.min(...known), Math.max(...known)];
       const margin = 0.04 * (high - low) || 0.02;
       return { min: low - margin, max: high + margin };
@@ -145,8 +146,11 @@
       });
       return button;
     }));
+    const chance = plot.panels.some((panel) => panel.chance !== null) ? ` Dotted: chance ${plot.labels[0]}.` : "";
+    const first = trials.n < trials.n_all
+      ? ` These are the ${trials.n.toLocaleString("en")} trials of the first data seeds, of ${trials.n_all.toLocaleString("en")}.` : "";
     figure.prepend(element("div", { className: "interactive" }, [
-      element("p", { className: "caption", textContent: "Point at a trial for its settings; click it for its maps." }),
+      element("p", { className: "caption", textContent: `Point at a trial for its settings; click it for its maps.${chance}${first}` }),
       ...[...Map.groupBy(charts, ({ dataset }) => dataset).values()].map((row) =>
         element("div", { className: "panels" }, row.map(({ wrapper }) => wrapper))), legend]));
     figure.classList.add("live");
@@ -340,7 +344,11 @@
     const controls = element("div", { className: "controls" }, [
       ...choices.map(([name, words]) => labelled(words, selects.get(name).select)), labelled("order", order)]);
     controls.addEventListener("change", restart);
-    section.append(element("div", { className: "interactive" }, [controls, all, status, keyOfColours(), grid, more]));
+    section.append(element("div", { className: "interactive" }, [
+      element("p", { className: "caption", textContent:
+        "Choose an image to see it across trials; click a map for its trial and the trial’s other images. For the best " +
+        "and worst cases, order all images by their map." }),
+      controls, all, status, keyOfColours(), grid, more]));
     start();
   }
 
