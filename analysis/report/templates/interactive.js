@@ -20,14 +20,16 @@
   const shown = (name, trial) => {
     const raw = value(name, trial);
     if (raw === null) return "–";
-    return (name === "dataset" || name === "method") ? trials.names[raw] : String(raw).replace("-", "−");
+    if (typeof raw === "number") return written(raw);
+    return name === "dataset" || name === "method" ? trials.names[raw] : raw;
   };
   const distinct = (name) => {
     const values = new Set(Array.from({ length: trials.n }, (_, trial) => value(name, trial)));
     values.delete(null);
     return [...values].sort((a, b) => typeof a === "number" ? a - b : names.indexOf(a) - names.indexOf(b));
   };
-  const fixed = (number, digits) => number === null ? "–" : number.toFixed(digits).replace("-", "−");
+  const written = (number) => String(number).replace(/^-/, "−");
+  const fixed = (number, digits) => number === null ? "–" : written(number.toFixed(digits));
   const element = (tag, properties = {}, children = []) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
@@ -184,7 +186,7 @@
       });
     }
   }
-  const tick = (number) => String(+number.toPrecision(3)).replace("-", "−");
+  const tick = (number) => written(+number.toPrecision(3));
 
   // ---- maps
 
