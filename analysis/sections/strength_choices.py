@@ -244,9 +244,6 @@ SECTION = Section(
     words_last=True,
     sentence=_sentence,
     tables=lambda analysis, result: [_wide(analysis, result), _long(analysis, result)] if result else [],
-    missing=lambda analysis, result: (
-        [] if result else [(f"“{TITLE}”", "no method has several strengths under a shift")]
-    ),
     method=lambda analysis, result: (
         {
             "Choice of a strength": (

@@ -186,6 +186,8 @@ def test_a_click_on_a_point_shows_the_trials_map_and_settings(page, trials):
     assert 0.02 < red < 0.12
     one(page, "#trial .close").click()
     assert not dialog.is_displayed()
+    loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert {name.split(":")[0] for name in loaded} <= {"data", "file"}, "the page loads nothing from a network"
 
 
 def test_a_method_can_be_hidden(page):
