@@ -198,7 +198,8 @@ def _points(analysis: Analysis) -> dict[str, Any] | None:
     if primary.column not in table:
         return None
     panels = []
-    for (dataset, level), part in table.groupby(["dataset", "severity"], sort=True):
+    for dataset, level in sorted(set(zip(table["dataset"], table["severity"], strict=True))):
+        part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
         ends = {m: trend(own[[primary.column, primary.outcome]]) for m, own in part.groupby("method", sort=False)}
         panels.append(
             {

@@ -144,7 +144,7 @@ def within(room: int, tiles: Iterable[Tile], table: pd.DataFrame) -> list[Tile]:
     for tile in tiles:
         if tile.score is not None:
             scored.setdefault(int(cells[tile.trial]), []).append(tile)
-    extremes = [end(own, key=lambda tile: tile.score) for own in scored.values() for end in (max, min)]
+    extremes = [end(own, key=lambda tile: tile.score or 0.0) for own in scored.values() for end in (max, min)]
     first = {(tile.trial, tile.rank) for tile in extremes}
     order = sorted(tiles, key=lambda t: ((t.trial, t.rank) not in first, t.rank, data_seeds[t.trial], t.trial))
     pictures: set[Picture] = set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     set, localisation the primary's score, outside_* a probe; random is the mean over the strengths; oracle takes the
     outcome itself. Cost = best outcome − outcome of the choice, or the excess of a loss. The best strength is known
     only afterwards, so costs lean upwards. The interval is Student's by the delete-one-data-seed jackknife with the
-    chosen and the best strength held fixed; it needs 6 data seeds, each with both strengths.
+    chosen and the best strength held fixed; it needs 6 data seeds.
     """
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
@@ -84,13 +85,14 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
     # The smaller loss is the better one.
     better = {rule: -1 if measure == "loss" and rule in (ORACLE, "id_valid") else 1 for rule in means}
     best = int(np.argmax(better[ORACLE] * outcome))
-    head = {"dataset": dataset, "method": method, "n_strengths": len(strengths), "n_clusters": len(data_seeds)}
+    head = partial(
+        StrengthChoice, dataset=dataset, method=method, n_strengths=len(strengths), n_clusters=len(data_seeds)
+    )
 
     def choice(rule: str, weights: Floats) -> StrengthChoice:
         """Of the mean outcome with these weights of the strengths."""
         taken = np.flatnonzero(weights)
-        made = StrengthChoice(
-            **head,
+        made = head(
             rule=rule,
             strength=float(strengths[taken[0]]) if len(taken) == 1 else None,
             outcome=float(outcome @ weights),

@@ -16,20 +16,24 @@ from records import SweepRecords, open_storage
 pytestmark = pytest.mark.slow
 SPLIT, ATTRIBUTION = "test_ood", "integrated_gradients"
 SIZE, KEPT = 28, 8
+TOP, LEFT = 3, 17
+"""Where the maps have their square."""
 LIMIT = 5_000_000
 """Bytes of the page at 3,000 trials."""
 
 
 def maps_file(rng):
-    """A trial's maps.npz on images of noise, which compress worst."""
+    """A trial's maps.npz: a square of attribution as large as the mask, on noise, which compresses worst."""
     masks = np.zeros((KEPT, SIZE, SIZE), dtype=bool)
     masks[:, 7:14, 7:14] = True
+    maps = np.zeros((KEPT, SIZE, SIZE), dtype=np.float16)
+    maps[:, TOP : TOP + 7, LEFT : LEFT + 7] = 1
     arrays = {
         "labels": np.ones(KEPT, dtype=int),
         f"{SPLIT}.images": rng.uniform(size=(KEPT, 1, SIZE, SIZE)).astype(np.float16),
         f"{SPLIT}.masks": masks,
-        f"{SPLIT}.distractors": np.roll(masks, 9, axis=2),
-        f"{SPLIT}.map.{ATTRIBUTION}": rng.uniform(size=(KEPT, SIZE, SIZE)).astype(np.float16),
+        f"{SPLIT}.distractors": np.roll(masks, 14, axis=1),
+        f"{SPLIT}.map.{ATTRIBUTION}": maps,
         f"{SPLIT}.scored.index": np.arange(2 * KEPT),
         f"{SPLIT}.scored.correct": np.arange(2 * KEPT) % 3 > 0,
         f"{SPLIT}.scored.iou.{ATTRIBUTION}": rng.uniform(size=2 * KEPT).astype(np.float32),
@@ -137,18 +141,21 @@ def move_to(page, chart, method, index):
 
 
 def painted(page, canvas):
-    """(pixels, share) of a tile: how many are drawn, and which share of them is of the red of strong attribution."""
+    """The first and last row and column of a tile, in its pixels, with the red of strong attribution."""
     return page.execute_async_script(
         """
         const [canvas, done] = arguments;
         setTimeout(() => {
           const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-          let drawn = 0, red = 0;
-          for (let i = 0; i < pixels.length; i += 4) {
-            drawn += pixels[i + 3] > 0;
-            red += pixels[i] > 140 && pixels[i] > pixels[i + 1] + 60 && pixels[i] > pixels[i + 2] + 60;
+          const rows = [], columns = [];
+          for (let i = 0; i < pixels.length / 4; i++) {
+            // On grey, red at an opacity of 0.6 is 0.6 (255 - 59) above green.
+            if (pixels[4 * i] > pixels[4 * i + 1] + 110) {
+              rows.push(Math.floor(i / canvas.width));
+              columns.push(i % canvas.width);
+            }
           }
-          done([drawn, red / drawn]);
+          done([Math.min(...rows), Math.max(...rows), Math.min(...columns), Math.max(...columns)]);
         }, 300);
         """,
         canvas,
@@ -180,10 +187,9 @@ def test_a_click_on_a_point_shows_the_trials_map_and_settings(page, trials):
     assert float(shown["OOD test AUC"]) == pytest.approx(expected["test_ood.auc"], abs=1e-4)
     tiles = all_of(page, "#trial .tile canvas")
     assert len(tiles) == KEPT
-    drawn, red = painted(page, tiles[0])
-    assert drawn == 208 * 208
-    # The map's strongest pixels are as many as the mask has: a sixteenth of the image.
-    assert 0.02 < red < 0.12
+    scale = int(tiles[0].get_attribute("width")) / SIZE
+    square = [TOP * scale, (TOP + 7) * scale, LEFT * scale, (LEFT + 7) * scale]
+    assert painted(page, tiles[0]) == pytest.approx(square, abs=2)
     one(page, "#trial .close").click()
     assert not dialog.is_displayed()
     loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import analysis
+from analysis.answer.answer import answer
 from analysis.sections import map_browser, page_trials
 from analysis.sections.map_browser import SECTION, Picture, Tile, bits, browser_of, mostly, page_data, shrunk, within
 from analysis.trials.trials import Primary
@@ -99,8 +100,8 @@ def test_a_metric_that_the_analysis_turns_round_is_turned_round(sweep):
 
 
 def test_a_table_from_elsewhere_has_no_maps_and_says_nothing(make_table):
-    result = analysis.analyse(make_table(seeds=2), replicates=100)
-    browse = result.results["map_browser"]
+    result = answer(make_table(seeds=2), replicates=100)
+    browse = SECTION.compute(result)
     assert browse().tiles == ()
     assert (SECTION.sentence(result, browse), SECTION.interactive(result, browse)) == ("", None)
 
@@ -156,9 +157,9 @@ def test_an_image_of_its_own_takes_room():
     assert len(within(room + own[1].picture.size, own, table)) == 2
 
 
-def test_what_was_left_out_is_said(sweep, monkeypatch):
-    result = analysis.analyse(analysis.load_sweep(sweep, "looked-at"), replicates=100)
-    everything = result.results["map_browser"]()
+def test_what_was_left_out_is_said(sweep):
+    result = answer(analysis.load_sweep(sweep, "looked-at"), replicates=100)
+    everything = SECTION.compute(result)()
     whole = SECTION.sentence(result, lambda: everything)
     assert "holds all 4 maps" in whole
     assert "1 trial kept none that can be read" in whole
@@ -186,7 +187,7 @@ def test_very_many_trials_are_those_of_the_first_data_seeds(make_table, monkeypa
     rows = page_trials.page_rows(table)
     assert rows.tolist() == sorted(rows)
     assert sorted(table["data_seed"].iloc[rows]) == [0] * 8 + [1]
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     data = page_trials.trials_data(result)
     assert (data["n"], data["n_all"]) == (9, 24)
 
@@ -194,7 +195,7 @@ def test_very_many_trials_are_those_of_the_first_data_seeds(make_table, monkeypa
 def test_the_trials_of_the_page_can_be_read_back(make_table):
     table = make_table(seeds=2).assign(model="small_cnn", **{"hp.lr": [0.01, 0.001] * 8, "preset": None})
     table.loc[3, "test_id.auc"] = np.nan
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     data = json.loads(json.dumps(page_trials.trials_data(result), allow_nan=False))
     columns = {column["name"]: column for column in data["columns"]}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import analysis
+from analysis.answer.answer import answer
 from analysis.sections.strength_choices import SECTION, strength_choices
 from analysis.trials.trials import Primary
 
@@ -103,8 +103,8 @@ def test_one_strength_leaves_nothing_to_choose(table):
 
 def test_the_table_has_a_row_per_method_and_dataset(table):
     both = pd.concat([table, table.assign(method="rrr"), table.assign(dataset="digits")], ignore_index=True)
-    result = analysis.analyse(both, replicates=100)
-    choices = result.results["strength_choices"]
+    result = answer(both, replicates=100)
+    choices = SECTION.compute(result)
     wide, long = SECTION.tables(result, choices)
     rows = [dict(zip(wide.fields, (raw for raw, _ in row), strict=True)) for row in wide.rows]
     assert [(row["dataset"], row["method"]) for row in rows] == [
