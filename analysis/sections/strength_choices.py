@@ -22,7 +22,7 @@ TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
 CHOOSING = ("id_valid", "localisation", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
 """Rules of `RULES` that choose a strength without the shift."""
-SHORT = {"id_valid": "λ by validation", "localisation": "by map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
+SHORT = {"id_valid": "validation", "localisation": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
 """Their headings in the table."""
 
 
