@@ -13,7 +13,7 @@ from support.commands import TINY, Ran, TinySweep, run_sweep
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["support.service_fixtures"]
+pytest_plugins = ["support.service_fixtures", "support.browser_fixtures"]
 LIMIT = 2.0
 """Seconds of processor time, its child processes' included, that a test without the marker `slow` may take."""
 ALLOWANCE = 3.0

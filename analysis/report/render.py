@@ -52,6 +52,9 @@ def environment_for(template: str) -> "jinja2.Environment":
     environment.filters["arxiv"] = lambda text: Markup(  # noqa: S704  # escaped before the link is put in
         re.sub(r"arXiv:(\d+\.\d+)", link, str(escape(text)))
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    # Our own files, which no template engine must read: their braces are JavaScript's.
+    environment.globals["file"] = lambda name: Markup((TEMPLATES / name).read_text())  # noqa: S704
     return environment
 
 

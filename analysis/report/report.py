@@ -1,7 +1,7 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, png, svg
 from analysis.sections.head import facts, provenance
 from analysis.sections.map_sheets import MapSheet
+from analysis.sections.page_trials import trials_data
 from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL
@@ -38,7 +39,12 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     drawings = [drawing for section in presented for drawing in section.figures]
     missing = lacking(analysis)
     shown = list(_with_headings(presented, analysis))
-    context = _context(analysis, missing) | {"sections": shown, "contents": _contents(shown)}
+    interactive = {entry.section.key: entry.interactive for entry in presented if entry.interactive is not None}
+    context = _context(analysis, missing) | {
+        "sections": shown,
+        "contents": _contents(shown),
+        "page_data": interactive and {"trials": trials_data(analysis), **interactive},
+    }
     files = {
         "report.json": json_bytes(_content(analysis, missing, [drawing.name for drawing in drawings])),
         "report.md": render("report.md.j2", context),
@@ -80,6 +86,8 @@ class Presented:
     pictures: list[bytes]
     """The figures as PNG."""
     tables: Sequence[Table]
+    interactive: Mapping[str, Any] | None
+    """What the page's script shows of it."""
 
     @staticmethod
     def of(section: Section[Any], analysis: Analysis) -> "Presented":
@@ -92,6 +100,7 @@ class Presented:
             figures,
             [png(drawing) for drawing in figures],
             section.tables(analysis, result),
+            section.interactive(analysis, result),
         )
 
     def context(self, analysis: Analysis) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from analysis.sections import (
     granulated_kendall,
     head,
     incremental_r2,
+    map_browser,
     maps,
     mask_controls,
     methods,
@@ -35,6 +36,7 @@ from analysis.sections import (
     selection_rules,
     sign_error,
     strata,
+    strength_choices,
     strengths,
 )
 from analysis.sections.section import Section
@@ -54,6 +56,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     scores.SECTION,
     ranking.SECTION,
     methods.SECTION,
+    strength_choices.SECTION,
     strengths.SECTION,
     selection_rules.SECTION,
     mask_controls.SECTION,
@@ -66,6 +69,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     per_image.SECTION,
     reliability.SECTION,
     maps.SECTION,
+    map_browser.SECTION,
 )
 
 

@@ -1,5 +1,7 @@
 """The first screen: the verdict, what it rests on, and every trial as a point of the key figure."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -190,10 +192,39 @@ def _chance(analysis: Analysis, part: pd.DataFrame) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
+def _points(analysis: Analysis) -> dict[str, Any] | None:
+    """The figure for the page's script: its columns of the trials, how methods look, and what else each panel has."""
+    table, primary = analysis.trials.table, analysis.primary
+    if primary.column not in table:
+        return None
+    panels = []
+    for dataset, level in sorted(set(zip(table["dataset"], table["severity"], strict=True))):
+        part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
+        ends = {m: trend(own[[primary.column, primary.outcome]]) for m, own in part.groupby("method", sort=False)}
+        panels.append(
+            {
+                "dataset": dataset,
+                "severity": level,
+                "title": f"{stratum_name(dataset, level)}: {_rho(analysis, dataset, level)}",
+                "chance": _chance(analysis, part),
+                "trends": {m: list(zip(*line, strict=True)) for m, line in ends.items() if line is not None},
+            }
+        )
+    return {
+        "x": primary.column,
+        "y": primary.outcome,
+        "labels": [name(primary.metric), column_name(primary.outcome)],
+        "is_auc": primary.outcome.endswith(".auc"),
+        "methods": [[m, name(m), colour, marker] for m, (colour, marker) in look(table["method"]).items()],
+        "panels": panels,
+    }
+
+
 SECTION = Section(
     key="answer",
     title=TITLE,
     figures=lambda analysis, result: [_figure(analysis)],
+    interactive=lambda analysis, result: _points(analysis),
     method=_method,
     citations={
         "Viviano et al. 2021": "J. D. Viviano, B. Simpson, F. Dutil, Y. Bengio, J. P. Cohen, Saliency is a possible "

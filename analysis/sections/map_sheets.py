@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from analysis.sections.drawing import in_order
+from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary, Trials
 from records import StorageError, SweepRecords
 
@@ -20,6 +21,8 @@ ROWS = 4
 AVERAGED = 8
 """Maximum number of trials per method whose maps are averaged and searched for the best and the worst case."""
 _DATA_SEEDS_TRIED = 3
+MEASURED = {complement: metric for metric, complement in COMPLEMENTS.items()}
+"""The metric as records have it, of each that the analysis replaces by its complement."""
 
 Stored = dict[str, tuple[dict[str, np.ndarray], float | None]]
 """Per method, a trial's arrays and its strength."""
@@ -109,7 +112,7 @@ def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSh
     for data_seed in order.head(_DATA_SEEDS_TRIED):
         stored: Stored = {}
         for method, trial_key, strength in _shown(part, data_seed, primary.column):
-            arrays = _read(records, trial_key, primary)
+            arrays = read_maps(records, trial_key, primary)
             if arrays is not None:
                 stored[method] = (arrays, strength)
         if stored:
@@ -130,7 +133,7 @@ def _together(
         if strength is not None:
             rows = rows[rows["strength"] == strength]
         rows = rows.sort_values(["data_seed", "seed"], kind="stable").drop_duplicates("data_seed").head(AVERAGED)
-        read = [arrays for key in rows["trial_key"] if (arrays := _read(records, str(key), primary)) is not None]
+        read = [arrays for key in rows["trial_key"] if (arrays := read_maps(records, str(key), primary)) is not None]
         one_size = [arrays for arrays in read if arrays["map"].shape[1:] == read[0]["map"].shape[1:]]
         summary = _summary(one_size)
         if summary is not None:
@@ -145,7 +148,7 @@ def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
     maps, masks, distractors, labels = (
         np.concatenate([arrays[name] for arrays in trials]) for name in ("map", "masks", "distractors", "labels")
     )
-    images = np.concatenate([_displayed(arrays["images"]) for arrays in trials])
+    images = np.concatenate([displayed(arrays["images"]) for arrays in trials])
     values = np.nan_to_num(maps.astype(np.float64))
     usable = masks.astype(bool).any(axis=(1, 2)) & (values.sum(axis=(1, 2)) > 0)
     rows = np.flatnonzero(usable & (labels == 1))
@@ -188,7 +191,7 @@ def smoothed(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(gaussian_filter(maps, sigma=(0, 1, 1), mode="constant", truncate=3.5))
 
 
-def _displayed(images: np.ndarray) -> NDArray[np.float64]:
+def displayed(images: np.ndarray) -> NDArray[np.float64]:
     """[N, H, W] or [N, H, W, 3] in 0..1 from [N, C, H, W]."""
     shown = np.nan_to_num(images.astype(np.float64)).clip(0, 1)
     return shown.transpose(0, 2, 3, 1) if shown.shape[1] == 3 else shown.mean(axis=1)
@@ -214,27 +217,39 @@ def _shown(part: pd.DataFrame, data_seed: float, score: str) -> Iterator[tuple[s
         yield str(method), str(rows["trial_key"].iloc[0]), strength
 
 
-def _read(records: SweepRecords, trial_key: str, primary: Primary) -> dict[str, np.ndarray] | None:
-    """The arrays a sheet needs, or None where the trial has no such maps or they cannot be read."""
+def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[str, np.ndarray] | None:
+    """A trial's kept images and the primary's maps of them, or None where it has none that can be read.
+
+    Returns:
+        `labels [N]`, `images [N, C, H, W]`, `masks`, `distractors` and `map` [N, H, W]; and, where the trial kept
+        them, of all M >= N scored images `index [M]`, `correct [M]` and `scores [M]` of the primary's metric, of which
+        higher is better.
+    """
     data = records.read_artifact(trial_key, FILE)
     if data is None:
         return None
+    split, attribution, metric = primary.split, primary.attribution, MEASURED.get(primary.metric, primary.metric)
     names = {
         "labels": "labels",
-        "images": f"{primary.split}.images",
-        "masks": f"{primary.split}.masks",
-        "map": f"{primary.split}.map.{primary.attribution}",
+        "images": f"{split}.images",
+        "masks": f"{split}.masks",
+        "map": f"{split}.map.{attribution}",
+    }
+    optional = {
+        "distractors": f"{split}.distractors",
+        "index": f"{split}.scored.index",
+        "correct": f"{split}.scored.correct",
+        "scores": f"{split}.scored.{metric}.{attribution}",
     }
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {short: np.asarray(file[name]) for short, name in names.items()}
-            distractors = f"{primary.split}.distractors"
-            arrays["distractors"] = (
-                np.asarray(file[distractors]) if distractors in file else np.zeros_like(arrays["masks"])
-            )
+            arrays |= {short: np.asarray(file[name]) for short, name in optional.items() if name in file}
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
         return None
-    return arrays
+    if "scores" in arrays and metric != primary.metric:
+        arrays["scores"] = 1 - arrays["scores"]
+    return {"distractors": np.zeros_like(arrays["masks"]), **arrays}
 
 
 def _assemble(
@@ -257,7 +272,7 @@ def _assemble(
         data_seed=data_seed,
         split=primary.split,
         attribution=primary.attribution,
-        images=_displayed(first["images"][rows]),
+        images=displayed(first["images"][rows]),
         masks=masks[rows],
         distractors=first["distractors"][rows].astype(bool),
         maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in stored.items()},

@@ -52,6 +52,8 @@ class Section(Generic[Result]):
     """Further sentences, folded away in report.html."""
     figures: Callable[[Analysis, Result], Sequence[Drawing | None]] = lambda analysis, result: ()
     tables: Callable[[Analysis, Result], Sequence[Table]] = lambda analysis, result: ()
+    interactive: Callable[[Analysis, Result], Mapping[str, Any] | None] = lambda analysis, result: None
+    """What templates/interactive.js makes of it in report.html, as JSON under its key; None for nothing."""
     words_last: bool = False
     """Whether the first table and the figures come before the words."""
     missing: Callable[[Analysis, Result], Sequence[Lack]] | None = None

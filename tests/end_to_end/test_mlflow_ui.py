@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -50,35 +49,6 @@ def ui(tiny_sweep, tmp_path_factory):
 def address(ui):
     """Where the server listens."""
     return re.search(r"http://[\d.]+:\d+", ui[1][0])[0]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program, "chromium is missing: run tests/install_system_packages"
-    assert driver, "chromedriver is missing: run tests/install_system_packages"
-    options = Options()
-    options.binary_location = program
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1600,1200",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(flag)
-    window = webdriver.Chrome(options, Service(driver))
-    yield window
-    window.quit()
 
 
 def until(browser, condition, message):

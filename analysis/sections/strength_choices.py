@@ -1,0 +1,260 @@
+"""Which strength to use: the one that validation, the map or a probe chooses for each method, and what it costs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from analysis.answer.answer import Analysis
+from analysis.numbers import column_name, listed, name, number
+from analysis.sections.choices import RULES
+from analysis.sections.drawing import in_order
+from analysis.sections.section import Section
+from analysis.sections.table import Entry, Table, estimated, remark, value, whole
+from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.trials import Primary
+from records import columns
+
+TITLE = "Which strength should I use?"
+RANDOM, ORACLE = "random", "oracle"
+CHOOSING = ("id_valid", "localisation", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
+"""Rules of `RULES` that choose a strength without the shift."""
+SHORT = {"id_valid": "validation", "localisation": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
+"""Their headings in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrengthChoice(Estimate):
+    """The strength that a rule chooses for a method on a dataset; the estimate is its cost in the outcome's units."""
+
+    dataset: str
+    method: str
+    rule: str
+    strength: float | None
+    """None for several that tie, or for a random one."""
+    outcome: float | None
+    """Mean outcome at the strength."""
+    n_strengths: int
+    """Strengths to choose from."""
+    n_clusters: int
+    """Data seeds."""
+
+
+def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthChoice, ...]:
+    """Per dataset and method with several strengths: the best strength, then what each rule chooses.
+
+    A strength's outcome and criteria are means over the strata with a shift, each the mean over its trials, whatever
+    their other settings and seeds; only strengths with trials in all of these strata count. A rule takes the strength
+    with the largest criterion, and of several that tie the mean: id_valid the outcome's measure on the ID validation
+    set, localisation the primary's score, outside_* a probe; random is the mean over the strengths; oracle takes the
+    outcome itself. Cost = best outcome − outcome of the choice, or the excess of a loss. The best strength is known
+    only afterwards, so costs lean upwards. The interval is Student's by the delete-one-data-seed jackknife with the
+    chosen and the best strength held fixed; it needs 6 data seeds.
+    """
+    shifted = table[table["severity"] > 0]
+    if "strength" not in shifted or primary.outcome not in shifted:
+        return ()
+    return tuple(
+        choice
+        for dataset, part in shifted.groupby("dataset", sort=True)
+        for method in in_order(part["method"])
+        for choice in _of_method(part[part["method"] == method], primary, str(dataset), method)
+    )
+
+
+def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
+    measure = primary.outcome.rpartition(".")[2]
+    validation = columns.performance("valid_id", measure)
+    criteria = {
+        ORACLE: primary.outcome,
+        "id_valid": validation,
+        "localisation": primary.column,
+        **{f"outside_{outside}": columns.probe(outside) for outside in columns.OUTSIDES},
+    }
+    part = part[part["strength"].notna() & part[primary.outcome].notna()]
+    present = part.groupby("strength")["severity"].nunique()
+    part = part[part["strength"].isin(present.index[present == part["severity"].nunique()])]
+    strengths, data_seeds = np.unique(part["strength"]), np.unique(part["data_seed"])
+    if len(strengths) < 2:
+        return
+    means = {rule: _means(part, column)[0] for rule, column in criteria.items() if column in part}
+    outcome, without = _means(part, primary.outcome)
+    # The smaller loss is the better one.
+    better = {rule: -1 if measure == "loss" and rule in (ORACLE, "id_valid") else 1 for rule in means}
+    best = int(np.argmax(better[ORACLE] * outcome))
+    head = partial(
+        StrengthChoice, dataset=dataset, method=method, n_strengths=len(strengths), n_clusters=len(data_seeds)
+    )
+
+    def choice(rule: str, weights: Floats) -> StrengthChoice:
+        """Of the mean outcome with these weights of the strengths."""
+        taken = np.flatnonzero(weights)
+        made = head(
+            rule=rule,
+            strength=float(strengths[taken[0]]) if len(taken) == 1 else None,
+            outcome=float(outcome @ weights),
+            estimate=float(better[ORACLE] * (outcome[best] - outcome @ weights)),
+        )
+        if taken.tolist() == [best]:
+            return replace(made, interval_reason="it is the best strength itself")
+        deleted = better[ORACLE] * (without[:, best] - without[:, taken] @ weights[taken])
+        # All data seeds are of one dataset.
+        return replace(made, **jackknife_bounds(made.estimate or 0.0, deleted, np.zeros(len(deleted), dtype=np.intp)))
+
+    for rule, criterion in means.items():
+        if np.isfinite(criterion).all():
+            tied = better[rule] * criterion >= (better[rule] * criterion).max() - 1e-12
+            yield choice(rule, tied / tied.sum())
+    yield choice(RANDOM, np.full(len(strengths), 1 / len(strengths)))
+
+
+def _means(part: pd.DataFrame, column: str) -> tuple[Floats, Floats]:
+    """([strengths] means over strata of the column's mean over trials, [data seeds, strengths] without each data seed).
+
+    NaN where a stratum has no value of a strength.
+    """
+    values = part[column].to_numpy(dtype=np.float64)
+    axes = [np.unique(part[key], return_inverse=True) for key in ("data_seed", "severity", "strength")]
+    shape, places = tuple(len(levels) for levels, _ in axes), tuple(place for _, place in axes)
+    sums, n = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, places, np.nan_to_num(values))
+    np.add.at(n, places, np.isfinite(values))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (sums.sum(axis=0) / n.sum(axis=0)).mean(axis=0)
+        deleted = ((sums.sum(axis=0) - sums) / (n.sum(axis=0) - n)).mean(axis=1)
+    return means, deleted
+
+
+def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:
+    """The costs of each rule, one per dataset and method."""
+    costs: dict[str, list[float]] = {}
+    for rule in CHOOSING:
+        own = [choice.estimate for choice in result if choice.rule == rule and choice.estimate is not None]
+        if own:
+            costs[rule] = own
+    return costs
+
+
+def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
+    costs = _costs(result)
+    if not costs:
+        return ""
+    n = len(costs[RANDOM])
+    said = [f"{number(float(np.mean(own)), 3)} by {RULES[rule]}" for rule, own in costs.items()]
+    over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
+    return (
+        f"Choosing a method’s strength without the shift costs {column_name(analysis.primary.outcome)}, {over}: "
+        f"{listed(said)}."
+    )
+
+
+def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
+    """One row per dataset and method: each rule's strength and cost."""
+    rules = [rule for rule in _costs(result) if rule != RANDOM]
+    by_place: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
+    for choice in result:
+        by_place.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
+    outcome = column_name(analysis.primary.outcome)
+
+    def pair(choice: StrengthChoice | None) -> list[Entry]:
+        return [(None, "–"), (None, "–")] if choice is None else [_strength(choice), value(choice.estimate, 3)]
+
+    return Table(
+        name="strength_choices",
+        title=TITLE,
+        caption=(
+            f"For each method, averaged over the strata with a shift: the strength with the best {outcome}, then the "
+            f"strength λ that each rule chooses without the shift, and the {outcome} it costs against the best: ID "
+            "validation, the map, and the probes by what they do to the outside of the mask; last, what a random "
+            "strength costs. The best is known only afterwards, so costs lean upwards."
+        ),
+        headings=(
+            *("dataset", "method", "best λ", outcome),
+            *(heading for rule in rules for heading in (SHORT[rule], "cost")),
+            "random",
+        ),
+        rows=tuple(
+            (
+                (dataset, name(dataset)),
+                (method, name(method)),
+                _strength(own[ORACLE]),
+                value(own[ORACLE].outcome),
+                *(entry for rule in rules for entry in pair(own.get(rule))),
+                value(own[RANDOM].estimate, 3),
+            )
+            for (dataset, method), own in by_place.items()
+        ),
+        text_columns=2,
+        fields=(
+            *("dataset", "method", "best_strength", "best_outcome"),
+            *(field for rule in rules for field in (f"{rule}.strength", f"{rule}.cost")),
+            "random.cost",
+        ),
+        group=1,
+    )
+
+
+def _strength(choice: StrengthChoice) -> Entry:
+    several = "any" if choice.rule == RANDOM else "tied"
+    return choice.strength, several if choice.strength is None else f"{choice.strength:.4g}"
+
+
+def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
+    """One row per choice, with the interval of its cost."""
+    return Table(
+        name="strength_choice_costs",
+        title="The same with intervals",
+        caption=(
+            "The interval is over data seeds, with the chosen and the best strength held fixed: one that reaches 0 "
+            "does not tell the two apart."
+        ),
+        headings=(
+            *("dataset", "method", "choose by", "λ", column_name(analysis.primary.outcome), "cost", "95 % interval"),
+            *("strengths", "data seeds", "remark"),
+        ),
+        rows=tuple(
+            (
+                (choice.dataset, name(choice.dataset)),
+                (choice.method, name(choice.method)),
+                (choice.rule, RULES[choice.rule]),
+                _strength(choice),
+                value(choice.outcome),
+                *estimated(choice, 3),
+                whole(choice.n_strengths),
+                whole(choice.n_clusters),
+                remark(choice.interval_reason),
+            )
+            for choice in result
+        ),
+        text_columns=3,
+        fields=(
+            *("dataset", "method", "rule", "strength", "outcome", "cost", "interval"),
+            *("n_strengths", "n_clusters", "remark"),
+        ),
+        group=2,
+        fold=0,
+    )
+
+
+SECTION = Section(
+    key="strength_choices",
+    title=TITLE,
+    compute=lambda analysis: strength_choices(analysis.trials.table, analysis.primary),
+    words_last=True,
+    sentence=_sentence,
+    tables=lambda analysis, result: [_wide(analysis, result), _long(analysis, result)] if result else [],
+    method=lambda analysis, result: (
+        {
+            "Choice of a strength": (
+                "A strength’s outcome and what it is chosen by are averaged over the strata with a shift, each of them "
+                "the mean over its trials; only strengths with trials in all of these strata are compared. The "
+                "interval of a cost is Student’s by the delete-one-data-seed jackknife."
+            )
+        }
+        if result
+        else {}
+    ),
+)

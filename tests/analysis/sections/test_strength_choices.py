@@ -1,0 +1,119 @@
+"""Which strength each rule chooses and what it costs, against pandas and Student's interval."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.answer.answer import answer
+from analysis.sections.strength_choices import SECTION, strength_choices
+from analysis.trials.trials import Primary
+
+SCORE, OUTCOME, VALID = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc"
+ZEROED = "test_id.auc_outside_zeroed"
+SEEDS = 8
+BEST, BY_MAP, BY_VALIDATION = 1.0, 10.0, 0.1
+
+
+@pytest.fixture(scope="module")
+def table():
+    """One method whose best strength is 1, with the best maps at 10 and the best validation at 0.1."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            **{"status": "completed", "dataset": "crosses", "severity": severity, "method": "actdiff"},
+            **{"strength": strength, "seed": seed, "data_seed": seed, "hp.lr": 0.001},
+            OUTCOME: {0.1: 0.5, 1.0: 0.8, 10.0: 0.7}[strength] + 0.1 * severity + 0.02 * rng.normal(),
+            SCORE: {0.1: 0.1, 1.0: 0.4, 10.0: 0.6}[strength] + 0.01 * rng.normal(),
+            VALID: {0.1: 0.95, 1.0: 0.9, 10.0: 0.85}[strength] + 0.001 * rng.normal(),
+            ZEROED: {0.1: 0.5, 1.0: 0.9, 10.0: 0.8}[strength] + 0.001 * rng.normal(),
+        }
+        for severity in (0.0, 0.5, 1.0)
+        for strength in (0.1, 1.0, 10.0)
+        for seed in range(SEEDS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def by_rule(table, primary=None):
+    return {choice.rule: choice for choice in strength_choices(table, primary or Primary())}
+
+
+def test_each_rule_takes_the_strength_it_prefers_and_pays_the_difference(table):
+    choices = by_rule(table)
+    shifted = table[table["severity"] > 0]
+    means = shifted.groupby("strength")[OUTCOME].mean()
+    assert list(choices) == ["oracle", "id_valid", "localisation", "outside_zeroed", "random"]
+    expected = {"oracle": BEST, "id_valid": BY_VALIDATION, "localisation": BY_MAP, "outside_zeroed": BEST}
+    assert {rule: choices[rule].strength for rule in expected} == expected
+    for rule, strength in expected.items():
+        assert choices[rule].outcome == pytest.approx(means[strength], abs=1e-12)
+        assert choices[rule].estimate == pytest.approx(means[BEST] - means[strength], abs=1e-12)
+    assert choices["random"].strength is None
+    assert choices["random"].estimate == pytest.approx(means[BEST] - means.mean(), abs=1e-12)
+    assert {(c.n_strengths, c.n_clusters) for c in choices.values()} == {(3, SEEDS)}
+
+
+def test_the_interval_is_students_over_the_paired_differences(table):
+    shifted = table[table["severity"] > 0]
+    per_seed = shifted.groupby(["data_seed", "strength"])[OUTCOME].mean().unstack()
+    for rule, strength in (("id_valid", BY_VALIDATION), ("localisation", BY_MAP)):
+        paired = per_seed[BEST] - per_seed[strength]
+        low, high = stats.t.interval(0.95, SEEDS - 1, paired.mean(), stats.sem(paired))
+        choice = by_rule(table)[rule]
+        assert (choice.ci_low, choice.ci_high) == pytest.approx((low, high), abs=1e-12)
+    assert by_rule(table)["oracle"].interval_reason == "it is the best strength itself"
+    few = by_rule(table[table["data_seed"] < 5])["localisation"]
+    assert (few.ci_low, few.interval_reason) == (None, "fewer than 6 data seeds on a dataset")
+
+
+def test_strata_count_the_same_however_many_trials_they_have(table):
+    more = table[(table["severity"] == 1.0) & (table["strength"] == BEST)]
+    choices = by_rule(pd.concat([table, more, more], ignore_index=True))
+    assert choices["oracle"].outcome == pytest.approx(by_rule(table)["oracle"].outcome, abs=1e-12)
+
+
+def test_the_smaller_loss_is_the_better_one(table):
+    losses = table.assign(**{"test_ood.loss": 1 - table[OUTCOME], "valid_id.loss": 1 - table[VALID]})
+    choices = by_rule(losses, Primary(outcome="test_ood.loss"))
+    same = by_rule(table)
+    for rule in ("oracle", "id_valid", "localisation", "random"):
+        assert choices[rule].strength == same[rule].strength
+        assert choices[rule].estimate == pytest.approx(same[rule].estimate, abs=1e-12)
+    assert choices["oracle"].outcome == pytest.approx(1 - same["oracle"].outcome, abs=1e-12)
+
+
+def test_strengths_that_tie_count_as_their_mean(table):
+    choice = by_rule(table.assign(**{VALID: 1.0}))["id_valid"]
+    assert choice.strength is None
+    assert choice.estimate == pytest.approx(by_rule(table)["random"].estimate, abs=1e-12)
+
+
+def test_a_strength_that_one_severity_lacks_is_not_compared(table):
+    without = table[(table["strength"] != BEST) | (table["severity"] != 1.0)]
+    choices = by_rule(without)
+    assert choices["oracle"].strength == BY_MAP
+    assert choices["oracle"].n_strengths == 2
+
+
+def test_one_strength_leaves_nothing_to_choose(table):
+    assert strength_choices(table[table["strength"] == BEST], Primary()) == ()
+    assert strength_choices(table[table["severity"] == 0.0], Primary()) == ()
+
+
+def test_the_table_has_a_row_per_method_and_dataset(table):
+    both = pd.concat([table, table.assign(method="rrr"), table.assign(dataset="digits")], ignore_index=True)
+    result = answer(both, replicates=100)
+    choices = SECTION.compute(result)
+    wide, long = SECTION.tables(result, choices)
+    rows = [dict(zip(wide.fields, (raw for raw, _ in row), strict=True)) for row in wide.rows]
+    assert [(row["dataset"], row["method"]) for row in rows] == [
+        ("crosses", "actdiff"),
+        ("crosses", "rrr"),
+        ("digits", "actdiff"),
+    ]
+    for row in rows:
+        assert (row["best_strength"], row["id_valid.strength"], row["localisation.strength"]) == (1.0, 0.1, 10.0)
+        assert row["localisation.cost"] == pytest.approx(by_rule(table)["localisation"].estimate, abs=1e-12)
+    assert len(long.rows) == len(choices) == 15
+    assert "by validation without the shift" in SECTION.sentence(result, choices)
