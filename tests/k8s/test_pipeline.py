@@ -31,6 +31,15 @@ def test_the_compiled_pipeline_is_current(tmp_path):
     assert made.read_text() == (K8S / "kubeflow" / "pipeline.yaml").read_text(), "run `make pipeline` and commit it"
 
 
+def test_the_image_of_the_steps_is_a_setting(tmp_path):
+    image = "registry.example/saliency-sweep:2-pipeline"
+    settings = {"input": render(K8S / "sweeps" / "cpu"), "env": {**os.environ, "PIPELINE_IMAGE": image}}
+    done = kfp(str(K8S / "kubeflow" / "pipeline.py"), str(tmp_path / "pipeline.yaml"), **settings)
+    assert done.returncode == 0, done.stderr
+    spec, _ = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    assert {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()} == {image}
+
+
 def test_what_was_compiled():
     spec, platform = yaml.safe_load_all((K8S / "kubeflow" / "pipeline.yaml").read_text())
     steps = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]

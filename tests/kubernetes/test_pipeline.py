@@ -277,7 +277,8 @@ def test_a_job_that_is_being_deleted_is_not_adopted(place):
     place.patch(name, {"metadata": {"finalizers": ["saliency-sweep/hold"]}})
     kubectl("-n", place.sweeps, "delete", "rayjob", name, "--wait=false")
     step = place.submitting(run_id(), "deleted")
-    assert step.stdout.readline() == f"RayJob {name} is being deleted\n"
+    line = step.stdout.readline()
     place.patch(name, {"metadata": {"finalizers": []}})
+    assert line == f"RayJob {name} is being deleted\n"
     assert place.outcome(step)[0] == name
     assert place.uid(name) != uid
