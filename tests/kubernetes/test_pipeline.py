@@ -18,7 +18,7 @@ import yaml
 from support.kubeflow import run_step, start_step
 from support.manifests import K8S, KUBECTL, render
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 COMPLETE = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
 FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "reason": "AppFailed", "message": "no such bucket"}
 
@@ -116,7 +116,9 @@ class Place:
 
     def outcome(self, step):
         """What a started step returns."""
-        output, _ = step.communicate(timeout=100)
+        # Not `communicate`, which loses what was read ahead with the first line.
+        with step:
+            output = step.stdout.read()
         assert step.returncode == 0, output
         return json.loads(output.splitlines()[-1])
 
