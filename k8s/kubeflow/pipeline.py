@@ -2,133 +2,216 @@
 
     make pipeline       compiles it to pipeline.yaml, with the RayJob of the sweep gpu as its default
 
-Each step may be repeated: the RayJob's name follows from what it runs, and one that is there is adopted.
+Each step may be interrupted and repeated: a run has one RayJob, which carries the run's id as its label, and waiting
+changes nothing. README.md says what a second run and a cancelled one do.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from kfp import compiler, dsl, kubernetes
 
-IMAGE = "saliency-sweep:0.1.0-pipeline"
+IMAGE = os.environ.get("PIPELINE_IMAGE", "saliency-sweep:0.1.0-pipeline")
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def submit(rayjob: str, namespace: str, sweep: str, arguments: str) -> str:
-    """Create the RayJob, or adopt the one that is there; a failed one is replaced and continues the sweep.
+def has_ended(rayjob: dict) -> bool:
+    """Whether KubeRay does nothing more for a RayJob: the states of its `jobDeploymentStatus` that it never leaves."""
+    return rayjob.get("status", {}).get("jobDeploymentStatus") in ("Complete", "Failed", "ValidationFailed")
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False, additional_funcs=[has_ended])
+def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) -> NamedTuple(
+    "Submitted", [("name", str), ("at", float)]
+):
+    """Make the run's RayJob, or adopt the one of the same content that an earlier run made and that still runs.
+
+    Its name has a hash of all that it runs: manifest, image, sweep and arguments. One that has ended is replaced; the
+    new one trains what has no record yet.
 
     Args:
         rayjob: its manifest as JSON. As a structure its whole numbers would arrive as 3.0, which Kubernetes refuses.
         namespace: where it goes.
         sweep: the sweep's name.
-        arguments: options of sweep.py.
+        arguments: options of sweep.py, separated and quoted as in a shell; none of it is expanded.
+        run: the pipeline run's id.
 
     Returns:
-        the RayJob's name.
+        the RayJob's name, and when it was submitted, in seconds since the epoch.
+
+    Raises:
+        ValueError: a quote in `arguments` that is not closed.
+        TimeoutError: an ended RayJob of this name that does not go away within five minutes.
     """
     import hashlib
     import json
     import re
+    import shlex
     import time
 
     from kubernetes import client, config
 
-    config.load_config()
-    jobs = client.CustomObjectsApi()
-    kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs"}
-    entrypoint = f"sh /app/k8s/run_sweep.sh --address auto --name {sweep} {arguments}".strip()
+    try:
+        options = shlex.split(arguments)
+    except ValueError as error:
+        raise ValueError(f"arguments {arguments!r}: {error}; quote them as in a shell") from error
+    command = ["sh", "/app/k8s/run_sweep.sh", "--address", "auto", "--name", sweep, *options]
+    manifest = json.loads(rayjob)
+    manifest["spec"]["entrypoint"] = shlex.join(command)
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     # Names of Kubernetes are short and plain; the hash tells apart what the plain part does not.
     plain = re.sub("[^a-z0-9]+", "-", sweep.lower()).strip("-")[:24].strip("-")
-    name = f"sweep-{plain}-{hashlib.sha256(entrypoint.encode()).hexdigest()[:8]}"
-    manifest = json.loads(rayjob)
-    manifest["metadata"] = {**manifest["metadata"], "name": name, "namespace": namespace}
-    manifest["spec"]["entrypoint"] = entrypoint
-    for _ in range(60):
+    name = f"sweep-{plain}-{digest[:8]}"
+    label = {"saliency-sweep/run": run}
+    labels = {**manifest["metadata"].get("labels", {}), **label}
+    manifest["metadata"] = {**manifest["metadata"], "name": name, "namespace": namespace, "labels": labels}
+
+    config.load_config()
+    jobs = client.CustomObjectsApi()
+    kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs", "_request_timeout": 60}
+    for _ in range(150):
         try:
             jobs.create_namespaced_custom_object(**kind, body=manifest)
-            print(f"created RayJob {name}: {entrypoint}")
-            return name
+            print(f"made RayJob {name}: {manifest['spec']['entrypoint']}")
+            return (name, time.time())
         except client.ApiException as error:
             if error.status != 409:
                 raise
         try:
-            found = jobs.get_namespaced_custom_object(**kind, name=name)
+            existing = jobs.get_namespaced_custom_object(**kind, name=name)
+            # Another run may replace it at any moment; the request below is then refused.
+            identity = {"uid": existing["metadata"]["uid"]}
+            if "deletionTimestamp" in existing["metadata"]:
+                print(f"RayJob {name} is being deleted")
+            elif label.items() <= existing["metadata"].get("labels", {}).items():
+                print(f"RayJob {name} is this run's: made before this step was repeated")
+                return (name, time.time())
+            elif has_ended(existing):
+                jobs.delete_namespaced_custom_object(**kind, name=name, body={"preconditions": identity})
+                print(f"deleted RayJob {name}, which had ended")
+            else:
+                jobs.patch_namespaced_custom_object(**kind, name=name, body={"metadata": {**identity, "labels": label}})
+                print(f"adopted RayJob {name}, which still runs")
+                return (name, time.time())
         except client.ApiException as error:
-            if error.status != 404:
+            if error.status not in (404, 409):
                 raise
-            # It was deleted just now.
-            continue
-        if found.get("status", {}).get("jobDeploymentStatus") != "Failed":
-            print(f"adopted RayJob {name}")
-            return name
-        if "deletionTimestamp" not in found["metadata"]:
-            jobs.delete_namespaced_custom_object(**kind, name=name)
-            print(f"deleted the failed RayJob {name}")
         time.sleep(2)
-    raise TimeoutError(
-        f"the failed RayJob {name} is still there; delete it: kubectl -n {namespace} delete rayjob {name}"
-    )
+    raise TimeoutError(f"RayJob {name} is still there; delete it: kubectl -n {namespace} delete rayjob {name}")
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def wait(name: str, namespace: str, timeout_minutes: float, poll_seconds: float) -> str:
-    """Wait until the RayJob is complete.
+@dsl.component(base_image=IMAGE, install_kfp_package=False, additional_funcs=[has_ended])
+def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_seconds: float) -> str:
+    """Wait until the RayJob has ended, and say how.
 
-    Raises:
-        RuntimeError: it failed; the message says why.
-        TimeoutError: it is not complete in time. It goes on, and running this step again goes on waiting.
+    A RayJob that failed is an answer, not an error of this step: Kubeflow repeats a step that failed, as one that was
+    evicted has to be, and the answer would stay the same. `analyse` raises it.
+
+    Args:
+        name: the RayJob's.
+        namespace: where it is.
+        since: when it was submitted, in seconds since the epoch.
+        timeout_minutes: counted from `since`, however often this step is repeated.
+        poll_seconds: between two looks.
+
+    Returns:
+        "succeeded", or a sentence that says what is wrong.
     """
     import time
 
+    import urllib3
     from kubernetes import client, config
 
     config.load_config()
     jobs = client.CustomObjectsApi()
-    kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs"}
-    deadline = time.monotonic() + 60 * timeout_minutes
-    seen = None
+    kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs", "_request_timeout": 60}
+    state = "unknown"
     while True:
-        status: dict = {}
         try:
-            status = jobs.get_namespaced_custom_object(**kind, name=name).get("status", {})
+            job = jobs.get_namespaced_custom_object(**kind, name=name)
+            status = job.get("status", {})
+            if status.get("jobDeploymentStatus", "new") != state:
+                state = status.get("jobDeploymentStatus", "new")
+                print(f"RayJob {name}: {state}")
+            # A job that somebody stopped is complete, too.
+            if state == "Complete" and status.get("jobStatus") == "SUCCEEDED":
+                return "succeeded"
+            if has_ended(job):
+                details = (status.get(key, "") for key in ("jobStatus", "reason", "message"))
+                return " ".join([f"RayJob {name} ended as {state}:", *filter(None, details)])
         except client.ApiException as error:
             if error.status == 404:
-                raise RuntimeError(f"there is no RayJob {name} in {namespace}: it was deleted") from error
+                return f"there is no RayJob {name} in {namespace}: it was deleted"
+            if error.status < 500 and error.status != 429:
+                raise
             # An API server that is away for a while does not end a sweep of hours.
             print(f"the Kubernetes API answers {error.status}; trying again")
-        state = status.get("jobDeploymentStatus", "")
-        if state != seen:
-            print(f"RayJob {name}: {state or 'not started'}")
-            seen = state
-        if state == "Complete":
-            return str(status.get("jobStatus", ""))
-        if state == "Failed":
-            raise RuntimeError(f"RayJob {name} failed: {status.get('reason', '')} {status.get('message', '')}")
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"RayJob {name} is {state or 'not started'} after {timeout_minutes:g} minutes; it goes on, "
-                "and running the pipeline again goes on waiting"
+        except urllib3.exceptions.HTTPError as error:
+            print(f"the Kubernetes API does not answer: {error}; trying again")
+        if time.time() > since + 60 * timeout_minutes:
+            return (
+                f"RayJob {name} is {state} after {timeout_minutes:g} minutes; it goes on, and running the pipeline "
+                "again goes on waiting"
             )
         time.sleep(poll_seconds)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def analyse(sweep: str, storage: str, endpoint: str, report: dsl.Output[dsl.Artifact]) -> None:
+def cancel(namespace: str, run: str) -> None:
+    """Delete the RayJob of a run that was cancelled.
+
+    A run that ends in another way leaves its RayJob alone: the sweep goes on, for the next run to adopt.
+
+    Args:
+        namespace: where the RayJob is.
+        run: the pipeline run's id. The environment variable NAMESPACE is the run's namespace.
+    """
+    import os
+
+    from kubernetes import client, config
+
+    config.load_config()
+    objects = client.CustomObjectsApi()
+    workflows = objects.list_namespaced_custom_object(
+        group="argoproj.io",
+        version="v1alpha1",
+        namespace=os.environ["NAMESPACE"],
+        plural="workflows",
+        label_selector=f"pipeline/runid={run}",
+    )["items"]
+    # Kubeflow cancels a run by leaving its workflow no time.
+    if not any(workflow["spec"].get("activeDeadlineSeconds") == 0 for workflow in workflows):
+        print("the run was not cancelled: its RayJob stays")
+        return
+    kind = {"group": "ray.io", "version": "v1", "namespace": namespace, "plural": "rayjobs"}
+    for job in objects.list_namespaced_custom_object(**kind, label_selector=f"saliency-sweep/run={run}")["items"]:
+        objects.delete_namespaced_custom_object(**kind, name=job["metadata"]["name"])
+        print(f"deleted RayJob {job['metadata']['name']}")
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def analyse(outcome: str, sweep: str, storage: str, endpoint: str, report: dsl.Output[dsl.Artifact]) -> None:
     """Make the report from the sweep's records.
 
     Args:
+        outcome: what `wait` says.
         sweep: the sweep's name.
         storage: where its records are.
         endpoint: of the S3 server; empty for AWS.
         report: a folder.
+
+    Raises:
+        RuntimeError: the RayJob has not succeeded; the message says why.
     """
     import os
     import subprocess
     import sys
 
+    if outcome != "succeeded":
+        raise RuntimeError(outcome)
     variables = {**os.environ, **({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})}
     command = [sys.executable, "-m", "analysis", "--sweep", sweep, "--storage", storage, "--out", report.path]
     subprocess.run(command, check=True, env=variables)
@@ -164,30 +247,48 @@ def make_pipeline(rayjob: dict[str, Any]) -> Any:
         timeout_minutes: float = 2880.0,
         poll_seconds: float = 30.0,
         rayjob: str = manifest,
-    ) -> str:
-        submitted = submit(rayjob=rayjob, namespace=namespace, sweep=sweep, arguments=arguments)
-        waited = wait(
-            name=submitted.output, namespace=namespace, timeout_minutes=timeout_minutes, poll_seconds=poll_seconds
-        )
-        analysed = analyse(sweep=sweep, storage=storage, endpoint=endpoint).after(waited)
-        published = publish(report=analysed.outputs["report"])
+    ) -> None:
+        cancelled = cancel(namespace=namespace, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+        with dsl.ExitHandler(cancelled):
+            submitted = submit(
+                rayjob=rayjob,
+                namespace=namespace,
+                sweep=sweep,
+                arguments=arguments,
+                run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            )
+            waited = wait(
+                name=submitted.outputs["name"],
+                namespace=namespace,
+                since=submitted.outputs["at"],
+                timeout_minutes=timeout_minutes,
+                poll_seconds=poll_seconds,
+            )
+            analysed = analyse(outcome=waited.output, sweep=sweep, storage=storage, endpoint=endpoint)
+            published = publish(report=analysed.outputs["report"])
         # Steps that look at the world run again each time.
-        for task in (submitted, waited, analysed, published):
+        for task in (submitted, waited, analysed, published, cancelled):
             task.set_caching_options(False)
             task.set_cpu_request("100m").set_memory_limit("2Gi")
-        wanted = {"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}
-        kubernetes.use_secret_as_env(analysed, secret_name="s3", secret_key_to_env=wanted)  # noqa: S106 -- a name
+        # Kubeflow repeats a step until the last duration has passed since its first start: an hour, if it is not said.
+        for task, times in ((submitted, 3), (waited, 20), (cancelled, 3)):
+            task.set_retry(times, backoff_duration="30s", backoff_factor=1.0, backoff_max_duration="30d")
+        # Taking the node away because it looks idle would end the wait.
+        kubernetes.add_pod_annotation(waited, "cluster-autoscaler.kubernetes.io/safe-to-evict", "false")
+        kubernetes.add_pod_annotation(waited, "karpenter.sh/do-not-disrupt", "true")
+        keys = {"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}
+        kubernetes.use_secret_as_env(analysed, secret_name="s3", secret_key_to_env=keys, optional=True)  # noqa: S106 -- a name
         analysed.set_env_variable("AWS_DEFAULT_REGION", "us-east-1")
         kubernetes.add_pod_label(analysed, "saliency-sweep/role", "pipeline")
-        return published.outputs["Output"]
+        kubernetes.use_field_path_as_env(cancelled, env_name="NAMESPACE", field_path="metadata.namespace")
 
     return saliency_sweep
 
 
 def rayjob_of(manifests: str) -> dict[str, Any]:
     """The one RayJob among rendered manifests."""
-    (found,) = [m for m in yaml.safe_load_all(manifests) if m and m["kind"] == "RayJob"]
-    return dict(found)
+    (rayjob,) = [m for m in yaml.safe_load_all(manifests) if m and m["kind"] == "RayJob"]
+    return dict(rayjob)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,6 @@ NEEDED = [
     (pod("submitter"), HEAD, 8265),
     *((operator, HEAD, 8265) for operator in OPERATOR_PODS),
     (PROMETHEUS, WORKER, 8080),
-    (pod("katib"), pod("s3"), 8333),
     (pod("pipeline"), pod("s3"), 8333),
     *((pod(role), DNS, 53) for role in ("ray", "mlflow", "submitter", "s3", "postgres")),
 ]

@@ -1,29 +1,27 @@
-"""The Kubeflow pipeline: its compiled form is current, and its steps run, by kfp.local against a Kubernetes API."""
+"""The Kubeflow pipeline: its compiled form is current, and its steps run, by kfp.local against a stand-in for the API.
+
+tests/kubernetes/test_pipeline.py runs the steps against a real API server.
+"""
 
 import json
 import os
+import shlex
 import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from support.commands import ROOT
 from support.fake_kubernetes import FakeKubernetes
+from support.kubeflow import kfp, run_step
 from support.manifests import K8S, render
 from support.operator_rules import violations
 
 pytestmark = pytest.mark.slow
-# The environment that `make` puts into the one that these tests run in.
-PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
 RUNNING = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
 COMPLETE = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
 FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "reason": "AppFailed", "message": "no such bucket"}
-
-
-def kfp(*arguments, **options):
-    assert PYTHON.exists(), "kfp's environment is missing: run `make pipeline` once"
-    return subprocess.run([str(PYTHON), *arguments], capture_output=True, text=True, timeout=200, **options)
 
 
 def test_the_compiled_pipeline_is_current(tmp_path):
@@ -33,11 +31,23 @@ def test_the_compiled_pipeline_is_current(tmp_path):
     assert made.read_text() == (K8S / "kubeflow" / "pipeline.yaml").read_text(), "run `make pipeline` and commit it"
 
 
+def test_the_image_of_the_steps_is_a_setting(tmp_path):
+    image = "registry.example/saliency-sweep:2-pipeline"
+    settings = {"input": render(K8S / "sweeps" / "cpu"), "env": {**os.environ, "PIPELINE_IMAGE": image}}
+    done = kfp(str(K8S / "kubeflow" / "pipeline.py"), str(tmp_path / "pipeline.yaml"), **settings)
+    assert done.returncode == 0, done.stderr
+    spec, _ = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    assert {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()} == {image}
+
+
 def test_what_was_compiled():
     spec, platform = yaml.safe_load_all((K8S / "kubeflow" / "pipeline.yaml").read_text())
-    tasks = spec["root"]["dag"]["tasks"]
-    order = {name: sorted(task.get("dependentTasks", [])) for name, task in tasks.items()}
+    steps = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    order = {name: sorted(task.get("dependentTasks", [])) for name, task in steps.items()}
     assert order == {"submit": [], "wait": ["submit"], "analyse": ["wait"], "publish": ["analyse"]}
+    last = spec["root"]["dag"]["tasks"]["cancel"]
+    assert last["dependentTasks"] == ["exit-handler-1"]
+    assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
     executors = spec["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {"saliency-sweep:0.1.0-pipeline"}
     assert "pip" not in " ".join(word for e in executors.values() for word in e["container"]["command"][:3])
@@ -47,13 +57,22 @@ def test_what_was_compiled():
     assert keys[0]["secretName"] == "s3"
 
 
+def test_a_wait_of_days_is_repeated_when_it_was_interrupted():
+    spec, _ = yaml.safe_load_all((K8S / "kubeflow" / "pipeline.yaml").read_text())
+    policy = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["wait"]["retryPolicy"]
+    timeout = spec["root"]["inputDefinitions"]["parameters"]["timeout_minutes"]["defaultValue"]
+    # Argo repeats no step when this much time has passed since its first start.
+    assert float(policy["backoffMaxDuration"].removesuffix("s")) > 60 * timeout
+    assert policy["maxRetryCount"] > 0
+
+
 def test_its_steps_may_do_what_they_do():
-    role, binding = yaml.safe_load_all((K8S / "kubeflow" / "rbac.yaml").read_text())
+    (role,) = yaml.safe_load_all((K8S / "kubeflow" / "rbac.yaml").read_text())
     source = (K8S / "kubeflow" / "pipeline.py").read_text()
-    used = {verb for verb in ("create", "get", "delete", "list", "patch") if f"jobs.{verb}_namespaced" in source}
-    assert role["rules"] == [{"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["create", "get", "delete"]}]
-    assert used == set(role["rules"][0]["verbs"])
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    used = {verb for verb in ("create", "get", "delete", "list", "patch") if f"s.{verb}_namespaced" in source}
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == (["ray.io"], ["rayjobs"])
+    assert used == set(rule["verbs"])
 
 
 class Pipeline:
@@ -63,17 +82,18 @@ class Pipeline:
         self.folder, self.storage, self.kubernetes = folder, storage, kubernetes
 
     def run(self, **arguments):
-        given = {"sweep": "tiny", "storage": str(self.storage), "endpoint": "", "arguments": "--space smoke"}
-        given |= {"timeout_minutes": 1.0, "poll_seconds": 0.1, **arguments}
+        settings = {"sweep": "tiny", "storage": str(self.storage), "endpoint": "", "arguments": "--space smoke"}
+        settings |= {"timeout_minutes": 1.0, "poll_seconds": 0.1, **arguments}
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "MLFLOW_", "RAY_"))}
-        return kfp(
+        done = kfp(
             str(ROOT / "tests" / "support" / "run_pipeline.py"),
             str(ROOT),
             str(self.folder / "outputs"),
-            input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), "arguments": given}),
-            env=variables | {"KUBECONFIG": str(self.kubernetes.kubeconfig)},
+            input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), "arguments": settings}),
+            env=variables | {"KUBECONFIG": str(self.kubernetes.kubeconfig), "NAMESPACE": "kubeflow"},
             cwd=self.folder,
         )
+        return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -84,49 +104,115 @@ def pipeline(tmp_path, tiny_sweep):
     return make
 
 
-def test_submit_wait_analyse_publish_the_same_again_adopts_and_another_is_another(pipeline):
-    run = pipeline({}, RUNNING, 503, RUNNING, COMPLETE)
+def uids(kubernetes):
+    return [job["metadata"]["uid"] for job in kubernetes.jobs.values()]
+
+
+def test_submit_wait_analyse_publish_and_the_next_run_is_another(pipeline):
+    run = pipeline(RUNNING, 503, RUNNING, COMPLETE)
     with run.kubernetes as kubernetes:
-        done = run.run()
-        assert done.returncode == 0, done.stdout + done.stderr
+        code, output = run.run()
+        assert code == 0, output
         ((name, job),) = kubernetes.jobs.items()
-        verbs = kubernetes.verbs()
-        same = run.run()
+        first = uids(kubernetes)
+        again, said = run.run()
+        assert again == 0, said
+        assert uids(kubernetes) != first
         assert len(kubernetes.jobs) == 1
-        run.run(arguments="--space smoke --max-trials 7")
-        assert len(kubernetes.jobs) == 2
     assert job["spec"]["entrypoint"] == "sh /app/k8s/run_sweep.sh --address auto --name tiny --space smoke"
     assert job["metadata"]["name"] == name
     assert violations(job) == []
     assert isinstance(job["spec"]["backoffLimit"], int), "Kubernetes refuses 3.0"
-    assert verbs == ["POST", "GET"]
-    assert "the Kubernetes API answers 503; trying again" in done.stdout + done.stderr
-    assert "answer: Undecided" in done.stdout
+    assert "the Kubernetes API answers 503; trying again" in output
+    assert "Undecided" in output
+    assert "the run was not cancelled" in output
     pages = list((run.folder / "outputs").rglob("page*"))
-    assert len(pages) == 3
+    assert len(pages) == 2
     assert "<html" in pages[0].read_text()[:500]
-    assert same.returncode == 0, same.stderr
-    assert "adopted RayJob sweep-tiny-" in same.stdout + same.stderr
+    assert f"deleted RayJob {name}, which had ended" in said
 
 
 def test_a_failure_is_said_and_the_next_run_replaces_the_job(pipeline):
     run = pipeline(RUNNING, FAILED)
     with run.kubernetes as kubernetes:
-        done = run.run()
-        assert done.returncode != 0
-        assert "failed: AppFailed no such bucket" in done.stdout + done.stderr
+        code, output = run.run()
+        assert code != 0
+        assert "ended as Failed: FAILED AppFailed no such bucket" in output
         assert not list((run.folder / "outputs").rglob("page*")), "nothing is published"
-        # Read once by `submit`, which finds it failed and makes a new one.
+        assert len(kubernetes.jobs) == 1, "a run that failed deletes nothing"
+        # Read once by `submit`, which sees it failed and makes a new one.
         kubernetes.states = [FAILED, COMPLETE]
-        again = run.run()
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert kubernetes.verbs() == ["POST", "GET", "POST", "GET", "DELETE", "POST", "GET"]
+        code, output = run.run()
+    assert code == 0, output
 
 
-def test_a_job_that_takes_too_long_goes_on(pipeline):
-    run = pipeline(RUNNING)
-    with run.kubernetes as kubernetes:
-        done = run.run(timeout_minutes=0.01)
-    assert done.returncode != 0
-    assert "is Running after 0.01 minutes; it goes on" in done.stdout + done.stderr
+@pytest.fixture
+def kubernetes(tmp_path):
+    with FakeKubernetes(tmp_path, [RUNNING]) as kubernetes:
+        yield kubernetes
+
+
+def submit(kubernetes, run="run-1", arguments="--space smoke", **changes):
+    (rayjob,) = (m for m in yaml.safe_load_all(render(K8S / "sweeps" / "cpu")) if m["kind"] == "RayJob")
+    settings = {"namespace": "saliency-sweep", "sweep": "tiny", "arguments": arguments, "run": run}
+    rayjob["spec"] |= changes
+    return run_step("submit", kubernetes.kubeconfig, rayjob=json.dumps(rayjob), **settings)
+
+
+def wait(kubernetes, name="sweep-tiny", since=None, minutes=1.0):
+    settings = {"name": name, "namespace": "saliency-sweep", "timeout_minutes": minutes, "poll_seconds": 0.1}
+    return run_step("wait", kubernetes.kubeconfig, since=since or time.time(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (COMPLETE, "succeeded"),
+        ({"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"}, "RayJob sweep-tiny ended as Complete: STOPPED"),
+        (
+            {"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "bad spec"},
+            "RayJob sweep-tiny ended as ValidationFailed: ValidationFailed bad spec",
+        ),
+    ],
+)
+def test_every_state_that_a_job_never_leaves_ends_the_wait(kubernetes, status, outcome):
+    kubernetes.create({"metadata": {"name": "sweep-tiny"}})
+    kubernetes.states = [{}, {"jobDeploymentStatus": "Suspended"}, {"jobDeploymentStatus": "Retrying"}, status]
+    assert wait(kubernetes) == outcome
+
+
+def test_a_job_that_takes_too_long_goes_on_and_a_repeated_wait_has_no_new_time(kubernetes):
+    kubernetes.create({"metadata": {"name": "sweep-tiny"}})
+    assert "is Running after 5 minutes; it goes on" in wait(kubernetes, since=time.time() - 301, minutes=5.0)
     assert len(kubernetes.jobs) == 1
+
+
+@pytest.mark.parametrize("status", [403, 401])
+def test_a_wait_that_is_not_allowed_is_an_error(kubernetes, status):
+    kubernetes.create({"metadata": {"name": "sweep-tiny"}})
+    kubernetes.states = [status, COMPLETE]
+    with pytest.raises(RuntimeError, match=f"\\({status}\\)"):
+        wait(kubernetes)
+
+
+def test_arguments_are_words_of_the_command_and_nothing_else(kubernetes, tmp_path):
+    arguments = f"--space smoke --set 'note=two words; touch {tmp_path}/made' --set image=$(touch\\ {tmp_path}/made)"
+    submit(kubernetes, arguments=arguments)
+    ((_, job),) = kubernetes.jobs.items()
+    # The shell of the submitter, then the shell of Ray's job agent, which is given the words quoted again.
+    words = job["spec"]["entrypoint"]
+    for _ in range(2):
+        shell = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True)
+        words = shlex.join(shell.stdout.splitlines())
+    assert shell.stdout.splitlines()[4:] == [
+        *("--name", "tiny", "--space", "smoke"),
+        *("--set", f"note=two words; touch {tmp_path}/made"),
+        *("--set", f"image=$(touch {tmp_path}/made)"),
+    ]
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_quote_that_is_not_closed_is_said(kubernetes):
+    with pytest.raises(RuntimeError, match=r"arguments .*: No closing quotation; quote them as in a shell"):
+        submit(kubernetes, arguments="--set 'a=b")
+    assert not kubernetes.jobs

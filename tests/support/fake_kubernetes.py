@@ -1,28 +1,33 @@
 """As much of a Kubernetes API server as RayJobs need, on a free port of 127.0.0.1, with a kubeconfig."""
 
 import json
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
 COLLECTION = "/apis/ray.io/v1/namespaces/saliency-sweep/rayjobs"
+WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows"
 TOKEN = "token-of-the-pipeline"
 
 
 class FakeKubernetes:
     """Keeps RayJobs. Each time one is read its status moves on through `states`; the last one stays.
 
-    A state is what `status` holds, or a number: an HTTP status that is answered once in its place.
+    A state is what `status` holds, or a number: an HTTP status that is answered once in its place. Every run of the
+    pipeline has one workflow; `cancelled` says what Kubeflow did to it.
     """
 
     def __init__(self, folder: Path, states: Sequence[dict[str, Any] | int]):
         self.states = list(states)
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.cancelled = False
         self.requests: list[str] = []
         self.kubeconfig = folder / "kubeconfig"
 
@@ -56,8 +61,23 @@ class FakeKubernetes:
         name = body["metadata"]["name"]
         if name in self.jobs:
             return 409, {"reason": "AlreadyExists"}
+        body["metadata"]["uid"] = str(uuid.uuid4())
         self.jobs[name] = body
         return 201, body
+
+    def patch(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        metadata = self.jobs[name]["metadata"]
+        if body["metadata"]["uid"] != metadata["uid"]:
+            return 409, {"reason": "Conflict"}
+        metadata["labels"] |= body["metadata"]["labels"]
+        return 200, self.jobs[name]
+
+    def list(self, selector: str) -> tuple[int, dict[str, Any]]:
+        key, value = selector.split("=")
+        return 200, {"items": [job for job in self.jobs.values() if job["metadata"]["labels"][key] == value]}
+
+    def workflows(self) -> tuple[int, dict[str, Any]]:
+        return 200, {"items": [{"spec": {"activeDeadlineSeconds": 0} if self.cancelled else {}}]}
 
     def get(self, name: str) -> tuple[int, dict[str, Any]]:
         if name not in self.jobs:
@@ -80,15 +100,23 @@ class FakeKubernetes:
 def _handler(kubernetes: FakeKubernetes) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self, verb: str) -> None:
+            url = urlsplit(self.path)
             kubernetes.requests.append(f"{verb} {self.path}")
-            name = self.path.removeprefix(COLLECTION).strip("/")
+            name = url.path.removeprefix(COLLECTION).strip("/")
+            selector = parse_qs(url.query).get("labelSelector", [""])[0]
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, content = 401, {"reason": "Unauthorized"}
-            elif not self.path.startswith(COLLECTION):
+            elif url.path == WORKFLOWS and selector.startswith("pipeline/runid="):
+                status, content = kubernetes.workflows()
+            elif not url.path.startswith(COLLECTION):
                 status, content = 404, {"reason": "NotFound"}
             elif verb == "POST":
-                length = int(self.headers["Content-Length"])
-                status, content = kubernetes.create(json.loads(self.rfile.read(length)))
+                status, content = kubernetes.create(body)
+            elif verb == "PATCH":
+                status, content = kubernetes.patch(name, body)
+            elif verb == "GET" and not name:
+                status, content = kubernetes.list(selector)
             elif verb == "GET":
                 status, content = kubernetes.get(name)
             else:
@@ -106,6 +134,9 @@ def _handler(kubernetes: FakeKubernetes) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             self.answer("POST")
+
+        def do_PATCH(self) -> None:
+            self.answer("PATCH")
 
         def do_DELETE(self) -> None:
             self.answer("DELETE")

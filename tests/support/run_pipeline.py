@@ -8,11 +8,10 @@ import sys
 
 root, folder = sys.argv[1:]
 sys.path.insert(0, f"{root}/k8s/kubeflow")
-given = json.load(sys.stdin)
+request = json.load(sys.stdin)
 
 import pipeline  # noqa: E402
 from kfp import local  # noqa: E402
 
 local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=folder)
-task = pipeline.make_pipeline(pipeline.rayjob_of(given["manifests"]))(**given["arguments"])
-print(f"answer: {task.output}")
+pipeline.make_pipeline(pipeline.rayjob_of(request["manifests"]))(**request["arguments"])

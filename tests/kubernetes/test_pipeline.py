@@ -1,0 +1,286 @@
+"""The pipeline's steps against a real API server and KubeRay's operator, as an account after `k8s/kubeflow/allow`.
+
+On the cluster of KUBECONFIG, in two namespaces of their own. No node fits the pods of the Ray clusters, so no container
+starts: how a RayJob ends is written into its status as the operator would, or left to the operator.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from support.kubeflow import run_step, start_step
+from support.manifests import K8S, KUBECTL, render
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+COMPLETE = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
+FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "reason": "AppFailed", "message": "no such bucket"}
+
+WORKFLOWS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "workflows.argoproj.io"},
+    "spec": {
+        "group": "argoproj.io",
+        "scope": "Namespaced",
+        "names": {"plural": "workflows", "singular": "workflow", "kind": "Workflow"},
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                },
+            }
+        ],
+    },
+}
+"""As much of Argo as the steps see, where there is none."""
+
+
+def kubectl(*arguments, content=None):
+    text = None if content is None else json.dumps(content)
+    done = subprocess.run([str(KUBECTL), *arguments], input=text, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def until(holds, seconds=60):
+    """Poll for something that the operator does in its own time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not after {seconds} s"
+        time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The namespace of the RayJobs, that of the pipeline's runs, and a kubeconfig of the account they have there."""
+
+    sweeps: str
+    runs: str
+    kubeconfig: Path
+
+    def job(self, name):
+        shown = kubectl("-n", self.sweeps, "get", "rayjob", name, "--ignore-not-found", "-o", "json")
+        return json.loads(shown) if shown else None
+
+    def uid(self, name):
+        return self.job(name)["metadata"]["uid"]
+
+    def patch(self, name, content, *options):
+        kubectl("-n", self.sweeps, "patch", "rayjob", name, "--type=merge", "-p", json.dumps(content), *options)
+
+    def end(self, name, status):
+        """Let a RayJob have come to an end, once the operator has begun with it."""
+        until(lambda: self.job(name).get("status", {}).get("jobDeploymentStatus") == "Initializing")
+        self.patch(name, {"status": status}, "--subresource=status")
+
+    def workflow(self, run, **spec):
+        """The run as Kubeflow sees it."""
+        content = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}
+        metadata = {"name": f"run-{run}", "namespace": self.runs, "labels": {"pipeline/runid": run}}
+        kubectl("apply", "-f", "-", content=content | {"metadata": metadata})
+
+    def submitting(self, run, sweep, image="saliency-sweep:0.1.0", **changes):
+        """The step `submit`, started."""
+        (rayjob,) = (m for m in yaml.safe_load_all(render(K8S / "sweeps" / "cpu")) if m["kind"] == "RayJob")
+        rayjob["spec"] |= changes
+        head = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+        head["nodeSelector"] = {"saliency-sweep/nowhere": "true"}
+        del head["priorityClassName"]
+        head["containers"][0]["image"] = image
+        settings = {"namespace": self.sweeps, "sweep": sweep, "arguments": "--space smoke", "run": run}
+        return start_step("submit", self.kubeconfig, rayjob=json.dumps(rayjob), **settings)
+
+    def submit(self, *arguments, **changes):
+        name, at = self.outcome(self.submitting(*arguments, **changes))
+        assert abs(time.time() - at) < 60
+        return name
+
+    def waiting(self, name):
+        """The step `wait`, started, once it has seen the RayJob."""
+        settings = {"namespace": self.sweeps, "since": time.time(), "timeout_minutes": 5.0, "poll_seconds": 0.5}
+        step = start_step("wait", self.kubeconfig, name=name, **settings)
+        line = step.stdout.readline()
+        assert line.startswith(f"RayJob {name}: "), line + step.stdout.read()
+        return step
+
+    def outcome(self, step):
+        """What a started step returns."""
+        # Not `communicate`, which loses what was read ahead with the first line.
+        with step:
+            output = step.stdout.read()
+        assert step.returncode == 0, output
+        return json.loads(output.splitlines()[-1])
+
+    def cancel(self, run):
+        run_step("cancel", self.kubeconfig, self.runs, namespace=self.sweeps, run=run)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    if "KUBECONFIG" not in os.environ:
+        pytest.fail("KUBECONFIG names no cluster; these tests need one with KubeRay's operator")
+    try:
+        kubectl("get", "customresourcedefinition", "rayjobs.ray.io")
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        pytest.fail(f"no cluster with KubeRay's operator answers: {error}")
+    folder = tmp_path_factory.mktemp("pipeline")
+    sweeps, runs = (f"pipeline-check-{part}-{uuid.uuid4().hex[:6]}" for part in ("sweeps", "runs"))
+    brings_argo = not kubectl("get", "customresourcedefinition", "workflows.argoproj.io", "--ignore-not-found")
+    try:
+        if brings_argo:
+            kubectl("apply", "-f", "-", content=WORKFLOWS)
+            kubectl("wait", "--for=condition=Established", "customresourcedefinition/workflows.argoproj.io")
+        for namespace in (sweeps, runs):
+            kubectl("create", "namespace", namespace)
+        kubectl("-n", sweeps, "create", "secret", "generic", "s3", "--from-literal=AWS_ACCESS_KEY_ID=sweeps")
+        kubectl("-n", runs, "create", "serviceaccount", "default-editor")
+        # Kubeflow gives its accounts this.
+        kubectl("-n", runs, "create", "role", "workflows", "--verb=get,list", "--resource=workflows.argoproj.io")
+        account = f"--serviceaccount={runs}:default-editor"
+        kubectl("-n", runs, "create", "rolebinding", "workflows", "--role=workflows", account)
+        yield Place(sweeps, runs, allowed(folder, sweeps, runs))
+    finally:
+        # The namespaces' objects first: the operator has to let the RayJobs go.
+        kubectl("delete", "namespace", sweeps, runs, "--ignore-not-found", "--timeout=110s")
+        if brings_argo:
+            kubectl("delete", "customresourcedefinition", "workflows.argoproj.io", "--ignore-not-found")
+
+
+def allowed(folder, sweeps, runs):
+    """The kubeconfig of the profile `runs` after `allow`, which is for the namespace `sweeps` here."""
+    for file, here in (("allow", "sweeps="), ("rbac.yaml", "namespace: ")):
+        text = (K8S / "kubeflow" / file).read_text()
+        assert text.count(f"{here}saliency-sweep\n") == 1
+        (folder / file).write_text(text.replace(f"{here}saliency-sweep\n", f"{here}{sweeps}\n"))
+    environment = {**os.environ, "PATH": f"{KUBECTL.parent}:{os.environ['PATH']}"}
+    # Twice: it may be repeated.
+    for _ in range(2):
+        subprocess.run(
+            ["sh", str(folder / "allow"), runs], env=environment, check=True, capture_output=True, timeout=100
+        )
+    config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json"))
+    config["users"][0]["user"] = {"token": kubectl("-n", runs, "create", "token", "default-editor").strip()}
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    return folder / "kubeconfig"
+
+
+def run_id():
+    return str(uuid.uuid4())
+
+
+def test_a_profile_that_is_allowed_has_the_keys_and_may_handle_rayjobs_alone(place):
+    keys = json.loads(kubectl("-n", place.runs, "get", "secret", "s3", "-o", "json"))["data"]
+    assert keys == {"AWS_ACCESS_KEY_ID": "c3dlZXBz"}
+    labels = json.loads(kubectl("get", "namespace", place.runs, "-o", "json"))["metadata"]["labels"]
+    assert labels["saliency-sweep/pipelines"] == "allowed"
+    may = kubectl("--kubeconfig", str(place.kubeconfig), "-n", place.sweeps, "auth", "can-i", "--list", "--no-headers")
+    assert {line.split()[0] for line in may.splitlines() if "[]" in line and "ray" in line} == {"rayjobs.ray.io"}
+    assert not {"secrets", "pods"} & {line.split()[0] for line in may.splitlines()}
+
+
+def test_a_second_run_adopts_a_job_that_runs_and_replaces_one_that_has_ended(place):
+    name = place.submit(run_id(), "twice")
+    first = place.uid(name)
+    second_run = run_id()
+    assert place.submit(second_run, "twice") == name
+    assert place.uid(name) == first
+    assert place.job(name)["metadata"]["labels"]["saliency-sweep/run"] == second_run
+    place.end(name, COMPLETE)
+    assert place.outcome(place.waiting(name)) == "succeeded"
+    assert place.submit(run_id(), "twice") == name
+    second = place.uid(name)
+    assert second != first
+    place.end(name, FAILED)
+    assert place.outcome(place.waiting(name)) == f"RayJob {name} ended as Failed: FAILED AppFailed no such bucket"
+    assert place.submit(run_id(), "twice") == name
+    assert place.uid(name) not in (first, second)
+
+
+def test_another_image_is_another_job(place):
+    old = place.submit(run_id(), "image")
+    new = place.submit(run_id(), "image", image="saliency-sweep:0.2.0")
+    assert new != old
+    containers = place.job(new)["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert containers[0]["image"] == "saliency-sweep:0.2.0"
+    assert place.job(old) is not None
+
+
+def test_a_wait_that_is_evicted_or_killed_changes_nothing_and_goes_on_when_it_is_repeated(place):
+    name = place.submit(run_id(), "killed")
+    uid = place.uid(name)
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        step = place.waiting(name)
+        step.send_signal(how)
+        step.communicate(timeout=60)
+        assert step.returncode == -how
+        assert place.uid(name) == uid
+        assert "deletionTimestamp" not in place.job(name)["metadata"]
+    step = place.waiting(name)
+    place.end(name, COMPLETE)
+    assert place.outcome(step) == "succeeded"
+
+
+def test_a_run_has_one_job_however_often_its_submission_is_repeated(place):
+    run = run_id()
+    name = place.submit(run, "repeated")
+    uid = place.uid(name)
+    assert place.submit(run, "repeated") == name
+    place.end(name, FAILED)
+    assert place.submit(run, "repeated") == name
+    assert place.uid(name) == uid
+
+
+def test_cancelling_a_run_deletes_its_job_and_another_end_does_not(place):
+    run = run_id()
+    name = place.submit(run, "cancelled")
+    place.workflow(run, activeDeadlineSeconds=3600)
+    place.cancel(run)
+    assert "deletionTimestamp" not in place.job(name)["metadata"]
+    step = place.waiting(name)
+    # What Kubeflow writes into the workflow.
+    place.workflow(run, activeDeadlineSeconds=0)
+    place.cancel(run)
+    until(lambda: place.job(name) is None)
+    assert place.outcome(step) == f"there is no RayJob {name} in {place.sweeps}: it was deleted"
+    until(lambda: name not in kubectl("-n", place.sweeps, "get", "rayclusters", "-o", "name"))
+
+
+def test_a_job_that_a_later_run_has_adopted_survives_the_first_ones_end(place):
+    first = run_id()
+    name = place.submit(first, "shared")
+    uid = place.uid(name)
+    assert place.submit(run_id(), "shared") == name
+    place.workflow(first, activeDeadlineSeconds=0)
+    place.cancel(first)
+    assert place.uid(name) == uid
+    assert "deletionTimestamp" not in place.job(name)["metadata"]
+
+
+def test_a_job_that_the_operator_refuses_ends_the_wait(place):
+    name = place.submit(run_id(), "refused", shutdownAfterJobFinishes=False, ttlSecondsAfterFinished=60)
+    assert f"RayJob {name} ended as ValidationFailed: ValidationFailed " in place.outcome(place.waiting(name))
+
+
+def test_a_job_that_is_being_deleted_is_not_adopted(place):
+    name = place.submit(run_id(), "deleted")
+    uid = place.uid(name)
+    until(lambda: place.job(name)["metadata"].get("finalizers"))
+    place.patch(name, {"metadata": {"finalizers": ["saliency-sweep/hold"]}})
+    kubectl("-n", place.sweeps, "delete", "rayjob", name, "--wait=false")
+    step = place.submitting(run_id(), "deleted")
+    line = step.stdout.readline()
+    place.patch(name, {"metadata": {"finalizers": []}})
+    assert line == f"RayJob {name} is being deleted\n"
+    assert place.outcome(step)[0] == name
+    assert place.uid(name) != uid

@@ -1,0 +1,54 @@
+"""kfp's environment, which `make` puts into the one that the tests run in, and the pipeline's steps in it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from support.commands import ROOT
+
+PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
+
+
+def kfp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Python with kfp."""
+    _check_environment()
+    return subprocess.run([str(PYTHON), *arguments], capture_output=True, text=True, timeout=200, **options)
+
+
+def start_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> subprocess.Popen[str]:
+    """A step of a pipeline that runs in the namespace `runs`, as a process that the caller ends or awaits."""
+    _check_environment()
+    command = [str(PYTHON), str(ROOT / "tests" / "support" / "run_step.py"), str(ROOT), step]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig), "NAMESPACE": runs, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdin is not None
+    with process.stdin:
+        json.dump(arguments, process.stdin)
+    process.stdin = None
+    return process
+
+
+def run_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> Any:
+    """What a step of the pipeline returns.
+
+    Raises:
+        RuntimeError: the step failed; the message is its output.
+    """
+    process = start_step(step, kubeconfig, runs, **arguments)
+    output, _ = process.communicate(timeout=200)
+    if process.returncode:
+        raise RuntimeError(output)
+    return json.loads(output.splitlines()[-1])
+
+
+def _check_environment() -> None:
+    assert PYTHON.exists(), f"kfp's environment {PYTHON} is missing: run `make pipeline` once"
