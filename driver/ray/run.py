@@ -29,7 +29,7 @@ from records.storage import FolderStorage
 from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable
 from trainables.trial.same_training import SameTraining, flat, parse
-from trainables.tune.recorder import new_record
+from trainables.trial.training import new_record
 from trainables.tune.training import REPORTED
 
 RETRIES = 2

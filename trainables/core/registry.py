@@ -1,6 +1,6 @@
 """Registries: built-in names, and the entry points of other installed packages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -12,6 +12,8 @@ from trainables.core.errors import ConfigurationError
 GROUP = "saliency_sweep."
 """Prefix of the groups of entry points; a registry's own name follows."""
 THIS_PACKAGE = "saliency-sweep"
+NAMED = 8
+"""Names that a registry's repr has at most."""
 
 Entry = TypeVar("Entry")
 Check = Callable[[object], str | None]
@@ -58,6 +60,9 @@ class Registry(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self.builtin.keys() | self._plugins.keys())
 
+    def __repr__(self) -> str:
+        return brief(self.group.removeprefix(GROUP), self)
+
     def package(self, name: str) -> str | None:
         """The package that provides `name` and its version, "tools 1.2"; None for built-in entries."""
         return package(self._plugins[name][0]) if name in self._plugins else None
@@ -101,6 +106,13 @@ class Registry(Mapping[str, Entry]):
             raise ConfigurationError(f"{subject} {problem} (docs/extending.md)")
         entry: Entry = loaded
         return entry
+
+
+def brief(kind: str, names: Iterable[str]) -> str:
+    """A short repr: how many there are, and their names, cut to `NAMED`."""
+    names = list(names)
+    shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"<{len(names)} {kind}: {shown}>"
 
 
 def subclass_of(base: type) -> Check:
