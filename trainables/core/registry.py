@@ -108,11 +108,21 @@ class Registry(Mapping[str, Entry]):
         return entry
 
 
+class Named(dict[str, Entry]):
+    """A dictionary by name with a short repr, for a registry that other packages add nothing to."""
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry]):
+        super().__init__(entries)
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return brief(self.kind, self)
+
+
 def brief(kind: str, names: Iterable[str]) -> str:
-    """A short repr: how many there are, and their names, cut to `NAMED`."""
+    """A short repr: "<models: resnet18, small_cnn>"; of more than `NAMED` names the first, and how many there are."""
     names = list(names)
-    shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-    return f"<{len(names)} {kind}: {shown}>"
+    return f"<{kind}: {', '.join(names[:NAMED])}{f', …, {len(names)} in all' if len(names) > NAMED else ''}>"
 
 
 def subclass_of(base: type) -> Check:
