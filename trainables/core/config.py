@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from records import columns
@@ -154,14 +155,14 @@ class TrialConfig(BaseModel):
         return {"trial_key": self.trial_key, **named, **others}
 
 
-def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(record: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
     """The flat settings of a trial, from its record or its row of the table: the inverse of `TrialConfig.columns`.
 
     Missing values, which a table has for settings of other methods and datasets, are left out.
     """
-    settings: dict[str, Any] = {}
-    for column in (*columns.settings_in(record), columns.PLUGINS):
-        value = record.get(column)
+    settings, values = dict[str, Any](), dict(record)
+    for column in (*columns.settings_in(values), columns.PLUGINS):
+        value = values.get(column)
         value = value.item() if hasattr(value, "item") else value
         if column == columns.SEARCHER or value is None or value != value:
             continue
