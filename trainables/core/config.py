@@ -162,7 +162,7 @@ def settings_of(record: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
     """
     settings, values = dict[str, Any](), dict(record)
     for column in (*columns.settings_in(values), columns.PLUGINS):
-        value = values.get(column)
+        value: Any = values.get(column)
         value = value.item() if hasattr(value, "item") else value
         if column == columns.SEARCHER or value is None or value != value:
             continue
