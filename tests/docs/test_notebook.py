@@ -45,7 +45,7 @@ def stored(cell: dict) -> str:
 def test_it_runs_and_shows_what_it_stores():
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", script()]
-    ran = subprocess.run(command, cwd=ROOT / "docs", env=environment, capture_output=True, text=True, timeout=500)
+    ran = subprocess.run(command, cwd=ROOT / "docs", env=environment, capture_output=True, text=True, timeout=1200)
     assert ran.returncode == 0, ran.stderr
     _, *shown = ran.stdout.split(MARK)
     ran_now, kept = (
