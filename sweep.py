@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 SOME_FAILED, INTERRUPTED = 10, 130
 SHOW_CURSOR = "\x1b[?25h"
@@ -145,6 +145,14 @@ def sweep(
             help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.",
         ),
     ] = 0.0,
+    keep_weights: Annotated[
+        Literal["none", "best", "all"],
+        typer.Option(
+            help="Keep models of the trials it trains: all, or the best of each configuration, by validation loss. "
+            "trainables.load_model reads them.",
+            metavar="none|best|all",
+        ),
+    ] = "none",
     from_sweep: Annotated[
         str | None,
         typer.Option("--from", help="Take the best settings that this sweep's search found.", metavar="SWEEP"),
@@ -220,6 +228,7 @@ def sweep(
             concurrency=concurrency,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
+            keep_weights=keep_weights,
             from_sweep=from_sweep,
             assignments=tuple(assignments or ()),
             dry_run=dry_run,

@@ -12,6 +12,7 @@ from driver.ray.cluster import TrialResources, check_address
 from driver.upkeep.tracking import check_tracking_uri
 from records import StorageError, SweepRecords, open_storage
 from records.secrets import scrub
+from records.store import KeepWeights
 from trainables import ConfigurationError
 from trainables.core.config import parse_settings
 
@@ -34,6 +35,7 @@ class Request:
     concurrency: int | None
     cpus_per_trial: float
     gpus_per_trial: float
+    keep_weights: KeepWeights
     from_sweep: str | None
     assignments: tuple[str, ...]
     dry_run: bool

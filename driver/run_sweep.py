@@ -25,6 +25,7 @@ from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.stop import Stop
 from driver.upkeep.tracking import NONE, catch_up, experiment_of, open_tracking
+from driver.upkeep.weights import BestWeights, catch_up_weights, weights_note
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
@@ -64,7 +65,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         with console.status("Reading the records"):
             existing = records.load().records
         show_plan(console, records.location, plan, plan.pending(existing), request.concurrency)
-        _note(console, seeds_note(plan), others_note(plan, existing))
+        kept = weights_note(request.keep_weights, records, plan, existing)
+        _note(console, seeds_note(plan), others_note(plan, existing), kept)
         return None
 
     # Lease: from here on the sweep belongs to this driver.
@@ -109,7 +111,8 @@ def _run_and_finish(
     pending = [] if request.sync else plan.pending(loaded.records)
     progress.skip(plan.planned - len(pending))
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
-    _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records))
+    kept = weights_note(request.keep_weights, records, plan, loaded.records)
+    _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
     with _how_far(progress):
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
@@ -129,18 +132,24 @@ def _run_and_finish(
                 command = _report_command(request, records.name)
                 say(console, "A report on the trials so far, at any time: ", place=command)
             mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
-            recorder = Recorder(records.storage.location, records.name, mirror, searcher=plan.searcher)
+            recorder = Recorder(
+                *(records.storage.location, records.name, mirror),
+                searcher=plan.searcher,
+                keep_weights=request.keep_weights,
+            )
+            best = BestWeights(records, loaded.records) if request.keep_weights == "best" else None
             queue = plan.queue(records, loaded.records, slots)
             late = None
             if mirror is None and request.tracking != NONE:
                 again = partial(
                     open_tracking, request.tracking, records.name, Console(quiet=True), plan, loaded.records
                 )
-                late = LateMirror(experiment, again, records, progress.finished_keys, console)
+                all_weights = request.keep_weights == "all"
+                late = LateMirror(experiment, again, records, progress.finished_keys, console, all_weights)
             del loaded  # Stale, and large in a large sweep.
             # Until a trial runs there is nothing to wait for.
             with progress, late or nullcontext(), stop.gently(lambda: progress.running > 0):
-                run_trials(queue, recorder, slots, request.resources, progress, log, stop)
+                run_trials(queue, recorder, slots, request.resources, progress, log, stop, best)
             stop.check()
             if late is not None:
                 with console.status("Waiting for MLflow"):
@@ -149,6 +158,9 @@ def _run_and_finish(
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
         behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
+        if experiment is not None and (request.keep_weights == "best" or request.sync):
+            # Not before: which are the best is known only now.
+            catch_up_weights(records, loaded.records, experiment, console)
         changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.

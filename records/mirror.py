@@ -33,13 +33,15 @@ from records.mirror_names import (
 )
 from records.secrets import scrub
 from records.storage import StorageError
-from records.store import Record, SweepRecords
+from records.store import WEIGHTS, Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 TAG_VALUE, PARAM_VALUE = 8000, 6000
 PAGE = 1000
 """Runs per request."""
 PARENT = "mlflow.parentRunId"
+ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
+"""Of a run's artifacts."""
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
 TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at")
 """Columns of a record that are tags of its run."""
@@ -97,7 +99,11 @@ def open_experiment(
 
 
 def mirror_trial(
-    experiment: Experiment, records: SweepRecords, record: Record, runs: Mapping[str, str] | None = None
+    experiment: Experiment,
+    records: SweepRecords,
+    record: Record,
+    runs: Mapping[str, str] | None = None,
+    weights: bool = True,
 ) -> str:
     """Log one record to its child run, with parameters, metrics per epoch and artifacts; the run's id.
 
@@ -109,6 +115,7 @@ def mirror_trial(
         record: one of them.
         runs: all `mirrored_runs`, if nobody else mirrors the sweep; None looks up this trial's run, which takes longer
             the more runs MLflow has.
+        weights: also the trial's weights, if they are kept.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -151,16 +158,38 @@ def mirror_trial(
             client.log_batch(run_id, metrics[start : start + size])
         with tempfile.TemporaryDirectory() as folder:
             for file in records.artifacts(key):
-                data = records.read_artifact(key, file)
-                if data is not None:
-                    (Path(folder) / file).write_bytes(data)
+                to = Path(folder, WEIGHTS_FOLDER if file == WEIGHTS else ATTRIBUTION_FOLDER)
+                if (file != WEIGHTS or weights) and (data := records.read_artifact(key, file)) is not None:
+                    to.mkdir(exist_ok=True)
+                    (to / file).write_bytes(data)
             if any(Path(folder).iterdir()):
-                client.log_artifacts(run_id, folder, "attribution")
+                client.log_artifacts(run_id, folder)
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         client.set_terminated(run_id, state, started + _duration(record))
         _stamp(client, experiment)
     records.write({**record, "mlflow_run_id": run_id})
     return str(run_id)
+
+
+def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[str, str]) -> None:
+    """Log weights that are kept to those of the trials' runs that lack them.
+
+    Args:
+        experiment: the mirror.
+        records: the sweep's.
+        runs: ids by trial key.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with _explained(experiment.tracking_uri), tempfile.TemporaryDirectory() as folder:
+        client, file = _client(experiment.tracking_uri), Path(folder) / WEIGHTS
+        for key, run_id in runs.items():
+            if client.list_artifacts(run_id, WEIGHTS_FOLDER):
+                continue
+            if (data := records.read_artifact(key, WEIGHTS)) is not None:
+                file.write_bytes(data)
+                client.log_artifact(run_id, str(file), WEIGHTS_FOLDER)
 
 
 def mirror_sweep(

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -15,9 +15,26 @@ from records import columns
 from records.storage import Storage, StorageError
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-Record = dict[str, Any]
 SLICE = 1000
 """Records read at a time, which bounds the memory for their bytes."""
+KeepWeights = Literal["none", "best", "all"]
+"""Of which trials the selected weights are kept; `best`: of each configuration, the lowest `valid_id.loss`."""
+MAPS, WEIGHTS = "maps.npz", "weights.pt"
+"""Artifacts that are read again: arrays, and what `trainables.load_model` makes a model of."""
+
+
+class Record(dict[str, Any]):
+    """The columns of one finished trial, by name."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        known = {name: self[name] for name in ("dataset", "severity", "method", "strength", "seed") if name in self}
+        outcome = self.get("status")
+        if (auc := self.get(columns.performance("test_ood", "auc"))) is not None:
+            outcome = f"{outcome}, OOD AUC {auc:.3f}"
+        settings = ", ".join(f"{name}={value!r}" for name, value in known.items())
+        return f"<Record {self.get('trial_key')}: {settings}; {outcome}; {len(self)} columns>"
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,7 @@ class SweepRecords:
 
         <storage>/<name>/sweep.json                        the manifest: space, size and primary analysis
         <storage>/<name>/records/<trial_key>.json          one per finished trial
-        <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png
+        <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png, and weights.pt if kept
         <storage>/<name>/checkpoints/<trial_key>.pt        of a long unfinished trial
         <storage>/<name>/lease.json, logs/                 the driver at work, and its log
         <storage>/<name>/trials.parquet                    the records as one table
@@ -60,10 +77,9 @@ class SweepRecords:
         paths = self.storage.names(f"{self.name}/records/")
         return {p.rsplit("/", 1)[1].removesuffix(".json") for p in paths if p.endswith(".json")}
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Mapping[str, Any]) -> None:
         """Write one record atomically, replacing an older one with the same trial key."""
-        clean = {name: _plain(record[name]) for name in columns.ordered(set(record))}
-        text = json.dumps(clean, indent=1, allow_nan=False)
+        text = json.dumps(as_written(record), indent=1, allow_nan=False)
         self.storage.write(self._record_name(record["trial_key"]), text.encode())
 
     def read(self, trial_key: str) -> Record | None:
@@ -97,7 +113,7 @@ class SweepRecords:
             moved[to] = reason
         return moved
 
-    def write_table(self, records: Iterable[Record]) -> pd.DataFrame:
+    def write_table(self, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         """Write trials.parquet from `records` and return it as a data frame."""
         table = as_table(records)
         buffer = io.BytesIO()
@@ -116,6 +132,14 @@ class SweepRecords:
         paths = self.storage.names(f"{self.name}/artifacts/{trial_key}/")
         return [p.rsplit("/", 1)[1] for p in paths]
 
+    def with_weights(self) -> set[str]:
+        """The keys of the trials whose weights are kept."""
+        paths = (path.split("/") for path in self.storage.names(f"{self.name}/artifacts/"))
+        return {parts[-2] for parts in paths if parts[-1] == WEIGHTS}
+
+    def delete_weights(self, trial_key: str) -> None:
+        self.storage.delete(f"{self.name}/artifacts/{trial_key}/{WEIGHTS}")
+
     def write_checkpoint(self, trial_key: str, data: bytes) -> None:
         """Keep the state of an unfinished trial, replacing an older one."""
         self.storage.write(self._checkpoint_name(trial_key), data)
@@ -126,11 +150,11 @@ class SweepRecords:
     def delete_checkpoint(self, trial_key: str) -> None:
         self.storage.delete(self._checkpoint_name(trial_key))
 
-    def write_manifest(self, manifest: Record) -> None:
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         text = json.dumps(manifest, indent=1, allow_nan=False)
         self.storage.write(f"{self.name}/sweep.json", text.encode())
 
-    def manifest(self) -> Record | None:
+    def manifest(self) -> dict[str, Any] | None:
         """The content of sweep.json, or None if there is none. Raises ValueError for a broken one."""
         data = self.storage.read(f"{self.name}/sweep.json")
         if data is None:
@@ -150,7 +174,12 @@ class SweepRecords:
         return f"{self.name}/records/{trial_key}.json"
 
 
-def as_table(records: Iterable[Record]) -> pd.DataFrame:
+def as_written(record: Mapping[str, Any]) -> Record:
+    """The record as JSON holds it: columns in their order, undefined numbers as None."""
+    return Record((name, _plain(record[name])) for name in columns.ordered(set(record)))
+
+
+def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Records as a data frame: one row per trial, columns in their fixed order, null as missing."""
     rows = list(records)
     names = columns.ordered({name for row in rows for name in row})
@@ -172,7 +201,7 @@ def _parse(data: bytes, trial_key: str) -> Record:
             f"schema version {record.get('schema_version')!r}, this program reads {columns.SCHEMA_VERSION}"
         )
     # Column names take more memory than the values, so all records share them.
-    return {sys.intern(name): value for name, value in record.items()}
+    return Record((sys.intern(name), value) for name, value in record.items())
 
 
 def _plain(value: Any) -> Any:

@@ -19,8 +19,9 @@ from search_spaces.space import Search as Search
 from search_spaces.space import Settings as Settings
 from search_spaces.space import Space as Space
 from search_spaces.space import Tuned as Tuned
+from trainables.core.registry import Named
 
-SPACES: dict[str, Callable[[], Space]] = {
+_BUILT_IN: dict[str, Callable[[], Space]] = {
     "attributions": attributions,
     "controls": controls,
     "laptop": laptop,
@@ -30,3 +31,4 @@ SPACES: dict[str, Callable[[], Space]] = {
     "paper_seeds": paper_seeds,
     "smoke": smoke,
 }
+SPACES = Named("spaces", _BUILT_IN)

@@ -204,7 +204,7 @@ ADDITIONS = {
         "search_spaces/__init__.py",
         "from search_spaces.added_space import added_space as added_space",
         '    "added_space": added_space,',
-        "SPACES: dict[str, Callable[[], Space]] = {",
+        "_BUILT_IN: dict[str, Callable[[], Space]] = {",
     ),
 }
 CONTRACTS = (

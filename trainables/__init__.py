@@ -1,12 +1,17 @@
 """What one trial does, and the registries of methods, models, datasets and measures. In reading order:
 
     core/        config.py: TrialConfig, one fully specified trial and its key; registry.py; errors, random streams
-    trial/       resolve.py: flat settings -> TrialConfig; trial.py: Trial, from training to scores
+    trial/       resolve.py: flat settings -> TrialConfig; trial.py: Trial, from training to scores; finished.py
     methods/     one file for each training method; method.py: what they have in common
     datasets/    one file for each dataset; own/: images of one's own
     models/      one file for each classifier
     saliency/    one file for each attribution and each measure of localisation and faithfulness
     tune/        trainable.py: TrialTrainable; recorder.py: the record that a trial leaves
+
+A trial with its model, trained here or read from a sweep that ran with --keep-weights:
+
+    trainables.run_trial(method="actdiff", strength=1.0, severity=1.0)
+    trainables.load_model("smoke", trial_key)
 
 A trial in Tune; every method has a trainable of its own:
 
@@ -19,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from trainables.core.config import TrialConfig as TrialConfig
+from trainables.core.config import settings_of as settings_of
 from trainables.core.errors import ConfigurationError as ConfigurationError
 from trainables.core.errors import DivergedError as DivergedError
 
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
     from trainables.models import MODELS as MODELS
     from trainables.saliency.attribution import ATTRIBUTIONS as ATTRIBUTIONS
     from trainables.saliency.localisation import LOCALISATION as LOCALISATION
+    from trainables.trial.finished import FinishedTrial as FinishedTrial
+    from trainables.trial.finished import load_model as load_model
+    from trainables.trial.finished import run_trial as run_trial
     from trainables.trial.resolve import resolve as resolve
     from trainables.trial.trial import Trial as Trial
     from trainables.tune.recorder import Recorder as Recorder
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "ATTRIBUTIONS": "trainables.saliency.attribution",
     "DATASETS": "trainables.datasets",
+    "FinishedTrial": "trainables.trial.finished",
     "LOCALISATION": "trainables.saliency.localisation",
     "METHODS": "trainables.methods",
     "MODELS": "trainables.models",
@@ -44,7 +54,9 @@ _MODULES = {
     "TRAINABLES": "trainables.tune.trainable",
     "Trial": "trainables.trial.trial",
     "TrialTrainable": "trainables.tune.trainable",
+    "load_model": "trainables.trial.finished",
     "resolve": "trainables.trial.resolve",
+    "run_trial": "trainables.trial.finished",
 }
 
 

@@ -45,7 +45,7 @@ class Power:
     typical_cell_n: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Analysis:
     """Everything that a report needs: the answer, and the result of each section."""
 
@@ -66,6 +66,10 @@ class Analysis:
     seed: int
     results: Mapping[str, Any] = field(default_factory=dict)
     """Result of each section by its key; see analysis/sections."""
+
+    def __repr__(self) -> str:
+        answers = ", ".join(f"{one.comparison} {one.answer}" for one in self.comparisons)
+        return f"<Analysis of {count(len(self.trials.table), 'trial')} of {self.trials.source}: {answers}>"
 
     @property
     def data(self) -> tuple[pd.DataFrame, str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.numbers import count, listed
 from records import SweepRecords, columns
 
 OUTCOME = columns.performance("test_ood", "auc")
@@ -79,7 +80,7 @@ def declared_commands(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(map(str, declared))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trials:
     """Completed trials, one per row, and what was excluded; made by `load_*` or `trials_from_table`."""
 
@@ -114,6 +115,11 @@ class Trials:
     there are none."""
     records: SweepRecords | None = None
     """The sweep's storage, which holds its maps; None for a table or a tracking server."""
+
+    def __repr__(self) -> str:
+        axes = {"dataset": "datasets", "severity": "severities", "method": "methods", "data_seed": "data seeds"}
+        levels = [count(self.table[axis].nunique(), axis.replace("_", " "), many) for axis, many in axes.items()]
+        return f"<Trials of {self.source}: {len(self.table):,} of {count(self.n_read, 'row')}; {listed(levels)}>"
 
     @property
     def localisation_columns(self) -> list[str]:

@@ -26,7 +26,7 @@ from trainables.trial.evaluate import logits_of
 from trainables.trial.explain import Scored
 from trainables.trial.probes import probes
 from trainables.trial.train import train_epoch
-from trainables.tune.training import Training
+from trainables.trial.training import Training
 
 SMALL = {
     **{"n_train": 48, "n_valid": 16, "n_test": 32, "epochs": 2, "batch_size": 16, "severity": 0.5},

@@ -16,7 +16,7 @@ import torch
 from benchmarks.gpu_check.comparison import Comparison
 from trainables import resolve
 from trainables.core.process import use_gpu, use_one_thread
-from trainables.tune.training import Training
+from trainables.trial.training import Training
 
 SHARES = (1.0, 0.5, 0.25, 0.125)
 CUDA = "cuda"

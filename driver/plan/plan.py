@@ -1,7 +1,7 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -115,7 +115,7 @@ class Plan:
         """The result in words, from the plan's own records; None where the analysis gives it."""
         return None
 
-    def declaration(self, manifest: Record) -> dict[str, Any]:
+    def declaration(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Further entries of sweep.json, in place of those that `manifest` has."""
         return {"fixed": {**manifest.get("fixed", {}), **self.fixed()}}
 

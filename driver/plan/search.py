@@ -1,7 +1,7 @@
 """The plan of a search: one study per method, dataset and severity, whose trials depend on earlier results."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class SearchPlan(Plan):
         ranges = {t.setting: t for study in self.studies for t in study.tuned}
         return {name: f"from {t.low:g} to {t.high:g}{', log' if t.log else ''}" for name, t in ranges.items()}
 
-    def declaration(self, manifest: Record) -> dict[str, Any]:
+    def declaration(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         tuned = {t.setting: [t.low, t.high] for study in self.studies for t in study.tuned}
         search = {
             "sampler": SAMPLER,

@@ -57,7 +57,7 @@ class Study:
             return False
         return self.config(values).trial_key == record["trial_key"]
 
-    def values(self, record: Record) -> Values:
+    def values(self, record: Mapping[str, Any]) -> Values:
         """The tuned settings of a trial, from its record or the columns of its configuration."""
         return {tuned.setting: record.get(columns.setting(tuned.setting)) for tuned in self.tuned}
 

@@ -20,6 +20,7 @@ from driver.plan.plan import Queue
 from driver.ray.broken_methods import BrokenMethods
 from driver.ray.cluster import SHARE_STORAGE, TrialResources
 from driver.upkeep.stop import Stop
+from driver.upkeep.weights import BestWeights
 from driver.view.log import SweepLog
 from driver.view.metrics import SweepMetrics
 from driver.view.progress import Progress
@@ -29,7 +30,7 @@ from records.storage import FolderStorage
 from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable
 from trainables.trial.same_training import SameTraining, flat, parse
-from trainables.tune.recorder import new_record
+from trainables.trial.training import new_record
 from trainables.tune.training import REPORTED
 
 RETRIES = 2
@@ -92,8 +93,17 @@ class PatientScheduler(FIFOScheduler):
 class ProgressCallback(tune.Callback):
     """Passes Tune's events to the progress view, the log and the metrics, and writes the records of lost trials."""
 
-    def __init__(self, queue: Queue, progress: Progress, recorder: Recorder, log: SweepLog, stop: Stop):
+    def __init__(
+        self,
+        queue: Queue,
+        progress: Progress,
+        recorder: Recorder,
+        log: SweepLog,
+        stop: Stop,
+        best: BestWeights | None = None,
+    ):
         self.queue = queue
+        self.best = best
         self.broken = BrokenMethods()
         self.progress = progress
         self.recorder = recorder
@@ -151,6 +161,13 @@ class ProgressCallback(tune.Callback):
                 )
                 return
         self.progress.finished(trial_id, finished)
+        if self.best is not None:
+            try:
+                for record in finished:
+                    self.best.add(record["trial_key"])
+            except StorageError as problem:
+                self.stop.give_up(str(problem))
+                return
         for record in finished:
             self.log.event("trial", **{name: record.get(name) for name in REPORTED})
         if (reason := self.broken.add(finished)) is not None:
@@ -175,12 +192,14 @@ def run_trials(
     progress: Progress,
     log: SweepLog,
     stop: Stop,
+    best: BestWeights | None = None,
 ) -> None:
     """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
     With `slots` None, as many at a time as the cluster has room for, also on nodes that join while the sweep runs.
     Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
-    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way.
+    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way. Of each
+    configuration only the `best` weights stay, if that is not None.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
@@ -195,7 +214,7 @@ def run_trials(
         tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
         tune.PlacementGroupFactory([resources.bundle()]),
     )
-    callback = ProgressCallback(queue, progress, recorder, log, stop)
+    callback = ProgressCallback(queue, progress, recorder, log, stop, best)
     number = 0
     try:
         while len(queue) and not stop.requested:

@@ -30,6 +30,7 @@ class LateMirror:
         records: SweepRecords,
         finished: Sequence[str],
         console: Console,
+        weights: bool = False,
     ):
         """
         Args:
@@ -38,12 +39,14 @@ class LateMirror:
             records: the sweep's.
             finished: keys of the trials that have finished; grows.
             console: to say that MLflow answers.
+            weights: also mirror the trials' weights.
         """
         self.experiment = experiment
         self._open = open_
         self._records = records
         self._finished = finished
         self._console = console
+        self._weights = weights
         self._mirrored = 0
         """How many of the finished ones have a run."""
         self._over = Event()
@@ -84,5 +87,5 @@ class LateMirror:
             with suppress(ValueError):  # of a damaged record, which the next load sets aside
                 record = self._records.read(self._finished[self._mirrored])
                 if record is not None and not record.get("mlflow_run_id"):
-                    mirror_trial(experiment, self._records, record)
+                    mirror_trial(experiment, self._records, record, weights=self._weights)
             self._mirrored += 1

@@ -20,7 +20,7 @@ REQUEST = {
     **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep")),
     **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
     **{"space": "smoke", "address": "local", "tracking_uri": "none", "max_trials": 3, "assignments": ()},
-    **{"cpus_per_trial": 1.0, "gpus_per_trial": 0.0},
+    **{"cpus_per_trial": 1.0, "gpus_per_trial": 0.0, "keep_weights": "none"},
 }
 
 

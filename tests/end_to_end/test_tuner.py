@@ -1,6 +1,13 @@
 """Methods as Tune trainables of their own, without sweep.py."""
 
+import json
+
 import pytest
+from typer.testing import CliRunner
+
+from analysis import __main__ as analysis_command
+from analysis import load_file
+from trainables import resolve, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +55,18 @@ def test_the_example_of_the_package(ray_here, tmp_path):
         assert result.metrics["training_iteration"] == 2
         assert 0 <= result.metrics["test_ood.auc"] <= 1
     assert results.get_best_result().metrics["valid_id.auc"] == max(r.metrics["valid_id.auc"] for r in results)
+    # README and docs/python.md go on from here to a report.
+    results.get_dataframe().to_csv(tmp_path / "trials.csv")
+    command = ["--records", str(tmp_path / "trials.csv"), "--out", str(tmp_path / "report")]
+    ran = CliRunner().invoke(analysis_command.app, command)
+    assert ran.exit_code == 0, ran.output
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["n_trials"] == 3
+    read = load_file(tmp_path / "trials.csv").table.set_index("trial_key")
+    for result in results:
+        row = read.loc[result.metrics["trial_key"]]
+        assert row["test_ood.auc"] == pytest.approx(result.metrics["test_ood.auc"], abs=1e-12)
+        assert resolve(settings_of(row)).trial_key == row.name
 
 
 def test_an_actor_that_is_used_again_gives_what_a_new_process_gives(ray_here, tmp_path):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from driver.upkeep import tracking
 from records import SweepRecords, columns, mirror, open_storage
-from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment
+from records.mirror import MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
 KEY = "0123456789abcdef"
 
@@ -212,3 +212,28 @@ def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, dat
     }
     assert [runs[key] for key in keys[:3]] == [there[i].info.run_id for i in (0, 1, 3)]
     assert runs == {r["trial_key"]: r["mlflow_run_id"] for r in records.load().records}
+
+
+@pytest.mark.slow
+def test_weights_are_in_a_folder_of_their_own_and_may_come_later(database, records):
+    uri, artifacts = database
+    experiment = open_experiment(uri, "weights", artifacts)
+    client = MlflowClient(uri)
+
+    def files(folder):
+        return [artifact.path for artifact in client.list_artifacts(run_id, folder)]
+
+    records.write_artifact(KEY, "weights.pt", b"first")
+    run_id = mirror_trial(experiment, records, records.read(KEY), weights=False)
+    assert files("attribution") == ["attribution/epochs.json", "attribution/maps.npz"]
+    assert files("weights") == []
+    mirror_weights(experiment, records, {KEY: run_id})
+    assert files("weights") == ["weights/weights.pt"]
+    records.write_artifact(KEY, "weights.pt", b"second")
+    mirror_weights(experiment, records, {KEY: run_id})
+    with open(client.download_artifacts(run_id, "weights/weights.pt"), "rb") as file:
+        assert file.read() == b"first", "what is there is not sent again"
+    client.delete_run(run_id)
+    run_id = mirror_trial(experiment, records, records.read(KEY))
+    assert files("weights") == ["weights/weights.pt"]
+    assert files("attribution") == ["attribution/epochs.json", "attribution/maps.npz"]

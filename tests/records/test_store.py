@@ -150,3 +150,21 @@ def test_localisation_columns_are_told_from_the_others(column, parts):
     assert columns.parse_localisation(column) == parts
     if parts:
         assert columns.localisation(*parts) == column
+
+
+def test_a_record_says_in_a_line_what_it_is(records):
+    records.write(record("abc", **{"test_ood.auc": 0.25}))
+    settings = "dataset='synthetic', severity=1.0, method='baseline', strength=0.0, seed=0"
+    assert repr(records.read("abc")) == f"<Record abc: {settings}; completed, OOD AUC 0.250; 11 columns>"
+    records.write(record("bad", status="failed"))
+    assert repr(records.load().records[1]) == f"<Record bad: {settings}; failed; 10 columns>"
+
+
+def test_weights_are_listed_and_deleted_alone(records):
+    for key in ("a", "b"):
+        records.write_artifact(key, "maps.npz", b"maps")
+        records.write_artifact(key, "weights.pt", b"weights")
+    assert records.with_weights() == {"a", "b"}
+    records.delete_weights("a")
+    assert records.with_weights() == {"b"}
+    assert records.artifacts("a") == ["maps.npz"]

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from records import columns
@@ -152,6 +153,22 @@ class TrialConfig(BaseModel):
         named = {k: v for k, v in flat.items() if k in own_column}
         others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in own_column}
         return {"trial_key": self.trial_key, **named, **others}
+
+
+def settings_of(record: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
+    """The flat settings of a trial, from its record or its row of the table: the inverse of `TrialConfig.columns`.
+
+    Missing values, which a table has for settings of other methods and datasets, are left out.
+    """
+    settings, values = dict[str, Any](), dict(record)
+    for column in (*columns.settings_in(values), columns.PLUGINS):
+        value: Any = values.get(column)
+        value = value.item() if hasattr(value, "item") else value
+        if column == columns.SEARCHER or value is None or value != value:
+            continue
+        name = column.removeprefix(columns.HYPERPARAMETER_PREFIX)
+        settings[name] = tuple(value.split()) if name in ("attributions", "metrics") else value
+    return settings
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
+from records import columns as names
+from records.store import Record
+
 TILE, GAP = 140, 8
 """Side of a tile and space between two, in pixels."""
 LEFT, TOP = 82, 48
@@ -19,6 +22,36 @@ LEFT, TOP = 82, 48
 OUTLINES = {"masks": (0, 158, 115), "distractors": (230, 158, 0)}
 """Green and orange of a palette that is safe for colour-blind readers."""
 OPACITY = 0.75
+PANEL_IMAGES = 2
+"""Images of each test split in the picture of the maps."""
+
+
+def picture_of(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The panel of a trial's maps as PNG bytes, titled with its settings and OOD AUC; `arrays` as in maps.npz."""
+    attributions = record[names.hyperparameter("attributions")].split()
+    title = (
+        f"{record['dataset']}, severity {record['severity']:g}, {record['method']}"
+        f" {record['strength']:g}, OOD AUC {record[names.performance('test_ood', 'auc')]:.3f}"
+    )
+    return saliency_panel(arrays, attributions, title)
+
+
+def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str], title: str) -> bytes:
+    """PNG bytes: a row for each image and test split, a column for the image and for each attribution.
+
+    The mask is outlined in green, the distractor in orange.
+
+    Args:
+        arrays: as in `Localised.arrays`.
+        attributions: their names, in column order.
+        title: one line above the panel.
+    """
+    images = range(min(PANEL_IMAGES, len(arrays["labels"])))
+    rows = [(split, i) for i in images for split in names.SCORED_SPLITS]
+    shown = ["image", *attributions]
+    tiles = [[tile(arrays, split, i, name) for name in shown] for split, i in rows]
+    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
+    return labelled_grid(tiles, labels, [name.replace("_", " ") for name in shown], title)
 
 
 def labelled_grid(

@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +21,21 @@ def use_one_thread() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+
+
+@contextmanager
+def as_in_a_sweep() -> Iterator[None]:
+    """One thread and flushed denormals within the block: a trial gives the same numbers as in a sweep."""
+    threads = torch.get_num_threads()
+    denormal = torch.tensor(5e-324, dtype=torch.float64)
+    flushed = bool(denormal + denormal == 0)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def use_gpu(share: float) -> str:

@@ -1,6 +1,6 @@
 """Registries: built-in names, and the entry points of other installed packages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -12,6 +12,8 @@ from trainables.core.errors import ConfigurationError
 GROUP = "saliency_sweep."
 """Prefix of the groups of entry points; a registry's own name follows."""
 THIS_PACKAGE = "saliency-sweep"
+NAMED = 8
+"""Names that a registry's repr has at most."""
 
 Entry = TypeVar("Entry")
 Check = Callable[[object], str | None]
@@ -58,6 +60,9 @@ class Registry(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self.builtin.keys() | self._plugins.keys())
 
+    def __repr__(self) -> str:
+        return brief(self.group.removeprefix(GROUP), self)
+
     def package(self, name: str) -> str | None:
         """The package that provides `name` and its version, "tools 1.2"; None for built-in entries."""
         return package(self._plugins[name][0]) if name in self._plugins else None
@@ -101,6 +106,23 @@ class Registry(Mapping[str, Entry]):
             raise ConfigurationError(f"{subject} {problem} (docs/extending.md)")
         entry: Entry = loaded
         return entry
+
+
+class Named(dict[str, Entry]):
+    """A dictionary by name with a short repr, for a registry that other packages add nothing to."""
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry]):
+        super().__init__(entries)
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return brief(self.kind, self)
+
+
+def brief(kind: str, names: Iterable[str]) -> str:
+    """A short repr: "<models: resnet18, small_cnn>"; of more than `NAMED` names the first, and how many there are."""
+    names = list(names)
+    return f"<{kind}: {', '.join(names[:NAMED])}{f', …, {len(names)} in all' if len(names) > NAMED else ''}>"
 
 
 def subclass_of(base: type) -> Check:

@@ -25,7 +25,7 @@ UNIT = (0.0, 1.0)
 """The usual pixel values of black and white."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """The images of one split, in memory. Tensors are shared between trials; do not write to them."""
 
@@ -44,6 +44,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"<Split of {len(self)} images {list(self.images.shape[1:])}, classes {self.labels.unique().tolist()}>"
 
     def displayed(self, pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Pixel values of this split, with black as 0 and white as 1."""

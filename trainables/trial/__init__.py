@@ -9,4 +9,6 @@ evaluate.py        AUC, accuracy and loss
 probes.py          AUC on images whose outside is altered
 explain.py         attribution maps and their scores
 same_training.py   trials that share one training
+training.py        a training and the records of its trials
+finished.py        run_trial and load_model: a finished trial with its model
 """

@@ -1,6 +1,6 @@
 """Trials in Ray Tune.
 
 trainable.py   TrialTrainable, and TRAINABLES with one for each method
-training.py    a training as a trainable runs it: with a recorder also checkpoints, failures and records
+training.py    a training that leaves checkpoints, failures and records
 recorder.py    Recorder: the durable record, the artifacts, the MLflow run
 """

@@ -10,10 +10,12 @@ from ray import tune
 from records import StorageError
 from trainables.core.errors import ConfigurationError
 from trainables.core.process import use_gpu, use_one_thread
+from trainables.core.registry import brief
 from trainables.methods import METHODS
 from trainables.trial.same_training import ALSO_SCORED_AS, parse
+from trainables.trial.training import Training
 from trainables.tune.recorder import Recorder
-from trainables.tune.training import RecordedTraining, Training
+from trainables.tune.training import RecordedTraining
 
 CHECKPOINT = "trial.pt"
 
@@ -110,6 +112,9 @@ class Trainables(Mapping[str, type[TrialTrainable]]):
 
     def __len__(self) -> int:
         return len(METHODS)
+
+    def __repr__(self) -> str:
+        return brief("trainables", self)
 
 
 TRAINABLES = Trainables()

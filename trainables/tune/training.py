@@ -1,11 +1,8 @@
-"""A training as a Tune trainable runs it; with a recorder it also leaves checkpoints and the records of its trials."""
+"""A training that a sweep runs: it leaves checkpoints, and the records of its trials."""
 
 import io
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pickle import UnpicklingError
 from typing import Any
 
@@ -15,10 +12,11 @@ from records import StorageError, columns
 from records.store import Record
 from trainables.core.config import TrialConfig
 from trainables.core.process import is_transient
-from trainables.trial.explain import Localised
-from trainables.trial.same_training import SameTraining, training_key
+from trainables.trial.finished import pack_weights
+from trainables.trial.same_training import SameTraining
+from trainables.trial.training import Training, new_record
 from trainables.trial.trial import Trial
-from trainables.tune.recorder import Recorder, failure, new_record
+from trainables.tune.recorder import Recorder, failure
 
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
@@ -26,81 +24,6 @@ REPORTED = (
 )
 """Columns of each finished trial that go to a sweep's driver, in the result's `records`, and to its log. The storage
 holds the rest: Tune would keep statistics of every reported number of every trial to the end."""
-
-
-class Training:
-    """A training whose one trial reports its scores to Tune; call `step` until it reports `done`."""
-
-    def __init__(self, trials: SameTraining, device: str):
-        """
-        Args:
-            trials: that share the training.
-            device: to train on.
-        """
-        self.trials = trials
-        self.key = training_key(trials[0])
-        self.device = device
-        self.started_at = datetime.now(UTC)
-        self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "attribution_seconds": 0.0}
-        self.trial: Trial | None = None
-        """In progress; None before the first step and after the last."""
-        self._scored: dict[tuple[int, str], tuple[Record, Localised]] = {}
-
-    def step(self) -> dict[str, Any]:
-        """Train an epoch and return its metrics; after the last epoch, the trial's record."""
-        metrics = self.train_epoch()
-        if not self.started().finished:
-            return dict(metrics)
-        record, _ = self.score(self.trials[0])
-        return {**record, "done": True}
-
-    def keep(self) -> None:
-        """Called before an unfinished training is dropped."""
-
-    def started(self) -> Trial:
-        """The trial in progress, a new one before the first step."""
-        if self.trial is None:
-            self.trial = self._new_trial()
-        return self.trial
-
-    def train_epoch(self) -> dict[str, float]:
-        """As `Trial.train_epoch`."""
-        trial = self.started()
-        with _timed(self.seconds, "train_seconds"):
-            return trial.train_epoch()
-
-    def score(self, config: TrialConfig) -> tuple[Record, Localised]:
-        """Record and maps of one of the trials, once training has ended."""
-        trial = self.started()
-        epoch = trial.selected(config).epoch
-        # Rules that selected the same epoch have the same scores.
-        alike = epoch, config.model_copy(update={"selection": "last"}).trial_key
-        if alike not in self._scored:
-            seconds = dict(self.seconds)
-            with _timed(seconds, "evaluate_seconds"):
-                scores = trial.evaluate(config)
-            with _timed(seconds, "attribution_seconds"):
-                localised = trial.localise(config)
-            self._scored[alike] = {**scores, **localised.scores, **localised.seconds, **seconds}, localised
-        scores, localised = self._scored[alike]
-        own = {"best_epoch": epoch, "model_steps": trial.model_steps}
-        return {**new_record(config, self.started_at), **own, **scores}, localised
-
-    def state(self) -> dict[str, Any]:
-        """All that `restore` needs to continue from here."""
-        return {"trial": self.trial.state_dict() if self.trial else None, "seconds": self.seconds}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a `state()`."""
-        self.trial = None
-        if state["trial"] is not None:
-            trial = self._new_trial()
-            trial.load_state_dict(state["trial"])
-            self.trial = trial
-        self.seconds = state["seconds"]
-
-    def _new_trial(self) -> Trial:
-        return Trial(self.trials[0], self.device, self.trials[1:])
 
 
 class RecordedTraining(Training):
@@ -182,7 +105,9 @@ class RecordedTraining(Training):
         epochs = self.trial.history[config.preset] if self.trial else []
         if failed is None:
             try:
-                return self.recorder.write(*self.score(config), epochs)
+                scored = self.score(config)
+                weights = None if self.recorder.keep_weights == "none" else pack_weights(self.started(), config)
+                return self.recorder.write(*scored, epochs, weights)
             except Exception as error:
                 # The other trials may still be scored.
                 failed = _failed(error)
@@ -195,13 +120,3 @@ def _failed(error: Exception) -> dict[str, Any]:
         raise error
     traceback.print_exception(error)
     return failure(error)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the wall-clock seconds of the block to `seconds[name]`."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[name] += time.perf_counter() - start

@@ -313,3 +313,13 @@ def test_permutations_stand_beside_the_intervals_within_cells(make_table):
     assert 0.05 < other.p_permutation < other.p_max_t
     assert only(result, "pooled").p_permutation is None
     assert only(result, "within_cell", "kendall_tau_b").p_permutation is None
+
+
+def test_trials_and_analyses_say_in_a_line_what_they_are(make_table):
+    table = make_table(seeds=6)
+    trials = trials_from_table(table, sweep="tried", source="sweep 'tried'")
+    counts = "1 dataset, 2 severities, 4 methods and 6 data seeds"
+    assert repr(trials) == f"<Trials of sweep 'tried': 48 of 48 rows; {counts}>"
+    result = analysis.analyse(trials, replicates=100)
+    answers = ", ".join(f"{one.comparison} {one.answer}" for one in result.comparisons)
+    assert repr(result) == f"<Analysis of 48 trials of sweep 'tried': {answers}>"

@@ -9,6 +9,7 @@ from support.plugin_package import NAMES, install, write_package
 from driver import UserError
 from driver.plan.make_plan import make_plan
 from records import columns
+from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, resolve
 from trainables.core.errors import ConfigurationError
 from trainables.core.registry import Registry, a_function, subclass_of
@@ -72,6 +73,15 @@ def test_every_kind_of_class(site, group, base):
     module = f"from {base.__module__} import {base.__name__}\n\n\nclass Own({base.__name__}):\n    pass\n"
     write_package(site, "tools", {"own": "tools:Own"}, module, group)
     assert issubclass(registry(group, subclass_of(base))["own"], base)
+
+
+def test_registries_say_in_a_line_what_they_hold():
+    assert repr(MODELS) == "<models: resnet18, small_cnn>"
+    eight = ", ".join(sorted(METHODS)[:8])
+    assert repr(METHODS) == f"<methods: {eight}, …, {len(METHODS)} in all>"
+    assert repr(TRAINABLES) == f"<trainables: {eight}, …, {len(METHODS)} in all>"
+    assert repr(SPACES) == f"<spaces: {', '.join(SPACES)}>"
+    assert max(len(repr(one)) for one in (ATTRIBUTIONS, DATASETS, LOCALISATION)) < 200
 
 
 def test_a_function(site):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid
-from trainables.tune.recorder import saliency_panel
+from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
 
 
 def pixels(png):

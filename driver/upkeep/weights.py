@@ -1,0 +1,101 @@
+"""--keep-weights: which trials keep the weights of their model, and what of that MLflow has."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+
+from rich.console import Console
+
+from analysis.numbers import count
+from driver.plan.plan import Plan
+from driver.terminal import say
+from records import SweepRecords, columns
+from records.mirror import Experiment, MirrorError, mirror_weights
+from records.store import KeepWeights, Record
+
+CHOSEN_BY = columns.performance("valid_id", "loss")
+"""Lowest is best: what every user has, and hardly ever equal."""
+
+
+class BestWeights:
+    """Keeps, of the trials of each configuration, the weights of the one with the lowest validation loss.
+
+    Weights that an earlier command kept compete, and stay.
+    """
+
+    def __init__(self, records: SweepRecords, existing: Sequence[Record]):
+        """
+        Args:
+            records: the sweep's.
+            existing: all of them so far.
+        """
+        self._records = records
+        self._earlier = records.with_weights()
+        self._best: dict[str, tuple[float, str]] = {}
+        """By configuration: the loss and the trial key."""
+        for record in existing:
+            if record["trial_key"] in self._earlier and record["status"] == "completed":
+                rank = _rank(record)
+                self._best[_configuration(record)] = min(rank, self._best.get(_configuration(record), rank))
+
+    def add(self, trial_key: str) -> None:
+        """Compare a trial that has just finished, and delete the weights that are not the best."""
+        record = self._records.read(trial_key)
+        if record is None or record["status"] != "completed":
+            return
+        configuration, rank = _configuration(record), _rank(record)
+        best = self._best.setdefault(configuration, rank)
+        if rank == best:
+            return
+        self._best[configuration], (_, worse) = sorted((rank, best))
+        if worse not in self._earlier:
+            self._records.delete_weights(worse)
+
+
+def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing: Sequence[Record]) -> str | None:
+    """What happens to trials of the plan that are done without weights; None where nobody asks or there are none."""
+    if keep == "none":
+        return None
+    done = [record for record in existing if plan.owns(record) and record["status"] == "completed"]
+    kept = records.with_weights() if done else set()
+    # Under `best` a trial may lack them because another of its configuration has them.
+    identity: Callable[[Record], str] = _configuration if keep == "best" else itemgetter("trial_key")
+    covered = {identity(record) for record in done if record["trial_key"] in kept}
+    without = sum(identity(record) not in covered for record in done)
+    if not without:
+        return None
+    return (
+        f"Not trained again for their weights: {count(without, 'done trial')}. trainables.run_trial("
+        "**trainables.settings_of(record)) trains one in Python and gives its model; --fresh begins a sweep that "
+        "keeps them"
+    )
+
+
+def catch_up_weights(
+    records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console
+) -> None:
+    """Log weights that are kept and that MLflow lacks. Warns where MLflow cannot be reached.
+
+    Args:
+        records: the sweep's.
+        existing: all of them, with their runs.
+        experiment: the mirror.
+        console: for warnings.
+    """
+    kept = records.with_weights()
+    runs = {r["trial_key"]: r["mlflow_run_id"] for r in existing if r["trial_key"] in kept and r.get("mlflow_run_id")}
+    try:
+        mirror_weights(experiment, records, runs)
+    except MirrorError as error:
+        say(console, f"{error}; --sync brings the weights there", "yellow")
+
+
+def _configuration(record: Record) -> str:
+    """All settings but the seeds."""
+    return json.dumps({name: record[name] for name in columns.configuration_in(record)}, sort_keys=True)
+
+
+def _rank(record: Record) -> tuple[float, str]:
+    loss = record.get(CHOSEN_BY)
+    return math.inf if loss is None else loss, record["trial_key"]

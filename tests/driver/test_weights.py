@@ -1,0 +1,133 @@
+"""--keep-weights: whose weights stay, what is said of trials without them, and what MLflow gets."""
+
+import io
+
+import pytest
+from mlflow.tracking import MlflowClient
+from rich.console import Console
+from support.commands import TINY, run_sweep
+
+from driver.plan.make_plan import make_plan
+from driver.upkeep.weights import BestWeights, catch_up_weights, weights_note
+from records import SweepRecords, columns, mirror, open_storage
+from records.mirror import Experiment, MirrorError
+from records.store import WEIGHTS
+from trainables import Recorder, TrialTrainable, load_model
+from trainables.core.config import parse_settings
+
+
+@pytest.fixture
+def records(tmp_path):
+    return SweepRecords(open_storage(tmp_path), "kept")
+
+
+def finished(records, key, loss, *, weights=True, status="completed", **settings):
+    """A trial that has just ended, as its process leaves it."""
+    own = {"dataset": "synthetic", "severity": 1.0, "method": "rrr", "strength": 1.0, "seed": 0, "data_seed": 0}
+    record = {"trial_key": key, "status": status, "valid_id.loss": loss, "schema_version": columns.SCHEMA_VERSION}
+    if weights:
+        records.write_artifact(key, WEIGHTS, b"weights")
+    records.write(own | settings | record)
+    return key
+
+
+def test_of_each_configuration_the_lowest_validation_loss_stays(records):
+    best = BestWeights(records, [])
+    best.add(finished(records, "a", 0.5, seed=1))
+    best.add(finished(records, "b", 0.3, seed=2, data_seed=2))
+    best.add(finished(records, "c", 0.4, seed=3))
+    assert records.with_weights() == {"b"}
+    best.add(finished(records, "d", 0.9, strength=10.0))
+    best.add(finished(records, "e", 0.8, **{"hp.lr": 0.1}))
+    assert records.with_weights() == {"b", "d", "e"}, "another setting is another configuration"
+    best.add(finished(records, "f", None, seed=4))
+    best.add(finished(records, "g", 0.1, weights=False, status="diverged", seed=5))
+    assert records.with_weights() == {"b", "d", "e"}, "a trial that diverged, or has no loss, is not the best"
+    # A trial that is trained once more, as after a lost node, is itself.
+    best.add(finished(records, "b", 0.3, seed=2, data_seed=2))
+    assert records.with_weights() == {"b", "d", "e"}
+
+
+def test_weights_of_an_earlier_command_compete_and_stay(records):
+    finished(records, "a", 0.5, seed=1)
+    finished(records, "b", 0.4, seed=2)
+    finished(records, "c", 0.1, weights=False, seed=3)
+    best = BestWeights(records, records.load().records)
+    best.add(finished(records, "d", 0.45, seed=4))
+    assert records.with_weights() == {"a", "b"}
+    best.add(finished(records, "e", 0.35, seed=5))
+    assert records.with_weights() == {"a", "b", "e"}, "the best that has weights; those of c are nowhere"
+    best.add(finished(records, "f", 0.3, seed=6))
+    assert records.with_weights() == {"a", "b", "f"}
+
+
+def test_done_trials_without_weights_are_said(records):
+    plan = make_plan("smoke", None, {}, 12)
+    keys = list(plan.trials)
+    for key in keys[:6]:
+        finished(records, key, 0.5, weights=False, **plan.trials[key].columns())
+    finished(records, "foreign", 0.5, weights=False)
+    loaded = records.load().records
+    assert weights_note("none", records, plan, loaded) is None
+    for keep in ("best", "all"):
+        note = weights_note(keep, records, plan, loaded)
+        assert note.startswith("Not trained again for their weights: 6 done trials. trainables.run_trial(")
+        assert "--fresh" in note
+    for key in keys[:6]:
+        records.write_artifact(key, WEIGHTS, b"weights")
+    assert weights_note("all", records, plan, loaded) is None
+    assert weights_note("all", records, plan, []) is None
+
+
+def test_under_best_a_trial_may_lack_what_another_of_its_configuration_has(records):
+    plan = make_plan("smoke", None, {}, None)
+    first, *others = plan.trials.values()
+    same = {"seed": None, "data_seed": None}
+    second = next(one for one in others if one.model_copy(update=same) == first.model_copy(update=same))
+    for config, weights in ((first, True), (second, False)):
+        finished(records, config.trial_key, 0.5, weights=weights, **config.columns())
+    loaded = records.load().records
+    assert weights_note("best", records, plan, loaded) is None
+    assert "1 done trial." in weights_note("all", records, plan, loaded)
+
+
+def test_mlflow_that_is_away_gets_them_later(records, monkeypatch):
+    finished(records, "a", 0.5, mlflow_run_id="1")
+    finished(records, "b", 0.5)
+    finished(records, "c", 0.5, weights=False, mlflow_run_id="3")
+    asked = []
+
+    def away(experiment, records, runs):
+        asked.append(runs)
+        raise MirrorError("MLflow is away")
+
+    monkeypatch.setattr("driver.upkeep.weights.mirror_weights", away)
+    console = Console(file=io.StringIO(), width=200)
+    catch_up_weights(records, records.load().records, Experiment("sqlite:///x", "1", "2"), console)
+    assert asked == [{"a": "1"}]
+    assert "MLflow is away; --sync brings the weights there" in console.file.getvalue()
+
+
+@pytest.mark.slow
+def test_a_sweep_keeps_the_best_and_says_what_is_without(tmp_path):
+    """Four seeds of one configuration; the first is done before anybody asks for weights."""
+    command = [*TINY[:4], *TINY[6:], "--set", "strength=1", "--set", "method=rrr", "--max-trials", "4"]
+    plan = make_plan("own_data", "synthetic", parse_settings(command[5:-2:2]), 4)
+    first = TrialTrainable.__new__(TrialTrainable)
+    first.setup(next(iter(plan.trials.values())).flat(), recorder=Recorder(str(tmp_path / "sweeps"), "kept"))
+    while not first.step().get("done"):
+        pass
+    ran = run_sweep(tmp_path, *command, "--name", "kept", "--keep-weights", "best")
+    assert ran.code == 0, ran
+    assert "Not trained again for their weights: 1 done trial." in ran.out.replace("\n", " ")
+    records = SweepRecords(open_storage(tmp_path / "sweeps"), "kept")
+    loaded = {record["trial_key"]: record for record in records.load().records}
+    assert list(loaded) == sorted(plan.trials), "the keys are those of a sweep without weights"
+    (kept,) = records.with_weights()
+    losses = {key: loaded[key]["valid_id.loss"] for key in list(plan.trials)[1:]}
+    assert losses[kept] == min(losses.values())
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    in_mlflow = [key for key, r in loaded.items() if client.list_artifacts(r["mlflow_run_id"], mirror.WEIGHTS_FOLDER)]
+    assert in_mlflow == [kept]
+    trial = load_model("kept", kept, storage=tmp_path / "sweeps")
+    assert trial.score()["test_ood.auc"] == pytest.approx(loaded[kept]["test_ood.auc"], abs=1e-6)

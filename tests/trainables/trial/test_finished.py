@@ -1,0 +1,217 @@
+"""One trial in Python: the record of a sweep, and its model out of the storage."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from support import own_images
+from support.commands import ROOT
+
+from records import SweepRecords, columns, open_storage
+from records.store import WEIGHTS, Record, as_table
+from trainables import (
+    METHODS,
+    ConfigurationError,
+    Recorder,
+    TrialTrainable,
+    load_model,
+    resolve,
+    run_trial,
+    settings_of,
+)
+from trainables.core.process import as_in_a_sweep
+from trainables.datasets import DATASETS
+
+SMALL = {"n_train": 48, "n_valid": 32, "n_test": 48, "epochs": 2, "batch_size": 16, "severity": 1.0, "lr": 3e-3}
+SMALL |= {"selection_warmup": 0, "attribution_images": 8, "integrated_gradients_steps": 4}
+# The second has second derivatives, and therefore another layout of its weights in memory.
+BOTH = [{"method": "actdiff", "strength": 1.0, "seed": 3}, {"method": "rrr", "strength": 10.0, "selection": "last"}]
+BY_METHOD = pytest.mark.parametrize("own", BOTH, ids=lambda own: own["method"])
+IN_A_FRESH_PROCESS = """
+import json, sys
+from sklearn.metrics import roc_auc_score
+from trainables import load_model
+
+trial = load_model("kept", sys.argv[1], storage=sys.argv[2])
+result = {"heavy": [name for name in ("ray", "mlflow") if name in sys.modules], "score": trial.score()}
+for name, split in trial.splits.items():
+    logits = trial.logits(split.images).detach().double()
+    result[name] = roc_auc_score(split.labels, logits[:, 1] - logits[:, 0])
+print(json.dumps(result))
+"""
+
+
+def swept(storage, settings, keep="all"):
+    """What a sweep leaves of a trial: its stored record, and where."""
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable.setup(settings, recorder=Recorder(str(storage), "kept", keep_weights=keep))
+    while not (result := trainable.step()).get("done"):
+        pass
+    records = SweepRecords(open_storage(storage), "kept")
+    return records, records.read(result["records"][0]["trial_key"])
+
+
+def results(record):
+    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
+
+
+@BY_METHOD
+def test_a_trial_in_python_has_the_record_and_the_maps_of_one_in_a_sweep(own, tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    trial = run_trial(**SMALL, **own)
+    assert torch.get_num_threads() == 2, "as it was"
+    torch.set_num_threads(threads)
+    records, record = swept(tmp_path, SMALL | own)
+    assert results(trial.record) == results(record)
+    assert trial.record["sweep"] is None
+    kept = np.load(io.BytesIO(records.read_artifact(record["trial_key"], "maps.npz")))
+    assert set(kept) == set(trial.maps)
+    for name in kept:
+        np.testing.assert_array_equal(kept[name], trial.maps[name])
+    assert trial.picture().tobytes() == own_picture(records, record)
+
+
+def own_picture(records, record):
+    return Image.open(io.BytesIO(records.read_artifact(record["trial_key"], "saliency.png"))).tobytes()
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_threads_and_denormals_are_afterwards_as_before(flushed):
+    tiny = torch.tensor(5e-324, dtype=torch.float64)
+    torch.set_flush_denormal(flushed)
+    with as_in_a_sweep():
+        assert torch.get_num_threads() == 1
+        assert tiny + tiny == 0
+    assert (tiny + tiny == 0) == flushed
+
+
+@BY_METHOD
+def test_a_model_that_was_kept_scores_as_its_record_says(own, tmp_path):
+    _, record = swept(tmp_path, SMALL | own)
+    trial = load_model("kept", record["trial_key"], storage=tmp_path)
+    assert not trial.model.training
+    for column, value in trial.score().items():
+        assert record[column] == (None if value != value else pytest.approx(value, abs=1e-6)), column
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+@BY_METHOD
+def test_in_a_fresh_process_it_gives_the_auc_and_the_iou_of_the_record(own, place, tmp_path, request):
+    storage = str(tmp_path) if place == "folder" else f"{request.getfixturevalue('bucket')}/study"
+    _, record = swept(storage, SMALL | own)
+    program = [sys.executable, "-c", IN_A_FRESH_PROCESS, record["trial_key"], storage]
+    # With the machine's own number of threads, as in a notebook.
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=200)
+    assert ran.returncode == 0, ran.stderr
+    loaded = json.loads(ran.stdout)
+    assert loaded["heavy"] == []
+    for split in columns.SPLITS:
+        # scikit-learn's, of the logits: not this project's own.
+        assert loaded[split] == pytest.approx(record[columns.performance(split, "auc")], abs=1e-6)
+        assert loaded["score"][f"{split}.auc"] == pytest.approx(record[f"{split}.auc"], abs=1e-6)
+    for split in columns.SCORED_SPLITS:
+        for attribution in ("input_gradient", "integrated_gradients", "occlusion"):
+            column = columns.localisation(split, "iou", attribution)
+            assert loaded["score"][column] == pytest.approx(record[column], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_it_loads_neither_ray_nor_mlflow():
+    program = (
+        f"import sys, trainables; trainables.run_trial(**{SMALL!r}); print({{'ray', 'mlflow'}} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=200)
+    assert ran.stdout.strip() == "set()", ran.stderr
+
+
+@pytest.mark.parametrize("keep", ["none", "best", "all"])
+def test_weights_are_no_part_of_the_record_or_its_key(keep, tmp_path):
+    config = resolve(SMALL)
+    records, record = swept(tmp_path, SMALL, keep)
+    assert record["trial_key"] == config.trial_key
+    assert record.keys() == run_trial(**SMALL).record.keys()
+    assert (WEIGHTS in records.artifacts(config.trial_key)) == (keep != "none")
+    assert records.with_weights() == (set() if keep == "none" else {config.trial_key})
+
+
+def test_without_weights_it_says_how_to_get_them(tmp_path):
+    _, record = swept(tmp_path, SMALL | BOTH[0], "none")
+    with pytest.raises(ConfigurationError, match="ran without --keep-weights") as error:
+        load_model("kept", record["trial_key"], storage=tmp_path)
+    call = str(error.value).partition("trainables.run_trial")[2]
+    again = eval(f"dict{call}", {})  # noqa: S307
+    assert resolve(again).trial_key == record["trial_key"]
+    assert len(again) < len(resolve({}).flat()), "settings at their default are left out"
+
+
+def test_what_cannot_be_loaded_is_said(tmp_path):
+    records, record = swept(tmp_path, SMALL)
+    key = record["trial_key"]
+    with pytest.raises(ConfigurationError, match=r"no trial 'abc' in .*/kept, which has 1 trials"):
+        load_model("kept", "abc", storage=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is another trial here \(.*\); n_train must be of the same images"):
+        load_model("kept", key, storage=tmp_path, n_train=64)
+    other, _ = swept(tmp_path / "other", SMALL | {"seed": 1})
+    whole = records.read_artifact(key, WEIGHTS)
+    foreign = other.read_artifact(next(iter(other.with_weights())), WEIGHTS)
+    for bad in (b"", whole[: len(whole) // 2], foreign, pickle.dumps(print, protocol=2)):
+        records.write_artifact(key, WEIGHTS, bad)
+        with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used"):
+            load_model("kept", key, storage=tmp_path)
+    records.write({**record, "status": "diverged"})
+    records.delete_weights(key)
+    with pytest.raises(ConfigurationError, match=r"diverged, and has no weights; its record says why"):
+        load_model("kept", key, storage=tmp_path)
+    records.write({**record, "hp.dataset_revision": 1})
+    with pytest.raises(ConfigurationError, match=r"bad value 1 for dataset_revision|is another trial here"):
+        load_model("kept", key, storage=tmp_path)
+
+
+@pytest.mark.slow
+def test_images_of_ones_own_may_lie_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_images.make_folder(tmp_path / "here", images=64)
+    settings = {k: v for k, v in SMALL.items() if k not in ("n_train", "n_valid", "n_test")} | {"epochs": 1}
+    _, record = swept(tmp_path, settings | {"dataset": f"folder:{tmp_path / 'here'}"})
+    Path(tmp_path / "here").rename(tmp_path / "there")
+    trial = load_model("kept", record["trial_key"], storage=tmp_path, dataset=f"folder:{tmp_path / 'there'}")
+    assert trial.score()["test_ood.auc"] == pytest.approx(record["test_ood.auc"], abs=1e-6)
+
+
+def settings_of_every_kind():
+    for method in sorted(METHODS.builtin):
+        yield {"method": method, "strength": 2.5 * METHODS[method].has_penalty, "metrics": ("iou", "auroc")}
+    for dataset in sorted(DATASETS.builtin):
+        if "root" not in DATASETS[dataset].Options.model_fields:
+            yield {"dataset": dataset, "mask_fraction": 0.5, "method": "masked", "precision": "bfloat16", "seed": 4}
+
+
+def test_the_settings_of_a_record_and_of_its_row_are_those_of_the_trial():
+    trials = [resolve(settings) for settings in settings_of_every_kind()]
+    records = [Record(config.columns() | {"hp.searcher": "tpe", "status": "completed"}) for config in trials]
+    for config, record in zip(trials, records, strict=True):
+        stored = json.loads(json.dumps(record))
+        assert resolve(settings_of(stored)) == config
+    # In a table columns of integers that some trials lack hold floats, and what is missing is NaN.
+    buffer = io.BytesIO()
+    as_table(records).to_parquet(buffer)
+    rows = pd.read_parquet(buffer)
+    assert {resolve(settings_of(row)).trial_key for _, row in rows.iterrows()} == {one.trial_key for one in trials}
+
+
+def test_a_finished_trial_says_in_a_line_what_it_is():
+    trial = run_trial(**SMALL)
+    assert repr(trial) == f"<FinishedTrial: SmallCNN and {len(trial.maps)} arrays of {trial.record!r}>"
+    assert repr(trial.splits["train"]) == "<Split of 48 images [1, 28, 28], classes [0, 1]>"

@@ -1,0 +1,201 @@
+"""A finished trial with its model: trained here by `run_trial`, or read from a sweep by `load_model`."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from records import SweepRecords, open_storage
+from records.storage import default_location
+from records.store import MAPS, WEIGHTS, Record, as_written
+from trainables.core.config import TrialConfig, settings_of
+from trainables.core.errors import ConfigurationError
+from trainables.core.picture import picture_of
+from trainables.core.process import as_in_a_sweep, use_gpu
+from trainables.datasets import Split
+from trainables.models import Classifier
+from trainables.models.initialise import initialise
+from trainables.saliency.attribution.attribution import Logits
+from trainables.trial.data import load_splits
+from trainables.trial.evaluate import evaluate
+from trainables.trial.explain import localise
+from trainables.trial.probes import probes
+from trainables.trial.resolve import resolve
+from trainables.trial.training import Training
+from trainables.trial.trial import Trial
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedTrial:
+    """A trial's record, its model with the selected weights, its maps and its data."""
+
+    config: TrialConfig
+    record: Record
+    """Its columns, as a sweep writes them."""
+    model: Classifier
+    """In evaluation mode; from images to an `Output` of logits and features."""
+    maps: Mapping[str, np.ndarray]
+    """The arrays of maps.npz, see `Localised.arrays`: `test_ood.map.integrated_gradients` and the like."""
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """The five splits by name, on the processor, made when they are first asked for.
+
+        Raises:
+            ConfigurationError: the files of the images are not here, or have changed.
+        """
+        return load_splits(self.config)[0]
+
+    @property
+    def logits(self) -> Logits:
+        """The model as other libraries expect it: from images to logits."""
+        return Logits(self.model).eval()
+
+    def score(self) -> dict[str, Any]:
+        """The scores in the record, computed anew: performance, probes, and localisation of new maps."""
+        splits, classes = load_splits(self.config)
+        config = self.config
+        with as_in_a_sweep():
+            scores = evaluate(self.model, splits, config.preset)
+            scores |= probes(self.model, splits["test_id"], config.data_seed, config.preset)
+            return {**scores, **localise(self.model, splits, classes, config).scores}
+
+    def picture(self) -> Image.Image:
+        """Images of both test splits beside their maps, as in saliency.png."""
+        return Image.open(io.BytesIO(picture_of(self.record, self.maps)))
+
+    def __repr__(self) -> str:
+        return f"<FinishedTrial: {type(self.model).__name__} and {len(self.maps)} arrays of {self.record!r}>"
+
+
+def run_trial(*, device: str = "cpu", **settings: Any) -> FinishedTrial:
+    """Train and score one trial here, without Ray, storage or MLflow.
+
+    The same configuration gives the same record as in a sweep, bit for bit on one machine, whose trials have one thread
+    each; times and host differ, and the record names no sweep.
+
+    Args:
+        device: to train on, "cpu" or "cuda"; a GPU becomes deterministic for the whole process.
+        settings: the flat settings of `trainables.resolve`, such as method="actdiff", strength=1.0.
+
+    Raises:
+        ConfigurationError: a bad setting, or data that cannot be used.
+        DivergedError: a loss that is not finite.
+    """
+    config = resolve(settings)
+    if torch.device(device).type == "cuda":
+        use_gpu(1.0)
+    training = Training((config,), device)
+    with as_in_a_sweep():
+        trial = training.started()
+        while not trial.finished:
+            training.train_epoch()
+        record, localised = training.score(config)
+    return FinishedTrial(config, as_written(record), trial.model, localised.arrays)
+
+
+def load_model(
+    sweep: str, trial_key: str, *, storage: str | Path | None = None, device: str = "cpu", **elsewhere: Any
+) -> FinishedTrial:
+    """Read a trial of a sweep that ran with --keep-weights, with its model and its data.
+
+    Weights are read with `torch.load(weights_only=True)`, arrays without pickle.
+
+    Args:
+        sweep: its name.
+        trial_key: the trial's, from its record or the table.
+        storage: a folder or s3://bucket/prefix; None for SWEEP_STORAGE, else `sweeps`.
+        device: for the model.
+        elsewhere: where the images are on this machine, if not where they were: dataset="folder:PATH" or root=PATH.
+
+    Raises:
+        StorageError: the storage cannot be read.
+        ConfigurationError: there is no such trial, its weights were not kept or are damaged, or this version would
+            train another trial or see other images.
+    """
+    records = SweepRecords(open_storage(default_location() if storage is None else storage), sweep)
+    try:
+        record = records.read(trial_key)
+    except ValueError as error:
+        raise ConfigurationError(f"the record of trial {trial_key!r} in {records.location}: {error}") from None
+    if record is None:
+        raise ConfigurationError(
+            f"no trial {trial_key!r} in {records.location}, which has {len(records.done())} trials; take a trial_key "
+            "from its records or its table, and check sweep and storage"
+        )
+    settings = settings_of(record)
+    config = resolve(settings | elsewhere)
+    if config.trial_key != trial_key:
+        raise ConfigurationError(
+            f"trial {trial_key} of {records.location}, made by version {record['code_version']}, is another trial "
+            f"here ({config.trial_key}); "
+            + (f"{', '.join(elsewhere)} must be of the same images" if elsewhere else "use that version")
+        )
+    data = records.read_artifact(trial_key, WEIGHTS)
+    if data is None:
+        raise ConfigurationError(_without_weights(records, record, settings))
+    arrays = records.read_artifact(trial_key, MAPS)
+    maps = {} if arrays is None else dict(np.load(io.BytesIO(arrays), allow_pickle=False))
+    return FinishedTrial(config, record, unpack_weights(data, config, device), maps)
+
+
+def pack_weights(trial: Trial, config: TrialConfig) -> bytes:
+    """The weights that `config` selects, as the artifact `weights.pt`: a file of torch's with plain tensors alone.
+
+    Args:
+        trial: in training or finished.
+        config: one of those that share the training.
+    """
+    content = {
+        "trial_key": config.trial_key,
+        "channels": trial.splits["train"].images.shape[1],
+        "classes": trial.classes,
+        "weights": {name: tensor.cpu() for name, tensor in trial.selected(config).weights.items()},
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Classifier:
+    """The model of `pack_weights`, in evaluation mode.
+
+    Raises:
+        ConfigurationError: the bytes are damaged, or of another trial.
+    """
+    try:
+        content = torch.load(io.BytesIO(data), weights_only=True, map_location=device)
+        if content["trial_key"] != config.trial_key:
+            raise ValueError(f"it belongs to trial {content['trial_key']}")
+        model = initialise(config.model, content["channels"], content["classes"], config.seed)
+        # Assigned, not copied: the layout in memory, on which the last bit depends, is that of the training.
+        model.load_state_dict(content["weights"], assign=True)
+    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigurationError(
+            f"{WEIGHTS} of trial {config.trial_key} cannot be used ({reason}); trainables.run_trial trains it again"
+        ) from error
+    return model.to(device).eval()
+
+
+def _without_weights(records: SweepRecords, record: Record, settings: Mapping[str, Any]) -> str:
+    """What to do about a trial without weights."""
+    trial = f"trial {record['trial_key']} of {records.location}"
+    if record["status"] != "completed":
+        return f"{trial} {record['status']}, and has no weights; its record says why"
+    defaults = TrialConfig.model_fields
+    shown = [
+        f"{name}={value!r}"
+        for name, value in settings.items()
+        if name not in defaults or value != defaults[name].default
+    ]
+    return (
+        f"{trial} has no weights: it ran without --keep-weights, or was not the best of its configuration; train it "
+        f"again by trainables.run_trial({', '.join(shown)})"
+    )
