@@ -33,7 +33,8 @@ class Request:
     max_trials: int | None
     concurrency: int | None
     cpus_per_trial: float
-    gpus_per_trial: float
+    gpus_per_trial: float | None
+    """None where it was not said: no GPU, and an error where that leaves a cluster's GPUs idle."""
     from_sweep: str | None
     assignments: tuple[str, ...]
     dry_run: bool
@@ -80,7 +81,8 @@ class Request:
 
     @cached_property
     def resources(self) -> TrialResources:
-        return TrialResources(self.cpus_per_trial, self.gpus_per_trial)
+        gpus = self.gpus_per_trial
+        return TrialResources(self.cpus_per_trial, gpus or 0.0, idle_gpus=gpus is not None)
 
     @cached_property
     def overrides(self) -> dict[str, Any]:
