@@ -145,7 +145,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             ray.init(address=address, runtime_env=runtime_env(), log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
             if _is_refusal(error):
-                raise UserError(f"the Ray cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
+                raise UserError(f"the cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"no Ray cluster at --address {address!r} ({reason}); start one with `ray start --head`, give "

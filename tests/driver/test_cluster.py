@@ -220,7 +220,7 @@ def test_a_token_that_a_cluster_refuses_is_named_and_not_shown(variables, shown,
             raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from error
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(UserError, match=rf"the Ray cluster at --address 'auto' refuses {shown}; set RAY_AUTH") as error:
+    with pytest.raises(UserError, match=rf"the cluster at --address 'auto' refuses {shown}; set RAY_AUTH") as error:
         connect("auto", None, TrialResources(), Console())
     assert "wrong" not in str(error.value)
 
