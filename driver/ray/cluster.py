@@ -54,7 +54,10 @@ PASSED_ON = (
 """The driver's variables that trials on other nodes need. Secrets among them travel as an object, the others in the
 runtime environment, which Ray's dashboard and logs show."""
 
-NOT_SENT = (".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*", "/docs", "/tests", "/benchmarks")
+NOT_SENT = (
+    *(".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*"),
+    *("/docs", "/tests", "/benchmarks", "/cluster", "/k8s"),
+)
 """Files in the project's folder that trials do not need."""
 
 AUTHENTICATE = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
