@@ -17,6 +17,7 @@ from http.client import HTTPException
 SECONDS = 5.0
 # Not among the services that Ray's wheel describes to Python.
 ONLY_IN_CPP = {
+    "ray.rpc.syncer.RaySyncer": ("StartSync",),
     "ray.rpc.ObjectManagerService": ("Push", "Pull", "FreeObjects"),
     "ray.rpc.CoreWorkerService": (
         "PushTask",
@@ -27,20 +28,24 @@ ONLY_IN_CPP = {
         "GetCoreWorkerStats",
     ),
 }
+# Without it the first question to ray.rpc.syncer.RaySyncer ends Ray 2.60's head, token or not.
+A_NODE = (("node_id", "ab" * 28),)
 PATHS = ("/", "/metrics", "/api/jobs/", "/api/version", "/nodes?view=summary", "/api/healthz", "/logs/")
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether a TCP port accepts a connection."""
+    with socket.socket() as probe:
+        probe.settimeout(SECONDS)
+        return probe.connect_ex((host, port)) == 0
 
 
 def open_ports(host: str) -> list[int]:
     """All TCP ports of a machine that accept a connection."""
-
-    def is_open(port: int) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(SECONDS)
-            return probe.connect_ex((host, port)) == 0
-
     ports = range(1, 2**16)
     with ThreadPoolExecutor(64) as pool:
-        return [port for port, answers in zip(ports, pool.map(is_open, ports), strict=True) if answers]
+        answers = pool.map(lambda port: is_open(host, port), ports)
+        return [port for port, answer in zip(ports, answers, strict=True) if answer]
 
 
 def is_sshd(host: str, port: int) -> bool:
@@ -88,15 +93,15 @@ def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
     answers: dict[str, list[str]] = {"services": [], "refused": [], "answered": []}
     with grpc.insecure_channel(f"{host}:{port}") as channel:
 
-        def ask(path: str, request: bytes = b"") -> str:
+        def ask(path: str) -> str:
             try:
-                channel.unary_unary(path)(request, timeout=SECONDS)
+                channel.unary_unary(path)(b"", timeout=SECONDS, metadata=A_NODE)
             except grpc.RpcError as error:
                 return str(error.code().name)
             return "OK"
 
-        if ask("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo") == "UNAVAILABLE":
-            return {}
+        if ask("/ray.rpc.NodeInfoGcsService/CheckAlive") == "UNAVAILABLE":
+            raise ConnectionError(f"port {port} speaks neither HTTP nor gRPC")
         for service, methods in ray_methods().items():
             for method in methods:
                 status = ask(f"/{service}/{method}")
@@ -112,15 +117,24 @@ def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
     return answers
 
 
+def answers(host: str, port: int) -> dict[str, object]:
+    """What a port answers by the protocol that it speaks."""
+    if is_sshd(host, port):
+        return {"sshd": True}
+    if http := http_answers(host, port):
+        return {"http": http}
+    return {"grpc": grpc_answers(host, port)}
+
+
 def main(host: str) -> None:
-    seen: dict[int, dict[str, object]] = {}
+    seen = {}
     for port in open_ports(host):
-        if is_sshd(host, port):
-            seen[port] = {"sshd": True}
-        elif http := http_answers(host, port):
-            seen[port] = {"http": http}
-        else:
-            seen[port] = {"grpc": grpc_answers(host, port)}
+        try:
+            seen[port] = answers(host, port)
+        except ConnectionError:
+            # Of a process that has ended since.
+            if is_open(host, port):
+                raise
     print(json.dumps(seen))
 
 
