@@ -138,13 +138,14 @@ def sweep(
         float, typer.Option(parser=amount, metavar="N", help="Processors that Ray sets aside for a trial.")
     ] = 1.0,
     gpus_per_trial: Annotated[
-        float,
+        float | None,
         typer.Option(
             parser=amount,
             metavar="N",
-            help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.",
+            help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.  [default: 0]",
+            envvar="SWEEP_GPUS_PER_TRIAL",
         ),
-    ] = 0.0,
+    ] = None,
     keep_weights: Annotated[
         Literal["none", "best", "all"],
         typer.Option(

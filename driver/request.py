@@ -34,7 +34,8 @@ class Request:
     max_trials: int | None
     concurrency: int | None
     cpus_per_trial: float
-    gpus_per_trial: float
+    gpus_per_trial: float | None
+    """None where it was not said: no GPU, and an error where that leaves a cluster's GPUs idle."""
     keep_weights: KeepWeights
     from_sweep: str | None
     assignments: tuple[str, ...]
@@ -82,7 +83,8 @@ class Request:
 
     @cached_property
     def resources(self) -> TrialResources:
-        return TrialResources(self.cpus_per_trial, self.gpus_per_trial)
+        gpus = self.gpus_per_trial
+        return TrialResources(self.cpus_per_trial, gpus or 0.0, idle_gpus=gpus is not None)
 
     @cached_property
     def overrides(self) -> dict[str, Any]:

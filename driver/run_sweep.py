@@ -117,7 +117,7 @@ def _run_and_finish(
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
             if pending and not request.local:
-                check_shared(records)
+                check_shared(records, request.resources, console)
         changed = declare(records, plan, None if request.sync else request.command, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")

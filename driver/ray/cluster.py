@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 import uuid
 import warnings
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from rich.console import Console
 from driver import UserError
 from driver.terminal import say
 from records import SweepRecords, open_storage
+from records.secrets import SECRET_NAMES
 from records.storage import FolderStorage
 
 # Read by Ray Tune when it is imported or starts; the comment above each gives the reason.
@@ -49,13 +51,17 @@ PASSED_ON = (
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_USERNAME",
 )
-"""The driver's variables that trials on other nodes need; Ray passes on none by itself."""
+"""The driver's variables that trials on other nodes need. Secrets among them travel as an object, the others in the
+runtime environment, which Ray's dashboard and logs show."""
 
-NOT_SENT = (".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*", "/docs", "/tests", "/benchmarks")
+NOT_SENT = (
+    *(".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*"),
+    *("/docs", "/tests", "/benchmarks", "/cluster", "/k8s"),
+)
 """Files in the project's folder that trials do not need."""
 
 LOST_NODE = "a node of the cluster has ended; its trials start again from their last checkpoints"
-
+AUTHENTICATE = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
 SHARE_STORAGE = "give --storage s3://bucket/prefix, or a folder that all nodes share"
 
 
@@ -66,6 +72,8 @@ class TrialResources:
     cpus: float = 1.0
     gpus: float = 0.0
     """A fraction shares a GPU: 0.25 puts four trials on one, each with a quarter of its memory."""
+    idle_gpus: bool = True
+    """Whether trials without a GPU may run on nodes that have one."""
 
     def __post_init__(self) -> None:
         if self.cpus <= 0:
@@ -109,10 +117,12 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
         console: for a warning where no trial fits at present.
 
     Raises:
-        UserError: no cluster at that address, or no GPU or no room for a trial on this machine.
+        UserError: no cluster at that address, or one that wants another token; no GPU or no room for a trial on this
+            machine; nothing but nodes with GPUs, which trials would not use.
     """
     if address == "local" and resources.gpus:
         _check_gpu(resources)
+    _check_token_file()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
@@ -137,14 +147,19 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             return min(concurrency or fit, fit)
         try:
             ray.init(address=address, runtime_env=runtime_env(), log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+            if _is_refusal(error):
+                raise UserError(f"the cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"no Ray cluster at --address {address!r} ({reason}); start one with `ray start --head`, give "
                 "ray://HOST:10001, or leave --address at local"
             ) from None
     _shorten_messages(console)
-    if not any(resources.room(node["Resources"]) for node in ray.nodes() if node["Alive"]):
+    trainers = _nodes_with_room(resources)
+    if trainers and not resources.gpus and not resources.idle_gpus:
+        _check_gpus_are_used(trainers)
+    if not trainers:
         say(
             console,
             f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has",
@@ -167,18 +182,27 @@ def _shorten_messages(console: Console) -> None:
 
 
 def runtime_env() -> dict[str, Any]:
-    """The code and environment of this driver, for its trials on any node.
+    """The code and environment of this driver, for its trials on any node; no secrets, since the dashboard shows it.
 
     Empty inside a Ray job, whose own runtime environment has them: Ray refuses a field given twice.
     """
     if IN_RAY_JOB in os.environ:
         return {}
-    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    variables = {k: v for k, v in _passed_on().items() if not SECRET_NAMES.search(k)}
     return {
         "working_dir": str(Path(__file__).resolve().parents[2]),
         "excludes": list(NOT_SENT),
         "env_vars": variables,
     }
+
+
+def secret_variables() -> dict[str, str]:
+    """The keys and passwords of this driver that its trials need, by the variable's name."""
+    return {k: v for k, v in _passed_on().items() if SECRET_NAMES.search(k)}
+
+
+def _passed_on() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def check_address(address: str) -> None:
@@ -210,8 +234,66 @@ def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:
     return math.ceil(slots * resources.cpus)
 
 
-def check_shared(records: SweepRecords) -> None:
+def _check_token_file() -> None:
+    """Check that the file that is to hold Ray's token does; without it Ray ends the process.
+
+    Raises:
+        UserError: it is missing or empty.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path is not None and not (os.path.isfile(path) and os.path.getsize(path)):
+        raise UserError(f"no token in the file that RAY_AUTH_TOKEN_PATH names, {path!r}; {AUTHENTICATE}")
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether a cluster refused the token: Ray says so in one of the errors that led to this one."""
+    while error is not None:
+        if "authentication token" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _token() -> str:
+    """Which token this process has shown, in words."""
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        return f"a command without a token (RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']})"
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return "the token in RAY_AUTH_TOKEN"
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return f"the token in {path}" if path.is_file() else f"a command without a token ({path} does not exist)"
+
+
+def _nodes_with_room(resources: TrialResources) -> list[dict[str, Any]]:
+    """The cluster's present nodes on which a trial fits, as Ray describes them."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"] and resources.room(node["Resources"])]
+
+
+def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:
+    """Check that some node has no GPU which trials would leave idle.
+
+    Raises:
+        UserError: all have one.
+    """
+    if all(node["Resources"].get("GPU", 0) for node in nodes):
+        raise UserError(
+            "every node with room for a trial has a GPU, which trials would leave idle; give --gpus-per-trial 0.25 to "
+            "put four on each, or --gpus-per-trial 0 to train on these nodes' processors"
+        )
+
+
+def check_shared(records: SweepRecords, resources: TrialResources, console: Console) -> None:
     """Check that every node of the cluster sees a file just written to the sweep's storage.
+
+    Where no node has room for a trial yet, the first that has is waited for: a head alone says nothing of the others.
+    Nodes that join later are checked by their first record.
+
+    Args:
+        records: the sweep's.
+        resources: of a trial.
+        console: for the word that a node is waited for.
 
     Raises:
         UserError: a node does not see it.
@@ -224,20 +306,24 @@ def check_shared(records: SweepRecords) -> None:
     name = f"{records.name}/.shared-{uuid.uuid4().hex}"
     records.storage.write(name, b"shared")
     try:
-        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
         look = ray.remote(num_cpus=0)(_has)
-        answers = {
-            host: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                records.storage.location, name
-            )
-            for node, host in nodes.items()
-        }
-        for host, answer in answers.items():
-            if not ray.get(answer):
+        looks = [
+            look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        if not _nodes_with_room(resources):
+            say(console, "Waiting for a node to train on, which must have the storage's folder")
+            # As a trial would, so that an autoscaler starts one.
+            looks.append(look.options(num_cpus=resources.cpus, num_gpus=resources.gpus))
+        for answer in [look.remote(records.storage.location, name) for look in looks]:
+            host, there = ray.get(answer)
+            if not there:
                 raise UserError(f"node {host} does not have the folder {records.storage.location!r}; {SHARE_STORAGE}")
     finally:
         records.storage.delete(name)
 
 
-def _has(location: str, name: str) -> bool:
-    return open_storage(location).read(name) is not None
+def _has(location: str, name: str) -> tuple[str, bool]:
+    """The node that this runs on, and whether it sees a file of the storage."""
+    return platform.node(), open_storage(location).read(name) is not None

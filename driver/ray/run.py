@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from driver.plan.plan import Queue
 from driver.ray.broken_methods import BrokenMethods
-from driver.ray.cluster import SHARE_STORAGE, TrialResources
+from driver.ray.cluster import SHARE_STORAGE, TrialResources, secret_variables
 from driver.upkeep.stop import Stop
 from driver.upkeep.weights import BestWeights
 from driver.view.log import SweepLog
 from driver.view.metrics import SweepMetrics
 from driver.view.progress import Progress
 from records import StorageError
-from records.secrets import scrub
+from records.secrets import SECRET_NAMES, scrub
 from records.storage import FolderStorage
 from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable
@@ -209,9 +210,10 @@ def run_trials(
     scratch.mkdir(mode=0o700)
     if slots is None:
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
+    send_no_secrets()
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
     trainable = tune.with_resources(
-        tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus),
+        tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()),
         tune.PlacementGroupFactory([resources.bundle()]),
     )
     callback = ProgressCallback(queue, progress, recorder, log, stop, best)
@@ -242,6 +244,11 @@ def run_trials(
             tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def send_no_secrets() -> None:
+    """Keep Tune from putting AWS's keys into the runtime environment of trials, which Ray's dashboard shows."""
+    ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if SECRET_NAMES.search(name)])
 
 
 def scratch_folder(storage: str, sweep: str) -> Path:

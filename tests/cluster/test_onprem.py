@@ -1,6 +1,7 @@
 """`ray up` and `ray submit cluster/onprem.yaml sweep.py`, for real: over ssh to machines of a network of namespaces."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from support.machines import Machine, Network, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 SMALL = ("--set=n_train=64", "--set=n_valid=32", "--set=n_test=64", "--set=epochs=1", "--set=attribution_images=4")
+STRANGERS = ROOT / "tests" / "support" / "strangers.py"
 SSHD = """
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
@@ -61,20 +63,20 @@ def launcher_file(machines):
     config = yaml.safe_load((ROOT / "cluster" / "onprem.yaml").read_text())
     config["provider"] |= {"head_ip": machines.head.address, "worker_ips": [machines.worker.address]}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": str(machines.key)}
-    *install, environment = config["setup_commands"]
+    token, closed, *install, environment, authentication = config["setup_commands"]
     assert len(install) == 4
     assert "pip install" in install[-1]
     programs = f"echo 'export PATH={Path(sys.executable).parent}:$PATH' >> ~/.bashrc"
-    config["setup_commands"] = [programs, environment]
+    config["setup_commands"] = [token, closed, programs, environment, authentication]
     # Both machines have the processors of this one. A quick head could run all trials before the other is ready.
     config["head_start_ray_commands"][-1] += " --num-cpus=0"
     config["worker_start_ray_commands"][-1] += " --num-cpus=1"
     return yaml.safe_dump(config)
 
 
-def wait_for_worker(head):
+def wait_for_worker(launcher):
     deadline = time.monotonic() + 180
-    while "2 local.cluster.node" not in (status := head.run("ray", "status", check=False).stdout):
+    while "2 local.cluster.node" not in (status := launcher("exec", "ray status", check=False).stdout):
         assert time.monotonic() < deadline, status
         time.sleep(2)
 
@@ -89,24 +91,32 @@ def copy_checkout(folder):
 
 
 def test_the_users_own_commands(machines, tmp_path):
-    laptop, head = machines.laptop, machines.head
+    laptop = machines.laptop
     checkout, storage = tmp_path / "checkout", tmp_path / "shared"
     copy_checkout(checkout)
     (checkout / "cluster" / "onprem.yaml").write_text(launcher_file(machines))
     (checkout / "cluster" / "environment" / "sweep.env").write_text(f"SWEEP_STORAGE={storage}\n")
     (checkout / "mlflow.db").write_text("ignored by git, so it stays here")
 
-    up = laptop.run("ray", "up", "--yes", "--no-config-cache", "cluster/onprem.yaml", cwd=checkout, timeout=300)
-    assert "Useful commands" in up.stdout, up.stdout
-    wait_for_worker(head)
-    for machine in (head, machines.worker):
-        assert (machine.home / "project" / "driver").is_dir()
-        assert not (machine.home / "project" / "mlflow.db").exists()
-        assert not (machine.home / "project" / "cluster" / "environment" / "sweep.env").exists()
+    def launcher(command, *words, options=(), **how):
+        """`ray COMMAND cluster/onprem.yaml …` in the checkout."""
+        words = ("ray", command, "--no-config-cache", *options, "cluster/onprem.yaml", *words)
+        return laptop.run(*words, cwd=checkout, **{"timeout": 400, **how})
 
-    submit = ("ray", "submit", "--no-config-cache", "cluster/onprem.yaml", "sweep.py", "--")
-    arguments = ("--space=smoke", "--max-trials=8", *SMALL)
-    done = laptop.run(*submit, *arguments, cwd=checkout, timeout=400, check=False)
+    # As README.md says.
+    laptop.run("sh", "-c", "umask 077; openssl rand -hex 32 > cluster/environment/auth_token", cwd=checkout)
+    token = (checkout / "cluster" / "environment" / "auth_token").read_text().strip()
+    up = launcher("up", options=["--yes"])
+    assert "Useful commands" in up.stdout, up.stdout
+    wait_for_worker(launcher)
+    for machine in (machines.head, machines.worker):
+        assert (machine.home / "project" / "driver").is_dir()
+        for ignored in ("mlflow.db", "cluster/environment/sweep.env", "cluster/environment/auth_token"):
+            assert not (machine.home / "project" / ignored).exists()
+        assert (machine.home / "environment" / "auth_token").stat().st_mode & 0o777 == 0o600
+
+    arguments = ("sweep.py", "--", "--space=smoke", "--max-trials=8", *SMALL)
+    done = launcher("submit", *arguments, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8/8 trials done" in done.stdout
     records = [json.loads(path.read_text()) for path in (storage / "smoke" / "records").glob("*.json")]
@@ -114,9 +124,78 @@ def test_the_users_own_commands(machines, tmp_path):
     assert {record["host"] for record in records} == {"worker"}
     assert {record["status"] for record in records} == {"completed"}
 
-    again = laptop.run(*submit, *arguments, cwd=checkout, timeout=200)
+    again = launcher("submit", *arguments)
     assert "8 trials, 0 to run" in again.stdout, "the same command continues"
 
-    wrong = laptop.run(*submit, "--space=smok", cwd=checkout, timeout=200, check=False)
+    wrong = launcher("submit", "sweep.py", "--", "--space=smok", check=False)
     assert wrong.returncode == 1, "`ray submit` has one code for all failures"
     assert "unknown space 'smok'" in wrong.stdout + wrong.stderr, "so the reason is said"
+
+    check_a_wrong_token(launcher)
+    check_dashboard(machines, launcher, token, checkout)
+    for machine in (machines.head, machines.worker):
+        check_strangers(laptop, machine)
+
+
+def check_a_wrong_token(launcher):
+    """What `ray status` and a sweep say with another token, and with none."""
+    status = launcher("exec", "RAY_AUTH_TOKEN=wrong ray status", check=False)
+    assert status.returncode != 0
+    assert "Authentication token is missing or incorrect" in status.stdout + status.stderr
+    sweep = "python ~/sweep.py --address auto --name other --max-trials 1"
+    for variables, message in {
+        "RAY_AUTH_TOKEN=wrong": "the cluster at --address 'auto' refuses the token in RAY_AUTH_TOKEN; set",
+        "RAY_AUTH_TOKEN_PATH=/none": "no token in the file that RAY_AUTH_TOKEN_PATH names, '/none'; set",
+    }.items():
+        refused = launcher("exec", f"{variables} {sweep}", check=False)
+        assert refused.returncode != 0
+        # It is coloured and wrapped for a terminal.
+        plain = re.sub(r"\x1b\[\d+m", "", refused.stdout)
+        assert message in " ".join(plain.split()), refused.stdout
+
+
+def check_dashboard(machines, launcher, token, checkout):
+    """`ray dashboard` brings it to the laptop, where it shows itself to those with the token."""
+    forward = machines.laptop.command("ray", "dashboard", "--no-config-cache", "cluster/onprem.yaml", cwd=checkout)
+    forwarding = subprocess.Popen(
+        forward, env=machines.laptop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    fetch = (
+        "import sys, urllib.request as u\n"
+        "headers = {'Authorization': f'Bearer {sys.argv[1]}'} if len(sys.argv) > 1 else {}\n"
+        "print(u.urlopen(u.Request('http://127.0.0.1:8265/nodes?view=summary', headers=headers), timeout=5).read())"
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            seen = machines.laptop.run("python", "-c", fetch, token, check=False)
+            if seen.returncode == 0:
+                break
+            assert time.monotonic() < deadline, seen.stderr
+            time.sleep(1)
+        assert '"hostname": "worker"' in seen.stdout
+        assert "401" in machines.laptop.run("python", "-c", fetch, check=False).stderr
+        assert "403" in machines.laptop.run("python", "-c", fetch, "wrong", check=False).stderr
+    finally:
+        forwarding.terminate()
+        forwarding.wait(30)
+
+
+def check_strangers(laptop, machine):
+    """All ports of a machine, from another one without the token: each refuses."""
+    seen = json.loads(laptop.run("python", str(STRANGERS), machine.address, timeout=300).stdout)
+    assert sum("sshd" in port for port in seen.values()) == 1
+    grpc = {number: port["grpc"] for number, port in seen.items() if "grpc" in port}
+    assert len(grpc) >= 3, "Ray runs here"
+    for number, port in grpc.items():
+        assert port["answered"] == [], number
+        assert port["refused"], f"{number} is of a service that this test does not know"
+        asked = {method.split("/")[0] for method in port["refused"]}
+        # The others are gRPC's own: is it alive, which services, how many connections.
+        own = {service for service in port["services"] if not service.startswith("grpc.")}
+        assert own <= asked, number
+    http = {number: port["http"] for number, port in seen.items() if "http" in port}
+    assert len(http) == 2, "Ray's agents; no metrics"
+    for number, answers in http.items():
+        # The agent says to everyone whether it is alive.
+        assert {path for path, status in answers.items() if status != 401} <= {"/api/healthz"}, number

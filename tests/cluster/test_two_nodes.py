@@ -35,9 +35,10 @@ def network():
         yield machines
 
 
-def head_of(network):
+def head_of(network, *options):
     head = network.add("head")
-    head.run("ray", "start", "--head", f"--node-ip-address={head.address}", "--port=6379", *RAY, variables=QUICK)
+    where = ("--head", f"--node-ip-address={head.address}", "--port=6379")
+    head.run("ray", "start", *where, *RAY, *options, variables=QUICK)
     return head
 
 
@@ -106,6 +107,42 @@ def test_a_folder_that_nodes_do_not_share_is_refused_at_once(network):
     assert done.returncode == 2, done.stdout + done.stderr
     assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in done.stderr
     second.off()
+
+
+def test_a_head_alone_says_nothing_of_the_folder_of_those_that_come(network):
+    """The driver waits for the first node to train on, as it would with an autoscaler, and asks that one."""
+    head = head_of(network, "--num-cpus=0")
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", "/run/sweeps", *SWEEP]
+    driver, log = head.start("driver.log", *command), head.folder / "driver.log"
+    wait_until(lambda: "Waiting for a node to train on, which must have" in log.read_text(), driver, log)
+    join(network, "second")
+    assert driver.wait(120) == 2, log.read_text()
+    said = " ".join(log.read_text().split())
+    assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in said
+
+
+def test_no_key_is_shown_by_the_dashboard(network, tmp_path):
+    """Keys of the driver reach trials on another machine, but no list of Ray's holds them."""
+    keys = {"AWS_SECRET_ACCESS_KEY": "very-secret-1", "MLFLOW_TRACKING_PASSWORD": "very-secret-2"}
+    shown = {"AWS_DEFAULT_REGION": "moon-north-1"}
+    head = head_of(network, "--num-cpus=0")
+    join(network, "second")
+    storage, log = tmp_path / "sweeps", head.folder / "driver.log"
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
+    driver = head.start("driver.log", *command, variables=keys | shown)
+    try:
+        wait_until(lambda: hosts(storage), driver, log)
+        lists = [
+            head.run("ray", "list", what, "--detail", "--format=json", timeout=100).stdout
+            for what in ("actors", "jobs", "runtime-envs", "workers")
+        ]
+        logs = head.run("sh", "-c", "cat /tmp/ray/session_latest/logs/*.log").stdout
+    finally:
+        driver.kill()
+    assert any("Trainable" in text and "ALIVE" in text for text in lists), lists
+    assert shown["AWS_DEFAULT_REGION"] in "".join(lists), "where a runtime environment is shown"
+    for secret in keys.values():
+        assert not any(secret in text for text in (*lists, logs))
 
 
 def test_without_a_cluster_auto_says_what_to_do(network):

@@ -1,13 +1,23 @@
 """What trials ask Ray for, where they run by default, and what is passed on to them."""
 
 import json
+import os
 
 import pytest
 from rich.console import Console
 
 from driver import UserError
-from driver.ray import cluster
-from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env
+from driver.ray import cluster, run
+from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env, secret_variables
+from driver.request import Request
+from trainables import TrialTrainable
+
+REQUEST = {
+    **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep", "max_trials")),
+    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
+    **{"space": "smoke", "address": "local", "tracking_uri": "none", "assignments": (), "cpus_per_trial": 1.0},
+    "keep_weights": "none",
+}
 
 
 @pytest.mark.parametrize(
@@ -60,16 +70,46 @@ def test_where_trials_run_by_default(submitted, ray_address, address, monkeypatc
     assert default_address(submitted) == address
 
 
-def test_trials_get_the_endpoints_and_nothing_else(monkeypatch):
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+PASSWORDS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def test_trials_get_the_endpoints_in_the_open_and_the_keys_apart(monkeypatch):
+    for name in cluster.PASSED_ON:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv(IN_RAY_JOB, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "private")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    for name in (*KEYS, *PASSWORDS):
+        monkeypatch.setenv(name, f"private {name}")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     monkeypatch.setenv("AWS_PROFILE", "a file of this machine alone")
-    variables = runtime_env()["env_vars"]
-    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
-    assert variables["MLFLOW_TRACKING_PASSWORD"] == "private"
-    assert not {"MLFLOW_RUN_ID", "AWS_PROFILE", "PATH", "HOME"} & variables.keys()
+    assert runtime_env()["env_vars"] == {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "MLFLOW_TRACKING_USERNAME": "me",
+    }
+    assert secret_variables() == {name: f"private {name}" for name in (*KEYS, *PASSWORDS)}
+
+
+def test_a_trial_sets_the_keys_before_it_does_anything_else(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the node")
+    seen = []
+    monkeypatch.setattr(TrialTrainable, "_begin", lambda *_: seen.append(os.environ["AWS_SECRET_ACCESS_KEY"]))
+    TrialTrainable.__new__(TrialTrainable).setup({}, variables={"AWS_SECRET_ACCESS_KEY": "of the driver"})
+    assert seen == ["of the driver"]
+
+
+def test_tune_sends_no_keys_either(monkeypatch):
+    """Tune passes AWS's keys on in the runtime environment of each trial's process."""
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    for name in KEYS:
+        monkeypatch.setenv(name, "private")
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    run.send_no_secrets()
+    environment = _ActorClassCache().get(type("Trial", (), {}))._default_options["runtime_env"]["env_vars"]
+    assert environment["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
+    assert "private" not in environment.values()
 
 
 def test_inside_a_ray_job_nothing_is_said_twice(monkeypatch):
@@ -136,6 +176,84 @@ def test_a_lost_node_is_a_line(monkeypatch, capsys):
     lost, low = capsys.readouterr().out.splitlines()
     assert lost == "a node of the cluster has ended; its trials start again from their last checkpoints"
     assert low == "memory is low"
+
+
+NODE = {"CPU": 4.0}
+GPU_NODE = {"CPU": 4.0, "GPU": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "refused"),
+    [
+        (TrialResources(idle_gpus=False), [GPU_NODE], True),
+        (TrialResources(idle_gpus=False), [{"CPU": 0.0}, GPU_NODE, GPU_NODE], True),
+        (TrialResources(idle_gpus=False), [GPU_NODE, NODE], False),
+        (TrialResources(idle_gpus=False), [{"CPU": 0.0}], False),
+        (TrialResources(gpus=0.25, idle_gpus=False), [GPU_NODE], False),
+        (TrialResources(gpus=0.0), [GPU_NODE], False),
+    ],
+)
+def test_gpus_are_not_left_idle_unasked(resources, nodes, refused, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
+    if refused:
+        with pytest.raises(UserError, match=r"every node .* has a GPU.*--gpus-per-trial 0.25 .*--gpus-per-trial 0 "):
+            connect("auto", None, resources, Console())
+    else:
+        connect("auto", None, resources, Console())
+
+
+@pytest.mark.parametrize(("said", "gpus", "idle"), [(None, 0.0, False), (0.0, 0.0, True), (0.25, 0.25, True)])
+def test_what_was_said_of_gpus(said, gpus, idle):
+    asked = Request(**REQUEST | {"gpus_per_trial": said, "storage": "sweeps"}).resources
+    assert (asked.gpus, asked.idle_gpus) == (gpus, idle)
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({"RAY_AUTH_MODE": "disabled"}, r"a command without a token \(RAY_AUTH_MODE is disabled\)"),
+        ({"RAY_AUTH_TOKEN": "wrong"}, "the token in RAY_AUTH_TOKEN"),
+        ({"RAY_AUTH_TOKEN_PATH": "{home}/token"}, "the token in .*/token"),
+        ({}, r"a command without a token \(.*/.ray/auth_token does not exist\)"),
+    ],
+)
+def test_a_token_that_a_cluster_refuses_is_named_and_not_shown(variables, shown, tmp_path, monkeypatch):
+    import ray
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("wrong")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(home=tmp_path))
+
+    def refuse(**_):
+        # As Ray 2.60 does it.
+        try:
+            raise RuntimeError("InvalidAuthToken: Authentication token is missing or incorrect")
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from error
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(UserError, match=rf"the cluster at --address 'auto' refuses {shown}; set RAY_AUTH") as error:
+        connect("auto", None, TrialResources(), Console())
+    assert "wrong" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_token_file_that_is_missing_or_empty_is_said_before_ray_starts(content, tmp_path, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+    with pytest.raises(UserError, match=f"no token in the file that RAY_AUTH_TOKEN_PATH names, '{path}'; set RAY_AUTH"):
+        connect("auto", None, TrialResources(), Console())
 
 
 @pytest.mark.parametrize(("cpus", "concurrency", "total"), [(1, 4, 4), (0.5, 4, 2), (3, 2, 6)])

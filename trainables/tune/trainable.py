@@ -1,5 +1,6 @@
 """Tune trainables: one that runs whatever method its configuration names, and one for each method."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,14 +40,22 @@ class TrialTrainable(tune.Trainable):
     recorder: Recorder | None = None
     device = "cpu"
 
-    def setup(self, config: dict[str, Any], recorder: Recorder | None = None, gpus: float = 0.0) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        recorder: Recorder | None = None,
+        gpus: float = 0.0,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Called by Tune.
 
         Args:
             config: the trial's flat settings.
             recorder: writes its record; None reports it to Tune.
             gpus: the GPUs that Ray assigns to it, whole or a fraction; 0 runs it on the processor.
+            variables: of the environment, set in this process before anything is read: the keys of the storage.
         """
+        os.environ.update(variables or {})
         use_one_thread()
         if gpus:
             self.device = use_gpu(gpus)

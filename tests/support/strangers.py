@@ -1,0 +1,142 @@
+"""What a machine of a Ray cluster answers somebody who has no token: run as a program, it prints JSON.
+
+python strangers.py HOST
+"""
+
+import importlib
+import json
+import pkgutil
+import re
+import socket
+import sys
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+
+SECONDS = 5.0
+# Not among the services that Ray's wheel describes to Python.
+ONLY_IN_CPP = {
+    "ray.rpc.syncer.RaySyncer": ("StartSync",),
+    "ray.rpc.ObjectManagerService": ("Push", "Pull", "FreeObjects"),
+    "ray.rpc.CoreWorkerService": (
+        "PushTask",
+        "GetObjectStatus",
+        "KillActor",
+        "Exit",
+        "CancelTask",
+        "GetCoreWorkerStats",
+    ),
+}
+# Without it the first question to ray.rpc.syncer.RaySyncer ends Ray 2.60's head, token or not.
+A_NODE = (("node_id", "ab" * 28),)
+PATHS = ("/", "/metrics", "/api/jobs/", "/api/version", "/nodes?view=summary", "/api/healthz", "/logs/")
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether a TCP port accepts a connection."""
+    with socket.socket() as probe:
+        probe.settimeout(SECONDS)
+        return probe.connect_ex((host, port)) == 0
+
+
+def open_ports(host: str) -> list[int]:
+    """All TCP ports of a machine that accept a connection."""
+    ports = range(1, 2**16)
+    with ThreadPoolExecutor(64) as pool:
+        answers = pool.map(lambda port: is_open(host, port), ports)
+        return [port for port, answer in zip(ports, answers, strict=True) if answer]
+
+
+def is_sshd(host: str, port: int) -> bool:
+    """Whether a server says before it is asked anything that it is an sshd."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        probe.connect((host, port))
+        try:
+            return probe.recv(4) == b"SSH-"
+        except TimeoutError:
+            return False
+
+
+def http_answers(host: str, port: int) -> dict[str, int]:
+    """The status of each of `PATHS` that the server answers by HTTP."""
+    answers = {}
+    for path in PATHS:
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=SECONDS) as answer:
+                answers[path] = answer.status
+        except urllib.error.HTTPError as error:
+            answers[path] = error.code
+        except (OSError, HTTPException):
+            continue
+    return answers
+
+
+def ray_methods() -> dict[str, tuple[str, ...]]:
+    """The methods of all of Ray's gRPC services, by the service."""
+    import ray.core.generated
+
+    services = dict(ONLY_IN_CPP)
+    for module in pkgutil.iter_modules(ray.core.generated.__path__):
+        if module.name.endswith("_pb2"):
+            described = importlib.import_module(f"ray.core.generated.{module.name}").DESCRIPTOR
+            for service in described.services_by_name.values():
+                services[service.full_name] = tuple(method.name for method in service.methods)
+    return services
+
+
+def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
+    """Of a gRPC server: its services by its own word, the methods that refuse, and those that do not."""
+    import grpc
+
+    answers: dict[str, list[str]] = {"services": [], "refused": [], "answered": []}
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
+
+        def ask(path: str) -> str:
+            try:
+                channel.unary_unary(path)(b"", timeout=SECONDS, metadata=A_NODE)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+            return "OK"
+
+        if ask("/ray.rpc.NodeInfoGcsService/CheckAlive") == "UNAVAILABLE":
+            raise ConnectionError(f"port {port} speaks neither HTTP nor gRPC")
+        for service, methods in ray_methods().items():
+            for method in methods:
+                status = ask(f"/{service}/{method}")
+                if status != "UNIMPLEMENTED":
+                    answers["refused" if status == "UNAUTHENTICATED" else "answered"].append(f"{service}/{method}")
+        # gRPC's own list of a server's services: request number 7 of ServerReflectionRequest.
+        listing = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        try:
+            text = b"".join(listing(iter([b"\x3a\x01*"]), timeout=SECONDS)).decode(errors="replace")
+            answers["services"] = sorted(set(re.findall(r"(?:ray|grpc)\.[\w.]+", text)))
+        except grpc.RpcError:
+            pass
+    return answers
+
+
+def answers(host: str, port: int) -> dict[str, object]:
+    """What a port answers by the protocol that it speaks."""
+    if is_sshd(host, port):
+        return {"sshd": True}
+    if http := http_answers(host, port):
+        return {"http": http}
+    return {"grpc": grpc_answers(host, port)}
+
+
+def main(host: str) -> None:
+    seen = {}
+    for port in open_ports(host):
+        try:
+            seen[port] = answers(host, port)
+        except ConnectionError:
+            # Of a process that has ended since.
+            if is_open(host, port):
+                raise
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
