@@ -42,7 +42,8 @@ def trials_data(analysis: Analysis) -> dict[str, Any]:
     names |= {n for n in (primary.column, "best_epoch") if n in table}
     shown, common = [], []
     for column in columns.ordered(names):
-        values = table[column]
+        # A setting may be a list, which has no hash.
+        values = table[column].map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
         if column in ALWAYS or values.nunique(dropna=False) > 1:
             is_setting = columns.column_of(column).role in SETTINGS
             shown.append({"name": column, "label": column_name(column), "is_setting": is_setting, **_encoded(values)})
