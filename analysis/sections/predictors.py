@@ -84,6 +84,8 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
         return ""
     if len(result) == 1:
         return "These trials have neither probes nor validation AUC to hold beside the map."
+    if all(a.p_value is None for predictor in result for a in predictor.over_map):
+        return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
     for sign, verb in ((1, "better"), (-1, "worse")):
         for predictor, where in better(result, sign):

@@ -64,3 +64,10 @@ def test_without_probes_it_is_said(make_table):
     table["valid_id.auc"] = np.random.default_rng(0).uniform(0.8, 0.9, size=len(table))
     answered = answer(table, replicates=100)
     assert "These trials have no probes" in SECTION.sentence(answered, predictors(answered))
+
+
+def test_what_was_not_tested_is_not_called_equal(table):
+    """One data seed gives no interval."""
+    alone = table[table["data_seed"] == table["data_seed"].iloc[0]]
+    answered = answer(alone, replicates=100)
+    assert SECTION.sentence(answered, predictors(answered)) == "No score could be tested against the map."
