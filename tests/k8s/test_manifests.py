@@ -176,6 +176,9 @@ def test_services_are_probed_and_kept(overlay):
     for name in ("postgres", "s3"):
         claims = one(overlay, "StatefulSet", name)["spec"]["volumeClaimTemplates"]
         assert [claim["metadata"]["name"] for claim in claims] == ["data"]
+        # Else the kubelet opens all files to the group whenever the volume is mounted, and PostgreSQL does not start again.
+        pod = all_templates(overlay)[f"StatefulSet/{name}"]["spec"]
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", name
     assert one(overlay, "Deployment", "mlflow")["spec"]["strategy"] == {"type": "Recreate"}
     # Ray's pods are probed by the operator, with wget.
     assert re.search(r"install .*\bwget\b", (K8S / "Dockerfile").read_text())
