@@ -176,7 +176,7 @@ def test_services_are_probed_and_kept(overlay):
     for name in ("postgres", "s3"):
         claims = one(overlay, "StatefulSet", name)["spec"]["volumeClaimTemplates"]
         assert [claim["metadata"]["name"] for claim in claims] == ["data"]
-        # Else the kubelet opens all files to the group whenever the volume is mounted, and PostgreSQL does not start again.
+        # Else each mount opens all files to the group, and PostgreSQL does not start again.
         pod = all_templates(overlay)[f"StatefulSet/{name}"]["spec"]
         assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", name
     assert one(overlay, "Deployment", "mlflow")["spec"]["strategy"] == {"type": "Recreate"}
