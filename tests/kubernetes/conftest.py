@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.kubernetes import NAMESPACE, Cluster, SweepJob
+from support.real_cluster import NAMESPACE, Cluster, SweepJob
 
 
 @pytest.fixture(scope="session")

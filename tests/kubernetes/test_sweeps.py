@@ -6,7 +6,7 @@ After each there is one record and one finished MLflow run with its maps a trial
 import time
 
 import pytest
-from support.kubernetes import SHORT, TRIALS, wait_until
+from support.real_cluster import SHORT, TRIALS, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 NO_ROOM_SECONDS = 420
