@@ -52,7 +52,7 @@ cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes l
 	tests/install_system_packages
 	$(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
 
-kubernetes-test: $(KUBEFLOW)/.installed ## break sweeps on the cluster that KUBECONFIG names, an hour: k8s/README.md (IMAGES=…, TEST_ARGS=…)
+kubernetes-test: $(KUBEFLOW)/.installed ## break sweeps on the cluster of KUBECONFIG for an hour: k8s/README.md
 	$(BIN)/python -m pytest -v -m cluster tests/kubernetes $(TEST_ARGS)
 
 lint: install ## check style, formatting, types, the order of packages and yaml files
