@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import name, number, severity
+from analysis.numbers import count, name, number, severity
 from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
 from analysis.sections.map_sheets import MapSheet, collect_maps, smoothed, strongest
 from analysis.sections.section import Lack, Section
@@ -99,9 +99,9 @@ def _means(sheet: MapSheet) -> Drawing | None:
         name=f"gallery_{file_name(sheet.dataset)}_mean",
         title=f"Where do the models look on average? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
-            f"Mean of {n_maps:,} maps of {name(sheet.attribution)} on {name(sheet.split)} images, up to {n_trials} "
-            "trials a method, every map counting the same; all panels on one scale. Outlined is the usual "
-            f"place of masks{' and distractors' if has_cue else ''}, where they have one."
+            f"Mean of {n_maps:,} maps of {name(sheet.attribution)} on {name(sheet.split)} images, up to "
+            f"{count(n_trials, 'trial')} a method, every map counting the same; all panels on one scale. "
+            f"Outlined is the usual place of masks{' and distractors' if has_cue else ''}, where they have one."
         ),
         alt=f"Mean attribution map of each method. Share of the mean map inside the outlines: {inside}.",
         figure=figure,
