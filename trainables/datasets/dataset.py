@@ -224,13 +224,12 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
     else:
         splits = dataset(options, severity, data_seed).splits()
         _CACHE[key] = MappingProxyType({name: splits[name] for name in SPLITS})
-        while len(_CACHE) > 1 and (len(_CACHE) > MAX_CACHED or sum(map(_size, _CACHE.values())) > MAX_BYTES):
+        while len(_CACHE) > 1 and sum(map(_size, _CACHE.values())) > MAX_BYTES:
             _CACHE.popitem(last=False)
     return _CACHE[key]
 
 
-MAX_CACHED = 8
-MAX_BYTES = 2 * 2**30
+MAX_BYTES = 2**29
 """Size limit of the cache; the latest splits are kept whatever their size."""
 _CACHE: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
 

@@ -136,7 +136,8 @@ class Trial:
         `trial/evaluate.py` and `trial/probes.py`."""
         config = config or self.config
         self._use_selected_weights(config)
-        scores = evaluate(self.model, self.splits, config.preset)
+        of_epoch = self.history[config.preset][self.selected(config).epoch]
+        scores = evaluate(self.model, self.splits, config.preset, known=of_epoch)
         return scores | probes(self.model, self.splits["test_id"], config.data_seed, config.preset)
 
     def localise(self, config: TrialConfig | None = None) -> Localised:

@@ -1,6 +1,8 @@
 """What every registered dataset promises, at every severity."""
 
 import hashlib
+import operator
+from collections import OrderedDict
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -11,6 +13,7 @@ import torch
 from support.read_cues import READ_CUES, UNREADABLE
 
 from trainables.datasets import DATASETS, load
+from trainables.datasets import dataset as dataset_module
 from trainables.datasets.dataset import Split
 from trainables.datasets.own.images import OwnImages
 
@@ -208,3 +211,18 @@ def test_load_gives_the_same_splits_and_keeps_them(case, build):
     assert fingerprint(splits) == fingerprint(build(0.5, 0)[0])
     assert load(DATASETS[name], chosen, 0.5, 0)["train"] is splits["train"]
     assert load(DATASETS[name], chosen, 0.8, 0)["train"] is not splits["train"]
+
+
+def test_trials_that_go_round_many_strata_make_their_data_once(monkeypatch):
+    monkeypatch.setattr(dataset_module, "_CACHE", OrderedDict())
+    options = DATASETS["synthetic"].Options(n_train=8, n_valid=8, n_test=8)
+
+    def first_images(strata):
+        return [load(DATASETS["synthetic"], options, i / strata, 0)["train"].images for i in range(strata)]
+
+    assert all(map(operator.is_, first_images(12), first_images(12))), "a space of two datasets and six severities"
+    monkeypatch.setattr(
+        dataset_module, "MAX_BYTES", 3 * dataset_module._size(load(DATASETS["synthetic"], options, 0, 0))
+    )
+    assert not any(map(operator.is_, first_images(12), first_images(12))), "memory bounds what is kept"
+    assert len(dataset_module._CACHE) == 3

@@ -23,7 +23,7 @@ from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS
 from trainables.saliency.localisation import LOCALISATION, TUNED, iou
 from trainables.trial import trial as trial_module
-from trainables.trial.evaluate import halves, logits_of
+from trainables.trial.evaluate import evaluate, halves, logits_of
 from trainables.trial.explain import mean_defined, scaled, scored_images
 from trainables.trial.same_training import training_key
 from trainables.trial.trial import Trial
@@ -571,7 +571,14 @@ def test_large_splits_are_evaluated_in_parts(quick):
     trial.model.forward = watched
     trial.evaluate()
     assert max(sizes) <= 512
-    assert sum(sizes) == 64 + 2 * 32 + 2 * 1100 + 3 * 1100, "the five splits, and three probes of test_id"
+    assert sum(sizes) == 64 + 2 * 1100 + 3 * 1100, "train, the test splits, and three probes of test_id"
+
+
+def test_scores_kept_from_the_selected_epoch_are_those_of_another_pass(quick):
+    trial = Trial(quick(epochs=8, selection_warmup=1, lr=2e-2, n_valid=16, preset="paper", selection="best_valid_id"))
+    _, scores, _, _ = finish(trial)
+    assert trial.selected().epoch < 7, "later epochs changed the weights"
+    assert evaluate(trial.model, trial.splits, "paper").items() <= scores.items()
 
 
 def test_mean_of_defined_scores():
