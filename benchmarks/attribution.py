@@ -103,7 +103,7 @@ def main(
     for dataset in ("synthetic", "digits_on_photos"):
         compare(dataset, model, images, rounds)
     if model == "small_cnn":
-        for dataset in ("synthetic", "decoy_digits"):
+        for dataset in ("synthetic", "digits_on_photos"):
             share(dataset, only or PAPER_METHODS)
 
 

@@ -95,12 +95,15 @@ def factorial(
     strengths: Mapping[str, Sequence[float]],
     method_settings: Mapping[str, Settings] | None = None,
     selections: Sequence[str] = (),
+    trainings: int = 1,
     **others: Sequence[Any],
 ) -> Iterator[Settings]:
     """Every combination of the given levels, seeds outermost, then severities, datasets and methods.
 
-    Each seed is both the data seed and the training seed of its trials. The data seed is the unit of independence in
-    the analysis, and all methods share the data of a seed.
+    Each of `seeds` is a data seed, the unit of independence in the analysis: all methods share its images. The first
+    training on them has the same number for its seed, and each further one a number of its own, which no other data
+    seed has: what a training seed does to all methods alike then stays within its data seed, whose trials the analysis
+    takes together. All data seeds have their first training before any has its second.
 
     Args:
         seeds: numbers >= 0.
@@ -110,20 +113,24 @@ def factorial(
         method_settings: fixed settings of single methods.
         selections: selection rules that score each training, e.g. ("best_valid_id", "last"); each gives a trial of its
             own without further training. Empty for the default rule.
+        trainings: training seeds per data seed.
         others: levels of further settings, e.g. lr=(1e-3, 1e-2).
     """
     if selections:
         # Innermost, so that a prefix of the trials splits at most one training.
         others = {**others, "selection": selections}
-    for seed, severity, dataset, (method, levels) in product(seeds, severities, datasets, strengths.items()):
+    apart = max(seeds) + 1
+    for repeat, data_seed, severity, dataset, (method, levels) in product(
+        range(trainings), seeds, severities, datasets, strengths.items()
+    ):
         for strength, *values in product(levels, *others.values()):
             yield {
                 "dataset": dataset,
                 "severity": severity,
                 "method": method,
                 "strength": strength,
-                "seed": seed,
-                "data_seed": seed,
+                "seed": data_seed + repeat * apart,
+                "data_seed": data_seed,
                 **dict(zip(others, values, strict=True)),
                 **(method_settings or {}).get(method, {}),
             }

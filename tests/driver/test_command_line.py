@@ -239,7 +239,7 @@ def test_list_spaces(tmp_path):
     ran = run_sweep(tmp_path, "--list-spaces")
     assert ran.code == 0
     assert re.findall(r"^(\w+)  [\d,]+ trials: ", ran.out, re.MULTILINE) == list(SPACES)
-    assert "laptop  5,700 trials: strengths x " in ran.out
+    assert "laptop  6,080 trials: strengths x " in ran.out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -62,6 +62,6 @@ def test_settings_without_seed_or_severity_and_odd_severities_have_their_place()
 
 def test_few_trials_reach_severity_1():
     trials = make_plan("laptop", None, {}, 10).trials.values()
-    assert {c.severity for c in trials} == {0.0, 0.5, 0.8, 0.9, 1.0}
+    assert {c.severity for c in trials} == {0.0, 0.5, 0.8, 0.9, 0.95, 1.0}
     assert len({c.method for c in trials}) == 7
     assert len({c.dataset for c in trials}) == 2

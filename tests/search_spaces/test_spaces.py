@@ -1,12 +1,16 @@
 """Spaces: every trial is a valid configuration, no trial stands twice, any prefix of whole seeds is balanced."""
 
 from collections import Counter
+from dataclasses import asdict
 from itertools import product
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_UNITS
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from records import columns
 from search_spaces import SPACES
 from search_spaces.published import Published
 from search_spaces.space import factorial
@@ -37,7 +41,7 @@ class TestEverySpace:
         assert SPACES[name].__doc__.startswith(f"{number:,} trials: ")
 
     def test_seeds_are_outermost(self, name):
-        seeds = [settings["data_seed"] for settings in SPACES[name]().trials]
+        seeds = [settings["seed"] for settings in SPACES[name]().trials]
         assert seeds == sorted(seeds)
 
     def test_every_seed_has_the_same_design(self, name):
@@ -87,12 +91,33 @@ def test_smoke_has_what_every_comparison_needs():
     assert SPACES["smoke"]().larger in SPACES
 
 
-def test_laptop_is_a_factorial_of_about_three_thousand_trials_a_dataset():
-    trials = SPACES["laptop"]().trials
-    assert Counter(s["dataset"] for s in trials) == {"synthetic": 2850, "decoy_digits": 2850}
-    assert len({s["data_seed"] for s in trials}) == 10
-    levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS}
-    assert levels == {m: (4 if METHODS[m].has_penalty else 1) if m in PAPER_METHODS else 0 for m in METHODS}
+def test_laptop_crosses_strengths_rates_severities_and_seeds_on_two_datasets():
+    space = SPACES["laptop"]()
+    table = pd.DataFrame(space.trials)
+    assert table.groupby("dataset").size().to_dict() == {"synthetic": 3040, "digits_on_photos": 3040}
+    assert (table.groupby(["dataset", "data_seed"])["seed"].nunique() == 2).all()
+    assert table["data_seed"].nunique() == 10
+    assert table.groupby("seed")["data_seed"].nunique().max() == 1, "a training seed belongs to one data seed"
+    assert table["data_seed"].tolist()[: len(table) // 2] == table["seed"].tolist()[: len(table) // 2]
+    assert (table.groupby("dataset")["severity"].nunique() == 4).all()
+    strengths = table.groupby("method")["strength"].unique()
+    assert set(strengths.index) == set(PAPER_METHODS)
+    for method, levels in strengths.items():
+        steps = np.diff(np.log10(sorted(levels))) if METHODS[method].has_penalty else []
+        assert steps == pytest.approx([1.0] * 3 if METHODS[method].has_penalty else []), "a decade apart"
+    # Of every method with a penalty more settings than the comparison of settings needs, in every cell.
+    settings = table.groupby(["dataset", "severity", "method"])[["strength", "lr"]].apply(
+        lambda t: len(t.drop_duplicates())
+    )
+    assert all(n == (8 if METHODS[cell[2]].has_penalty else 2) for cell, n in settings.items())
+    assert MINIMUM_UNITS <= 8
+    assert space.comparisons == columns.COMPARISONS
+    assert asdict(space.primary) == {
+        "split": "test_ood",
+        "metric": "iou",
+        "attribution": "integrated_gradients",
+        "outcome": "test_ood.auc",
+    }
 
 
 @pytest.mark.slow
