@@ -64,10 +64,10 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
 
     A pair is two trials of one configuration, in a stratum with a shift, both with the score and the outcome. It counts
     1 where the trial with the higher score has the better outcome, 0 where it has the worse one, and 1/2 where they tie
-    in either. The share of pairs p is a linear function of Kendall's tau-a (Biometrika 30, 1938) of the pairs:
-    tau = 2 p − 1. Each pair counts the same. The interval is Student's over data seeds, by the delete-one-data-seed
-    jackknife, cut to [0, 1]: a data seed takes every pair with it that has a trial of it. It needs 6 data seeds on each
-    dataset, and that they differ.
+    in either; each pair counts the same. With p the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is
+    2 p − 1. The interval is Student's over data seeds, by the delete-one-data-seed jackknife, cut to [0, 1]: a data
+    seed takes with it every pair that has a trial of it. It needs 6 data seeds on each dataset, and a share that is not
+    the same without any of them.
 
     Returns:
         Only places with a pair; a single entry without estimate, with the reason, where no pair has the same images.
@@ -103,7 +103,7 @@ def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> t
     cluster = 1 + resamples.cluster
     shape = (len(IMAGES), len(APART), len(scores), len(cells), 1 + len(resamples.dataset))
     pairs, concordances = np.zeros((2, int(np.prod(shape))))
-    for first, second in _pairs(configuration, np.flatnonzero((cell_of >= 0) & np.isfinite(y))):
+    for first, second in _pairs(configuration, np.flatnonzero(cell_of >= 0)):
         images = (resamples.data_seed[first] != resamples.data_seed[second]).astype(np.intp)
         difference = y[first] - y[second]
         for i, x in enumerate(xs):
@@ -132,9 +132,9 @@ def _entries(
     places: list[tuple[int, str | None, float | None, str | None]] = [(0, None, None, None), (1, None, None, None)]
     places += [(0, None, None, method) for method in in_order(cell[2] for cell in cells)]
     places += [(0, dataset, severity, None) for dataset, severity in dict.fromkeys(cell[:2] for cell in cells)]
-    for images, *place in places:
+    for images, dataset, severity, method in places:
+        place = (dataset, severity, method)
         own = np.asarray([all(p in (None, c) for p, c in zip(place, cell, strict=True)) for cell in cells])
-        dataset, severity, method = place
         for (j, apart), (i, score) in product(enumerate(APART), enumerate(scores)):
             pairs, concordant = tally[:, images, j, i, own].sum(axis=1)
             if pairs[0]:
@@ -246,9 +246,10 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> Drawing | No
         name="same_images",
         title=TITLE,
         caption=(
-            f"Share of pairs of trials of one configuration in which the one with the better map "
-            f"({analysis.primary_name}) has the better {column_name(analysis.primary.outcome)}, in the strata with a "
-            "shift; ties count half. Methods: pairs on the same images. The line is a coin toss."
+            "Share of pairs of trials of one configuration in which the one with the better map "
+            f"({analysis.primary_name}), or with the better validation AUC, has the better "
+            f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Methods: on the "
+            "same images. The line is a coin toss."
         ),
         alt=f"Dots with intervals. {words}.",
         figure=figure,
@@ -262,7 +263,8 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better score has the better "
             f"{column_name(analysis.primary.outcome)}; ties count half, 0.5 is a coin toss, and Kendall’s τ is twice "
-            "the share less 1. On the same images the two differ in the training seed alone."
+            "the share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
+            "outcomes differ."
         ),
         headings=(
             *("images", "dataset", "s", "method", "choose by", "apart", "share", "95 % interval", "pairs"),
