@@ -37,6 +37,7 @@ FIGURES = (
     "psi_by_axis",
     "sign_error",
     "regret",
+    "same_images",
     "per_image",
 )
 GALLERY = ("gallery_crosses", "gallery_crosses_mean", "gallery_crosses_cases")
@@ -140,16 +141,12 @@ def complete(table):
 def storage(tmp_path_factory, make_table):
     folder = tmp_path_factory.mktemp("storage")
     sweep = SweepRecords(open_storage(folder), "demo")
-    table = complete(
-        make_table(
-            rho=0.8,
-            step=0.1,
-            seeds=10,
-            strengths=(0.1, 1.0, 10.0),
-            datasets=("crosses", "folder:my/x"),
-            columns=(SCORE, "test_ood.iou.occlusion"),
-        )
-    )
+    scores = (SCORE, "test_ood.iou.occlusion")
+    strengths, datasets = (0.1, 1.0, 10.0), ("crosses", "folder:my/x")
+    crossed = make_table(rho=0.8, step=0.1, seeds=10, strengths=strengths, datasets=datasets, columns=scores)
+    again = make_table(rho=0.8, step=0.1, seeds=10, datasets=datasets[1:], severities=(1.0,), columns=scores, rng=1)
+    again["seed"], again["trial_key"] = again["data_seed"] + 10, "again-" + again["trial_key"]
+    table = complete(pd.concat([crossed, again], ignore_index=True))
     table.loc[(table["method"] == "masked") & (table["severity"] == 0), "test_ood.auc"] = 1.0
     for record in table.to_dict("records"):
         sweep.write({**record, "schema_version": 1, "sweep": "demo"})
@@ -242,7 +239,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
         *("controls", "disagreements", *STATISTICS, "methods_paragraph", "methods", "strengths", "notes", "missing"),
         *("comparisons", "regret", "predictors", "figures", "settings", "strength_choices"),
     }
-    assert content["n_trials"] == 480
+    assert content["n_trials"] == 520
     assert content["excluded"] == {}
     assert content["sweep"] == "demo"
     assert content["primary"] == {
@@ -253,7 +250,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
     }
     assert content["verdict"]["answer"] == result.verdict.answer == "undecided"
     # Three strengths are too few settings, four methods too few for an interval.
-    assert content["verdict"]["sentence"].startswith("Undecided in part. Seeds: yes, 0.78 (0.63 to 0.88). ")
+    assert content["verdict"]["sentence"].startswith("Undecided in part. Seeds: yes, 0.80 (0.68 to 0.87). ")
     assert content["verdict"]["sentence"] == result.verdict.sentence
     assert content["power"]["within_cell"] == result.power.within_cell
     assert content["degenerate"] == {"constant outcome": 2}
@@ -275,7 +272,7 @@ def test_json_holds_every_statistic_complete(report, result):
     content = strict_json(report / "report.json")
     assert set(STATISTICS) == {
         *("granulated_kendall", "sign_error", "conditional_mutual_information", "partial", "incremental"),
-        *("mixed_model", "reliability", "per_image"),
+        *("mixed_model", "reliability", "same_images", "per_image"),
     }
     for key in STATISTICS:
         value = content[key]
@@ -308,7 +305,7 @@ def test_what_could_not_be_estimated_is_one_line(make_table, tmp_path, no_figure
     page = analysis.write_report(analysis.analyse(make_table(), replicates=100), tmp_path)
     missing = strict_json(page.with_suffix(".json"))["missing"]
     unestimated = [entry.split(" (")[0] for entry in missing if "(" in entry]
-    assert unestimated[-10:-1] == [
+    assert unestimated[-11:-1] == [
         "what a new dataset must expect",
         "the cost of choosing by validation without the shift and the cost of choosing by both together",
         "the cost of choosing by a probe",
@@ -316,6 +313,7 @@ def test_what_could_not_be_estimated_is_one_line(make_table, tmp_path, no_figure
         "“How often does the map point the wrong way?” and “All cells in one model”",
         "“How much does the map tell, whatever is known about the settings?”",
         "“Does the map help predict unseen trials?”",
+        "“Of two trainings on the same images, is the one with the better map the better one?”",
         "“Does a better map on an image go with a right answer on it?”",
         "“How much of the map score and of performance is noise of the test images?”",
     ]
@@ -371,7 +369,7 @@ def test_the_methods_paragraph_can_be_pasted(report, result):
     paragraph = content["methods_paragraph"]
     assert paragraph in Page((report / "report.html").read_text()).text
     assert f"> {paragraph}" in (report / "report.md").read_text()
-    assert "We analysed 480 training runs (0 more were excluded) of 4 methods on 2 datasets" in paragraph
+    assert "We analysed 520 training runs (0 more were excluded) of 4 methods on 2 datasets" in paragraph
     assert "10 data seeds per dataset" in paragraph
     assert "delete-one-data-seed jackknife" in paragraph
     assert "Ψ along severity, method and strength" in paragraph

@@ -1,0 +1,320 @@
+"""Between trainings that differ in the training seed alone: is the one with the better map the better one?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from analysis.answer.answer import Analysis
+from analysis.answer.parts import CONTROL, SMALLEST_SPREAD
+from analysis.numbers import column_name, count, name, percent, with_interval
+from analysis.sections.drawing import (
+    MUTED,
+    PALETTE,
+    Drawing,
+    in_order,
+    interval_line,
+    legend_below,
+    legend_key,
+    new_figure,
+    row_labels,
+    settings,
+)
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
+from analysis.sections.table import Table, cell_entries, estimated, remark, whole
+from analysis.stats.cluster_bootstrap import Resamples
+from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.rank_correlation import Floats
+from analysis.trials.design import Cell, Codes, Rows, cell_rows, design_of
+
+TITLE = "Of two trainings on the same images, is the one with the better map the better one?"
+COIN = 0.5
+IMAGES = ("same", "other")
+"""Whether the two trials of a pair have the same data seed."""
+APART = (0.0, SMALLEST_SPREAD)
+"""Least difference of the two outcomes: all pairs, and those in which one model is noticeably the better."""
+_ROUNDING = 1e-9  # 0.58 − 0.57 is less than 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concordance(Estimate):
+    """Share of pairs in which the trial with the better score has the better outcome, in [0, 1]; a tie counts half."""
+
+    score: str
+    """The column that the choice goes by: the primary's, or validation AUC."""
+    images: str
+    """`same`: one data seed, two training seeds; `other`: two data seeds, whatever the training seeds."""
+    apart: float
+    """Least difference of the two outcomes."""
+    dataset: str | None = None
+    """None for all strata with a shift."""
+    severity: float | None = None
+    method: str | None = None
+    """None for all methods."""
+    n: int = 0
+    """Pairs."""
+    n_clusters: int = 0
+    """Data seeds, or groups of them where there are more than 500."""
+
+
+def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
+    """Over all methods, on the same and on other images; then by method and by stratum, on the same images.
+
+    A pair is two trials of one configuration, in a stratum with a shift, both with the score and the outcome. It counts
+    1 where the trial with the higher score has the better outcome, 0 where it has the worse one, and 1/2 where they tie
+    in either; each pair counts the same. With p the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is
+    2 p − 1. The interval is Student's over data seeds, by the delete-one-data-seed jackknife, cut to [0, 1]: a data
+    seed takes with it every pair that has a trial of it. It needs 6 data seeds on each dataset, and a share that is not
+    the same without any of them.
+
+    Returns:
+        Only places with a pair; a single entry without estimate, with the reason, where no pair has the same images.
+    """
+    table, score, outcome = analysis.data
+    scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
+    reason = absent_column(table, [score])
+    if not analysis.trials.data_seeds_known:
+        reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+    configuration = design_of(table).configurations()
+    trained = table[["data_seed", "severity"]].assign(configuration=configuration)
+    if reason is None and trained[trained["severity"] > 0].duplicated().any():
+        cells, tally = _tally(analysis, scores, configuration)
+        if tally[0, 0, 0, 0].any():
+            return tuple(_entries(cells, tally, scores, analysis.resamples))
+    reason = reason or "no two scored trials under a shift have the same configuration and data seed"
+    return (Concordance(score=score, images=IMAGES[0], apart=APART[0], reason=reason),)
+
+
+def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> tuple[list[Cell], Floats]:
+    """Cells with a shift; [(pairs, concordant ones), images, apart, scores, cells, 1 + clusters] numbers of pairs.
+
+    The first of the last axis is all pairs, the others are those with a trial of each cluster.
+    """
+    table, _, outcome = analysis.data
+    resamples = analysis.resamples
+    y = table[outcome].to_numpy(dtype=np.float64) * (-1 if outcome.endswith(".loss") else 1)
+    xs = [table[name].to_numpy(dtype=np.float64) for name in scores]
+    cells = {cell: rows for cell, rows in cell_rows(table).items() if cell[1] > 0}
+    cell_of = np.full(len(table), -1)
+    for position, rows in enumerate(cells.values()):
+        cell_of[rows] = position
+    cluster = 1 + resamples.cluster
+    shape = (len(IMAGES), len(APART), len(scores), len(cells), 1 + len(resamples.dataset))
+    pairs, concordances = np.zeros((2, int(np.prod(shape))))
+    for first, second in _pairs(configuration, np.flatnonzero(cell_of >= 0)):
+        images = (resamples.data_seed[first] != resamples.data_seed[second]).astype(np.intp)
+        difference = y[first] - y[second]
+        for i, x in enumerate(xs):
+            concordant = (1 + np.sign(x[first] - x[second]) * np.sign(difference)) / 2
+            for j, apart in enumerate(APART):
+                kept = np.isfinite(concordant) & (np.abs(difference) >= apart - _ROUNDING)
+                once = kept & (cluster[first] != cluster[second])
+                for column, own in ((np.zeros_like(first), kept), (cluster[first], kept), (cluster[second], once)):
+                    at = np.ravel_multi_index((images[own], j, i, cell_of[first[own]], column[own]), shape)
+                    np.add.at(pairs, at, 1.0)
+                    np.add.at(concordances, at, concordant[own])
+    return list(cells), np.reshape([pairs, concordances], (2, *shape))
+
+
+def _pairs(group: Codes, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Each pair of these rows with the same group once, in batches of fewer pairs than there are rows."""
+    order = rows[np.argsort(group[rows], kind="stable")]
+    for lag in range(1, int(np.bincount(group[rows], minlength=1).max())):
+        together = group[order[lag:]] == group[order[:-lag]]
+        yield order[:-lag][together], order[lag:][together]
+
+
+def _entries(
+    cells: Sequence[Cell], tally: Floats, scores: Sequence[str], resamples: Resamples
+) -> Iterator[Concordance]:
+    places: list[tuple[int, str | None, float | None, str | None]] = [(0, None, None, None), (1, None, None, None)]
+    places += [(0, None, None, method) for method in in_order(cell[2] for cell in cells)]
+    places += [(0, dataset, severity, None) for dataset, severity in dict.fromkeys(cell[:2] for cell in cells)]
+    for images, dataset, severity, method in places:
+        place = (dataset, severity, method)
+        own = np.asarray([all(p in (None, c) for p, c in zip(place, cell, strict=True)) for cell in cells])
+        for (j, apart), (i, score) in product(enumerate(APART), enumerate(scores)):
+            pairs, concordant = tally[:, images, j, i, own].sum(axis=1)
+            if pairs[0]:
+                yield Concordance(
+                    score=score,
+                    images=IMAGES[images],
+                    apart=apart,
+                    dataset=dataset,
+                    severity=severity,
+                    method=method,
+                    n=int(pairs[0]),
+                    n_clusters=int((pairs[1:] > 0).sum()),
+                    estimate=float(concordant[0] / pairs[0]),
+                    **_bounds(pairs, concordant, resamples),
+                )
+
+
+def _bounds(pairs: Floats, concordant: Floats, resamples: Resamples) -> dict[str, Any]:
+    """Interval fields of the share of concordant pairs, from the numbers of all and of those of each cluster."""
+    clusters = np.flatnonzero(pairs[1:])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (concordant[0] - concordant[1 + clusters]) / (pairs[0] - pairs[1 + clusters])
+    fields = jackknife_bounds(float(concordant[0] / pairs[0]), share, resamples.dataset[clusters])
+    if "interval_reason" in fields:
+        return fields
+    if np.ptp(share) == 0:
+        return {"interval_reason": "the share is the same without any one of the data seeds"}
+    return {"ci_low": max(0.0, fields["ci_low"]), "ci_high": min(1.0, fields["ci_high"])}
+
+
+def _of_all(analysis: Analysis, result: tuple[Concordance, ...]) -> dict[tuple[str, float, bool], Concordance]:
+    """Over all methods: (images, apart, whether by the map) → entry."""
+    by_map = analysis.primary.column
+    return {
+        (entry.images, entry.apart, entry.score == by_map): entry
+        for entry in result
+        if entry.dataset is None and entry.method is None
+    }
+
+
+def _share(entry: Concordance) -> str:
+    """ "61.2 % (55.0 to 67.4) of 190 pairs"."""
+    bounds = ""
+    if entry.ci_low is not None and entry.ci_high is not None:
+        bounds = f" ({100 * entry.ci_low:.1f} to {100 * entry.ci_high:.1f})"
+    return f"{percent(entry.estimate, 1)}{bounds} of {count(entry.n, 'pair')}"
+
+
+def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
+    entries = _of_all(analysis, result)
+    same = result[0]
+    if same.estimate is None:
+        return f"Not estimated: {same.reason}."
+    outcome = column_name(analysis.primary.outcome)
+    claim = "Of two trainings on the same images, the one with the better map"
+    if same.ci_low is None or same.ci_high is None:
+        claim += " has"
+    elif same.ci_low > COIN:
+        claim += " is more often the better one: it has"
+    elif same.ci_high < COIN:
+        claim += " is more often the worse one: it has"
+    else:
+        claim = claim.replace("Of", "These trials do not show that, of", 1) + " is more often the better one: it has"
+    words = (
+        f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, a coin toss gets 50\u00a0%."
+    )
+    if validated := entries.get(("same", APART[0], False)):
+        words += f" The one with the better {column_name(CONTROL)} has it in {_share(validated)}."
+    if clear := entries.get(("same", APART[1], True)):
+        words += f" Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {_share(clear)}"
+        validated = entries.get(("same", APART[1], False))
+        words += f", {column_name(CONTROL)} in {_share(validated)}." if validated else "."
+    if other := entries.get(("other", APART[0], True)):
+        words += f" Of two trainings of one configuration on different images, the map picks it in {_share(other)}."
+    return words + no_interval([same])
+
+
+def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> Drawing | None:
+    """All pairs: all methods on the same and on other images, then each method on the same images."""
+    shown = [e for e in result if e.estimate is not None and e.apart == APART[0] and e.dataset is None]
+    rows = list(dict.fromkeys((entry.images, entry.method) for entry in shown))
+    if not rows:
+        return None
+    labels = [f"{images} images" if method is None else name(method) for images, method in rows]
+    looks = {analysis.primary.column: ("the map", PALETTE[2], "o"), CONTROL: (column_name(CONTROL), PALETTE[1], "s")}
+    with settings():
+        figure = new_figure(1.0 + 0.32 * len(rows))
+        axes = figure.subplots()
+        axes.axvline(COIN, color=MUTED, linewidth=0.8)
+        for entry in shown:
+            _, colour, marker = looks[entry.score]
+            y = -rows.index((entry.images, entry.method)) + (0.14 if entry.score == analysis.primary.column else -0.14)
+            interval_line(axes, entry, y, color=colour, linewidth=1.6)
+            axes.plot([entry.estimate or 0.0], [y], marker=marker, color=colour, markersize=5)
+        row_labels(axes, labels)
+        axes.set_xlabel("share of pairs in which the choice is the better model")
+        present = {entry.score for entry in shown}
+        keys = [
+            legend_key(f"choose by {label}", color=colour, marker=marker, linewidth=1.6)
+            for column, (label, colour, marker) in looks.items()
+            if column in present
+        ]
+        legend_below(figure, keys, columns=2)
+    words = "; ".join(
+        f"{labels[rows.index((entry.images, entry.method))]}, by {looks[entry.score][0]}: {with_interval(entry)}"
+        for entry in shown
+    )
+    return Drawing(
+        name="same_images",
+        title=TITLE,
+        caption=(
+            "Share of pairs of trials of one configuration in which the one with the better map "
+            f"({analysis.primary_name}), or with the better validation AUC, has the better "
+            f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Methods: on the "
+            "same images. The line is a coin toss."
+        ),
+        alt=f"Dots with intervals. {words}.",
+        figure=figure,
+    )
+
+
+def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
+    return Table(
+        name="same_images",
+        title=TITLE,
+        caption=(
+            "Share of pairs of trials of one configuration in which the one with the better score has the better "
+            f"{column_name(analysis.primary.outcome)}; ties count half, 0.5 is a coin toss, and Kendall’s τ is twice "
+            "the share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
+            "outcomes differ."
+        ),
+        headings=(
+            *("images", "dataset", "s", "method", "choose by", "apart", "share", "95 % interval", "pairs"),
+            *("data seeds", "remark"),
+        ),
+        rows=tuple(
+            (
+                (entry.images, entry.images),
+                *(
+                    (*cell_entries(entry.dataset, entry.severity, None)[:2], (None, "all"))
+                    if entry.dataset is not None
+                    else ((None, "shifted"), (None, ""), (entry.method, name(entry.method or "all")))
+                ),
+                (entry.score, "the map" if entry.score == analysis.primary.column else column_name(entry.score)),
+                (entry.apart, f"{entry.apart:g} or more" if entry.apart else "any"),
+                *estimated(entry, 3),
+                whole(entry.n),
+                whole(entry.n_clusters),
+                remark(entry.reason or entry.interval_reason),
+            )
+            for entry in result
+        ),
+        text_columns=5,
+        fields=(
+            *("images", "dataset", "severity", "method", "score", "apart", "share", "interval", "n", "n_clusters"),
+            "remark",
+        ),
+        group=4,
+        fold=0,
+    )
+
+
+SECTION = Section(
+    key="same_images",
+    title=TITLE,
+    part=OTHER_WAYS,
+    compute=same_images,
+    sentence=_sentence,
+    figures=lambda analysis, result: [_figure(analysis, result)],
+    tables=lambda analysis, result: [_table(analysis, result)],
+    method=lambda analysis, result: {
+        "Pairs on the same images": (
+            "Trials of one configuration differ in the images, drawn by the data seed, and in initialisation and order "
+            "of training, drawn by the training seed. The comparison by seeds ranks them all; here pairs that share "
+            "their data seed are set apart from pairs that do not. A pair counts 1 where the trial with the better "
+            "score has the better outcome, 0 where it has the worse one, and half where the two tie in either."
+        )
+    },
+    reported=if_estimated(
+        "the share of pairs of trials with the same configuration and data seed in which the one with the better map "
+        "has the better outcome"
+    ),
+)

@@ -1,0 +1,294 @@
+"""Pairs of trials of one configuration: against a plain double loop, closed forms and Student's interval."""
+
+import time
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.answer.answer import answer
+from analysis.sections.same_images import SECTION, same_images
+from analysis.stats import cluster_bootstrap
+from analysis.trials.exclusions import trials_from_table
+from analysis.trials.trials import Primary
+
+SCORE, OUTCOME, VALIDATION = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc"
+
+
+@pytest.fixture(scope="module")
+def analysed(make_table):
+    """An analysis of a table without the answer to it, which takes longer than the section."""
+    base = answer(make_table(seeds=2, methods=("rrr",)), replicates=100)
+
+    def make(table, **primary):
+        trials = trials_from_table(table, sweep="table", source="a data frame")
+        resamples = cluster_bootstrap.draw_resamples(trials.table, replicates=100, seed=0)
+        return replace(base, trials=trials, resamples=resamples, primary=Primary(**primary))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def entries(analysed):
+    """The section's entries by what they are about."""
+
+    def find(table):
+        result = same_images(analysed(table))
+        return {(e.images, e.apart, e.score, e.dataset, e.severity, e.method): e for e in result}
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def whole(entries):
+    """The entry of all methods and strata."""
+
+    def find(table, images="same", apart=0.0):
+        return entries(table)[images, apart, SCORE, None, None, None]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def crossed(make_table):
+    """A table in which each data seed has several training seeds."""
+
+    def make(data_seeds=8, training_seeds=2, **others):
+        table = make_table(seeds=data_seeds * training_seeds, **others)
+        table["data_seed"], table["seed"] = table["seed"] % data_seeds, table["seed"] // data_seeds
+        table[VALIDATION] = np.random.default_rng(7).normal(0.9, 0.01, len(table))
+        return table
+
+    return make
+
+
+def by_double_loop(table, score, images, apart):
+    """(pairs, concordant pairs with ties as halves)."""
+    pairs, concordant = 0, 0.0
+    for _, group in table[table["severity"] > 0].groupby(["dataset", "severity", "method", "strength"]):
+        for one, two in combinations(group.to_dict("records"), 2):
+            x, y = one[score] - two[score], one[OUTCOME] - two[OUTCOME]
+            is_same = one["data_seed"] == two["data_seed"]
+            if np.isnan(x) or np.isnan(y) or is_same != (images == "same") or round(abs(y), 9) < apart:
+                continue
+            pairs += 1
+            concordant += 0.5 if x * y == 0 else float(x * y > 0)
+    return pairs, concordant
+
+
+def students_interval(table, cluster, score, images, apart):
+    """Each cluster's rows left out in turn, dataset by dataset."""
+    shares: dict[str, list[float]] = {}
+    for one in np.unique(cluster):
+        pairs, concordant = by_double_loop(table[cluster != one], score, images, apart)
+        shares.setdefault(table["dataset"][cluster == one].iloc[0], []).append(concordant / pairs)
+    variances = np.asarray([(len(s) - 1) ** 2 / len(s) * np.var(s, ddof=1) for s in shares.values()])
+    df = variances.sum() ** 2 / sum(v**2 / (len(s) - 1) for v, s in zip(variances, shares.values(), strict=True))
+    return stats.t.ppf(0.975, df) * np.sqrt(variances.sum())
+
+
+def uneven(crossed):
+    """Ties, missing values, data seeds with other numbers of trials, one outcome on a grid of 0.01."""
+    table = crossed(7, 3, datasets=("a", "b"), severities=(0.0, 0.8, 1.0), methods=("masked", "rrr"), rho=0.4)
+    table[SCORE], table[OUTCOME] = table[SCORE].round(2), table[OUTCOME].round(2)
+    table.loc[5::17, SCORE] = np.nan
+    table.loc[3::23, OUTCOME] = np.nan
+    table.loc[1::29, VALIDATION] = np.nan
+    return table.drop(index=table.index[2::13]).reset_index(drop=True)
+
+
+@pytest.mark.parametrize("images", ["same", "other"])
+@pytest.mark.parametrize("apart", [0.0, 0.01])
+def test_shares_and_intervals_are_those_of_a_double_loop(crossed, images, apart, entries):
+    table = uneven(crossed)
+    result = entries(table)
+    cluster = (table["dataset"] + table["data_seed"].astype(str)).to_numpy()
+    for score in (SCORE, VALIDATION):
+        entry = result[images, apart, score, None, None, None]
+        pairs, concordant = by_double_loop(table, score, images, apart)
+        assert (entry.n, entry.estimate, entry.n_clusters) == (pairs, pytest.approx(concordant / pairs), 14)
+    reach = students_interval(table, cluster, SCORE, images, apart)
+    entry = result[images, apart, SCORE, None, None, None]
+    assert (entry.ci_low, entry.ci_high) == pytest.approx((entry.estimate - reach, entry.estimate + reach))
+
+
+def test_methods_and_strata_are_those_of_a_double_loop(crossed, entries):
+    table = uneven(crossed)
+    result = entries(table)
+    places = {key[3:] for key in result if key[0] == "same"} - {(None, None, None)}
+    assert len(places) == 2 + 4
+    for place in places:
+        own = table
+        for column, level in zip(("dataset", "severity", "method"), place, strict=True):
+            own = own if level is None else own[own[column] == level]
+        pairs, concordant = by_double_loop(own, SCORE, "same", 0.01)
+        entry = result["same", 0.01, SCORE, *place]
+        assert (entry.n, entry.estimate) == (pairs, pytest.approx(concordant / pairs))
+    assert {key[3:] for key in result if key[0] == "other"} == {(None, None, None)}
+
+
+def test_groups_of_data_seeds_are_left_out_whole(crossed, monkeypatch, whole):
+    monkeypatch.setattr(cluster_bootstrap, "MAXIMUM_CLUSTERS", 6)
+    table = crossed(12, 2, severities=(1.0,), strengths=(1.0, 2.0), rho=0.2)
+    for images in ("same", "other"):
+        entry = whole(table, images)
+        assert entry.n_clusters == 6
+        reach = students_interval(table, (table["data_seed"] // 2).to_numpy(), SCORE, images, 0.0)
+        assert entry.ci_high - entry.ci_low == pytest.approx(2 * reach)
+
+
+def test_normal_scores_have_the_share_of_their_correlation(crossed, whole):
+    """P(concordant) = 1/2 + arcsin(r) / pi, with r the correlation of the differences (Kruskal 1958)."""
+    table = crossed(60, 4, severities=(1.0,), strengths=(1.0, 2.0), rho=0.8)
+    # Images that make maps better and outcomes worse: variance 1 beside the 1 of the training, covariance −1.
+    drawn = 0.02 * np.random.default_rng(3).normal(size=(2, 4, 60))
+    strength, method = table["strength"].astype(int) - 1, table["method"].factorize()[0]
+    table[SCORE] += drawn[strength, method, table["data_seed"]]
+    table[OUTCOME] -= drawn[strength, method, table["data_seed"]]
+    same, other = whole(table), whole(table, "other")
+    assert same.estimate == pytest.approx(0.5 + np.arcsin(0.8) / np.pi, abs=0.02)
+    assert other.estimate == pytest.approx(0.5 + np.arcsin((0.8 - 1) / 2) / np.pi, abs=0.03)
+    assert (same.n, other.n) == (8 * 60 * 6, 8 * (60 * 59 // 2) * 16)
+    assert same.ci_low < 0.5 + np.arcsin(0.8) / np.pi < same.ci_high
+
+
+def test_one_pair_a_data_seed_has_students_interval_over_data_seeds(crossed, whole):
+    table = crossed(8, 2, severities=(1.0,), rho=0.3)
+    shares = [np.divide(*by_double_loop(own, SCORE, "same", 0.0)[::-1]) for _, own in table.groupby("data_seed")]
+    exact = stats.ttest_1samp(shares, 0.5).confidence_interval()
+    entry = whole(table)
+    assert (entry.ci_low, entry.ci_high) == pytest.approx((exact.low, exact.high))
+
+
+def test_all_ordered_pairs_of_a_sample_are_kendalls_tau(crossed, whole):
+    table = crossed(20, 1, severities=(1.0,), methods=("masked",))
+    table = table.loc[table.index.repeat(2)].reset_index(drop=True)
+    table.loc[1::2, ["trial_key", "seed"]] = [[f"again-{i}", 1] for i in range(20)]
+    first = table[0::2]
+    # Each of the 190 pairs of data seeds has four pairs of trials with the same order; the copies tie.
+    tau = stats.kendalltau(first[SCORE], first[OUTCOME]).statistic
+    assert 2 * whole(table, "other").estimate - 1 == pytest.approx(tau)
+    assert whole(table).estimate == 0.5
+
+
+def pairs_of_two(crossed, outcomes, scores):
+    """One method; the two trainings of each data seed have these outcomes and scores."""
+    table = crossed(len(outcomes), 2, severities=(1.0,), methods=("masked",)).sort_values(["data_seed", "seed"])
+    table[OUTCOME], table[SCORE] = np.ravel(outcomes), np.ravel(scores)
+    return table.reset_index(drop=True)
+
+
+def test_pairs_by_hand(crossed, whole):
+    outcomes = [(0.58, 0.57), (0.58, 0.57), (0.580, 0.571), (0.60, 0.60), (0.7, 0.6), (0.7, 0.6)]
+    scores = [(0.3, 0.2), (0.2, 0.3), (0.3, 0.2), (0.3, 0.2), (0.3, 0.3), (0.3, 0.2)]
+    table = pairs_of_two(crossed, outcomes, scores)
+    # concordant, discordant, concordant, tied, tied, concordant
+    assert (whole(table).n, whole(table).estimate) == (6, 4 / 6)
+    # A difference of 0.01 counts, whatever its last digit; 0.009 and 0 do not.
+    assert (whole(table, apart=0.01).n, whole(table, apart=0.01).estimate) == (4, 2.5 / 4)
+
+
+def test_a_share_that_no_data_seed_changes_has_no_interval(crossed, whole):
+    entry = whole(pairs_of_two(crossed, [(0.7, 0.6)] * 6, [(0.3, 0.2)] * 6))
+    assert (entry.estimate, entry.ci_low) == (1.0, None)
+    assert entry.interval_reason == "the share is the same without any one of the data seeds"
+
+
+def test_five_data_seeds_have_no_interval_and_six_do(crossed, whole):
+    outcomes, scores = [(0.7, 0.6)] * 6, [(0.3, 0.2)] * 5 + [(0.2, 0.3)]
+    assert (
+        whole(pairs_of_two(crossed, outcomes[1:], scores[1:])).interval_reason == "fewer than 6 data seeds on a dataset"
+    )
+    six = whole(pairs_of_two(crossed, outcomes, scores))
+    assert six.ci_low < 5 / 6 < six.ci_high == 1.0
+
+
+def test_strata_without_a_shift_do_not_count(crossed, entries):
+    table = crossed()
+    before = entries(table)
+    table.loc[table["severity"] == 0, SCORE] = 0.1
+    assert entries(table) == before
+
+
+def test_of_losses_the_lower_is_the_better(crossed, analysed):
+    table = crossed(rho=0.9)
+    table["test_ood.loss"] = -table[OUTCOME]
+    by_auc, by_loss = (same_images(analysed(table, outcome=outcome)) for outcome in (OUTCOME, "test_ood.loss"))
+    assert by_loss == by_auc
+
+
+def test_validation_does_not_choose_by_the_outcome_itself(crossed, analysed):
+    assert {entry.score for entry in same_images(analysed(crossed(), outcome=VALIDATION))} == {SCORE}
+
+
+def test_the_sentence_claims_no_more_than_the_interval(crossed, analysed):
+    def sentence(concordant, **others):
+        scores = [(0.3, 0.2)] * concordant + [(0.2, 0.3)] * (12 - concordant)
+        answered = analysed(pairs_of_two(crossed, [(0.7, 0.6)] * 12, scores).drop(columns=VALIDATION))
+        return SECTION.sentence(answered, same_images(answered))
+
+    start = "Of two trainings on the same images, the one with the better map "
+    assert sentence(11).startswith(
+        f"{start}is more often the better one: it has the better OOD test AUC in 91.7\u00a0% ("
+    )
+    assert sentence(1).startswith(f"{start}is more often the worse one: it has")
+    assert sentence(7).startswith("These trials do not show that, of two trainings on the same images, ")
+    assert sentence(12).startswith(f"{start}has the better OOD test AUC in 100.0\u00a0% of 12 pairs under a shift;")
+    assert "the share is the same without any one of the data seeds" in sentence(12)
+    assert "validation" not in sentence(7)
+
+
+def test_the_sentence_has_both_choosers_and_other_images(crossed, analysed):
+    answered = analysed(crossed(rho=0.5))
+    result = same_images(answered)
+    words = SECTION.sentence(answered, result)
+    for key in (
+        ("same", 0.0, SCORE),
+        ("same", 0.0, VALIDATION),
+        ("same", 0.01, SCORE),
+        ("same", 0.01, VALIDATION),
+        ("other", 0.0, SCORE),
+    ):
+        entry = next(e for e in result if (e.images, e.apart, e.score) == key)
+        assert f"{100 * entry.estimate:.1f}\u00a0% ({100 * entry.ci_low:.1f} to" in words, key
+        assert f"of {entry.n:,} pairs" in words
+
+
+def test_one_training_a_data_seed_leaves_a_clause_alone(make_table, analysed):
+    answered = analysed(make_table(seeds=8))
+    (entry,) = result = same_images(answered)
+    assert entry.reason == "no two scored trials under a shift have the same configuration and data seed"
+    assert SECTION.sentence(answered, result) == f"Not estimated: {entry.reason}."
+    assert SECTION.figures(answered, result) == [None]
+
+
+def test_without_data_seeds_it_is_unknown_which_trials_share_images(crossed, analysed):
+    (entry,) = same_images(
+        analysed(crossed().drop(columns="data_seed").drop_duplicates(["method", "severity", "seed"]))
+    )
+    assert entry.reason == "the table has no column 'data_seed', so it is not known which trials share their images"
+
+
+def test_figure_and_table_hold_the_shares(crossed, analysed):
+    answered = analysed(crossed(rho=0.9))
+    result = same_images(answered)
+    (drawing,), (table,) = SECTION.figures(answered, result), SECTION.tables(answered, result)
+    assert "same images, by the map: 0." in drawing.alt
+    assert "RRR, by ID validation AUC: 0." in drawing.alt
+    points = [line.get_xdata()[0] for line in drawing.figure.axes[0].lines if line.get_marker() in ("o", "s")]
+    drawn = [entry.estimate for entry in result if entry.apart == 0 and entry.dataset is None]
+    assert points == drawn
+    assert len(drawn) == 2 * (2 + 4)
+    assert [row[table.fields.index("share")][0] for row in table.rows] == [entry.estimate for entry in result]
+
+
+def test_six_thousand_trials_take_a_fraction_of_a_second(crossed, analysed):
+    table = crossed(
+        10, 2, severities=(0.5, 0.8, 1.0), strengths=tuple(range(25)), methods=("rrr", "masked", "gain", "corm")
+    )
+    large = analysed(table)
+    start = time.process_time()
+    assert same_images(large)[0].n == 3 * 25 * 4 * 10
+    assert time.process_time() - start < 0.5
