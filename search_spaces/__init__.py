@@ -13,6 +13,7 @@ from search_spaces.methods import methods as methods
 from search_spaces.own_data import own_data as own_data
 from search_spaces.paper_search import paper_search as paper_search
 from search_spaces.paper_seeds import paper_seeds as paper_seeds
+from search_spaces.resnet18 import resnet18 as resnet18
 from search_spaces.smoke import smoke as smoke
 from search_spaces.space import Primary as Primary
 from search_spaces.space import Search as Search
@@ -29,6 +30,7 @@ _BUILT_IN: dict[str, Callable[[], Space]] = {
     "own_data": own_data,
     "paper_search": paper_search,
     "paper_seeds": paper_seeds,
+    "resnet18": resnet18,
     "smoke": smoke,
 }
 SPACES = Named("spaces", _BUILT_IN)

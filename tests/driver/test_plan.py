@@ -42,9 +42,9 @@ def test_a_control_of_the_masks_reaches_the_methods_that_read_them():
 
 
 def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
-    for config in make_plan("smoke", None, {"n_train": 100}, None).trials.values():
-        assert config.flat().get("n_train", 100) == 100
-        assert ("n_train" in config.flat()) == (config.dataset == "synthetic")
+    for config in make_plan("smoke", None, {"n_test": 100}, None).trials.values():
+        assert config.flat().get("n_test", 100) == 100
+        assert ("n_test" in config.flat()) == (config.dataset == "synthetic")
     for config in make_plan("own_data", None, {"disc_iter": 5}, 100).trials.values():
         assert config.flat().get("disc_iter", 5) == 5
         assert ("disc_iter" in config.flat()) == (config.method == "adversarial")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,6 +32,14 @@ class Options(BaseModel):
     """Base of the settings that one method or one dataset adds to a trial. Every field has a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    omitted_at_default: ClassVar[tuple[str, ...]] = ()
+    """Added later; left out of the key and of the record at their default, so that old keys stay valid."""
+
+    def flat(self) -> dict[str, Any]:
+        """The settings by name, without those of `omitted_at_default` at their default."""
+        fields = type(self).model_fields
+        omitted = {name for name in self.omitted_at_default if getattr(self, name) == fields[name].default}
+        return self.model_dump(exclude=omitted)
 
 
 class TrialConfig(BaseModel):

@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from pydantic import Field
 
-from trainables.core.config import Options
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Labels, Split, split_from_arrays
-from trainables.datasets.mnist import SIZE, Digits, MnistDataset, ink
+from trainables.datasets.mnist import SIZE, Digits, MnistDataset, MnistOptions, ink
 
 FAMILIES = {"plants": ("grass", "flower"), "stone": ("brick", "gravel")}
 """The photographs of each family: grass, brick and gravel from scikit-image's wheel, the flower from scikit-learn's."""
@@ -75,7 +74,7 @@ def placed(
     return canvas
 
 
-class DigitsOnPhotosOptions(Options):
+class DigitsOnPhotosOptions(MnistOptions):
     image_size: int = Field(40, ge=SIZE, le=TILE, description="side of an image; the digit is at a random place in it")
 
 

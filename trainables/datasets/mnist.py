@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -32,12 +32,22 @@ def ink(pixels: UInt8[np.ndarray, "images height width"]) -> Bool[np.ndarray, "i
     return pixels > 1
 
 
+class MnistOptions(Options):
+    omitted_at_default = ("n_train",)
+
+    n_train: int = Field(2000, ge=10, le=2000, description="training images, balanced over the ten digits")
+
+
 class MnistDataset(DrawnCueDataset[Digits]):
     """Base of the datasets made from the 5,000 digits; a subclass adds the cue.
 
     The data seed deals the digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the
-    ten digits. The label is the digit modulo the number of classes: with two, even (0) against odd (1).
+    ten digits; with a smaller `n_train` the others are as they were. The label is the digit modulo the number of
+    classes: with two, even (0) against odd (1).
     """
+
+    Options: ClassVar[type[Options]] = MnistOptions
+    options: MnistOptions
 
     def parts(self) -> Mapping[str, tuple[Digits, Labels]]:
         pixels, digits = mnist()
@@ -50,11 +60,13 @@ class MnistDataset(DrawnCueDataset[Digits]):
                 dealt.values(), np.split(members, np.cumsum(list(PER_DIGIT.values()))[:-1]), strict=True
             ):
                 own.append(share)
+        each, more = divmod(self.options.n_train, 10)
+        dealt["train"] = [own[: each + (digit < more)] for digit, own in enumerate(dealt["train"])]
         indices = {part: np.concatenate(own) for part, own in dealt.items()}
         return {part: (pixels[index], digits[index] % self.classes) for part, index in indices.items()}
 
 
-class DigitsOptions(Options):
+class DigitsOptions(MnistOptions):
     classes: Literal[2, 10] = Field(2, description="2: even (0) against odd (1); 10: the digits themselves")
 
 

@@ -57,7 +57,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         config = TrialConfig(
             **{**fields, "dataset": full_name(dataset_name)},
             method_options=method_options.model_dump(),
-            dataset_options=dataset.complete(dataset_options).model_dump(),
+            dataset_options=dataset.complete(dataset_options).flat(),
         )
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None

@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
+from records.columns import SPLITS
+from trainables import resolve
+from trainables.core.config import settings_of
+from trainables.datasets import DATASETS, load
 from trainables.datasets.decoy_digits import DecoyDigits
 
 CORNERS = {0: (slice(0, 4), slice(0, 4)), 1: (slice(0, 4), slice(24, 28))}
@@ -74,3 +79,27 @@ def test_every_corner_is_about_as_frequent(splits):
     assert sum(corners) == 2000
     # Four standard deviations of a binomial count around 500.
     assert all(abs(count - 500) < 4 * np.sqrt(2000 * 0.25 * 0.75) for count in corners)
+
+
+@pytest.mark.parametrize("name", ["decoy_digits", "coloured_digits", "digits_on_photos"])
+def test_fewer_training_images_are_balanced_and_leave_the_other_parts_as_they_are(name):
+    dataset = DATASETS[name]
+    whole, fewer = (load(dataset, dataset.Options(n_train=n), 0.8, 1) for n in (2000, 100))
+    assert fewer["train"].labels.bincount().tolist() == [50, 50]
+    shown = {mask.numpy().tobytes() for mask in whole["train"].masks.flatten(1)}
+    if name != "digits_on_photos":  # there digits are also placed at random
+        assert all(mask.numpy().tobytes() in shown for mask in fewer["train"].masks.flatten(1))
+    assert all(torch.equal(whole[part].images, fewer[part].images) for part in SPLITS if part != "train")
+
+
+def test_the_number_of_training_images_counts_only_where_it_is_not_the_default():
+    whole, fewer = (resolve({"dataset": "decoy_digits", "n_train": n}) for n in (2000, 100))
+    assert whole.trial_key == resolve({"dataset": "decoy_digits"}).trial_key != fewer.trial_key
+    assert fewer.columns()["hp.n_train"] == 100
+    assert "hp.n_train" not in whole.columns()
+    assert resolve(settings_of(fewer.columns())) == fewer
+
+
+def test_an_odd_number_of_training_images_is_as_even_as_can_be():
+    splits = load(DecoyDigits, DecoyDigits.Options(classes=10, n_train=64), 0.5, 0)
+    assert splits["train"].labels.bincount().tolist() == [7, 7, 7, 7, 6, 6, 6, 6, 6, 6]

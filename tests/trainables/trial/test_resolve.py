@@ -264,8 +264,8 @@ def test_candidate_epoch(epochs, warmup, first):
             ["unknown setting 'disc_iter'", "method 'gradmask'", "dataset 'synthetic'", "choose from"],
         ),
         (
-            {"dataset": "decoy_digits", "n_train": 50},
-            ["unknown setting 'n_train'", "dataset 'decoy_digits'", "classes"],
+            {"dataset": "decoy_digits", "n_test": 50},
+            ["unknown setting 'n_test'", "dataset 'decoy_digits'", "classes"],
         ),
         ({"severity": 1.5}, ["bad value 1.5 for severity", "less than or equal to 1"]),
         ({"severity": math.nan}, ["bad value nan for severity"]),
