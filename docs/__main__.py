@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from docs import listings, methods, readme
+from docs import listings, methods, readme, studies
 
 
 def made() -> dict[Path, str]:
@@ -10,7 +10,8 @@ def made() -> dict[Path, str]:
     reference = {methods.FOLDER / "reference" / f"{name}.md": page() for name, page in listings.PAGES.items()}
     return {
         methods.PAGE: methods.page(),
-        readme.README: readme.updated(readme.README.read_text(), methods.in_order()),
+        readme.README: studies.updated(readme.updated(readme.README.read_text(), methods.in_order())),
+        **{page: studies.updated(page.read_text()) for page in studies.PAGES},
         **reference,
     }
 

@@ -1,0 +1,183 @@
+"""The tables of the studies in docs/results, generated from their report.json; `make docs` writes them.
+
+On a page, `<!-- laptop: choices -->` and `<!-- end -->`, each on a line of its own, enclose the table `choices` of the
+study docs/results/laptop.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docs.markdown import table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+PAGES = tuple(sorted(RESULTS.glob("*.md")))
+BLOCK = re.compile(r"^<!-- (?P<study>\w+): (?P<kind>\w+) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+
+Report = Mapping[str, Any]
+"""What report.json holds."""
+PAIRS = {
+    "seed": "two runs of one recipe?",
+    "setting": "two settings of one method?",
+    "method": "two methods?",
+    "given_id": "two models of equal validation AUC?",
+}
+DIFFER_IN = {
+    "seed": "seeds alone",
+    "setting": "settings of a method",
+    "method": "the method",
+    "given_id": "seeds and settings, at equal validation AUC",
+}
+SHORT = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
+DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
+RULES = {
+    "localisation": "the map",
+    "id_valid": "validation AUC",
+    "id_valid_and_localisation": "both",
+    "outside_zeroed": "the probe with the outside zeroed",
+    "outside_shuffled": "the probe with the outside shuffled",
+    "outside_swapped": "the probe with the outside swapped",
+    "masked": "nothing: always train `masked`",
+    "random": "chance",
+}
+
+
+def updated(text: str) -> str:
+    """`text` with the tables between its marks brought up to date."""
+
+    def made(block: re.Match[str]) -> str:
+        first = block[0].splitlines()[0]
+        return f"{first}\n\n{TABLES[block['kind']](_report(block['study']))}\n\n<!-- end -->"
+
+    return BLOCK.sub(made, text)
+
+
+def pairs(report: Report) -> str:
+    """The README's: the word and the correlation of each comparison."""
+    head = (
+        "is the one with the better map the better model, of …",
+        "[answer](docs/answer.md)",
+        "rank correlation, 95 % interval",
+    )
+    rows = ((PAIRS[one["comparison"]], one["answer"], _with_interval(one)) for one in report["comparisons"])
+    return table(head, rows)
+
+
+def answer(report: Report) -> str:
+    """Each comparison with its prediction intervals and effect."""
+    head = ("the models differ in", "answer", "rank correlation, 95 %", "a new method", "a new dataset")
+    rows = (
+        (
+            DIFFER_IN[one["comparison"]],
+            f"**{one['answer']}**" if one["answer"] in ("yes", "no", "reverse") else one["answer"],
+            _with_interval(one),
+            _range(one, "prediction"),
+            _range(one, "prediction_dataset"),
+            _number(one["auc_per_tenth"]),
+        )
+        for one in report["comparisons"]
+    )
+    return table((*head, "OOD AUC per 0.1 of IoU"), rows)
+
+
+def strata(report: Report) -> str:
+    """The correlation of each comparison by dataset and severity."""
+    return _by_level(report, "strata", lambda level: _stratum(level["dataset"], level["severity"]))
+
+
+def methods(report: Report) -> str:
+    """The correlation of each comparison by method, over the strata with a shift."""
+    return _by_level(report, "methods", lambda level: f"`{level['method']}`")
+
+
+def choices(report: Report) -> str:
+    """What each way of choosing a model costs, over the strata with a shift."""
+    costs: dict[str, list[Report]] = {}
+    for one in report["regret"]:
+        costs.setdefault(one["rule"], []).append(one)
+    rows = []
+    for rule, name in RULES.items():
+        whole, *by_stratum = sorted(costs.get(rule, ()), key=lambda one: one["dataset"] is not None)
+        shifted = [one for one in by_stratum if one["severity"] > 0 and one["estimate"] is not None]
+        if whole["estimate"] is None or not shifted:
+            continue
+        worst = max(shifted, key=lambda one: one["estimate"])
+        at_worst = f"{worst['estimate']:.3f}, {_stratum(worst['dataset'], worst['severity'])}"
+        rows.append((name, _with_interval(whole, 3), at_worst))
+    return table(("choose by", "OOD AUC lost, 95 %", "at worst"), rows)
+
+
+def means(report: Report) -> str:
+    """OOD AUC / IoU of each method and stratum with a shift, at the strength with the highest OOD AUC."""
+    best: dict[str, dict[str, Report]] = {}
+    for one in (*report["methods"], *report["strengths"]):
+        if not one["severity"]:
+            continue
+        own = best.setdefault(one["method"], {})
+        stratum = _stratum(one["dataset"], one["severity"])
+        # `methods` has the mean over all strengths; `strengths`, which comes after, each of them.
+        earlier = own.get(stratum)
+        if earlier is None or earlier["strength"] is None or one["ood"]["mean"] > earlier["ood"]["mean"]:
+            own[stratum] = one
+    columns = sorted({stratum for own in best.values() for stratum in own})
+    rows = ((f"`{method}`", *(_means(own.get(stratum)) for stratum in columns)) for method, own in best.items())
+    return table(("method", *columns), rows)
+
+
+TABLES: Mapping[str, Callable[[Report], str]] = {
+    "pairs": pairs,
+    "answer": answer,
+    "strata": strata,
+    "methods": methods,
+    "choices": choices,
+    "means": means,
+}
+
+
+@cache
+def _report(study: str) -> Report:
+    report: Report = json.loads((RESULTS / study / "report.json").read_text())
+    return report
+
+
+def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str:
+    shown = [one for one in report["comparisons"] if one[levels]]
+    values = {one["comparison"]: {name(level): level["estimate"] for level in one[levels]} for one in shown}
+    rows = {row for own in values.values() for row in own}
+    return table(
+        ("", *(SHORT[comparison] for comparison in values)),
+        ((row, *(_number(own.get(row)) for own in values.values())) for row in sorted(rows)),
+    )
+
+
+def _stratum(dataset: str, severity: float) -> str:
+    return f"{DATASETS.get(dataset, dataset)}, s = {severity:g}"
+
+
+def _means(one: Report | None) -> str:
+    if one is None:
+        return ""
+    strength = f" ({one['strength']:g})" if one["strength"] else ""
+    return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{strength}"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _range(one: Report, name: str) -> str:
+    low, high = one[f"{name}_low"], one[f"{name}_high"]
+    return "" if low is None else f"{_number(low)} to {_number(high)}"
+
+
+def _with_interval(one: Report, digits: int = 2) -> str:
+    if one["estimate"] is None:
+        return ""
+    if one["ci_low"] is None:
+        return _number(one["estimate"], digits)
+    low, high = (_number(one[f"ci_{end}"], digits) for end in ("low", "high"))
+    return f"{_number(one['estimate'], digits)} ({low} to {high})"
