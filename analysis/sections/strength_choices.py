@@ -1,6 +1,6 @@
 """Which strength to use: the one that validation, the map or a probe chooses for each method, and what it costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, name, number
 from analysis.sections.choices import RULES
 from analysis.sections.drawing import in_order
-from analysis.sections.section import Section
+from analysis.sections.section import Lack, Section
 from analysis.sections.table import Entry, Table, estimated, remark, value, whole
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
@@ -239,12 +239,23 @@ def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
     )
 
 
+def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence[Lack]:
+    """Strengths drawn at random are not lacking, but no two trials share one."""
+    table = analysis.trials.table
+    shifted = table[table["severity"] > 0]
+    if result or "strength" not in shifted:
+        return ()
+    several = (shifted.groupby(["dataset", "method"])["strength"].nunique() > 1).any()
+    return [(f"“{TITLE}”", "no method has two strengths with trials at every severity above 0")] if several else ()
+
+
 SECTION = Section(
     key="strength_choices",
     title=TITLE,
     compute=lambda analysis: strength_choices(analysis.trials.table, analysis.primary),
     words_last=True,
     sentence=_sentence,
+    missing=_missing,
     tables=lambda analysis, result: [_wide(analysis, result), _long(analysis, result)] if result else [],
     method=lambda analysis, result: (
         {

@@ -101,6 +101,15 @@ def test_one_strength_leaves_nothing_to_choose(table):
     assert strength_choices(table[table["severity"] == 0.0], Primary()) == ()
 
 
+def test_strengths_that_no_two_trials_share_are_named_as_what_is_missing(table):
+    drawn = table.assign(strength=np.random.default_rng(1).uniform(0.1, 10, len(table)))
+    for trials, lacks in ((drawn, 1), (table, 0), (table[table["strength"] == BEST], 0)):
+        result = answer(trials, replicates=100)
+        missing = SECTION.missing(result, SECTION.compute(result))
+        assert len(missing) == lacks
+        assert all(why == "no method has two strengths with trials at every severity above 0" for _, why in missing)
+
+
 def test_the_table_has_a_row_per_method_and_dataset(table):
     both = pd.concat([table, table.assign(method="rrr"), table.assign(dataset="digits")], ignore_index=True)
     result = answer(both, replicates=100)
