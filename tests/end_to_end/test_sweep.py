@@ -179,7 +179,7 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
     )
     server = faults.Server(tmp_path)
     server.kill()
-    sweep = faults.many_trials(40)
+    sweep = faults.many_trials(280)
     command = [sys.executable, "-c", program, *sweep.arguments, "--name", "late", "--tracking-uri", server.uri]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (tmp_path / "log").open("wb") as log:
@@ -196,7 +196,7 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
             return client.search_runs([there.experiment_id], "tags.kind = 'trial'") if there else []
 
         wait_until(lambda: len([run for run in runs() if run.info.status == "FINISHED"]) >= 2, driver)
-        assert len(list(records.glob("*.json"))) < 40, "trials are still running"
+        assert len(list(records.glob("*.json"))) < sweep.trials, "trials are still running"
         assert "MLflow answers now and is brought up to date." in (tmp_path / "log").read_text()
         driver.send_signal(signal.SIGINT)
         driver.wait(timeout=120)
