@@ -96,18 +96,14 @@ def methods(report: Report) -> str:
 
 def choices(report: Report) -> str:
     """What each way of choosing a model costs, over the strata with a shift."""
-    costs: dict[str, list[Report]] = {}
-    for one in report["regret"]:
-        costs.setdefault(one["rule"], []).append(one)
+    estimated = [one for one in report["regret"] if one["estimate"] is not None]
+    whole = {one["rule"]: one for one in estimated if one["dataset"] is None}
     rows = []
-    for rule, name in RULES.items():
-        whole, *by_stratum = sorted(costs.get(rule, ()), key=lambda one: one["dataset"] is not None)
-        shifted = [one for one in by_stratum if one["severity"] > 0 and one["estimate"] is not None]
-        if whole["estimate"] is None or not shifted:
-            continue
+    for rule in (rule for rule in RULES if rule in whole):
+        shifted = [one for one in estimated if one["rule"] == rule and one["severity"]]
         worst = max(shifted, key=lambda one: one["estimate"])
         at_worst = f"{worst['estimate']:.3f}, {_stratum(worst['dataset'], worst['severity'])}"
-        rows.append((name, _with_interval(whole, 3), at_worst))
+        rows.append((RULES[rule], _with_interval(whole[rule], 3), at_worst))
     return table(("choose by", "OOD AUC lost, 95 %", "at worst"), rows)
 
 

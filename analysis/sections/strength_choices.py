@@ -240,7 +240,7 @@ def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
 
 
 def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence[Lack]:
-    """Strengths drawn at random are not lacking, but no two trials share one."""
+    """The table, where there are several strengths but none can be compared, as when each trial draws its own."""
     table = analysis.trials.table
     shifted = table[table["severity"] > 0]
     if result or "strength" not in shifted:

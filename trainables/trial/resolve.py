@@ -56,7 +56,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         fields = {k: v for k, v in settings.items() if k in own - set(DETECTED)}
         config = TrialConfig(
             **{**fields, "dataset": full_name(dataset_name)},
-            method_options=method_options.model_dump(),
+            method_options=method_options.flat(),
             dataset_options=dataset.complete(dataset_options).flat(),
         )
     except ValidationError as error:

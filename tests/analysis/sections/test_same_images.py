@@ -1,6 +1,5 @@
 """Pairs of trials of one configuration: against a plain double loop, closed forms and Student's interval."""
 
-import time
 from dataclasses import replace
 from itertools import combinations
 
@@ -282,13 +281,3 @@ def test_figure_and_table_hold_the_shares(crossed, analysed):
     assert points == drawn
     assert len(drawn) == 2 * (2 + 4)
     assert [row[table.fields.index("share")][0] for row in table.rows] == [entry.estimate for entry in result]
-
-
-def test_six_thousand_trials_take_a_fraction_of_a_second(crossed, analysed):
-    table = crossed(
-        10, 2, severities=(0.5, 0.8, 1.0), strengths=tuple(range(25)), methods=("rrr", "masked", "gain", "corm")
-    )
-    large = analysed(table)
-    start = time.process_time()
-    assert same_images(large)[0].n == 3 * 25 * 4 * 10
-    assert time.process_time() - start < 0.5
