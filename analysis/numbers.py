@@ -72,6 +72,11 @@ def stratum_name(dataset: str | None, level: float | None) -> str:
     return "everything" if dataset is None or level is None else f"{name(dataset)}, s = {severity(level)}"
 
 
+def capitalized(words: str) -> str:
+    """With a capital first letter; the rest stays as it is: "Grad-CAM", "Given validation AUC"."""
+    return words[:1].upper() + words[1:]
+
+
 def listed(words: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

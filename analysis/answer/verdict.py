@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from analysis.answer.comparisons import Comparison
 from analysis.answer.parts import FALLBACK_CONTROL
-from analysis.numbers import column_name, count, interval, name, number, with_interval
+from analysis.numbers import capitalized, column_name, count, interval, name, number, with_interval
 from analysis.trials.trials import Primary
 
 SMALLEST_EFFECT = 0.3
@@ -110,7 +110,7 @@ def answered(result: Comparison, primary: Primary, smallest_effect: float) -> Co
     return replace(
         result,
         answer=said,
-        sentence=f"{said.capitalize()}: {claim} ({_evidence(result, primary, said, smallest_effect)}).",
+        sentence=f"{capitalized(said)}: {claim} ({_evidence(result, primary, said, smallest_effect)}).",
     )
 
 
@@ -208,8 +208,9 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 def _in_short(result: Comparison) -> str:
     """As in "Seeds: no, 0.05 (−0.08 to 0.18)."."""
-    label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
-    label = label[0].upper() + label[1:]
+    label = capitalized(
+        f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
+    )
     if result.estimate is None:
         return f"{label}: {result.answer}."
     return f"{label}: {result.answer}, {with_interval(result)}."

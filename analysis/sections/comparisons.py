@@ -7,7 +7,17 @@ from analysis.answer.answer import Analysis
 from analysis.answer.comparisons import Comparison, Level
 from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.answer.verdict import LABELS, QUESTIONS
-from analysis.numbers import column_name, count, interval, listed, name, number, stratum_name, with_interval
+from analysis.numbers import (
+    capitalized,
+    column_name,
+    count,
+    interval,
+    listed,
+    name,
+    number,
+    stratum_name,
+    with_interval,
+)
 from analysis.sections.drawing import (
     INK,
     MUTED,
@@ -217,12 +227,13 @@ def _label(part: Comparison) -> str:
 def _details(analysis: Analysis, result: Comparisons) -> list[str]:
     lines = []
     for part in result:
-        label = LABELS[part.comparison].capitalize()
+        label = capitalized(LABELS[part.comparison])
         if part.without_one_low is not None:
             lines.append(
-                f"{label}: leaving one method out gives {interval(part.without_one_low, part.without_one_high)}; cells "
-                f"are expected within {interval(part.cells_low, part.cells_high)}."
+                f"{label}: leaving one method out gives {interval(part.without_one_low, part.without_one_high)}."
             )
+        if part.cells_low is not None:
+            lines.append(f"{label}: cells are expected within {interval(part.cells_low, part.cells_high)}.")
         if part.prediction_dataset_low is not None:
             predicted = interval(part.prediction_dataset_low, part.prediction_dataset_high)
             lines.append(f"{label}: a new dataset must expect {predicted}.")

@@ -190,28 +190,48 @@ def dataset_panels(
     return figure, panels
 
 
+def rows_of_strata(strata: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
+    """The severities of each dataset, both in order: the panels of a figure, row by row."""
+    rows: dict[str, list[float]] = {}
+    for dataset, level in sorted(set(strata)):
+        rows.setdefault(dataset, []).append(level)
+    return rows
+
+
+def strata_panels(
+    figure: "matplotlib.figure.Figure", rows: dict[str, list[float]], label: str, **shared: Any
+) -> dict[tuple[str, float], "matplotlib.axes.Axes"]:
+    """A panel per stratum, a row a dataset, with `label` below the lowest panel of each column.
+
+    Each row holds the severities of its own dataset, so that none is empty where datasets have different ones.
+    """
+    grid = figure.subplots(len(rows), max(map(len, rows.values())), squeeze=False, **shared)
+    panels = {}
+    lowest = {}
+    for axes_of_row, (dataset, severities) in zip(grid, rows.items(), strict=True):
+        for column, axes in enumerate(axes_of_row):
+            if column < len(severities):
+                panels[dataset, severities[column]] = lowest[column] = axes
+            else:
+                axes.remove()
+    for axes in lowest.values():
+        axes.set_xlabel(label)
+        axes.tick_params(labelbottom=True)
+    return panels
+
+
 def method_panels(
     strata: Iterable[tuple[str, float]], methods: Sequence[str], label: str
 ) -> tuple["matplotlib.figure.Figure", dict[tuple[str, float], "matplotlib.axes.Axes"]]:
-    """A figure with a row per method in each panel, and its panels: a row a dataset, a column a severity.
-
-    Below the last ones stands the label of what they show.
-    """
-    present = set(strata)
-    datasets = sorted({dataset for dataset, _ in present})
-    severities = sorted({level for _, level in present})
-    height = 0.9 + (0.55 + 0.25 * len(methods)) * len(datasets)
-    figure = new_figure(height, 1.5 + 1.2 * len(severities))
-    grid = figure.subplots(len(datasets), len(severities), squeeze=False, sharex=True, sharey=True)
-    panels = {}
-    for row, dataset in enumerate(datasets):
-        for column, level in enumerate(severities):
-            axes = panels[dataset, level] = grid[row][column]
-            where = f"{name(dataset)}, " if len(datasets) > 1 and column == 0 else ""
-            axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
-            row_labels(axes, list(map(name, methods)))
-    for axes in grid[-1]:
-        axes.set_xlabel(label)
+    """A figure with a row per method in each panel, and its panels, from `strata_panels`."""
+    rows = rows_of_strata(strata)
+    height = 0.9 + (0.55 + 0.25 * len(methods)) * len(rows)
+    figure = new_figure(height, 1.5 + 1.2 * max(map(len, rows.values())))
+    panels = strata_panels(figure, rows, label, sharex=True, sharey=True)
+    for (dataset, level), axes in panels.items():
+        where = f"{name(dataset)}, " if len(rows) > 1 and level == rows[dataset][0] else ""
+        axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
+        row_labels(axes, list(map(name, methods)))
     return figure, panels
 
 

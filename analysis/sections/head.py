@@ -21,7 +21,9 @@ from analysis.sections.drawing import (
     look,
     method_keys,
     new_figure,
+    rows_of_strata,
     settings,
+    strata_panels,
 )
 from analysis.sections.section import Section
 from analysis.stats.rank_correlation import MINIMUM
@@ -95,57 +97,54 @@ def _figure(analysis: Analysis) -> Drawing | None:
     if primary.column not in table:
         return None
     outcome = column_name(primary.outcome)
-    datasets = sorted(table["dataset"].unique())
-    severities = sorted(table["severity"].unique())
+    rows = rows_of_strata(_strata(table))
     styles = look(table["method"])
     apart = len(styles) <= MANY
     if not apart:
         styles = dict.fromkeys(styles, (PALETTE[1], "o"))
     size = 18 if len(table) <= 1500 else 9
     with settings():
-        width = max(1.6, (PAGE - 0.8) / len(severities))
-        figure = new_figure(0.9 + min(3.6, 0.4 + width) * len(datasets), 0.8 + width * len(severities))
-        panels = figure.subplots(len(datasets), len(severities), squeeze=False, sharey=True, sharex="row")
-        for row, dataset in enumerate(datasets):
-            for column, level in enumerate(severities):
-                axes = panels[row][column]
-                part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
-                by_method = dict(list(part.groupby("method")))
-                for method, (colour, marker) in styles.items():
-                    mine = by_method.get(method, part.iloc[:0])
-                    axes.scatter(
-                        mine[primary.column],
-                        mine[primary.outcome],
-                        s=size,
-                        c=colour,
-                        marker=marker,
-                        alpha=0.65,
-                        linewidths=0.3,
-                        edgecolors="white",
-                        rasterized=len(table) > RASTERIZED,
-                    )
-                for method, (colour, _) in styles.items():
-                    ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
-                    if ends is not None and apart:
-                        axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
-                        axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
-                    elif ends is not None:
-                        axes.plot(*ends, color=INK, linewidth=0.8, alpha=0.5, zorder=0.9)
-                chance = _chance(analysis, part)
-                if chance is not None:
-                    axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
-                axes.set_title(f"s = {severity(level)}\n{_rho(analysis, dataset, level)}", loc="left", fontsize=8)
-                if row == len(datasets) - 1:
-                    axes.set_xlabel(name(primary.metric))
-            panels[row][0].set_ylabel(f"{name(dataset)}\n{outcome}")
-        if primary.outcome.endswith(".auc"):
-            panels[0][0].set_ylim(-0.03, 1.03)
+        longest = max(map(len, rows.values()))
+        width = max(1.6, (PAGE - 0.8) / longest)
+        figure = new_figure(0.9 + min(3.6, 0.4 + width) * len(rows), 0.8 + width * longest)
+        panels = strata_panels(figure, rows, name(primary.metric), sharey=True, sharex="row")
+        for (dataset, level), axes in panels.items():
+            part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
+            by_method = dict(list(part.groupby("method")))
+            for method, (colour, marker) in styles.items():
+                mine = by_method.get(method, part.iloc[:0])
+                axes.scatter(
+                    mine[primary.column],
+                    mine[primary.outcome],
+                    s=size,
+                    c=colour,
+                    marker=marker,
+                    alpha=0.65,
+                    linewidths=0.3,
+                    edgecolors="white",
+                    rasterized=len(table) > RASTERIZED,
+                )
+            for method, (colour, _) in styles.items():
+                ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
+                if ends is not None and apart:
+                    axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
+                    axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
+                elif ends is not None:
+                    axes.plot(*ends, color=INK, linewidth=0.8, alpha=0.5, zorder=0.9)
+            chance = _chance(analysis, part)
+            if chance is not None:
+                axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
+            axes.set_title(f"s = {severity(level)}\n{_rho(analysis, dataset, level)}", loc="left", fontsize=8)
+            if level == rows[dataset][0]:
+                axes.set_ylabel(f"{name(dataset)}\n{outcome}")
+            if primary.outcome.endswith(".auc"):
+                axes.set_ylim(-0.03, 1.03)
         handles = method_keys(styles if apart else {"one trial": (PALETTE[1], "o")}, linestyle="", markersize=5)
         handles.append(legend_key("trend within a cell", color=INK, linewidth=1.5))
-        if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in datasets):
+        if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in rows):
             handles.append(legend_key(f"chance {name(primary.metric)}", color=MUTED, linestyle=":"))
         legend_below(figure, handles, columns=9)
-    correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d in datasets for s in severities)
+    correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d, s in panels)
     return Drawing(
         name="localisation_against_outcome",
         title=TITLE,
@@ -160,6 +159,10 @@ def _figure(analysis: Analysis) -> Drawing | None:
         ),
         figure=figure,
     )
+
+
+def _strata(table: pd.DataFrame) -> set[tuple[str, float]]:
+    return set(zip(table["dataset"], table["severity"], strict=True))
 
 
 def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
@@ -178,10 +181,8 @@ def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
 
 def _rho(analysis: Analysis, dataset: str, level: float) -> str:
     whole = analysis.find("stratum", dataset=dataset, severity=level)
-    if whole is None:
-        return "no trials"
     within = analysis.find("within_cell", dataset=dataset, severity=level)
-    return f"ρ = {number(whole.estimate)} ({number(within.estimate if within else None)})"
+    return f"ρ = {number(whole.estimate if whole else None)} ({number(within.estimate if within else None)})"
 
 
 def _chance(analysis: Analysis, part: pd.DataFrame) -> float | None:
@@ -198,7 +199,7 @@ def _points(analysis: Analysis) -> dict[str, Any] | None:
     if primary.column not in table:
         return None
     panels = []
-    for dataset, level in sorted(set(zip(table["dataset"], table["severity"], strict=True))):
+    for dataset, level in sorted(_strata(table)):
         part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
         ends = {m: trend(own[[primary.column, primary.outcome]]) for m, own in part.groupby("method", sort=False)}
         panels.append(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import count, name, number, severity
+from analysis.numbers import capitalized, count, name, number, severity
 from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
 from analysis.sections.map_sheets import MapSheet, collect_maps, smoothed, strongest
 from analysis.sections.section import Lack, Section
@@ -55,7 +55,7 @@ def _examples(sheet: MapSheet) -> Drawing:
         name=f"gallery_{file_name(sheet.dataset)}",
         title=f"Where do the models look? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
-            f"{name(sheet.attribution).capitalize()} on {name(sheet.split)} images, in red the pixels that IoU "
+            f"{capitalized(name(sheet.attribution))} on {name(sheet.split)} images, in red the pixels that IoU "
             "compares with the mask: the strongest of the smoothed map, as many as the mask has. Every method sees the "
             f"same images (data seed {sheet.data_seed:g}), at the strength with the best maps on average."
         ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,9 +189,11 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figur
             mine = [row for row in rows if row.dataset == dataset]
             severities = sorted({row.severity for row in mine})
             span = (severities[-1] - severities[0]) or 1.0
+            closest = min((high - low for low, high in pairwise(severities)), default=span)
+            step = min(0.008 * span, 0.6 * closest / len(styles))
             for position, (method, (colour, marker)) in enumerate(styles.items()):
-                # A small step to the side per method keeps the bars apart.
-                shift = (position - (len(styles) - 1) / 2) * 0.008 * span
+                # A small step to the side per method keeps the bars apart, and those of one severity together.
+                shift = (position - (len(styles) - 1) / 2) * step
                 own = [row for row in mine if row.method == method]
                 points = [(row.severity + shift, s.mean, s.sd or 0.0) for row in own if (s := score.of(row)).n]
                 if points:

@@ -12,10 +12,22 @@ from scipy import stats
 
 import analysis
 from analysis.sections import SECTIONS
-from analysis.sections.drawing import KNOWN, PAGE, in_order, look, png, settings, svg
+from analysis.sections.drawing import (
+    KNOWN,
+    PAGE,
+    in_order,
+    look,
+    new_figure,
+    png,
+    rows_of_strata,
+    settings,
+    strata_panels,
+    svg,
+)
 from analysis.sections.head import trend
 from analysis.sections.map_sheets import overlaps, smoothed, strongest
 from analysis.sections.maps import usual_place
+from analysis.sections.methods import SECTION as METHODS
 from analysis.sections.strengths import SECTION as STRENGTHS
 from trainables.saliency.localisation.blur import blur
 
@@ -57,6 +69,27 @@ def test_methods_stand_in_one_order():
 def test_no_two_of_forty_methods_look_alike():
     looks = look([*KNOWN, *(f"m{i:02}" for i in range(33))])
     assert len(set(looks.values())) == 40
+
+
+def test_no_panel_stands_empty_where_datasets_have_severities_of_their_own():
+    figure = new_figure(4)
+    strata = [("a", 0.5), ("b", 1.0), ("a", 0.0), ("b", 0.0), ("a", 0.8), ("a", 0.5)]
+    panels = strata_panels(figure, rows_of_strata(strata), "IoU", sharex=True)
+    assert list(panels) == [("a", 0.0), ("a", 0.5), ("a", 0.8), ("b", 0.0), ("b", 1.0)]
+    assert figure.axes == list(panels.values())
+    assert [place for place, axes in panels.items() if axes.get_xlabel()] == [("a", 0.8), ("b", 0.0), ("b", 1.0)]
+
+
+def test_methods_stand_at_their_own_severity_however_close_the_next_one_is(make_table):
+    table = make_table(seeds=4, severities=(0.0, 0.9, 0.95, 1.0), methods=KNOWN)
+    result = analysis.analyse(table, replicates=100)
+    (drawing, *_) = METHODS.figures(result, result.results["methods"])
+    lines = [line.get_xdata() for line in drawing.figure.axes[0].lines if len(line.get_xdata()) == 4]
+    places = np.array([places for places in lines if places[0] != 0])
+    levels = places.T[1:]
+    assert levels.shape == (3, 6)  # the middle one of seven stands at the severity itself
+    within, between = np.diff(levels).max(), levels[1:].min(axis=1) - levels[:-1].max(axis=1)
+    assert (between > 2 * within).all()
 
 
 def test_the_scored_pixels_are_as_many_as_asked():
