@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, Typer] = {
     "python sweep.py": sweep.app,
     "python -m analysis": analyse.app,
     "python -m analysis.paper": paper.app,
-    "python -m trainables.datasets check": datasets_command.app,
+    "python -m trainables.datasets": datasets_command.app,
 }
 DEFAULT = re.compile(r"\s*\\?\[default: (.*)\]")
 """What an option's help says of a default that is not a constant."""

@@ -67,7 +67,7 @@ class Verdict:
     """The comparisons summed up."""
 
     answer: str
-    """The word that all comparisons share; "it depends" where decided ones differ, else "undecided"."""
+    """The word that all comparisons share; "it depends" where decided ones differ or one says it, else "undecided"."""
     sentence: str
     smallest_effect: float
 
