@@ -60,7 +60,7 @@ def test_options_of_a_command():
         "| `--set KEY=VALUE` | Override a setting of all trials, e.g. --set epochs=20; may be given again |  |" in page
     )
     assert re.search(r"^\| `--storage DIR\\\|s3://…` \| .* \| `SWEEP_STORAGE`, else `sweeps` \|$", page, re.MULTILINE)
-    assert "python -m trainables.datasets check NAME [OPTIONS]" in page
+    assert "python -m trainables.datasets NAME [OPTIONS]" in page
 
 
 def test_a_bar_in_a_cell_is_no_border():
