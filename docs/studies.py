@@ -35,14 +35,15 @@ DIFFER_IN = {
 SHORT = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
 RULES = {
-    "localisation": "the map",
+    "localisation_id": "the map of ID images",
     "id_valid": "validation AUC",
-    "id_valid_and_localisation": "both",
+    "id_valid_and_localisation_id": "both",
     "outside_zeroed": "the probe with the outside zeroed",
     "outside_shuffled": "the probe with the outside shuffled",
     "outside_swapped": "the probe with the outside swapped",
     "masked": "nothing: always train `masked`",
     "random": "chance",
+    "localisation_ood": "the map of OOD images, which nobody has beforehand",
 }
 
 

@@ -11,23 +11,25 @@ from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import cell_rows, strata_of
+from analysis.trials.trials import Primary
 from records import columns
 
 Choices = NDArray[np.intp]
 MASKED = "masked"
 RULES = {
-    "localisation": "the map",
+    "localisation_id": "the map without the shift",
     "id_valid": "validation without the shift",
-    "id_valid_and_localisation": "both together",
+    "id_valid_and_localisation_id": "both together",
     **{f"outside_{outside}": f"the probe, outside {outside}" for outside in columns.OUTSIDES},
     MASKED: "none: always train masked",
     "random": "a random pick",
+    "localisation_ood": "the map under the shift",
     "ood_valid": "validation under the shift",
     "oracle": "the outcome itself (an oracle)",
 }
 """Each rule as words, in the order of tables and figures."""
-UNKNOWABLE = ("ood_valid", "oracle")
-"""Rules that nobody can follow before the shift."""
+UNKNOWABLE = ("localisation_ood", "ood_valid", "oracle")
+"""Rules that nobody can follow before the shift: they take labelled images of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +50,23 @@ class Regret(Estimate):
     """The same for one choice among all trials of the stratum at once."""
 
 
-def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: Resamples) -> list[Regret]:
-    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks; of a loss, its excess.
+def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples) -> list[Regret]:
+    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks.
 
     A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
     trained on the same images, which is what someone who must pick one has before them. The regret is averaged
     over data seeds, and over strata with a shift for the overall row: without a shift all models generalize alike, so
     those strata are shown and do not count. The rules pick the largest
 
-    - localisation: the score mu;
+    - localisation_id: mu, the primary's metric and attribution on the ID test set;
     - id_valid: a, `valid_id.<measure>` with the outcome's measure;
-    - id_valid_and_localisation: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
+    - id_valid_and_localisation_id: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
     - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
     - masked: whether the method is `masked`, so that all of its trials tie: what never looking costs;
-    - ood_valid: the same measure on the OOD validation set, which nobody has before the shift. Its images are not those
-      of the outcome, so another rule can come out below it;
+    - localisation_ood: the same metric and attribution on the OOD test set, the images of the outcome: nobody has them
+      before the shift;
+    - ood_valid: the outcome's measure on the OOD validation set, which nobody has either. Its images are not those of
+      the outcome, so another rule can come out below it;
     - oracle: the outcome itself; its regret is zero, the least of all by definition;
     - random: the mean over all trials, what picking blindly costs.
 
@@ -74,23 +78,25 @@ def selection_regret(table: pd.DataFrame, score: str, outcome: str, resamples: R
     Returns:
         Per rule the overall row first, then one row per stratum, strata in ascending order.
     """
-    measure = outcome.rpartition(".")[2]
+    outcome, measure = primary.outcome, primary.outcome.rpartition(".")[2]
     id_valid, ood_valid = (columns.performance(split, measure) for split in ("valid_id", "valid_ood"))
+    on_id, on_ood = (
+        columns.localisation(split, primary.metric, primary.attribution) for split in ("test_id", "test_ood")
+    )
     criteria = {
-        "localisation": [score],
+        "localisation_id": [on_id],
         "id_valid": [id_valid],
-        "id_valid_and_localisation": [id_valid, score],
+        "id_valid_and_localisation_id": [id_valid, on_id],
         **{f"outside_{outside}": [columns.probe(outside)] for outside in columns.OUTSIDES},
         MASKED: [MASKED],
         "random": [],
+        "localisation_ood": [on_ood],
         "ood_valid": [ood_valid],
         "oracle": [outcome],
     }
-    names = [name for name in dict.fromkeys([outcome, score, id_valid, ood_valid, *columns.PROBES]) if name in table]
-    values = {name: table[name].to_numpy(dtype=np.float64) for name in names}
+    names = dict.fromkeys([outcome, on_id, on_ood, id_valid, ood_valid, *columns.PROBES])
+    values = {name: table[name].to_numpy(dtype=np.float64) for name in names if name in table}
     values = {name: v for name, v in values.items() if np.isfinite(v).any()}
-    if measure == "loss":  # the smaller, the better
-        values = {name: -v if name in (outcome, id_valid, ood_valid) else v for name, v in values.items()}
     if (masked := table["method"].eq(MASKED)).any():
         values[MASKED] = masked.to_numpy(dtype=np.float64)
     known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
@@ -203,6 +209,8 @@ def _standardised(values: Floats, choice: Choices) -> Floats:
 
 def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples: Resamples) -> Regret:
     used = np.unique(clusters)
+    if np.ptp(deleted[used]) < 1e-12:
+        return replace(result, interval_reason="the same without any one of the data seeds")
     interval = jackknife_bounds(result.estimate or 0.0, deleted[used], resamples.dataset[used])
     return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, percent
-from analysis.numbers import p_value as written_p
-from analysis.sections.granulated_kendall import JIANG
+from analysis.sections.granulated_kendall import JIANG, SAME_SEEDS
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import Entry, Table, p_value, remark, value, whole
 from analysis.stats.rank_correlation import Floats, Ints
@@ -225,11 +224,16 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
         return f"Not estimated: {result.reason}."
     known = " and ".join(map(column_name, least.axes))
     where = f"when {known} of both configurations is known" if known else "when nothing else is known"
+    if result.estimate <= 0:
+        return (
+            f"The order of two configurations’ map scores has no more information about which of them performs better "
+            f"than chance gives, {where}."
+        )
     direction = "better" if (least.association or 0.0) >= 0 else "worse"
     return (
         f"Beyond chance, the order of two configurations’ map scores has at least {percent(result.estimate, 1)} of the "
-        f"information about which of them performs better (p {written_p(result.p_value)} by permutation at the most); "
-        f"it has least {where}, and there the better map goes with the {direction} performance."
+        f"information about which of them performs better; it has least {where}, and there the better map goes with "
+        f"the {direction} performance. {SAME_SEEDS} so that some of it is information on seeds."
     )
 
 
@@ -253,7 +257,8 @@ def _table(result: ConditionalMutualInformation) -> Table:
             f"Over {result.n_pairs:,} ordered pairs of {result.n_configurations:,} configurations: the information (in "
             "nats) that the order of the map scores gives about the order of performance, as a share of its entropy; "
             "the share that chance gives (scores permuted among configurations alike in what is known), and what is "
-            "beyond it. The smallest counts. Association: the correlation of the two orders, with its sign."
+            "beyond it. p is by permutation, which does not tell settings from the seeds that averages share. The "
+            "smallest counts. Association: the correlation of the two orders, with its sign."
         ),
         headings=(
             *("given", "information", "entropy", "share", "by chance", "beyond chance", "p", "association"),

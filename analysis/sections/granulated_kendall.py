@@ -26,6 +26,10 @@ from analysis.trials.design import (
     pairs_within,
 )
 
+SAME_SEEDS = (
+    "Map and performance are averages over the same seeds, and what moves both in a seed moves both averages (the "
+    "comparisons by settings and methods are free of it),"
+)
 MOST_SIGNS = 400_000_000
 """Pairs x replicates compared at most; beyond it fewer replicates are used, down to `FEWEST_REPLICATES`."""
 FEWEST_REPLICATES = 200
@@ -63,9 +67,10 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
 
     Source: Jiang et al., Fantastic generalization measures and where to find them, ICLR 2020, arXiv 1912.02178,
     section 4, with three departures. Seeds are replicates: both scores are first averaged over a configuration's
-    trials. tau-b replaces tau-a, so that a tie never counts as concordant. A setting with fewer than 2 levels, or where
-    one of the scores is constant over the levels, is dropped and counted. Axes and configurations are those of
-    analysis/trials.
+    trials. They share its seeds, so where seeds move both scores alike, psi is above 0 without any effect of settings
+    (analysis/stats/split_halves.py is free of that). tau-b replaces tau-a, so that a tie never counts as concordant. A
+    setting with fewer than 2 levels, or where one of the scores is constant over the levels, is dropped and counted.
+    Axes and configurations are those of analysis/trials.
 
     Trials in which either score is missing are left out. The interval is the cluster bootstrap's over data seeds; a
     configuration none of whose data seeds was drawn is absent from that replicate. In simulations with 10 to 40 data
@@ -189,6 +194,7 @@ def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
         f"On average over settings Ψ = {with_interval(result)}, a mean of Kendall’s τ-b, where 1 is the same order and "
         f"0 none in common.{no_interval([result])}"
     )
+    text += f" {SAME_SEEDS} so that Ψ tends to lie above 0 even where settings do nothing."
     known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
     if len(known) > 1:
         text += (

@@ -72,20 +72,14 @@ def method_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
     return tuple(row_of(cell, part, primary) for cell, part in cells_in_order(table))
 
 
-def ranking(rows: Sequence[MethodRow], primary: Primary) -> tuple[MethodRow, ...]:
+def ranking(rows: Sequence[MethodRow]) -> tuple[MethodRow, ...]:
     """The methods at the largest severity of each dataset, the best outcome first; without an outcome last."""
     largest = {row.dataset: max(r.severity for r in rows if r.dataset == row.dataset) for row in rows}
-    sign = 1 if is_loss(primary) else -1
 
     def place(row: MethodRow) -> tuple[str, bool, float]:
-        return row.dataset, row.ood.mean is None, sign * (row.ood.mean or 0.0)
+        return row.dataset, row.ood.mean is None, -(row.ood.mean or 0.0)
 
     return tuple(sorted((row for row in rows if row.severity == largest[row.dataset]), key=place))
-
-
-def is_loss(primary: Primary) -> bool:
-    """Whether the smaller outcome is the better one."""
-    return primary.outcome.endswith(".loss")
 
 
 def cells_in_order(table: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:

@@ -1,4 +1,4 @@
-"""The map beside what needs no map: probes and validation AUC as predictors of performance under the shift."""
+"""The map under the shift beside what one has without it, as predictors of performance under the shift."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table
 from records import columns
 
-TITLE = "The map beside what needs no map"
+TITLE = "The map beside what one has without the shift"
 LEVEL = 0.05
 """Level of the claims that a score predicts better, over all scores and comparisons together."""
 
@@ -22,24 +22,28 @@ class Predictor:
     """A score as a predictor of the outcome, by comparison, beside the primary's map."""
 
     column: str
-    """The primary's localisation score first; then the probes and validation AUC."""
+    """The primary's localisation score first; then the same on ID images, the probes and validation AUC."""
     comparisons: tuple[Comparison, ...]
     over_map: tuple[Advantage, ...]
     """By how much it predicts better than the map; none for the map itself."""
 
 
 def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
-    """The map, each probe and validation AUC, as far as the table has them; none without the map's score."""
+    """The map, that of ID images, each probe and validation AUC, as far as the table has them.
+
+    None without the map's score.
+    """
     table, score, outcome = analysis.data
     if score not in table:
         return ()
-    others = [*columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
+    on_id = columns.localisation("test_id", analysis.primary.metric, analysis.primary.attribution)
+    others = [on_id, *columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
     results = [Predictor(score, analysis.comparisons, ())]
     of_map = Data(table, score, outcome, analysis.resamples, analysis.seed)
     rest = (
         Data(table, column, outcome, analysis.resamples, analysis.seed)
         for column in others
-        if column in table and column != outcome and table[column].notna().any()
+        if column in table and column not in (score, outcome) and table[column].notna().any()
     )
     for data in rest:
         declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and data.score == others[-1])]
@@ -83,17 +87,18 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     if not result:
         return ""
     if len(result) == 1:
-        return "These trials have neither probes nor validation AUC to hold beside the map."
+        return "These trials have neither maps of ID images, probes nor validation AUC to hold beside the map."
     if all(a.p_value is None for predictor in result for a in predictor.over_map):
         return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
+    the_map = "the map under the shift" if analysis.primary.split == "test_ood" else "the map"
     for sign, verb in ((1, "better"), (-1, "worse")):
         for predictor, where in better(result, sign):
             cases = listed([f"{_where(a.comparison)} {number(a.first)} against {number(a.second)}" for a in where])
-            lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than the map: {cases}.")
+            lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than {the_map}: {cases}.")
     if not any(predictor.column in columns.PROBES for predictor in result):
         lines.append("These trials have no probes (AUC on ID images with an altered outside).")
-    return "\n\n".join(lines or [f"No score predicts {outcome} better or worse than the map beyond chance."])
+    return "\n\n".join(lines or [f"No score predicts {outcome} better or worse than {the_map} beyond chance."])
 
 
 def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number
-from analysis.sections.methods import MethodRow, Spread, is_loss, ranking
+from analysis.sections.methods import MethodRow, Spread, ranking
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, whole
-from analysis.trials.trials import Primary
 
 TITLE = "Which method does best?"
 
@@ -16,8 +15,8 @@ TITLE = "Which method does best?"
 def _table(analysis: Analysis) -> Table:
     """One row per method at its dataset's largest severity; the best of each dataset in bold."""
     primary, strengths = analysis.primary, analysis.results["strengths"]
-    ranked = ranking(analysis.results["methods"], primary)
-    tuned = [best_strength(row, strengths, primary) for row in ranked]
+    ranked = ranking(analysis.results["methods"])
+    tuned = [best_strength(row, strengths) for row in ranked]
     outcome, metric = column_name(primary.outcome), name(primary.metric)
     scores: list[tuple[str, str, list[tuple[Spread, float | None]]]] = [
         (outcome, primary.outcome, [(row.ood, None) for row in ranked]),
@@ -31,12 +30,11 @@ def _table(analysis: Analysis) -> Table:
     else:
         del scores[1]
     bold = set()
-    for column, (heading, _, entries) in enumerate(scores[:-1], start=3):
-        best = max if heading == metric or not is_loss(primary) else min
+    for column, (_, _, entries) in enumerate(scores[:-1], start=3):
         for dataset in dict.fromkeys(row.dataset for row in ranked):
             means = {i: s.mean for i, (s, _) in enumerate(entries) if ranked[i].dataset == dataset}
             known = {i: mean for i, mean in means.items() if mean is not None}
-            bold |= {(i, column) for i, mean in known.items() if number(mean) == number(best(known.values()))}
+            bold |= {(i, column) for i, mean in known.items() if number(mean) == number(max(known.values()))}
     return Table(
         name="ranking",
         title=TITLE,
@@ -61,11 +59,11 @@ def _table(analysis: Analysis) -> Table:
     )
 
 
-def best_strength(row: MethodRow, strengths: Sequence[MethodRow], primary: Primary) -> MethodRow:
+def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
     """The same cell at the strength with the best mean outcome; the cell itself where it has one strength."""
     own = [s for s in strengths if (s.dataset, s.severity, s.method) == (row.dataset, row.severity, row.method)]
     known = [s for s in own if s.ood.mean is not None]
-    return (min if is_loss(primary) else max)(known, key=lambda s: s.ood.mean or 0.0, default=row)
+    return max(known, key=lambda s: s.ood.mean or 0.0, default=row)
 
 
 def _entry(part: Spread, strength: float | None) -> Entry:

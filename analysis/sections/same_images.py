@@ -94,7 +94,7 @@ def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> t
     """
     table, _, outcome = analysis.data
     resamples = analysis.resamples
-    y = table[outcome].to_numpy(dtype=np.float64) * (-1 if outcome.endswith(".loss") else 1)
+    y = table[outcome].to_numpy(dtype=np.float64)
     xs = [table[name].to_numpy(dtype=np.float64) for name in scores]
     cells = {cell: rows for cell, rows in cell_rows(table).items() if cell[1] > 0}
     cell_of = np.full(len(table), -1)

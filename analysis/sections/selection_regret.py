@@ -1,7 +1,7 @@
 """What choosing a model costs: by its map, by validation, by each probe, at random, and always training masked."""
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, name, severity, stratum_name, with_interval
+from analysis.numbers import column_name, listed, name, severity, stratum_name, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, Regret, selection_regret
 from analysis.sections.drawing import (
     INK,
@@ -17,26 +17,39 @@ from analysis.sections.drawing import (
 from analysis.sections.section import Lack, Section, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
 
+AS_GOOD = 0.005
+"""Difference of two costs, in the outcome's units, below which both are named as the cheapest."""
+
 
 def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
     """The mean over strata of each rule that has one, without the oracle, whose regret is 0."""
     return [p for p in result if p.dataset is None and p.estimate is not None and p.rule != "oracle"]
 
 
+def _by_map(known: list[Regret]) -> bool:
+    """Whether choosing by a map has a regret."""
+    return any(part.rule.startswith("localisation_") for part in known)
+
+
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
-    by_map = next(part for part in result if part.dataset is None and part.rule == "localisation")
-    if by_map.estimate is None:
-        return f"Not estimated: {by_map.reason}."
     known = _overall_rows(result)
-    followed = [part for part in known if part.rule not in UNKNOWABLE]
-    least = min(followed, key=lambda part: part.estimate or 0.0)
+    costs = {part.rule: part for part in known}
+    by_map = costs.get("localisation_id") or costs.get("localisation_ood")
+    if by_map is None:
+        reasons = {part.rule: part.reason for part in result if part.dataset is None}
+        return f"Not estimated: {reasons['localisation_id'] or reasons['localisation_ood']}."
+    outcome = column_name(analysis.primary.outcome)
+    where = "images without it" if by_map.rule == "localisation_id" else "images of it"
     sentence = (
-        f"Under a shift, choosing the model with the best map costs {with_interval(by_map, 3)} of "
-        f"{column_name(analysis.primary.outcome)} against the best of the models trained on the same images."
+        f"Under a shift, choosing the model with the best map on {where} costs {with_interval(by_map, 3)} of "
+        f"{outcome} against the best of the models trained on the same images."
     )
-    if least is not by_map:
-        sentence += f" Of the rules that anyone can follow “{RULES[least.rule]}” costs least: "
-        sentence += f"{with_interval(least, 3)}."
+    followed = [part for part in known if part.rule not in UNKNOWABLE]
+    lowest = min(part.estimate or 0.0 for part in followed)
+    cheapest = [part for part in followed if (part.estimate or 0.0) < lowest + AS_GOOD]
+    if by_map not in cheapest:
+        named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
+        sentence += f" Of the rules that anyone can follow the cheapest here: {named}."
     if not any(part.rule.startswith("outside_") for part in known):
         sentence += " These trials have no probes."
     return sentence + no_interval(known)
@@ -46,7 +59,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
     """Mean over strata as bars, each stratum as a dot; None where choosing by the map has no regret."""
     known = [part for part in result if part.estimate is not None and part.rule != "oracle" and part.severity != 0]
     overall = _overall_rows(result)
-    if all(part.rule != "localisation" for part in overall):
+    if not _by_map(overall):
         return None
     outcome = column_name(analysis.primary.outcome)
     with settings():
@@ -66,8 +79,8 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
-            "interval; each dot is one dataset and severity with a shift. Validation under the shift (grey) is "
-            "nobody’s to have beforehand."
+            "interval; each dot is one dataset and severity with a shift. What takes labelled images of the shift "
+            "(grey) is nobody’s to have beforehand."
         ),
         alt=(
             "Bars of the mean regret by rule of choice. "
@@ -82,7 +95,7 @@ def _colour(rule: str) -> str:
         return "#9aa1ab"
     if rule.startswith("outside_"):
         return PALETTE[3]
-    return {"localisation": PALETTE[2], MASKED: PALETTE[4]}.get(rule, PALETTE[6])
+    return {"localisation_id": PALETTE[2], MASKED: PALETTE[4]}.get(rule, PALETTE[6])
 
 
 def _costs(analysis: Analysis, result: tuple[Regret, ...]) -> Table:
@@ -164,7 +177,7 @@ def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
 
 def _reported(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     known = _overall_rows(result)
-    if all(part.rule != "localisation" for part in known):
+    if not _by_map(known):
         return ""
     costs = "; ".join(f"{RULES[part.rule]} {with_interval(part, 3)}" for part in known)
     return f"Choosing a model under a shift cost, against the best on the same images, by rule: {costs}."
@@ -174,7 +187,7 @@ TITLE = "What does choosing a model cost?"
 SECTION = Section(
     key="regret",
     title=TITLE,
-    compute=lambda analysis: tuple(selection_regret(*analysis.data, analysis.resamples)),
+    compute=lambda analysis: tuple(selection_regret(analysis.trials.table, analysis.primary, analysis.resamples)),
     words_last=True,
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(analysis, result)],

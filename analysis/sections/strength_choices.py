@@ -20,9 +20,9 @@ from records import columns
 
 TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
-CHOOSING = ("id_valid", "localisation", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
+CHOOSING = ("id_valid", "localisation_id", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
 """Rules of `RULES` that choose a strength without the shift."""
-SHORT = {"id_valid": "validation", "localisation": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
+SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
 """Their headings in the table."""
 
 
@@ -49,10 +49,10 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     A strength's outcome and criteria are means over the strata with a shift, each the mean over its trials, whatever
     their other settings and seeds; only strengths with trials in all of these strata count. A rule takes the strength
     with the largest criterion, and of several that tie the mean: id_valid the outcome's measure on the ID validation
-    set, localisation the primary's score, outside_* a probe; random is the mean over the strengths; oracle takes the
-    outcome itself. Cost = best outcome − outcome of the choice, or the excess of a loss. The best strength is known
-    only afterwards, so costs lean upwards. The interval is Student's by the delete-one-data-seed jackknife with the
-    chosen and the best strength held fixed; it needs 6 data seeds.
+    set, localisation_id the primary's metric and attribution on the ID test set, outside_* a probe; random is the mean
+    over the strengths; oracle takes the outcome itself. Cost = best outcome − outcome of the choice. The best strength
+    is known only afterwards, so costs lean upwards. The interval is Student's by the delete-one-data-seed jackknife
+    with the chosen and the best strength held fixed; it needs 6 data seeds.
     """
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
@@ -66,12 +66,11 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
 
 
 def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
-    measure = primary.outcome.rpartition(".")[2]
-    validation = columns.performance("valid_id", measure)
+    validation = columns.performance("valid_id", primary.outcome.rpartition(".")[2])
     criteria = {
         ORACLE: primary.outcome,
         "id_valid": validation,
-        "localisation": primary.column,
+        "localisation_id": columns.localisation("test_id", primary.metric, primary.attribution),
         **{f"outside_{outside}": columns.probe(outside) for outside in columns.OUTSIDES},
     }
     part = part[part["strength"].notna() & part[primary.outcome].notna()]
@@ -82,9 +81,7 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
         return
     means = {rule: _means(part, column)[0] for rule, column in criteria.items() if column in part}
     outcome, without = _means(part, primary.outcome)
-    # The smaller loss is the better one.
-    better = {rule: -1 if measure == "loss" and rule in (ORACLE, "id_valid") else 1 for rule in means}
-    best = int(np.argmax(better[ORACLE] * outcome))
+    best = int(np.argmax(outcome))
     head = partial(
         StrengthChoice, dataset=dataset, method=method, n_strengths=len(strengths), n_clusters=len(data_seeds)
     )
@@ -96,17 +93,17 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
             rule=rule,
             strength=float(strengths[taken[0]]) if len(taken) == 1 else None,
             outcome=float(outcome @ weights),
-            estimate=float(better[ORACLE] * (outcome[best] - outcome @ weights)),
+            estimate=float(outcome[best] - outcome @ weights),
         )
         if taken.tolist() == [best]:
             return replace(made, interval_reason="it is the best strength itself")
-        deleted = better[ORACLE] * (without[:, best] - without[:, taken] @ weights[taken])
+        deleted = without[:, best] - without[:, taken] @ weights[taken]
         # All data seeds are of one dataset.
         return replace(made, **jackknife_bounds(made.estimate or 0.0, deleted, np.zeros(len(deleted), dtype=np.intp)))
 
     for rule, criterion in means.items():
         if np.isfinite(criterion).all():
-            tied = better[rule] * criterion >= (better[rule] * criterion).max() - 1e-12
+            tied = criterion >= criterion.max() - 1e-12
             yield choice(rule, tied / tied.sum())
     yield choice(RANDOM, np.full(len(strengths), 1 / len(strengths)))
 
@@ -168,8 +165,8 @@ def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
         caption=(
             f"For each method, averaged over the strata with a shift: the strength with the best {outcome}, then the "
             f"strength λ that each rule chooses without the shift, and the {outcome} it costs against the best: ID "
-            "validation, the map, and the probes by what they do to the outside of the mask; last, what a random "
-            "strength costs. The best is known only afterwards, so costs lean upwards."
+            "validation, the map on ID images, and the probes by what they do to the outside of the mask; last, what a "
+            "random strength costs. The best is known only afterwards, so costs lean upwards."
         ),
         headings=(
             *("dataset", "method", "best λ", outcome),

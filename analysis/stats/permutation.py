@@ -8,7 +8,8 @@ all data seeds but the last are alike in this sense; where trials are missing at
 
 Where a cell has several trials of one data seed, as along a path of strengths, their places (in order of configuration)
 are permuted too: in the same way for all data seeds, and for all cells with as many places, because a strength does
-much the same everywhere. Otherwise the test would condition on what strengths do to both scores.
+much the same everywhere. Otherwise the test would condition on what strengths do to both scores. Several trainings of
+one configuration on one data seed share their place: alike in both scores, single ones are not exchangeable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,9 +32,11 @@ class Exchanges:
     """Which trials may exchange their scores."""
 
     classes: tuple[Ints, ...]
-    """Per class of alike data seeds, [data seeds, places] the positions of their trials."""
+    """Per class of alike data seeds, [data seeds, trials of one] the positions of their trials."""
     cells: tuple[Ints, ...]
-    """Per class, [places] the cell of each place."""
+    """Per class, [trials of a data seed] the cell of each."""
+    places: tuple[Ints, ...]
+    """Per class, [trials of a data seed] the place of each, in ascending order: that of its configuration."""
     n: int
     """Trials."""
 
@@ -41,8 +44,8 @@ class Exchanges:
     def enough(self) -> bool:
         """Whether at least half of the trials can change places; with fewer, a test has no power."""
         movable = sum(
-            rows.size if len(rows) > 1 else len(rows) * int((np.bincount(cells)[cells] > 1).sum())
-            for rows, cells in zip(self.classes, self.cells, strict=True)
+            rows.size if len(rows) > 1 else sum(k * size for _, k, size in _exchangeable(cells, places))
+            for rows, cells, places in zip(self.classes, self.cells, self.places, strict=True)
         )
         return self.n > 0 and movable >= MINIMUM_MOVABLE * self.n
 
@@ -54,15 +57,15 @@ class Exchanges:
             size = min(step, permutations - start)
             source = np.tile(np.arange(self.n), (size, 1))
             orders: dict[int, Ints] = {}
-            for rows, cells in zip(self.classes, self.cells, strict=True):
+            for rows, cells, places in zip(self.classes, self.cells, self.places, strict=True):
                 seeds = rng.permuted(np.tile(np.arange(len(rows)), (size, 1)), axis=1)
-                places = np.tile(np.arange(len(cells)), (size, 1))
-                _, begins, counts = np.unique(cells, return_index=True, return_counts=True)
-                for begin, k in zip(begins[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+                trials = np.tile(np.arange(len(cells)), (size, 1))
+                for begin, k, alike in _exchangeable(cells, places):
                     if k not in orders:
                         orders[k] = rng.permuted(np.tile(np.arange(k), (size, 1)), axis=1)
-                    places[:, begin : begin + k] = begin + orders[k]
-                moved = rows[seeds[:, :, None], places[:, None, :]]
+                    moved = orders[k][:, :, None] * alike + np.arange(alike)
+                    trials[:, begin : begin + k * alike] = begin + moved.reshape(size, -1)
+                moved = rows[seeds[:, :, None], trials[:, None, :]]
                 source[:, rows.ravel()] = moved.reshape(size, -1)
             yield source
 
@@ -73,16 +76,30 @@ def exchanges(cell: Ints, data_seed: Ints, settings: Sequence[NDArray[np.generic
     Args:
         cell: [n] the index of each trial's cell; a cell belongs to one dataset.
         data_seed: [n] the index of each trial's (dataset, data seed).
-        settings: arrays [n] that order the trials of one cell and data seed, the most significant first.
+        settings: arrays [n] that order the trials of one cell and data seed, the most significant first; those alike in
+            all of them are trainings of one configuration.
     """
     order = np.lexsort([*settings[::-1], cell, data_seed])
-    n_cells = int(cell.max(initial=-1)) + 1
+    codes = np.stack([np.unique(key, return_inverse=True)[1] for key in (data_seed, cell, *settings)])
+    place = np.empty(len(cell), dtype=np.intp)
+    place[order] = np.cumsum((np.diff(codes[:, order], axis=1, prepend=-1) != 0).any(axis=0))
     alike: dict[bytes, list[Ints]] = {}
     for rows in np.split(order, np.flatnonzero(np.diff(data_seed[order])) + 1):
         # A cell belongs to one dataset, so data seeds of two datasets are never alike.
-        alike.setdefault(np.bincount(cell[rows], minlength=n_cells).tobytes(), []).append(rows)
+        shape = np.stack([cell[rows], place[rows] - place[rows].min(initial=len(cell))])
+        alike.setdefault(shape.tobytes(), []).append(rows)
     classes = tuple(np.stack(members) for members in alike.values())
-    return Exchanges(classes, tuple(cell[rows[0]] for rows in classes), len(cell))
+    firsts = [rows[0] for rows in classes]
+    return Exchanges(classes, tuple(cell[f] for f in firsts), tuple(place[f] for f in firsts), len(cell))
+
+
+def _exchangeable(cells: Ints, places: Ints) -> Iterator[tuple[int, int, int]]:
+    """(first trial, places, trials per place) of each cell with several places, all with as many trials."""
+    for name in np.unique(cells):
+        own = np.flatnonzero(cells == name)
+        sizes = np.unique(places[own], return_counts=True)[1]
+        if len(sizes) > 1 and (sizes == sizes[0]).all():
+            yield int(own[0]), len(sizes), int(sizes[0])
 
 
 def permuted_z(

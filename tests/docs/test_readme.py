@@ -60,7 +60,7 @@ def test_its_answer_is_that_of_the_records():
         for one in result.comparisons
     ]
     costs = {one.rule: one for one in result.results["regret"] if one.dataset is None}
-    by_map = costs["localisation"]
+    by_map = costs["localisation_id"]
     text = " ".join(README.split())
     assert f"best map costs {by_map.estimate:.3f} ({by_map.ci_low:.3f} to {by_map.ci_high:.3f}) of AUC" in text
     assert f"best validation AUC costs {costs['id_valid'].estimate:.3f}." in text

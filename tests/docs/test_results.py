@@ -238,12 +238,13 @@ def standardised(values: pd.Series) -> pd.Series:
 def costs(own: pd.DataFrame) -> dict[str, float]:
     """What each rule loses among these trials."""
     rules = {
-        "localisation": own["x"],
+        "localisation_id": own["map_id"],
         "id_valid": own["id_valid"],
-        "id_valid_and_localisation": standardised(own["id_valid"]) + standardised(own["x"]),
+        "id_valid_and_localisation_id": standardised(own["id_valid"]) + standardised(own["map_id"]),
         **{probe: own[probe] for probe in PROBES if probe in own},
         "masked": own["masked"],
         "random": own["y"] * 0,
+        "localisation_ood": own["map_ood"],
         "ood_valid": own["ood_valid"],
         "oracle": own["y"],
     }
@@ -253,8 +254,10 @@ def costs(own: pd.DataFrame) -> dict[str, float]:
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_cost_of_each_choice_is_that_of_pandas(study):
     """Over the data seeds of a stratum, then over the strata with a shift."""
-    measure = report(study)["primary"]["outcome"].rpartition(".")[2]
-    names = {f"valid_id.{measure}": "id_valid", f"valid_ood.{measure}": "ood_valid"}
+    primary = report(study)["primary"]
+    measure = primary["outcome"].rpartition(".")[2]
+    names = {f"test_{one}.{primary['metric']}.{primary['attribution']}": f"map_{one}" for one in ("id", "ood")}
+    names |= {f"valid_id.{measure}": "id_valid", f"valid_ood.{measure}": "ood_valid"}
     names |= {f"test_id.auc_{probe}": probe for probe in PROBES}
     trials = trials_of(study).rename(columns=names).dropna(axis="columns", how="all")
     trials = trials.dropna(subset=["x", "y", *(name for name in names.values() if name in trials)])

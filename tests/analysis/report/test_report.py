@@ -292,10 +292,11 @@ def test_json_holds_every_statistic_complete(report, result):
     assert [len(p["scores"]) for p in content["incremental"]] == [1, 2]
     assert {c["term"] for c in content["mixed_model"]["coefficients"]} == {"mu_within"}
     assert {r["rule"] for r in content["regret"]} == {
-        *("localisation", "id_valid", "id_valid_and_localisation", "masked", "random", "ood_valid", "oracle"),
+        *("localisation_id", "localisation_ood", "id_valid", "id_valid_and_localisation_id", "masked", "random"),
+        *("ood_valid", "oracle"),
         *("outside_zeroed", "outside_shuffled", "outside_swapped"),
     }
-    assert len(content["regret"]) == 10 * (1 + 4)
+    assert len(content["regret"]) == 11 * (1 + 4)
     assert content["reliability"]["raw"] < content["reliability"]["estimate"]
     assert content["without_collapsed"] is None
     assert content["disagreements"][0]["kind"] == "sign"

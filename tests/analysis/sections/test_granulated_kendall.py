@@ -204,3 +204,16 @@ def test_the_caption_says_what_psi_is(make_table):
     for piece in ("τ-b", "averaged over seeds", "the mean over those others", "no correlation over trials"):
         assert piece in drawing.caption
     assert "all strengths of a method count as one" in drawing.caption
+
+
+def test_seeds_alone_make_it_positive_and_the_sentence_says_so():
+    """Settings do nothing; map and performance of a trial share its luck."""
+    generator = np.random.default_rng(0)
+    table = factorial(lambda lr, s: 0, lambda lr, s: 0)
+    luck = generator.normal(size=len(table))
+    for column in (SCORE, OUTCOME):
+        table[column] = luck + 0.3 * generator.normal(size=len(table))
+    result = analysis.analyse(table, replicates=100)
+    found = result.results["granulated_kendall"]
+    assert found.estimate > 0.3
+    assert "tends to lie above 0 even where settings do nothing" in SECTION.sentence(result, found)

@@ -211,13 +211,6 @@ def test_strata_without_a_shift_do_not_count(crossed, entries):
     assert entries(table) == before
 
 
-def test_of_losses_the_lower_is_the_better(crossed, analysed):
-    table = crossed(rho=0.9)
-    table["test_ood.loss"] = -table[OUTCOME]
-    by_auc, by_loss = (same_images(analysed(table, outcome=outcome)) for outcome in (OUTCOME, "test_ood.loss"))
-    assert by_loss == by_auc
-
-
 def test_validation_does_not_choose_by_the_outcome_itself(crossed, analysed):
     assert {entry.score for entry in same_images(analysed(crossed(), outcome=VALIDATION))} == {SCORE}
 

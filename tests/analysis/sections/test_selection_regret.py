@@ -5,16 +5,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.answer.answer import answer
 from analysis.sections.choices import RULES, selection_regret
+from analysis.sections.selection_regret import SECTION
 from analysis.stats.cluster_bootstrap import draw_resamples
+from analysis.trials.trials import Primary
 from records.columns import OUTSIDES, PROBES, probe
 
-X, Y, IV, OV = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
+X, Y, IV, OV = "test_id.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
+X_OOD = "test_ood.iou.integrated_gradients"
 
 
 def regrets(table):
     resamples = draw_resamples(table, replicates=1, seed=0)
-    return {(r.rule, r.dataset, r.severity): r for r in selection_regret(table, X, Y, resamples)}
+    return {(r.rule, r.dataset, r.severity): r for r in selection_regret(table, Primary(), resamples)}
 
 
 def table(rng=0, seeds=12, digits=2):
@@ -22,7 +26,7 @@ def table(rng=0, seeds=12, digits=2):
     return pd.DataFrame(
         [
             {"dataset": d, "severity": s, "method": m, "seed": k, "data_seed": k}
-            | dict(zip((X, Y, IV, OV, *PROBES), generator.uniform(size=7).round(digits), strict=True))
+            | dict(zip((X, Y, IV, OV, *PROBES, X_OOD), generator.uniform(size=8).round(digits), strict=True))
             for d in ("d", "e")
             for s in (0.0, 0.5, 1.0)
             for m in ("baseline", "masked", "rrr", "actdiff")
@@ -44,9 +48,9 @@ def test_one_choice_by_hand():
     found = regrets(one_choice(g=[0.9, 0.5, 0.7], mu=[0.1, 0.3, 0.2], a=[0.8, 0.7, 0.9], o=[0.9, 0.4, 0.8]))
     expected = {
         "id_valid": 0.9 - 0.7,
-        "localisation": 0.9 - 0.5,
+        "localisation_id": 0.9 - 0.5,
         # z(a) = (0, −, +), z(mu) = (−, +, 0), each by sqrt(3/2): the sums are −1.2, 0, 1.2, the third wins.
-        "id_valid_and_localisation": 0.9 - 0.7,
+        "id_valid_and_localisation_id": 0.9 - 0.7,
         "ood_valid": 0.0,
         "oracle": 0.0,
         "random": 0.9 - 0.7,
@@ -58,9 +62,9 @@ def test_one_choice_by_hand():
 
 def test_ties_take_the_mean_of_the_tied():
     found = regrets(one_choice(g=[1.0, 0.6, 0.2], mu=[0.5, 0.5, 0.1], a=[1, 1, 1], o=[0.0, 0.3, 0.3]))
-    assert found["localisation", "d", 1.0].estimate == pytest.approx(1 - 0.8)
+    assert found["localisation_id", "d", 1.0].estimate == pytest.approx(1 - 0.8)
     assert found["id_valid", "d", 1.0].estimate == pytest.approx(1 - 0.6)  # all tied: as good as random
-    assert found["id_valid_and_localisation", "d", 1.0].estimate == pytest.approx(1 - 0.8)
+    assert found["id_valid_and_localisation_id", "d", 1.0].estimate == pytest.approx(1 - 0.8)
     assert found["ood_valid", "d", 1.0].estimate == pytest.approx(1 - 0.4)
 
 
@@ -72,8 +76,9 @@ def chosen(part, rule):
 
     criterion = {
         "id_valid": part[IV],
-        "localisation": part[X],
-        "id_valid_and_localisation": z(part[IV]) + z(part[X]),
+        "localisation_id": part[X],
+        "id_valid_and_localisation_id": z(part[IV]) + z(part[X]),
+        "localisation_ood": part[X_OOD],
         "ood_valid": part[OV],
         "oracle": part[Y],
         "random": 0 * part[X],
@@ -102,9 +107,9 @@ def test_against_a_loop_over_data_seeds(rule):
 def test_the_interval_of_one_stratum_is_students():
     data = table()
     stratum = data[(data["dataset"] == "e") & (data["severity"] == 1.0)]
-    values = [p[Y].max() - chosen(p, "localisation") for _, p in stratum.groupby("data_seed")]
+    values = [p[Y].max() - chosen(p, "localisation_id") for _, p in stratum.groupby("data_seed")]
     low, high = stats.t.interval(0.95, 11, np.mean(values), stats.sem(values))
-    entry = regrets(data)["localisation", "e", 1.0]
+    entry = regrets(data)["localisation_id", "e", 1.0]
     assert (entry.ci_low, entry.ci_high) == pytest.approx((low, high))
 
 
@@ -137,7 +142,7 @@ def test_no_rule_comes_out_below_the_oracle():
     # The OOD validation set has other images than the outcome: here they mislead, and the map does better.
     data = table().assign(**{OV: lambda t: -t[Y], X: lambda t: t[Y]})
     found = regrets(data)
-    assert found["localisation", None, None].estimate < found["ood_valid", None, None].estimate
+    assert found["localisation_id", None, None].estimate < found["ood_valid", None, None].estimate
     for (rule, *where), entry in found.items():
         if entry.estimate is None:
             continue
@@ -157,7 +162,7 @@ def test_a_stratum_without_a_shift_does_not_count():
     for rule in RULES:
         assert found[rule, None, None] == alone[rule, None, None]
     found = regrets(data.assign(severity=0.0))
-    assert found["localisation", None, None].reason == "no stratum has a shift (severity above 0)"
+    assert found["localisation_id", None, None].reason == "no stratum has a shift (severity above 0)"
 
 
 def test_every_rule_chooses_from_the_same_trials():
@@ -170,11 +175,11 @@ def test_every_rule_chooses_from_the_same_trials():
 
 def test_a_rule_without_its_column_says_so_and_the_others_stand():
     found = regrets(table().drop(columns=IV))
-    for rule in ("id_valid", "id_valid_and_localisation"):
+    for rule in ("id_valid", "id_valid_and_localisation_id"):
         for where in ((None, None), ("d", 0.0)):
             assert found[rule, *where].estimate is None
             assert found[rule, *where].reason == f"no trial has the column '{IV}'"
-    assert found["localisation", None, None].estimate is not None
+    assert found["localisation_id", None, None].estimate is not None
 
 
 def test_data_seeds_with_one_trial_are_one_choice_together():
@@ -188,16 +193,27 @@ def test_data_seeds_with_one_trial_are_one_choice_together():
     assert found["random", None, None].ci_low is None
 
 
-def test_of_a_loss_the_smallest_is_best():
-    data = one_choice(g=[0.9, 0.5, 0.7], mu=[0.1, 0.3, 0.2], a=[0.8, 0.7, 0.6], o=[0, 0, 0])
-    names = {column: column.replace(".auc", ".loss") for column in (Y, IV, OV)}
-    resamples = draw_resamples(data, replicates=1, seed=0)
-    found = {r.rule: r for r in selection_regret(data.rename(columns=names), X, names[Y], resamples) if r.dataset}
-    assert found["localisation"].estimate == pytest.approx(0.0)  # the second trial has the best map and the least loss
-    assert found["id_valid"].estimate == pytest.approx(0.7 - 0.5)  # the third has the least loss on the ID set
-    assert found["random"].estimate == pytest.approx(0.7 - 0.5)
-
-
 def test_a_single_trial_is_no_choice():
     found = regrets(table().assign(severity=1.0).iloc[:1])
     assert found["random", None, None].reason == "1 trial, nothing to choose from"
+
+
+def test_a_cost_that_no_data_seed_changes_has_no_interval():
+    data = table()
+    data[Y] = data["method"].map({"baseline": 0.5, "masked": 0.75, "rrr": 0.5, "actdiff": 0.25})
+    entry = regrets(data)["masked", None, None]
+    assert (entry.estimate, entry.ci_low) == (0.0, None)
+    assert entry.interval_reason == "the same without any one of the data seeds"
+
+
+def test_rules_that_cost_about_the_same_are_all_named():
+    """The probe picks the second best model, which is 0.001 worse than the first; the map picks the worst."""
+    data = table()
+    data[Y] = data["method"].map({"baseline": 0.5, "masked": 0.75, "rrr": 0.749, "actdiff": 0.25})
+    data[X] = data["method"].eq("actdiff").astype(float)
+    data[PROBES[0]] = data["method"].eq("rrr").astype(float)
+    data["test_id.auc"] = data[Y]
+    result = answer(data.assign(**{"hp.lr": 0.01, "strength": 0.0}), replicates=100)
+    sentence = SECTION.sentence(result, SECTION.compute(result))
+    assert "the best map on images without it costs 0.500 of OOD test AUC" in sentence
+    assert "the cheapest here: “the probe, outside zeroed” 0.001 and “none: always train masked” 0.000." in sentence

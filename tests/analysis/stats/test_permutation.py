@@ -67,6 +67,45 @@ def test_data_seeds_move_whole_and_places_alike():
     assert (np.sort(source, axis=1) == np.arange(45)).all()
 
 
+def test_trainings_of_one_configuration_move_together():
+    frame, cell, data_seed = balanced(2, 3, places=6)
+    configuration = frame["strength"].to_numpy() // 2  # three configurations with two trainings each
+    (source,) = exchanges(cell, data_seed, [configuration]).draw(300, 0)
+    moved = configuration[source].reshape(300, 2, 3, 3, 2)  # permutation, cell, data seed, configuration, training
+    assert (moved == moved[:, :1, :1, :, :1]).all()
+    assert len(np.unique(moved[:, 0, 0, :, 0], axis=0)) == 6
+    assert (np.sort(source, axis=1) == np.arange(36)).all()
+
+
+def test_configurations_with_other_numbers_of_trainings_keep_their_place():
+    frame, cell, data_seed = balanced(1, 4, places=3)
+    configuration = np.minimum(frame["strength"].to_numpy(), 1)  # one training of the first, two of the second
+    possible = exchanges(cell, data_seed, [configuration])
+    (source,) = possible.draw(50, 0)
+    assert (configuration[source] == configuration).all()
+    assert (data_seed[source] != data_seed).any()
+    configuration[-3:] = (0, 0, 1)  # another number of trainings: no longer alike
+    (source,) = exchanges(cell, data_seed, [configuration]).draw(50, 0)
+    assert (source[:, -3:] == np.arange(9, 12)).all()
+
+
+def test_it_holds_its_level_where_settings_do_something_and_are_trained_twice():
+    rng = np.random.default_rng(5)
+    frame, cell, data_seed = balanced(1, 6, places=10)
+    configuration = frame["strength"].to_numpy() // 2
+    possible = exchanges(cell, data_seed, [configuration])
+    single = exchanges(cell, data_seed, [frame["strength"]])  # as if each training were a configuration
+    together = apart = 0
+    for repeat in range(120):
+        x, y = (rng.normal(size=5)[configuration] + 0.3 * rng.normal(size=60) for _ in range(2))
+        for kind in (possible, single):
+            observed, permuted = permuted_z(x[None], y, cell, [np.array([0])], kind, permutations=199, seed=repeat)
+            rejected = permutation_p(observed[0, 0], permuted[0, 0]) <= 0.05
+            together, apart = together + (rejected and kind is possible), apart + (rejected and kind is single)
+    assert together <= 12  # P(more than 12 of 120 | .05) is 0.7 %
+    assert apart > 15
+
+
 def test_a_data_seed_with_other_trials_keeps_its_scores():
     frame, _, _ = balanced(2, 5)
     frame = frame[~((frame["cell"] == 1) & (frame["data_seed"] == 4))]  # the last one of an unfinished sweep
