@@ -221,8 +221,8 @@ def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
     if len(few) and trials.data_seeds_known:
         sizes = ", ".join(f"{n} on {dataset}" for dataset, n in few.items())
         notes.append(
-            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({sizes}), so only trials that share no images have "
-            "an interval there."
+            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({sizes}), so correlations there have an interval "
+            "only among trials that share no images."
         )
     if within is not None and within.n_clipped:
         notes.append(
