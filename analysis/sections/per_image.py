@@ -21,7 +21,7 @@ from analysis.sections.drawing import (
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, cell_entries, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
 from analysis.stats.rank_correlation import Floats, Ints
 from analysis.trials.design import cell_rows
 from records import columns
@@ -101,10 +101,8 @@ def _entry(
     if not len(kept):
         return head
     clusters, position = np.unique(resamples.cluster[kept], return_inverse=True)
-    sums, sizes = np.bincount(position, values[kept]), np.bincount(position)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deleted = (sums.sum() - sums) / (sizes.sum() - sizes)
     estimate = float(values[kept].mean())
+    deleted = mean_without_each(values[kept], position)
     fields = jackknife_bounds(estimate, deleted, resamples.dataset[clusters])
     return PerImage(**{**vars(head), "estimate": estimate, **fields})
 
