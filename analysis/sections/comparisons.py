@@ -269,8 +269,8 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
         "Intervals of the comparisons": (
             "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
             "between methods each method too, since other methods would have given other values. The other intervals "
-            "hold for the methods and settings of this sweep. What a new method must expect is Student’s prediction "
-            "interval for one more of k values, with the variance that the errors of all methods share."
+            "hold for the methods and settings of this sweep. What a new method must expect is Student’s interval for "
+            "one more of the methods’ values, with the variance that the errors of all of them share."
         ),
         "The five words": (
             f"Yes: the interval lies wholly above {effect}, the smallest correlation of interest. No: wholly between "

@@ -68,8 +68,8 @@ def why_left_out(left_out: dict[str, int]) -> str:
 
 
 def basis(n_trials: int, n_cells: int, n_data_seeds: int, left_out: dict[str, int] | None) -> str:
-    """ "603 trials in 25 cells with 8 data seeds; left out: 14 cells: no shift (severity 0)"."""
-    used = f"{count(n_trials, 'trial')} in {count(n_cells, 'cell')} with {count(n_data_seeds, 'data seed')}"
+    """ "603 trials in 25 cells with 8 data seeds in all; left out: 14 cells: no shift (severity 0)"."""
+    used = f"{count(n_trials, 'trial')} in {count(n_cells, 'cell')} with {count(n_data_seeds, 'data seed')} in all"
     return used + (f"; left out: {why_left_out(left_out)}" if left_out else "")
 
 

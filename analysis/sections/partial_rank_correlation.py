@@ -88,7 +88,8 @@ def partial_rank_correlation(
     determined = Counter[Stratum]()
     for cell, members in kept.items():
         own = rows[members]
-        part = rank_correlation_without_each(*values[members, :2].T, resamples.cluster[own], values[members, 2])
+        x, y, control = values[members].T
+        part = rank_correlation_without_each(x, y, resamples.cluster[own], control)
         mine = strata.setdefault(cell[:2], [])
         if np.isfinite(part.rho[0]):
             mine.append(_Cell(own, part))
@@ -130,7 +131,7 @@ def _combined(
     dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
     per_dataset = np.bincount(dataset[cluster]).astype(np.float64)
     first = [dataset[np.searchsorted(clusters, cell.part.clusters[0])] for cell in cells]
-    weights = np.bincount(first, [cell.part.weight[0] for cell in cells])
+    weights = np.bincount(first, [cell.part.weight[0] for cell in cells]).astype(np.float64)
     interval: dict[str, Any] = {"interval_reason": too_few()}
     if resamples.fewest(rows) >= MINIMUM_CLUSTERS:
         result = jackknife(float(combined[0]), combined[1:], dataset, per_dataset, weights)

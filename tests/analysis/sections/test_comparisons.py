@@ -49,7 +49,7 @@ def test_the_methods_paragraph_says_what_it_depends_rests_on(result, said):
 
 def test_a_new_method_has_students_prediction_interval(result):
     words = SECTION.method(result, result.comparisons)["Intervals of the comparisons"]
-    assert "Student’s prediction interval for one more of k values" in words
+    assert "Student’s interval for one more of the methods’ values" in words
     assert not any("Higgins" in citation for citation in SECTION.citations)
 
 

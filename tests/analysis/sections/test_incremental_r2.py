@@ -163,6 +163,6 @@ def test_the_caption_counts_what_was_used_and_left_out():
     data.loc[0, X] = np.nan
     (shown,) = SECTION.tables(None, (incremental_r2(data, [X], Y, splits=20),))
     assert shown.caption.endswith(
-        " IoU of integrated gradients on the OOD test set: 119 trials in 5 cells with 24 data seeds; left out: 1 cell: "
-        "no shift (severity 0); 1 trial without one of the scores."
+        " IoU of integrated gradients on the OOD test set: 119 trials in 5 cells with 24 data seeds in all; left out: "
+        "1 cell: no shift (severity 0); 1 trial without one of the scores."
     )

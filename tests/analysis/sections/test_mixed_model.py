@@ -180,6 +180,8 @@ def test_the_caption_counts_what_was_used_and_left_out():
     data = table()
     data.loc[(data["method"] == "rrr") & (data["severity"] == 1.0), "severity"] = 0.0
     (shown,) = SECTION.tables(None, mixed_model(data, X, AUC))
-    assert shown.caption.endswith(" 50 trials in 5 cells with 10 data seeds; left out: 1 cell: no shift (severity 0).")
+    assert shown.caption.endswith(
+        " 50 trials in 5 cells with 10 data seeds in all; left out: 1 cell: no shift (severity 0)."
+    )
     (shown,) = SECTION.tables(None, mixed_model(data[data["data_seed"] < 4], X, AUC))
     assert shown.caption.endswith("cluster-robust by data seed.")
