@@ -1,4 +1,4 @@
-"""Speed and memory of the analysis: the source of the README's figures.
+"""Speed and memory of the analysis: the source of the figures in docs/performance.md.
 
 Run `python -m benchmarks.analysis`. The time of all correlations of 10,000 trials x 5 attributions x 5 metrics, with
 2,000 bootstrap replicates, is held against plain loops that build each replicate's table and ask scipy, measured on

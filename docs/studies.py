@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from analysis.answer.verdict import LABELS
+from analysis.numbers import interval, number, with_interval
+from analysis.stats.estimate import Estimate
 from docs.markdown import table
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +35,6 @@ DIFFER_IN = {
     "method": "the method",
     "given_id": "seeds and settings, at equal validation AUC",
 }
-SHORT = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
 RULES = {
     "localisation_id": "the map of ID images",
@@ -146,7 +148,7 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
     values = {one["comparison"]: {name(level): level["estimate"] for level in one[levels]} for one in shown}
     rows = {row for own in values.values() for row in own}
     return table(
-        ("", *(SHORT[comparison] for comparison in values)),
+        ("", *(LABELS[comparison] for comparison in values)),
         ((row, *(_number(own.get(row)) for own in values.values())) for row in sorted(rows)),
     )
 
@@ -162,19 +164,15 @@ def _means(one: Report | None) -> str:
     return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{strength}"
 
 
-def _number(value: float | None, digits: int = 2) -> str:
-    return "" if value is None else f"{value:.{digits}f}".replace("-", "−")
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value)
 
 
 def _range(one: Report, name: str) -> str:
     low, high = one[f"{name}_low"], one[f"{name}_high"]
-    return "" if low is None else f"{_number(low)} to {_number(high)}"
+    return "" if low is None else interval(low, high)
 
 
 def _with_interval(one: Report, digits: int = 2) -> str:
-    if one["estimate"] is None:
-        return ""
-    if one["ci_low"] is None:
-        return _number(one["estimate"], digits)
-    low, high = (_number(one[f"ci_{end}"], digits) for end in ("low", "high"))
-    return f"{_number(one['estimate'], digits)} ({low} to {high})"
+    entry = Estimate(**{key: one[key] for key in ("estimate", "ci_low", "ci_high")})
+    return "" if entry.estimate is None else with_interval(entry, digits)

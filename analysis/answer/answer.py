@@ -82,6 +82,11 @@ class Analysis:
         return self.primary.split, self.primary.metric, self.primary.attribution
 
     @property
+    def stands_in(self) -> bool:
+        """Whether the primary was picked from the table, which lacks the declared or default one."""
+        return _stands_in(self.primary, self.trials)
+
+    @property
     def primary_name(self) -> str:
         """The primary's localisation score as words."""
         return column_name(self.primary.column)
@@ -133,7 +138,10 @@ def answer(
     notes = list(trials.notes)
     primary = _choose_primary(trials, notes)
     resamples = draw_resamples(trials.table, replicates=replicates, seed=seed)
-    grid = tuple(correlate(trials.table, primary.outcome, resamples, seed=seed, primary=primary, progress=progress))
+    fixed_before = None if _stands_in(primary, trials) else primary
+    grid = tuple(
+        correlate(trials.table, primary.outcome, resamples, seed=seed, primary=fixed_before, progress=progress)
+    )
     own = [c for c in grid if c.score == (primary.split, primary.metric, primary.attribution)]
     within = next(filter(is_headline, own), None)
     comparisons = comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect, seed=seed)
@@ -204,6 +212,10 @@ def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
     return Primary(split, metric, attribution, wanted.outcome)
 
 
+def _stands_in(primary: Primary, trials: Trials) -> bool:
+    return primary != (trials.primary or Primary())
+
+
 def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
     per_dataset = trials.table.groupby("dataset")["data_seed"].nunique()
     few = per_dataset[per_dataset < MINIMUM_CLUSTERS]
@@ -211,8 +223,8 @@ def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
     if len(few) and trials.data_seeds_known:
         sizes = ", ".join(f"{n} on {dataset}" for dataset, n in few.items())
         notes.append(
-            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({sizes}), so only trials that share no images have "
-            "an interval there."
+            f"There are fewer than {MINIMUM_CLUSTERS} data seeds ({sizes}), so correlations there have an interval "
+            "only among trials that share no images."
         )
     if within is not None and within.n_clipped:
         notes.append(

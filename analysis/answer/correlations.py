@@ -49,7 +49,8 @@ def correlate(
         outcome: the outcome's column.
         resamples: draws over the data seeds of this very table.
         seed: of the permutations, as many as the resamples have replicates.
-        primary: the score whose correlation within all cells was declared beforehand and is not adjusted.
+        primary: the score whose correlation within all cells is not adjusted, since it was fixed before there were
+            data; None where there is no such score.
         progress: called after each part of the work.
     """
     scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}

@@ -42,8 +42,8 @@ class Correlation:
     p_value: float | None
     """Of a correlation of zero, by the method of the interval; between methods, by permutation."""
     p_adjusted: float | None = None
-    """Benjamini-Hochberg over all entries of this scope and statistic; None for the primary, which was declared
-    beforehand."""
+    """Benjamini-Hochberg over all entries of this scope and statistic; None for a primary that was fixed before there
+    were data: a declared one or the default."""
     interval: str | None = None
     interval_reason: str | None = None
     """Why there is an estimate without an interval."""

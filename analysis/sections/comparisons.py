@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.answer.answer import Analysis
 from analysis.answer.comparisons import Comparison, Level
 from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
-from analysis.answer.verdict import LABELS, QUESTIONS
+from analysis.answer.verdict import DIFFER, LABELS, QUESTIONS
 from analysis.numbers import (
     capitalized,
     column_name,
@@ -31,6 +31,7 @@ from analysis.sections.drawing import (
     row_labels,
     settings,
 )
+from analysis.sections.head import data_seeds
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Table, bounds, estimated, remark, value, whole
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 TITLE = "The answer, by what varies between the models"
 Comparisons = tuple[Comparison, ...]
+_COUNTED = "Between methods, strata are counted in place of cells."
 _COLOURS = dict(zip(LABELS, (PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4]), strict=True))
 
 
@@ -62,7 +64,7 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
             "that differ in one thing, over the strata with a shift. A new method: what must be expected of one that "
-            f"was not tried.{_pooled(analysis)}"
+            f"was not tried. {_COUNTED}{_pooled(analysis)}"
         ),
         headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
         rows=tuple(
@@ -110,7 +112,10 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
     return Table(
         name="comparisons_by_stratum_and_method",
         title="Each comparison by stratum and by method",
-        caption="Strata without a shift are shown and do not count. Methods are averaged over the strata with a shift.",
+        caption=(
+            "Strata without a shift are shown and do not count. Methods are averaged over the strata with a shift. "
+            f"{_COUNTED}"
+        ),
         headings=("varies", "stratum", "method", "ρ", "95 % interval", "cells", "trials", "remark"),
         rows=tuple(rows),
         text_columns=3,
@@ -264,14 +269,16 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
         "Intervals of the comparisons": (
             "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
             "between methods each method too, since other methods would have given other values. The other intervals "
-            "hold for the methods and settings of this sweep. What a new method must expect is the prediction interval "
-            "of a random-effects model over methods (Higgins et al. 2009)."
+            "hold for the methods and settings of this sweep. What a new method must expect is Student’s interval for "
+            "one more of the methods’ values, with the variance that the errors of all of them share."
         ),
         "The five words": (
             f"Yes: the interval lies wholly above {effect}, the smallest correlation of interest. No: wholly between "
-            f"−{effect} and {effect} (Schuirmann 1987). Reverse: wholly below −{effect}. It depends: cells differ by "
-            "more than chance, and one more cell or method may have either sign. Undecided: none of these. The words "
-            "hold jointly: the interval of each is taken at its level in Holm’s (1979) procedure."
+            f"−{effect} and {effect} (Schuirmann 1987). Reverse: wholly below −{effect}. These three hold jointly: "
+            "each interval is taken at its level in Holm’s (1979) procedure over the comparisons that have one. It "
+            f"depends, which comes first: cells differ by more than chance (p < {DIFFER:g}), and the 95 % prediction "
+            f"interval for one more cell or a new method holds both signs, one of them beyond {effect}; neither is "
+            "adjusted for the number of comparisons. Undecided: none of these."
         ),
         "What a comparison needs": (
             f"A shift; {MINIMUM_CELLS} cells ({MINIMUM_METHODS} methods between methods); {MINIMUM_CLUSTERS} data "
@@ -282,14 +289,19 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
     }
 
 
+_DEPENDS = (
+    f"; “it depends” from a test that cells differ (p < {DIFFER:g}) and from 95 % prediction intervals, without "
+    "adjustment for several comparisons"
+)
+
+
 def _reported(analysis: Analysis, result: Comparisons) -> str:
     table, primary = analysis.trials.table, analysis.primary
-    data_seeds = int(table.groupby("dataset")["data_seed"].nunique().max())
     text = (
         f"We analysed {count(len(table), 'training run')} ({sum(analysis.trials.excluded.values()):,} more were "
         f"excluded) of {count(table['method'].nunique(), 'method')} on {count(table['dataset'].nunique(), 'dataset')} "
         f"at {count(table['severity'].nunique(), 'shift severity', 'shift severities')} with "
-        f"{count(data_seeds, 'data seed')} per dataset, after the design of Viviano et al. (2021). The primary was "
+        f"{data_seeds(table)} per dataset, after the design of Viviano et al. (2021). The primary was "
         f"{analysis.primary_name} against {column_name(primary.outcome)}."
     )
     answered = [part for part in result if part.ci_low is not None]
@@ -300,7 +312,8 @@ def _reported(analysis: Analysis, result: Comparisons) -> str:
         f"{text} Its rank correlation was taken among models that differ in one thing, over the strata with a shift "
         f"({numbers}), with 95 % intervals from a jackknife over data seeds and averages over seeds cross-fitted "
         "(Spearman 1904). The words follow from each interval, at its level in Holm’s (1979) procedure, and the "
-        f"smallest effect of interest, ρ = {analysis.verdict.smallest_effect:g} (Schuirmann 1987)."
+        f"smallest effect of interest, ρ = {analysis.verdict.smallest_effect:g} (Schuirmann 1987)"
+        f"{_DEPENDS if any(part.answer == 'it depends' for part in answered) else ''}."
     )
 
 
@@ -316,8 +329,6 @@ SECTION = Section(
     reported=_reported,
     citations={
         "Hedges & Olkin 1985": "L. V. Hedges, I. Olkin, Statistical Methods for Meta-Analysis. Academic Press, 1985.",
-        "Higgins et al. 2009": "J. P. T. Higgins, S. G. Thompson, D. J. Spiegelhalter, A re-evaluation of "
-        "random-effects meta-analysis. J. R. Stat. Soc. A 172, 2009, 137–159.",
         "Holm 1979": "S. Holm, A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979, "
         "65–70.",
         "Satterthwaite 1946": "F. E. Satterthwaite, An approximate distribution of estimates of variance components. "

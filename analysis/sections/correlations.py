@@ -184,15 +184,25 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
             "interval, or why there is none."
         ),
         "Many comparisons": (
-            "The primary was declared beforehand. The other correlations are adjusted for the false discovery rate "
-            "over all scores and strata of the same scope and statistic (Benjamini & Hochberg 1995)."
+            f"{_how_chosen(analysis)} {'All' if analysis.stands_in else 'The other'} correlations are adjusted for the "
+            "false discovery rate over all scores and strata of the same scope and statistic (Benjamini & Hochberg "
+            "1995)."
         ),
     }
+
+
+def _how_chosen(analysis: Analysis) -> str:
+    if analysis.stands_in:
+        return "The primary was not declared beforehand: it stands in for one that the table lacks."
+    if analysis.trials.primary is None:
+        return "No primary was declared; the default does not depend on the data."
+    return "The primary was declared beforehand."
 
 
 def _reported(analysis: Analysis, result: UnderShift) -> str:
     heterogeneity = _heterogeneity(analysis)
     within = analysis.find("within_cell")
+    why = within and (within.reason or within.interval_reason)
     intervals = {
         "cluster_jackknife": (
             "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
@@ -206,8 +216,18 @@ def _reported(analysis: Analysis, result: UnderShift) -> str:
         "Fisher’s z with weights n − 3 (Fieller, Hartley & Pearson 1957)"
         f"{f', heterogeneity by {heterogeneity}' if heterogeneity else ''}; cells in which either score is constant or "
         "that have fewer than 4 runs were left out and counted, and no value was imputed. "
-        f"{intervals.get(str(within and within.interval), 'There are too few data seeds for an interval.')} Other "
-        "localisation scores and strata were adjusted by the false discovery rate (Benjamini & Hochberg 1995)."
+        f"{intervals.get(str(within and within.interval), f'There is no interval ({why}).')}{_adjusted(analysis)}"
+    )
+
+
+def _adjusted(analysis: Analysis) -> str:
+    """How p-values within cells were adjusted; without intervals there are none."""
+    if not any(c.scope == "within_cell" and c.p_adjusted is not None for c in analysis.correlations):
+        return ""
+    which = "all" if analysis.stands_in else "the other"
+    return (
+        f" The p-values of {which} localisation scores and strata were adjusted by the false discovery rate "
+        "(Benjamini & Hochberg 1995)."
     )
 
 

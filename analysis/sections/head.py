@@ -44,12 +44,19 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
     dates = started(table)
     return [
         (count(len(table), "trial"), "completed"),
-        (count(len(table[["dataset", "data_seed"]].drop_duplicates()), "data seed"), "the unit of independence"),
+        (data_seeds(table), "on each dataset, the unit of independence"),
         (count(len(methods), "method"), ", ".join(names)),
         (count(len(datasets), "dataset"), ", ".join(sorted(map(name, datasets)))),
         (count(len(severities), "severity", "severities"), ", ".join(map(severity, sorted(severities)))),
         *([(" to ".join(dict.fromkeys(dates)), "first and last trial started")] if dates else []),
     ]
+
+
+def data_seeds(table: pd.DataFrame) -> str:
+    """How many data seeds a dataset has: "6 data seeds", or "6 to 20 data seeds" where datasets differ."""
+    per_dataset = table.groupby("dataset")["data_seed"].nunique()
+    fewest, most = int(per_dataset.min()), int(per_dataset.max())
+    return ("" if fewest == most else f"{fewest:,} to ") + count(most, "data seed")
 
 
 def started(table: pd.DataFrame) -> list[str]:

@@ -67,6 +67,12 @@ def why_left_out(left_out: dict[str, int]) -> str:
     return "; ".join(f"{count(n, 'cell')}: {why}" for why, n in left_out.items())
 
 
+def basis(n_trials: int, n_cells: int, n_data_seeds: int, left_out: dict[str, int] | None) -> str:
+    """ "603 trials in 25 cells with 8 data seeds in all; left out: 14 cells: no shift (severity 0)"."""
+    used = f"{count(n_trials, 'trial')} in {count(n_cells, 'cell')} with {count(n_data_seeds, 'data seed')} in all"
+    return used + (f"; left out: {why_left_out(left_out)}" if left_out else "")
+
+
 def covariate_names(covariates: Sequence[str]) -> str:
     """Covariates as words: "ID test AUC, dataset, severity and method"."""
     return listed([column_name(c) if "." in c else name(c) for c in covariates]) or "nothing"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, count, number, percent
-from analysis.sections.id_slopes import CELL, cells_with_slope, covariate_names, why_left_out
+from analysis.numbers import capitalized, column_name, count, interval, number, percent
+from analysis.sections.id_slopes import CELL, basis, cells_with_slope, covariate_names, why_left_out
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole
 from analysis.stats.rank_correlation import Floats
@@ -205,32 +205,57 @@ def _sentence(analysis: Analysis, result: tuple[IncrementalR2, ...]) -> str:
     first, *others = result
     if first.estimate is None:
         return f"Not estimated: {first.reason}."
-    given = covariate_names(first.covariates[:1])
     text = (
-        f"On trials with other images, {given}, with a constant and a slope of its own in each cell, accounts "
-        f"for {percent(first.without)} of the variance of the outcome; the map score "
-        f"{_adds(first.estimate)}."
+        f"On trials with other images, {covariate_names(first.covariates[:1])}, with a constant and a slope of its own "
+        f"in each cell, {_predicts(first.without or 0.0)}. The map score {_raises(first)}."
     )
     for part in others:
         if part.estimate is not None:
-            text += f" All {len(part.scores)} map scores together {_adds(part.estimate, several=True)}."
+            text += f" All {len(part.scores)} map scores together {_raises(part)}."
     return text
 
 
-def _adds(share: float, *, several: bool = False) -> str:
-    """ "adds 0.6 percentage points", or what it takes away: a model of noise predicts worse."""
-    verb = ("add" if share >= 0 else "take") + ("" if several else "s") + ("" if share >= 0 else " away")
-    return f"{verb} {number(100 * abs(share), 1)} percentage points"
+def _predicts(r_squared: float) -> str:
+    if r_squared < 0:
+        return f"predicts the outcome worse than the mean (R² = {number(r_squared)})"
+    return f"accounts for {percent(r_squared)} of the variance of the outcome"
+
+
+def _raises(part: IncrementalR2) -> str:
+    """ "raises the share by 6.1 percentage points (−10.5 to 12.4 over splits)"; noise does not, and predicts worse.
+
+    The range is the middle 95 % of the splits. R² below zero is no share of the variance: there R² itself is raised.
+    """
+    gain, quantiles, several = part.estimate or 0.0, dict(part.quantiles), len(part.scores) > 1
+    is_share = (part.without or 0.0) >= 0
+    what, scale, digits, unit = ("the share", 100, 1, " percentage points") if is_share else ("R²", 1, 2, "")
+    low, high = scale * quantiles[QUANTILES[0]], scale * quantiles[QUANTILES[-1]]
+    change = f"{number(scale * gain, digits)}{unit} ({interval(low, high, digits)} over splits)"
+    if gain >= 0:
+        text = f"{'raise' if several else 'raises'} {what} by {change}"
+    else:
+        text = f"{'do' if several else 'does'} not raise {what}: it changes by {change}"
+    if (part.with_scores or 0.0) < 0:
+        text += f"; with {'them' if several else 'it'} the model predicts worse than the mean"
+    return text
+
+
+def _label(part: IncrementalR2) -> str:
+    return column_name(part.scores[0]) if len(part.scores) == 1 else f"all {len(part.scores)} map scores"
+
+
+def _basis(part: IncrementalR2) -> str:
+    missing = f"; {count(part.n_missing, 'trial')} without one of the scores" if part.n_missing else ""
+    return basis(part.n, part.n_cells, part.n_clusters, part.left_out) + missing
 
 
 def _table(result: tuple[IncrementalR2, ...]) -> Table:
     rows = []
     for part in result:
         quantiles = dict(part.quantiles)
-        label = column_name(part.scores[0]) if len(part.scores) == 1 else f"all {len(part.scores)} map scores"
         rows.append(
             (
-                (" ".join(part.scores), label),
+                (" ".join(part.scores), _label(part)),
                 value(part.without, 3),
                 value(part.with_scores, 3),
                 value(part.estimate, 3),
@@ -248,6 +273,7 @@ def _table(result: tuple[IncrementalR2, ...]) -> Table:
             f"R² on held-out data seeds, of a linear model of the outcome from {given}, "
             "with a constant and a slope of its own in each cell, without and with the map scores; below zero a model "
             "predicts worse than the mean. The gain’s range is the middle 95 % of the splits, no confidence interval."
+            + "".join(f" {capitalized(_label(part))}: {_basis(part)}." for part in result if part.estimate is not None)
         ),
         headings=("map scores added", "R² without", "R² with", "gain", "range", "splits helped", "n", UNDEFINED),
         rows=tuple(rows),

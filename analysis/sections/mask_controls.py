@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
+from analysis.answer.parts import SMALLEST_SPREAD
 from analysis.numbers import column_name, count, interval, name, number, with_interval
 from analysis.sections.drawing import (
     INK,
@@ -168,7 +169,11 @@ def _without_each(values: Floats) -> Floats:
 
 
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
-    """Whether right masks help, whether wrong ones help as much, and what follows."""
+    """Whether right masks help, whether wrong ones help as much, and what follows.
+
+    Wrong masks do as well only where the interval excludes a loss of `SMALLEST_SPREAD`, below which models count as
+    equally good: an interval that merely holds zero says nothing of the masks' content.
+    """
     outcome = column_name(primary.outcome)
     kinds = [overall[name] for name in (ANY_WRONG, *WRONG.values()) if name in overall]
     if not kinds or kinds[0].estimate is None:
@@ -180,15 +185,19 @@ def _sentence(overall: dict[str, Change], primary: Primary) -> str:
             f"({wrong.interval_reason}): it cannot be said whether the masks’ content is what helps."
         )
     if wrong.ci_high < 0:
-        verb, conclusion = "do worse", "what the masks show matters"
+        verb, conclusion = "do worse than", "what the masks show matters"
     elif wrong.ci_low > 0:
-        verb, conclusion = "do better", "what the masks show is not what helps"
+        verb, conclusion = "do better than", "what the masks show is not what helps"
+    elif wrong.ci_low > -SMALLEST_SPREAD:
+        verb = "do as well as"
+        conclusion = f"a loss of {SMALLEST_SPREAD:g} is excluded, so what the masks show is not what helps"
     else:
-        verb = "are not seen to do worse"
-        conclusion = "as far as this sweep can tell, what the masks show is not what helps"
+        verb = "are not seen to do worse than"
+        loss = number(-wrong.ci_low, 3)
+        conclusion = f"a loss of up to {loss} is not excluded, so it cannot be said whether what the masks show matters"
     change = f"{number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
     help_ = _help(overall.get(NO_MASKS), outcome)
-    return f"{help_}Wrong masks {verb} than right ones ({outcome} {change}): {conclusion}."
+    return f"{help_}Wrong masks {verb} right ones ({outcome} {change}): {conclusion}."
 
 
 def _help(without: Change | None, outcome: str) -> str:

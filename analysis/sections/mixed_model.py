@@ -11,7 +11,7 @@ from scipy import special
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, count, interval, number
-from analysis.sections.id_slopes import cells_with_slope, fixed_effects, why_left_out
+from analysis.sections.id_slopes import basis, cells_with_slope, fixed_effects, why_left_out
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, left_out
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints
@@ -217,6 +217,7 @@ def _table(result: MixedModel) -> Table:
             f"Slopes on the logit of {column_name(result.outcome)}, per unit of the predictor: linear mixed model with "
             "a constant and a slope of the ID test AUC for each cell and a random effect of the data seed; errors are "
             "cluster-robust by data seed."
+            + (f" {basis(result.n, result.n_cells, result.n_groups, result.left_out)}." if result.coefficients else "")
         ),
         headings=("predictor", "slope", "standard error", "95 % interval", "p", "left out because"),
         rows=tuple(rows),

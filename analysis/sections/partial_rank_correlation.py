@@ -16,12 +16,10 @@ from analysis.sections.table import UNDEFINED, Table, estimated, p_value, remark
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, jackknife
 from analysis.stats.estimate import UNDEFINED_WITHOUT_ONE, Estimate, too_few
-from analysis.stats.rank_correlation import Floats, Ints, combine_replicates
-from analysis.stats.reweighted import weighted_midranks
+from analysis.stats.rank_correlation import FISHER_D, Ints, combine_replicates
+from analysis.stats.within_groups import WithoutEach, rank_correlation_without_each
 from analysis.trials.design import Stratum
 
-_NOTHING = 1e-9
-"""Share of a rank's variance below which the covariate explains all of it."""
 DETERMINED = "the covariate determines the ranks of the score or the outcome"
 
 
@@ -53,10 +51,7 @@ class PartialRankCorrelation(Estimate):
 @dataclass(frozen=True)
 class _Cell:
     rows: Ints
-    clusters: Ints
-    values: Floats
-    """[1 + clusters] over all trials, then without each cluster."""
-    sizes: Floats
+    part: WithoutEach
 
 
 def partial_rank_correlation(
@@ -92,10 +87,12 @@ def partial_rank_correlation(
     strata: dict[Stratum, list[_Cell]] = {}
     determined = Counter[Stratum]()
     for cell, members in kept.items():
-        part = _cell(rows[members], values[members], resamples)
+        own = rows[members]
+        x, y, control = values[members].T
+        part = rank_correlation_without_each(x, y, resamples.cluster[own], control)
         mine = strata.setdefault(cell[:2], [])
-        if np.isfinite(part.values[0]):
-            mine.append(part)
+        if np.isfinite(part.rho[0]):
+            mine.append(_Cell(own, part))
         else:
             determined[cell[:2]] += 1
     if determined:
@@ -115,28 +112,6 @@ def partial_rank_correlation(
     ]
 
 
-def _cell(rows: Ints, values: Floats, resamples: Resamples) -> _Cell:
-    clusters, cluster = np.unique(resamples.cluster[rows], return_inverse=True)
-    weights = np.vstack([np.ones(len(clusters)), 1 - np.eye(len(clusters))])[:, cluster]
-    return _Cell(rows, clusters, _partial(values, weights), weights.sum(axis=1))
-
-
-def _partial(values: Floats, weights: Floats) -> Floats:
-    """[samples] the partial correlation of the first two columns given the third, under each row of weights."""
-    shares = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
-    ranks = [weighted_midranks(column, weights) for column in values.T]
-    x, y, z = (rank - (shares * rank).sum(axis=1, keepdims=True) for rank in ranks)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = np.sqrt((shares * z**2).sum(axis=1, keepdims=True))
-        z = np.where(spread > 0, z / spread, 0.0)  # what does not vary explains nothing
-        rest = [part - (shares * part * z).sum(axis=1, keepdims=True) * z for part in (x, y)]
-        variances = [(shares * part**2).sum(axis=1) for part in (x, y)]
-        residual = [(shares * part**2).sum(axis=1) for part in rest]
-        value = (shares * rest[0] * rest[1]).sum(axis=1) / np.sqrt(residual[0] * residual[1])
-        varies = [part > _NOTHING * np.maximum(whole, 1) for part, whole in zip(residual, variances, strict=True)]
-    return np.where(varies[0] & varies[1], np.clip(value, -1.0, 1.0), np.nan)
-
-
 def _combined(
     head: dict[str, Any], cells: list[_Cell], left_out: dict[str, int], resamples: Resamples
 ) -> PartialRankCorrelation:
@@ -146,17 +121,17 @@ def _combined(
     rows = np.concatenate([cell.rows for cell in cells])
     clusters, cluster = np.unique(resamples.cluster[rows], return_inverse=True)
     estimates, sizes = [], []
-    for cell in cells:
-        where = np.append(0, 1 + np.searchsorted(clusters, cell.clusters))
-        estimate, size = (np.full(1 + len(clusters), part[0]) for part in (cell.values, cell.sizes))
-        estimate[where], size[where] = cell.values, cell.sizes
+    for part in (cell.part for cell in cells):
+        where = np.append(0, 1 + np.searchsorted(clusters, part.clusters))
+        estimate, weight = (np.full(1 + len(clusters), whole[0]) for whole in (part.rho, part.weight))
+        estimate[where], weight[where] = part.rho, part.weight
         estimates.append(estimate)
-        sizes.append(size - 1)  # the covariate costs one trial
+        sizes.append(weight + FISHER_D["spearman"])
     combined = combine_replicates(estimates, sizes, "spearman")
     dataset = np.unique(resamples.dataset[clusters], return_inverse=True)[1]
     per_dataset = np.bincount(dataset[cluster]).astype(np.float64)
-    first = [dataset[np.searchsorted(clusters, cell.clusters[0])] for cell in cells]
-    weights = np.bincount(first, [len(cell.rows) - 4 for cell in cells]).astype(np.float64)
+    first = [dataset[np.searchsorted(clusters, cell.part.clusters[0])] for cell in cells]
+    weights = np.bincount(first, [cell.part.weight[0] for cell in cells]).astype(np.float64)
     interval: dict[str, Any] = {"interval_reason": too_few()}
     if resamples.fewest(rows) >= MINIMUM_CLUSTERS:
         result = jackknife(float(combined[0]), combined[1:], dataset, per_dataset, weights)

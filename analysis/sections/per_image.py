@@ -21,7 +21,7 @@ from analysis.sections.drawing import (
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, cell_entries, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
 from analysis.stats.rank_correlation import Floats, Ints
 from analysis.trials.design import cell_rows
 from records import columns
@@ -41,9 +41,9 @@ class PerImage(Estimate):
     method: str | None
     """None for all methods."""
     n: int
-    """Models with both right and wrong answers."""
+    """Models with a value: at least five right and five wrong answers on the images with a map score."""
     n_missing: int
-    """Models without a value, such as those that are right on all images."""
+    """Models without a value, such as those that are right on nearly all images."""
     n_clusters: int
     """Data seeds."""
 
@@ -96,15 +96,13 @@ def _entry(
         n=len(kept),
         n_missing=len(rows) - len(kept),
         n_clusters=resamples.n_clusters(kept),
-        reason=reason or (None if len(kept) else "no model has both right and wrong answers"),
+        reason=reason or (None if len(kept) else "no model has five right and five wrong answers on the scored images"),
     )
     if not len(kept):
         return head
     clusters, position = np.unique(resamples.cluster[kept], return_inverse=True)
-    sums, sizes = np.bincount(position, values[kept]), np.bincount(position)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deleted = (sums.sum() - sums) / (sizes.sum() - sizes)
     estimate = float(values[kept].mean())
+    deleted = mean_without_each(values[kept], position)
     fields = jackknife_bounds(estimate, deleted, resamples.dataset[clusters])
     return PerImage(**{**vars(head), "estimate": estimate, **fields})
 
@@ -128,9 +126,17 @@ def _sentence(analysis: Analysis, result: tuple[PerImage, ...]) -> str:
         claim, says = "These models do not show that, within a model, images with a better map", "are answered rightly"
     score = f"{name(analysis.primary.metric)} of {name(whole.attribution)}"
     return (
-        f"{claim} {says}: the AUROC of an image’s {score} for a right answer is {with_interval(whole)} on average over "
-        f"{count(whole.n, 'model')} in the strata with a shift, where 0.5 is chance.{no_interval([whole])}"
+        f"{claim} {says}: the AUROC of an image’s {score} for a right answer is {with_interval(whole)}, where 0.5 is "
+        f"chance, on average over {_models(whole)}.{no_interval([whole])}"
     )
+
+
+def _models(whole: PerImage) -> str:
+    """The models that the mean is over: some have too few right or wrong answers."""
+    models = count(whole.n + whole.n_missing, "model") + " in the strata with a shift"
+    if not whole.n_missing:
+        return models
+    return f"{whole.n:,} of {models}, those with at least five right and five wrong answers on the scored images"
 
 
 def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> Drawing | None:

@@ -17,19 +17,19 @@ class Disagreement:
     metric: str
     attribution: str
     kind: str
-    """sign: opposite signs. size: the same sign, and 95 % intervals that do not meet."""
+    """sign: opposite signs. size: the same sign. In both the 95 % intervals do not meet."""
     pooled: float
     within_cell: float
     sentence: str
 
 
 def disagreements(correlations: Sequence[Correlation]) -> list[Disagreement]:
-    """The scores whose pooled and within-cell rho differ in sign or by more than their intervals.
+    """The scores whose pooled and within-cell rho differ by more than their intervals.
 
     Pooling mixes trials of different methods and severities, so that a third cause of both scores can turn the
-    sign or make an association (Simpson, J. R. Stat. Soc. B 13, 1951). An estimate of zero has no sign; without both
-    intervals only the signs are compared. Intervals that do not meet are a strict rule: two estimates can differ
-    significantly although their intervals meet.
+    sign or make an association (Simpson, J. R. Stat. Soc. B 13, 1951). Intervals that do not meet are a strict rule:
+    two estimates can differ significantly although their intervals meet. Without both intervals nothing is said:
+    around zero, estimates differ in sign by chance alone.
     """
     pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
     result = []
@@ -47,15 +47,13 @@ def disagreements(correlations: Sequence[Correlation]) -> list[Disagreement]:
 
 
 def _kind(within: Correlation, pooled: Correlation) -> str | None:
-    if within.estimate is None or pooled.estimate is None:
-        return None
-    if within.estimate * pooled.estimate < 0:
-        return "sign"
     bounds = (within.ci_low, within.ci_high, pooled.ci_low, pooled.ci_high)
-    if any(bound is None for bound in bounds):
+    if within.estimate is None or pooled.estimate is None or any(bound is None for bound in bounds):
         return None
     low, high, pooled_low, pooled_high = (float(b or 0.0) for b in bounds)
-    return "size" if high < pooled_low or pooled_high < low else None
+    if pooled_low <= high and low <= pooled_high:
+        return None
+    return "sign" if within.estimate * pooled.estimate < 0 else "size"
 
 
 def _primary_and_others(
@@ -74,8 +72,8 @@ def _sentence(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
         scores = count(len(others), "other score")
         paragraphs.append(f"The same holds for {scores}." if own else f"Not for the primary, but for {scores}.")
     paragraphs.append(
-        "Where pooled and within-cell correlations differ in sign, or by more than their intervals, the difference "
-        "comes from methods, severities or datasets, not from better maps."
+        "Where pooled and within-cell correlations differ by more than their intervals, the difference comes from "
+        "methods, severities or datasets, not from better maps."
     )
     return "\n\n".join(paragraphs)
 

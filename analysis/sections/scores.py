@@ -72,7 +72,9 @@ def _figure(analysis: Analysis) -> Drawing | None:
         title="Does another map or another score do better?",
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
-            "The frame marks the primary; the others are for comparison and were not declared beforehand."
+            "The frame marks the primary; the others are for comparison. "
+            f"{'None was' if analysis.stands_in or analysis.trials.primary is None else 'They were not'} "
+            "declared beforehand."
         ),
         alt=(
             "Heat map of the rank correlation within cells, attributions in rows and metrics in columns: from "

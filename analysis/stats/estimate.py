@@ -73,6 +73,18 @@ def jackknife_error(deleted: Floats, dataset: Ints) -> tuple[float, float] | Non
     return math.sqrt(float(variances.sum())), df
 
 
+def mean_without_each(values: Floats, cluster: Ints) -> Floats:
+    """[clusters] the mean of the values without those of each cluster; NaN where no others are there.
+
+    Args:
+        values: [n].
+        cluster: [n] the cluster of each value, numbered from 0.
+    """
+    sums, sizes = np.bincount(cluster, values), np.bincount(cluster)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((values.sum() - sums) / (len(values) - sizes))
+
+
 def bounds(replicates: Floats, resamples: Resamples, rows: Ints) -> dict[str, Any]:
     """Interval fields of an `Estimate` by the cluster bootstrap: the middle 95 % of the replicates.
 

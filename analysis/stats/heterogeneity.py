@@ -29,13 +29,13 @@ class Heterogeneity:
 
 
 def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | None = None) -> Heterogeneity | None:
-    """Moments of k correlated estimates, with the prediction interval of a random-effects model.
+    """Moments of k correlated estimates, with Student's prediction interval for one more.
 
     With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² =
     mean of S's diagonal − mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for
     Meta-Analysis, 1985, section 9.3, for correlated errors).
 
-    The interval is Student's for one more of k alike values, mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest);
+    The interval is that for one more of k alike values, mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest);
     the last term is what all errors have in common. It is that of a further estimate, so a little wide for a true
     value. With tau² in place of s² (Higgins, Thompson & Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it
     holds too few of them: from few estimates tau² is often far too small.

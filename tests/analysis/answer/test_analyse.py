@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.answer.answer import answer
+from analysis.sections.mixed_model import mixed_model
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 from analysis.trials.exclusions import trials_from_table
 from records import columns
@@ -244,6 +246,19 @@ def test_a_table_without_the_default_primary_falls_back_and_says_so(make_table):
     result = analysis.analyse(table, replicates=100)
     assert result.primary.column == "test_id.pointing.grad_cam"
     assert any(f"no column {SCORE!r}" in n and "'test_id.pointing.grad_cam', stands in" in n for n in result.notes)
+
+
+def test_few_data_seeds_leave_correlations_without_an_interval_and_nothing_else(make_table):
+    """The model over all cells takes five data seeds, so the note is about correlations alone."""
+    table = make_table(seeds=5)
+    table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 1000
+    result = answer(table, replicates=100)
+    assert (
+        "There are fewer than 6 data seeds (5 on crosses), so correlations there have an interval only among trials "
+        "that share no images."
+    ) in result.notes
+    assert only(result, "within_cell").ci_low is None
+    assert mixed_model(*result.data).coefficient("mu_within").ci_low is not None
 
 
 def test_a_sweep_without_its_primary_is_undecided(make_table):

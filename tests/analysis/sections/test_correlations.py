@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.answer.answer import answer
+from analysis.sections import scores
 from analysis.sections.correlations import SECTION
+from analysis.trials.exclusions import trials_from_table
+
+DEFAULT, OTHERS = "test_ood.iou.integrated_gradients", ("test_id.pointing.grad_cam", "test_ood.energy.occlusion")
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +38,47 @@ def test_rows_between_methods_say_that_the_methods_are_held_fixed(result):
     assert between
     assert set(between) == {"between methods, held fixed"}
     assert "There the interval holds these methods fixed" in table.caption
+
+
+DECLARED = analysis.Primary("test_ood", "energy", "occlusion")
+
+
+@pytest.mark.parametrize(
+    ("columns", "primary", "chosen", "other", "caption"),
+    [
+        ((DEFAULT, *OTHERS), DECLARED, "The primary was declared beforehand.", "the other", "They were not declared"),
+        (
+            (DEFAULT, *OTHERS),
+            None,
+            "No primary was declared; the default does not depend on the data.",
+            "the other",
+            "None was declared",
+        ),
+        (OTHERS, None, "The primary was not declared beforehand: it stands in", "all", "None was declared"),
+    ],
+)
+def test_the_words_say_whether_the_primary_was_declared(make_table, columns, primary, chosen, other, caption):
+    """A primary that was picked from the table is adjusted like the other scores."""
+    table = make_table(seeds=6, severities=(1.0,), columns=columns)
+    # Scores that are copies of one another have one correlation; these differ.
+    for position, column in enumerate(columns):
+        table[column] += 0.01 * np.random.default_rng(position).normal(size=len(table))
+    result = answer(trials_from_table(table, sweep="s", source="t", primary=primary), replicates=100)
+    words = SECTION.method(result, None)["Many comparisons"]
+    assert words.startswith(chosen)
+    assert ("All correlations are adjusted" in words) is (other == "all")
+    assert f"The p-values of {other} localisation scores and strata were adjusted" in SECTION.reported(result, None)
+    within = [c for c in result.correlations if (c.scope, c.statistic, c.stratum) == ("within_cell", "spearman", None)]
+    exempt = [c for c in within if c.p_adjusted is None]
+    assert [c.score for c in exempt] == ([] if other == "all" else [result.score])
+    assert [c.p_max_t is None for c in within] == [c in exempt for c in within]
+    (drawing,) = scores.SECTION.figures(result, None)
+    assert f"{caption} beforehand" in drawing.caption
+
+
+def test_without_intervals_there_are_no_p_values_and_none_is_said_to_be_adjusted(make_table):
+    result = answer(make_table(seeds=5), replicates=100)
+    words = SECTION.reported(result, None)
+    assert words.endswith("There is no interval (fewer than 6 data seeds on a dataset, and trials share them).")
+    assert "false discovery rate" not in words
+    assert "adjusted by the false discovery rate" in SECTION.reported(answer(make_table(seeds=6)), None)

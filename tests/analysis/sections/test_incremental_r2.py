@@ -1,10 +1,12 @@
 """Incremental R², against scikit-learn's definition worked with least squares split by split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.sections.incremental_r2 import _held_out, incremental_r2
+from analysis.sections.incremental_r2 import SECTION, _held_out, incremental_r2
 
 X, Z, Y, A = "test_ood.iou.integrated_gradients", "test_ood.iop.occlusion", "test_ood.auc", "test_id.auc"
 
@@ -113,3 +115,54 @@ def test_missing_values_are_dropped_and_counted():
     data.loc[1, Z] = np.nan
     assert incremental_r2(data, [X], Y).n_missing == 1
     assert incremental_r2(data, [X, Z], Y).n_missing == 2
+
+
+@pytest.fixture(scope="module")
+def estimated():
+    return incremental_r2(table(), [X], Y, splits=20)
+
+
+@pytest.mark.parametrize(
+    ("without", "with_scores", "quantiles", "words"),
+    [
+        (
+            *(0.637, 0.698, (-0.105, 0.124)),
+            "accounts for 64\u00a0% of the variance of the outcome. The map score raises the share by 6.1 percentage "
+            "points (−10.5 to 12.4 over splits).",
+        ),
+        (
+            *(-0.3, 0.85, (0.9, 1.3)),
+            "predicts the outcome worse than the mean (R² = −0.30). The map score raises R² by 1.15 (0.90 to 1.30 over "
+            "splits).",
+        ),
+        (
+            *(-0.3, -0.1, (-0.1, 0.4)),
+            "The map score raises R² by 0.20 (−0.10 to 0.40 over splits); with it the model predicts worse than the "
+            "mean.",
+        ),
+        (
+            *(0.02, -0.01, (-0.1, 0.05)),
+            "The map score does not raise the share: it changes by −3.0 percentage points (−10.0 to 5.0 over splits); "
+            "with it the model predicts worse than the mean.",
+        ),
+        (*(0.0, 0.0, (0.0, 0.0)), "accounts for 0\u00a0% of the variance"),
+    ],
+)
+def test_the_sentence(estimated, without, with_scores, quantiles, words):
+    """R² below zero is no share of the variance; the gain never stands without its range."""
+    ends = tuple(zip((0.025, 0.975), quantiles, strict=True))
+    result = replace(
+        estimated, without=without, with_scores=with_scores, estimate=with_scores - without, quantiles=ends
+    )
+    assert words in SECTION.sentence(None, (result,))
+
+
+def test_the_caption_counts_what_was_used_and_left_out():
+    data = table()
+    data.loc[data["method"] == "rrr", "severity"] *= data["severity"] > 0.5
+    data.loc[0, X] = np.nan
+    (shown,) = SECTION.tables(None, (incremental_r2(data, [X], Y, splits=20),))
+    assert shown.caption.endswith(
+        " IoU of integrated gradients on the OOD test set: 119 trials in 5 cells with 24 data seeds in all; left out: "
+        "1 cell: no shift (severity 0); 1 trial without one of the scores."
+    )

@@ -10,7 +10,7 @@ from scipy import stats
 
 import analysis
 from analysis.errors import AnalysisError
-from analysis.sections.mask_controls import MaskControls, mask_controls
+from analysis.sections.mask_controls import Change, MaskControls, _sentence, mask_controls
 from analysis.sections.mask_pairs import ANY_WRONG, BALANCED, NO_MASKS, control_name
 from analysis.trials.exclusions import trials_from_table
 from records import columns
@@ -154,7 +154,10 @@ def test_no_masks_and_balanced_data_stand_beside_them(found, right):
                 "what the masks show matters",
             ],
         ),
-        ({}, ["^Right masks help", "Wrong masks are not seen to do worse", "what the masks show is not what helps"]),
+        (
+            {},
+            ["^Right masks help", "Wrong masks do as well as right ones", "so what the masks show is not what helps"],
+        ),
         (
             dict.fromkeys(("random", "shifted", "other"), 0.1),
             ["^Right masks help", "Wrong masks do better than right ones", "is not what helps"],
@@ -166,6 +169,17 @@ def test_the_sentence(right, effect, pieces):
     sentence = compared(trials).sentence
     for piece in pieces:
         assert re.search(piece, sentence), sentence
+
+
+@pytest.mark.parametrize(("low", "as_well"), [(-0.0099, True), (-0.0101, False), (-0.25, False)])
+def test_wrong_masks_do_as_well_only_where_a_loss_of_interest_is_excluded(low, as_well):
+    wrong = Change(estimate=(low + 0.15) / 2, ci_low=low, ci_high=0.15)
+    sentence = _sentence({ANY_WRONG: wrong}, analysis.Primary())
+    assert ("do as well as right ones" in sentence) is as_well
+    assert ("what the masks show is not what helps" in sentence) is as_well
+    assert ("it cannot be said whether what the masks show matters" in sentence) is not as_well
+    if low == -0.25:
+        assert "(OOD test AUC −0.050, −0.250 to 0.150): a loss of up to 0.250 is not excluded" in sentence
 
 
 def test_masks_that_do_not_help_are_not_said_to(make_table):

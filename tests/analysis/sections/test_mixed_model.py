@@ -8,7 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
 
-from analysis.sections.mixed_model import mixed_model
+from analysis.sections.mixed_model import SECTION, mixed_model
 
 X, AUC, ACCURACY, A = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_ood.accuracy", "test_id.auc"
 
@@ -174,3 +174,14 @@ def test_missing_values_are_dropped_and_counted():
     data.loc[0, X] = np.nan
     data.loc[1, A] = np.nan
     assert mixed_model(data, X, AUC).n_missing == 2
+
+
+def test_the_caption_counts_what_was_used_and_left_out():
+    data = table()
+    data.loc[(data["method"] == "rrr") & (data["severity"] == 1.0), "severity"] = 0.0
+    (shown,) = SECTION.tables(None, mixed_model(data, X, AUC))
+    assert shown.caption.endswith(
+        " 50 trials in 5 cells with 10 data seeds in all; left out: 1 cell: no shift (severity 0)."
+    )
+    (shown,) = SECTION.tables(None, mixed_model(data[data["data_seed"] < 4], X, AUC))
+    assert shown.caption.endswith("cluster-robust by data seed.")

@@ -50,7 +50,7 @@ def test_every_section_has_words_with_its_number_and_a_table(result):
         "sign_error": f"{100 * found.sign_error.overall.mean:.0f}\u00a0%",
         "conditional_mutual_information": f"{100 * found.conditional_mutual_information.estimate:.1f}\u00a0%",
         "partial": f"rank correlation within cells is {found.partial[0].estimate:.2f} (",
-        "incremental": f"{100 * abs(found.incremental[0].estimate):.1f} percentage points",
+        "incremental": f"raises R² by {found.incremental[0].estimate:.2f} (",
         "mixed_model": f"by {np.exp(0.1 * found.mixed_model.coefficient('mu_within').estimate):.2f} (",
         "reliability": f"{found.reliability.raw:.2f} as measured, would be {found.reliability.estimate:.2f} (",
     }

@@ -56,6 +56,32 @@ def test_the_sentence_claims_no_more_than_the_interval(make_table):
     assert sentence(0.5 + spread).startswith("These models do not show that,")
 
 
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        (0, "on average over 32 models in the strata with a shift."),
+        (
+            1,
+            "on average over 31 of 32 models in the strata with a shift, those with at least five right and five wrong "
+            "answers on the scored images.",
+        ),
+    ],
+)
+def test_models_without_a_value_are_counted_in_the_sentence(make_table, without, words):
+    values = np.tile(0.6 + 0.01 * np.arange(8), 8)
+    values[64 - without :] = np.nan
+    answered, _ = analysed(make_table, values)
+    assert SECTION.sentence(answered, per_image(answered)).endswith(words)
+
+
+def test_where_no_model_has_enough_answers_the_rule_is_named(make_table):
+    """Each model may well have some right and some wrong answers."""
+    answered, _ = analysed(make_table, np.full(64, np.nan))
+    assert SECTION.sentence(answered, per_image(answered)) == (
+        "Not estimated: no model has five right and five wrong answers on the scored images."
+    )
+
+
 def test_other_attributions_follow_with_their_own_mean(make_table):
     answered, _ = analysed(make_table, occlusion=np.where(np.arange(64) % 2, 0.4, 0.6))
     last = per_image(answered)[-1]
