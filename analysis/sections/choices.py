@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from analysis.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds
+from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import cell_rows, strata_of
 from analysis.trials.trials import Primary
@@ -178,10 +178,8 @@ def _in_stratum(
     result = replace(result, estimate=whole, whole_stratum=whole)
     if one_choice:
         return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
-    regrets, n_clusters = _regrets(*parts, stratum.choice), len(resamples.dataset)
-    sums, sizes = (np.bincount(stratum.cluster, w, n_clusters) for w in (regrets, np.ones(len(regrets))))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deleted = (regrets.sum() - sums) / (len(regrets) - sizes)
+    regrets = _regrets(*parts, stratum.choice)
+    deleted = mean_without_each(regrets, stratum.cluster, len(resamples.dataset))
     return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
 
 

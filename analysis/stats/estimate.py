@@ -73,14 +73,15 @@ def jackknife_error(deleted: Floats, dataset: Ints) -> tuple[float, float] | Non
     return math.sqrt(float(variances.sum())), df
 
 
-def mean_without_each(values: Floats, cluster: Ints) -> Floats:
+def mean_without_each(values: Floats, cluster: Ints, n_clusters: int = 0) -> Floats:
     """[clusters] the mean of the values without those of each cluster; NaN where no others are there.
 
     Args:
         values: [n].
         cluster: [n] the cluster of each value, numbered from 0.
+        n_clusters: how many there are, if more than the values have.
     """
-    sums, sizes = np.bincount(cluster, values), np.bincount(cluster)
+    sums, sizes = np.bincount(cluster, values, n_clusters), np.bincount(cluster, minlength=n_clusters)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((values.sum() - sums) / (len(values) - sizes))
 
