@@ -11,7 +11,7 @@ from search_spaces import Settings
 
 SAMPLER = "tpe"
 """The `hp.searcher` of a search's trials: the tree-structured Parzen estimator of Bergstra et al., NeurIPS 2011."""
-Place = tuple[str, float, str]
+Cell = tuple[str, float, str]
 """Dataset, severity and method: a search finds settings for each."""
 
 
@@ -25,7 +25,7 @@ class BestSettings:
     """The tuned settings of the best trial per method, dataset and severity of a search."""
 
     sweep: str
-    by_place: dict[Place, Settings]
+    by_cell: dict[Cell, Settings]
 
     def of(self, settings: Settings) -> Settings:
         """Those for a trial's method, dataset and severity; for any severity, where only one was searched.
@@ -34,27 +34,27 @@ class BestSettings:
             UserError: the search has no completed trial for them.
         """
         dataset, method = settings["dataset"], settings["method"]
-        by_severity = {s: best for (d, s, m), best in self.by_place.items() if (d, m) == (dataset, method)}
+        by_severity = {s: best for (d, s, m), best in self.by_cell.items() if (d, m) == (dataset, method)}
         if (severity := settings.get("severity")) in by_severity:
             return by_severity[severity]
         if len(by_severity) == 1:
             return next(iter(by_severity.values()))
-        places = ", ".join(map(describe, sorted(self.by_place)))
+        cells = ", ".join(map(describe, sorted(self.by_cell)))
         raise UserError(
             f"--from {self.sweep} has no completed trial of method {method!r} on dataset {dataset!r}"
-            f"{f' at severity {severity:g}' if by_severity else ''}; it has {places}; "
+            f"{f' at severity {severity:g}' if by_severity else ''}; it has {cells}; "
             "search there first, or restrict this sweep with --dataset, --set method=NAME or --set severity=NUMBER"
         )
 
 
-def describe(place: Place) -> str:
+def describe(cell: Cell) -> str:
     """For people: "rrr on synthetic at severity 1"."""
-    dataset, severity, method = place
+    dataset, severity, method = cell
     return f"{method} on {dataset} at severity {severity:g}"
 
 
 def load_best_settings(records: SweepRecords) -> BestSettings:
-    """The settings of the best completed trial per place: highest validation AUC, then lowest validation loss.
+    """The settings of the best completed trial per cell: highest validation AUC, then lowest validation loss.
 
     Both on the split that selects the epoch.
 
@@ -74,18 +74,18 @@ def load_best_settings(records: SweepRecords) -> BestSettings:
     if not best:
         raise UserError(f"--from {records.name}: none of its trials completed; run that search first")
     tuned = manifest["search"]["settings"]
-    return BestSettings(records.name, {place: _values(record, tuned) for place, record in best.items()})
+    return BestSettings(records.name, {cell: _values(record, tuned) for cell, record in best.items()})
 
 
-def best_trials(records: Sequence[Record]) -> dict[Place, Record]:
-    """The best completed trial per place among those that a search chose."""
-    best: dict[Place, Record] = {}
+def best_trials(records: Sequence[Record]) -> dict[Cell, Record]:
+    """The best completed trial per cell among those that a search chose."""
+    best: dict[Cell, Record] = {}
     for record in sorted(records, key=lambda r: str(r["trial_key"])):
         if record["status"] != "completed" or record.get(columns.SEARCHER) != SAMPLER or _score(record) is None:
             continue
-        place = record["dataset"], record["severity"], record["method"]
-        if place not in best or _rank(record) > _rank(best[place]):
-            best[place] = record
+        cell = record["dataset"], record["severity"], record["method"]
+        if cell not in best or _rank(record) > _rank(best[cell]):
+            best[cell] = record
     return best
 
 

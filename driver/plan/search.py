@@ -71,11 +71,11 @@ class SearchPlan(Plan):
         best = best_trials([record for record in records if self.owns(record)])
         lines = ["Best settings by validation AUC; --from uses them in another sweep:"]
         for study in self.studies:
-            where = describe(study.place)
-            if study.place not in best:
+            where = describe(study.cell)
+            if study.cell not in best:
                 lines.append(f"{where}: no trial completed")
                 continue
-            record = best[study.place]
+            record = best[study.cell]
             values = ", ".join(f"{setting} {value:.4g}" for setting, value in study.values(record).items())
             column = objective(record["selection"])
             lines.append(f"{where}: {values} ({column} {record[column]:.3f})")
@@ -109,12 +109,12 @@ def search_plan(
         if study.size < share:
             settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
             raise UserError(
-                f"the study of {describe(study.place)} has {study.size:.0f} different trials, fewer than the "
+                f"the study of {describe(study.cell)} has {study.size:.0f} different trials, fewer than the "
                 f"{share} to run; leave out --set of {settings}, or lower --max-trials"
             )
-        if any(study.place == other.place for other in studies):
+        if any(study.cell == other.cell for other in studies):
             raise UserError(
-                f"space {space.name!r} has two studies of {describe(study.place)}, and a search allows one; "
+                f"space {space.name!r} has two studies of {describe(study.cell)}, and a search allows one; "
                 "run it again under another --name with the other settings"
             )
         studies.append(study)

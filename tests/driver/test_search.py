@@ -251,7 +251,7 @@ def test_settings_are_found_for_a_severity_and_serve_others_where_it_is_the_only
     found = BestSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
     trial = {"dataset": "synthetic", "method": "rrr"}
     assert found.of({**trial, "severity": 0.5}) == found.of(trial) == {"lr": 0.1}
-    found.by_place["synthetic", 0.0, "rrr"] = {"lr": 0.2}
+    found.by_cell["synthetic", 0.0, "rrr"] = {"lr": 0.2}
     assert found.of({**trial, "severity": 0.0}) == {"lr": 0.2}
     with pytest.raises(UserError, match=r"at severity 0\.5; it has rrr on synthetic at severity 0, rrr on"):
         found.of({**trial, "severity": 0.5})
