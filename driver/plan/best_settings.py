@@ -1,7 +1,7 @@
 """What a search maximises, and the best settings that it found, read from the records of its sweep."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driver import UserError, user_errors
@@ -53,6 +53,20 @@ def describe(cell: Cell) -> str:
     return f"{method} on {dataset} at severity {severity:g}"
 
 
+def best_in_words(best: Mapping[Cell, Record], tuned: Mapping[Cell, Sequence[str]]) -> str:
+    """The best trial of each cell in `tuned`, with the values of the settings that were tuned there."""
+    lines = ["Best settings by validation AUC; --from uses them in another sweep:"]
+    for cell, settings in tuned.items():
+        where, record = describe(cell), best.get(cell)
+        if record is None:
+            lines.append(f"{where}: no trial completed")
+            continue
+        values = ", ".join(f"{setting} {value:.4g}" for setting, value in _values(record, settings).items())
+        column = objective(record["selection"])
+        lines.append(f"{where}: {values} ({column} {record[column]:.3f})")
+    return "\n".join(lines)
+
+
 def load_best_settings(records: SweepRecords) -> BestSettings:
     """The settings of the best completed trial per cell: highest validation AUC, then lowest validation loss.
 
@@ -83,10 +97,14 @@ def best_trials(records: Sequence[Record]) -> dict[Cell, Record]:
     for record in sorted(records, key=lambda r: str(r["trial_key"])):
         if record["status"] != "completed" or record.get(columns.SEARCHER) != SAMPLER or _score(record) is None:
             continue
-        cell = record["dataset"], record["severity"], record["method"]
+        cell = cell_of(record)
         if cell not in best or _rank(record) > _rank(best[cell]):
             best[cell] = record
     return best
+
+
+def cell_of(record: Record) -> Cell:
+    return record["dataset"], record["severity"], record["method"]
 
 
 def _rank(record: Record) -> tuple[float, float]:
@@ -99,7 +117,7 @@ def _score(record: Record, measure: str = "auc") -> float | None:
     return None if value is None else float(value)
 
 
-def _values(record: Record, tuned: Mapping[str, object]) -> Settings:
+def _values(record: Record, tuned: Iterable[str]) -> Settings:
     """The tuned settings that the record has; those of other methods and datasets are not in it."""
     named = {setting: record.get(columns.setting(setting)) for setting in tuned}
     return {setting: value for setting, value in named.items() if value is not None}

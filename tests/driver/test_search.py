@@ -10,6 +10,7 @@ from rich.console import Console
 from driver import UserError
 from driver.plan import cost
 from driver.plan.best_settings import SAMPLER, BestSettings, load_best_settings, objective
+from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.plan.search import SearchQueue
@@ -238,6 +239,13 @@ def test_the_best_settings_go_into_another_sweep(records):
         assert study.values(config.columns()) == study.values(best.columns())
         assert config.epochs == 30, "what is given on the command line stands above what was found"
     assert make_plan("paper_seeds", None, {"lr": 0.5}, 1, found).trials.popitem()[1].lr == 0.5
+
+
+def test_sync_gives_the_same_answer_from_the_records_alone(records):
+    plan = searched(records)
+    existing = records.load().records
+    first, *lines = plan.answer(existing).splitlines()
+    assert declared_plan(records.manifest()).answer(existing).splitlines() == [first, *sorted(lines)]
 
 
 def test_of_equal_aucs_the_lower_loss_is_best(records):
