@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Annotated, Literal
 
 SOME_FAILED, INTERRUPTED = 10, 130
+REPEAT = "Interrupted. Repeat the command to go on."
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
 
@@ -22,7 +23,7 @@ def leave(number: int, frame: FrameType | None) -> None:
     Python itself would raise in the middle of an import, or while it exits, and print a traceback.
     """
     if not ending:
-        text = "\nInterrupted. Repeat the command to go on.\n"
+        text = f"\n{REPEAT}\n"
         os.write(2, (SHOW_CURSOR + text if sys.stderr.isatty() else text).encode())
     os._exit(INTERRUPTED)
 
@@ -256,8 +257,7 @@ def exit_codes() -> Iterator[None]:
         say(console, f"Error: {error}", "red")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
-        done = f": {interrupt}" if str(interrupt) else ""
-        say(console, f"\nInterrupted{done}. Repeat the command to go on.")
+        say(console, f"\nInterrupted: {interrupt}" if str(interrupt) else f"\n{REPEAT}")
         raise typer.Exit(INTERRUPTED) from None
 
 

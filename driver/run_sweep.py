@@ -47,7 +47,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
 
     Raises:
         UserError: the request cannot be carried out, or a problem stopped the sweep.
-        KeyboardInterrupt: after a signal; its message says how far the sweep is, if that is known.
+        KeyboardInterrupt: after a signal; its message says how far the sweep is and how to go on, if that is known.
     """
     # Plan: nothing is written yet.
     records = open_records(request.storage, request.sweep, request.fresh)
@@ -116,7 +116,7 @@ def _run_and_finish(
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
     kept = weights_note(request.keep_weights, records, plan, loaded.records)
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
-    with _how_far(progress):
+    with _how_far(progress, records.name if request.fresh else None):
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
             if pending and not request.local:
@@ -175,12 +175,14 @@ def _run_and_finish(
 
 
 @contextmanager
-def _how_far(progress: Progress) -> Iterator[None]:
-    """Say in a KeyboardInterrupt how far the sweep is."""
+def _how_far(progress: Progress, fresh: str | None) -> Iterator[None]:
+    """Say in a KeyboardInterrupt how far the sweep is and how to go on; `fresh` is the name that --fresh chose."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{progress.done} of {count(progress.total, 'trial')} done") from None
+        instead = f" with --name {fresh} in place of --fresh" if fresh else ""
+        done = f"{progress.done} of {count(progress.total, 'trial')} done"
+        raise KeyboardInterrupt(f"{done}. Repeat the command{instead} to go on.") from None
 
 
 def _report_command(request: Request, sweep: str) -> str:

@@ -172,6 +172,13 @@ def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ]
 
 
+def test_on_kubernetes_no_try_of_a_command_begins_another_sweep(tmp_path):
+    command = ["sh", str(ROOT / "k8s/run_sweep.sh"), "--space", "smoke", "--fresh"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--fresh would begin another sweep at each of these tries: give the new sweep a --name" in done.stderr
+
+
 def test_an_interrupt_during_the_start_is_answered_at_once_and_without_a_traceback(tmp_path):
     command = [sys.executable, str(ROOT / "sweep.py"), "--dry-run"]
     started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

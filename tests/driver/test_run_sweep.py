@@ -16,7 +16,7 @@ from driver.run_sweep import _report_command, _show, _sync_command, run_sweep
 from driver.upkeep import parent_run
 from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
-from records import columns
+from records import SweepRecords, columns
 from records.storage import FolderStorage
 from search_spaces import Primary
 
@@ -96,7 +96,7 @@ def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
 
     monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
     out = io.StringIO()
-    with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done\. Repeat the command to go on\.$"):
         run_sweep(one_to_run, Console(file=out, width=80))
     lines = out.getvalue().splitlines()
     assert lines[0] == "Sweep smoke: 3 trials, 1 to run"
@@ -110,9 +110,23 @@ def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("driver.run_sweep.connect", interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done\. Repeat the command to go on\.$"):
         run_sweep(Request(**REQUEST, storage=str(tmp_path / "sweeps")), Console(quiet=True))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
+    monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
+    fresh = Request(**REQUEST | {"fresh": True}, storage=done.storage.location)
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 .* with --name smoke-2 in place of --fresh to go on\.$"):
+        run_sweep(fresh, Console(quiet=True))
+    assert SweepRecords(done.storage, "smoke-2").manifest()["commands"] == [
+        "python sweep.py --space smoke --name smoke-2 --max-trials 3"
+    ]
 
 
 def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
