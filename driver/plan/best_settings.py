@@ -35,14 +35,14 @@ class BestSettings:
         """
         dataset, method = settings["dataset"], settings["method"]
         by_severity = {s: best for (d, s, m), best in self.by_cell.items() if (d, m) == (dataset, method)}
-        if (severity := settings.get("severity")) in by_severity:
-            return by_severity[severity]
-        if len(by_severity) == 1:
-            return next(iter(by_severity.values()))
+        severity = settings.get("severity")
+        suitable = [best for s, best in by_severity.items() if s == severity] or list(by_severity.values())
+        if len(suitable) == 1:
+            return suitable[0]
         cells = ", ".join(map(describe, sorted(self.by_cell)))
         raise UserError(
             f"--from {self.sweep} has no completed trial of method {method!r} on dataset {dataset!r}"
-            f"{f' at severity {severity:g}' if by_severity else ''}; it has {cells}; "
+            f"{f' at severity {severity}' if by_severity else ''}; it has {cells}; "
             "search there first, or restrict this sweep with --dataset, --set method=NAME or --set severity=NUMBER"
         )
 

@@ -41,10 +41,10 @@ def make_plan(
     unused = set(overrides)
     wanted = []
     for settings in _restricted(chosen, dataset, overrides):
-        settings = settings if best_settings is None else {**settings, **best_settings.of(settings)}
         applied = {key: value for key, value in overrides.items() if _applies(key, settings, overrides)}
         unused -= set(applied)
-        wanted.append({**settings, **applied})
+        best = {} if best_settings is None else best_settings.of({**settings, **applied})
+        wanted.append({**settings, **best, **applied})
     if unused:
         raise _unknown_setting(min(unused))
     trials: dict[str, TrialConfig] = {}

@@ -265,6 +265,18 @@ def test_settings_are_found_for_a_severity_and_serve_others_where_it_is_the_only
         found.of({**trial, "severity": 0.5})
 
 
+def test_a_severity_of_the_command_line_gets_its_own_settings():
+    """Its message says to restrict the sweep with --set severity=NUMBER where only some severities were searched."""
+    methods = ("actdiff", "adversarial", "baseline", "gradmask", "masked", "rrr", "shuffled")
+    rates = {0.0: 0.1, 0.5: 0.2}
+    found = BestSettings("s", {("synthetic", s, m): {"lr": rate} for s, rate in rates.items() for m in methods})
+    for severity, rate in rates.items():
+        plan = make_plan("paper_seeds", None, {"severity": severity}, None, found)
+        assert {config.lr for config in plan.trials.values()} == {rate}
+    with pytest.raises(UserError, match=r"at severity 1\.0; .* or --set severity=NUMBER"):
+        make_plan("paper_seeds", None, {}, None, found)
+
+
 def test_another_dataset_is_searched_without_the_settings_that_the_first_alone_has():
     plan = make_plan("paper_search", "decoy_digits", FEW, None)
     assert plan.planned == 7 * 51
