@@ -126,6 +126,20 @@ WRONG = {
         ("unknown method 'x'",),
         space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'x'}}])"),
     ),
+    "space of an unknown comparison": Wrong(
+        ("--space", "mine.py"),
+        ("bad comparisons ('seeds',); give some of seed, setting, method, given_id",),
+        space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'rrr'}}], comparisons=('seeds',))"),
+    ),
+    "space of an unknown split": Wrong(
+        ("--space", "mine.py"),
+        ("bad split 'valid_id' of the primary: maps are scored on test_id or test_ood",),
+        space_file("from search_spaces import Primary\ndef mine():\n    return Primary('valid_id')"),
+    ),
+    "primary of no trial": Wrong(
+        ("--set", "attributions=occlusion"),
+        ("no trial computes iou of integrated_gradients, the primary analysis of space 'smoke'", "another Primary"),
+    ),
     "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
     "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD), 1),
     "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
