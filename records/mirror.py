@@ -283,6 +283,9 @@ def _client(tracking_uri: str) -> Any:
 def _configure() -> None:
     # If this process was started inside an MLflow run, this variable would override every run id below.
     os.environ.pop("MLFLOW_RUN_ID", None)
+    # An absent server gets one more try of ten seconds; MLflow would try for minutes, in each trial's process too.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # Otherwise each closed run prints a line into the progress view.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Otherwise creating and migrating a database is logged.

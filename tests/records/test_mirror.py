@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from driver.upkeep import tracking
 from records import SweepRecords, columns, mirror, open_storage
-from records.mirror import MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
+from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
 KEY = "0123456789abcdef"
 
@@ -157,6 +158,22 @@ def test_a_server_that_is_away_is_one_error(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(MirrorError, match=r"MLflow at http://127\.0\.0\.1:9: "):
         open_experiment("http://127.0.0.1:9", "away")
+
+
+def test_a_trials_process_gives_up_soon_on_a_server_that_is_away(monkeypatch):
+    """MLflow itself would try seven times. In a trial's process nobody but the mirror says otherwise."""
+    for variable in (MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT):
+        monkeypatch.delenv(variable.name, raising=False)
+    asked = []
+
+    def get_run(*_):
+        asked.append((MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), MLFLOW_HTTP_REQUEST_TIMEOUT.get()))
+        raise ConnectionError
+
+    monkeypatch.setattr(MlflowClient, "get_run", get_run)
+    with pytest.raises(MirrorError):
+        mirror.sweep_is_mirrored(Experiment("http://127.0.0.1:9", "1", "a run"))
+    assert asked == [(1, 10)]
 
 
 def test_a_run_id_in_the_environment_is_not_taken_over(database, records, monkeypatch):
