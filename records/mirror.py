@@ -129,6 +129,7 @@ def mirror_trial(
         _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
         started = _milliseconds(record.get("started_at"))
+        earlier = {} if run_id is None else client.get_run(run_id).data.tags
         if run_id is None:
             tags = {
                 PARENT: experiment.parent_run_id,
@@ -152,6 +153,9 @@ def mirror_trial(
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
         facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in TAGS if record.get(name) is not None]
         facts += [RunTag(name, text) for name, text in unplotted.items()]
+        # A trial that failed and was run again no longer has an error.
+        for name in earlier.keys() & {*TAGS} - {tag.key for tag in facts}:
+            client.delete_tag(run_id, name)
         size = BATCH_METRICS - BATCH_PARAMS - len(facts)
         client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
         for start in range(size, len(metrics), size):

@@ -184,6 +184,16 @@ def test_a_run_id_in_the_environment_is_not_taken_over(database, records, monkey
     assert MlflowClient(uri).get_run(run_id).data.tags["mlflow.parentRunId"] == experiment.parent_run_id
 
 
+def test_a_trial_that_failed_and_then_completes_loses_its_error(database, records):
+    uri, artifacts = database
+    experiment, record = open_experiment(uri, "again", artifacts), records.read(KEY)
+    failed = mirror_trial(experiment, records, {**record, "status": "failed", "error": "ValueError: no"})
+    assert MlflowClient(uri).get_run(failed).data.tags["error"] == "ValueError: no"
+    assert mirror_trial(experiment, records, record) == failed
+    run = MlflowClient(uri).get_run(failed)
+    assert (run.info.status, run.data.tags["status"], run.data.tags.get("error")) == ("FINISHED", "completed", None)
+
+
 def test_a_twin_left_by_a_dying_server_is_removed(database, records):
     uri, artifacts = database
     experiment = open_experiment(uri, "twins", artifacts)
