@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from driver.upkeep import tracking
-from records import SweepRecords, columns, mirror, open_storage
+from records import SweepRecords, columns, mirror, mlflow_client, open_storage
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
 KEY = "0123456789abcdef"
@@ -226,7 +226,7 @@ def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, dat
         conditions.append(condition)
         return search(self, experiment_ids, condition, **options)
 
-    monkeypatch.setattr(mirror, "PAGE", 2)
+    monkeypatch.setattr(mlflow_client, "PAGE", 2)
     monkeypatch.setattr(tracking, "MANY", many)
     monkeypatch.setattr(MlflowClient, "search_runs", counted)
     assert tracking.catch_up(records, records.load().records, experiment, Console(quiet=True))
