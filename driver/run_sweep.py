@@ -112,7 +112,7 @@ def _run_and_finish(
     with console.status("Reading the records"):
         loaded = records.load()
     pending = [] if request.sync else plan.pending(loaded.records)
-    progress.skip(plan.planned - len(pending))
+    progress.note_done(plan.planned - len(pending))
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
     kept = weights_note(request.keep_weights, records, plan, loaded.records)
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
