@@ -37,9 +37,10 @@ if __name__ == "__main__":
 
 # `ray submit` copies only this file, to the home directory; the project lies beside it as ~/project.
 SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
-ROOT = next(
-    p for p in (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd()) if (p / "driver").is_dir()
-)
+PLACES = (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd())
+ROOT = next((place for place in PLACES if (place / "driver").is_dir()), None)
+if ROOT is None:
+    sys.exit(f"Error: the project is in none of {', '.join(map(str, PLACES))}; change into its folder")
 sys.path.insert(0, str(ROOT))
 
 import typer  # noqa: E402
@@ -47,6 +48,8 @@ from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
 from driver.terminal import say  # noqa: E402
+from records.storage import DEFAULT as DEFAULT_STORAGE  # noqa: E402
+from records.storage import VARIABLE as STORAGE_VARIABLE  # noqa: E402
 
 # Without Rich's markup, which would take "[default: …]" for a style.
 app = typer.Typer(
@@ -107,9 +110,9 @@ def sweep(
     storage: Annotated[
         str,
         typer.Option(
-            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar="SWEEP_STORAGE"
+            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar=STORAGE_VARIABLE
         ),
-    ] = "sweeps",
+    ] = DEFAULT_STORAGE,
     tracking_uri: Annotated[
         str | None,
         typer.Option(

@@ -176,6 +176,16 @@ def test_the_storage_is_by_default_that_of_the_environment(monkeypatch):
     assert get_command(sweep.app).make_context("sweep.py", []).params["storage"] == "s3://bucket/there"
 
 
+def test_without_the_project_beside_it_the_command_says_so(tmp_path):
+    (tmp_path / "sweep.py").write_bytes((ROOT / "sweep.py").read_bytes())
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "sweep.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: the project is in none of {tmp_path}, {tmp_path / 'project'}, {tmp_path}; change into its folder\n"
+    )
+
+
 def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smok")
     assert ran.code == 2
