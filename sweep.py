@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Annotated, Literal
 
 SOME_FAILED, INTERRUPTED = 10, 130
+REPEAT = "Interrupted. Repeat the command to go on."
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
 
@@ -22,7 +23,7 @@ def leave(number: int, frame: FrameType | None) -> None:
     Python itself would raise in the middle of an import, or while it exits, and print a traceback.
     """
     if not ending:
-        text = "\nInterrupted. Repeat the command to go on.\n"
+        text = f"\n{REPEAT}\n"
         os.write(2, (SHOW_CURSOR + text if sys.stderr.isatty() else text).encode())
     os._exit(INTERRUPTED)
 
@@ -36,9 +37,10 @@ if __name__ == "__main__":
 
 # `ray submit` copies only this file, to the home directory; the project lies beside it as ~/project.
 SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
-ROOT = next(
-    p for p in (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd()) if (p / "driver").is_dir()
-)
+PLACES = (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd())
+ROOT = next((place for place in PLACES if (place / "driver").is_dir()), None)
+if ROOT is None:
+    sys.exit(f"Error: the project is in none of {', '.join(map(str, PLACES))}; change into its folder")
 sys.path.insert(0, str(ROOT))
 
 import typer  # noqa: E402
@@ -46,6 +48,8 @@ from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
 from driver.terminal import say  # noqa: E402
+from records.storage import DEFAULT as DEFAULT_STORAGE  # noqa: E402
+from records.storage import VARIABLE as STORAGE_VARIABLE  # noqa: E402
 
 # Without Rich's markup, which would take "[default: …]" for a style.
 app = typer.Typer(
@@ -106,9 +110,9 @@ def sweep(
     storage: Annotated[
         str,
         typer.Option(
-            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar="SWEEP_STORAGE"
+            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar=STORAGE_VARIABLE
         ),
-    ] = "sweeps",
+    ] = DEFAULT_STORAGE,
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -256,8 +260,7 @@ def exit_codes() -> Iterator[None]:
         say(console, f"Error: {error}", "red")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
-        done = f": {interrupt}" if str(interrupt) else ""
-        say(console, f"\nInterrupted{done}. Repeat the command to go on.")
+        say(console, f"\nInterrupted: {interrupt}" if str(interrupt) else f"\n{REPEAT}")
         raise typer.Exit(INTERRUPTED) from None
 
 

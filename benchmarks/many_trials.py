@@ -17,12 +17,13 @@ import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = """
-from search_spaces import Space
+from search_spaces import Primary, Space
 
 def many():
     small = {{"n_train": 8, "n_valid": 8, "n_test": 8, "epochs": 1, "batch_size": 8, "attribution_images": 2}}
     small |= {{"attributions": ("input_gradient",), "dataset": "synthetic", "method": "baseline"}}
-    return Space("many", "as small as trials can be", [{{**small, "seed": s, "data_seed": s}} for s in range({trials})])
+    trials = [{{**small, "seed": s, "data_seed": s}} for s in range({trials})]
+    return Space("many", "as small as trials can be", trials, Primary(attribution="input_gradient"))
 """
 
 

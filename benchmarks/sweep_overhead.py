@@ -35,10 +35,11 @@ KINDS: dict[str, Mapping[str, Any]] = {
 }
 SPACE = """
 from benchmarks.sweep_overhead import settings
-from search_spaces import Space
+from search_spaces import Primary, Space
 
 def overhead():
-    return Space("overhead", "the trials of benchmarks/sweep_overhead.py", settings({kind!r}, {trials}))
+    trials, primary = settings({kind!r}, {trials}), Primary(attribution="input_gradient")
+    return Space("overhead", "the trials of benchmarks/sweep_overhead.py", trials, primary)
 """
 
 

@@ -2,7 +2,8 @@
 
     run_sweep.py   the story: plan, lease, run, mirror, finish
     request.py     what the command line asks for, checked before torch and Ray load
-    plan/          the trials of a sweep: make_plan, plan, search, study, space files, cost, best settings of a search
+    plan/          the trials of a sweep: make_plan, plan, declared (a sweep's own), search, study, space files,
+                   cost, best settings of a search
     upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), parent_run, finish
     view/          what people and programs see: progress, status, dry run, log, metrics, mlflow_ui
     terminal.py    messages of the commands

@@ -57,13 +57,16 @@ class Request:
         """The sweep's name."""
         return self.name or Path(self.space).stem
 
-    @property
-    def command(self) -> str:
-        """The part of the command that says which trials there are, without credentials."""
+    def command(self, sweep: str) -> str:
+        """The part of the command that says which trials there are, without credentials.
+
+        Args:
+            sweep: the name under which they are, which --fresh chooses.
+        """
         options = {
             "--space": self.space,
             "--dataset": self.dataset,
-            "--name": None if self.sweep == Path(self.space).stem else self.sweep,
+            "--name": None if sweep == Path(self.space).stem else sweep,
             "--max-trials": self.max_trials,
             "--from": self.from_sweep,
         }

@@ -12,6 +12,7 @@ from rich.console import Console
 from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
+from driver.plan.declared import DeclaredPlan, declared_plan
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import Plan, declare, open_records
@@ -46,12 +47,12 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
 
     Raises:
         UserError: the request cannot be carried out, or a problem stopped the sweep.
-        KeyboardInterrupt: after a signal; its message says how far the sweep is, if that is known.
+        KeyboardInterrupt: after a signal; its message says how far the sweep is and how to go on, if that is known.
     """
     # Plan: nothing is written yet.
-    plan = _plan(request, console)
     records = open_records(request.storage, request.sweep, request.fresh)
     check_not_deleted(records)
+    plan = _plan(request, records, console)
     if request.status:
         show_status(console, records)
         link = where(request.tracking, experiment_of(request.tracking, records.name))
@@ -87,11 +88,13 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     if outcome.not_mirrored and request.tracking != NONE:
         trials = count(outcome.not_mirrored, "trial")
         message = f"MLflow lacks {trials}. Nothing is lost: this brings it up to date:\n"
-        say(console, message, place=_sync_command(request))
+        say(console, message, place=_sync_command(request, records.name))
     return outcome
 
 
-def _plan(request: Request, console: Console) -> Plan:
+def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
+    if request.sync and "planned_trials" in (manifest := records.manifest() or {}):
+        return declared_plan(manifest)
     best_settings = None
     if request.from_sweep is not None:
         best_settings = load_best_settings(open_records(request.storage, request.from_sweep, fresh=False))
@@ -109,16 +112,19 @@ def _run_and_finish(
     with console.status("Reading the records"):
         loaded = records.load()
     pending = [] if request.sync else plan.pending(loaded.records)
-    progress.skip(plan.planned - len(pending))
+    progress.note_done(plan.planned - len(pending))
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
     kept = weights_note(request.keep_weights, records, plan, loaded.records)
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
-    with _how_far(progress):
+    with _how_far(progress, records.name if request.fresh else None):
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
             if pending and not request.local:
                 check_shared(records, request.resources, console)
-        changed = declare(records, plan, None if request.sync else request.command, len(plan.others(loaded.records)))
+        changed = False
+        if not isinstance(plan, DeclaredPlan):
+            command = None if request.sync else request.command(records.name)
+            changed = declare(records, plan, command, len(plan.others(loaded.records)))
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
@@ -169,23 +175,27 @@ def _run_and_finish(
 
 
 @contextmanager
-def _how_far(progress: Progress) -> Iterator[None]:
-    """Say in a KeyboardInterrupt how far the sweep is."""
+def _how_far(progress: Progress, fresh: str | None) -> Iterator[None]:
+    """Say in a KeyboardInterrupt how far the sweep is and how to go on; `fresh` is the name that --fresh chose."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{progress.done} of {count(progress.total, 'trial')} done") from None
+        instead = f" with --name {fresh} in place of --fresh" if fresh else ""
+        done = f"{progress.done} of {count(progress.total, 'trial')} done"
+        raise KeyboardInterrupt(f"{done}. Repeat the command{instead} to go on.") from None
 
 
 def _report_command(request: Request, sweep: str) -> str:
-    storage = "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
-    return f"python -m analysis --sweep {sweep}{storage}"
+    return f"python -m analysis --sweep {sweep}{_storage_option(request)}"
 
 
-def _sync_command(request: Request) -> str:
-    storage = "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
+def _sync_command(request: Request, sweep: str) -> str:
     tracking = "" if request.tracking_uri is None else f" --tracking-uri {shlex.quote(scrub(request.tracking_uri))}"
-    return f"{request.command}{storage}{tracking} --sync"
+    return f"python sweep.py --name {sweep}{_storage_option(request)}{tracking} --sync"
+
+
+def _storage_option(request: Request) -> str:
+    return "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
 
 
 def _note(console: Console, *notes: str | None) -> None:

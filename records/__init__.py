@@ -5,6 +5,8 @@
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     database.py    MLflow's SQLite database, created whole or not at all
     mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
+    mirror_deletion.py  deletes what it made
+    mlflow_client.py  MLflow's client as both use it, and its errors
     mirror_names.py  the names of runs, metrics, tags and views in MLflow
     secrets.py     removes credentials from messages
 

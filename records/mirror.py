@@ -4,20 +4,17 @@ The records are the truth. Runs are looked up by their tag `trial_key`, so mirro
 """
 
 import json
-import logging
 import math
-import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from records import columns
-from records.database import DatabaseError, check_database, prepare_database
+from records.database import prepare_database
 from records.mirror_names import (
     EPOCH,
     KEY,
@@ -31,24 +28,18 @@ from records.mirror_names import (
     trials_view,
     view_tag,
 )
-from records.secrets import scrub
-from records.storage import StorageError
+from records.mlflow_client import MirrorError as MirrorError
+from records.mlflow_client import client_of, configure, explained, search_runs
 from records.store import WEIGHTS, Record, SweepRecords
 
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 TAG_VALUE, PARAM_VALUE = 8000, 6000
-PAGE = 1000
-"""Runs per request."""
 PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Of a run's artifacts."""
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
 TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at")
 """Columns of a record that are tags of its run."""
-
-
-class MirrorError(Exception):
-    """MLflow could not be brought up to date. Nothing is lost: the records are the truth."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +72,10 @@ def open_experiment(
     Raises:
         MirrorError: MLflow cannot be reached or refuses, or its database cannot be used.
     """
-    with _explained(tracking_uri):
-        _configure()
+    with explained(tracking_uri):
+        configure()
         prepare_database(tracking_uri, say)
-        client = _client(tracking_uri)
+        client = client_of(tracking_uri)
         existing = client.get_experiment_by_name(sweep)
         experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
         if existing and existing.lifecycle_stage != "active":
@@ -123,12 +114,13 @@ def mirror_trial(
     from mlflow.entities import Metric, Param, RunTag
 
     key = record["trial_key"]
-    with _explained(experiment.tracking_uri):
-        client = _client(experiment.tracking_uri)
+    with explained(experiment.tracking_uri):
+        client = client_of(experiment.tracking_uri)
         # Before and after: a reader in between caches under a stamp that is never seen again.
         _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
         started = _milliseconds(record.get("started_at"))
+        earlier = {} if run_id is None else client.get_run(run_id).data.tags
         if run_id is None:
             tags = {
                 PARENT: experiment.parent_run_id,
@@ -152,6 +144,9 @@ def mirror_trial(
         params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
         facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in TAGS if record.get(name) is not None]
         facts += [RunTag(name, text) for name, text in unplotted.items()]
+        # A trial that failed and was run again no longer has an error.
+        for name in earlier.keys() & {*TAGS} - {tag.key for tag in facts}:
+            client.delete_tag(run_id, name)
         size = BATCH_METRICS - BATCH_PARAMS - len(facts)
         client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
         for start in range(size, len(metrics), size):
@@ -182,8 +177,8 @@ def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    with _explained(experiment.tracking_uri), tempfile.TemporaryDirectory() as folder:
-        client, file = _client(experiment.tracking_uri), Path(folder) / WEIGHTS
+    with explained(experiment.tracking_uri), tempfile.TemporaryDirectory() as folder:
+        client, file = client_of(experiment.tracking_uri), Path(folder) / WEIGHTS
         for key, run_id in runs.items():
             if client.list_artifacts(run_id, WEIGHTS_FOLDER):
                 continue
@@ -215,8 +210,8 @@ def mirror_sweep(
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    with _explained(experiment.tracking_uri):
-        client, run_id, now = _client(experiment.tracking_uri), experiment.parent_run_id, _milliseconds(None)
+    with explained(experiment.tracking_uri):
+        client, run_id, now = client_of(experiment.tracking_uri), experiment.parent_run_id, _milliseconds(None)
         there = client.get_run(run_id).data.params if params else {}
         numbers = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None and _is_number(v)]
         for start in range(0, len(numbers), BATCH_METRICS):
@@ -237,8 +232,8 @@ def experiments(tracking_uri: str) -> dict[str, str]:
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    with _explained(tracking_uri):
-        sweeps = [e for e in _client(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
+    with explained(tracking_uri):
+        sweeps = [e for e in client_of(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
     # MLflow knows when an experiment was made; its view is written whenever the sweep is run.
     sweeps.sort(key=lambda e: json.loads(e.tags[view_tag(TRIALS)])["updatedAt"], reverse=True)
     return {experiment.name: experiment.experiment_id for experiment in sweeps}
@@ -250,8 +245,8 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    with _explained(experiment.tracking_uri):
-        run = _client(experiment.tracking_uri).get_run(experiment.parent_run_id)
+    with explained(experiment.tracking_uri):
+        run = client_of(experiment.tracking_uri).get_run(experiment.parent_run_id)
     return bool(run.info.status == "FINISHED")
 
 
@@ -261,33 +256,14 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    with _explained(experiment.tracking_uri):
-        client = _client(experiment.tracking_uri)
+    with explained(experiment.tracking_uri):
+        client = client_of(experiment.tracking_uri)
         runs: dict[str, list[str]] = {}
-        for run in _search(client, experiment.experiment_id, "tags.kind = 'trial'"):
+        for run in search_runs(client, experiment.experiment_id, "tags.kind = 'trial'"):
             if (key := run.data.tags.get("trial_key")) is not None:
                 runs.setdefault(key, []).append(run.info.run_id)
         # Not before: deleting a run between pages would shift the next page.
         return {key: _only(client, ids) for key, ids in runs.items()}
-
-
-def _client(tracking_uri: str) -> Any:
-    _configure()
-    # MLflow would create a missing database in place, and go on with a half-made one.
-    check_database(tracking_uri)
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri)
-
-
-def _configure() -> None:
-    # If this process was started inside an MLflow run, this variable would override every run id below.
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    # Otherwise each closed run prints a line into the progress view.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Otherwise creating and migrating a database is logged.
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 def _stamp(client: Any, experiment: Experiment) -> None:
@@ -295,7 +271,7 @@ def _stamp(client: Any, experiment: Experiment) -> None:
 
 
 def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
-    ids = [run.info.run_id for run in _search(client, experiment_id, f"tags.`{tag}` = '{value}'")]
+    ids = [run.info.run_id for run in search_runs(client, experiment_id, f"tags.`{tag}` = '{value}'")]
     return _only(client, ids) if ids else None
 
 
@@ -304,18 +280,6 @@ def _only(client: Any, ids: Sequence[str]) -> str:
     for twin in ids[1:]:
         client.delete_run(twin)
     return ids[0]
-
-
-def _search(client: Any, experiment_id: str, condition: str) -> Iterator[Any]:
-    """All runs that satisfy the condition, oldest first."""
-    order = ["start_time ASC", "run_id ASC"]
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
-        )
-        yield from page
-        token = page.token or None
 
 
 def _parameters(record: Record) -> dict[str, Any]:
@@ -334,21 +298,3 @@ def _milliseconds(moment: str | None) -> int:
 def _duration(record: Record) -> int:
     parts = (record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds"))
     return int(1000 * sum(parts))
-
-
-@contextmanager
-def _explained(tracking_uri: str) -> Iterator[None]:
-    """Turn any error but the storage's into a MirrorError of one line: not all errors of MLflow's parts are its own."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:
-        kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
-        explains_itself = text and isinstance(error, MlflowException | DatabaseError | OSError)
-        reason = scrub(text if explains_itself else f"{kind}: {text}")
-        if "error code 401" in reason or "error code 403" in reason:
-            reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

@@ -1,6 +1,6 @@
 """paper_search: the paper's search for each method's settings, on the synthetic set."""
 
-from search_spaces.published import DATA, PRESET_SELECTION, SEARCH_SEED, SETTINGS, places_of, protocol
+from search_spaces.published import DATA, PRESET_SELECTION, SEARCH_SEED, SETTINGS, protocol, strata_of
 from search_spaces.space import Search, Settings, Space, Tuned
 
 METHODS = SETTINGS["synthetic", 1.0]
@@ -43,4 +43,4 @@ def paper_search() -> Space:
 def _studies(dataset: str) -> list[Settings]:
     selected = {"preset": "paper", "selection": PRESET_SELECTION["paper"]}
     seeds = {"seed": SEARCH_SEED, "data_seed": SEARCH_SEED}
-    return [{**protocol(place), **selected, **seeds, "method": m} for place in places_of(dataset) for m in METHODS]
+    return [{**protocol(stratum), **selected, **seeds, "method": m} for stratum in strata_of(dataset) for m in METHODS]

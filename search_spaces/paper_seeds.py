@@ -1,6 +1,6 @@
 """paper_seeds: the ten seeds of the paper's tables, as published and under the preset `fixed`."""
 
-from search_spaces.published import DATA, PRESET_SELECTION, SEEDS, SETTINGS, places_of, protocol
+from search_spaces.published import DATA, PRESET_SELECTION, SEEDS, SETTINGS, protocol, strata_of
 from search_spaces.space import Settings, Space
 
 
@@ -29,7 +29,7 @@ def paper_seeds() -> Space:
 def _trials(dataset: str) -> list[Settings]:
     return [
         {
-            **protocol(place),
+            **protocol(stratum),
             **published.settings(),
             "method": method,
             "seed": seed,
@@ -38,7 +38,7 @@ def _trials(dataset: str) -> list[Settings]:
             "selection": selection,
         }
         for seed in SEEDS
-        for place in places_of(dataset)
-        for method, published in SETTINGS[place].items()
+        for stratum in strata_of(dataset)
+        for method, published in SETTINGS[stratum].items()
         for preset, selection in PRESET_SELECTION.items()
     ]

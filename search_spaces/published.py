@@ -37,10 +37,10 @@ class Published:
         return named | {name: value for name, value in own.items() if value is not None}
 
 
-Place = tuple[str, float]
+Stratum = tuple[str, float]
 """Dataset and severity; 0.8 is the paper's ratio r = 0.9, 0 its r = 0.5."""
 
-SETTINGS: dict[Place, dict[str, Published]] = {}
+SETTINGS: dict[Stratum, dict[str, Published]] = {}
 SETTINGS["synthetic", 1.0] = {
     # The baseline uses no mask, so its blur of 0.817838 is omitted.
     "baseline": Published(3.11e-4),
@@ -127,14 +127,14 @@ TRAINING: Settings = {
 }
 
 
-def places_of(dataset: str) -> list[Place]:
+def strata_of(dataset: str) -> list[Stratum]:
     """The dataset's published severities, the shifted one first."""
-    return [place for place in SETTINGS if place[0] == dataset]
+    return [stratum for stratum in SETTINGS if stratum[0] == dataset]
 
 
-def protocol(place: Place) -> Settings:
-    """The settings that all trials of a place share."""
-    dataset, severity = place
+def protocol(stratum: Stratum) -> Settings:
+    """The settings that all trials of a stratum share."""
+    dataset, severity = stratum
     return {"dataset": dataset, "severity": severity, **DATA[dataset], **TRAINING}
 
 

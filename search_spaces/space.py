@@ -20,6 +20,11 @@ class Primary:
     attribution: str = "integrated_gradients"
     outcome: str = "test_ood.auc"
 
+    def __post_init__(self) -> None:
+        if self.split not in columns.SCORED_SPLITS:
+            allowed = " or ".join(columns.SCORED_SPLITS)
+            raise ValueError(f"bad split {self.split!r} of the primary: maps are scored on {allowed}")
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -73,11 +78,15 @@ class Space:
 
     Each seed of `trials` runs as a whole before the next; within a seed the driver deals them so that any prefix spans
     severities and methods. In a space with a `search` they are the studies: the settings shared by all trials of each.
+
+    Raises:
+        ValueError: an unknown comparison or none.
     """
 
     name: str
     description: str
     trials: Sequence[Settings]
+    """An iterator, such as that of `factorial`, becomes a tuple."""
     primary: Primary = Primary()
     comparisons: Sequence[str] = columns.COMPARISONS
     """What varies between the models that the analysis compares; their intervals hold jointly."""
@@ -86,6 +95,11 @@ class Space:
     """By dataset: the trials that `--dataset` selects instead of `trials`. For images that not everybody has."""
     larger: str = ""
     """The space that asks the same of more trials; named at the end of a sweep."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trials", tuple(self.trials))
+        if not self.comparisons or not set(self.comparisons) <= set(columns.COMPARISONS):
+            raise ValueError(f"bad comparisons {self.comparisons!r}; give some of {', '.join(columns.COMPARISONS)}")
 
 
 def factorial(

@@ -20,7 +20,7 @@ from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, MODELS, Trial, Trial
 from trainables.core.config import Precision, Preset
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.saliency.localisation import ON_DISTRACTOR, TUNED
+from trainables.saliency.localisation import TUNED, traits_of
 from trainables.saliency.localisation.blur import blur
 from trainables.trial.evaluate import logits_of
 from trainables.trial.explain import Scored
@@ -261,9 +261,11 @@ def compare_localisation(metric: str, device: str) -> Iterator[Comparison]:
 
     def score(where: str) -> Tensor:
         _, scored = explained(where)
-        regions = scored.distractors if metric in ON_DISTRACTOR else scored.masks
         maps = blur(maps_of("input_gradient", "cpu").to(where), 1.0)
-        return TUNED[metric](maps, regions, maps, regions) if metric in TUNED else LOCALISATION[metric](maps, regions)
+        if metric in TUNED:
+            return TUNED[metric](maps, scored.masks, maps, scored.masks)
+        on_distractor = traits_of(LOCALISATION[metric]).on_distractor
+        return LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)
 
     yield Comparison("scores", metric, distance(score(device), score("cpu")), SCORES)
 

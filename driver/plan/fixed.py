@@ -11,6 +11,8 @@ DESIGN = frozenset(
     (
         *("dataset", "severity", "method", "strength", "selection", *columns.CONTROLS),
         *map(columns.setting, ("mask_dilation", columns.PLUGINS)),
+        # Where the images lie; the digest of their content tells them apart.
+        columns.setting("root"),
     )
 )
 """Columns that may take several values in any sweep: the analysis compares them, or tells them apart by itself."""

@@ -1,6 +1,6 @@
 """From a space and the command line to the plan of a sweep."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -35,16 +35,17 @@ def make_plan(
     tuned setting fixes its value.
 
     Raises:
-        UserError: an unregistered name, an override that applies to no trial, or a value out of range.
+        UserError: an unregistered name, an override that applies to no trial, a value out of range, or a primary
+            analysis that no trial computes.
     """
     chosen = find_space(space)
     unused = set(overrides)
     wanted = []
     for settings in _restricted(chosen, dataset, overrides):
-        settings = settings if best_settings is None else {**settings, **best_settings.of(settings)}
         applied = {key: value for key, value in overrides.items() if _applies(key, settings, overrides)}
         unused -= set(applied)
-        wanted.append({**settings, **applied})
+        best = {} if best_settings is None else best_settings.of({**settings, **applied})
+        wanted.append({**settings, **best, **applied})
     if unused:
         raise _unknown_setting(min(unused))
     trials: dict[str, TrialConfig] = {}
@@ -60,6 +61,8 @@ def make_plan(
             break
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
+    variants = chain.from_iterable(map(_by_selection, wanted))
+    _check_primary(chosen, chain(trials.values(), map(contents.parse, variants)))
     alike = {size for size in sizes if size}
     replicate = alike.pop() if len(alike) == 1 else None
     return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]}, replicate)
@@ -131,6 +134,15 @@ def _on(dataset: str, settings: Settings) -> Settings:
     method = METHODS.get(settings["method"])
     kept = set(TrialConfig.model_fields) | new | (set(method.Options.model_fields) if method else set())
     return {k: v for k, v in settings.items() if k in kept or k not in old} | {"dataset": dataset}
+
+
+def _check_primary(space: Space, trials: Iterable[TrialConfig]) -> None:
+    primary = space.primary
+    if not any(primary.metric in c.metrics and primary.attribution in c.attributions for c in trials):
+        raise UserError(
+            f"no trial computes {primary.metric} of {primary.attribution}, the primary analysis of space "
+            f"{space.name!r}; name them in the settings metrics and attributions, or declare another Primary"
+        )
 
 
 def _by_selection(settings: Settings) -> Iterator[Settings]:

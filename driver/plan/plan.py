@@ -75,6 +75,11 @@ class Plan:
         """The total number of trials."""
         return len(self.trials)
 
+    @property
+    def datasets(self) -> set[str]:
+        """The names of its datasets."""
+        return {config.dataset for config in self.trials.values()}
+
     def owns(self, record: Record) -> bool:
         """Whether a record of the sweep belongs to one of these trials."""
         return record["trial_key"] in self.trials

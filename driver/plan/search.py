@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from driver import UserError, user_errors
-from driver.plan.best_settings import SAMPLER, best_trials, describe, objective
+from driver.plan.best_settings import SAMPLER, best_in_words, best_trials, describe
 from driver.plan.plan import Plan, Queue
 from driver.plan.study import Study
 from records import SweepRecords
@@ -56,7 +56,8 @@ class SearchPlan(Plan):
         return {name: f"from {t.low:g} to {t.high:g}{', log' if t.log else ''}" for name, t in ranges.items()}
 
     def declaration(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        tuned = {t.setting: [t.low, t.high] for study in self.studies for t in study.tuned}
+        used = {t for study in self.studies for t in study.tuned}
+        tuned = {t.setting: [t.low, t.high] for t in self.search.tuned if t in used}
         search = {
             "sampler": SAMPLER,
             "optuna": optuna.__version__,
@@ -69,17 +70,7 @@ class SearchPlan(Plan):
     def answer(self, records: Sequence[Record]) -> str:
         """The best trial of each study, in words."""
         best = best_trials([record for record in records if self.owns(record)])
-        lines = ["Best settings by validation AUC; --from uses them in another sweep:"]
-        for study in self.studies:
-            where = describe(study.place)
-            if study.place not in best:
-                lines.append(f"{where}: no trial completed")
-                continue
-            record = best[study.place]
-            values = ", ".join(f"{setting} {value:.4g}" for setting, value in study.values(record).items())
-            column = objective(record["selection"])
-            lines.append(f"{where}: {values} ({column} {record[column]:.3f})")
-        return "\n".join(lines)
+        return best_in_words(best, {study.cell: [t.setting for t in study.tuned] for study in self.studies})
 
 
 @user_errors(ConfigurationError)
@@ -109,12 +100,12 @@ def search_plan(
         if study.size < share:
             settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
             raise UserError(
-                f"the study of {describe(study.place)} has {study.size:.0f} different trials, fewer than the "
+                f"the study of {describe(study.cell)} has {study.size:.0f} different trials, fewer than the "
                 f"{share} to run; leave out --set of {settings}, or lower --max-trials"
             )
-        if any(study.place == other.place for other in studies):
+        if any(study.cell == other.cell for other in studies):
             raise UserError(
-                f"space {space.name!r} has two studies of {describe(study.place)}, and a search allows one; "
+                f"space {space.name!r} has two studies of {describe(study.cell)}, and a search allows one; "
                 "run it again under another --name with the other settings"
             )
         studies.append(study)

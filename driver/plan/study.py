@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from driver.plan.best_settings import SAMPLER, Place, objective
+from driver.plan.best_settings import SAMPLER, Cell, objective
 from records import columns
 from records.store import Record
 from search_spaces import Tuned
@@ -45,7 +45,7 @@ class Study:
     """The number of random trials at the beginning."""
 
     @property
-    def place(self) -> Place:
+    def cell(self) -> Cell:
         return self.base.dataset, self.base.severity, self.base.method
 
     def owns(self, record: Record) -> bool:
@@ -108,7 +108,7 @@ class Study:
 
     def _seed(self, name: str, *parts: int) -> int:
         # numpy's legacy generator, which optuna uses, takes 32 bits.
-        return stream_seed("search", name, self.seed, *self.place, *parts) % 2**32
+        return stream_seed("search", name, self.seed, *self.cell, *parts) % 2**32
 
     def _ask(self, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> Values:
         study = optuna.create_study(sampler=sampler, direction="maximize")

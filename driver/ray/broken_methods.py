@@ -46,8 +46,6 @@ class BrokenMethods:
     """
 
     def __init__(self) -> None:
-        self.messages: list[str] = []
-        """One for each method found broken, and at most one for all, with the place in the code."""
         self._first: dict[str | None, list[Failure | None]] = {None: []}
         """The failures of the first trainings by method; under None those of all methods."""
         self._methods: list[str] = []
@@ -82,6 +80,4 @@ class BrokenMethods:
         self._broken.add(method)
         failure = self._first[method][0]
         assert failure is not None  # noqa: S101
-        message = f"{which} failed the same way: {str(record['error']).splitlines()[0]} ({failure.place})"
-        self.messages.append(message)
-        return message
+        return f"{which} failed the same way: {str(record['error']).splitlines()[0]} ({failure.place})"

@@ -52,9 +52,7 @@ def more(result: Analysis, plan: Plan) -> str:
     lead = f"Not decided here: {'; '.join(parts)}. " if parts else ""
     if not plan.space.larger:
         return f"{lead}For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
-    datasets = {config.dataset for config in plan.trials.values()}
-    restricted = datasets < {settings["dataset"] for settings in plan.space.trials} or len(datasets) == 1
-    option = f" --dataset {datasets.pop()}" if restricted else ""
+    option = f" --dataset {plan.datasets.pop()}" if len(plan.datasets) == 1 else ""
     return (
         f"{lead}For more seeds, settings and methods: python sweep.py --space {plan.space.larger}{option} "
         "(with --dry-run it says how long that takes)"

@@ -71,7 +71,6 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
     """The id of the sweep's experiment; None if MLflow has none or cannot be reached."""
     if tracking_uri == NONE or missing_database(tracking_uri):
         return None
-    wait_briefly()
     try:
         return experiments(tracking_uri).get(sweep)
     except MirrorError:
@@ -92,7 +91,6 @@ def open_tracking(
     """
     if tracking_uri == NONE:
         return None
-    wait_briefly()
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
 
@@ -108,12 +106,6 @@ def open_tracking(
         return None
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
-
-
-def wait_briefly() -> None:
-    """Give an absent server one more try of ten seconds, where MLflow would try for minutes."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 
 def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console) -> bool:

@@ -27,8 +27,7 @@ class SweepMetrics:
         """Bring all gauges up to date."""
         facts = progress.facts()
         failed, diverged = (progress.counts[status] for status in ("failed", "diverged"))
-        waiting = facts["total"] - facts["done"] - facts["running"]
-        numbers = (facts["done"] - failed - diverged, failed, diverged, facts["running"], waiting)
+        numbers = (facts["done"] - failed - diverged, failed, diverged, facts["running"], facts["waiting"])
         for state, number in zip(STATES, numbers, strict=True):
             self.trials.set(number, {**self.sweep, "state": state})
         for gauge, value in ((self.rate, facts["trials_a_minute"]), (self.time_left, facts["seconds_left"])):

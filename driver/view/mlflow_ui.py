@@ -18,7 +18,7 @@ from rich.console import Console
 
 from driver import UserError, user_errors
 from driver.terminal import say
-from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database, wait_briefly
+from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database
 from records.database import DatabaseError, check_database
 from records.mirror import MirrorError, experiments
 from records.mirror_names import sweeps_link, trials_link
@@ -121,7 +121,6 @@ def main(
     """Print the links to the sweeps' trials in MLflow and open the latest; serve the UI of a database until Ctrl-C."""
     console = Console(highlight=False)
     try:
-        wait_briefly()
         uri = check_tracking_uri(tracking_uri)
         if uri == NONE:
             raise UserError("there is no MLflow: MLFLOW_TRACKING_URI is none")

@@ -57,7 +57,7 @@ class Progress:
             self.live.stop()
         self._print_line()
 
-    def skip(self, trials: int) -> None:
+    def note_done(self, trials: int) -> None:
         """Count trials done by earlier runs of the command."""
         self.already_done = trials
 
@@ -112,13 +112,14 @@ class Progress:
         """Progress for programs: the lease, the log and the metrics."""
         elapsed = time.monotonic() - self.start
         new = sum(self.counts.values())
-        waiting = self.total - self.skipped - self.done
+        waiting = self.total - self.skipped - self.done - self.running
         return {
             "done": self.done,
             "total": self.total,
             "running": self.running,
+            "waiting": waiting,
             "trials_a_minute": 60 * new / elapsed if new else None,
-            "seconds_left": waiting * elapsed / new if new else None,
+            "seconds_left": (waiting + self.running) * elapsed / new if new else None,
         }
 
     @property

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from driver import user_errors
 from driver.terminal import say
-from driver.upkeep.delete import DELETED, size
+from driver.upkeep.delete import DELETED
 from driver.upkeep.lease import expired, read_lease
 from records import StorageError, SweepRecords, open_storage
 from records.storage import File
@@ -58,6 +59,6 @@ def _row(records: SweepRecords, files: Mapping[str, File]) -> list[str]:
         str(manifest.get("space", "–")),
         f"{len(done)} of {manifest.get('planned_trials', '?')}",
         f"{max(done).astimezone():%Y-%m-%d %H:%M}" if done else "–",
-        size(sum(file.size for file in files.values())),
+        decimal(sum(file.size for file in files.values())),
         ", ".join(notes),
     ]

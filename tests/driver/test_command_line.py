@@ -126,6 +126,20 @@ WRONG = {
         ("unknown method 'x'",),
         space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'x'}}])"),
     ),
+    "space of an unknown comparison": Wrong(
+        ("--space", "mine.py"),
+        ("bad comparisons ('seeds',); give some of seed, setting, method, given_id",),
+        space_file(f"{SPACE}Space('m', '', [{{'dataset': 'synthetic', 'method': 'rrr'}}], comparisons=('seeds',))"),
+    ),
+    "space of an unknown split": Wrong(
+        ("--space", "mine.py"),
+        ("bad split 'valid_id' of the primary: maps are scored on test_id or test_ood",),
+        space_file("from search_spaces import Primary\ndef mine():\n    return Primary('valid_id')"),
+    ),
+    "primary of no trial": Wrong(
+        ("--set", "attributions=occlusion"),
+        ("no trial computes iou of integrated_gradients, the primary analysis of space 'smoke'", "another Primary"),
+    ),
     "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
     "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD), 1),
     "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
@@ -162,6 +176,16 @@ def test_the_storage_is_by_default_that_of_the_environment(monkeypatch):
     assert get_command(sweep.app).make_context("sweep.py", []).params["storage"] == "s3://bucket/there"
 
 
+def test_without_the_project_beside_it_the_command_says_so(tmp_path):
+    (tmp_path / "sweep.py").write_bytes((ROOT / "sweep.py").read_bytes())
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "sweep.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: the project is in none of {tmp_path}, {tmp_path / 'project'}, {tmp_path}; change into its folder\n"
+    )
+
+
 def test_one_of_them_in_a_process_of_its_own(tmp_path):
     ran = run_sweep(tmp_path, "--space", "smok")
     assert ran.code == 2
@@ -170,6 +194,13 @@ def test_one_of_them_in_a_process_of_its_own(tmp_path):
         f"Error: unknown space 'smok'; did you mean 'smoke'? choose from {', '.join(sorted(SPACES))} "
         "(see --list-spaces), or give a file NAME.py"
     ]
+
+
+def test_on_kubernetes_no_try_of_a_command_begins_another_sweep(tmp_path):
+    command = ["sh", str(ROOT / "k8s/run_sweep.sh"), "--space", "smoke", "--fresh"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--fresh would begin another sweep at each of these tries: give the new sweep a --name" in done.stderr
 
 
 def test_an_interrupt_during_the_start_is_answered_at_once_and_without_a_traceback(tmp_path):

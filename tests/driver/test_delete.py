@@ -67,7 +67,7 @@ def test_a_line_for_each_sweep(records, tmp_path):
     size = sum(path.stat().st_size for path in (tmp_path / "sweeps/mine").rglob("*") if path.is_file())
     local = moment.astimezone()
     assert lines[0] == ["broken", "–", "0 of ?", "–", "5.0 kB", "sweep.json is broken"]
-    assert lines[1] == ["mine", "smoke", "2 of 84", f"{local:%Y-%m-%d %H:%M}", f"{size} B"]
+    assert lines[1] == ["mine", "smoke", "2 of 84", f"{local:%Y-%m-%d %H:%M}", f"{size} bytes"]
     assert lines[2][:3] == ["other", "laptop", "1 of 5700"]
     assert lines[2][-1] == "running"
     assert len(lines) == 3
@@ -199,7 +199,7 @@ def test_in_s3(bucket, tmp_path, monkeypatch):
     # More than one request deletes.
     monkeypatch.setattr("records.s3_storage.DELETED_AT_ONCE", 3)
     listed = run("--list-sweeps", "--storage", f"{bucket}/here").stdout
-    assert re.search(r"mine +smoke +2 of 84 +\d{4}-\d\d-\d\d \d\d:\d\d +\d+.*B", listed), listed
+    assert re.search(r"mine +smoke +2 of 84 +\d{4}-\d\d-\d\d \d\d:\d\d +\d+.*(B|bytes)", listed), listed
     done = run("--delete", "mine", "--yes", "--storage", f"{bucket}/here", "--tracking-uri", "none")
     assert done.exit_code == 0, done.output
     assert {name.split("/")[0] for name in storage.names("")} == {"mine-2"}

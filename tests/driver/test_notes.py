@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from driver.plan.fixed import fixed_settings
 from driver.plan.make_plan import make_plan
 from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import declare, open_records
+from trainables import resolve
 
 SIZES = {
     None: "32 trials are one seed; 192 are 6 seeds",
@@ -63,6 +65,13 @@ def test_more_of_what_a_sweep_varies_counts_in_the_report(override):
 def test_a_setting_that_the_space_varies_is_free_whatever_one_command_gives_it():
     assert "hp.lr" not in make_plan("laptop", None, {"lr": 1e-3}, 100).fixed()["synthetic"]
     assert make_plan("smoke", None, {"lr": 1e-3}, 10).fixed()["synthetic"]["hp.lr"] == 1e-3
+
+
+def test_where_images_lie_is_not_declared_as_fixed(tmp_path):
+    settings = {"dataset": "waterbirds", "root": str(tmp_path), "content": "of its files", "method": "baseline"}
+    (fixed,) = fixed_settings([settings], [resolve(settings)]).values()
+    assert "hp.content" in fixed
+    assert "hp.root" not in fixed
 
 
 def test_the_latest_command_says_what_is_fixed_on_its_datasets(tmp_path):

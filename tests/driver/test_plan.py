@@ -2,9 +2,11 @@
 
 import pytest
 
+from driver import UserError
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from records import columns
+from search_spaces import SPACES, Primary, Space
 from trainables import ConfigurationError
 from trainables.core.config import parse_settings
 from trainables.trial.same_training import by_training
@@ -57,6 +59,17 @@ def test_several_selection_rules_make_a_trial_each_and_train_nothing_more():
     assert tuple(c.selection for c in trials[:3]) == rules
     assert [len(alike) for alike in by_training(trials)] == [3] * 192
     assert len(make_plan("smoke", None, {"selection": ",".join(rules)}, 4).trials) == 4
+
+
+def test_a_primary_must_be_computed_by_some_trial_however_short_the_plan(monkeypatch):
+    maps = ("input_gradient",), ("grad_cam",)
+    trials = [{"dataset": "synthetic", "method": "rrr", "attributions": names} for names in maps]
+    space = Space("own", "", iter(trials), Primary(attribution="grad_cam"))
+    monkeypatch.setitem(SPACES, "own", lambda: space)
+    assert len(make_plan("own", None, {}, 1).trials) == 1
+    for lost in ({"attributions": ("input_gradient",)}, {"metrics": ("iop",)}):
+        with pytest.raises(UserError, match="no trial computes iou of grad_cam, the primary analysis of space 'own'"):
+            make_plan("own", None, lost, None)
 
 
 def test_a_strength_is_for_methods_that_have_one():

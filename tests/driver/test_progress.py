@@ -2,13 +2,16 @@
 
 import io
 import re
+from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
+from driver.view import metrics
 from driver.view.progress import Progress
 from trainables import resolve
-from trainables.trial.select import SELECTIONS
+from trainables.core.config import Selection
 
 
 def record(status, error=None, **columns):
@@ -26,8 +29,8 @@ def record(status, error=None, **columns):
 def test_trials_are_counted_and_not_trainings():
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), total=9)
-    progress.skip(2)
-    alike = tuple(resolve({"selection": selection}) for selection in SELECTIONS)
+    progress.note_done(2)
+    alike = tuple(resolve({"selection": selection}) for selection in get_args(Selection))
     progress.started("a", alike)
     progress.started("b", (resolve({"seed": 1}),))
     progress.epoch("a", 3)
@@ -63,7 +66,7 @@ def test_before_the_first_trial_it_says_what_is_waited_for(screen):
 
 def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
     progress = Progress(Console(quiet=True), total=100_000)
-    progress.skip(10_000)
+    progress.note_done(10_000)
     for number in range(64):
         config = resolve({"seed": number, "method": "right_for_better_reasons", "dataset": "digits_on_photos"})
         progress.started(str(number), (config,))
@@ -105,10 +108,30 @@ def test_one_trial_is_singular_and_skipped_ones_are_not_waited_for():
     progress.finished("x", [record("failed", "E: no")])
     progress.give_up("mine: it broke", 4)
     assert progress.facts()["seconds_left"] == 0
+    assert progress.facts()["waiting"] == 0
     assert "mine: it broke. 4 other trials skipped; the same command tries again" in out.getvalue()
     with progress:
         pass
     assert "1/5 trials done, 0 running, 1 failed, 4 skipped, " in out.getvalue()
+
+
+def test_prometheus_and_the_lease_count_the_same_trials_as_waiting(monkeypatch):
+    shown = {}
+
+    def gauge(name, *_):
+        return SimpleNamespace(set=lambda value, tags: shown.update({(name, *tags.values()): value}))
+
+    monkeypatch.setattr(metrics, "Gauge", gauge)
+    progress = Progress(Console(quiet=True), total=10)
+    progress.note_done(2)
+    progress.started("a", (resolve({}),))
+    progress.give_up("mine: it broke", 4)
+    metrics.SweepMetrics("s").update(progress)
+    assert {state: shown[metrics.TRIALS, "s", state] for state in metrics.STATES} == {
+        **{"completed": 2, "failed": 0, "diverged": 0, "running": 1},
+        "waiting": 10 - 2 - 1 - 4,
+    }
+    assert progress.facts()["waiting"] == 3
 
 
 def test_a_signal_is_answered_in_a_line_of_80_columns():

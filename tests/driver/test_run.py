@@ -3,6 +3,7 @@
 import io
 import platform
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from ray.tune.search import Searcher
@@ -16,13 +17,13 @@ from driver.view.log import SweepLog
 from driver.view.progress import Progress
 from records import StorageError, columns
 from trainables import Recorder, resolve
+from trainables.core.config import Selection
 from trainables.trial.same_training import flat, parse
-from trainables.trial.select import SELECTIONS
 
 
 @pytest.fixture
 def alike():
-    return tuple(resolve({"selection": selection}) for selection in SELECTIONS)
+    return tuple(resolve({"selection": selection}) for selection in get_args(Selection))
 
 
 def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):

@@ -3,18 +3,22 @@
 import io
 import os
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.request import Request
-from driver.run_sweep import _report_command, _show, run_sweep
+from driver.run_sweep import _report_command, _show, _sync_command, run_sweep
+from driver.upkeep import parent_run
 from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
-from records import columns
+from records import SweepRecords, columns
 from records.storage import FolderStorage
+from search_spaces import Primary
 
 REQUEST = {
     **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep")),
@@ -71,7 +75,7 @@ def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(
 def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
     of_it = {"dataset": "folder:my scans", "name": "mine", "assignments": ("root=s3://me:key@bucket", "lr=1e-3")}
     request = Request(**REQUEST | of_it, storage=str(tmp_path))
-    assert request.command == (
+    assert request.command("mine") == (
         "python sweep.py --space smoke --dataset 'folder:my scans' --name mine --max-trials 3 "
         "--set root=s3://***@bucket --set lr=1e-3"
     )
@@ -92,7 +96,7 @@ def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
 
     monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
     out = io.StringIO()
-    with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done\. Repeat the command to go on\.$"):
         run_sweep(one_to_run, Console(file=out, width=80))
     lines = out.getvalue().splitlines()
     assert lines[0] == "Sweep smoke: 3 trials, 1 to run"
@@ -106,9 +110,23 @@ def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("driver.run_sweep.connect", interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done\. Repeat the command to go on\.$"):
         run_sweep(Request(**REQUEST, storage=str(tmp_path / "sweeps")), Console(quiet=True))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
+    monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
+    fresh = Request(**REQUEST | {"fresh": True}, storage=done.storage.location)
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 .* with --name smoke-2 in place of --fresh to go on\.$"):
+        run_sweep(fresh, Console(quiet=True))
+    assert SweepRecords(done.storage, "smoke-2").manifest()["commands"] == [
+        "python sweep.py --space smoke --name smoke-2 --max-trials 3"
+    ]
 
 
 def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
@@ -162,8 +180,10 @@ def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
     assert "(/a/mine.py, line 3, in loss). 1 other trial skipped; the same command tries again" in out.getvalue()
 
 
-def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, capsys):
-    request = Request(**REQUEST | {"sync": True, "assignments": ("epochs=2",)}, storage=done.storage.location)
+def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, monkeypatch, capsys):
+    monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
+    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
+    request = Request(**REQUEST | {"assignments": ("epochs=2",)}, storage=done.storage.location)
     run_sweep(request, Console(width=80))
     said = capsys.readouterr().out.splitlines()
     assert "32 trials are one seed; 3 are part of one: --max-trials 32 ends with a whole seed" in said
@@ -171,3 +191,26 @@ def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, 
         "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
         "than 2. To keep sweeps apart, give this one another --name, or --fresh."
     ) in said
+
+
+def test_sync_takes_the_plan_from_the_sweep_and_leaves_its_manifest(tmp_path):
+    records = open_records(str(tmp_path), "mine", fresh=False)
+    plan = make_plan("own_data", None, {"epochs": 2}, 4)
+    plan = replace(plan, space=replace(plan.space, primary=Primary(metric="iop")))
+    declare(records, plan, "python sweep.py --space own_data --name mine --set epochs=2 --max-trials 4")
+    for config in list(plan.trials.values())[:3]:
+        kept = {"status": "failed", "error": "ValueError", "schema_version": columns.SCHEMA_VERSION}
+        records.write({**config.columns(), **kept})
+    manifest, out = records.storage.read("mine/sweep.json"), io.StringIO()
+    sync = REQUEST | {"name": "mine", "sync": True, "max_trials": None}
+    outcome = run_sweep(Request(**sync, storage=str(tmp_path)), Console(file=out, width=80))
+    assert outcome.failed == 3
+    assert records.storage.read("mine/sweep.json") == manifest
+    assert "Sweep mine: 4 trials, 0 to run" in out.getvalue()
+    assert "This sweep also holds" not in out.getvalue()
+    declared = declared_plan(records.manifest())
+    assert (declared.space.name, declared.space.primary.metric) == ("own_data", "iop")
+    assert parent_run.design(records.load().records, declared)["planned_trials"] == 4
+    assert _sync_command(Request(**sync, storage=str(tmp_path)), "mine") == (
+        f"python sweep.py --name mine --storage {tmp_path} --tracking-uri none --sync"
+    )

@@ -10,6 +10,7 @@ from rich.console import Console
 from driver import UserError
 from driver.plan import cost
 from driver.plan.best_settings import SAMPLER, BestSettings, load_best_settings, objective
+from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.plan.search import SearchQueue
@@ -240,6 +241,13 @@ def test_the_best_settings_go_into_another_sweep(records):
     assert make_plan("paper_seeds", None, {"lr": 0.5}, 1, found).trials.popitem()[1].lr == 0.5
 
 
+def test_sync_gives_the_same_answer_from_the_records_alone(records):
+    plan = searched(records)
+    existing = records.load().records
+    first, *lines = plan.answer(existing).splitlines()
+    assert declared_plan(records.manifest()).answer(existing).splitlines() == [first, *sorted(lines)]
+
+
 def test_of_equal_aucs_the_lower_loss_is_best(records):
     plan = searched(records, auc=lambda config: 1.0)
     study = plan.studies[0]
@@ -251,10 +259,22 @@ def test_settings_are_found_for_a_severity_and_serve_others_where_it_is_the_only
     found = BestSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
     trial = {"dataset": "synthetic", "method": "rrr"}
     assert found.of({**trial, "severity": 0.5}) == found.of(trial) == {"lr": 0.1}
-    found.by_place["synthetic", 0.0, "rrr"] = {"lr": 0.2}
+    found.by_cell["synthetic", 0.0, "rrr"] = {"lr": 0.2}
     assert found.of({**trial, "severity": 0.0}) == {"lr": 0.2}
     with pytest.raises(UserError, match=r"at severity 0\.5; it has rrr on synthetic at severity 0, rrr on"):
         found.of({**trial, "severity": 0.5})
+
+
+def test_a_severity_of_the_command_line_gets_its_own_settings():
+    """Its message says to restrict the sweep with --set severity=NUMBER where only some severities were searched."""
+    methods = ("actdiff", "adversarial", "baseline", "gradmask", "masked", "rrr", "shuffled")
+    rates = {0.0: 0.1, 0.5: 0.2}
+    found = BestSettings("s", {("synthetic", s, m): {"lr": rate} for s, rate in rates.items() for m in methods})
+    for severity, rate in rates.items():
+        plan = make_plan("paper_seeds", None, {"severity": severity}, None, found)
+        assert {config.lr for config in plan.trials.values()} == {rate}
+    with pytest.raises(UserError, match=r"at severity 1\.0; .* or --set severity=NUMBER"):
+        make_plan("paper_seeds", None, {}, None, found)
 
 
 def test_another_dataset_is_searched_without_the_settings_that_the_first_alone_has():

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from driver.upkeep import tracking
-from records import SweepRecords, columns, mirror, open_storage
-from records.mirror import MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
+from records import SweepRecords, columns, mirror, mlflow_client, open_storage
+from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
 KEY = "0123456789abcdef"
 
@@ -159,12 +160,38 @@ def test_a_server_that_is_away_is_one_error(monkeypatch):
         open_experiment("http://127.0.0.1:9", "away")
 
 
+def test_a_trials_process_gives_up_soon_on_a_server_that_is_away(monkeypatch):
+    """MLflow itself would try seven times. In a trial's process nobody but the mirror says otherwise."""
+    for variable in (MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT):
+        monkeypatch.delenv(variable.name, raising=False)
+    asked = []
+
+    def get_run(*_):
+        asked.append((MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), MLFLOW_HTTP_REQUEST_TIMEOUT.get()))
+        raise ConnectionError
+
+    monkeypatch.setattr(MlflowClient, "get_run", get_run)
+    with pytest.raises(MirrorError):
+        mirror.sweep_is_mirrored(Experiment("http://127.0.0.1:9", "1", "a run"))
+    assert asked == [(1, 10)]
+
+
 def test_a_run_id_in_the_environment_is_not_taken_over(database, records, monkeypatch):
     uri, artifacts = database
     experiment = open_experiment(uri, "environment", artifacts)
     monkeypatch.setenv("MLFLOW_RUN_ID", "someone-elses")
     run_id = mirror_trial(experiment, records, records.read(KEY))
     assert MlflowClient(uri).get_run(run_id).data.tags["mlflow.parentRunId"] == experiment.parent_run_id
+
+
+def test_a_trial_that_failed_and_then_completes_loses_its_error(database, records):
+    uri, artifacts = database
+    experiment, record = open_experiment(uri, "again", artifacts), records.read(KEY)
+    failed = mirror_trial(experiment, records, {**record, "status": "failed", "error": "ValueError: no"})
+    assert MlflowClient(uri).get_run(failed).data.tags["error"] == "ValueError: no"
+    assert mirror_trial(experiment, records, record) == failed
+    run = MlflowClient(uri).get_run(failed)
+    assert (run.info.status, run.data.tags["status"], run.data.tags.get("error")) == ("FINISHED", "completed", None)
 
 
 def test_a_twin_left_by_a_dying_server_is_removed(database, records):
@@ -199,7 +226,7 @@ def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, dat
         conditions.append(condition)
         return search(self, experiment_ids, condition, **options)
 
-    monkeypatch.setattr(mirror, "PAGE", 2)
+    monkeypatch.setattr(mlflow_client, "PAGE", 2)
     monkeypatch.setattr(tracking, "MANY", many)
     monkeypatch.setattr(MlflowClient, "search_runs", counted)
     assert tracking.catch_up(records, records.load().records, experiment, Console(quiet=True))

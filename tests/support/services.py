@@ -408,10 +408,5 @@ class MlflowServer(Service):
             return bool(answer.status == 200)
 
     def variables(self) -> dict[str, str]:
-        """The MLflow variables of a client that may do everything and does not wait long for the server."""
-        return {
-            "MLFLOW_TRACKING_USERNAME": self.username,
-            "MLFLOW_TRACKING_PASSWORD": self.password,
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-            "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        }
+        """The MLflow variables of a client that may do everything."""
+        return {"MLFLOW_TRACKING_USERNAME": self.username, "MLFLOW_TRACKING_PASSWORD": self.password}

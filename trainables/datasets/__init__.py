@@ -77,12 +77,6 @@ def full_name(name: str) -> str:
     return f"{kind}:{absolute(place)}" if place else name
 
 
-def kind_of(name: str) -> str:
-    """`name` without a place, as a trial's key has it; the content is among the dataset's options."""
-    kind, _, _ = name.partition(":")
-    return kind if kind in PLACES else name
-
-
 def _kind_and_place(name: str) -> tuple[str, str]:
     """("folder", PATH) or ("manifest", FILE.csv) for images of one's own; (name, "") for any other dataset."""
     kind, _, place = name.partition(":")

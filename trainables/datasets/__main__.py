@@ -1,6 +1,5 @@
 """python -m trainables.datasets NAME: check that a dataset can be used, and describe it."""
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import torch
 import typer
 
 from records.columns import SPLITS
+from records.storage import DEFAULT, default_location
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
 from trainables.core.picture import TILE, labelled_grid, tile
@@ -80,9 +80,9 @@ def check(
 
 
 def beside_sweeps(name: str) -> Path:
-    """Path of a file in the folder of the sweeps: SWEEP_STORAGE, or sweeps/, which Git ignores in a checkout."""
-    storage = os.environ.get("SWEEP_STORAGE", "")
-    return Path("sweeps" if "://" in storage or not storage else storage) / name
+    """Path of a file in the folder of the sweeps; beside a bucket in sweeps/, which Git ignores in a checkout."""
+    storage = default_location()
+    return Path(DEFAULT if "://" in storage else storage).expanduser() / name
 
 
 MARGIN = 13

@@ -19,6 +19,7 @@ from trainables.core.config import Options
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
+from trainables.datasets.own.files import check_unchanged, with_absolute_root
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"
@@ -76,7 +77,7 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     are balanced; evaluation has the severity's agreement, not .5; the mask has no soft edge.
 
     Raises:
-        ConfigurationError: by `check` and `splits`, if files are missing, damaged or too few.
+        ConfigurationError: by `check` and `splits`, if files are missing, damaged, too few, or not those of `content`.
     """
 
     Options = WaterbirdsOptions
@@ -86,14 +87,8 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
     @classmethod
     def complete(cls, options: Any) -> Any:
-        if options.content:
-            return options
-        root, digest = _root(options), hashlib.sha256()
-        for name in ("images.txt", "train_test_split.txt"):
-            digest.update(json.dumps(sorted(_read_list(root / "CUB_200_2011" / name).items())).encode())
-        for folder in (folder for folders in PLACES.values() for folder in folders):
-            digest.update(json.dumps([folder, *(path.name for path in _places(root, folder))]).encode())
-        return options.model_copy(update={"content": digest.hexdigest()[:32]})
+        options = with_absolute_root(options)
+        return options if options.content else options.model_copy(update={"content": _digest(_root(options))})
 
     def check(self) -> None:
         """Check the lists and the first bytes of every image that is needed.
@@ -111,6 +106,8 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     def parts(self) -> Mapping[str, tuple[list[PlacedBird], Labels]]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
         root = _root(self.options)
+        if self.options.content:
+            check_unchanged(_digest(root), self.options.content, str(root))
         birds: dict[str, list[Bird]] = {part: [] for part in sizes}
         rng, listed = numpy_stream("waterbirds birds", self.data_seed), read_birds(root)
         for label, kind in enumerate(PLACES):
@@ -212,6 +209,16 @@ def _root(options: WaterbirdsOptions) -> Path:
     if not root.is_dir():
         raise ConfigurationError(f"root {options.root!r} of dataset 'waterbirds' is not a folder; {LAYOUT}")
     return root
+
+
+def _digest(root: Path) -> str:
+    """Of CUB's lists and of the names of the places."""
+    digest = hashlib.sha256()
+    for name in ("images.txt", "train_test_split.txt"):
+        digest.update(json.dumps(sorted(_read_list(root / "CUB_200_2011" / name).items())).encode())
+    for folder in (folder for folders in PLACES.values() for folder in folders):
+        digest.update(json.dumps([folder, *(path.name for path in _places(root, folder))]).encode())
+    return digest.hexdigest()[:32]
 
 
 def _places(root: Path, folder: str) -> list[Path]:

@@ -22,3 +22,9 @@ def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
         torch.manual_seed(stream_seed("weights", seed))
         model = MODELS[name](channels, classes)
     return model.to(memory_format=torch.channels_last)
+
+
+def without_weights(name: str) -> Classifier:
+    """The model `name` on the meta device, where it has layers and shapes alone and costs next to nothing."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return MODELS[name](1, 2)

@@ -18,7 +18,7 @@ from trainables.models import Classifier
 from trainables.saliency.attribution import ATTRIBUTIONS, Attribution
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.saliency.localisation import LOCALISATION, ON_DISTRACTOR, TUNED, chance_iou
+from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou, traits_of
 from trainables.saliency.localisation.blur import blur
 from trainables.trial.evaluate import binary_auc, halves, logits_of
 
@@ -195,7 +195,8 @@ def _metrics(
 
 
 def _metric(name: str, maps: Tensor, scored: Scored) -> Tensor:
-    return LOCALISATION[name](maps, scored.distractors if name in ON_DISTRACTOR else scored.masks)
+    metric = LOCALISATION[name]
+    return metric(maps, scored.distractors if traits_of(metric).on_distractor else scored.masks)
 
 
 def _tuned(name: str, valid_maps: Tensor, valid_masks: Tensor, maps: Tensor, scored: Scored) -> Tensor:

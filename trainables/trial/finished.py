@@ -117,7 +117,7 @@ def load_model(
     Raises:
         StorageError: the storage cannot be read.
         ConfigurationError: there is no such trial, its weights were not kept or are damaged, or this version would
-            train another trial or see other images.
+            train another trial. That images are others than the trial's is seen once they are read, by `splits`.
     """
     records = SweepRecords(open_storage(default_location() if storage is None else storage), sweep)
     try:

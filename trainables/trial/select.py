@@ -3,15 +3,13 @@
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor, nn
 
 from records import columns
-from trainables.core.config import Selection, TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.methods import METHODS
-
-SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 
 
 def candidate_epoch(config: TrialConfig) -> int:

@@ -4,6 +4,7 @@ import sys
 
 import cloudpickle
 import pytest
+import torch
 from support.plugin_package import NAMES, install, write_package
 
 from driver import UserError
@@ -16,6 +17,7 @@ from trainables.core.registry import Registry, a_function, subclass_of
 from trainables.datasets import Dataset
 from trainables.methods import Method
 from trainables.models import Classifier
+from trainables.trial import explain
 
 METHOD = "from trainables.methods import Method\n\n\nclass Own(Method):\n    pass\n"
 WITH_OPTIONS = (
@@ -90,6 +92,29 @@ def test_a_function(site):
     assert metrics["own"] is len
     with pytest.raises(ConfigurationError, match=r"'number' in saliency_sweep.metrics, .*is 3; it must be a function"):
         metrics["number"]
+
+
+METRIC = """from trainables.saliency.localisation import energy
+from trainables.saliency.localisation.metric import Traits, with_traits
+
+
+@with_traits(Traits({trait}=True))
+def own(maps, masks):
+    return energy(maps, masks)
+"""
+
+
+def test_a_metric_of_another_package_keeps_its_traits_or_is_refused(site, monkeypatch):
+    write_package(site, "tools", {"own": "tools:own"}, METRIC.format(trait="on_distractor"), "localisation")
+    write_package(site, "more", {"worse": "more:own"}, METRIC.format(trait="lower_is_better"), "localisation")
+    metrics = Registry("localisation", LOCALISATION.builtin, LOCALISATION._check)
+    monkeypatch.setattr(explain, "LOCALISATION", metrics)
+    corner = torch.zeros(1, 4, 4, dtype=torch.bool)
+    corner[0, 0, 0] = True
+    scored = explain.Scored(torch.arange(1), torch.zeros(1, 1, 4, 4), torch.ones(1).long(), ~corner, corner)
+    assert explain._metric("own", corner.float(), scored).item() == 1, "all of the map lies on the distractor"
+    with pytest.raises(ConfigurationError, match=r"'worse' .* has the trait lower_is_better, .*return 1 - the score"):
+        metrics["worse"]
 
 
 @pytest.mark.parametrize(

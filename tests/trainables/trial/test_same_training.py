@@ -1,14 +1,17 @@
 """Trials that are trained alike are trained once, and each leaves the record that it alone would have left."""
 
+from typing import get_args
+
 import pytest
 
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from search_spaces.space import factorial
 from trainables import ConfigurationError, Recorder, Trial, TrialTrainable, resolve
+from trainables.core.config import Selection
 from trainables.trial.same_training import by_training, flat, parse, training_key
-from trainables.trial.select import SELECTIONS
 
+SELECTIONS = get_args(Selection)
 SMALL = {
     "n_train": 32,
     "n_valid": 16,

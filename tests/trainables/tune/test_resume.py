@@ -155,7 +155,7 @@ def test_an_error_of_mlflow_changes_no_record(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(recorder_module, "_pause", {"until": 0.0})
-    monkeypatch.setattr(mirror, "_client", broken)
+    monkeypatch.setattr(mirror, "client_of", broken)
     run_to_the_end(started(tmp_path / "alone", settings("baseline")))
     trainable = started(
         tmp_path / "mirrored", settings("baseline"), experiment=mirror.Experiment("http://host", "1", "2")

@@ -62,6 +62,24 @@ def absolute(place: str) -> str:
     return os.path.abspath(os.path.expanduser(place))
 
 
+def with_absolute_root(options: Any) -> Any:
+    """The options with an absolute `root`, where they have one."""
+    return options.model_copy(update={"root": absolute(options.root)}) if options.root else options
+
+
+def check_unchanged(present: str, planned: str, location: str) -> None:
+    """Check that the data have the content that the trial was planned with; "" where it is not planned yet.
+
+    Raises:
+        ConfigurationError: they have another.
+    """
+    if planned not in ("", present):
+        raise ConfigurationError(
+            f"the data at {location} are not those that the trial was planned with (content {planned}); give the same "
+            "command again to plan with the present ones"
+        )
+
+
 def join(folder: str, name: str) -> str:
     """The location of `name` in `folder`; absolute paths and s3://… are returned as they are."""
     if name.startswith((S3, "/")):

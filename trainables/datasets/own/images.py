@@ -25,7 +25,7 @@ from trainables.datasets.own.decoded import (
     load_decoded,
     native_size,
 )
-from trainables.datasets.own.files import Files, content_digest
+from trainables.datasets.own.files import Files, check_unchanged, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
@@ -179,11 +179,8 @@ class OwnImages(Dataset):
 
     def _read_unchanged(self) -> tuple[list[Row], Files]:
         rows, files = self.read(self.options)
-        if self.options.content and content_digest(rows, files) != self.options.content:
-            raise ConfigurationError(
-                f"the data at {self.location(self.options)} are not those that the trial was planned with "
-                f"(content {self.options.content}); give the same command again to plan with the present ones"
-            )
+        if self.options.content:
+            check_unchanged(content_digest(rows, files), self.options.content, self.location(self.options))
         return rows, files
 
     def decoded(self) -> Decoded:

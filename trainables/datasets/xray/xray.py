@@ -14,7 +14,7 @@ from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
-from trainables.datasets.own.files import Files, absolute, join
+from trainables.datasets.own.files import Files, absolute, join, with_absolute_root
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import cell_counts, draw, largest
 from trainables.datasets.own.table import Problems, Row
@@ -101,6 +101,10 @@ class Xray(OwnImages):
                 f"dataset {cls.__module__.rsplit('.', 1)[-1]!r} needs root=FOLDER with {cls.needs}"
             )
         return absolute(options.root)
+
+    @classmethod
+    def complete(cls, options: Any) -> Any:
+        return super().complete(with_absolute_root(options))
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:

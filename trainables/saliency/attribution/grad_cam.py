@@ -3,13 +3,13 @@
 from functools import cache
 from types import MappingProxyType
 
-import torch
 from captum.attr import LayerGradCam as CaptumLayerGradCam
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from trainables.core.errors import ConfigurationError
-from trainables.models import MODELS, Classifier
+from trainables.models import Classifier
+from trainables.models.initialise import without_weights
 from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
 from trainables.saliency.shapes import Images, Maps, Targets
 
@@ -71,7 +71,5 @@ def check_layer(model: str, layer: str) -> None:
 
 @cache
 def _layers(model: str) -> tuple[str, ...]:
-    # On the meta device a model has shapes but no weights, so that it costs next to nothing.
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        trunk = MODELS[model](1, 2).trunk
+    trunk = without_weights(model).trunk
     return tuple(f"trunk.{name}" for name, _ in trunk.named_modules() if name)

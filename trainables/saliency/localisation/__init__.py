@@ -10,11 +10,12 @@ docs/extending.md.
     blur.py       what maps pass through before they are scored
 """
 
-from trainables.core.registry import Registry, a_function
+from trainables.core.registry import Registry
 from trainables.saliency.localisation.mass import distractor_mass as distractor_mass
 from trainables.saliency.localisation.mass import energy as energy
 from trainables.saliency.localisation.metric import Metric as Metric
 from trainables.saliency.localisation.metric import TunedMetric as TunedMetric
+from trainables.saliency.localisation.metric import a_metric
 from trainables.saliency.localisation.metric import traits_of as traits_of
 from trainables.saliency.localisation.overlap import chance_iou as chance_iou
 from trainables.saliency.localisation.overlap import iop as iop
@@ -43,7 +44,6 @@ _BUILT_IN: dict[str, Metric] = {
     "rank_accuracy": rank_accuracy,
     "top_k": top_k,
 }
-LOCALISATION: Registry[Metric] = Registry("localisation", _BUILT_IN, a_function)
+LOCALISATION: Registry[Metric] = Registry("localisation", _BUILT_IN, a_metric)
 TUNED: dict[str, TunedMetric] = {"iou_tuned": iou_tuned}
 """Metrics that are tuned on validation images."""
-ON_DISTRACTOR = tuple(name for name, metric in _BUILT_IN.items() if traits_of(metric).on_distractor)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from trainables.core.registry import a_function
 from trainables.saliency.shapes import Maps, Masks, Scores
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -23,7 +24,7 @@ class Traits:
     on_distractor: bool = False
     """True if the metric is given distractor masks in place of masks."""
     lower_is_better: bool = False
-    """Must agree with `records.columns.LOWER_IS_BETTER`, from which the analysis knows it."""
+    """For built-in metrics. Must agree with `records.columns.LOWER_IS_BETTER`, from which the analysis knows it."""
     lowest: float = 0.0
     """Least possible score; the greatest is 1."""
     constant_map: Callable[[float], float] = lambda area: area
@@ -46,6 +47,13 @@ def traits_of(metric: Callable[..., Tensor]) -> Traits:
     """The traits of a metric, the default ones where it declares none."""
     traits: Traits = getattr(metric, "traits", Traits())
     return traits
+
+
+def a_metric(loaded: object) -> str | None:
+    """A check for functions whose scores the analysis can read as larger is better."""
+    if getattr(loaded, "traits", Traits()).lower_is_better:
+        return "has the trait lower_is_better, which only built-in metrics can have; return 1 - the score instead"
+    return a_function(loaded)
 
 
 def defined(scores: Scores, maps: Maps, masks: Masks) -> Scores:

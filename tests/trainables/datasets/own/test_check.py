@@ -13,7 +13,7 @@ from support import own_images
 from typer.testing import CliRunner
 
 import trainables
-from trainables.datasets.__main__ import app
+from trainables.datasets.__main__ import app, beside_sweeps
 
 
 @pytest.fixture
@@ -159,3 +159,13 @@ def test_it_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert piece in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("storage", "path"),
+    [("", "sweeps"), ("mine", "mine"), ("~/mine", "/home/ann/mine"), ("s3://bucket/mine", "sweeps")],
+)
+def test_a_picture_lies_beside_the_sweeps(storage, path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("SWEEP_STORAGE", storage)
+    assert beside_sweeps("dataset.png") == Path(path) / "dataset.png"

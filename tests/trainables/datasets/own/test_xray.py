@@ -247,6 +247,15 @@ def test_a_trial_of_the_published_protocol_has_every_score(method, precision, xr
         assert 0 <= images.min() < 0.4 < 0.6 < images.max() <= 1, "for display"
 
 
+def test_a_root_means_the_same_in_every_process(xrays, monkeypatch):
+    monkeypatch.chdir(xrays.parent)
+    config = resolve({"dataset": "rsna_view", "root": xrays.name, "subset": True})
+    assert config.dataset_options["root"] == str(xrays)
+    assert config.trial_key == resolve({"dataset": "rsna_view", "root": str(xrays), "subset": True}).trial_key
+    with_content = {**config.flat(), "root": "s3://bucket/images/"}
+    assert resolve(with_content).dataset_options["root"] == "s3://bucket/images"
+
+
 def test_the_key_has_the_content_and_not_the_root(xrays, tmp_path):
     here = resolve({"dataset": "rsna_view", "root": str(xrays), "subset": True})
     linked = tmp_path / "linked"

@@ -1,0 +1,71 @@
+"""Deletes a sweep's mirror: its experiment in MLflow, with its runs and what of their artifacts is on this machine."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from records.database import HalfMadeError, database_file
+from records.mlflow_client import client_of, explained, search_runs
+
+SUFFIX = " (deleted "
+"""In the name of a deleted experiment, before the moment."""
+
+
+@dataclass(frozen=True)
+class MlflowExperiment:
+    """The experiment that mirrors a sweep."""
+
+    tracking_uri: str
+    experiment_id: str
+    name: str
+    runs: int
+    folder: Path | None
+    """With the runs' artifacts, where they are on this machine."""
+
+
+def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
+    """The experiment of a sweep in MLflow, if there is one.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    database = database_file(tracking_uri)
+    if database is not None and not database.is_file():
+        return None
+    with explained(tracking_uri):
+        try:
+            client = client_of(tracking_uri)
+        except HalfMadeError:
+            return None
+        # Renamed where an earlier deletion was interrupted. To LIKE an underscore is any character.
+        renamed = f"{sweep}{SUFFIX}"
+        conditions = f"name = '{sweep}'", f"name LIKE '{renamed}%'"
+        named = [e for condition in conditions for e in client.search_experiments(filter_string=condition)]
+        experiment = next((e for e in named if e.name == sweep or e.name.startswith(renamed)), None)
+        # Without a sweep's run it is somebody else's, of the same name.
+        if experiment is None or not any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
+            return None
+        runs = sum(1 for _ in search_runs(client, experiment.experiment_id))
+        artifacts = urlsplit(experiment.artifact_location)
+        here = database is not None and artifacts.scheme == "file"
+        folder = Path(unquote(artifacts.path)) if here else None
+        return MlflowExperiment(tracking_uri, experiment.experiment_id, experiment.name, runs, folder)
+
+
+def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
+    """Delete an experiment with its runs, and their artifacts where they are on this machine.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with explained(experiment.tracking_uri):
+        client = client_of(experiment.tracking_uri)
+        # MLflow keeps the name taken, and restoring the experiment would restore its runs.
+        if experiment.name == sweep:
+            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            client.rename_experiment(experiment.experiment_id, f"{sweep}{SUFFIX}{moment})")
+        client.delete_experiment(experiment.experiment_id)
+    if experiment.folder is not None:
+        shutil.rmtree(experiment.folder, ignore_errors=True)

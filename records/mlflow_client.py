@@ -1,0 +1,76 @@
+"""MLflow's client as the mirror uses it: checked, quick to give up, and with errors of one line."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from records.database import DatabaseError, check_database
+from records.secrets import scrub
+from records.storage import StorageError
+
+PAGE = 1000
+"""Runs per request."""
+
+
+class MirrorError(Exception):
+    """MLflow could not be brought up to date. Nothing is lost: the records are the truth."""
+
+
+def client_of(tracking_uri: str) -> Any:
+    """A client of the server or database at `tracking_uri`.
+
+    Raises:
+        DatabaseError: a SQLite database that is missing, half made, or of another MLflow.
+    """
+    configure()
+    # MLflow would create a missing database in place, and go on with a half-made one.
+    check_database(tracking_uri)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
+def configure() -> None:
+    """Set what MLflow takes from the environment, in whatever process this is."""
+    # If this process was started inside an MLflow run, this variable would override every run id of the mirror.
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    # An absent server gets one more try of ten seconds; MLflow would try for minutes, in each trial's process too.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # Otherwise each closed run prints a line into the progress view.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Otherwise creating and migrating a database is logged.
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+
+
+def search_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Any]:
+    """All runs of an experiment that satisfy the condition, oldest first."""
+    order = ["start_time ASC", "run_id ASC"]
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
+        )
+        yield from page
+        token = page.token or None
+
+
+@contextmanager
+def explained(tracking_uri: str) -> Iterator[None]:
+    """Turn any error but the storage's into a MirrorError of one line: not all errors of MLflow's parts are its own."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
+        explains_itself = text and isinstance(error, MlflowException | DatabaseError | OSError)
+        reason = scrub(text if explains_itself else f"{kind}: {text}")
+        if "error code 401" in reason or "error code 403" in reason:
+            reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error
