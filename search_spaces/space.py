@@ -24,6 +24,8 @@ class Primary:
         if self.split not in columns.SCORED_SPLITS:
             allowed = " or ".join(columns.SCORED_SPLITS)
             raise ValueError(f"bad split {self.split!r} of the primary: maps are scored on {allowed}")
+        if self.outcome.endswith(".loss"):
+            raise ValueError(f"bad outcome {self.outcome!r} of the primary: give one that is better the larger it is")
 
 
 @dataclass(frozen=True)
