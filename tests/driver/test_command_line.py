@@ -136,6 +136,11 @@ WRONG = {
         ("bad split 'valid_id' of the primary: maps are scored on test_id or test_ood",),
         space_file("from search_spaces import Primary\ndef mine():\n    return Primary('valid_id')"),
     ),
+    "primary of a loss": Wrong(
+        ("--space", "mine.py"),
+        ("bad outcome 'test_ood.loss' of the primary: give one that is better the larger it is",),
+        space_file("from search_spaces import Primary\ndef mine():\n    return Primary(outcome='test_ood.loss')"),
+    ),
     "primary of no trial": Wrong(
         ("--set", "attributions=occlusion"),
         ("no trial computes iou of integrated_gradients, the primary analysis of space 'smoke'", "another Primary"),
