@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.answer.verdict import LABELS
-from analysis.numbers import interval, number, with_interval
+from analysis.numbers import column_name, interval, number, with_interval
 from analysis.stats.estimate import Estimate
 from docs.markdown import table
+from records import columns
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -110,6 +111,34 @@ def choices(report: Report) -> str:
     return table(("choose by", "OOD AUC lost, 95 %", "at worst"), rows)
 
 
+def predictors(report: Report) -> str:
+    """The correlation of each comparison by the primary's map, and by what one has without the shift."""
+    declared = [one["comparison"] for one in report["comparisons"]]
+    rows = []
+    for score in report["predictors"]:
+        own = {one["comparison"]: _with_interval(one) for one in score["comparisons"]}
+        rows.append((column_name(score["column"]), *(own.get(comparison, "") for comparison in declared)))
+    return table(("score", *(LABELS[comparison] for comparison in declared)), rows)
+
+
+def pairs_of_trainings(report: Report) -> str:
+    """How often the better score goes with the better model, of two trials of one configuration."""
+    shares: dict[tuple[str, float], dict[str, str]] = {}
+    for one in report["same_images"]:
+        if one["dataset"] is None and one["method"] is None and one["estimate"] is not None:
+            own = shares.setdefault((one["images"], one["apart"]), {"pairs": f"{one['n']:,}"})
+            own["map" if columns.parse_localisation(one["score"]) else "validation"] = _with_interval(one)
+    rows = [
+        (
+            images,
+            f"at least {apart:g} apart" if apart else "all",
+            *(own.get(k, "") for k in ("map", "validation", "pairs")),
+        )
+        for (images, apart), own in shares.items()
+    ]
+    return table(("images", "outcomes", "by the map", "by validation AUC", "pairs"), rows)
+
+
 def means(report: Report) -> str:
     """OOD AUC / IoU of each method and stratum with a shift, at the strength with the highest OOD AUC."""
     best: dict[str, dict[str, Report]] = {}
@@ -122,9 +151,9 @@ def means(report: Report) -> str:
         earlier = own.get(stratum)
         if earlier is None or earlier["strength"] is None or one["ood"]["mean"] > earlier["ood"]["mean"]:
             own[stratum] = one
-    columns = sorted({stratum for own in best.values() for stratum in own})
-    rows = ((f"`{method}`", *(_means(own.get(stratum)) for stratum in columns)) for method, own in best.items())
-    return table(("method", *columns), rows)
+    strata = sorted({stratum for own in best.values() for stratum in own})
+    rows = ((f"`{method}`", *(_means(own.get(stratum)) for stratum in strata)) for method, own in best.items())
+    return table(("method", *strata), rows)
 
 
 TABLES: Mapping[str, Callable[[Report], str]] = {
@@ -133,6 +162,8 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
     "strata": strata,
     "methods": methods,
     "choices": choices,
+    "predictors": predictors,
+    "trainings": pairs_of_trainings,
     "means": means,
 }
 

@@ -21,3 +21,41 @@ def test_columns_are_named_as_the_reports_name_comparisons():
     written = studies.strata({"comparisons": [{"comparison": "given_id", "strata": [level]}]})
     assert "| given validation AUC |" in written.splitlines()[0]
     assert "crosses, s = 1" in written
+
+
+def test_a_score_stands_beside_the_map_in_each_comparison():
+    by_map, by_probe = (
+        {"comparison": "seed", "estimate": value, "ci_low": None, "ci_high": None} for value in (0.2, 0.9)
+    )
+    written = studies.predictors(
+        {
+            "comparisons": [by_map],
+            "predictors": [
+                {"column": "test_ood.iou.grad_cam", "comparisons": [by_map]},
+                {"column": "test_id.auc_outside_zeroed", "comparisons": [by_probe]},
+                {"column": "valid_id.auc", "comparisons": []},
+            ],
+        }
+    )
+    assert [line.rpartition("|")[0].rpartition("|")[2].strip() for line in written.splitlines()[2:]] == [
+        "0.20",
+        "0.90",
+        "",
+    ]
+    assert "| AUC, outside zeroed |" in written
+
+
+def test_pairs_of_trainings_have_a_row_each_for_images_and_distance():
+    share = {"dataset": None, "method": None, "estimate": 0.6, "ci_low": 0.5, "ci_high": 0.7, "n": 1000}
+    scores = {"test_ood.iou.grad_cam": 0.6, "valid_id.auc": 0.4}
+    every = [
+        share | {"images": images, "apart": apart, "score": score, "estimate": value}
+        for images in ("same", "other")
+        for apart in (0.0, 0.01)
+        for score, value in scores.items()
+    ]
+    of_a_method = share | {"images": "same", "apart": 0.0, "score": "valid_id.auc", "method": "rrr", "estimate": 0.99}
+    written = studies.pairs_of_trainings({"same_images": [*every, of_a_method]})
+    assert len(written.splitlines()) == 2 + 4
+    assert "| same | at least 0.01 apart | 0.60 (0.50 to 0.70) | 0.40 (0.50 to 0.70) | 1,000 |" in written
+    assert "0.99" not in written
