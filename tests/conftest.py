@@ -10,6 +10,7 @@ from dataclasses import asdict
 import pytest
 from filelock import FileLock
 from support.commands import TINY, Ran, TinySweep, run_sweep
+from support.need import need
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -65,11 +66,11 @@ def small_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if not sys.platform.startswith("linux"):
-        pytest.skip("a small disk is made of Linux's tmpfs")
+        need("a small disk is made of Linux's tmpfs")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
+        need(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
     try:
         yield disk
     finally:
