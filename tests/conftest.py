@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -11,6 +10,7 @@ import pytest
 from filelock import FileLock
 from support.commands import TINY, Ran, TinySweep, run_sweep
 from support.need import need
+from support.services import free_ports
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -55,9 +55,7 @@ def tiny_sweep(tmp_path_factory) -> TinySweep:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 @pytest.fixture
