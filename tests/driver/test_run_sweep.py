@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from rich.console import Console
+from support import commands
 
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
@@ -16,14 +17,7 @@ from driver.view.progress import Progress
 from records import columns
 from records.storage import FolderStorage
 
-REQUEST = {
-    **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep")),
-    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
-    **{"space": "smoke", "address": "local", "tracking_uri": "none", "max_trials": 3, "assignments": ()},
-    **{"cpus_per_trial": 1.0, "gpus_per_trial": 0.0, "keep_weights": "none"},
-}
-
-
+REQUEST = commands.REQUEST | {"max_trials": 3}
 COMMAND = "python sweep.py --space smoke --max-trials 3"
 
 
