@@ -111,7 +111,7 @@ def main(
         print(f"{len(frame):,} trials: {time.process_time() - start:.0f} s, {peak:.2f} GB at most")
         return
     resamples = draw_resamples(frame, replicates=replicates, seed=0)
-    scores = [c for c in frame if columns.parse_localisation(c)]
+    scores = [str(c) for c in frame if columns.parse_localisation(str(c))]
     start = time.process_time()
     correlate(frame, OUTCOME, resamples, seed=0)
     ours = time.process_time() - start

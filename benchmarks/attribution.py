@@ -8,6 +8,7 @@ are printed. Then the share that maps and their scores have of trials of the spa
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -46,6 +47,12 @@ def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> No
             Occlusion(model).attribute(image, target=label, sliding_window_shapes=window, strides=window)
 
 
+def train_all(trial: Trial) -> None:
+    """All epochs of a trial."""
+    while not trial.finished:
+        trial.train_epoch()
+
+
 def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     """Print the seconds of both ways by attribution, on a model that was trained for an epoch."""
     trial = Trial(resolve({"dataset": dataset, "model": model, "epochs": 1}))
@@ -61,8 +68,8 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
         ours = ATTRIBUTIONS[name](trial.config)
         seconds: dict[str, list[float]] = {way: [] for way in totals}
         for _ in range(rounds):
-            seconds["ours"].append(processor_seconds(lambda method=ours: method.maps(trial.model, x, y)))
-            seconds["captum"].append(processor_seconds(lambda which=name: one_at_a_time(which, trial, x, y)))
+            seconds["ours"].append(processor_seconds(partial(ours.maps, trial.model, x, y)))
+            seconds["captum"].append(processor_seconds(partial(one_at_a_time, name, trial, x, y)))
         median = {way: statistics.median(values) for way, values in seconds.items()}
         totals = {way: totals[way] + median[way] for way in totals}
         print(f"{name:24}{median['ours']:10.3f}{median['captum']:11.3f}{median['captum'] / median['ours']:8.1f}")
@@ -80,7 +87,7 @@ def share(dataset: str, methods: Sequence[str]) -> None:
             if (s["dataset"], s["method"]) == (dataset, method) and s["severity"] == 1
         )
         trial = Trial(resolve(settings))
-        train = processor_seconds(lambda one=trial: [one.train_epoch() for _ in range(one.config.epochs)])
+        train = processor_seconds(partial(train_all, trial))
         test = processor_seconds(trial.evaluate)
         maps = processor_seconds(trial.localise)
         print(f"{method:24}{train:10.2f}{test:9.2f}{maps:9.2f}{maps / (train + test + maps):8.0%}")

@@ -14,7 +14,8 @@ from search_spaces.strengths import ONE_STRENGTH
 
 SWEEP = "scale"
 SEVERITIES = (0.0, 0.5, 0.8, 0.9, 1.0)
-SMALL = {"n_train": 32, "n_valid": 32, "n_test": 32, "epochs": 2, "batch_size": 8, "attribution_images": 8}
+SMALL: dict[str, Any] = {"n_train": 32, "n_valid": 32, "n_test": 32, "epochs": 2, "batch_size": 8}
+SMALL |= {"attribution_images": 8}
 SPREAD = 0.1
 """Standard deviation of what is added to each score."""
 
@@ -22,7 +23,7 @@ SPREAD = 0.1
 def space(trials: int) -> Space:
     """Seven methods x five severities x as many seeds as make `trials`."""
     seeds = range(-(-trials // (len(ONE_STRENGTH) * len(SEVERITIES))))
-    levels = {name: (value,) for name, value in SMALL.items()}
+    levels: dict[str, Any] = {name: (value,) for name, value in SMALL.items()}
     settings = list(factorial(seeds, ("synthetic",), SEVERITIES, ONE_STRENGTH, **levels))
     return Space(SWEEP, "copies of one small trial", settings[:trials])
 
@@ -50,4 +51,4 @@ def varied(record: Record, settings: Iterable[Mapping[str, Any]]) -> Iterator[Re
     for own in settings:
         drawn = values + SPREAD * rng.normal(size=len(values))
         drawn = np.where(values <= 1, drawn.clip(0, 1), drawn.clip(0))
-        yield {**record, **own, **dict(zip(scores, drawn.tolist(), strict=True))}
+        yield Record({**record, **own, **dict(zip(scores, drawn.tolist(), strict=True))})

@@ -49,7 +49,7 @@ def settings(kind: str, trials: int) -> list[dict[str, Any]]:
     return [{**base, "seed": seed, "data_seed": seed} for seed in range(trials)]
 
 
-def score(config: Mapping[str, Any]) -> dict[str, float]:
+def score(config: Mapping[str, Any]) -> dict[str, float | None]:
     """One trial from start to end: its scores."""
     from trainables import Trial, resolve
     from trainables.core.process import use_one_thread

@@ -54,7 +54,7 @@ def plain_seconds(name: str, model: str, n_train: int) -> float:
     """Of an epoch as a tutorial would write it, with the trial's method, model and optimiser."""
     if name not in PLAIN:
         PLAIN[name] = trial_of(name, model, n_train)
-        PLAIN[name].model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        PLAIN[name].model.to(memory_format=torch.contiguous_format)
     trial = PLAIN[name]
     train, order = trial.splits["train"], torch.Generator().manual_seed(0)
     cues = torch.zeros_like(train.labels) if train.cues is None else train.cues

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,8 +19,8 @@ from trainables import MODELS, Trial, load_model, resolve, run_trial
 from trainables.core.process import use_one_thread
 from trainables.trial.finished import pack_weights
 
-SMALL = {"n_train": 16, "n_valid": 16, "n_test": 16, "epochs": 1, "batch_size": 8, "attribution_images": 2}
-SMALL |= {"integrated_gradients_steps": 2}
+SMALL: dict[str, Any] = {"n_train": 16, "n_valid": 16, "n_test": 16, "epochs": 1, "batch_size": 8}
+SMALL |= {"attribution_images": 2, "integrated_gradients_steps": 2}
 
 
 def seconds(work: Callable[[], object], rounds: int) -> float:

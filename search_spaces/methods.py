@@ -5,7 +5,7 @@ from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
 def methods() -> Space:
-    """984 trials: every method, four strengths for those with a penalty, severities 0.9 and 1, six seeds.
+    """48 trials per method with a penalty, 12 per method without: four strengths, severities 0.9 and 1, six seeds.
 
     At these two severities training on the cue costs accuracy. Six data seeds are the fewest with an interval.
     """

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -10,6 +9,8 @@ from dataclasses import asdict
 import pytest
 from filelock import FileLock
 from support.commands import TINY, Ran, TinySweep, run_sweep
+from support.need import need
+from support.services import free_ports
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -54,9 +55,7 @@ def tiny_sweep(tmp_path_factory) -> TinySweep:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 @pytest.fixture
@@ -65,11 +64,11 @@ def small_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if not sys.platform.startswith("linux"):
-        pytest.skip("a small disk is made of Linux's tmpfs")
+        need("a small disk is made of Linux's tmpfs")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
+        need(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
     try:
         yield disk
     finally:

@@ -14,7 +14,7 @@ from benchmarks.calibration.truth import truths
 
 REPLICATES = 999
 """Bootstrap replicates and permutations of each sweep."""
-_DESIGN = {"settings": 1, "methods": 5, "data_seeds": (20,)}
+_DESIGN: dict[str, Any] = {"settings": 1, "methods": 5, "data_seeds": (20,)}
 GRID = (
     Scenario("independent trials", **_DESIGN),
     Scenario("data seeds shared by half", **_DESIGN, shared=0.5),

@@ -1,9 +1,11 @@
 """The kinds of sweeps that are simulated."""
 
+from typing import Any
+
 from benchmarks.calibration.sweeps import Scenario
 
-_STRONG = {"seed": 0.7, "setting": 0.8, "method": 0.8}
-_HALF = {"seed": 0.5, "setting": 0.6, "method": 0.6}
+_STRONG: dict[str, Any] = {"seed": 0.7, "setting": 0.8, "method": 0.8}
+_HALF: dict[str, Any] = {"seed": 0.5, "setting": 0.6, "method": 0.6}
 AT_THRESHOLD = 0.3129
 """Pearson's correlation of a normal law whose Spearman's rho is 0.3."""
 

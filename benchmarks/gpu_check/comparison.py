@@ -210,7 +210,7 @@ def trained(config: TrialConfig, device: str, resumed: bool = False) -> dict[str
 def differing(scores: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
     """The number of columns and arrays that are not equal bit for bit."""
     names = scores.keys() | expected.keys()
-    return float(sum(not np.array_equal(*map(_bits, (scores.get(n), expected.get(n)))) for n in names))
+    return float(sum(not np.array_equal(_bits(scores.get(n)), _bits(expected.get(n))) for n in names))
 
 
 def _bits(value: Any) -> np.ndarray:

@@ -59,9 +59,9 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
         message = (str(error).strip().splitlines() or [""])[0]
         return Throughput(share, model, 0.0, None, None, f"{type(error).__name__}: {message}")
     results = [future.result() for future in futures]
-    seconds = max(seconds for seconds, _, _ in results)
-    memory, context = (max((r[i] for r in results if r[i] is not None), default=None) for i in (1, 2))
-    return Throughput(share, model, 3600 * processes * trials / seconds, memory, context)
+    seconds, *held = zip(*results, strict=True)
+    memory, context = (max((mib for mib in each if mib is not None), default=None) for each in held)
+    return Throughput(share, model, 3600 * processes * trials / max(seconds), memory, context)
 
 
 _barrier: list[Barrier] = []

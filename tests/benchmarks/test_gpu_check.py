@@ -6,6 +6,7 @@ import pytest
 import torch
 import typer
 from support import other_device
+from support.need import need
 from typer.testing import CliRunner
 
 from benchmarks.gpu_check import __main__ as command
@@ -40,8 +41,8 @@ def test_without_a_gpu_it_says_so_and_checks_nothing(run, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(other_device.REASON), reason=other_device.REASON)
 def test_the_command_on_another_device(run, tmp_path):
+    need(other_device.REASON)
     with other_device.parameters_keep_their_identity():
         code, said, result = run("--device", "other", "--only", "rrr, fixed", "--no-speed")
     assert code == 0, said

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 from support.commands import ROOT
-from support.machines import Machine, Network, why_not
+from support.machines import Machine, Network
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = pytest.mark.slow
 SMALL = ("--set=n_train=64", "--set=n_valid=32", "--set=n_test=64", "--set=epochs=1", "--set=attribution_images=4")
 STRANGERS = ROOT / "tests" / "support" / "strangers.py"
 SSHD = """

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 
-import pytest
 from support.commands import ROOT
 
 PAGES = [
@@ -16,13 +15,6 @@ PAGES = [
 
 def name(path):
     return str(path.relative_to(ROOT))
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
 
 
 def test_the_tests_of_the_table_exist():

@@ -10,8 +10,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from support.commands import ROOT
 from support.machines import why_not
+from support.need import need
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TRIALS = 16
 SWEEP = (
     *("--space", "smoke", "--dataset", "synthetic", "--name", "shared", "--max-trials", str(TRIALS)),
@@ -53,6 +54,7 @@ class Place:
 
 @pytest.fixture
 def places(s3_server, mlflow_server, bucket, tmp_path):
+    need(why_not())
     variables = {**s3_server.variables(), **mlflow_server.variables()}
     options = ("--storage", f"{bucket}/study", "--tracking-uri", mlflow_server.uri)
     made = [Place(name, tmp_path, variables, options) for name in ("laptop", "cluster", "pod")]

@@ -6,11 +6,11 @@ import time
 
 import pytest
 from support.commands import ROOT, run_sweep
-from support.machines import Network, why_not
+from support.machines import Network
 
 from records import columns
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TRIALS = 42
 SETTINGS = (
     "n_train=256",

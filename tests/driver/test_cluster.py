@@ -5,19 +5,13 @@ import os
 
 import pytest
 from rich.console import Console
+from support.commands import REQUEST
 
 from driver import UserError
 from driver.ray import cluster, run
 from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env, secret_variables
 from driver.request import Request
 from trainables import TrialTrainable
-
-REQUEST = {
-    **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep", "max_trials")),
-    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
-    **{"space": "smoke", "address": "local", "tracking_uri": "none", "assignments": (), "cpus_per_trial": 1.0},
-    "keep_weights": "none",
-}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import sweep
 from search_spaces import SPACES
+from trainables.models import MODELS
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ WRONG = {
         ("--set", "method=rrrr"),
         ("unknown method 'rrrr'; did you mean 'rrr'? ", "actdiff", "trainables/methods/__init__.py"),
     ),
-    "model": Wrong(("--set", "model=vgg"), ("unknown model 'vgg'", "resnet18, small_cnn")),
+    "model": Wrong(("--set", "model=vgg"), ("unknown model 'vgg'", ", ".join(MODELS))),
     "attribution": Wrong(("--set", "attributions=lime"), ("unknown attribution 'lime'", "occlusion")),
     "address": Wrong(("--address", "here"), ("bad --address 'here'", "local, auto or ray://HOST:PORT")),
     "no cluster": Wrong(("--address", "ray://127.0.0.1:9"), ("no Ray cluster at --address", "ray start")),
@@ -274,7 +275,7 @@ def test_spaces_complete_in_the_shell():
 def test_list_spaces(tmp_path):
     ran = run_sweep(tmp_path, "--list-spaces")
     assert ran.code == 0
-    assert re.findall(r"^(\w+)  [\d,]+ trials: ", ran.out, re.MULTILINE) == list(SPACES)
+    assert re.findall(r"^(\w+)  [\d,]+ trials(?:: | per method )", ran.out, re.MULTILINE) == list(SPACES)
     assert "laptop  6,080 trials: strengths x " in ran.out
     assert list(tmp_path.iterdir()) == []
 

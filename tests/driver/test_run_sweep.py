@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from support import commands
 
 from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
@@ -20,14 +21,7 @@ from records import SweepRecords, columns
 from records.storage import FolderStorage
 from search_spaces import Primary
 
-REQUEST = {
-    **dict.fromkeys(("dataset", "name", "concurrency", "from_sweep")),
-    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
-    **{"space": "smoke", "address": "local", "tracking_uri": "none", "max_trials": 3, "assignments": ()},
-    **{"cpus_per_trial": 1.0, "gpus_per_trial": 0.0, "keep_weights": "none"},
-}
-
-
+REQUEST = commands.REQUEST | {"max_trials": 3}
 COMMAND = "python sweep.py --space smoke --max-trials 3"
 
 

@@ -9,17 +9,26 @@ from driver import UserError
 from driver.upkeep.stop import Stop
 
 
-def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def number(request):
+    """A signal that fails the test where Stop does not handle it."""
+    before = signal.signal(request.param, lambda *_: pytest.fail("not handled"))
+    yield request.param
+    signal.signal(request.param, before)
 
 
-def test_a_signal_ends_what_is_not_gentle_at_once():
+@pytest.fixture
+def interrupt(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def test_a_signal_ends_what_is_not_gentle_at_once(interrupt):
     with Stop() as stop, pytest.raises(KeyboardInterrupt):
         interrupt()
     assert stop.requested
 
 
-def test_within_a_gentle_block_the_first_only_asks_and_the_second_ends_it():
+def test_within_a_gentle_block_the_first_only_asks_and_the_second_ends_it(interrupt):
     said = []
     with Stop(lambda: said.append("stopping")) as stop:
         with stop.gently():
@@ -32,7 +41,7 @@ def test_within_a_gentle_block_the_first_only_asks_and_the_second_ends_it():
             stop.check()
 
 
-def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for():
+def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for(interrupt):
     running = []
     with Stop() as stop, stop.gently(lambda: bool(running)), pytest.raises(KeyboardInterrupt):
         interrupt()
@@ -42,11 +51,11 @@ def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for():
     assert stop.interrupted
 
 
-def test_afterwards_signals_are_as_before():
-    before = signal.getsignal(signal.SIGINT)
+def test_afterwards_signals_are_as_before(number):
+    before = signal.getsignal(number)
     with Stop():
-        assert signal.getsignal(signal.SIGINT) != before
-    assert signal.getsignal(signal.SIGINT) == before
+        assert signal.getsignal(number) != before
+    assert signal.getsignal(number) == before
 
 
 def test_a_problem_comes_before_a_signal():

@@ -1,7 +1,6 @@
 """A sweep that is interrupted, held by another driver, looked at from outside, and killed."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import psutil
 import pytest
 import torch
 from support import faults
-from support.commands import ROOT, TINY, run_sweep
+from support.commands import ROOT, TINY, environment, run_sweep
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180
@@ -22,11 +21,10 @@ LONG = ("--dataset", "synthetic", "--max-trials", "1", "--set", "epochs=200", "-
 
 
 def start(folder, *arguments):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
     return subprocess.Popen(
         [sys.executable, str(ROOT / "sweep.py"), *arguments],
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 from support.commands import ROOT, run_sweep
+from support.services import free_ports
 
 from driver.view.mlflow_ui import HOST
 from search_spaces.strengths import PAPER_METHODS
@@ -25,9 +25,7 @@ WAIT = 60
 def ui(tiny_sweep, tmp_path_factory):
     """The running command of `make ui` and its lines, in another folder: the database is MLFLOW_TRACKING_URI's."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].splitlines()[1].strip()
     program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(port)).split()
     assert program == "$(BIN)/python"

@@ -12,7 +12,7 @@ import time
 import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
-from support.commands import ROOT, TINY, run_sweep
+from support.commands import ROOT, TINY, environment, run_sweep
 from typer.testing import CliRunner
 
 import sweep
@@ -111,7 +111,7 @@ def test_half_a_minute_without_the_bucket_loses_nothing(
         driver = subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), *command],
             cwd=tmp_path,
-            env={**{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}, **variables},
+            env=environment(**variables),
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -2,14 +2,13 @@
 
 import copy
 import os
-import re
 import shlex
 
 import pytest
 import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from support.commands import ROOT, run_sweep
-from support.manifests import K8S, OVERLAYS, one, render
+from support.manifests import K8S, OVERLAYS, constrained, one, render
 from support.operator_rules import violations
 
 
@@ -134,9 +133,9 @@ def test_what_is_tried_again_and_what_is_not(overlay):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_one_version_of_ray(overlay):
-    pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert rayjob(overlay)["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
-    assert f"rayproject/ray:{pinned[1]}-" in (ROOT / "cluster" / "gpu.yaml").read_text()
+    pinned = constrained("ray")
+    assert rayjob(overlay)["spec"]["rayClusterSpec"]["rayVersion"] == pinned
+    assert f"rayproject/ray:{pinned}-" in (ROOT / "cluster" / "gpu.yaml").read_text()
 
 
 @pytest.mark.slow

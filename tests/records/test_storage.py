@@ -13,20 +13,6 @@ def storage(tmp_path):
     return open_storage(tmp_path / "store")
 
 
-def test_what_was_written_is_read_and_listed(storage):
-    storage.write("a/records/2.json", b"two")
-    storage.write("a/records/1.json", b"one")
-    storage.write("a/table", b"")
-    assert storage.read("a/records/1.json") == b"one"
-    assert storage.names("a/records/") == ["a/records/1.json", "a/records/2.json"]
-    assert storage.names("a/") == ["a/records/1.json", "a/records/2.json", "a/table"]
-
-
-def test_nothing_there_is_none_and_empty(storage):
-    assert storage.read("a/b") is None
-    assert storage.names("a/") == []
-
-
 def test_a_failed_write_leaves_the_old_bytes_and_no_part(storage, monkeypatch):
     storage.write("x", b"old")
 

@@ -15,6 +15,14 @@ TINY = (
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
 
+# The command without options, as the fields of driver.request.Request but `storage`; it mirrors nothing.
+REQUEST = {
+    **dict.fromkeys(("dataset", "name", "max_trials", "concurrency", "from_sweep")),
+    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
+    **{"space": "smoke", "address": "local", "tracking_uri": "none", "assignments": ()},
+    **{"cpus_per_trial": 1.0, "gpus_per_trial": None, "keep_weights": "none"},
+}
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -25,13 +33,17 @@ class Ran:
     err: str
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """The variables of this process but for those of MLflow and Ray, and further ones."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))} | variables
+
+
 def run_sweep(folder: Path, *arguments: str, **variables: str) -> Ran:
     """`python sweep.py` with `arguments`, in `folder`, with further environment `variables`."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))} | variables
     done = subprocess.run(
         [sys.executable, str(ROOT / "sweep.py"), *arguments],
         cwd=folder,
-        env=environment,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=300,

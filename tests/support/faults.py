@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,9 @@ import psutil
 import typer
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from support.services import free_ports  # noqa: E402
 
 SETTINGS = ("n_train=64", "n_valid=32", "n_test=64", "epochs=3", "attribution_images=4", "integrated_gradients_steps=4")
 PATIENCE = 300.0
@@ -65,9 +66,7 @@ class Server:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.start()
         self.wait()
 

@@ -16,13 +16,11 @@ from pathlib import Path
 import typer
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-ONE_TRIAL = (
-    *("--space", "own_data", "--dataset", "synthetic", "--max-trials", "1", "--name", "first"),
-    *("--set", "n_train=64", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=2"),
-    *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
-)
+from support.commands import TINY, environment  # noqa: E402
+
+ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
 PATIENCE = 600.0
 """Seconds that a command may take."""
 LAST = 20.0
@@ -53,14 +51,12 @@ def moments(kills: int) -> list[Moment]:
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     (folder / "tmp").mkdir(exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
-    # Ray's sockets need a short path.
-    environment |= {"TMPDIR": str(folder / "tmp"), "RAY_TMPDIR": tempfile.gettempdir()}
     with (folder / "command.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), *ONE_TRIAL],
             cwd=folder,
-            env=environment,
+            # Ray's sockets need a short path.
+            env=environment(TMPDIR=str(folder / "tmp"), RAY_TMPDIR=tempfile.gettempdir()),
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from support.need import need
+
 PREFIX = "10.77.0"
 # Takes in and buries what the machine's processes leave behind, until its own input ends.
 INIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print('up', flush=True); sys.stdin.read()"
@@ -123,6 +125,7 @@ class Network:
         self.count = 0
 
     def __enter__(self) -> Self:
+        need(why_not())
         self.switch = Machine("switch")
         self.stack.callback(self.switch.off)
         self.switch.run("ip", "link", "add", "lan", "type", "bridge")

@@ -1,6 +1,7 @@
 """Services and sweeps as kubectl renders them, and the secrets that `k8s/install` makes."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,13 @@ case "$*" in
   *" get "*|get*) exit 1 ;;
 esac
 """
+
+
+def constrained(package: str) -> str:
+    """The release of a package in constraints.txt."""
+    line = re.search(rf"^{package}==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert line, f"{package} is not in constraints.txt: run `make constraints`"
+    return line[1]
 
 
 @cache

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import yaml
 from mlflow import MlflowClient
 
 from support.commands import ROOT
+from support.services import free_ports
 
 NAMESPACE = "saliency-sweep"
 PATIENCE = 900.0
@@ -119,9 +119,7 @@ class Cluster:
     @contextmanager
     def forwarded(self, name: str, port: int) -> Iterator[str]:
         """The address of a service here, by `kubectl port-forward`."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            here = probe.getsockname()[1]
+        (here,) = free_ports(1)
         command = ["kubectl", "--namespace", NAMESPACE, "port-forward", f"service/{name}", f"{here}:{port}"]
         with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:

@@ -6,12 +6,11 @@ The checks are those of `make gpu-check`. This device computes by the processor'
 import pytest
 import torch
 from support import other_device
+from support.need import need
 
 from benchmarks.gpu_check import comparison
 from benchmarks.gpu_check.comparison import checks
 from trainables import ATTRIBUTIONS, LOCALISATION
-
-pytestmark = pytest.mark.skipif(bool(other_device.REASON), reason=other_device.REASON)
 
 ROUNDING = 1e-6
 """Kernels may add in another order where tensors lie otherwise in memory."""
@@ -27,6 +26,7 @@ WITHOUT_DETERMINISTIC_KERNEL = (
 
 @pytest.fixture(autouse=True)
 def parameters():
+    need(other_device.REASON)
     with other_device.parameters_keep_their_identity():
         yield
 

@@ -13,7 +13,7 @@ from records import columns
 from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TRAINABLES, resolve
 from trainables.core.errors import ConfigurationError
-from trainables.core.registry import Registry, a_function, subclass_of
+from trainables.core.registry import Registry, a_function, brief, subclass_of
 from trainables.datasets import Dataset
 from trainables.methods import Method
 from trainables.models import Classifier
@@ -78,12 +78,13 @@ def test_every_kind_of_class(site, group, base):
 
 
 def test_registries_say_in_a_line_what_they_hold():
-    assert repr(MODELS) == "<models: resnet18, small_cnn>"
-    eight = ", ".join(sorted(METHODS)[:8])
-    assert repr(METHODS) == f"<methods: {eight}, …, {len(METHODS)} in all>"
-    assert repr(TRAINABLES) == f"<trainables: {eight}, …, {len(METHODS)} in all>"
-    assert repr(SPACES) == f"<spaces: {', '.join(sorted(SPACES)[:8])}, …, {len(SPACES)} in all>"
-    assert max(len(repr(one)) for one in (ATTRIBUTIONS, DATASETS, LOCALISATION)) < 200
+    assert brief("letters", "abcdefgh") == "<letters: a, b, c, d, e, f, g, h>"
+    assert brief("letters", "abcdefghi") == "<letters: a, b, c, d, e, f, g, h, …, 9 in all>"
+    kinds = {"attributions": ATTRIBUTIONS, "datasets": DATASETS, "methods": METHODS, "localisation": LOCALISATION}
+    kinds |= {"models": MODELS, "spaces": SPACES, "trainables": TRAINABLES}
+    for kind, names in kinds.items():
+        assert repr(names) == brief(kind, sorted(names))
+        assert len(repr(names)) < 200
 
 
 def test_a_function(site):

@@ -117,5 +117,5 @@ def test_resnet18_initialisation():
 
 
 def test_unknown_model_is_named():
-    with pytest.raises(ValueError, match="unknown model 'vgg'; choose from resnet18, small_cnn"):
+    with pytest.raises(ValueError, match=f"unknown model 'vgg'; choose from {', '.join(MODELS)}"):
         initialise("vgg", 1, 2, seed=0)

@@ -88,11 +88,15 @@ def own_picture(records, record):
 @pytest.mark.parametrize("flushed", [False, True])
 def test_threads_and_denormals_are_afterwards_as_before(flushed):
     tiny = torch.tensor(5e-324, dtype=torch.float64)
+    before = bool(tiny + tiny == 0)
     torch.set_flush_denormal(flushed)
-    with as_in_a_sweep():
-        assert torch.get_num_threads() == 1
-        assert tiny + tiny == 0
-    assert (tiny + tiny == 0) == flushed
+    try:
+        with as_in_a_sweep():
+            assert torch.get_num_threads() == 1
+            assert tiny + tiny == 0
+        assert (tiny + tiny == 0) == flushed
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @BY_METHOD

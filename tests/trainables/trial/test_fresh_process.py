@@ -9,23 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from trainables.datasets import DATASETS
+from trainables import DATASETS, resolve
+from trainables.core.process import as_in_a_sweep
+from trainables.core.streams import numpy_stream, stream_seed, torch_stream
+from trainables.trial.trial import Trial
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 # The others need files of the user's.
 GENERATED = {name: dataset for name, dataset in DATASETS.items() if "root" not in dataset.Options.model_fields}
 
 
+@as_in_a_sweep()
 def summary() -> dict[str, str]:
     """What must not depend on the process, as short strings."""
-    import torch
-
-    from trainables import resolve
-    from trainables.core.streams import numpy_stream, stream_seed, torch_stream
-    from trainables.trial.trial import Trial
-
-    torch.set_num_threads(1)
     config = resolve(
         {"method": "actdiff", "strength": 0.5, "epochs": 2, "n_train": 32, "n_valid": 16, "n_test": 16, "seed": 7}
     )
@@ -61,7 +60,6 @@ def here() -> dict[str, str]:
     return summary()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("item", ["key", "stream", "numpy", "torch", *sorted(GENERATED), "trial"])
 def test_same_in_a_fresh_process(here, elsewhere, item):
     assert here[item] == elsewhere[item]

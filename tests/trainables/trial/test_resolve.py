@@ -14,6 +14,8 @@ from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT, TrialConfi
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import DATASETS
 from trainables.methods import METHODS
+from trainables.models import MODELS
+from trainables.saliency.localisation import LOCALISATION, TUNED
 from trainables.trial.select import candidate_epoch
 
 FULL = {
@@ -232,9 +234,12 @@ def test_candidate_epoch(epochs, warmup, first):
         ),
         (
             {"dataset": "mnist"},
-            ["unknown dataset 'mnist'", "choose from coloured_digits", "synthetic", "trainables/datasets/__init__.py"],
+            ["unknown dataset 'mnist'", f"choose from {', '.join(DATASETS)}", "trainables/datasets/__init__.py"],
         ),
-        ({"model": "vgg"}, ["unknown model 'vgg'", "choose from resnet18, small_cnn", "trainables/models/__init__.py"]),
+        (
+            {"model": "vgg"},
+            ["unknown model 'vgg'", f"choose from {', '.join(MODELS)}", "trainables/models/__init__.py"],
+        ),
         (
             {"attributions": ["input_gradient", "lime"]},
             [
@@ -246,7 +251,11 @@ def test_candidate_epoch(epochs, warmup, first):
         ),
         (
             {"metrics": ["iou", "dice"]},
-            ["unknown metric 'dice'", "choose from auprc", "iou_tuned", "trainables/saliency/localisation/__init__.py"],
+            [
+                "unknown metric 'dice'",
+                f"choose from {', '.join(sorted([*LOCALISATION, *TUNED]))}",
+                "trainables/saliency/localisation/__init__.py",
+            ],
         ),
         (
             {"learning_rate": 0.1},
@@ -285,7 +294,11 @@ def test_candidate_epoch(epochs, warmup, first):
         ),
         (
             {"mask_condition": "random"},
-            ["mask_condition random for method 'baseline'", "sees no masks", "leave it at expert", "actdiff, adversar"],
+            [
+                "mask_condition random for method 'baseline'",
+                "sees no masks",
+                f"leave it at expert or choose from {', '.join(m for m in METHODS if METHODS[m].reads_masks)}",
+            ],
         ),
         (
             {"method": "rrr", "mask_fraction": 0.5, "mask_test": True},
