@@ -37,6 +37,8 @@ class Stop(Stopper):
     @contextmanager
     def gently(self, while_: Callable[[], bool] = lambda: True) -> Iterator[None]:
         """A block that the first signal does not end, provided that `while_` is then true."""
+        # Again, as ray.init has put a handler of its own in place of this one for SIGTERM.
+        self._handle_signals()
         self._gentle = while_
         try:
             yield
@@ -70,7 +72,7 @@ class Stop(Stopper):
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
-        self.before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.before = self._handle_signals()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,6 +82,10 @@ class Stop(Stopper):
     def __getstate__(self) -> dict[str, bool]:
         # Tune pickles its stopper with its own state, which is never restored here.
         return {}
+
+    def _handle_signals(self) -> dict[signal.Signals, Any]:
+        """Take SIGINT and SIGTERM, and return their handlers until now."""
+        return {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         first, self.interrupted = not self.interrupted, True

@@ -51,6 +51,18 @@ def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for(inter
     assert stop.interrupted
 
 
+def test_while_trials_run_ray_has_no_say_in_it(interrupt):
+    import ray
+
+    with Stop() as stop:
+        with pytest.raises(RuntimeError, match="nowhere"):
+            # It takes SIGTERM before it looks at the address.
+            ray.init("nowhere://")
+        with stop.gently():
+            interrupt()
+            assert stop.requested
+
+
 def test_afterwards_signals_are_as_before(number):
     before = signal.getsignal(number)
     with Stop():
