@@ -39,17 +39,18 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
         reasons = {part.rule: part.reason for part in result if part.dataset is None}
         return f"Not estimated: {reasons['localisation_id'] or reasons['localisation_ood']}."
     outcome = column_name(analysis.primary.outcome)
-    where = "images without it" if by_map.rule == "localisation_id" else "images of it"
+    where = "images without the shift" if by_map.rule == "localisation_id" else "shifted images"
     sentence = (
-        f"Under a shift, choosing the model with the best map on {where} costs {with_interval(by_map, 3)} of "
-        f"{outcome} against the best of the models trained on the same images."
+        f"Choosing the model with the best map on {where} costs {with_interval(by_map, 3)} of {outcome} under a shift, "
+        "against the best of the models trained on the same images."
     )
     followed = [part for part in known if part.rule not in UNKNOWABLE]
     lowest = min(part.estimate or 0.0 for part in followed)
     cheapest = [part for part in followed if (part.estimate or 0.0) < lowest + AS_GOOD]
     if by_map not in cheapest:
         named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
-        sentence += f" Of the rules that anyone can follow the cheapest here: {named}."
+        least = "this one costs" if len(cheapest) == 1 else "these cost"
+        sentence += f" Of the rules that anyone can follow {least} least here: {named}."
     if not any(part.rule.startswith("outside_") for part in known):
         sentence += " These trials have no probes."
     return sentence + no_interval(known)

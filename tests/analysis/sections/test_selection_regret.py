@@ -215,5 +215,5 @@ def test_rules_that_cost_about_the_same_are_all_named():
     data["test_id.auc"] = data[Y]
     result = answer(data.assign(**{"hp.lr": 0.01, "strength": 0.0}), replicates=100)
     sentence = SECTION.sentence(result, SECTION.compute(result))
-    assert "the best map on images without it costs 0.500 of OOD test AUC" in sentence
-    assert "the cheapest here: “the probe, outside zeroed” 0.001 and “none: always train masked” 0.000." in sentence
+    assert "the best map on images without the shift costs 0.500 of OOD test AUC under a shift" in sentence
+    assert "these cost least here: “the probe, outside zeroed” 0.001 and “none: always train masked” 0.000." in sentence
