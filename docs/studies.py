@@ -1,4 +1,4 @@
-"""The tables of the studies in docs/results, generated from their report.json; `make docs` writes them.
+"""The tables of the studies in docs/results, generated from their report.json and trials.parquet; `make docs` does it.
 
 On a page, `<!-- laptop: choices -->` and `<!-- end -->`, each on a line of its own, enclose the table `choices` of the
 study docs/results/laptop.
@@ -6,13 +6,17 @@ study docs/results/laptop.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, interval, number, with_interval
+from analysis.numbers import column_name, interval, number, percent, with_interval
 from analysis.stats.estimate import Estimate
 from docs.markdown import table
 from records import columns
@@ -49,13 +53,18 @@ RULES = {
     "localisation_ood": "the map of OOD images, which nobody has beforehand",
 }
 
+SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
+"""The primary's, which all studies share."""
+
 
 def updated(text: str) -> str:
     """`text` with the tables between its marks brought up to date."""
 
     def made(block: re.Match[str]) -> str:
         first = block[0].splitlines()[0]
-        return f"{first}\n\n{TABLES[block['kind']](_report(block['study']))}\n\n<!-- end -->"
+        study, kind = block["study"], block["kind"]
+        made = TABLES[kind](_report(study)) if kind in TABLES else TABLES_OF_TRIALS[kind](_trials(study))
+        return f"{first}\n\n{made}\n\n<!-- end -->"
 
     return BLOCK.sub(made, text)
 
@@ -139,6 +148,25 @@ def pairs_of_trainings(report: Report) -> str:
     return table(("images", "outcomes", "by the map", "by validation AUC", "pairs"), rows)
 
 
+def strengths(report: Report) -> str:
+    """The strength that each rule chooses for a method, and what that costs."""
+    rows: dict[tuple[str, str], dict[str, Report]] = {}
+    for one in report["strength_choices"]:
+        rows.setdefault((one["dataset"], one["method"]), {})[one["rule"]] = one
+    rules = [rule for rule in RULES if any(rule in own for own in rows.values())]
+
+    def cells(own: Mapping[str, Report]) -> Iterator[str]:
+        yield f"{own['oracle']['strength']:g}: {_number(own['oracle']['outcome'])}"
+        for one in (own.get(rule) for rule in rules):
+            strength = f"{one['strength']:g}: " if one and one["strength"] is not None else ""
+            yield f"{strength}{one['estimate']:.3f}" if one and one["estimate"] is not None else ""
+
+    body = [(_dataset(dataset), f"`{method}`", *cells(own)) for (dataset, method), own in rows.items()]
+    costs = ([own[rule]["estimate"] for own in rows.values()] for rule in rules)
+    body.append(("mean cost", "", "", *(f"{np.mean(own):.3f}" if None not in own else "" for own in costs)))
+    return table(("", "method", "best: OOD AUC", *(RULES[rule] for rule in rules)), body)
+
+
 def means(report: Report) -> str:
     """OOD AUC / IoU of each method and stratum with a shift, at the strength with the highest OOD AUC."""
     best: dict[str, dict[str, Report]] = {}
@@ -156,6 +184,32 @@ def means(report: Report) -> str:
     return table(("method", *strata), rows)
 
 
+def bands(trials: pd.DataFrame) -> str:
+    """How right the models are whose maps are this good, on each dataset at its largest severity."""
+    edges = (-np.inf, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf)
+    names = ("below 0.2", *(f"{low:g} to {high:g}" for low, high in pairwise(edges[1:-1])), "0.6 and above")
+    own = trials[trials["severity"] == trials.groupby("dataset")["severity"].transform("max")]
+    band = pd.cut(own[SCORE], edges, right=False, labels=names)
+    groups = [(_stratum(name, one["severity"].iloc[0]), one[OUTCOME]) for name, one in own.groupby("dataset")]
+
+    def cells(name: str) -> Iterator[str]:
+        for _, outcome in groups:
+            chosen = outcome[band[outcome.index] == name]
+            yield f"{len(chosen)}"
+            low, median, high = chosen.quantile([0.1, 0.5, 0.9])
+            yield f"{number(median)}, {interval(low, high)}" if len(chosen) else ""
+
+    head = (heading for stratum, _ in groups for heading in (f"{stratum}: trials", "OOD AUC: median, middle 80 %"))
+    return table(("IoU", *head), ((name, *cells(name)) for name in names))
+
+
+def epochs(trials: pd.DataFrame) -> str:
+    """The share of trials whose selected epoch, counted from 1, is this one."""
+    share = trials.groupby("dataset")["best_epoch"].value_counts(normalize=True).unstack(fill_value=0)
+    rows = ((_dataset(name), *(percent(value) for value in own)) for name, own in share.iterrows())
+    return table(("selected epoch", *(f"{int(epoch) + 1}" for epoch in share.columns)), rows)
+
+
 TABLES: Mapping[str, Callable[[Report], str]] = {
     "pairs": pairs,
     "answer": answer,
@@ -164,14 +218,21 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
     "choices": choices,
     "predictors": predictors,
     "trainings": pairs_of_trainings,
+    "strengths": strengths,
     "means": means,
 }
+TABLES_OF_TRIALS: Mapping[str, Callable[[pd.DataFrame], str]] = {"bands": bands, "epochs": epochs}
 
 
 @cache
 def _report(study: str) -> Report:
     report: Report = json.loads((RESULTS / study / "report.json").read_text())
     return report
+
+
+@cache
+def _trials(study: str) -> pd.DataFrame:
+    return pd.read_parquet(RESULTS / study / "trials.parquet").query("status == 'completed'")
 
 
 def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str:
@@ -184,8 +245,12 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
     )
 
 
-def _stratum(dataset: str, severity: float) -> str:
-    return f"{DATASETS.get(dataset, dataset)}, s = {severity:g}"
+def _dataset(name: Any) -> str:
+    return DATASETS.get(name, str(name))
+
+
+def _stratum(dataset: Any, severity: float) -> str:
+    return f"{_dataset(dataset)}, s = {severity:g}"
 
 
 def _means(one: Report | None) -> str:

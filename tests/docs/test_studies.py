@@ -1,5 +1,7 @@
 """The tables of the studies write numbers as the reports do."""
 
+import pandas as pd
+
 from docs import studies
 
 BOUNDS = {"prediction_low": -0.2, "prediction_high": 0.004, "prediction_dataset_low": None}
@@ -59,3 +61,45 @@ def test_pairs_of_trainings_have_a_row_each_for_images_and_distance():
     assert len(written.splitlines()) == 2 + 4
     assert "| same | at least 0.01 apart | 0.60 (0.50 to 0.70) | 0.40 (0.50 to 0.70) | 1,000 |" in written
     assert "0.99" not in written
+
+
+def test_a_chosen_strength_stands_beside_what_it_costs():
+    choice = {"dataset": "synthetic", "method": "rrr", "outcome": 0.5, "strength": 10.0, "estimate": 0.0}
+    other = {"method": "actdiff", "outcome": 0.9, "strength": 0.1}
+    by_map = {"rule": "localisation_id", "strength": 1000.0, "estimate": 0.25}
+    written = studies.strengths(
+        {
+            "strength_choices": [
+                choice | {"rule": "oracle"},
+                choice | by_map,
+                choice | {"rule": "random", "strength": None, "estimate": 0.1},
+                choice | other | {"rule": "oracle"},
+                choice | other | by_map | {"estimate": 0.05},
+                choice | other | {"rule": "random", "strength": None, "estimate": None},
+            ]
+        }
+    )
+    head, _, *rows = written.splitlines()
+    assert head == "|  | method | best: OOD AUC | the map of ID images | chance |"
+    assert rows == [
+        "| crosses | `rrr` | 10: 0.50 | 1000: 0.250 | 0.100 |",
+        "| crosses | `actdiff` | 0.1: 0.90 | 1000: 0.050 |  |",
+        "| mean cost |  |  | 0.150 |  |",
+    ]
+
+
+def test_each_trial_at_the_largest_severity_counts_in_the_band_of_its_map():
+    rows = [("synthetic", 1.0, 0.1, 0.0), ("synthetic", 1.0, 0.2, 0.5), ("synthetic", 1.0, 0.25, 0.7)]
+    rows += [("synthetic", 0.9, 0.1, 1.0), ("digits_on_photos", 0.8, 0.6, 0.9)]
+    trials = pd.DataFrame(rows, columns=["dataset", "severity", studies.SCORE, studies.OUTCOME])
+    _, _, *bands = studies.bands(trials).splitlines()
+    assert len(bands) == 6
+    assert bands[0] == "| below 0.2 | 0 |  | 1 | 0.00, 0.00 to 0.00 |"
+    assert bands[1] == "| 0.2 to 0.3 | 0 |  | 2 | 0.60, 0.52 to 0.68 |"
+    assert bands[-1] == "| 0.6 and above | 1 | 0.90, 0.90 to 0.90 | 0 |  |"
+
+
+def test_selected_epochs_are_counted_from_one():
+    trials = pd.DataFrame({"dataset": ["synthetic"] * 4 + ["other"], "best_epoch": [0, 2, 2, 2, 5]})
+    assert studies.epochs(trials).splitlines()[0] == "| selected epoch | 1 | 3 | 6 |"
+    assert "| crosses | 25 % | 75 % | 0 % |" in studies.epochs(trials).replace("\u00a0", " ")
