@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, interval, number, percent, with_interval
+from analysis.sections.choices import RULES, UNKNOWABLE
 from analysis.stats.estimate import Estimate
 from docs.markdown import table
 from records import columns
@@ -41,18 +42,6 @@ DIFFER_IN = {
     "given_id": "seeds and settings, at equal validation AUC",
 }
 DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
-RULES = {
-    "localisation_id": "the map of ID images",
-    "id_valid": "validation AUC",
-    "id_valid_and_localisation_id": "both",
-    "outside_zeroed": "the probe with the outside zeroed",
-    "outside_shuffled": "the probe with the outside shuffled",
-    "outside_swapped": "the probe with the outside swapped",
-    "masked": "nothing: always train `masked`",
-    "random": "chance",
-    "localisation_ood": "the map of OOD images, which nobody has beforehand",
-}
-
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
 """The primary's, which all studies share."""
 
@@ -112,11 +101,12 @@ def choices(report: Report) -> str:
     estimated = [one for one in report["regret"] if one["estimate"] is not None]
     whole = {one["rule"]: one for one in estimated if one["dataset"] is None}
     rows = []
-    for rule in (rule for rule in RULES if rule in whole):
+    for rule in (rule for rule in RULES if rule in whole and rule != "oracle"):
         shifted = [one for one in estimated if one["rule"] == rule and one["severity"]]
         worst = max(shifted, key=lambda one: one["estimate"])
         at_worst = f"{worst['estimate']:.3f}, {_stratum(worst['dataset'], worst['severity'])}"
-        rows.append((RULES[rule], _with_interval(whole[rule], 3), at_worst))
+        named = RULES[rule] + (", nobody’s to have beforehand" if rule in UNKNOWABLE else "")
+        rows.append((named, _with_interval(whole[rule], 3), at_worst))
     return table(("choose by", "OOD AUC lost, 95 %", "at worst"), rows)
 
 
@@ -153,7 +143,7 @@ def strengths(report: Report) -> str:
     rows: dict[tuple[str, str], dict[str, Report]] = {}
     for one in report["strength_choices"]:
         rows.setdefault((one["dataset"], one["method"]), {})[one["rule"]] = one
-    rules = [rule for rule in RULES if any(rule in own for own in rows.values())]
+    rules = [rule for rule in RULES if rule != "oracle" and any(rule in own for own in rows.values())]
 
     def cells(own: Mapping[str, Report]) -> Iterator[str]:
         yield f"{own['oracle']['strength']:g}: {_number(own['oracle']['outcome'])}"

@@ -80,7 +80,7 @@ def test_a_chosen_strength_stands_beside_what_it_costs():
         }
     )
     head, _, *rows = written.splitlines()
-    assert head == "|  | method | best: OOD AUC | the map of ID images | chance |"
+    assert head == "|  | method | best: OOD AUC | the map without the shift | a random pick |"
     assert rows == [
         "| crosses | `rrr` | 10: 0.50 | 1000: 0.250 | 0.100 |",
         "| crosses | `actdiff` | 0.1: 0.90 | 1000: 0.050 |  |",
