@@ -2,11 +2,14 @@
 
 import getpass
 import json
+import os
 import platform
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, Self
 
 import psutil
@@ -23,7 +26,7 @@ class Lease:
     """Held while a driver works on a sweep; any other driver stops with a message that names the holder.
 
     The file <sweep>/lease.json also holds the sweep's progress, for `--status`. A lease of this host whose process is
-    gone has expired at once.
+    gone has expired at once; two hosts or containers of one name are told apart.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class Lease:
         process = psutil.Process()
         content = {
             "holder": f"{getpass.getuser()} on {platform.node()}, process {process.pid}",
-            "host": platform.node(),
+            "host": _host(),
             "pid": process.pid,
             "process_started": process.create_time(),
             "token": self.token,
@@ -143,12 +146,22 @@ def expired(lease: dict[str, Any] | None) -> bool:
     """Whether the lease has expired. A missing or unreadable one has."""
     if lease is None or time.time() - lease["renewed_at"] > SECONDS:
         return True
-    if lease["host"] != platform.node():
+    if lease["host"] != _host():
         return False
     try:
         return abs(psutil.Process(lease["pid"]).create_time() - lease["process_started"]) > 1
     except psutil.NoSuchProcess:
         return True
+
+
+@cache
+def _host() -> str:
+    """The host by its name, its start and, on Linux, its process numbers: containers each count processes anew."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{platform.node()}, started {started}, {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{platform.node()}, started {psutil.boot_time():.0f}"
 
 
 def _ago(lease: dict[str, Any]) -> str:

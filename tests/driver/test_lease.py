@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from support.need import need
 
 from driver import UserError
 from driver.upkeep import lease as lease_module
@@ -57,6 +59,25 @@ def test_a_dead_process_of_this_host_does_not_block(records):
     records.storage.write("held/lease.json", json.dumps(content).encode())
     with take(records):
         assert stored(records)["pid"] == os.getpid()
+
+
+def test_a_driver_in_a_container_of_the_same_name_blocks(records):
+    """Its process number says nothing here, where another process, or none, may have it."""
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+    allowed = shutil.which("unshare") and subprocess.run([*unshare, "true"], check=False).returncode == 0
+    need(None if allowed else "unshare may not make a process namespace here, as root may")
+    holds = (
+        "import sys; from driver.upkeep.lease import Lease; from records import SweepRecords, open_storage\n"
+        "with Lease(SweepRecords(open_storage(sys.argv[1]), 'held'), dict, print): print('held', flush=True); input()"
+    )
+    command = [*unshare, sys.executable, "-c", holds, str(records.storage.location)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as container:
+        assert container.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=r"is being run by .*process \d,"):
+            take(records).__enter__()
+        container.communicate("\n")
+    with take(records):
+        pass
 
 
 @pytest.mark.parametrize(("age", "free"), [(0.0, False), (lease_module.SECONDS + 1, True)])
