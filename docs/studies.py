@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, interval, number, percent, with_interval
+from analysis.numbers import column_name, interval, number, with_interval
 from analysis.sections.choices import RULES, UNKNOWABLE
 from analysis.stats.estimate import Estimate
+from docs import trial_tables
 from docs.markdown import table
+from docs.trial_tables import dataset_name, stratum_name
 from records import columns
 
 ROOT = Path(__file__).parents[1]
@@ -33,17 +34,14 @@ PAIRS = {
     "seed": "two runs of one recipe?",
     "setting": "two settings of one method?",
     "method": "two methods?",
-    "given_id": "two models of equal validation AUC?",
+    "given_id": "two models of one method with equal validation AUC?",
 }
 DIFFER_IN = {
     "seed": "seeds alone",
     "setting": "settings of a method",
     "method": "the method",
-    "given_id": "seeds and settings, at equal validation AUC",
+    "given_id": "seeds and settings of a method, at equal validation AUC",
 }
-DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
-SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
-"""The primary's, which all studies share."""
 
 
 def updated(text: str) -> str:
@@ -52,7 +50,7 @@ def updated(text: str) -> str:
     def made(block: re.Match[str]) -> str:
         first = block[0].splitlines()[0]
         study, kind = block["study"], block["kind"]
-        made = TABLES[kind](_report(study)) if kind in TABLES else TABLES_OF_TRIALS[kind](_trials(study))
+        made = TABLES[kind](_report(study)) if kind in TABLES else trial_tables.TABLES[kind](_trials(study))
         return f"{first}\n\n{made}\n\n<!-- end -->"
 
     return BLOCK.sub(made, text)
@@ -88,7 +86,7 @@ def answer(report: Report) -> str:
 
 def strata(report: Report) -> str:
     """The correlation of each comparison by dataset and severity."""
-    return _by_level(report, "strata", lambda level: _stratum(level["dataset"], level["severity"]))
+    return _by_level(report, "strata", lambda level: stratum_name(level["dataset"], level["severity"]))
 
 
 def methods(report: Report) -> str:
@@ -96,18 +94,27 @@ def methods(report: Report) -> str:
     return _by_level(report, "methods", lambda level: f"`{level['method']}`")
 
 
+def strata_by_map_on_id(report: Report) -> str:
+    """The same by the map of ID images, which is what one has before a shift."""
+    (on_id,) = (one for one in report["predictors"] if one["column"].startswith("test_id.iou."))
+    return strata({"comparisons": on_id["comparisons"]})
+
+
 def choices(report: Report) -> str:
-    """What each way of choosing a model costs, over the strata with a shift."""
-    estimated = [one for one in report["regret"] if one["estimate"] is not None]
-    whole = {one["rule"]: one for one in estimated if one["dataset"] is None}
+    """What each way of choosing a model costs, over the strata with a shift and in each of them."""
+    costs: dict[str, dict[tuple[str, float] | None, Report]] = {}
+    for one in report["regret"]:
+        if one["estimate"] is not None and (one["dataset"] is None or one["severity"]):
+            place = None if one["dataset"] is None else (one["dataset"], one["severity"])
+            costs.setdefault(one["rule"], {})[place] = one
+    places = sorted({place for own in costs.values() for place in own if place}, key=lambda place: stratum_name(*place))
     rows = []
-    for rule in (rule for rule in RULES if rule in whole and rule != "oracle"):
-        shifted = [one for one in estimated if one["rule"] == rule and one["severity"]]
-        worst = max(shifted, key=lambda one: one["estimate"])
-        at_worst = f"{worst['estimate']:.3f}, {_stratum(worst['dataset'], worst['severity'])}"
-        named = RULES[rule] + (", nobody’s to have beforehand" if rule in UNKNOWABLE else "")
-        rows.append((named, _with_interval(whole[rule], 3), at_worst))
-    return table(("choose by", "OOD AUC lost, 95 %", "at worst"), rows)
+    for rule in (rule for rule in RULES if None in costs.get(rule, ()) and rule != "oracle"):
+        named = RULES[rule] + (" (not available beforehand)" if rule in UNKNOWABLE else "")
+        own = costs[rule]
+        by_stratum = (number(own[place]["estimate"], 3) if place in own else "" for place in places)
+        rows.append((named, _with_interval(own[None], 3), *by_stratum))
+    return table(("choose by", "OOD AUC lost, 95 %", *(stratum_name(*place) for place in places)), rows)
 
 
 def predictors(report: Report) -> str:
@@ -151,7 +158,7 @@ def strengths(report: Report) -> str:
             strength = f"{one['strength']:g}: " if one and one["strength"] is not None else ""
             yield f"{strength}{one['estimate']:.3f}" if one and one["estimate"] is not None else ""
 
-    body = [(_dataset(dataset), f"`{method}`", *cells(own)) for (dataset, method), own in rows.items()]
+    body = [(dataset_name(dataset), f"`{method}`", *cells(own)) for (dataset, method), own in rows.items()]
     costs = ([own[rule]["estimate"] for own in rows.values()] for rule in rules)
     body.append(("mean cost", "", "", *(f"{np.mean(own):.3f}" if None not in own else "" for own in costs)))
     return table(("", "method", "best: OOD AUC", *(RULES[rule] for rule in rules)), body)
@@ -164,7 +171,7 @@ def means(report: Report) -> str:
         if not one["severity"]:
             continue
         own = best.setdefault(one["method"], {})
-        stratum = _stratum(one["dataset"], one["severity"])
+        stratum = stratum_name(one["dataset"], one["severity"])
         # `methods` has the mean over all strengths; `strengths`, which comes after, each of them.
         earlier = own.get(stratum)
         if earlier is None or earlier["strength"] is None or one["ood"]["mean"] > earlier["ood"]["mean"]:
@@ -174,36 +181,11 @@ def means(report: Report) -> str:
     return table(("method", *strata), rows)
 
 
-def bands(trials: pd.DataFrame) -> str:
-    """How right the models are whose maps are this good, on each dataset at its largest severity."""
-    edges = (-np.inf, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf)
-    names = ("below 0.2", *(f"{low:g} to {high:g}" for low, high in pairwise(edges[1:-1])), "0.6 and above")
-    own = trials[trials["severity"] == trials.groupby("dataset")["severity"].transform("max")]
-    band = pd.cut(own[SCORE], edges, right=False, labels=names)
-    groups = [(_stratum(name, one["severity"].iloc[0]), one[OUTCOME]) for name, one in own.groupby("dataset")]
-
-    def cells(name: str) -> Iterator[str]:
-        for _, outcome in groups:
-            chosen = outcome[band[outcome.index] == name]
-            yield f"{len(chosen)}"
-            low, median, high = chosen.quantile([0.1, 0.5, 0.9])
-            yield f"{number(median)}, {interval(low, high)}" if len(chosen) else ""
-
-    head = (heading for stratum, _ in groups for heading in (f"{stratum}: trials", "OOD AUC: median, middle 80 %"))
-    return table(("IoU", *head), ((name, *cells(name)) for name in names))
-
-
-def epochs(trials: pd.DataFrame) -> str:
-    """The share of trials whose selected epoch, counted from 1, is this one."""
-    share = trials.groupby("dataset")["best_epoch"].value_counts(normalize=True).unstack(fill_value=0)
-    rows = ((_dataset(name), *(percent(value) for value in own)) for name, own in share.iterrows())
-    return table(("selected epoch", *(f"{int(epoch) + 1}" for epoch in share.columns)), rows)
-
-
 TABLES: Mapping[str, Callable[[Report], str]] = {
     "pairs": pairs,
     "answer": answer,
     "strata": strata,
+    "strata_by_map_on_id": strata_by_map_on_id,
     "methods": methods,
     "choices": choices,
     "predictors": predictors,
@@ -211,7 +193,6 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
     "strengths": strengths,
     "means": means,
 }
-TABLES_OF_TRIALS: Mapping[str, Callable[[pd.DataFrame], str]] = {"bands": bands, "epochs": epochs}
 
 
 @cache
@@ -233,14 +214,6 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
         ("", *(LABELS[comparison] for comparison in values)),
         ((row, *(_number(own.get(row)) for own in values.values())) for row in sorted(rows)),
     )
-
-
-def _dataset(name: Any) -> str:
-    return DATASETS.get(name, str(name))
-
-
-def _stratum(dataset: Any, severity: float) -> str:
-    return f"{_dataset(dataset)}, s = {severity:g}"
 
 
 def _means(one: Report | None) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from support.commands import ROOT
@@ -59,11 +60,19 @@ def test_its_answer_is_that_of_the_records():
         for one in result.comparisons
     ]
     costs = {one.rule: one for one in result.results["regret"] if one.dataset is None}
-    by_map = costs["localisation_id"]
+    by_map, by_validation = costs["localisation_id"], costs["id_valid"]
     text = " ".join(README.split())
-    assert f"best map costs {by_map.estimate:.3f} ({by_map.ci_low:.3f} to {by_map.ci_high:.3f}) of AUC" in text
-    assert f"best validation AUC costs {costs['id_valid'].estimate:.3f}." in text
-    assert f"another image's costs {costs['outside_swapped'].estimate:.3f}:" in text
+    assert f"costs {by_map.estimate:.3f} ({by_map.ci_low:.3f} to {by_map.ci_high:.3f}) of AUC under it" in text
+    assert f"validation AUC costs {by_validation.estimate:.3f}, nearly all at severity 1" in text
+    below = [
+        np.mean([r.estimate for r in result.results["regret"] if r.rule == rule and 0 < (r.severity or 0) < 1])
+        for rule in ("id_valid", "localisation_id")
+    ]
+    assert "below, {:.3f} and the map {:.3f}.".format(*below) in text
+    assert f"another image's costs {costs['outside_swapped'].estimate:.3f}," in text
+    assert f"on the mask alone {costs['masked'].estimate:.3f};" in text
+    unshifted = (result.trials.table["severity"] == 0).sum()
+    assert f"{unshifted} trials without a shift do not count" in text
 
 
 def test_the_study_is_what_its_page_says():

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from docs import studies
+from docs import studies, trial_tables
+from docs.trial_tables import OUTCOME, SCORE
 
 BOUNDS = {"prediction_low": -0.2, "prediction_high": 0.004, "prediction_dataset_low": None}
 COMPARISON = {"comparison": "seed", "answer": "no", "estimate": -0.001, "ci_low": -0.12, "ci_high": 0.0}
@@ -88,11 +89,24 @@ def test_a_chosen_strength_stands_beside_what_it_costs():
     ]
 
 
+def test_a_cost_stands_beside_its_strata_with_a_shift():
+    cost = {"rule": "id_valid", "dataset": None, "severity": None, "estimate": 0.25, "ci_low": 0.2, "ci_high": 0.3}
+    in_strata = [
+        cost | {"dataset": "synthetic", "severity": severity, "estimate": severity / 2} for severity in (0.0, 0.5, 1.0)
+    ]
+    written = studies.choices({"regret": [cost, *in_strata, cost | {"rule": "masked", "estimate": None}]})
+    assert written.splitlines() == [
+        "| choose by | OOD AUC lost, 95 % | crosses, s = 0.5 | crosses, s = 1 |",
+        "|---|---|---|---|",
+        "| validation without the shift | 0.250 (0.200 to 0.300) | 0.250 | 0.500 |",
+    ]
+
+
 def test_each_trial_at_the_largest_severity_counts_in_the_band_of_its_map():
     rows = [("synthetic", 1.0, 0.1, 0.0), ("synthetic", 1.0, 0.2, 0.5), ("synthetic", 1.0, 0.25, 0.7)]
     rows += [("synthetic", 0.9, 0.1, 1.0), ("digits_on_photos", 0.8, 0.6, 0.9)]
-    trials = pd.DataFrame(rows, columns=["dataset", "severity", studies.SCORE, studies.OUTCOME])
-    _, _, *bands = studies.bands(trials).splitlines()
+    trials = pd.DataFrame(rows, columns=["dataset", "severity", SCORE, OUTCOME])
+    _, _, *bands = trial_tables.bands(trials).splitlines()
     assert len(bands) == 6
     assert bands[0] == "| below 0.2 | 0 |  | 1 | 0.00, 0.00 to 0.00 |"
     assert bands[1] == "| 0.2 to 0.3 | 0 |  | 2 | 0.60, 0.52 to 0.68 |"
@@ -100,6 +114,36 @@ def test_each_trial_at_the_largest_severity_counts_in_the_band_of_its_map():
 
 
 def test_selected_epochs_are_counted_from_one():
-    trials = pd.DataFrame({"dataset": ["synthetic"] * 4 + ["other"], "best_epoch": [0, 2, 2, 2, 5]})
-    assert studies.epochs(trials).splitlines()[0] == "| selected epoch | 1 | 3 | 6 |"
-    assert "| crosses | 25 % | 75 % | 0 % |" in studies.epochs(trials).replace("\u00a0", " ")
+    trials = pd.DataFrame({"dataset": "synthetic", "hp.lr": [0.1] * 4 + [1.0], "best_epoch": [0, 2, 2, 2, 5]})
+    written = trial_tables.epochs(trials).replace("\u00a0", " ").splitlines()
+    assert written[0] == "| selected epoch | learning rate | 1 | 3 | 6 |"
+    assert written[2:] == ["| crosses | 0.1 | 25 % | 75 % | 0 % |", "| crosses | 1 | 0 % | 0 % | 100 % |"]
+
+
+def test_learning_rates_are_compared_under_the_shift_alone():
+    rows = [(0.1, 0.0, 0.9, 0.9), (0.1, 1.0, 0.2, 0.4), (0.1, 1.0, 0.4, 0.6), (1.0, 1.0, 0.5, 0.7)]
+    trials = pd.DataFrame(rows, columns=["hp.lr", "severity", OUTCOME, SCORE]).assign(dataset="synthetic")
+    assert trial_tables.rates(trials).splitlines() == [
+        "| learning rate | crosses, s = 1 |",
+        "|---|---|",
+        "| 0.1 | 0.30 / 0.50 |",
+        "| 1 | 0.50 / 0.70 |",
+    ]
+
+
+def test_with_fewer_methods_the_best_is_another():
+    """Of three models on the same images the one with the best map costs the distance to the best left."""
+    models = {"masked": (1.0, 0.1), "shuffled": (0.7, 0.2), "rrr": (0.6, 0.3), "baseline": (0.2, 0.0)}
+    rows = [(method, seed, *both) for method, both in models.items() for seed in range(6)]
+    trials = pd.DataFrame(rows, columns=["method", "data_seed", OUTCOME, SCORE])
+    trials = trials.assign(dataset="synthetic", severity=1.0, **{"test_id.iou.integrated_gradients": trials[SCORE]})
+    assert trial_tables.candidates(trials).splitlines()[2] == "| the map without the shift | 0.400 | 0.100 | 0.000 |"
+
+
+def test_a_setting_is_held_against_its_own_map_without_a_shift():
+    """Four settings of one method, whose maps order them rightly under the shift and wrongly without one."""
+    rows = [(strength, 1.0, strength, strength) for strength in (1.0, 2.0, 3.0, 4.0)]
+    rows += [(strength, 0.0, 0.5, -strength) for strength in (1.0, 2.0, 3.0, 4.0)]
+    trials = pd.DataFrame(rows, columns=["strength", "severity", OUTCOME, SCORE])
+    trials = trials.assign(dataset="synthetic", method="rrr", **{"hp.lr": 0.1})
+    assert trial_tables.unshifted(trials).splitlines()[2:] == ["| crosses, s = 1 | 1.00 | −1.00 |"]
