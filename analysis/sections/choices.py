@@ -62,7 +62,8 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     - id_valid: a, `valid_id.<measure>` with the outcome's measure;
     - id_valid_and_localisation_id: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
     - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
-    - masked: whether the method is `masked`, so that all of its trials tie: what never looking costs;
+    - masked: whether the method is `masked`, so that all of its trials tie: what never looking costs; data seeds
+      without such a trial have no say;
     - localisation_ood: the same metric and attribution on the OOD test set, the images of the outcome: nobody has them
       before the shift;
     - ood_valid: the outcome's measure on the OOD validation set, which nobody has either. Its images are not those of
@@ -169,8 +170,13 @@ def _in_stratum(
     if absent:
         what = f"the method {MASKED!r}" if absent[0] == MASKED else f"the column {absent[0]!r}"
         return replace(result, reason=f"no trial has {what}"), None
-    if rule == MASKED and not values[MASKED][stratum.rows].any():
-        return replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"), None
+    if rule == MASKED:
+        if not values[MASKED][stratum.rows].any():
+            return replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"), None
+        if not one_choice:
+            stratum = _where(stratum, np.bincount(stratum.choice, values[MASKED][stratum.rows]) > 0)
+            n = len(stratum.rows)
+            result = replace(result, n=n, n_choices=len(stratum.cluster))
     if n < 2:
         return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
     parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
@@ -181,6 +187,13 @@ def _in_stratum(
     regrets = _regrets(*parts, stratum.choice)
     deleted = mean_without_each(regrets, stratum.cluster, len(resamples.dataset))
     return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
+
+
+def _where(stratum: _Stratum, offered: NDArray[np.bool_]) -> _Stratum:
+    """The stratum with these of its choices, as a bool for each."""
+    kept = offered[stratum.choice]
+    choice = (np.cumsum(offered) - 1)[stratum.choice[kept]]
+    return replace(stratum, rows=stratum.rows[kept], choice=choice, cluster=stratum.cluster[offered])
 
 
 def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:

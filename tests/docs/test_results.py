@@ -265,7 +265,6 @@ def test_the_cost_of_each_choice_is_that_of_pandas(study):
     stratum = ["dataset", "severity"]
     choices = {place: costs(own) for place, own in trials.groupby([*stratum, "data_seed"]) if len(own) > 1}
     by_stratum = pd.DataFrame(choices).T.groupby(level=[0, 1]).mean()
-    by_stratum["masked"] = by_stratum["masked"].where(trials.groupby(stratum)["masked"].any())
     overall = by_stratum[by_stratum.index.get_level_values(1) > 0].mean()
     recomputed = {(rule, None, None): cost for rule, cost in overall.items()}
     recomputed |= {(rule, *place): cost for place, row in by_stratum.iterrows() for rule, cost in row.items()}

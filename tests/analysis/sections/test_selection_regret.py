@@ -206,6 +206,17 @@ def test_a_cost_that_no_data_seed_changes_has_no_interval():
     assert entry.interval_reason == "the same without any one of the data seeds"
 
 
+def test_a_data_seed_without_masked_has_no_say_in_what_masked_costs():
+    """As while a sweep runs, when the trials of the last data seed are few."""
+    data = table(seeds=7)
+    data[Y] = data["method"].map({"baseline": 0.5, "masked": 0.75, "rrr": 1.0, "actdiff": 0.25})
+    data = data[~(data["method"].eq("masked") & data["data_seed"].eq(3))].reset_index(drop=True)
+    found = regrets(data)
+    assert found["masked", None, None].estimate == pytest.approx(0.25)
+    assert found["masked", "d", 1.0].n_choices == 6
+    assert found["random", "d", 1.0].n_choices == 7
+
+
 def test_rules_that_cost_about_the_same_are_all_named():
     """The probe picks the second best model, which is 0.001 worse than the first; the map picks the worst."""
     data = table()
