@@ -153,9 +153,9 @@ def strengths(report: Report) -> str:
     rules = [rule for rule in RULES if rule != "oracle" and any(rule in own for own in rows.values())]
 
     def cells(own: Mapping[str, Report]) -> Iterator[str]:
-        yield f"{own['oracle']['strength']:g}: {_number(own['oracle']['outcome'])}"
+        yield f"{_strength(own['oracle'])}: {_number(own['oracle']['outcome'])}"
         for one in (own.get(rule) for rule in rules):
-            strength = f"{one['strength']:g}: " if one and one["strength"] is not None else ""
+            strength = f"{_strength(one)}: " if one and one["strength"] is not None else ""
             yield f"{strength}{one['estimate']:.3f}" if one and one["estimate"] is not None else ""
 
     body = [(dataset_name(dataset), f"`{method}`", *cells(own)) for (dataset, method), own in rows.items()]
@@ -219,8 +219,13 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
 def _means(one: Report | None) -> str:
     if one is None:
         return ""
-    strength = f" ({one['strength']:g})" if one["strength"] else ""
+    strength = f" ({_strength(one)})" if one["strength"] else ""
     return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{strength}"
+
+
+def _strength(one: Report) -> str:
+    """To two digits: the inner ones of four between 0.1 and 10 are 0.46 and 2.2."""
+    return f"{float(format(one['strength'], '.2g')):g}"
 
 
 def _number(value: float | None) -> str:

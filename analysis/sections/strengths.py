@@ -94,7 +94,8 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.
             axes.set_axis_off()
         if lines["-"].is_auc:
             panels[0].set_ylim(-0.03, 1.03)
-        figure.supxlabel("strength", fontsize=9)
+        for axes in panels[: len(methods)][-n_columns:]:
+            axes.set_xlabel("strength")
         handles = [legend_key(score.label, color=INK, linestyle=line) for line, score in lines.items()]
         if len(datasets) > 1:
             handles += [legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]

@@ -60,8 +60,10 @@ _TINY = 1e-9
 
 
 def _centred(values: Floats, kept: Floats, size: Floats) -> Floats:
+    """Deviations from the mean; those of a constant are zero, not what rounding leaves."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(values - ((values * kept).sum(axis=1) / size)[:, None])
+        deviations = values - ((values * kept).sum(axis=1) / size)[:, None]
+    return np.where(np.abs(deviations) > 1e-12 * np.abs(values).max(initial=0.0), deviations, 0.0)
 
 
 def _moments(parts: Sequence[Floats], kept: Floats) -> tuple[Floats, Floats, Floats]:
@@ -71,7 +73,7 @@ def _moments(parts: Sequence[Floats], kept: Floats) -> tuple[Floats, Floats, Flo
     if len(parts) == 3:
         a = parts[2]
         ax, ay, aa = (kept * a * x).sum(axis=1), (kept * a * y).sum(axis=1), (kept * a * a).sum(axis=1)
-        varies = aa > _TINY
+        varies = aa > 0
         safe = np.where(varies, aa, 1.0)
         xy, xx, yy = (
             whole - np.where(varies, one * other / safe, 0.0)
