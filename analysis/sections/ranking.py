@@ -4,8 +4,18 @@ from collections.abc import Sequence
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, name, number
-from analysis.sections.methods import MethodRow, Spread, ranking
+from analysis.numbers import column_name, name, number, stratum_name
+from analysis.sections.drawing import (
+    MUTED,
+    PALETTE,
+    Drawing,
+    legend_below,
+    legend_key,
+    new_figure,
+    row_labels,
+    settings,
+)
+from analysis.sections.methods import MethodRow, Spread, ranking, shown
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, whole
 
@@ -59,6 +69,57 @@ def _table(analysis: Analysis) -> Table:
     )
 
 
+def _figure(analysis: Analysis) -> Drawing | None:
+    """A row per method, a panel per dataset: performance as a dot, localisation as a ring; None for a single method."""
+    tuned = [best_strength(row, analysis.results["strengths"]) for row in ranking(analysis.results["methods"])]
+    by_dataset = {dataset: _best_first(tuned, dataset) for dataset in dict.fromkeys(row.dataset for row in tuned)}
+    n_rows = max(map(len, by_dataset.values()), default=0)
+    if n_rows < 2 or all(row.localisation.mean is None for row in tuned):
+        return None
+    scores = shown(analysis)
+    looks = ({"color": PALETTE[1]}, {"markerfacecolor": "none", "color": PALETTE[2]})
+    with settings():
+        figure = new_figure(1.1 + 0.2 * n_rows)
+        panels = figure.subplots(1, len(by_dataset), squeeze=False, sharex=True)[0]
+        for axes, (dataset, rows) in zip(panels, by_dataset.items(), strict=True):
+            row_labels(axes, [_named(row) for row in rows])
+            for position, row in enumerate(rows):
+                both = [score.of(row).mean for score in scores]
+                if both[0] is not None and both[1] is not None:
+                    axes.plot(both, [-position] * 2, color=MUTED, linewidth=0.8, zorder=1)
+                for mean, look in zip(both, looks, strict=True):
+                    if mean is not None:
+                        axes.plot(mean, -position, "o", markersize=5, **look)
+            axes.set_title(stratum_name(dataset, rows[0].severity), loc="left")
+            axes.spines["left"].set_color(MUTED)
+        handles = [
+            legend_key(score.label, marker="o", linestyle="none", markersize=5, **look)
+            for score, look in zip(scores, looks, strict=True)
+        ]
+        legend_below(figure, handles, columns=2)
+    labels = [score.label for score in scores]
+    strength = ", at the strength in brackets, chosen by the outcome itself" if any(r.strength for r in tuned) else ""
+    return Drawing(
+        name="ranking",
+        title="Do the better methods have the better maps?",
+        caption=f"Mean {labels[0]} (dots) and {labels[1]} (rings) of each method at the largest severity{strength}. "
+        "Where maps rank the methods rightly, rings fall off from top to bottom as dots do.",
+        alt=f"Dots of mean {labels[0]} and {labels[1]}, a row a method. "
+        + "; ".join(f"{_named(row)}: {', '.join(number(score.of(row).mean) for score in scores)}" for row in tuned)
+        + ".",
+        figure=figure,
+    )
+
+
+def _best_first(rows: Sequence[MethodRow], dataset: str) -> list[MethodRow]:
+    own = [row for row in rows if row.dataset == dataset]
+    return sorted(own, key=lambda row: (-(row.ood.mean or 0.0), -(row.localisation.mean or 0.0)))
+
+
+def _named(row: MethodRow) -> str:
+    return name(row.method) + (f" ({float(format(row.strength, '.2g')):g})" if row.strength else "")
+
+
 def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
     """The same cell at the strength with the best mean outcome; the cell itself where it has one strength."""
     own = [s for s in strengths if (s.dataset, s.severity, s.method) == (row.dataset, row.severity, row.method)]
@@ -74,5 +135,6 @@ def _entry(part: Spread, strength: float | None) -> Entry:
 SECTION: Section[None] = Section(
     key="ranking",
     title=TITLE,
+    figures=lambda analysis, result: [_figure(analysis)],
     tables=lambda analysis, result: [_table(analysis)],
 )

@@ -40,6 +40,7 @@ FIGURES = (
     "correlation_by_cell",
     "correlation_by_severity",
     "scores",
+    "ranking",
     "outcome_by_severity",
     "localisation_by_severity",
     "by_strength",

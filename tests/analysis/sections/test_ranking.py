@@ -76,3 +76,26 @@ def test_without_strengths_there_is_no_best_one(make_table):
     (written,) = SECTION.tables(result, None)
     assert written.headings == ("dataset", "s", "method", "OOD test AUC", "IoU", "ID test AUC", "n")
     assert "strength," not in written.caption
+
+
+def test_the_figure_shows_both_scores_of_each_method_best_first(result, table):
+    """A dot and a ring a row, at the strength that is best under the shift."""
+    (drawing,) = SECTION.figures(result, None)
+    panels = drawing.figure.axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["crosses, s = 1", "digits, s = 1"]
+    means = table[table["severity"] == 1].groupby(["dataset", "method", "strength"])[[OUTCOME, SCORE]].mean()
+    for axes, dataset in zip(panels, ("crosses", "digits"), strict=True):
+        best = means.loc[dataset].sort_values(OUTCOME, ascending=False).groupby("method", sort=False).head(1)
+        points = [line.get_xdata().item() for line in axes.lines if line.get_marker() == "o"]
+        assert points[::2] == pytest.approx(best[OUTCOME].tolist())
+        assert points[1::2] == pytest.approx(best[SCORE].tolist())
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert len(labels) == len(best)
+        strength = best.index.get_level_values("strength")[0]
+        assert labels[0].endswith(f"({strength:g})") or not strength
+
+
+def test_a_single_method_has_no_figure_of_the_ranking(make_table):
+    one = make_table(seeds=3)
+    one = one[one["method"] == "rrr"]
+    assert SECTION.figures(analysis.analyse(one, replicates=100), None) == [None]
