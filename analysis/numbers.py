@@ -92,6 +92,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return text.replace("-", "−")
 
 
+def strength(value: float) -> str:
+    """To two digits, for labels: of four strengths between 0.1 and 10 the inner ones are 0.46 and 2.2."""
+    return f"{float(format(value, '.2g')):g}"
+
+
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Bounds as "0.10 to 0.32", an en dash where there are none."""
     if low is None or high is None:

@@ -1,4 +1,4 @@
-"""The tables of the studies in docs/results, generated from their report.json and trials.parquet; `make docs` does it.
+"""The tables of the studies in docs/results, made from report.json and trials.parquet; `make docs` writes them.
 
 On a page, `<!-- laptop: choices -->` and `<!-- end -->`, each on a line of its own, enclose the table `choices` of the
 study docs/results/laptop.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, interval, number, with_interval
+from analysis.numbers import column_name, interval, number, strength, with_interval
 from analysis.sections.choices import RULES, UNKNOWABLE
 from analysis.stats.estimate import Estimate
 from docs import trial_tables
@@ -153,10 +153,10 @@ def strengths(report: Report) -> str:
     rules = [rule for rule in RULES if rule != "oracle" and any(rule in own for own in rows.values())]
 
     def cells(own: Mapping[str, Report]) -> Iterator[str]:
-        yield f"{_strength(own['oracle'])}: {_number(own['oracle']['outcome'])}"
+        yield f"{strength(own['oracle']['strength'])}: {_number(own['oracle']['outcome'])}"
         for one in (own.get(rule) for rule in rules):
-            strength = f"{_strength(one)}: " if one and one["strength"] is not None else ""
-            yield f"{strength}{one['estimate']:.3f}" if one and one["estimate"] is not None else ""
+            chosen = f"{strength(one['strength'])}: " if one and one["strength"] is not None else ""
+            yield f"{chosen}{one['estimate']:.3f}" if one and one["estimate"] is not None else ""
 
     body = [(dataset_name(dataset), f"`{method}`", *cells(own)) for (dataset, method), own in rows.items()]
     costs = ([own[rule]["estimate"] for own in rows.values()] for rule in rules)
@@ -219,13 +219,8 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
 def _means(one: Report | None) -> str:
     if one is None:
         return ""
-    strength = f" ({_strength(one)})" if one["strength"] else ""
-    return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{strength}"
-
-
-def _strength(one: Report) -> str:
-    """To two digits: the inner ones of four between 0.1 and 10 are 0.46 and 2.2."""
-    return f"{float(format(one['strength'], '.2g')):g}"
+    chosen = f" ({strength(one['strength'])})" if one["strength"] else ""
+    return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{chosen}"
 
 
 def _number(value: float | None) -> str:

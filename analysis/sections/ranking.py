@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, name, number, stratum_name
+from analysis.numbers import column_name, name, number, stratum_name, strength
 from analysis.sections.drawing import (
     MUTED,
     PALETTE,
@@ -98,11 +98,11 @@ def _figure(analysis: Analysis) -> Drawing | None:
         ]
         legend_below(figure, handles, columns=2)
     labels = [score.label for score in scores]
-    strength = ", at the strength in brackets, chosen by the outcome itself" if any(r.strength for r in tuned) else ""
+    chosen = ", at the strength in brackets, chosen by the outcome itself" if any(r.strength for r in tuned) else ""
     return Drawing(
         name="ranking",
         title="Do the better methods have the better maps?",
-        caption=f"Mean {labels[0]} (dots) and {labels[1]} (rings) of each method at the largest severity{strength}. "
+        caption=f"Mean {labels[0]} (dots) and {labels[1]} (rings) of each method at the largest severity{chosen}. "
         "Where maps rank the methods rightly, rings fall off from top to bottom as dots do.",
         alt=f"Dots of mean {labels[0]} and {labels[1]}, a row a method. "
         + "; ".join(f"{_named(row)}: {', '.join(number(score.of(row).mean) for score in scores)}" for row in tuned)
@@ -117,7 +117,7 @@ def _best_first(rows: Sequence[MethodRow], dataset: str) -> list[MethodRow]:
 
 
 def _named(row: MethodRow) -> str:
-    return name(row.method) + (f" ({float(format(row.strength, '.2g')):g})" if row.strength else "")
+    return name(row.method) + (f" ({strength(row.strength)})" if row.strength else "")
 
 
 def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
@@ -127,9 +127,9 @@ def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
     return max(known, key=lambda s: s.ood.mean or 0.0, default=row)
 
 
-def _entry(part: Spread, strength: float | None) -> Entry:
+def _entry(part: Spread, at: float | None) -> Entry:
     text = number(part.mean) + ("" if part.sd is None else f" ± {number(part.sd)}")
-    return (part.mean, part.sd, strength), text + ("" if strength is None else f" ({strength:g})")
+    return (part.mean, part.sd, at), text + ("" if at is None else f" ({at:g})")
 
 
 SECTION: Section[None] = Section(
