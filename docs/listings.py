@@ -1,9 +1,12 @@
 """The reference pages in docs/reference/, made from the commands, the registries and the table of columns."""
 
+import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +17,9 @@ from typer import Typer
 import sweep
 from analysis import __main__ as analyse
 from analysis.paper import __main__ as paper
+from analysis.sections import SECTIONS
+from analysis.sections.section import OTHER_WAYS, Section
+from analysis.stats.estimate import Estimate
 from docs.markdown import markdown, paragraphs, table
 from records.columns import COLUMNS
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig
@@ -107,6 +113,19 @@ def columns() -> str:
     )
 
 
+def statistics() -> str:
+    """docs/reference/statistics.md: each statistic beside the answer, with what report.json has of it."""
+    sections = (_statistic(section) for section in SECTIONS if section.part is OTHER_WAYS)
+    return _page(
+        "Statistics beside the answer",
+        "The report asks the [answer](../answer.md)'s question in other ways too; none of them decides. Each stands in "
+        "`report.json` under its key, for the declared primary: the score is a localisation score, the outcome is "
+        "performance under the shift. An axis is a setting that varies in the sweep, a configuration is a trial's "
+        "settings without its seeds. Fields whose names say everything are not listed.",
+        ["## What all have\n\n" + _fields(Estimate), *sections],
+    )
+
+
 _ROLES = """## Roles
 
 - **key** identifies the trial.
@@ -124,6 +143,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "datasets": datasets,
     "measures": measures,
     "columns": columns,
+    "statistics": statistics,
 }
 """The pages by their names in docs/reference/."""
 
@@ -158,6 +178,39 @@ def _option(one: Any) -> tuple[str, str, str]:
     value = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
     meaning = markdown(DEFAULT.sub("", described).strip()).rstrip(".")
     return f"`{', '.join(one.opts)}{value}`", meaning + ("; may be given again" if one.multiple else ""), default
+
+
+def _statistic(section: Section[Any]) -> str:
+    """A section's statistic: the file that has everything about it says how it is computed."""
+    module = sys.modules[section.sentence.__module__]
+    own = [one for name, one in vars(module).items() if inspect.getmodule(one) is module and not name.startswith("_")]
+    computing = [
+        one for one in own if inspect.isfunction(one) and ("Returns:" in (one.__doc__ or "") or one is section.compute)
+    ]
+    texts = [text.removeprefix("Returns:\n") for one in computing for text in paragraphs(one.__doc__)]
+    return "\n\n".join(
+        [
+            f"## {markdown(section.title)}",
+            *(markdown(text) for text in (*paragraphs(module.__doc__), *texts) if not text.startswith("Args:")),
+            f"In `report.json` under `{section.key}`:",
+            *filter(None, (_fields(one) for one in own if inspect.isclass(one))),
+        ]
+    )
+
+
+def _fields(described: Any) -> str:
+    """A dataclass, and its own fields that have a docstring."""
+    rows = [(f"`{name}`", markdown(" ".join(text.split()))) for name, text in _documented(described)]
+    return (
+        "\n\n".join([*map(markdown, paragraphs(described.__doc__)), table(("field", "meaning"), rows)]) if rows else ""
+    )
+
+
+def _documented(described: Any) -> Iterator[tuple[str, str]]:
+    tree = ast.parse(inspect.getsource(described))
+    for field, text in pairwise(next(one for one in tree.body if isinstance(one, ast.ClassDef)).body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            yield ast.unparse(field.target), str(text.value.value)
 
 
 def _options(fields: Mapping[str, FieldInfo]) -> str:

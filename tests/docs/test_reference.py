@@ -1,10 +1,14 @@
 """The pages that are made from the code are up to date, and say what the code says."""
 
+import dataclasses
 import re
 
 import pytest
 from support.commands import ROOT
 
+from analysis.sections import SECTIONS
+from analysis.sections.per_image import PerImage
+from analysis.sections.section import OTHER_WAYS
 from docs import listings
 from docs.__main__ import made
 from docs.markdown import table
@@ -65,3 +69,11 @@ def test_options_of_a_command():
 
 def test_a_bar_in_a_cell_is_no_border():
     assert table(("a", "b"), [("x | y", "z")]).splitlines() == ["| a | b |", "|---|---|", r"| x \| y | z |"]
+
+
+def test_every_statistic_beside_the_answer_is_explained():
+    keys = [section.key for section in SECTIONS if section.part is OTHER_WAYS]
+    assert re.findall(r"^In `report.json` under `(\w+)`:$", REFERENCE["statistics"], re.MULTILINE) == keys
+    for field in dataclasses.fields(PerImage):
+        if field.name.startswith("n_"):
+            assert f"\n| `{field.name}` | " in REFERENCE["statistics"].split("under `per_image`:")[1]
