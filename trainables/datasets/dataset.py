@@ -71,7 +71,7 @@ class Dataset:
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
     """Options under which contract tests build the dataset, small enough for seconds; at least one case."""
 
-    def __init__(self, options: BaseOptions, severity: float, data_seed: int):
+    def __init__(self, options: BaseOptions, severity: float, data_seed: int | np.integer):
         """
         Args:
             options: an instance of the class's `Options`.
@@ -79,8 +79,9 @@ class Dataset:
             data_seed: >= 0.
         """
         self.options = options
-        self.severity = severity
-        self.data_seed = data_seed
+        # The streams go by how a number is written, and NumPy writes its own otherwise.
+        self.severity = float(severity)
+        self.data_seed = int(data_seed)
 
     @classmethod
     def complete(cls, options: Any) -> Any:
