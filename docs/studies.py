@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, interval, number, strength, with_interval
+from analysis.numbers import column_name, interval, name, number, percent, strength, with_interval
 from analysis.sections.choices import RULES, UNKNOWABLE
 from analysis.stats.estimate import Estimate
 from docs import trial_tables
@@ -181,6 +181,45 @@ def means(report: Report) -> str:
     return table(("method", *strata), rows)
 
 
+def one_setting(report: Report) -> str:
+    """Along each setting: psi, and how often the map orders two configurations wrongly that differ in it alone."""
+    wrong = {one["axis"]: one["mean"] for one in report["sign_error"]["axes"]}
+    rows = (
+        (column_name(one["axis"]), _number(one["estimate"]), percent(wrong.get(one["axis"])))
+        for one in report["granulated_kendall"]["axes"]
+    )
+    return table(("setting that differs", "ψ", "wrong order"), rows)
+
+
+def per_image(report: Report) -> str:
+    """Within a model, the AUROC of an image's map for a right answer on it; by method of the primary's maps."""
+    rows = (
+        (
+            f"IoU of {name(one['attribution'])}" + (f", `{one['method']}`" if one["method"] else ""),
+            _with_interval(one),
+            f"{one['n']:,} of {one['n'] + one['n_missing']:,}",
+        )
+        for one in report["per_image"]
+        if one["dataset"] is None and one["estimate"] is not None
+    )
+    return table(("map", "AUROC for a right answer", "models"), rows)
+
+
+def maps(report: Report) -> str:
+    """The correlation of each attribution's maps with the outcome within cells, all severities together."""
+    primary = report["primary"]
+    values: dict[str, dict[str, str]] = {}
+    for one in report["correlations"]:
+        wanted = (primary["metric"], primary["outcome"], "within_cell", "spearman", None)
+        if (one["metric"], one["outcome"], one["scope"], one["statistic"], one["stratum"]) == wanted:
+            values.setdefault(one["attribution"], {})[one["split"]] = _with_interval(one)
+    rows = (
+        (name(attribution), *(own.get(split, "") for split in ("test_ood", "test_id")))
+        for attribution, own in values.items()
+    )
+    return table((f"{name(primary['metric'])} of", "OOD images", "ID images"), rows)
+
+
 TABLES: Mapping[str, Callable[[Report], str]] = {
     "pairs": pairs,
     "answer": answer,
@@ -192,6 +231,9 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
     "trainings": pairs_of_trainings,
     "strengths": strengths,
     "means": means,
+    "one_setting": one_setting,
+    "per_image": per_image,
+    "maps": maps,
 }
 
 

@@ -1,5 +1,6 @@
 """README.md: its generated table, its numbers, its commands, and the places that it sends a reader to."""
 
+import json
 import re
 from collections import Counter
 
@@ -97,6 +98,14 @@ def test_the_study_is_what_its_page_says():
     trainings = trials.groupby(["dataset", "data_seed"])["seed"].nunique()
     assert trainings.groupby("dataset").size().eq(10).all()
     assert trainings.eq(1).all() == ("each data seed with one training seed" in page)
+    report = json.loads((place / "report.json").read_text())
+    noise = report["reliability"]
+    without = "{estimate:.2f} ({ci_low:.2f} to {ci_high:.2f}), not {raw:.2f}.".format(**noise)
+    assert f"the mean correlation within cells under a shift would be {without}" in page
+    below = report["below_chance"]["models"]
+    masked = [one for one in below if (one["method"], one["dataset"]) == ("masked", "digits_on_photos")]
+    assert f"{len(below)} models are below chance on the ID test set" in page
+    assert f"{len(masked)} of them `masked` on photographs" in page
 
 
 def test_the_citation_agrees_with_the_project():
