@@ -228,7 +228,7 @@ def _values(field: FieldInfo) -> str:
         return ", ".join(f"`{value}`" for value in choices)
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
     return ", ".join(
-        f"{sign} {getattr(bound, key):g}"
+        f"{sign} {_written(getattr(bound, key)).removesuffix('.0')}"
         for bound in field.metadata
         for key, sign in signs.items()
         if getattr(bound, key, None) is not None

@@ -230,7 +230,6 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
         return None
     split, attribution, metric = primary.split, primary.attribution, MEASURED.get(primary.metric, primary.metric)
     names = {
-        "labels": "labels",
         "images": f"{split}.images",
         "masks": f"{split}.masks",
         "map": f"{split}.map.{attribution}",
@@ -244,6 +243,8 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {short: np.asarray(file[name]) for short, name in names.items()}
+            labels = f"{split}.scored.labels"
+            arrays["labels"] = np.asarray(file[labels if labels in file else "labels"])[: len(arrays["images"])]
             arrays |= {short: np.asarray(file[name]) for short, name in optional.items() if name in file}
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
         return None

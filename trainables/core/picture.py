@@ -29,9 +29,10 @@ PANEL_IMAGES = 2
 def picture_of(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes:
     """The panel of a trial's maps as PNG bytes, titled with its settings and OOD AUC; `arrays` as in maps.npz."""
     attributions = record[names.hyperparameter("attributions")].split()
+    auc = record[names.performance("test_ood", "auc")]
     title = (
-        f"{record['dataset']}, severity {record['severity']:g}, {record['method']}"
-        f" {record['strength']:g}, OOD AUC {record[names.performance('test_ood', 'auc')]:.3f}"
+        f"{record['dataset']}, severity {record['severity']:g}, {record['method']} {record['strength']:g}, OOD AUC "
+        f"{'undefined' if auc is None or math.isnan(auc) else f'{auc:.3f}'}"
     )
     return saliency_panel(arrays, attributions, title)
 
@@ -46,11 +47,13 @@ def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str]
         attributions: their names, in column order.
         title: one line above the panel.
     """
-    images = range(min(PANEL_IMAGES, len(arrays["labels"])))
-    rows = [(split, i) for i in images for split in names.SCORED_SPLITS]
+    rows = [
+        (split, i) for i in range(PANEL_IMAGES) for split in names.SCORED_SPLITS if i < len(arrays[f"{split}.images"])
+    ]
+    classes = {split: arrays.get(f"{split}.scored.labels", arrays["labels"]) for split in names.SCORED_SPLITS}
     shown = ["image", *attributions]
     tiles = [[tile(arrays, split, i, name) for name in shown] for split, i in rows]
-    labels = [f"{split}\nclass {arrays['labels'][i]}" for split, i in rows]
+    labels = [f"{split}\nclass {classes[split][i]}" for split, i in rows]
     return labelled_grid(tiles, labels, [name.replace("_", " ") for name in shown], title)
 
 

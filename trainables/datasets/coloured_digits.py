@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from trainables.core.departure import Departure
 from trainables.datasets.dataset import Labels, Split, split_from_arrays
 from trainables.datasets.mnist import Digits, TwoOrTenClasses, ink
 
@@ -26,10 +27,17 @@ class ColouredDigits(TwoOrTenClasses):
     that falls on it says anything about the shortcut. The distractor mask is the mask. The data seed deals the 5,000
     digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the ten digits.
 
-    Source: the Colored MNIST of Arjovsky et al. 2019, arXiv 1907.02893 (two colours, and noise in the labels, which
-    is left out here); ten hues as in Rieger et al., ICML 2020; the severity is ours.
+    Source: the Colored MNIST of Arjovsky et al. 2019, arXiv 1907.02893, of two colours; ten hues as in Rieger et al.,
+    ICML 2020; the severity is ours.
     """
 
+    departures = (
+        Departure(
+            "a quarter of the labels are flipped at random",
+            "none is, so that a model that looks at the digit alone can be right on every image",
+            "none",
+        ),
+    )
     cue_location = "object"
     stream = "coloured"
 

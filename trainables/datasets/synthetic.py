@@ -122,10 +122,10 @@ class Synthetic(DrawnCueDataset[Pixels]):
 
     Crosses of valid that train shows, and crosses of test that train or valid shows, are drawn again, so that no cross
     (or pair of crosses) is in two parts; within a part one may recur. There are only 1,252 different images of one
-    cross (`easy`: 884), so the paper's independent draws repeat many: by them a third of the class-0 test images at
-    the default sizes are in train (`easy`: 0.44), and at severity 1, where the block goes with the label, as many
-    images of test_id are training images. At severity 1, with 512 images a split, train of data seed 0 is the paper's
-    file bit for bit, and valid_ood and test_ood are but for the images drawn again.
+    cross (`easy`: 884), so the paper's independent draws repeat many: by them 20 to 31 % (the paper's sizes) or a third
+    (the default sizes; `easy`: 0.44) of the class-0 test images are in train, and at severity 1, where the block goes
+    with the label, as many images of test_id are training images. At severity 1, with 512 images a split, train of data
+    seed 0 is the paper's file bit for bit, and valid_ood and test_ood are but for the images drawn again.
 
     With variant `paper` every data seed chooses images from the paper's files bit for bit, as each of its runs did,
     repeats included. Two data seeds then share most training images and are hardly independent.
@@ -135,8 +135,8 @@ class Synthetic(DrawnCueDataset[Pixels]):
     options: SyntheticOptions
     departures = (
         Departure(
-            source="train, valid and test crosses are drawn independently, so that a quarter of the class-0 test "
-            "crosses are training crosses",
+            source="train, valid and test crosses are drawn independently, so that 20 to 31 % (the paper's sizes) or a "
+            "third (the default sizes) of the class-0 test crosses are training crosses",
             here="evaluation crosses that an earlier part shows are drawn again, so that no test image shows a cross "
             "that the model was trained on",
             way_back="`variant=paper`",

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
@@ -72,9 +73,7 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     both are resized to `image_size`. A trial's key has, in place of the root, a digest of CUB's lists and of the names
     of the places' files: the images of both sets are published and do not change.
 
-    Source: Sagawa et al., ICLR 2020, arXiv 1911.08731. Differences: its list of water birds is compared with the last
-    word of a species' name, not with any part of it ("tern" is in "Western Meadowlark" and "Eastern Towhee"); classes
-    are balanced; evaluation has the severity's agreement, not .5; the mask has no soft edge.
+    Source: Sagawa et al., ICLR 2020, arXiv 1911.08731.
 
     Raises:
         ConfigurationError: by `check` and `splits`, if files are missing, damaged, too few, or not those of `content`.
@@ -82,6 +81,25 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
+    departures = (
+        Departure(
+            "a species is a water bird if a name on the list is any part of its name, as 'tern' is of 'Western "
+            "Meadowlark' and 'Eastern Towhee'",
+            "if one is the last word of its name, so that these two are land birds",
+            "none",
+        ),
+        Departure("classes are as frequent as in CUB, where most birds are land birds", "classes are balanced", "none"),
+        Departure(
+            "half of the birds of validation and test sets are over the background of their class",
+            "as many as the severity says, so that the shift can be varied",
+            "none",
+        ),
+        Departure(
+            "a bird is pasted with CUB's mask and its soft edge",
+            "with a mask without one, so that no pixel shows both bird and background",
+            "none",
+        ),
+    )
     stream = "waterbirds"
     contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
 

@@ -11,13 +11,29 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from trainables.core.config import MaskCondition, TrialConfig
+from trainables.core.config import MaskCondition, Options, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
-from trainables.datasets import Split, find_dataset, load
+from trainables.datasets import Dataset, Split, find_dataset, load
 from trainables.methods import METHODS
 from trainables.methods.parts.region import dilate, outside_pixels
 from trainables.trial.resolve import check_cues
+
+
+def check_data(config: TrialConfig) -> None:
+    """Check that the trial's data can be trained on; data are checked once a process.
+
+    Raises:
+        ConfigurationError: they cannot be used; the message names file and row.
+    """
+    dataset = find_dataset(config.dataset)
+    data = dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed
+    if data not in _CHECKED:
+        dataset(*data[1:]).check()
+        _CHECKED.add(data)
+
+
+_CHECKED: set[tuple[type[Dataset], Options, float, int]] = set()
 
 
 def load_splits(config: TrialConfig) -> tuple[Mapping[str, Split], int]:

@@ -16,6 +16,7 @@ from trainables.core.streams import stream_seed
 from trainables.datasets import Split
 from trainables.models import Classifier
 from trainables.saliency.attribution import ATTRIBUTIONS, Attribution
+from trainables.saliency.attribution.attribution import maps_of
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
 from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou, traits_of
@@ -36,11 +37,11 @@ class Localised:
 
     scores: dict[str, float | None]
     arrays: dict[str, np.ndarray]
-    """`labels [N]`; per split `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white), `<split>.masks` and
-    `<split>.distractors` [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]` (float16, not
-    blurred).
+    """Per split, of its first N <= M scored images, `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white),
+    `<split>.masks` and `<split>.distractors` [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]`
+    (float16, not blurred); `labels [N]` are those of test_ood.
 
-    Of all scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
+    Of all M scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
     `<split>.scored.correct [M]` (bool: the highest logit is the label's) and the score of each image,
     `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where it is undefined)."""
     seconds: dict[str, float]
@@ -101,7 +102,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
         arrays |= _pictures(split, splits[split], scored) | _answers(split, scored, correct)
         for name, attribution in attributions.items():
             start = time.perf_counter()
-            maps = attribution.maps(model, scored.images, scored.labels)
+            maps = maps_of(attribution, model, scored.images, scored.labels)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             column = columns.attribution_time(name)
@@ -110,7 +111,8 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
             if attribution.map_size is not None:
                 scores[columns.map_size(name)] = attribution.map_size
             if random is not None and split == columns.SCORED_SPLITS[0]:
-                check = randomisation_check(attribution, maps, attribution.maps(random, scored.images, scored.labels))
+                others = maps_of(attribution, random, scored.images, scored.labels)
+                check = randomisation_check(attribution, maps, others)
                 scores |= {columns.randomisation(what, name): value for what, value in check.items()}
             if config.faithfulness:
                 explained = Explained(
@@ -189,7 +191,7 @@ def _metrics(
     """The configuration's metrics by name; tuned ones know the attribution's maps of the validation images `valid`."""
     metrics: dict[str, Metric] = {name: partial(_metric, name) for name in config.metrics if name in LOCALISATION}
     if valid is not None:
-        maps = blur(attribution.maps(model, valid.images, valid.labels), attribution.smoothing)
+        maps = blur(maps_of(attribution, model, valid.images, valid.labels), attribution.smoothing)
         metrics |= {name: partial(_tuned, name, maps, valid.masks) for name in config.metrics if name in TUNED}
     return metrics
 

@@ -32,7 +32,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     planned = str(settings.get(columns.PLUGINS, ""))
     _check_installed(planned)
     defaults = TrialConfig.model_fields
-    method_name = settings.get("method", defaults["method"].default)
+    method_name = str(settings.get("method", defaults["method"].default))
     dataset_name = str(settings.get("dataset", defaults["dataset"].default))
     if method_name not in METHODS:
         raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")

@@ -72,7 +72,8 @@ class Recorder:
             arrays: dict[str, Any] = dict(localised.arrays)
             np.savez_compressed(buffer, **arrays)
             records.write_artifact(key, MAPS, buffer.getvalue())
-            records.write_artifact(key, "saliency.png", picture_of(record, localised.arrays))
+            if picture := _picture(record, localised.arrays):
+                records.write_artifact(key, "saliency.png", picture)
         if weights is not None:
             records.write_artifact(key, WEIGHTS, weights)
         records.write(record)
@@ -99,6 +100,15 @@ MIRROR_PAUSE = 30.0
 mirrors at the end what was skipped."""
 _pause = {"until": 0.0}
 """This process does not try MLflow before then, in seconds of `time.monotonic`."""
+
+
+def _picture(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes | None:
+    """As `picture_of`; None where that fails, as a trial whose scores are there did not fail."""
+    try:
+        return picture_of(record, arrays)
+    except Exception as error:
+        print(f"no picture of the maps of {record['trial_key']}: {type(error).__name__}: {error}")
+        return None
 
 
 def failure(error: BaseException) -> dict[str, Any]:

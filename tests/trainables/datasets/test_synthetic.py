@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from trainables import ConfigurationError, resolve
-from trainables.datasets.synthetic import Synthetic, SyntheticOptions, blocks, crosses, single_crosses
+from trainables.datasets.synthetic import (
+    Synthetic,
+    SyntheticOptions,
+    blocks,
+    chosen_from_file,
+    crosses,
+    single_crosses,
+)
 
 # First 16 hex digits of SHA-256 over the uint8 array [512, 28, 28] of the published files 1, 2 and 3:
 # images with the block, then cross pixels alone. Computed from the recipe without this package.
@@ -101,6 +108,24 @@ def test_variant_paper_keeps_images_and_keys():
     assert sum(image in trained_on for image in shown(splits["test_id"], "images")) == 20
 
 
+def test_independent_draws_share_crosses_as_the_docs_say():
+    """Class-0 test crosses that are training crosses: 20 to 31 % in the paper's sizes, a third in the default ones."""
+
+    def share(train, test):
+        known = {pixels.tobytes() for pixels, label in zip(*train, strict=True) if label == 0}
+        # Evaluation images are mirrored.
+        single = [pixels[:, ::-1].tobytes() for pixels, label in zip(*test, strict=True) if label == 0]
+        return np.mean([pixels in known for pixels in single])
+
+    files = [crosses(512, part, "paper") for part in (1, 3)]
+    shares = []
+    for data_seed in range(5):
+        chosen = [chosen_from_file(n, data_seed) for n in (500, 128)]
+        shares.append(share(*([part[index] for part in file] for file, index in zip(files, chosen, strict=True))))
+    assert [round(100 * shown) for shown in (min(shares), max(shares))] == [20, 31]
+    assert share(crosses(1000, 1, "hard"), crosses(2000, 3, "hard")) == pytest.approx(1 / 3, abs=0.01)
+
+
 @pytest.mark.parametrize(("variant", "n_train", "most"), [("hard", 1991, 2502), ("easy", 1255, 1766)])
 def test_no_more_images_than_crosses_that_need_not_be_shared(variant, n_train, most):
     settings = {"variant": variant, "n_valid": 512, "n_test": 8}
@@ -132,6 +157,12 @@ def test_cue_is_the_side_of_the_block():
     one_side = left ^ right
     assert one_side.float().mean() > 0.9
     assert torch.equal(right[one_side].long(), train.cues[one_side])
+
+
+def test_the_largest_data_seed_has_images():
+    largest = resolve({"data_seed": 1_431_655_764, "n_train": 8, "n_valid": 8, "n_test": 8})
+    splits = Synthetic(SyntheticOptions(**largest.dataset_options), 1.0, largest.data_seed).splits()
+    assert len(splits["test_ood"]) == 8
 
 
 def test_data_seeds_draw_from_different_recipe_seeds():

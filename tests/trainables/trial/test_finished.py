@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ from trainables import (
 )
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
+from trainables.trial.data import check_data
+from trainables.trial.trial import Trial
 
 SMALL = {"n_train": 48, "n_valid": 32, "n_test": 48, "epochs": 2, "batch_size": 16, "severity": 1.0, "lr": 3e-3}
 SMALL |= {"selection_warmup": 0, "attribution_images": 8, "integrated_gradients_steps": 4}
@@ -181,6 +184,30 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
     records.write({**record, "hp.dataset_revision": 1})
     with pytest.raises(ConfigurationError, match=r"bad value 1 for dataset_revision|is another trial here"):
         load_model("kept", key, storage=tmp_path)
+
+
+def in_tune(**settings):
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable.setup(settings)
+
+
+@pytest.mark.parametrize("run", [run_trial, in_tune])
+def test_data_are_checked_before_they_are_trained_on(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Trial, "train_epoch", lambda _: pytest.fail("it was trained"))
+    own_images.make_folder(tmp_path / "mine", images=32)
+    shutil.rmtree(tmp_path / "mine/masks")
+    with pytest.raises(ConfigurationError, match="no image of label 'sick' in test_id has a mask"):
+        run(dataset=f"folder:{tmp_path / 'mine'}", severity=1.0)
+
+
+def test_data_are_checked_once_a_process(monkeypatch):
+    checked = []
+    monkeypatch.setattr("trainables.trial.data._CHECKED", set())
+    monkeypatch.setattr(DATASETS["synthetic"], "check", lambda self: checked.append(self.data_seed))
+    for settings in ({}, {"method": "rrr", "seed": 1}, {"data_seed": 1}):
+        check_data(resolve(SMALL | settings))
+    assert checked == [0, 1]
 
 
 @pytest.mark.slow

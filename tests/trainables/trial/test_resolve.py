@@ -232,6 +232,9 @@ def test_candidate_epoch(epochs, warmup, first):
                 "trainables/methods/__init__.py",
             ],
         ),
+        ({"method": 1}, ["unknown method '1'", f"choose from {', '.join(METHODS)}"]),
+        ({"method": None}, ["unknown method 'None'", f"choose from {', '.join(METHODS)}"]),
+        ({"data_seed": 1_431_655_765}, ["bad value 1431655765 for data_seed", "less than or equal to 1431655764"]),
         (
             {"dataset": "mnist"},
             ["unknown dataset 'mnist'", f"choose from {', '.join(DATASETS)}", "trainables/datasets/__init__.py"],

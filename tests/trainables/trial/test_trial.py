@@ -452,6 +452,32 @@ def test_all_metrics_and_faithfulness_where_they_are_asked_for(quick):
     assert scores["test_ood.iou_tuned.input_gradient"] == pytest.approx(tuned, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("attributions", "measure"),
+    [(tuple(sorted(ATTRIBUTIONS.builtin)), "randomisation_check"), (("input_gradient",), "faithfulness")],
+)
+def test_without_an_image_to_score_every_score_is_undefined(attributions, measure, quick):
+    metrics = tuple(sorted({**LOCALISATION.builtin, **TUNED}))
+    trial = Trial(quick(**SMALLEST | {"attributions": attributions, "metrics": metrics, measure: True}, epochs=1))
+    trial.train_epoch()
+    trial.splits = {name: replace(s, masks=torch.zeros_like(s.masks)) for name, s in trial.splits.items()}
+    localised = trial.localise()
+    found = [value for name, value in localised.scores.items() if columns.parse_localisation(name)]
+    assert len(found) == 2 * len(attributions) * len(metrics)
+    assert all(math.isnan(value) for value in found)
+    assert localised.arrays["test_id.map.input_gradient"].shape == (0, 28, 28)
+
+
+def test_without_a_validation_image_to_score_tuned_metrics_alone_are_undefined(quick):
+    trial = Trial(quick(**SMALLEST, metrics=("iou", "iou_tuned"), epochs=1))
+    trial.train_epoch()
+    valid = trial.splits["valid_id"]
+    trial.splits = {**trial.splits, "valid_id": replace(valid, masks=torch.zeros_like(valid.masks))}
+    scores = trial.localise().scores
+    assert math.isnan(scores["test_ood.iou_tuned.input_gradient"])
+    assert 0 <= scores["test_ood.iou.input_gradient"] <= 1
+
+
 @pytest.mark.slow
 def test_ten_classes():
     """Each image's own logit is explained, and both test splits score the same images, spread over the classes."""

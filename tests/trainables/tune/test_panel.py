@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, saliency_panel
+from analysis.sections.map_sheets import read_maps
+from analysis.trials.trials import Primary
+from records import SweepRecords, open_storage
+from records.store import MAPS, Record
+from trainables.core import picture as picture_module
+from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, picture_of, saliency_panel
 
 
 def pixels(png):
@@ -57,3 +62,47 @@ def test_a_title_longer_than_the_picture_is_not_cut():
 
 def test_a_grid_without_rows_still_names_its_columns():
     assert (pixels(labelled_grid([], [], ["image", "map"], "nothing")) < 128).any()
+
+
+@pytest.fixture
+def uneven(arrays):
+    """As of a trial of three classes, of which test_id has one scored image and test_ood two."""
+    of_id = {name: values[:1] for name, values in arrays.items() if name.startswith("test_id.")}
+    labels = {"test_id.scored.labels": np.array([2]), "test_ood.scored.labels": np.array([0, 1])}
+    return arrays | of_id | labels
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The names of the rows and the title of each picture that is drawn."""
+    calls = []
+    grid = picture_module.labelled_grid
+
+    def spy(tiles, rows, columns, title):
+        calls.append((rows, title))
+        return grid(tiles, rows, columns, title)
+
+    monkeypatch.setattr(picture_module, "labelled_grid", spy)
+    return calls
+
+
+def test_a_row_names_the_class_of_its_own_splits_image(uneven, drawn):
+    saliency_panel(uneven, ["occlusion"], "a title")
+    assert drawn[0][0] == ["test_id\nclass 2", "test_ood\nclass 0", "test_ood\nclass 1"]
+
+
+@pytest.mark.parametrize(("auc", "text"), [(0.25, "0.250"), (None, "undefined"), (float("nan"), "undefined")])
+def test_the_title_has_the_auc_or_says_that_there_is_none(auc, text, arrays, drawn):
+    settings = {"dataset": "d", "severity": 1.0, "method": "m", "strength": 0.5, "hp.attributions": "occlusion"}
+    picture_of(Record(settings | {"test_ood.auc": auc}), arrays)
+    assert drawn[0][1] == f"d, severity 1, m 0.5, OOD AUC {text}"
+
+
+@pytest.mark.parametrize(("split", "labels"), [("test_id", [2]), ("test_ood", [0, 1])])
+def test_the_report_reads_the_classes_of_its_own_splits_images(split, labels, uneven, tmp_path):
+    buffer = io.BytesIO()
+    np.savez(buffer, **uneven, **{f"{split}.scored.index": np.arange(5)})
+    records = SweepRecords(open_storage(tmp_path), "sheets")
+    records.write_artifact("key", MAPS, buffer.getvalue())
+    maps = read_maps(records, "key", Primary(metric="iou", attribution="occlusion", split=split))
+    assert maps["labels"].tolist() == labels

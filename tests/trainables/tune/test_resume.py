@@ -179,6 +179,19 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
     assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
 
 
+def test_a_picture_that_cannot_be_drawn_costs_the_picture_alone(tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        raise IndexError("index 1 is out of bounds")
+
+    monkeypatch.setattr(recorder_module, "picture_of", broken)
+    run_to_the_end(started(tmp_path, settings("baseline")))
+    record = stored(tmp_path)
+    assert (record["status"], record["error"]) == ("completed", None)
+    kept = SweepRecords(open_storage(tmp_path), "resumed").artifacts(record["trial_key"])
+    assert set(kept) == {"epochs.json", "maps.npz"}
+    assert f"no picture of the maps of {record['trial_key']}: IndexError: index 1" in capsys.readouterr().out
+
+
 def test_maps_without_pickle(tmp_path):
     import io
 

@@ -11,6 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 from posixpath import dirname, normpath
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -90,11 +91,13 @@ def join(folder: str, name: str) -> str:
 
 
 def refusal(table: str, name: str) -> str | None:
-    """Why a table must not name this file; None if it may.
+    """Why a table must not name this file; None if it may. No file's name has a NUL byte.
 
     Whoever wrote a table in S3 is not the user of this machine: it names no file of the machine, and another bucket
     only openly, as s3://bucket/key.
     """
+    if "\0" in name:
+        return f"{name!r} has a NUL byte; correct the file's name"
     if not table.startswith(S3) or name.startswith(S3):
         return None
     if name.startswith(("/", "~")):
@@ -123,6 +126,7 @@ class Files:
 
     def __init__(self, place: str):
         self._stamps: dict[str, dict[str, str]] = {}
+        self._composed: dict[str, dict[str, str]] = {}
         folder = cache_folder("digests")
         self._kept = folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json" if folder else None
         self._digests = read_json(self._kept) if self._kept else {}
@@ -139,6 +143,17 @@ class Files:
     def exists(self, location: str) -> bool:
         """Whether the file exists."""
         return _name(location) in self._folder(parent(location))
+
+    def respelled(self, location: str) -> str | None:
+        """The location of the file whose name is the same text in other Unicode characters; None if there is none.
+
+        An umlaut is one character or two, a letter and its dots: macOS writes two, most tables have one.
+        """
+        folder = parent(location)
+        if folder not in self._composed:
+            self._composed[folder] = {composed(name): name for name in sorted(self._folder(folder))}
+        name = self._composed[folder].get(composed(_name(location)))
+        return None if name is None else join(folder, name)
 
     def read(self, location: str) -> bytes:
         """The bytes of a file.
@@ -201,6 +216,11 @@ class Files:
         if kept:
             write_whole(kept, data)
         return data
+
+
+def composed(name: str) -> str:
+    """The name with a letter and its accent as one character (Unicode's form NFC)."""
+    return normalize("NFC", name)
 
 
 def _name(location: str) -> str:

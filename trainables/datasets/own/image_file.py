@@ -12,8 +12,12 @@ ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
 LARGEST = 2**28
 """Limit of an image's decoded size in bytes: 256 MiB, or 134 million 16-bit pixels. A file of a few megabytes can
 decompress to gigabytes, and several threads decode at a time."""
-
-
+ORIENTATION = 0x0112
+"""The tag of EXIF and TIFF that says how to turn an image before it is shown."""
+TURNED = range(2, 9)
+"""Its values other than 1, upright."""
+WITH_ALPHA = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
+"""Pillow's modes for images of which one colour, or some of a palette, are transparent."""
 CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
 
 
@@ -47,8 +51,8 @@ def decode(data: bytes, name: str) -> ImageFile:
         name: the file's name; one that ends in .dcm is read as DICOM even without DICOM's preamble.
 
     Raises:
-        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, partly transparent, or has
-            several frames.
+        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, partly transparent, stored
+            turned or mirrored, white-is-zero with more than 8 bits, or has several frames.
     """
     try:
         _check_size(len(data))
@@ -124,12 +128,29 @@ def _pillow(data: bytes) -> np.ndarray:
         if frames > 1:
             raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
         _check_size(image.width * image.height * _bytes_a_pixel(image.mode))
+        _check_upright(_orientation(image))
+        if "transparency" in image.info:
+            image = image.convert(WITH_ALPHA.get(image.mode, image.mode))
         if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+            image = image.convert("RGB")
         if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
             raise UnreadableImageError(f"has colours of type {image.mode}; save it as grey or RGB")
         values = np.asarray(image)
     return values * np.uint8(255) if values.dtype == np.bool_ else values
+
+
+def _orientation(image: Any) -> int | None:
+    """Orientation in the EXIF of one of Pillow's images; None without one that can be read."""
+    try:
+        return image.getexif().get(ORIENTATION)
+    except Exception:  # damaged EXIF can raise anything; programs show such an image as it is stored
+        return None
+
+
+def _check_upright(orientation: int | None) -> None:
+    """Refuse an image that programs show turned or mirrored: its mask may be drawn on what they show."""
+    if orientation in TURNED:
+        raise UnreadableImageError(f"is stored turned or mirrored (EXIF orientation {orientation}); save it upright")
 
 
 def _bytes_a_pixel(mode: str) -> int:
@@ -144,6 +165,10 @@ def _png_of_16_bits(data: bytes) -> np.ndarray:
     width, height = struct.unpack(">II", data[16:24])
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[data[25]]  # by PNG's colour type: grey, RGB, and both with alpha
     _check_size(width * height * channels * 2)
+    if b"eXIf" in data:
+        from PIL import Image
+
+        _check_upright(_orientation(Image.open(io.BytesIO(data))))
     return png_decode(data)
 
 
@@ -157,6 +182,9 @@ def _tiff(data: bytes) -> np.ndarray:
         if page.dtype is None:
             raise UnreadableImageError("has values of a type that cannot be read; save numbers of 8, 16 or 32 bits")
         _check_size(page.size * page.dtype.itemsize)
+        _check_upright(page.tags.valueof(ORIENTATION))
+        if page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.itemsize > 1:
+            raise UnreadableImageError("is white-is-zero with more than 8 bits; save it black-is-zero")
         if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
             return page.asarray()
     # Pillow handles palettes, white-is-zero, JPEG colours and single bits, but not 16-bit colours and floats.

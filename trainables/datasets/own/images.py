@@ -1,5 +1,6 @@
 """Datasets of one's own images, masks and labels; severity by resampling them."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -37,6 +38,8 @@ from trainables.datasets.own.sampling import (
     largest,
 )
 from trainables.datasets.own.table import Problems, Row, check_once, check_spelling
+
+SIZES = ("n_train", "n_valid", "n_test")
 
 
 class OwnImagesOptions(Options):
@@ -211,6 +214,7 @@ class OwnImages(Dataset):
     def check(self) -> None:
         decoded, index = self.decoded(), self.index()
         labels = self.meaning().classes_of(decoded.rows)
+        self._check_labels(labels, index)
         masked: Bool[np.ndarray, " rows"] = np.any(decoded.masks, axis=(1, 2))
         for name in ("test_id", "test_ood"):
             scored = index[name][(labels[index[name]] == 1) | (self.classes > 2)]
@@ -220,6 +224,19 @@ class OwnImages(Dataset):
                 raise ConfigurationError(
                     f"no image {which}in {name} has a mask{example}, so no map can be scored; {self.how_to_add_masks}"
                     + (", or set class_names so that the label with masks comes last" if self.classes == 2 else "")
+                )
+
+    def _check_labels(self, labels: Int[np.ndarray, " rows"], index: Mapping[str, Int[np.ndarray, " images"]]) -> None:
+        """Check that every split has images of every label, as its AUC needs."""
+        for name in SPLITS:
+            counts = np.bincount(labels[index[name]], minlength=self.classes)
+            for label in np.flatnonzero(counts == 0):
+                rows = np.flatnonzero(labels == label)
+                first = self.decoded().rows[rows[0]]
+                raise ConfigurationError(
+                    f"{name} has no image of label {first.label!r}, of which the table has {len(rows)} (the first in "
+                    f"{first.where}); correct the label if it is misspelt, else add such images of more subjects "
+                    "(valid_id and test_id are held out from train unless the table names them)"
                 )
 
     def splits(self) -> Mapping[str, Split]:
@@ -262,6 +279,9 @@ class OwnImages(Dataset):
                 "splits and cannot be varied; set severity=1, or add the group (site, view, device) that goes with "
                 "the label"
             )
+        self._refuse(
+            (*SIZES, "max_severity", "cue_groups"), "on data without a column 'group', which are not resampled"
+        )
         if "" in pools:
             raise ConfigurationError(
                 "the data have neither a column 'group' nor splits, so nothing shifts; add the group (site, view, "
@@ -278,6 +298,19 @@ class OwnImages(Dataset):
             "test_id": inside["test"],
             "test_ood": pools["test"],
         }
+
+    def _refuse(self, names: Sequence[str], where: str) -> None:
+        """Check that settings that would have no effect have their defaults.
+
+        Raises:
+            ConfigurationError: one of `names` has another value.
+        """
+        for name in names:
+            value, default = getattr(self.options, name), type(self.options).model_fields[name].default
+            if value != default:
+                raise ConfigurationError(
+                    f"{name}={value} has no effect {where}; leave it out, or set {name}={json.dumps(default)}"
+                )
 
     def _resampled(
         self, pools: Mapping[str, Int[np.ndarray, " pool"]], rows: Sequence[Row], meaning: Meaning

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import S3, Files, join, parent, refusal
+from trainables.datasets.own.files import S3, Files, composed, join, parent, refusal
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
 
@@ -15,9 +16,9 @@ class Folder(OwnImages):
     """A folder, on disk or s3://bucket/prefix, with one CSV, or one for each of train, valid and test.
 
     The images that a table names are searched for beside it, in images/, in a folder of the split's name and in images/
-    there; masks likewise, in masks/. If the table has no column `mask` or `boxes`, masks are matched by the image's
-    name: masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image without a match
-    has no mask.
+    there; masks likewise, in masks/. Where no cell of the table names a mask or boxes, a mask goes by its image's name:
+    masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image without a match has no
+    mask.
     """
 
     how_to_add_masks = (
@@ -138,8 +139,9 @@ def folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
 
 
 def find_file(files: Files, places: Sequence[str], name: str) -> str | None:
-    """The first location of `name` in the folders `places`; None if it is in none of them."""
-    return next((join(p, name) for p in places if files.exists(join(p, name))), None)
+    """The first location of `name` in the folders `places`, if need be respelled; None if it is in none of them."""
+    locations = [join(place, name) for place in places]
+    return next(filter(files.exists, locations), None) or next(filter(None, map(files.respelled, locations)), None)
 
 
 def similar_name(files: Files, places: Sequence[str], name: str) -> str:
@@ -154,8 +156,9 @@ def similar_name(files: Files, places: Sequence[str], name: str) -> str:
 
 def _stem(name: str) -> str:
     """A file's name in lower case without the suffix of an image."""
-    stem, dot, suffix = name.lower().rpartition(".")
-    return stem if f"{dot}{suffix}" in SUFFIXES else name.lower()
+    name = composed(name).lower()
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}" in SUFFIXES else name
 
 
 def find_mask(files: Files, image: str) -> str | None:
@@ -164,26 +167,26 @@ def find_mask(files: Files, image: str) -> str | None:
     For images/x.png: masks/x.* beside images/. For x.png: masks/x.*, x_mask.* or x_seg.*. For a name with "img" in it,
     the same name with "seg". The mask may have another format than the image.
     """
-    return next((location for location in _mask_candidates(files, image) if location != image), None)
+    exact = (location for location in _mask_candidates(image) if files.exists(location))
+    respelled = filter(None, map(files.respelled, _mask_candidates(image)))
+    return next((location for location in chain(exact, respelled) if location != image), None)
 
 
-def _mask_candidates(files: Files, image: str) -> Iterator[str]:
+def _mask_candidates(image: str) -> Iterator[str]:
     folder, name = parent(image), image.rsplit("/", 1)[-1]
     stem = name.rsplit(".", 1)[0]
     if "img" in stem:
-        yield from _with_suffix(files, folder, stem.replace("img", "seg"))
+        yield from _with_suffix(folder, stem.replace("img", "seg"))
     parts = folder.rsplit("/images", 1)
     if len(parts) == 2 and parts[1][:1] in ("", "/"):
-        yield from _with_suffix(files, "/masks".join(parts), stem)
-    yield from _with_suffix(files, join(folder, "masks"), stem)
-    yield from _with_suffix(files, folder, f"{stem}_mask")
-    yield from _with_suffix(files, folder, f"{stem}_seg")
+        yield from _with_suffix("/masks".join(parts), stem)
+    yield from _with_suffix(join(folder, "masks"), stem)
+    yield from _with_suffix(folder, f"{stem}_mask")
+    yield from _with_suffix(folder, f"{stem}_seg")
 
 
-def _with_suffix(files: Files, folder: str, stem: str) -> Iterator[str]:
-    names = files.names(folder)
-    both = (f"{stem}{suffix}" for lower in SUFFIXES for suffix in (lower, lower.upper()))
-    yield from (join(folder, name) for name in both if name in names)
+def _with_suffix(folder: str, stem: str) -> Iterator[str]:
+    return (join(folder, f"{stem}{suffix}") for lower in SUFFIXES for suffix in (lower, lower.upper()))
 
 
 def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:

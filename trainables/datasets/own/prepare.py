@@ -122,7 +122,7 @@ def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heig
 def boxes_inside(
     boxes: Sequence[Box], height: int, width: int, side: int | None = None
 ) -> Bool[np.ndarray, "{height} {width}"]:
-    """True on pixels at least half of which, in each direction, is in one of the boxes.
+    """True in the boxes. Edges are rounded to whole pixels, halves to the even one; a box is a pixel wide at least.
 
     Args:
         boxes: in pixels of this image, or of one of `side` x `side` pixels.
@@ -131,19 +131,21 @@ def boxes_inside(
         side: of the image on which the boxes were drawn; None for this one.
 
     Raises:
-        UnreadableImageError: a box exceeds the image by more than a pixel.
+        UnreadableImageError: a box exceeds the image by more than a pixel, or covers none of its pixels.
     """
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:
         if side is not None:
             x, y = width / side, height / side
             box = Box(box.x * x, box.y * y, box.width * x, box.height * y)
-        if box.x + box.width > width + 1 or box.y + box.height > height + 1:
-            raise UnreadableImageError(
-                f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} reaches out of the image, which is "
-                f"{_size(height, width)}; boxes are 'x y width height' in pixels from the upper left"
-            )
         top, left = round(box.y), round(box.x)
+        reaches_out = box.x + box.width > width + 1 or box.y + box.height > height + 1
+        if reaches_out or top >= height or left >= width:
+            raise UnreadableImageError(
+                f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} "
+                f"{'reaches out' if reaches_out else 'covers no pixel'} of the image, which is {_size(height, width)}; "
+                "boxes are 'x y width height' in pixels from the upper left, which is 0 0"
+            )
         bottom, right = max(round(box.y + box.height), top + 1), max(round(box.x + box.width), left + 1)
         mask[top:bottom, left:right] = True
     return mask

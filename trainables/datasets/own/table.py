@@ -85,9 +85,8 @@ class Row:
 def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems, split: str | None = None) -> list[Row]:
     """Read the rows of a CSV with a header.
 
-    Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. An empty
-    cell of mask or boxes means that the image has no mask. `boxes` are "x y width height" in pixels of the image,
-    several separated by semicolons.
+    Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. Cells of
+    mask and boxes may be empty. `boxes` are "x y width height" in pixels of the image, several separated by semicolons.
 
     Args:
         text: content of the file.

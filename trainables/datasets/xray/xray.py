@@ -15,7 +15,7 @@ from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
 from trainables.datasets.own.files import Files, absolute, join, with_absolute_root
-from trainables.datasets.own.images import OwnImages, OwnImagesOptions
+from trainables.datasets.own.images import SIZES, OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import cell_counts, draw, largest
 from trainables.datasets.own.table import Problems, Row
 
@@ -155,6 +155,7 @@ class Xray(OwnImages):
         Those have the training agreement and are as large as these images allow, which is empty at severity 1.
         Groups and labels alternate, so that maps are scored on as many images of each group.
         """
+        self._refuse((*SIZES, "max_severity"), "with split_by=published, whose sizes are those of the paper's split")
         rows, meaning = self.decoded().rows, self.meaning()
         labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
         inside = agreement(self.severity, 2, False)

@@ -73,6 +73,11 @@ class Attribution:
         return torch_stream(type(self).__name__, self.config.seed)
 
 
+def maps_of(attribution: Attribution, model: Classifier, images: Images, targets: Targets) -> Maps:
+    """As `Attribution.maps`, but also for no images, which captum and others cannot explain: no maps."""
+    return attribution.maps(model, images, targets) if len(images) else torch.zeros_like(images[:, 0])
+
+
 class Logits(nn.Module):
     """Wrapper for captum that maps images to logits."""
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from trainables.saliency.attribution.attribution import maps_of
 from trainables.saliency.faithfulness.explained import Explained
 from trainables.saliency.shapes import Scores
 
@@ -80,7 +81,7 @@ def sensitivity_max(explained: Explained) -> Scores:
     """
     norms = explained.maps.flatten(1).norm(dim=1)
     changes = [
-        (explained.attribution.maps(explained.model, explained.images + noise, explained.targets) - explained.maps)
+        maps_of(explained.attribution, explained.model, explained.images + noise, explained.targets) - explained.maps
         for noise in random_noise(explained)
     ]
     return explained.defined(torch.stack([c.flatten(1).norm(dim=1) / norms for c in changes]).amax(dim=0))

@@ -40,7 +40,7 @@ def top_k(maps: Maps, masks: Masks) -> Scores:
 
     Source: Theiner et al., WACV 2022; there k is 1,000 and the images 224 x 224 and larger.
     """
-    k = max(1, round(TOP_SHARE * masks[0].numel()))
+    k = max(1, round(TOP_SHARE * masks.shape[1:].numel()))
     return defined(_share_of_highest(maps, masks, torch.clamp(_areas(masks), max=k)), maps, masks)
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -144,6 +145,10 @@ BAD = {
     "bad box": Bad(column("boxes", lambda i: "1 2 3"), ("row 2", "'1 2 3'", "x y width height")),
     "box without area": Bad(column("boxes", lambda i: "1 2 0 3"), ("row 2", "width and height above 0")),
     "box outside": Bad(column("boxes", lambda i: "1 2 30 3"), ("row 2", "reaches out of the image", "20 x 20")),
+    "box beside the last pixel": Bad(
+        column("boxes", lambda i: "20 3 1 4"), ("row 2", "20 3 1 4 covers no pixel of the image, which is 20 x 20")
+    ),
+    "zero byte": Bad(edit("x2.dcm", "a\0/x2.dcm"), ("row 4", "'a\\x00/x2.dcm' has a NUL byte", "correct")),
     "no mask there": Bad(
         column("mask", lambda i: "m.png"), ("row 2", "no mask m.png of image x0.png", "in masks/", "leave the cell")
     ),
@@ -299,3 +304,38 @@ def test_a_folder_of_images_without_a_table(good, tmp_path):
     (folder / "more").mkdir()
     with pytest.raises(ConfigurationError, match="set has no table, but files and the folders more; add a CSV"):
         check(folder)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_accented_letter_may_be_one_character_or_two(form, good, tmp_path):
+    """The files' names have the one form, the table the other."""
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    for path in [*(folder / "images").iterdir(), *(folder / "masks").iterdir()]:
+        path.rename(path.with_name(normalize(form, path.name.replace("x", "\u00e4"))))
+    other = normalize({"NFC": "NFD", "NFD": "NFC"}[form], "\u00e4")
+    edit("\nx", f"\n{other}")(folder)
+    expected = resolve({"dataset": f"folder:{good}"}).dataset_options["content"]
+    assert resolve({"dataset": f"folder:{folder}"}).dataset_options["content"] == expected
+    masked = {path.name for path in (good / "masks").iterdir()}
+    column("mask", lambda i: f"{other}{i}.png" if f"x{i}.png" in masked else "")(folder)
+    assert resolve({"dataset": f"folder:{folder}"}).dataset_options["content"] == expected
+
+
+def test_a_mask_of_exactly_its_images_name_comes_first(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    composed, decomposed = (normalize(form, "\u00e42") for form in ("NFC", "NFD"))
+    (folder / "images/x2.dcm").rename(folder / f"images/{composed}.dcm")
+    (folder / "masks/x2.png").rename(folder / f"masks/{composed}.png")
+    (folder / f"masks/{decomposed}.png").write_bytes(LABELS)
+    edit("x2.dcm", f"{composed}.dcm")(folder)
+    check(folder)
+
+
+def test_without_a_named_mask_an_empty_column_leaves_masks_to_their_names(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    column("mask", lambda i: "")(folder)
+    content = {resolve({"dataset": f"folder:{place}"}).dataset_options["content"] for place in (good, folder)}
+    assert len(content) == 1

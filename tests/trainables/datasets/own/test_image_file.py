@@ -21,6 +21,19 @@ RGB16 = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
 GREY12 = RNG.integers(0, 4096, (5, 7), dtype=np.uint16)
 FLOATS = RNG.random((5, 7))
 
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """The PNG with a chunk after its header."""
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return png[:33] + chunk + png[33:]
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
 EXACT = {
     "8-bit PNG": (png_bytes(GREY8), GREY8 / 255),
     "16-bit PNG": (png_bytes(GREY16), GREY16 / 65535),
@@ -47,7 +60,17 @@ EXACT = {
     "truth values": (npy_bytes(GREY8 > 99), GREY8 > 99),
     "channels first": (npy_bytes(np.moveaxis(RGB8, 2, 0)), RGB8 / 255),
     "8-bit npy": (npy_bytes(RGB8), RGB8 / 255),
+    "upright PNG": (pillow_bytes(GREY8, "PNG", exif=exif(1)), GREY8 / 255),
+    "upright TIFF": (tiff_bytes(GREY16, extratags=[(274, "H", 1, 1, True)]), GREY16 / 65535),
+    "damaged EXIF": (with_chunk(png_bytes(GREY8), b"eXIf", b"MM\0*\0\0\0\x08\0\x01"), GREY8 / 255),
+    "white-is-zero TIFF": (tiff_bytes(255 - GREY8, photometric="miniswhite"), GREY8 / 255),
+    "a transparent grey that no pixel has": (pillow_bytes(GREY8 // 2, "PNG", transparency=200), GREY8 // 2 / 255),
+    "a transparent colour that no pixel has": (
+        pillow_bytes(RGB8 // 2, "PNG", transparency=(200, 200, 200)),
+        RGB8 // 2 / 255,
+    ),
 }
+TURNED = ("is stored turned or mirrored (EXIF orientation 6)", "save it upright")
 
 
 @pytest.mark.parametrize("case", EXACT)
@@ -98,6 +121,16 @@ def test_a_range_of_ones_own_and_each_images_own():
         (tiff_bytes(np.zeros((2, 8, 8), np.uint8), photometric="minisblack"), ("has 2 frames",)),
         (pillow_bytes(np.dstack([RGB8, GREY8]), "PNG"), ("transparent", "alpha")),
         (png_encode(np.dstack([GREY16, GREY16])), ("transparent", "alpha")),
+        (pillow_bytes(GREY8, "PNG", transparency=int(GREY8[2, 2])), ("transparent in part", "alpha")),
+        (pillow_bytes(GREY8 > 99, "PNG", transparency=0), ("transparent in part", "alpha")),
+        (pillow_bytes(RGB8, "PNG", transparency=tuple(map(int, RGB8[2, 2]))), ("transparent in part", "alpha")),
+        (with_chunk(png_bytes(GREY16), b"tRNS", struct.pack(">H", GREY16[2, 2])), ("transparent in part", "alpha")),
+        (pillow_bytes(GREY8, "JPEG", exif=exif(6)), TURNED),
+        (pillow_bytes(RGB8, "PNG", exif=exif(6)), TURNED),
+        (with_chunk(png_bytes(GREY16), b"eXIf", exif(6).removeprefix(b"Exif\0\0")), TURNED),
+        (tiff_bytes(GREY16, extratags=[(274, "H", 1, 6, True)]), TURNED),
+        (tiff_bytes(GREY8, photometric="miniswhite", extratags=[(274, "H", 1, 6, True)]), TURNED),
+        (tiff_bytes(GREY16, photometric="miniswhite"), ("white-is-zero with more than 8 bits", "black-is-zero")),
         (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
         (dicom_bytes(GREY8, bits=8, jpeg=b"x", syntax="1.2.840.10008.1.2.4.80"), ("JPEG-LS", "pylibjpeg")),
     ],

@@ -273,6 +273,71 @@ def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
         Trial(config)
 
 
+@pytest.fixture
+def ungrouped(tmp_path):
+    """ungrouped(change): 48 images, 24 subjects, a third for each split; change(row, i) edits a row of the table."""
+    rows = own_images.make_folder(tmp_path / "ungrouped", images=48)
+
+    def write(change=lambda row, i: None):
+        for i, row in enumerate(rows):
+            row.pop("group", None)
+            row["split"] = ("train", "valid", "test")[i // 8 % 3]
+            change(row, i)
+        own_images.write_csv(tmp_path / "ungrouped/table.csv", rows)
+        return f"folder:{tmp_path / 'ungrouped'}"
+
+    return write
+
+
+def misspelt(row, i):
+    row["label"] = "noraml" if i == 1 else row["label"]
+
+
+def one_label_in_test(row, i):
+    row["label"] = "sick" if row["split"] == "test" else row["label"]
+
+
+def two_subjects_in_train(row, i):
+    row["subject"] = row["label"] if row["split"] == "train" else row["subject"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (misspelt, r"has no image of label 'noraml', of which the table has 1 \(the first in table\.csv row 3\)"),
+        (one_label_in_test, r"test_ood has no image of label 'normal', of which the table has 16"),
+        (
+            two_subjects_in_train,
+            r"has no image of label '.*', of which the table has 24 .* add such images of more subj",
+        ),
+    ],
+)
+def test_without_groups_every_split_has_every_label(change, message, ungrouped):
+    with pytest.raises(ConfigurationError, match=message):
+        opened(ungrouped(change)).check()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "default"),
+    [
+        ("n_train", 8, "null"),
+        ("n_valid", 8, "null"),
+        ("n_test", 8, "null"),
+        ("max_severity", 0.5, "1.0"),
+        ("cue_groups", "a=normal,b=sick", '""'),
+    ],
+)
+def test_without_groups_a_setting_of_the_resampling_is_refused(setting, value, default, ungrouped):
+    place = ungrouped()
+    refusal = rf"^{setting}={value} has no effect on data without a column 'group'.*or set {setting}={default}$"
+    with pytest.raises(ConfigurationError, match=refusal):
+        opened(place, **{setting: value}).check()
+
+
+def test_the_space_of_own_images_fits_data_without_groups(ungrouped):
+    check_data(make_plan(space="own_data", dataset=ungrouped(), overrides={"severity": 1.0}, max_trials=4))
+
+
 def test_masks_of_a_column_are_looked_for_in_masks(small, tmp_path):
     by_name = opened(f"folder:{small}").splits()["train"].masks
     header, *lines = (small / "table.csv").read_text().splitlines()

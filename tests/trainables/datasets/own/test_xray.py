@@ -206,6 +206,9 @@ def test_the_published_split_as_an_option(xrays):
     assert abs(agree - 0.9) <= 0.5 / (len(splits["test_id"]) / 2)
     with pytest.raises(ConfigurationError, match="leaves no in-distribution images for valid_id at severity 1"):
         opened("xray_site", xrays, 1.0, split_by="published").check()
+    for setting, value in (("n_train", 8), ("n_test", 8), ("max_severity", 0.8)):
+        with pytest.raises(ConfigurationError, match=rf"{setting}={value} has no effect with split_by=published"):
+            opened("xray_site", xrays, 0.8, split_by="published", **{setting: value}).check()
 
 
 def test_published_pixels_are_those_of_torchxrayvision(xrays):

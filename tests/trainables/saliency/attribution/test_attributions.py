@@ -118,6 +118,12 @@ def test_occlusion_window(size, window):
     assert window_size(size) == window
 
 
+def test_occlusion_takes_at_most_361_passes_from_28_pixels_on():
+    windows = {size: math.ceil(size / window_size(size)) ** 2 for size in range(28, 1025)}
+    assert max(windows.values()) == windows[37] == 361
+    assert (windows[28], windows[224]) == (196, 225)
+
+
 def test_smoothing_is_the_papers():
     assert {name: ATTRIBUTIONS[name].smoothing for name in ("input_gradient", "integrated_gradients", "occlusion")} == {
         "input_gradient": 1.0,
