@@ -123,19 +123,20 @@ def sweep(
     address: Annotated[
         str | None,
         typer.Option(
-            help="The Ray to run on.  [default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
+            help="Ray cluster to connect to.  "
+            "[default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
             metavar="local|auto|ray://…",
         ),
     ] = None,
     max_trials: Annotated[
-        int | None, typer.Option(parser=at_least_one, metavar="N", help="Only the first so many trials.")
+        int | None, typer.Option(parser=at_least_one, metavar="N", help="Run only the first N trials.")
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
             parser=at_least_one,
             metavar="N",
-            help="Trials at a time, a thread each.  [default: all there is room for]",
+            help="Trials run at once, one thread each.  [default: all there is room for]",
         ),
     ] = None,
     cpus_per_trial: Annotated[
@@ -166,14 +167,14 @@ def sweep(
         list[str] | None,
         typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
     ] = None,
-    list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Say which spaces there are, and stop.")] = False,
+    list_spaces: Annotated[bool, typer.Option("--list-spaces", help="List the spaces and exit.")] = False,
     list_sweeps: Annotated[
-        bool, typer.Option("--list-sweeps", help="Say which sweeps there are, how far they are, and stop.")
+        bool, typer.Option("--list-sweeps", help="List the sweeps with their progress and exit.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run and about how long it takes, and stop.")
+        bool, typer.Option("--dry-run", help="Show what would run and about how long it takes, and exit.")
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Say how far the sweep is, and stop.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the sweep's progress and exit.")] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Train nothing; bring MLflow and the report up to date with the records.")
     ] = False,
@@ -184,13 +185,13 @@ def sweep(
         str | None,
         typer.Option(
             "--delete",
-            help="Delete this sweep: records, artifacts, report and MLflow runs. Says what goes and asks first.",
+            help="Delete this sweep: records, artifacts, report and MLflow runs. Lists what is deleted and asks first.",
             metavar="SWEEP",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Say the version, and stop.", callback=show_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Train mask-aware methods over strengths, shift severities and seeds, and ask whether saliency predicts accuracy.

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from driver import user_errors
+from driver import UserError, user_errors
 from driver.plan.space_file import check_space
 from driver.ray.cluster import TrialResources, check_address
 from driver.upkeep.tracking import check_tracking_uri
@@ -49,13 +49,16 @@ class Request:
         check_space(self.space)
         check_address(self.address)
         SweepRecords(open_storage(self.storage), self.sweep)
+        if self.fresh and (self.sync or self.status):
+            other = "--sync" if self.sync else "--status"
+            raise UserError(f"--fresh starts a new sweep, and {other} is for one that exists; leave one of them out")
         # Each is checked where it is computed.
         _ = self.tracking, self.resources, self.overrides
 
     @property
     def sweep(self) -> str:
         """The sweep's name."""
-        return self.name or Path(self.space).stem
+        return Path(self.space).stem if self.name is None else self.name
 
     def command(self, sweep: str) -> str:
         """The part of the command that says which trials there are, without credentials.

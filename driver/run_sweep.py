@@ -5,6 +5,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
@@ -12,15 +13,15 @@ from rich.console import Console
 from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.best_settings import load_best_settings
-from driver.plan.declared import DeclaredPlan, declared_plan
+from driver.plan.declared import declared_plan, declared_space
 from driver.plan.make_plan import check_data, make_plan
-from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
+from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import Plan, declare, open_records
-from driver.ray.cluster import IN_RAY_JOB, check_shared, connect
+from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
 from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
 from driver.terminal import say
-from driver.upkeep.delete import check_not_deleted
+from driver.upkeep.delete import check_not_deleted, no_sweep
 from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
@@ -32,7 +33,7 @@ from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
-from records import StorageError, SweepRecords
+from records import StorageError, SweepRecords, open_storage
 from records.secrets import scrub
 from records.storage import default_location
 from trainables import Recorder
@@ -49,15 +50,14 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         UserError: the request cannot be carried out, or a problem stopped the sweep.
         KeyboardInterrupt: after a signal; its message says how far the sweep is and how to go on, if that is known.
     """
+    if request.status:
+        _status(request, console)
+        return None
+
     # Plan: nothing is written yet.
     records = open_records(request.storage, request.sweep, request.fresh)
     check_not_deleted(records)
     plan = _plan(request, records, console)
-    if request.status:
-        show_status(console, records)
-        link = where(request.tracking, experiment_of(request.tracking, records.name))
-        say(console, f"MLflow UI  {link}")
-        return None
     if not request.sync:
         with console.status("Reading the data"):
             of_data = check_data(plan)
@@ -65,7 +65,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     if request.dry_run:
         with console.status("Reading the records"):
             existing = records.load().records
-        show_plan(console, records.location, plan, plan.pending(existing), request.concurrency)
+        slots = local_slots(request.concurrency, request.resources)
+        show_plan(console, records.location, plan, plan.pending(existing), slots)
         kept = weights_note(request.keep_weights, records, plan, existing)
         _note(console, seeds_note(plan), others_note(plan, existing), kept)
         return None
@@ -92,15 +93,34 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     return outcome
 
 
+def _status(request: Request, console: Console) -> None:
+    """Print how far the sweep is; needs neither the data nor permission to write."""
+    records = SweepRecords(open_storage(request.storage), request.sweep)
+    check_not_deleted(records)
+    experiment_id = experiment_of(request.tracking, records.name)
+    show_status(console, records, request.tracking, experiment_id)
+    say(console, f"MLflow UI  {where(request.tracking, experiment_id)}")
+
+
 def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
-    if request.sync and "planned_trials" in (manifest := records.manifest() or {}):
-        return declared_plan(manifest)
+    """The plan, with the primary and the comparisons that the sweep declared first; says where they are others."""
+    manifest = records.manifest() or {}
+    if request.sync:
+        # Without a manifest the records alone say what the sweep is.
+        planned = manifest.get("planned_trials") or len(records.done())
+        if not manifest and not planned:
+            raise no_sweep(records)
+        return declared_plan({**manifest, "planned_trials": planned})
     best_settings = None
     if request.from_sweep is not None:
-        best_settings = load_best_settings(open_records(request.storage, request.from_sweep, fresh=False))
+        best_settings = load_best_settings(SweepRecords(records.storage, request.from_sweep))
     # Files are hashed and decoded when they are first met.
     with console.status("Reading the data"):
-        return make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
+        plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
+    if not manifest:
+        return plan
+    _note(console, declared_note(plan, manifest))
+    return replace(plan, space=declared_space(plan.space, manifest))
 
 
 def _run_and_finish(
@@ -113,7 +133,7 @@ def _run_and_finish(
         loaded = records.load()
     pending = [] if request.sync else plan.pending(loaded.records)
     progress.note_done(plan.planned - len(pending))
-    say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending)} to run")
+    say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending):,} to run")
     kept = weights_note(request.keep_weights, records, plan, loaded.records)
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
     with _how_far(progress, records.name if request.fresh else None):
@@ -122,15 +142,19 @@ def _run_and_finish(
             if pending and not request.local:
                 check_shared(records, request.resources, console)
         changed = False
-        if not isinstance(plan, DeclaredPlan):
-            command = None if request.sync else request.command(records.name)
-            changed = declare(records, plan, command, len(plan.others(loaded.records)))
+        if not request.sync:
+            others = len(plan.others(loaded.records))
+            changed = declare(records, plan, request.command(records.name), others, request.keep_weights)
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
         with console.status("Opening MLflow"):
             experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
         stop.check()
+
+        best = None
+        if request.keep_weights == "best" and not request.sync:
+            best = BestWeights(records, loaded.records)
 
         # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
         if pending:
@@ -143,7 +167,6 @@ def _run_and_finish(
                 searcher=plan.searcher,
                 keep_weights=request.keep_weights,
             )
-            best = BestWeights(records, loaded.records) if request.keep_weights == "best" else None
             queue = plan.queue(records, loaded.records, slots)
             late = None
             if mirror is None and request.tracking != NONE:
@@ -163,10 +186,10 @@ def _run_and_finish(
             loaded = records.load()
 
         # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
-        behind = experiment is not None and catch_up(records, loaded.records, experiment, console)
+        behind = experiment is not None and catch_up(records, loaded.records, experiment, console, request.sync)
         if experiment is not None and (request.keep_weights == "best" or request.sync):
             # Not before: which are the best is known only now.
-            catch_up_weights(records, loaded.records, experiment, console)
+            catch_up_weights(records, experiment, console)
         changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.

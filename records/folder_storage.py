@@ -2,12 +2,12 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from records.storage_interface import File, Storage, StorageAwayError, StorageError
 
@@ -21,7 +21,13 @@ class FolderStorage(Storage):
     """A folder on a local or shared file system."""
 
     def __init__(self, root: str | Path):
-        self.root = Path(root).expanduser().resolve()
+        try:
+            path = Path(root).expanduser()
+        except RuntimeError as error:
+            raise StorageError(
+                f"bad storage {str(root)!r}: there is no such home folder; write out its path"
+            ) from error
+        self.root = path.resolve()
         self.location = str(self.root)
 
     def read(self, name: str) -> bytes | None:
@@ -72,9 +78,9 @@ class FolderStorage(Storage):
 
     def names(self, prefix: str) -> list[str]:
         folder = self.root / prefix
-        if not folder.is_dir():
-            return []
         with _explained("list", folder):
+            if not folder.is_dir():
+                return []
             files = [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
         return sorted(p.relative_to(self.root).as_posix() for p in files)
 
@@ -104,7 +110,8 @@ class FolderStorage(Storage):
         _remove_empty(path for path in folder.rglob("*") if path.is_dir())
 
     def check(self) -> None:
-        probe = self.root if self.root.exists() else next(p for p in self.root.parents if p.exists())
+        with _explained("write", self.root):
+            probe = next(p for p in (self.root, *self.root.parents) if p.exists())
         if not probe.is_dir():
             raise StorageError(
                 f"storage {self.location!r}: {str(probe)!r} is a file, not a folder; "
@@ -126,20 +133,20 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _part(path: Path, data: bytes) -> Iterator[str]:
+def _part(path: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with `data` beside `path`, deleted at the end unless renamed. Creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, where os.replace is atomic; the leading dot hides it from `names`.
-    handle, part = tempfile.mkstemp(prefix=".", suffix=PART, dir=path.parent)
+    part = path.parent / f".{uuid4().hex}{PART}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Permissions follow the umask: in a group's folder another member can replace a lease.
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, 0o644)
         yield part
     finally:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from records.mirror_names import (
     view_tag,
 )
 from records.mlflow_client import MirrorError as MirrorError
+from records.mlflow_client import RefusedError as RefusedError
 from records.mlflow_client import client_of, configure, explained, search_runs
 from records.store import WEIGHTS, Record, SweepRecords
 
@@ -38,7 +39,10 @@ PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Of a run's artifacts."""
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
-TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at")
+PLACES = ("dataset", columns.hyperparameter("root"))
+"""Where images lie, which is no part of a trial's key. As a run's parameters cannot be changed, that of a trial which
+failed and was repeated with the images elsewhere has their present place as a tag."""
+TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at", *PLACES)
 """Columns of a record that are tags of its run."""
 
 
@@ -109,9 +113,10 @@ def mirror_trial(
         weights: also the trial's weights, if they are kept.
 
     Raises:
-        MirrorError: MLflow cannot be reached or refuses.
+        RefusedError: MLflow refuses this record.
+        MirrorError: MLflow cannot be reached.
     """
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, Param, RunData, RunTag
 
     key = record["trial_key"]
     with explained(experiment.tracking_uri):
@@ -120,7 +125,7 @@ def mirror_trial(
         _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
         started = _milliseconds(record.get("started_at"))
-        earlier = {} if run_id is None else client.get_run(run_id).data.tags
+        earlier = RunData() if run_id is None else client.get_run(run_id).data
         if run_id is None:
             tags = {
                 PARENT: experiment.parent_run_id,
@@ -141,11 +146,14 @@ def mirror_trial(
         results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
         metrics += [Metric(metric(name), float(v), started, 0) for name, v in results.items() if is_plotted(name)]
         unplotted = pack({name: v for name, v in results.items() if not is_plotted(name)}, TAG_VALUE)
-        params = [Param(k, str(v)[:PARAM_VALUE]) for k, v in parameters.items() if v is not None]
-        facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in TAGS if record.get(name) is not None]
+        texts = {k: str(v)[:PARAM_VALUE] for k, v in parameters.items() if v is not None}
+        params = [Param(k, text) for k, text in texts.items() if k not in earlier.params]
+        unmoved = {name for name in PLACES if earlier.params.get(name, texts.get(name)) == texts.get(name)}
+        names = [name for name in TAGS if record.get(name) is not None and name not in unmoved]
+        facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in names]
         facts += [RunTag(name, text) for name, text in unplotted.items()]
         # A trial that failed and was run again no longer has an error.
-        for name in earlier.keys() & {*TAGS} - {tag.key for tag in facts}:
+        for name in earlier.tags.keys() & {*TAGS} - {tag.key for tag in facts}:
             client.delete_tag(run_id, name)
         size = BATCH_METRICS - BATCH_PARAMS - len(facts)
         client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
@@ -166,21 +174,22 @@ def mirror_trial(
     return str(run_id)
 
 
-def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[str, str]) -> None:
+def mirror_weights(experiment: Experiment, records: SweepRecords, kept: Iterable[str]) -> None:
     """Log weights that are kept to those of the trials' runs that lack them.
 
     Args:
         experiment: the mirror.
         records: the sweep's.
-        runs: ids by trial key.
+        kept: the keys of the trials whose weights are kept; those without a run are passed over.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
     with explained(experiment.tracking_uri), tempfile.TemporaryDirectory() as folder:
         client, file = client_of(experiment.tracking_uri), Path(folder) / WEIGHTS
-        for key, run_id in runs.items():
-            if client.list_artifacts(run_id, WEIGHTS_FOLDER):
+        for key in kept:
+            run_id = _find(client, experiment.experiment_id, "trial_key", key)
+            if run_id is None or client.list_artifacts(run_id, WEIGHTS_FOLDER):
                 continue
             if (data := records.read_artifact(key, WEIGHTS)) is not None:
                 file.write_bytes(data)
@@ -248,6 +257,18 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
     with explained(experiment.tracking_uri):
         run = client_of(experiment.tracking_uri).get_run(experiment.parent_run_id)
     return bool(run.info.status == "FINISHED")
+
+
+def has_run(experiment: Experiment, record: Record) -> bool:
+    """Whether the trial's run here is the one that the record names, which may be of another MLflow.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with explained(experiment.tracking_uri):
+        client = client_of(experiment.tracking_uri)
+        run_id = _find(client, experiment.experiment_id, "trial_key", record["trial_key"])
+    return run_id is not None and run_id == record.get("mlflow_run_id")
 
 
 def mirrored_runs(experiment: Experiment) -> dict[str, str]:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from records.database import DatabaseError, check_database
@@ -16,6 +17,10 @@ PAGE = 1000
 
 class MirrorError(Exception):
     """MLflow could not be brought up to date. Nothing is lost: the records are the truth."""
+
+
+class RefusedError(MirrorError):
+    """MLflow answers, but refuses what it was sent; of other trials it may take it."""
 
 
 def client_of(tracking_uri: str) -> Any:
@@ -68,9 +73,10 @@ def explained(tracking_uri: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
+        refused = isinstance(error, MlflowException) and error.get_http_status_code() == HTTPStatus.BAD_REQUEST
         kind, (text, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
         explains_itself = text and isinstance(error, MlflowException | DatabaseError | OSError)
         reason = scrub(text if explains_itself else f"{kind}: {text}")
         if "error code 401" in reason or "error code 403" in reason:
             reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        raise MirrorError(f"MLflow at {scrub(tracking_uri)}: {reason}") from error
+        raise (RefusedError if refused else MirrorError)(f"MLflow at {scrub(tracking_uri)}: {reason}") from error

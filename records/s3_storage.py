@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from records.secrets import scrub
@@ -87,14 +86,13 @@ class S3Storage(Storage):
     """
 
     def __init__(self, location: str, retry_seconds: float = RETRY_SECONDS):
-        parts = urlsplit(location)
-        if not parts.netloc or "@" in parts.netloc or parts.query:
+        self.bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        if not self.bucket or set("@:") & set(self.bucket) or set("?#") & set(location):
             raise StorageError(
-                "an s3 storage is written s3://bucket/prefix; "
+                f"bad storage {scrub(location)!r}: an s3 storage is written s3://bucket/prefix, without ? and #; "
                 "give keys and endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
             )
-        self.bucket = parts.netloc
-        self.prefix = parts.path.strip("/")
+        self.prefix = prefix.strip("/")
         self.location = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self.retry_seconds = retry_seconds
         with self._explained("open"):

@@ -1,10 +1,12 @@
 """Opens a storage by its location: a local folder or s3://bucket/prefix."""
 
 import os
+import re
 from pathlib import Path
 
 from records.folder_storage import FolderStorage as FolderStorage
 from records.s3_storage import S3Storage as S3Storage
+from records.secrets import scrub
 from records.storage_interface import File as File
 from records.storage_interface import Storage as Storage
 from records.storage_interface import StorageError as StorageError
@@ -12,6 +14,8 @@ from records.storage_interface import StorageError as StorageError
 DEFAULT = "sweeps"
 VARIABLE = "SWEEP_STORAGE"
 """Environment variable that replaces the default."""
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=:)")
+"""The beginning of a URL; a single letter is a drive of Windows."""
 
 
 def default_location() -> str:
@@ -20,17 +24,22 @@ def default_location() -> str:
 
 
 def open_storage(location: str | Path) -> Storage:
-    """The storage at `location`: a folder's path, or s3://bucket/prefix.
+    """The storage at `location`: a folder's path, file:///PATH, or s3://bucket/prefix.
 
     Raises:
-        StorageError: unknown scheme, or a malformed location.
+        StorageError: unknown scheme, or an empty or malformed location.
     """
     text = str(location)
-    scheme = text.split("://", 1)[0] if "://" in text else ""
-    if scheme == "s3":
+    if text.startswith("s3://"):
         return S3Storage(text)
-    if scheme == "file":
+    if text.startswith("file:///"):
         return FolderStorage(text.removeprefix("file://"))
-    if scheme:
-        raise StorageError(f"unknown storage scheme {scheme!r} in {text!r}: give a folder or s3://bucket/prefix")
+    if scheme := SCHEME.match(text):
+        unknown = "" if scheme[0] in ("s3", "file") else f"unknown storage scheme {scheme[0]!r}; "
+        raise StorageError(
+            f"bad storage {scrub(text)!r}: {unknown}give a folder or s3://bucket/prefix; write a folder whose name has "
+            "a colon as ./NAME"
+        )
+    if not text:
+        raise StorageError("bad storage '': give a folder or s3://bucket/prefix; is the variable it comes from unset?")
     return FolderStorage(text)

@@ -1,4 +1,4 @@
-"""The plan of a sweep as its sweep.json and its records say, for --sync, which trains nothing."""
+"""What sweep.json declares: the primary and comparisons of a plan, and, for --sync, which trains nothing, the plan."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import analysis
-from analysis.trials.trials import declared_primary
+from analysis.trials.trials import declared_comparisons, declared_primary
 from driver import user_errors
 from driver.plan.best_settings import Cell, best_in_words, best_trials, cell_of
 from driver.plan.plan import Plan
@@ -50,14 +50,23 @@ class DeclaredPlan(Plan):
         return [name for name, levels in values.items() if len(records) == 1 or len(levels) > 1]
 
 
-@user_errors(analysis.AnalysisError)
 def declared_plan(manifest: Mapping[str, Any]) -> DeclaredPlan:
     """The plan of the sweep with this sweep.json.
 
     Raises:
-        UserError: it declares a bad primary.
+        UserError: it declares a bad primary, or bad comparisons.
     """
     name = str(manifest.get("space"))
-    primary = Primary(**asdict(declared_primary(manifest) or Primary()))
     space = SPACES[name]() if name in SPACES else Space(name, "", ())
-    return DeclaredPlan(replace(space, primary=primary), {}, manifest=manifest)
+    return DeclaredPlan(declared_space(space, manifest), {}, manifest=manifest)
+
+
+@user_errors(analysis.AnalysisError)
+def declared_space(space: Space, manifest: Mapping[str, Any]) -> Space:
+    """The space with the primary and the comparisons that its sweep declared first, which the report keeps.
+
+    Raises:
+        UserError: sweep.json declares a bad primary, or bad comparisons.
+    """
+    primary = Primary(**asdict(declared_primary(manifest) or Primary()))
+    return replace(space, primary=primary, comparisons=declared_comparisons(manifest))

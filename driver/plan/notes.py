@@ -1,11 +1,14 @@
 """What people should know of a plan before it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from analysis.numbers import count, listed
 from analysis.trials.fixed import other_setting
+from driver.plan.declared import declared_space
 from driver.plan.plan import Plan
 from records.store import Record, as_table
+from search_spaces import Primary
 
 
 def seeds_note(plan: Plan) -> str | None:
@@ -18,15 +21,52 @@ def seeds_note(plan: Plan) -> str | None:
     whole, part = divmod(plan.planned, plan.replicate)
     text = f"{count(plan.replicate, 'trial')} are one seed"
     if not part:
-        return f"{text}; {plan.planned:,} are {count(whole, 'seed')}" if whole > 1 else text
+        return f"{text}; {plan.planned:,} are {_seeds(plan, whole)}" if whole > 1 else text
     ends = " or ".join(str(n * plan.replicate) for n in (whole, whole + 1) if n)
     held = f"{count(whole, 'seed')} and {part:,} of the next" if whole else "part of one"
     return f"{text}; {plan.planned:,} are {held}: --max-trials {ends} ends with a whole seed"
 
 
+def _seeds(plan: Plan, number: int) -> str:
+    """As in "6 seeds", or "20 seeds: 10 data seeds with 2 training seeds each"."""
+    data_seeds = len({config.data_seed for config in plan.trials.values()})
+    each, rest = divmod(number, data_seeds)
+    if each == 1 or rest:
+        return count(number, "seed")
+    return f"{count(number, 'seed')}: {count(data_seeds, 'data seed')} with {each} training seeds each"
+
+
 def ends_inside_a_seed(plan: Plan) -> bool:
     """Whether the plan was cut short within a seed."""
     return plan.replicate is not None and plan.planned % plan.replicate > 0
+
+
+def declared_note(plan: Plan, manifest: Mapping[str, Any]) -> str | None:
+    """What the sweep declared first in place of what this command declares; None if both are the same.
+
+    Args:
+        plan: as the command makes it.
+        manifest: the content of sweep.json; empty for a new sweep.
+    """
+    if not manifest:
+        return None
+    space, first = plan.space, declared_space(plan.space, manifest)
+    parts = [f"space {manifest['space']}"] if manifest.get("space", space.name) != space.name else []
+    if first.primary != space.primary:
+        parts.append(f"primary {in_words(first.primary)}")
+    if set(first.comparisons) != set(space.comparisons):
+        parts.append(f"comparisons {listed(first.comparisons)}")
+    if not parts:
+        return None
+    return (
+        f"This sweep was declared with {listed(parts)}; the report keeps that. For what this command declares, give it "
+        "another --name, or --fresh."
+    )
+
+
+def in_words(primary: Primary) -> str:
+    """As in "test_ood.iou.integrated_gradients against test_ood.auc"."""
+    return f"{primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
 
 
 def others_note(plan: Plan, records: Sequence[Record]) -> str | None:

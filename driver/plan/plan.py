@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from driver import user_errors
 from driver.plan.fixed import fixed_settings
 from records import StorageError, SweepRecords, open_storage
-from records.store import Record
+from records.store import KeepWeights, Record
 from search_spaces import Space
 from trainables import TrialConfig
 from trainables.trial.same_training import SameTraining, by_training
@@ -143,13 +143,13 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 
 
 @user_errors(StorageError, ValueError)
-def declare(records: SweepRecords, plan: Plan, command: str | None, others: int = 0) -> bool:
+def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, keep: KeepWeights = "none") -> bool:
     """Write sweep.json before the first trial; whether it says anything new.
 
     The space and its primary analysis are kept as they were declared first. `planned_trials` counts the plan's trials
     and the `others`, records that other commands left. `commands` holds every `command` that
     trained, `fixed` what the latest command on each dataset did not
-    vary, and with it what the analysis leaves out.
+    vary, and with it what the analysis leaves out. `keep_weights` is "all" once a command was to `keep` all.
 
     Raises:
         UserError: sweep.json cannot be read or written.
@@ -163,7 +163,8 @@ def declare(records: SweepRecords, plan: Plan, command: str | None, others: int 
     declared = {
         **manifest,
         "planned_trials": plan.planned + others,
-        "commands": list(dict.fromkeys([*manifest.get("commands", ()), *filter(None, [command])])),
+        "commands": list(dict.fromkeys([*manifest.get("commands", ()), command])),
+        **({"keep_weights": keep} if keep == "all" else {}),
         **plan.declaration(manifest),
     }
     records.write_manifest(declared)

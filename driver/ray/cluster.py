@@ -228,10 +228,14 @@ def _check_gpu(resources: TrialResources) -> None:
         )
 
 
+def local_slots(concurrency: int | None, resources: TrialResources) -> int:
+    """Trials at a time on this machine: `concurrency`, else as many as its processors have room for."""
+    return concurrency or max(1, int((os.cpu_count() or 1) / resources.cpus))
+
+
 def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:
     """The number of processors that Ray is told of: enough for the trials, whatever the machine has."""
-    slots = concurrency or max(1, int((os.cpu_count() or 1) / resources.cpus))
-    return math.ceil(slots * resources.cpus)
+    return math.ceil(local_slots(concurrency, resources) * resources.cpus)
 
 
 def _check_token_file() -> None:

@@ -1,6 +1,5 @@
 """Runs the pending trials of a sweep through Ray Tune."""
 
-import getpass
 import hashlib
 import logging
 import os
@@ -20,6 +19,7 @@ from ray.tune.search import Searcher
 from driver.plan.plan import Queue
 from driver.ray.broken_methods import BrokenMethods
 from driver.ray.cluster import SHARE_STORAGE, TrialResources, secret_variables
+from driver.upkeep.lease import user
 from driver.upkeep.stop import Stop
 from driver.upkeep.weights import BestWeights
 from driver.view.log import SweepLog
@@ -254,4 +254,4 @@ def send_no_secrets() -> None:
 def scratch_folder(storage: str, sweep: str) -> Path:
     """Where Ray's own files of a running sweep go on this machine; a killed driver leaves it."""
     location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"saliency-sweep-{getpass.getuser()}-{location}"
+    return Path(tempfile.gettempdir()) / f"saliency-sweep-{user()}-{location}"

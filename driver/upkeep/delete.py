@@ -45,7 +45,8 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
     opened = open_storage(storage)
     opened.check()
     records = SweepRecords(opened, name)
-    _check_exists(records)
+    if not opened.names(f"{name}/"):
+        raise no_sweep(records)
     with Lease(records, dict, lambda problem: None):
         opened.clear_partial(f"{name}/")
         with _explained():
@@ -77,14 +78,12 @@ def check_not_deleted(records: SweepRecords) -> None:
         )
 
 
-def _check_exists(records: SweepRecords) -> None:
-    storage = records.storage
-    if storage.names(f"{records.name}/"):
-        return
-    sweeps = sorted({name.split("/")[0] for name in storage.names("") if "/" in name})
+def no_sweep(records: SweepRecords) -> UserError:
+    """The error for a sweep that is not there."""
+    sweeps = sorted({name.split("/")[0] for name in records.storage.names("") if "/" in name})
     close = difflib.get_close_matches(records.name, sweeps, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"there is no sweep at {records.location}; {hint}--list-sweeps names all")
+    return UserError(f"there is no sweep at {records.location}; {hint}--list-sweeps names all of this --storage")
 
 
 def _what_goes(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> list[str]:

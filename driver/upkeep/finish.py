@@ -11,6 +11,7 @@ from rich.console import Console, Group
 import analysis
 from analysis.report.report import copy_report
 from analysis.trials import trials_of_sweep
+from driver import StoppedError
 from driver.plan.plan import Plan
 from driver.terminal import say
 from driver.upkeep import parent_run
@@ -66,6 +67,9 @@ def finish(
         experiment: the mirror; None for none.
         changed: whether anything changed since the last report. If not, a report that exists is kept.
         console: for progress.
+
+    Raises:
+        StoppedError: the report cannot be written.
     """
     records.storage.clear_partial(f"{records.name}/")
     table = records.write_table(loaded.records)
@@ -97,13 +101,16 @@ def finish(
             result = analysis.analyse(trials)
     except analysis.AnalysisError as error:
         # For example, every trial failed: there are records, but nothing to report.
-        return replace(outcome, answer=f"No answer: {error}")
+        answer = f"No answer: {error}"
+        if changed:
+            mirror({"answer": "none", NOTE: answer}, None)
+        return replace(outcome, answer=answer)
 
     local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(records.location if local else scratch) / "report"
-        if changed or not (folder / "report.html").exists():
-            analysis.write_report(result, folder)
+        if changed or f"{records.name}/report/report.html" not in records.storage.names(f"{records.name}/report/"):
+            _write_report(result, folder)
             if not local:
                 copy_report(folder, records.storage, records.name)
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **parent_run.answers(result)}
@@ -115,3 +122,13 @@ def finish(
         methods=methods_summary(result),
         more=more(result, plan),
     )
+
+
+def _write_report(result: analysis.Analysis, folder: Path) -> None:
+    try:
+        analysis.write_report(result, folder)
+    except analysis.AnalysisError as error:
+        # Its own advice is for `python -m analysis`; that of the storage is for this command.
+        raise StoppedError(
+            f"{error.__cause__ or error}. The records are kept; repeat the command to write the report"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 
 from records import StorageError, SweepRecords
-from records.mirror import Experiment, MirrorError, mirror_trial
+from records.mirror import Experiment, MirrorError, RefusedError, mirror_trial
 
 EVERY = 30.0
 """Seconds between two questions while trials run."""
@@ -84,7 +84,8 @@ class LateMirror:
 
     def _mirror(self, experiment: Experiment) -> None:
         while self._mirrored < len(self._finished) and not self._over.is_set():
-            with suppress(ValueError):  # of a damaged record, which the next load sets aside
+            # The next load sets a damaged record aside, and the end of the sweep says what MLflow refuses.
+            with suppress(ValueError, RefusedError):
                 record = self._records.read(self._finished[self._mirrored])
                 if record is not None and not record.get("mlflow_run_id"):
                     mirror_trial(experiment, self._records, record, weights=self._weights)

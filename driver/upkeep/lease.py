@@ -101,15 +101,22 @@ class Lease:
     def _content(self) -> bytes:
         process = psutil.Process()
         content = {
-            "holder": f"{getpass.getuser()} on {platform.node()}, process {process.pid}",
+            "holder": f"{user()} on {platform.node()}, process {process.pid}",
             "host": _host(),
             "pid": process.pid,
             "process_started": process.create_time(),
             "token": self.token,
             "renewed_at": time.time(),
-            **self.status(),
+            **self._facts(),
         }
         return json.dumps(content, indent=1).encode()
+
+    def _facts(self) -> dict[str, Any]:
+        try:
+            return self.status()
+        except Exception:
+            # Progress is for people to read; a driver that cannot say it holds its lease all the same.
+            return {}
 
     def _renew(self) -> None:
         while not self.ended.wait(RENEW_EVERY):
@@ -129,6 +136,14 @@ class Lease:
                 self.lost(f"sweep {self.sweep!r} was taken over by {other}: this driver was silent for {SECONDS:.0f} s")
                 return
             self.written = current or b""
+
+
+def user() -> str:
+    """The user's name, or number where the system knows no name, as in a container that runs with `-u`."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def read_lease(data: bytes | None) -> dict[str, Any] | None:

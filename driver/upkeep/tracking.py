@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
+from analysis.numbers import count
 from driver import UserError
 from driver.terminal import say
 from records import SweepRecords, columns
@@ -17,7 +18,9 @@ from records.database import SQLITE, database_file
 from records.mirror import (
     Experiment,
     MirrorError,
+    RefusedError,
     experiments,
+    has_run,
     mirror_trial,
     mirrored_runs,
     open_experiment,
@@ -108,24 +111,55 @@ def open_tracking(
     return replace(experiment, named_by=telling_apart(trials, map(columns.setting, plan.tuned())))
 
 
-def catch_up(records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console) -> bool:
-    """Mirror every record without an MLflow run and note the run in it; whether MLflow was behind.
+def catch_up(
+    records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console, every: bool = False
+) -> bool:
+    """Mirror every record without a run in this MLflow and note the run in it; whether MLflow was behind.
 
-    Warns where MLflow cannot be reached.
+    Records that name runs of another MLflow are known by the oldest. Warns where MLflow cannot be reached, or refuses a
+    record.
 
     Args:
         records: the sweep's.
         existing: all of them; `mlflow_run_id` is filled in here too.
         experiment: the mirror.
         console: for progress.
+        every: look for the run of every record, not of the oldest alone.
     """
-    missing = [record for record in existing if not record.get("mlflow_run_id")]
+    refused: list[RefusedError] = []
     try:
+        runs = mirrored_runs(experiment) if every or of_another(experiment, existing) else None
+        if runs is not None:
+            for record in existing:
+                if runs.get(record["trial_key"]) != record.get("mlflow_run_id"):
+                    record["mlflow_run_id"] = None
+        # The oldest last: until all others have their run, it names that of the other MLflow.
+        missing = sorted((r for r in existing if not r.get("mlflow_run_id")), key=_started, reverse=True)
         if not missing:
             return not sweep_is_mirrored(experiment)
-        runs = mirrored_runs(experiment) if len(missing) >= MANY else None
+        if runs is None and len(missing) >= MANY:
+            runs = mirrored_runs(experiment)
         for record in track(missing, "Bringing MLflow up to date", console=console, transient=True):
-            record["mlflow_run_id"] = mirror_trial(experiment, records, record, runs)
+            try:
+                record["mlflow_run_id"] = mirror_trial(experiment, records, record, runs)
+            except RefusedError as error:
+                refused.append(error)
     except MirrorError as error:
         say(console, f"{error}; the next run or --sync brings MLflow up to date", "yellow")
+    if refused:
+        say(console, f"{count(len(refused), 'trial')} not mirrored: {refused[0]}", "yellow")
     return True
+
+
+def of_another(experiment: Experiment, existing: Sequence[Record]) -> bool:
+    """Whether the oldest record that names a run names one of another MLflow.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    named = [record for record in existing if record.get("mlflow_run_id")]
+    return bool(named) and not has_run(experiment, min(named, key=_started))
+
+
+def _started(record: Record) -> str:
+    return record.get("started_at") or ""

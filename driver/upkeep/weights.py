@@ -21,35 +21,41 @@ CHOSEN_BY = columns.performance("valid_id", "loss")
 class BestWeights:
     """Keeps, of the trials of each configuration, the weights of the one with the lowest validation loss.
 
-    Weights that an earlier command kept compete, and stay.
+    Those that are there compete, and the others among them are deleted, as an interrupted command leaves some. Where a
+    command kept all, those that are there stay.
     """
 
     def __init__(self, records: SweepRecords, existing: Sequence[Record]):
         """
         Args:
-            records: the sweep's.
+            records: the sweep's, whose sweep.json says whether a command kept all.
             existing: all of them so far.
         """
         self._records = records
-        self._earlier = records.with_weights()
+        there = records.with_weights()
+        kept_all = (records.manifest() or {}).get("keep_weights") == "all"
+        self._staying = there if kept_all else set[str]()
         self._best: dict[str, tuple[float, str]] = {}
         """By configuration: the loss and the trial key."""
         for record in existing:
-            if record["trial_key"] in self._earlier and record["status"] == "completed":
-                rank = _rank(record)
-                self._best[_configuration(record)] = min(rank, self._best.get(_configuration(record), rank))
+            if record["trial_key"] in there:
+                self._compare(record)
 
     def add(self, trial_key: str) -> None:
         """Compare a trial that has just finished, and delete the weights that are not the best."""
         record = self._records.read(trial_key)
-        if record is None or record["status"] != "completed":
+        if record is not None:
+            self._compare(record)
+
+    def _compare(self, record: Record) -> None:
+        if record["status"] != "completed":
             return
         configuration, rank = _configuration(record), _rank(record)
         best = self._best.setdefault(configuration, rank)
         if rank == best:
             return
         self._best[configuration], (_, worse) = sorted((rank, best))
-        if worse not in self._earlier:
+        if worse not in self._staying:
             self._records.delete_weights(worse)
 
 
@@ -72,21 +78,10 @@ def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing:
     )
 
 
-def catch_up_weights(
-    records: SweepRecords, existing: Sequence[Record], experiment: Experiment, console: Console
-) -> None:
-    """Log weights that are kept and that MLflow lacks. Warns where MLflow cannot be reached.
-
-    Args:
-        records: the sweep's.
-        existing: all of them, with their runs.
-        experiment: the mirror.
-        console: for warnings.
-    """
-    kept = records.with_weights()
-    runs = {r["trial_key"]: r["mlflow_run_id"] for r in existing if r["trial_key"] in kept and r.get("mlflow_run_id")}
+def catch_up_weights(records: SweepRecords, experiment: Experiment, console: Console) -> None:
+    """Log weights that are kept and that MLflow lacks. Warns where MLflow cannot be reached."""
     try:
-        mirror_weights(experiment, records, runs)
+        mirror_weights(experiment, records, sorted(records.with_weights()))
     except MirrorError as error:
         say(console, f"{error}; --sync brings the weights there", "yellow")
 

@@ -1,6 +1,5 @@
 """The spaces, and what a sweep would do, for people to read before it runs."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,16 +24,15 @@ def show_spaces(console: Console) -> None:
         console.print(f"[bold]{name}[/bold]  {summary}", soft_wrap=not console.is_terminal)
 
 
-def show_plan(
-    console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", concurrency: int | None
-) -> None:
-    """Print a sweep's levels by axis, the trials already done and an estimate of the time left."""
+def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", slots: int) -> None:
+    """Print a sweep's levels by axis, the trials already done and an estimate of the time left, `slots` at a time."""
     # These load torch, which `show_spaces` does without.
     from analysis.numbers import count
     from driver.plan.cost import estimated_seconds
+    from driver.plan.notes import in_words
     from driver.view.progress import clock
 
-    trials, tuned, primary = list(plan.trials.values()), plan.tuned(), plan.space.primary
+    trials, tuned = list(plan.trials.values()), plan.tuned()
     table = Table(box=None, show_header=False, padding=(0, 2))
     for axis in dict.fromkeys((*AXES, *tuned)):
         if axis in tuned:
@@ -45,15 +43,14 @@ def show_plan(
         table.add_row(axis, str(len(levels)), shown + (", …" if len(levels) > LEVELS_SHOWN else ""))
     if packages := sorted({trial.plugins for trial in trials} - {""}):
         say(console, f"Plug-ins: {'; '.join(packages)}")
-    slots = concurrency or os.cpu_count() or 1
     time = clock(estimated_seconds(pending) / slots)
     say(console, f"Space {plan.space.name}: {plan.space.description}")
     console.print(table)
     for line in (
-        f"Primary analysis: {primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
+        f"Primary analysis: {in_words(plan.space.primary)}"
         if plan.searcher is None
         else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
-        f"{count(plan.planned, 'trial')} in {location}, {plan.planned - len(pending)} done, {len(pending)} to run",
+        f"{count(plan.planned, 'trial')} in {location}, {plan.planned - len(pending):,} done, {len(pending):,} to run",
         f"About {time} with {count(slots, 'trial')} at a time, measured briefly here; accurate to a factor of two",
         "Dry run: nothing was started.",
     ):

@@ -128,7 +128,8 @@ class Progress:
 
     @property
     def running(self) -> int:
-        return sum(len(trials) for trials, _ in self.trainings.values())
+        # A copy: the lease's thread asks too, while trainings start and end.
+        return sum(len(trials) for trials, _ in list(self.trainings.values()))
 
     @property
     def bad(self) -> int:

@@ -6,12 +6,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from analysis.numbers import listed
 from driver import user_errors
 from driver.terminal import say
 from driver.upkeep.delete import DELETED
 from driver.upkeep.lease import expired, read_lease
 from records import StorageError, SweepRecords, open_storage
 from records.storage import File
+from records.store import SWEEP_NAME
 
 
 @user_errors(StorageError)
@@ -26,7 +28,10 @@ def show_sweeps(console: Console, storage: str) -> None:
     for name, file in opened.files("").items():
         sweep, _, rest = name.partition("/")
         by_sweep.setdefault(sweep, {})[rest] = file
-    sweeps = {name: files for name, files in by_sweep.items() if _is_sweep(files)}
+    like_sweeps = {name: files for name, files in by_sweep.items() if _is_sweep(files)}
+    sweeps = {name: files for name, files in like_sweeps.items() if SWEEP_NAME.fullmatch(name)}
+    if misnamed := [repr(name) for name in like_sweeps if name not in sweeps]:
+        say(console, f"Left out, as no sweep can have the name: {listed(misnamed)}. Rename the folder to list it.")
     if not sweeps:
         say(console, f"No sweeps in {opened.location}.")
         return

@@ -31,6 +31,14 @@ def test_how_many_trials_a_node_has_room_for(resources, node, room):
     assert resources.room(node) == room
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "cpus", "slots"), [(None, 1.0, 8), (None, 3.0, 2), (None, 16.0, 1), (None, 0.5, 16), (5, 3.0, 5)]
+)
+def test_how_many_trials_this_machine_runs_at_a_time(concurrency, cpus, slots, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert cluster.local_slots(concurrency, TrialResources(cpus)) == slots
+
+
 def test_a_trial_without_a_gpu_asks_for_none():
     assert TrialResources().bundle() == {"CPU": 1.0}
     assert TrialResources(gpus=0.5).bundle() == {"CPU": 1.0, "GPU": 0.5}

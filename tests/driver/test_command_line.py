@@ -104,9 +104,14 @@ WRONG = {
     "tracking": Wrong(("--tracking-uri", "mlruns"), ("bad --tracking-uri 'mlruns'", "sqlite:///FILE.db", "or none")),
     "tracking folder": Wrong(("--tracking-uri", "sqlite:///no/x.db"), ("there is no folder", "create it first")),
     "storage scheme": Wrong(("--storage", "ftp://host/x"), ("unknown storage scheme 'ftp'", "s3://bucket/prefix")),
+    "storage typo": Wrong(("--storage", "s3:/bucket/x"), ("bad storage 's3:/bucket/x'", "s3://bucket/prefix")),
+    "storage of an unset variable": Wrong(("--storage", ""), ("bad storage ''", "unset?")),
+    "storage of nobody": Wrong(("--storage", "~nosuchuser/x"), ("bad storage '~nosuchuser/x'", "write out its path")),
+    "storage password": Wrong(("--storage", "https://me:hush@minio/x"), ("bad storage 'https://***@minio/x'",)),
     "storage file": Wrong(("--storage", "f"), ("is a file, not a folder", "give --storage"), file("f", "")),
     "storage keys": Wrong(("--storage", "s3://key:hush@b/x"), ("s3://bucket/prefix", "AWS_ACCESS_KEY_ID")),
     "name": Wrong(("--name", "my sweep"), ("bad sweep name 'my sweep'", "letters, digits")),
+    "empty name": Wrong(("--name", ""), ("bad sweep name ''", "letters, digits")),
     "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
     "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
     "gpus": Wrong(("--gpus-per-trial", "1.5"), ("bad --gpus-per-trial 1.5", "a fraction such as 0.25")),
@@ -148,7 +153,14 @@ WRONG = {
     ),
     "manifest": Wrong(("--name", "s"), ("sweep.json is not JSON", "remove it"), file("sweeps/s/sweep.json", "{")),
     "held": Wrong(("--name", "s"), ("is being run by ann on far", "--fresh"), file("sweeps/s/lease.json", HELD), 1),
-    "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--storage")),
+    "no such sweep": Wrong(("--status", "--name", "s"), ("there is no sweep at", "--list-sweeps", "--storage")),
+    "nothing to sync": Wrong(
+        ("--sync", "--name", "typo"),
+        ("there is no sweep at", "did you mean 'typos'?", "--list-sweeps"),
+        file("sweeps/typos/sweep.json", "{}"),
+    ),
+    "fresh sync": Wrong(("--sync", "--fresh"), ("--fresh starts a new sweep", "leave one of them out")),
+    "fresh status": Wrong(("--status", "--fresh"), ("--fresh starts a new sweep", "leave one of them out")),
 }
 
 

@@ -73,6 +73,16 @@ def test_a_line_for_each_sweep(records, tmp_path):
     assert len(lines) == 3
 
 
+def test_a_folder_that_no_sweep_can_have_as_its_name_is_left_out(records, tmp_path):
+    (tmp_path / "sweeps/mine").rename(tmp_path / "sweeps/mine copy")
+    make(records)
+    done = run("--list-sweeps")
+    assert done.exit_code == 0, done.output
+    note, _, _, line = done.stdout.splitlines()
+    assert note == "Left out, as no sweep can have the name: 'mine copy'. Rename the folder to list it."
+    assert line.split()[:2] == ["mine", "smoke"]
+
+
 def test_no_sweeps(tmp_path):
     done = run("--list-sweeps", "--storage", str(tmp_path / "none"))
     assert (done.exit_code, done.stdout) == (0, f"No sweeps in {tmp_path / 'none'}.\n")

@@ -124,6 +124,24 @@ def test_it_is_renewed(records, monkeypatch):
             assert time.monotonic() < deadline, "the lease was never renewed"
 
 
+def test_it_is_renewed_though_the_progress_cannot_be_said(records, monkeypatch):
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
+    with Lease(records, lambda: 1 / 0, print):
+        first = stored(records)["renewed_at"]
+        deadline = time.monotonic() + 10
+        while stored(records)["renewed_at"] == first:
+            assert time.monotonic() < deadline, "the lease was never renewed"
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_user_without_a_name_is_a_number(error, monkeypatch):
+    def unknown():
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert lease_module.user() == str(os.getuid())
+
+
 def test_a_renewal_whose_answer_was_lost_does_not_count_as_a_loss(records, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
     replace, lost, answers = records.storage.replace, [], []

@@ -1,13 +1,16 @@
 """What is said of a plan before it runs, and what sweep.json declares as not varied."""
 
 import json
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 
 from driver.plan.fixed import fixed_settings
 from driver.plan.make_plan import make_plan
-from driver.plan.notes import ends_inside_a_seed, others_note, seeds_note
-from driver.plan.plan import declare, open_records
+from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note
+from driver.plan.plan import Plan, declare, open_records
+from search_spaces import Space
 from trainables import resolve
 
 SIZES = {
@@ -23,6 +26,14 @@ def test_the_size_of_a_seed_and_where_the_plan_cuts_one(max_trials):
     plan = make_plan("smoke", None, {}, max_trials)
     assert seeds_note(plan) == SIZES[max_trials]
     assert ends_inside_a_seed(plan) == (max_trials in (10, 70))
+
+
+def test_data_seeds_with_several_trainings_are_said():
+    trials = {str(number): SimpleNamespace(data_seed=number // 7 % 10) for number in range(140)}
+    plan = Plan(Space("two trainings", "", ()), trials, replicate=7)
+    assert seeds_note(plan) == "7 trials are one seed; 140 are 20 seeds: 10 data seeds with 2 training seeds each"
+    half = replace(plan, trials=dict(list(trials.items())[:70]))
+    assert seeds_note(half) == "7 trials are one seed; 70 are 10 seeds"
 
 
 def test_a_search_has_no_seeds_to_speak_of():
@@ -46,6 +57,20 @@ def test_other_settings_under_an_old_name_are_said():
     assert others_note(plan, records_of({}, {"epochs": 3})) == f"{BEGINNING} {left_out} {APART}"
     assert others_note(plan, records_of({"epochs": 3})) is None
     assert others_note(plan, []) is None
+
+
+def test_what_the_sweep_declared_first_is_said():
+    plan = make_plan("smoke", None, {}, 1)
+    same = {"space": "smoke", "primary": asdict(plan.space.primary), "comparisons": list(plan.space.comparisons)}
+    assert declared_note(plan, {}) is None
+    assert declared_note(plan, same) is None
+    kept = "; the report keeps that. For what this command declares, give it another --name, or --fresh."
+    for other, words in (
+        ({"space": "laptop"}, "space laptop"),
+        ({"primary": {"metric": "iop"}}, "primary test_ood.iop.integrated_gradients against test_ood.auc"),
+        ({"space": "laptop", "comparisons": ["seed"]}, "space laptop and comparisons seed"),
+    ):
+        assert declared_note(plan, same | other) == f"This sweep was declared with {words}{kept}"
 
 
 def test_a_setting_that_records_leave_out_at_its_default_counts_too():

@@ -147,6 +147,15 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     }
 
 
+def test_that_a_command_kept_all_weights_stays_known(tmp_path):
+    plan, records = make_plan("smoke", None, {}, 1), open_records(str(tmp_path), "x", fresh=False)
+    said = []
+    for keep in ("best", "all", "none", "best"):
+        declare(records, plan, "python sweep.py", keep=keep)
+        said.append(records.manifest().get("keep_weights"))
+    assert said == [None, "all", "all", "all"]
+
+
 def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
     records = open_records(str(tmp_path), "x", fresh=False)
     first = make_plan("smoke", None, {}, 3)

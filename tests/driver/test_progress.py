@@ -44,6 +44,19 @@ def test_trials_are_counted_and_not_trainings():
     assert "a minute, about 0:00:0" in out.getvalue()
 
 
+def test_trainings_may_end_while_the_lease_counts_them():
+    """The lease's thread counts while the main one goes on; here the other thread's turn comes within the sum."""
+    progress = Progress(Console(quiet=True), total=9)
+
+    class Training(tuple):
+        def __len__(self):
+            progress.trainings.pop("b", None)
+            return super().__len__()
+
+    progress.trainings = {"a": (Training("1"), 0), "b": (Training("2"), 0)}
+    assert progress.running == 2
+
+
 @pytest.fixture
 def screen():
     """Makes what a terminal of 80 x 24 shows of a progress, as lines without trailing blanks."""

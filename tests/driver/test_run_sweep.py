@@ -19,6 +19,7 @@ from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
 from records import SweepRecords, columns
 from records.storage import FolderStorage
+from records.store import WEIGHTS
 from search_spaces import Primary
 
 REQUEST = commands.REQUEST | {"max_trials": 3}
@@ -185,6 +186,57 @@ def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, 
         "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
         "than 2. To keep sweeps apart, give this one another --name, or --fresh."
     ) in said
+
+
+def test_what_the_sweep_declared_is_in_force_and_said(done, monkeypatch):
+    kept, planned = done.manifest(), []
+    done.write_manifest(kept | {"primary": {"metric": "iop"}})
+    monkeypatch.setattr("driver.run_sweep.show_plan", lambda console, location, plan, *_: planned.append(plan))
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | {"dry_run": True}, storage=done.storage.location), Console(file=out, width=80))
+    assert planned[0].space.primary == Primary(metric="iop")
+    assert out.getvalue().startswith("This sweep was declared with primary test_ood.iop.integrated_gradients against")
+
+
+def test_status_reads_alone_and_needs_no_data(done, monkeypatch):
+    def write(*_):
+        raise AssertionError("it writes")
+
+    for name in ("write", "create", "replace", "delete", "check"):
+        monkeypatch.setattr(FolderStorage, name, write)
+    asked = {"status": True, "dataset": "folder:/nowhere", "from_sweep": "gone"}
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | asked, storage=done.storage.location), Console(file=out, width=200))
+    assert "3 of 3 trials done: 0 completed, 0 failed, 3 diverged" in out.getvalue()
+
+
+def test_status_says_where_another_mlflow_has_the_trials(done, tmp_path):
+    for record in done.load().records:
+        done.write({**record, "mlflow_run_id": "of another"})
+    asked = {"status": True, "tracking_uri": f"sqlite:///{tmp_path}/none.db"}
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | asked, storage=done.storage.location), Console(file=out, width=400))
+    assert f"another MLflow than sqlite:///{tmp_path}/none.db, or it cannot be reached; --sync" in out.getvalue()
+
+
+def test_sync_without_its_manifest_declares_none(done):
+    done.storage.delete("smoke/sweep.json")
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | {"sync": True}, storage=done.storage.location), Console(file=out, width=80))
+    assert done.manifest() is None
+    assert "Sweep smoke: 3 trials, 0 to run" in out.getvalue()
+
+
+def test_weights_that_an_interrupted_command_left_are_deleted_though_nothing_is_to_run(done):
+    losers = list(done.load().records)
+    for number, record in enumerate(losers):
+        done.write({**losers[0], "trial_key": record["trial_key"], "status": "completed", "valid_id.loss": number})
+        done.write_artifact(record["trial_key"], WEIGHTS, b"")
+    best = REQUEST | {"keep_weights": "best"}
+    run_sweep(Request(**best | {"sync": True}, storage=done.storage.location), Console(quiet=True))
+    assert len(done.with_weights()) == 3, "--sync deletes none"
+    run_sweep(Request(**best, storage=done.storage.location), Console(quiet=True))
+    assert done.with_weights() == {losers[0]["trial_key"]}
 
 
 def test_sync_takes_the_plan_from_the_sweep_and_leaves_its_manifest(tmp_path):

@@ -48,7 +48,18 @@ def test_of_each_configuration_the_lowest_validation_loss_stays(records):
     assert records.with_weights() == {"b", "d", "e"}
 
 
-def test_weights_of_an_earlier_command_compete_and_stay(records):
+def test_an_interrupted_command_and_its_repetitions_keep_one_of_each_configuration(records):
+    for key, loss in (("a", 0.5), ("b", 0.3), ("c", 0.4)):
+        best = BestWeights(records, records.load().records)
+        best.add(finished(records, key, loss))
+        assert len(records.with_weights()) == 1
+    finished(records, "d", 0.2)  # and the driver was killed
+    BestWeights(records, records.load().records)
+    assert records.with_weights() == {"d"}
+
+
+def test_weights_that_a_command_kept_of_all_compete_and_stay(records):
+    records.write_manifest({"keep_weights": "all"})
     finished(records, "a", 0.5, seed=1)
     finished(records, "b", 0.4, seed=2)
     finished(records, "c", 0.1, weights=False, seed=3)
@@ -97,14 +108,14 @@ def test_mlflow_that_is_away_gets_them_later(records, monkeypatch):
     finished(records, "c", 0.5, weights=False, mlflow_run_id="3")
     asked = []
 
-    def away(experiment, records, runs):
-        asked.append(runs)
+    def away(experiment, records, kept):
+        asked.append(kept)
         raise MirrorError("MLflow is away")
 
     monkeypatch.setattr("driver.upkeep.weights.mirror_weights", away)
     console = Console(file=io.StringIO(), width=200)
-    catch_up_weights(records, records.load().records, Experiment("sqlite:///x", "1", "2"), console)
-    assert asked == [{"a": "1"}]
+    catch_up_weights(records, Experiment("sqlite:///x", "1", "2"), console)
+    assert asked == [["a", "b"]]
     assert "MLflow is away; --sync brings the weights there" in console.file.getvalue()
 
 

@@ -1,5 +1,6 @@
 """MLflow as a mirror: one run a record however often it is mirrored, with all that belongs to it."""
 
+import io
 import json
 import os
 import subprocess
@@ -194,6 +195,86 @@ def test_a_trial_that_failed_and_then_completes_loses_its_error(database, record
     assert (run.info.status, run.data.tags["status"], run.data.tags.get("error")) == ("FINISHED", "completed", None)
 
 
+def test_a_trial_that_failed_may_be_repeated_with_its_images_elsewhere(database, records):
+    uri, artifacts = database
+    experiment, record = open_experiment(uri, "moved", artifacts), records.read(KEY)
+    places = {"dataset": "folder:/laptop/images", "hp.root": "/laptop"}
+    mirror_trial(experiment, records, {**record, **places, "status": "failed", "error": "OSError: no"})
+    run_id = mirror_trial(experiment, records, record | {"dataset": "folder:/cluster/images", "hp.root": "/laptop"})
+    run = MlflowClient(uri).get_run(run_id)
+    assert (run.info.status, run.data.params["dataset"]) == ("FINISHED", "folder:/laptop/images")
+    assert (run.data.tags["dataset"], run.data.tags.get("hp.root")) == ("folder:/cluster/images", None)
+    mirror_trial(experiment, records, record | places)
+    assert "dataset" not in MlflowClient(uri).get_run(run_id).data.tags
+
+
+def test_a_record_that_mlflow_refuses_does_not_keep_others_from_it(database, records):
+    uri, artifacts = database
+    experiment, record = open_experiment(uri, "refused", artifacts), records.read(KEY)
+    for key, more in (("a", {}), ("b", {f"hp.{'x' * 300}": 1}), ("c", {})):
+        records.write({**record, "trial_key": key, **more})
+    out = io.StringIO()
+    assert tracking.catch_up(records, records.load().records, experiment, Console(file=out, width=500))
+    mirrored = {r["trial_key"]: bool(r["mlflow_run_id"]) for r in records.load().records}
+    assert mirrored == {KEY: True, "a": True, "b": False, "c": True}
+    assert "1 trial not mirrored: MLflow at sqlite:" in out.getvalue()
+
+
+def test_a_server_that_is_away_is_not_asked_for_every_record(records, monkeypatch):
+    asked = []
+
+    def away(experiment, records, record, runs):
+        asked.append(record["trial_key"])
+        raise MirrorError("MLflow is away")
+
+    monkeypatch.setattr(tracking, "mirror_trial", away)
+    records.write({**records.read(KEY), "trial_key": "b"})
+    out = io.StringIO()
+    tracking.catch_up(records, records.load().records, Experiment("sqlite:///x", "1", "2"), Console(file=out))
+    assert len(asked) == 1
+    assert "MLflow is away; the next run or --sync brings MLflow up to date" in out.getvalue()
+
+
+@pytest.fixture
+def moved(database, records):
+    """Three records that one MLflow has, the second experiment, which stands for another MLflow, and what it has."""
+    uri, artifacts = database
+    name = f"moved-{records.storage.root.name}"
+    first, second = (open_experiment(uri, f"{name}-{number}", artifacts) for number in (1, 2))
+    record = records.read(KEY)
+    for day, key in enumerate(("b", "c"), 3):
+        records.write({**record, "trial_key": key, "started_at": f"2026-01-0{day}T00:00:00+00:00"})
+    assert tracking.catch_up(records, records.load().records, first, Console(quiet=True))
+    return second, lambda: mirror.mirrored_runs(second)
+
+
+def test_records_that_another_mlflow_has_are_mirrored(moved, records):
+    second, runs = moved
+    assert tracking.catch_up(records, records.load().records, second, Console(quiet=True))
+    assert set(runs()) == {KEY, "b", "c"}
+    assert {r["trial_key"]: r["mlflow_run_id"] for r in records.load().records} == runs()
+
+
+def test_an_interrupted_move_to_another_mlflow_goes_on(moved, records, monkeypatch):
+    second, runs = moved
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "track", lambda missing, *_, **__: iter(missing[:1]))
+        tracking.catch_up(records, records.load().records, second, Console(quiet=True))
+    assert len(runs()) == 1
+    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
+    assert set(runs()) == {KEY, "b", "c"}
+
+
+def test_sync_looks_for_the_run_of_every_record(moved, records):
+    second, runs = moved
+    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
+    MlflowClient(second.tracking_uri).delete_run(runs()["c"])
+    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
+    assert set(runs()) == {KEY, "b"}, "the oldest is there"
+    tracking.catch_up(records, records.load().records, second, Console(quiet=True), every=True)
+    assert set(runs()) == {KEY, "b", "c"}
+
+
 def test_a_twin_left_by_a_dying_server_is_removed(database, records):
     uri, artifacts = database
     experiment = open_experiment(uri, "twins", artifacts)
@@ -254,10 +335,10 @@ def test_weights_are_in_a_folder_of_their_own_and_may_come_later(database, recor
     run_id = mirror_trial(experiment, records, records.read(KEY), weights=False)
     assert files("attribution") == ["attribution/epochs.json", "attribution/maps.npz"]
     assert files("weights") == []
-    mirror_weights(experiment, records, {KEY: run_id})
+    mirror_weights(experiment, records, ["of no run", KEY])
     assert files("weights") == ["weights/weights.pt"]
     records.write_artifact(KEY, "weights.pt", b"second")
-    mirror_weights(experiment, records, {KEY: run_id})
+    mirror_weights(experiment, records, [KEY])
     with open(client.download_artifacts(run_id, "weights/weights.pt"), "rb") as file:
         assert file.read() == b"first", "what is there is not sent again"
     client.delete_run(run_id)

@@ -53,15 +53,55 @@ def test_a_file_in_the_way_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("ftp://host/x", r"unknown storage scheme 'ftp' .*give a folder or s3://bucket/prefix"),
+        ("ftp://host/x", r"unknown storage scheme 'ftp'; give a folder or s3://bucket/prefix"),
         ("s3://", r"written s3://bucket/prefix"),
         ("s3://key:secret@bucket/x", r"AWS_ACCESS_KEY_ID"),
+        ("s3://bucket/a#b", r"bad storage 's3://bucket/a#b': .* without \? and #"),
+        ("s3:/bucket/x", r"bad storage 's3:/bucket/x': give a folder or s3://bucket/prefix"),
+        ("file:x", r"bad storage 'file:x': give a folder"),
+        (
+            "https://me:secret@minio/bucket",
+            r"bad storage 'https://\*\*\*@minio/bucket': unknown storage scheme 'https'",
+        ),
+        ("", r"bad storage '': give a folder or s3://bucket/prefix; is the variable it comes from unset\?"),
+        ("~nosuchuser/x", r"bad storage '~nosuchuser/x': there is no such home folder; write out its path"),
     ],
 )
 def test_locations_of_another_form_are_refused(location, message):
     with pytest.raises(StorageError, match=message) as caught:
         open_storage(location)
     assert "secret" not in str(caught.value)
+
+
+def test_a_bucket_name_of_any_signs_is_left_to_the_server():
+    assert open_storage("s3://[b/x/").location == "s3://[b/x"
+
+
+def test_a_folder_with_a_colon_is_named_by_its_path(tmp_path):
+    assert open_storage(tmp_path / "a:b").root.name == open_storage("./a:b").root.name == "a:b"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_error(storage, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(storage.root), "exists", forbidden)
+    monkeypatch.setattr(type(storage.root), "is_dir", forbidden)
+    fix = "Permission denied; give --storage a folder you may write to"
+    for action in (storage.check, lambda: storage.names("")):
+        with pytest.raises(StorageError, match=fix):
+            action()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_who_else_may_write_is_said_by_the_umask(umask, mode, storage):
+    before = os.umask(umask)
+    try:
+        storage.write("a/x", b"1")
+        storage.create("a/lease", b"2")
+    finally:
+        os.umask(before)
+    assert [(storage.root / name).stat().st_mode & 0o777 for name in ("a/x", "a/lease")] == [mode, mode]
 
 
 def test_files_come_with_size_and_time(storage):

@@ -1,0 +1,84 @@
+"""The end of a sweep: when the report is written, what is said if it cannot be, and what MLflow gets without one."""
+
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+import analysis
+from driver import StoppedError
+from driver.plan.make_plan import make_plan
+from driver.upkeep import finish as finish_module
+from driver.upkeep.finish import finish
+from records import StorageError, SweepRecords, columns, open_storage
+from records.folder_storage import FolderStorage
+from records.mirror import Experiment
+from records.store import LoadedRecords
+
+EXPERIMENT = Experiment("sqlite:///x", "1", "2")
+
+
+@pytest.fixture
+def records(tmp_path):
+    return SweepRecords(open_storage(tmp_path), "done")
+
+
+@pytest.fixture
+def plan():
+    return make_plan("smoke", None, {}, 2)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The folders that get a report, of an analysis that is made up."""
+    folders = []
+    verdict = SimpleNamespace(answer="no", sentence="No.")
+    for name in ("trials_of_sweep", "methods_summary", "more"):
+        monkeypatch.setattr(finish_module, name, lambda *_: None)
+    monkeypatch.setattr(analysis, "analyse", lambda trials: SimpleNamespace(verdict=verdict))
+    monkeypatch.setattr(analysis, "write_report", lambda result, folder: folders.append(folder))
+    monkeypatch.setattr(finish_module, "copy_report", lambda *_: None)
+    monkeypatch.setattr("driver.upkeep.parent_run.answers", lambda _: {})
+    monkeypatch.setattr("driver.upkeep.parent_run.numbers", lambda _: {})
+    return folders
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_report_that_is_there_is_kept_unless_something_changed(local, written, records, plan, monkeypatch):
+    if not local:
+        bucket = type("Bucket", (), {})
+        monkeypatch.setattr(finish_module, "FolderStorage", bucket)
+    for page, changed in (False, False), (True, False), (True, True):
+        if page:
+            records.storage.write("done/report/report.html", b"")
+        finish(records, LoadedRecords([]), plan, None, changed, Console(quiet=True))
+    assert len(written) == 2
+
+
+def test_a_report_that_cannot_be_written_stops_the_command_in_one_line(written, records, plan, monkeypatch):
+    records.storage.write("done/report/figures", b"in the way")
+
+    def write_report(result, folder):
+        with pytest.raises(StorageError) as caught:
+            FolderStorage(folder).write("figures/one.png", b"")
+        raise analysis.AnalysisError("cannot write the report; give --out another folder") from caught.value
+
+    monkeypatch.setattr(analysis, "write_report", write_report)
+    with pytest.raises(
+        StoppedError, match=r"^cannot write .*one\.png: File exists\. The records are kept; repeat the command"
+    ):
+        finish(records, LoadedRecords([]), plan, None, True, Console(quiet=True))
+
+
+def test_mlflow_is_told_that_every_trial_failed(records, plan, monkeypatch):
+    mirrored = []
+    monkeypatch.setattr(finish_module, "mirror_sweep", lambda *arguments: mirrored.append(arguments))
+    failed = {"status": "failed", "error": "ValueError: no", "schema_version": columns.SCHEMA_VERSION}
+    for config in plan.trials.values():
+        records.write({**config.columns(), **failed})
+    for changed in (True, False):
+        outcome = finish(records, records.load(), plan, EXPERIMENT, changed, Console(quiet=True))
+    assert outcome.answer.startswith("No answer: ")
+    ((experiment, folder, tags, _, done, _),) = mirrored
+    assert (experiment, folder, tags["answer"], done) == (EXPERIMENT, None, "none", True)
+    assert tags[finish_module.NOTE] == outcome.answer
