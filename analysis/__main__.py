@@ -58,7 +58,7 @@ def main(
         str | None, typer.Option(help="Read the sweep from MLflow, such as sqlite:///mlflow.db.", metavar="URI")
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Folder for the report.  [default: STORAGE/SWEEP/report, report without a local sweep, comparison for "
             "two]",
@@ -68,27 +68,40 @@ def main(
     smallest_effect: Annotated[
         float, typer.Option(help="Smallest rank correlation of interest, between 0 and 1.")
     ] = SMALLEST_EFFECT,
-    replicates: Annotated[int, typer.Option(help="Replicates of the cluster bootstrap.")] = REPLICATES,
+    replicates: Annotated[
+        int | None, typer.Option(help=f"Replicates of the cluster bootstrap.  [default: {REPLICATES}]")
+    ] = None,
 ) -> None:
-    """Answer from a sweep's records whether better maps go with better generalization, and write the report.
+    """Report whether better maps go with better generalization, from a sweep's records.
 
     With two sweeps or two tables, compare them.
 
     Exit codes: 0 done; 2 bad arguments or no such data; 130 interrupted.
     """
     try:
+        folder = _folder(out)
+        if replicates is not None and 2 in (len(sweep or []), len(records or [])):
+            raise analysis.AnalysisError("--replicates is of the bootstrap, and a comparison has none; leave it out")
         trials = _trials(sweep or [], storage, records or [], tracking_uri)
         if len(trials) == 2:
-            _compare(*_with_distinct_names(trials, records or []), out, smallest_effect)
+            _compare(*_with_distinct_names(trials, records or []), folder, smallest_effect)
         else:
             in_s3 = not records and tracking_uri is None and (storage or default_location()).startswith("s3://")
-            _answer(trials[0], out, in_s3, smallest_effect, replicates)
+            _answer(trials[0], folder, in_s3, smallest_effect, REPLICATES if replicates is None else replicates)
     except (analysis.AnalysisError, StorageError) as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _folder(out: str | None) -> Path | None:
+    if out is not None and "://" in out:
+        raise analysis.AnalysisError(
+            f"bad --out {out!r}: give a folder of this machine; the report on a sweep in s3:// is copied there as well"
+        )
+    return None if out is None else Path(out)
 
 
 def _answer(trials: analysis.Trials, out: Path | None, in_s3: bool, smallest_effect: float, replicates: int) -> None:

@@ -44,6 +44,8 @@ least one."""
 LOWER_IS_BETTER = ("distractor_mass",)
 """Localisation metrics, all in [0, 1], for which lower is better. Records hold the measured value; the analysis uses
 1 minus it (analysis/trials/scores.py)."""
+ON_DISTRACTOR = ("distractor_mass",)
+"""Localisation metrics of the distractor rather than the mask."""
 MIRROR_STAMP = "mirror_stamp"
 """Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
 
@@ -251,9 +253,13 @@ def label(name: str, words: Callable[[str], str] = lambda word: word.replace("_"
 
 
 def parse_localisation(name: str) -> tuple[str, str, str] | None:
-    """(split, metric, attribution) of a localisation column, or None for any other column."""
+    """(split, metric, attribution) of a localisation column, or None for any other column.
+
+    What adds to a column of its own, such as `test_ood.auc.half_1` or the `test_ood.auc.1` that pandas makes of a
+    repeated one, is none.
+    """
     parts = name.split(".")
-    if len(parts) == 3 and parts[0] in SCORED_SPLITS and not parts[2].startswith("half_"):
+    if len(parts) == 3 and parts[0] in SCORED_SPLITS and not column_of(".".join(parts[:2])).label:
         return parts[0], parts[1], parts[2]
     return None
 

@@ -30,14 +30,16 @@ class Advantage:
 def advantages(first: Data, second: Data, declared: Sequence[str] = columns.COMPARISONS) -> tuple[Advantage, ...]:
     """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
 
-    Each data seed is left out of both correlations at once, so what the scores share cancels. Without an interval with
-    fewer than 6 data seeds on a dataset, or where one of the correlations is not estimated.
+    Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
+    left out of both correlations at once, so what the scores share cancels. Without an interval with fewer than 6 data
+    seeds on a dataset, or where one of the correlations is not estimated.
 
     Args:
         first, second: the same trials with either score.
         declared: some of `records.columns.COMPARISONS`.
     """
-    sides = (first, second)
+    both = first.present & second.present
+    sides = [data if (data.present == both).all() else data.where(both) for data in (first, second)]
     fit = all(unfit(data) is None for data in sides)
     return tuple(_advantage(sides, name) if fit else Advantage(name, None, None) for name in declared)
 
@@ -46,12 +48,14 @@ def _advantage(sides: Sequence[Data], name: str) -> Advantage:
     controls = [control_of(data) if name == "given_id" else None for data in sides]
     if name == "given_id" and (None in controls or any(data.score in controls for data in sides)):
         return Advantage(name, None, None)
-    one, other = (shifted_parts(parts_of(data, name, control)) for data, control in zip(sides, controls, strict=True))
-    if not (one.cells and other.cells):
+    parts = [shifted_parts(parts_of(data, name, control)) for data, control in zip(sides, controls, strict=True)]
+    shared = set(parts[0].cells).intersection(parts[1].cells)
+    one, other = (part.take(np.asarray([cell in shared for cell in part.cells], dtype=bool)) for part in parts)
+    if not shared:
         return Advantage(name, None, None)
     z = [np.arctanh(np.clip(parts.rho, -CLIP, CLIP)) for parts in (one, other)]
     whole = Advantage(name, float(one.rho[0]), float(other.rho[0]))
-    clusters = np.flatnonzero(one.clusters.any(axis=0) | other.clusters.any(axis=0))
+    clusters = np.flatnonzero(one.clusters.any(axis=0))
     interval = jackknife_error((z[0] - z[1])[1 + clusters], sides[0].resamples.dataset[clusters])
     if interval is None:
         return whole

@@ -9,6 +9,7 @@ Each is first made into `Parts`: one value per cell (per stratum, between method
 Everything else, the estimate, its interval, the spread over methods and the effect, combines these.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import Heterogeneity, heterogeneity
 from analysis.stats.multiplicity import holm_levels
 from analysis.stats.rank_correlation import CLIP, LEVEL
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 from records import columns
 
 
@@ -135,7 +137,7 @@ def compare(
 def _shortage(data: Data, data_seeds_known: bool) -> str | None:
     """Why no comparison has an interval; None if some may."""
     if not data_seeds_known:
-        return "the table has no column 'data_seed', so it is not known which trials share their images"
+        return UNKNOWN_DATA_SEEDS
     shifted = [np.concatenate(list(cells.values())) for (_, severity), cells in data.strata.items() if severity > 0]
     most = max(map(data.resamples.fewest, shifted))
     if most < MINIMUM_CLUSTERS:
@@ -208,7 +210,8 @@ def _interval(data: Data, name: str, parts: Parts, fewest: int) -> tuple[float, 
     # order that takes z to where it is clipped, and as many independent pairs bound the variance (Bonett & Wright,
     # Psychometrika 65, 2000); they stand in for it where no method makes a difference.
     method = data.table["method"].astype(str).to_numpy()
-    names = sorted({cell[2] for cell in data.cells if cell[1] > 0})
+    ranked = {cell: rows for cell, rows in data.cells.items() if len(np.unique(data.resamples.cluster[rows])) > 1}
+    names = sorted({cell[2] for cell in ranked if cell[1] > 0})
     deleted = [between_methods(data, method, without=absent) for absent in names]
     shifted = [shifted_parts(part) for part in deleted]
     if not all(part.cells for part in shifted):
@@ -225,7 +228,9 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
     if name == "method":
         methods = result.n_units / max(result.n_cells, 1)
         if methods < MINIMUM_METHODS:
-            return f"{count(round(methods), 'method is', 'methods are')} compared, fewer than {MINIMUM_METHODS}"
+            # Cut off, since 4.96 rounded would be no fewer than 5.
+            on_average = "" if methods.is_integer() else " on average"
+            return f"{math.floor(10 * methods) / 10:g} methods are compared{on_average}, fewer than {MINIMUM_METHODS}"
     elif result.n_cells < MINIMUM_CELLS:
         return f"{count(result.n_cells, 'cell carries', 'cells carry')} it, fewer than {MINIMUM_CELLS}"
     if result.n_clusters < MINIMUM_CLUSTERS:

@@ -96,6 +96,8 @@ class Influences:
     cluster: NDArray[np.intp]
     """Positions in the resamples' clusters; none without a jackknife interval."""
     influence: Floats
+    fewest: int
+    """Data seeds of the dataset that has the fewest."""
 
 
 def influences(
@@ -114,7 +116,9 @@ def influences(
         if entry.scope == "within_cell":
             stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
             nothing = (np.empty(0, dtype=np.intp), np.empty(0))
-            by_stratum[stratum] = Influences(entry, *pair.influences.get(stratum, nothing))
+            cells = list(samples.cells) if stratum is None else samples.strata[stratum]
+            fewest = resamples.fewest(np.concatenate([samples.kept(samples.cells[cell]) for cell in cells]))
+            by_stratum[stratum] = Influences(entry, *pair.influences.get(stratum, nothing), fewest)
     return by_stratum
 
 

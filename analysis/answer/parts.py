@@ -65,6 +65,11 @@ class Data:
         self.parts: dict[str, Parts] = {}
         """By comparison, filled by `parts_of`."""
 
+    def where(self, kept: NDArray[np.bool_]) -> "Data":
+        """The same without the score of the other trials."""
+        table = self.table.assign(**{self.score: self.table[self.score].where(kept)})
+        return Data(table, self.score, self.outcome, self.resamples, self.seed)
+
     @property
     def strata(self) -> dict[Stratum, dict[Cell, Rows]]:
         strata: dict[Stratum, dict[Cell, Rows]] = {}
@@ -292,7 +297,7 @@ def _by_seed(data: Data, rows: Rows, left_out: Counter[str]) -> dict[str, Any] |
     n_trials = 0
     for members in groups:
         group = np.asarray(members, dtype=np.intp)
-        if _too_few(len(group), "trial", left_out) or _hardly_varies(data.y[group].std(ddof=1), left_out):
+        if _too_few(len(group), "trials", left_out) or _hardly_varies(data.y[group].std(ddof=1), left_out):
             continue
         part = _ranked(data, group, None, left_out)
         if part is None:
@@ -309,7 +314,7 @@ def _by_seed(data: Data, rows: Rows, left_out: Counter[str]) -> dict[str, Any] |
 def _given_id(data: Data, control: Floats, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
     """A cell's trials, ranks adjusted for the control."""
     rows = rows[np.isfinite(control[rows])]
-    if _too_few(len(rows), "trial", left_out, 1) or _hardly_varies(data.y[rows].std(ddof=1), left_out):
+    if _too_few(len(rows), "trials", left_out, 1) or _hardly_varies(data.y[rows].std(ddof=1), left_out):
         return None
     part = _ranked(data, rows, control[rows], left_out)
     if part is not None:
@@ -362,21 +367,25 @@ def _ranked(data: Data, rows: Rows, control: Floats | None, left_out: Counter[st
 
 
 def _averaged(data: Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[str]) -> dict[str, Any] | None:
-    """Units' averages over seeds, cross-fitted; every cell or stratum counts by its number of units less one."""
+    """Units' averages over seeds, cross-fitted; every cell or stratum counts by its number of units less one.
+
+    A unit with one data seed has no halves, so it is not ranked.
+    """
+    x, _ = data.means(rows, unit[rows])
+    units = np.unique(unit[rows])[np.isfinite(x).sum(axis=1) > 1]
+    if _too_few(len(x), f"{noun}s", left_out) or _too_few(len(units), f"{noun}s with two data seeds", left_out):
+        return None
+    rows = rows[np.isin(unit[rows], units)]
     x, y = data.means(rows, unit[rows])
-    if _too_few(len(x), noun, left_out):
-        return None
     halves = split_halves(x, y, seed=data.seed)
-    if halves is None:
-        left_out["a single data seed"] += 1
-        return None
-    if _hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out, f"mean outcome of {noun}s"):
+    if halves is None or _hardly_varies(
+        float(np.sqrt(max(halves.variance_y[0], 0.0))), left_out, f"mean outcome of {noun}s"
+    ):
         return None
     if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
         left_out[f"{noun}s in no stable order between halves of the data seeds"] += 1
         return None
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
-    units = np.unique(unit[rows])
     drawn = influence_of(rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units).rho[1:])
     return {
         "units": units,
@@ -393,9 +402,9 @@ def _averaged(data: Data, unit: Codes, noun: str, rows: Rows, left_out: Counter[
     }
 
 
-def _too_few(n: int, noun: str, left_out: Counter[str], more: int = 0) -> bool:
+def _too_few(n: int, what: str, left_out: Counter[str], more: int = 0) -> bool:
     if n < MINIMUM_UNITS + more:
-        left_out[f"fewer than {MINIMUM_UNITS + more} {noun}s"] += 1
+        left_out[f"fewer than {MINIMUM_UNITS + more} {what}"] += 1
     return n < MINIMUM_UNITS + more
 
 

@@ -136,14 +136,18 @@ class Samples:
     def permuted(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, Permuted]:
         """Fisher's z within cells under permutations, where it is defined and enough trials can change places.
 
-        There are as many permutations as the resamples have replicates.
+        There are as many permutations as the resamples have replicates; none where no dataset has two data seeds, as
+        without the column, since it is data seeds that are exchanged.
         """
         cells = list(self.cells)
-        kept = [self.kept(rows) for rows in self.cells.values()]
+        # By seed, so that which trainings of two configurations are exchanged does not rest on the order of rows.
+        seed_of = self.table["seed"].to_numpy()
+        kept = [own[np.argsort(seed_of[own], kind="stable")] for own in map(self.kept, self.cells.values())]
         rows = np.concatenate(kept)
         cell = np.repeat(np.arange(len(cells)), [len(part) for part in kept])
         possible = exchanges(cell, self.resamples.data_seed[rows], _settings(self.table.iloc[rows]))
-        if not possible.enough:
+        one_each = self.resamples.n_clusters(rows) == self.table["dataset"].iloc[rows].nunique()
+        if one_each or not possible.enough:
             return {}
         strata: list[Stratum | None] = [None, *self.strata]
         groups = [np.asarray([i for i, c in enumerate(cells) if s is None or c[:2] == s]) for s in strata]
@@ -158,8 +162,8 @@ class Samples:
 
 
 def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
-    """What orders the trials of one cell and data seed: strength first, then the other settings by their text."""
-    others = [n for n in columns.settings_in(table) if n != "strength"]
+    """What tells the configurations of a cell apart, in order: strength, then the other settings by their text."""
+    others = [n for n in columns.configuration_in(table) if n != "strength"]
     strength = [table["strength"].to_numpy()] if "strength" in table else []
     return [*strength, *(pd.factorize(table[name].astype(str), sort=True)[0] for name in others)]
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from analysis.answer.comparisons import Comparison
 from analysis.answer.parts import FALLBACK_CONTROL
 from analysis.numbers import capitalized, column_name, count, interval, name, number, with_interval
+from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary
+from records import columns
 
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""
 WORDS = ("yes", "no", "reverse", "it depends", "undecided")
-ON_DISTRACTOR = ("1-distractor_mass",)
-"""Metrics of the distractor rather than the mask."""
+ON_DISTRACTOR = tuple(COMPLEMENTS.get(metric, metric) for metric in columns.ON_DISTRACTOR)
+"""Metrics of the distractor rather than the mask, by their names in the analysis."""
 DIFFER = 0.05
 """Level at which cells count as different from one another."""
 MOST_SEEDS = 20

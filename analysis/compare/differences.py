@@ -23,6 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.numbers import count, interval, name, number, p_value, stratum_name, with_interval
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.estimate import too_few
 from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
 from analysis.trials.design import cell_rows
@@ -217,7 +218,8 @@ def _correlation_side(part: Influences) -> _Side:
     entry = part.entry
     if entry.estimate is None:
         return _Side(reason=entry.reason)
-    reason = entry.interval_reason or "one of the two does not change without any data seed"
+    unmoved = "one of the two does not change without any data seed"
+    reason = entry.interval_reason or (too_few() if part.fewest < MINIMUM_CLUSTERS else unmoved)
     return _Side(fisher_z(entry.estimate)[0], entry.n, part.cluster, part.influence, entry.df, reason)
 
 
@@ -303,9 +305,12 @@ def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Ove
     if all("trial_key" in t and t["trial_key"].notna().all() for t in (first, second)):
         by, names = "trial_key", ["trial_key"]
     else:
-        by, names = "configuration", [n for n in columns.settings_in(first) if n in second]
+        by, names = "configuration", list(dict.fromkeys(columns.settings_in([*first, *second])))
     results = [primary.outcome, primary.column]
-    one, other = (t[names].astype(str).assign(**t[results]) for t in (first, second))
+    one, other = (
+        pd.DataFrame({n: _as_text(t, n) for n in names}).assign(**t[results]).drop_duplicates(names)
+        for t in (first, second)
+    )
     both = one.merge(other, on=names, suffixes=(" first", " second"))
     equal = np.ones(len(both), dtype=bool)
     for column in results:
@@ -313,6 +318,14 @@ def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Ove
         equal &= ((a == b) | (a.isna() & b.isna())).to_numpy()
     n = len(both)
     return Overlap(by, n, len(first) - n, len(second) - n, int(equal.sum()))
+
+
+def _as_text(table: pd.DataFrame, name: str) -> pd.Series:
+    """A setting as text that is the same for 16 and 16.0; empty where it is missing, or its value under right masks."""
+    column = table[name] if name in table else pd.Series(columns.CONTROLS.get(name), index=table.index)
+    if pd.api.types.is_numeric_dtype(column):
+        column = column.astype("float64")
+    return column.astype(object).where(column.notna(), "").astype(str)
 
 
 def _only_in_one(first: Trials, second: Trials) -> list[str]:

@@ -1,6 +1,6 @@
 """Rules of choosing a model, and what each costs under the shift: the statistic of the section on selection regret."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ class Regret(Estimate):
     n: int
     """Trials chosen from."""
     n_missing: int
-    """Trials without the outcome or a column that one of the rules needs."""
+    """Trials without the outcome or a column that one of the rules uses in the stratum."""
     n_choices: int
     """Data seeds, among whose own trials a choice is made; for the mean over strata, of all of them."""
     whole_stratum: float | None = None
@@ -71,8 +71,9 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     - oracle: the outcome itself; its regret is zero, the least of all by definition;
     - random: the mean over all trials, what picking blindly costs.
 
-    Of trials tied at the top the mean outcome counts. All rules choose from the same trials: those with the outcome
-    and every column that some rule can use. A rule whose column the table lacks is undefined, with the reason. Data
+    Of trials tied at the top the mean outcome counts. All rules choose from the same trials of a stratum: those with
+    the outcome and every column that some rule can use there. A rule whose column no trial of the stratum has is
+    undefined, with the reason; so is its mean, which would be over other strata than that of the other rules. Data
     seeds with one trial offer no choice; a stratum with no others is one choice, without an interval. Intervals are
     Student's over data seeds, by the delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
 
@@ -100,16 +101,12 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     values = {name: v for name, v in values.items() if np.isfinite(v).any()}
     if (masked := table["method"].eq(MASKED)).any():
         values[MASKED] = masked.to_numpy(dtype=np.float64)
-    known = np.isfinite(np.column_stack(list(values.values()))).all(axis=1)
-    strata = _strata(table, known, resamples)
-    shifted_rows = [resamples.cluster[stratum.rows] for stratum in strata if stratum.level > 0]
-    used = np.concatenate([np.empty(0, dtype=np.intp), *shifted_rows])
+    strata = _strata(table, values, outcome, resamples)
     regrets: list[Regret] = []
     for rule in RULES:
         by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
-        shifted = [(entry, deleted) for entry, deleted in by_stratum if entry.severity]
-        overall = _overall(rule, shifted, used, resamples)
-        regrets += [overall, *(entry for entry, _ in by_stratum)]
+        overall = _overall(rule, [part for part in by_stratum if part.regret.severity], resamples)
+        regrets += [overall, *(part.regret for part in by_stratum)]
     return regrets
 
 
@@ -128,14 +125,30 @@ class _Stratum:
     is_one_choice: bool
     """Whether no data seed has several trials, so that all of them are one choice."""
     n_missing: int
+    columns: tuple[str, ...]
+    """Those that trials of the stratum have."""
 
 
-def _strata(table: pd.DataFrame, known: NDArray[np.bool_], resamples: Resamples) -> list[_Stratum]:
+@dataclass(frozen=True)
+class _Part:
+    """The regret of a rule in one stratum."""
+
+    regret: Regret
+    deleted: Floats | None = None
+    """The same without each cluster of the table; None where there is no interval."""
+    cluster: Choices = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    """[choices] the cluster of each."""
+
+
+def _strata(table: pd.DataFrame, values: dict[str, Floats], outcome: str, resamples: Resamples) -> list[_Stratum]:
     groups, data_seed = cell_rows(table), table["data_seed"].to_numpy()
     strata = []
     for (dataset, level), cells in strata_of(groups).items():
         positions = np.sort(np.concatenate([groups[cell] for cell in cells]))
-        rows = positions[known[positions]]
+        present = {name: np.isfinite(column[positions]) for name, column in values.items()}
+        present = {name: known for name, known in present.items() if known.any()}
+        nowhere = np.zeros(len(positions), dtype=bool)
+        rows = positions[np.logical_and.reduce([present.get(outcome, nowhere), *present.values()])]
         n_missing = len(positions) - len(rows)
         seeds, choice = np.unique(data_seed[rows], return_inverse=True)
         offered = np.isin(choice, np.flatnonzero(np.bincount(choice, minlength=len(seeds)) > 1))
@@ -143,7 +156,10 @@ def _strata(table: pd.DataFrame, known: NDArray[np.bool_], resamples: Resamples)
             rows = rows[offered]
         _, start, choice = np.unique(data_seed[rows], return_index=True, return_inverse=True)
         cluster = resamples.cluster[rows[start]]
-        strata.append(_Stratum(dataset, level, rows, choice.astype(np.intp), cluster, not offered.any(), n_missing))
+        one_choice = not offered.any()
+        strata.append(
+            _Stratum(dataset, level, rows, choice.astype(np.intp), cluster, one_choice, n_missing, tuple(present))
+        )
     return strata
 
 
@@ -154,8 +170,7 @@ def _in_stratum(
     values: dict[str, Floats],
     stratum: _Stratum,
     resamples: Resamples,
-) -> tuple[Regret, Floats | None]:
-    """(the regret of a rule, the same without each cluster of the table or None where there is no interval)."""
+) -> _Part:
     n, one_choice = len(stratum.rows), stratum.is_one_choice
     n_choices = min(1, n) if one_choice else len(stratum.cluster)
     result = Regret(
@@ -166,27 +181,31 @@ def _in_stratum(
         n_missing=stratum.n_missing,
         n_choices=n_choices,
     )
-    absent = [name for name in criteria if name not in values]
-    if absent:
-        what = f"the method {MASKED!r}" if absent[0] == MASKED else f"the column {absent[0]!r}"
-        return replace(result, reason=f"no trial has {what}"), None
+    absent = next((name for name in (outcome, *criteria) if name not in stratum.columns), None)
+    if absent is not None:
+        what = {MASKED: f"the method {MASKED!r}", outcome: f"the outcome {outcome!r}"}.get(
+            absent, f"the column {absent!r}"
+        )
+        where = " of the stratum" if absent in values else ""
+        return _Part(replace(result, reason=f"no trial{where} has {what}"))
     if rule == MASKED:
         if not values[MASKED][stratum.rows].any():
-            return replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"), None
+            return _Part(replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"))
         if not one_choice:
             stratum = _where(stratum, np.bincount(stratum.choice, values[MASKED][stratum.rows]) > 0)
             n = len(stratum.rows)
             result = replace(result, n=n, n_choices=len(stratum.cluster))
     if n < 2:
-        return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+        return _Part(replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"))
     parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
     whole = float(_regrets(*parts, np.zeros(n, dtype=np.intp))[0])
     result = replace(result, estimate=whole, whole_stratum=whole)
     if one_choice:
-        return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
+        return _Part(replace(result, interval_reason="each data seed has one trial: one choice among all"))
     regrets = _regrets(*parts, stratum.choice)
     deleted = mean_without_each(regrets, stratum.cluster, len(resamples.dataset))
-    return _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples), deleted
+    result = _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples)
+    return _Part(result, deleted, stratum.cluster)
 
 
 def _where(stratum: _Stratum, offered: NDArray[np.bool_]) -> _Stratum:
@@ -226,24 +245,25 @@ def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples
     return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
 
 
-def _overall(
-    rule: str, by_stratum: list[tuple[Regret, Floats | None]], clusters: Choices, resamples: Resamples
-) -> Regret:
-    """The mean over strata that have a regret, each counting the same."""
-    defined = [(entry, deleted) for entry, deleted in by_stratum if entry.estimate is not None]
+def _overall(rule: str, by_stratum: list[_Part], resamples: Resamples) -> Regret:
+    """The mean over the strata that offer a choice, each counting the same; none where one of them has no regret."""
+    defined = [part for part in by_stratum if part.regret.estimate is not None]
     result = Regret(
         rule=rule,
         dataset=None,
         severity=None,
-        n=sum(entry.n for entry, _ in defined),
-        n_missing=sum(entry.n_missing for entry, _ in by_stratum),
-        n_choices=sum(entry.n_choices for entry, _ in defined),
+        n=sum(part.regret.n for part in defined),
+        n_missing=sum(part.regret.n_missing for part in by_stratum),
+        n_choices=sum(part.regret.n_choices for part in defined),
     )
     if not defined:
-        why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
+        why = by_stratum[0].regret.reason if by_stratum else "no stratum has a shift (severity above 0)"
         return replace(result, reason=why)
-    result = replace(result, estimate=float(np.mean([entry.estimate for entry, _ in defined])))
-    known = [deleted for _, deleted in defined if deleted is not None]
+    offering = sum(part.regret.n > 1 for part in by_stratum)
+    if len(defined) < offering:
+        return replace(result, reason=f"{len(defined)} of {offering} strata with a shift have it")
+    result = replace(result, estimate=float(np.mean([part.regret.estimate for part in defined])))
+    known = [part.deleted for part in defined if part.deleted is not None]
     if len(known) < len(defined):
         return replace(result, interval_reason="a stratum has one trial per data seed: one choice among all")
-    return _with_interval(result, np.mean(known, axis=0), clusters, resamples)
+    return _with_interval(result, np.mean(known, axis=0), np.concatenate([part.cluster for part in defined]), resamples)

@@ -15,6 +15,7 @@ from analysis.numbers import (
     listed,
     name,
     number,
+    severity,
     stratum_name,
     with_interval,
 )
@@ -99,7 +100,8 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
     rows = [
         (
             (part.comparison, LABELS[part.comparison]),
-            (level.dataset, "all" if level.dataset is None else stratum_name(level.dataset, level.severity)),
+            (level.dataset, "all" if level.dataset is None else name(level.dataset)),
+            (level.severity, "" if level.severity is None else severity(level.severity)),
             (level.method, "all" if level.method is None else name(level.method)),
             *estimated(level),
             whole(level.n_cells),
@@ -116,10 +118,10 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
             "Strata without a shift are shown and do not count. Methods are averaged over the strata with a shift. "
             f"{_COUNTED}"
         ),
-        headings=("varies", "stratum", "method", "ρ", "95 % interval", "cells", "trials", "remark"),
+        headings=("varies", "dataset", "s", "method", "ρ", "95 % interval", "cells", "trials", "remark"),
         rows=tuple(rows),
-        text_columns=3,
-        fields=("comparison", "dataset", "method", "rho", "interval", "n_cells", "n_trials", "remark"),
+        text_columns=4,
+        fields=("comparison", "dataset", "severity", "method", "rho", "interval", "n_cells", "n_trials", "remark"),
         group=1,
         fold=0,
     )
@@ -282,9 +284,10 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
         ),
         "What a comparison needs": (
             f"A shift; {MINIMUM_CELLS} cells ({MINIMUM_METHODS} methods between methods); {MINIMUM_CLUSTERS} data "
-            f"seeds on each dataset; {MINIMUM_UNITS} trials, settings or methods to rank; an outcome whose standard "
-            f"deviation among them is at least {SMALLEST_SPREAD:g}; settings and methods whose order two halves of the "
-            f"data seeds agree on (ρ of at least {MINIMUM_RELIABILITY:g}). What lacks it has no say and is counted."
+            f"seeds on each dataset; {MINIMUM_UNITS} trials to rank, or settings or methods with two data seeds; an "
+            f"outcome whose standard deviation among them is at least {SMALLEST_SPREAD:g}; settings and methods whose "
+            f"order two halves of the data seeds agree on (ρ of at least {MINIMUM_RELIABILITY:g}). What lacks it "
+            "has no say and is counted."
         ),
     }
 
@@ -297,11 +300,12 @@ _DEPENDS = (
 
 def _reported(analysis: Analysis, result: Comparisons) -> str:
     table, primary = analysis.trials.table, analysis.primary
+    per_dataset = f"{data_seeds(table)} per dataset" if analysis.trials.data_seeds_known else "data seeds not recorded"
     text = (
         f"We analysed {count(len(table), 'training run')} ({sum(analysis.trials.excluded.values()):,} more were "
         f"excluded) of {count(table['method'].nunique(), 'method')} on {count(table['dataset'].nunique(), 'dataset')} "
         f"at {count(table['severity'].nunique(), 'shift severity', 'shift severities')} with "
-        f"{data_seeds(table)} per dataset, after the design of Viviano et al. (2021). The primary was "
+        f"{per_dataset}, after the design of Viviano et al. (2021). The primary was "
         f"{analysis.primary_name} against {column_name(primary.outcome)}."
     )
     answered = [part for part in result if part.ci_low is not None]

@@ -203,13 +203,17 @@ def _reported(analysis: Analysis, result: UnderShift) -> str:
     heterogeneity = _heterogeneity(analysis)
     within = analysis.find("within_cell")
     why = within and (within.reason or within.interval_reason)
+    unshared = within is not None and within.n == within.n_clusters
     intervals = {
         "cluster_jackknife": (
             "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
             "jackknife, of correlations on Fisher’s z scale, with Student’s t on Satterthwaite’s degrees of freedom "
             "(MacKinnon, Nielsen & Webb 2023)."
         ),
-        "fisher_z": "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z.",
+        "fisher_z": "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z."
+        if unshared
+        else "No data seed makes a difference to the correlation, so its 95 % interval is that of Fisher’s z for as "
+        "many runs as there are data seeds.",
     }
     return (
         "Spearman’s ρ was computed within each cell (dataset × severity × method; midranks for ties) and combined by "

@@ -96,6 +96,7 @@ def settings() -> AbstractContextManager[Any]:
             "text.color": INK,
             "legend.frameon": False,
             "figure.facecolor": "white",
+            "text.parse_math": False,  # a name may hold a $
             "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
         }
     )

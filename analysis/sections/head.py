@@ -44,7 +44,9 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
     dates = started(table)
     return [
         (count(len(table), "trial"), "completed"),
-        (data_seeds(table), "on each dataset, the unit of independence"),
+        (data_seeds(table), "on each dataset, the unit of independence")
+        if analysis.trials.data_seeds_known
+        else ("data seeds not recorded", "so it is not known which trials share their images"),
         (count(len(methods), "method"), ", ".join(names)),
         (count(len(datasets), "dataset"), ", ".join(sorted(map(name, datasets)))),
         (count(len(severities), "severity", "severities"), ", ".join(map(severity, sorted(severities)))),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import capitalized, count, name, number, severity
+from analysis.numbers import capitalized, count, name, number, severity, strength
 from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
 from analysis.sections.map_sheets import MapSheet, collect_maps, smoothed, strongest
 from analysis.sections.section import Lack, Section
@@ -157,8 +157,8 @@ def usual_place(share: np.ndarray) -> np.ndarray:
 
 
 def _heading(sheet: MapSheet, method: str) -> str:
-    strength = sheet.strengths[method]
-    return name(method) + (f"\nλ = {strength:.4g}" if strength else "")  # some methods have no weight to vary
+    best = sheet.strengths[method]
+    return name(method) + (f"\nλ = {strength(best)}" if best else "")  # some methods have no weight to vary
 
 
 def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:

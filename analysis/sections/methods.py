@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, name, number
+from analysis.numbers import column_name, name, number, strength
 from analysis.sections.drawing import (
     INK,
     MANY,
@@ -119,7 +119,12 @@ class Shown:
     is_auc: bool = False
 
     def limit(self, axes: "matplotlib.axes.Axes") -> None:
-        axes.set_ylim(*((-0.03, 1.03) if self.is_auc else (0, None)))
+        """The whole scale of an AUC; another score's from 0, unless some of it is below."""
+        together = axes.get_shared_y_axes().get_siblings(axes)
+        if self.is_auc:
+            axes.set_ylim(-0.03, 1.03)
+        elif min(other.dataLim.y0 for other in together) >= 0:
+            axes.set_ylim(bottom=0)
 
 
 def shown(analysis: Analysis) -> tuple[Shown, Shown]:
@@ -269,7 +274,7 @@ def summary_table(
         rows=tuple(
             (
                 *cell_entries(row.dataset, row.severity, row.method),
-                *((getattr(row, column), f"{getattr(row, column):g}") for column in also),
+                *((getattr(row, column), strength(getattr(row, column))) for column in also),
                 *(entry for part in (row.ood, row.id, row.localisation) for entry in spread_entries(part)),
                 value(row.chance),
                 whole(row.n),

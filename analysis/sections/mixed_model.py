@@ -10,7 +10,7 @@ from scipy import special
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, count, interval, number
+from analysis.numbers import column_name, count, number
 from analysis.sections.id_slopes import basis, cells_with_slope, fixed_effects, why_left_out
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, left_out
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
@@ -50,6 +50,8 @@ class MixedModel:
     n_cells: int = 0
     left_out: dict[str, int] | None = None
     """Cells without a shift or too small for a slope, counted by reason."""
+    spread: float = 0.0
+    """Widest range of the score within a cell."""
     coefficients: tuple[Coefficient, ...] = ()
     """mu_within, if it is in the model."""
     dropped: dict[str, str] | None = None
@@ -105,11 +107,12 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     result = replace(result, n_missing=len(table) - len(known), dropped=dropped, left_out=left_out)
     if not cells:
         return replace(result, reason=f"no cell can be used ({why_left_out(left_out)})")
+    spread = max(float(np.ptp(values[own, 1])) for own in cells.values())
     members = np.concatenate(list(cells.values()))
     part, values, n = table.iloc[known[members]], values[members], values[members, -1]
     group = part.groupby(["dataset", "data_seed"], sort=True).ngroup().to_numpy()
     n_groups = len(np.unique(group))
-    result = replace(result, n=len(part), n_groups=n_groups, n_cells=len(cells))
+    result = replace(result, n=len(part), n_groups=n_groups, n_cells=len(cells), spread=spread)
     correct = np.clip(values[:, 0], 0, 1) * n
     response = np.log((correct + 0.5) / (n - correct + 0.5))
     design = np.column_stack([values[:, 1], fixed_effects(cells, values[:, 2] if ID_AUC in table else None)])
@@ -117,7 +120,7 @@ def mixed_model(table: pd.DataFrame, score: str, outcome: str) -> MixedModel:
     if reason is not None:
         return replace(result, reason=reason)
     rest = design[:, 0] - design[:, 1:] @ np.linalg.lstsq(design[:, 1:], design[:, 0], rcond=None)[0]
-    if rest @ rest <= 1e-10 * (len(rest) * np.var(design[:, 0])):
+    if spread == 0 or rest @ rest <= 1e-10 * (len(rest) * np.var(design[:, 0])):
         varies = f"the cells{' and the AUC on the ID test set' if ID_AUC in table else ''} determine it"
         return replace(result, dropped=dropped | {WITHIN: varies})
     return _fit(result, response, design, group, n_groups - part["dataset"].nunique())
@@ -173,10 +176,11 @@ def _sentence(analysis: Analysis, result: MixedModel) -> str:
     if own is None:
         why = result.reason or (result.dropped or {}).get(WITHIN, "the term was dropped")
         return f"Not estimated: {why}.{missing}"
-    odds, low, high = (math.exp(0.1 * slope) for slope in (own.estimate, own.ci_low, own.ci_high))
+    step = min(0.1, 10.0 ** math.floor(math.log10(result.spread)))
+    odds, low, high = (_odds(step * slope) for slope in (own.estimate, own.ci_low, own.ci_high))
     text = (
-        "Among trials of one cell and one ID test AUC, a map score higher by 0.1 multiplies the odds of a correct "
-        f"answer under the shift by {number(odds)} ({interval(low, high)})."
+        f"Among trials of one cell and one ID test AUC, a map score higher by {step:g} multiplies the odds of a "
+        f"correct answer under the shift by {odds} ({low} to {high})."
     )
     if not result.converged:
         text += " The fit did not converge: do not rely on it."
@@ -185,6 +189,11 @@ def _sentence(analysis: Analysis, result: MixedModel) -> str:
     elif result.warnings:
         text += f" The fit warned: {result.warnings[0].rstrip('.')}."
     return text + missing
+
+
+def _odds(logit: float) -> str:
+    """A factor of the odds; beyond 1,000 its size says nothing."""
+    return number(math.exp(logit)) if logit < math.log(1000) else "over 1,000"
 
 
 def _table(result: MixedModel) -> Table:

@@ -61,9 +61,9 @@ def _encoded(values: pd.Series) -> dict[str, Any]:
     return {"levels": list(map(str, levels)), "at": [None if place < 0 else int(place) for place in at]}
 
 
-def _number(value: float | None) -> float | int | None:
-    """Whole numbers as they are, others with four digits."""
-    if value is None or not math.isfinite(value):
+def _number(value: Any) -> float | int | None:
+    """Whole numbers as they are, others with four digits; None for a missing or infinite one."""
+    if pd.isna(value) or not math.isfinite(value):
         return None
     return int(value) if float(value).is_integer() else float(f"{value:.4g}")
 

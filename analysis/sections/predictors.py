@@ -101,6 +101,16 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     return "\n\n".join(lines or [f"No score predicts {outcome} better or worse than {the_map} beyond chance."])
 
 
+def _on_different_trials(result: tuple[Predictor, ...]) -> str:
+    """That rows of the table rest on different trials, where they do."""
+    sizes: dict[str, set[int]] = {}
+    for part in (part for predictor in result for part in predictor.comparisons):
+        sizes.setdefault(part.comparison, set()).add(part.n_trials)
+    if all(len(different) == 1 for different in sizes.values()):
+        return ""
+    return " Rows rest on different trials where a score is missing, or has no correlation in a cell."
+
+
 def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
     names = analysis.trials.comparisons
 
@@ -116,7 +126,7 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
         caption=(
             f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison, 95 % interval in "
             "brackets. A probe is the AUC on ID test images whose outside of the mask is altered: it needs masks and "
-            "no map."
+            f"no map.{_on_different_trials(result)}"
         ),
         headings=("score", *(LABELS[n] for n in names)),
         rows=tuple(
@@ -145,7 +155,8 @@ SECTION = Section(
             "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "
             "replaced by another image’s outside (after Mixed-Rand of Xiao et al. 2021, whose donors lose their object "
             "first). That one score predicts better than another is said where the interval of the difference of their "
-            "Fisher’s z, over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni)."
+            "Fisher’s z, over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni); "
+            "both are taken on the trials and over the cells that have both."
         )
     },
     citations={

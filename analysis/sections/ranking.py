@@ -70,7 +70,10 @@ def _table(analysis: Analysis) -> Table:
 
 
 def _figure(analysis: Analysis) -> Drawing | None:
-    """A row per method, a panel per dataset: performance as a dot, localisation as a ring; None for a single method."""
+    """A row per method, a panel per dataset, two beside each other: performance as a dot, localisation as a ring.
+
+    None for a single method.
+    """
     tuned = [best_strength(row, analysis.results["strengths"]) for row in ranking(analysis.results["methods"])]
     by_dataset = {dataset: _best_first(tuned, dataset) for dataset in dict.fromkeys(row.dataset for row in tuned)}
     n_rows = max(map(len, by_dataset.values()), default=0)
@@ -79,9 +82,13 @@ def _figure(analysis: Analysis) -> Drawing | None:
     scores = shown(analysis)
     looks = ({"color": PALETTE[1]}, {"markerfacecolor": "none", "color": PALETTE[2]})
     with settings():
-        figure = new_figure(1.1 + 0.2 * n_rows)
-        panels = figure.subplots(1, len(by_dataset), squeeze=False, sharex=True)[0]
-        for axes, (dataset, rows) in zip(panels, by_dataset.items(), strict=True):
+        n_columns = min(2, len(by_dataset))
+        n_panels = -(-len(by_dataset) // n_columns)
+        figure = new_figure(0.5 + (0.6 + 0.2 * n_rows) * n_panels)
+        panels = figure.subplots(n_panels, n_columns, squeeze=False, sharex=True).ravel()
+        for axes in panels[len(by_dataset) :]:
+            axes.remove()
+        for axes, (dataset, rows) in zip(panels, by_dataset.items(), strict=False):
             row_labels(axes, [_named(row) for row in rows])
             for position, row in enumerate(rows):
                 both = [score.of(row).mean for score in scores]
@@ -92,6 +99,7 @@ def _figure(analysis: Analysis) -> Drawing | None:
                         axes.plot(mean, -position, "o", markersize=5, **look)
             axes.set_title(stratum_name(dataset, rows[0].severity), loc="left")
             axes.spines["left"].set_color(MUTED)
+            axes.tick_params(labelbottom=True)
         handles = [
             legend_key(score.label, marker="o", linestyle="none", markersize=5, **look)
             for score, look in zip(scores, looks, strict=True)
@@ -129,7 +137,7 @@ def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
 
 def _entry(part: Spread, at: float | None) -> Entry:
     text = number(part.mean) + ("" if part.sd is None else f" ± {number(part.sd)}")
-    return (part.mean, part.sd, at), text + ("" if at is None else f" ({at:g})")
+    return (part.mean, part.sd, at), text + ("" if at is None else f" ({strength(at)})")
 
 
 SECTION: Section[None] = Section(

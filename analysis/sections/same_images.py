@@ -28,6 +28,7 @@ from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import Cell, Codes, Rows, cell_rows, design_of
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 TITLE = "Of two trainings on the same images, is the one with the better map the better one?"
 COIN = 0.5
@@ -76,7 +77,7 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
     reason = absent_column(table, [score])
     if not analysis.trials.data_seeds_known:
-        reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+        reason = UNKNOWN_DATA_SEEDS
     configuration = design_of(table).configurations()
     trained = table[["data_seed", "severity"]].assign(configuration=configuration)
     if reason is None and trained[trained["severity"] > 0].duplicated().any():

@@ -1,5 +1,7 @@
 """What choosing a model costs: by its map, by validation, by each probe, at random, and always training masked."""
 
+from typing import Any
+
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, name, severity, stratum_name, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, Regret, selection_regret
@@ -16,9 +18,17 @@ from analysis.sections.drawing import (
 )
 from analysis.sections.section import Lack, Section, no_interval
 from analysis.sections.table import Table, estimated, remark, value, whole
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
 """Difference of two costs, in the outcome's units, below which both are named as the cheapest."""
+
+
+def _compute(analysis: Analysis) -> tuple[Regret, ...]:
+    if analysis.trials.data_seeds_known:
+        return tuple(selection_regret(analysis.trials.table, analysis.primary, analysis.resamples))
+    place: dict[str, Any] = {"dataset": None, "severity": None, "n": 0, "n_missing": 0, "n_choices": 0}
+    return tuple(Regret(rule=rule, reason=UNKNOWN_DATA_SEEDS, **place) for rule in RULES)
 
 
 def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
@@ -51,7 +61,7 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
         named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
         least = "this one costs" if len(cheapest) == 1 else "these cost"
         sentence += f" Of the rules that anyone can follow {least} least here: {named}."
-    if not any(part.rule.startswith("outside_") for part in known):
+    if not any(part.rule.startswith("outside_") and part.estimate is not None for part in result):
         sentence += " These trials have no probes."
     return sentence + no_interval(known)
 
@@ -167,10 +177,12 @@ def _by_column(part: Regret) -> bool:
 
 
 def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
+    if result and len(reasons := {part.reason for part in result}) == 1 and (reason := reasons.pop()) is not None:
+        return [(f"“{TITLE}”", reason)]
     lacks = []
     for part in result:
         if part.dataset is None and part.reason is not None:
-            is_probe = part.rule.startswith("outside_") and _by_column(part)
+            is_probe = part.rule.startswith("outside_") and part.reason.startswith("no trial has the column")
             rule, why = ("a probe", "no trial has its column") if is_probe else (RULES[part.rule], part.reason)
             lacks.append((f"the cost of choosing by {rule}", why))
     return list(dict.fromkeys(lacks))
@@ -188,11 +200,15 @@ TITLE = "What does choosing a model cost?"
 SECTION = Section(
     key="regret",
     title=TITLE,
-    compute=lambda analysis: tuple(selection_regret(analysis.trials.table, analysis.primary, analysis.resamples)),
+    compute=_compute,
     words_last=True,
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=lambda analysis, result: [_costs(analysis, result), _table(analysis, result)],
+    tables=lambda analysis, result: (
+        [_costs(analysis, result), _table(analysis, result)]
+        if any(part.estimate is not None for part in result)
+        else []
+    ),
     missing=_missing,
     reported=_reported,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, listed, name, number
+from analysis.numbers import column_name, listed, name, number, strength
 from analysis.sections.choices import RULES
 from analysis.sections.drawing import in_order
 from analysis.sections.section import Lack, Section
@@ -140,11 +140,13 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     if not costs:
         return ""
     n = len(costs[RANDOM])
-    said = [f"{number(float(np.mean(own)), 3)} by {RULES[rule]}" for rule, own in costs.items()]
+    # Means over different pairs would say more about the pairs than about the rules.
+    said = [f"{number(float(np.mean(own)), 3)} by {RULES[rule]}" for rule, own in costs.items() if len(own) == n]
+    some = [f"{RULES[rule]} ({len(own)})" for rule, own in costs.items() if len(own) < n]
     over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
     return (
         f"Choosing a method’s strength without the shift costs {column_name(analysis.primary.outcome)}, {over}: "
-        f"{listed(said)}."
+        f"{listed(said)}.{f' Fewer pairs have a choice by {listed(some)}.' if some else ''}"
     )
 
 
@@ -196,7 +198,7 @@ def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
 
 def _strength(choice: StrengthChoice) -> Entry:
     several = "any" if choice.rule == RANDOM else "tied"
-    return choice.strength, several if choice.strength is None else f"{choice.strength:.4g}"
+    return choice.strength, several if choice.strength is None else strength(choice.strength)
 
 
 def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:

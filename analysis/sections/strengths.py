@@ -1,12 +1,13 @@
 """Each method's performance and localisation by its strength."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import name, number, stratum_name
+from analysis.numbers import name, number, severity, strength
 from analysis.sections.drawing import (
     INK,
     MANY,
@@ -25,6 +26,7 @@ from analysis.sections.section import Section
 from analysis.trials.trials import Primary
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
 
 
@@ -55,7 +57,7 @@ def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> Drawing | None
         (row for row in rows if row.severity == worst and row.ood.n), key=lambda row: row.ood.mean or 0.0
     )
     extremes = "; ".join(
-        f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {row.strength:g}"
+        f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {strength(row.strength or 0.0)}"
         for row in by_outcome[:: len(by_outcome) - 1 or 1]
     )
     return Drawing(
@@ -89,7 +91,7 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.
                     points = [(row.strength or 0.0, score.of(row).mean) for row in own]
                     plot_known(axes, points, color=colour, linestyle=line, marker="o", markersize=3, linewidth=1.4)
             axes.set_title(name(method), loc="left", fontsize=8)
-            axes.set_xscale("log")
+            _strength_axis(axes, [row for row in rows if row.method == method])
         for axes in panels[len(methods) :]:
             axes.set_axis_off()
         if lines["-"].is_auc:
@@ -121,8 +123,11 @@ def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure
                 baseline = [r for r in methods if (r.dataset, r.severity, r.method) == (*stratum, "baseline")]
                 if baseline and (level := score.of(baseline[0]).mean) is not None:
                     axes.axhline(level, color=INK, linestyle=":", linewidth=1)
-            panels[0][column].set_title(stratum_name(*stratum), loc="left", fontsize=8)
-            panels[1][column].set_xscale("log")
+            dataset, level = stratum
+            first = min(s for d, s in strata if d == dataset)
+            where = f"{name(dataset)}\n" if level == first else ""
+            panels[0][column].set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
+            _strength_axis(panels[1][column], rows)
             panels[1][column].set_xlabel("strength")
         for axes, score in zip(panels[:, 0], scores, strict=True):
             score.limit(axes)
@@ -132,6 +137,16 @@ def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure
             handles.append(legend_key("baseline", color=INK, linestyle=":", linewidth=1))
         legend_below(figure, handles, columns=9)
     return figure
+
+
+def _strength_axis(axes: "matplotlib.axes.Axes", rows: list[MethodRow]) -> None:
+    """A logarithmic axis with plain numbers: powers of ten, or both ends where there is none between them."""
+    strengths = [row.strength for row in rows if row.strength]
+    axes.set_xscale("log")
+    if math.log10(min(strengths)) // 1 == math.log10(max(strengths)) // 1:
+        axes.set_xticks([min(strengths), max(strengths)])
+    axes.xaxis.set_major_formatter(lambda value, _: strength(value))
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
 TITLE = "Method by strength"

@@ -37,9 +37,6 @@ class RankCorrelation:
     statistic: str
     estimate: float | None
     n: int
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_value: float | None = None
     reason: str | None = None
 
 
@@ -63,9 +60,6 @@ class CombinedCorrelation:
     """Cochran's heterogeneity statistic on n_cells − 1 degrees of freedom."""
     i_squared: float | None = None
     """Share of q beyond what chance explains, in [0, 1]."""
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_value: float | None = None
     reason: str | None = None
 
 
@@ -74,14 +68,14 @@ def rank_correlation(x: Floats, y: Floats, statistic: str) -> RankCorrelation:
 
     rho is Pearson's correlation of the midranks. With C concordant and D discordant pairs, and n_x and n_y the pairs
     not tied in x and in y, tau-b = (C − D) / sqrt(n_x n_y) (Kendall, Biometrika 33, 1945); a tied pair is neither
-    concordant nor discordant. Interval and p-value are those of `fisher_interval` and assume independent trials.
+    concordant nor discordant.
 
     Args:
         x, y: [n], none missing.
         statistic: "spearman" or "kendall_tau_b".
 
     Returns:
-        Estimate and bounds in [−1, 1]; no estimate for fewer than 4 (rho) or 5 (tau-b) trials, or where x or y is
+        An estimate in [−1, 1]; none for fewer than 4 (rho) or 5 (tau-b) trials, or where x or y is
         constant.
     """
     n = len(x)
@@ -89,8 +83,7 @@ def rank_correlation(x: Floats, y: Floats, statistic: str) -> RankCorrelation:
     if reason is not None:
         return RankCorrelation(statistic, None, n, reason=reason)
     estimate = float(stats.spearmanr(x, y).statistic if statistic == "spearman" else stats.kendalltau(x, y).statistic)
-    estimate = max(-1.0, min(1.0, estimate))
-    return RankCorrelation(statistic, estimate, n, *fisher_interval(estimate, n - FISHER_D[statistic], statistic))
+    return RankCorrelation(statistic, max(-1.0, min(1.0, estimate)), n)
 
 
 def undefined(x: Floats, y: Floats, statistic: str) -> str | None:
@@ -108,7 +101,7 @@ def fisher_z(estimate: float) -> tuple[float, bool]:
 
 
 def fisher_interval(estimate: float, weight: float, statistic: str) -> tuple[float, float, float]:
-    """(lower bound, upper bound, two-sided p-value) from the normal law of Fisher's z.
+    """(lower bound, upper bound, two-sided p-value) from the normal law of Fisher's z, for independent trials.
 
     The bounds are tanh(z ± 1.96 sqrt(c / weight)); the p-value is that of z / sqrt(c / weight).
 
@@ -126,10 +119,9 @@ def fisher_interval(estimate: float, weight: float, statistic: str) -> tuple[flo
 def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> CombinedCorrelation:
     """Combine cells as tanh(sum w z / sum w) with z = atanh(estimate) and w = n − d.
 
-    The standard error of the combined z is sqrt(c / sum w). Heterogeneity over k cells: Q = sum w (z − combined z)² / c
-    and I² = max(0, (Q − (k − 1)) / Q) (Hedges & Olkin, Statistical Methods for Meta-Analysis, 1985, chapter 11; Higgins
-    & Thompson, Stat. Med. 21, 2002). Undefined cells are left out and counted. Interval and p-value assume independent
-    trials.
+    Heterogeneity over k cells: Q = sum w (z − combined z)² / c and I² = max(0, (Q − (k − 1)) / Q) (Hedges & Olkin,
+    Statistical Methods for Meta-Analysis, 1985, chapter 11; Higgins & Thompson, Stat. Med. 21, 2002). Undefined cells
+    are left out and counted.
     """
     defined = [cell for cell in cells if cell.estimate is not None]
     n_degenerate = len(cells) - len(defined)
@@ -141,7 +133,6 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> CombinedC
     mean = sum(w * z for w, (z, _) in zip(weights, pairs, strict=True)) / total
     squares = sum(w * (z - mean) ** 2 for w, (z, _) in zip(weights, pairs, strict=True))
     q, df = squares / FISHER_C[statistic], len(defined) - 1
-    low, high, p_value = fisher_interval(math.tanh(mean), total, statistic)
     return CombinedCorrelation(
         statistic=statistic,
         estimate=math.tanh(mean),
@@ -152,9 +143,6 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> CombinedC
         weight=total,
         q=q if df else None,
         i_squared=max(0.0, (q - df) / q) if df and q > 0 else None,
-        ci_low=low,
-        ci_high=high,
-        p_value=p_value,
     )
 
 

@@ -127,7 +127,13 @@ def hashable(column: pd.Series) -> pd.Series:
 
 
 def _codes(column: pd.Series) -> Codes:
-    return pd.factorize(hashable(column), use_na_sentinel=False)[0].astype(np.intp)
+    """Numbered by value, texts in alphabetical order: what is drawn by number must not rest on the order of rows."""
+    values = hashable(column)
+    codes, levels = pd.factorize(values, use_na_sentinel=False)
+    is_number = pd.api.types.is_numeric_dtype(values)
+    keys = pd.Series(levels).astype("float64").to_numpy() if is_number else np.asarray(list(map(str, levels)))
+    place = np.argsort(np.argsort(keys, kind="stable"))
+    return np.asarray(place[codes], dtype=np.intp)
 
 
 def _combined(*parts: Codes) -> Codes:

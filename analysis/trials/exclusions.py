@@ -76,7 +76,7 @@ Rule = Callable[[_Rows], Iterable[tuple[str, pd.Series]]]
 def not_completed(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """A status other than completed; without a status, a row counts as completed."""
     if "status" in rows.frame:
-        status = rows.frame["status"].fillna("completed").astype(str)
+        status = _filled(rows.frame["status"], "completed")
         for value in sorted(set(status) - {"completed"}):
             yield value if value in columns.STATUSES else f"status {value!r}", status == value
 
@@ -97,7 +97,7 @@ def stopped_early(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
 def chosen_by_search(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """A search that looks at earlier results draws trials where performance is high: no sample of the space."""
     if columns.SEARCHER in rows.frame:
-        searcher = rows.frame[columns.SEARCHER].fillna("").astype(str).str.strip().str.lower()
+        searcher = _filled(rows.frame[columns.SEARCHER], "").str.strip().str.lower()
         yield BY_SEARCH, ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
 
 
@@ -108,8 +108,9 @@ def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
     """
     for name in (*_NAMES, *_NUMBERS):
         yield f"no {name}", rows.raw[name].isna()
-    for name in (*_NUMBERS, rows.outcome):
-        yield f"{name} is not a number", rows.unreadable[name]
+    for name in _NUMBERS:
+        yield f"{name} is not a number", rows.frame[name].isna()
+    yield f"{rows.outcome} is not a number", rows.unreadable[rows.outcome]
     yield "severity outside 0 to 1", ~rows.frame["severity"].between(0, 1)
     for name in columns.CONTROLS:
         if name in rows.unreadable:
@@ -186,9 +187,13 @@ def trials_from_table(
         notes: earlier notes on the data, one sentence each.
 
     Raises:
-        AnalysisError: a required column or every localisation column is missing, or no trial remains.
+        AnalysisError: a required column or every localisation column is missing, a column is there twice, or no trial
+            remains.
     """
     table = table.rename(columns=str)
+    twice = list(dict.fromkeys(table.columns[table.columns.duplicated()]))
+    if twice:
+        raise AnalysisError(f"{source}: more than one column {', '.join(map(repr, twice))}; keep one of each name")
     _check_any_completed(table, source)
     _check_columns(table, source)
     notes = list(notes)
@@ -254,7 +259,7 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 def _check_any_completed(table: pd.DataFrame, source: str) -> None:
     # Before the columns: failed trials have no scores, so missing columns are not what went wrong.
-    if len(table) and "status" in table and not table["status"].fillna("completed").eq("completed").any():
+    if len(table) and "status" in table and not _filled(table["status"], "completed").eq("completed").any():
         raise AnalysisError(_nothing_left(source, Counter(table["status"].dropna().astype(str)), table))
 
 
@@ -274,6 +279,11 @@ def _check_columns(table: pd.DataFrame, source: str) -> None:
             f"{source}: no localisation column; add one named <split>.<metric>.<attribution> with split "
             f"{' or '.join(columns.SCORED_SPLITS)}, such as test_ood.iou.integrated_gradients; {has}"
         )
+
+
+def _filled(column: pd.Series, default: str) -> pd.Series:
+    """The column as texts, missing ones as the default; a categorical column would refuse a new value."""
+    return column.astype(object).fillna(default).astype(str)
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:

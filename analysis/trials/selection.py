@@ -14,7 +14,7 @@ IN_ORDER = ("best_valid_id", "last", "best_valid_ood")
 
 def selection_of(table: pd.DataFrame) -> pd.Series:
     """The selection rule of each trial, `UNKNOWN` where it is missing."""
-    return table[SELECTION].fillna(UNKNOWN).astype(str)
+    return table[SELECTION].astype(object).fillna(UNKNOWN).astype(str)
 
 
 def rules_of(table: pd.DataFrame) -> list[str]:

@@ -11,6 +11,8 @@ from analysis.numbers import count, listed
 from records import SweepRecords, columns
 
 OUTCOME = columns.performance("test_ood", "auc")
+UNKNOWN_DATA_SEEDS = "the table has no column 'data_seed', so it is not known which trials share their images"
+"""Why a statistic is undefined without `Trials.data_seeds_known`."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class Trials:
     """The sweep's storage, which holds its maps; None for a table or a tracking server."""
 
     def __repr__(self) -> str:
-        axes = {"dataset": "datasets", "severity": "severities", "method": "methods", "data_seed": "data seeds"}
+        axes = {"dataset": "datasets", "severity": "severities", "method": "methods"}
+        axes |= {"data_seed": "data seeds"} if self.data_seeds_known else {}
         levels = [count(self.table[axis].nunique(), axis.replace("_", " "), many) for axis, many in axes.items()]
         return f"<Trials of {self.source}: {len(self.table):,} of {count(self.n_read, 'row')}; {listed(levels)}>"
 

@@ -17,7 +17,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments):
-        return CliRunner().invoke(app, [*arguments, "--replicates", "100"])
+        is_report = max(map(arguments.count, ("--sweep", "--records"))) < 2
+        return CliRunner().invoke(app, [*arguments, *(("--replicates", "100") if is_report else ())])
 
     return invoke
 
@@ -130,6 +131,11 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
         (["--sweep", "demo", "--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
         (["--sweep", "a", "--sweep", "b", "--sweep", "c"], ["--sweep was given 3 times", "twice for a comparison"]),
         (["--sweep", "demo", "--sweep", "nope"], ["no sweep 'nope'"]),
+        (
+            ["--sweep", "demo", "--sweep", "b", "--replicates", "100"],
+            ["--replicates is of the bootstrap", "leave it out"],
+        ),
+        (["--sweep", "demo", "--out", "s3://bucket/x"], ["bad --out 's3://bucket/x'", "folder of this machine"]),
     ],
 )
 def test_bad_arguments_are_one_clear_line(run, sweep, tmp_path, arguments, pieces):

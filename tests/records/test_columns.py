@@ -8,6 +8,7 @@ import pytest
 
 from records import columns
 from trainables import resolve
+from trainables.saliency.localisation import LOCALISATION, traits_of
 
 LINE = '    Column(COLLAPSED, "measure", "flag", "collapsed"),\n'
 IN_ORDER = (
@@ -84,6 +85,22 @@ def test_probes_and_correctness_are_no_localisation():
     assert [columns.parse_localisation(name) for name in names] == [None] * 4
     assert not any(columns.is_run_specific(name) for name in names)
     assert columns.settings_in(names) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("test_ood.auc.std", "test_ood.auc.1", "test_id.accuracy.mean", "test_ood.auc.half_1"),
+        *("test_ood.n.1", "test_id.auc_outside_zeroed.1", "test_id.chance_iou.1"),
+    ],
+)
+def test_what_adds_to_a_column_of_its_own_is_no_localisation(name):
+    assert columns.parse_localisation(name) is None
+
+
+def test_metrics_of_the_distractor_are_those_that_say_so():
+    of_distractor = {name for name, metric in LOCALISATION.items() if traits_of(metric).on_distractor}
+    assert of_distractor == set(columns.ON_DISTRACTOR), "correct ON_DISTRACTOR in records/columns.py"
 
 
 def test_which_columns_are_configuration():

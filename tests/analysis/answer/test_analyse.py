@@ -1,13 +1,18 @@
 """The grid and the answer on tables whose answer is known."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import analysis
 from analysis.answer.answer import answer
+from analysis.answer.correlations import within_cells
 from analysis.sections.mixed_model import mixed_model
+from analysis.sections.section import plain
+from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 from analysis.trials.exclusions import trials_from_table
 from records import columns
@@ -347,3 +352,52 @@ def test_trials_and_analyses_say_in_a_line_what_they_are(make_table):
     result = analysis.analyse(trials, replicates=100)
     answers = ", ".join(f"{one.comparison} {one.answer}" for one in result.comparisons)
     assert repr(result) == f"<Analysis of 48 trials of sweep 'tried': {answers}>"
+
+
+def trained_twice(table):
+    """Each trial under two training seeds, both other than its data seed."""
+    twins = [table.assign(seed=table["data_seed"] + 100 * k, trial_key=f"{k}-" + table["trial_key"]) for k in (1, 2)]
+    return pd.concat(twins, ignore_index=True)
+
+
+def test_trainings_of_one_configuration_change_places_together(make_table):
+    """Strength alone moves both scores: of its 3! orders two correlate perfectly, of 6! of single trainings 2 · 2!³."""
+    table = trained_twice(make_table(seeds=6, methods=("rrr",), severities=(1.0,), strengths=(0.1, 1.0, 10.0)))
+    table[SCORE] = table["test_ood.auc"] = np.log10(table["strength"])
+    resamples = draw_resamples(table, replicates=600, seed=0)
+    entry = within_cells(table, SCORE, "test_ood.auc", resamples, seed=0)
+    assert entry.p_permutation == pytest.approx(1 / 3, abs=0.06)  # 3 standard errors; 1 / 45 of single trainings
+
+
+def test_the_order_of_rows_is_nothing_to_any_section(make_table):
+    table = trained_twice(make_table(seeds=6, strengths=(0.1, 1.0, 10.0), severities=(0.5, 1.0)))
+    rng = np.random.default_rng(0)
+    for name in (SCORE, "test_ood.auc", "test_id.auc", "valid_id.auc"):
+        table[name] = table.get(name, 0.9) + 0.01 * rng.normal(size=len(table))
+    table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 1000
+    shuffled = table.sample(frac=1, random_state=1)
+    first, second = (analysis.analyse(rows, replicates=100) for rows in (table, shuffled))
+    for key in ("conditional_mutual_information", "regret", "mixed_model", "granulated_kendall", "sign_error"):
+        assert_alike(plain(first.results[key]), plain(second.results[key]), key)
+    for one, other in zip(first.correlations + first.reference, second.correlations + second.reference, strict=True):
+        assert_alike(asdict(one), asdict(other), str(one.score))
+
+
+def assert_alike(one, other, where):
+    """Equal, numbers to 1e-6."""
+    if isinstance(one, dict | list | tuple):
+        assert len(one) == len(other), where
+        pairs = ((key, one[key], other[key]) for key in (one if isinstance(one, dict) else range(len(one))))
+        for key, a, b in pairs:
+            assert_alike(a, b, f"{where}.{key}")
+    else:
+        assert one == (pytest.approx(other, abs=1e-6, nan_ok=True) if isinstance(one, float) else other), where
+
+
+def test_a_spread_of_the_outcome_never_stands_in_for_a_map(make_table):
+    """`test_ood.auc.std` has three parts, as a localisation score has."""
+    table = make_table(seeds=6, columns=("test_ood.energy.occlusion",))
+    table.insert(0, "test_ood.auc.std", table["test_ood.auc"])
+    result = answer(table, replicates=100)
+    assert result.primary.column == "test_ood.energy.occlusion"
+    assert {c.metric for c in result.correlations} == {"energy"}

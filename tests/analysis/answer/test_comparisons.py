@@ -232,3 +232,44 @@ def test_trials_without_a_score_take_no_part():
     assert compared(table, "seed").estimate == pytest.approx(compared(complete, "seed").estimate)
     assert compared(table, "seed").n_trials == compared(complete, "seed").n_trials
     assert compared(table.assign(**{SCORE: np.nan}), "seed").reason == f"no trial has both {SCORE!r} and {OUTCOME!r}"
+
+
+def with_one_data_seed(table, of):
+    """The table with the first data seed alone of some trials."""
+    return table[~of | (table["data_seed"] == 0)].reset_index(drop=True)
+
+
+def test_a_setting_with_one_data_seed_is_not_ranked():
+    table = layered(seed=Layer(0.4), setting=Layer(0.5, 0.1, 0.1))
+    lowest = table["strength"] == table["strength"].min()
+    found = compared(with_one_data_seed(table, lowest), "setting")
+    expected = compared(table[~lowest].reset_index(drop=True), "setting")
+    assert found == expected
+    assert found.n_units == 24
+    more = lowest | (table["strength"] == table["strength"].max())
+    assert compared(with_one_data_seed(table, more), "setting").reason == (
+        "fewer than 4 settings with two data seeds in all 6 cells"
+    )
+
+
+def test_a_method_with_one_data_seed_is_not_compared():
+    table = layered(seed=Layer(0.4), method=Layer(0.8, 0.1, 0.1))
+    of_rrr = table["method"] == "rrr"
+    found = compared(with_one_data_seed(table, of_rrr), "method")
+    assert found == compared(table[~of_rrr].reset_index(drop=True), "method")
+    assert found.n_units == 5
+    few = of_rrr | (table["method"] == "cdep")
+    assert compared(with_one_data_seed(table, few), "method").reason == "4 methods are compared, fewer than 5"
+
+
+def test_settings_drawn_once_each_have_no_two_data_seeds():
+    table = layered(seed=Layer(0.4), strengths=(1.0,))
+    drawn = table.assign(**{"hp.lr": np.random.default_rng(0).uniform(size=len(table))})
+    assert compared(drawn, "setting").reason == "fewer than 4 settings with two data seeds in all 6 cells"
+
+
+def test_a_number_of_methods_is_an_average_over_strata():
+    table = layered(seed=Layer(0.4), method=Layer(0.8, 0.1, 0.1), methods=METHODS[:5], severities=(0.5, 0.8, 1.0))
+    fewer = table[(table["method"] != "rrr") | (table["severity"] != 0.5)].reset_index(drop=True)
+    assert compared(table, "method").reason is None
+    assert compared(fewer, "method").reason == "4.6 methods are compared on average, fewer than 5"

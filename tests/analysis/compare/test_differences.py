@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -138,6 +139,29 @@ def test_overlap_by_key_and_by_configuration(make):
     assert (other.n_both, other.n_equal) == (result.n_both, result.n_equal)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "n_both"),
+    [
+        ({"hp.batch_size": 16}, {"hp.batch_size": 16.0}, 64),
+        ({"hp.batch_size": 16}, {"hp.batch_size": 32}, 0),
+        ({"hp.lr": 0.1}, {}, 0),
+        ({}, {"hp.lr": np.nan}, 64),
+        ({"hp.mask_fraction": 1.0, "hp.mask_test": False, "hp.mask_condition": "expert"}, {}, 64),
+    ],
+)
+def test_trials_are_the_same_if_all_settings_are(make_table, one, other, n_both):
+    table = make_table(seeds=8).drop(columns="trial_key")
+    sides = [analysis.trials_from_table(table.assign(**own), sweep="s", source="s") for own in (one, other)]
+    assert compare(*sides).overlap == Overlap("configuration", n_both, 64 - n_both, 64 - n_both, n_both)
+
+
+def test_a_setting_that_one_sweep_alone_varies_matches_no_trial_twice(make_table):
+    table = make_table(seeds=8).drop(columns="trial_key")
+    varied = pd.concat([table.assign(**{"hp.lr": rate}) for rate in (0.1, 0.2, 0.3)], ignore_index=True)
+    sides = [analysis.trials_from_table(own, sweep="s", source="s") for own in (varied, table)]
+    assert compare(*sides).overlap == Overlap("configuration", 0, 192, 64, 0)
+
+
 def test_what_only_one_of_them_has_is_named(make):
     result = compare(make("a", severities=(0.0, 0.5)), make("b", severities=(0.5, 1.0), methods=("baseline", "rrr")))
     assert [d.stratum for d in result.strata] == ["crosses, s = 0.5"]
@@ -155,6 +179,13 @@ def test_too_little_for_an_interval(make):
     assert result.within.ci_low is None
     assert "without an interval of the difference (fewer than 6 data seeds" in result.sentence
     assert {m.reason for m in result.means} == {"fewer than 6 data seeds"}
+    # One trial a data seed has an interval of its own, and no influences to subtract.
+    single = {"seeds": 5, "methods": ("rrr",), "severities": (1.0,)}
+    result = compare(make("a", **single), make("b", **single, rng=1))
+    assert (result.within.first.interval, result.within.reason) == (
+        "fisher_z",
+        "fewer than 6 data seeds on a dataset",
+    )
     constant = make("b")
     constant.table[OUTCOME] = 1.0
     result = compare(make("a"), constant)

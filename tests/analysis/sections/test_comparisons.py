@@ -7,7 +7,7 @@ import pytest
 
 from analysis.answer.answer import answer
 from analysis.answer.verdict import word
-from analysis.sections.comparisons import SECTION
+from analysis.sections.comparisons import IN_WORDS, SECTION
 from analysis.sections.head import data_seeds, facts
 
 METHODS = ("baseline", "masked", "actdiff", "rrr", "gradmask")
@@ -58,3 +58,27 @@ def test_between_methods_strata_are_counted(result):
     assert method.n_cells == 2  # two strata of five cells
     (table,) = SECTION.tables(result, result.comparisons)
     assert "Between methods, strata are counted in place of cells." in table.caption
+
+
+def test_without_data_seeds_none_are_counted_and_nothing_is_permuted(make_table):
+    table = make_table(seeds=6, severities=(1.0,), methods=METHODS, strengths=(0.1, 1.0), rho=0.9)
+    unknown = answer(table.drop(columns="data_seed"), replicates=100)
+    assert ("data seeds not recorded", "so it is not known which trials share their images") in facts(unknown)
+    paragraph = SECTION.reported(unknown, unknown.comparisons)
+    assert " with data seeds not recorded, after the design" in paragraph
+    assert "data seed" not in repr(unknown.trials)
+    entries = (*unknown.correlations, *unknown.reference)
+    assert {(entry.p_permutation, entry.p_max_t) for entry in entries} == {(None, None)}
+    known = answer(table, replicates=100)
+    assert known.find("within_cell").p_permutation is not None
+
+
+def test_strata_are_told_apart_in_the_csv(make_table):
+    severities = (0.0, 0.5, 1.0)
+    result = answer(make_table(seeds=6, severities=severities), replicates=100)
+    (written,) = IN_WORDS.tables(result, None)
+    rows = [dict(zip(written.fields, (raw for raw, _ in row), strict=True)) for row in written.rows]
+    seed = [row for row in rows if row["comparison"] == "seed"]
+    strata = [(row["dataset"], row["severity"], row["method"]) for row in seed if row["method"] is None]
+    assert strata == [("crosses", severity, None) for severity in severities]
+    assert len(seed) == len(strata) + 4

@@ -82,3 +82,14 @@ def test_without_intervals_there_are_no_p_values_and_none_is_said_to_be_adjusted
     assert words.endswith("There is no interval (fewer than 6 data seeds on a dataset, and trials share them).")
     assert "false discovery rate" not in words
     assert "adjusted by the false discovery rate" in SECTION.reported(answer(make_table(seeds=6)), None)
+
+
+def test_a_perfect_correlation_does_not_make_data_seeds_unshared(make_table):
+    """It too has Fisher's interval, since no data seed makes a difference to it."""
+    table = make_table(seeds=8, strengths=(0.1, 1.0))
+    table["test_ood.auc"] = table[DEFAULT]
+    words = SECTION.reported(answer(table, replicates=100), None)
+    assert "No two runs of a cell share a data seed" not in words
+    assert "No data seed makes a difference to the correlation" in words
+    single = make_table(seeds=5, methods=("rrr",), severities=(1.0,))
+    assert "No two runs of a cell share a data seed" in SECTION.reported(answer(single, replicates=100), None)

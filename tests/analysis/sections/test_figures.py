@@ -28,6 +28,7 @@ from analysis.sections.head import trend
 from analysis.sections.map_sheets import overlaps, smoothed, strongest
 from analysis.sections.maps import usual_place
 from analysis.sections.methods import SECTION as METHODS
+from analysis.sections.ranking import SECTION as RANKING
 from analysis.sections.strengths import SECTION as STRENGTHS
 from trainables.saliency.localisation.blur import blur
 
@@ -250,3 +251,55 @@ def test_overlap_of_map_and_mask_by_hand():
         ]
     )
     assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 0, 1 / 2])
+
+
+def test_names_may_hold_dollars(make_table):
+    """Of two of them matplotlib would make a formula."""
+    name = r"cost $\alpha_{ 5$"
+    table = make_table(seeds=4, severities=(1.0,), methods=("baseline", name), datasets=(name,), strengths=(0.2, 0.5))
+    result = analysis.analyse(table, replicates=100)
+    (drawing,) = STRENGTHS.figures(result, result.results["strengths"])
+    assert png(drawing)
+    top, bottom = drawing.figure.axes
+    assert top.get_title(loc="left") == f"{name.replace('_', ' ')}\ns = 1"
+    assert [label.get_text() for label in bottom.get_xticklabels()] == ["0.2", "0.5"]
+
+
+def test_strengths_stand_at_powers_of_ten_and_a_dataset_over_its_first_panel(make_table):
+    table = make_table(
+        seeds=4,
+        severities=(0.5, 1.0),
+        methods=("rrr",),
+        datasets=("crosses", "digits"),
+        strengths=(0.1, 0.464159, 10.0),
+    )
+    result = analysis.analyse(table, replicates=100)
+    (drawing,) = STRENGTHS.figures(result, result.results["strengths"])
+    titles = [axes.get_title(loc="left") for axes in drawing.figure.axes[:4]]
+    assert titles == ["crosses\ns = 0.5", "s = 1", "digits\ns = 0.5", "s = 1"]
+    with settings():
+        FigureCanvasAgg(drawing.figure).draw()
+    labels = [label.get_text() for label in drawing.figure.axes[4].get_xticklabels()]
+    assert [label for label in labels if 0.1 <= float(label) <= 10] == ["0.1", "1", "10"]
+    (written,) = STRENGTHS.tables(result, result.results["strengths"])
+    assert {row[3] for row in written.rows} == {(0.1, "0.1"), (0.464159, "0.46"), (10.0, "10")}
+
+
+@pytest.mark.parametrize("lowest", [-0.2, 0.1])
+def test_scores_below_zero_are_not_cut_off(make_table, lowest):
+    score = "test_ood.iou_corrected.integrated_gradients"
+    table = make_table(seeds=4, severities=(0.5, 1.0), columns=(score,), strengths=(0.1, 1.0))
+    table[score] += lowest - table[score].min()
+    result = analysis.analyse(table, replicates=100)
+    (_, by_severity) = METHODS.figures(result, result.results["methods"])
+    (by_strength,) = STRENGTHS.figures(result, result.results["strengths"])
+    for axes in (by_severity.figure.axes[0], *by_strength.figure.axes[2:]):
+        drawn = [y for line in axes.lines for y in np.asarray(line.get_ydata(), dtype=float)]
+        assert axes.get_ylim()[0] == 0 if lowest > 0 else axes.get_ylim()[0] < min(drawn) < 0
+
+
+def test_the_ranking_of_three_datasets_has_two_rows_of_panels(make_table):
+    table = make_table(seeds=4, severities=(1.0,), datasets=("a", "b", "c"))
+    (drawing,) = RANKING.figures(analysis.analyse(table, replicates=100), None)
+    places = [axes.get_subplotspec() for axes in drawing.figure.axes]
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (1, 0)]

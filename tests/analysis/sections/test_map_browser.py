@@ -212,3 +212,11 @@ def test_the_trials_of_the_page_can_be_read_back(make_table):
     assert (columns["hp.lr"]["is_setting"], columns["test_ood.auc"]["is_setting"]) == (True, False)
     assert ["model", "small_cnn"] in data["common"]
     assert "preset" not in columns
+
+
+def test_a_nullable_column_may_have_holes(make_table):
+    table = make_table(seeds=4)
+    table["hp.k"] = pd.array([1, None] * (len(table) // 2), dtype="Int64")
+    shown = page_trials.trials_data(answer(table, replicates=100))["columns"]
+    (own,) = (column for column in shown if column["name"] == "hp.k")
+    assert own["values"] == [1, None] * (len(table) // 2)

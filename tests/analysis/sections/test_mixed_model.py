@@ -8,7 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
 
-from analysis.sections.mixed_model import SECTION, mixed_model
+from analysis.sections.mixed_model import SECTION, Coefficient, MixedModel, mixed_model
 
 X, AUC, ACCURACY, A = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_ood.accuracy", "test_id.auc"
 
@@ -185,3 +185,28 @@ def test_the_caption_counts_what_was_used_and_left_out():
     )
     (shown,) = SECTION.tables(None, mixed_model(data[data["data_seed"] < 4], X, AUC))
     assert shown.caption.endswith("cluster-robust by data seed.")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4, 1e-9])
+def test_the_odds_are_of_a_step_that_scores_differ_by(scale):
+    """Scores on a finer scale have a slope as many times steeper, and the sentence a step as many times smaller."""
+    data, plain = table().assign(**{X: lambda t: 0.3 + scale * t[X]}), mixed_model(table(), X, AUC)
+    found = mixed_model(data, X, AUC)
+    assert found.coefficient("mu_within").estimate * scale == pytest.approx(
+        plain.coefficient("mu_within").estimate, rel=1e-3
+    )
+    words = SECTION.sentence(None, found)
+    odds = SECTION.sentence(None, plain).partition("multiplies")[2]
+    assert f"a map score higher by {0.1 * scale:g} multiplies{odds}" in words
+
+
+def test_odds_beyond_a_thousand_are_not_written_out():
+    own = Coefficient("mu_within", 1e4, 1e3, 50.0, 2e4, 0.01)
+    fit = MixedModel(X, ACCURACY, 60, 0, 10, spread=0.2, coefficients=(own,), converged=True)
+    assert "by over 1,000 (148.41 to over 1,000)" in SECTION.sentence(None, fit)
+
+
+def test_a_score_that_never_varies_is_determined():
+    found = mixed_model(table().assign(**{X: 0.1 + 0.2}), X, AUC)
+    assert found.coefficients == ()
+    assert found.dropped["mu_within"] == "the cells and the AUC on the ID test set determine it"

@@ -1,6 +1,7 @@
 """Probes and validation AUC beside the map."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -8,6 +9,7 @@ from analysis.answer.advantages import advantages
 from analysis.answer.answer import answer
 from analysis.answer.parts import Data
 from analysis.sections.predictors import SECTION, better, predictors
+from analysis.stats.cluster_bootstrap import draw_resamples
 from records import columns
 
 SCORE = "test_ood.iou.integrated_gradients"
@@ -71,3 +73,53 @@ def test_what_was_not_tested_is_not_called_equal(table):
     alone = table[table["data_seed"] == table["data_seed"].iloc[0]]
     answered = answer(alone, replicates=100)
     assert SECTION.sentence(answered, predictors(answered)) == "No score could be tested against the map."
+
+
+@pytest.fixture(scope="module")
+def two_datasets(make_table):
+    """The map predicts on the one dataset and not on the other, where alone there is a probe, which does not either."""
+    sides = [make_table(rho=rho, seeds=12, severities=(1.0,), datasets=(d,), rng=rng) for rng, (d, rho) in RHO.items()]
+    table = pd.concat(sides, ignore_index=True)
+    table["valid_id.auc"] = table["test_id.auc"] = 0.9 + 0.01 * np.random.default_rng(2).normal(size=len(table))
+    noise = np.random.default_rng(3).normal(size=len(table))
+    return table.assign(**{SWAPPED: np.where(table["dataset"] == "crosses", np.nan, noise)})
+
+
+RHO = {0: ("crosses", 0.95), 1: ("digits", 0.0)}
+
+
+def test_two_scores_are_compared_on_the_trials_that_have_both(two_datasets):
+    of_digits = two_datasets[two_datasets["dataset"] == "digits"].reset_index(drop=True)
+    of_all, alone = (
+        advantages(
+            *(Data(t, score, "test_ood.auc", draw_resamples(t, replicates=1, seed=0), 0) for score in (SWAPPED, SCORE))
+        )
+        for t in (two_datasets, of_digits)
+    )
+    for one, other in zip(of_all, alone, strict=True):
+        for part in ("first", "second", "low", "high", "p_value"):
+            assert getattr(one, part) == (None if getattr(other, part) is None else pytest.approx(getattr(other, part)))
+
+
+def test_a_probe_that_one_dataset_lacks_is_not_worse_for_that(two_datasets):
+    answered = answer(two_datasets, replicates=100)
+    result = predictors(answered)
+    assert [p.column for p, _ in better(result, sign=-1)] == ["valid_id.auc"]
+    (written,) = SECTION.tables(answered, result)
+    assert "Rows rest on different trials" in written.caption
+    whole = answer(two_datasets.drop(columns=SWAPPED), replicates=100)
+    (written,) = SECTION.tables(whole, predictors(whole))
+    assert "different trials" not in written.caption
+
+
+def test_two_scores_are_compared_over_the_cells_where_both_vary(table):
+    constant = table.assign(**{SWAPPED: table[SWAPPED].where(table["method"] != "rrr", 0.5)})
+    without = table[table["method"] != "rrr"].reset_index(drop=True)
+    seed, expected = (
+        advantages(
+            *(Data(t, score, "test_ood.auc", draw_resamples(t, replicates=1, seed=0), 0) for score in (SWAPPED, SCORE)),
+            declared=("seed",),
+        )[0]
+        for t in (constant, without)
+    )
+    assert (seed.first, seed.second) == pytest.approx((expected.first, expected.second))

@@ -9,7 +9,7 @@ from analysis.answer.answer import answer
 from analysis.sections.choices import RULES, selection_regret
 from analysis.sections.selection_regret import SECTION
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.trials.trials import Primary
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS, Primary
 from records.columns import OUTSIDES, PROBES, probe
 
 X, Y, IV, OV = "test_id.iou.integrated_gradients", "test_ood.auc", "valid_id.auc", "valid_ood.auc"
@@ -228,3 +228,63 @@ def test_rules_that_cost_about_the_same_are_all_named():
     sentence = SECTION.sentence(result, SECTION.compute(result))
     assert "the best map on images without the shift costs 0.500 of OOD test AUC under a shift" in sentence
     assert "these cost least here: “the probe, outside zeroed” 0.001 and “none: always train masked” 0.000." in sentence
+
+
+def test_probes_that_one_dataset_lacks_cost_the_other_rules_nothing():
+    """Before them stand the same trials as with all probes; the probes' mean would be over other strata."""
+    data = table(seeds=7)
+    lacking = data.assign(**{name: data[name].where(data["dataset"] != "d") for name in PROBES})
+    found, whole = regrets(lacking), regrets(data)
+    probes = [f"outside_{outside}" for outside in OUTSIDES]
+    for (rule, dataset, severity), entry in found.items():
+        if rule not in probes or dataset == "e":
+            assert entry == whole[rule, dataset, severity]
+    for rule in probes:
+        assert found[rule, "d", 1.0].reason == f"no trial of the stratum has the column '{probe(rule[8:])}'"
+        assert (found[rule, None, None].estimate, found[rule, None, None].ci_low) == (None, None)
+        assert found[rule, None, None].reason == "2 of 4 strata with a shift have it"
+    result = answer(lacking.assign(**{"test_id.auc": data[Y]}), replicates=100)
+    assert "no probes" not in SECTION.sentence(result, SECTION.compute(result))
+    assert (
+        "the cost of choosing by the probe, outside zeroed",
+        "2 of 4 strata with a shift have it",
+    ) in SECTION.missing(result, SECTION.compute(result))
+
+
+def test_masked_that_was_not_trained_in_a_stratum_has_no_mean():
+    data = table(seeds=7)
+    found = regrets(data[~(data["method"].eq("masked") & data["severity"].eq(1.0))].reset_index(drop=True))
+    assert found["masked", None, None].reason == "2 of 4 strata with a shift have it"
+    assert found["masked", "d", 0.5].estimate is not None
+    assert found["random", None, None].estimate is not None
+
+
+def test_masked_on_two_data_seeds_has_no_interval():
+    data = table(seeds=7)
+    found = regrets(data[~(data["method"].eq("masked") & (data["data_seed"] > 1))].reset_index(drop=True))
+    assert found["masked", None, None].interval_reason == "fewer than 6 data seeds on a dataset"
+    assert found["random", None, None].ci_low is not None
+
+
+def test_a_stratum_that_has_hardly_begun_is_no_reason_to_refuse_the_mean():
+    data = table(seeds=7)
+    begun = data["dataset"].eq("e") & data["severity"].eq(1.0)
+    data = data[~begun | (begun & ~begun.duplicated())].reset_index(drop=True)
+    found = regrets(data)
+    expected = [found["random", *where].estimate for where in (("d", 0.5), ("d", 1.0), ("e", 0.5))]
+    assert found["random", None, None].estimate == pytest.approx(np.mean(expected))
+
+
+def test_without_an_outcome_nothing_has_a_cost():
+    found = regrets(table(seeds=3).assign(**{Y: np.nan}))
+    assert {entry.reason for entry in found.values()} == {f"no trial has the outcome '{Y}'"}
+
+
+def test_without_data_seeds_it_is_unknown_what_was_trained_on_the_same_images():
+    data = table(seeds=7).assign(**{"test_id.auc": 0.9}).drop(columns="data_seed")
+    result = answer(data, replicates=100)
+    costs = SECTION.compute(result)
+    assert {(cost.dataset, cost.estimate, cost.reason) for cost in costs} == {(None, None, UNKNOWN_DATA_SEEDS)}
+    assert SECTION.sentence(result, costs) == f"Not estimated: {UNKNOWN_DATA_SEEDS}."
+    assert SECTION.missing(result, costs) == [(f"“{SECTION.title}”", UNKNOWN_DATA_SEEDS)]
+    assert (SECTION.figures(result, costs), SECTION.tables(result, costs)) == ([None], [])

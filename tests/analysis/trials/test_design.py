@@ -96,3 +96,20 @@ def test_pairs_are_all_pairs_of_a_cell(cell):
     expected = [(i, j) for i, j in itertools.combinations(range(len(cell)), 2) if cell[i] == cell[j]]
     assert sorted(zip(first, second, strict=True)) == expected
     assert n_pairs_within(cell) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3, 1, 2, 1],
+        [0.1, 10.0, np.nan, 2.0],
+        ["b", "a", None, "b"],
+        [True, False, True, True],
+        [[2], [1, 5], [2], None],
+    ],
+)
+def test_values_have_the_same_numbers_in_any_order_of_rows(values):
+    table = rows(*({"hp.x": value} for value in values))
+    codes = design_of(table).codes["hp.x"]
+    for order in itertools.permutations(range(4)):
+        assert design_of(table.iloc[list(order)]).codes["hp.x"].tolist() == codes[list(order)].tolist()

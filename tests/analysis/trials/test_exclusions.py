@@ -134,3 +134,26 @@ def test_a_flag_that_is_neither_true_nor_false(make_table):
     trials = analysis.trials_from_table(table, sweep="s", source="t")
     assert trials.excluded == {"stopped_early is neither true nor false": 1, "collapsed is neither true nor false": 1}
     assert trials.table["collapsed"].tolist() == [True] * 30
+
+
+def test_a_column_that_is_there_twice(make_table):
+    table = make_table(seeds=4)
+    twice = pd.concat([table, table[["method"]], table[["method", "test_ood.auc"]]], axis=1)
+    with pytest.raises(analysis.AnalysisError, match="more than one column 'method', 'test_ood\\.auc'; keep"):
+        analysis.trials_from_table(twice, sweep="s", source="t")
+
+
+def test_an_infinite_seed_is_no_seed(make_table):
+    table = make_table(seeds=4).astype({"data_seed": float, "seed": float})
+    table.loc[0, "data_seed"], table.loc[1, "seed"] = np.inf, -np.inf
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == {"data_seed is not a number": 1, "seed is not a number": 1}
+    assert trials.table["data_seed"].dtype == trials.table["seed"].dtype == "int64"
+
+
+@pytest.mark.parametrize(("column", "known"), [("status", "completed"), ("hp.searcher", "grid"), ("selection", "last")])
+def test_a_categorical_column_may_have_holes(make_table, column, known):
+    table = make_table(seeds=4)
+    table[column] = pd.Series([known, None] * 16).astype("category")
+    trials = analysis.trials_from_table(table, sweep="s", source="t")
+    assert trials.excluded == ({"selection other than last": 16} if column == "selection" else {})
