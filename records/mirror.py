@@ -18,6 +18,7 @@ from records.database import prepare_database
 from records.mirror_names import (
     EPOCH,
     KEY,
+    PLACES,
     SWEEPS,
     TRIALS,
     is_plotted,
@@ -39,9 +40,6 @@ PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Of a run's artifacts."""
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
-PLACES = ("dataset", columns.hyperparameter("root"))
-"""Where images lie, which is no part of a trial's key. As a run's parameters cannot be changed, that of a trial which
-failed and was repeated with the images elsewhere has their present place as a tag."""
 TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at", *PLACES)
 """Columns of a record that are tags of its run."""
 

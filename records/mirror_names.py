@@ -28,6 +28,9 @@ UNPLOTTED_COLUMNS = (
     "model_steps",
     "schema_version",
 )
+PLACES = ("dataset", columns.hyperparameter("root"))
+"""Where images lie, which is no part of a trial's key. As a run's parameters cannot be changed, that of a trial which
+failed and was repeated with the images elsewhere has their present place as a tag."""
 KEY = "trial_key"
 KEY_DIGITS = 8
 """Of a trial key in a run's name."""

@@ -23,13 +23,13 @@ from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
 from records import columns
 from records.database import DatabaseError, check_database, database_file
-from records.mirror_names import column_of_metric, unpack
+from records.mirror_names import PLACES, column_of_metric, unpack
 from records.secrets import scrub
 
 PAGE = 1000
 """Runs per request."""
-TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED)
-"""Tags that are columns of a record."""
+TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED, *PLACES)
+"""Tags that are columns of a record; they come before parameters of their name."""
 
 
 def load_mlflow(

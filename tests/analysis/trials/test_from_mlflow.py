@@ -202,6 +202,11 @@ def test_a_changed_a_new_and_a_deleted_run_are_seen_at_once(mirrored, cache_fold
     mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.123})
     table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
     assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.123
+    # Its parameter cannot be changed.
+    mirror_trial(experiment, records, {**rows[0], "dataset": "folder:/elsewhere"})
+    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
+    assert table.loc[rows[0]["trial_key"], "dataset"] == "folder:/elsewhere"
+    mirror_trial(experiment, records, rows[0])
     new = {**rows[1], "trial_key": "new", "seed": 77}
     records.write(new)
     mirror_trial(experiment, records, new)
