@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, interval, name, number, percent, strength, with_interval
@@ -20,11 +19,10 @@ from analysis.sections.choices import RULES, UNKNOWABLE
 from analysis.stats.estimate import Estimate
 from docs import trial_tables
 from docs.markdown import table
-from docs.trial_tables import dataset_name, stratum_name
+from docs.trial_tables import RESULTS, dataset_name, stratum_name, trials_of
 from records import columns
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results"
 PAGES = tuple(sorted(RESULTS.glob("*.md")))
 BLOCK = re.compile(r"^<!-- (?P<study>\w+): (?P<kind>\w+) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
 
@@ -50,7 +48,7 @@ def updated(text: str) -> str:
     def made(block: re.Match[str]) -> str:
         first = block[0].splitlines()[0]
         study, kind = block["study"], block["kind"]
-        made = TABLES[kind](_report(study)) if kind in TABLES else trial_tables.TABLES[kind](_trials(study))
+        made = TABLES[kind](_report(study)) if kind in TABLES else trial_tables.TABLES[kind](trials_of(study))
         return f"{first}\n\n{made}\n\n<!-- end -->"
 
     return BLOCK.sub(made, text)
@@ -241,11 +239,6 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
 def _report(study: str) -> Report:
     report: Report = json.loads((RESULTS / study / "report.json").read_text())
     return report
-
-
-@cache
-def _trials(study: str) -> pd.DataFrame:
-    return pd.read_parquet(RESULTS / study / "trials.parquet").query("status == 'completed'")
 
 
 def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str:

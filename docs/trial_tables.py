@@ -1,22 +1,31 @@
 """Tables of the studies that are counted in trials.parquet, beside those from report.json in `docs.studies`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.numbers import interval, number, percent, with_interval
+from analysis.numbers import interval, number, percent, strength, with_interval
 from analysis.sections.choices import MASKED, RULES, selection_regret
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.trials.trials import Primary
 from docs.markdown import table
 
+RESULTS = Path(__file__).parent / "results"
 PRIMARY = Primary()
 """Of all studies."""
 SCORE, OUTCOME = PRIMARY.column, PRIMARY.outcome
 DATASETS = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
+
+
+@cache
+def trials_of(study: str) -> pd.DataFrame:
+    """The completed trials of a study."""
+    return pd.read_parquet(RESULTS / study / "trials.parquet").query("status == 'completed'")
 
 
 def dataset_name(name: Any) -> str:
@@ -102,10 +111,27 @@ def unshifted(trials: pd.DataFrame) -> str:
     return table(("", "its own map", "its map without a shift"), sorted(rows))
 
 
+def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
+    """OOD AUC / IoU of each method and strength, means over seeds, beside the same in the study `laptop`."""
+    both = [trials, trials_of("laptop") if others is None else others]
+    place, row = ["dataset", "severity", "hp.lr"], ["method", "strength"]
+    shared = both[0][[*place, *row]].drop_duplicates().merge(both[1][[*place, *row]].drop_duplicates())
+    cells = []
+    for one in both:
+        means = one.merge(shared).groupby([*row, "severity", "model"], sort=False)[[OUTCOME, SCORE]].mean().map(number)
+        cells.append((means[OUTCOME] + " / " + means[SCORE]).unstack(["severity", "model"]))
+    joined = pd.concat(cells, axis=1).sort_index(axis=1, level="severity", sort_remaining=False, kind="stable")
+    places: list[Any] = joined.columns.to_list()
+    head = (f"{model}, s = {severity:g}" for severity, model in places)
+    rows = ((f"`{method}`", strength(weight) if weight else "", *own) for (method, weight), own in _rows(joined))
+    return table(("method", "strength", *head), rows)
+
+
 TABLES: Mapping[str, Callable[[pd.DataFrame], str]] = {
     "bands": bands,
     "candidates": candidates,
     "epochs": epochs,
+    "networks": networks,
     "rates": rates,
     "unshifted": unshifted,
 }

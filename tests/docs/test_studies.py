@@ -147,3 +147,16 @@ def test_a_setting_is_held_against_its_own_map_without_a_shift():
     trials = pd.DataFrame(rows, columns=["strength", "severity", OUTCOME, SCORE])
     trials = trials.assign(dataset="synthetic", method="rrr", **{"hp.lr": 0.1})
     assert trial_tables.unshifted(trials).splitlines()[2:] == ["| crosses, s = 1 | 1.00 | −1.00 |"]
+
+
+def test_two_networks_are_compared_in_what_both_trained():
+    names = ["method", "strength", "severity", "hp.lr", OUTCOME, SCORE]
+    large = [("rrr", 1.0, 1.0, 0.1, 0.9, 0.5), ("rrr", 1.0, 1.0, 0.1, 0.7, 0.3), ("rrr", 1.0, 0.5, 0.1, 1.0, 0.6)]
+    small = [("rrr", 1.0, 1.0, 0.1, 0.2, 0.4), ("rrr", 1.0, 1.0, 9.9, 0.0, 0.0), ("rrr", 1.0, 0.5, 0.1, 0.3, 0.1)]
+    large.append(("actdiff", 1.0, 1.0, 0.1, 0.0, 0.0))
+    trials, others = (pd.DataFrame(rows, columns=names).assign(dataset="synthetic") for rows in (large, small))
+    assert trial_tables.networks(trials.assign(model="large"), others.assign(model="small")).splitlines() == [
+        "| method | strength | large, s = 0.5 | small, s = 0.5 | large, s = 1 | small, s = 1 |",
+        "|---|---|---|---|---|---|",
+        "| `rrr` | 1 | 1.00 / 0.60 | 0.30 / 0.10 | 0.80 / 0.40 | 0.20 / 0.40 |",
+    ]
