@@ -81,7 +81,9 @@ def main(
     try:
         folder = _folder(out)
         if replicates is not None and 2 in (len(sweep or []), len(records or [])):
-            raise analysis.AnalysisError("--replicates is of the bootstrap, and a comparison has none; leave it out")
+            raise analysis.AnalysisError(
+                "--replicates sets the bootstrap of one report, and a comparison of two has none; leave it out"
+            )
         trials = _trials(sweep or [], storage, records or [], tracking_uri)
         if len(trials) == 2:
             _compare(*_with_distinct_names(trials, records or []), folder, smallest_effect)

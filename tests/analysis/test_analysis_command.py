@@ -133,7 +133,7 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
         (["--sweep", "demo", "--sweep", "nope"], ["no sweep 'nope'"]),
         (
             ["--sweep", "demo", "--sweep", "b", "--replicates", "100"],
-            ["--replicates is of the bootstrap", "leave it out"],
+            ["--replicates sets the bootstrap of one report", "leave it out"],
         ),
         (["--sweep", "demo", "--out", "s3://bucket/x"], ["bad --out 's3://bucket/x'", "folder of this machine"]),
     ],

@@ -122,7 +122,7 @@ def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heig
 def boxes_inside(
     boxes: Sequence[Box], height: int, width: int, side: int | None = None
 ) -> Bool[np.ndarray, "{height} {width}"]:
-    """True in the boxes. Edges are rounded to whole pixels, halves to the even one; a box is a pixel wide at least.
+    """True in the boxes. Edges are rounded to whole pixels, halves to the even one; a box is at least one pixel wide.
 
     Args:
         boxes: in pixels of this image, or of one of `side` x `side` pixels.
