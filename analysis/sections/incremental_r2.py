@@ -14,6 +14,7 @@ from analysis.sections.id_slopes import CELL, basis, cells_with_slope, covariate
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import UNDEFINED, Table, bounds, remark, value, whole
 from analysis.stats.rank_correlation import Floats
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 from records import columns
 
 SPLITS = 200
@@ -198,7 +199,9 @@ def _compute(analysis: Analysis) -> tuple[IncrementalR2, ...]:
     parsed = {str(column): columns.parse_localisation(str(column)) for column in table.columns}
     of_split = [column for column, parts in parsed.items() if parts is not None and parts[0] == primary.split]
     sets = [[primary.column], *([of_split] if of_split != [primary.column] else [])]
-    return tuple(incremental_r2(table, scores, primary.outcome, seed=analysis.seed) for scores in sets)
+    result = tuple(incremental_r2(table, scores, primary.outcome, seed=analysis.seed) for scores in sets)
+    # Otherwise the reason counts the one data seed that stands for all.
+    return result if analysis.trials.data_seeds_known else tuple(replace(r, reason=UNKNOWN_DATA_SEEDS) for r in result)
 
 
 def _sentence(analysis: Analysis, result: tuple[IncrementalR2, ...]) -> str:

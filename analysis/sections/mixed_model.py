@@ -16,6 +16,7 @@ from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_
 from analysis.sections.table import Entry, Table, bounds, p_value, remark, value
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints
 from analysis.trials.scores import proportion_of
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 MINIMUM_GROUPS = 5
 """Fewest data seeds that a variance between them can be estimated from."""
@@ -171,6 +172,12 @@ def _fit(result: MixedModel, response: Floats, design: Floats, group: Ints, df: 
     )
 
 
+def _compute(analysis: Analysis) -> MixedModel:
+    result = mixed_model(*analysis.data)
+    # Otherwise the reason counts the one data seed that stands for all.
+    return result if analysis.trials.data_seeds_known else replace(result, n_groups=0, reason=UNKNOWN_DATA_SEEDS)
+
+
 def _sentence(analysis: Analysis, result: MixedModel) -> str:
     own, missing = result.coefficient(WITHIN), left_out(result.n, result.n_missing)
     if own is None:
@@ -241,7 +248,7 @@ SECTION = Section(
     key="mixed_model",
     title=TITLE,
     part=OTHER_WAYS,
-    compute=lambda analysis: mixed_model(*analysis.data),
+    compute=_compute,
     sentence=_sentence,
     tables=lambda analysis, result: [_table(result)],
     reported=lambda analysis, result: (

@@ -43,7 +43,7 @@ class _Rows:
         self.outcome, self.fixed = outcome, fixed
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
-            self.raw = self.raw.assign(data_seed=0)
+            self.raw = self.raw.copy().assign(data_seed=0)  # copied, else pandas warns of the many blocks of a .csv
         self.reasons = pd.Series("", index=self.raw.index, dtype=object)
         self.frame = self.raw.copy()
         """The values that the analysis sees."""

@@ -129,6 +129,7 @@ def test_the_fewest_columns_are_enough(tmp_path, make_table):
     assert (trials.data_seeds_known, result.verdict.answer) == (False, "undecided")
     assert result.verdict.sentence == f"Undecided: {reason}."
     assert {c.reason for c in result.comparisons} == {reason}
+    assert {result.results["mixed_model"].reason, *(r.reason for r in result.results["incremental"])} == {reason}
     assert result.find("within_cell").interval is None
     for name in ("'strength'", "'status'", "'model'", "'test_id.auc'"):
         assert any(name in sentence for sentence in trials.missing)

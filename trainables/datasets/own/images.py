@@ -74,8 +74,10 @@ class OwnImagesOptions(Options):
     n_train: int | None = Field(None, ge=4, description="training images; default: as many as possible")
     n_valid: int | None = Field(None, ge=4, description="validation images; default: as many as possible")
     n_test: int | None = Field(None, ge=4, description="test images; default: as many as possible")
-    valid_fraction: float = Field(0.25, gt=0, lt=1, description="share of validation images if no split is given")
-    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of test images if no split is given")
+    valid_fraction: float = Field(
+        0.25, gt=0, lt=1, description="share of validation images, unless the splits are given"
+    )
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of test images, unless the splits are given")
     ignore_columns: str = Field(
         "", description="columns of the table to ignore, e.g. 'age,sex'; * for all unknown ones"
     )
@@ -104,7 +106,7 @@ class OwnImagesOptions(Options):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each pool if no split is given."""
+        """Share of each pool where splits are not given."""
         rest = 1 - self.valid_fraction - self.test_fraction
         return {"train": rest, "valid": self.valid_fraction, "test": self.test_fraction}
 
@@ -271,8 +273,12 @@ class OwnImages(Dataset):
         for i, row in enumerate(rows):
             by_split.setdefault(row.split or "", []).append(i)
         pools = {name: np.array(members, dtype=np.int64) for name, members in by_split.items()}
+        if grouped and "" in pools:
+            return deal(rows, self.options.shares, self.data_seed)
+        if grouped or set(pools) == set(SPLITS):
+            self._refuse(("valid_fraction", "test_fraction"), "on data whose splits are given")
         if grouped:
-            return deal(rows, self.options.shares, self.data_seed) if "" in pools else pools
+            return pools
         if self.severity != 1:
             raise ConfigurationError(
                 f"severity {self.severity:g} for data without a column 'group': their shift is the one between the "

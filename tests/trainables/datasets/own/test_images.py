@@ -334,6 +334,27 @@ def test_without_groups_a_setting_of_the_resampling_is_refused(setting, value, d
         opened(place, **{setting: value}).check()
 
 
+def five_splits(row, i):
+    row["split"] = SPLITS[i // 8 % 5]
+
+
+def with_groups(row, i):
+    row["group"] = own_images.CELLS[i // 2 % 4][0]
+
+
+@pytest.mark.parametrize("change", [five_splits, with_groups])
+@pytest.mark.parametrize("setting", ["valid_fraction", "test_fraction"])
+def test_shares_are_refused_where_the_splits_are_given(setting, change, ungrouped):
+    refusal = rf"^{setting}=0.1 has no effect on data whose splits are given.*or set {setting}=0.25$"
+    with pytest.raises(ConfigurationError, match=refusal):
+        opened(ungrouped(change), **{setting: 0.1}).check()
+
+
+def test_shares_say_what_is_held_out_from_train(ungrouped):
+    few, more = (opened(ungrouped(), valid_fraction=share).index() for share in (0.25, 0.5))
+    assert len(few["valid_id"]) < len(more["valid_id"])
+
+
 def test_the_space_of_own_images_fits_data_without_groups(ungrouped):
     check_data(make_plan(space="own_data", dataset=ungrouped(), overrides={"severity": 1.0}, max_trials=4))
 
