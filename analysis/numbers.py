@@ -54,11 +54,12 @@ _NAMES = {
 def name(word: str) -> str:
     """A column's or method's name as words: `integrated_gradients` becomes "integrated gradients".
 
-    Of a dataset's place the last part: `folder:/data/mine` becomes "mine".
+    Of a folder the last part, and of a manifest, often called table.csv, the last two: `folder:/data/mine` becomes
+    "mine", `manifest:/data/mine/table.csv` becomes "mine/table.csv".
     """
     kind, _, place = word.partition(":")
     if kind in ("folder", "manifest") and place:
-        return place.rstrip("/").rsplit("/", 1)[-1]
+        return "/".join(place.strip("/").split("/")[-1 if kind == "folder" else -2 :])
     return _NAMES.get(word, word.replace("_", " "))
 
 

@@ -55,6 +55,7 @@ def test_columns(column, expected):
 
 def test_names():
     assert (name("integrated_gradients"), name("iou")) == ("integrated gradients", "IoU")
-    assert name("folder:/data/mine/") == "mine"
+    places = ("folder:/data/mine/", "manifest:/data/mine/table.csv", "manifest:table.csv")
+    assert [name(place) for place in places] == ["mine", "mine/table.csv", "table.csv"]
     assert (stratum_name("crosses", 0.8), stratum_name(None, None)) == ("crosses, s = 0.8", "everything")
     assert [listed(["a"]), listed(["a", "b", "c"]), listed([])] == ["a", "a, b and c", ""]
