@@ -242,7 +242,7 @@ def costs(own: pd.DataFrame) -> dict[str, float]:
         "id_valid": own["id_valid"],
         "id_valid_and_localisation_id": standardised(own["id_valid"]) + standardised(own["map_id"]),
         **{probe: own[probe] for probe in PROBES if probe in own},
-        "masked": own["masked"],
+        **({"masked": own["masked"]} if own["masked"].any() else {}),
         "random": own["y"] * 0,
         "localisation_ood": own["map_ood"],
         "ood_valid": own["ood_valid"],
