@@ -199,9 +199,12 @@ def _compute(analysis: Analysis) -> tuple[IncrementalR2, ...]:
     parsed = {str(column): columns.parse_localisation(str(column)) for column in table.columns}
     of_split = [column for column, parts in parsed.items() if parts is not None and parts[0] == primary.split]
     sets = [[primary.column], *([of_split] if of_split != [primary.column] else [])]
-    result = tuple(incremental_r2(table, scores, primary.outcome, seed=analysis.seed) for scores in sets)
-    # Otherwise the reason counts the one data seed that stands for all.
-    return result if analysis.trials.data_seeds_known else tuple(replace(r, reason=UNKNOWN_DATA_SEEDS) for r in result)
+    if not analysis.trials.data_seeds_known:
+        n = len(table)
+        return tuple(
+            IncrementalR2(tuple(scores), primary.outcome, (), 0, n, 0, reason=UNKNOWN_DATA_SEEDS) for scores in sets
+        )
+    return tuple(incremental_r2(table, scores, primary.outcome, seed=analysis.seed) for scores in sets)
 
 
 def _sentence(analysis: Analysis, result: tuple[IncrementalR2, ...]) -> str:

@@ -173,9 +173,10 @@ def _fit(result: MixedModel, response: Floats, design: Floats, group: Ints, df: 
 
 
 def _compute(analysis: Analysis) -> MixedModel:
-    result = mixed_model(*analysis.data)
-    # Otherwise the reason counts the one data seed that stands for all.
-    return result if analysis.trials.data_seeds_known else replace(result, n_groups=0, reason=UNKNOWN_DATA_SEEDS)
+    if analysis.trials.data_seeds_known:
+        return mixed_model(*analysis.data)
+    table, score, outcome = analysis.data
+    return MixedModel(score, outcome, 0, len(table), 0, reason=UNKNOWN_DATA_SEEDS)
 
 
 def _sentence(analysis: Analysis, result: MixedModel) -> str:
