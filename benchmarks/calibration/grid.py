@@ -22,6 +22,8 @@ GRID = (
     Scenario("ρ = .5, data seeds shared by half", **_DESIGN, seed=0.5176, shared=0.5),
     Scenario("ρ = .5, 10 data seeds shared by half", **_DESIGN | {"data_seeds": (10,)}, seed=0.5176, shared=0.5),
     Scenario("ρ = .5, 6 data seeds shared by half", **_DESIGN | {"data_seeds": (6,)}, seed=0.5176, shared=0.5),
+    Scenario("two trainings of 10 data seeds", **_DESIGN | {"data_seeds": (10,)}, training_seeds=2, shared=0.5),
+    Scenario("ρ = .5, two trainings", **_DESIGN | {"data_seeds": (10,)}, training_seeds=2, seed=0.5176, shared=0.5),
 )
 
 

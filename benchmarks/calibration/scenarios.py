@@ -18,6 +18,7 @@ SCENARIOS = (
     Scenario("settings do little, seeds correlate", seed=0.8, sizes=(0.05, 0.025, 0.08), shared=0.3),
     Scenario("only validation AUC links them", seed=0.7, setting=0.7, mediated=True),
     Scenario("at the threshold", seed=AT_THRESHOLD, setting=0.33, method=AT_THRESHOLD, settings=12, shared=0.3),
+    Scenario("two trainings a data seed", **_HALF, training_seeds=2, shared=0.3),
     Scenario("training seeds crossed", **_HALF, data_seeds=(8,), training_seeds=3, shared=0.3),
     Scenario(
         "a training seed shared too", seed=0.5, data_seeds=(8,), training_seeds=3, shared=0.2, shared_training=0.2
