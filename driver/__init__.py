@@ -7,7 +7,7 @@
     upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), parent_run, finish
     view/          what people and programs see: progress, status, dry run, log, metrics, mlflow_ui
     terminal.py    messages of the commands
-    ray/           cluster, and run: the pending trials through Ray Tune
+    ray/           start (on this machine), cluster, and run: the pending trials through Ray Tune
 
 plan, upkeep, view, ray and request import each other in this order only.
 """

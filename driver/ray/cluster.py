@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from driver import UserError
+from driver.ray.start import start_local
 from driver.terminal import say
 from records import SweepRecords, open_storage
 from records.secrets import SECRET_NAMES
@@ -119,6 +120,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     Raises:
         UserError: no cluster at that address, or one that wants another token; no GPU or no room for a trial on this
             machine; nothing but nodes with GPUs, which trials would not use.
+        StoppedError: Ray did not start on this machine in two tries.
     """
     if address == "local" and resources.gpus:
         _check_gpu(resources)
@@ -129,13 +131,10 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address == "local":
-            ray.init(
-                address="local",
-                num_cpus=None if resources.gpus else _local_cpus(concurrency, resources),
-                num_gpus=None if resources.gpus else 0,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
+            start_local(
+                cpus=None if resources.gpus else _local_cpus(concurrency, resources),
+                gpus=None if resources.gpus else 0,
+                console=console,
             )
             fit = resources.room(ray.cluster_resources())
             if not fit:

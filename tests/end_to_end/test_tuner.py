@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from analysis import __main__ as analysis_command
 from analysis import load_file
+from driver.ray.start import start_local
 from trainables import resolve, settings_of
 
 pytestmark = pytest.mark.slow
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.slow
 def ray_here():
     import ray
 
-    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    start_local(2, 0, Console())
     yield
     ray.shutdown()
 

@@ -1,0 +1,137 @@
+"""Start Ray on this machine, also beside other work, where its processes take longer than Ray waits by default."""
+
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from driver import StoppedError
+from driver.terminal import say
+
+SECONDS = 180
+"""How long Ray may take to start each of its processes; its own limits are 30 and 60 seconds."""
+
+PATIENCE = {
+    # Read by ray.init and `ray start`: for the head's server to start, and for the node to register with it.
+    "RAY_gcs_server_port_wait_time_s": str(SECONDS),
+    "RAY_raylet_start_wait_time_s": str(SECONDS),
+    # Read by the node's raylet: for its agents, and for the processes of trials.
+    "RAY_agent_register_timeout_ms": str(1000 * SECONDS),
+    "RAY_worker_register_timeout_seconds": str(SECONDS),
+}
+AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+
+
+def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
+    """Start Ray on this machine for this process. If its processes do not come up, remove them and try once more.
+
+    Args:
+        cpus: processors that Ray may use; None for all.
+        gpus: GPUs that Ray may use; None for all.
+        console: for a message before the second try.
+
+    Raises:
+        StoppedError: the second try failed too.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in PATIENCE.items()})
+    try:
+        _init(cpus, gpus)
+        return
+    except _NotUpError as error:
+        shutil.rmtree(error.session, ignore_errors=True)
+        say(console, f"Ray did not start ({error}); trying once more", "yellow")
+    try:
+        _init(cpus, gpus)
+    except _NotUpError as error:
+        raise StoppedError(
+            f"Ray did not start on this machine in two tries ({error}); its logs are in {error.session}/logs. Other "
+            "programs may leave it too little time or memory: repeat the command when fewer are running"
+        ) from None
+
+
+class _NotUpError(Exception):
+    """Ray's processes did not come up; `session` is the folder that they wrote to."""
+
+    def __init__(self, error: Exception, session: Path) -> None:
+        super().__init__((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
+        self.session = session
+
+
+def _init(cpus: int | None, gpus: int | None) -> None:
+    """Call ray.init; if it fails, end the processes that it has started.
+
+    Raises:
+        _NotUpError: a process of Ray's did not come up in time. Errors of other kinds, which a second try would only
+            repeat, are raised as they are.
+    """
+    import ray  # here, as loading it takes seconds
+
+    before = set(psutil.Process().children(recursive=True))
+    try:
+        with _chosen_ports():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+    except Exception as error:
+        ray.shutdown()
+        started = set(psutil.Process().children(recursive=True)) - before
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(started, timeout=10)
+        # Ray raises a bare Exception for a node that does not register in time.
+        kinds = (RuntimeError, ConnectionError, TimeoutError, ray.exceptions.RaySystemError)
+        if isinstance(error, kinds) or type(error) is Exception:
+            raise _NotUpError(error, _session()) from error
+        raise
+
+
+def _session() -> Path:
+    """The folder of this process's last session: Ray names it for the time and the process."""
+    root = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir(), "ray")
+    return max(root.glob(f"session_*_{os.getpid()}"), default=root / "session_latest")
+
+
+@contextmanager
+def _chosen_ports() -> Iterator[None]:
+    """Within the block, choose the ports of the agents of a node that starts, and write them where the raylet looks.
+
+    If the agents choose, the raylet waits 15 seconds for their ports and then exits, whatever the settings say:
+    https://github.com/ray-project/ray/issues/65983. To be removed once Ray has a setting for it.
+    """
+    from ray._private.node import Node
+
+    original = Node.start_raylet
+
+    def start_raylet(node: Any, *arguments: Any, **options: Any) -> None:
+        for name, port in zip(AGENT_PORTS, _free_ports(), strict=False):
+            setattr(node._ray_params, name, port)
+            Path(node._session_dir, f"{name}_{node._node_id}").write_text(str(port))
+        original(node, *arguments, **options)
+
+    Node.start_raylet = start_raylet
+    try:
+        yield
+    finally:
+        Node.start_raylet = original
+
+
+def _free_ports() -> Iterator[int]:
+    """Free ports below those that the system hands out, since an agent may take a minute to open its own."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            yield port
