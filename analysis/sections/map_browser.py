@@ -15,7 +15,7 @@ from PIL import Image
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import count, name
-from analysis.sections.map_sheets import displayed, read_maps, smoothed, strongest
+from analysis.sections.map_sheets import class_words, displayed, read_maps
 from analysis.sections.page_trials import MOST, page_rows
 from analysis.sections.section import Lack, Section
 from analysis.trials.trials import Primary, Trials
@@ -28,7 +28,7 @@ SIDE, PICTURE_SIDE = 32, 64
 """Longest side of a map's thumbnail and of an image's, in pixels; what is larger is averaged over blocks."""
 READERS = 8
 """Number of trials read at a time, since storage may be far away."""
-_OTHERS = 30
+_OTHERS = 36
 """Characters that a tile takes in the page beside its map."""
 
 
@@ -60,10 +60,14 @@ class Tile:
     index: int | None
     """The image's place in the split; None where the trial did not keep it."""
     score: float | None
+    label: str
+    """The image's class."""
+    predicted: str | None
+    """The class that the model predicts; None where an older trial kept only whether it is right."""
     correct: bool | None
     picture: Picture
     map: str
-    """The strongest pixels of the smoothed map, as many as the mask has: bits in base64, row by row."""
+    """The pixels of the map that IoU compares with the mask: bits in base64, row by row; "" if they are not known."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,15 @@ def tiles_of(records: SweepRecords, table: pd.DataFrame, row: int, primary: Prim
     arrays = read_maps(records, str(table["trial_key"].iloc[row]), primary)
     if arrays is None:
         return []
-    masks = arrays["masks"].astype(bool)
-    n = masks.sum(axis=(1, 2))
-    # As in the gallery, a map without a mask, or with one that is everywhere, shows its strongest twentieth.
-    n = np.where((n > 0) & (n < masks[0].size), n, masks[0].size // 20)
-    maps = smoothed(np.nan_to_num(arrays["map"].astype(np.float64)))
-    small = shrunk(maps, SIDE)
-    n_small = np.maximum(1, np.rint(n * small[0].size / maps[0].size)).astype(np.intp)
-    regions = [mostly(shrunk(part.astype(np.float64), SIDE)) for part in (masks, arrays["distractors"])]
+    shares = [shrunk(arrays[part].astype(np.float64), SIDE) for part in ("masks", "distractors")]
+    regions = [mostly(share) for share in shares]
     images = shrunk(displayed(arrays["images"]), PICTURE_SIDE)
-    shown = strongest(small, n_small)
+    shown = None
+    if "region" in arrays:
+        scored = shrunk(arrays["region"].astype(np.float64), SIDE)
+        shown = fullest(scored, np.rint(shares[0].sum(axis=(1, 2))).astype(np.intp))
+    labels = class_words(arrays, arrays["labels"])
+    predicted = class_words(arrays, arrays["predicted"]) if "predicted" in arrays else None
 
     def optional(key: str, rank: int, kind: Callable[[Any], Any]) -> Any:
         value = arrays[key][rank] if key in arrays else None
@@ -118,16 +121,18 @@ def tiles_of(records: SweepRecords, table: pd.DataFrame, row: int, primary: Prim
             rank=rank,
             index=optional("index", rank, int),
             score=optional("scores", rank, float),
+            label=labels[rank],
+            predicted=None if predicted is None else predicted[rank],
             correct=optional("correct", rank, bool),
             picture=Picture(
                 image=webp(images[rank]),
-                shape=(shown.shape[1], shown.shape[2]),
+                shape=(regions[0].shape[1], regions[0].shape[2]),
                 mask=bits(regions[0][rank]),
                 distractor=bits(regions[1][rank]) if regions[1][rank].any() else "",
             ),
-            map=bits(shown[rank]),
+            map="" if shown is None else bits(shown[rank]),
         )
-        for rank in range(len(shown))
+        for rank in range(len(images))
     ]
 
 
@@ -169,6 +174,16 @@ def shrunk(images: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     return images
 
 
+def fullest(share: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """[N, H, W] the n blocks of each image that a region covers most; ties with the last count too, empty ones never.
+
+    Scattered pixels may cover no block by half, and yet most blocks a little.
+    """
+    ordered = np.sort(share.reshape(len(share), -1), axis=1)[:, ::-1]
+    last = np.take_along_axis(ordered, np.maximum(n - 1, 0)[:, None], axis=1)
+    return np.asarray((share >= last[:, :, None]) & (share > 0))
+
+
 def mostly(share: NDArray[np.float64]) -> NDArray[np.bool_]:
     """[N, H, W] where a region covers at least half of a block; of a region that nowhere does, wherever it is."""
     half = share >= 0.5
@@ -198,16 +213,25 @@ def page_data(browser: Browser, primary: Primary) -> dict[str, Any] | None:
     if not browser.tiles:
         return None
     places = {picture: place for place, picture in enumerate(dict.fromkeys(tile.picture for tile in browser.tiles))}
+    words = [word for tile in browser.tiles for word in (tile.label, tile.predicted) if word is not None]
+    classes = list(dict.fromkeys(words))
     columns: dict[str, Sequence[Any]] = {
         "trial": [tile.trial for tile in browser.tiles],
         "rank": [tile.rank for tile in browser.tiles],
         "index": [tile.index for tile in browser.tiles],
         "score": [None if tile.score is None else round(tile.score, 3) for tile in browser.tiles],
+        "label": [classes.index(tile.label) for tile in browser.tiles],
+        "predicted": [None if tile.predicted is None else classes.index(tile.predicted) for tile in browser.tiles],
         "correct": [None if tile.correct is None else int(tile.correct) for tile in browser.tiles],
         "picture": [places[tile.picture] for tile in browser.tiles],
         "map": [tile.map for tile in browser.tiles],
     }
-    return {"metric": name(primary.metric), "tiles": columns, "pictures": [vars(picture) for picture in places]}
+    return {
+        "metric": name(primary.metric),
+        "classes": classes,
+        "tiles": columns,
+        "pictures": [vars(picture) for picture in places],
+    }
 
 
 def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
@@ -223,6 +247,7 @@ def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
     )
     n_all = len(analysis.trials.table)
     without = min(n_all, MOST) - browser.n_trials
+    unknown = sum(not tile.map for tile in browser.tiles)
     sentences = [
         f"report.html holds {holds} of {name(primary.attribution)} on {name(primary.split)} images that "
         f"{count(browser.n_trials, 'trial')} kept, in thumbnails of at most {SIDE} pixels a side.",
@@ -231,6 +256,9 @@ def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
         "Each trial’s own maps, of all attributions and at full size, are saliency.png and maps.npz in the sweep’s "
         "artifacts/ under its trial key; the page shows the picture where it lies in the sweep’s report/ folder.",
         f"{count(without, 'trial')} kept none that can be read." if without else "",
+        f"The scored pixels of {count(unknown, 'map')} are not known; the page shows the images without them."
+        if unknown
+        else "",
     ]
     return " ".join(filter(None, sentences))
 

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from analysis.numbers import name
 from analysis.sections.drawing import in_order
 from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary, Trials
@@ -21,6 +22,8 @@ ROWS = 4
 AVERAGED = 8
 """Maximum number of trials per method whose maps are averaged and searched for the best and the worst case."""
 _DATA_SEEDS_TRIED = 3
+_REPRODUCED = 0.02
+"""Largest mean difference from the stored IoU at which pixels chosen anew are taken for those that were scored."""
 MEASURED = {complement: metric for metric, complement in COMPLEMENTS.items()}
 """The metric as records have it, of each that the analysis replaces by its complement."""
 
@@ -30,13 +33,16 @@ Stored = dict[str, tuple[dict[str, np.ndarray], float | None]]
 
 @dataclass(frozen=True)
 class Case:
-    """One image of one trial with its map and how well the two overlap."""
+    """One image of one trial with the scored pixels of its map, and the map's score."""
 
     image: NDArray[np.float64]
     mask: NDArray[np.bool_]
     distractor: NDArray[np.bool_]
-    map: NDArray[np.float64]
-    overlap: float
+    region: NDArray[np.bool_] | None
+    score: float
+    """The primary's metric, as stored; higher is better."""
+    label: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,9 @@ class MethodMaps:
     distractor: NDArray[np.float64]
     n_trials: int
     n_maps: int
-    best: Case
-    """The largest overlap of map and mask."""
-    worst: Case
+    best: Case | None
+    """The image with the highest score; None where the trials kept no scores of single images."""
+    worst: Case | None
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,16 @@ class MapSheet:
     """[rows, H, W] the region of interest."""
     distractors: NDArray[np.bool_]
     """[rows, H, W] the spurious cue; all False where the dataset does not know it."""
-    maps: dict[str, NDArray[np.float64]]
-    """Per method [rows, H, W], not negative."""
+    regions: dict[str, NDArray[np.bool_] | None]
+    """Per method [rows, H, W] the pixels of the map that IoU compares with the mask; None if they are not known."""
     strengths: dict[str, float | None]
     """Per method, the strength of the trial shown."""
+    metric: str = "iou"
+    """The metric by which the best and the worst maps are chosen."""
+    labels: Sequence[str] = ()
+    """The class of each row."""
+    answers: dict[str, Sequence[str]] = field(default_factory=dict)
+    """Per method, what its model predicts for each row, as `answers_of` words it."""
     together: dict[str, MethodMaps] = field(default_factory=dict)
     """Per method; without an entry where no map has a mask."""
 
@@ -101,7 +113,18 @@ def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list
             missing.append((f"the maps of {dataset}", why))
         else:
             sheets.append(sheet)
+            missing += _lacks(sheet)
     return sheets, missing
+
+
+def _lacks(sheet: MapSheet) -> Iterator[tuple[str, str]]:
+    """What a sheet of older trials leaves out, and why."""
+    if unknown := [name(method) for method, region in sheet.regions.items() if region is None]:
+        why = f"the trials did not keep them, and their scores do not tell them: {', '.join(unknown)}"
+        yield f"the scored pixels in the maps of {sheet.dataset}", why
+    if unknown := [name(method) for method, maps in sheet.together.items() if maps.best is None]:
+        why = f"the trials kept no scores of single images: {', '.join(unknown)}"
+        yield f"the best and the worst map of {sheet.dataset}", why
 
 
 def _sheet(records: SweepRecords, part: pd.DataFrame, primary: Primary) -> MapSheet | None:
@@ -145,10 +168,11 @@ def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
     """Mean, best and worst of all maps of images with a mask, of class 1 where there are any."""
     if not trials:
         return None
-    maps, masks, distractors, labels = (
-        np.concatenate([arrays[name] for arrays in trials]) for name in ("map", "masks", "distractors", "labels")
+    maps, masks, distractors, labels, scores = (
+        np.concatenate([arrays[name] for arrays in trials])
+        for name in ("map", "masks", "distractors", "labels", "scores")
     )
-    images = np.concatenate([displayed(arrays["images"]) for arrays in trials])
+    places = [(arrays, at) for arrays in trials for at in range(len(arrays["map"]))]
     values = np.nan_to_num(maps.astype(np.float64))
     usable = masks.astype(bool).any(axis=(1, 2)) & (values.sum(axis=(1, 2)) > 0)
     rows = np.flatnonzero(usable & (labels == 1))
@@ -157,38 +181,71 @@ def _summary(trials: list[dict[str, np.ndarray]]) -> MethodMaps | None:
     if not len(rows):
         return None
     values, masks, distractors = values[rows], masks[rows].astype(bool), distractors[rows].astype(bool)
-    overlap = overlaps(smoothed(values), masks)
-
-    def case(at: int) -> Case:
-        return Case(images[rows[at]], masks[at], distractors[at], values[at], float(overlap[at]))
-
+    scored = rows[~np.isnan(scores[rows])]
     return MethodMaps(
         mean=(values / values.sum(axis=(1, 2), keepdims=True)).mean(axis=0),
         mask=masks.mean(axis=0),
         distractor=distractors.mean(axis=0),
         n_trials=len(trials),
         n_maps=len(rows),
-        best=case(int(overlap.argmax())),
-        worst=case(int(overlap.argmin())),
+        best=_case(*places[scored[scores[scored].argmax()]]) if len(scored) else None,
+        worst=_case(*places[scored[scores[scored].argmin()]]) if len(scored) else None,
     )
 
 
-def overlaps(maps: NDArray[np.float64], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[images] IoU of each mask with the map's strongest pixels, as many as the mask has."""
-    chosen = strongest(maps, masks.sum(axis=(1, 2)))
-    return np.asarray((chosen & masks).sum(axis=(1, 2)) / np.maximum((chosen | masks).sum(axis=(1, 2)), 1))
+def _case(arrays: dict[str, np.ndarray], at: int) -> Case:
+    return Case(
+        image=displayed(arrays["images"][[at]])[0],
+        mask=arrays["masks"][at].astype(bool),
+        distractor=arrays["distractors"][at].astype(bool),
+        region=arrays["region"][at] if "region" in arrays else None,
+        score=float(arrays["scores"][at]),
+        label=class_words(arrays, arrays["labels"][[at]])[0],
+        answer=answers_of(arrays)[at],
+    )
+
+
+def class_words(arrays: dict[str, np.ndarray], classes: NDArray[np.integer]) -> list[str]:
+    """The names of these classes; their numbers where the trial has no names."""
+    names = arrays.get("class_names")
+    return [str(one if names is None else names[one]) for one in classes.tolist()]
+
+
+def answers_of(arrays: dict[str, np.ndarray]) -> list[str]:
+    """What the model predicts for each kept image, and whether it is right; of older trials the latter alone."""
+    n = len(arrays["images"])
+    if "correct" not in arrays:
+        return [""] * n
+    right = arrays["correct"][:n].tolist()
+    if "predicted" not in arrays:
+        return ["✓ right" if one else "✗ wrong" for one in right]
+    words = class_words(arrays, arrays["predicted"][:n])
+    return [f"{'✓' if one else '✗'} predicted {word}" for word, one in zip(words, right, strict=True)]
+
+
+def reproduced(
+    maps: NDArray[np.float64], masks: NDArray[np.bool_], iou: NDArray[np.float64]
+) -> NDArray[np.bool_] | None:
+    """[images, H, W] the pixels that these IoUs were computed from, of trials that did not keep them.
+
+    Those trials scored a map either as it is or, if it is made of gradients, after a blur of one pixel. The pixels are
+    those of the variant that reproduces the IoUs; None if neither does.
+    """
+    known = ~np.isnan(iou)
+    if not known.any():
+        return None
+    blurred = np.asarray(gaussian_filter(maps, sigma=(0, 1, 1), mode="constant", truncate=3.5))
+    regions = [strongest(variant, masks.sum(axis=(1, 2))) for variant in (maps, blurred)]
+    found = [(r & masks).sum(axis=(1, 2)) / np.maximum((r | masks).sum(axis=(1, 2)), 1) for r in regions]
+    errors = [np.abs(values - iou)[known].mean() for values in found]
+    return regions[int(np.argmin(errors))] if min(errors) <= _REPRODUCED else None
 
 
 def strongest(maps: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """[images, H, W] where each map has its n strongest pixels: ties with the last count too, pixels of zero never."""
+    """[images, H, W] the n strongest pixels of each map, by the rule of IoU: without ties at the limit, never zeros."""
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1)[:, ::-1]
-    level = np.take_along_axis(ordered, np.maximum(n - 1, 0)[:, None], axis=1)
-    return np.asarray((maps >= level[:, :, None]) & (maps > 0))
-
-
-def smoothed(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Maps blurred by one pixel, as maps of gradients are before they are scored."""
-    return np.asarray(gaussian_filter(maps, sigma=(0, 1, 1), mode="constant", truncate=3.5))
+    next_one = np.take_along_axis(ordered, np.minimum(n, ordered.shape[1] - 1)[:, None], axis=1)
+    return np.asarray((maps > next_one[:, :, None]) & (maps > 0))
 
 
 def displayed(images: np.ndarray) -> NDArray[np.float64]:
@@ -221,9 +278,10 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
     """A trial's kept images and the primary's maps of them, or None where it has none that can be read.
 
     Returns:
-        `labels [N]`, `images [N, C, H, W]`, `masks`, `distractors` and `map` [N, H, W]; and, where the trial kept
-        them, of all M >= N scored images `index [M]`, `correct [M]` and `scores [M]` of the primary's metric, of which
-        higher is better.
+        `labels [N]`, `images [N, C, H, W]`, `masks`, `distractors` and `map` [N, H, W], and `scores [N]` of the
+        primary's metric, of which higher is better, NaN where there are none. Where they are known, also
+        `region [N, H, W]`, the pixels of the maps that IoU compares with the mask; of all M >= N scored images
+        `index [M]`, `predicted [M]` and `correct [M]`; and `class_names [K]`.
     """
     data = records.read_artifact(trial_key, FILE)
     if data is None:
@@ -236,7 +294,11 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
     }
     optional = {
         "distractors": f"{split}.distractors",
+        "region": f"{split}.region.{attribution}",
+        "iou": f"{split}.scored.iou.{attribution}",
+        "class_names": "class_names",
         "index": f"{split}.scored.index",
+        "predicted": f"{split}.scored.predicted",
         "correct": f"{split}.scored.correct",
         "scores": f"{split}.scored.{metric}.{attribution}",
     }
@@ -248,8 +310,13 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
             arrays |= {short: np.asarray(file[name]) for short, name in optional.items() if name in file}
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
         return None
-    if "scores" in arrays and metric != primary.metric:
-        arrays["scores"] = 1 - arrays["scores"]
+    n = len(arrays["map"])
+    iou, scores = (arrays.pop(name, np.full(n, np.nan))[:n].astype(np.float64) for name in ("iou", "scores"))
+    arrays["scores"] = scores if metric == primary.metric else 1 - scores
+    if "region" not in arrays:
+        maps = np.nan_to_num(arrays["map"].astype(np.float64))
+        region = reproduced(maps, arrays["masks"].astype(bool), iou)
+        arrays |= {} if region is None else {"region": region}
     return {"distractors": np.zeros_like(arrays["masks"]), **arrays}
 
 
@@ -276,7 +343,10 @@ def _assemble(
         images=displayed(first["images"][rows]),
         masks=masks[rows],
         distractors=first["distractors"][rows].astype(bool),
-        maps={m: np.nan_to_num(arrays["map"][rows].astype(np.float64)) for m, (arrays, _) in stored.items()},
+        regions={m: arrays["region"][rows] if "region" in arrays else None for m, (arrays, _) in stored.items()},
         strengths={m: strength for m, (_, strength) in stored.items()},
+        metric=primary.metric,
+        labels=class_words(first, first["labels"][rows]),
+        answers={m: [answers_of(arrays)[row] for row in rows] for m, (arrays, _) in stored.items()},
         together={m: maps for m, maps in together.items() if m in stored},
     )

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.answer.answer import Analysis
 from analysis.numbers import capitalized, count, name, number, severity, strength
 from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
-from analysis.sections.map_sheets import MapSheet, collect_maps, smoothed, strongest
+from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import Lack, Section
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _ACROSS = 8
 """Number of image panels that fit across the page."""
 _MOST_ROWS = 8
 """Number of rows of example images, over all blocks of methods."""
+_LINE = 0.16
+"""Height in inches of a line of text below a panel."""
+_WORD = 24
+"""Characters of a line that fit below a panel."""
 
 Sheets = Callable[[], tuple[list[MapSheet], list[Lack]]]
 """Sheets and what is missing, as `collect_maps` returns them; storage is read when it is first called."""
@@ -39,14 +43,17 @@ def _figures(analysis: Analysis, result: Sheets) -> list[Drawing | None]:
 
 
 def _examples(sheet: MapSheet) -> Drawing:
-    methods = list(sheet.maps)
+    methods = list(sheet.regions)
     rows = max(1, min(len(sheet.images), _MOST_ROWS // _n_blocks(1 + len(methods))))
     with settings():
-        figure, panels = _grid(1 + len(methods), rows)
+        figure, panels = _grid(1 + len(methods), rows, lines=1 if sheet.labels else 0)
         for row in range(rows):
             for column, method in enumerate([None, *methods]):
-                scored = None if method is None else sheet.maps[method][row]
-                _show(panels[row][column], sheet.images[row], sheet.masks[row], sheet.distractors[row], scored)
+                axes, region = panels[row][column], None if method is None else sheet.regions[method]
+                scored = None if region is None else region[row]
+                _show(axes, sheet.images[row], sheet.masks[row], sheet.distractors[row], scored)
+                if sheet.labels:
+                    _say(axes, f"true {sheet.labels[row]}" if method is None else sheet.answers[method][row])
         panels[0][0].set_title("image")
         for column, method in enumerate(methods, start=1):
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
@@ -56,8 +63,9 @@ def _examples(sheet: MapSheet) -> Drawing:
         title=f"Where do the models look? {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
             f"{capitalized(name(sheet.attribution))} on {name(sheet.split)} images, in red the pixels that IoU "
-            "compares with the mask: the strongest of the smoothed map, as many as the mask has. Every method sees the "
-            f"same images (data seed {sheet.data_seed:g}), at the strength with the best maps on average."
+            "compares with the mask: the strongest of the map as it was scored, as many as the mask has, without ties "
+            "at the limit. Below them the image is shown in light grey. Every method sees the same images (data seed "
+            f"{sheet.data_seed:g}), at the strength with the best maps on average."
         ),
         alt=(
             f"{rows} example images of {name(sheet.dataset)} in rows with the mask outlined"
@@ -110,34 +118,34 @@ def _means(sheet: MapSheet) -> Drawing | None:
 
 def _cases(sheet: MapSheet) -> Drawing | None:
     """Two rows: the images whose map falls best and worst on the mask, per method."""
-    if not sheet.together:
+    cases = {m: (maps.best, maps.worst) for m, maps in sheet.together.items() if maps.best and maps.worst}
+    if not cases:
         return None
-    methods = list(sheet.together)
+    metric = name(sheet.metric)
     with settings():
-        figure, panels = _grid(len(methods), 2)
+        figure, panels = _grid(len(cases), 2, lines=3)
         has_cue = False
-        for column, method in enumerate(methods):
-            maps = sheet.together[method]
-            for row, case in enumerate((maps.best, maps.worst)):
+        for column, (method, pair) in enumerate(cases.items()):
+            for row, case in enumerate(pair):
                 axes = panels[row][column]
                 has_cue |= bool(case.distractor.any())
-                _show(axes, case.image, case.mask, case.distractor, case.map)
-                axes.set_xlabel(f"IoU {number(case.overlap)}", fontsize=8, labelpad=2)
+                _show(axes, case.image, case.mask, case.distractor, case.region)
+                _say(axes, f"{metric} {number(case.score)}", f"true {case.label}", case.answer)
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
         for row, word in enumerate(("best", "worst")):
             panels[row][0].set_ylabel(word)
         legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
-    overlaps = "; ".join(
-        f"{name(m)} {number(maps.best.overlap)} and {number(maps.worst.overlap)}" for m, maps in sheet.together.items()
+    scores = "; ".join(
+        f"{name(m)} {number(best.score)} and {number(worst.score)}" for m, (best, worst) in cases.items()
     )
     return Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_cases",
         title=f"The best and the worst map of each method: {name(sheet.dataset)}, s = {severity(sheet.severity)}",
         caption=(
-            "Of the maps averaged above, the one that falls best and the one that falls worst on the mask, by the IoU "
-            "of the smoothed map. These are extremes, chosen to show the range; they are not typical."
+            f"Of the maps averaged above, those with the highest and the lowest stored {metric}; in red, as above, "
+            "the pixels that IoU compares with the mask. These extremes show the range; they are not typical."
         ),
-        alt=f"Best and worst case of each method with the map over the image. IoU of best and worst: {overlaps}.",
+        alt=f"Best and worst case of each method with the map over the image. {metric} of best and worst: {scores}.",
         figure=figure,
     )
 
@@ -169,7 +177,7 @@ def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:
 
 
 def _scored_key() -> "matplotlib.lines.Line2D":
-    return legend_key("strongest pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
+    return legend_key("scored pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
 
 
 def file_name(dataset: str) -> str:
@@ -182,12 +190,20 @@ def _n_blocks(columns: int) -> int:
     return -(-columns // _ACROSS)
 
 
-def _grid(columns: int, rows: int) -> tuple["matplotlib.figure.Figure", list[list["matplotlib.axes.Axes"]]]:
-    """A figure of `rows` rows of image panels, and the panels; what does not fit across the page goes below."""
+def _grid(
+    columns: int, rows: int, lines: int = 0
+) -> tuple["matplotlib.figure.Figure", list[list["matplotlib.axes.Axes"]]]:
+    """A figure of `rows` rows of image panels, and the panels; what does not fit across the page goes below.
+
+    Args:
+        columns: panels of a row.
+        rows: rows of panels.
+        lines: of text below each panel.
+    """
     blocks = _n_blocks(columns)
     across = -(-columns // blocks)
     side = min(1.9, (PAGE - 0.5) / across)
-    figure = new_figure(0.5 + (rows * side + 0.45) * blocks)
+    figure = new_figure(0.5 + (rows * (side + lines * _LINE) + 0.45) * blocks)
     panels = figure.subplots(blocks * rows, across, squeeze=False)
     for axes in panels.ravel():
         axes.set_axis_off()
@@ -199,23 +215,27 @@ def _show(
     image: np.ndarray,
     mask: np.ndarray,
     distractor: np.ndarray,
-    values: np.ndarray | None,
+    scored: np.ndarray | None,
 ) -> None:
-    """An image with its regions outlined, and a map's scored pixels over it."""
+    """An image with its regions outlined; with a map's scored pixels over it, in light grey."""
     from matplotlib.colors import to_rgba
 
-    if image.ndim == 2:
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axes.imshow(image, interpolation="nearest")
-    if values is not None:
-        n = int(mask.sum()) if mask.any() and not mask.all() else values.size // 20
-        scored = strongest(smoothed(values[None]), np.asarray([n]))[0]
+    if scored is not None:
+        # Red would not be seen on red objects.
+        image = 0.3 + 0.7 * (image if image.ndim == 2 else image.mean(axis=2))
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    if scored is not None:
         axes.imshow(scored[..., None] * np.asarray(to_rgba(_SCORED, 0.6)), interpolation="nearest")
         _outline(axes, scored, _SCORED, "-")
     for region, colour, line in ((mask, _MASK, "-"), (distractor, _CUE, "--")):
         _outline(axes, region, colour, line)
     _bare(axes, image.shape)
+
+
+def _say(axes: "matplotlib.axes.Axes", *lines: str) -> None:
+    """Text below a panel, long lines cut."""
+    short = [line if len(line) <= _WORD else f"{line[: _WORD - 1]}…" for line in lines]
+    axes.set_xlabel("\n".join(short), fontsize=7, labelpad=2)
 
 
 def _outline(axes: "matplotlib.axes.Axes", region: np.ndarray, colour: str, line: str) -> None:

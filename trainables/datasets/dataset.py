@@ -41,6 +41,8 @@ class Split:
     """The class that the cue points to; -1 if unknown."""
     limits: tuple[float, float] = UNIT
     """Pixel values of black and white."""
+    class_names: tuple[str, ...] = ()
+    """The name of each class; empty if classes have numbers alone."""
 
     def __len__(self) -> int:
         return len(self.labels)

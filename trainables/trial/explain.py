@@ -21,6 +21,7 @@ from trainables.saliency.attribution.randomisation import random_model, randomis
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
 from trainables.saliency.localisation import LOCALISATION, TUNED, chance_iou, traits_of
 from trainables.saliency.localisation.blur import blur
+from trainables.saliency.localisation.overlap import predicted_region
 from trainables.trial.evaluate import binary_auc, halves, logits_of
 
 KEPT_MAPS = 8
@@ -39,11 +40,14 @@ class Localised:
     arrays: dict[str, np.ndarray]
     """Per split, of its first N <= M scored images, `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white),
     `<split>.masks` and `<split>.distractors` [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]`
-    (float16, not blurred); `labels [N]` are those of test_ood.
+    (float16, not blurred) and `<split>.region.<attribution> [N, H, W]` (bool: the pixels that IoU compares with the
+    mask, chosen from the map as it was scored); `labels [N]` are those of test_ood. `class_names [K]` (text) if the
+    dataset names its classes.
 
     Of all M scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
-    `<split>.scored.correct [M]` (bool: the highest logit is the label's) and the score of each image,
-    `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where it is undefined)."""
+    `<split>.scored.predicted [M]` (the class with the highest logit), `<split>.scored.correct [M]` (bool: it is the
+    label's) and the score of each image, `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where it is
+    undefined)."""
     seconds: dict[str, float]
     """Wall-clock seconds that each attribution's maps took, by record column."""
 
@@ -98,8 +102,9 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
     for split in columns.SCORED_SPLITS:
         scored = Scored.of(splits[split], classes, config, device)
         scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
-        correct = logits_of(model, scored.images).argmax(dim=1) == scored.labels.cpu()
-        arrays |= _pictures(split, splits[split], scored) | _answers(split, scored, correct)
+        predicted = logits_of(model, scored.images).argmax(dim=1)
+        correct = predicted == scored.labels.cpu()
+        arrays |= _pictures(split, splits[split], scored) | _answers(split, scored, predicted, correct)
         for name, attribution in attributions.items():
             start = time.perf_counter()
             maps = maps_of(attribution, model, scored.images, scored.labels)
@@ -121,6 +126,8 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 for measure, score in FAITHFULNESS.items():
                     scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
             smooth = blur(maps, attribution.smoothing)
+            region = predicted_region(smooth[:KEPT_MAPS], scored.masks[:KEPT_MAPS])
+            arrays[f"{split}.region.{name}"] = region.cpu().numpy()
             for metric, score_maps in metrics[name].items():
                 column, values = columns.localisation(split, metric, name), score_maps(smooth, scored)
                 scores[column] = mean_defined(values)
@@ -171,7 +178,8 @@ def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images 
 
 def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
     """What is kept of a split's images beside their maps."""
-    return {
+    names = {"class_names": np.array(split.class_names)} if split.class_names else {}
+    return names | {
         "labels": scored.labels[:KEPT_MAPS].cpu().numpy(),
         f"{name}.images": split.displayed(scored.images[:KEPT_MAPS]).cpu().numpy().astype(np.float16),
         f"{name}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
@@ -179,9 +187,9 @@ def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
     }
 
 
-def _answers(split: str, scored: Scored, correct: Tensor) -> dict[str, np.ndarray]:
-    """Which images of a split are scored, and whether the model's answers on them are right."""
-    parts = {"index": scored.index, "labels": scored.labels, "correct": correct}
+def _answers(split: str, scored: Scored, predicted: Tensor, correct: Tensor) -> dict[str, np.ndarray]:
+    """Which images of a split are scored, the model's answers on them, and whether they are right."""
+    parts = {"index": scored.index, "labels": scored.labels, "predicted": predicted, "correct": correct}
     return {f"{split}.scored.{name}": part.cpu().numpy() for name, part in parts.items()}
 
 

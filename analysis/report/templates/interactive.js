@@ -223,7 +223,9 @@
          `s ${shown("severity", trial)}, data seed ${shown("data_seed", trial)}`]
       : [];
     caption.push(`image ${tile.rank + 1}, ${data.map_browser.metric} ${fixed(tile.score, 2)}`);
-    const words = [...caption.map((text) => element("span", { textContent: text })),
+    const classes = data.map_browser.classes;
+    const answer = tile.predicted === null ? [] : [`true ${classes[tile.label]}`, `predicted ${classes[tile.predicted]}`];
+    const words = [...[...caption, ...answer].map((text) => element("span", { textContent: text })),
                    element("span", { textContent: mark, className: "answered" })];
     const made = element(opens ? "button" : "div", { className: "tile" }, [canvas, ...words]);
     if (tile.correct !== null) made.classList.add(tile.correct ? "right" : "wrong");
@@ -251,6 +253,7 @@
     const paint = () => {
       context.imageSmoothingEnabled = false;
       context.drawImage(image, 0, 0, across * scale, rows * scale);
+      if (map) whiten(context, across * scale, rows * scale);
       const strongest = regionOf(map, picture.shape);
       context.fillStyle = STRONGEST;
       for (let row = 0; row < rows; row++) {
@@ -264,6 +267,14 @@
     const image = new Image();
     image.addEventListener("load", paint);
     image.src = `data:image/webp;base64,${picture.image}`;
+  }
+
+  function whiten(context, width, height) {  // to light grey, since red would not be seen on red objects
+    for (const [operation, fill] of [["saturation", "#808080"], ["source-over", "rgba(255, 255, 255, 0.3)"]]) {
+      context.globalCompositeOperation = operation;
+      context.fillStyle = fill;
+      context.fillRect(0, 0, width, height);
+    }
   }
 
   function outline(context, region, [rows, across], scale, colour, dash) {
@@ -282,7 +293,7 @@
   }
 
   const keyOfColours = () => element("p", { className: "caption key" }, [
-    element("i", { className: "strongest" }), " strongest pixels of the map, as many as the mask has ",
+    element("i", { className: "strongest" }), " scored pixels of the map: the strongest, as many as the mask has ",
     element("i", { className: "mask" }), " mask ", element("i", { className: "distractor" }), " distractor"]);
 
   function mapBrowser() {

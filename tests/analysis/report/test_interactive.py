@@ -34,6 +34,8 @@ def maps_file(rng):
         f"{SPLIT}.masks": masks,
         f"{SPLIT}.distractors": np.roll(masks, 14, axis=1),
         f"{SPLIT}.map.{ATTRIBUTION}": maps,
+        f"{SPLIT}.region.{ATTRIBUTION}": maps == 1,
+        f"{SPLIT}.scored.predicted": (np.arange(2 * KEPT) % 3 > 0).astype(int),
         f"{SPLIT}.scored.index": np.arange(2 * KEPT),
         f"{SPLIT}.scored.correct": np.arange(2 * KEPT) % 3 > 0,
         f"{SPLIT}.scored.iou.{ATTRIBUTION}": rng.uniform(size=2 * KEPT).astype(np.float32),
@@ -231,11 +233,12 @@ def test_one_image_across_trials_and_one_trial_across_images(page, trials):
 
 def test_right_and_wrong_answers_are_marked_and_can_be_picked(page):
     choose(page, "rank", "all")
-    marks = [(caption[2].split(",")[0], caption[3]) for caption in captions(page)]
-    for image, mark in marks:
-        assert mark == ("✗ wrong" if (int(image.removeprefix("image ")) - 1) % 3 == 0 else "✓ right")
+    wrong, right = (["true 1", f"predicted {n}", mark] for n, mark in ((0, "✗ wrong"), (1, "✓ right")))
+    for caption in captions(page):
+        image = int(caption[2].split(",")[0].removeprefix("image "))
+        assert caption[3:] == (wrong if (image - 1) % 3 == 0 else right)
     choose(page, "correct", "wrong")
-    assert {caption[3] for caption in captions(page)} == {"✗ wrong"}
+    assert {caption[-1] for caption in captions(page)} == {"✗ wrong"}
 
 
 def test_best_and_worst_maps_come_first(page):

@@ -113,6 +113,8 @@ def arrays(images=6, size=16, methods_seed=0, splits=("test_id", "test_ood")):
             f"{split}.masks": masks,
             f"{split}.distractors": np.roll(masks, 6, axis=2),
             f"{split}.map.integrated_gradients": rng.uniform(size=(images, size, size)).astype(np.float16),
+            f"{split}.region.integrated_gradients": np.roll(masks, 2, axis=1),
+            f"{split}.scored.iou.integrated_gradients": np.linspace(0.6, 0.1, images, dtype=np.float32),
         }
     return found
 
@@ -539,7 +541,7 @@ def test_a_report_that_is_interrupted_has_whole_files_and_no_page(stop, result, 
 def test_maps_show_one_strength_on_positive_masked_images(result):
     (sheet,), missing = collect_maps(result.trials, result.primary)
     assert (sheet.dataset, sheet.severity, sheet.data_seed) == ("crosses", 1.0, 0)
-    assert list(sheet.maps) == ["baseline", "masked", "actdiff", "rrr"]
+    assert list(sheet.regions) == ["baseline", "masked", "actdiff", "rrr"]
     table = result.trials.table
     means = table[(table["dataset"] == "crosses") & (table["severity"] == 1)].groupby(["method", "strength"])[SCORE]
     best = means.mean().reset_index().sort_values(SCORE).groupby("method")["strength"].last()
@@ -563,10 +565,10 @@ def test_unreadable_maps_are_named_not_fatal(storage, tmp_path, make_table, brok
 
 def test_the_best_and_the_worst_map_of_all_stored_ones(result):
     (sheet,), _ = collect_maps(result.trials, result.primary)
-    assert set(sheet.together) == set(sheet.maps)
+    assert set(sheet.together) == set(sheet.regions)
     for maps in sheet.together.values():
         assert (maps.n_trials, maps.n_maps) == (1, 3)  # three images of class 1 with a mask
-        assert maps.best.overlap >= maps.worst.overlap
+        assert (maps.best.score, maps.worst.score) == pytest.approx((0.5, 0.1))  # of images 1, 3 and 5
         assert maps.mean.sum() == pytest.approx(1)
         assert maps.mask[4:8, 4:8].min() == 1
 
@@ -582,7 +584,7 @@ def test_maps_given_by_hand_are_drawn(make_table, tmp_path, no_figures):
         images=rng.uniform(size=(1, 8, 8, 3)),
         masks=np.ones((1, 8, 8), dtype=bool),
         distractors=np.zeros((1, 8, 8), dtype=bool),
-        maps={"baseline": np.zeros((1, 8, 8))},
+        regions={"baseline": np.zeros((1, 8, 8), dtype=bool)},
         strengths={"baseline": None},
     )
     result = analysis.analyse(make_table(), replicates=100)

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from scipy import stats
@@ -25,12 +24,10 @@ from analysis.sections.drawing import (
     svg,
 )
 from analysis.sections.head import trend
-from analysis.sections.map_sheets import overlaps, smoothed, strongest
 from analysis.sections.maps import usual_place
 from analysis.sections.methods import SECTION as METHODS
 from analysis.sections.ranking import SECTION as RANKING
 from analysis.sections.strengths import SECTION as STRENGTHS
-from trainables.saliency.localisation.blur import blur
 
 FIGURES = (
     "comparisons",
@@ -92,24 +89,6 @@ def test_methods_stand_at_their_own_severity_however_close_the_next_one_is(make_
     assert levels.shape == (3, 6)  # the middle one of seven stands at the severity itself
     within, between = np.diff(levels).max(), levels[1:].min(axis=1) - levels[:-1].max(axis=1)
     assert (between > 2 * within).all()
-
-
-def test_the_scored_pixels_are_as_many_as_asked():
-    maps = np.arange(32.0).reshape(2, 4, 4)
-    chosen = strongest(maps, np.array([3, 5]))
-    assert [np.flatnonzero(one).tolist() for one in chosen] == [[13, 14, 15], [11, 12, 13, 14, 15]]
-
-
-def test_a_map_without_attribution_has_no_scored_pixels():
-    maps = np.zeros((2, 10, 10))
-    maps[1, 0, 0] = 1e-3
-    assert np.flatnonzero(strongest(maps, np.array([7, 7]))).tolist() == [100]
-
-
-def test_maps_are_smoothed_as_before_they_are_scored():
-    maps = np.random.default_rng(0).uniform(size=(2, 12, 12))
-    expected = blur(torch.from_numpy(maps), 1.0).numpy()
-    assert smoothed(maps) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -237,20 +216,6 @@ def test_the_usual_place_of_a_region():
     assert usual_place(share).tolist() == [[False, False], [True, True]]
     assert not usual_place(0.3 * share).any()
     assert not usual_place(0 * share).any()
-
-
-def test_overlap_of_map_and_mask_by_hand():
-    mask = np.array([[True, True], [False, False]])
-    maps = np.array(
-        [
-            [[3.0, 2.0], [1.0, 0.0]],  # its two highest pixels are the mask
-            [[3.0, 0.0], [2.0, 0.0]],  # one of two: 1 / 3
-            [[0.0, 0.0], [1.0, 1.0]],  # none
-            [[0.0, 0.0], [1.0, 0.0]],  # a pixel of zero is never chosen: none
-            [[1.0, 1.0], [1.0, 1.0]],  # all tie: 2 / 4
-        ]
-    )
-    assert overlaps(maps, np.array([mask] * 5)).tolist() == pytest.approx([1, 1 / 3, 0, 0, 1 / 2])
 
 
 def test_names_may_hold_dollars(make_table):

@@ -13,7 +13,18 @@ from PIL import Image
 import analysis
 from analysis.answer.answer import answer
 from analysis.sections import map_browser, page_trials
-from analysis.sections.map_browser import SECTION, Picture, Tile, bits, browser_of, mostly, page_data, shrunk, within
+from analysis.sections.map_browser import (
+    SECTION,
+    Picture,
+    Tile,
+    bits,
+    browser_of,
+    fullest,
+    mostly,
+    page_data,
+    shrunk,
+    within,
+)
 from analysis.trials.trials import Primary
 from records import SweepRecords, open_storage
 
@@ -52,6 +63,8 @@ def sweep(make_table, tmp_path):
             maps = np.zeros((2, 16, 16))
             maps[:, place : place + 4, place : place + 4] = 1
             scored = {
+                f"region.{ATTRIBUTION}": maps == 1,
+                "scored.predicted": np.array([1, 0, 1]),
                 "scored.index": np.array([3, 7, 9]),
                 "scored.correct": np.array([True, False, True]),
                 f"scored.iou.{ATTRIBUTION}": np.array([0.25, np.nan, 1.0], dtype=np.float32),
@@ -60,7 +73,7 @@ def sweep(make_table, tmp_path):
     return tmp_path
 
 
-def test_a_tile_has_the_strongest_pixels_the_score_and_the_answer(sweep):
+def test_a_tile_has_the_scored_pixels_the_score_and_the_answer(sweep):
     trials = analysis.load_sweep(sweep, "looked-at")
     browser = browser_of(trials, Primary())
     assert (browser.n_kept, browser.n_trials, browser.lacks) == (4, 2, ())
@@ -69,10 +82,10 @@ def test_a_tile_has_the_strongest_pixels_the_score_and_the_answer(sweep):
         place = {"baseline": 8, "masked": 2}[methods[tile.trial]]
         inside = np.zeros((16, 16), dtype=bool)
         inside[place : place + 4, place : place + 4] = True
-        # The mask has 16 pixels, and so has the square of the map, whose corners stay above what surrounds it.
         assert (region(tile.map, tile.picture.shape) == inside).all()
         assert region(tile.picture.mask, (16, 16)).sum() == region(tile.picture.mask, (16, 16))[2:6, 2:6].sum() == 16
         assert (tile.index, tile.correct, tile.score) == [(3, True, 0.25), (7, False, None)][tile.rank]
+        assert (tile.label, tile.predicted) == [("1", "1"), ("1", "0")][tile.rank]
     assert len({tile.picture for tile in browser.tiles}) == 2, "trials of a data seed share their images"
     image = Image.open(io.BytesIO(base64.b64decode(browser.tiles[0].picture.image)))
     assert (image.format, image.size) == ("WEBP", (16, 16))
@@ -85,8 +98,10 @@ def test_trials_without_answers_or_scores_have_maps_all_the_same(make_table, tmp
         mask = np.zeros((1, 8, 8), dtype=bool)
         mask[0, 0, 0] = True
         records.write_artifact(record["trial_key"], "maps.npz", stored(np.ones((1, 8, 8)), mask))
-    (tile,) = browser_of(analysis.load_sweep(tmp_path, "older"), Primary()).tiles
-    assert (tile.index, tile.correct, tile.score) == (None, None, None)
+    result = answer(analysis.load_sweep(tmp_path, "older"), replicates=100)
+    (tile,) = browser_of(result.trials, Primary()).tiles
+    assert (tile.index, tile.predicted, tile.correct, tile.score, tile.map) == (None, None, None, None, "")
+    assert "The scored pixels of 1 map are not known" in SECTION.sentence(result, SECTION.compute(result))
 
 
 def test_a_metric_that_the_analysis_turns_round_is_turned_round(sweep):
@@ -121,12 +136,18 @@ def test_a_region_smaller_than_a_block_does_not_vanish():
     assert mostly(share).tolist() == [[[True, False]], [[True, False]]]
 
 
+def test_scattered_pixels_are_drawn_where_they_are_densest():
+    share = np.array([[[0.1, 0.3], [0.2, 0.0]]] * 3)
+    assert fullest(share, np.array([1, 2, 4])).sum(axis=(1, 2)).tolist() == [1, 2, 3]
+    assert fullest(np.full((1, 2, 2), 0.1), np.array([1])).all(), "ties are all drawn"
+
+
 def test_bits_are_rows_of_pixels_with_the_first_one_highest():
     assert base64.b64decode(bits(np.array([[True, False, False], [False, True, False]]))) == b"\x88"
 
 
 def tile(trial, rank, score=0.5, image="shared"):
-    return Tile(trial, rank, None, score, None, Picture(image, (1, 8), "AA==", ""), "AA==")
+    return Tile(trial, rank, None, score, "1", None, None, Picture(image, (1, 8), "AA==", ""), "AA==")
 
 
 def test_extremes_come_first_then_the_first_image_of_every_trial():
@@ -178,6 +199,7 @@ def test_the_page_has_each_picture_once(sweep):
     assert len(data["pictures"]) == 2
     assert data["tiles"]["picture"] == [0, 1, 0, 1]
     assert data["tiles"]["correct"] == [1, 0, 1, 0]
+    assert (data["classes"], data["tiles"]["label"], data["tiles"]["predicted"]) == (["1", "0"], [0] * 4, [0, 1] * 2)
     assert data["tiles"]["score"] == [0.25, None, 0.25, None]
 
 

@@ -56,6 +56,7 @@ def test_a_trial_keeps_the_scores_of_its_images(quick):
             answers = trial.model(split.images[index]).logits.argmax(dim=1)
         correct = arrays[f"{name}.scored.correct"]
         np.testing.assert_array_equal(correct, (answers == split.labels[index]).numpy())
+        np.testing.assert_array_equal(arrays[f"{name}.scored.predicted"], answers.numpy())
         for attribution in trial.config.attributions:
             for metric in trial.config.metrics:
                 values = arrays[f"{name}.scored.{metric}.{attribution}"]

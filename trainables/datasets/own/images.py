@@ -253,6 +253,7 @@ class OwnImages(Dataset):
                 masks=masks,
                 distractors=torch.zeros_like(masks),
                 cues=torch.from_numpy(cues[index]),
+                class_names=meaning.labels,
             )
         return splits
 
