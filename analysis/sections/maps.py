@@ -26,8 +26,8 @@ _MOST_ROWS = 8
 """Number of rows of example images, over all blocks of methods."""
 _LINE = 0.16
 """Height in inches of a line of text below a panel."""
-_WORD = 24
-"""Characters of a line that fit below a panel."""
+_LETTER = 0.066
+"""Width in inches of an average letter of that text."""
 
 Sheets = Callable[[], tuple[list[MapSheet], list[Lack]]]
 """Sheets and what is missing, as `collect_maps` returns them; storage is read when it is first called."""
@@ -233,9 +233,10 @@ def _show(
 
 
 def _say(axes: "matplotlib.axes.Axes", *lines: str) -> None:
-    """Text below a panel, long lines cut."""
-    short = [line if len(line) <= _WORD else f"{line[: _WORD - 1]}…" for line in lines]
-    axes.set_xlabel("\n".join(short), fontsize=7, labelpad=2)
+    """Text below a panel; lines that are longer than the panel is wide are cut."""
+    most = int((PAGE - 0.5) / axes.get_gridspec().ncols / _LETTER)
+    short = [line if len(line) <= most else f"{line[: most - 1]}…" for line in lines]
+    axes.set_xlabel("\n".join(short), fontsize=8, labelpad=2)
 
 
 def _outline(axes: "matplotlib.axes.Axes", region: np.ndarray, colour: str, line: str) -> None:
