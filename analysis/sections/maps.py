@@ -234,7 +234,8 @@ def _show(
 
 def _say(axes: "matplotlib.axes.Axes", *lines: str) -> None:
     """Text below a panel; lines that are longer than the panel is wide are cut."""
-    most = int((PAGE - 0.5) / axes.get_gridspec().ncols / _LETTER)
+    grid = axes.get_gridspec()
+    most = int((PAGE - 0.5) / (grid.ncols if grid else 1) / _LETTER)
     short = [line if len(line) <= most else f"{line[: most - 1]}…" for line in lines]
     axes.set_xlabel("\n".join(short), fontsize=8, labelpad=2)
 
