@@ -11,6 +11,8 @@ from itertools import takewhile
 from typing import Literal
 
 SCHEMA_VERSION = 1
+"""Of the records that are written. Raise it when a column changes its name or meaning, add the step to
+`records.store.MIGRATIONS` and a stored file to tests/records/; a new column needs neither."""
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
 SCORED_SPLITS = ("test_id", "test_ood")

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ SLICE = 1000
 """Records read at a time, which bounds the memory for their bytes."""
 KeepWeights = Literal["none", "best", "all"]
 """Of which trials the selected weights are kept; `best`: of each configuration, the lowest `valid_id.loss`."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From the columns of each earlier schema version to those of the next. Applied on reading; the trial key stays."""
 MAPS, WEIGHTS = "maps.npz", "weights.pt"
 """Artifacts that are read again: arrays, and what `trainables.load_model` makes a model of."""
 
@@ -83,19 +85,28 @@ class SweepRecords:
         self.storage.write(self._record_name(record["trial_key"]), text.encode())
 
     def read(self, trial_key: str) -> Record | None:
-        """The record of one trial, or None. Raises ValueError for a truncated or foreign file."""
+        """The record of one trial, or None.
+
+        Raises:
+            ValueError: a truncated or foreign file.
+            StorageError: a record of a newer schema version.
+        """
         data = self.storage.read(self._record_name(trial_key))
-        return None if data is None else _parse(data, trial_key)
+        return None if data is None else self._parse(data, trial_key)
 
     def load(self) -> LoadedRecords:
-        """All records, ordered by trial key; truncated and foreign files are listed, not fatal."""
+        """All records, ordered by trial key; truncated and foreign files are listed, not fatal.
+
+        Raises:
+            StorageError: a record of a newer schema version.
+        """
         records: list[Record] = []
         rejected: dict[str, str] = {}
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    records.append(_parse(data, path.rsplit("/", 1)[1].removesuffix(".json")))
+                    records.append(self._parse(data, path.rsplit("/", 1)[1].removesuffix(".json")))
                 except ValueError as error:
                     rejected[path] = str(error)
         return LoadedRecords(records, rejected)
@@ -167,6 +178,27 @@ class SweepRecords:
             raise ValueError(f"{self.location}/sweep.json is not a JSON object; remove it to go on")
         return manifest
 
+    def _parse(self, data: bytes, trial_key: str) -> Record:
+        try:
+            record = json.loads(data)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise ValueError(f"not a JSON record ({len(data)} bytes): truncated or foreign") from None
+        if not isinstance(record, dict) or record.get("trial_key") != trial_key:
+            raise ValueError(f"the record inside does not have the trial key {trial_key!r}")
+        version = record.get("schema_version")
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(f"schema version {version!r} is not a whole number of at least 1")
+        if version > columns.SCHEMA_VERSION:
+            raise StorageError(
+                f"{self.storage.location}/{self._record_name(trial_key)} was written by a newer version of this "
+                f"program: its schema version is {version}, and this checkout reads versions up to "
+                f"{columns.SCHEMA_VERSION}. Update the checkout (git pull). No record was changed"
+            )
+        for earlier in range(version, columns.SCHEMA_VERSION):
+            record = {**MIGRATIONS[earlier](record), "schema_version": earlier + 1}
+        # Column names take more memory than the values, so all records share them.
+        return Record((sys.intern(name), value) for name, value in record.items())
+
     def _checkpoint_name(self, trial_key: str) -> str:
         return f"{self.name}/checkpoints/{trial_key}.pt"
 
@@ -187,21 +219,6 @@ def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     order = [n for n in ("dataset", "severity", "method", "strength", "data_seed", "seed") if n in names]
     by = [*order, "trial_key"] if "trial_key" in names else order
     return table.sort_values(by, ignore_index=True) if by else table
-
-
-def _parse(data: bytes, trial_key: str) -> Record:
-    try:
-        record = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"not a JSON record ({len(data)} bytes): truncated or foreign") from None
-    if not isinstance(record, dict) or record.get("trial_key") != trial_key:
-        raise ValueError(f"the record inside does not have the trial key {trial_key!r}")
-    if record.get("schema_version") != columns.SCHEMA_VERSION:
-        raise ValueError(
-            f"schema version {record.get('schema_version')!r}, this program reads {columns.SCHEMA_VERSION}"
-        )
-    # Column names take more memory than the values, so all records share them.
-    return Record((sys.intern(name), value) for name, value in record.items())
 
 
 def _plain(value: Any) -> Any:

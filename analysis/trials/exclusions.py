@@ -187,8 +187,8 @@ def trials_from_table(
         notes: earlier notes on the data, one sentence each.
 
     Raises:
-        AnalysisError: a required column or every localisation column is missing, a column is there twice, or no trial
-            remains.
+        AnalysisError: a required column or every localisation column is missing, a column is there twice, a trial is of
+            a newer schema version, or no trial remains.
     """
     table = table.rename(columns=str)
     twice = list(dict.fromkeys(table.columns[table.columns.duplicated()]))
@@ -205,6 +205,11 @@ def trials_from_table(
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
 
     rows = _Rows(table, outcome, fixed or {})
+    if "schema_version" in table and (newest := rows.frame["schema_version"].max()) > columns.SCHEMA_VERSION:
+        raise AnalysisError(
+            f"{source} has trials of schema version {newest:g}, and this checkout reads versions up to "
+            f"{columns.SCHEMA_VERSION}: a newer version of this program wrote them; update the checkout (git pull)"
+        )
     rows.apply(UNUSABLE)
     for name, unreadable in rows.unreadable.items():
         if n := int((unreadable & rows.kept).sum()):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from records import StorageError, SweepRecords, columns, open_storage, store
 from records.store import as_table
+from trainables import resolve
 
 
 def record(key, **more):
@@ -53,22 +55,75 @@ def test_truncated_and_foreign_files_are_named_not_fatal(records, tmp_path):
     whole = (folder / "good.json").read_text()
     (folder / "cut.json").write_text(whole[:40])
     (folder / "renamed.json").write_text(whole)
-    (folder / "future.json").write_text(json.dumps(record("future", schema_version=99)))
+    (folder / "text.json").write_text(json.dumps(record("text", schema_version="1")))
     (folder / "list.json").write_text("[]")
     loaded = records.load()
     assert [r["trial_key"] for r in loaded.records] == ["good"]
     reasons = {path.rsplit("/", 1)[1]: reason for path, reason in loaded.rejected.items()}
-    assert reasons.keys() == {"cut.json", "renamed.json", "future.json", "list.json"}
+    assert reasons.keys() == {"cut.json", "renamed.json", "text.json", "list.json"}
     assert "truncated or foreign" in reasons["cut.json"]
     assert "does not have the trial key 'renamed'" in reasons["renamed.json"]
-    assert "schema version 99, this program reads 1" in reasons["future.json"]
+    assert "schema version '1' is not a whole number" in reasons["text.json"]
 
     moved = records.set_aside(loaded.rejected)
-    assert sorted(moved) == [f"trial-sweep/set_aside/{n}.json" for n in ("cut", "future", "list", "renamed")]
+    assert sorted(moved) == [f"trial-sweep/set_aside/{n}.json" for n in ("cut", "list", "renamed", "text")]
     assert moved["trial-sweep/set_aside/cut.json"] == reasons["cut.json"]
     assert (tmp_path / "trial-sweep/set_aside/cut.json").read_text() == whole[:40]
     assert [path.name for path in folder.iterdir()] == ["good.json"]
     assert records.load().rejected == {}
+
+
+@pytest.mark.parametrize("read", [lambda records: records.load(), lambda records: records.read("new")])
+def test_a_record_of_a_newer_version_is_refused_with_its_file_and_the_remedy(read, records, tmp_path):
+    records.write(record("old"))
+    records.write(record("new", schema_version=columns.SCHEMA_VERSION + 1))
+    message = r"trial-sweep/records/new\.json was .* schema version is 2, .* up to 1\. Update the checkout \(git pull\)"
+    with pytest.raises(StorageError, match=message):
+        read(records)
+    assert records.done() == {"new", "old"}
+
+
+# One stored record of each schema version. Version 1: of its first commit, a92d367, by a TrialTrainable with a Recorder
+# and n_train=64, n_valid=32, n_test=64, epochs=1, attribution_images=8, integrated_gradients_steps=4.
+STORED = sorted(Path(__file__).parent.glob("stored/version-*.json"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_stored_records_of_every_version_are_read(path, records):
+    stored = json.loads(path.read_text())
+    records.storage.write(f"trial-sweep/records/{stored['trial_key']}.json", path.read_bytes())
+    loaded = records.load()
+    assert loaded.rejected == {}
+    assert loaded.records == [records.read(stored["trial_key"])]
+    read = loaded.records[0]
+    assert read["schema_version"] == columns.SCHEMA_VERSION
+    assert {name: value for name, value in read.items() if columns.column_of(name).role in ("key", "seed")} == {
+        **{name: stored[name] for name in ("trial_key", "seed", "data_seed")},
+    }
+    assert read["test_ood.auc"] == 0.7158203125
+
+
+def test_every_version_has_a_stored_record_and_a_migration():
+    assert {json.loads(path.read_text())["schema_version"] for path in STORED} == set(
+        range(1, columns.SCHEMA_VERSION + 1)
+    )
+    assert set(store.MIGRATIONS) == set(range(1, columns.SCHEMA_VERSION))
+
+
+def test_earlier_versions_are_migrated_step_by_step_on_reading_alone(records, monkeypatch):
+    config = resolve({})
+    records.write({**record(config.trial_key), "a": 1})
+    written = records.storage.read(f"trial-sweep/records/{config.trial_key}.json")
+    monkeypatch.setattr(columns, "SCHEMA_VERSION", 3)
+    renamed = {
+        1: lambda old: {"b" if k == "a" else k: v for k, v in old.items()},
+        2: lambda old: {**old, "c": old["b"]},
+    }
+    monkeypatch.setattr(store, "MIGRATIONS", renamed)
+    (read,) = records.load().records
+    assert (read["schema_version"], read["b"], read["c"], "a" in read) == (3, 1, 1, False)
+    assert read["trial_key"] == resolve({}).trial_key, "the trial is done under every version"
+    assert records.storage.read(f"trial-sweep/records/{config.trial_key}.json") == written
 
 
 def test_records_are_read_some_at_a_time_and_share_their_names(records, monkeypatch):

@@ -142,7 +142,8 @@ class TrialConfig(BaseModel):
             settings["dataset_options"].pop("root", None)
         # Of "folder:PATH" the kind: the digest of the files stands in the options.
         settings["dataset"] = self.dataset.partition(":")[0]
-        content = {"schema_version": columns.SCHEMA_VERSION, **settings}
+        # Always 1: records of an earlier schema version are migrated, and keep their keys.
+        content = {"schema_version": 1, **settings}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 

@@ -7,7 +7,8 @@ import pytest
 
 import analysis
 from analysis.trials.load import trials_of_sweep
-from records import SweepRecords, open_storage
+from records import SweepRecords, columns, open_storage
+from records.store import as_table
 
 SCORE = "test_ood.iou.integrated_gradients"
 
@@ -48,6 +49,19 @@ def test_failed_diverged_and_unreadable_records_are_counted(stored, tmp_path):
     assert trials.excluded == {"diverged": 1, "failed": 1, "unreadable record": 1}
     assert (len(trials.table), trials.n_read) == (32, 35)
     assert any("broken.json" in note for note in trials.notes)
+
+
+def test_trials_of_a_newer_schema_version_are_refused_from_records_and_from_a_table(stored, tmp_path, make_table):
+    record = records_of(make_table(seeds=4))[0]
+    newer = {**record, "schema_version": columns.SCHEMA_VERSION + 1}
+    as_table([*stored.load().records[1:], newer]).to_csv(tmp_path / "trials.csv", index=False)
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_file(tmp_path / "trials.csv")
+    pieces_of(error, "trials.csv has trials of schema version 2", "versions up to 1", "update the checkout")
+    stored.write(newer)
+    with pytest.raises(analysis.AnalysisError) as error:
+        analysis.load_sweep(tmp_path, "demo")
+    pieces_of(error, f"demo/records/{record['trial_key']}.json", "version is 2", "up to 1", "Update the checkout")
 
 
 def test_records_in_memory_are_those_in_storage(stored, tmp_path):
