@@ -60,17 +60,18 @@ class Request:
         """The sweep's name."""
         return Path(self.space).stem if self.name is None else self.name
 
-    def command(self, sweep: str) -> str:
+    def command(self, sweep: str, cut: bool = True) -> str:
         """The part of the command that says which trials there are, without credentials.
 
         Args:
             sweep: the name under which they are, which --fresh chooses.
+            cut: whether --max-trials, if given, leaves out trials of the space; else the command goes without it.
         """
         options = {
             "--space": self.space,
             "--dataset": self.dataset,
             "--name": None if sweep == Path(self.space).stem else sweep,
-            "--max-trials": self.max_trials,
+            "--max-trials": self.max_trials if cut else None,
             "--from": self.from_sweep,
         }
         chosen = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]

@@ -15,7 +15,7 @@ from driver import user_errors
 from driver.plan.best_settings import load_best_settings
 from driver.plan.declared import declared_plan, declared_space
 from driver.plan.make_plan import check_data, make_plan
-from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note
+from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note, unreadable_note
 from driver.plan.plan import Plan, declare, open_records
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
 from driver.ray.run import run_trials, scratch_folder
@@ -64,11 +64,12 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         _note(console, *of_data)
     if request.dry_run:
         with console.status("Reading the records"):
-            existing = records.load().records
+            loaded = records.load()
+        existing = loaded.records
         slots = local_slots(request.concurrency, request.resources)
         show_plan(console, records.location, plan, plan.pending(existing), slots)
         kept = weights_note(request.keep_weights, records, plan, existing)
-        _note(console, seeds_note(plan), others_note(plan, existing), kept)
+        _note(console, seeds_note(plan), others_note(plan, existing), kept, unreadable_note(loaded.rejected))
         return None
 
     # Lease: from here on the sweep belongs to this driver.
@@ -98,8 +99,7 @@ def _status(request: Request, console: Console) -> None:
     records = SweepRecords(open_storage(request.storage), request.sweep)
     check_not_deleted(records)
     experiment_id = experiment_of(request.tracking, records.name)
-    show_status(console, records, request.tracking, experiment_id)
-    say(console, f"MLflow UI  {where(request.tracking, experiment_id)}")
+    show_status(console, records, request.tracking, experiment_id, _storage_option(request))
 
 
 def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
@@ -137,14 +137,18 @@ def _run_and_finish(
     kept = weights_note(request.keep_weights, records, plan, loaded.records)
     _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
     with _how_far(progress, records.name if request.fresh else None):
-        with console.status("Starting Ray"):
-            slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
-            if pending and not request.local:
-                check_shared(records, request.resources, console)
-        changed = False
-        if not request.sync:
-            others = len(plan.others(loaded.records))
-            changed = declare(records, plan, request.command(records.name), others, request.keep_weights)
+        others, command = len(plan.others(loaded.records)), request.command(records.name, plan.cut)
+        try:
+            with console.status("Starting Ray"):
+                slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
+                if pending and not request.local:
+                    check_shared(records, request.resources, console)
+        except KeyboardInterrupt:
+            # A new sweep keeps its plan, which --status shows. After an error nothing is kept.
+            if pending and records.manifest() is None:
+                declare(records, plan, command, others, request.keep_weights)
+            raise
+        changed = not request.sync and declare(records, plan, command, others, request.keep_weights)
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)

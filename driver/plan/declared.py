@@ -9,7 +9,7 @@ import analysis
 from analysis.trials.trials import declared_comparisons, declared_primary
 from driver import user_errors
 from driver.plan.best_settings import Cell, best_in_words, best_trials, cell_of
-from driver.plan.plan import Plan
+from driver.plan.plan import Plan, latest_command
 from records import columns
 from records.store import Record
 from search_spaces import SPACES, Primary, Space
@@ -58,7 +58,8 @@ def declared_plan(manifest: Mapping[str, Any]) -> DeclaredPlan:
     """
     name = str(manifest.get("space"))
     space = SPACES[name]() if name in SPACES else Space(name, "", ())
-    return DeclaredPlan(declared_space(space, manifest), {}, manifest=manifest)
+    _, cut = latest_command(manifest)
+    return DeclaredPlan(declared_space(space, manifest), {}, cut=cut, manifest=manifest)
 
 
 @user_errors(analysis.AnalysisError)

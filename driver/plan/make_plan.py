@@ -57,7 +57,7 @@ def make_plan(
             config = contents.parse(variant)
             trials.setdefault(config.trial_key, config)
         sizes.append(len(trials) - before)
-        if max_trials is not None and chosen.search is None and len(trials) >= max_trials:
+        if max_trials is not None and chosen.search is None and len(trials) > max_trials:
             break
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
@@ -65,7 +65,8 @@ def make_plan(
     _check_primary(chosen, chain(trials.values(), map(contents.parse, variants)))
     alike = {size for size in sizes if size}
     replicate = alike.pop() if len(alike) == 1 else None
-    return Plan(chosen, {key: trials[key] for key in list(trials)[:max_trials]}, replicate)
+    kept = {key: trials[key] for key in list(trials)[:max_trials]}
+    return Plan(chosen, kept, replicate, cut=len(kept) < len(trials))
 
 
 class Contents:

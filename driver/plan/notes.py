@@ -69,6 +69,15 @@ def in_words(primary: Primary) -> str:
     return f"{primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
 
 
+def unreadable_note(rejected: Mapping[str, str]) -> str | None:
+    """Which files cannot be read as records, and what becomes of them; None if all can."""
+    if not rejected:
+        return None
+    named = "; ".join(f"{path}: {reason}" for path, reason in rejected.items())
+    files = count(len(rejected), "file is not a readable record", "files are not readable records")
+    return f"{files} ({named}). A run moves them to set_aside/ and repeats their trials"
+
+
 def others_note(plan: Plan, records: Sequence[Record]) -> str | None:
     """What other commands left in the sweep, what becomes of it, and how to keep it apart; None if nothing."""
     others = plan.others(records)

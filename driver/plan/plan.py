@@ -1,6 +1,7 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -69,6 +70,8 @@ class Plan:
     """By trial key."""
     replicate: int | None = None
     """The number of trials of each seed, before the plan is cut short; None where seeds differ in it."""
+    cut: bool = False
+    """Whether --max-trials leaves out trials of the space."""
 
     @property
     def planned(self) -> int:
@@ -148,7 +151,7 @@ def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, ke
 
     The space and its primary analysis are kept as they were declared first. `planned_trials` counts the plan's trials
     and the `others`, records that other commands left. `commands` holds every `command` that
-    trained, `fixed` what the latest command on each dataset did not
+    trained, the latest last, `fixed` what the latest command on each dataset did not
     vary, and with it what the analysis leaves out. `keep_weights` is "all" once a command was to `keep` all.
 
     Raises:
@@ -163,9 +166,17 @@ def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, ke
     declared = {
         **manifest,
         "planned_trials": plan.planned + others,
-        "commands": list(dict.fromkeys([*manifest.get("commands", ()), command])),
+        "commands": [*(other for other in manifest.get("commands", ()) if other != command), command],
         **({"keep_weights": keep} if keep == "all" else {}),
         **plan.declaration(manifest),
     }
     records.write_manifest(declared)
     return json.loads(json.dumps(declared)) != earlier
+
+
+def latest_command(manifest: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The latest command that trained, without its --max-trials, and whether it had one that left out trials."""
+    commands = manifest.get("commands")
+    latest = str(commands[-1]) if isinstance(commands, list) and commands else ""
+    whole = re.sub(r" --max-trials \d+", "", latest)
+    return whole or None, whole != latest

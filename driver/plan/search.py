@@ -91,11 +91,13 @@ def search_plan(
             range that its trials cannot have.
     """
     studies: list[Study] = []
+    cut = False
     for number, base in enumerate(bases):
         tuned = tuple(t for t in search.of(base.method, base.dataset) if t.setting not in fixed)
         share = search.trials_on.get(base.dataset, search.trials)
         if max_trials is not None:
-            share = min(share, max_trials // len(bases) + (number < max_trials % len(bases)))
+            part = max_trials // len(bases) + (number < max_trials % len(bases))
+            cut, share = cut or part < share, min(share, part)
         study = Study(base, tuned, share, search.seed, min(search.startup, share))
         if study.size < share:
             settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
@@ -115,7 +117,7 @@ def search_plan(
         study.config({t.setting: t.high for t in study.tuned})
     first = [study.random(number) for number in range(search.startup) for study in studies if number < study.startup]
     trials = {config.trial_key: config for config in first}
-    return SearchPlan(space, trials, search=search, studies=tuple(studies))
+    return SearchPlan(space, trials, cut=cut, search=search, studies=tuple(studies))
 
 
 class SearchQueue:

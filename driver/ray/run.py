@@ -130,7 +130,17 @@ class ProgressCallback(tune.Callback):
         else:
             self.progress.epoch(trial.trial_id, result["training_iteration"])
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        # Its process was lost; it waits until another one has started.
+        self.progress.ended(trial.trial_id)
+        self.metrics.update(self.progress)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        # Also called for a trial that was stopped before it finished.
+        self.progress.ended(trial.trial_id)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.progress.ended(trial.trial_id)
         # Called once the retries are used up, each after a lost process or an error that stopped it.
         error = trial.get_pickled_error() or trial.get_error()
         cause = getattr(error, "cause", None) or error

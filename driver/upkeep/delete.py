@@ -83,7 +83,10 @@ def no_sweep(records: SweepRecords) -> UserError:
     sweeps = sorted({name.split("/")[0] for name in records.storage.names("") if "/" in name})
     close = difflib.get_close_matches(records.name, sweeps, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return UserError(f"there is no sweep at {records.location}; {hint}--list-sweeps names all of this --storage")
+    return UserError(
+        f"there is no sweep at {records.location}: no command has planned its trials yet; "
+        f"{hint}--list-sweeps names all of this --storage"
+    )
 
 
 def _what_goes(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> list[str]:

@@ -42,7 +42,7 @@ def methods_summary(result: Analysis) -> Group | None:
 
 
 def more(result: Analysis, plan: Plan) -> str:
-    """Which comparisons are not decided and why, and the command that asks them of more trials."""
+    """Which comparisons are not decided and why, and the command that adds trials: first those left by --max-trials."""
     by_reason: dict[str, list[str]] = {}
     for comparison in result.comparisons:
         if comparison.answer == "undecided":
@@ -50,6 +50,8 @@ def more(result: Analysis, plan: Plan) -> str:
             by_reason.setdefault(reason, []).append(LABELS[comparison.comparison])
     parts = [f"{listed(labels)} ({reason})" for reason, labels in by_reason.items()]
     lead = f"Not decided here: {'; '.join(parts)}. " if parts else ""
+    if plan.cut:
+        return f"{lead}The plan has more trials: repeat the command without --max-trials to run them"
     if not plan.space.larger:
         return f"{lead}For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
     option = f" --dataset {plan.datasets.pop()}" if len(plan.datasets) == 1 else ""

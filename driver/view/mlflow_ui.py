@@ -12,6 +12,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -53,7 +54,16 @@ def where(tracking_uri: str, experiment_id: str | None) -> str:
     if server is None:
         return scrub(tracking_uri)
     link = server if experiment_id is None else trials_link(server, experiment_id)
-    return link if tracking_uri.startswith("http") else f"{link}   (served by {command(tracking_uri)})"
+    if not tracking_uri.startswith("http"):
+        return f"{link}   (served by {command(tracking_uri)})"
+    return f"{link}   (from outside the cluster: port-forward, see k8s/README.md)" if _in_cluster(server) else link
+
+
+def _in_cluster(server: str) -> bool:
+    """Whether this process runs on Kubernetes and the server's name is known there alone."""
+    host = urlsplit(server).hostname or ""
+    internal = "." not in host or host.endswith((".svc", ".svc.cluster.local"))
+    return "KUBERNETES_SERVICE_HOST" in os.environ and internal and host != "localhost"
 
 
 def command(tracking_uri: str) -> str:

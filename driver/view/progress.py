@@ -45,6 +45,8 @@ class Progress:
         self.mirror_problem: str | None = None
         self.start = time.monotonic()
         self.last_line = 0.0
+        self.line_due = False
+        """Whether a line waits for the next trial to start, as between two trials a slot is briefly empty."""
         self.live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -55,6 +57,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self.live.stop()
+        self.trainings.clear()
         self._print_line()
 
     def note_done(self, trials: int) -> None:
@@ -67,20 +70,25 @@ class Progress:
             # The start of Ray and of the processes would make the first estimates of the time left too long.
             self.start = time.monotonic()
         self.trainings[tune_trial] = (trials, 0)
+        if self.line_due:
+            self._print_line()
+            self.line_due, self.last_line = False, time.monotonic()
 
     def epoch(self, tune_trial: str, number: int) -> None:
         if tune_trial in self.trainings:
             self.trainings[tune_trial] = (self.trainings[tune_trial][0], number)
 
+    def ended(self, tune_trial: str) -> None:
+        """Note that a training no longer runs: it is finished, stopped, or waits to be started again."""
+        self.trainings.pop(tune_trial, None)
+
     def finished(self, tune_trial: str, records: Sequence[dict[str, Any]]) -> None:
         """Count the records of the trials of one training."""
-        self.trainings.pop(tune_trial, None)
+        self.ended(tune_trial)
         for record in records:
             self._count(record)
         self.finished_keys += [record["trial_key"] for record in records]
-        if not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY:
-            self._print_line()
-            self.last_line = time.monotonic()
+        self.line_due = not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY
 
     def give_up(self, reason: str, trials: int) -> None:
         """Say why this many trials are left out of this run."""

@@ -1,5 +1,6 @@
 """The status of a sweep: trials done, running and failed by reason, rate and last error."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +9,13 @@ from rich.console import Console
 
 from analysis.numbers import count
 from driver import user_errors
+from driver.plan.notes import unreadable_note
+from driver.plan.plan import latest_command
 from driver.terminal import say
 from driver.upkeep.delete import no_sweep
 from driver.upkeep.lease import expired, read_lease
 from driver.upkeep.tracking import NONE, of_another
+from driver.view.mlflow_ui import where
 from driver.view.progress import clock
 from records import SweepRecords
 from records.mirror import Experiment, MirrorError
@@ -19,64 +23,97 @@ from records.secrets import scrub
 from records.store import Record
 
 
-def show_status(console: Console, records: SweepRecords, tracking_uri: str, experiment_id: str | None) -> None:
-    """Print the progress of the sweep, from its records and its driver's lease.
+def show_status(
+    console: Console, records: SweepRecords, tracking_uri: str, experiment_id: str | None, storage_option: str
+) -> None:
+    """Print the progress of the sweep, from its records and its driver's lease, and where its results are.
 
     Args:
         console: where it goes.
         records: the sweep's.
         tracking_uri: as `check_tracking_uri` returns it.
         experiment_id: the sweep's in MLflow; None if MLflow does not have it, or cannot be reached.
+        storage_option: what follows a command in this storage.
 
     Raises:
         UserError: there is no such sweep.
+        StorageError: a record was written by a newer version.
     """
     with user_errors(ValueError):
         manifest = records.manifest()
     lease = read_lease(records.storage.read(f"{records.name}/lease.json"))
     if manifest is None:
-        if lease is None or expired(lease):
+        if lease is None:
             raise no_sweep(records)
         # The manifest is written once Ray has started.
-        say(console, f"Sweep {records.name} is being started by {lease['holder']}")
+        holder = lease["holder"]
+        stopped = f"was started by {holder} and has no finished trial yet. Repeat the command to start it"
+        say(console, f"Sweep {records.name} {stopped if expired(lease) else f'is being started by {holder}'}")
         return
     loaded = records.load()
     statuses = Counter(record["status"] for record in loaded.records)
+    planned = manifest.get("planned_trials", 0)
     lines = [
         f"Sweep {records.name} in {records.storage.location}, space {manifest.get('space')}",
-        f"{len(loaded.records):,} of {count(manifest.get('planned_trials', 0), 'trial')} done: "
+        f"{len(loaded.records):,} of {count(planned, 'trial')} done: "
         + ", ".join(f"{statuses[status]} {status}" for status in ("completed", "failed", "diverged")),
-        *_driver(lease),
     ]
+    if lease is not None and not expired(lease):
+        lines += _running(lease)
+    else:
+        lines.append(_how_to_continue(manifest, len(loaded.records), statuses["failed"], planned, storage_option))
     reasons = Counter(_reason(record) for record in loaded.records if record.get("error"))
     lines += [f"  {count} x {reason}" for reason, count in reasons.most_common(5)]
     last = max((r for r in loaded.records if r.get("error")), key=lambda r: r.get("started_at") or "", default=None)
     if last is not None:
         lines.append(f"Last error, trial {last['trial_key']} ({last['method']} on {last['dataset']}): {_reason(last)}")
-    lines.append(_mirror(loaded.records, tracking_uri, experiment_id))
-    lines += [f"Cannot read {path}: {reason}" for path, reason in loaded.rejected.items()]
+    behind = sum(not record.get("mlflow_run_id") for record in loaded.records)
+    mirrored = tracking_uri != NONE and _is_mirrored(loaded.records, tracking_uri, experiment_id)
+    if loaded.records:
+        lines.append(_mirror(behind, tracking_uri, mirrored))
+    lines += filter(None, [unreadable_note(loaded.rejected)])
     for line in lines:
         say(console, line)
+    report = f"{records.name}/report/report.html"
+    if report in records.storage.names(f"{records.name}/report/"):
+        say(console, "Report     ", place=f"{records.storage.location}/{report}")
+    elif loaded.records and "search" not in manifest:
+        say(console, "A report on these trials: ", place=f"python -m analysis --sweep {records.name}{storage_option}")
+    # A link into an MLflow without these trials would lead nowhere.
+    if mirrored or (tracking_uri == NONE and behind):
+        say(console, f"MLflow UI  {where(tracking_uri, experiment_id)}")
 
 
-def _driver(lease: dict[str, Any] | None) -> list[str]:
-    if lease is None or expired(lease):
-        return ["Not running. Repeat the command to resume"]
-    lines = [f"Run by {lease['holder']}: {count(lease.get('running', 0), 'trial')} running"]
+def _running(lease: dict[str, Any]) -> list[str]:
+    seen = f"{max(0.0, time.time() - lease['renewed_at']):.0f} s ago"
+    lines = [f"Run by {lease['holder']}: {count(lease.get('running', 0), 'trial')} running {seen}"]
     if lease.get("trials_a_minute"):
         left = lease.get("seconds_left")
-        time = f", about {clock(left)} left" if left is not None else ""
-        lines.append(f"{lease['trials_a_minute']:.1f} trials a minute{time}")
+        time_left = f", about {clock(left)} left" if left is not None else ""
+        lines.append(f"{lease['trials_a_minute']:.1f} trials a minute{time_left}")
     return lines
 
 
-def _mirror(existing: Sequence[Record], tracking_uri: str, experiment_id: str | None) -> str:
-    waiting = sum(not record.get("mlflow_run_id") for record in existing)
-    if waiting:
-        return f"{count(waiting, 'trial is', 'trials are')} not in MLflow yet"
-    if existing and tracking_uri != NONE and not _is_mirrored(existing, tracking_uri, experiment_id):
+def _how_to_continue(manifest: dict[str, Any], done: int, failed: int, planned: int, storage_option: str) -> str:
+    whole, cut = latest_command(manifest)
+    command = f": {manifest['commands'][-1]}{storage_option}" if whole else ""
+    if not done:
+        return f"Planned, and not running; no trial has finished yet. Repeat the command to start{command}"
+    if done < planned:
+        return f"Not running. Repeat the command to resume{command}"
+    if failed:
+        return f"Finished. Repeat the command to try the failed trials again{command}"
+    if cut:
+        return f"Finished up to --max-trials. The other trials of the plan: {whole}{storage_option}"
+    return "Finished"
+
+
+def _mirror(behind: int, tracking_uri: str, mirrored: bool) -> str:
+    if behind:
+        return f"{count(behind, 'trial is', 'trials are')} not in MLflow yet"
+    if tracking_uri != NONE and not mirrored:
         other = f"The trials were mirrored into another MLflow than {scrub(tracking_uri)}, or it cannot be reached"
-        return f"{other}; --sync brings it up to date"
+        return f"{other}; --tracking-uri names theirs, --sync brings this one up to date"
     return "MLflow is up to date"
 
 

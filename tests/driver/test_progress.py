@@ -36,11 +36,14 @@ def test_trials_are_counted_and_not_trainings():
     progress.epoch("a", 3)
     assert (progress.done, progress.running) == (2, 4)
     progress.finished("a", [record("completed"), record("completed"), record("failed", "ValueError: no\ntail")])
+    assert "5/9" not in out.getvalue(), "a slot is empty for a moment"
+    progress.started("c", (resolve({"seed": 2}),))
+    assert "5/9 trials done, 2 running, 1 failed" in out.getvalue()
+    progress.ended("c")
     assert (progress.done, progress.running, progress.bad) == (5, 1, 1)
     facts = progress.facts()
     assert (facts["done"], facts["total"], facts["running"]) == (5, 9, 1)
     assert "failed: baseline on synthetic: ValueError: no" in out.getvalue()
-    assert "5/9 trials done, 1 running, 1 failed" in out.getvalue()
     assert "a minute, about 0:00:0" in out.getvalue()
 
 
@@ -115,6 +118,8 @@ def test_one_trial_is_singular_and_skipped_ones_are_not_waited_for():
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), total=1)
     progress.finished("x", [record("completed")])
+    with progress:
+        pass
     assert out.getvalue().startswith("1/1 trial done, 0 running, 0 failed, ")
     assert out.getvalue().rstrip().endswith("elapsed")
     progress = Progress(Console(file=out, width=200), total=5)

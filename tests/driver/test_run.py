@@ -92,6 +92,18 @@ def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
 
 
+def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as_running(alike, tmp_path):
+    recorder = Recorder(str(tmp_path), "s")
+    progress = Progress(Console(quiet=True), total=3)
+    callback = ProgressCallback(PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), Stop())
+    trial = SimpleNamespace(trial_id="a", config=flat(alike))
+    for ends in (callback.on_trial_recover, callback.on_trial_complete):
+        callback.on_trial_start(0, [], trial)
+        assert progress.running == 3
+        ends(0, [], trial)
+        assert progress.running == 0
+
+
 def test_of_a_broken_method_the_trials_that_wait_are_skipped_and_not_recorded(tmp_path):
     recorder, out = Recorder(str(tmp_path), "s"), io.StringIO()
     trials = [resolve({"seed": seed, "method": method}) for seed in range(5) for method in ("baseline", "masked")]

@@ -1,6 +1,7 @@
 """The story of a sweep, without training: what it reads, and what it leaves."""
 
 import io
+import json
 import os
 from collections import Counter
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 from support import commands
 
+from driver import UserError
 from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
@@ -100,14 +102,67 @@ def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
     assert done.storage.read("smoke/lease.json") is None
 
 
-def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("problem", "left"), [(KeyboardInterrupt, ["sweep.json"]), (UserError("no cluster"), [])])
+def test_an_interrupted_start_leaves_the_plan_and_a_failed_one_nothing(problem, left, tmp_path, monkeypatch):
+    def ends(*_):
+        raise problem
 
-    monkeypatch.setattr("driver.run_sweep.connect", interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 trials done\. Repeat the command to go on\.$"):
-        run_sweep(Request(**REQUEST, storage=str(tmp_path / "sweeps")), Console(quiet=True))
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    monkeypatch.setattr("driver.run_sweep.connect", ends)
+    match = r"^0 of 3 trials done\. Repeat the command to go on\.$|^no cluster$"
+    with pytest.raises((KeyboardInterrupt, UserError), match=match):
+        run_sweep(Request(**REQUEST, storage=str(tmp_path)), Console(quiet=True))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == left
+    if left:
+        assert f"no trial has finished yet. Repeat the command to start: {COMMAND} --storage" in status(tmp_path)
+
+
+def test_a_start_that_was_killed_is_not_taken_for_no_sweep(tmp_path):
+    dead = {"holder": "ann on laptop, process 7", "host": "", "pid": 7, "process_started": 0, "renewed_at": 0}
+    open_records(str(tmp_path), "smoke", False).storage.write("smoke/lease.json", json.dumps(dead).encode())
+    assert "was started by ann on laptop, process 7 and has no finished trial yet. Repeat" in status(tmp_path)
+
+
+def status(storage, **more):
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | {"status": True} | more, storage=str(storage)), Console(file=out, width=400))
+    return out.getvalue()
+
+
+def test_the_status_of_a_finished_sweep_names_its_report_and_what_of_the_plan_is_left(done):
+    storage = done.storage.location
+    assert (
+        f"Finished up to --max-trials. The other trials of the plan: python sweep.py --space smoke --storage {storage}"
+        in (status(storage))
+    )
+    done.storage.write("smoke/report/report.html", b"of three trials")
+    declare(done, make_plan("smoke", None, {}, 3), "python sweep.py --space smoke")
+    lines = status(storage).splitlines()
+    assert "Finished" in lines
+    assert f"Report     {storage}/smoke/report/report.html" in lines
+    done.storage.delete(f"smoke/records/{sorted(done.done())[0]}.json")
+    assert f"Not running. Repeat the command to resume: python sweep.py --space smoke --storage {storage}" in status(
+        storage
+    )
+
+
+@pytest.mark.parametrize("mode", [{}, {"sync": True}, {"status": True}, {"dry_run": True}])
+def test_records_of_a_newer_version_are_refused_and_left_as_they_are(mode, done):
+    new = done.load().records[0]
+    done.write({**new, "schema_version": columns.SCHEMA_VERSION + 1})
+    before = {path: path.read_bytes() for path in done.storage.root.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=rf"smoke/records/{new['trial_key']}\.json .* Update the checkout") as refused:
+        run_sweep(Request(**REQUEST | mode, storage=done.storage.location), Console(quiet=True))
+    assert refused.value.exit_code == 2
+    assert {path: path.read_bytes() for path in done.storage.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_dry_run_names_files_that_a_run_sets_aside(done, monkeypatch):
+    monkeypatch.setattr("driver.run_sweep.show_plan", lambda *_: None)
+    key = sorted(done.done())[0]
+    done.storage.write(f"smoke/records/{key}.json", b"{")
+    out = io.StringIO()
+    run_sweep(Request(**REQUEST | {"dry_run": True}, storage=done.storage.location), Console(file=out, width=400))
+    assert f"1 file is not a readable record (smoke/records/{key}.json: not a JSON record (1 bytes)" in out.getvalue()
 
 
 def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
@@ -213,10 +268,9 @@ def test_status_reads_alone_and_needs_no_data(done, monkeypatch):
 def test_status_says_where_another_mlflow_has_the_trials(done, tmp_path):
     for record in done.load().records:
         done.write({**record, "mlflow_run_id": "of another"})
-    asked = {"status": True, "tracking_uri": f"sqlite:///{tmp_path}/none.db"}
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | asked, storage=done.storage.location), Console(file=out, width=400))
-    assert f"another MLflow than sqlite:///{tmp_path}/none.db, or it cannot be reached; --sync" in out.getvalue()
+    said = status(done.storage.location, tracking_uri=f"sqlite:///{tmp_path}/none.db")
+    assert f"another MLflow than sqlite:///{tmp_path}/none.db, or it cannot be reached; --tracking-uri names" in said
+    assert "http://127.0.0.1" not in said, "that MLflow does not have the trials"
 
 
 def test_sync_without_its_manifest_declares_none(done):

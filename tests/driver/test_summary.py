@@ -64,6 +64,13 @@ def test_what_is_not_decided_and_the_command_that_asks_more(result):
     )
 
 
+@pytest.mark.parametrize(("max_trials", "cut"), [(31, True), (32, True), (192, False), (500, False)])
+def test_a_plan_cut_short_is_continued_before_another_space_is_tried(max_trials, cut, result):
+    plan = make_plan("smoke", None, {}, max_trials)
+    assert plan.cut == cut
+    assert more(result, plan).endswith("without --max-trials to run them") == cut
+
+
 def test_the_command_keeps_the_dataset(result):
     assert "--space laptop --dataset synthetic (with" in more(result, make_plan("smoke", "synthetic", {}, None))
 

@@ -105,6 +105,14 @@ def test_the_link_opens_the_trials_and_holds_no_password(uri, variable, expected
     assert where(uri, "7") == expected
 
 
+def test_the_link_of_a_server_inside_a_cluster_says_how_to_reach_it(monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert where("http://mlflow:5000", "7") == (
+        f"http://mlflow:5000/{LINK}   (from outside the cluster: port-forward, see k8s/README.md)"
+    )
+    assert where("https://mlflow.example.com", "7") == f"https://mlflow.example.com/{LINK}"
+
+
 def test_a_databases_password_is_in_no_message(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert "secret" not in where("postgresql://me:secret@db/x", "7")
