@@ -57,7 +57,7 @@ class Section(Generic[Result]):
     words_last: bool = False
     """Whether the first table and the figures come before the words."""
     missing: Callable[[Analysis, Result], Sequence[Lack]] | None = None
-    """What the report lacks; None for the section itself, as far as its result has no estimate."""
+    """What the report lacks; None for the section itself where nothing of it could be estimated."""
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
     """How this was computed: terms and their explanation."""
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
@@ -77,10 +77,15 @@ class Section(Generic[Result]):
         result: Any = analysis.results.get(self.key)
         if self.missing is not None:
             return self.missing(analysis, result)
+        if not self.is_undefined(analysis):
+            return ()
         return [(f"“{self.title}”", why) for why in dict.fromkeys(self._reasons(analysis)) if why is not None]
 
     def is_undefined(self, analysis: Analysis) -> bool:
-        """Whether nothing of it could be estimated; it is then named among what is missing and shown nowhere."""
+        """Whether nothing of it could be estimated.
+
+        It is then listed as missing and not shown. Otherwise it is shown, and its table says which parts are missing.
+        """
         reasons = self._reasons(analysis)
         return self.missing is None and bool(reasons) and None not in reasons
 

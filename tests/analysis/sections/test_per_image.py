@@ -1,5 +1,7 @@
 """Whether a better map on an image goes with a right answer: means over models, clustered by data seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -97,3 +99,16 @@ def test_models_without_a_value_are_counted(make_table):
 def test_without_the_column_it_is_named(make_table):
     result = per_image(answer(make_table(seeds=8), replicates=100))
     assert [entry.reason for entry in result] == [f"no trial has the column {COLUMN!r}"]
+
+
+def test_a_section_is_listed_as_missing_only_where_it_is_not_shown(make_table):
+    """One method without a value, here one that is always right, leaves the section and its result in the report."""
+    answered, _ = analysed(make_table, occlusion=np.nan)
+    answered.trials.table.loc[answered.trials.table["method"] == "masked", COLUMN] = np.nan
+    for missing in (False, True):
+        if missing:
+            answered.trials.table[COLUMN] = np.nan
+        with_result = replace(answered, results={"per_image": per_image(answered)})
+        reasons = {entry.reason for entry in with_result.results["per_image"]}
+        assert "no model has five right and five wrong answers on the scored images" in reasons
+        assert SECTION.is_undefined(with_result) is bool(SECTION.lacks(with_result)) is missing
