@@ -32,7 +32,7 @@ def advantages(first: Data, second: Data, declared: Sequence[str] = columns.COMP
 
     Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
     left out of both correlations at once, so what the scores share cancels. Without an interval with fewer than 6 data
-    seeds on a dataset, or where one of the correlations is not estimated.
+    seeds on a dataset, where one of the correlations is not estimated, or where one method alone contributes.
 
     Args:
         first, second: the same trials with either score.
@@ -57,7 +57,7 @@ def _advantage(sides: Sequence[Data], name: str) -> Advantage:
     whole = Advantage(name, float(one.rho[0]), float(other.rho[0]))
     clusters = np.flatnonzero(one.clusters.any(axis=0))
     interval = jackknife_error((z[0] - z[1])[1 + clusters], sides[0].resamples.dataset[clusters])
-    if interval is None:
+    if interval is None or (name != "method" and len({method for _, _, method in one.cells}) == 1):
         return whole
     error, df = interval
     at, reach = float(z[0][0] - z[1][0]), float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error

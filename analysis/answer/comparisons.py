@@ -35,6 +35,7 @@ from analysis.answer.parts import (
     unfit,
 )
 from analysis.numbers import column_name, count
+from analysis.numbers import name as display_name
 from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, satterthwaite
 from analysis.stats.estimate import jackknife_bounds
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
@@ -233,6 +234,8 @@ def _unanswerable(name: str, result: Comparison) -> str | None:
             return f"{math.floor(10 * methods) / 10:g} methods are compared{on_average}, fewer than {MINIMUM_METHODS}"
     elif result.n_cells < MINIMUM_CELLS:
         return f"{count(result.n_cells, 'cell carries', 'cells carry')} it, fewer than {MINIMUM_CELLS}"
+    elif len(result.methods) == 1:
+        return f"only one method, {display_name(str(result.methods[0].method))}, contributes"
     if result.n_clusters < MINIMUM_CLUSTERS:
         return f"a dataset has {count(result.n_clusters, 'data seed')}, fewer than {MINIMUM_CLUSTERS}"
     return None

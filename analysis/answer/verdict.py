@@ -209,10 +209,11 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 
 def _in_short(result: Comparison) -> str:
-    """As in "Seeds: no, 0.05 (−0.08 to 0.18)."."""
+    """As in "Seeds: no, 0.05 (−0.08 to 0.18)." or "Settings: undecided, 0.80 (only one method, RRR, contributes)."."""
     label = capitalized(
         f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
     )
     if result.estimate is None:
         return f"{label}: {result.answer}."
-    return f"{label}: {result.answer}, {with_interval(result)}."
+    reason = f" ({result.reason})" if result.reason else ""
+    return f"{label}: {result.answer}, {with_interval(result)}{reason}."

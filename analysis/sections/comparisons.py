@@ -67,7 +67,10 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
             "that differ in one thing, over the strata with a shift. A new method: what must be expected of one that "
             f"was not tried. {_COUNTED}{_pooled(analysis)}"
         ),
-        headings=("question", "answer", "ρ", "95 % interval", "a new method", "AUC per 0.1", "cells", "trials"),
+        headings=(
+            *("question", "answer", "ρ", "95 % interval", "a new method"),
+            *("AUC per 0.1", "cells", "trials", "remark"),
+        ),
         rows=tuple(
             (
                 (part.comparison, QUESTIONS[part.comparison]),
@@ -77,13 +80,14 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
                 value(part.auc_per_tenth),
                 whole(part.n_cells),
                 whole(part.n_trials),
+                remark(part.reason),
             )
             for part in result
         ),
         text_columns=2,
         fields=(
             *("comparison", "answer", "rho", "interval", "prediction_interval"),
-            *("auc_per_tenth", "n_cells", "n_trials"),
+            *("auc_per_tenth", "n_cells", "n_trials", "remark"),
         ),
     )
 
@@ -283,11 +287,11 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "adjusted for the number of comparisons. Undecided: none of these."
         ),
         "What a comparison needs": (
-            f"A shift; {MINIMUM_CELLS} cells ({MINIMUM_METHODS} methods between methods); {MINIMUM_CLUSTERS} data "
-            f"seeds on each dataset; {MINIMUM_UNITS} trials to rank, or settings or methods with two data seeds; an "
-            f"outcome whose standard deviation among them is at least {SMALLEST_SPREAD:g}; settings and methods whose "
-            f"order two halves of the data seeds agree on (ρ of at least {MINIMUM_RELIABILITY:g}). What lacks it "
-            "has no say and is counted."
+            f"A shift; {MINIMUM_CELLS} cells of at least two methods ({MINIMUM_METHODS} methods between methods); "
+            f"{MINIMUM_CLUSTERS} data seeds on each dataset; {MINIMUM_UNITS} trials to rank, or settings or methods "
+            f"with two data seeds; an outcome whose standard deviation among them is at least {SMALLEST_SPREAD:g}; "
+            "settings and methods whose order two halves of the data seeds agree on (ρ of at least "
+            f"{MINIMUM_RELIABILITY:g}). Cells, settings and methods that lack it are left out and counted."
         ),
     }
 

@@ -5,6 +5,7 @@ import pandas as pd
 from support.layered_trials import METHODS, OUTCOME, SCORE, STRENGTHS, Layer, layered
 
 from analysis.answer.answer import answer
+from analysis.sections.comparisons import SECTION as COMPARISONS
 
 UNDECIDED = {
     "seed": "Undecided: these trials do not show whether, of two runs of the same recipe, the one with the better map "
@@ -95,13 +96,37 @@ def test_one_trial_under_several_seeds():
     )
 
 
+def test_one_method_alone_does_not_answer():
+    """Four strengths of one method have few rank correlations, so data seeds agree on one; other methods may differ."""
+    table = layered(seed=CLOSE, setting=Layer(0.95, 0.1, 0.1), severities=(0.5, 0.8, 1.0), methods=METHODS[:2])
+    both = answer(table, replicates=100)
+    assert [c.answer for c in both.comparisons] == ["yes", "yes", "undecided", "yes"]
+    only = f"only one method, {METHODS[0]}, contributes"
+    one_tuned = table[(table["method"] == METHODS[0]) | (table["strength"] == STRENGTHS[0])]
+    for rows, concerned in (
+        (one_tuned, {"setting"}),
+        (table[table["method"] == METHODS[0]], {"seed", "setting", "given_id"}),
+    ):
+        result = answer(rows, replicates=100)
+        for c in result.comparisons:
+            assert (c.reason == only) is (c.comparison in concerned)
+            if c.comparison in concerned:
+                assert (c.answer, c.ci_low, c.joint_low) == ("undecided", None, None)
+                assert c.estimate > 0.5
+                assert c.sentence.endswith(f"without an interval: {only}).")
+        settings = next(c for c in result.comparisons if c.comparison == "setting")
+        assert f"Settings: undecided, {settings.estimate:.2f} ({only})." in result.verdict.sentence
+        remarks = {row[0][0]: row[-1][1] for row in COMPARISONS.tables(result, result.comparisons)[0].rows}
+        assert {name for name, remark in remarks.items() if remark == only} == concerned
+
+
 def test_two_cells():
+    few = "2 cells carry it, fewer than 3"
     verdict, sentences = said(layered(seed=WIDE, setting=Layer(0.9, 0.1, 0.1), methods=METHODS[:2]))
     assert verdict == (
-        "Undecided. Seeds: undecided, −0.08. Settings: undecided, 0.67. Methods: undecided. Given validation AUC: "
-        "undecided, 0.42."
+        f"Undecided. Seeds: undecided, −0.08 ({few}). Settings: undecided, 0.67 ({few}). Methods: undecided. Given "
+        f"validation AUC: undecided, 0.42 ({few})."
     )
-    few = "2 cells carry it, fewer than 3"
     assert sentences == {
         "seed": f"{UNDECIDED['seed']} (rank correlation −0.08 without an interval: {few}).",
         "setting": f"{UNDECIDED['setting']} (rank correlation 0.67 without an interval: {few}).",
