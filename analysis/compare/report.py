@@ -20,18 +20,18 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
         AnalysisError: the folder cannot be written.
     """
     from analysis.compare.figure import draw
-    from analysis.sections.drawing import png, svg
+    from analysis.sections.drawing import pictures
 
     drawing = draw(comparison)
-    picture = png(drawing)
+    picture = pictures(drawing)
     tables = [correlation_table(comparison), mean_table(comparison)]
     context = _words(comparison) | {"figure": figure_context(drawing, picture), "tables": tables}
     files = {
         "report.json": json_bytes(_content(comparison)),
         "report.html": render("comparison.html.j2", context),
         "report.md": render("comparison.md.j2", context),
-        f"figures/{drawing.name}.png": picture,
-        f"figures/{drawing.name}.svg": svg(drawing),
+        f"figures/{drawing.name}.png": picture.png,
+        f"figures/{drawing.name}.svg": picture.svg,
     }
     for table in tables:
         files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}

@@ -11,7 +11,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import listed
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
-from analysis.sections.drawing import Drawing, png, svg
+from analysis.sections.drawing import Drawing, Pictures, pictures
 from analysis.sections.head import facts, provenance
 from analysis.sections.map_sheets import MapSheet
 from analysis.sections.page_trials import trials_data
@@ -52,8 +52,8 @@ def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapShee
     }
     for section in presented:
         for drawing, picture in zip(section.figures, section.pictures, strict=True):
-            files[f"figures/{drawing.name}.png"] = picture
-            files[f"figures/{drawing.name}.svg"] = svg(drawing)
+            files[f"figures/{drawing.name}.png"] = picture.png
+            files[f"figures/{drawing.name}.svg"] = picture.svg
         for table in section.tables:
             files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
     # Last: a sweep whose report has no page yet writes it again.
@@ -83,8 +83,7 @@ class Presented:
     paragraphs: list[str]
     details: Sequence[str]
     figures: list[Drawing]
-    pictures: list[bytes]
-    """The figures as PNG."""
+    pictures: list[Pictures]
     tables: Sequence[Table]
     interactive: Mapping[str, Any] | None
     """What the page's script shows of it."""
@@ -98,7 +97,7 @@ class Presented:
             section.sentence(analysis, result).split("\n\n"),
             section.details(analysis, result),
             figures,
-            [png(drawing) for drawing in figures],
+            list(map(pictures, figures)),
             section.tables(analysis, result),
             section.interactive(analysis, result),
         )
@@ -125,15 +124,16 @@ class Presented:
         )
 
 
-def figure_context(drawing: Drawing, picture: bytes) -> dict[str, Any]:
+def figure_context(drawing: Drawing, picture: Pictures) -> dict[str, Any]:
     """What the templates print of a figure."""
     return {
         "name": drawing.name,
         "title": drawing.title,
         "caption": drawing.caption,
         "alt": drawing.alt,
-        "data": base64.b64encode(picture).decode(),
-        "width": round(drawing.figure.get_size_inches()[0] * 96),
+        "data": base64.b64encode(picture.png).decode(),
+        "narrow": picture.narrow and base64.b64encode(picture.narrow).decode(),
+        "width": picture.width,
     }
 
 

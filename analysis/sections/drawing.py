@@ -33,6 +33,8 @@ MANY = 8
 """Number of methods beyond which colours in one panel can no longer be told apart: figures then give each a row."""
 PAGE = 10.9
 """Width of a report's page in inches; every figure fills it."""
+NARROW = 4.6
+"""Width in inches of a figure in a narrow window, a phone's."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,40 @@ def new_figure(height: float, width: float = PAGE) -> "matplotlib.figure.Figure"
     from matplotlib.figure import Figure
 
     return Figure(figsize=(max(PAGE, width), height), layout="constrained")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A figure's files."""
+
+    width: int
+    """Of the page's picture, in CSS pixels."""
+    png: bytes
+    svg: bytes
+    narrow: bytes | None
+    """A PNG for narrow windows; None for a figure of several panels, which is scrolled sideways there."""
+
+
+def pictures(drawing: Drawing) -> Pictures:
+    """Save a figure for every use; it keeps its narrow layout."""
+    width = round(drawing.figure.get_figwidth() * 96)
+    return Pictures(width, png(drawing), svg(drawing), _narrow(drawing))
+
+
+def _narrow(drawing: Drawing) -> bytes | None:
+    figure = drawing.figure
+    if len(figure.axes) != 1 or figure.get_figwidth() > PAGE:
+        return None
+    figure.set_layout_engine("constrained")
+    figure.set_figwidth(NARROW)
+    with settings():
+        for legend in list(figure.legends):
+            legend.remove()
+            for handle, text in zip(legend.legend_handles, legend.texts, strict=True):
+                if handle is not None:
+                    handle.set_label(text.get_text())
+            legend_below(figure, legend.legend_handles, columns=len(legend.texts))
+    return png(drawing)
 
 
 def png(drawing: Drawing) -> bytes:

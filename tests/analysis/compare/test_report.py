@@ -69,7 +69,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag == "img":
             self.alts.append(dict(attrs)["alt"])
-        elif tag not in ("meta", "br"):
+        elif tag not in ("meta", "br", "source"):
             self.open.append(tag)
         if tag == "tr":
             self.rows.append(0)

@@ -307,3 +307,30 @@ def test_a_page_of_three_thousand_trials_stays_small(make_table, tmp_path, brows
     held = browser.execute_script("return JSON.parse(document.getElementById('page-data').textContent)")
     assert held["trials"]["n"] == 3000
     assert set(held["map_browser"]["tiles"]["trial"]) == set(range(3000)), "a click on any point shows a map"
+
+
+def test_the_answers_estimates_are_on_screen_in_windows_of_any_width(make_table, tmp_path, browser, monkeypatch):
+    bare = [s if s.key == "comparisons" else replace(s, figures=lambda *_: ()) for s in sections.SECTIONS]
+    monkeypatch.setattr(sections, "SECTIONS", tuple(bare))
+    table = make_table(seeds=8, severities=(0.5, 1.0), rho=0.9)
+    page = analysis.write_report(analysis.analyse(table, replicates=100), tmp_path / "report")
+    try:
+        for width in (390, 768, 1280):
+            size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.get(page.as_uri())
+            left, right, scale, whole = browser.execute_script(
+                """
+                const image = document.querySelector("#comparisons ~ figure img"), box = image.getBoundingClientRect();
+                const source = new Image();
+                source.src = image.currentSrc;
+                return source.decode().then(() => [
+                  box.left, box.right, box.width / source.naturalWidth, document.documentElement.scrollWidth]);
+                """
+            )
+            assert whole <= width, "the page is scrolled sideways"
+            assert 0 <= left < right <= width, f"the picture is cut off at {width}"
+            # Type of 9 points, in a picture of 160 dots per inch.
+            assert 9 / 72 * 160 * scale > 8, f"its type is too small to read at {width}"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

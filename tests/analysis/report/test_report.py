@@ -22,7 +22,7 @@ from analysis.sections.section import OTHER_WAYS
 from records import SweepRecords, open_storage
 from records.columns import correctness_auroc, half
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 FIGURES = (
     "comparisons",
     "comparisons_by_stratum",
