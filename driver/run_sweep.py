@@ -232,6 +232,8 @@ def _note(console: Console, *notes: str | None) -> None:
 
 def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
     say(console, f"\n{outcome.answer}\n", "bold")
+    if outcome.correlated:
+        say(console, f"{outcome.correlated}\n")
     if outcome.methods is not None:
         console.print(outcome.methods, "", sep="\n")
     if outcome.more:

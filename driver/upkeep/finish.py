@@ -15,7 +15,7 @@ from driver import StoppedError
 from driver.plan.plan import Plan
 from driver.terminal import say
 from driver.upkeep import parent_run
-from driver.upkeep.summary import methods_summary, more
+from driver.upkeep.summary import correlated, methods_summary, more
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
 from records.storage import FolderStorage
@@ -37,6 +37,8 @@ class Outcome:
     diverged: int
     not_mirrored: int = 0
     """How many trials MLflow lacks, of all of the sweep."""
+    correlated: str | None = None
+    """What the answer's numbers are."""
     methods: Group | None = None
     """How the methods did at the largest severity."""
     more: str | None = None
@@ -119,6 +121,7 @@ def finish(
         outcome,
         report=f"{records.location}/report/report.html",
         answer=result.verdict.sentence,
+        correlated=correlated(result),
         methods=methods_summary(result),
         more=more(result, plan),
     )

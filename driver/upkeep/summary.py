@@ -6,11 +6,30 @@ from rich.table import Table
 
 from analysis.answer.answer import Analysis
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, listed, name, number, severity
+from analysis.numbers import capitalized, column_name, listed, name, number, severity
 from driver.plan.plan import Plan
 
 DATASETS_ABREAST = 2
 """More do not fit in 80 columns."""
+_BETWEEN = {
+    "seed": "runs that differ in seeds alone",
+    "setting": "settings of one method, such as its strength",
+    "method": "methods",
+    "given_id": "runs of one method at equal validation AUC",
+}
+
+
+def correlated(result: Analysis) -> str | None:
+    """What the answer's numbers are; None where it has none."""
+    names = [c.comparison for c in result.comparisons if c.estimate is not None]
+    if not names:
+        return None
+    between = "; ".join(f"{LABELS[name]}: between {_BETWEEN[name]}" for name in names)
+    _, score, outcome = result.data
+    return (
+        f"The numbers are rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals. "
+        f"{capitalized(between)}."
+    )
 
 
 def methods_summary(result: Analysis) -> Group | None:

@@ -33,7 +33,7 @@ def written(monkeypatch):
     """The folders that get a report, of an analysis that is made up."""
     folders = []
     verdict = SimpleNamespace(answer="no", sentence="No.")
-    for name in ("trials_of_sweep", "methods_summary", "more"):
+    for name in ("trials_of_sweep", "correlated", "methods_summary", "more"):
         monkeypatch.setattr(finish_module, name, lambda *_: None)
     monkeypatch.setattr(analysis, "analyse", lambda trials: SimpleNamespace(verdict=verdict))
     monkeypatch.setattr(analysis, "write_report", lambda result, folder: folders.append(folder))

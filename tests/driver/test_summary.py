@@ -1,5 +1,7 @@
 """The end of a sweep: how the methods did, and what would answer more."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -7,7 +9,7 @@ from rich.console import Console
 from analysis.answer.answer import answer
 from analysis.trials.exclusions import trials_from_table
 from driver.plan.make_plan import make_plan
-from driver.upkeep.summary import methods_summary, more
+from driver.upkeep.summary import correlated, methods_summary, more
 
 IOU = "test_ood.iou.integrated_gradients"
 
@@ -50,6 +52,16 @@ def test_the_table_of_methods_by_hand(result):
         # The standard deviation of 0.1 and 0.3 is 0.2 / √2.
         ["RRR", *["0.20 ± 0.14", "0.10 ± 0.07"] * 2],
     ]
+
+
+def test_what_the_numbers_of_the_answer_are(result):
+    assert correlated(result) is None, "the answer has no number"
+    parts = [replace(part, estimate=0.5) for part in result.comparisons if part.comparison != "method"]
+    assert correlated(replace(result, comparisons=tuple(parts))) == (
+        "The numbers are rank correlations of IoU of integrated gradients on the OOD test set with OOD test AUC, with "
+        "95 % intervals. Seeds: between runs that differ in seeds alone; settings: between settings of one method, "
+        "such as its strength; given validation AUC: between runs of one method at equal validation AUC."
+    )
 
 
 def test_what_is_not_decided_and_the_command_that_asks_more(result):
