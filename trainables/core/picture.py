@@ -15,8 +15,8 @@ from scipy.ndimage import binary_erosion
 from records import columns as names
 from records.store import Record
 
-TILE, GAP = 140, 8
-"""Side of a tile and space between two, in pixels."""
+TILE, LARGEST_TILE, GAP = 140, 256, 8
+"""Least and greatest side of a tile, and space between two, in pixels."""
 LEFT, TOP = 82, 48
 """Margins for the names of rows and columns, in pixels."""
 OUTLINES = {"masks": (0, 158, 115), "distractors": (230, 158, 0)}
@@ -64,6 +64,7 @@ def labelled_grid(
     title: str,
 ) -> bytes:
     """PNG bytes of rows of equally many tiles, with the names of rows and columns beside and above them."""
+    side = len(tiles[0][0]) if tiles else TILE
     picture = _grid(tiles) if tiles else np.full((TILE, TILE * len(columns), 3), 255, np.uint8)
     height, width = picture.shape[:2]
     font, large = _font(11), _font(13)
@@ -74,7 +75,7 @@ def labelled_grid(
     canvas.paste(Image.fromarray(picture), (LEFT, TOP))
     draw = ImageDraw.Draw(canvas)
     draw.text((canvas.width / 2, 6), title, "black", large, anchor="ma")
-    middle, step = TILE / 2, TILE + GAP
+    middle, step = side / 2, side + GAP
     for n, name in enumerate(columns):
         draw.text((LEFT + middle + n * step, TOP - 6), name, "black", font, anchor="ms")
     for n, name in enumerate(rows):
@@ -91,14 +92,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> UInt8[np.ndarray, "tile tile 3"]:
-    """Image i in grey with its mask and distractor outlined, `column` being "image" or an attribution to overlay.
+    """Image i with its mask and distractor outlined, `column` being "image" or an attribution to overlay.
 
-    Maps show the higher half of their pixels.
+    Maps show the higher half of their pixels, over the image in grey, so that colours are those of the map. Every pixel
+    of an image takes as many pixels of the tile, unless the image is larger than a tile may be.
     """
     from matplotlib import colormaps  # slow to import, and most processes draw nothing
 
-    grey = arrays[f"{split}.images"][i].astype(np.float32).mean(axis=0).clip(0, 1)
-    colours = np.repeat(grey[:, :, None], 3, axis=2)
+    image = arrays[f"{split}.images"][i].astype(np.float32).clip(0, 1)
+    in_colour = column == "image" and len(image) == 3
+    colours = np.moveaxis(image if in_colour else np.repeat(image.mean(axis=0, keepdims=True), 3, axis=0), 0, 2)
     if column != "image":
         values = arrays[f"{split}.map.{column}"][i].astype(np.float32)
         shown = (values > np.median(values)) & (values > 0)
@@ -114,15 +117,18 @@ def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> U
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Enlarged to TILE x TILE by nearest neighbour."""
-    return np.array(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.NEAREST))
+    """Enlarged by a whole number to at least TILE x TILE; averaged down to LARGEST_TILE if it is larger than that."""
+    longer = max(image.shape[:2])
+    side = min(longer * math.ceil(TILE / longer), LARGEST_TILE)
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
 
 
 def _grid(tiles: Sequence[Sequence[np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
     """The tiles in rows and columns, on white."""
-    step = TILE + GAP
+    side = len(tiles[0][0])
+    step = side + GAP
     grid = np.full((len(tiles) * step - GAP, len(tiles[0]) * step - GAP, 3), 255, np.uint8)
     for r, row in enumerate(tiles):
         for c, tile in enumerate(row):
-            grid[r * step : r * step + TILE, c * step : c * step + TILE] = tile
+            grid[r * step : r * step + side, c * step : c * step + side] = tile
     return grid

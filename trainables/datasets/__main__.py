@@ -16,7 +16,7 @@ from records.columns import SPLITS
 from records.storage import DEFAULT, default_location
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
-from trainables.core.picture import TILE, labelled_grid, tile
+from trainables.core.picture import labelled_grid, tile
 from trainables.datasets import find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
 from trainables.datasets.own.images import OwnImages
@@ -127,7 +127,7 @@ def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> b
                 "s.distractors": split.distractors[index, 0].numpy(),
             }
             shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
-            tiles.append(shown + [np.full((TILE, TILE, 3), 255, np.uint8)] * (SAMPLES - len(shown)))
+            tiles.append(shown + [np.full_like(shown[0], 255)] * (SAMPLES - len(shown)))
             texts = (name, _label(dataset, label), _cue(dataset, cue))
             rows.append("\n".join(line for text in texts for line in wrap(text, MARGIN)))
     return labelled_grid(tiles, rows, [""] * SAMPLES, title)

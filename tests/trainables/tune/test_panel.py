@@ -11,7 +11,7 @@ from analysis.trials.trials import Primary
 from records import SweepRecords, open_storage
 from records.store import MAPS, Record
 from trainables.core import picture as picture_module
-from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, picture_of, saliency_panel
+from trainables.core.picture import GAP, LEFT, OUTLINES, TILE, TOP, labelled_grid, picture_of, saliency_panel, tile
 
 
 def pixels(png):
@@ -51,9 +51,24 @@ def test_tiles_outlines_and_maps_lie_where_they_should(arrays):
         assert different.sum() == side**2
 
 
+@pytest.mark.parametrize(("size", "side"), [(28, 140), (64, 192), (224, 224), (300, 256)])
+def test_an_image_is_large_and_in_its_colours_and_a_map_lies_on_grey(size, side):
+    image = np.zeros((3, size, size))
+    image[0, :, : size // 2], image[2, :, size // 2 :] = 1.0, 0.6
+    nothing, heat = np.zeros((1, size, size), bool), np.zeros((1, size, size))
+    heat[:, 0, 0] = 1.0
+    arrays = {"s.images": image[None], "s.masks": nothing, "s.distractors": nothing, "s.map.occlusion": heat}
+    shown, under = (tile(arrays, "s", 0, column) for column in ("image", "occlusion"))
+    assert shown.shape == under.shape == (side, side, 3)
+    np.testing.assert_array_equal(shown[side // 2, [0, -1]], [[255, 0, 0], [0, 0, 153]])
+    np.testing.assert_array_equal(under[side // 2, [0, -1]], [[85] * 3, [51] * 3])
+    grid = pixels(labelled_grid([[shown], [shown]], ["a", "b"], ["c"], ""))
+    np.testing.assert_array_equal(grid[TOP + side + GAP : TOP + 2 * side + GAP, LEFT : LEFT + side], shown)
+
+
 def test_a_title_longer_than_the_picture_is_not_cut():
-    tile = np.zeros((TILE, TILE, 3), np.uint8)
-    short, long = (pixels(labelled_grid([[tile]], ["row"], ["column"], title)) for title in ("t", "t" * 200))
+    black = np.zeros((TILE, TILE, 3), np.uint8)
+    short, long = (pixels(labelled_grid([[black]], ["row"], ["column"], title)) for title in ("t", "t" * 200))
     assert long.shape[1] > short.shape[1]
     margins = long[:TOP, [0, 1, 2, -3, -2, -1]]
     assert (margins == 255).all()
