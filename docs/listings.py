@@ -223,7 +223,10 @@ def _options(fields: Mapping[str, FieldInfo]) -> str:
 
 def _values(field: FieldInfo) -> str:
     """The values that a setting takes: its choices, or its type with its bounds."""
-    choices = [value for value in get_args(field.annotation) if not isinstance(value, type) and value is not ...]
+    parts = get_args(field.annotation)
+    # Of "Literal[1, 3] | None" the first part.
+    parts = next(filter(None, map(get_args, parts)), parts)
+    choices = [value for value in parts if not isinstance(value, type) and value is not ...]
     if choices:
         return ", ".join(f"`{value}`" for value in choices)
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}

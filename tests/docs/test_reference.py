@@ -15,6 +15,7 @@ from docs.markdown import table
 from records.columns import COLUMNS
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig, resolve
 from trainables.core.config import DETECTED, parse_settings
+from trainables.datasets import PLACES
 
 PAGES = made()
 REFERENCE = {name: (ROOT / "docs" / "reference" / f"{name}.md").read_text() for name in listings.PAGES}
@@ -43,6 +44,7 @@ def test_every_setting_that_resolve_takes_is_listed():
         for registry in (METHODS, DATASETS)
         for entry in map(registry.__getitem__, registry.builtin)
     ]
+    options += [place.Options.model_fields for place in PLACES.values()]
     assert listed == (TrialConfig.own_settings() - set(DETECTED)).union(*options)
 
 

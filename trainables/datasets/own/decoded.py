@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,8 +20,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
 from trainables.core.errors import ConfigurationError
+from trainables.core.streams import numpy_stream
 from trainables.datasets.own.files import READER_VERSION, Files, cache_folder
-from trainables.datasets.own.image_file import UnreadableImageError, decode
+from trainables.datasets.own.image_file import UPRIGHT, UnreadableImageError, decode
 from trainables.datasets.own.prepare import (
     boxes_inside,
     ellipse_inside,
@@ -29,19 +30,26 @@ from trainables.datasets.own.prepare import (
     fitted_mask,
     inside,
     scale,
+    upright_mask,
     with_channels,
 )
 from trainables.datasets.own.table import SHOWN, Problems, Row
 
 WHITE = 65535
 """Stored value of 1.0: 8- and 16-bit values are recovered exactly, others to 1e-5."""
-LAYOUT = 3
+LAYOUT = 4
 """Increase it when the cached files change, or images that may be cached are refused, and pixels do not change: unlike
 READER_VERSION it makes no new trials."""
 SMALLEST_SIZE = 8
 """Least side in pixels of an image."""
+LARGEST_SIZE = 1024
+"""Greatest side in pixels of an image."""
 LARGEST_NATIVE = 64
 """Side in pixels up to which images keep their size by default."""
+SAMPLE = 64
+"""Images that are looked at for colour before training: all of a large set would take minutes to decode."""
+LONGISH = 1.5
+"""Ratio of the sides from which a square image looks squeezed: above that of a camera's photographs."""
 ABANDONED = 24 * 3600.0
 """Seconds after which a folder of images being decoded is that of a killed process: decoding takes minutes to hours."""
 
@@ -58,11 +66,15 @@ class Form:
 
 @dataclass(frozen=True)
 class Stored:
-    """How an image is stored in its file: size in pixels, and bits and channels as in `ImageFile.kind`."""
+    """How an image is stored in its file: size in pixels, upright, and bits and channels as in `ImageFile.kind`."""
 
     width: int
     height: int
     kind: str
+    colour: bool
+    """As in `ImageFile.has_colour`."""
+    turned: bool
+    """Whether programs turn the image before they show it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +99,7 @@ def conversions(decoded: Decoded, form: Form) -> dict[str, int]:
     channels, side = decoded.pixels.shape[1:3]
     colour = sum("RGB" in image.kind for image in stored)
     changes = {
+        "turned upright as their EXIF orientation says": sum(image.turned for image in stored),
         "lose an opaque alpha channel": sum(image.kind.endswith(("RGBA", "with alpha")) for image in stored),
         "from colour to grey": colour if channels == 1 else 0,
         "from grey to three channels": len(stored) - colour if channels == 3 else 0,
@@ -98,6 +111,37 @@ def conversions(decoded: Decoded, form: Form) -> dict[str, int]:
         ),
     }
     return {change: n for change, n in changes.items() if n}
+
+
+def choices(decoded: Decoded, form: Form) -> Iterator[str]:
+    """What size, colours and shape images have, where files had more, and how to change it."""
+    stored, side = decoded.stored, form.image_size
+    largest = max(stored, key=lambda image: (max(image.width, image.height), image.width * image.height))
+    if (longest := max(largest.width, largest.height)) > side:
+        n = sum(max(image.width, image.height) > side for image in stored)
+        yield (
+            f"Size: {n} of {len(stored)} images are larger than {side} x {side} pixels (up to {largest.width} x "
+            f"{largest.height}) and are shrunk to it, so fine detail is lost; a larger image_size, for example "
+            f"{min(longest, 2 * side, LARGEST_SIZE)}, keeps more of it. Time grows with the number of pixels, so the "
+            f"default is at most {LARGEST_NATIVE}"
+        )
+    colour = sum(image.colour for image in stored)
+    if colour and form.channels == 3:
+        yield (
+            f"Colour: {colour} of {len(stored)} images have colours and keep them (channels=3); channels=1 makes them "
+            "grey, and continues trials that were grey"
+        )
+    elif colour:
+        yield f"Colour: {colour} of {len(stored)} images have colours and lose them (channels=1); channels=3 keeps them"
+    ratios = [max(image.width, image.height) / min(image.width, image.height) for image in stored]
+    if form.fit == "stretch" and max(ratios) > LONGISH:
+        worst = int(np.argmax(ratios))
+        image, row = stored[worst], decoded.rows[worst]
+        yield (
+            f"Shape: {sum(ratio > LONGISH for ratio in ratios)} of {len(stored)} images are squeezed into a square, "
+            f"most of all {row.image} ({row.where}), {image.width} x {image.height} pixels, by {ratios[worst]:.3g} to "
+            "1; fit=pad or fit=crop keeps their shape"
+        )
 
 
 def _bits(kind: str) -> int:
@@ -238,47 +282,64 @@ def decode_row(
     name = row.image
     try:
         image = decode(files.read(row.image), row.image)
-        height, width = image.values.shape[:2]
-        pixels = fitted(with_channels(scale(image, form.pixel_range), form.channels), form.image_size, form.fit)
+        upright = image.upright
+        height, width = upright.values.shape[:2]
+        pixels = fitted(with_channels(scale(upright, form.pixel_range), form.channels), form.image_size, form.fit)
+        turned = image.orientation != UPRIGHT
         if row.mask is not None:
             name = f"mask {row.mask}"
-            region = inside(decode(files.read(row.mask), row.mask), height, width)
+            region = inside(upright_mask(decode(files.read(row.mask), row.mask), image), height, width)
         elif row.ellipse is not None:
             region = ellipse_inside(row.ellipse, height, width)
         else:
             name = f"boxes of {row.image}"
+            if row.boxes and turned:
+                raise UnreadableImageError(
+                    f"may count pixels as stored or as shown: the image is stored turned or mirrored (EXIF orientation "
+                    f"{image.orientation}); save the image upright, with boxes in its pixels"
+                )
             region = boxes_inside(row.boxes, height, width, row.boxes_side)
-        return pixels, fitted_mask(region, form.image_size, form.fit), Stored(width, height, image.kind)
+        stored = Stored(width, height, image.kind, image.has_colour, turned)
+        return pixels, fitted_mask(region, form.image_size, form.fit), stored
     except UnreadableImageError as error:
         raise ConfigurationError(f"{row.where}: {name} {error}") from None
 
 
-_NATIVE_SIZES: dict[str, int] = {}
+_NATIVE: dict[str, tuple[int, int]] = {}
 
 
-def native_size(content: str, read: Callable[[], tuple[Sequence[Row], Files]]) -> int:
-    """Side in pixels that images get by default: their own, if all share one of at most `LARGEST_NATIVE`, else that.
+def native_form(content: str, read: Callable[[], tuple[Sequence[Row], Files]]) -> tuple[int, int]:
+    """Side in pixels and channels that images get by default.
 
-    Of an image that is not square it is the longer one. Reading ends at the first image that is larger or differs, so
-    that large images cost nothing. An unreadable image differs; decoding reports it.
+    The side is the images' own, the longer one, if all share one size of at most `LARGEST_NATIVE`, else that. Channels
+    are 3 if at least half of `SAMPLE` images, or of all if they are fewer, have colour, else 1. Reading ends at the
+    first image that is larger or differs and the sample, so that large images cost little. An unreadable image differs
+    and has no colour; decoding reports it.
 
     Args:
-        content: digest of rows and files, on which alone the size depends.
+        content: digest of rows and files, on which alone the form depends.
         read: as in `load_decoded`.
     """
-    if content not in _NATIVE_SIZES:
-        _NATIVE_SIZES[content] = _shared_side(*read())
-    return _NATIVE_SIZES[content]
+    if content not in _NATIVE:
+        _NATIVE[content] = _native_form(*read())
+    return _NATIVE[content]
 
 
-def _shared_side(rows: Sequence[Row], files: Files) -> int:
+def _native_form(rows: Sequence[Row], files: Files) -> tuple[int, int]:
+    order = numpy_stream("own colour", 0).permutation(len(rows))
     shape: tuple[int, ...] | None = None
-    for row in rows:
+    same, colour = True, 0
+    for i, place in enumerate(order):
+        if i >= SAMPLE and not same:
+            break
         try:
-            this = decode(files.read(row.image), row.image).values.shape[:2]
+            image = decode(files.read(rows[place].image), rows[place].image).upright
         except UnreadableImageError:
-            return LARGEST_NATIVE
-        shape = shape or this
-        if this != shape or max(this) > LARGEST_NATIVE:
-            return LARGEST_NATIVE
-    return max(SMALLEST_SIZE, *shape) if shape else LARGEST_NATIVE
+            same = False
+            continue
+        size = image.values.shape[:2]
+        shape = shape or size
+        same = same and size == shape and max(size) <= LARGEST_NATIVE
+        colour += i < SAMPLE and image.has_colour
+    side = max(SMALLEST_SIZE, *shape) if same and shape else LARGEST_NATIVE
+    return side, 3 if colour and 2 * colour >= min(len(rows), SAMPLE) else 1

@@ -50,6 +50,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 S3 = "s3://"
+APPLE_DOUBLE = "._"
+"""Start of the names of files in which macOS keeps what other file systems cannot."""
+MACOS = "__MACOSX"
+"""Folder with such files in an archive."""
 S3_SECONDS = 20.0
 """How long to retry while the server is unreachable."""
 SETTLED_SECONDS = 2.0
@@ -127,18 +131,19 @@ class Files:
     def __init__(self, place: str):
         self._stamps: dict[str, dict[str, str]] = {}
         self._composed: dict[str, dict[str, str]] = {}
+        self._stems: dict[str, dict[str, dict[str, str]]] = {}
         folder = cache_folder("digests")
         self._kept = folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json" if folder else None
         self._digests = read_json(self._kept) if self._kept else {}
         self._new = False
 
     def names(self, folder: str) -> set[str]:
-        """Names of the files directly in `folder`; empty if it does not exist.
+        """Names of the files directly in `folder`, without what macOS adds (._x); empty if it does not exist.
 
         Raises:
             ConfigurationError: S3 refuses access or is unreachable.
         """
-        return set(self._folder(folder))
+        return {name for name in self._folder(folder) if not name.startswith(APPLE_DOUBLE)}
 
     def exists(self, location: str) -> bool:
         """Whether the file exists."""
@@ -154,6 +159,21 @@ class Files:
             self._composed[folder] = {composed(name): name for name in sorted(self._folder(folder))}
         name = self._composed[folder].get(composed(_name(location)))
         return None if name is None else join(folder, name)
+
+    def of_stem(self, folder: str, stem: str, suffixes: Sequence[str]) -> str | None:
+        """The location of `stem` in `folder` with the first of these suffixes that it has, in any case.
+
+        It may be respelled as in `respelled`, if no file has exactly this stem.
+        """
+        if folder not in self._stems:
+            stems: dict[str, dict[str, str]] = {}
+            for spelling in (str, composed):
+                for name in sorted(self.names(folder)):
+                    start, dot, suffix = spelling(name).rpartition(".")
+                    stems.setdefault(start, {}).setdefault(f"{dot}{suffix}".lower(), name)
+            self._stems[folder] = stems
+        names = self._stems[folder].get(stem) or self._stems[folder].get(composed(stem), {})
+        return next((join(folder, names[suffix]) for suffix in suffixes if suffix in names), None)
 
     def read(self, location: str) -> bytes:
         """The bytes of a file.

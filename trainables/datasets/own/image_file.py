@@ -2,11 +2,11 @@
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Bool, Num
 
 ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
 LARGEST = 2**28
@@ -14,8 +14,22 @@ LARGEST = 2**28
 decompress to gigabytes, and several threads decode at a time."""
 ORIENTATION = 0x0112
 """The tag of EXIF and TIFF that says how to turn an image before it is shown."""
-TURNED = range(2, 9)
-"""Its values other than 1, upright."""
+UPRIGHT = 1
+TURNS = {
+    2: lambda values: values[:, ::-1],
+    3: lambda values: values[::-1, ::-1],
+    4: lambda values: values[::-1],
+    5: lambda values: values.swapaxes(0, 1),
+    6: lambda values: values.swapaxes(0, 1)[:, ::-1],
+    7: lambda values: values.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda values: values.swapaxes(0, 1)[::-1],
+}
+"""How to turn the rows and columns of an image, by the other values of the tag."""
+COLOURED, COLOURED_SHARE = 0.05, 0.001
+"""An image has colour if channels differ by more than this share of their range in more than this share of its pixels:
+more than the noise of a grey scan that is stored as RGB, less than a small coloured structure."""
+LOOKED_AT = 512
+"""Rows and columns of an image that are looked at for colour."""
 WITH_ALPHA = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
 """Pillow's modes for images of which one colour, or some of a palette, are transparent."""
 CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
@@ -39,6 +53,28 @@ class ImageFile:
     """Bits, and what the channels are, alpha included: "8-bit RGBA", "12-bit DICOM"."""
     inverted: bool = False
     """Whether the least value is white: DICOM's MONOCHROME1."""
+    orientation: int = UPRIGHT
+    """How programs turn the image before they show it, as in EXIF; `values` are as stored."""
+
+    def turned(self, orientation: int) -> "ImageFile":
+        """The image turned as `orientation` says, and upright from then on."""
+        turn = TURNS.get(orientation)
+        return replace(self, values=turn(self.values), orientation=UPRIGHT) if turn else self
+
+    @property
+    def upright(self) -> "ImageFile":
+        """The image as programs show it."""
+        return self.turned(self.orientation)
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether channels differ; grey that is stored as RGB has no colour."""
+        height, width, _ = self.values.shape
+        values = self.values[:: -(-height // LOOKED_AT), :: -(-width // LOOKED_AT)]
+        span = max(self.high - self.low, float(values.max()) - float(values.min()))
+        spread = values.max(axis=2).astype(np.float64) - values.min(axis=2)
+        coloured: Bool[np.ndarray, "rows columns"] = spread > COLOURED * span
+        return bool(coloured.mean() > COLOURED_SHARE)
 
 
 def decode(data: bytes, name: str) -> ImageFile:
@@ -51,8 +87,9 @@ def decode(data: bytes, name: str) -> ImageFile:
         name: the file's name; one that ends in .dcm is read as DICOM even without DICOM's preamble.
 
     Raises:
-        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, partly transparent, stored
-            turned or mirrored, white-is-zero with more than 8 bits, or has several frames.
+        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, less than two pixels wide
+            or high, partly transparent, white-is-zero with more than 8 bits, a turned TIFF of another type than grey or
+            RGB, or has several frames.
     """
     try:
         _check_size(len(data))
@@ -66,6 +103,9 @@ def decode(data: bytes, name: str) -> ImageFile:
         raise UnreadableImageError("has values that are not finite; replace them")
     if 0 in image.values.shape:
         raise UnreadableImageError(f"is empty, of shape {image.values.shape}; replace the file")
+    height, width = image.values.shape[:2]
+    if min(height, width) < 2:
+        raise UnreadableImageError(f"is {width} x {height} pixels, too small to show anything; replace the file")
     return image
 
 
@@ -75,11 +115,11 @@ def _decode(data: bytes, name: str) -> ImageFile:
     if data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
         return _dicom(data)
     if data.startswith(b"\x89PNG") and data[24:25] == b"\x10":
-        return _plain(_png_of_16_bits(data))
+        return _png_of_16_bits(data)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _plain(_tiff(data))
+        return _tiff(data)
     if data.startswith((b"\x89PNG", b"\xff\xd8")):
-        return _plain(_pillow(data))
+        return _pillow(data)
     raise UnreadableImageError(f"is none of {ALLOWED}; convert it")
 
 
@@ -91,7 +131,7 @@ def _check_size(size: int) -> None:
         )
 
 
-def _plain(values: np.ndarray) -> ImageFile:
+def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
     """Values with channels last and without alpha, and the range of their type."""
     if values.ndim == 2:
         values = values[:, :, None]
@@ -112,10 +152,10 @@ def _plain(values: np.ndarray) -> ImageFile:
         values = values[:, :, :-1]
     if values.shape[2] not in (1, 3):
         raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
-    return ImageFile(values, 0.0, high, kind)
+    return ImageFile(values, 0.0, high, kind, orientation=orientation if orientation in TURNS else UPRIGHT)
 
 
-def _pillow(data: bytes) -> np.ndarray:
+def _pillow(data: bytes) -> ImageFile:
     from PIL import Image
 
     try:
@@ -128,7 +168,7 @@ def _pillow(data: bytes) -> np.ndarray:
         if frames > 1:
             raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
         _check_size(image.width * image.height * _bytes_a_pixel(image.mode))
-        _check_upright(_orientation(image))
+        orientation = _orientation(image)
         if "transparency" in image.info:
             image = image.convert(WITH_ALPHA.get(image.mode, image.mode))
         if image.mode == "P":
@@ -136,7 +176,7 @@ def _pillow(data: bytes) -> np.ndarray:
         if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
             raise UnreadableImageError(f"has colours of type {image.mode}; save it as grey or RGB")
         values = np.asarray(image)
-    return values * np.uint8(255) if values.dtype == np.bool_ else values
+    return _plain(values * np.uint8(255) if values.dtype == np.bool_ else values, orientation)
 
 
 def _orientation(image: Any) -> int | None:
@@ -147,32 +187,27 @@ def _orientation(image: Any) -> int | None:
         return None
 
 
-def _check_upright(orientation: int | None) -> None:
-    """Refuse an image that programs show turned or mirrored: its mask may be drawn on what they show."""
-    if orientation in TURNED:
-        raise UnreadableImageError(f"is stored turned or mirrored (EXIF orientation {orientation}); save it upright")
-
-
 def _bytes_a_pixel(mode: str) -> int:
     """Bytes per pixel of one of Pillow's modes; of a palette those of its colours."""
     return {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}.get(mode, len(mode))
 
 
-def _png_of_16_bits(data: bytes) -> np.ndarray:
+def _png_of_16_bits(data: bytes) -> ImageFile:
     # Pillow reads 16-bit colours as 8-bit ones.
     from imagecodecs import png_decode
 
     width, height = struct.unpack(">II", data[16:24])
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[data[25]]  # by PNG's colour type: grey, RGB, and both with alpha
     _check_size(width * height * channels * 2)
+    orientation = None
     if b"eXIf" in data:
         from PIL import Image
 
-        _check_upright(_orientation(Image.open(io.BytesIO(data))))
-    return png_decode(data)
+        orientation = _orientation(Image.open(io.BytesIO(data)))
+    return _plain(png_decode(data), orientation)
 
 
-def _tiff(data: bytes) -> np.ndarray:
+def _tiff(data: bytes) -> ImageFile:
     from tifffile import PHOTOMETRIC, TiffFile
 
     with TiffFile(io.BytesIO(data)) as file:
@@ -182,11 +217,13 @@ def _tiff(data: bytes) -> np.ndarray:
         if page.dtype is None:
             raise UnreadableImageError("has values of a type that cannot be read; save numbers of 8, 16 or 32 bits")
         _check_size(page.size * page.dtype.itemsize)
-        _check_upright(page.tags.valueof(ORIENTATION))
+        orientation = page.tags.valueof(ORIENTATION)
         if page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.itemsize > 1:
             raise UnreadableImageError("is white-is-zero with more than 8 bits; save it black-is-zero")
         if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
-            return page.asarray()
+            return _plain(page.asarray(), orientation)
+    if orientation in TURNS:  # Pillow would turn it on its own, and a mask may be drawn on what is stored.
+        raise UnreadableImageError(f"is stored turned or mirrored (TIFF orientation {orientation}); save it upright")
     # Pillow handles palettes, white-is-zero, JPEG colours and single bits, but not 16-bit colours and floats.
     return _pillow(data)
 

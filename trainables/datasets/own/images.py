@@ -19,20 +19,25 @@ from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
 from trainables.datasets.own.decoded import (
     LARGEST_NATIVE,
+    LARGEST_SIZE,
+    SAMPLE,
     SMALLEST_SIZE,
     Decoded,
     Form,
+    choices,
     conversions,
     load_decoded,
-    native_size,
+    native_form,
 )
 from trainables.datasets.own.files import Files, check_unchanged, content_digest
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
+    check_apart,
     check_splits,
     check_subjects,
     deal,
+    dominant_subject,
     draw,
     find_meaning,
     largest,
@@ -46,11 +51,15 @@ class OwnImagesOptions(Options):
     image_size: int | None = Field(
         None,
         ge=SMALLEST_SIZE,
-        le=1024,
+        le=LARGEST_SIZE,
         description="side in pixels of images and masks after resizing; default: the images' own where all share one "
         f"of at most {LARGEST_NATIVE}, else {LARGEST_NATIVE}",
     )
-    channels: Literal[1, 3] = Field(1, description="1: grey, colours by luminance; 3: colours, grey repeated")
+    channels: Literal[1, 3] | None = Field(
+        None,
+        description="1: grey, colours by luminance; 3: colours, grey repeated; default: 3 where at least half of the "
+        f"images have colour (of {SAMPLE} of them, if there are more), else 1",
+    )
     pixel_range: str = Field(
         "type",
         description="values of black and white: type (0-255 for 8 bits, 0-65535 for 16, the range of BitsStored for "
@@ -129,7 +138,7 @@ class OwnImages(Dataset):
     image is not known: distractor masks are empty.
 
     A trial's key has the digest of the content (`content_digest`) in place of its location, and the side of the images
-    in pixels, also where it is the default.
+    in pixels and their channels, also where these are the defaults.
     """
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
@@ -160,9 +169,10 @@ class OwnImages(Dataset):
         if not options.content:
             rows, files = cls.read(options)
             options = options.model_copy(update={"content": content_digest(rows, files)})
-        if options.image_size is None:
-            size = native_size(options.content, lambda: cls.read(options))
-            options = options.model_copy(update={"image_size": size})
+        if options.image_size is None or options.channels is None:
+            side, channels = native_form(options.content, lambda: cls.read(options))
+            form = {"image_size": options.image_size or side, "channels": options.channels or channels}
+            options = options.model_copy(update=form)
         return options
 
     @classmethod
@@ -198,8 +208,9 @@ class OwnImages(Dataset):
         return Form(options.image_size, options.channels, options.pixel_range, options.fit)
 
     def notes(self) -> Sequence[str]:
-        changes = conversions(self.decoded(), self.form())
-        return [f"Converted: {', '.join(f'{n} {change}' for change, n in changes.items())}"] if changes else []
+        decoded, form = self.decoded(), self.form()
+        changes = ", ".join(f"{n} {change}" for change, n in conversions(decoded, form).items())
+        return [*([f"Converted: {changes}"] if changes else []), *choices(decoded, form)]
 
     def meaning(self) -> Meaning:
         """Classes of labels and groups."""
@@ -329,18 +340,26 @@ class OwnImages(Dataset):
                 f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}, for which the sizes "
                 "are made; raise max_severity or lower the severity"
             )
+        check_apart(labels, cues, meaning)
         result = {}
         for pool, members in pools.items():
             kinds = {"train": False} if pool == "train" else {f"{pool}_id": False, f"{pool}_ood": True}
             cells = np.bincount(labels[members] * classes + cues[members], minlength=classes**2)
             cells = cells.reshape(classes, classes)
-            per_class = self._per_class(pool, cells, list(kinds.values()), meaning)
+            per_class = self._per_class(pool, cells, list(kinds.values()), meaning, rows)
             for name, ood in kinds.items():
                 counts = cell_counts(per_class, classes, agreement(self.severity, classes, ood))
                 result[name] = draw(members, labels[members], cues[members], counts)
         return {name: result[name] for name in SPLITS}
 
-    def _per_class(self, pool: str, cells: Int[np.ndarray, "classes cues"], kinds: list[bool], meaning: Meaning) -> int:
+    def _per_class(
+        self,
+        pool: str,
+        cells: Int[np.ndarray, "classes cues"],
+        kinds: list[bool],
+        meaning: Meaning,
+        rows: Sequence[Row],
+    ) -> int:
         classes, size = len(cells), getattr(self.options, f"n_{pool}")
         # Cells are monotone in the severity, so its two ends decide.
         probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in kinds]
@@ -355,10 +374,14 @@ class OwnImages(Dataset):
             needed = cell_counts(per_class, classes, probability)
             for label, cue in np.argwhere(needed > cells):
                 smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
+                # Severity 0 needs images of every label with every group.
+                lower = "lower max_severity, or " if self.options.max_severity and cells.min() else ""
+                kinds_of_rows = zip(rows, meaning.classes_of(rows), meaning.cues_of(rows), strict=True)
+                such = [row for row, *kind in kinds_of_rows if kind == [label, cue]]
                 raise ConfigurationError(
                     f"the {pool} images of label {meaning.labels[label]!r} with group {meaning.group_names()[cue]} are "
                     f"too few: {cells[label, cue]}, but n_{pool}={per_class * classes} needs {needed[label, cue]}; "
-                    f"{smaller}lower max_severity, or add such images"
+                    f"{smaller}{lower}add such images{dominant_subject(rows, such, min(self.options.shares.values()))}"
                 )
         return per_class
 

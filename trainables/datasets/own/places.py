@@ -6,10 +6,20 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from pydantic import Field
+
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import S3, Files, composed, join, parent, refusal
-from trainables.datasets.own.images import OwnImages
-from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
+from trainables.datasets.own.files import MACOS, S3, Files, composed, join, parent, refusal
+from trainables.datasets.own.images import OwnImages, OwnImagesOptions
+from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table, renamed_columns
+
+
+class PlaceOptions(OwnImagesOptions):
+    omitted_at_default = ("columns",)
+    columns: str = Field(
+        "",
+        description="what the table's columns are, where they have other names, e.g. 'filename:image,diagnosis:label'",
+    )
 
 
 class Folder(OwnImages):
@@ -17,19 +27,23 @@ class Folder(OwnImages):
 
     The images that a table names are searched for beside it, in images/, in a folder of the split's name and in images/
     there; masks likewise, in masks/. Where no cell of the table names a mask or boxes, a mask goes by its image's name:
-    masks/x.* for images/x.*, x_mask.*, x_seg.*, or the same name with "seg" for "img". An image without a match has no
-    mask.
+    masks/x.* for images/x.*, x_mask.*, or the same name with "seg" for "img"; docs/own_data.md has all names. An image
+    without a match has no mask.
     """
 
+    Options = PlaceOptions
+    options: PlaceOptions
+
     how_to_add_masks = (
-        "put masks into masks/, each named as its image (masks/a.png for images/a.jpg), or give a column mask or boxes"
+        "put masks into masks/, each named as its image (masks/a.png or masks/a_mask.png for images/a.jpg), or give a "
+        "column mask or boxes"
     )
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         located: list[Row] = []
         for table, pool in find_tables(files, cls.place).items():
-            rows = read_csv(files, table, options.ignore_columns, problems, pool)
+            rows = read_csv(files, table, options, problems, pool)
             by_name = not any(row.mask or row.boxes for row in rows)
             for row in rows:
                 places = folders(cls.place, table, "images", pool)
@@ -41,7 +55,7 @@ class Folder(OwnImages):
                         "name or put it there"
                     )
                     continue
-                places = folders(cls.place, table, "masks", pool)
+                places = [place for kind in MASK_FOLDERS for place in folders(cls.place, table, kind, pool)]
                 mask = find_file(files, places, row.mask) if row.mask else None
                 if row.mask and mask is None:
                     hint = similar_name(files, places, row.mask) if len(problems) < SHOWN else ""
@@ -59,16 +73,21 @@ class Manifest(OwnImages):
     Images and masks are absolute paths, s3://bucket/key, or relative to the CSV's folder. The CSV may be in S3 too.
     """
 
+    Options = PlaceOptions
+    options: PlaceOptions
+
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         folder = parent(cls.place)
-        rows = read_csv(files, cls.place, options.ignore_columns, problems, None)
+        rows = read_csv(files, cls.place, options, problems, None)
         return [
             replace(row, image=join(folder, row.image), mask=join(folder, row.mask) if row.mask else None)
             for row in rows
         ]
 
 
+MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
+MASK_ENDINGS = ("_mask", "_seg", "_segmentation")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
 
 
@@ -113,7 +132,11 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
         return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
     if not files.names(folder) and not os.path.isdir(folder):
         return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
-    subfolders = [] if folder.startswith(S3) else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    subfolders = (
+        []
+        if folder.startswith(S3)
+        else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != MACOS)
+    )
     what = "but files and" if files.names(folder) else "only"
     has = f", {what} the folders {', '.join(subfolders)}" if subfolders else ""
     return ConfigurationError(
@@ -124,12 +147,12 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
 
 
 def folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
-    """Where the files that a table names are looked for: its folder, images/ (masks/), and those of the split.
+    """Where the files that a table names are looked for: its folder, the one of their kind, and those of the split.
 
     Args:
         folder: the dataset's.
         table: location of the table.
-        kind: "images" or "masks".
+        kind: "images", or one of `MASK_FOLDERS`.
         pool: the split of the table; adds a folder of its name and images/ there.
     """
     places = [parent(table), join(folder, kind)]
@@ -164,29 +187,27 @@ def _stem(name: str) -> str:
 def find_mask(files: Files, image: str) -> str | None:
     """Find the mask that is named after its image; None if there is none.
 
-    For images/x.png: masks/x.* beside images/. For x.png: masks/x.*, x_mask.* or x_seg.*. For a name with "img" in it,
-    the same name with "seg". The mask may have another format than the image.
+    For a name with "img" in it, the same name with "seg". For images/x.png: masks/x.* beside images/. For x.png:
+    masks/x.*. `MASK_FOLDERS` may stand for masks/. Beside the image, and in these folders: x_mask.* and the other
+    `MASK_ENDINGS`. The mask may have another format than the image.
     """
-    exact = (location for location in _mask_candidates(image) if files.exists(location))
-    respelled = filter(None, map(files.respelled, _mask_candidates(image)))
-    return next((location for location in chain(exact, respelled) if location != image), None)
+    found = (files.of_stem(folder, stem, SUFFIXES) for folder, stem in _mask_candidates(image))
+    return next((location for location in found if location and location != image), None)
 
 
-def _mask_candidates(image: str) -> Iterator[str]:
+def _mask_candidates(image: str) -> Iterator[tuple[str, str]]:
+    """Folders and names without suffix."""
     folder, name = parent(image), image.rsplit("/", 1)[-1]
     stem = name.rsplit(".", 1)[0]
     if "img" in stem:
-        yield from _with_suffix(folder, stem.replace("img", "seg"))
+        yield folder, stem.replace("img", "seg")
     parts = folder.rsplit("/images", 1)
-    if len(parts) == 2 and parts[1][:1] in ("", "/"):
-        yield from _with_suffix("/masks".join(parts), stem)
-    yield from _with_suffix(join(folder, "masks"), stem)
-    yield from _with_suffix(folder, f"{stem}_mask")
-    yield from _with_suffix(folder, f"{stem}_seg")
-
-
-def _with_suffix(folder: str, stem: str) -> Iterator[str]:
-    return (join(folder, f"{stem}{suffix}") for lower in SUFFIXES for suffix in (lower, lower.upper()))
+    beside = len(parts) == 2 and parts[1][:1] in ("", "/")
+    places = [[f"/{kind}".join(parts), join(folder, kind)] if beside else [join(folder, kind)] for kind in MASK_FOLDERS]
+    # masks/ and the image's folder come first: a set whose masks are there keeps them when it gets another folder.
+    yield from ((place, stem) for place in places[0])
+    yield from ((folder, f"{stem}{ending}") for ending in MASK_ENDINGS)
+    yield from ((place, f"{stem}{ending}") for place in chain(*places) for ending in ("", *MASK_ENDINGS))
 
 
 def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
@@ -200,8 +221,8 @@ def _is_csv(name: str) -> bool:
     return name.lower().endswith(".csv")
 
 
-def read_csv(files: Files, location: str, ignore_columns: str, problems: Problems, split: str | None) -> list[Row]:
-    """Read the rows of the CSV at `location`; see `read_table`.
+def read_csv(files: Files, location: str, options: Any, problems: Problems, split: str | None) -> list[Row]:
+    """Read the rows of the CSV at `location`, with the columns that the dataset's `options` name; see `read_table`.
 
     Raises:
         ConfigurationError: the file is missing or not text.
@@ -214,9 +235,9 @@ def read_csv(files: Files, location: str, ignore_columns: str, problems: Problem
         raise ConfigurationError(
             f"{location} row {line} is not text in UTF-8 ({error.reason}); save it as such"
         ) from None
-    ignored = [name.strip() for name in ignore_columns.split(",")]
+    ignored = [name.strip() for name in options.ignore_columns.split(",")]
     rows = []
-    for row in read_table(text, location, ignored, problems, split):
+    for row in read_table(text, location, ignored, problems, split, renamed_columns(options.columns)):
         refused = [reason for name in (row.image, row.mask) if name and (reason := refusal(location, name))]
         problems.extend(f"{row.where}: {reason}" for reason in refused)
         if not refused:

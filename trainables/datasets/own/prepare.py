@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch.nn.functional import interpolate
 
-from trainables.datasets.own.image_file import ImageFile, UnreadableImageError
+from trainables.datasets.own.image_file import UPRIGHT, ImageFile, UnreadableImageError
 from trainables.datasets.own.table import Box
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -95,6 +95,29 @@ def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> 
     return inside if inside.any() or not mask.any() else cover == cover.max()
 
 
+def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
+    """The mask as it lies on the upright image.
+
+    If both are stored turned or mirrored, each is turned as its own orientation says. If one of them is, the mask's
+    size says whether it was drawn on the image as stored or as shown.
+
+    Raises:
+        UnreadableImageError: the size fits both.
+    """
+    orientations = [file.orientation for file in (image, mask) if file.orientation != UPRIGHT]
+    if len(orientations) != 1:
+        return mask.upright
+    candidates = (mask, mask.turned(orientations[0]))
+    fitting = [candidate for candidate in candidates if candidate.values.shape[:2] == image.upright.values.shape[:2]]
+    if len(fitting) == 2:
+        one, other = ("image", "mask") if mask.orientation == UPRIGHT else ("mask", "image")
+        raise UnreadableImageError(
+            f"may be drawn on its image as stored or as shown: the {one} is stored turned or mirrored (EXIF "
+            f"orientation {orientations[0]}), the {other} is not, and the sizes fit both; save both upright"
+        )
+    return fitting[0] if fitting else mask
+
+
 def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     """True on the region of interest of a mask file.
 
@@ -141,10 +164,17 @@ def boxes_inside(
         top, left = round(box.y), round(box.x)
         reaches_out = box.x + box.width > width + 1 or box.y + box.height > height + 1
         if reaches_out or top >= height or left >= width:
+            corners = box.x < box.width <= width + 1 and box.y < box.height <= height + 1
             raise UnreadableImageError(
                 f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} "
                 f"{'reaches out' if reaches_out else 'covers no pixel'} of the image, which is {_size(height, width)}; "
                 "boxes are 'x y width height' in pixels from the upper left, which is 0 0"
+                + (
+                    f". If it is meant as two corners, x1 y1 x2 y2, write {box.x:g} {box.y:g} {box.width - box.x:g} "
+                    f"{box.height - box.y:g}, and the others likewise"
+                    if corners
+                    else ""
+                )
             )
         bottom, right = max(round(box.y + box.height), top + 1), max(round(box.x + box.width), left + 1)
         mask[top:bottom, left:right] = True

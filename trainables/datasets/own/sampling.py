@@ -139,6 +139,44 @@ def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> di
     return {name: np.array(sorted(index), dtype=np.int64) for name, index in parts.items()}
 
 
+def check_apart(labels: Int[np.ndarray, " rows"], cues: Int[np.ndarray, " rows"], meaning: Meaning) -> None:
+    """Check that some images have another group than most of their label.
+
+    Raises:
+        ConfigurationError: label and group coincide, so that no severity can be drawn.
+    """
+    pairs = sorted(set(zip(labels.tolist(), cues.tolist(), strict=True)))
+    if len(pairs) == len(meaning.labels) == len({cue for _, cue in pairs}):
+        names = meaning.group_names()
+        every = ", ".join(
+            f"every image of label {meaning.labels[label]!r} has group {names[cue]}" for label, cue in pairs
+        )
+        raise ConfigurationError(
+            f"label and group coincide: {every}. So nothing tells one from the other, and no severity can be drawn: "
+            "each needs images of every label with every group. Add such images, or name another column as the group, "
+            "or remove it and give splits (train, valid, test) that already differ"
+        )
+
+
+def dominant_subject(rows: Sequence[Row], such: Sequence[Row], share: float) -> str:
+    """A sentence about the subject that has more than `share` of all rows, else of the rows `such`; "" if none has.
+
+    As a subject goes to one split, the others then lack its images.
+    """
+    if any(row.split is not None for row in rows):
+        return ""
+    for part, what in ((rows, "all"), (such, "these")):
+        counts = Counter(row.subject for row in part if row.subject is not None)
+        subject, n = counts.most_common(1)[0] if counts else ("", 0)
+        if n > max(1, share * len(part)):
+            return (
+                f" of other subjects. Subject {subject!r} has {n} of {what} {len(part)} images ({n / len(part):.0%}), "
+                "and all images of a subject go to one split; use fewer of them, or correct the column 'subject' if "
+                "they are of several people"
+            )
+    return ""
+
+
 def check_subjects(rows: Sequence[Row], problems: Problems) -> None:
     """Report subjects with images in two of the given splits: what is learned of them would leak."""
     seen: dict[str, Row] = {}

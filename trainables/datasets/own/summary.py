@@ -9,10 +9,12 @@ from jaxtyping import Bool
 from trainables.datasets.own.decoded import Decoded
 from trainables.datasets.own.files import Files, join, parent
 from trainables.datasets.own.images import OwnImages
-from trainables.datasets.own.places import SUFFIXES, Folder
+from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 
 SHOWN = 5
 """Names in a line."""
+MANY = 10
+"""So many boxes in a row are corners rather than chance."""
 
 
 def summary(dataset: OwnImages) -> Iterator[str]:
@@ -25,6 +27,12 @@ def summary(dataset: OwnImages) -> Iterator[str]:
     for i, label in enumerate(meaning.labels):
         of_label: Bool[np.ndarray, " rows"] = np.array([row.label == label for row in rows])
         yield f"Label {label!r} is class {i}: {of_label.sum()} images, {_masks(decoded, of_label)}"
+    boxes = [box for row in dataset.read(dataset.options)[0] if row.boxes_side is None for box in row.boxes]
+    if len(boxes) >= MANY and all(box.width > box.x and box.height > box.y for box in boxes):
+        yield (
+            f"Warning: all {len(boxes)} boxes have a width above x and a height above y, as the corners x1 y1 x2 y2 "
+            "have; boxes are 'x y width height', so look at the picture"
+        )
     if isinstance(dataset, Folder):
         unused = unused_files(dataset)
         if unused:
@@ -63,7 +71,9 @@ def unused_files(dataset: Folder) -> list[str]:
     """Images and masks in the folders of a dataset that no row names, as paths from the dataset's folder."""
     rows, files = dataset.read(dataset.options)
     used = {location for row in rows for location in (row.image, row.mask) if location}
-    folders = {parent(location) for location in used} | {join(dataset.place, kind) for kind in ("images", "masks")}
+    folders = {parent(location) for location in used} | {
+        join(dataset.place, kind) for kind in ("images", *MASK_FOLDERS)
+    }
     present = (join(folder, name) for folder in folders for name in _images(files, folder))
     return sorted(location.removeprefix(f"{dataset.place}/") for location in set(present) - used)
 

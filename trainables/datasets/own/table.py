@@ -3,8 +3,8 @@
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 
 from trainables.core.errors import ConfigurationError
 
@@ -82,7 +82,33 @@ class Row:
     split: str | None = None
 
 
-def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems, split: str | None = None) -> list[Row]:
+def renamed_columns(text: str) -> dict[str, str]:
+    """Our name of each column in "theirs:ours,…", by its name in the table.
+
+    Raises:
+        ConfigurationError: a part of another form, or a column that we do not have.
+    """
+    ours = [alias for aliases in COLUMNS.values() for alias in aliases]
+    renamed = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        column, _, field = (piece.strip() for piece in part.rpartition(":"))
+        if not column or field not in ours:
+            raise ConfigurationError(
+                f"bad columns {text!r} ({part!r}); write NAME:COLUMN with the table's own name first, for example "
+                f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(ours)}"
+            )
+        renamed[column] = field
+    return renamed
+
+
+def read_table(
+    text: str,
+    name: str,
+    ignored: Sequence[str],
+    problems: Problems,
+    split: str | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> list[Row]:
     """Read the rows of a CSV with a header.
 
     Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. Cells of
@@ -94,10 +120,11 @@ def read_table(text: str, name: str, ignored: Sequence[str], problems: Problems,
         ignored: columns to ignore; "*" for all unknown ones.
         problems: collects errors, with file and row.
         split: the split of all rows, if the file is that of one split.
+        renamed: as returned by `renamed_columns`.
     """
     lines = _lines(text.removeprefix("\ufeff"), name, problems)
     _, header = next(lines, ("", []))
-    columns = _columns(header, name, ignored, problems)
+    columns = _columns(header, name, ignored, problems, renamed or {})
     if columns is None:
         return []
     if split is not None and "split" in columns:
@@ -133,7 +160,9 @@ def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list
         problems.append(f"{name} row {start} cannot be read ({error}); fix the row")
 
 
-def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems) -> dict[str, int] | None:
+def _columns(
+    header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems, renamed: Mapping[str, str]
+) -> dict[str, int] | None:
     """The number of each field's column, from 0, or None if the header is wrong."""
     if len(header) == 1 and (separators := [words for mark, words in SEPARATORS.items() if mark in header[0]]):
         problems.append(
@@ -144,8 +173,14 @@ def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems:
     columns: dict[str, int] = {}
     unknown = []
     before = len(problems)
-    for number, column in enumerate(map(str.strip, header)):
-        field = known.get(column.lower())
+    present = [column.strip() for column in header]
+    if absent := [column for column in renamed if column not in present]:
+        problems.append(
+            f"{name} has no column {absent[0]!r}, which columns={absent[0]}:{renamed[absent[0]]} names: row 1 is "
+            f"{','.join(header)!r}; correct the name"
+        )
+    for number, column in enumerate(present):
+        field = known.get(renamed.get(column, column.lower()))
         if column in ignored:
             continue
         if field is None:
@@ -156,7 +191,8 @@ def _columns(header: Sequence[str], name: str, ignored: Sequence[str], problems:
             columns[field] = number
     guesses = {column: guess for column in unknown if (guess := _guess(column)) and guess not in columns}
     meant = ", ".join(f"{guess!r} by {column!r}" for column, guess in guesses.items())
-    hint = f"; did you mean {meant}?" if meant else "."
+    setting = ",".join(f"{column}:{guess}" for column, guess in {**renamed, **guesses}.items())
+    hint = f"; did you mean {meant}? Then set columns={setting}." if meant else "."
     missing = [" or ".join(map(repr, COLUMNS[field])) for field in NEEDED if field not in columns]
     if missing:
         has = f"row 1 is {','.join(header)!r}" if header else "it is empty"
@@ -217,6 +253,12 @@ def parse_boxes(text: str) -> Iterator[Box]:
             box = Box(*(float(number) for number in part.replace(",", " ").split()))
         except (TypeError, ValueError):
             raise ValueError(f"{part!r} is not 'x y width height', four numbers in pixels") from None
+        numbers = astuple(box)
+        if max(numbers) <= 1 and not all(number.is_integer() for number in numbers):
+            raise ValueError(
+                f"{part!r} seems to be in shares of the image's sides; boxes are in pixels: multiply x and width by "
+                "the image's width, y and height by its height"
+            )
         if not (box.width > 0 and box.height > 0 and box.x >= 0 and box.y >= 0):
             raise ValueError(f"{part!r} needs x and y of at least 0 and width and height above 0")
         yield box

@@ -23,6 +23,7 @@ from trainables.datasets.own.table import Problems, Row
 class XrayOptions(OwnImagesOptions):
     root: str = Field("", description="folder, or s3://bucket/prefix, with the images; not part of a trial's key")
     image_size: int = Field(128, ge=8, le=1024, description="side in pixels of images and masks after resizing")
+    channels: Literal[1, 3] = Field(1, description="1: grey; 3: grey repeated, for networks that need three channels")
     split_by: Literal["patient", "image", "published"] = Field(
         "patient",
         description="patient: no patient in two splits; image: images dealt one by one; published: the paper's "

@@ -8,12 +8,14 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import own_images
 
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
 from trainables.datasets.own.files import Files
+from trainables.datasets.own.summary import unused_files
 from trainables.datasets.own.table import Problems
 
 
@@ -42,6 +44,26 @@ def column(name: str, values: Callable[[int], str]) -> Callable[[Path], object]:
     return add
 
 
+def edited(change: Callable[[int, list[str]], object]) -> Callable[[Path], object]:
+    """change(i, cells) edits row i of the table, [image, label, group, subject]."""
+
+    def edit_rows(folder: Path) -> None:
+        header, *lines = (folder / "table.csv").read_text().splitlines()
+        rows = [line.split(",") for line in lines]
+        for i, cells in enumerate(rows):
+            change(i, cells)
+        (folder / "table.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
+
+    return edit_rows
+
+
+def turned(orientation: int, side: int = 20) -> bytes:
+    """A JPEG of 20 x `side` pixels that programs turn before they show it."""
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return own_images.pillow_bytes(np.zeros((side, 20), np.uint8), "JPEG", exif=tags.tobytes())
+
+
 MASK = own_images.png_bytes(np.zeros((9, 7), np.uint8))
 LABELS = own_images.png_bytes(np.tile(np.array([0, 1, 2, 3], np.uint8), (20, 5)))
 
@@ -57,7 +79,32 @@ BAD = {
     "group constant": Bad(edit(",right,", ",left,"), ("group is 'left' in every row", "site, view, device")),
     "group missing": Bad(edit("normal,left", "normal,", 1), ("row 2", "no group")),
     "too many groups": Bad(edit("normal,left", "normal,top", 1), ("3 groups", "2 labels", "cue_groups=")),
-    "empty cell": Bad(edit("sick,left", "sick,right"), ("label 'sick' with group 'left' are too few: 0",)),
+    "empty cell": Bad(
+        edit("sick,left", "sick,right"),
+        ("label 'sick' with group 'left' are too few: 0, but n_train=4 needs 1; add such images",),
+    ),
+    "label and group coincide": Bad(
+        edited(lambda i, cells: cells.__setitem__(2, {"normal": "left", "sick": "right"}[cells[1]])),
+        (
+            "label and group coincide: every image of label 'normal' has group 'left', every image of label 'sick' has "
+            "group 'right'",
+            "no severity can be drawn",
+            "Add such images",
+            "give splits",
+        ),
+    ),
+    "half of the images of one subject": Bad(
+        edited(lambda i, cells: cells.__setitem__(3, "p0" if i < 17 else cells[3])),
+        (
+            "are too few: 0",
+            "add such images of other subjects. Subject 'p0' has 17 of all 32 images (53%), and all images of a ",
+            "use fewer of them, or correct the column 'subject'",
+        ),
+    ),
+    "a group of one subject": Bad(
+        edited(lambda i, cells: cells.__setitem__(3, "p9" if cells[1:3] == ["sick", "left"] else cells[3])),
+        ("label 'sick' with group 'left' are too few: 0", "Subject 'p9' has 8 of these 8 images (100%)"),
+    ),
     "no label column": Bad(edit("label", "group", 1), ("columns 'group' and 'group'", "keep one")),
     "wrong column": Bad(
         edit("group", "gruop", 1), ("unknown column 'gruop'", "mean 'group' by 'gruop'?", "Allowed are")
@@ -67,7 +114,7 @@ BAD = {
         (
             "no column 'image' or 'file' and no column 'label' or 'class'",
             "row 1 is 'filename,diagnosis,group,subject'",
-            "mean 'image' by 'filename', 'label' by 'diagnosis'?",
+            "mean 'image' by 'filename', 'label' by 'diagnosis'? Then set columns=filename:image,diagnosis:label.",
             "allowed are image, file, label, class",
         ),
     ),
@@ -145,6 +192,32 @@ BAD = {
     "bad box": Bad(column("boxes", lambda i: "1 2 3"), ("row 2", "'1 2 3'", "x y width height")),
     "box without area": Bad(column("boxes", lambda i: "1 2 0 3"), ("row 2", "width and height above 0")),
     "box outside": Bad(column("boxes", lambda i: "1 2 30 3"), ("row 2", "reaches out of the image", "20 x 20")),
+    "box in shares": Bad(
+        column("boxes", lambda i: "0.2 0.3 0.4 0.25"), ("row 2", "'0.2 0.3 0.4 0.25' seems", "boxes are in pixels")
+    ),
+    "box as corners": Bad(
+        column("boxes", lambda i: "9 8 18 17"), ("row 2", "9 8 18 17 reaches out", "two corners", "write 9 8 9 9,")
+    ),
+    "box of a turned image": Bad(
+        lambda f: (put("images/x1.jpg", turned(6))(f), column("boxes", lambda i: "1 2 3 4")(f)),
+        ("row 3: boxes of ", "x1.jpg may count pixels as stored or as shown", "EXIF orientation 6", "upright"),
+    ),
+    "mask of a turned square": Bad(
+        put("images/x1.jpg", turned(8)),
+        (
+            "row 3: mask ",
+            "x1.png may be drawn on its image as stored or as shown: the image is stored turned",
+            "upright",
+        ),
+    ),
+    "mask of an upside-down image": Bad(
+        lambda f: (
+            put("images/x1.jpg", turned(3, 30))(f),
+            put("masks/x1.png", own_images.png_bytes(np.zeros((30, 20), np.uint8)))(f),
+        ),
+        ("row 3: mask ", "(EXIF orientation 3), the mask is not, and the sizes fit both; save both upright"),
+    ),
+    "one pixel": Bad(put("images/x3.npy", own_images.npy_bytes(np.ones((1, 1)))), ("row 5", "is 1 x 1 pixels, too")),
     "box beside the last pixel": Bad(
         column("boxes", lambda i: "20 3 1 4"), ("row 2", "20 3 1 4 covers no pixel of the image, which is 20 x 20")
     ),
@@ -195,6 +268,52 @@ def test_several_problems_are_shown_at_a_time(good, tmp_path):
         (folder / f"images/x{i}.png").write_bytes(b"?")
     with pytest.raises(ConfigurationError, match=r"row 2: .*row 6: .*row 10: .*and \d+ more"):
         check(folder)
+
+
+def test_columns_of_other_names_are_named(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    edit("image,label,group,subject", "File Name,diagnosis,group,who", 1)(folder)
+    plain = resolve({"dataset": f"folder:{good}"})
+    assert "columns" not in plain.dataset_options
+    names = "File Name:image, diagnosis:label,who:subject"
+    renamed = resolve({"dataset": f"folder:{folder}", "columns": names})
+    assert renamed.dataset_options["content"] == plain.dataset_options["content"]
+    assert renamed.dataset_options["columns"] == names
+    for wrong, message in (
+        ("diagnosis", r"bad columns 'diagnosis' .*write NAME:COLUMN .*one of image, file, label"),
+        ("diagnosis:sickness", r"bad columns .*one of image, file, label"),
+        ("diagnose:label", r"table\.csv has no column 'diagnose', which columns=diagnose:label names: row 1 is 'File"),
+        ("File Name:image,who:subject", r"Then set columns=File Name:image,who:subject,diagnosis:label\."),
+        (f"{names},group:label", r"has columns 'diagnosis' and 'group' for the label; keep one"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            resolve({"dataset": f"folder:{folder}", "columns": wrong})
+
+
+def test_what_macos_adds_is_no_table_image_or_mask(good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    for name in ("._table.csv", "images/._x0.png", "masks/._x0.png", "__MACOSX/._table.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    contents = [resolve({"dataset": f"folder:{place}"}).dataset_options["content"] for place in (good, folder)]
+    assert contents[0] == contents[1]
+    assert unused_files(find_dataset(f"folder:{folder}")(find_dataset(f"folder:{folder}").Options(), 1.0, 0)) == []
+
+
+@pytest.mark.parametrize("place", ["mask/{}", "segmentations/{}_seg", "images/{}_segmentation", "masks/{}_mask"])
+def test_masks_are_found_under_their_common_names(place, good, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    masks = [(path.stem, path.read_bytes()) for path in (folder / "masks").iterdir()]
+    shutil.rmtree(folder / "masks")
+    for stem, data in masks:
+        path = folder / f"{place.format(stem)}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    contents = [resolve({"dataset": f"folder:{place}"}).dataset_options["content"] for place in (good, folder)]
+    assert contents[0] == contents[1]
 
 
 def test_columns_can_be_left_aside(good, tmp_path):

@@ -1,6 +1,7 @@
 """python -m trainables.datasets: what it says of good data, of questionable ones, and how it ends on bad ones."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,40 @@ def test_it_says_what_was_converted(folder, check):
     assert "Converted: 3 lose an opaque alpha channel, 8 from colour to grey, 16 of more" in output
     assert "32 resized to 64 x 64 (fit=stretch)\n" in output
     assert "24 from grey to three channels" in check(folder, "--set", "channels=3")
+
+
+def test_it_says_what_size_colours_and_shape_become(folder, check, tmp_path):
+    for i in range(32):
+        image = np.zeros((20, 900) if i == 7 else (150, 200), np.uint8)
+        image[:, ::9] = 30 + 7 * i
+        values = np.dstack([image, image // 2, image]) if i % 4 else np.dstack([image] * 3)
+        (folder / f"images/x{i}.png").write_bytes(own_images.png_bytes(values))
+        (folder / f"masks/x{i}.png").write_bytes(own_images.png_bytes(np.full_like(image, 255)))
+    table = (folder / "table.csv").read_text()
+    (folder / "table.csv").write_text(re.sub(r"\.(jpg|dcm|npy)", ".png", table))
+    output = check(folder, "--out", str(tmp_path / "some.png"))
+    assert "Images of 3 x 64 x 64" in output
+    assert "Size: 32 of 32 images are larger than 64 x 64 pixels (up to 900 x 20) and are shrunk to it" in output
+    assert "a larger image_size, for example 128, keeps more of it. Time grows" in output
+    assert "Colour: 24 of 32 images have colours and keep them (channels=3); channels=1 makes them grey" in output
+    assert "Shape: 1 of 32 images are squeezed into a square, most of all x7.png (table.csv row 9), 900 x 20 " in output
+    assert "by 45 to 1; fit=pad or fit=crop keeps their shape" in output
+    picture = np.asarray(Image.open(tmp_path / "some.png").convert("RGB")).astype(int)
+    assert picture.shape[1] > 6 * 192, "a tile is at least three times as large as its image"
+    purple = (abs(picture[..., 0] - picture[..., 2]) < 2) & (picture[..., 0] - picture[..., 1] > 9)
+    assert purple.mean() > 0.01
+    grey = check(folder, "--set", "channels=1", "--set", "fit=pad")
+    assert "24 of 32 images have colours and lose them (channels=1); channels=3 keeps them" in grey
+    assert "Shape: " not in grey
+
+
+def test_it_warns_of_boxes_that_are_all_like_corners(folder, check):
+    shutil.rmtree(folder / "masks")
+    header, *lines = (folder / "table.csv").read_text().splitlines()
+    for boxes, warned in (("2 3 6 8", True), ("9 3 6 8", False)):
+        rows = [f"{line},{boxes}" for line in lines]
+        (folder / "table.csv").write_text("\n".join([f"{header},boxes", *rows]) + "\n")
+        assert ("all 32 boxes have a width above x and a height above y, as the corners" in check(folder)) == warned
 
 
 def test_data_that_are_used_as_they_are(tmp_path, check):

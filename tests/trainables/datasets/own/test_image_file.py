@@ -1,12 +1,13 @@
 """Every format against the values that were put into it."""
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 from imagecodecs import png_encode
-from PIL import Image
+from PIL import Image, ImageOps
 from support.own_images import dicom_bytes, npy_bytes, pillow_bytes, png_bytes, tiff_bytes
 
 from trainables.datasets.own import image_file
@@ -70,7 +71,6 @@ EXACT = {
         RGB8 // 2 / 255,
     ),
 }
-TURNED = ("is stored turned or mirrored (EXIF orientation 6)", "save it upright")
 
 
 @pytest.mark.parametrize("case", EXACT)
@@ -81,13 +81,37 @@ def test_values_come_back_exactly(case):
     np.testing.assert_allclose(result, expected if expected.ndim == 3 else expected[:, :, None], atol=1e-7)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_pillow_turns_it(orientation):
+    smooth = np.add.outer(np.arange(32) * 3, np.arange(24) * 5).astype(np.uint8)
+    tags = exif(orientation)
+    for data in (pillow_bytes(smooth, "JPEG", exif=tags), pillow_bytes(RGB8, "PNG", exif=tags)):
+        image = decode(data, "x")
+        assert image.orientation == orientation
+        shown = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        np.testing.assert_array_equal(image.upright.values.squeeze(), shown)
+    expected = decode(pillow_bytes(GREY8, "PNG", exif=tags), "x").upright.values
+    deep = with_chunk(png_bytes(GREY8 * np.uint16(257)), b"eXIf", tags.removeprefix(b"Exif\0\0"))
+    tiff = tiff_bytes(GREY8, extratags=[(274, "H", 1, orientation, True)])
+    np.testing.assert_array_equal(decode(deep, "x").upright.values, expected * np.uint16(257))
+    np.testing.assert_array_equal(decode(tiff, "x").upright.values, expected)
+
+
+def test_grey_that_is_stored_as_rgb_has_no_colour():
+    grey = np.repeat(np.add.outer(np.arange(90), np.arange(90)).astype(np.uint8)[:, :, None], 3, axis=2)
+    noisy = (grey + RNG.integers(0, 9, grey.shape)).astype(np.uint8)
+    dot = grey.copy()
+    dot[:4, :4] = (200, 30, 30)
+    for values, colour in ((grey, False), (noisy, False), (dot, True), (RGB8, True), (GREY8, False), (RGB16, True)):
+        assert decode(png_bytes(values), "x").has_colour == colour
+    assert not decode(pillow_bytes(grey, "JPEG", quality=50), "x").has_colour
+
+
 def test_jpeg_palette_and_one_bit_images_are_what_pillow_shows():
     smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 4
     jpeg = pillow_bytes(smooth, "JPEG", quality=95)
     assert np.abs(scale(decode(jpeg, "x.jpg"), "type")[:, :, 0] - smooth / 255).max() < 0.02
     palette = Image.fromarray(RGB8).quantize(256)
-    import io
-
     buffer = io.BytesIO()
     palette.save(buffer, "PNG")
     np.testing.assert_array_equal(decode(buffer.getvalue(), "x").values, np.asarray(palette.convert("RGB")))
@@ -125,11 +149,12 @@ def test_a_range_of_ones_own_and_each_images_own():
         (pillow_bytes(GREY8 > 99, "PNG", transparency=0), ("transparent in part", "alpha")),
         (pillow_bytes(RGB8, "PNG", transparency=tuple(map(int, RGB8[2, 2]))), ("transparent in part", "alpha")),
         (with_chunk(png_bytes(GREY16), b"tRNS", struct.pack(">H", GREY16[2, 2])), ("transparent in part", "alpha")),
-        (pillow_bytes(GREY8, "JPEG", exif=exif(6)), TURNED),
-        (pillow_bytes(RGB8, "PNG", exif=exif(6)), TURNED),
-        (with_chunk(png_bytes(GREY16), b"eXIf", exif(6).removeprefix(b"Exif\0\0")), TURNED),
-        (tiff_bytes(GREY16, extratags=[(274, "H", 1, 6, True)]), TURNED),
-        (tiff_bytes(GREY8, photometric="miniswhite", extratags=[(274, "H", 1, 6, True)]), TURNED),
+        (
+            tiff_bytes(GREY8, photometric="miniswhite", extratags=[(274, "H", 1, 6, True)]),
+            ("is stored turned or mirrored (TIFF orientation 6)", "save it upright"),
+        ),
+        (png_bytes(GREY8[:1, :1]), ("is 1 x 1 pixels", "too small", "replace the file")),
+        (png_bytes(GREY8[:1]), ("is 7 x 1 pixels", "too small")),
         (tiff_bytes(GREY16, photometric="miniswhite"), ("white-is-zero with more than 8 bits", "black-is-zero")),
         (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
         (dicom_bytes(GREY8, bits=8, jpeg=b"x", syntax="1.2.840.10008.1.2.4.80"), ("JPEG-LS", "pylibjpeg")),

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support import own_images
 
 from driver import UserError
@@ -18,7 +20,9 @@ from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
+from trainables.datasets.own.decoded import native_form
 from trainables.datasets.own.files import Files, cache_folder
+from trainables.datasets.own.image_file import ImageFile
 from trainables.trial.trial import Trial
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
@@ -474,9 +478,94 @@ def test_the_key_has_the_size_as_if_it_had_been_set(tmp_path):
     assert resolve(enlarged.flat()).trial_key == enlarged.trial_key
 
 
+def coloured(folder: Path, share: float, images: int = 32) -> str:
+    """A dataset of RGB files, of which `share` have colours and the others three equal channels."""
+    own_images.make_folder(folder, images)
+    for i in range(images):
+        image, _ = own_images.drawn(i, *own_images.CELLS[i // 2 % 4])
+        values = np.repeat(np.rint(255 * image).astype(np.uint8)[:, :, None], 3, axis=2)
+        values[:, :, 2] //= 1 + (i % 4 < 4 * share)
+        (folder / f"images/x{i}.png").write_bytes(own_images.png_bytes(values))
+    table = (folder / "table.csv").read_text()
+    (folder / "table.csv").write_text(re.sub(r"\.(jpg|dcm|npy)", ".png", table))
+    return f"folder:{folder}"
+
+
+@pytest.mark.parametrize(("share", "channels"), [(0, 1), (0.25, 1), (0.5, 3), (1, 3)])
+def test_images_keep_their_colours_and_the_key_says_so(share, channels, tmp_path):
+    place = coloured(tmp_path / "set", share)
+    config = resolve({"dataset": place})
+    assert config.columns()["hp.channels"] == channels
+    # Trials were grey, with channels=1 in their key: those of grey files keep it, and those of colours by saying so.
+    assert config.trial_key == key(place, channels=channels) != key(place, channels=4 - channels)
+    dataset = find_dataset(config.dataset)
+    train = dataset(dataset.Options(), 1.0, 0).splits()["train"].images
+    assert train.shape[1] == channels
+    assert (train[:, 0] != train[:, -1]).any() == (channels == 3)
+
+
+def test_colours_are_looked_for_in_a_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainables.datasets.own.decoded.SAMPLE", 4)
+    monkeypatch.setattr("trainables.datasets.own.decoded.LARGEST_NATIVE", 8)
+    place, read = coloured(tmp_path / "set", 1), []
+    dataset = find_dataset(place)
+    rows, files = dataset.read(dataset.Options())
+    original = Files.read
+    monkeypatch.setattr(Files, "read", lambda self, location: read.append(location) or original(self, location))
+    assert native_form("sample", lambda: (rows, files)) == (8, 3)
+    assert len(read) == 4
+
+
+RECORDED = {"channels": 1, "image_size": 20, "content": "0123456789abcdef0123456789abcdef"}
+
+
+def test_the_key_of_a_recorded_trial_is_still_the_same():
+    # As computed before colours became a default and columns a setting.
+    assert key("folder:/nowhere", **RECORDED) == "d3abee4218e1cc10"
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "drawn_on"),
+    [
+        (6, 1, "shown"),
+        (6, 1, "stored"),
+        (6, 6, "stored"),
+        (3, 3, "stored"),
+        (8, 6, "own"),
+        (1, 6, "stored"),
+        (5, 1, "shown"),
+    ],
+)
+def test_a_turned_image_and_its_mask_lie_on_each_other(image, mask, drawn_on, small):
+    """A bright part of a dark photograph, as phones store it, is the mask, however that is stored."""
+    shown = np.zeros((24, 16), np.uint8)
+    shown[2:8, 3:15] = 255
+
+    def stored(orientation: int) -> np.ndarray:
+        # Its own inverse but for the quarter turns, which undo each other.
+        back = {6: 8, 8: 6}.get(orientation, orientation)
+        return ImageFile(shown[:, :, None], 0.0, 255.0, "").turned(back).values.squeeze()
+
+    def jpeg(values: np.ndarray, orientation: int) -> bytes:
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        return own_images.pillow_bytes(np.ascontiguousarray(values), "JPEG", quality=95, exif=tags.tobytes())
+
+    (small / "images/x1.jpg").write_bytes(jpeg(stored(image), image))
+    drawn = {"shown": shown, "stored": stored(image if mask == 1 else mask), "own": stored(mask)}[drawn_on]
+    (small / "masks/x1.png").unlink(missing_ok=True)
+    (small / "masks/x1.jpg").write_bytes(jpeg(drawn, mask))
+    dataset = opened(f"folder:{small}", fit="pad", image_size=24)
+    decoded = dataset.decoded()
+    np.testing.assert_array_equal(decoded.masks[1], decoded.pixels[1, 0] > 2**15)
+    assert decoded.masks[1, 2:8, 7:19].all()
+    assert decoded.masks[1].sum() == 72
+    assert any("1 turned upright" in note for note in dataset.notes()) == (image != 1)
+
+
 def test_a_space_of_trials_on_small_images_reads_them_once(tmp_path, monkeypatch):
     folder, read = same_folder(tmp_path / "set", [(28, 28)]), []
-    monkeypatch.setattr("trainables.datasets.own.decoded._NATIVE_SIZES", {})
+    monkeypatch.setattr("trainables.datasets.own.decoded._NATIVE", {})
     original = Files.read
     monkeypatch.setattr(Files, "read", lambda self, location: read.append(location) or original(self, location))
     overrides = {"severity": 1.0, "method": "baseline"}
