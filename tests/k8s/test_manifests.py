@@ -18,16 +18,21 @@ from support.manifests import (
     all_templates,
     constrained,
     containers,
+    kustomization,
     manifests,
     one,
     pod_templates,
     render,
     secrets,
+    services_with_backup,
 )
 from support.operator_rules import violations
 
 VERSION = "1.34"
 CUSTOM = {"RayJob"}
+PAGES = "".join((K8S / page).read_text() for page in ("README.md", "OPERATIONS.md"))
+EXAMPLES = dict(re.findall(r"```yaml\n# k8s/(\S+)/kustomization.yaml\n(.*?)```", PAGES, re.DOTALL))
+"""Users' own folders on the pages."""
 
 
 def names(overlay, kind):
@@ -74,6 +79,8 @@ def test_what_pods_refer_to_is_there(overlay):
         for name in names(overlay, "ConfigMap")
         for m in [one(overlay, "ConfigMap", name)]
     } | {("secret", name): data for name, data in secrets().items()}
+    # The user makes it: OPERATIONS.md.
+    there["secret", "backup"] = {}
     used = set()
     for name, template in all_templates(overlay).items():
         volumes = {v["name"]: v for v in template["spec"].get("volumes", [])}
@@ -85,17 +92,19 @@ def test_what_pods_refer_to_is_there(overlay):
                 used.add(("secret", volume["secret"]["secretName"]))
         for container in containers(template):
             for source in container.get("envFrom", []):
-                ((kind, reference),) = source.items()
-                used.add((kind.removesuffix("Ref"), reference["name"]))
+                used |= {(kind.removesuffix("Ref"), source[kind]["name"]) for kind in source.keys() - {"prefix"}}
             for variable in container.get("env", []):
                 for kind, reference in variable.get("valueFrom", {}).items():
+                    if kind == "fieldRef":
+                        continue
                     source = (kind.removesuffix("KeyRef"), reference["name"])
                     used.add(source)
                     assert reference["key"] in there[source] or reference.get("optional"), f"{name}: {reference}"
             for mount in container.get("volumeMounts", []):
                 assert mount["name"] in volumes.keys() | claims, f"{name}: {mount}"
                 script = re.search(r"/scripts/(\S+)", " ".join(container.get("command", [])))
-                assert not script or script[1] in there["configMap", "service-scripts"]
+                mounted = {v["configMap"]["name"] for v in volumes.values() if "configMap" in v}
+                assert not script or any(script[1] in there["configMap", name] for name in mounted)
     assert used == set(there), "all are used, and none is missing"
 
 
@@ -160,7 +169,8 @@ def test_sizes_are_stated(overlay):
 
 def test_a_small_cluster_has_room():
     """Four processors and 8 GB, of which KubeRay's chart asks for 512Mi and kube-system for some 300Mi."""
-    asked = [c["resources"]["requests"] for t in all_templates("cpu").values() for c in t["spec"]["containers"]]
+    templates = [t for name, t in all_templates("cpu").items() if not name.startswith("CronJob")]
+    asked = [c["resources"]["requests"] for t in templates for c in t["spec"]["containers"]]
     assert len(asked) == 6
     assert sum(_processors(requests["cpu"]) for requests in asked) <= 2
     assert sum(_gibibytes(requests["memory"]) for requests in asked) <= 6.25
@@ -220,12 +230,7 @@ def test_only_a_sweep_that_may_go_better_is_tried_again(codes, result, tmp_path)
 
 def test_a_sweep_of_ones_own_as_the_readme_says(tmp_path):
     """The README's folder beside ours: a name, an image, a queue and an entry point of its own."""
-    (example,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", (K8S / "README.md").read_text(), re.DOTALL)
-    shutil.copytree(K8S, tmp_path / "k8s")
-    folder = tmp_path / "k8s" / "sweeps" / "mine-laptop"
-    folder.mkdir()
-    (folder / "kustomization.yaml").write_text(example)
-    (job,) = yaml.safe_load_all(render(folder))
+    (job,) = example("sweeps/mine-laptop", tmp_path)
     assert job["metadata"]["name"] == "sweep-laptop"
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "sweeps"}
     assert "suspend" not in job["spec"], "Kueue sets it; applied again it would end the sweep"
@@ -234,14 +239,29 @@ def test_a_sweep_of_ones_own_as_the_readme_says(tmp_path):
     assert violations(job) == []
 
 
-def test_metrics_are_a_component(tmp_path):
+def test_services_with_images_and_components_of_ones_own(tmp_path):
+    objects = example("services/mine", tmp_path)
+    assert {m["metadata"]["namespace"] for m in objects} == {"saliency-sweep"}
+    assert {"PodMonitor", "PrometheusRule", "CronJob"} <= {m["kind"] for m in objects}
+    assert any("grafana_dashboard.json" in m.get("data", {}) for m in objects)
+    tags = {c["image"].rpartition(":")[2] for t in all_templates("cpu").values() for c in containers(t)}
+    images = {c["image"] for m in objects for c in _images(m)}
+    assert {image.partition("/")[0] for image in images} == {"registry.example"}
+    assert {image.rpartition(":")[2] for image in images} == tags
+
+
+def test_a_team_of_ones_own(tmp_path):
+    objects = example("services/mine-team-b", tmp_path)
+    assert {m["metadata"]["namespace"] for m in objects} == {"team-b"}
+
+
+def example(folder, tmp_path):
+    """What a page's example renders to."""
     shutil.copytree(K8S, tmp_path / "k8s")
-    folder = tmp_path / "k8s" / "services" / "mine"
-    folder.mkdir()
-    (folder / "kustomization.yaml").write_text("resources: [../embedded]\ncomponents: [../../monitoring]\n")
-    rendered = render(folder)
-    assert "kind: PodMonitor" in rendered
-    assert "grafana_dashboard.json" in rendered
+    made = tmp_path / "k8s" / folder
+    made.mkdir()
+    (made / "kustomization.yaml").write_text(EXAMPLES[folder])
+    return list(yaml.safe_load_all(render(made)))
 
 
 def test_what_is_stored_is_no_part_of_the_services():
@@ -311,19 +331,57 @@ def test_no_secret_opens_more_than_it_must():
     assert all(len(value) == 48 for value in values if value not in ("sweeps", "mlflow"))
 
 
-def test_secrets_are_made_once(tmp_path):
-    """Where all are there, nothing is created."""
+def install(folder, tmp_path):
+    """`k8s/install FOLDER` where all secrets are there: how it ended, and kubectl's arguments with their input."""
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase "$1" in kustomize) exec {KUBECTL} "$@" ;; esac\n'
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        f'case "$*" in kustomize*) exec {KUBECTL} "$@" ;; *"--filename -") cat >> {tmp_path}/calls ;; esac\n'
     )
     stand_in.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run([str(K8S / "install")], env=environment, capture_output=True, text=True)
+    done = subprocess.run([str(K8S / "install"), str(folder)], env=environment, capture_output=True, text=True)
+    return done, (tmp_path / "calls").read_text()
+
+
+@pytest.mark.parametrize("namespace", ["saliency-sweep", "team-b"])
+def test_secrets_are_made_once_in_the_folders_namespace(namespace, tmp_path):
+    folder = kustomization(tmp_path / "mine", "services/embedded", namespace=namespace)
+    done, calls = install(folder, tmp_path)
     assert done.returncode == 0, done.stderr
-    calls = (tmp_path / "calls").read_text()
     assert "create" not in calls
-    assert calls.splitlines()[-1] == f"apply --kustomize {K8S}/services/embedded"
+    assert calls.splitlines()[-1] == f"--namespace {namespace} apply --kustomize {folder}"
+    assert f"  name: {namespace}\n" in calls, "the namespace"
+    other = ({"saliency-sweep", "team-b"} - {namespace}).pop()
+    assert not re.search(rf"\b{other}\b(?!/)", calls.replace("saliency-sweep/", "")), calls
+    assert "priorities.yaml" in calls
+
+
+def test_services_in_two_namespaces_are_not_installed(tmp_path):
+    patch = '[{"op": "replace", "path": "/metadata/namespace", "value": "team-b"}]'
+    parts = {"patches": [{"target": {"kind": "StatefulSet"}, "patch": patch}]}
+    done, calls = install(kustomization(tmp_path / "mine", "services/embedded", **parts), tmp_path)
+    assert done.returncode == 2
+    assert "saliency-sweep\nteam-b" in done.stderr
+    assert "apply" not in calls
+
+
+def test_the_namespace_is_a_setting(tmp_path):
+    """It stands in the objects' metadata and nowhere else: a team's folder names it once."""
+    ours, theirs = (services_with_backup(name) for name in ("saliency-sweep", "team-b"))
+    assert ours.replace("namespace: saliency-sweep\n", "namespace: team-b\n") == theirs
+    # What else begins so: labels, classes of priority, and the sweep's image.
+    assert set(re.findall(r"saliency-sweep\S*", theirs)) == {
+        *("saliency-sweep/role:", "saliency-sweep/role", "saliency-sweep/pipelines:"),
+        *("saliency-sweep-services", "saliency-sweep:0.1.0"),
+    }
+    mine = kustomization(tmp_path / "mine", "sweeps/gpu", ["sweeps/queued"], namespace="team-b")
+    nightly = kustomization(tmp_path / "nightly", str(mine), ["sweeps/scheduled"])
+    for folder in (mine, nightly):
+        (sweep,) = yaml.safe_load_all(render(folder))
+        assert sweep["metadata"]["namespace"] == "team-b"
+    for loose in ("kubeflow/rbac.yaml", "kueue/queue.yaml"):
+        assert "\n  namespace:" not in (K8S / loose).read_text(), "applied with kubectl --namespace"
 
 
 def _images(manifest):

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.real_cluster import NAMESPACE, Cluster, SweepJob
+from support.real_cluster import FEW_PROCESSORS, NAMESPACE, Cluster, SweepJob
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +34,23 @@ def services(cluster):
     return cluster
 
 
+@pytest.fixture(scope="session")
+def other_team(cluster):
+    """A second installation, in a namespace of its own."""
+    other = Cluster(os.environ.get("IMAGES", ""), f"{NAMESPACE}-other", patches=FEW_PROCESSORS)
+    other.install()
+    other.wait_for_services()
+    yield other
+    other.run("kubectl", "delete", "namespace", other.namespace, "--ignore-not-found")
+
+
 @pytest.fixture
 def start(cluster, request):
     """Makes sweeps, which are deleted after the test; tells all about them if it failed."""
     jobs = []
 
-    def make(name, **options):
-        jobs.append(SweepJob(cluster, name, **options))
+    def make(name, where=cluster, **options):
+        jobs.append(SweepJob(where, name, **options))
         return jobs[-1]
 
     yield make

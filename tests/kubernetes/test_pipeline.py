@@ -158,16 +158,12 @@ def place(tmp_path_factory):
 
 
 def allowed(folder, sweeps, runs):
-    """The kubeconfig of the profile `runs` after `allow`, which is for the namespace `sweeps` here."""
-    for file, here in (("allow", "sweeps="), ("rbac.yaml", "namespace: ")):
-        text = (K8S / "kubeflow" / file).read_text()
-        assert text.count(f"{here}saliency-sweep\n") == 1
-        (folder / file).write_text(text.replace(f"{here}saliency-sweep\n", f"{here}{sweeps}\n"))
-    environment = {**os.environ, "PATH": f"{KUBECTL.parent}:{os.environ['PATH']}"}
+    """The kubeconfig of the profile `runs` after `allow`, for RayJobs in the namespace `sweeps`."""
+    environment = {**os.environ, "PATH": f"{KUBECTL.parent}:{os.environ['PATH']}", "NAMESPACE": sweeps}
     # Twice: it may be repeated.
     for _ in range(2):
         subprocess.run(
-            ["sh", str(folder / "allow"), runs], env=environment, check=True, capture_output=True, timeout=100
+            ["sh", str(K8S / "kubeflow" / "allow"), runs], env=environment, check=True, capture_output=True, timeout=100
         )
     config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json"))
     config["users"][0]["user"] = {"token": kubectl("-n", runs, "create", "token", "default-editor").strip()}

@@ -129,7 +129,7 @@ def test_workers_come_as_trials_wait(services, start):
 def test_queued_and_applied_twice(services, start):
     if not services.has_kueue:
         pytest.skip("the cluster has no Kueue")
-    services.run("kubectl", "apply", "--kustomize", "k8s/kueue")
+    services.kubectl("apply", "--kustomize", "k8s/kueue")
     sweep = start("queued", components=["queued"])
     sweep.apply()
     sweep.wait_for_records(1)
@@ -179,3 +179,78 @@ def test_services_are_removed_and_installed_again(services, start):
     sweep.replace()
     check(sweep)
     assert f"{TRIALS} trials, 0 to run" in sweep.log()
+
+
+def lasting(cluster, sweep):
+    """What a backup must keep: the records, the other files by digest, and MLflow's runs."""
+    with cluster.bucket() as bucket:
+        files = {o.key: o.e_tag for o in bucket.objects.filter(Prefix=f"{sweep}/artifacts/")}
+    # The run has another identifier in another MLflow.
+    records = {key: record | {"mlflow_run_id": None} for key, record in cluster.records(sweep).items()}
+    runs, parents = cluster.runs(sweep)
+    return records, files, sorted(runs, key=lambda run: run["trial_key"]), parents
+
+
+def test_all_is_lost_and_restored(services, other_team, start):
+    """Into new services with new volumes and passwords, from the S3 server of another namespace."""
+    sweep = start("saved")
+    sweep.apply()
+    check(sweep)
+    before = lasting(services, "saved")
+    # The other namespace's S3 server takes connections from pipelines, as which backups count.
+    services.kubectl("label", "--overwrite", "namespace", services.namespace, "saliency-sweep/pipelines=allowed")
+    services.kubectl("apply", "--filename", "-", text=TO_THE_OTHER_SERVER)
+    services.parts["components"] = ["backup"]
+    services.install()
+    values = other_team.secret("s3") | {
+        "STORAGE": "s3://sweeps/backup",
+        "AWS_ENDPOINT_URL": f"http://s3.{other_team.namespace}:8333",
+    }
+
+    def give_keys():
+        literals = [f"--from-literal={name}={value}" for name, value in values.items()]
+        services.kubectl("create", "secret", "generic", "backup", *literals)
+
+    give_keys()
+    assert "new or changed files copied to s3://sweeps/backup" in services.run_now("backup")
+
+    services.remove()
+    wait_until(lambda: not services.pods("saliency-sweep/role in (s3, mlflow, postgres)"), "the services are gone", 120)
+    services.install()
+    give_keys()
+    services.wait_for_services()
+    assert services.records("saved") == {}
+    print(services.run_now("restore"))
+    assert lasting(services, "saved") == before
+    assert services.problems("saved") == []
+    sweep.replace()
+    check(sweep)
+    assert f"{TRIALS} trials, 0 to run" in sweep.log()
+
+
+TO_THE_OTHER_SERVER = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: backup}
+spec:
+  podSelector: {matchLabels: {saliency-sweep/role: pipeline}}
+  policyTypes: [Egress]
+  egress: [{ports: [{protocol: TCP, port: 8333}]}]
+"""
+
+
+def test_two_teams(services, other_team, start):
+    """Sweeps of one name share nothing, and one team's installation is removed without harm to the other's."""
+    ours, theirs = start("shared"), start("shared", other_team)
+    ours.apply()
+    theirs.apply()
+    check(ours)
+    check(theirs)
+    assert {r["host"] for r in services.records("shared").values()}.isdisjoint(
+        r["host"] for r in other_team.records("shared").values()
+    )
+    theirs.delete()
+    other_team.remove()
+    # Without its priority class it would not be made again.
+    services.kill("saliency-sweep/role=mlflow")
+    services.wait_for_services()

@@ -48,7 +48,9 @@ class ByHand:
             values |= self._data(kind.removesuffix("Ref"), reference["name"])
         for variable in container.get("env", []):
             value = variable.get("value")
-            if value is None:
+            if value is None and "fieldRef" in variable["valueFrom"]:
+                value = one(self.overlay, "ConfigMap", "endpoints")["metadata"]["namespace"]
+            elif value is None:
                 ((kind, reference),) = variable["valueFrom"].items()
                 data = self._data(kind.removesuffix("KeyRef"), reference["name"])
                 if reference["key"] not in data and reference.get("optional"):

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,27 @@ def render(folder: Path) -> str:
     return done.stdout
 
 
-def manifests(overlay: str, services: str = "embedded") -> list[Manifest]:
-    """All objects of the namespace, the services and one sweep."""
-    texts = [(K8S / "services" / "namespace.yaml").read_text(), render(K8S / "services" / services)]
-    return [m for text in (*texts, render(K8S / "sweeps" / overlay)) for m in yaml.safe_load_all(text)]
+def kustomization(folder: Path, resource: str, components: Sequence[str] = (), **parts: Any) -> Path:
+    """A user's own folder on one of k8s/: `resource` and `components` are folders of k8s/."""
+    folder.mkdir(exist_ok=True)
+    there = {"resources": [resource], "components": components}
+    paths = {key: [os.path.relpath(K8S / name, folder) for name in names] for key, names in there.items()}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(paths | parts))
+    return folder
+
+
+@cache
+def services_with_backup(namespace: str = "saliency-sweep") -> str:
+    """The services with the component `backup`, rendered."""
+    with tempfile.TemporaryDirectory() as folder:
+        return render(kustomization(Path(folder), "services/embedded", ["backup"], namespace=namespace))
+
+
+def manifests(overlay: str) -> list[Manifest]:
+    """All that `k8s/install` applies, with backups, and one sweep."""
+    texts = [(K8S / "services" / name).read_text() for name in ("namespace.yaml", "priorities.yaml")]
+    texts += [services_with_backup(), render(K8S / "sweeps" / overlay)]
+    return [m for text in texts for m in yaml.safe_load_all(text)]
 
 
 @cache
@@ -82,7 +99,9 @@ def one(overlay: str, kind: str, name: str) -> Manifest:
 def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Every pod template in a manifest, with a name."""
     name, spec = manifest["metadata"]["name"], manifest.get("spec", {})
-    if manifest["kind"] in ("Deployment", "StatefulSet", "Job"):
+    if manifest["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    if manifest["kind"] in ("Deployment", "StatefulSet", "CronJob"):
         yield f"{manifest['kind']}/{name}", spec["template"]
     if manifest["kind"] == "RayJob":
         cluster = spec["rayClusterSpec"]

@@ -19,9 +19,10 @@ import yaml
 from mlflow import MlflowClient
 
 from support.commands import ROOT
+from support.manifests import kustomization
 from support.services import free_ports
 
-NAMESPACE = "saliency-sweep"
+NAMESPACE = os.environ.get("NAMESPACE", "saliency-sweep")
 PATIENCE = 900.0
 """Seconds in which a sweep must end, if a test gives no others."""
 TRIALS = 12
@@ -32,6 +33,22 @@ SHORT = (
 )
 """Options of sweep.py: a dozen trials of some seconds each."""
 
+FEW_PROCESSORS = [
+    {
+        "target": {"kind": kind},
+        "patch": yaml.safe_dump(
+            [
+                {"op": "replace", "path": f"/spec/template/spec/{container}/resources/requests/cpu", "value": "20m"}
+                for container in containers
+            ]
+        ),
+    }
+    for kind, containers in {
+        "StatefulSet": ["containers/0"],
+        "Deployment": ["containers/0", "initContainers/0", "initContainers/1"],
+    }.items()
+]
+"""Patches of the services, so that several installations fit into two processors."""
 SMALL = (("headGroupSpec", "50m", "1", "2560Mi"), ("workerGroupSpecs/0", "50m", "2", "2Gi"))
 """The processors that head and workers ask for, so that two sweeps fit into two; and their limits, which Ray reads."""
 
@@ -63,12 +80,14 @@ class Cluster:
 
     has_kueue = False
 
-    def __init__(self, replaced: str = "") -> None:
+    def __init__(self, replaced: str = "", namespace: str = NAMESPACE, **parts: Any) -> None:
         """
         Args:
             replaced: images in place of the manifests' own, see `images`.
+            namespace: of the installation.
+            parts: of the services' kustomization: `components`, `patches`.
         """
-        self.images = images(replaced)
+        self.images, self.namespace, self.parts = images(replaced), namespace, parts
         self.folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
         # The cluster's own kubectl if there is one.
         self.variables = os.environ | {"PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}"}
@@ -81,7 +100,7 @@ class Cluster:
 
     def kubectl(self, *words: str, check: bool = True, text: str = "") -> str:
         """What kubectl says, in the namespace of sweeps."""
-        return self.run("kubectl", "--namespace", NAMESPACE, *words, check=check, text=text).stdout
+        return self.run("kubectl", "--namespace", self.namespace, *words, check=check, text=text).stdout
 
     def get(self, *words: str) -> Any:
         """An object, or a list's items."""
@@ -100,16 +119,27 @@ class Cluster:
 
     def kustomization(self, name: str, resource: str, **parts: Any) -> Path:
         """A folder of a user's own, on one of k8s/, with this cluster's images."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        text = {"resources": [os.path.relpath(ROOT / "k8s" / resource, folder)], "images": self.images, **parts}
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(text))
-        return folder
+        parts = {"namespace": self.namespace, "images": self.images, **parts}
+        return kustomization(self.folder / name, resource, **parts)
 
     def install(self) -> str:
         """The services, by the command of k8s/README.md."""
-        services = self.kustomization("services", "services/embedded")
+        services = self.kustomization("services", "services/embedded", **self.parts)
         return self.run(str(ROOT / "k8s" / "install"), str(services)).stdout
+
+    def run_now(self, cron_job: str) -> str:
+        """What a CronJob's pod says, by a job of its own, which must succeed."""
+        job = f"{cron_job}-now"
+        self.kubectl("create", "job", job, f"--from=cronjob/{cron_job}")
+        waited = self.kubectl("wait", "--for=condition=complete", f"job/{job}", "--timeout=540s", check=False)
+        log = self.kubectl("logs", f"job/{job}", check=False)
+        assert "condition met" in waited, log + self.kubectl("describe", "pods", "--selector", f"job-name={job}")
+        return log
+
+    def remove(self) -> None:
+        """The whole installation, volumes and secrets included; the namespace stays."""
+        self.kubectl("delete", "--kustomize", str(self.folder / "services"))
+        self.kubectl("delete", "persistentvolumeclaims,secrets", "--all")
 
     def wait_for_services(self) -> None:
         """Until all are ready."""
@@ -120,7 +150,7 @@ class Cluster:
     def forwarded(self, name: str, port: int) -> Iterator[str]:
         """The address of a service here, by `kubectl port-forward`."""
         (here,) = free_ports(1)
-        command = ["kubectl", "--namespace", NAMESPACE, "port-forward", f"service/{name}", f"{here}:{port}"]
+        command = ["kubectl", "--namespace", self.namespace, "port-forward", f"service/{name}", f"{here}:{port}"]
         with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 assert process.stdout is not None
@@ -232,9 +262,7 @@ class SweepJob:
         parts: dict[str, Any] = {
             "nameSuffix": f"-{self.name}",
             "patches": [{"target": {"kind": "RayJob"}, "patch": yaml.safe_dump(operations)}],
-            "components": [
-                os.path.relpath(ROOT / "k8s/sweeps" / name, self.cluster.folder / self.name) for name in self.components
-            ],
+            "components": [f"sweeps/{name}" for name in self.components],
         }
         if image is not None:
             parts["images"] = [image]
