@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from support.commands import ROOT, environment
+from support.commands import PATIENCE, ROOT, environment
 
 BUSY = """
 import time
@@ -33,7 +33,7 @@ def test_a_quick_test_that_takes_long_is_listed_and_passes(tmp_path):
         env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", CI="true"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout

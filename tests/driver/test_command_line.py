@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.commands import ROOT, run_sweep
+from support.commands import PATIENCE, ROOT, run_sweep
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -216,7 +216,7 @@ def test_one_of_them_in_a_process_of_its_own(tmp_path):
 
 def test_on_kubernetes_no_try_of_a_command_begins_another_sweep(tmp_path):
     command = ["sh", str(ROOT / "k8s/run_sweep.sh"), "--space", "smoke", "--fresh"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--fresh would begin another sweep at each of these tries: give the new sweep a --name" in done.stderr
 
@@ -226,13 +226,13 @@ def test_an_interrupt_during_the_start_is_answered_at_once_and_without_a_traceba
     started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until_torch_loads(started)
     started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=20)
+    out, err = started.communicate(timeout=PATIENCE)
     assert (started.returncode, out, err) == (130, "", "\nInterrupted. Repeat the command to go on.\n")
 
 
 def until_torch_loads(process):
     """Wait for Python to be in the import that takes seconds."""
-    maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
+    maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + PATIENCE
     if not maps.exists():
         # Not Linux.
         time.sleep(3)

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from support.commands import PATIENCE
 from support.need import need
 
 from driver import UserError
@@ -106,7 +107,7 @@ def test_a_driver_that_lost_its_lease_is_told_and_leaves_the_new_one(records, mo
     with take(records, lost.append):
         other = json.dumps({"of": "somebody else"}).encode()
         # A renewal may come between; what counts is that ours ends with somebody else's in place.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not lost and time.monotonic() < deadline:
             records.storage.write("held/lease.json", other)
             time.sleep(0.01)
@@ -119,7 +120,7 @@ def test_it_is_renewed(records, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
     with take(records):
         first = stored(records)["renewed_at"]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while stored(records)["renewed_at"] == first:
             assert time.monotonic() < deadline, "the lease was never renewed"
 
@@ -128,7 +129,7 @@ def test_it_is_renewed_though_the_progress_cannot_be_said(records, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
     with Lease(records, lambda: 1 / 0, print):
         first = stored(records)["renewed_at"]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while stored(records)["renewed_at"] == first:
             assert time.monotonic() < deadline, "the lease was never renewed"
 
@@ -152,7 +153,7 @@ def test_a_renewal_whose_answer_was_lost_does_not_count_as_a_loss(records, monke
 
     monkeypatch.setattr(records.storage, "replace", answer_lost)
     with take(records, lost.append) as held:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while len(answers) < 3:
             assert time.monotonic() < deadline, "it stopped renewing"
             time.sleep(0.01)

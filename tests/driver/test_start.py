@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
-from support.commands import environment
+from support.commands import PATIENCE, environment
 
 from driver import StoppedError
 from driver.ray import start
@@ -99,6 +99,6 @@ def test_agents_that_take_longer_than_the_raylet_waits_for_their_ports(tmp_path)
         env=environment(PYTHONPATH=f"{tmp_path}:{root}"),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
     )
     assert done.stdout == "a task ran\n", done.stdout + done.stderr

@@ -11,10 +11,9 @@ import psutil
 import pytest
 import torch
 from support import faults
-from support.commands import ROOT, TINY, environment, run_sweep
+from support.commands import PATIENCE, ROOT, TINY, environment, run_sweep
 
 pytestmark = pytest.mark.slow
-PATIENCE = 180
 
 # One trial in epochs of up to a second: far longer than it is let run.
 LONG = ("--dataset", "synthetic", "--max-trials", "1", "--set", "epochs=200", "--set", "n_test=64", "--name", "long")
@@ -89,9 +88,9 @@ def test_while_it_runs_it_is_seen_held_and_stopped_at_once(tmp_path):
     driver.send_signal(signal.SIGINT)
     time.sleep(0.5)
     driver.send_signal(signal.SIGINT)
-    out, _ = driver.communicate(timeout=20)
+    out, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130, out
-    _, alive = psutil.wait_procs(trial_processes, timeout=20)
+    _, alive = psutil.wait_procs(trial_processes, timeout=PATIENCE)
     assert not alive, "a trial outlived its sweep"
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
-from support.commands import ROOT, TINY, environment, run_sweep
+from support.commands import PATIENCE, ROOT, TINY, environment, run_sweep
 from typer.testing import CliRunner
 
 import sweep
@@ -122,7 +122,7 @@ def test_half_a_minute_without_the_bucket_loses_nothing(
                 time.sleep(0.2)
             with s3_server.away():
                 time.sleep(OUTAGE_SECONDS)
-            assert driver.wait(240) == 0, (tmp_path / "out").read_text()
+            assert driver.wait(PATIENCE) == 0, (tmp_path / "out").read_text()
         finally:
             if driver.poll() is None:
                 os.killpg(driver.pid, signal.SIGKILL)

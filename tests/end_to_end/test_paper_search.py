@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from support.commands import ROOT, run_sweep
+from support.commands import PATIENCE, ROOT, run_sweep
 
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import open_records
@@ -60,7 +60,7 @@ def test_killed_and_run_again_it_has_the_same_trials(searched, tmp_path):
     program = [sys.executable, str(ROOT / "sweep.py"), *command]
     folder = tmp_path / "sweeps/paper_search/records"
     with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True) as driver:
-        until = time.monotonic() + 250
+        until = time.monotonic() + PATIENCE
         while not folder.is_dir() or len(list(folder.glob("*.json"))) < 2:
             assert driver.poll() is None, "it ended by itself"
             assert time.monotonic() < until

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.commands import ROOT, run_sweep
+from support.commands import PATIENCE, ROOT, run_sweep
 from support.plugin_package import NAMES, SOURCE, install
 
 from records import columns
@@ -44,7 +44,7 @@ def test_the_contract_tests_pass_on_it(installed):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-3000:]
     passed = [line for line in done.stdout.splitlines() if " PASSED" in line]

@@ -15,7 +15,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from support import faults
-from support.commands import ROOT, TINY, run_sweep
+from support.commands import PATIENCE, ROOT, TINY, run_sweep
 
 from records import columns
 from search_spaces.strengths import PAPER_METHODS
@@ -135,7 +135,7 @@ def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_10(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert ran.returncode == 10, ran
     records = rows(tmp_path / "sweeps/bad/records").values()
@@ -198,7 +198,7 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
         assert len(list(records.glob("*.json"))) < sweep.trials, "trials are still running"
         assert "MLflow answers now and is brought up to date." in (tmp_path / "log").read_text()
         driver.send_signal(signal.SIGINT)
-        driver.wait(timeout=120)
+        driver.wait(timeout=PATIENCE)
         done = rows(records)
         mirrored = {run.data.tags["trial_key"]: run.info.run_id for run in runs()}
         assert {k: r["mlflow_run_id"] for k, r in done.items() if r["mlflow_run_id"]}.items() <= mirrored.items()
@@ -209,7 +209,7 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
 
 def wait_until(holds, driver):
     """Wait for a condition while the driver runs."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert driver.poll() is None, "the driver has ended"
         assert time.monotonic() < deadline, "it takes too long"

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
+from support.commands import PATIENCE
 
 from records import StorageError, SweepRecords, columns, open_storage
 from records.s3_storage import S3Storage
@@ -164,7 +165,7 @@ def test_an_outage_in_the_middle_loses_nothing(bucket, s3_server):
         with s3_server.away():
             futures = [pool.submit(operation) for operation in operations]
             assert wait(futures, timeout=2).done == set()
-        results = [future.result(timeout=60) for future in futures]
+        results = [future.result(timeout=PATIENCE) for future in futures]
     assert results[3:5] == [True, True]
     assert storage.read_many(["before", "during", "created", "lease"]) == {
         "during": b"2",

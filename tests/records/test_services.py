@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.commands import ROOT
+from support.commands import PATIENCE, ROOT
 from support.services import PostgresServer, ServiceError, program
 
 pytestmark = pytest.mark.slow
@@ -21,9 +21,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def gone(pid, folder, seconds=20.0):
+def gone(pid, folder):
     """Whether a process and a folder disappear in time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while psutil.pid_exists(pid) or folder.exists():
         if time.monotonic() > deadline:
             return False
@@ -44,7 +44,7 @@ def test_a_server_ends_with_the_process_that_started_it():
         cwd=ROOT / "tests",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     pid, folder = done.stdout.split()
     assert gone(int(pid), Path(folder))

@@ -8,6 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PATIENCE = 900.0
+"""Seconds after which a process that a test waits for counts as hung: ten times what an idle machine needs at most, as
+a busy or slow machine must fail no test."""
+
 # A sweep of seconds: all seven methods on few small trials.
 TINY = (
     *("--space", "own_data", "--dataset", "synthetic", "--max-trials", "7"),
@@ -46,7 +50,7 @@ def run_sweep(folder: Path, *arguments: str, **variables: str) -> Ran:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -26,13 +26,10 @@ import typer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from support.commands import PATIENCE  # noqa: E402
 from support.services import free_ports  # noqa: E402
 
 SETTINGS = ("n_train=64", "n_valid=32", "n_test=64", "epochs=3", "attribution_images=4", "integrated_gradients_steps=4")
-PATIENCE = 300.0
-"""Seconds within which an undisturbed driver must end."""
-
-
 SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 
 
@@ -86,7 +83,7 @@ class Server:
         )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
@@ -218,7 +215,7 @@ def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list
     if reference is None:
         (folder / "reference").mkdir()
         with running(Server(folder / "reference")) as server:
-            if (code := start_driver(folder / "reference", server.uri, sweep).wait(2 * PATIENCE)) != 0:
+            if (code := start_driver(folder / "reference", server.uri, sweep).wait(PATIENCE)) != 0:
                 log = (folder / "reference/driver.log").read_text(errors="replace")
                 return Counts(), [f"the undisturbed sweep ended with {code}:\n{log[-3000:]}"]
         reference = folder / "reference/sweeps/faults/records"

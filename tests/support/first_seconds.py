@@ -18,11 +18,9 @@ import typer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.commands import TINY, environment  # noqa: E402
+from support.commands import PATIENCE, TINY, environment  # noqa: E402
 
 ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
-PATIENCE = 600.0
-"""Seconds that a command may take."""
 LAST = 20.0
 """Seconds after the start within which the command is killed."""
 DATABASE = 5.0

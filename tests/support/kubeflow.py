@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from support.commands import ROOT
+from support.commands import PATIENCE, ROOT
 
 PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
 
@@ -15,7 +15,7 @@ PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
 def kfp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Python with kfp."""
     _check_environment()
-    return subprocess.run([str(PYTHON), *arguments], capture_output=True, text=True, timeout=200, **options)
+    return subprocess.run([str(PYTHON), *arguments], capture_output=True, text=True, timeout=PATIENCE, **options)
 
 
 def start_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> subprocess.Popen[str]:
@@ -44,7 +44,7 @@ def run_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: A
         RuntimeError: the step failed; the message is its output.
     """
     process = start_step(step, kubeconfig, runs, **arguments)
-    output, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=PATIENCE)
     if process.returncode:
         raise RuntimeError(output)
     return json.loads(output.splitlines()[-1])

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from driver.ray.start import PATIENCE as RAY_PATIENCE
 from support.need import need
 
 PREFIX = "10.77.0"
@@ -84,7 +85,9 @@ class Machine:
     def environment(self, variables: Mapping[str, str] | None = None) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLFLOW_", "PG", "RAY_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, "HOME": str(self.home), "PATH": path, "OMP_NUM_THREADS": "1", **(variables or {})}
+        ours = {"HOME": str(self.home), "PATH": path, "OMP_NUM_THREADS": "1"}
+        # `ray start` gets the time that sweep.py gives Ray.
+        return {**kept, **RAY_PATIENCE, **ours, **(variables or {})}
 
     def run(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from support.commands import ROOT
+from support.commands import PATIENCE, ROOT
 
 K8S = ROOT / "k8s"
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -42,7 +42,7 @@ def constrained(package: str) -> str:
 @cache
 def render(folder: Path) -> str:
     """What `kubectl kustomize` makes of a folder."""
-    done = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -84,7 +84,7 @@ def secrets(services: str = "embedded") -> dict[str, dict[str, str]]:
             "KUBECTL": str(KUBECTL),
         }
         command = [str(K8S / "install"), str(K8S / "services" / services)]
-        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
         made = [secret for secret in yaml.safe_load_all(kept.read_text()) if secret]
     assert all(secret["kind"] == "Secret" for secret in made)
     return {secret["metadata"]["name"]: secret["stringData"] for secret in made}

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.commands import PATIENCE
+
 SOURCE = Path(__file__).parents[1] / "plugin"
 NAMES = ("bars", "erased_outside", "squared_energy", "squared_gradient")
 """What it brings."""
@@ -17,7 +19,7 @@ def install(folder: Path) -> Path:
     shutil.copytree(SOURCE, source)  # setuptools writes beside what it builds
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, *offline, "--target", str(target), str(source)], check=True, timeout=120)
+    subprocess.run([*pip, *offline, "--target", str(target), str(source)], check=True, timeout=PATIENCE)
     return target
 
 

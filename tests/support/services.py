@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from support.commands import PATIENCE
+
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 90.0
-"""A server that is not ready by then is taken for broken."""
 POLL_SECONDS = 0.05
 
 # Below the ports that the system gives to outgoing connections: one of those could take a stopped server's port,
@@ -110,7 +110,7 @@ class Service(ABC):
         environment = {**self._all_variables(), **more}
         with self.log.open("ab") as log:
             code = subprocess.call(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=60, **self._identity()
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=PATIENCE, **self._identity()
             )
         if code:
             raise ServiceError(f"{command[0]} ended with {code}:\n{self._end_of_log()}")
@@ -145,12 +145,12 @@ class Service(ABC):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if (code := self.process.poll()) is not None:
                 raise ServiceError(f"{self.name} ended with {code} while it started:\n{self._end_of_log()}")
             if time.monotonic() > deadline:
-                raise ServiceError(f"{self.name} is not ready after {START_SECONDS:g} s:\n{self._end_of_log()}")
+                raise ServiceError(f"{self.name} is not ready after {PATIENCE:g} s:\n{self._end_of_log()}")
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:

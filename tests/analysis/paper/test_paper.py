@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from support.commands import ROOT
+from support.commands import PATIENCE, ROOT
 from typer.testing import CliRunner
 
 from analysis import AnalysisError, trials_from_table
@@ -96,7 +96,7 @@ def test_what_makes_no_table_is_refused(frame, message):
 def test_the_command(tmp_path):
     table().to_parquet(tmp_path / "trials.parquet")
     command = [sys.executable, "-m", "analysis.paper", "--records", str(tmp_path / "trials.parquet")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == paper_tables(trials(table()))
     out = CliRunner().invoke(app, ["--records", str(tmp_path / "trials.parquet"), "--out", str(tmp_path / "t.md")])

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from support import own_images
-from support.commands import ROOT
+from support.commands import PATIENCE, ROOT
 
 from records import SweepRecords, columns, open_storage
 from records.store import WEIGHTS, Record, as_table
@@ -120,7 +120,7 @@ def test_in_a_fresh_process_it_gives_the_auc_and_the_iou_of_the_record(own, plac
     program = [sys.executable, "-c", IN_A_FRESH_PROCESS, record["trial_key"], storage]
     # With the machine's own number of threads, as in a notebook.
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=200)
+    ran = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
     loaded = json.loads(ran.stdout)
     assert loaded["heavy"] == []
@@ -139,7 +139,7 @@ def test_it_loads_neither_ray_nor_mlflow():
     program = (
         f"import sys, trainables; trainables.run_trial(**{SMALL!r}); print({{'ray', 'mlflow'}} & set(sys.modules))"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=200)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
     assert ran.stdout.strip() == "set()", ran.stderr
 
 

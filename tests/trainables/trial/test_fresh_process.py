@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.commands import PATIENCE
 
 from trainables import DATASETS, resolve
 from trainables.core.process import as_in_a_sweep
@@ -51,7 +52,7 @@ def elsewhere() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     environment = {**os.environ, "PYTHONHASHSEED": "4321", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     program = [sys.executable, __file__]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
     return json.loads(done.stdout)
 
 
