@@ -24,7 +24,10 @@ def initialise(name: str, channels: int, classes: int, seed: int) -> Classifier:
     return model.to(memory_format=torch.channels_last)
 
 
-def without_weights(name: str) -> Classifier:
-    """The model `name` on the meta device, where it has layers and shapes alone and costs next to nothing."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+def layers_of(name: str) -> Classifier:
+    """A copy of the model `name` whose layers can be looked at, for checks before any data are read.
+
+    It has weights: torch's meta device, which would save them, warns of each tensor that a network reads from a file.
+    """
+    with torch.random.fork_rng(devices=[]):
         return MODELS[name](1, 2)

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, linear
 from trainables.core.errors import ConfigurationError
 from trainables.methods.parts.shapes import Images
 from trainables.models import Classifier
-from trainables.models.initialise import without_weights
+from trainables.models.initialise import layers_of
 from trainables.models.resnet18 import BasicBlock
 
 State = TypeVar("State")
@@ -115,7 +115,7 @@ def check_walk(method: str, model: str) -> None:
 
 @cache
 def _problem(name: str) -> str | None:
-    model = without_weights(name)
+    model = layers_of(name)
     for method in ("forward", "read"):
         if getattr(type(model), method) is not getattr(Classifier, method):
             return f"its {method} is its own"

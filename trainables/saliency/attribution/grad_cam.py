@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from trainables.core.errors import ConfigurationError
 from trainables.models import Classifier
-from trainables.models.initialise import without_weights
+from trainables.models.initialise import layers_of
 from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
 from trainables.saliency.shapes import Images, Maps, Targets
 
@@ -71,5 +71,5 @@ def check_layer(model: str, layer: str) -> None:
 
 @cache
 def _layers(model: str) -> tuple[str, ...]:
-    trunk = without_weights(model).trunk
+    trunk = layers_of(model).trunk
     return tuple(f"trunk.{name}" for name, _ in trunk.named_modules() if name)

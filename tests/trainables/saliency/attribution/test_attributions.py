@@ -1,6 +1,7 @@
 """Attribution maps against closed forms, brute force and quadrature, and what every one of them promises."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.ndimage import sobel
 
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
+from trainables.models import MODELS, SmallCNN
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.attribution import as_map
@@ -333,6 +335,22 @@ def test_layer_grad_cam_of_the_last_layer_is_grad_cam(smooth_net):
     last = maps_of("layer_grad_cam", model, images, targets, grad_cam_layer="trunk.3")
     torch.testing.assert_close(last, maps_of("grad_cam", model, images, targets))
     assert not torch.allclose(maps_of("layer_grad_cam", model, images, targets), last)
+
+
+def test_layers_of_a_network_that_loads_its_weights_are_listed_without_warnings(monkeypatch):
+    """On torch's meta device, loading weights warns of each tensor."""
+
+    class Loaded(SmallCNN):
+        def build_trunk(self, channels):
+            trunk = super().build_trunk(channels)
+            shapes = {name: value.shape for name, value in trunk.state_dict().items()}
+            trunk.load_state_dict({name: torch.ones(shape, device="cpu") for name, shape in shapes.items()})
+            return trunk
+
+    monkeypatch.setitem(MODELS.builtin, "loaded", Loaded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resolve({"model": "loaded", "attributions": ("layer_grad_cam",)}).grad_cam_layer == "trunk.5"
 
 
 @pytest.mark.parametrize(
