@@ -23,7 +23,6 @@ from analysis.stats.estimate import Estimate
 from docs.markdown import markdown, paragraphs, table
 from records.columns import COLUMNS
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig
-from trainables.core.config import DETECTED
 from trainables.datasets import PLACES
 from trainables.datasets import __main__ as datasets_command
 from trainables.saliency.faithfulness import FAITHFULNESS
@@ -50,7 +49,7 @@ def commands() -> str:
 
 def settings() -> str:
     """docs/reference/settings.md: what `--set KEY=VALUE` and a space may set."""
-    own = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings() - set(DETECTED))}
+    own = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings())}
     methods = {name: METHODS[name].Options.model_fields for name in sorted(METHODS.builtin)}
     sections = [
         "## Of every trial\n\n" + _options(own),

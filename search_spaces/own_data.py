@@ -8,7 +8,8 @@ def own_data() -> Space:
     """440 trials: for --dataset folder:PATH or manifest:FILE.csv; without it, a rehearsal on synthetic data.
 
     Seven methods x two strengths (for those with a penalty) x four severities x ten seeds. If one kind of image
-    is too rare for severity 1, or the images have no groups, use --set severity=….
+    is too rare for severity 1, or the images have no groups, use --set severity=…. Occlusion is off, as it takes three
+    times as long as the three attributions together; docs/own_data.md says how to switch it on.
     """
     trials = factorial(
         seeds=range(10),
@@ -19,6 +20,7 @@ def own_data() -> Space:
         lr=(1e-3,),
         epochs=(15,),
         batch_size=(16,),
+        attributions=(("grad_cam", "input_gradient", "integrated_gradients"),),
         attribution_images=(32,),
     )
     description = "for --dataset folder:PATH or manifest:FILE.csv; a rehearsal on synthetic data without it"

@@ -6,6 +6,7 @@ from typing import Any
 from records import columns
 from search_spaces import Settings
 from trainables import TrialConfig
+from trainables.core.config import DETECTED
 
 DESIGN = frozenset(
     (
@@ -33,7 +34,7 @@ def fixed_settings(space: Sequence[Settings], trials: Iterable[TrialConfig]) -> 
     # Whatever else differs between trials goes with these.
     alike = {(c.dataset, c.severity, c.method, c.preset, c.model): c for c in trials}
     for config in alike.values():
-        values = dict.fromkeys(map(columns.setting, config.own_settings())) | config.columns()
+        values = dict.fromkeys(map(columns.setting, (*config.own_settings(), *DETECTED))) | config.columns()
         own = fixed.setdefault(config.dataset, values)
         free |= {name for name, value in values.items() if own.setdefault(name, value) != value}
     return {

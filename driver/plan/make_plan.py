@@ -180,7 +180,7 @@ def _unknown_setting(name: str) -> UserError:
 
 
 def _all_settings() -> set[str]:
-    names = set(TrialConfig.model_fields) - {"method_options", "dataset_options"}
+    names = TrialConfig.own_settings()
     for method in METHODS.usable().values():
         names |= set(method.Options.model_fields)
     for dataset in (*DATASETS.usable().values(), *PLACES.values()):

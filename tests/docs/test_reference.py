@@ -14,7 +14,7 @@ from docs.__main__ import made
 from docs.markdown import table
 from records.columns import COLUMNS
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig, resolve
-from trainables.core.config import DETECTED, parse_settings
+from trainables.core.config import parse_settings
 from trainables.datasets import PLACES
 
 PAGES = made()
@@ -45,14 +45,14 @@ def test_every_setting_that_resolve_takes_is_listed():
         for entry in map(registry.__getitem__, registry.builtin)
     ]
     options += [place.Options.model_fields for place in PLACES.values()]
-    assert listed == (TrialConfig.own_settings() - set(DETECTED)).union(*options)
+    assert listed == TrialConfig.own_settings().union(*options)
 
 
 def test_a_listed_default_is_one_that_resolve_takes():
     """Each default of a trial's own settings, written as on the command line, gives the default configuration."""
     own = REFERENCE["settings"].split("\n## ")[1]
     rows = re.findall(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$", own, re.MULTILINE)
-    assert len(rows) == len(TrialConfig.own_settings() - set(DETECTED))
+    assert len(rows) == len(TrialConfig.own_settings())
     assert resolve(parse_settings([f"{name}={default}" for name, default in rows])) == resolve({})
 
 

@@ -18,7 +18,7 @@ EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 MASK_CONTROLS = ("mask_condition", "mask_fraction", "mask_test")
 """Added later; left out of the key at their default so that old keys stay valid."""
-DETECTED = ("method_revision", "dataset_revision", columns.PLUGINS)
+DETECTED = ("method_revision", "dataset_revision", "blur_scale", columns.PLUGINS)
 """Detected by `resolve`, not chosen."""
 OMITTED_AT_DEFAULT = (
     *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
@@ -109,6 +109,9 @@ class TrialConfig(BaseModel):
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="the dataset's own settings")
     method_revision: int = Field(1, ge=1, description="raised when the method trains otherwise; detected")
     dataset_revision: int = Field(1, ge=1, description="raised when the dataset makes other images; detected")
+    blur_scale: int = Field(
+        1, ge=1, description="factor of the blur of maps, from the size of the images; 1 for small ones; detected"
+    )
     plugins: str = Field(
         "", description='other packages that provide a part of the trial, with versions: "a 1.0, b 2.1"; detected'
     )
@@ -123,8 +126,8 @@ class TrialConfig(BaseModel):
 
     @classmethod
     def own_settings(cls) -> set[str]:
-        """Names of the settings that every trial has, whatever its method and dataset."""
-        return set(cls.model_fields) - {"method_options", "dataset_options"}
+        """Names of the settings that can be chosen for every trial, whatever its method and dataset."""
+        return set(cls.model_fields) - {"method_options", "dataset_options", *DETECTED}
 
     def is_default(self, name: str) -> bool:
         """Whether the setting `name` has its default."""

@@ -12,13 +12,25 @@ class DivergedError(ArithmeticError):
     """Training produced a loss that is not finite."""
 
 
-def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> ConfigurationError:
+LONGEST_VALUE = 80
+"""Characters of a value that an error message shows."""
+
+
+def unknown_name(kind: str, name: object, allowed: Iterable[str], where: str) -> ConfigurationError:
     """The error for a `name` that is not among the `allowed` ones, which the file `where` registers."""
     allowed = sorted(allowed)
+    hint = did_you_mean(name, allowed) if isinstance(name, str) else f"{kind} takes a name: "
     return ConfigurationError(
-        f"unknown {kind} {name!r}; {did_you_mean(name, allowed)}choose from {', '.join(allowed)}; to add one, register "
-        f"it in {where}, or install a package that provides it (docs/extending.md)"
+        f"unknown {kind} {shortened(name)}; {hint}choose from {', '.join(allowed)}; to add one, register it in "
+        f"{where}, or install a package that provides it (docs/extending.md)"
     )
+
+
+def shortened(value: object) -> str:
+    """The repr of a value that a user gave, cut after its first line and after `LONGEST_VALUE` characters."""
+    text = repr(value)
+    shown = text.partition("\n")[0][:LONGEST_VALUE]
+    return shown if shown == text else f"{shown}…"
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from trainables.core.config import Options, TrialConfig
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, shortened
 
 GROUP = "saliency_sweep."
 """Prefix of the groups of entry points; a registry's own name follows."""
@@ -130,7 +130,7 @@ def subclass_of(base: type) -> Check:
 
     def problem(loaded: object) -> str | None:
         if not isinstance(loaded, type) or not issubclass(loaded, base):
-            return f"is {loaded!r}; it must be a subclass of {base.__module__}.{base.__qualname__}"
+            return f"is {shortened(loaded)}; it must be a subclass of {base.__module__}.{base.__qualname__}"
         return _problem_of_options(getattr(loaded, "Options", None)) if hasattr(base, "Options") else None
 
     return problem
@@ -138,7 +138,7 @@ def subclass_of(base: type) -> Check:
 
 def a_function(loaded: object) -> str | None:
     """A check for functions and other callables."""
-    return None if callable(loaded) else f"is {loaded!r}; it must be a function"
+    return None if callable(loaded) else f"is {shortened(loaded)}; it must be a function"
 
 
 def package(entry_point: Any) -> str:

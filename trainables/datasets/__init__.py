@@ -10,10 +10,10 @@ Images of one's own need no code: folder:PATH and manifest:FILE.csv.
     __main__.py          python -m trainables.datasets NAME
 """
 
+import os
 from functools import cache
-from pathlib import Path
 
-from trainables.core.errors import ConfigurationError, did_you_mean
+from trainables.core.errors import ConfigurationError, did_you_mean, shortened
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
 from trainables.datasets.dataset import Dataset as Dataset
@@ -55,12 +55,12 @@ def find_dataset(name: str) -> type[Dataset]:
     if name in DATASETS:
         return DATASETS[name]
     hint = did_you_mean(name, DATASETS)
-    if "/" in name or Path(name).exists():
+    if "/" in name or os.path.exists(name):
         hint = f"did you mean '{'manifest' if name.endswith('.csv') else 'folder'}:{name}'? "
     raise ConfigurationError(
-        f"unknown dataset {name!r}; {hint}choose from {', '.join(sorted(DATASETS))}, folder:PATH or manifest:FILE.csv; "
-        "to add one, register it in trainables/datasets/__init__.py, or install a package that brings it "
-        "(docs/extending.md)"
+        f"unknown dataset {shortened(name)}; {hint}choose from {', '.join(sorted(DATASETS))}, folder:PATH or "
+        "manifest:FILE.csv; to add one, register it in trainables/datasets/__init__.py, or install a package that "
+        "provides it (docs/extending.md)"
     )
 
 

@@ -23,6 +23,8 @@ Objects = TypeVar("Objects")
 
 UNIT = (0.0, 1.0)
 """The usual pixel values of black and white."""
+USUAL_SIDE = 28
+"""The usual side of an image in pixels."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +96,14 @@ class Dataset:
     def revision(cls, options: Any) -> int:
         """Raise it where a change of the recipe changes the images of these options: their trials get another key."""
         return 1
+
+    @classmethod
+    def side(cls, options: Any) -> int:
+        """Shorter side of the images in pixels, from which the blur of maps follows: the option `image_size`, else 28.
+
+        Override it where neither is true.
+        """
+        return getattr(options, "image_size", None) or USUAL_SIDE
 
     @classmethod
     def limits(cls, options: Any) -> tuple[float, float]:

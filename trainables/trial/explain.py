@@ -125,7 +125,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 )
                 for measure, score in FAITHFULNESS.items():
                     scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
-            smooth = blur(maps, attribution.smoothing)
+            smooth = blur(maps, attribution.sigma)
             region = predicted_region(smooth[:KEPT_MAPS], scored.masks[:KEPT_MAPS])
             arrays[f"{split}.region.{name}"] = region.cpu().numpy()
             for metric, score_maps in metrics[name].items():
@@ -199,7 +199,7 @@ def _metrics(
     """The configuration's metrics by name; tuned ones know the attribution's maps of the validation images `valid`."""
     metrics: dict[str, Metric] = {name: partial(_metric, name) for name in config.metrics if name in LOCALISATION}
     if valid is not None:
-        maps = blur(maps_of(attribution, model, valid.images, valid.labels), attribution.smoothing)
+        maps = blur(maps_of(attribution, model, valid.images, valid.labels), attribution.sigma)
         metrics |= {name: partial(_tuned, name, maps, valid.masks) for name in config.metrics if name in TUNED}
     return metrics
 

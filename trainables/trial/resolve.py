@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from records import columns
 from trainables.core.config import DETECTED, Options, TrialConfig
-from trainables.core.errors import ConfigurationError, did_you_mean, unknown_name
+from trainables.core.errors import ConfigurationError, did_you_mean, shortened, unknown_name
 from trainables.datasets import DATASETS, find_dataset, full_name
-from trainables.datasets.dataset import UNIT
+from trainables.datasets.dataset import UNIT, USUAL_SIDE
 from trainables.methods import METHODS
 from trainables.methods.method import Method
 from trainables.models import MODELS
@@ -34,8 +34,11 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     defaults = TrialConfig.model_fields
     method_name = str(settings.get("method", defaults["method"].default))
     dataset_name = str(settings.get("dataset", defaults["dataset"].default))
+    model = settings.get("model", defaults["model"].default)
     if method_name not in METHODS:
         raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
+    if not isinstance(model, str) or model not in MODELS:
+        raise unknown_name("model", model, MODELS, "trainables/models/__init__.py")
     method, dataset = METHODS[method_name], find_dataset(dataset_name)
     own = TrialConfig.own_settings()
     of_method, of_dataset = set(method.Options.model_fields), set(dataset.Options.model_fields)
@@ -45,7 +48,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
             "used together; rename it in one of them"
         )
     allowed = own | of_method | of_dataset
-    if unknown := [key for key in settings if key not in allowed]:
+    if unknown := [key for key in settings if key not in allowed.union(DETECTED)]:
         raise ConfigurationError(
             f"unknown setting {unknown[0]!r} of method {method_name!r} on dataset {dataset_name!r}; "
             f"{did_you_mean(unknown[0], allowed)}choose from {', '.join(sorted(allowed))}"
@@ -53,11 +56,12 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     try:
         method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})
         dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
-        fields = {k: v for k, v in settings.items() if k in own - set(DETECTED)}
+        fields = {k: v for k, v in settings.items() if k in own}
+        completed = dataset.complete(dataset_options)
         config = TrialConfig(
             **{**fields, "dataset": full_name(dataset_name)},
             method_options=method_options.flat(),
-            dataset_options=dataset.complete(dataset_options).flat(),
+            dataset_options=completed.flat(),
         )
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
@@ -66,6 +70,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     detected = {
         "method_revision": method.revision(config),
         "dataset_revision": dataset.revision(dataset_options),
+        "blur_scale": _blur_scale(config, dataset.side(completed)),
         columns.PLUGINS: _packages(config),
     }
     for name, value in detected.items():
@@ -92,8 +97,6 @@ def check_cues(method: str, dataset: str, known: bool) -> None:
 
 def _check(config: TrialConfig) -> None:
     """Check names and combinations of settings."""
-    if config.model not in MODELS:
-        raise unknown_name("model", config.model, MODELS, "trainables/models/__init__.py")
     for name in config.attributions:
         if name not in ATTRIBUTIONS:
             raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/saliency/attribution/__init__.py")
@@ -150,6 +153,16 @@ def _check_mask_control(config: TrialConfig, name: str) -> None:
         )
 
 
+def _blur_scale(config: TrialConfig, side: int) -> int:
+    """Factor of the blur of maps, in proportion to images of `side` pixels and rounded; at least 1.
+
+    The paper's program blurs by one pixel at 28 and at 224 pixels, and so does its preset. Rounded, the factor is 1 up
+    to 41 pixels.
+    """
+    blurred = any(ATTRIBUTIONS[name].smoothing for name in config.attributions)
+    return max(1, round(side / USUAL_SIDE)) if blurred and config.preset == "fixed" else 1
+
+
 def _packages(config: TrialConfig) -> str:
     """Each package that provides the trial's method, dataset, model, an attribution or a metric: "a 1.0, b 2.1"."""
     packages = {
@@ -191,5 +204,5 @@ def _explain(error: ValidationError) -> str:
             parts.append(str(cause))
         else:
             name = ".".join(str(part) for part in problem["loc"])
-            parts.append(f"bad value {problem['input']!r} for {name}: {problem['msg'].lower()}")
+            parts.append(f"bad value {shortened(problem['input'])} for {name}: {problem['msg'].lower()}")
     return "; ".join(parts)

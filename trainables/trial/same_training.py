@@ -1,8 +1,8 @@
 """Trials that share one training: trained once, each scored and recorded as if it had been trained alone.
 
 They differ in their selection rule and, under a method that does not read the preset, in the preset, which then only
-decides how the AUC is computed. Each record equals that of the trial alone bit for bit, times excepted: `train_seconds`
-is that of the shared training in each of them.
+decides how the AUC is computed and how far maps are blurred. Each record equals that of the trial alone bit for bit,
+times excepted: `train_seconds` is that of the shared training in each of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,10 @@ ALSO_SCORED_AS = "also_scored_as"
 def training_key(config: TrialConfig) -> str:
     """Equal key, same training: the trial key of the trial that stands for all of them.
 
-    Its selection is best_valid_id and, where the method does not read the preset, its preset is fixed.
+    Its selection is best_valid_id, its maps have the usual blur and, where the method does not read the preset, its
+    preset is fixed.
     """
-    representative: dict[str, Any] = {"selection": "best_valid_id"}
+    representative: dict[str, Any] = {"selection": "best_valid_id", "blur_scale": 1}
     if not METHODS[config.method].reads_preset:
         representative["preset"] = "fixed"
     return config.model_copy(update=representative).trial_key
@@ -43,7 +44,11 @@ def flat(trials: SameTraining) -> dict[str, Any]:
     first, *others = (trial.flat() for trial in trials)
     if not others:
         return first
-    return {**first, ALSO_SCORED_AS: [{k: v for k, v in other.items() if v != first[k]} for other in others]}
+    # A detected setting is absent at its default; None leaves it to be detected again.
+    return {
+        **first,
+        ALSO_SCORED_AS: [{k: other.get(k) for k in first | other if other.get(k) != first.get(k)} for other in others],
+    }
 
 
 def parse(settings: Mapping[str, Any]) -> SameTraining:

@@ -53,7 +53,7 @@ def build(case):
             cache[severity, data_seed] = (dataset.splits(), dataset.classes)
         return cache[severity, data_seed]
 
-    build.dataset = DATASETS[name]
+    build.dataset, build.options = DATASETS[name], DATASETS[name].Options(**options)
     return build
 
 
@@ -61,6 +61,7 @@ def build(case):
 def test_five_splits_of_the_promised_form(build, severity):
     splits, classes = build(severity)
     assert set(splits) == set(SPLITS)
+    assert min(splits["train"].images.shape[2:]) == build.dataset.side(build.options), "override Dataset.side"
     for name, split in splits.items():
         n = len(split)
         channels, height, width = split.images.shape[1:]

@@ -10,7 +10,7 @@ from records import columns
 from search_spaces.space import factorial
 from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR, strength_grid
 from trainables import resolve
-from trainables.core.config import MASK_CONTROLS, OMITTED_AT_DEFAULT, TrialConfig
+from trainables.core.config import DETECTED, MASK_CONTROLS, OMITTED_AT_DEFAULT, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import DATASETS
 from trainables.methods import METHODS
@@ -234,6 +234,14 @@ def test_candidate_epoch(epochs, warmup, first):
         ),
         ({"method": 1}, ["unknown method '1'", f"choose from {', '.join(METHODS)}"]),
         ({"method": None}, ["unknown method 'None'", f"choose from {', '.join(METHODS)}"]),
+        (
+            {"model": MODELS["small_cnn"](1, 2)},
+            ["unknown model SmallCNN(…; model takes a name: ", f"choose from {', '.join(MODELS)}", "docs/extending.md"],
+        ),
+        ({"model": MODELS["small_cnn"]}, ["SmallCNN'>; model takes a name: ", f"choose from {', '.join(MODELS)}"]),
+        ({"model": ["small_cnn"]}, ["unknown model ['small_cnn']; model takes a name: "]),
+        ({"dataset": MODELS["small_cnn"](1, 2)}, ["unknown dataset 'SmallCNN(", "…; choose from"]),
+        ({"strength": "9" * 79 + "x"}, ["bad value '" + "9" * 79 + "… for strength", "valid number"]),
         ({"data_seed": 1_431_655_765}, ["bad value 1431655765 for data_seed", "less than or equal to 1431655764"]),
         (
             {"dataset": "mnist"},
@@ -322,6 +330,33 @@ def test_errors_name_the_value_the_allowed_ones_and_the_fix(settings, pieces):
         assert piece in message[start:], f"{piece!r} is missing, or out of order, in: {message}"
         start = message.index(piece, start) + len(piece)
     assert "\n" not in message
+
+
+def test_detected_settings_are_not_offered():
+    with pytest.raises(ConfigurationError) as caught:
+        resolve({"revision": 2})
+    assert [name for name in DETECTED if name in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale", "earlier"),
+    [
+        ({}, 1, "ceefc8f18be51d31"),
+        ({"dataset": "digits_on_photos", "image_size": 32}, 1, "659685a0f43818cf"),
+        ({"dataset": "digits_on_photos"}, 1, "bd3402f80ca15965"),
+        ({"dataset": "digits_on_photos", "image_size": 64, "preset": "paper"}, 1, "402776a87de31b91"),
+        ({"dataset": "digits_on_photos", "image_size": 64, "attributions": ("occlusion",)}, 1, "ed0f3f26f39d564a"),
+        ({"dataset": "digits_on_photos", "image_size": 64}, 2, "c57b5078212416aa"),
+    ],
+)
+def test_only_trials_whose_maps_are_blurred_further_have_another_key(settings, scale, earlier):
+    """`earlier` are the keys of the version that blurred maps by one pixel at every size."""
+    config = resolve(settings)
+    assert config.blur_scale == scale
+    assert (config.trial_key == earlier) == (scale == 1)
+    assert config.model_copy(update={"blur_scale": 1}).trial_key == earlier
+    assert config.columns().get("hp.blur_scale", 1) == scale
+    assert resolve(config.flat()) == config
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def test_there_and_back():
     assert flat(alike[:1]) == alike[0].flat()
 
 
+def test_presets_that_blur_differently_share_a_training():
+    settings = {"dataset": "digits_on_photos", "image_size": 64, "empty_mask": "outside"}
+    fixed, paper = (resolve({**settings, "preset": preset}) for preset in ("fixed", "paper"))
+    assert (fixed.blur_scale, paper.blur_scale) == (2, 1)
+    for alike in ((fixed, paper), (paper, fixed)):
+        assert by_training(alike) == [alike]
+        assert parse(flat(alike)) == alike
+
+
 @pytest.mark.parametrize(
     ("also", "pieces"),
     [

@@ -43,6 +43,11 @@ PUBLISHED = (-1024.0, 1024.0)
 
 DEPARTURES = (
     Departure(
+        "maps of gradients are blurred by 1 pixel at 224 x 224, as at 28 x 28",
+        "in proportion to the image: by 5 pixels at 128 x 128, by 8 at 224 x 224",
+        "`preset=paper`",
+    ),
+    Departure(
         "images are dealt to train, valid and test one by one, so that a patient's may be in several",
         "no patient is in two of them, so that no test image is of a patient from training",
         "`split_by=published`",

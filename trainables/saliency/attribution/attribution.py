@@ -25,7 +25,7 @@ class Attribution:
     """
 
     smoothing: ClassVar[float] = 0.0
-    """Sigma in pixels of the Gaussian that smooths a map before it is scored."""
+    """Sigma in pixels, at 28 x 28, of the Gaussian that smooths a map before it is scored."""
     sees_model: ClassVar[bool] = True
     """False if maps do not depend on the model: a baseline of what the images alone would score."""
     draws: ClassVar[bool] = False
@@ -62,6 +62,11 @@ class Attribution:
     def passes(self, images: Images) -> int:
         """Mean cost of a map of one of these images in forward passes, for estimates; a gradient by default."""
         return FORWARD_AND_BACKWARD if self.sees_model else 0
+
+    @property
+    def sigma(self) -> float:
+        """Sigma in pixels of the Gaussian that smooths this trial's maps before they are scored."""
+        return self.smoothing * self.config.blur_scale
 
     @property
     def gradients(self) -> int:

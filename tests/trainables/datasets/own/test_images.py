@@ -463,6 +463,7 @@ def test_images_keep_a_size_that_they_share_up_to_64(sizes, side, tmp_path):
     folder = same_folder(tmp_path / "set", sizes)
     config = resolve({"dataset": f"folder:{folder}"})
     assert config.columns()["hp.image_size"] == side
+    assert config.blur_scale == (2 if side == 64 else 1)
     dataset = find_dataset(config.dataset)
     for options in (dataset.Options(**config.dataset_options), dataset.Options()):
         train = dataset(options, 1.0, 0).splits()["train"]
