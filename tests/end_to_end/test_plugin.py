@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text()
 CONTRACTS = (
     *("methods/test_method_contract.py", "datasets/test_dataset_contract.py"),
     *("saliency/attribution/test_attributions.py", "saliency/localisation/test_metric_contract.py"),
+    "models/test_architectures.py",
 )
 
 
@@ -53,6 +54,7 @@ def test_the_contract_tests_pass_on_it(installed):
     assert counts["bars"] >= 20
     assert counts["squared_gradient"] == 6
     assert counts["squared_energy"] == 1
+    assert counts["plain_cnn"] >= 5
 
 
 @pytest.mark.slow
@@ -66,5 +68,6 @@ def test_a_sweep_of_the_pages_space(installed, tmp_path):
     assert {r["method"] for r in records} == {"baseline", "erased_outside"}
     for record in records:
         assert (record["status"], record["dataset"]) == ("completed", "bars"), record["error"]
+        assert record["model"] == "plain_cnn"
         assert record[columns.PLUGINS] == "saliency-extras 1.2"
         assert 0 < record["test_ood.squared_energy.squared_gradient"] < 1

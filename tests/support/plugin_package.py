@@ -9,7 +9,7 @@ from pathlib import Path
 from support.commands import PATIENCE
 
 SOURCE = Path(__file__).parents[1] / "plugin"
-NAMES = ("bars", "erased_outside", "squared_energy", "squared_gradient")
+NAMES = ("bars", "erased_outside", "plain_cnn", "squared_energy", "squared_gradient")
 """What it brings."""
 
 

@@ -1,1 +1,1 @@
-"""A method, a dataset, an attribution and a localisation metric that another package brings."""
+"""A method, a dataset, an attribution, a localisation metric and a model from another package."""
