@@ -18,10 +18,11 @@ from support import faults
 from support.commands import PATIENCE, ROOT, TINY, run_sweep
 
 from records import columns
+from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
 from trainables import resolve
 
-ATTRIBUTIONS, METRICS = (getattr(resolve({}), name) for name in ("attributions", "metrics"))
+ATTRIBUTIONS, METRICS = SPACES["own_data"]().trials[0]["attributions"], resolve({}).metrics
 ONE = ("--set", "seed=0", "--set", "data_seed=0")
 
 
