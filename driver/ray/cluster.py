@@ -5,7 +5,7 @@ import os
 import platform
 import uuid
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,12 @@ def _nodes_with_room(resources: TrialResources) -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"] and resources.room(node["Resources"])]
+
+
+def alone_on_a_node(resources: TrialResources) -> TrialResources:
+    """A trial's resources with all processors of the cluster's smallest node that has room for it."""
+    nodes = _nodes_with_room(resources)
+    return replace(resources, cpus=min((node["Resources"]["CPU"] for node in nodes), default=resources.cpus))
 
 
 def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,14 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from driver.plan.plan import Queue
+from analysis.numbers import count
+from driver.plan.plan import PlannedQueue, Queue
 from driver.ray.broken_methods import BrokenMethods
-from driver.ray.cluster import SHARE_STORAGE, TrialResources, secret_variables
+from driver.ray.cluster import SHARE_STORAGE, TrialResources, alone_on_a_node, secret_variables
+from driver.terminal import say
 from driver.upkeep.lease import user
 from driver.upkeep.stop import Stop
 from driver.upkeep.weights import BestWeights
@@ -35,7 +40,11 @@ from trainables.trial.training import new_record
 from trainables.tune.training import REPORTED
 
 RETRIES = 2
-"""Restarts of a trial whose process or node was lost."""
+"""Restarts of a trial whose process or node was lost; after them it waits for the last try, see `run_trials`."""
+MEMORY = re.compile(r"running low on memory.*? was (?P<used>\S+ used / \S+ limit)", re.DOTALL)
+"""In Ray's message for a process that it killed to free memory."""
+MORE_MEMORY = "give the node more memory, or lower batch_size, attribution_images or the dataset's image_size"
+FEWER = "To avoid this run fewer at a time: --concurrency, or on a cluster --cpus-per-trial 2"
 WAITING = 32
 """Trials queued on a cluster: enough to keep new workers busy, and to show an autoscaler the demand."""
 ROUND = 500
@@ -110,6 +119,9 @@ class ProgressCallback(tune.Callback):
         self.recorder = recorder
         self.log = log
         self.stop = stop
+        self.lost: list[TrialConfig] = []
+        """Trials that await their last try: `RETRIES` are used up."""
+        self.last_try = False
         self.metrics = SweepMetrics(recorder.sweep)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,26 +154,40 @@ class ProgressCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.ended(trial.trial_id)
         # Called once the retries are used up, each after a lost process or an error that stopped it.
-        error = trial.get_pickled_error() or trial.get_error()
+        error = error_of(trial)
         cause = getattr(error, "cause", None) or error
-        reason = scrub((str(cause).strip().splitlines() or ["unknown reason"])[-1])
         if isinstance(cause, StorageError):
             self.stop.give_up(str(cause))
             return
+        trials = parse(trial.config)
         try:
-            records = [self._lost(config, reason) for config in parse(trial.config)]
+            existing = [self.recorder.existing_record(config) for config in trials]
+            if None in existing and not self.last_try:
+                self.lost += trials
+                self.log.event("lost", trials=[config.trial_key for config in trials], reason=reason_of(cause))
+                self.progress.finished(trial.trial_id, [])
+                return
+            records = [r or self._failed(c, reason_of(cause)) for r, c in zip(existing, trials, strict=True)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
         self._finished(trial.trial_id, records)
 
-    def _lost(self, config: TrialConfig, reason: str) -> Record:
-        """The record of a trial whose process was lost for good: the one it left before, or a new one that failed."""
-        existing_record = self.recorder.existing_record(config)
-        if existing_record is not None:
-            return existing_record
-        failed = {"status": "failed", "error": f"tried {RETRIES + 1} times: {reason}"[:2000]}
-        return self.recorder.write({**new_record(config, datetime.now(UTC)), **failed})
+    def start_last_try(self) -> Queue:
+        """Say that the lost trials are tried once more; their queue."""
+        self.last_try = True
+        self.queue = PlannedQueue(self.lost)
+        lost = count(len(self.lost), "trial")
+        say(
+            self.progress.console,
+            f"{lost} killed, probably for memory: one more try, alone on a node. {FEWER}",
+            "yellow",
+        )
+        return self.queue
+
+    def _failed(self, config: TrialConfig, reason: str) -> Record:
+        error = f"tried {RETRIES + 2} times, the last time alone on its node: {reason}"[:2000]
+        return self.recorder.write({**new_record(config, datetime.now(UTC)), "status": "failed", "error": error})
 
     def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:
         for record in finished:
@@ -208,6 +234,8 @@ def run_trials(
     """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
     With `slots` None, as many at a time as the cluster has room for, also on nodes that join while the sweep runs.
+    A trial whose process was lost is restarted `RETRIES` times, and if that does not help once more at the end, without
+    other trials on its node: beside them it may have run out of memory.
     Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
     once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way. Of each
     configuration only the `best` weights stay, if that is not None.
@@ -222,9 +250,8 @@ def run_trials(
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     send_no_secrets()
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
-    trainable = tune.with_resources(
-        tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()),
-        tune.PlacementGroupFactory([resources.bundle()]),
+    trainable = tune.with_parameters(
+        TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()
     )
     callback = ProgressCallback(queue, progress, recorder, log, stop, best)
     number = 0
@@ -233,7 +260,7 @@ def run_trials(
             number += 1
             limit = min(size, len(queue))
             tuner = tune.Tuner(
-                trainable,
+                tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()])),
                 tune_config=tune.TuneConfig(
                     search_alg=TuneQueue(queue, limit, stop),
                     num_samples=limit,
@@ -245,15 +272,56 @@ def run_trials(
                     name=f"round-{number}",
                     storage_path=str(scratch),
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                    failure_config=tune.FailureConfig(max_failures=0 if callback.last_try else RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                     stop=stop,
                     callbacks=[callback],
                 ),
             )
             tuner.fit()
+            if callback.lost and not (callback.last_try or len(queue) or stop.requested):
+                queue, resources = callback.start_last_try(), alone_on_a_node(resources)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+_task_failed = RayActorManager._actor_task_failed
+
+
+def _retry_if_killed_for_memory(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    """Treat a trial that Ray killed to free memory as one whose process was lost.
+
+    Tune (2.60) does not expect Ray's OutOfMemoryError from a training step, and raises it out of `Tuner.fit`.
+    """
+    if isinstance(exception, OutOfMemoryError):
+        exception = RayActorError(error_msg=str(exception))
+    _task_failed(self, tracked_actor_task, exception)
+
+
+RayActorManager._actor_task_failed = _retry_if_killed_for_memory
+
+
+def error_of(trial: Any) -> object:
+    """Ray's exception that ended a Tune trial, or Tune's text of its failures, from the driver's folder.
+
+    `trial.get_pickled_error()` and `get_error()` read Tune's copy, which is seconds behind.
+    """
+    if (pickled := trial.pickled_error_file) is not None:
+        return cloudpickle.loads(Path(pickled).read_bytes())
+    return Path(trial.error_file).read_text() if trial.error_file else "unknown reason"
+
+
+def reason_of(error: object) -> str:
+    """Why a trial's process was lost, in a line; if for memory, with what to do about it.
+
+    Args:
+        error: Ray's exception, or Tune's text of it.
+    """
+    text = str(error).strip()
+    if killed := list(MEMORY.finditer(text)):
+        return f"out of memory ({killed[-1]['used']} on its node); {MORE_MEMORY}"
+    line = scrub(text.splitlines()[-1])
+    return f"{line} If memory was full, {MORE_MEMORY}" if "OOM killer" in line else line
 
 
 def send_no_secrets() -> None:

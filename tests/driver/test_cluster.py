@@ -180,6 +180,15 @@ def test_a_lost_node_is_a_line(monkeypatch, capsys):
     assert low == "memory is low"
 
 
+def test_a_trial_is_alone_where_it_has_all_processors_of_a_node(monkeypatch):
+    import ray
+
+    sizes = ({"CPU": 0.0}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": size} for size in sizes])
+    assert cluster.alone_on_a_node(TrialResources(gpus=0.25)) == TrialResources(cpus=4, gpus=0.25)
+    assert cluster.alone_on_a_node(TrialResources(cpus=16)) == TrialResources(cpus=16), "none has room now"
+
+
 NODE = {"CPU": 4.0}
 GPU_NODE = {"CPU": 4.0, "GPU": 1.0}
 

@@ -2,6 +2,7 @@
 
 import io
 import platform
+import re
 from types import SimpleNamespace
 from typing import get_args
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from driver import UserError
 from driver.plan.plan import PlannedQueue
-from driver.ray.run import ProgressCallback, TuneQueue
+from driver.ray.run import ProgressCallback, TuneQueue, reason_of
 from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
@@ -71,24 +72,59 @@ def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
         stop.check()
 
 
-def test_of_a_lost_process_the_records_that_it_left_stay(alike, tmp_path):
+KILLED_BY_RAY = """2 worker(s) were killed due to the node running low on memory. \
+Memory on the node (IP: 10.0.0.7, ID: 5ca) was {used} used / 2.00GB limit (0.951)
+Set max_restarts to enable retry. Consider setting RAY_memory_usage_threshold."""
+END_OF_FILE = """The actor died unexpectedly before finishing this task.
+The actor is dead because its worker process has died. There are some potential root causes. (1) The process is killed \
+by SIGKILL by OOM killer due to high memory usage."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("Failure # 3\nThe actor died because its node has died.\n", "The actor died because its node has died."),
+        (
+            KILLED_BY_RAY.format(used="1.90GB"),
+            r"out of memory \(1.90GB used / 2.00GB limit on its node\); give the node",
+        ),
+        (
+            f"Failure # 1\n{KILLED_BY_RAY}\nFailure # 2\n{KILLED_BY_RAY.format(used='1.95GB')}",
+            r"out of memory \(1.95GB",
+        ),
+        (
+            END_OF_FILE,
+            "The actor is dead .* memory usage. If memory was full, give the node more memory, or lower batch",
+        ),
+    ],
+)
+def test_why_a_process_was_lost_and_what_to_do(error, reason):
+    assert re.match(reason, reason_of(error))
+    assert "\n" not in reason_of(error)
+
+
+def test_a_lost_trial_is_tried_once_more_at_the_end_and_the_records_that_it_left_stay(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress, stop = Progress(Console(quiet=True), total=3), Stop()
     callback = ProgressCallback(PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), stop)
     for config, status in zip(alike, ("completed", "failed"), strict=False):
         record = {**config.columns(), "status": status, "error": None, "schema_version": columns.SCHEMA_VERSION}
         recorder.records.write(record)
-    lost = SimpleNamespace(
-        trial_id="a",
-        config=flat(alike),
-        get_pickled_error=lambda: None,
-        get_error=lambda: "the node is gone",
-    )
+    (tmp_path / "error.txt").write_text("Failure # 3\nthe node is gone\n")
+    files = {"pickled_error_file": None, "error_file": str(tmp_path / "error.txt")}
+    lost = SimpleNamespace(trial_id="a", config=flat(alike), **files)
+    callback.on_trial_start(0, [], lost)
+    callback.on_trial_error(0, [], lost)
+    assert recorder.records.read(alike[2].trial_key) is None
+    assert (progress.done, progress.running, stop.requested) == (0, 0, False)
+    assert callback.start_last_try().next() == alike
     callback.on_trial_start(0, [], lost)
     callback.on_trial_error(0, [], lost)
     statuses = [recorder.records.read(config.trial_key)["status"] for config in alike]
     assert statuses == ["completed", "failed", "failed"]
-    assert recorder.records.read(alike[2].trial_key)["error"] == "tried 3 times: the node is gone"
+    assert recorder.records.read(alike[2].trial_key)["error"] == (
+        "tried 4 times, the last time alone on its node: the node is gone"
+    )
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
 
 
