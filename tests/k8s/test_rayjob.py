@@ -2,13 +2,14 @@
 
 import copy
 import os
+import re
 import shlex
 
 import pytest
 import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from support.commands import ROOT, run_sweep
-from support.manifests import K8S, OVERLAYS, constrained, one, render
+from support.manifests import K8S, OVERLAYS, constrained, gibibytes, one, render
 from support.operator_rules import violations
 
 
@@ -136,6 +137,24 @@ def test_one_version_of_ray(overlay):
     pinned = constrained("ray")
     assert rayjob(overlay)["spec"]["rayClusterSpec"]["rayVersion"] == pinned
     assert f"rayproject/ray:{pinned}-" in (ROOT / "cluster" / "gpu.yaml").read_text()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_cluster_goes_when_the_page_says_so(overlay):
+    assert rayjob(overlay)["spec"]["shutdownAfterJobFinishes"]
+    assert rayjob(overlay)["spec"]["ttlSecondsAfterFinished"] == 60
+    assert "takes the cluster away a minute after the end" in (K8S / "README.md").read_text()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_workers_have_memory_for_a_trial_on_each_processor(overlay):
+    """By the figures that k8s/README.md gives."""
+    page = (K8S / "README.md").read_text()
+    trial, ray = re.search(r"one trial to a processor: (\S+) GiB each, and (\S+) GiB for Ray", page).groups()
+    for group in rayjob(overlay)["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+        (container,) = group["template"]["spec"]["containers"]
+        limits = container["resources"]["limits"]
+        assert gibibytes(limits["memory"]) >= float(limits["cpu"]) * float(trial) + float(ray), group["groupName"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Sweeps of a dozen short trials on a real Kubernetes, with what goes wrong on one.
+"""Sweeps of a dozen short trials on a real Kubernetes, with what goes wrong on one; and a longer one.
 
 After each there is one record and one finished MLflow run with its maps a trial, and the RayJob's status is true.
 """
@@ -6,18 +6,20 @@ After each there is one record and one finished MLflow run with its maps a trial
 import time
 
 import pytest
+from support.manifests import one
 from support.real_cluster import SHORT, TRIALS, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 NO_ROOM_SECONDS = 420
+MANY = 64
 
 
-def check(sweep):
+def check(sweep, trials=TRIALS, seconds=900):
     """A sweep that has succeeded and left all behind, with the answer at the end of its log."""
-    assert sweep.wait() == "Complete", sweep.tell()
+    assert sweep.wait(seconds) == "Complete", sweep.tell()
     assert sweep.status()["jobStatus"] == "SUCCEEDED"
-    assert sweep.cluster.problems(sweep.name) == []
-    assert f"{TRIALS}/{TRIALS} trials done" in sweep.log() or f"{TRIALS} trials, 0 to run" in sweep.log()
+    assert sweep.cluster.problems(sweep.name, trials) == []
+    assert f"{trials}/{trials} trials done" in sweep.log() or f"{trials} trials, 0 to run" in sweep.log()
     assert "state-dump" not in sweep.log()
     assert "Traceback" not in sweep.log()
     assert "report.html" in sweep.end_of_log()
@@ -29,6 +31,22 @@ def test_first_of_all(cluster, start):
     sweep = start("first", small=False)
     sweep.apply()
     check(sweep)
+
+
+def test_memory_suffices_for_long(services, start):
+    """sweeps/cpu with the memory and the space that it has: the processes of its trials have grown to their full size.
+
+    Afterwards the cluster is taken away, and the log stays.
+    """
+    sweep = start("long", small=False)
+    _, options = one("cpu", "RayJob", "sweep")["spec"]["entrypoint"].split(" --address auto ")
+    sweep.write(*options.split(), "--max-trials", str(MANY))
+    sweep.apply()
+    check(sweep, MANY, seconds=3600)
+    assert "memory" not in sweep.log(), sweep.log()
+    assert "again in" not in sweep.log(), sweep.log()
+    wait_until(lambda: not services.get("rayclusters"), "the cluster is taken away", 180)
+    assert "report.html" in sweep.end_of_log()
 
 
 @pytest.mark.parametrize("lost", ["worker", "head", "mlflow", "postgres", "s3"])

@@ -32,6 +32,11 @@ esac
 """
 
 
+def gibibytes(quantity: str) -> float:
+    """A Kubernetes amount of memory in Mi or Gi."""
+    return float(quantity[:-2]) / {"Mi": 1024, "Gi": 1}[quantity[-2:]]
+
+
 def constrained(package: str) -> str:
     """The release of a package in constraints.txt."""
     line = re.search(rf"^{package}==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
