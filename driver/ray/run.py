@@ -159,15 +159,15 @@ class ProgressCallback(tune.Callback):
         if isinstance(cause, StorageError):
             self.stop.give_up(str(cause))
             return
-        trials = parse(trial.config)
+        configs = parse(trial.config)
         try:
-            existing = [self.recorder.existing_record(config) for config in trials]
+            existing = [self.recorder.existing_record(config) for config in configs]
             if None in existing and not self.last_try:
-                self.lost += trials
-                self.log.event("lost", trials=[config.trial_key for config in trials], reason=reason_of(cause))
+                self.lost += configs
+                self.log.event("lost", trials=[config.trial_key for config in configs], reason=reason_of(cause))
                 self.progress.finished(trial.trial_id, [])
                 return
-            records = [r or self._failed(c, reason_of(cause)) for r, c in zip(existing, trials, strict=True)]
+            records = [r or self._failed(c, reason_of(cause)) for r, c in zip(existing, configs, strict=True)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
