@@ -41,7 +41,8 @@ def other_team(cluster):
     other.install()
     other.wait_for_services()
     yield other
-    other.run("kubectl", "delete", "namespace", other.namespace, "--ignore-not-found")
+    if "KEEP" not in os.environ:
+        other.run("kubectl", "delete", "namespace", other.namespace, "--ignore-not-found")
 
 
 @pytest.fixture

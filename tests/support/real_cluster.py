@@ -144,7 +144,7 @@ class Cluster:
     def wait_for_services(self) -> None:
         """Until all are ready."""
         for name in ("statefulset/postgres", "statefulset/s3", "deployment/mlflow"):
-            self.kubectl("rollout", "status", name, "--timeout=300s")
+            self.kubectl("rollout", "status", name, "--timeout=540s")
 
     @contextmanager
     def forwarded(self, name: str, port: int) -> Iterator[str]:
