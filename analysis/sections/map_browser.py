@@ -24,7 +24,7 @@ from records import StorageError, SweepRecords
 TITLE = "The maps of every trial"
 ROOM = 1_200_000
 """Characters of report.html that thumbnails may take, which holds a report of 3,000 trials below 5 MB."""
-SIDE, PICTURE_SIDE = 32, 64
+SIDE, PICTURE_SIDE = 64, 128
 """Longest side of a map's thumbnail and of an image's, in pixels; what is larger is averaged over blocks."""
 READERS = 8
 """Number of trials read at a time, since storage may be far away."""
