@@ -102,7 +102,8 @@ def test_status_of_a_sweep_that_ended_and_of_none(tmp_path, tiny_sweep):
     assert ended.code == 0, ended
     for piece in (
         "7 of 7 trials done: 7 completed, 0 failed, 0 diverged",
-        "Not running. Repeat the command",
+        "Finished up to --max-trials. The other trials of the plan: python sweep.py --space own_data",
+        "sweeps/tiny/report/report.html",
         "MLflow is up to date",
     ):
         assert piece in ended.out, ended.out
