@@ -101,7 +101,7 @@ class Dataset:
     def side(cls, options: Any) -> int:
         """Shorter side of the images in pixels, from which the blur of maps follows: the option `image_size`, else 28.
 
-        Override it where neither is true.
+        Override it for larger images whose size is set otherwise; up to 41 pixels the blur is the same.
         """
         return getattr(options, "image_size", None) or USUAL_SIDE
 

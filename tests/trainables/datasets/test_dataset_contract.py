@@ -14,7 +14,7 @@ from support.read_cues import READ_CUES, UNREADABLE
 
 from trainables.datasets import DATASETS, load
 from trainables.datasets import dataset as dataset_module
-from trainables.datasets.dataset import Split
+from trainables.datasets.dataset import USUAL_SIDE, Split
 from trainables.datasets.own.images import OwnImages
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.8, 1.0)
@@ -61,7 +61,8 @@ def build(case):
 def test_five_splits_of_the_promised_form(build, severity):
     splits, classes = build(severity)
     assert set(splits) == set(SPLITS)
-    assert min(splits["train"].images.shape[2:]) == build.dataset.side(build.options), "override Dataset.side"
+    shorter, declared = min(splits["train"].images.shape[2:]), build.dataset.side(build.options)
+    assert shorter == declared or max(shorter, declared) < 1.5 * USUAL_SIDE, "maps need another blur: override side"
     for name, split in splits.items():
         n = len(split)
         channels, height, width = split.images.shape[1:]
