@@ -27,7 +27,7 @@ from records.secrets import scrub
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST, PORT = "127.0.0.1", 5000
-START = 60.0
+START = 180.0
 """Seconds that a server may take to start."""
 MOST = 10
 """Sweeps whose links are printed, the latest first."""
