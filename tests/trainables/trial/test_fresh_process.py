@@ -49,7 +49,7 @@ def summary() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> dict[str, str]:
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     environment = {**os.environ, "PYTHONHASHSEED": "4321", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     program = [sys.executable, __file__]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
