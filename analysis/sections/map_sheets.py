@@ -279,7 +279,7 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> dict[s
 
     Returns:
         `labels [N]`, `images [N, C, H, W]`, `masks`, `distractors` and `map` [N, H, W], and `scores [N]` of the
-        primary's metric, of which higher is better, NaN where there are none. Where they are known, also
+        primary's metric (higher is better; NaN where there are none). Where they are known, also
         `region [N, H, W]`, the pixels of the maps that IoU compares with the mask; of all M >= N scored images
         `index [M]`, `predicted [M]` and `correct [M]`; and `class_names [K]`.
     """

@@ -44,7 +44,7 @@ RETRIES = 2
 MEMORY = re.compile(r"running low on memory.*? was (?P<used>\S+ used / \S+ limit)", re.DOTALL)
 """In Ray's message for a process that it killed to free memory."""
 MORE_MEMORY = "give the node more memory, or lower batch_size, attribution_images or the dataset's image_size"
-FEWER = "To avoid this run fewer at a time: --concurrency, or on a cluster --cpus-per-trial 2"
+FEWER = "To avoid this, run fewer trials at a time: --concurrency, or on a cluster --cpus-per-trial 2"
 WAITING = 32
 """Trials queued on a cluster: enough to keep new workers busy, and to show an autoscaler the demand."""
 ROUND = 500
@@ -152,8 +152,8 @@ class ProgressCallback(tune.Callback):
         self.progress.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.ended(trial.trial_id)
         # Called once the retries are used up, each after a lost process or an error that stopped it.
+        self.progress.ended(trial.trial_id)
         error = error_of(trial)
         cause = getattr(error, "cause", None) or error
         if isinstance(cause, StorageError):

@@ -5,6 +5,7 @@ import json
 import pytest
 from ray._private.utils import get_system_memory, get_used_memory
 from support.commands import run_sweep
+from support.need import need
 from support.plugin_package import write_package
 
 pytestmark = pytest.mark.slow
@@ -65,8 +66,7 @@ def records(folder):
 
 def test_a_trial_that_ray_kills_to_free_memory_is_recorded_and_the_sweep_goes_on(tmp_path):
     used, total = get_used_memory(), get_system_memory()
-    if total - used < 6 * GIB:
-        pytest.skip("needs 6 GiB of free memory")
+    need(None if total - used >= 6 * GIB else "needs 6 GiB of free memory")
     # Room for the driver, Ray and two trials.
     ran = run(tmp_path, "hungry", 2, RAY_memory_usage_threshold=f"{(used + 5 * GIB) / total:.4f}")
     assert ran.code == 10, ran

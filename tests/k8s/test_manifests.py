@@ -169,7 +169,7 @@ def test_sizes_are_stated(overlay):
 
 
 def test_a_small_cluster_has_room():
-    """Four processors and 10 GB, of which KubeRay's chart asks for 512Mi and kube-system for some 300Mi."""
+    """The cluster has four processors and 10 GB; KubeRay's chart asks for 512Mi and kube-system for some 300Mi."""
     templates = [t for name, t in all_templates("cpu").items() if not name.startswith("CronJob")]
     asked = [c["resources"]["requests"] for t in templates for c in t["spec"]["containers"]]
     assert len(asked) == 6

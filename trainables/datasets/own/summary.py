@@ -14,7 +14,7 @@ from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 SHOWN = 5
 """Names in a line."""
 MANY = 10
-"""So many boxes in a row are corners rather than chance."""
+"""Fewest boxes that are taken for corners if all of them look like corners."""
 
 
 def summary(dataset: OwnImages) -> Iterator[str]:

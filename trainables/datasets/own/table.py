@@ -256,7 +256,7 @@ def parse_boxes(text: str) -> Iterator[Box]:
         numbers = astuple(box)
         if max(numbers) <= 1 and not all(number.is_integer() for number in numbers):
             raise ValueError(
-                f"{part!r} seems to be in shares of the image's sides; boxes are in pixels: multiply x and width by "
+                f"{part!r} seems to be in fractions of the image's sides; boxes are in pixels: multiply x and width by "
                 "the image's width, y and height by its height"
             )
         if not (box.width > 0 and box.height > 0 and box.x >= 0 and box.y >= 0):

@@ -480,7 +480,7 @@ def test_the_key_has_the_size_as_if_it_had_been_set(tmp_path):
 
 
 def coloured(folder: Path, share: float, images: int = 32) -> str:
-    """A dataset of RGB files, of which `share` have colours and the others three equal channels."""
+    """A dataset of RGB files; a `share` of them has colours, the others have three equal channels."""
     own_images.make_folder(folder, images)
     for i in range(images):
         image, _ = own_images.drawn(i, *own_images.CELLS[i // 2 % 4])
