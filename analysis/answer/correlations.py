@@ -14,10 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.answer.entry import Correlation, Score, is_headline
-from analysis.answer.scopes import Pair, Permuted, Samples, Within
+from analysis.answer.scopes import Pair, Samples, Within
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.multiplicity import adjust, max_t
-from analysis.stats.permutation import permutation_p
+from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import STATISTICS, Floats
 from analysis.trials.design import Stratum
 from analysis.trials.trials import Primary
@@ -54,9 +53,8 @@ def correlate(
         progress: called after each part of the work.
     """
     scores = {str(c): s for c in table.columns if (s := columns.parse_localisation(str(c))) is not None}
-    entries, permuted = _grid(table, scores, outcome, resamples, STATISTICS, seed, progress)
     declared = None if primary is None else (primary.split, primary.metric, primary.attribution)
-    return _with_adjusted(_with_permutations(entries, permuted, declared), declared)
+    return _with_adjusted(_grid(table, scores, outcome, resamples, STATISTICS, seed, progress), declared)
 
 
 def reference(table: pd.DataFrame, outcome: str, resamples: Resamples, *, seed: int) -> tuple[Correlation, ...]:
@@ -81,10 +79,8 @@ def _within_cells(
     """The same, followed by its strata."""
     split, _, measure = column.partition(".")
     score = columns.parse_localisation(column) or (split, measure, "")
-    entries, permuted = _grid(
-        table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell")
-    )
-    within = [c for c in _with_permutations(entries, permuted, score) if c.scope == "within_cell"]
+    entries = _grid(table, {column: score}, outcome, resamples, ("spearman",), seed, None, ("cell", "within_cell"))
+    within = [c for c in entries if c.scope == "within_cell"]
     return tuple(sorted(within, key=lambda c: not is_headline(c)))
 
 
@@ -110,7 +106,7 @@ def influences(
     x, y = (table[name].to_numpy(dtype=np.float64) for name in (column, outcome))
     samples = Samples(table, np.isfinite(x) & np.isfinite(y), resamples, ("cell", "within_cell"))
     score = columns.parse_localisation(column) or ("", column, "")
-    pair = Pair(samples, x, y, score, outcome, samples.replicates(x[None], y)[0], seed)
+    pair = Pair(samples, x, y, score, outcome, samples.without_each(x[None], y)[0], seed)
     by_stratum: dict[Stratum | None, Influences] = {}
     for entry in pair.correlations("spearman"):
         if entry.scope == "within_cell":
@@ -134,24 +130,6 @@ def _with_adjusted(entries: list[Correlation], declared: Score | None) -> list[C
     return result
 
 
-def _with_permutations(
-    entries: list[Correlation], permuted: dict[Within, Permuted], declared: Score | None
-) -> list[Correlation]:
-    family = [key for key in permuted if key != (declared, None)]
-    adjusted: dict[Within, float | None] = {}
-    if family:
-        p_values = max_t(np.asarray([permuted[key][0] for key in family]), np.stack([permuted[k][1] for k in family]))
-        adjusted = dict(zip(family, p_values, strict=True))
-    result = []
-    for entry in entries:
-        stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
-        key = (entry.score, stratum)
-        if (entry.scope, entry.statistic) == ("within_cell", "spearman") and key in permuted:
-            entry = replace(entry, p_permutation=permutation_p(*permuted[key]), p_max_t=adjusted.get(key))
-        result.append(entry)
-    return result
-
-
 def _grid(
     table: pd.DataFrame,
     scores: Mapping[str, Score],
@@ -161,7 +139,7 @@ def _grid(
     seed: int,
     progress: Progress | None,
     scopes: Sequence[str] = _SCOPES,
-) -> tuple[list[Correlation], dict[Within, Permuted]]:
+) -> list[Correlation]:
     y: Floats = table[outcome].to_numpy(dtype=np.float64)
     values = {column: table[column].to_numpy(dtype=np.float64) for column in scores}
     # Scores that the same trials have share the outcome's ranks.
@@ -174,15 +152,21 @@ def _grid(
         for start in range(0, len(names), _CHUNK)
     ]
     by_column: dict[str, list[Correlation]] = {}
-    permuted: dict[Within, Permuted] = {}
     for position, (present, names) in enumerate(chunks):
         samples = Samples(table, present, resamples, scopes)
-        replicates = samples.replicates(np.stack([values[name] for name in names]), y)
-        for name, own in zip(names, replicates, strict=True):
+        deleted = samples.without_each(np.stack([values[name] for name in names]), y)
+        p_values = samples.p_permutation([scores[n] for n in names], np.stack([values[n] for n in names]), y, seed)
+        for name, own in zip(names, deleted, strict=True):
             pair = Pair(samples, values[name], y, scores[name], outcome, own, seed)
-            by_column[name] = [entry for statistic in statistics for entry in pair.correlations(statistic)]
-        score_names = [scores[name] for name in names]
-        permuted |= samples.permuted(score_names, np.stack([values[name] for name in names]), y, seed)
+            entries = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+            by_column[name] = [_with_permutation(entry, p_values) for entry in entries]
         if progress is not None:
             progress(position + 1, len(chunks))
-    return [entry for column in scores for entry in by_column[column]], permuted
+    return [entry for column in scores for entry in by_column[column]]
+
+
+def _with_permutation(entry: Correlation, p_values: Mapping[Within, float]) -> Correlation:
+    if (entry.scope, entry.statistic) != ("within_cell", "spearman"):
+        return entry
+    stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
+    return replace(entry, p_permutation=p_values.get((entry.score, stratum)))

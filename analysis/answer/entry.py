@@ -15,8 +15,7 @@ class Correlation:
     - cluster_jackknife, with at least 6 data seeds on each dataset;
     - fisher_z, with fewer, where no two of the trials share a data seed; also where deleting a data seed never changes
       the correlation, such as a perfect one, with the number of data seeds in place of trials;
-    - cluster_bootstrap, between methods;
-    - None otherwise: `interval_reason` says why.
+    - None otherwise: `interval_reason` says why. Between methods the comparison `method` has the interval.
     """
 
     split: str
@@ -59,16 +58,8 @@ class Correlation:
     """Of Fisher's z, by the cluster jackknife."""
     df: float | None = None
     """Degrees of freedom of the jackknife's Student's t."""
-    percentile_low: float | None = None
-    percentile_high: float | None = None
-    """Percentile interval of the cluster bootstrap: for rho, with at least 10 data seeds on each dataset."""
-    bca_low: float | None = None
-    bca_high: float | None = None
-    """Bias-corrected and accelerated interval of the cluster bootstrap."""
     p_permutation: float | None = None
     """For rho within cells, by permuting the localisation score; None where few trials can change places."""
-    p_max_t: float | None = None
-    """The same, adjusted for all scores and strata by the largest statistic; None for the primary."""
 
     @property
     def score(self) -> Score:

@@ -1,22 +1,21 @@
 """One localisation score against the outcome at every scope, with the intervals that data seeds give.
 
-`Samples` holds the trials that are correlated with one another and replicates Spearman's rho of each sample without
-each data seed and in the bootstrap's draws; scores that the same trials have share one. `Pair` turns one score and its
-replicates into the entries of the grid.
+`Samples` holds the trials that are correlated with one another and computes Spearman's rho of each sample without each
+data seed; scores that the same trials have share one. `Pair` turns one score into the entries of the grid.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.answer.entry import Correlation, Score
-from analysis.stats.between_methods import between_methods, constant_means, method_means, replicate_between
-from analysis.stats.cluster_bootstrap import Resamples, bca_interval, percentile_interval
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, acceleration, jackknife
-from analysis.stats.permutation import exchanges, permuted_z
+from analysis.stats.between_methods import between_methods, constant_means, method_means
+from analysis.stats.cluster_bootstrap import Resamples
+from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife
+from analysis.stats.permutation import exchanges, permutation_p, permuted_z
 from analysis.stats.rank_correlation import (
     FISHER_D,
     Floats,
@@ -32,12 +31,14 @@ from records import columns
 
 Within = tuple[Score, Stratum | None]
 """A correlation within cells: its score and stratum, None for all strata."""
-Permuted = tuple[float, Floats]
-"""Fisher's z of a correlation within cells, observed and under permutations."""
 Influence = tuple[NDArray[np.intp], Floats]
 """Clusters, and how far each moves Fisher's z."""
 Part = tuple[Rows, float]
 """Trials of a sample that have both values, and the weight n − d of its Fisher's z."""
+
+
+METHODS_HELD_FIXED = "the comparison of methods has the interval"
+"""Why a correlation between methods has none in the grid."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,11 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Replicates:
-    """Correlation of one sample, and its size, without each cluster and in each bootstrap draw."""
+class Deleted:
+    """[clusters] correlation of one sample, and its size, without each cluster."""
 
-    deleted: Floats
-    deleted_sizes: Floats
-    drawn: Floats = field(default_factory=lambda: np.empty(0))
-    drawn_sizes: Floats = field(default_factory=lambda: np.empty(0))
-    """Empty for a statistic without bootstrap."""
+    correlation: Floats
+    size: Floats
 
 
 class Samples:
@@ -108,17 +106,15 @@ class Samples:
         """The rows that have both values."""
         return rows[self.present[rows]]
 
-    def replicates(self, x: Floats, y: Floats) -> list[dict[Sample, Replicates]]:
-        """Replicates of Spearman's rho: per score, of each sample that has trials.
+    def without_each(self, x: Floats, y: Floats) -> list[dict[Sample, Deleted]]:
+        """Spearman's rho without each cluster: per score, of each sample that has trials.
 
         Args:
             x: [scores, n] localisation scores.
             y: [n] outcomes.
         """
-        # The jackknife's small differences need double precision; the bootstrap's draws do not.
         without = 1.0 - np.eye(self.resamples.counts.shape[1])
-        drawn = self.resamples.counts.astype(np.float32)
-        replicates: list[dict[Sample, Replicates]] = [{} for _ in x]
+        deleted: list[dict[Sample, Deleted]] = [{} for _ in x]
         for members in self.by_scope.values():
             samples = [sample for sample in members if len(sample.kept)]
             if not samples:
@@ -126,15 +122,14 @@ class Samples:
             rows = np.concatenate([sample.kept for sample in samples])
             label = np.repeat(np.arange(len(samples)), [len(sample.kept) for sample in samples])
             trials = (x[:, rows], y[rows], label, self.resamples.cluster[rows])
-            deleted, deleted_sizes = weighted_spearman(*trials, without)
-            boot, boot_sizes = weighted_spearman(*trials, drawn)
-            for score, of_score in enumerate(replicates):
+            correlation, sizes = weighted_spearman(*trials, without)
+            for score, of_score in enumerate(deleted):
                 for i, sample in enumerate(samples):
-                    of_score[sample] = Replicates(deleted[score, i], deleted_sizes[i], boot[score, i], boot_sizes[i])
-        return replicates
+                    of_score[sample] = Deleted(correlation[score, i], sizes[i])
+        return deleted
 
-    def permuted(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, Permuted]:
-        """Fisher's z within cells under permutations, where it is defined and enough trials can change places.
+    def p_permutation(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, float]:
+        """The permutation test's p-value within cells, where it is defined and enough trials can change places.
 
         There are as many permutations as the resamples have replicates; none where no dataset has two data seeds, as
         without the column, since it is data seeds that are exchanged.
@@ -154,7 +149,7 @@ class Samples:
         n = len(self.resamples.counts)
         observed, permuted = permuted_z(x[:, rows], y[rows], cell, groups, possible, permutations=n, seed=seed)
         return {
-            (score, stratum): (float(observed[i, j]), permuted[i, j])
+            (score, stratum): permutation_p(float(observed[i, j]), permuted[i, j])
             for i, score in enumerate(scores)
             for j, stratum in enumerate(strata)
             if np.isfinite(observed[i, j])
@@ -175,7 +170,7 @@ class _Result:
     correlation: RankCorrelation
     entry: Correlation
     part: Part
-    replicates: Replicates | None = None
+    deleted: Deleted | None = None
     """None where the correlation is undefined."""
 
 
@@ -187,7 +182,7 @@ class Pair:
         x, y: [n] score and outcome.
         score: split, metric and attribution of x.
         outcome: the column of y.
-        replicates: of this score, from `Samples.replicates`.
+        deleted: of this score, from `Samples.without_each`.
         seed: of drawn orderings of methods.
     """
 
@@ -198,11 +193,11 @@ class Pair:
         y: Floats,
         score: Score,
         outcome: str,
-        replicates: dict[Sample, Replicates],
+        deleted: dict[Sample, Deleted],
         seed: int,
     ):
         self.samples, self.x, self.y, self.score, self.outcome, self.seed = samples, x, y, score, outcome, seed
-        self.resamples, self.cells, self.replicates = samples.resamples, samples.cells, replicates
+        self.resamples, self.cells, self.deleted = samples.resamples, samples.cells, deleted
         self.influences: dict[Stratum | None, Influence] = {}
         """Of rho within cells, over all strata (None) and per stratum; filled by `correlations`."""
 
@@ -253,21 +248,21 @@ class Pair:
         part = sample.kept, float(correlation.n - FISHER_D[statistic])
         if correlation.estimate is None:
             return _Result(correlation, entry, part)
-        replicates = self.replicates[sample]
+        deleted = self.deleted[sample]
         if statistic != "spearman":
-            replicates = self._kendall(sample.kept, replicates)
-        entry, _ = self._with_interval(entry, correlation.estimate, replicates.deleted, replicates.drawn, [part])
-        return _Result(correlation, entry, part, replicates)
+            deleted = self._kendall(sample.kept, deleted)
+        entry, _ = self._with_interval(entry, correlation.estimate, deleted.correlation, [part])
+        return _Result(correlation, entry, part, deleted)
 
-    def _kendall(self, kept: Rows, spearman: Replicates) -> Replicates:
-        """Replicates of tau-b: by the jackknife alone, since only a deletion is a difference of sums."""
+    def _kendall(self, kept: Rows, spearman: Deleted) -> Deleted:
+        """tau-b without each cluster."""
         clusters, position = np.unique(self.resamples.cluster[kept], return_inverse=True)
-        deleted = np.full(len(spearman.deleted), np.nan)
+        deleted = np.full(len(spearman.size), np.nan)
         deleted[clusters] = deleted_kendall(self.x[kept], self.y[kept], position, len(clusters))
         others = np.setdiff1d(np.arange(len(deleted)), clusters)
         if len(others):
             deleted[others] = rank_correlation(self.x[kept], self.y[kept], "kendall_tau_b").estimate
-        return Replicates(deleted, spearman.deleted_sizes)
+        return Deleted(deleted, spearman.size)
 
     def _within(self, stratum: Stratum | None, statistic: str, results: dict[Cell, _Result]) -> Correlation:
         """The cells' correlations combined."""
@@ -286,23 +281,22 @@ class Pair:
         )
         if combined.estimate is None:
             return entry
-        parts = [result.part for result in results.values() if result.replicates is not None]
-        replicates = [result.replicates for result in results.values() if result.replicates is not None]
+        parts = [result.part for result in results.values() if result.deleted is not None]
+        cells = [result.deleted for result in results.values() if result.deleted is not None]
         entry = replace(entry, n_clusters=self.resamples.n_clusters(np.concatenate([kept for kept, _ in parts])))
-        deleted = combine_replicates([r.deleted for r in replicates], [r.deleted_sizes for r in replicates], statistic)
-        drawn = combine_replicates([r.drawn for r in replicates], [r.drawn_sizes for r in replicates], statistic)
-        entry, influence = self._with_interval(entry, combined.estimate, deleted, drawn, parts)
+        deleted = combine_replicates([cell.correlation for cell in cells], [cell.size for cell in cells], statistic)
+        entry, influence = self._with_interval(entry, combined.estimate, deleted, parts)
         if influence is not None and statistic == "spearman":
             self.influences[stratum] = influence
         return entry
 
     def _with_interval(
-        self, entry: Correlation, estimate: float, deleted: Floats, drawn: Floats, parts: Sequence[Part]
+        self, entry: Correlation, estimate: float, deleted: Floats, parts: Sequence[Part]
     ) -> tuple[Correlation, Influence | None]:
         """The entry with its interval, and the influences if that is the jackknife's.
 
         Args:
-            deleted, drawn: the estimate without each cluster and in the bootstrap's draws, as in `Replicates`.
+            deleted: [clusters] the estimate without each.
             parts: of each cell, or of the one sample.
         """
         kept = np.concatenate([rows for rows, _ in parts])
@@ -328,13 +322,6 @@ class Pair:
                 standard_error=result.standard_error,
                 df=result.df,
             )
-        if len(drawn) and self.resamples.enough(kept):
-            percentile = percentile_interval(drawn)
-            if percentile is not None:
-                entry = replace(entry, percentile_low=percentile[0], percentile_high=percentile[1])
-            bca = bca_interval(drawn, estimate, acceleration(deleted))
-            if bca is not None:
-                entry = replace(entry, bca_low=bca[0], bca_high=bca[1])
         return entry, None if result is None else (clusters, result.influence)
 
     def _with_fisher(self, entry: Correlation, estimate: float, weight: float) -> Correlation:
@@ -375,14 +362,9 @@ class Pair:
         cells = [self.cells[(*s, m)] for s in strata for m in methods]
         rows = np.concatenate(cells) if cells else np.empty(0, dtype=np.intp)
         entry = self._entry(place, statistic, rows, result.estimate, result.reason)
-        entry = replace(entry, n=result.n, p_value=result.p_value)
-        if result.estimate is None or not self.resamples.enough(self.samples.kept(rows)):
-            return entry
-        groups = [[self.samples.kept(self.cells[(*s, m)]) for m in methods] for s in strata]
-        interval = percentile_interval(replicate_between(self.x, self.y, groups, self.resamples, statistic))
-        if interval is None:
-            return entry
-        return replace(entry, ci_low=interval[0], ci_high=interval[1], interval="cluster_bootstrap")
+        return replace(
+            entry, n=result.n, p_value=result.p_value, interval_reason=None if result.reason else METHODS_HELD_FIXED
+        )
 
     def _means(self, stratum: Stratum, methods: Sequence[str]) -> tuple[Floats, Floats]:
         kept = [self.samples.kept(self.cells[(*stratum, method)]) for method in methods]

@@ -19,18 +19,14 @@ from analysis.sections import (
     correlations,
     granulated_kendall,
     head,
-    incremental_r2,
     map_browser,
     maps,
     mask_controls,
     methods,
-    mixed_model,
-    partial_rank_correlation,
     per_image,
     pooling,
     predictors,
     ranking,
-    reliability,
     same_images,
     scores,
     selection_regret,
@@ -64,12 +60,8 @@ SECTIONS: tuple[Section[Any], ...] = (
     granulated_kendall.SECTION,
     sign_error.SECTION,
     conditional_mutual_information.SECTION,
-    partial_rank_correlation.SECTION,
-    incremental_r2.SECTION,
-    mixed_model.SECTION,
     same_images.SECTION,
     per_image.SECTION,
-    reliability.SECTION,
     maps.SECTION,
     map_browser.SECTION,
 )
@@ -88,7 +80,7 @@ def analyse(
     Args:
         trials: from `load_sweep`, `load_file` or `load_mlflow`, or a data frame with a record's columns.
         smallest_effect: smallest correlation of interest, in (0, 1).
-        replicates: of the cluster bootstrap, at least 100; 2,000 or more for an interval worth printing.
+        replicates: bootstrap replicates and permutations, at least 100; 2,000 or more for numbers worth printing.
         seed: of the bootstrap and of drawn permutations; the same seed gives the same numbers.
         progress: called as (parts done, parts in all) while the correlations are computed.
 

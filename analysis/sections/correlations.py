@@ -119,7 +119,7 @@ def _table(analysis: Analysis) -> Table:
     pairs = pairs_of(analysis.primary_correlations)
     rows = [
         (
-            (rho.scope, name(rho.scope) + (", held fixed" if rho.scope == "between_methods" else "")),
+            (rho.scope, name(rho.scope)),
             (rho.stratum or "all", stratum_name(rho.dataset, rho.severity)),
             *entries(rho, tau),
         )
@@ -131,9 +131,8 @@ def _table(analysis: Analysis) -> Table:
         name="correlations_by_scope",
         title="The primary’s correlations",
         caption=(
-            "n counts trials; between methods it counts methods. There the interval holds these methods fixed: it "
-            "says how precisely their means are known, not how other methods would rank. p is adjusted over all scores "
-            "and strata of its scope (Benjamini-Hochberg)."
+            "n counts trials; between methods it counts methods, and the comparison of methods above has the interval. "
+            "p is adjusted over all scores and strata of its scope (Benjamini-Hochberg)."
         ),
         headings=("scope", "where", *HEADINGS),
         rows=tuple(rows),
@@ -177,11 +176,8 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
             "Trials that share a data seed share their images, so data seeds are the independent units. Each "
             "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
             "Student’s t on Satterthwaite’s degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
-            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. Between methods, "
-            f"data seeds are resampled within each dataset {analysis.replicates:,} times (seed {analysis.seed}), "
-            "the methods are kept, and the interval is the middle 95 % of the replicates (Field & Welsh 2007); that "
-            "needs 10, and it says nothing of methods that are not in the sweep. report.json has the kind of each "
-            "interval, or why there is none."
+            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. report.json has "
+            "the kind of each interval, or why there is none."
         ),
         "Many comparisons": (
             f"{_how_chosen(analysis)} {'All' if analysis.stands_in else 'The other'} correlations are adjusted for the "

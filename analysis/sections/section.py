@@ -98,13 +98,10 @@ class Section(Generic[Result]):
 
 
 def plain(result: Any) -> Any:
-    """A result as JSON has it; there, covariates are called controls."""
+    """A result as JSON has it."""
     if isinstance(result, tuple):
         return [plain(entry) for entry in result]
-    return None if result is None else {_JSON_NAMES.get(key, key): value for key, value in asdict(result).items()}
-
-
-_JSON_NAMES = {"covariates": "controls"}
+    return None if result is None else asdict(result)
 
 
 def _about_the_primary(analysis: Analysis) -> str:

@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import Floats, Ints
 
 EXACT_UP_TO = 8
@@ -79,54 +78,6 @@ def constant_means(x: Floats, y: Floats) -> str | None:
 def method_means(values: Floats, groups: Sequence[Ints]) -> Floats:
     """[methods] means of each method's trials, rounded to 12 decimals so that equal means are equal bit for bit."""
     return np.asarray([np.round(values[rows].mean(), _DECIMALS) for rows in groups])
-
-
-def replicate_between(
-    x: Floats, y: Floats, strata: Sequence[Sequence[Ints]], resamples: Resamples, statistic: str
-) -> Floats:
-    """Correlation of method means, averaged over strata, in every bootstrap replicate.
-
-    Data seeds are drawn and the methods kept: an interval from these replicates says how precisely the means of these
-    methods are known, not how other methods would behave.
-
-    Args:
-        x, y: [n] values of all trials.
-        strata: per stratum and method, the positions of its trials, none with a missing value.
-        resamples: draws over the data seeds of these trials.
-        statistic: "spearman" or "kendall_tau_b".
-
-    Returns:
-        [replicates], NaN where undefined.
-    """
-    counts = resamples.counts
-    correlations = []
-    for groups in strata:
-        means: list[Floats] = []
-        for values in (x, y):
-            columns: list[Floats] = []
-            for rows in groups:
-                cluster = resamples.cluster[rows]
-                sums = np.bincount(cluster, weights=values[rows], minlength=counts.shape[1])
-                sizes = np.bincount(cluster, minlength=counts.shape[1])
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    columns.append((counts @ sums) / (counts @ sizes))
-            means.append(np.asarray(np.round(np.stack(columns, axis=1), _DECIMALS), dtype=np.float64))
-        correlations.append(_by_row(means[0], means[1], statistic))
-    return np.asarray(np.mean(correlations, axis=0))
-
-
-def _by_row(x: Floats, y: Floats, statistic: str) -> Floats:
-    """rho or tau-b of each row of two [replicates, methods] arrays; NaN where a row is constant or has a NaN."""
-    known = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
-    if statistic == "spearman":
-        dx = stats.rankdata(x, axis=1) - (x.shape[1] + 1) / 2
-        dy = stats.rankdata(y, axis=1) - (y.shape[1] + 1) / 2
-    else:
-        i, j = np.triu_indices(x.shape[1], 1)
-        dx, dy = np.sign(x[:, i] - x[:, j]), np.sign(y[:, i] - y[:, j])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = (dx * dy).sum(axis=1) / np.sqrt((dx**2).sum(axis=1) * (dy**2).sum(axis=1))
-    return np.where(known, value, np.nan)
 
 
 @lru_cache(maxsize=EXACT_UP_TO)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints
 
@@ -85,47 +84,10 @@ def draw_resamples(table: pd.DataFrame, *, replicates: int, seed: int) -> Resamp
     )
 
 
-def percentile_interval(replicates: Floats) -> tuple[float, float, float] | None:
-    """(lower bound, upper bound, p-value), or None where under 90 % of the replicates are defined.
-
-    The bounds are the replicates' 2.5 % and 97.5 % quantiles. The p-value, the level at which the interval just reaches
-    zero, is 2 (t + 1) / (B + 1) with t the smaller number of the B defined replicates on one side of zero; it is never
-    zero.
-    """
-    defined = _defined(replicates)
-    if defined is None:
+def percentile_interval(replicates: Floats) -> tuple[float, float] | None:
+    """The replicates' 2.5 % and 97.5 % quantiles, or None where under 90 % of the replicates are defined."""
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < max(1, MINIMUM_DEFINED * len(replicates)):
         return None
     low, high = np.quantile(defined, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return float(low), float(high), min(1.0, 2 * (tail + 1) / (len(defined) + 1))
-
-
-def bca_interval(replicates: Floats, estimate: float, acceleration: float) -> tuple[float, float] | None:
-    """Bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82, 1987, equation 2.3).
-
-    The bounds are the replicates' quantiles at Phi(z0 + (z0 + z) / (1 − a (z0 + z))) for z = ∓1.96, where z0 =
-    Phi^−1 of the share of replicates below the estimate (those equal to it count half).
-
-    Args:
-        replicates: [B], NaN where undefined.
-        estimate: the statistic of the original sample.
-        acceleration: a, from the jackknife over clusters: `cluster_jackknife.acceleration`.
-
-    Returns:
-        None where under 90 % of the replicates are defined, or all lie on one side of the estimate.
-    """
-    defined = _defined(replicates)
-    if defined is None:
-        return None
-    share = float((defined < estimate).mean() + (defined == estimate).mean() / 2)
-    if not 0 < share < 1:
-        return None
-    z0 = special.ndtri(share)
-    reach = z0 + special.ndtri([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    low, high = np.quantile(defined, special.ndtr(z0 + reach / (1 - acceleration * reach)))
     return float(low), float(high)
-
-
-def _defined(replicates: Floats) -> Floats | None:
-    defined = replicates[np.isfinite(replicates)]
-    return None if len(defined) < max(1, MINIMUM_DEFINED * len(replicates)) else defined

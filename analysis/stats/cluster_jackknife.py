@@ -98,13 +98,3 @@ def satterthwaite(variances: Floats, df: Floats) -> float:
     """
     counted = variances > 0
     return float(variances.sum() ** 2 / (variances[counted] ** 2 / df[counted]).sum())
-
-
-def acceleration(deleted: Floats) -> float:
-    """Efron's a = sum d³ / (6 (sum d²)^{3/2}) with d = mean − value without the cluster; 0 if all values are equal.
-
-    For `cluster_bootstrap.bca_interval`.
-    """
-    d = deleted.mean() - deleted
-    squares = float((d**2).sum())
-    return float((d**3).sum() / (6 * squares**1.5)) if squares > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The report's grid of correlations: how many intervals within cells hold the truth, by four methods."""
+"""The report's grid of correlations: how many intervals within cells hold the truth."""
 
 import zlib
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.calibration.sweeps import OUTCOME, SCORE, Scenario, draw_cells, 
 from benchmarks.calibration.truth import truths
 
 REPLICATES = 999
-"""Bootstrap replicates and permutations of each sweep."""
+"""Permutations of each sweep."""
 _DESIGN: dict[str, Any] = {"settings": 1, "methods": 5, "data_seeds": (20,)}
 GRID = (
     Scenario("independent trials", **_DESIGN),
@@ -40,8 +40,6 @@ def measure_grid(scenario: Scenario, number: int) -> dict[str, Any]:
         "truth": true,
         "estimate": entry.estimate,
         "jackknife": is_within(true, entry.ci_low, entry.ci_high),
-        "bca": is_within(true, entry.bca_low, entry.bca_high),
-        "percentile": is_within(true, entry.percentile_low, entry.percentile_high),
         "fisher": is_within(true, low, high),
         "rejected": None if entry.p_permutation is None else entry.p_permutation <= 0.05,
     }

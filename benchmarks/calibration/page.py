@@ -39,8 +39,6 @@ GRID_HEADINGS = (
     "true ρ",
     "estimate",
     "jackknife",
-    "BCa",
-    "percentile",
     "Fisher z",
     "permutation",
     "sweeps",
@@ -74,7 +72,7 @@ def _grid_row(scenario: str, sweeps: Sequence[dict[str, Any]]) -> list[str]:
         scenario,
         _mean(sweeps, "truth"),
         _mean(sweeps, "estimate"),
-        *(_coverage(sweeps, name) for name in ("jackknife", "bca", "percentile", "fisher")),
+        *(_coverage(sweeps, name) for name in ("jackknife", "fisher")),
         f"{100 * float(np.mean(rejected)):.0f}" if rejected else "–",
         str(len(sweeps)),
     ]

@@ -10,7 +10,6 @@ import pytest
 import analysis
 from analysis.answer.answer import answer
 from analysis.answer.correlations import within_cells
-from analysis.sections.mixed_model import mixed_model
 from analysis.sections.section import plain
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
@@ -75,9 +74,6 @@ def test_a_strong_correlation_is_a_yes(make_table):
     assert comparison(result, "seed").answer == "yes"
     within = only(result, "within_cell")
     assert (within.interval, within.df) == ("cluster_jackknife", pytest.approx(29))
-    # The bootstrap's intervals stand beside it.
-    assert within.percentile_low < within.estimate < within.percentile_high
-    assert within.bca_low < within.estimate < within.bca_high
 
 
 def test_no_correlation_is_a_no_with_many_trials_and_undecided_with_few(make_table):
@@ -178,11 +174,6 @@ def test_few_data_seeds_have_an_interval_only_where_trials_share_none(make_table
     assert result.power.within_cell_clustered is None
 
 
-def test_the_bootstrap_needs_more_data_seeds_than_the_jackknife(make_table):
-    within = only(analysis.analyse(make_table(seeds=9), replicates=100), "within_cell")
-    assert (within.interval, within.percentile_low, within.bca_low) == ("cluster_jackknife", None, None)
-
-
 def test_one_method_and_one_seed(make_table):
     one_method = analysis.analyse(make_table(methods=("baseline",)), replicates=100)
     assert only(one_method, "between_methods").reason == "0 methods, fewer than 3"
@@ -221,11 +212,8 @@ def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
     other = analysis.analyse(table, replicates=150, seed=4)
     assert only(other, "within_cell").estimate == only(first, "within_cell").estimate
     assert only(other, "within_cell").ci_low == only(first, "within_cell").ci_low  # nothing is drawn for it
-    assert only(other, "within_cell").percentile_low != only(first, "within_cell").percentile_low
     shuffled = analysis.analyse(table.sample(frac=1, random_state=1), replicates=150, seed=3)
-    for bound in ("ci_low", "percentile_low", "bca_low"):
-        expected = getattr(only(first, "within_cell"), bound)
-        assert getattr(only(shuffled, "within_cell"), bound) == pytest.approx(expected, abs=1e-6)
+    assert only(shuffled, "within_cell").ci_low == pytest.approx(only(first, "within_cell").ci_low, abs=1e-6)
 
 
 def test_the_declared_primary_is_used(make_table):
@@ -253,8 +241,7 @@ def test_a_table_without_the_default_primary_falls_back_and_says_so(make_table):
     assert any(f"no column {SCORE!r}" in n and "'test_id.pointing.grad_cam', stands in" in n for n in result.notes)
 
 
-def test_few_data_seeds_leave_correlations_without_an_interval_and_nothing_else(make_table):
-    """The model over all cells takes five data seeds, so the note is about correlations alone."""
+def test_few_data_seeds_leave_correlations_without_an_interval(make_table):
     table = make_table(seeds=5)
     table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 1000
     result = answer(table, replicates=100)
@@ -263,7 +250,6 @@ def test_few_data_seeds_leave_correlations_without_an_interval_and_nothing_else(
         "that share no images."
     ) in result.notes
     assert only(result, "within_cell").ci_low is None
-    assert mixed_model(*result.data).coefficient("mu_within").ci_low is not None
 
 
 def test_a_sweep_without_its_primary_is_undecided(make_table):
@@ -331,15 +317,15 @@ def test_permutations_stand_beside_the_intervals_within_cells(make_table):
     table["test_id.pointing.grad_cam"] = np.random.default_rng(0).normal(size=len(table))
     result = analysis.analyse(table, replicates=199)
     primary = only(result, "within_cell")
-    assert (primary.p_permutation, primary.p_max_t) == (1 / 200, None)
+    assert primary.p_permutation == 1 / 200
     stratum = only(result, "within_cell", dataset="crosses", severity=1.0)
-    assert (stratum.p_permutation, stratum.p_max_t) == (1 / 200, 1 / 200)
+    assert stratum.p_permutation == 1 / 200
     (other,) = (
         c
         for c in result.correlations
         if c.metric == "pointing" and c.scope == "within_cell" and c.stratum is None and c.statistic == "spearman"
     )
-    assert 0.05 < other.p_permutation < other.p_max_t
+    assert other.p_permutation > 0.05
     assert only(result, "pooled").p_permutation is None
     assert only(result, "within_cell", "kendall_tau_b").p_permutation is None
 
@@ -377,7 +363,7 @@ def test_the_order_of_rows_is_nothing_to_any_section(make_table):
     table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 1000
     shuffled = table.sample(frac=1, random_state=1)
     first, second = (analysis.analyse(rows, replicates=100) for rows in (table, shuffled))
-    for key in ("conditional_mutual_information", "regret", "mixed_model", "granulated_kendall", "sign_error"):
+    for key in ("conditional_mutual_information", "regret", "granulated_kendall", "sign_error"):
         assert_alike(plain(first.results[key]), plain(second.results[key]), key)
     for one, other in zip(first.correlations + first.reference, second.correlations + second.reference, strict=True):
         assert_alike(asdict(one), asdict(other), str(one.score))

@@ -8,9 +8,7 @@ import pytest
 
 import analysis
 from analysis.sections import SECTIONS
-from analysis.sections.id_slopes import covariate_names
 from analysis.sections.section import OTHER_WAYS
-from records.columns import half
 
 SCORE, OUTCOME = "test_ood.iou.integrated_gradients", "test_ood.auc"
 
@@ -22,15 +20,7 @@ def result(make_table):
     table["valid_id.auc"], table["valid_ood.auc"] = noise.random(len(table)), table[OUTCOME]
     table["test_ood.accuracy"] = table[OUTCOME] + 0.01 * (table["data_seed"] % 3)
     table["test_ood.n"] = np.where(table["seed"] == 0, np.nan, 100_000)
-    for column in (SCORE, OUTCOME):
-        for which in (1, 2):
-            table[half(column, which)] = table[column] + 0.005 * noise.normal(size=len(table))
     return analysis.analyse(table, replicates=100)
-
-
-def test_names():
-    assert covariate_names(["test_id.auc", "dataset", "method"]) == "ID test AUC, dataset and method"
-    assert covariate_names(["test_id.auc"]) == "ID test AUC"
 
 
 def sentences(result):
@@ -49,10 +39,6 @@ def test_every_section_has_words_with_its_number_and_a_table(result):
         "granulated_kendall": f"Ψ = {found.granulated_kendall.estimate:.2f} (",
         "sign_error": f"{100 * found.sign_error.overall.mean:.0f}\u00a0%",
         "conditional_mutual_information": f"{100 * found.conditional_mutual_information.estimate:.1f}\u00a0%",
-        "partial": f"rank correlation within cells is {found.partial[0].estimate:.2f} (",
-        "incremental": f"raises R² by {found.incremental[0].estimate:.2f} (",
-        "mixed_model": f"by {np.exp(0.1 * found.mixed_model.coefficient('mu_within').estimate):.2f} (",
-        "reliability": f"{found.reliability.raw:.2f} as measured, would be {found.reliability.estimate:.2f} (",
     }
     for name, number in numbers.items():
         assert number.replace("-", "−") in words[name], name
@@ -64,9 +50,8 @@ def test_undefined_estimates_say_so(make_table):
     table = make_table(seeds=3, severities=(1.0,), methods=("rrr",)).drop(columns="test_id.auc")
     result = analysis.analyse(table, replicates=100)
     words = sentences(result)
-    for name in ("granulated_kendall", "sign_error", "incremental", "mixed_model", "reliability"):
+    for name in ("granulated_kendall", "sign_error"):
         assert words[name].startswith("Not estimated: "), words[name]
-    assert "no trial has the column 'test_id.auc'" in words["partial"]
     for table in tables(result):
         assert all(len(row) == len(table.headings) == len(table.fields) for row in table.rows)
         assert table.rows
@@ -75,5 +60,3 @@ def test_undefined_estimates_say_so(make_table):
 def test_without_an_interval_the_words_say_why(make_table):
     words = sentences(analysis.analyse(make_table(seeds=5), replicates=100))
     assert "There is no interval: fewer than 10 data seeds on a dataset." in words["granulated_kendall"]
-    # The report's notes say once that there are fewer than the jackknife's six.
-    assert "There is no interval" not in words["partial"]

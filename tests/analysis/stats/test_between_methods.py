@@ -3,12 +3,10 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.stats.between_methods import between_methods, method_means, replicate_between
-from analysis.stats.cluster_bootstrap import draw_resamples
+from analysis.stats.between_methods import between_methods, method_means
 
 
 def test_six_methods_in_perfect_order():
@@ -81,18 +79,3 @@ def test_equal_means_are_equal_whatever_their_number_of_trials():
     values = np.full(17, 0.1)
     means = method_means(values, [np.arange(3), np.arange(3, 10), np.arange(10, 17)])
     assert np.ptp(means) == 0
-
-
-@pytest.mark.parametrize("statistic", ["spearman", "kendall_tau_b"])
-def test_replicates_are_those_of_the_drawn_table(statistic):
-    trials = pd.DataFrame({"dataset": "a", "data_seed": list(range(10)) * 4})
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=40), rng.normal(size=40)
-    groups = [np.arange(10) + 10 * k for k in range(4)]
-    resamples = draw_resamples(trials, replicates=20, seed=0)
-    values = replicate_between(x, y, [groups], resamples, statistic)
-    scipys = stats.spearmanr if statistic == "spearman" else stats.kendalltau
-    for value, counts in zip(values, resamples.counts, strict=True):
-        drawn = [np.repeat(g, counts[resamples.cluster[g]].astype(int)) for g in groups]
-        expected = scipys([x[d].mean() for d in drawn], [y[d].mean() for d in drawn]).statistic
-        assert value == pytest.approx(expected)

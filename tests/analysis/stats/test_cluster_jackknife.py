@@ -8,7 +8,7 @@ from scipy import stats
 
 from analysis.answer.correlations import within_cells
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.cluster_jackknife import acceleration, jackknife, satterthwaite
+from analysis.stats.cluster_jackknife import jackknife, satterthwaite
 
 ONE = np.zeros(8, dtype=np.intp)
 
@@ -58,13 +58,6 @@ def test_undefined_cases_give_none():
     assert jackknife(0.5, np.full(8, 0.5), ONE, np.array([8.0]), weights) is None
     assert jackknife(0.5, np.array([0.1] * 7 + [np.nan]), ONE, np.array([8.0]), weights) is None
     assert jackknife(0.5, np.array([0.5]), ONE[:1], np.array([8.0]), weights) is None
-
-
-def test_acceleration_is_a_sixth_of_the_influences_skewness():
-    deleted = np.array([0.0, 0.0, 3.0])
-    # d = (1, 1, −2): sum of cubes −6, of squares 6.
-    assert acceleration(deleted) == pytest.approx(-6 / (6 * 6**1.5))
-    assert acceleration(np.full(4, 0.2)) == 0.0
 
 
 def cells(generator, n_cells, seeds, shared):

@@ -1,9 +1,9 @@
-"""Benjamini-Hochberg and max-T by hand, Holm's levels against statsmodels; undefined p-values take no part."""
+"""Benjamini-Hochberg and Holm's levels by hand; undefined p-values take no part."""
 
 import numpy as np
 import pytest
 
-from analysis.stats.multiplicity import adjust, holm_levels, max_t
+from analysis.stats.multiplicity import adjust, holm_levels
 
 
 def test_benjamini_hochberg_by_hand():
@@ -40,19 +40,3 @@ def test_holms_levels_by_hand():
     assert holm_levels([0.001, 0.002, 0.003]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
     assert holm_levels([0.2]) == [0.05]
     assert holm_levels([]) == []
-
-
-def test_max_t_by_hand():
-    permuted = np.array([[1.0, -1, 1, -1], [2.0, 2, -2, -6]])
-    spread = permuted.std(axis=1)
-    observed = np.array([1.0, 6.0])
-    largest = np.maximum(*(np.abs(permuted) / spread[:, None]))
-    expected = [(sum(largest >= abs(o) / s) + 1) / 5 for o, s in zip(observed, spread, strict=True)]
-    assert max_t(observed, permuted) == pytest.approx(expected)
-    assert expected[1] < expected[0]
-
-
-def test_max_t_leaves_out_what_does_not_vary():
-    permuted = np.array([[0.0, 0, 0], [1.0, -2, 1], [np.nan] * 3])
-    adjusted = max_t(np.array([0.5, 3.0, np.nan]), permuted)
-    assert adjusted == [None, pytest.approx(1 / 4), None]

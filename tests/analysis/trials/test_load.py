@@ -148,15 +148,6 @@ def test_the_fewest_columns_are_enough(tmp_path, make_table):
         assert any(name in sentence for sentence in trials.missing)
 
 
-def test_without_data_seeds_datasets_are_not_taken_for_them(make_table):
-    table = make_table(seeds=10, datasets=("a", "b", "c", "d", "e")).drop(columns="data_seed")
-    results = analysis.analyse(table, replicates=100).results
-    mixed, held_out = results["mixed_model"], results["incremental"]
-    assert (mixed.coefficients, {r.estimate for r in held_out}) == ((), {None})
-    for reason in (mixed.reason, *(r.reason for r in held_out)):
-        assert reason.startswith("the table has no column 'data_seed'")
-
-
 @pytest.mark.parametrize(
     ("name", "text", "pieces"),
     [
