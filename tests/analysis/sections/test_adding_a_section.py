@@ -94,7 +94,10 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
         assert "An outcome above one half (Gosset 1908)." in text
         assert "Student, The probable error of a mean. Biometrika 6, 1908, 1–25." in text
         body = text.split("</nav>")[-1]
-        places = [body.index(title) for title in ("Beyond performance", "Above chance", "How this was computed")]
+        places = [
+            body.index(title)
+            for title in ("How often does the map point the wrong way?", "Above chance", "How this was computed")
+        ]
         assert places == sorted(places)
     assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall,{share!r},\n"
     assert r"\caption{Above chance. All trials.}" in (tmp_path / "tables/above_chance.tex").read_text()

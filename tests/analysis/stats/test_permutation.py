@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.stats.multiplicity import max_t
 from analysis.stats.permutation import exchanges, permutation_p, permuted_z
 
 
@@ -151,16 +150,3 @@ def test_it_holds_its_level_where_trials_share_their_data_seed_and_single_trials
             whole, broken = (whole + rejected, broken) if kind is possible else (whole, broken + rejected)
     assert whole <= 12  # P(more than 12 of 120 | .05) is 0.7 %
     assert broken > 25
-
-
-def test_max_t_holds_the_family_wise_level():
-    rng = np.random.default_rng(7)
-    frame, cell, data_seed = balanced(2, 15)
-    possible = exchanges(cell, data_seed, [frame["strength"]])
-    false = 0
-    for repeat in range(100):
-        y = rng.normal(size=30)
-        x = rng.normal(size=(6, 30))
-        observed, permuted = permuted_z(x, y, cell, [np.arange(2)], possible, permutations=199, seed=repeat)
-        false += min(max_t(observed[:, 0], permuted[:, 0])) <= 0.05
-    assert false <= 11  # P(more than 11 of 100 | .05) is 0.4 %; unadjusted it is about 26 of 100
