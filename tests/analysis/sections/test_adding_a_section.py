@@ -96,7 +96,7 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
         body = text.split("</nav>")[-1]
         places = [
             body.index(title)
-            for title in ("How often does the map point the wrong way?", "Above chance", "How this was computed")
+            for title in ("The same question, asked in other ways", "Above chance", "How this was computed")
         ]
         assert places == sorted(places)
     assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall,{share!r},\n"

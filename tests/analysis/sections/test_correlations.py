@@ -38,6 +38,41 @@ def test_rows_between_methods_have_no_interval_in_the_grid(result):
     assert {(c.ci_low, c.interval_reason) for c in between} == {(None, "the comparison of methods has the interval")}
 
 
+DECLARED = analysis.Primary("test_ood", "energy", "occlusion")
+
+
+@pytest.mark.parametrize(
+    ("columns", "primary", "chosen", "other", "caption"),
+    [
+        ((DEFAULT, *OTHERS), DECLARED, "The primary was declared beforehand.", "the other", "They were not declared"),
+        (
+            (DEFAULT, *OTHERS),
+            None,
+            "No primary was declared; the default does not depend on the data.",
+            "the other",
+            "None was declared",
+        ),
+        (OTHERS, None, "The primary was not declared beforehand: it stands in", "all", "None was declared"),
+    ],
+)
+def test_the_words_say_whether_the_primary_was_declared(make_table, columns, primary, chosen, other, caption):
+    """A primary that was picked from the table is adjusted like the other scores."""
+    table = make_table(seeds=6, severities=(1.0,), columns=columns)
+    # Scores that are copies of one another have one correlation; these differ.
+    for position, column in enumerate(columns):
+        table[column] += 0.01 * np.random.default_rng(position).normal(size=len(table))
+    result = answer(trials_from_table(table, sweep="s", source="t", primary=primary), replicates=100)
+    words = SECTION.method(result, None)["Many comparisons"]
+    assert words.startswith(chosen)
+    assert ("All correlations are adjusted" in words) is (other == "all")
+    assert f"The p-values of {other} localisation scores and strata were adjusted" in SECTION.reported(result, None)
+    within = [c for c in result.correlations if (c.scope, c.statistic, c.stratum) == ("within_cell", "spearman", None)]
+    exempt = [c for c in within if c.p_adjusted is None]
+    assert [c.score for c in exempt] == ([] if other == "all" else [result.score])
+    (drawing,) = scores.SECTION.figures(result, None)
+    assert f"{caption} beforehand" in drawing.caption
+
+
 def test_without_intervals_there_are_no_p_values_and_none_is_said_to_be_adjusted(make_table):
     result = answer(make_table(seeds=5), replicates=100)
     words = SECTION.reported(result, None)
