@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, Pictures, pictures
 from analysis.sections.head import facts, provenance
-from analysis.sections.map_sheets import MapSheet
 from analysis.sections.page_trials import trials_data
 from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
@@ -21,20 +20,17 @@ from analysis.stats.rank_correlation import LEVEL
 from records import Storage
 
 
-def write_report(analysis: Analysis, out_dir: str | Path, maps: Sequence[MapSheet] | None = None) -> Path:
+def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
     """Write the report into `out_dir` and return the path of report.html.
 
     The same analysis gives the same bytes: no file holds a date or a place.
 
     Args:
         out_dir: made where it does not exist; files of an older report are replaced, others left alone.
-        maps: sheets of maps for the gallery; None takes them from the sweep's storage, where there is one.
 
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    if maps is not None:
-        analysis = replace(analysis, results={**analysis.results, "maps": lambda: (maps, [])})
     presented = [Presented.of(section, analysis) for section in sections.SECTIONS]
     drawings = [drawing for section in presented for drawing in section.figures]
     missing = lacking(analysis)

@@ -1,8 +1,8 @@
-"""The map browser of report.html: thumbnails of the trials' kept maps, as many as the page has room for."""
+"""The map browser of report.html: thumbnails of the maps that trials kept, as many as fit into the page."""
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -15,21 +15,21 @@ from PIL import Image
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import count, name
-from analysis.sections.map_sheets import class_words, displayed, read_maps
+from analysis.sections.kept_maps import TrialMaps, read_maps
 from analysis.sections.page_trials import MOST, page_rows
 from analysis.sections.section import Lack, Section
 from analysis.trials.trials import Primary, Trials
-from records import StorageError, SweepRecords
+from records import StorageError
 
 TITLE = "The maps of every trial"
 ROOM = 1_200_000
-"""Characters of report.html that thumbnails may take, which holds a report of 3,000 trials below 5 MB."""
+"""Characters of report.html for thumbnails; a report of 3,000 trials then stays below 5 MB."""
 SIDE, PICTURE_SIDE = 64, 128
-"""Longest side of a map's thumbnail and of an image's, in pixels; what is larger is averaged over blocks."""
+"""Longest side in pixels of a map's and of an image's thumbnail; larger ones are averaged over blocks."""
 READERS = 8
-"""Number of trials read at a time, since storage may be far away."""
+"""Number of trials read at a time, since storage may be slow."""
 _OTHERS = 36
-"""Characters that a tile takes in the page beside its map."""
+"""Characters of a tile in the page apart from its map."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Tile:
-    """One image as one trial's model sees it."""
+    """One image with one trial's map; None for what an older trial did not keep."""
 
     trial: int
-    """The trial's place in the page: its row of the table of `page_rows`."""
+    """The trial's position in the page: its row of the table of `page_rows`."""
     rank: int
-    """The image's place among those that the trial kept; equal places of one data seed are one image."""
+    """The image's position among those that the trial kept; trials on one data seed have the same images."""
     index: int | None
-    """The image's place in the split; None where the trial did not keep it."""
+    """The image's position in the split."""
     score: float | None
     label: str
     """The image's class."""
     predicted: str | None
-    """The class that the model predicts; None where an older trial kept only whether it is right."""
+    """The class that the model predicts."""
     correct: bool | None
     picture: Picture
     map: str
@@ -87,48 +87,42 @@ def browser_of(trials: Trials, primary: Primary) -> Browser:
     records, table = trials.records, trials.table.iloc[page_rows(trials.table)]
     if records is None or "trial_key" not in table:
         return Browser()
+
+    def tiles_for(trial: int) -> list[Tile]:
+        maps = read_maps(records, str(table["trial_key"].iloc[trial]), primary)
+        return [] if maps is None else tiles_of(maps, trial)
+
     try:
         with ThreadPoolExecutor(READERS) as pool:
-            read = list(pool.map(lambda row: tiles_of(records, table, row, primary), range(len(table))))
+            tiles = list(pool.map(tiles_for, range(len(table))))
     except StorageError as error:
         return Browser(lacks=((f"“{TITLE}”", f"they could not be read: {error}"),))
-    tiles = [tile for of_trial in read for tile in of_trial]
-    return Browser(tuple(within(ROOM, tiles, table)), len(tiles), sum(map(bool, read)))
+    everything = [tile for of_trial in tiles for tile in of_trial]
+    return Browser(tuple(within(ROOM, everything, table)), len(everything), sum(map(bool, tiles)))
 
 
-def tiles_of(records: SweepRecords, table: pd.DataFrame, row: int, primary: Primary) -> list[Tile]:
-    """All kept maps of the trial in this row of the table; none where they cannot be read."""
-    arrays = read_maps(records, str(table["trial_key"].iloc[row]), primary)
-    if arrays is None:
-        return []
-    shares = [shrunk(arrays[part].astype(np.float64), SIDE) for part in ("masks", "distractors")]
-    regions = [mostly(share) for share in shares]
-    images = shrunk(displayed(arrays["images"]), PICTURE_SIDE)
+def tiles_of(maps: TrialMaps, trial: int) -> list[Tile]:
+    """A tile for each image that a trial kept."""
+    mask, distractor = (shrunk(regions.astype(np.float64), SIDE) for regions in (maps.masks, maps.distractors))
+    images, masks, distractors = shrunk(maps.images, PICTURE_SIDE), mostly(mask), mostly(distractor)
     shown = None
-    if "region" in arrays:
-        scored = shrunk(arrays["region"].astype(np.float64), SIDE)
-        shown = fullest(scored, np.rint(shares[0].sum(axis=(1, 2))).astype(np.intp))
-    labels = class_words(arrays, arrays["labels"])
-    predicted = class_words(arrays, arrays["predicted"]) if "predicted" in arrays else None
-
-    def optional(key: str, rank: int, kind: Callable[[Any], Any]) -> Any:
-        value = arrays[key][rank] if key in arrays else None
-        return None if value is None or np.isnan(value) else kind(value)
-
+    if maps.regions is not None:
+        n_blocks = np.rint(mask.sum(axis=(1, 2))).astype(np.intp)
+        shown = fullest(shrunk(maps.regions.astype(np.float64), SIDE), n_blocks)
     return [
         Tile(
-            trial=row,
+            trial=trial,
             rank=rank,
-            index=optional("index", rank, int),
-            score=optional("scores", rank, float),
-            label=labels[rank],
-            predicted=None if predicted is None else predicted[rank],
-            correct=optional("correct", rank, bool),
+            index=None if maps.index is None else int(maps.index[rank]),
+            score=None if np.isnan(maps.scores[rank]) else float(maps.scores[rank]),
+            label=str(maps.labels[rank]),
+            predicted=None if maps.predicted is None else str(maps.predicted[rank]),
+            correct=None if maps.correct is None else bool(maps.correct[rank]),
             picture=Picture(
                 image=webp(images[rank]),
-                shape=(regions[0].shape[1], regions[0].shape[2]),
-                mask=bits(regions[0][rank]),
-                distractor=bits(regions[1][rank]) if regions[1][rank].any() else "",
+                shape=(masks.shape[1], masks.shape[2]),
+                mask=bits(masks[rank]),
+                distractor=bits(distractors[rank]) if distractors[rank].any() else "",
             ),
             map="" if shown is None else bits(shown[rank]),
         )
@@ -136,13 +130,12 @@ def tiles_of(records: SweepRecords, table: pd.DataFrame, row: int, primary: Prim
     ]
 
 
-def within(room: int, tiles: Iterable[Tile], table: pd.DataFrame) -> list[Tile]:
-    """The tiles that fit into so many characters, in the order of trials and images.
+def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:
+    """The tiles that fit into this many characters, in the order of trials and images.
 
-    First come the best and the worst map of each cell, then the first image of every trial, then the second, and so on;
-    of one image the trials of the first data seed first, so that what is shown of a data seed is shown of all methods.
+    The best and the worst map of each cell come first, then the first image of every trial, the second, and so on.
+    Within an image, trials on the first data seed come first, so that all methods are shown on the same data seeds.
     """
-    tiles = list(tiles)
     cells = table.groupby(["dataset", "severity", "method"], sort=False).ngroup().to_numpy()
     data_seeds = table["data_seed"].to_numpy()
     scored: dict[int, list[Tile]] = {}
@@ -175,9 +168,9 @@ def shrunk(images: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def fullest(share: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """[N, H, W] the n blocks of each image that a region covers most; ties with the last count too, empty ones never.
+    """[N, H, W] the n blocks of each image that a region covers most; with ties for the last place, without empty ones.
 
-    Scattered pixels may cover no block by half, and yet most blocks a little.
+    Scattered pixels may cover most blocks a little and none by half.
     """
     ordered = np.sort(share.reshape(len(share), -1), axis=1)[:, ::-1]
     last = np.take_along_axis(ordered, np.maximum(n - 1, 0)[:, None], axis=1)
@@ -185,13 +178,13 @@ def fullest(share: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_
 
 
 def mostly(share: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[N, H, W] where a region covers at least half of a block; of a region that nowhere does, wherever it is."""
+    """[N, H, W] the blocks that a region covers at least by half, or if there are none, all that it touches."""
     half = share >= 0.5
     return np.asarray(np.where(half.any(axis=(1, 2), keepdims=True), half, share > 0))
 
 
 def bits(region: NDArray[np.bool_]) -> str:
-    """Its pixels row by row, eight a byte with the first one highest, in base64."""
+    """The pixels row by row in base64, eight per byte, the first in the highest bit."""
     return base64.b64encode(np.packbits(region).tobytes()).decode()
 
 
@@ -202,75 +195,68 @@ def webp(image: NDArray[np.float64]) -> str:
 
 @cache
 def _webp(pixels: bytes, shape: tuple[int, ...]) -> str:
-    """Kept, since the trials of a data seed show the same images."""
+    """Cached, since trials on one data seed have the same images."""
     buffer = io.BytesIO()
     Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(buffer, "webp", quality=60)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def page_data(browser: Browser, primary: Primary) -> dict[str, Any] | None:
-    """Its tiles as columns, and each picture once."""
+    """The tiles as columns, and each picture once; None without tiles."""
     if not browser.tiles:
         return None
-    places = {picture: place for place, picture in enumerate(dict.fromkeys(tile.picture for tile in browser.tiles))}
-    words = [word for tile in browser.tiles for word in (tile.label, tile.predicted) if word is not None]
-    classes = list(dict.fromkeys(words))
+    tiles = browser.tiles
+    pictures = {picture: position for position, picture in enumerate(dict.fromkeys(tile.picture for tile in tiles))}
+    words = [word for tile in tiles for word in (tile.label, tile.predicted) if word is not None]
+    classes = {word: position for position, word in enumerate(dict.fromkeys(words))}
     columns: dict[str, Sequence[Any]] = {
-        "trial": [tile.trial for tile in browser.tiles],
-        "rank": [tile.rank for tile in browser.tiles],
-        "index": [tile.index for tile in browser.tiles],
-        "score": [None if tile.score is None else round(tile.score, 3) for tile in browser.tiles],
-        "label": [classes.index(tile.label) for tile in browser.tiles],
-        "predicted": [None if tile.predicted is None else classes.index(tile.predicted) for tile in browser.tiles],
-        "correct": [None if tile.correct is None else int(tile.correct) for tile in browser.tiles],
-        "picture": [places[tile.picture] for tile in browser.tiles],
-        "map": [tile.map for tile in browser.tiles],
+        **{key: [getattr(tile, key) for tile in tiles] for key in ("trial", "rank", "index", "map")},
+        "score": [None if tile.score is None else round(tile.score, 3) for tile in tiles],
+        "label": [classes[tile.label] for tile in tiles],
+        "predicted": [None if tile.predicted is None else classes[tile.predicted] for tile in tiles],
+        "correct": [None if tile.correct is None else int(tile.correct) for tile in tiles],
+        "picture": [pictures[tile.picture] for tile in tiles],
     }
     return {
         "metric": name(primary.metric),
-        "classes": classes,
+        "classes": list(classes),
         "tiles": columns,
-        "pictures": [vars(picture) for picture in places],
+        "pictures": list(map(vars, pictures)),
     }
 
 
 def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
     browser, primary = result(), analysis.primary
-    if not browser.tiles:
+    n, n_all = len(browser.tiles), len(analysis.trials.table)
+    if not n:
         return ""
-    n, n_shown = len(browser.tiles), len({tile.trial for tile in browser.tiles})
-    kept = count(browser.n_kept, "map")
-    holds = f"all {kept}" if n == browser.n_kept else f"{n:,} of the {kept}"
-    without_any = browser.n_trials - n_shown
-    left_out = f"{count(browser.n_kept - n, 'map')} had to be left out to keep the page small" + (
-        f", among them all of {count(without_any, 'trial')}." if without_any else "."
-    )
-    n_all = len(analysis.trials.table)
+    kept, n_left_out = count(browser.n_kept, "map"), browser.n_kept - n
+    without_any = browser.n_trials - len({tile.trial for tile in browser.tiles})
     without = min(n_all, MOST) - browser.n_trials
     unknown = sum(not tile.map for tile in browser.tiles)
     sentences = [
-        f"report.html holds {holds} of {name(primary.attribution)} on {name(primary.split)} images that "
-        f"{count(browser.n_trials, 'trial')} kept, in thumbnails of at most {SIDE} pixels a side.",
-        left_out if n < browser.n_kept else "",
-        f"Of the {n_all:,} trials the page has the {MOST:,} of the first data seeds." if n_all > MOST else "",
-        "Each trial’s own maps, of all attributions and at full size, are saliency.png and maps.npz in the sweep’s "
-        "artifacts/ under its trial key; the page shows the picture where it lies in the sweep’s report/ folder.",
-        f"{count(without, 'trial')} kept none that can be read." if without else "",
-        f"The scored pixels of {count(unknown, 'map')} are not known; the page shows the images without them."
+        f"report.html has {f'{n:,} of the {kept}' if n_left_out else f'all {kept}'} of {name(primary.attribution)} on "
+        f"{name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as thumbnails of at most {SIDE} "
+        "pixels a side.",
+        f"{count(n_left_out, 'map is', 'maps are')} left out to keep the page small"
+        + (f", among them all maps of {count(without_any, 'trial')}." if without_any else ".")
+        if n_left_out
+        else "",
+        f"The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}." if n_all > MOST else "",
+        "All attributions at full size are in saliency.png and maps.npz, in the sweep’s artifacts/ folder under the "
+        "trial key. The page shows saliency.png if the page is in the sweep’s report/ folder.",
+        f"{count(without, 'trial')} kept no maps that can be read." if without else "",
+        f"The scored pixels of {count(unknown, 'map')} are not known; the page shows those images without them."
         if unknown
         else "",
     ]
     return " ".join(filter(None, sentences))
 
 
-def _compute(analysis: Analysis) -> Callable[[], Browser]:
-    return cache(lambda: browser_of(analysis.trials, analysis.primary))
-
-
-SECTION = Section(
+SECTION: Section[Callable[[], Browser]] = Section(
     key="map_browser",
     title=TITLE,
-    compute=_compute,
+    compute=lambda analysis: cache(lambda: browser_of(analysis.trials, analysis.primary)),
     content=lambda result: {},
     sentence=_sentence,
     interactive=lambda analysis, result: page_data(result(), analysis.primary),

@@ -16,8 +16,11 @@ import pytest
 import analysis
 from analysis import sections
 from analysis.report.report import bibliography, copy_report, explanations
+from analysis.sections.drawing import png
 from analysis.sections.head import facts
+from analysis.sections.kept_maps import TrialMaps
 from analysis.sections.map_sheets import MapSheet, collect_maps
+from analysis.sections.maps import SECTION as MAPS
 from analysis.sections.section import OTHER_WAYS
 from records import SweepRecords, open_storage
 from records.columns import correctness_auroc, half
@@ -401,7 +404,7 @@ def test_whatever_is_cited_is_in_the_bibliography_and_said_once(report, result):
 
 def test_json_writes_null_for_what_is_not_a_number(result, tmp_path, no_figures):
     odd = replace(result, power=replace(result.power, within_cell=float("nan"), typical_cell=float("inf")))
-    analysis.write_report(odd, tmp_path, maps=[])
+    analysis.write_report(odd, tmp_path)
     power = strict_json(tmp_path / "report.json")["power"]
     assert power["within_cell"] is power["typical_cell"] is None
 
@@ -488,7 +491,7 @@ def test_a_report_on_a_sweep_without_its_primary(make_table, tmp_path):
 def test_an_old_gallery_does_not_stay(report, result, tmp_path, no_figures):
     analysis.write_report(result, tmp_path)
     assert (tmp_path / "figures/gallery_crosses.png").is_file()
-    analysis.write_report(result, tmp_path, maps=[])
+    analysis.write_report(replace(result, results={**result.results, "maps": lambda: ([], [])}), tmp_path)
     assert not list((tmp_path / "figures").glob("gallery_*"))
 
 
@@ -503,7 +506,7 @@ def test_a_copy_in_storage_is_the_report_itself(report, tmp_path):
 def test_a_folder_that_cannot_be_written(result, tmp_path, no_figures):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(analysis.AnalysisError) as error:
-        analysis.write_report(result, tmp_path / "taken", maps=[])
+        analysis.write_report(result, tmp_path / "taken")
     assert "cannot write the report to" in str(error.value)
     assert "--out" in str(error.value)
 
@@ -521,7 +524,7 @@ def test_a_report_that_is_interrupted_has_whole_files_and_no_page(stop, result, 
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        analysis.write_report(result, tmp_path, maps=[])
+        analysis.write_report(result, tmp_path)
     assert not (tmp_path / "report.html").exists()
     assert ((tmp_path / "report.md").read_text() == "old") == (stop == "report.md")
     if stop == "report.html":
@@ -532,14 +535,15 @@ def test_a_report_that_is_interrupted_has_whole_files_and_no_page(stop, result, 
 def test_maps_show_one_strength_on_positive_masked_images(result):
     (sheet,), missing = collect_maps(result.trials, result.primary)
     assert (sheet.dataset, sheet.severity, sheet.data_seed) == ("crosses", 1.0, 0)
-    assert list(sheet.regions) == ["baseline", "masked", "actdiff", "rrr"]
+    assert list(sheet.examples) == ["baseline", "masked", "actdiff", "rrr"]
     table = result.trials.table
     means = table[(table["dataset"] == "crosses") & (table["severity"] == 1)].groupby(["method", "strength"])[SCORE]
     best = means.mean().reset_index().sort_values(SCORE).groupby("method")["strength"].last()
     assert sheet.strengths == best.to_dict()
     assert len(set(sheet.strengths.values())) > 1
-    assert len(sheet.images) == 3  # of six images, the three of class 1
-    assert sheet.masks.any(axis=(1, 2)).all()
+    for maps in sheet.examples.values():
+        assert len(maps.images) == 3  # of six images, the three of class 1
+        assert maps.masks.any(axis=(1, 2)).all()
     assert len(missing) == 1
 
 
@@ -556,29 +560,30 @@ def test_unreadable_maps_are_named_not_fatal(storage, tmp_path, make_table, brok
 
 def test_the_best_and_the_worst_map_of_all_stored_ones(result):
     (sheet,), _ = collect_maps(result.trials, result.primary)
-    assert set(sheet.together) == set(sheet.regions)
+    assert set(sheet.together) == set(sheet.examples)
     for maps in sheet.together.values():
         assert (maps.n_trials, maps.n_maps) == (1, 3)  # three images of class 1 with a mask
-        assert (maps.best.score, maps.worst.score) == pytest.approx((0.5, 0.1))  # of images 1, 3 and 5
+        assert (*maps.best.scores, *maps.worst.scores) == pytest.approx((0.5, 0.1))  # of images 1, 3 and 5
         assert maps.mean.sum() == pytest.approx(1)
         assert maps.mask[4:8, 4:8].min() == 1
 
 
-def test_maps_given_by_hand_are_drawn(make_table, tmp_path, no_figures):
-    rng = np.random.default_rng(0)
-    sheet = MapSheet(
-        dataset="folder:my/x",
-        severity=1.0,
-        data_seed=0,
-        split="test_ood",
-        attribution="integrated_gradients",
-        images=rng.uniform(size=(1, 8, 8, 3)),
-        masks=np.ones((1, 8, 8), dtype=bool),
-        distractors=np.zeros((1, 8, 8), dtype=bool),
-        regions={"baseline": np.zeros((1, 8, 8), dtype=bool)},
-        strengths={"baseline": None},
+def test_a_sheet_of_one_image_in_colour_is_drawn():
+    nowhere = np.zeros((1, 8, 8), dtype=bool)
+    maps = TrialMaps(
+        images=np.random.default_rng(0).uniform(size=(1, 8, 8, 3)),
+        masks=~nowhere,
+        distractors=nowhere,
+        maps=np.zeros((1, 8, 8)),
+        regions=nowhere,
+        scores=np.array([np.nan]),
+        classes=np.array([1]),
+        labels=np.array(["1"]),
+        predicted=None,
+        correct=None,
+        index=None,
     )
-    result = analysis.analyse(make_table(), replicates=100)
-    analysis.write_report(result, tmp_path, maps=[sheet])
-    (picture,) = (tmp_path / "figures").glob("gallery_*.png")
-    assert re.fullmatch(r"gallery_folder-my-x-[0-9a-f]{8}\.png", picture.name)
+    sheet = MapSheet("folder:my/x", 1.0, 0, analysis.Primary(), {"baseline": maps}, {"baseline": None})
+    (drawing,) = filter(None, MAPS.figures(None, lambda: ([sheet], [])))
+    assert png(drawing)
+    assert re.fullmatch(r"gallery_folder-my-x-[0-9a-f]{8}", drawing.name)

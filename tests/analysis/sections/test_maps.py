@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from matplotlib.figure import Figure
 import analysis
 import trainables
 from analysis.sections.drawing import settings
+from analysis.sections.kept_maps import displayed, reproduced, strongest
 from analysis.sections.map_browser import browser_of
-from analysis.sections.map_sheets import collect_maps, displayed, reproduced, strongest
+from analysis.sections.map_sheets import collect_maps
 from analysis.sections.maps import _show
 from analysis.trials.trials import Primary
 from records import SweepRecords, open_storage
@@ -59,19 +61,23 @@ def test_pixels_best_and_worst_and_answers_are_those_of_the_trial(attribution, w
     assert missing == []
     arrays = finished.maps
     scores, masks = arrays[f"{SPLIT}.scored.iou.{attribution}"][:SHOWN], arrays[f"{SPLIT}.masks"]
-    (region,), (maps,), (words,) = (part.values() for part in (sheet.regions, sheet.together, sheet.answers))
-    for shown, several in ((region, sheet.masks), (np.stack([drawn_in(tile) for tile in browser.tiles]), masks)):
+    (example,), (maps,) = sheet.examples.values(), sheet.together.values()
+    for shown, several in (
+        (example.regions, example.masks),
+        (np.stack([drawn_in(tile) for tile in browser.tiles]), masks),
+    ):
         overlap = (shown & several).sum(axis=(1, 2)) / (shown | several).sum(axis=(1, 2))
         known = ~np.isnan(scores[: len(shown)])
         assert overlap[known] == pytest.approx(scores[: len(shown)][known], abs=1e-6)
     for case, at in ((maps.best, np.nanargmax(scores)), (maps.worst, np.nanargmin(scores))):
-        assert case.score == pytest.approx(scores[at])
-        overlap = (case.region & case.mask).sum() / (case.region | case.mask).sum()
+        assert case.scores == pytest.approx([scores[at]])
+        overlap = (case.regions & case.masks).sum() / (case.regions | case.masks).sum()
         assert overlap == pytest.approx(scores[at], abs=1e-6)
-    assert (maps.best.image == displayed(arrays[f"{SPLIT}.images"])[np.nanargmax(scores)]).all()
+    assert (maps.best.images[0] == displayed(arrays[f"{SPLIT}.images"])[np.nanargmax(scores)]).all()
     wrong, right = ("✗ wrong", "✓ right") if without else ("✗ predicted healthy", "✓ predicted sick")
-    assert words == [wrong, right] * (len(region) // 2)
-    assert sheet.labels == ["sick"] * len(region)
+    n = len(example.images)
+    assert example.answers == [wrong, right] * (n // 2)
+    assert example.labels.tolist() == ["sick"] * n
     wrong, right = (None, None) if without else ("healthy", "sick")
     expected = [("sick", wrong, False), ("sick", right, True)] * (SHOWN // 2)
     assert [(tile.label, tile.predicted, tile.correct) for tile in browser.tiles] == expected
@@ -80,8 +86,8 @@ def test_pixels_best_and_worst_and_answers_are_those_of_the_trial(attribution, w
 def test_pixels_that_are_not_known_are_not_drawn(finished, tmp_path):
     trials = stored(finished, tmp_path, (*ADDED_LATER, ".scored.iou"))
     (sheet,), missing = collect_maps(trials, Primary(attribution="occlusion"))
-    (region,), (maps,) = sheet.regions.values(), sheet.together.values()
-    assert (region, maps.best, maps.worst) == (None, None, None)
+    (example,), (maps,) = sheet.examples.values(), sheet.together.values()
+    assert (example.regions, maps.best, maps.worst) == (None, None, None)
     assert [what for what, _ in missing] == [
         f"the scored pixels in the maps of {sheet.dataset}",
         f"the best and the worst map of {sheet.dataset}",
@@ -120,7 +126,8 @@ def test_scored_pixels_are_seen_on_any_image(colour):
     with settings():
         figure = Figure((4, 4))
         axes = figure.add_axes((0, 0, 1, 1))
-        _show(axes, image if isinstance(colour, tuple) else image[..., 0], nowhere, nowhere, scored)
+        shown = image if isinstance(colour, tuple) else image[..., 0]
+        _show(axes, SimpleNamespace(images=[shown], masks=[nowhere], distractors=[nowhere]), 0, scored)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba()).astype(int)

@@ -78,7 +78,7 @@ def test_the_rule_with_most_cells_is_analysed_and_an_oracle_only_if_it_must(seve
 def test_the_report_shows_them(several, tmp_path, no_figures):
     table, _, _ = several
     result = analyse(trials_from_table(table, sweep="s", source="s"), replicates=100)
-    write_report(result, tmp_path, maps=[])
+    write_report(result, tmp_path)
     rows = pd.read_csv(tmp_path / "tables/selection_rules.csv")
     assert list(rows["selection"]) == ["best_valid_id", "last", "best_valid_ood"]
     assert rows["difference"][2] == pytest.approx(0.03)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.sections.map_sheets import read_maps
+from analysis.sections.kept_maps import read_maps
 from analysis.trials.trials import Primary
 from records import SweepRecords, open_storage
 from records.store import MAPS, Record
@@ -120,4 +120,4 @@ def test_the_report_reads_the_classes_of_its_own_splits_images(split, labels, un
     records = SweepRecords(open_storage(tmp_path), "sheets")
     records.write_artifact("key", MAPS, buffer.getvalue())
     maps = read_maps(records, "key", Primary(metric="iou", attribution="occlusion", split=split))
-    assert maps["labels"].tolist() == labels
+    assert maps.classes.tolist() == labels
