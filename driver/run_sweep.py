@@ -33,7 +33,7 @@ from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
-from records import StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, open_storage
 from records.secrets import scrub
 from records.storage import default_location
 from trainables import Recorder
@@ -104,20 +104,21 @@ def _status(request: Request, console: Console) -> None:
 
 def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
     """The plan, with the primary and the comparisons that the sweep declared first; says where they are others."""
-    manifest = records.manifest() or {}
+    manifest = records.manifest()
     if request.sync:
         # Without a manifest the records alone say what the sweep is.
-        planned = manifest.get("planned_trials") or len(records.done())
-        if not manifest and not planned:
+        declared = manifest or Manifest()
+        planned = declared.planned_trials or len(records.done())
+        if manifest is None and not planned:
             raise no_sweep(records)
-        return declared_plan({**manifest, "planned_trials": planned})
+        return declared_plan(replace(declared, planned_trials=planned))
     best_settings = None
     if request.from_sweep is not None:
         best_settings = load_best_settings(SweepRecords(records.storage, request.from_sweep))
     # Files are hashed and decoded when they are first met.
     with console.status("Reading the data"):
         plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
-    if not manifest:
+    if manifest is None:
         return plan
     _note(console, declared_note(plan, manifest))
     return replace(plan, space=declared_space(plan.space, manifest))

@@ -2,6 +2,7 @@
 
     columns.py     the table of a record's columns: names, roles, kinds and labels
     storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
+    manifest.py    sweep.json: what a sweep declared
     store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     database.py    MLflow's SQLite database, created whole or not at all
     mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
@@ -16,6 +17,8 @@ Imports neither torch nor Ray: trainables write records, analysis reads them.
 import os
 
 from records import columns as columns
+from records.manifest import Manifest as Manifest
+from records.manifest import Primary as Primary
 from records.storage import Storage as Storage
 from records.storage import StorageError as StorageError
 from records.storage import open_storage as open_storage

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from records import columns
+from records.manifest import Manifest, parse_manifest
 from records.storage import Storage, StorageError
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -50,7 +51,7 @@ class LoadedRecords:
 class SweepRecords:
     """Records and artifacts of the sweep `name` in `storage`.
 
-        <storage>/<name>/sweep.json                        the manifest: space, size and primary analysis
+        <storage>/<name>/sweep.json                        the manifest
         <storage>/<name>/records/<trial_key>.json          one per finished trial
         <storage>/<name>/artifacts/<trial_key>/<file>      epochs.json, maps.npz, saliency.png, and weights.pt if kept
         <storage>/<name>/checkpoints/<trial_key>.pt        of a long unfinished trial
@@ -161,22 +162,13 @@ class SweepRecords:
     def delete_checkpoint(self, trial_key: str) -> None:
         self.storage.delete(self._checkpoint_name(trial_key))
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        text = json.dumps(manifest, indent=1, allow_nan=False)
-        self.storage.write(f"{self.name}/sweep.json", text.encode())
+    def write_manifest(self, manifest: Manifest) -> None:
+        self.storage.write(f"{self.name}/sweep.json", manifest.to_json().encode())
 
-    def manifest(self) -> dict[str, Any] | None:
+    def manifest(self) -> Manifest | None:
         """The content of sweep.json, or None if there is none. Raises ValueError for a broken one."""
         data = self.storage.read(f"{self.name}/sweep.json")
-        if data is None:
-            return None
-        try:
-            manifest = json.loads(data)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.location}/sweep.json is not JSON ({error}); remove it to go on") from None
-        if not isinstance(manifest, dict):
-            raise ValueError(f"{self.location}/sweep.json is not a JSON object; remove it to go on")
-        return manifest
+        return None if data is None else parse_manifest(data, f"{self.location}/sweep.json")
 
     def _parse(self, data: bytes, trial_key: str) -> Record:
         try:

@@ -6,6 +6,7 @@ with the number of trials; `--list-spaces` prints it.
 
 from collections.abc import Callable
 
+from records import Primary as Primary
 from search_spaces.attributions import attributions as attributions
 from search_spaces.controls import controls as controls
 from search_spaces.laptop import laptop as laptop
@@ -15,7 +16,6 @@ from search_spaces.paper_search import paper_search as paper_search
 from search_spaces.paper_seeds import paper_seeds as paper_seeds
 from search_spaces.resnet18 import resnet18 as resnet18
 from search_spaces.smoke import smoke as smoke
-from search_spaces.space import Primary as Primary
 from search_spaces.space import Search as Search
 from search_spaces.space import Settings as Settings
 from search_spaces.space import Space as Space

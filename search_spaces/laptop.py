@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 from records import columns
-from search_spaces.space import Primary, Settings, Space, factorial
+from search_spaces.space import Settings, Space, factorial
 from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
 
 
@@ -28,7 +28,6 @@ def laptop() -> Space:
         "laptop",
         "strengths x learning rates x severities x ten data seeds x two trainings, 3,040 trials per dataset",
         tuple(sorted(trials, key=itemgetter("seed"))),
-        primary=Primary(),
         comparisons=columns.COMPARISONS,
     )
 

@@ -1,6 +1,6 @@
 """resnet18: does the answer of `laptop` hold for a larger network?"""
 
-from search_spaces.space import Primary, Space, factorial
+from search_spaces.space import Space, factorial
 from search_spaces.strengths import strength_grid
 
 METHODS = ("baseline", "actdiff", "gradmask")
@@ -37,6 +37,5 @@ def resnet18() -> Space:
         "resnet18",
         "the answer for a larger network: three methods, two severities, six seeds",
         tuple(trials),
-        primary=Primary(),
         comparisons=("seed", "setting", "given_id"),
     )

@@ -1,31 +1,14 @@
-"""Space, Search and Primary; and `factorial`, which lays out a balanced design."""
+"""Space and Search; and `factorial`, which lays out a balanced design."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from records import columns
+from records import Primary, columns
 
 Settings = dict[str, Any]
 """Flat settings of one trial, as `trainables.resolve` takes them."""
-
-
-@dataclass(frozen=True)
-class Primary:
-    """The analysis that the verdict rests on, declared before the sweep runs."""
-
-    split: str = "test_ood"
-    metric: str = "iou"
-    attribution: str = "integrated_gradients"
-    outcome: str = "test_ood.auc"
-
-    def __post_init__(self) -> None:
-        if self.split not in columns.SCORED_SPLITS:
-            allowed = " or ".join(columns.SCORED_SPLITS)
-            raise ValueError(f"bad split {self.split!r} of the primary: maps are scored on {allowed}")
-        if self.outcome.endswith(".loss"):
-            raise ValueError(f"bad outcome {self.outcome!r} of the primary: give one that is better the larger it is")
 
 
 @dataclass(frozen=True)
@@ -89,7 +72,7 @@ class Space:
     description: str
     trials: Sequence[Settings]
     """An iterator, such as that of `factorial`, becomes a tuple."""
-    primary: Primary = Primary()
+    primary: Primary = field(default_factory=Primary)
     comparisons: Sequence[str] = columns.COMPARISONS
     """What varies between the models that the analysis compares; their intervals hold jointly."""
     search: Search | None = None

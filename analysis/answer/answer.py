@@ -188,12 +188,10 @@ def comparisons_of(
 
 def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
     wanted = trials.primary or Primary()
-    is_loss = wanted.outcome.endswith(".loss")
-    if is_loss or wanted.outcome not in trials.table:
+    if wanted.outcome not in trials.table:
         outcomes = [columns.performance(split, measure) for split in columns.SPLITS for measure in ("auc", "accuracy")]
-        why = "is better the smaller it is" if is_loss else "is in no trial"
         raise AnalysisError(
-            f"{trials.source}: the primary's outcome {wanted.outcome!r} {why}; "
+            f"{trials.source}: the primary's outcome {wanted.outcome!r} is in no trial; "
             f"declare one of {', '.join(outcome for outcome in outcomes if outcome in trials.table)}"
         )
     if trials.primary is None:

@@ -13,11 +13,12 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.design import hashable
-from analysis.trials.fixed import Fixed, other_setting
+from analysis.trials.fixed import other_setting
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
 from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import OUTCOME, Primary, Trials
 from records import SweepRecords, columns
+from records.manifest import Fixed
 
 REQUIRED = ("dataset", "severity", "method", "seed", OUTCOME)
 BY_SEARCH = "chosen by a search"

@@ -1,30 +1,11 @@
 """Settings that a sweep's command did not vary, by which records of other commands are told apart."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.numbers import column_name
-
-Fixed = Mapping[str, Mapping[str, Any]]
-"""By dataset: columns of the configuration and their values; None for a column that no trial of the command has."""
-
-
-def declared_fixed(manifest: Mapping[str, Any] | None) -> Fixed:
-    """The fixed settings in a sweep's manifest; none where it declares none.
-
-    Raises:
-        AnalysisError: the declaration is not an object of objects.
-    """
-    declared = (manifest or {}).get("fixed", {})
-    if not isinstance(declared, Mapping) or not all(isinstance(values, Mapping) for values in declared.values()):
-        raise AnalysisError(
-            f"bad fixed settings {declared!r} in the sweep's sweep.json: give an object of columns and values for each "
-            "dataset, or remove the key"
-        )
-    return declared
+from records.manifest import Fixed
 
 
 def other_setting(table: pd.DataFrame, fixed: Fixed) -> pd.Series:

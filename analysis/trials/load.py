@@ -1,18 +1,16 @@
 """Trials from a sweep's storage or from a table in a file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
-from analysis.trials.fixed import declared_fixed
-from analysis.trials.trials import Trials, declared_commands, declared_comparisons, declared_primary
-from records import StorageError, SweepRecords, open_storage
+from analysis.trials.trials import Trials
+from records import Manifest, StorageError, SweepRecords, open_storage
+from records.manifest import parse_manifest
 from records.store import as_table
 
 
@@ -48,6 +46,7 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         raise AnalysisError(str(error)) from error
     if table.empty and not rejected:
         raise AnalysisError(_no_records(records, manifest is not None))
+    declared = manifest or Manifest()
     source = f"sweep {records.name!r}"
     notes = [f"A record could not be read: {path}: {why}." for path, why in sorted(rejected.items())]
     if table.empty:
@@ -56,11 +55,11 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         table,
         sweep=records.name,
         source=source,
-        primary=declared_primary(manifest),
-        comparisons=declared_comparisons(manifest),
-        commands=declared_commands(manifest),
+        primary=declared.primary,
+        comparisons=declared.comparisons,
+        commands=declared.commands,
         free_primary=False,
-        fixed=declared_fixed(manifest),
+        fixed=declared.fixed,
         records=records,
         excluded={"unreadable record": len(rejected)} if rejected else {},
         notes=notes,
@@ -87,32 +86,28 @@ def load_file(path: str | Path) -> Trials:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AnalysisError(f"cannot read {str(path)!r}: not a {kind} table ({reason}); write it again") from error
     manifest = _manifest_beside(path)
+    declared = manifest or Manifest()
     return trials_from_table(
         table,
         sweep=path.stem if manifest is None else path.resolve().parent.name,
         source=path.name,
-        primary=declared_primary(manifest),
-        comparisons=declared_comparisons(manifest),
-        commands=declared_commands(manifest),
-        free_primary=declared_primary(manifest) is None,
-        fixed=declared_fixed(manifest),
+        primary=declared.primary,
+        comparisons=declared.comparisons,
+        commands=declared.commands,
+        free_primary=declared.primary is None,
+        fixed=declared.fixed,
     )
 
 
-def _manifest_beside(path: Path) -> Mapping[str, Any] | None:
+def _manifest_beside(path: Path) -> Manifest | None:
     """The sweep.json in the file's folder; None where there is none."""
     beside = path.with_name("sweep.json")
     if not beside.is_file():
         return None
     try:
-        manifest = json.loads(beside.read_text())
+        return parse_manifest(beside.read_bytes(), str(beside))
     except (OSError, ValueError) as error:
-        raise AnalysisError(f"cannot read {str(beside)!r}: {error}; mend it, or move the table elsewhere") from error
-    if not isinstance(manifest, dict):
-        raise AnalysisError(
-            f"cannot read {str(beside)!r}: it holds no JSON object; mend it, or move the table elsewhere"
-        )
-    return manifest
+        raise AnalysisError(str(error)) from error
 
 
 def _no_records(records: SweepRecords, has_manifest: bool) -> str:

@@ -1,85 +1,16 @@
-"""The trials that an analysis works on, and the primary comparison that was declared for them."""
+"""The trials that an analysis works on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.numbers import count, listed
+from records import Primary as Primary
 from records import SweepRecords, columns
 
 OUTCOME = columns.performance("test_ood", "auc")
 UNKNOWN_DATA_SEEDS = "the table has no column 'data_seed', so it is not known which trials share their images"
 """Why a statistic is undefined without `Trials.data_seeds_known`."""
-
-
-@dataclass(frozen=True)
-class Primary:
-    """The localisation score and the outcome that the verdict is about, declared before the sweep runs."""
-
-    split: str = "test_ood"
-    metric: str = "iou"
-    attribution: str = "integrated_gradients"
-    outcome: str = OUTCOME
-
-    @property
-    def column(self) -> str:
-        """The localisation score's column."""
-        return columns.localisation(self.split, self.metric, self.attribution)
-
-
-def declared_primary(manifest: Mapping[str, Any] | None) -> Primary | None:
-    """The primary in a sweep's manifest, or None where it declares none; omitted parts take their defaults.
-
-    Raises:
-        AnalysisError: the declaration is not an object, has an unknown key or an unknown split.
-    """
-    declared = (manifest or {}).get("primary")
-    if declared is None:
-        return None
-    allowed = tuple(Primary.__dataclass_fields__)
-    if not isinstance(declared, Mapping) or not set(declared) <= set(allowed):
-        raise AnalysisError(
-            f"bad primary {declared!r} in the sweep's sweep.json: give an object with the keys {', '.join(allowed)}"
-        )
-    primary = Primary(**{key: str(value) for key, value in declared.items()})
-    if primary.split not in columns.SCORED_SPLITS:
-        raise AnalysisError(
-            f"bad primary split {primary.split!r} in the sweep's sweep.json: "
-            f"maps are scored on {' and '.join(columns.SCORED_SPLITS)}; name one of them"
-        )
-    return primary
-
-
-def declared_comparisons(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The comparisons in a sweep's manifest; all where it declares none.
-
-    Raises:
-        AnalysisError: the declaration is not a list of known comparisons.
-    """
-    declared = (manifest or {}).get("comparisons")
-    if declared is None:
-        return columns.COMPARISONS
-    if not isinstance(declared, list) or not declared or not set(map(str, declared)) <= set(columns.COMPARISONS):
-        raise AnalysisError(
-            f"bad comparisons {declared!r} in the sweep's sweep.json: give a list of some of "
-            f"{', '.join(columns.COMPARISONS)}"
-        )
-    return tuple(name for name in columns.COMPARISONS if name in declared)
-
-
-def declared_commands(manifest: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The commands in a sweep's manifest that made its trials.
-
-    Raises:
-        AnalysisError: they are not a list.
-    """
-    declared = (manifest or {}).get("commands", [])
-    if not isinstance(declared, list):
-        raise AnalysisError(f"bad commands {declared!r} in the sweep's sweep.json: give a list, or remove the key")
-    return tuple(map(str, declared))
 
 
 @dataclass(frozen=True, repr=False)

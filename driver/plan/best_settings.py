@@ -79,15 +79,15 @@ def load_best_settings(records: SweepRecords) -> BestSettings:
         manifest, existing = records.manifest(), records.load().records
     if manifest is None:
         raise UserError(f"--from {records.name}: there is no sweep at {records.location}; check the name and --storage")
-    if "search" not in manifest:
+    if manifest.search is None:
         raise UserError(
-            f"--from {records.name}: space {manifest.get('space')!r} of that sweep has no search; "
+            f"--from {records.name}: space {manifest.space!r} of that sweep has no search; "
             "name a sweep of a space with a search, such as paper_search"
         )
     best = best_trials(existing)
     if not best:
         raise UserError(f"--from {records.name}: none of its trials completed; run that search first")
-    tuned = manifest["search"]["settings"]
+    tuned = manifest.search.settings
     return BestSettings(records.name, {cell: _values(record, tuned) for cell, record in best.items()})
 
 

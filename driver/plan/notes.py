@@ -1,14 +1,13 @@
 """What people should know of a plan before it runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from analysis.numbers import count, listed
 from analysis.trials.fixed import other_setting
 from driver.plan.declared import declared_space
 from driver.plan.plan import Plan
+from records import Manifest
 from records.store import Record, as_table
-from search_spaces import Primary
 
 
 def seeds_note(plan: Plan) -> str | None:
@@ -41,19 +40,12 @@ def ends_inside_a_seed(plan: Plan) -> bool:
     return plan.replicate is not None and plan.planned % plan.replicate > 0
 
 
-def declared_note(plan: Plan, manifest: Mapping[str, Any]) -> str | None:
-    """What the sweep declared first in place of what this command declares; None if both are the same.
-
-    Args:
-        plan: as the command makes it.
-        manifest: the content of sweep.json; empty for a new sweep.
-    """
-    if not manifest:
-        return None
+def declared_note(plan: Plan, manifest: Manifest) -> str | None:
+    """What the sweep declared first in place of what this command declares; None if both are the same."""
     space, first = plan.space, declared_space(plan.space, manifest)
-    parts = [f"space {manifest['space']}"] if manifest.get("space", space.name) != space.name else []
+    parts = [f"space {manifest.space}"] if manifest.space not in (None, space.name) else []
     if first.primary != space.primary:
-        parts.append(f"primary {in_words(first.primary)}")
+        parts.append(f"primary {first.primary}")
     if set(first.comparisons) != set(space.comparisons):
         parts.append(f"comparisons {listed(first.comparisons)}")
     if not parts:
@@ -62,11 +54,6 @@ def declared_note(plan: Plan, manifest: Mapping[str, Any]) -> str | None:
         f"This sweep was declared with {listed(parts)}; the report keeps that. For what this command declares, give it "
         "another --name, or --fresh."
     )
-
-
-def in_words(primary: Primary) -> str:
-    """As in "test_ood.iou.integrated_gradients against test_ood.auc"."""
-    return f"{primary.split}.{primary.metric}.{primary.attribution} against {primary.outcome}"
 
 
 def unreadable_note(rejected: Mapping[str, str]) -> str | None:

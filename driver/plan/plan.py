@@ -1,14 +1,13 @@
 """The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from driver import user_errors
 from driver.plan.fixed import fixed_settings
-from records import StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, open_storage
 from records.store import KeepWeights, Record
 from search_spaces import Space
 from trainables import TrialConfig
@@ -123,9 +122,9 @@ class Plan:
         """The result in words, from the plan's own records; None where the analysis gives it."""
         return None
 
-    def declaration(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Further entries of sweep.json, in place of those that `manifest` has."""
-        return {"fixed": {**manifest.get("fixed", {}), **self.fixed()}}
+    def declared_in(self, manifest: Manifest) -> Manifest:
+        """The sweep's manifest with what this plan alone declares."""
+        return replace(manifest, fixed={**manifest.fixed, **self.fixed()})
 
 
 @user_errors(StorageError, ValueError)
@@ -158,25 +157,20 @@ def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, ke
         UserError: sweep.json cannot be read or written.
     """
     earlier = records.manifest()
-    manifest = earlier or {
-        "space": plan.space.name,
-        "primary": asdict(plan.space.primary),
-        "comparisons": list(plan.space.comparisons),
-    }
-    declared = {
-        **manifest,
-        "planned_trials": plan.planned + others,
-        "commands": [*(other for other in manifest.get("commands", ()) if other != command), command],
-        **({"keep_weights": keep} if keep == "all" else {}),
-        **plan.declaration(manifest),
-    }
+    space = plan.space
+    manifest = earlier or Manifest(space=space.name, primary=space.primary, comparisons=tuple(space.comparisons))
+    declared = replace(
+        plan.declared_in(manifest),
+        planned_trials=plan.planned + others,
+        commands=(*(other for other in manifest.commands if other != command), command),
+        keep_weights="all" if keep == "all" else manifest.keep_weights,
+    )
     records.write_manifest(declared)
-    return json.loads(json.dumps(declared)) != earlier
+    return earlier is None or declared.to_json() != earlier.to_json()
 
 
-def latest_command(manifest: Mapping[str, Any]) -> tuple[str | None, bool]:
+def latest_command(manifest: Manifest) -> tuple[str | None, bool]:
     """The latest command that trained, without its --max-trials, and whether it had one that left out trials."""
-    commands = manifest.get("commands")
-    latest = str(commands[-1]) if isinstance(commands, list) and commands else ""
+    latest = manifest.commands[-1] if manifest.commands else ""
     whole = re.sub(r" --max-trials \d+", "", latest)
     return whole or None, whole != latest

@@ -1,8 +1,8 @@
 """The plan of a search: one study per method, dataset and severity, whose trials depend on earlier results."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -11,7 +11,8 @@ from driver import UserError, user_errors
 from driver.plan.best_settings import SAMPLER, best_in_words, best_trials, describe
 from driver.plan.plan import Plan, Queue
 from driver.plan.study import Study
-from records import SweepRecords
+from records import Manifest, SweepRecords
+from records.manifest import DeclaredSearch
 from records.store import Record
 from search_spaces import Search, Space
 from trainables import ConfigurationError, TrialConfig
@@ -55,17 +56,16 @@ class SearchPlan(Plan):
         ranges = {t.setting: t for study in self.studies for t in study.tuned}
         return {name: f"from {t.low:g} to {t.high:g}{', log' if t.log else ''}" for name, t in ranges.items()}
 
-    def declaration(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def declared_in(self, manifest: Manifest) -> Manifest:
         used = {t for study in self.studies for t in study.tuned}
-        tuned = {t.setting: [t.low, t.high] for t in self.search.tuned if t in used}
-        search = {
-            "sampler": SAMPLER,
-            "optuna": optuna.__version__,
-            "seed": self.search.seed,
-            "startup": self.search.startup,
-            "settings": tuned,
-        }
-        return {"search": search}
+        search = DeclaredSearch(
+            sampler=SAMPLER,
+            optuna=optuna.__version__,
+            seed=self.search.seed,
+            startup=self.search.startup,
+            settings={t.setting: (t.low, t.high) for t in self.search.tuned if t in used},
+        )
+        return replace(manifest, search=search)
 
     def answer(self, records: Sequence[Record]) -> str:
         """The best trial of each study, in words."""

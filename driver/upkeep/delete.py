@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -13,13 +14,11 @@ from driver import UserError, user_errors
 from driver.terminal import say
 from driver.upkeep.lease import Lease
 from driver.upkeep.tracking import NONE, check_tracking_uri
-from records import StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, open_storage
 from records.mirror_deletion import MlflowExperiment, delete_experiment, find_experiment
 from records.mlflow_client import MirrorError
 from records.secrets import scrub
 
-DELETED = "deleted"
-"""Entry of sweep.json: since when the sweep is being deleted."""
 LAST = ("trials.parquet", "records/", "sweep.json")
 """What is deleted last, in this order: until then the sweep is listed, and refused to all but a deletion."""
 
@@ -70,8 +69,8 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
 def check_not_deleted(records: SweepRecords) -> None:
     """Raise UserError for a sweep whose deletion was interrupted."""
     with user_errors(ValueError):
-        manifest = records.manifest() or {}
-    if DELETED in manifest:
+        manifest = records.manifest()
+    if manifest is not None and manifest.deleted:
         raise UserError(
             f"the deletion of sweep {records.name!r} was interrupted; finish it with --delete {records.name}, or start "
             "another sweep with --name or --fresh"
@@ -121,11 +120,11 @@ def _confirmed(console: Console) -> bool:
 
 def _note(records: SweepRecords) -> None:
     try:
-        manifest = records.manifest() or {}
+        manifest = records.manifest() or Manifest()
     except ValueError:
         # Broken, and about to go.
-        manifest = {}
-    records.write_manifest({**manifest, DELETED: datetime.now(UTC).isoformat(timespec="seconds")})
+        manifest = Manifest()
+    records.write_manifest(replace(manifest, deleted=datetime.now(UTC).isoformat(timespec="seconds")))
 
 
 def _in_order(records: SweepRecords) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from analysis import Analysis
 from analysis.sections.methods import method_rows
 from driver.plan.plan import Plan
-from records import SweepRecords, columns
+from records import SweepRecords
 from records.mirror_names import metric
 from records.store import Record
 
@@ -22,13 +22,13 @@ NUMBERS = {
 
 def declared(records: SweepRecords) -> dict[str, str]:
     """Parameters: what sweep.json declared before the first trial."""
-    manifest = records.manifest() or {}
-    primary = manifest.get("primary") or {}
-    score = columns.localisation(*(primary.get(part, "") for part in ("split", "metric", "attribution")))
+    manifest = records.manifest()
+    if manifest is None:
+        return {}
     shown = {
-        "space": manifest.get("space"),
-        "primary": f"{score} against {primary['outcome']}" if primary.get("outcome") else None,
-        "comparisons": ", ".join(manifest.get("comparisons") or ()),
+        "space": manifest.space,
+        "primary": manifest.primary,
+        "comparisons": ", ".join(manifest.comparisons),
     }
     return {name: str(value) for name, value in shown.items() if value}
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from analysis.numbers import count
 from driver.plan.plan import Plan
 from driver.terminal import say
-from records import SweepRecords, columns
+from records import Manifest, SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_weights
 from records.store import KeepWeights, Record
 
@@ -33,7 +33,7 @@ class BestWeights:
         """
         self._records = records
         there = records.with_weights()
-        kept_all = (records.manifest() or {}).get("keep_weights") == "all"
+        kept_all = (records.manifest() or Manifest()).keep_weights == "all"
         self._staying = there if kept_all else set[str]()
         self._best: dict[str, tuple[float, str]] = {}
         """By configuration: the loss and the trial key."""

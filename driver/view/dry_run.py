@@ -29,7 +29,6 @@ def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[
     # These load torch, which `show_spaces` does without.
     from analysis.numbers import count
     from driver.plan.cost import estimated_seconds
-    from driver.plan.notes import in_words
     from driver.view.progress import clock
 
     trials, tuned = list(plan.trials.values()), plan.tuned()
@@ -47,7 +46,7 @@ def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[
     say(console, f"Space {plan.space.name}: {plan.space.description}")
     console.print(table)
     for line in (
-        f"Primary analysis: {in_words(plan.space.primary)}"
+        f"Primary analysis: {plan.space.primary}"
         if plan.searcher is None
         else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
         f"{count(plan.planned, 'trial')} in {location}, {plan.planned - len(pending):,} done, {len(pending):,} to run",

@@ -17,7 +17,7 @@ from driver.upkeep.lease import expired, read_lease
 from driver.upkeep.tracking import NONE, of_another
 from driver.view.mlflow_ui import where
 from driver.view.progress import clock
-from records import SweepRecords
+from records import Manifest, SweepRecords
 from records.mirror import Experiment, MirrorError
 from records.secrets import scrub
 from records.store import Record
@@ -52,9 +52,9 @@ def show_status(
         return
     loaded = records.load()
     statuses = Counter(record["status"] for record in loaded.records)
-    planned = manifest.get("planned_trials", 0)
+    planned = manifest.planned_trials or 0
     lines = [
-        f"Sweep {records.name} in {records.storage.location}, space {manifest.get('space')}",
+        f"Sweep {records.name} in {records.storage.location}, space {manifest.space}",
         f"{len(loaded.records):,} of {count(planned, 'trial')} done: "
         + ", ".join(f"{statuses[status]} {status}" for status in ("completed", "failed", "diverged")),
     ]
@@ -77,7 +77,7 @@ def show_status(
     report = f"{records.name}/report/report.html"
     if report in records.storage.names(f"{records.name}/report/"):
         say(console, "Report     ", place=f"{records.storage.location}/{report}")
-    elif loaded.records and "search" not in manifest:
+    elif loaded.records and manifest.search is None:
         say(console, "A report on these trials: ", place=f"python -m analysis --sweep {records.name}{storage_option}")
     # A link into an MLflow without these trials would lead nowhere.
     if mirrored or (tracking_uri == NONE and behind):
@@ -94,9 +94,9 @@ def _running(lease: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _how_to_continue(manifest: dict[str, Any], done: int, failed: int, planned: int, storage_option: str) -> str:
+def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, storage_option: str) -> str:
     whole, cut = latest_command(manifest)
-    command = f": {manifest['commands'][-1]}{storage_option}" if whole else ""
+    command = f": {manifest.commands[-1]}{storage_option}" if whole else ""
     if not done:
         return f"Planned, and not running; no trial has finished yet. Repeat the command to start{command}"
     if done < planned:

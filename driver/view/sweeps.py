@@ -9,9 +9,8 @@ from rich.table import Table
 from analysis.numbers import listed
 from driver import user_errors
 from driver.terminal import say
-from driver.upkeep.delete import DELETED
 from driver.upkeep.lease import expired, read_lease
-from records import StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, open_storage
 from records.storage import File
 from records.store import SWEEP_NAME
 
@@ -51,18 +50,18 @@ def _is_sweep(files: Mapping[str, File]) -> bool:
 
 def _row(records: SweepRecords, files: Mapping[str, File]) -> list[str]:
     try:
-        manifest = records.manifest() or {}
-        notes = ["half deleted"] if DELETED in manifest else []
+        manifest = records.manifest() or Manifest()
+        notes = ["half deleted"] if manifest.deleted else []
     except ValueError:
-        manifest, notes = {}, ["sweep.json is broken"]
+        manifest, notes = Manifest(), ["sweep.json is broken"]
     lease = read_lease(records.storage.read(f"{records.name}/lease.json")) if "lease.json" in files else None
     if not expired(lease):
         notes.insert(0, "running")
     done = [file.modified for name, file in files.items() if name.startswith("records/") and name.endswith(".json")]
     return [
         records.name,
-        str(manifest.get("space", "–")),
-        f"{len(done)} of {manifest.get('planned_trials', '?')}",
+        manifest.space or "–",
+        f"{len(done)} of {manifest.planned_trials or '?'}",
         f"{max(done).astimezone():%Y-%m-%d %H:%M}" if done else "–",
         decimal(sum(file.size for file in files.values())),
         ", ".join(notes),

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
 import sweep
-from records import SweepRecords, columns, open_storage
+from records import Manifest, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from records.mirror import mirror_trial, open_experiment
 
@@ -21,7 +21,7 @@ HELD = {"holder": "ann on far", "host": "far", "pid": 1, "process_started": 0}
 
 def make(records, trials=2):
     """A sweep of two records, an artifact of each, a log and a report."""
-    records.write_manifest({"space": "smoke", "planned_trials": 84})
+    records.write_manifest(Manifest(space="smoke", planned_trials=84))
     for number in range(trials):
         key = f"{number:016d}"
         row = {"trial_key": key, "dataset": "synthetic", "method": "baseline", "severity": 1.0, "strength": 0.0}
@@ -51,7 +51,7 @@ def run(*arguments, **options):
 
 def test_a_line_for_each_sweep(records, tmp_path):
     other = make(SweepRecords(records.storage, "other"), trials=1)
-    other.write_manifest({"space": "laptop", "planned_trials": 5700})
+    other.write_manifest(Manifest(space="laptop", planned_trials=5700))
     other.storage.write("other/lease.json", json.dumps({**HELD, "renewed_at": time.time()}).encode())
     broken = SweepRecords(records.storage, "broken")
     broken.storage.write("broken/sweep.json", b"{" * 5_000)

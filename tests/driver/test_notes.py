@@ -1,7 +1,7 @@
 """What is said of a plan before it runs, and what sweep.json declares as not varied."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +10,7 @@ from driver.plan.fixed import fixed_settings
 from driver.plan.make_plan import make_plan
 from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note
 from driver.plan.plan import Plan, declare, open_records
+from records import Manifest, Primary
 from search_spaces import Space
 from trainables import resolve
 
@@ -61,16 +62,15 @@ def test_other_settings_under_an_old_name_are_said():
 
 def test_what_the_sweep_declared_first_is_said():
     plan = make_plan("smoke", None, {}, 1)
-    same = {"space": "smoke", "primary": asdict(plan.space.primary), "comparisons": list(plan.space.comparisons)}
-    assert declared_note(plan, {}) is None
+    same = Manifest(space="smoke", primary=plan.space.primary, comparisons=plan.space.comparisons)
     assert declared_note(plan, same) is None
     kept = "; the report keeps that. For what this command declares, give it another --name, or --fresh."
     for other, words in (
         ({"space": "laptop"}, "space laptop"),
-        ({"primary": {"metric": "iop"}}, "primary test_ood.iop.integrated_gradients against test_ood.auc"),
-        ({"space": "laptop", "comparisons": ["seed"]}, "space laptop and comparisons seed"),
+        ({"primary": Primary(metric="iop")}, "primary test_ood.iop.integrated_gradients against test_ood.auc"),
+        ({"space": "laptop", "comparisons": ("seed",)}, "space laptop and comparisons seed"),
     ):
-        assert declared_note(plan, same | other) == f"This sweep was declared with {words}{kept}"
+        assert declared_note(plan, replace(same, **other)) == f"This sweep was declared with {words}{kept}"
 
 
 def test_a_setting_that_records_leave_out_at_its_default_counts_too():

@@ -1,11 +1,13 @@
 """From a space and the command line to trials."""
 
+from dataclasses import replace
+
 import pytest
 
 from driver import UserError
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
-from records import columns
+from records import Manifest, columns
 from search_spaces import SPACES, Primary, Space
 from trainables import ConfigurationError
 from trainables.core.config import parse_settings
@@ -135,16 +137,11 @@ def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
 def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     plan = make_plan("smoke", None, {}, 1)
     records = open_records(str(tmp_path), "x", fresh=False)
-    declared = {"split": "test_ood", "metric": "iop", "attribution": "occlusion", "outcome": "test_ood.auc"}
-    records.write_manifest({"space": "other", "primary": declared})
+    first = Manifest(space="other", primary=Primary(metric="iop", attribution="occlusion"), comparisons=("seed",))
+    records.write_manifest(first)
     declare(records, plan, "python sweep.py")
-    assert records.manifest() == {
-        "space": "other",
-        "primary": declared,
-        "planned_trials": 1,
-        "commands": ["python sweep.py"],
-        "fixed": plan.fixed(),
-    }
+    added = {"planned_trials": 1, "commands": ("python sweep.py",), "fixed": plan.fixed()}
+    assert records.manifest() == replace(first, **added)
 
 
 def test_that_a_command_kept_all_weights_stays_known(tmp_path):
@@ -152,7 +149,7 @@ def test_that_a_command_kept_all_weights_stays_known(tmp_path):
     said = []
     for keep in ("best", "all", "none", "best"):
         declare(records, plan, "python sweep.py", keep=keep)
-        said.append(records.manifest().get("keep_weights"))
+        said.append(records.manifest().keep_weights)
     assert said == [None, "all", "all", "all"]
 
 
@@ -163,6 +160,6 @@ def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):
         records.write(finished(config, "completed"))
     second = make_plan("smoke", None, {"epochs": 2}, 2)
     declare(records, second, "python sweep.py", len(second.others(records.load().records)))
-    assert records.manifest()["planned_trials"] == 5, "not `3 of 2 trials done`"
+    assert records.manifest().planned_trials == 5, "not `3 of 2 trials done`"
     declare(records, first, "python sweep.py", len(first.others(records.load().records)))
-    assert records.manifest()["planned_trials"] == 3, "what was planned and never ran is not waited for"
+    assert records.manifest().planned_trials == 3, "what was planned and never ran is not waited for"

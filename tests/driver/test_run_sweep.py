@@ -54,19 +54,19 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
     run_sweep(Request(**REQUEST, storage=done.storage.location), Console(quiet=True))
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
-    assert done.manifest()["planned_trials"] == 3
-    assert done.manifest()["commands"] == [COMMAND]
+    assert done.manifest().planned_trials == 3
+    assert done.manifest().commands == (COMMAND,)
 
 
 def test_each_command_that_made_trials_is_kept_once(done):
     run_sweep(Request(**REQUEST | {"max_trials": 2}, storage=done.storage.location), Console(quiet=True))
-    assert done.manifest()["commands"] == [COMMAND, "python sweep.py --space smoke --max-trials 2"]
+    assert done.manifest().commands == (COMMAND, "python sweep.py --space smoke --max-trials 2")
 
 
 def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(done):
     sync = REQUEST | {"sync": True, "max_trials": 2}
     run_sweep(Request(**sync, storage=done.storage.location), Console(quiet=True))
-    assert done.manifest()["commands"] == [COMMAND]
+    assert done.manifest().commands == (COMMAND,)
 
 
 def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
@@ -174,9 +174,9 @@ def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
     fresh = Request(**REQUEST | {"fresh": True}, storage=done.storage.location)
     with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 .* with --name smoke-2 in place of --fresh to go on\.$"):
         run_sweep(fresh, Console(quiet=True))
-    assert SweepRecords(done.storage, "smoke-2").manifest()["commands"] == [
-        "python sweep.py --space smoke --name smoke-2 --max-trials 3"
-    ]
+    assert SweepRecords(done.storage, "smoke-2").manifest().commands == (
+        "python sweep.py --space smoke --name smoke-2 --max-trials 3",
+    )
 
 
 def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
@@ -245,7 +245,7 @@ def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, 
 
 def test_what_the_sweep_declared_is_in_force_and_said(done, monkeypatch):
     kept, planned = done.manifest(), []
-    done.write_manifest(kept | {"primary": {"metric": "iop"}})
+    done.write_manifest(replace(kept, primary=Primary(metric="iop")))
     monkeypatch.setattr("driver.run_sweep.show_plan", lambda console, location, plan, *_: planned.append(plan))
     out = io.StringIO()
     run_sweep(Request(**REQUEST | {"dry_run": True}, storage=done.storage.location), Console(file=out, width=80))

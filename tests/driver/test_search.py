@@ -313,11 +313,11 @@ def test_a_dry_run_shows_ranges(records, monkeypatch):
 
 def test_sweep_json_says_how_it_was_searched(records):
     declare(records, plan_of(), "python sweep.py")
-    search = records.manifest()["search"]
-    assert (search["sampler"], search["seed"], search["startup"]) == ("tpe", 1234, 5)
-    assert search["settings"]["strength"] == [1e-4, 10.0]
-    assert records.manifest()["planned_trials"] == 42
+    search = records.manifest().search
+    assert (search.sampler, search.seed, search.startup) == ("tpe", 1234, 5)
+    assert search.settings["strength"] == [1e-4, 10.0]
+    assert records.manifest().planned_trials == 42
     records.write(record_of(plan_of(epochs=2).studies[0].random(0)))
     records.write(record_of(plan_of().studies[0].random(0)))
     declare(records, plan_of(), "python sweep.py", len(plan_of().others(records.load().records)))
-    assert records.manifest()["planned_trials"] == 43, "another search's trial in the same sweep"
+    assert records.manifest().planned_trials == 43, "another search's trial in the same sweep"

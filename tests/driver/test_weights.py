@@ -9,7 +9,7 @@ from support.commands import TINY, run_sweep
 
 from driver.plan.make_plan import make_plan
 from driver.upkeep.weights import BestWeights, catch_up_weights, weights_note
-from records import SweepRecords, columns, mirror, open_storage
+from records import Manifest, SweepRecords, columns, mirror, open_storage
 from records.mirror import Experiment, MirrorError
 from records.store import WEIGHTS
 from trainables import Recorder, TrialTrainable, load_model
@@ -59,7 +59,7 @@ def test_an_interrupted_command_and_its_repetitions_keep_one_of_each_configurati
 
 
 def test_weights_that_a_command_kept_of_all_compete_and_stay(records):
-    records.write_manifest({"keep_weights": "all"})
+    records.write_manifest(Manifest(keep_weights="all"))
     finished(records, "a", 0.5, seed=1)
     finished(records, "b", 0.4, seed=2)
     finished(records, "c", 0.1, weights=False, seed=3)

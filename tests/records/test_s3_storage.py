@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from support.commands import PATIENCE
 
-from records import StorageError, SweepRecords, columns, open_storage
+from records import Manifest, StorageError, SweepRecords, columns, open_storage
 from records.s3_storage import S3Storage
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_a_sweep_in_a_bucket_has_records_table_and_artifacts(bucket, s3_server):
         records.write({"trial_key": key, "seed": seed, "schema_version": columns.SCHEMA_VERSION})
     records.storage.write("in-s3/records/cut.json", b'{"trial_key": "c')
     records.write_artifact("0001", "maps.npz", b"maps")
-    records.write_manifest({"space": "smoke"})
+    records.write_manifest(Manifest(space="smoke"))
     again = SweepRecords(open_storage(f"{bucket}/sweeps"), "in-s3")
     loaded = again.load()
     assert [(record["trial_key"], record["seed"]) for record in loaded.records] == list(
@@ -42,7 +42,7 @@ def test_a_sweep_in_a_bucket_has_records_table_and_artifacts(bucket, s3_server):
     assert len(again.write_table(loaded.records)) == 40
     assert again.artifacts("0001") == ["maps.npz"]
     assert again.read_artifact("0001", "maps.npz") == b"maps"
-    assert again.manifest() == {"space": "smoke"}
+    assert again.manifest() == Manifest(space="smoke")
     stored = s3_server.objects(bucket.removeprefix("s3://"), "sweeps/in-s3/trials.parquet")
     assert [data[:4] for data in stored.values()] == [b"PAR1"]
 

@@ -225,15 +225,6 @@ def test_the_declared_primary_is_used(make_table):
     assert not any("primary" in note for note in result.notes)
 
 
-def test_a_loss_is_refused_as_outcome(make_table):
-    table = make_table().assign(**{"test_ood.loss": 1.0})
-    trials = trials_from_table(table, sweep="s", source="t", primary=analysis.Primary(outcome="test_ood.loss"))
-    with pytest.raises(
-        analysis.AnalysisError, match=r"'test_ood.loss' is better the smaller it is; declare one of .*auc"
-    ):
-        analysis.analyse(trials, replicates=100)
-
-
 def test_a_table_without_the_default_primary_falls_back_and_says_so(make_table):
     table = make_table(columns=("test_id.pointing.grad_cam", "test_ood.energy.occlusion"))
     result = analysis.analyse(table, replicates=100)

@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
-from analysis.trials.fixed import declared_fixed, other_setting
+from analysis.trials.fixed import other_setting
 from analysis.trials.load import load_file
 
 ROWS = pd.DataFrame(
@@ -67,9 +66,3 @@ def test_the_manifest_beside_a_file_holds_for_it(tmp_path):
     assert load_file(tmp_path / "trials.csv").excluded == {}
     (tmp_path / "sweep.json").write_text(json.dumps({"fixed": FIXED}))
     assert load_file(tmp_path / "trials.csv").excluded == {"epochs other than 3": 1}
-
-
-@pytest.mark.parametrize("declared", [3, ["epochs"], {"d": 3}])
-def test_a_bad_declaration_is_refused(declared):
-    with pytest.raises(AnalysisError, match=r"bad fixed settings .* in the sweep's sweep.json: give an object"):
-        declared_fixed({"fixed": declared})

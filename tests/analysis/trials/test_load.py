@@ -7,7 +7,7 @@ import pytest
 
 import analysis
 from analysis.trials.load import trials_of_sweep
-from records import SweepRecords, columns, open_storage
+from records import Manifest, SweepRecords, columns, open_storage
 from records.store import as_table
 
 SCORE = "test_ood.iou.integrated_gradients"
@@ -31,7 +31,7 @@ def pieces_of(error, *pieces):
 
 
 def test_a_sweep_in_storage(stored, tmp_path):
-    stored.write_manifest({"primary": {"metric": "energy"}})
+    stored.write_manifest(Manifest(primary=analysis.Primary(metric="energy")))
     trials = analysis.load_sweep(tmp_path, "demo")
     assert len(trials.table) == trials.n_read == 32
     assert trials.excluded == {}
@@ -90,7 +90,7 @@ def test_no_such_sweep(stored, tmp_path):
 
 
 def test_a_sweep_that_has_only_begun(tmp_path):
-    SweepRecords(open_storage(tmp_path), "new").write_manifest({"space": "smoke"})
+    SweepRecords(open_storage(tmp_path), "new").write_manifest(Manifest(space="smoke"))
     with pytest.raises(analysis.AnalysisError, match="no finished trial yet"):
         analysis.load_sweep(tmp_path, "new")
 
@@ -104,21 +104,6 @@ def test_a_sweep_whose_trials_all_failed_says_why(tmp_path, make_table):
         analysis.load_sweep(tmp_path, "sad")
     pieces_of(error, "no completed trial", "8 failed", "no space left")
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("manifest", "pieces"),
-    [
-        ('{"primary": {"metrics": "iou"}}', ["bad primary", "metrics", "split, metric, attribution, outcome"]),
-        ('{"primary": {"split": "train"}}', ["'train'", "test_id and test_ood"]),
-        ("{", ["not JSON"]),
-    ],
-)
-def test_bad_manifests(stored, tmp_path, manifest, pieces):
-    (tmp_path / "demo/sweep.json").write_text(manifest)
-    with pytest.raises(analysis.AnalysisError) as error:
-        analysis.load_sweep(tmp_path, "demo")
-    pieces_of(error, *pieces)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -185,16 +170,9 @@ def test_a_sweep_json_beside_a_table_declares_for_it(tmp_path, make_table):
     assert not any("declared" in note for note in result.notes)
 
 
-@pytest.mark.parametrize(
-    ("manifest", "pieces"),
-    [
-        ("{", ["sweep.json", "mend it, or move the table elsewhere"]),
-        ("[]", ["sweep.json", "no JSON object"]),
-        ('{"comparisons": ["seeds"]}', ["['seeds']", "seed, setting, method, given_id"]),
-        ('{"comparisons": []}', ["bad comparisons []"]),
-    ],
-)
-def test_a_broken_sweep_json_beside_a_table(tmp_path, make_table, manifest, pieces):
-    with pytest.raises(analysis.AnalysisError) as error:
-        analysis.load_file(beside(tmp_path, make_table, manifest))
-    assert all(piece in str(error.value) for piece in pieces)
+def test_a_broken_sweep_json_is_refused(stored, tmp_path, make_table):
+    (tmp_path / "demo/sweep.json").write_text("{")
+    with pytest.raises(analysis.AnalysisError, match=r"demo/sweep\.json is not JSON"):
+        analysis.load_sweep(tmp_path, "demo")
+    with pytest.raises(analysis.AnalysisError, match=r"study/sweep\.json is not JSON"):
+        analysis.load_file(beside(tmp_path, make_table, "{"))
