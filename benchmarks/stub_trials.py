@@ -24,7 +24,7 @@ class StubTrial(TrialTrainable):
         told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
         rows = [{**trial.columns(), **told} for trial in self.training.trials]
         return {
-            "records": [{name: row.get(name) for name in REPORTED} | {"mirror_problem": None} for row in rows],
+            "records": [{name: row.get(name) for name in REPORTED} for row in rows],
             "done": True,
         }
 

@@ -48,7 +48,7 @@ def measure(model: str, rounds: int, folder: str) -> tuple[int, float, float, fl
         copy = Record({**record, "trial_key": f"{key}-{n}"})
         records.write_artifact(copy["trial_key"], WEIGHTS, pack_weights(trial, config))
         runs.append({copy["trial_key"]: mirror_trial(experiment, records, copy, {}, weights=False)})
-    mirror = seconds(lambda: mirror_weights(experiment, records, runs.pop()), rounds)
+    mirror = seconds(lambda: mirror_weights(experiment, records, mirrored := runs.pop(), mirrored), rounds)
     load = seconds(lambda: load_model("weights", key, storage=folder), rounds)
     return len(records.read_artifact(key, WEIGHTS) or b""), keep, mirror, load
 

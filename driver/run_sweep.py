@@ -3,10 +3,11 @@
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from rich.console import Console
 
@@ -23,23 +24,25 @@ from driver.request import Request
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted, no_sweep
 from driver.upkeep.finish import Outcome, finish, report_is_outdated
-from driver.upkeep.late_mirror import AT_END, LateMirror
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
+from driver.upkeep.mirror import AT_END, Mirror
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import NONE, catch_up, experiment_of, open_tracking
-from driver.upkeep.weights import BestWeights, catch_up_weights, weights_note
+from driver.upkeep.tracking import NONE, experiment_of, open_tracking
+from driver.upkeep.weights import BestWeights, weights_note
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
 from driver.view.status import show_status
-from records import Manifest, StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, columns, open_storage
+from records.mirror_names import telling_apart
 from records.secrets import scrub
 from records.storage import default_location
+from records.store import Record
 from trainables import Recorder
 
 MLFLOW_PATIENCE = 300.0
-"""Seconds for which the end of a Ray job waits for an MLflow that is away: on Kubernetes a server may be restarting."""
+"""Seconds for which the end of a Ray job waits for an unreachable MLflow: on Kubernetes a server may be restarting."""
 
 
 @user_errors(StorageError)
@@ -153,53 +156,66 @@ def _run_and_finish(
         for path, reason in records.set_aside(loaded.rejected).items():
             say(console, f"set aside {path}: {reason}", "yellow")
         log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        with console.status("Opening MLflow"):
-            experiment = open_tracking(request.tracking, records.name, console, plan, loaded.records)
+        mirror = None
+        if request.tracking != NONE:
+            with console.status("Opening MLflow"):
+                mirror = _open_mirror(request, plan, records, loaded.records, console)
         stop.check()
 
         best = None
         if request.keep_weights == "best" and not request.sync:
             best = BestWeights(records, loaded.records)
 
-        # Run: each trial writes its record, and mirrors it where its node can reach MLflow.
-        if pending:
-            if plan.searcher is None:
-                command = _report_command(request, records.name)
-                say(console, "A report on the trials so far, at any time: ", place=command)
-            mirror = experiment if request.local or not request.tracking.startswith("sqlite:") else None
-            recorder = Recorder(
-                *(records.storage.location, records.name, mirror),
-                searcher=plan.searcher,
-                keep_weights=request.keep_weights,
-            )
-            queue = plan.queue(records, loaded.records, slots)
-            late = None
-            if mirror is None and request.tracking != NONE:
-                again = partial(
-                    open_tracking, request.tracking, records.name, Console(quiet=True), plan, loaded.records
+        with mirror or nullcontext():
+            # Run: each trial writes its record, and the mirror follows.
+            if pending:
+                if plan.searcher is None:
+                    command = _report_command(request, records.name)
+                    say(console, "A report on the trials so far, at any time: ", place=command)
+                recorder = Recorder(
+                    storage=records.storage.location,
+                    sweep=records.name,
+                    searcher=plan.searcher,
+                    keep_weights=request.keep_weights,
                 )
-                all_weights = request.keep_weights == "all"
-                late = LateMirror(experiment, again, records, progress.finished_keys, console, all_weights)
-            del loaded  # Stale, and large in a large sweep.
-            # Until a trial runs there is nothing to wait for.
-            with progress, late or nullcontext(), stop.gently(lambda: progress.running > 0):
-                run_trials(queue, recorder, slots, request.resources, progress, log, stop, best)
-            stop.check()
-            if late is not None:
-                with console.status("Waiting for MLflow"):
-                    experiment = late.wait(MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
-            loaded = records.load()
+                queue = plan.queue(records, loaded.records, slots)
+                followers = [follower.add for follower in (best, mirror) if follower is not None]
+                del loaded  # Stale, and large in a large sweep.
+                # Until a trial runs there is nothing to wait for.
+                with progress, stop.gently(lambda: progress.running > 0):
+                    run_trials(queue, recorder, slots, request.resources, progress, log, stop, followers)
+                stop.check()
+                loaded = records.load()
 
-        # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
-        behind = experiment is not None and catch_up(records, loaded.records, experiment, console, request.sync)
-        if experiment is not None and (request.keep_weights == "best" or request.sync):
-            # Not before: which are the best is known only now.
-            catch_up_weights(records, experiment, console)
+            # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
+            behind = False
+            if mirror is not None:
+                behind = mirror.finish(loaded.records, MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
+                if request.keep_weights == "best" or request.sync:
+                    # Not before: which are the best is known only now.
+                    mirror.add_weights()
+        experiment = None if mirror is None else mirror.experiment
         changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
         if changed:
             # If this is interrupted, the next run finds no report, and writes it.
             records.storage.delete(f"{records.name}/report/report.html")
         return finish(records, loaded, plan, experiment, changed, console)
+
+
+def _open_mirror(
+    request: Request, plan: Plan, records: SweepRecords, existing: Sequence[Record], console: Console
+) -> Mirror:
+    primary = plan.space.primary
+    score = columns.localisation(primary.split, primary.metric, primary.attribution)
+    trials = chain((config.columns() for config in plan.trials.values()), existing)
+    open_ = partial(
+        open_tracking,
+        request.tracking,
+        records.name,
+        scores=(primary.outcome, score, columns.performance("test_id", "auc")),
+        named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
+    )
+    return Mirror(open_, records, existing, console, weights=request.keep_weights == "all")
 
 
 @contextmanager

@@ -48,8 +48,6 @@ LOWER_IS_BETTER = ("distractor_mass",)
 1 minus it (analysis/trials/scores.py)."""
 ON_DISTRACTOR = ("distractor_mass",)
 """Localisation metrics of the distractor rather than the mask."""
-MIRROR_STAMP = "mirror_stamp"
-"""Tag of a sweep's MLflow run; takes a new value before and after each change of a trial's run."""
 
 Role = Literal[
     "key", "outcome", "configuration", "seed", "performance", "probe", "measure", "time", "provenance", "annotation"

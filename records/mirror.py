@@ -6,7 +6,6 @@ The records are the truth. Runs are looked up by their tag `trial_key`, so mirro
 import json
 import math
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,13 +31,13 @@ from records.mirror_names import (
 from records.mlflow_client import MirrorError as MirrorError
 from records.mlflow_client import RefusedError as RefusedError
 from records.mlflow_client import client_of, configure, explained, search_runs
-from records.store import WEIGHTS, Record, SweepRecords
+from records.store import EPOCHS, MANIFEST, MAPS, PICTURE, TABLE, WEIGHTS, Record, SweepRecords
 
-BATCH_METRICS, BATCH_PARAMS = 1000, 100
 TAG_VALUE, PARAM_VALUE = 8000, 6000
 PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
-"""Of a run's artifacts."""
+"""Folders of a run's artifacts."""
+ATTRIBUTION_FILES = (EPOCHS, MAPS, PICTURE)
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
 TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at", *PLACES)
 """Columns of a record that are tags of its run."""
@@ -84,7 +83,7 @@ def open_experiment(
             client.restore_experiment(experiment_id)
         parent = _find(client, experiment_id, "kind", "sweep")
         if parent is None:
-            tags = {"kind": "sweep", "sweep": sweep, columns.MIRROR_STAMP: uuid.uuid4().hex}
+            tags = {"kind": "sweep", "sweep": sweep}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
         for view, content in ((TRIALS, trials_view(scores)), (SWEEPS, sweeps_view())):
             client.set_experiment_tag(experiment_id, view_tag(view), content)
@@ -98,17 +97,16 @@ def mirror_trial(
     runs: Mapping[str, str] | None = None,
     weights: bool = True,
 ) -> str:
-    """Log one record to its child run, with parameters, metrics per epoch and artifacts; the run's id.
+    """Log one record to its child run, with parameters, metrics per epoch and artifacts; return the run's id.
 
     Also writes the id into the stored record.
 
     Args:
-        experiment: the mirror.
-        records: the sweep's.
+        experiment: the sweep's experiment.
+        records: the sweep's records.
         record: one of them.
-        runs: all `mirrored_runs`, if nobody else mirrors the sweep; None looks up this trial's run, which takes longer
-            the more runs MLflow has.
-        weights: also the trial's weights, if they are kept.
+        runs: all `mirrored_runs`; None looks up this trial's run, which takes longer the more runs MLflow has.
+        weights: also log the trial's weights, if they are kept.
 
     Raises:
         RefusedError: MLflow refuses this record.
@@ -119,98 +117,96 @@ def mirror_trial(
     key = record["trial_key"]
     with explained(experiment.tracking_uri):
         client = client_of(experiment.tracking_uri)
-        # Before and after: a reader in between caches under a stamp that is never seen again.
-        _stamp(client, experiment)
         run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
+        existing = None if run_id is None else client.get_run(run_id)
+        earlier = RunData() if existing is None else existing.data
         started = _milliseconds(record.get("started_at"))
-        earlier = RunData() if run_id is None else client.get_run(run_id).data
-        if run_id is None:
-            tags = {
-                PARENT: experiment.parent_run_id,
-                "kind": "trial",
-                "sweep": records.name,
-                "trial_key": key,
-            }
-            name = run_name(record, experiment.named_by)
-            run_id = client.create_run(experiment.experiment_id, started, tags, name).info.run_id
-        epochs = json.loads(records.read_artifact(key, "epochs.json") or b"[]")
+        epochs_file = records.read_artifact(key, EPOCHS) or b"[]"
         metrics = [
             Metric(f"{EPOCH}/{metric(name)}", value, started, step)
-            for step, values in enumerate(epochs)
+            for step, values in enumerate(json.loads(epochs_file))
             for name, value in values.items()
             if _is_number(value)
         ]
         parameters = _parameters(record)
         results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
         metrics += [Metric(metric(name), float(v), started, 0) for name, v in results.items() if is_plotted(name)]
-        unplotted = pack({name: v for name, v in results.items() if not is_plotted(name)}, TAG_VALUE)
         texts = {k: str(v)[:PARAM_VALUE] for k, v in parameters.items() if v is not None}
         params = [Param(k, text) for k, text in texts.items() if k not in earlier.params]
         unmoved = {name for name in PLACES if earlier.params.get(name, texts.get(name)) == texts.get(name)}
         names = [name for name in TAGS if record.get(name) is not None and name not in unmoved]
-        facts = [RunTag(name, str(record[name])[:TAG_VALUE]) for name in names]
-        facts += [RunTag(name, text) for name, text in unplotted.items()]
+        tags = {name: str(record[name])[:TAG_VALUE] for name in names}
+        tags |= pack({name: v for name, v in results.items() if not is_plotted(name)}, TAG_VALUE)
+        if existing is None:
+            identity = {PARENT: experiment.parent_run_id, "kind": "trial", "sweep": records.name, "trial_key": key}
+            name = run_name(record, experiment.named_by)
+            # With all tags, which saves a request.
+            existing = client.create_run(experiment.experiment_id, started, identity | tags, name)
+            tags = {}
+        run_id = str(existing.info.run_id)
         # A trial that failed and was run again no longer has an error.
-        for name in earlier.tags.keys() & {*TAGS} - {tag.key for tag in facts}:
+        for name in earlier.tags.keys() & {*TAGS} - tags.keys():
             client.delete_tag(run_id, name)
-        size = BATCH_METRICS - BATCH_PARAMS - len(facts)
-        client.log_batch(run_id, metrics[:size], params[:BATCH_PARAMS], facts)
-        for start in range(size, len(metrics), size):
-            client.log_batch(run_id, metrics[start : start + size])
-        with tempfile.TemporaryDirectory() as folder:
-            for file in records.artifacts(key):
-                to = Path(folder, WEIGHTS_FOLDER if file == WEIGHTS else ATTRIBUTION_FOLDER)
-                if (file != WEIGHTS or weights) and (data := records.read_artifact(key, file)) is not None:
-                    to.mkdir(exist_ok=True)
-                    (to / file).write_bytes(data)
-            if any(Path(folder).iterdir()):
-                client.log_artifacts(run_id, folder)
+        client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
+        files = {f"{ATTRIBUTION_FOLDER}/{file}": records.read_artifact(key, file) for file in ATTRIBUTION_FILES}
+        if weights:
+            files[f"{WEIGHTS_FOLDER}/{WEIGHTS}"] = records.read_artifact(key, WEIGHTS)
+        _log_files(experiment, existing, files)
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         client.set_terminated(run_id, state, started + _duration(record))
-        _stamp(client, experiment)
     records.write({**record, "mlflow_run_id": run_id})
-    return str(run_id)
+    return run_id
 
 
-def mirror_weights(experiment: Experiment, records: SweepRecords, kept: Iterable[str]) -> None:
-    """Log weights that are kept to those of the trials' runs that lack them.
+def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[str, str], keys: Iterable[str]) -> None:
+    """Log the weights of trials to those of their runs that lack them.
 
     Args:
-        experiment: the mirror.
-        records: the sweep's.
-        kept: the keys of the trials whose weights are kept; those without a run are passed over.
+        experiment: the sweep's experiment.
+        records: the sweep's records.
+        runs: all `mirrored_runs`.
+        keys: of the trials whose weights are kept; those without a run are passed over.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
-    with explained(experiment.tracking_uri), tempfile.TemporaryDirectory() as folder:
-        client, file = client_of(experiment.tracking_uri), Path(folder) / WEIGHTS
-        for key in kept:
-            run_id = _find(client, experiment.experiment_id, "trial_key", key)
-            if run_id is None or client.list_artifacts(run_id, WEIGHTS_FOLDER):
-                continue
-            if (data := records.read_artifact(key, WEIGHTS)) is not None:
-                file.write_bytes(data)
-                client.log_artifact(run_id, str(file), WEIGHTS_FOLDER)
+    with explained(experiment.tracking_uri):
+        client = client_of(experiment.tracking_uri)
+        for key in keys:
+            if key in runs and not client.list_artifacts(runs[key], WEIGHTS_FOLDER):
+                files = {f"{WEIGHTS_FOLDER}/{WEIGHTS}": records.read_artifact(key, WEIGHTS)}
+                _log_files(experiment, client.get_run(runs[key]), files)
+
+
+def mark_running(experiment: Experiment) -> None:
+    """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table.
+
+    Raises:
+        MirrorError: MLflow cannot be reached or refuses.
+    """
+    with explained(experiment.tracking_uri):
+        client_of(experiment.tracking_uri).update_run(experiment.parent_run_id, "RUNNING")
 
 
 def mirror_sweep(
     experiment: Experiment,
-    folder: Path | None,
+    records: SweepRecords,
+    report: Path | None,
     tags: Mapping[str, Any],
     metrics: Mapping[str, float | None],
+    params: Mapping[str, str],
     done: bool,
-    params: Mapping[str, str] | None = None,
 ) -> None:
-    """Log a sweep's report folder and summary to the parent run, and close it, as finished if `done`.
+    """Log the table of a sweep, its sweep.json, report and summary to the sweep's run, and end the run.
 
     Args:
-        experiment: the mirror.
-        folder: the report's; None for none.
-        tags: facts that change when a sweep continues.
-        metrics: numbers; those that are undefined are left out.
-        done: whether all planned trials are done.
-        params: facts that never change, which is what MLflow asks of parameters; those that are there stay.
+        experiment: the sweep's experiment.
+        records: the sweep's records, with the table written.
+        report: the folder of the report; None if there is none.
+        tags: facts that may change when the sweep continues.
+        metrics: numbers; undefined ones are left out.
+        params: facts that never change, since MLflow allows no change of parameters; existing ones stay.
+        done: whether all planned trials are done: the run is finished, otherwise killed.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -219,17 +215,18 @@ def mirror_sweep(
 
     with explained(experiment.tracking_uri):
         client, run_id, now = client_of(experiment.tracking_uri), experiment.parent_run_id, _milliseconds(None)
-        there = client.get_run(run_id).data.params if params else {}
-        numbers = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None and _is_number(v)]
-        for start in range(0, len(numbers), BATCH_METRICS):
-            client.log_batch(run_id, numbers[start : start + BATCH_METRICS])
+        run = client.get_run(run_id)
         client.log_batch(
             run_id,
-            params=[Param(name, v[:PARAM_VALUE]) for name, v in (params or {}).items() if name not in there],
-            tags=[RunTag(name, str(value)[:TAG_VALUE]) for name, value in tags.items()],
+            [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None and _is_number(v)],
+            [Param(name, v[:PARAM_VALUE]) for name, v in params.items() if name not in run.data.params],
+            [RunTag(name, str(value)[:TAG_VALUE]) for name, value in tags.items()],
         )
-        if folder is not None and folder.is_dir():
-            client.log_artifacts(run_id, str(folder), "report")
+        _log_files(
+            experiment, run, {file: records.storage.read(f"{records.name}/{file}") for file in (TABLE, MANIFEST)}
+        )
+        if report is not None and report.is_dir():
+            client.log_artifacts(run_id, str(report), "report")
         client.set_terminated(run_id, "FINISHED" if done else "KILLED")
 
 
@@ -285,8 +282,20 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
-def _stamp(client: Any, experiment: Experiment) -> None:
-    client.set_tag(experiment.parent_run_id, columns.MIRROR_STAMP, uuid.uuid4().hex)
+def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | None]) -> None:
+    """Log artifacts of a run by their paths; those that are None do not exist."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
+
+    # MLflow's client would ask for the run again.
+    uri = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, experiment.tracking_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        for path, data in files.items():
+            if data is not None:
+                Path(folder, path).parent.mkdir(exist_ok=True)
+                Path(folder, path).write_bytes(data)
+        if any(Path(folder).iterdir()):
+            get_artifact_repository(uri, tracking_uri=experiment.tracking_uri).log_artifacts(folder)
 
 
 def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:

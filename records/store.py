@@ -22,8 +22,9 @@ KeepWeights = Literal["none", "best", "all"]
 """Of which trials the selected weights are kept; `best`: of each configuration, the lowest `valid_id.loss`."""
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From the columns of each earlier schema version to those of the next. Applied on reading; the trial key stays."""
-MAPS, WEIGHTS = "maps.npz", "weights.pt"
-"""Artifacts that are read again: arrays, and what `trainables.load_model` makes a model of."""
+EPOCHS, MAPS, PICTURE, WEIGHTS = "epochs.json", "maps.npz", "saliency.png", "weights.pt"
+"""Artifacts of a trial."""
+TABLE, MANIFEST = "trials.parquet", "sweep.json"
 
 
 class Record(dict[str, Any]):
@@ -130,7 +131,7 @@ class SweepRecords:
         table = as_table(records)
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
-        self.storage.write(f"{self.name}/trials.parquet", buffer.getvalue())
+        self.storage.write(f"{self.name}/{TABLE}", buffer.getvalue())
         return table
 
     def write_artifact(self, trial_key: str, file: str, data: bytes) -> None:
@@ -163,11 +164,11 @@ class SweepRecords:
         self.storage.delete(self._checkpoint_name(trial_key))
 
     def write_manifest(self, manifest: Manifest) -> None:
-        self.storage.write(f"{self.name}/sweep.json", manifest.to_json().encode())
+        self.storage.write(f"{self.name}/{MANIFEST}", manifest.to_json().encode())
 
     def manifest(self) -> Manifest | None:
         """The content of sweep.json, or None if there is none. Raises ValueError for a broken one."""
-        data = self.storage.read(f"{self.name}/sweep.json")
+        data = self.storage.read(f"{self.name}/{MANIFEST}")
         return None if data is None else parse_manifest(data, f"{self.location}/sweep.json")
 
     def _parse(self, data: bytes, trial_key: str) -> Record:

@@ -1,30 +1,24 @@
-"""Trials from an MLflow tracking server, where a sweep mirrors its records.
-
-Runs are read a page at a time. A sweep's mirror stamps the parent run at every change of a trial's run. The rows read
-are cached in the user's cache folder under that stamp, and used again while the stamp and the number of runs are
-unchanged. Without a stamp nothing is cached.
-"""
+"""Trials from an MLflow tracking server, to which a sweep mirrors its records."""
 
 import gc
-import hashlib
-import json
-import os
-import re
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import platformdirs
 
 from analysis.errors import AnalysisError
 from analysis.trials.exclusions import trials_from_table
+from analysis.trials.load import load_file
 from analysis.trials.trials import Trials
 from records import columns
-from records.database import DatabaseError, check_database, database_file
+from records.database import DatabaseError, check_database
 from records.mirror_names import PLACES, column_of_metric, unpack
 from records.secrets import scrub
+from records.store import MANIFEST, TABLE
 
 PAGE = 1000
 """Runs per request."""
@@ -32,18 +26,16 @@ TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED, *PLACES)
 """Tags that are columns of a record; they come before parameters of their name."""
 
 
-def load_mlflow(
-    tracking_uri: str, sweep: str, *, cache: bool = True, progress: Callable[[int], None] | None = None
-) -> Trials:
-    """The trials of the experiment `sweep`: its runs with the tag kind = trial.
+def load_mlflow(tracking_uri: str, sweep: str, *, progress: Callable[[int], None] | None = None) -> Trials:
+    """The trials of the experiment `sweep`, without maps.
 
-    Parameters become columns of the configuration, metrics the scores, and `TAGS` the columns of the same name. Maps
-    are not fetched, and the primary is the default one.
+    They come from the table and the sweep.json that the sweep's run holds once the sweep has ended. Without them, or
+    while the sweep runs, they come from the runs with the tag kind = trial: parameters become columns of the
+    configuration, metrics the scores, and `TAGS` the columns of the same name; the primary is then the default one.
 
     Args:
         tracking_uri: of the MLflow server or database.
         sweep: name of the experiment.
-        cache: whether to use and fill the cache in the user's cache folder.
         progress: called with the number of runs read so far.
 
     Raises:
@@ -66,12 +58,10 @@ def load_mlflow(
             raise AnalysisError(
                 f"no experiment {sweep!r} at {shown}: it has {', '.join(names) or 'none'}; check --sweep"
             )
-        cached = _Cache(client, tracking_uri, experiment.experiment_id) if cache else None
-        rows = cached.read() if cached else None
-        if rows is None:
-            rows = _rows(client, experiment.experiment_id, progress)
-            if cached:
-                cached.write(rows)
+        with tempfile.TemporaryDirectory() as folder:
+            if _downloaded(client, experiment.experiment_id, folder):
+                return replace(load_file(Path(folder, TABLE)), sweep=sweep, source=source)
+        rows = _rows(client, experiment.experiment_id, progress)
     except MlflowException as error:
         reason = scrub(str(error).splitlines()[0])[:200]
         raise AnalysisError(f"cannot read {shown!r}: {reason}; check --tracking-uri") from error
@@ -80,12 +70,31 @@ def load_mlflow(
     return trials_from_table(pd.DataFrame(rows), sweep=sweep, source=source, free_primary=False)
 
 
+def _downloaded(client: Any, experiment_id: str, folder: str) -> bool:
+    """Download the table of a sweep that has ended, and its sweep.json; return whether there is a table."""
+    sweeps = client.search_runs([experiment_id], "tags.kind = 'sweep'", max_results=2)
+    if len(sweeps) != 1 or sweeps[0].info.status == "RUNNING":
+        return False
+    run_id = sweeps[0].info.run_id
+    files = {artifact.path for artifact in client.list_artifacts(run_id)} & {TABLE, MANIFEST}
+    for file in files:
+        client.download_artifacts(run_id, file, folder)
+    return TABLE in files
+
+
 def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     token = None
     while True:
         with _without_garbage_collection():
-            page = _page(client, experiment_id, PAGE, token)
+            page = client.search_runs(
+                [experiment_id],
+                filter_string="tags.kind = 'trial'",
+                # In a fixed order, paging neither repeats nor skips a run.
+                order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+                max_results=PAGE,
+                page_token=token,
+            )
             rows += [_row(run) for run in page]
         if progress is not None:
             progress(len(rows))
@@ -109,68 +118,6 @@ def _without_garbage_collection() -> Iterator[None]:
         if enabled:
             gc.enable()
             gc.collect()
-
-
-def _page(client: Any, experiment_id: str, size: int, token: str | None) -> Any:
-    return client.search_runs(
-        [experiment_id],
-        filter_string="tags.kind = 'trial'",
-        # In a fixed order, paging neither repeats nor skips a run.
-        order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-        max_results=size,
-        page_token=token,
-    )
-
-
-class _Cache:
-    """The rows of one experiment, valid under the parent run's current stamp."""
-
-    def __init__(self, client: Any, tracking_uri: str, experiment_id: str):
-        self.client, self.experiment_id = client, experiment_id
-        # Read before the runs: a later change gives a new stamp, and this one is never looked up again.
-        self.stamp = self._stamp()
-        # The key leaves out the password, and tells apart two databases at one relative address.
-        where = f"{scrub(tracking_uri)} {experiment_id}"
-        if (database := database_file(tracking_uri)) is not None:
-            where += f" {database.resolve()}"
-        self.key = hashlib.sha256(where.encode()).hexdigest()[:16]
-        self.folder = Path(platformdirs.user_cache_dir("saliency-sweep")) / "mlflow"
-
-    def read(self) -> list[dict[str, Any]] | None:
-        if self.stamp is None:
-            return None
-        try:
-            rows: list[dict[str, Any]] = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return None
-        return rows if self._has_runs(len(rows)) else None
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        if self.stamp is None or not rows:
-            return
-        with suppress(OSError):  # a cache that cannot be written is no error
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for old in self.folder.glob(f"{self.key}-*.json"):
-                old.unlink(missing_ok=True)
-            part = self._file.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(rows))
-            part.replace(self._file)
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / f"{self.key}-{self.stamp}.json"
-
-    def _stamp(self) -> str | None:
-        parents = self.client.search_runs([self.experiment_id], "tags.kind = 'sweep'", max_results=2)
-        stamp = parents[0].data.tags.get(columns.MIRROR_STAMP) if len(parents) == 1 else None
-        return stamp if stamp and re.fullmatch(r"[0-9a-f]{32}", stamp) else None
-
-    def _has_runs(self, n: int) -> bool:
-        """Whether there are exactly n runs: a page from the n-th on holds one."""
-        from mlflow.utils.search_utils import SearchUtils
-
-        token = SearchUtils.create_page_token(n - 1) if n > 1 else None
-        return len(_page(self.client, self.experiment_id, 2, token)) == 1
 
 
 def _row(run: Any) -> dict[str, Any]:

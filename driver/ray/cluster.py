@@ -44,15 +44,8 @@ PASSED_ON = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT",
-    "MLFLOW_S3_ENDPOINT_URL",
-    "MLFLOW_TRACKING_INSECURE_TLS",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_USERNAME",
 )
-"""The driver's variables that trials on other nodes need. Secrets among them travel as an object, the others in the
+"""The driver's variables that trials on other nodes need, all of the storage. Secrets among them travel as an object, the others in the
 runtime environment, which Ray's dashboard and logs show."""
 
 NOT_SENT = (

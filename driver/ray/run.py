@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from driver.ray.cluster import SHARE_STORAGE, TrialResources, alone_on_a_node, s
 from driver.terminal import say
 from driver.upkeep.lease import user
 from driver.upkeep.stop import Stop
-from driver.upkeep.weights import BestWeights
 from driver.view.log import SweepLog
 from driver.view.metrics import SweepMetrics
 from driver.view.progress import Progress
@@ -110,10 +109,10 @@ class ProgressCallback(tune.Callback):
         recorder: Recorder,
         log: SweepLog,
         stop: Stop,
-        best: BestWeights | None = None,
+        followers: Sequence[Callable[[str], object]] = (),
     ):
         self.queue = queue
-        self.best = best
+        self.followers = followers
         self.broken = BrokenMethods()
         self.progress = progress
         self.recorder = recorder
@@ -198,13 +197,13 @@ class ProgressCallback(tune.Callback):
                 )
                 return
         self.progress.finished(trial_id, finished)
-        if self.best is not None:
-            try:
-                for record in finished:
-                    self.best.add(record["trial_key"])
-            except StorageError as problem:
-                self.stop.give_up(str(problem))
-                return
+        try:
+            for record in finished:
+                for follow in self.followers:
+                    follow(record["trial_key"])
+        except StorageError as problem:
+            self.stop.give_up(str(problem))
+            return
         for record in finished:
             self.log.event("trial", **{name: record.get(name) for name in REPORTED})
         if (reason := self.broken.add(finished)) is not None:
@@ -229,7 +228,7 @@ def run_trials(
     progress: Progress,
     log: SweepLog,
     stop: Stop,
-    best: BestWeights | None = None,
+    followers: Sequence[Callable[[str], object]] = (),
 ) -> None:
     """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
@@ -237,8 +236,8 @@ def run_trials(
     A trial whose process was lost is restarted `RETRIES` times, and if that does not help once more at the end, without
     other trials on its node: beside them it may have run out of memory.
     Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
-    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way. Of each
-    configuration only the `best` weights stay, if that is not None.
+    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way. Each of
+    `followers` is called with the key of each finished trial.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
@@ -253,7 +252,7 @@ def run_trials(
     trainable = tune.with_parameters(
         TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()
     )
-    callback = ProgressCallback(queue, progress, recorder, log, stop, best)
+    callback = ProgressCallback(queue, progress, recorder, log, stop, followers)
     number = 0
     try:
         while len(queue) and not stop.requested:

@@ -88,7 +88,7 @@ def finish(
         numbers = {"n_trials": len(loaded.records), **(numbers or {})}
         try:
             done, params = len(own) >= plan.planned, parent_run.declared(records)
-            mirror_sweep(experiment, folder, tags, numbers, done, params)
+            mirror_sweep(experiment, records, folder, tags, numbers, params, done)
         except MirrorError as error:
             say(console, f"{error}; the report is not in MLflow yet", "yellow")
 

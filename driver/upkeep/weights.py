@@ -5,13 +5,9 @@ import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-from rich.console import Console
-
 from analysis.numbers import count
 from driver.plan.plan import Plan
-from driver.terminal import say
 from records import Manifest, SweepRecords, columns
-from records.mirror import Experiment, MirrorError, mirror_weights
 from records.store import KeepWeights, Record
 
 CHOSEN_BY = columns.performance("valid_id", "loss")
@@ -76,14 +72,6 @@ def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing:
         "**trainables.settings_of(record)) trains one in Python and gives its model; --fresh begins a sweep that "
         "keeps them"
     )
-
-
-def catch_up_weights(records: SweepRecords, experiment: Experiment, console: Console) -> None:
-    """Log weights that are kept and that MLflow lacks. Warns where MLflow cannot be reached."""
-    try:
-        mirror_weights(experiment, records, sorted(records.with_weights()))
-    except MirrorError as error:
-        say(console, f"{error}; --sync brings the weights there", "yellow")
 
 
 def _configuration(record: Record) -> str:

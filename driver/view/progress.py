@@ -38,11 +38,8 @@ class Progress:
         self.counts: Counter[str] = Counter()
         self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
         """Running trials by the id of their Tune trial: those of one training, and its epoch."""
-        self.finished_keys: list[str] = []
-        """Keys of the trials that finished in this run."""
         self.best: dict[str, Any] | None = None
         """Of the records with the largest severity so far, the one with the highest OOD AUC."""
-        self.mirror_problem: str | None = None
         self.start = time.monotonic()
         self.last_line = 0.0
         self.line_due = False
@@ -87,7 +84,6 @@ class Progress:
         self.ended(tune_trial)
         for record in records:
             self._count(record)
-        self.finished_keys += [record["trial_key"] for record in records]
         self.line_due = not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY
 
     def give_up(self, reason: str, trials: int) -> None:
@@ -110,11 +106,6 @@ class Progress:
             say(self.console, text, "red")
         if record.get(OUTCOME) is not None and (self.best is None or _rank(record) > _rank(self.best)):
             self.best = record
-        problem = record.get("mirror_problem")
-        if problem and problem != self.mirror_problem:
-            text = f"{problem}; trials continue, and MLflow is brought up to date later"
-            say(self.console, text, "yellow")
-            self.mirror_problem = problem
 
     def facts(self) -> dict[str, Any]:
         """Progress for programs: the lease, the log and the metrics."""

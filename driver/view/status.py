@@ -14,11 +14,11 @@ from driver.plan.plan import latest_command
 from driver.terminal import say
 from driver.upkeep.delete import no_sweep
 from driver.upkeep.lease import expired, read_lease
-from driver.upkeep.tracking import NONE, of_another
+from driver.upkeep.tracking import NONE
 from driver.view.mlflow_ui import where
 from driver.view.progress import clock
 from records import Manifest, SweepRecords
-from records.mirror import Experiment, MirrorError
+from records.mirror import Experiment, MirrorError, has_run
 from records.secrets import scrub
 from records.store import Record
 
@@ -118,8 +118,13 @@ def _mirror(behind: int, tracking_uri: str, mirrored: bool) -> str:
 
 
 def _is_mirrored(existing: Sequence[Record], tracking_uri: str, experiment_id: str | None) -> bool:
+    """Whether MLflow has the run that the oldest record names; the others may be of another MLflow."""
+    if experiment_id is None:
+        return False
+    named = [record for record in existing if record.get("mlflow_run_id")]
+    oldest = min(named, key=lambda record: record.get("started_at") or "", default=None)
     try:
-        return experiment_id is not None and not of_another(Experiment(tracking_uri, experiment_id, ""), existing)
+        return oldest is None or has_run(Experiment(tracking_uri, experiment_id, ""), oldest)
     except MirrorError:
         return False
 

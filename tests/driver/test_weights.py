@@ -1,16 +1,12 @@
 """--keep-weights: whose weights stay, what is said of trials without them, and what MLflow gets."""
 
-import io
-
 import pytest
 from mlflow.tracking import MlflowClient
-from rich.console import Console
 from support.commands import TINY, run_sweep
 
 from driver.plan.make_plan import make_plan
-from driver.upkeep.weights import BestWeights, catch_up_weights, weights_note
+from driver.upkeep.weights import BestWeights, weights_note
 from records import Manifest, SweepRecords, columns, mirror, open_storage
-from records.mirror import Experiment, MirrorError
 from records.store import WEIGHTS
 from trainables import Recorder, TrialTrainable, load_model
 from trainables.core.config import parse_settings
@@ -100,23 +96,6 @@ def test_under_best_a_trial_may_lack_what_another_of_its_configuration_has(recor
     loaded = records.load().records
     assert weights_note("best", records, plan, loaded) is None
     assert "1 done trial." in weights_note("all", records, plan, loaded)
-
-
-def test_mlflow_that_is_away_gets_them_later(records, monkeypatch):
-    finished(records, "a", 0.5, mlflow_run_id="1")
-    finished(records, "b", 0.5)
-    finished(records, "c", 0.5, weights=False, mlflow_run_id="3")
-    asked = []
-
-    def away(experiment, records, kept):
-        asked.append(kept)
-        raise MirrorError("MLflow is away")
-
-    monkeypatch.setattr("driver.upkeep.weights.mirror_weights", away)
-    console = Console(file=io.StringIO(), width=200)
-    catch_up_weights(records, Experiment("sqlite:///x", "1", "2"), console)
-    assert asked == [["a", "b"]]
-    assert "MLflow is away; --sync brings the weights there" in console.file.getvalue()
 
 
 @pytest.mark.slow

@@ -174,8 +174,7 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
 def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
     """The driver asks every second; it is stopped once there are runs, so that its end cannot have made them."""
     program = (
-        "import driver.upkeep.late_mirror, sweep, sys; driver.upkeep.late_mirror.EVERY = 1; "
-        "sys.argv[0] = 'sweep.py'; sweep.app()"
+        "import driver.upkeep.mirror, sweep, sys; driver.upkeep.mirror.EVERY = 1; sys.argv[0] = 'sweep.py'; sweep.app()"
     )
     server = faults.Server(tmp_path)
     server.kill()

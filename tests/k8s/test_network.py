@@ -72,7 +72,7 @@ NEEDED = [
     (pod("mlflow"), pod("s3"), 8333),
     (HEAD, pod("s3"), 8333),
     (WORKER, pod("s3"), 8333),
-    (WORKER, pod("mlflow"), 5000),
+    (HEAD, pod("mlflow"), 5000),
     (WORKER, HEAD, 6379),
     (HEAD, WORKER, 43210),
     (HEAD, OUTSIDE, 443),
@@ -83,6 +83,7 @@ NEEDED = [
     *((pod(role), DNS, 53) for role in ("ray", "mlflow", "submitter", "s3", "postgres")),
 ]
 FORBIDDEN = [
+    (WORKER, pod("mlflow"), 5000),
     (WORKER, pod("postgres"), 5432),
     (WORKER, OUTSIDE, 443),
     (WORKER, OUTSIDE, 6443),

@@ -1,6 +1,5 @@
 """MLflow as a mirror: one run a record however often it is mirrored, with all that belongs to it."""
 
-import io
 import json
 import os
 import subprocess
@@ -9,9 +8,7 @@ import sys
 import pytest
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.tracking import MlflowClient
-from rich.console import Console
 
-from driver.upkeep import tracking
 from records import SweepRecords, columns, mirror, mlflow_client, open_storage
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
@@ -120,27 +117,36 @@ def test_a_trial_has_one_run_with_everything(database, records, tmp_path):
 
 
 @pytest.mark.slow
-def test_opening_again_finds_the_same_parent_and_it_takes_the_report(database, tmp_path):
+def test_opening_again_finds_the_same_parent_and_it_takes_table_and_report(database, records, tmp_path):
     uri, artifacts = database
     first = open_experiment(uri, "parent", artifacts)
     assert open_experiment(uri, "parent", artifacts) == first
-    (tmp_path / "report.html").write_text("<p>report</p>")
-    mirror_sweep(first, tmp_path, {"answer": "no"}, {"n_trials": 5, "undefined": float("nan")}, done=True)
-    mirror_sweep(first, tmp_path, {"answer": "yes"}, {"n_trials": 6}, done=True)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/report.html").write_text("<p>report</p>")
+    records.write_table(records.load().records)
+    records.write_manifest({"space": "smoke"})
+    folder = tmp_path / "report"
+    for answer, number in (("no", 5), ("yes", 6)):
+        mirror.mark_running(first)
+        assert MlflowClient(uri).get_run(first.parent_run_id).info.status == "RUNNING"
+        numbers = {"n_trials": number, "undefined": float("nan")}
+        mirror_sweep(first, records, folder, {"answer": answer}, numbers, {}, done=True)
     client = MlflowClient(uri)
     run = client.get_run(first.parent_run_id)
     assert (run.info.status, run.data.tags["answer"], run.data.metrics) == ("FINISHED", "yes", {"n_trials": 6.0})
     assert [a.path for a in client.list_artifacts(first.parent_run_id, "report")] == ["report/report.html"]
+    assert {a.path for a in client.list_artifacts(first.parent_run_id)} == {"report", "sweep.json", "trials.parquet"}
 
 
 @pytest.mark.slow
-def test_a_sweeps_run_keeps_what_was_declared_and_takes_what_changes(database):
+def test_a_sweeps_run_keeps_what_was_declared_and_takes_what_changes(database, records):
     uri, artifacts = database
     experiment = open_experiment(uri, "declared", artifacts)
     numbers = {"comparison/seed/rho": 0.5, "comparison/seed/ci_low": None}
-    mirror_sweep(experiment, None, {"seeds": "0"}, numbers, done=False, params={"space": "smoke"})
+    mirror_sweep(experiment, records, None, {"seeds": "0"}, numbers, {"space": "smoke"}, done=False)
     numbers = {"comparison/seed/rho": 0.25, **{f"mean/test_ood/auc/method {n}": n / 3000 for n in range(2500)}}
-    mirror_sweep(experiment, None, {"seeds": "0 to 9"}, numbers, done=True, params={"space": "other", "primary": "p"})
+    params = {"space": "other", "primary": "p"}
+    mirror_sweep(experiment, records, None, {"seeds": "0 to 9"}, numbers, params, done=True)
     run = MlflowClient(uri).get_run(experiment.parent_run_id)
     assert run.data.params == {"space": "smoke", "primary": "p"}
     assert run.data.tags["seeds"] == "0 to 9"
@@ -208,73 +214,6 @@ def test_a_trial_that_failed_may_be_repeated_with_its_images_elsewhere(database,
     assert "dataset" not in MlflowClient(uri).get_run(run_id).data.tags
 
 
-def test_a_record_that_mlflow_refuses_does_not_keep_others_from_it(database, records):
-    uri, artifacts = database
-    experiment, record = open_experiment(uri, "refused", artifacts), records.read(KEY)
-    for key, more in (("a", {}), ("b", {f"hp.{'x' * 300}": 1}), ("c", {})):
-        records.write({**record, "trial_key": key, **more})
-    out = io.StringIO()
-    assert tracking.catch_up(records, records.load().records, experiment, Console(file=out, width=500))
-    mirrored = {r["trial_key"]: bool(r["mlflow_run_id"]) for r in records.load().records}
-    assert mirrored == {KEY: True, "a": True, "b": False, "c": True}
-    assert "1 trial not mirrored: MLflow at sqlite:" in out.getvalue()
-
-
-def test_a_server_that_is_away_is_not_asked_for_every_record(records, monkeypatch):
-    asked = []
-
-    def away(experiment, records, record, runs):
-        asked.append(record["trial_key"])
-        raise MirrorError("MLflow is away")
-
-    monkeypatch.setattr(tracking, "mirror_trial", away)
-    records.write({**records.read(KEY), "trial_key": "b"})
-    out = io.StringIO()
-    tracking.catch_up(records, records.load().records, Experiment("sqlite:///x", "1", "2"), Console(file=out))
-    assert len(asked) == 1
-    assert "MLflow is away; the next run or --sync brings MLflow up to date" in out.getvalue()
-
-
-@pytest.fixture
-def moved(database, records):
-    """Three records that one MLflow has, the second experiment, which stands for another MLflow, and what it has."""
-    uri, artifacts = database
-    name = f"moved-{records.storage.root.name}"
-    first, second = (open_experiment(uri, f"{name}-{number}", artifacts) for number in (1, 2))
-    record = records.read(KEY)
-    for day, key in enumerate(("b", "c"), 3):
-        records.write({**record, "trial_key": key, "started_at": f"2026-01-0{day}T00:00:00+00:00"})
-    assert tracking.catch_up(records, records.load().records, first, Console(quiet=True))
-    return second, lambda: mirror.mirrored_runs(second)
-
-
-def test_records_that_another_mlflow_has_are_mirrored(moved, records):
-    second, runs = moved
-    assert tracking.catch_up(records, records.load().records, second, Console(quiet=True))
-    assert set(runs()) == {KEY, "b", "c"}
-    assert {r["trial_key"]: r["mlflow_run_id"] for r in records.load().records} == runs()
-
-
-def test_an_interrupted_move_to_another_mlflow_goes_on(moved, records, monkeypatch):
-    second, runs = moved
-    with monkeypatch.context() as patched:
-        patched.setattr(tracking, "track", lambda missing, *_, **__: iter(missing[:1]))
-        tracking.catch_up(records, records.load().records, second, Console(quiet=True))
-    assert len(runs()) == 1
-    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
-    assert set(runs()) == {KEY, "b", "c"}
-
-
-def test_sync_looks_for_the_run_of_every_record(moved, records):
-    second, runs = moved
-    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
-    MlflowClient(second.tracking_uri).delete_run(runs()["c"])
-    tracking.catch_up(records, records.load().records, second, Console(quiet=True))
-    assert set(runs()) == {KEY, "b"}, "the oldest is there"
-    tracking.catch_up(records, records.load().records, second, Console(quiet=True), every=True)
-    assert set(runs()) == {KEY, "b", "c"}
-
-
 def test_a_twin_left_by_a_dying_server_is_removed(database, records):
     uri, artifacts = database
     experiment = open_experiment(uri, "twins", artifacts)
@@ -286,40 +225,16 @@ def test_a_twin_left_by_a_dying_server_is_removed(database, records):
     assert [run.info.run_id for run in runs] == [run_id]
 
 
-@pytest.mark.parametrize("many", [1, 1000])
-def test_many_trials_are_mirrored_as_few_are_with_one_look_at_the_runs(many, database, records, monkeypatch):
+def test_all_runs_are_read_in_pages_without_twins(database, monkeypatch):
     uri, artifacts = database
-    experiment = open_experiment(uri, f"many-{many}", artifacts)
-    client = MlflowClient(uri)
-    keys = [f"{number:016x}" for number in range(4)]
-    # Of the first three there are runs, of the second two; they are read two at a time.
-    there = [
-        client.create_run(experiment.experiment_id, start, tags={"trial_key": keys[number], "kind": "trial"})
-        for start, number in enumerate((0, 1, 1, 2))
+    experiment, client = open_experiment(uri, "pages", artifacts), MlflowClient(uri)
+    ids = [
+        client.create_run(experiment.experiment_id, start, tags={"trial_key": key, "kind": "trial"}).info.run_id
+        for start, key in enumerate("abbc")
     ]
-    record = records.read(KEY)
-    records.storage.delete(f"mirrored/records/{KEY}.json")
-    for key in keys:
-        records.write({**record, "trial_key": key})
-    conditions, search = [], MlflowClient.search_runs
-
-    def counted(self, experiment_ids, condition="", **options):
-        conditions.append(condition)
-        return search(self, experiment_ids, condition, **options)
-
     monkeypatch.setattr(mlflow_client, "PAGE", 2)
-    monkeypatch.setattr(tracking, "MANY", many)
-    monkeypatch.setattr(MlflowClient, "search_runs", counted)
-    assert tracking.catch_up(records, records.load().records, experiment, Console(quiet=True))
-    assert conditions == (["tags.kind = 'trial'"] * 2 if many == 1 else [f"tags.`trial_key` = '{k}'" for k in keys])
-
-    runs = {
-        run.data.tags["trial_key"]: run.info.run_id
-        for run in search(client, [experiment.experiment_id])
-        if run.data.tags["kind"] == "trial"
-    }
-    assert [runs[key] for key in keys[:3]] == [there[i].info.run_id for i in (0, 1, 3)]
-    assert runs == {r["trial_key"]: r["mlflow_run_id"] for r in records.load().records}
+    assert mirror.mirrored_runs(experiment) == {"a": ids[0], "b": ids[1], "c": ids[3]}
+    assert len(client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")) == 3
 
 
 @pytest.mark.slow
@@ -335,10 +250,10 @@ def test_weights_are_in_a_folder_of_their_own_and_may_come_later(database, recor
     run_id = mirror_trial(experiment, records, records.read(KEY), weights=False)
     assert files("attribution") == ["attribution/epochs.json", "attribution/maps.npz"]
     assert files("weights") == []
-    mirror_weights(experiment, records, ["of no run", KEY])
+    mirror_weights(experiment, records, {KEY: run_id}, ["of no run", KEY])
     assert files("weights") == ["weights/weights.pt"]
     records.write_artifact(KEY, "weights.pt", b"second")
-    mirror_weights(experiment, records, [KEY])
+    mirror_weights(experiment, records, {KEY: run_id}, [KEY])
     with open(client.download_artifacts(run_id, "weights/weights.pt"), "rb") as file:
         assert file.read() == b"first", "what is there is not sent again"
     client.delete_run(run_id)

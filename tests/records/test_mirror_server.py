@@ -19,7 +19,7 @@ ARTIFACTS = {
     "saliency.png": b"\x89PNG\r\n\x1a\n" + os.urandom(5000),
 }
 GIVES_UP_WITHIN = 12.0
-"""Seconds in which a trial is told that the server is away: a refused connection, one pause and another."""
+"""Seconds for a refused connection, a pause and a second try."""
 
 
 @pytest.fixture
@@ -91,16 +91,19 @@ def test_a_record_mirrored_twice_is_one_run_with_its_artifacts_in_the_bucket(ser
     assert_whole(server, experiment, records, tmp_path)
 
 
-def test_the_report_of_a_sweep_lies_in_the_bucket(server, tmp_path):
+def test_the_report_and_the_table_of_a_sweep_lie_in_the_bucket(server, records, tmp_path):
     experiment = open_experiment(server.uri, "report")
     assert open_experiment(server.uri, "report") == experiment
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "report.html").write_text("<p>report</p>")
-    (tmp_path / "figures" / "one.png").write_bytes(b"png")
-    mirror_sweep(experiment, tmp_path, {"answer": "no"}, {"n_trials": 5}, done=True)
+    folder = tmp_path / "report"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "report.html").write_text("<p>report</p>")
+    (folder / "figures" / "one.png").write_bytes(b"png")
+    records.storage.write("mirrored/trials.parquet", b"table")
+    mirror_sweep(experiment, records, folder, {"answer": "no"}, {"n_trials": 5}, {}, done=True)
     objects = server.s3.objects(server.bucket)
     found = {key.split("/artifacts/")[1]: data for key, data in objects.items() if experiment.parent_run_id in key}
-    assert found == {"report/report.html": b"<p>report</p>", "report/figures/one.png": b"png"}
+    report = {"report/report.html": b"<p>report</p>", "report/figures/one.png": b"png"}
+    assert found == {**report, "trials.parquet": b"table"}
 
 
 @pytest.mark.parametrize("password", ["wrong-password", None])
@@ -140,9 +143,10 @@ def test_a_server_that_was_killed_is_told_soon_and_loses_nothing_once_it_is_back
 
 def test_a_server_killed_between_metrics_and_artifacts_leaves_one_run(server, records, tmp_path):
     class KillsFirst(SweepRecords):
-        def artifacts(self, trial_key):
-            server.kill()
-            return super().artifacts(trial_key)
+        def read_artifact(self, trial_key, file):
+            if file == "maps.npz":
+                server.kill()
+            return super().read_artifact(trial_key, file)
 
     experiment = open_experiment(server.uri, "halfway")
     try:

@@ -2,5 +2,5 @@
 
 trainable.py   TrialTrainable, and TRAINABLES with one for each method
 training.py    a training that leaves checkpoints, failures and records
-recorder.py    Recorder: the durable record, the artifacts, the MLflow run
+recorder.py    Recorder: the durable record and the artifacts
 """

@@ -1,9 +1,8 @@
-"""The durable record of a finished trial, its artifacts and its MLflow run."""
+"""The durable record of a finished trial, and its artifacts."""
 
 import io
 import json
 import math
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from records import SweepRecords, columns, open_storage
-from records.mirror import Experiment, MirrorError, mirror_trial
 from records.secrets import scrub
-from records.store import MAPS, WEIGHTS, KeepWeights, Record
+from records.store import EPOCHS, MAPS, PICTURE, WEIGHTS, KeepWeights, Record
 from trainables.core.config import TrialConfig
 from trainables.core.errors import DivergedError
 from trainables.core.picture import picture_of
@@ -26,14 +24,10 @@ TRACEBACK_TAIL = 1500
 
 @dataclass(frozen=True)
 class Recorder:
-    """Writes the records of a sweep's trials. A plain value, so that it travels to any process.
-
-    Without an `experiment` nothing goes to MLflow.
-    """
+    """Writes the records of a sweep's trials. A plain value, so that it travels to any process."""
 
     storage: str
     sweep: str
-    experiment: Experiment | None = None
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints of a long trial."""
     searcher: str | None = None
@@ -66,40 +60,18 @@ class Recorder:
         records, key = self.records, record["trial_key"]
         if epochs:
             finite = [{k: v if math.isfinite(v) else None for k, v in epoch.items()} for epoch in epochs]
-            records.write_artifact(key, "epochs.json", json.dumps(finite, allow_nan=False).encode())
+            records.write_artifact(key, EPOCHS, json.dumps(finite, allow_nan=False).encode())
         if localised is not None:
             buffer = io.BytesIO()
             arrays: dict[str, Any] = dict(localised.arrays)
             np.savez_compressed(buffer, **arrays)
             records.write_artifact(key, MAPS, buffer.getvalue())
             if picture := _picture(record, localised.arrays):
-                records.write_artifact(key, "saliency.png", picture)
+                records.write_artifact(key, PICTURE, picture)
         if weights is not None:
             records.write_artifact(key, WEIGHTS, weights)
         records.write(record)
         return record
-
-    def mirror(self, record: Record) -> tuple[Record, str | None]:
-        """Bring MLflow up to date with a written record.
-
-        Returns:
-            the record, with its run's id if it has one, and the problem that kept MLflow behind, if any.
-        """
-        if self.experiment is None or time.monotonic() < _pause["until"]:
-            return record, None
-        try:
-            run_id = mirror_trial(self.experiment, self.records, record, weights=self.keep_weights == "all")
-        except MirrorError as error:
-            _pause["until"] = time.monotonic() + MIRROR_PAUSE
-            return record, str(error)
-        return Record({**record, "mlflow_run_id": run_id}), None
-
-
-MIRROR_PAUSE = 30.0
-"""Seconds before a process tries MLflow again. Each attempt at an unreachable server takes some seconds; the driver
-mirrors at the end what was skipped."""
-_pause = {"until": 0.0}
-"""This process does not try MLflow before then, in seconds of `time.monotonic`."""
 
 
 def _picture(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes | None:

@@ -90,15 +90,10 @@ class RecordedTraining(Training):
                 return dict(metrics)
         except Exception as error:
             failed = _failed(error)
-        # Outside the block above: once the records are written, no error of MLflow's can change them.
         records = [self._recorded(config, failed) for config in self.trials]
         self.recorder.records.delete_checkpoint(self.key)
         self.trial, self._scored = None, {}
-        reported = [
-            {**{name: record.get(name) for name in REPORTED}, "mirror_problem": problem}
-            for record, problem in map(self.recorder.mirror, records)
-        ]
-        return {"records": reported, "done": True}
+        return {"records": [{name: record.get(name) for name in REPORTED} for record in records], "done": True}
 
     def _recorded(self, config: TrialConfig, failed: dict[str, Any] | None) -> Record:
         """Write the record of one of the trials, with `failed` where training did, and its artifacts."""

@@ -2,8 +2,6 @@
 
 import gc
 import json
-import shutil
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,12 +12,6 @@ from records import columns
 pytestmark = pytest.mark.slow
 
 CONFIGURATION = ("dataset", "severity", "method", "strength", "model", "seed", "data_seed")
-
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache/saliency-sweep/mlflow"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +90,7 @@ def test_present_and_former_names_give_the_same_table(tmp_path, make_table):
         mirror_trial(experiments[0], records, row)
         mirror_trial(experiments[2], records, row)
     tables = {
-        name: analysis.load_mlflow(uri, name, cache=False).table.drop(columns="mlflow_run_id").set_index("trial_key")
+        name: analysis.load_mlflow(uri, name).table.drop(columns="mlflow_run_id").set_index("trial_key")
         for name in ("present", "former", "both")
     }
     for name in ("former", "both"):
@@ -134,146 +126,28 @@ def test_an_absent_server_is_named_without_its_password(monkeypatch):
     assert "secret" not in str(error.value)
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory, make_table):
-    """(folder, experiment, records): a sweep of six trials that its own mirror has written."""
-    from records import SweepRecords, open_storage
-    from records.mirror import mirror_trial, open_experiment
+def test_a_sweep_that_has_ended_is_read_from_its_table_and_declares_its_primary(tmp_path, make_table):
+    from mlflow import MlflowClient
 
-    folder = tmp_path_factory.mktemp("written")
-    experiment = open_experiment(f"sqlite:///{folder / 'mirror.db'}", "demo", str(folder / "artifacts"))
-    records = SweepRecords(open_storage(folder / "sweeps"), "demo")
-    rows = [{**row, "schema_version": 1} for row in make_table(seeds=3, severities=(0.5,)).to_dict("records")[:6]]
+    from records import SweepRecords, open_storage
+    from records.mirror import mark_running, mirror_sweep, mirror_trial, open_experiment
+
+    experiment = open_experiment(f"sqlite:///{tmp_path / 'mlflow.db'}", "demo", str(tmp_path / "artifacts"))
+    uri, records = experiment.tracking_uri, SweepRecords(open_storage(tmp_path / "sweeps"), "demo")
+    rows = [{**row, "schema_version": 1} for row in make_table(seeds=3, severities=(0.5,)).to_dict("records")]
     for row in rows:
         records.write(row)
+    for row in rows[:6]:
         mirror_trial(experiment, records, row)
-    return folder, experiment, rows
-
-
-@pytest.fixture
-def mirrored(written, tmp_path):
-    """(tracking uri, experiment, records, its six records), on a copy of the database."""
-    from records import SweepRecords, open_storage
-
-    folder, experiment, rows = written
-    shutil.copytree(folder, tmp_path / "copy")
-    uri = f"sqlite:///{tmp_path / 'copy/mirror.db'}"
-    records = SweepRecords(open_storage(tmp_path / "copy/sweeps"), "demo")
-    return uri, replace(experiment, tracking_uri=uri), records, rows
-
-
-class Counted:
-    """Counts the runs that are turned into rows, that is, really read."""
-
-    def __init__(self, monkeypatch):
-        from analysis.trials import from_mlflow
-
-        self.n, row = 0, from_mlflow._row
-
-        def counting(run):
-            self.n += 1
-            return row(run)
-
-        monkeypatch.setattr(from_mlflow, "_row", counting)
-
-
-def test_unchanged_runs_are_read_once(mirrored, cache_folder, monkeypatch):
-    uri, *_ = mirrored
-    counted = Counted(monkeypatch)
-    seen = []
-    first = analysis.load_mlflow(uri, "demo", progress=seen.append)
-    assert (counted.n, seen) == (6, [6])
-    again = analysis.load_mlflow(uri, "demo")
-    assert counted.n == 6
-    assert again.table.equals(first.table)
-    analysis.load_mlflow(uri, "demo", cache=False)
-    assert counted.n == 12
-    assert len(list(cache_folder.iterdir())) == 1
-
-
-def test_a_changed_a_new_and_a_deleted_run_are_seen_at_once(mirrored, cache_folder):
-    from mlflow import MlflowClient
-
-    from records.mirror import mirror_trial
-
-    uri, experiment, records, rows = mirrored
-    analysis.load_mlflow(uri, "demo")
-    # Neither the number of runs nor the end of this one shows that it was mirrored again.
-    mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.123})
-    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
-    assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.123
-    # Its parameter cannot be changed.
-    mirror_trial(experiment, records, {**rows[0], "dataset": "folder:/elsewhere"})
-    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
-    assert table.loc[rows[0]["trial_key"], "dataset"] == "folder:/elsewhere"
-    mirror_trial(experiment, records, rows[0])
-    new = {**rows[1], "trial_key": "new", "seed": 77}
-    records.write(new)
-    mirror_trial(experiment, records, new)
-    assert len(analysis.load_mlflow(uri, "demo").table) == 7
-    # By hand, so that no stamp changes.
-    client = MlflowClient(uri)
-    for number, remaining in ((0, 6), (-1, 5)):
-        run = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", order_by=["start_time ASC"])[number]
-        client.delete_run(run.info.run_id)
-        assert len(analysis.load_mlflow(uri, "demo").table) == remaining
-    assert len(list(cache_folder.iterdir())) == 1  # what is out of date is deleted
-
-
-def test_a_mirror_that_dies_half_way_leaves_nothing_stale(mirrored, monkeypatch):
-    from mlflow import MlflowClient
-
-    from records import mirror
-
-    uri, experiment, records, rows = mirrored
-    analysis.load_mlflow(uri, "demo")
-
-    def dies(self, run_id, *arguments, **named):
-        if run_id != experiment.parent_run_id:
-            raise KeyboardInterrupt
-        return terminate(self, run_id, *arguments, **named)
-
-    terminate = MlflowClient.set_terminated
-    monkeypatch.setattr(MlflowClient, "set_terminated", dies)
-    with pytest.raises(KeyboardInterrupt):
-        mirror.mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.321})
-    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
-    assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.321
-
-
-def test_reading_while_a_run_is_mirrored_caches_nothing_stale(mirrored, monkeypatch):
-    from mlflow import MlflowClient
-
-    from records import mirror
-
-    uri, experiment, records, rows = mirrored
-    log_batch = MlflowClient.log_batch
-
-    def read_first(self, *arguments, **named):
-        analysis.load_mlflow(uri, "demo")
-        return log_batch(self, *arguments, **named)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", read_first)
-    mirror.mirror_trial(experiment, records, {**rows[0], "test_ood.auc": 0.213})
-    table = analysis.load_mlflow(uri, "demo").table.set_index("trial_key")
-    assert table.loc[rows[0]["trial_key"], "test_ood.auc"] == 0.213
-
-
-def test_a_broken_cache_is_ignored(mirrored, cache_folder):
-    uri, *_ = mirrored
-    analysis.load_mlflow(uri, "demo")
-    (kept,) = cache_folder.iterdir()
-    kept.write_text(kept.read_text()[:100])
+    assert len(analysis.load_mlflow(uri, "demo").table) == 6, "while it runs, there are only the runs"
+    records.write_manifest({"primary": {"metric": "iou", "outcome": "test_id.auc"}})
+    records.write_table(records.load().records)
+    mirror_sweep(experiment, records, None, {}, {}, {}, done=False)
+    trials = analysis.load_mlflow(uri, "demo")
+    assert (trials.sweep, len(trials.table), trials.primary.outcome) == ("demo", 12, "test_id.auc")
+    stored = analysis.load_sweep(tmp_path / "sweeps", "demo")
+    pd.testing.assert_frame_equal(trials.table, stored.table)
+    # It goes on: until it ends again, the table is outdated.
+    mark_running(experiment)
+    assert MlflowClient(uri).get_run(experiment.parent_run_id).info.status == "RUNNING"
     assert len(analysis.load_mlflow(uri, "demo").table) == 6
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(mirrored, cache_folder):
-    uri, *_ = mirrored
-    cache_folder.parent.mkdir(parents=True)
-    cache_folder.write_text("a file where the folder should be")
-    assert len(analysis.load_mlflow(uri, "demo").table) == 6
-
-
-def test_runs_without_a_stamp_are_not_cached(tracked, cache_folder):
-    analysis.load_mlflow(tracked[0], "demo")
-    assert not cache_folder.exists()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from records import StorageError, SweepRecords, columns, mirror, open_storage
+from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from trainables import METHODS, MODELS, Recorder, TrialTrainable
 from trainables.core.process import is_transient
@@ -22,10 +22,10 @@ def settings(method, model="small_cnn"):
     return {**SMALL, **own, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
 
 
-def started(folder, config, checkpoint_seconds=0.0, experiment=None):
+def started(folder, config, checkpoint_seconds=0.0):
     """A trainable as Tune's actor holds it, that keeps a checkpoint after each epoch."""
     trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(config, recorder=Recorder(str(folder), "resumed", experiment, checkpoint_seconds))
+    trainable.setup(config, recorder=Recorder(str(folder), "resumed", checkpoint_seconds))
     return trainable
 
 
@@ -145,25 +145,6 @@ def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
     else:
         trainable.step()
         assert stored(tmp_path)["status"] == "failed"
-
-
-@pytest.mark.parametrize("error", [RuntimeError("upload failed"), MemoryError(), ConnectionError("gone")])
-def test_an_error_of_mlflow_changes_no_record(error, tmp_path, monkeypatch):
-    """Of any kind: an artifact store raises errors that are not MLflow's own."""
-
-    def broken(*_):
-        raise error
-
-    monkeypatch.setattr(recorder_module, "_pause", {"until": 0.0})
-    monkeypatch.setattr(mirror, "client_of", broken)
-    run_to_the_end(started(tmp_path / "alone", settings("baseline")))
-    trainable = started(
-        tmp_path / "mirrored", settings("baseline"), experiment=mirror.Experiment("http://host", "1", "2")
-    )
-    (reported,) = run_to_the_end(trainable)["records"]
-    assert reported["status"] == "completed"
-    assert str(error) in reported["mirror_problem"]
-    assert same_but_for_times(stored(tmp_path / "mirrored")) == same_but_for_times(stored(tmp_path / "alone"))
 
 
 def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_path, monkeypatch, capsys):
