@@ -104,7 +104,7 @@ def test_an_unreachable_server_is_given_up_at_the_end_and_costs_no_more_than_the
 
 def test_an_mlflow_that_answers_late_is_filled(experiment, records, monkeypatch):
     answers = [None, None, experiment]
-    monkeypatch.setattr(driver_mirror, "EVERY", 0.01)
+    monkeypatch.setattr(driver_mirror, "AT_END", 0.01)
     monkeypatch.setattr(driver_mirror, "THREADS", 1)
     loaded, out = records.load().records, io.StringIO()
     with Mirror(lambda _: answers.pop(0), records, loaded, Console(file=out, width=200)) as it:
