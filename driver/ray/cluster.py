@@ -45,8 +45,8 @@ PASSED_ON = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 )
-"""The driver's variables that trials on other nodes need, all of the storage. Secrets among them travel as an object, the others in the
-runtime environment, which Ray's dashboard and logs show."""
+"""The driver's variables that trials on other nodes need: those of the storage. Secrets among them travel as an object,
+the others in the runtime environment, which Ray's dashboard and logs show."""
 
 NOT_SENT = (
     *(".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*"),
