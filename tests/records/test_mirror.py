@@ -9,7 +9,7 @@ import pytest
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.tracking import MlflowClient
 
-from records import SweepRecords, columns, mirror, mlflow_client, open_storage
+from records import Manifest, SweepRecords, columns, mirror, mlflow_client, open_storage
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
 
 KEY = "0123456789abcdef"
@@ -124,7 +124,7 @@ def test_opening_again_finds_the_same_parent_and_it_takes_table_and_report(datab
     (tmp_path / "report").mkdir()
     (tmp_path / "report/report.html").write_text("<p>report</p>")
     records.write_table(records.load().records)
-    records.write_manifest({"space": "smoke"})
+    records.write_manifest(Manifest(space="smoke"))
     folder = tmp_path / "report"
     for answer, number in (("no", 5), ("yes", 6)):
         mirror.mark_running(first)

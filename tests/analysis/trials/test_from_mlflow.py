@@ -129,7 +129,7 @@ def test_an_absent_server_is_named_without_its_password(monkeypatch):
 def test_a_sweep_that_has_ended_is_read_from_its_table_and_declares_its_primary(tmp_path, make_table):
     from mlflow import MlflowClient
 
-    from records import SweepRecords, open_storage
+    from records import Manifest, Primary, SweepRecords, open_storage
     from records.mirror import mark_running, mirror_sweep, mirror_trial, open_experiment
 
     experiment = open_experiment(f"sqlite:///{tmp_path / 'mlflow.db'}", "demo", str(tmp_path / "artifacts"))
@@ -140,7 +140,7 @@ def test_a_sweep_that_has_ended_is_read_from_its_table_and_declares_its_primary(
     for row in rows[:6]:
         mirror_trial(experiment, records, row)
     assert len(analysis.load_mlflow(uri, "demo").table) == 6, "while it runs, there are only the runs"
-    records.write_manifest({"primary": {"metric": "iou", "outcome": "test_id.auc"}})
+    records.write_manifest(Manifest(primary=Primary(outcome="test_id.auc")))
     records.write_table(records.load().records)
     mirror_sweep(experiment, records, None, {}, {}, {}, done=False)
     trials = analysis.load_mlflow(uri, "demo")
