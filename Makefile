@@ -12,9 +12,9 @@ MLFLOW_PORT ?= 5000
 OVERLAY ?= gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test kubernetes-test lint format docs notebook ui bench gpu-check calibration pipeline faults clean
+.PHONY: help install sweep test test-slow test-all test-oldest constraints cluster-test kubernetes-test lint format docs notebook ui bench gpu-check calibration mutation pipeline faults clean
 
-help: ## say what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## make .venv and install the project with its test and lint tools
@@ -62,7 +62,7 @@ lint: install ## check style, formatting, types, the order of packages and yaml 
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 
-format: install ## mend style and formatting
+format: install ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -70,7 +70,7 @@ $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
-docs: $(VENV)/.docs ## write what the pages say of the code, and the site in build/site; broken links and references fail
+docs: $(VENV)/.docs ## update the generated parts of the pages, and build the site in build/site; broken links and references fail
 	$(BIN)/python -m docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
 	@echo "The site is build/site/index.html"
@@ -94,11 +94,14 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.analysis --loop 3
 	$(BIN)/python -m benchmarks.analysis --trials 5000 --memory
 
-gpu-check: install ## hold a GPU against the processor: methods, maps, repeated runs, shared memory, speed (GPU_ARGS=…)
+gpu-check: install ## compare a GPU with the processor: methods, maps, repeated runs, shared memory, speed (GPU_ARGS=…)
 	$(BIN)/python -m benchmarks.gpu_check $(GPU_ARGS)
 
-calibration: install ## hold the analysis against simulated sweeps; goes on where it was stopped
+calibration: install ## apply the analysis to simulated sweeps with a known truth; resumes where it was stopped
 	$(BIN)/python -m benchmarks.calibration
+
+mutation: install ## change the code of statistics, records and trials at random, and count the changes that quick tests notice
+	$(BIN)/python -m benchmarks.mutation --out mutation.jsonl
 
 # kfp pins older libraries than the project has, so it lives in an environment of its own that sees the project's.
 $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed

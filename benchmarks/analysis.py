@@ -1,13 +1,13 @@
-"""Speed and memory of the analysis: the source of the figures in docs/performance.md.
+"""Speed and memory of the analysis: the source of the numbers in docs/performance.md.
 
-Run `python -m benchmarks.analysis`. The time of all correlations of 10,000 trials x 5 attributions x 5 metrics, with
-2,000 bootstrap replicates, is held against plain loops that build each replicate's table and ask scipy, measured on
+Run `python -m benchmarks.analysis`. It compares the time of all correlations of 10,000 trials x 5 attributions x 5
+metrics, with 2,000 bootstrap replicates, with plain loops over scipy that build each replicate's table, measured on
 a few turns for one score in the same run. Both are processor seconds, so that a busy machine disturbs neither.
-`--trials 100000 --memory` prints time and peak memory of the whole analysis of so many instead.
+`--trials 100000 --memory` prints time and peak memory of the whole analysis of 100,000 trials instead.
 """
 
 import resource
-import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ import analysis
 from analysis.answer.correlations import correlate
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
 from analysis.trials.design import cell_rows, strata_of
+from benchmarks import processor_seconds
 from records import columns
 
 METRICS = ("iou", "iop", "iot", "pointing", "energy")
@@ -27,7 +28,7 @@ OUTCOME = "test_ood.auc"
 
 
 def table(n_trials: int, strengths: int = 1) -> pd.DataFrame:
-    """A sweep of 7 methods x 5 severities x strengths x as many data seeds as make `n_trials` or a few more."""
+    """A sweep of 7 methods x 5 severities x strengths x the data seeds needed for at least `n_trials` trials."""
     seeds = -(-n_trials // (METHODS * SEVERITIES * strengths))
     severity, method, strength, seed = (axis.ravel() for axis in np.indices((SEVERITIES, METHODS, strengths, seeds)))
     rng = np.random.default_rng(0)
@@ -52,9 +53,9 @@ def table(n_trials: int, strengths: int = 1) -> pd.DataFrame:
 
 
 def scipy_loops(frame: pd.DataFrame, column: str, resamples: Resamples, n: int) -> dict[str, float]:
-    """Processor seconds that plain loops over scipy take for all replicates of one score, from n turns of each.
+    """Processor seconds of plain loops over scipy for all replicates of one score, from n turns of each.
 
-    The grid's own work and no more: rho of each bootstrap replicate, rho and tau-b without each data seed, pooled, in
+    They compute the same as the grid: rho of each bootstrap replicate, rho and tau-b without each data seed, pooled, in
     strata and in cells; and rho within cells of each permutation.
     """
     cells = list(cell_rows(frame).values())
@@ -84,10 +85,7 @@ def scipy_loops(frame: pd.DataFrame, column: str, resamples: Resamples, n: int) 
     seconds = {}
     times = {bootstrap: len(counts), deletion: counts.shape[1], permutation: len(counts)}
     for work, needed in times.items():
-        start = time.process_time()
-        for turn in range(n):
-            work(turn)
-        seconds[work.__name__] = (time.process_time() - start) / n * needed
+        seconds[work.__name__] = sum(processor_seconds(partial(work, turn)) for turn in range(n)) / n * needed
     return seconds
 
 
@@ -97,30 +95,27 @@ def main(
     """Time the grid and the loop, or show the peak memory.
 
     Args:
-        trials: about so many.
-        replicates: of the bootstrap, and as many permutations.
-        loop: turns of each loop over scipy that are timed.
-        strengths: trials of a data seed in a cell.
-        memory: only analyse them, and print the peak resident memory.
+        trials: their approximate number.
+        replicates: number of bootstrap replicates and of permutations.
+        loop: timed turns of each loop over scipy.
+        strengths: trials per data seed in a cell.
+        memory: only analyse the table, and print the peak resident memory.
     """
     frame = table(trials, strengths)
     if memory:
-        start = time.process_time()
-        analysis.analyse(frame, replicates=replicates)
+        seconds = processor_seconds(lambda: analysis.analyse(frame, replicates=replicates))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(f"{len(frame):,} trials: {time.process_time() - start:.0f} s, {peak:.2f} GB at most")
+        print(f"{len(frame):,} trials: {seconds:.0f} s, {peak:.2f} GB at most")
         return
     resamples = draw_resamples(frame, replicates=replicates, seed=0)
     scores = [str(c) for c in frame if columns.parse_localisation(str(c))]
-    start = time.process_time()
-    correlate(frame, OUTCOME, resamples, seed=0)
-    ours = time.process_time() - start
+    ours = processor_seconds(lambda: correlate(frame, OUTCOME, resamples, seed=0))
     loops = scipy_loops(frame, scores[0], resamples, loop)
     theirs = sum(loops.values()) * len(scores)
     print(f"{len(frame):,} trials, {len(scores)} scores, {replicates:,} replicates; processor seconds")
     print(f"all correlations: {ours:.1f}")
-    told = ", ".join(f"{name} {seconds * len(scores):.0f}" for name, seconds in loops.items())
-    print(f"loops over scipy: {theirs:.0f} ({told}; from {loop} turns of each for one score)")
+    parts = ", ".join(f"{name} {seconds * len(scores):.0f}" for name, seconds in loops.items())
+    print(f"loops over scipy: {theirs:.0f} ({parts}; from {loop} turns of each for one score)")
     print(f"ratio: {theirs / ours:.0f}")
 
 

@@ -1,13 +1,12 @@
-"""How fast a trained model is scored: all images together against one at a time with captum, and its share of a trial.
+"""Speed of attributions: all images together, compared with captum on one image at a time, and their share of a trial.
 
-Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. The three attributions of a trial map the same
-images in two ways that take turns, so that a noisy machine disturbs both alike; medians of one thread's processor time
-are printed. Then the share that maps and their scores have of trials of the space `laptop`.
+Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. The two ways take turns on the same images, so
+that a noisy machine disturbs both alike. Printed are medians of one thread's processor time, and the share of maps and
+scores in trials of the space `laptop`.
 """
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 from captum.attr import IntegratedGradients, Occlusion, Saliency
 from torch import Tensor
 
+from benchmarks import processor_seconds
 from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Trial, resolve
@@ -25,15 +25,8 @@ from trainables.saliency.attribution.attribution import Logits
 from trainables.saliency.attribution.occlusion import window_size
 
 
-def processor_seconds(work: Callable[[], object]) -> float:
-    """Processor time of `work` in this process."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> None:
-    """Maps as captum's documentation makes them, an image after the other."""
+    """Maps as in captum's documentation, one image after the other."""
     model = Logits(trial.model)
     side = window_size(min(images.shape[2:]))
     window = (images.shape[1], side, side)
@@ -47,12 +40,6 @@ def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> No
             Occlusion(model).attribute(image, target=label, sliding_window_shapes=window, strides=window)
 
 
-def train_all(trial: Trial) -> None:
-    """All epochs of a trial."""
-    while not trial.finished:
-        trial.train_epoch()
-
-
 def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     """Print the seconds of both ways by attribution, on a model that was trained for an epoch."""
     trial = Trial(resolve({"dataset": dataset, "model": model, "epochs": 1}))
@@ -61,33 +48,28 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     split = trial.splits["test_ood"]
     chosen = (split.labels == 1).nonzero()[:images, 0]
     x, y = split.images[chosen], split.labels[chosen]
-    totals = {"ours": 0.0, "captum": 0.0}
+    rows: dict[str, list[float]] = {}
     print(f"\n{dataset}, {model}, {len(x)} images, one thread")
     print(f"{'attribution':24}{'ours, s':>10}{'captum, s':>11}{'ratio':>8}")
     for name in trial.config.attributions:
         ours = ATTRIBUTIONS[name](trial.config)
-        seconds: dict[str, list[float]] = {way: [] for way in totals}
-        for _ in range(rounds):
-            seconds["ours"].append(processor_seconds(partial(ours.maps, trial.model, x, y)))
-            seconds["captum"].append(processor_seconds(partial(one_at_a_time, name, trial, x, y)))
-        median = {way: statistics.median(values) for way, values in seconds.items()}
-        totals = {way: totals[way] + median[way] for way in totals}
-        print(f"{name:24}{median['ours']:10.3f}{median['captum']:11.3f}{median['captum'] / median['ours']:8.1f}")
-    print(f"{'all three':24}{totals['ours']:10.3f}{totals['captum']:11.3f}{totals['captum'] / totals['ours']:8.1f}")
+        ways = (partial(ours.maps, trial.model, x, y), partial(one_at_a_time, name, trial, x, y))
+        turns = [[processor_seconds(way) for way in ways] for _ in range(rounds)]
+        rows[name] = [statistics.median(seconds) for seconds in zip(*turns, strict=True)]
+    rows["all three"] = [sum(seconds) for seconds in zip(*rows.values(), strict=True)]
+    for name, (together, single) in rows.items():
+        print(f"{name:24}{together:10.3f}{single:11.3f}{single / together:8.1f}")
 
 
 def share(dataset: str, methods: Sequence[str]) -> None:
-    """Print what part of a trial of the space `laptop` its maps and scores take, by method."""
+    """Print the share of maps and scores in a trial of the space `laptop`, by method."""
     print(f"\n{dataset}, a trial of the space laptop")
     print(f"{'method':24}{'train, s':>10}{'test, s':>9}{'maps, s':>9}{'share':>8}")
     for method in methods:
-        settings: dict[str, Any] = next(
-            s
-            for s in SPACES["laptop"]().trials
-            if (s["dataset"], s["method"]) == (dataset, method) and s["severity"] == 1
-        )
+        wanted = {"dataset": dataset, "method": method, "severity": 1}
+        settings: dict[str, Any] = next(s for s in SPACES["laptop"]().trials if wanted.items() <= s.items())
         trial = Trial(resolve(settings))
-        train = processor_seconds(partial(train_all, trial))
+        train = processor_seconds(lambda trial=trial: [trial.train_epoch() for _ in range(trial.config.epochs)])
         test = processor_seconds(trial.evaluate)
         maps = processor_seconds(trial.localise)
         print(f"{method:24}{train:10.2f}{test:9.2f}{maps:9.2f}{maps / (train + test + maps):8.0%}")

@@ -4,9 +4,9 @@
     python -m benchmarks.methods --model resnet18 --rounds 5 --n-train 96 --write
     make docs                                                                       # puts them into docs/methods.md
 
-`--only rrr --only energy` measures some methods; `--write` then replaces what the file says of these. Methods take
-turns, and processor time of the training steps is measured, so that a busy machine disturbs them little and all alike;
-the ratio of medians is printed. What a method does in its last epoch alone, or after it, is not in it.
+`--only rrr --only energy` measures some methods; `--write` then replaces their entries in the file. Methods take
+turns, and processor time of the training steps is measured, so that a busy machine disturbs all alike and little; the
+ratio of medians is printed. Work that a method does only in its last epoch, or after it, is not included.
 """
 
 import os
@@ -26,19 +26,19 @@ from trainables.core.process import use_one_thread
 from trainables.methods.costs import FILE, Cost, Measurement, read, replaced, write
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    # As the spaces have it, whose model is the small one.
+    # As in the spaces, whose model is the small one.
     ("adversarial", "small_cnn"): {"disc_width": 128},
     # At the default the bounds are too wide to train on; a step takes as long.
     ("ibp_ex", "resnet18"): {"ibp_epsilon": 1e-24},
 }
-"""By method and model, settings that are not at their default."""
+"""Settings that are not at their default, by method and model."""
 
 
 class TimedTrial(Trial):
-    """A trial that knows when its training steps ended: validation, which costs all methods the same, comes after."""
+    """A trial that notes when its training steps ended, before the validation, which costs the same for all methods."""
 
     stepped_at = 0.0
-    """By `time.process_time()`."""
+    """The value of `time.process_time()`."""
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
         self.stepped_at = time.process_time()
@@ -46,7 +46,7 @@ class TimedTrial(Trial):
 
 
 def check_methods(names: list[str] | None) -> list[str]:
-    """These methods and the baseline, which they are held against; none named: all.
+    """These methods and the baseline, which they are compared with; all methods if none is named.
 
     Raises:
         typer.BadParameter: there is no such method.
@@ -58,10 +58,9 @@ def check_methods(names: list[str] | None) -> list[str]:
 
 
 def trial_of(method: str, model: str, n_train: int) -> TimedTrial:
-    """A new trial of this method, at strength 1 where it has a penalty."""
+    """A new trial of this method, at strength 1 if it has a penalty."""
     settings = {"method": method, "strength": float(METHODS[method].has_penalty), "model": model, "n_train": n_train}
-    own = SETTINGS.get((method, model), {})
-    return TimedTrial(resolve({**settings, "n_valid": 8, "n_test": 8, **own}))
+    return TimedTrial(resolve({**settings, "n_valid": 8, "n_test": 8, **SETTINGS.get((method, model), {})}))
 
 
 def seconds_a_step(method: str, model: str, n_train: int) -> float:
@@ -77,7 +76,7 @@ def seconds_a_step(method: str, model: str, n_train: int) -> float:
 
 
 def machine() -> str:
-    """What this is measured on."""
+    """The processor and the versions of the measurement."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
@@ -99,7 +98,7 @@ def main(
     chosen = check_methods(only)
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     diverged: dict[str, DivergedError] = {}
-    # The first steps of a process take longer.
+    # The first steps of a process are slower.
     seconds_a_step("baseline", model, 64)
     for _ in range(rounds):
         for name in chosen:
@@ -120,7 +119,7 @@ def main(
         costs |= dict.fromkeys(diverged, "diverges")
         arguments = " ".join(argument for argument in sys.argv[1:] if argument != "--write")
         command = f"python -m benchmarks.methods {arguments}".strip()
-        # Methods of other packages say their cost themselves.
+        # Methods of other packages declare their cost themselves.
         built_in = {name: cost for name, cost in costs.items() if name in METHODS.builtin}
         new = Measurement(model, date.today().isoformat(), machine(), command, built_in)
         write(replaced(read(FILE), new), FILE)

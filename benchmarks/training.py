@@ -1,20 +1,18 @@
-"""How fast trials train: against a plain PyTorch loop of the same maths, and against what the processor can multiply.
+"""Speed of training, compared with a plain PyTorch loop of the same maths and with the processor's multiplication rate.
 
-Run `python -m benchmarks.training`, or `--model resnet18`, or `--only gradmask`. For each method three times of a step
-are measured, of one thread's processor time:
+Run `python -m benchmarks.training`, or `--model resnet18`, or `--only gradmask`. For each method, three times of a step
+are measured, in processor time of one thread:
 
     ours    Trial.train_epoch
     plain   a DataLoader over the same tensors, the same loss, torch.optim.Adam, and torch's defaults for all else, in a
-            process of its own
+            separate process
     limit   the step's floating-point operations, counted by torch, at the rate of a product of two matrices
 
-Ways take turns, so that a noisy machine disturbs all alike; medians are printed, and the spread of the ratio to the
-limit: its interquartile range over its median.
+The ways take turns, so that a noisy machine disturbs all alike. Printed are medians, and the spread of the ratio to the
+limit: its interquartile range divided by its median.
 """
 
 import statistics
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Annotated, Any
@@ -25,18 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import flop_registry
 
+from benchmarks import processor_seconds
 from benchmarks.methods import check_methods, trial_of
 from trainables import Trial
 from trainables.core.batch import Batch
 from trainables.core.process import use_one_thread
 
 SIDE = 1024
-
-
-def processor_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def matrix_product_rate(repeats: int = 8) -> float:
@@ -47,11 +40,11 @@ def matrix_product_rate(repeats: int = 8) -> float:
 
 
 PLAIN: dict[str, Trial] = {}
-"""The trials of the process that trains plainly."""
+"""The trials of the process of the plain loop."""
 
 
 def plain_seconds(name: str, model: str, n_train: int) -> float:
-    """Of an epoch as a tutorial would write it, with the trial's method, model and optimiser."""
+    """Time of an epoch as in a tutorial, with the trial's method, model and optimiser."""
     if name not in PLAIN:
         PLAIN[name] = trial_of(name, model, n_train)
         PLAIN[name].model.to(memory_format=torch.contiguous_format)
@@ -73,9 +66,9 @@ def plain_seconds(name: str, model: str, n_train: int) -> float:
 
 
 class OperationCounter(TorchDispatchMode):
-    """Adds up the floating-point operations of convolutions and matrix products, forwards and backwards.
+    """Counts the floating-point operations of convolutions and matrix products, forwards and backwards.
 
-    By torch's formulas; its own counter follows modules, which torch.autograd.grad does not bear.
+    torch's FlopCounterMode follows modules, which fails with torch.autograd.grad; the formulas are the same.
     """
 
     total = 0
@@ -88,13 +81,6 @@ class OperationCounter(TorchDispatchMode):
         return result
 
 
-def operations(trial: Trial) -> int:
-    """Floating-point operations of an epoch."""
-    with OperationCounter() as counter:
-        trial.train_epoch()
-    return counter.total
-
-
 def main(
     rounds: int = 5,
     n_train: int = 320,
@@ -105,7 +91,11 @@ def main(
     use_one_thread()
     chosen = check_methods(only)
     ours = {name: trial_of(name, model, n_train) for name in chosen}
-    work = {name: operations(trial) for name, trial in ours.items()}
+    work = {}
+    for name, trial in ours.items():
+        with OperationCounter() as counter:
+            trial.train_epoch()
+        work[name] = counter.total
     times: dict[str, dict[str, list[float]]] = {name: {"ours": [], "plain": [], "limit": []} for name in chosen}
     with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as plain:
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What --keep-weights costs a trial: bytes, and processor time to keep and to load its model.
+"""The cost of --keep-weights for a trial: bytes, and processor time to keep and load the model.
 
 Run `python -m benchmarks.weights`. Each model is trained for a moment; then its weights are packed and written to a
 folder, mirrored into MLflow on SQLite, and read back by `trainables.load_model`, `--rounds` times. Medians are printed.
@@ -6,12 +6,12 @@ folder, mirrored into MLflow on SQLite, and read back by `trainables.load_model`
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks import processor_seconds
 from records import SweepRecords, open_storage
 from records.mirror import mirror_trial, mirror_weights, open_experiment
 from records.store import WEIGHTS, Record
@@ -25,12 +25,7 @@ SMALL |= {"attribution_images": 2, "integrated_gradients_steps": 2}
 
 def seconds(work: Callable[[], object], rounds: int) -> float:
     """Median processor seconds of a call."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
+    return statistics.median(processor_seconds(work) for _ in range(rounds))
 
 
 def measure(model: str, rounds: int, folder: str) -> tuple[int, float, float, float]:

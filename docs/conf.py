@@ -1,7 +1,7 @@
-"""The site of `make docs`, by Sphinx: the repository's Markdown as it stands, README.md as the start page.
+"""Sphinx's settings for the site of `make docs`: the repository's Markdown, with README.md as the start page.
 
-The source folder is the repository itself, so that a relative link leads to the same place in the site and on a code
-host; a link to a file that is no page downloads it. docs/README.md lists all pages, and that list is the navigation.
+The source folder is the repository, so that relative links work the same on the site and on a code host; a link to a
+file that is not a page downloads it. The list of pages in docs/README.md is the navigation.
 """
 
 import re
@@ -17,16 +17,16 @@ include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb", "docs/*/*.md", "cluster
 
 nitpicky = True
 smartquotes = False
-# A block that names no language is a command or a file, not Python.
+# A block without a language is a command or a file, not Python.
 highlight_language = "none"
 myst_heading_anchors = 4
-# tests/docs runs the notebook; the site shows the outputs that are stored in it.
+# tests/docs runs the notebook; the site shows its stored outputs.
 nb_execution_mode = "off"
 
 html_theme = "furo"
 html_copy_source = False
 html_show_copyright = False
-# index.html, which leads to README.html.
+# index.html, which redirects to README.html.
 html_extra_path = ["site/root"]
 html_static_path = ["site/static"]
 html_css_files = ["pages.css"]
@@ -45,7 +45,7 @@ def navigation(contents: str) -> str:
 
 
 def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Append the navigation to the start page as it is read: a code host would show it as code."""
+    """Append the navigation to the start page when it is read, as a code host would show it as code."""
     if name == root_doc:
         source[0] += "\n" + navigation(CONTENTS.read_text())
 

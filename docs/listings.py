@@ -1,11 +1,11 @@
-"""The reference pages in docs/reference/, made from the commands, the registries and the table of columns."""
+"""The reference pages in docs/reference/ and the README's table of names, made from the code."""
 
 import ast
 import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +22,7 @@ from analysis.sections.section import OTHER_WAYS, Section
 from analysis.stats.estimate import Estimate
 from docs.markdown import markdown, paragraphs, table
 from records.columns import COLUMNS
+from search_spaces import SPACES
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS, TrialConfig
 from trainables.datasets import PLACES
 from trainables.datasets import __main__ as datasets_command
@@ -35,7 +36,7 @@ COMMANDS: Mapping[str, Typer] = {
     "python -m trainables.datasets": datasets_command.app,
 }
 DEFAULT = re.compile(r"\s*\\?\[default: (.*)\]")
-"""What an option's help says of a default that is not a constant."""
+"""How an option's help states a default that is not a constant."""
 
 
 def commands() -> str:
@@ -49,12 +50,10 @@ def commands() -> str:
 
 def settings() -> str:
     """docs/reference/settings.md: what `--set KEY=VALUE` and a space may set."""
-    own = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings())}
+    trial = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings())}
     methods = {name: METHODS[name].Options.model_fields for name in sorted(METHODS.builtin)}
-    sections = [
-        "## Of every trial\n\n" + _options(own),
-        *(f"## Of the method `{name}`\n\n{_options(fields)}" for name, fields in methods.items() if fields),
-    ]
+    sections = ["## Of every trial\n\n" + _options(trial)]
+    sections += [f"## Of the method `{name}`\n\n{_options(fields)}" for name, fields in methods.items() if fields]
     return _page(
         "Settings",
         "`--set KEY=VALUE` sets one for all trials, a [space](../python.md#a-space-of-your-own) for each trial; of a "
@@ -125,6 +124,28 @@ def statistics() -> str:
     )
 
 
+def names(methods: Iterable[str]) -> str:
+    """The README's table of registered names, with the methods in the given order."""
+    images = "[`folder:PATH`, `manifest:FILE.csv`](docs/own_data.md)"
+    localisation = sorted({**LOCALISATION.builtin, **TUNED})
+    sizes = {name: SPACES[name]() for name in SPACES}
+    spaces = (f"`{k}` ({len(s.trials) * (s.search.trials if s.search else 1):,} trials)" for k, s in sizes.items())
+    rows = [
+        ("[methods](docs/methods.md)", _listed(methods), "`trainables/methods/`"),
+        ("models", _listed(MODELS.builtin), "`trainables/models/`"),
+        ("[datasets](docs/datasets.md)", f"{_listed(DATASETS.builtin)}, {images}", "`trainables/datasets/`"),
+        ("[attributions](docs/measures.md)", _listed(ATTRIBUTIONS.builtin), "`trainables/saliency/attribution/`"),
+        ("[localisation metrics](docs/measures.md)", _listed(localisation), "`trainables/saliency/localisation/`"),
+        ("[faithfulness](docs/measures.md#faithfulness)", _listed(FAITHFULNESS), "`trainables/saliency/faithfulness/`"),
+        ("spaces", ", ".join(spaces), "`search_spaces/`"),
+    ]
+    return table(("", "names", "in"), rows)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 _ROLES = """## Roles
 
 - **key** identifies the trial.
@@ -154,21 +175,22 @@ def _page(title: str, opening: str, sections: Iterable[str]) -> str:
 
 def _command(name: str, app: Typer) -> str:
     command = typer.main.get_command(app)
-    # Of a program with subcommands the one that is named.
+    # The subcommand, if the program has any.
     command = getattr(command, "commands", {}).get(name.rpartition(" ")[2], command)
-    rows = [_option(one) for one in command.params if one.param_type_name == "option" and one.name != "help"]
+    options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
     arguments = [(one.metavar or one.name or "").upper() for one in command.params if one.param_type_name == "argument"]
     usage = " ".join([name, *arguments, "[OPTIONS]"])
     text = map(markdown, paragraphs(command.help))
-    return "\n\n".join([f"## `{name}`", *text, f"```\n{usage}\n```", table(("option", "meaning", "default"), rows)])
+    return "\n\n".join(
+        [f"## `{name}`", *text, f"```\n{usage}\n```", table(("option", "meaning", "default"), map(_option, options))]
+    )
 
 
 def _option(one: Any) -> tuple[str, str, str]:
     """An option's name with its value, meaning and default."""
     described = " ".join((one.help or "").split())
-    stated = DEFAULT.search(described)
     default = ""
-    if stated:
+    if stated := DEFAULT.search(described):
         default = markdown(stated[1])
     elif not one.is_flag and isinstance(one.default, str | int | float | Path):
         default = f"`{one.default}`"
@@ -180,36 +202,30 @@ def _option(one: Any) -> tuple[str, str, str]:
 
 
 def _statistic(section: Section[Any]) -> str:
-    """A section's statistic: the file that has everything about it says how it is computed."""
+    """A section's statistic, as the docstrings of its file explain it."""
     module = sys.modules[section.sentence.__module__]
-    own = [one for name, one in vars(module).items() if inspect.getmodule(one) is module and not name.startswith("_")]
-    computing = [
-        one for one in own if inspect.isfunction(one) and ("Returns:" in (one.__doc__ or "") or one is section.compute)
-    ]
-    texts = [text.removeprefix("Returns:\n") for one in computing for text in paragraphs(one.__doc__)]
-    return "\n\n".join(
-        [
-            f"## {markdown(section.title)}",
-            *(markdown(text) for text in (*paragraphs(module.__doc__), *texts) if not text.startswith("Args:")),
-            f"In `report.json` under `{section.key}`:",
-            *filter(None, (_fields(one) for one in own if inspect.isclass(one))),
-        ]
-    )
+    public = [o for name, o in vars(module).items() if inspect.getmodule(o) is module and not name.startswith("_")]
+    texts = [*paragraphs(module.__doc__)]
+    for one in filter(inspect.isfunction, public):
+        if one is section.compute or "Returns:" in (one.__doc__ or ""):
+            texts += [text.removeprefix("Returns:\n") for text in paragraphs(one.__doc__)]
+    texts = [markdown(text) for text in texts if not text.startswith("Args:")]
+    fields = filter(None, map(_fields, filter(inspect.isclass, public)))
+    key = f"In `report.json` under `{section.key}`:"
+    return "\n\n".join([f"## {markdown(section.title)}", *texts, key, *fields])
 
 
 def _fields(described: Any) -> str:
-    """A dataclass, and its own fields that have a docstring."""
-    rows = [(f"`{name}`", markdown(" ".join(text.split()))) for name, text in _documented(described)]
+    """A dataclass, and the fields it adds that have a docstring; an empty text if there are none."""
+    body = next(node for node in ast.parse(inspect.getsource(described)).body if isinstance(node, ast.ClassDef)).body
+    rows = [
+        (f"`{ast.unparse(field.target)}`", markdown(" ".join(str(text.value.value).split())))
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    ]
     return (
         "\n\n".join([*map(markdown, paragraphs(described.__doc__)), table(("field", "meaning"), rows)]) if rows else ""
     )
-
-
-def _documented(described: Any) -> Iterator[tuple[str, str]]:
-    tree = ast.parse(inspect.getsource(described))
-    for field, text in pairwise(next(one for one in tree.body if isinstance(one, ast.ClassDef)).body):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            yield ast.unparse(field.target), str(text.value.value)
 
 
 def _options(fields: Mapping[str, FieldInfo]) -> str:
@@ -221,9 +237,9 @@ def _options(fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _values(field: FieldInfo) -> str:
-    """The values that a setting takes: its choices, or its type with its bounds."""
+    """The values that a setting takes: its choices or its bounds."""
     parts = get_args(field.annotation)
-    # Of "Literal[1, 3] | None" the first part.
+    # Literal[1, 3] | None: the choices are in its first part.
     parts = next(filter(None, map(get_args, parts)), parts)
     choices = [value for value in parts if not isinstance(value, type) and value is not ...]
     if choices:

@@ -1,7 +1,7 @@
-"""docs/methods.md, generated from the methods' docstrings and attributes and their measured costs.
+"""docs/methods.md, made from the methods' docstrings, attributes and measured costs.
 
-`make docs` writes the page. `python -m docs.methods NAME …` prints the sections of some methods and their departures,
-those of other packages included.
+`make docs` writes the page. `python -m docs.methods NAME …` prints the sections and departures of some methods, which
+may be of other packages.
 """
 
 import inspect
@@ -47,15 +47,17 @@ def describe(name: str) -> Described:
     method = METHODS[name]
     module = inspect.getmodule(method)
     idea = markdown(paragraphs(module.__doc__ if module else None)[0])
-    parts = [f"### `{name}`", idea, *map(markdown, paragraphs(method.__doc__)), _settings(method)]
-    if not method.reads_preset:
-        parts.append("The presets `fixed` and `paper` train alike.")
+    options = method.Options.model_fields.items()
+    settings = [f"- `{key}` (default {field.default}): {markdown(field.description or '')}" for key, field in options]
+    parts = [f"### `{name}`", idea, *map(markdown, paragraphs(method.__doc__))]
+    parts += ["Settings:", "\n".join(settings)] if settings else []
+    parts += [] if method.reads_preset else ["The presets `fixed` and `paper` train alike."]
     return Described(
         name=name,
         idea=idea.replace("|", r"\|"),
         needs=needs(method),
         costs={model: _cost(name, model) for model in MODELS.builtin},
-        strengths=_strengths(name),
+        strengths="{:g} to {:g}".format(*method.strengths) if method.strengths else "no penalty",
         section="\n\n".join(part for part in parts if part) + "\n",
     )
 
@@ -72,7 +74,7 @@ def needs(method: type[Method]) -> tuple[str, ...]:
 
 
 def departures(entries: Mapping[str, type[Method] | type[Dataset]]) -> str:
-    """A table of what methods and datasets, by name, do otherwise than their sources; empty if there is nothing."""
+    """A table of how methods and datasets, by name, differ from their sources; an empty text if none does."""
     names: dict[Departure, list[str]] = {}
     for name, entry in entries.items():
         for departure in entry.departures:
@@ -84,6 +86,8 @@ def departures(entries: Mapping[str, type[Method] | type[Dataset]]) -> str:
 def page() -> str:
     """The whole page."""
     methods = [describe(name) for name in in_order()]
+    departing: dict[str, type[Method] | type[Dataset]] = {name: METHODS[name] for name in in_order()}
+    departing |= {name: DATASETS[name] for name in sorted(DATASETS.builtin)}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=jinja2.select_autoescape(),
@@ -95,13 +99,7 @@ def page() -> str:
     environment.filters["code"] = lambda word: f"`{word}`"
     return environment.get_template("methods.md.j2").render(
         methods=methods,
-        departures=departures(
-            {
-                **{name: METHODS[name] for name in in_order()},
-                **{name: DATASETS[name] for name in sorted(DATASETS.builtin)},
-                **PLACES,
-            }
-        ),
+        departures=departures({**departing, **PLACES}),
         models=sorted(MODELS.builtin, key=lambda model: (model != costs.STAND_IN, model)),
         measurements=[_measured(one) for one in costs.read(costs.FILE)],
         not_at_default=[
@@ -115,30 +113,14 @@ def page() -> str:
 
 
 def in_order() -> list[str]:
-    """Names of the built-in methods, the paper's first and those that see no masks last."""
-    return sorted(METHODS.builtin, key=lambda name: (*_rank(name), name))
-
-
-def _rank(name: str) -> tuple[int, int]:
-    if name in PAPER_METHODS:
-        return 0, PAPER_METHODS.index(name)
-    return 2 - METHODS[name].reads_masks, 0
-
-
-def _settings(method: type[Method]) -> str:
-    lines = [
-        f"- `{name}` (default {field.default}): {markdown(field.description or '')}"
-        for name, field in method.Options.model_fields.items()
-    ]
-    return "\n".join(["Settings:", "", *lines]) if lines else ""
+    """Names of the built-in methods: the paper's, then the others, those that see no masks last."""
+    others = sorted(METHODS.builtin.keys() - set(PAPER_METHODS))
+    return [*PAPER_METHODS, *sorted(others, key=lambda name: not METHODS[name].reads_masks)]
 
 
 def _measured(one: costs.Measurement) -> dict[str, str]:
-    names = (
-        "all methods"
-        if METHODS.builtin.keys() <= one.costs.keys()
-        else ", ".join(f"`{name}`" for name in sorted(one.costs))
-    )
+    listed = ", ".join(f"`{name}`" for name in sorted(one.costs))
+    names = "all methods" if METHODS.builtin.keys() <= one.costs.keys() else listed
     return {"model": one.model, "date": one.date, "names": names, "machine": one.machine, "command": one.command}
 
 
@@ -147,11 +129,6 @@ def _cost(method: str, model: str) -> str:
     if cost is None:
         return "not measured"
     return cost if isinstance(cost, str) else f"{cost:g}"
-
-
-def _strengths(name: str) -> str:
-    strengths = METHODS[name].strengths
-    return "no penalty" if strengths is None else f"{strengths[0]:g} to {strengths[1]:g}"
 
 
 def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:

@@ -1,7 +1,4 @@
-"""`python -m docs.notebook` runs docs/first_sweep.ipynb and stores what its cells show; `make notebook` does.
-
-Needs the packages of the extra `docs`.
-"""
+"""Run docs/first_sweep.ipynb and store its outputs: `python -m docs.notebook`, with the extra `docs` installed."""
 
 from pathlib import Path
 
@@ -10,16 +7,11 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parent / "first_sweep.ipynb"
 
-
-def run(path: Path) -> None:
-    """Run a notebook in its folder and write it back, without what its libraries warn of and without times."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, record_timing=False).execute()
+if __name__ == "__main__":
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, resources={"metadata": {"path": str(NOTEBOOK.parent)}}, record_timing=False).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            # Without the warnings of libraries.
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    nbformat.write(notebook, path)
-
-
-if __name__ == "__main__":
-    run(NOTEBOOK)
+    nbformat.write(notebook, NOTEBOOK)

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, a small sweep made once by the real command, free loopback ports."""
+"""Shared by all tests: one thread, a small sweep made once by the real command, free loopback ports."""
 
 import json
 import os
@@ -18,19 +18,19 @@ pytest_plugins = ["support.service_fixtures", "support.browser_fixtures"]
 LIMIT = 2.0
 """Seconds of processor time, its child processes' included, that a test without the marker `slow` should take."""
 ALLOWANCE = 3.0
-"""Times the limit from which a test is reported: the first use of a library may fall to any test."""
+"""Multiple of the limit from which a test is reported, as any test may be the first to use a library."""
 SECONDS = "processor seconds"
 
 
 def processor_seconds() -> float:
-    """Of this process and of the child processes that it has waited for."""
+    """Processor time of this process and of its finished child processes."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    """Measure a quick test in processor time, as a busy machine makes every test long by the clock."""
+    """Measure a quick test in processor time, since a busy machine makes every test slow by the clock."""
     start = processor_seconds()
     result = yield
     if not item.get_closest_marker("slow"):
@@ -39,7 +39,7 @@ def pytest_runtest_call(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """List the quick tests that are not quick. They do not fail, as a processor may be slow."""
+    """List quick tests that take too long. They do not fail, since the processor may be slow."""
     reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
     seconds = {report.nodeid: dict(report.user_properties).get(SECONDS, 0.0) for report in reports}
     over = {test: taken for test, taken in seconds.items() if taken > LIMIT * ALLOWANCE}
@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def tiny_sweep(tmp_path_factory) -> TinySweep:
-    """Made by whichever test process comes first."""
+    """A small finished sweep, made by the first test process that needs it."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -75,7 +75,7 @@ def small_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if not sys.platform.startswith("linux"):
-        need("a small disk is made of Linux's tmpfs")
+        need("a small disk needs Linux's tmpfs")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:

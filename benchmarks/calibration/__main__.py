@@ -1,4 +1,4 @@
-"""Run by `make calibration`: simulate in blocks, one file each, so that a run takes up where the last one ended."""
+"""Simulate sweeps in blocks, one file each, so that a run continues where the last one ended; `make calibration`."""
 
 import json
 import time
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = 10
 """Sweeps in a block."""
 VERSION = 2
-"""Raise it to measure everything again after a change of the methods."""
+"""Increase it to measure everything again after a change of the methods."""
 
 
 def main(
@@ -31,14 +31,14 @@ def main(
     minutes: float | None = None,
     only: str = "",
 ) -> None:
-    """Simulate what is not there yet, and write the page's tables.
+    """Simulate the missing blocks, and write the page's tables.
 
     Args:
         results: folder of the blocks.
-        page: the document to write.
-        sweeps: at most so many of each scenario.
-        minutes: stop after so long; the next run goes on.
-        only: scenarios whose name holds this text.
+        page: the page to update.
+        sweeps: largest number of each scenario.
+        minutes: stop after this time; the next run continues.
+        only: scenarios whose name contains this text.
     """
     results.mkdir(parents=True, exist_ok=True)
     scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
@@ -65,7 +65,7 @@ def _all(folder: Path, scenarios: Sequence[Scenario]) -> Results:
 
 
 def _blocks(scenarios: Sequence[Scenario], sweeps: int | None) -> Iterator[tuple[Scenario, int]]:
-    """Block by block, all scenarios in turn, so that a run that is stopped has something of each."""
+    """Block by block, all scenarios in turn, so that a stopped run has results for each."""
     wanted = {s: -(-min(s.sweeps, sweeps or s.sweeps) // BLOCK) for s in scenarios}
     for block in range(max(wanted.values(), default=0)):
         yield from ((s, block) for s in scenarios if block < wanted[s])
@@ -84,7 +84,7 @@ def _write(path: Path, scenario: Scenario, block: int) -> None:
 
 
 def _read(path: Path, scenario: Scenario) -> list[dict[str, Any]] | None:
-    """The sweeps in a block's file; None where it is absent, broken, or of another scenario or version."""
+    """The sweeps in a block's file; None if it is absent, broken, or of another scenario or version."""
     try:
         content = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):

@@ -13,12 +13,12 @@ from benchmarks.calibration.measure import NAMED
 from benchmarks.calibration.sweeps import Scenario
 
 Results = dict[Scenario, list[dict[str, Any]]]
-"""Of each scenario, what each sweep said."""
+"""The results of each sweep, by scenario."""
 
 MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in ("comparisons", "grid")}
-"""Between these the page's tables are replaced."""
+"""The marks around the page's tables."""
 LEVEL = 0.05
-"""Share of intervals that may miss the truth, and of words that may be wrong."""
+"""Accepted share of intervals that miss the truth, and of wrong answers."""
 HEADINGS = (
     "scenario",
     "comparison",

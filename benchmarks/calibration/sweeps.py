@@ -12,7 +12,7 @@ from analysis.trials.trials import Primary
 
 SCORE, OUTCOME, CONTROL = Primary().column, Primary().outcome, "valid_id.auc"
 STEP = 0.37
-"""How far the map's scores are stretched against the outcome's: ranks must not depend on units."""
+"""Factor between the map's scores and the outcome's: ranks must not depend on units."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Scenario:
     """One kind of sweep.
 
     A trial's scores are the sum of a method's effect, a setting's effect in the cell, and a seed's effect in the
-    configuration. Each is normal, with a correlation of its own between map and outcome, in (−1, 1).
+    configuration. Each is normal, with its own correlation between map and outcome, in (−1, 1).
     """
 
     name: str
@@ -29,34 +29,34 @@ class Scenario:
     setting: float = 0.0
     method: float = 0.0
     sizes: tuple[float, float, float] = (0.05, 0.06, 0.08)
-    """Standard deviation of the outcome, in AUC: by seeds, settings and methods."""
+    """Standard deviation of the outcome, in AUC, by seeds, settings and methods."""
     data_seeds: tuple[int, ...] = (10,)
-    """Of each dataset."""
+    """Number for each dataset."""
     training_seeds: int = 1
     """Crossed with the data seeds."""
     methods: int = 6
     severities: tuple[float, ...] = (0.8, 1.0)
     settings: int = 6
-    """Of a cell: strengths × two learning rates; an odd number has one learning rate."""
+    """Number per cell: strengths × two learning rates; an odd number has one learning rate."""
     shared: float = 0.0
-    """Share of the seeds' variance that a data seed has in common in all cells."""
+    """Share of the seeds' variance that a data seed contributes to all cells."""
     shared_training: float = 0.0
-    """Share that a training seed has in common in all cells."""
+    """Share that a training seed contributes to all cells."""
     opposite: str = ""
-    """"methods" or "strata": every other one has correlations of the opposite sign."""
+    """"methods" or "strata" of which every second one has correlations of the opposite sign."""
     spread: float = 0.0
     """Standard deviation of Fisher's z of the methods' correlations between seeds and between settings."""
     mediated: bool = False
-    """Whether maps go with performance only as far as validation AUC does."""
+    """Whether maps are related to performance only through validation AUC."""
     additive: bool = False
-    """Whether a setting's effect is that of its strength plus that of its learning rate."""
+    """Whether a setting's effect is the sum of the effects of its strength and its learning rate."""
     floor: float = 0.0
     """Lowest outcome, in AUC; the mean is 0.75."""
     ceiling: float = 1.0
     unequal: bool = False
-    """Whether cells have from 4 settings to twice as many, and every other one half of the trials."""
+    """Whether cells have from 4 to twice as many settings, and every second cell half of the trials."""
     dominant: bool = False
-    """Whether one cell has five times as many settings, and the given correlations; the others have none."""
+    """Whether one cell has five times as many settings and the given correlations, and the others have none."""
     copies: bool = False
     """Whether each data seed's rows are repeated under a second one."""
     has_data_seed: bool = True
@@ -70,7 +70,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's expected scores and how its trials vary about them."""
+    """A cell's expected scores, and how its trials vary around them."""
 
     dataset: int
     severity: float
@@ -78,7 +78,7 @@ class Cell:
     means: Floats
     """[3, settings] expected score, outcome and validation AUC before floor and ceiling."""
     effects: Floats
-    """[2, settings] what the settings do to score and outcome."""
+    """[2, settings] effects of the settings on score and outcome."""
     seed: float
     setting: float
     """The cell's correlations."""
@@ -93,8 +93,8 @@ class Cell:
 def related(parts: Floats, rho: float, mediated: bool) -> Floats:
     """[3, …] score, outcome and validation AUC from three independent standard normal parts.
 
-    Score and outcome have the correlation rho, validation AUC has .5 with the outcome, and with the score as far as the
-    outcome has. Mediated, both depend on validation AUC equally and on nothing else in common.
+    Score and outcome have the correlation rho. Validation AUC has .5 with the outcome, and is related to the score
+    only through the outcome. If mediated, both depend equally on validation AUC and have nothing else in common.
     """
     a, b, c = parts
     if mediated:
@@ -104,7 +104,7 @@ def related(parts: Floats, rho: float, mediated: bool) -> Floats:
 
 
 def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str] | None = None) -> list[Cell]:
-    """The cells of a sweep; or of other methods of the same kind, by their names."""
+    """The cells of a sweep, or of other methods of the same kind, given by name."""
     names = names or [f"method {i}" for i in range(scenario.methods)]
     own = rng.normal(size=len(names)) * scenario.spread
     common = related(rng.normal(size=(3, len(names))), scenario.method, False)
@@ -112,7 +112,7 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
     strata = [(d, s) for d in range(len(scenario.data_seeds)) for s in scenario.severities]
     for stratum, (dataset, severity) in enumerate(strata):
         sign = -1 if scenario.opposite == "strata" and stratum % 2 else 1
-        # Methods keep seven tenths of their variance over strata.
+        # Seven tenths of the methods' variance are common to the strata.
         part = related(rng.normal(size=(3, len(names))), scenario.method, False)
         by_method = scenario.sizes[2] * (math.sqrt(0.7) * common + math.sqrt(0.3) * part)
         by_method[0] *= sign
@@ -146,7 +146,7 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
 
 
 def _settings(scenario: Scenario, rng: np.random.Generator, rho: float, n: int) -> Floats:
-    """[3, n] effects about their mean, which is the method's."""
+    """[3, n] effects relative to their mean, which belongs to the method."""
     if scenario.additive and n % 2 == 0:
         strength = related(rng.normal(size=(3, n // 2)), rho, scenario.mediated)
         rate = related(rng.normal(size=(3, 2)), rho, scenario.mediated)
@@ -162,8 +162,8 @@ def draw_trials(
     """[3, settings, data seeds, training seeds] score, outcome and validation AUC of a cell's trials.
 
     Args:
-        common: [3, data seeds, training seeds] what data seeds and training seeds have in common in all cells, in
-            independent parts; None for none.
+        common: [3, data seeds, training seeds] independent parts of data seeds and training seeds that all cells share;
+            None for none.
     """
     shape = (cell.n_settings, n_data_seeds, scenario.training_seeds)
     own = rng.normal(size=(3, *shape))

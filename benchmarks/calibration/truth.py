@@ -1,4 +1,4 @@
-"""What each comparison of a simulated sweep would say with endlessly many seeds, and which words are right."""
+"""The value of each comparison of a simulated sweep with infinitely many seeds, and the correct answers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,19 +21,19 @@ class Truth:
     """The true value of one comparison."""
 
     value: float
-    """Of these methods and settings; NaN where there is nothing to compare."""
+    """For these methods and settings; NaN if there is nothing to compare."""
     low: float
-    """Mean of the cells' true values less two standard deviations of them."""
+    """Mean of the cells' true values minus two of their standard deviations."""
     high: float
     differ: bool
-    """Whether the cells' laws differ; few settings drawn from one law have true values that differ too."""
+    """Whether the cells' distributions differ; the true values of few settings from one distribution also differ."""
     opposite: bool = False
-    """Whether cells are of opposite sign by design, so that no average answers for them."""
+    """Whether cells have opposite signs by design, so that no average describes them."""
     new_method: float = math.nan
-    """The true value of a newly drawn method with settings of its own."""
+    """The true value of a newly drawn method with new settings."""
 
     def right(self, smallest_effect: float) -> tuple[str, ...]:
-        """The words that are no error."""
+        """The answers that are not wrong."""
         if math.isnan(self.value):
             return ("undecided",)
         words = ["undecided"]
@@ -45,7 +45,7 @@ class Truth:
 
 
 def spearman_of_normal(rho: float | Floats) -> Floats:
-    """Spearman's rho of a bivariate normal law: 6 / pi asin(rho / 2) (Pearson, 1907; Kruskal, JASA 53, 1958)."""
+    """Spearman's rho of a bivariate normal distribution, 6/π asin(rho/2) (Pearson, 1907; Kruskal, JASA 53, 1958)."""
     return np.asarray(6 / np.pi * np.arcsin(np.asarray(rho) / 2))
 
 
@@ -103,7 +103,7 @@ def _law_of_seeds(_: Scenario, cell: Cell) -> float:
 
 
 def _seeds(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """(Spearman's rho within a configuration, weight); where outcomes are cut off, of those that vary."""
+    """(Spearman's rho within a configuration, weight); if outcomes are cut off, for the configurations that vary."""
     weight = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds - 3
     if not scenario.cuts_off:
         return float(spearman_of_normal(cell.seed)), weight * cell.n_settings
@@ -120,7 +120,7 @@ def _law_of_settings(_: Scenario, cell: Cell) -> float:
 
 
 def _settings(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """Spearman's rho of the effects of the settings drawn; a floor or ceiling leaves the order of expected scores."""
+    """Spearman's rho of the drawn effects of settings; a floor or ceiling keeps the order of expected scores."""
     if cell.n_settings < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
         return math.nan, math.nan
     if scenario.cuts_off and draw_trials(alone, cell, rng, MANY)[1].mean(axis=(1, 2)).std(ddof=1) < SMALLEST_SPREAD:
@@ -129,7 +129,7 @@ def _settings(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Ge
 
 
 def _law_given_id(scenario: Scenario, cell: Cell) -> float:
-    """Of seeds and settings together: both have the same correlations with validation AUC, see `sweeps.related`."""
+    """For seeds and settings together: both have the same correlations with validation AUC, see `sweeps.related`."""
     if scenario.mediated:
         return 0.0
     rho = float(np.average([cell.seed, cell.setting], weights=np.square(scenario.sizes[:2])))
@@ -137,7 +137,7 @@ def _law_given_id(scenario: Scenario, cell: Cell) -> float:
 
 
 def _given_id(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """From a large simulation of the same settings."""
+    """The result of a large simulation of the same settings."""
     scores = draw_trials(alone, cell, rng, MANY).reshape(3, -1)
     if scores[1].std() < SMALLEST_SPREAD:
         return math.nan, math.nan

@@ -1,8 +1,9 @@
-"""Run by `make gpu-check`: hold a GPU against the processor, and measure how trials share it.
+"""Compare a GPU with the processor, and measure how trials share it; `make gpu-check` runs it.
 
 Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU, or an argument is wrong.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.gpu_check.comparison import Check, Comparison, checks
-from benchmarks.gpu_check.page import Result, described, show, write
+from benchmarks.gpu_check.page import Result, described
 from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
 from trainables import MODELS
 from trainables.core.process import use_gpu, use_one_thread
 
 
 def main(
-    only: Annotated[str, typer.Option(help="checks whose part or name holds this text, e.g. rrr or maps")] = "",
+    only: Annotated[str, typer.Option(help="checks whose part or name contains this text, e.g. rrr or maps")] = "",
     out: Annotated[Path, typer.Option(help="folder of gpu_check.json and gpu_check.md")] = Path(),
     device: Annotated[str, typer.Option(help="another of torch's devices, to check the check")] = CUDA,
     speed: Annotated[bool, typer.Option(help="also measure trials an hour")] = True,
@@ -28,37 +29,35 @@ def main(
     console = Console()
     if device == CUDA:
         check_gpu()
-        # In this process shares are those of one trial at a time; measurements of sharing have their own processes.
+        # This process runs one trial at a time; the measurements of sharing start other processes.
         use_gpu(1.0)
     use_one_thread()
-    chosen = [check for check in all_checks(device) if only in check.part or only in check.name]
+    every = [*checks(), *([Check("memory", "a share of 0.25", compare_shares)] if device == CUDA else [])]
+    chosen = [check for check in every if only in check.part or only in check.name]
     if not chosen:
         raise typer.BadParameter(f"no check has {only!r} in its part or name")
-    runs = [(share, model) for model in MODELS.builtin for share in SHARES] if speed else []
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     comparisons: list[Comparison] = []
     throughput: list[Throughput] = []
+    work: list[tuple[str, Callable[[], None]]] = [
+        (f"{check.part} {check.name}", lambda check=check: comparisons.extend(check.run(device))) for check in chosen
+    ]
+    work += [
+        (f"{model}, a share of {share:g}", lambda m=model, s=share: throughput.append(measure(s, m, device)))
+        for model in (MODELS.builtin if speed else ())
+        for share in SHARES
+    ]
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console) as progress:
-        task = progress.add_task("", total=len(chosen) + len(runs))
-        for check in chosen:
-            progress.update(task, description=f"{check.part} {check.name}")
-            comparisons += check.run(device)
-            progress.advance(task)
-        for share, model in runs:
-            progress.update(task, description=f"{model}, a share of {share:g}")
-            throughput.append(measure(share, model, device))
+        task = progress.add_task("", total=len(work))
+        for description, step in work:
+            progress.update(task, description=description)
+            step()
             progress.advance(task)
     result = Result(described(device), comparisons, throughput)
-    show(console, result)
-    for path in write(result, out):
-        console.print(f"Written: {path}", soft_wrap=True, markup=False)
+    for text in (result.page, *(f"Written: {path}" for path in result.write(out))):
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
     if not result.holds:
         raise typer.Exit(1)
-
-
-def all_checks(device: str) -> list[Check]:
-    """Those of any device, and of a GPU that its memory can be shared."""
-    return [*checks(), *([Check("memory", "a share of 0.25", compare_shares)] if device == CUDA else [])]
 
 
 def check_gpu() -> None:
@@ -68,7 +67,7 @@ def check_gpu() -> None:
     build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     Console(stderr=True).print(
         f"No GPU: torch {torch.__version__}, {build}, can use none on this machine, so nothing was checked. "
-        "If the machine has one, see what nvidia-smi and CUDA_VISIBLE_DEVICES say.",
+        "If the machine has one, check the output of nvidia-smi and the variable CUDA_VISIBLE_DEVICES.",
         soft_wrap=True,
         markup=False,
     )

@@ -1,6 +1,6 @@
-"""What a device computes, held against the processor: arithmetic, every method, attribution and measure.
+"""Compare the results of a device with the processor: arithmetic, every method, attribution and measure.
 
-The device is a name, so that tests/trainables/test_other_device.py runs every check on a device without a GPU.
+The device is a name, so that tests/trainables/test_other_device.py can run every check without a GPU.
 """
 
 import io
@@ -35,14 +35,14 @@ SMALL = {
 ARITHMETIC = 1e-5
 """Largest relative difference of one convolution or product in float32. TF32, of 10 bits, differs by about 3e-4."""
 STEP = {"float32": 1e-3, "bfloat16": 0.3}
-"""Of the losses and the gradient of a training step, by precision. Methods that follow the sign of a gradient differ by
-a tenth in bfloat16."""
+"""Tolerance for the losses and the gradient of a training step, by precision. Methods that follow the sign of a
+gradient differ by a tenth in bfloat16."""
 TRIAL = 0.1
-"""Of the losses of a trial, in which differences in rounding grow with every step."""
+"""Tolerance for the losses of a trial, in which differences in rounding grow with every step."""
 MAPS = 1e-2
-"""Of maps by the same weights; some are small differences of large scores."""
+"""Tolerance for maps by the same weights; some are small differences of large scores."""
 SCORES = 1e-4
-"""Of the scores of the same maps, and of logits by the same weights."""
+"""Tolerance for the scores of the same maps, and for logits by the same weights."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Comparison:
     part: str
     name: str
     difference: float = math.nan
-    """Relative, or the number of columns that differ; not a number if the device raised an error."""
+    """Relative difference, or the number of differing columns; NaN if the device raised an error."""
     tolerance: float = 0.0
     error: str = ""
 
@@ -63,14 +63,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that is computed on the processor and on the device, named by a device, and compared."""
+    """A computation whose results on the processor and on a device are compared."""
 
     part: str
     name: str
     compare: Callable[[str], Iterator[Comparison]]
 
     def run(self, device: str) -> list[Comparison]:
-        """Its comparisons, the last one with the error if the device raises one."""
+        """The comparisons; the last one has the error if the device raises one."""
         compared: list[Comparison] = []
         try:
             compared.extend(self.compare(device))
@@ -111,10 +111,7 @@ def named(method: str, settings: Mapping[str, str]) -> str:
 
 
 def distance(values: Tensor, expected: Tensor) -> float:
-    """|values − expected| / |expected|, Euclidean; NaN where both are is no difference.
-
-    Infinite where one is NaN and the other is not.
-    """
+    """|values − expected| / |expected|, Euclidean; infinite if only one of two values is NaN."""
     a, b = values.detach().cpu().double(), expected.detach().cpu().double()
     if not torch.equal(a.isnan(), b.isnan()):
         return math.inf
@@ -151,7 +148,7 @@ def derivatives(images: Tensor, kernel: Tensor) -> dict[str, Tensor]:
 
 
 def configuration(method: str = "baseline", model: str = "small_cnn", **settings: Any) -> TrialConfig:
-    """A trial of a few seconds, at strength 1 where the method has a penalty."""
+    """A trial of a few seconds, at strength 1 if the method has a penalty."""
     own = METHODS[method].contract_settings(model) | ({} if model == "small_cnn" else {"batch_size": 4})
     strength = float(METHODS[method].has_penalty)
     return resolve({**SMALL, **own, "method": method, "model": model, "strength": strength, **settings})
@@ -174,7 +171,7 @@ def first_step(config: TrialConfig, device: str) -> tuple[Tensor, Tensor]:
 
 
 def compare_trials(method: str, settings: Mapping[str, str], device: str) -> Iterator[Comparison]:
-    """Whole trials: against the processor, repeated, and resumed after their first epoch."""
+    """Whole trials: compared with the processor, repeated, and resumed after their first epoch."""
     config, name = configuration(method, **settings), named(method, settings)
     scores = trained(config, device)
     losses = [column for column in scores if column.endswith((".loss", ".penalty"))]
@@ -186,7 +183,7 @@ def compare_trials(method: str, settings: Mapping[str, str], device: str) -> Ite
 
 
 def trained(config: TrialConfig, device: str, resumed: bool = False) -> dict[str, Any]:
-    """Everything that a trial leaves but times, by column, epoch and array.
+    """All results of a trial except times, by column, epoch and array.
 
     Args:
         config: the trial's.

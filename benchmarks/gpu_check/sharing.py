@@ -1,6 +1,6 @@
-"""A shared GPU: what a trial needs of its memory, whether a share is kept, and trials an hour by share.
+"""A shared GPU: memory of a trial, whether shares are enforced, and trials per hour by share.
 
-Every measurement runs in processes of its own, set up as those of a sweep with `--gpus-per-trial`.
+Every measurement runs in new processes, set up like those of a sweep with `--gpus-per-trial`.
 """
 
 import time
@@ -28,25 +28,25 @@ class Throughput:
     """Trials of one method on one model that share a GPU."""
 
     share: float
-    """As --gpus-per-trial."""
+    """The value of --gpus-per-trial."""
     model: str
     trials_an_hour: float
     memory_mib: float | None
-    """The most that torch held for a trial; None where the device does not say."""
+    """Most memory that torch reserved for a trial; None if the device does not report it."""
     context_mib: float | None
-    """What a process takes beside it: CUDA itself, its libraries."""
+    """Other memory of a process: CUDA itself and its libraries."""
     error: str = ""
 
 
 def measure(share: float, model: str, device: str, trials: int = 2, epochs: int = 10) -> Throughput:
-    """Run `trials` trials one after the other in each of the 1 / share processes that a GPU then has.
+    """Run `trials` trials one after the other in each of the 1 / share processes on a GPU.
 
     Args:
         share: of the GPU, of each process.
         model: a name in MODELS.
-        device: a name; other than cuda it has no memory of its own.
-        trials: of each process that count; one before them warms it up.
-        epochs: of each trial, of 320 images.
+        device: a name; devices other than cuda have no separate memory.
+        trials: timed trials of each process, after one for warming up.
+        epochs: epochs of each trial, of 320 images.
     """
     processes = round(1 / share)
     spawn = get_context("spawn")
@@ -54,7 +54,7 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
         futures = [pool.submit(_work, share, model, device, trials, epochs, seed) for seed in range(processes)]
         errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
-        # Where one process fails, the others say that their barrier broke.
+        # If one process fails, the others report a broken barrier.
         error = next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
         message = (str(error).strip().splitlines() or [""])[0]
         return Throughput(share, model, 0.0, None, None, f"{type(error).__name__}: {message}")
@@ -82,7 +82,7 @@ def _work(
         _train(model, device, 1, seed)
         _barrier[0].wait()
     except BaseException:
-        # The others wait for no one who will not come.
+        # Release the other processes.
         _barrier[0].abort()
         raise
     start = time.perf_counter()
@@ -92,7 +92,7 @@ def _work(
     if device != CUDA:
         return seconds, None, None
     free, total = torch.cuda.mem_get_info()
-    # What all processes on the GPU hold together, of which this one has a share.
+    # The memory of all processes on the GPU, of which this one has a share.
     context = max(0.0, (total - free) * share - torch.cuda.memory_reserved())
     return seconds, torch.cuda.max_memory_reserved() / MIB, context / MIB
 
@@ -105,7 +105,7 @@ def _train(model: str, device: str, epochs: int, seed: int) -> None:
 
 
 def compare_shares(device: str) -> Iterator[Comparison]:
-    """Whether a process with a quarter of the GPU can take 0.2 of its memory, and not 0.3."""
+    """Whether a process with a quarter of the GPU can allocate 0.2 of its memory, but not 0.3."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         taken = pool.submit(take, 0.25, (0.2, 0.3)).result()
     for part, expected in ((0.2, True), (0.3, False)):

@@ -1,9 +1,9 @@
 """Copies all sweeps to the backup's storage, or back from it.
 
-    backup.py backup      what is new or has changed; nothing is deleted from the backup
-    backup.py restore     what is missing; nothing is overwritten. Then MLflow and the reports are made from the records
+    backup.py backup      new and changed files; deletes nothing from the backup
+    backup.py restore     missing files; overwrites nothing. Then fills MLflow and makes the reports from the records
 
-SWEEP_STORAGE and AWS_… name the sweeps' storage, BACKUP_STORAGE and BACKUP_AWS_… the backup's. May be repeated.
+SWEEP_STORAGE and AWS_… give the sweeps' storage, BACKUP_STORAGE and BACKUP_AWS_… the backup's. May be repeated.
 """
 
 import os
@@ -21,17 +21,17 @@ WAIT_SECONDS = 600
 
 
 def copy(source: Storage, target: Storage, changed: bool) -> int:
-    """Copy the files that `target` lacks, and if `changed` those that are newer in `source`; the number copied."""
+    """Copy the files missing from `target`, and if `changed` those that are newer in `source`; returns their number."""
     existing = target.files("")
-    new = []
-    for name, file in source.files("").items():
-        old = existing.get(name)
-        if old is None or (changed and (file.modified >= old.modified or file.size != old.size)):
-            new.append(name)
+    new = [
+        name
+        for name, file in source.files("").items()
+        if (old := existing.get(name)) is None or (changed and (file.modified >= old.modified or file.size != old.size))
+    ]
 
     def copy_one(name: str) -> bool:
         data = source.read(name)
-        if data is None:  # Deleted since it was listed, as checkpoints are.
+        if data is None:  # Deleted since it was listed, like a checkpoint.
             return False
         target.write(name, data)
         return True
@@ -41,7 +41,7 @@ def copy(source: Storage, target: Storage, changed: bool) -> int:
 
 
 def open_both() -> tuple[Storage, Storage]:
-    """The sweeps' storage and the backup's; an S3 client keeps the AWS variables with which it was made."""
+    """The sweeps' storage and the backup's; an S3 client keeps the AWS variables with which it was created."""
     sweeps = open_storage(os.environ["SWEEP_STORAGE"])
     os.environ.pop("AWS_ENDPOINT_URL", None)
     given = {name: value for name, value in os.environ.items() if name.startswith("BACKUP_AWS_")}
@@ -51,7 +51,7 @@ def open_both() -> tuple[Storage, Storage]:
 
 
 def wait_for_mlflow(address: str) -> None:
-    """Return once MLflow's server answers: `--sync` does not wait for one that is still starting."""
+    """Return once MLflow's server answers, as `--sync` does not wait for a starting server."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -63,7 +63,7 @@ def wait_for_mlflow(address: str) -> None:
 
 
 def main(action: str) -> None:
-    """Back up or restore; ends with an error unless all is done."""
+    """Back up or restore; exits with an error if anything is incomplete."""
     variables = dict(os.environ)
     sweeps, backup = open_both()
     if action == "backup":
@@ -74,7 +74,7 @@ def main(action: str) -> None:
         wait_for_mlflow(variables["MLFLOW_TRACKING_URI"])
     failed = []
     for name in sorted({path.split("/")[0] for path in sweeps.names("") if "/records/" in path}):
-        # 10: the sweep has failed trials, and their records say so.
+        # 10: the sweep has failed trials.
         command = [sys.executable, "-m", "sweep", "--name", name, "--sync"]
         if subprocess.run(command, env=variables).returncode not in (0, 10):
             failed.append(name)

@@ -2,8 +2,8 @@
 
     make pipeline       compiles it to pipeline.yaml, with the RayJob of the sweep gpu as its default
 
-Each step may be interrupted and repeated: a run has one RayJob, which carries the run's id as its label, and waiting
-changes nothing. README.md says what a second run and a cancelled one do.
+Each step may be interrupted and repeated: a run has one RayJob, labelled with the run's id, and waiting changes
+nothing. README.md describes second runs and cancelled runs.
 """
 
 import json
@@ -19,7 +19,7 @@ IMAGE = os.environ.get("PIPELINE_IMAGE", "saliency-sweep:0.1.0-pipeline")
 
 
 def has_ended(rayjob: dict) -> bool:
-    """Whether KubeRay does nothing more for a RayJob: the states of its `jobDeploymentStatus` that it never leaves."""
+    """Whether the `jobDeploymentStatus` of a RayJob is one of KubeRay's final states."""
     return rayjob.get("status", {}).get("jobDeploymentStatus") in ("Complete", "Failed", "ValidationFailed")
 
 
@@ -27,24 +27,24 @@ def has_ended(rayjob: dict) -> bool:
 def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) -> NamedTuple(
     "Submitted", [("name", str), ("at", float)]
 ):
-    """Make the run's RayJob, or adopt the one of the same content that an earlier run made and that still runs.
+    """Create the run's RayJob, or adopt a running one with the same content from an earlier run.
 
-    Its name has a hash of all that it runs: manifest, image, sweep and arguments. One that has ended is replaced; the
-    new one trains what has no record yet.
+    The name contains a hash of manifest, image, sweep and arguments. A RayJob that has ended is replaced; the new one
+    trains the trials without a record.
 
     Args:
-        rayjob: its manifest as JSON. As a structure its whole numbers would arrive as 3.0, which Kubernetes refuses.
-        namespace: where it goes.
+        rayjob: its manifest as JSON. In a structure, integers would arrive as 3.0, which Kubernetes rejects.
+        namespace: the RayJob's namespace.
         sweep: the sweep's name.
-        arguments: options of sweep.py, separated and quoted as in a shell; none of it is expanded.
+        arguments: options of sweep.py, separated and quoted as in a shell, but not expanded.
         run: the pipeline run's id.
 
     Returns:
-        the RayJob's name, and when it was submitted, in seconds since the epoch.
+        the RayJob's name, and the time of its submission, in seconds since the epoch.
 
     Raises:
-        ValueError: a quote in `arguments` that is not closed.
-        TimeoutError: an ended RayJob of this name that does not go away within five minutes.
+        ValueError: a quote in `arguments` is not closed.
+        TimeoutError: an ended RayJob of this name is not deleted within five minutes.
     """
     import hashlib
     import json
@@ -62,7 +62,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
     manifest = json.loads(rayjob)
     manifest["spec"]["entrypoint"] = shlex.join(command)
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-    # Names of Kubernetes are short and plain; the hash tells apart what the plain part does not.
+    # Kubernetes restricts names; the hash distinguishes sweeps whose restricted names are equal.
     plain = re.sub("[^a-z0-9]+", "-", sweep.lower()).strip("-")[:24].strip("-")
     name = f"sweep-{plain}-{digest[:8]}"
     label = {"saliency-sweep/run": run}
@@ -82,7 +82,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
                 raise
         try:
             existing = jobs.get_namespaced_custom_object(**kind, name=name)
-            # Another run may replace it at any moment; the request below is then refused.
+            # If another run replaces it in the meantime, the request below is rejected.
             identity = {"uid": existing["metadata"]["uid"]}
             if "deletionTimestamp" in existing["metadata"]:
                 print(f"RayJob {name} is being deleted")
@@ -105,20 +105,20 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False, additional_funcs=[has_ended])
 def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_seconds: float) -> str:
-    """Wait until the RayJob has ended, and say how.
+    """Wait until the RayJob has ended, and return its outcome.
 
-    A RayJob that failed is an answer, not an error of this step: Kubeflow repeats a step that failed, as one that was
-    evicted has to be, and the answer would stay the same. `analyse` raises it.
+    A failed RayJob is not an error of this step, as Kubeflow would repeat the step, like one that was evicted.
+    `analyse` raises the error.
 
     Args:
-        name: the RayJob's.
-        namespace: where it is.
-        since: when it was submitted, in seconds since the epoch.
-        timeout_minutes: counted from `since`, however often this step is repeated.
-        poll_seconds: between two looks.
+        name: the RayJob's name.
+        namespace: the RayJob's namespace.
+        since: the time of its submission, in seconds since the epoch.
+        timeout_minutes: counted from `since`, even if this step is repeated.
+        poll_seconds: time between two requests.
 
     Returns:
-        "succeeded", or a sentence that says what is wrong.
+        "succeeded", or a sentence with the error.
     """
     import time
 
@@ -136,7 +136,7 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
             if status.get("jobDeploymentStatus", "new") != state:
                 state = status.get("jobDeploymentStatus", "new")
                 print(f"RayJob {name}: {state}")
-            # A job that somebody stopped is complete, too.
+            # A stopped job is complete, too.
             if state == "Complete" and status.get("jobStatus") == "SUCCEEDED":
                 return "succeeded"
             if has_ended(job):
@@ -147,7 +147,7 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
                 return f"there is no RayJob {name} in {namespace}: it was deleted"
             if error.status < 500 and error.status != 429:
                 raise
-            # An API server that is away for a while does not end a sweep of hours.
+            # A short outage of the API server must not end a sweep of hours.
             print(f"the Kubernetes API answers {error.status}; trying again")
         except urllib3.exceptions.HTTPError as error:
             print(f"the Kubernetes API does not answer: {error}; trying again")
@@ -161,12 +161,10 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def cancel(namespace: str, run: str) -> None:
-    """Delete the RayJob of a run that was cancelled.
-
-    A run that ends in another way leaves its RayJob alone: the sweep goes on, for the next run to adopt.
+    """Delete the RayJob of a cancelled run. After any other end the sweep goes on, and the next run adopts it.
 
     Args:
-        namespace: where the RayJob is.
+        namespace: the RayJob's namespace.
         run: the pipeline run's id. The environment variable NAMESPACE is the run's namespace.
     """
     import os
@@ -182,7 +180,7 @@ def cancel(namespace: str, run: str) -> None:
         plural="workflows",
         label_selector=f"pipeline/runid={run}",
     )["items"]
-    # Kubeflow cancels a run by leaving its workflow no time.
+    # Kubeflow cancels a run by setting its workflow's deadline to 0.
     if not any(workflow["spec"].get("activeDeadlineSeconds") == 0 for workflow in workflows):
         print("the run was not cancelled: its RayJob stays")
         return
@@ -197,14 +195,14 @@ def analyse(outcome: str, sweep: str, storage: str, endpoint: str, report: dsl.O
     """Make the report from the sweep's records.
 
     Args:
-        outcome: what `wait` says.
+        outcome: the result of `wait`.
         sweep: the sweep's name.
-        storage: where its records are.
-        endpoint: of the S3 server; empty for AWS.
+        storage: the storage of its records.
+        endpoint: address of the S3 server; empty for AWS.
         report: a folder.
 
     Raises:
-        RuntimeError: the RayJob has not succeeded; the message says why.
+        RuntimeError: the RayJob has not succeeded; the message is the outcome.
     """
     import os
     import subprocess
@@ -219,7 +217,7 @@ def analyse(outcome: str, sweep: str, storage: str, endpoint: str, report: dsl.O
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def publish(report: dsl.Input[dsl.Artifact], page: dsl.Output[dsl.HTML], numbers: dsl.Output[dsl.Metrics]) -> str:
-    """Show the report and its main numbers in the pipeline's UI; the answer in one sentence."""
+    """Show the report and its main numbers in the pipeline's UI; returns the answer in one sentence."""
     import json
     import shutil
     from pathlib import Path
@@ -266,14 +264,14 @@ def make_pipeline(rayjob: dict[str, Any]) -> Any:
             )
             analysed = analyse(outcome=waited.output, sweep=sweep, storage=storage, endpoint=endpoint)
             published = publish(report=analysed.outputs["report"])
-        # Steps that look at the world run again each time.
+        # Steps that depend on external state run again each time.
         for task in (submitted, waited, analysed, published, cancelled):
             task.set_caching_options(False)
             task.set_cpu_request("100m").set_memory_limit("2Gi")
-        # Kubeflow repeats a step until the last duration has passed since its first start: an hour, if it is not said.
+        # Kubeflow repeats a step until backoff_max_duration after its first start, by default an hour.
         for task, times in ((submitted, 3), (waited, 20), (cancelled, 3)):
             task.set_retry(times, backoff_duration="30s", backoff_factor=1.0, backoff_max_duration="30d")
-        # Taking the node away because it looks idle would end the wait.
+        # Removing a node that looks idle would end the wait.
         kubernetes.add_pod_annotation(waited, "cluster-autoscaler.kubernetes.io/safe-to-evict", "false")
         kubernetes.add_pod_annotation(waited, "karpenter.sh/do-not-disrupt", "true")
         keys = {"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}

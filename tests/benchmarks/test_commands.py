@@ -1,4 +1,4 @@
-"""Every command of a benchmark in the Makefile and on the pages: its module is there, and takes its options."""
+"""Every command of a benchmark in the Makefile and on the pages is valid."""
 
 import re
 from importlib import import_module
@@ -18,12 +18,12 @@ MODULES = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_is_understood(command):
+def test_a_command_is_valid(command):
     module, *arguments = command.split()
     app = Typer()
     app.command()(import_module(f"{module}.__main__" if MODULES[module].stem == "__main__" else module).main)
     get_command(app).make_context(module, arguments)
 
 
-def test_every_benchmark_has_one():
+def test_every_benchmark_has_a_command():
     assert {command.split()[0] for command in COMMANDS} == set(MODULES)

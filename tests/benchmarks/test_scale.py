@@ -1,4 +1,4 @@
-"""The benchmark of large sweeps measures what it says: as many records and runs as it names, like a sweep's own."""
+"""The benchmark of large sweeps uses as many records and runs as stated, like those of a sweep."""
 
 import json
 
@@ -12,7 +12,7 @@ from records import columns
 
 
 @pytest.mark.slow
-def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
+def test_records_are_copies_with_other_settings_and_scores(tmp_path):
     (record,) = real_trial(tmp_path).load().records
     made = list(varied(record, [{"trial_key": "a", "seed": 1}, {"trial_key": "b", "method": "rrr"}]))
     assert [(r["trial_key"], r["seed"], r["method"]) for r in made] == [("a", 1, "baseline"), ("b", 0, "rrr")]
@@ -23,7 +23,7 @@ def test_records_are_one_trials_with_other_settings_and_scores(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wrote(tmp_path, monkeypatch):
+def test_copied_runs_equal_the_run_of_mlflow(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SAMPLE", 3)
     assert [(step.size, step.trials) for step in scale.sqlite(tmp_path, 20)] == [(20, 3), (20, 3), (20, 1)]
     client = MlflowClient(f"sqlite:///{tmp_path / 'sqlite-20' / 'mlflow.db'}")
@@ -41,7 +41,7 @@ def test_the_database_has_so_many_runs_and_they_are_like_the_one_that_mlflow_wro
 
 
 @pytest.mark.slow
-def test_parts_are_timed_on_so_many_records(monkeypatch, capsys):
+def test_parts_are_timed_on_the_given_number_of_records(monkeypatch, capsys):
     there = []
 
     def here(measure, folder, trials):
@@ -60,7 +60,7 @@ def test_parts_are_timed_on_so_many_records(monkeypatch, capsys):
     assert len(rows) == 2 * len({name for name, *_ in rows}) == 2 * 6
 
 
-def test_the_bend_is_the_time_of_a_trial_against_that_of_the_smallest_size(capsys):
+def test_the_bend_is_relative_to_the_smallest_size(capsys):
     table = scale.Table()
     table.add("plan", [Step("key", 1000, 1000, 2.0, 1.0, 50.0), Step("look", 1000, 100, 0.5, 0.5, 60.0)])
     table.add("plan", [Step("key", 5000, 5000, 30.0, 9.0, 70.0), Step("look", 5000, 100, 0.25, 0.25, 80.0)])

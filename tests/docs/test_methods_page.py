@@ -1,4 +1,4 @@
-"""docs/methods.md says what the code says, and Markdown shows it as it stands there."""
+"""docs/methods.md agrees with the code, and Markdown shows docstrings unchanged."""
 
 import inspect
 import re
@@ -17,7 +17,7 @@ MARKDOWN = MarkdownIt("commonmark").enable(["strikethrough", "table"])
 
 
 def shown(text: str) -> list[str]:
-    """What a reader sees of Markdown: each paragraph, heading, item and cell as plain text, in one line."""
+    """The paragraphs, headings, items and cells of Markdown, each as one line of plain text."""
     blocks = []
     for token in MARKDOWN.parse(text):
         if token.type == "inline":
@@ -31,12 +31,6 @@ def plain(docstring: str) -> list[str]:
     return [" ".join(part.split()).replace("`", "") for part in inspect.cleandoc(docstring).split("\n\n")]
 
 
-SAID_TO_DEPART = (
-    *("cdep", "counterfactual_fill", "dfr", "ibp_ex"),
-    *("right_for_better_reasons", "rrr_grad_cam", "saliency_guided"),
-)
-
-
 def rows() -> list[list[str]]:
     """The cells of the table of departures."""
     _, _, after = PAGE.read_text().partition("## Departures from the sources")
@@ -45,7 +39,7 @@ def rows() -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-def test_the_table_of_departures_has_each_once_with_all_who_declare_it():
+def test_the_table_lists_each_departure_once():
     entries = {
         **{name: METHODS[name] for name in METHODS.builtin},
         **{d: DATASETS[d] for d in DATASETS.builtin},
@@ -62,12 +56,7 @@ def test_the_table_of_departures_has_each_once_with_all_who_declare_it():
     assert all(all(cells) for cells in shown), "a departure names its source, what is done here, and the way back"
 
 
-@pytest.mark.parametrize("name", SAID_TO_DEPART)
-def test_a_method_that_is_known_to_depart_says_so(name):
-    assert METHODS[name].departures
-
-
-def test_one_page_for_a_method_of_another_package(monkeypatch, capsys):
+def test_the_command_describes_a_method_of_another_package(monkeypatch, capsys):
     departing = type("Departing", (Method,), {"departures": (Departure("sums", "means", "`preset=paper`"),)})
     monkeypatch.setitem(METHODS.builtin, "departing", departing)
     main(["departing", "baseline"])
@@ -78,16 +67,15 @@ def test_one_page_for_a_method_of_another_package(monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", sorted(METHODS.builtin))
 class TestEveryMethod:
-    def test_its_docstring_says_what_it_follows(self, name):
+    def test_its_docstring_has_loss_and_source(self, name):
         loss, *rest = plain(METHODS[name].__doc__)
         assert re.match(r"(Model: )?(CE\(|sum_g q_g · CE_g)", loss), f"the docstring of {name} begins with its loss"
         sources = [part for part in rest if part.startswith("Source: ")]
         assert len(sources) == 1, (
-            f"the docstring of {name} needs one paragraph that begins with 'Source: ' and says what it follows; where "
-            "it departs from it is said in `departures`"
+            f"the docstring of {name} needs one paragraph 'Source: …'; its departures go into `departures`"
         )
 
-    def test_markdown_shows_its_docstrings_as_they_stand(self, name):
+    def test_markdown_shows_its_docstrings_unchanged(self, name):
         module = plain(inspect.getmodule(METHODS[name]).__doc__)[0]
         settings = METHODS[name].Options.model_fields
         expected = [name, module, *plain(METHODS[name].__doc__)]
@@ -113,11 +101,11 @@ class TestEveryMethod:
         r"a \* b",
     ],
 )
-def test_what_markdown_would_read_as_its_own(text):
+def test_markdown_characters_are_escaped(text):
     assert shown(markdown(text)) == plain(text)
 
 
-def test_a_method_that_says_nothing_of_itself(monkeypatch):
+def test_a_method_without_docstrings(monkeypatch):
     silent = type("Silent", (Method,), {"__module__": "nowhere"})
     monkeypatch.setitem(METHODS.builtin, "silent", silent)
     described = describe("silent")

@@ -14,7 +14,7 @@ NOTEBOOK = json.loads((ROOT / "docs" / "first_sweep.ipynb").read_text())
 CELLS = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 MARK = "@@@@"
 TRAINED = re.compile(r"OOD AUC \d\.\d+")
-"""Of a model that is trained here: its last digits are the machine's."""
+"""The score of a model that the notebook trains, which differs in its last digits between machines."""
 
 
 def script() -> str:
@@ -32,7 +32,7 @@ def script() -> str:
 
 
 def stored(cell: dict) -> str:
-    """What a cell shows as text; pictures are not text."""
+    """The text that a cell shows."""
     shown = [
         output.get("text", output.get("data", {}).get("text/plain"))
         for output in cell["outputs"]
@@ -52,17 +52,6 @@ def test_it_runs_and_shows_what_it_stores():
         [TRAINED.sub("OOD AUC …", text.strip()) for text in texts] for texts in (shown, map(stored, CELLS))
     )
     assert ran_now == kept, "stale: run `make notebook`"
-
-
-def test_it_shows_a_trial_in_python_the_models_of_a_sweep_and_short_reprs():
-    shown = {"".join(cell["source"]).splitlines()[-1]: stored(cell) for cell in CELLS}
-    assert shown["trials"].startswith("<Trials of ")
-    assert shown["result"].startswith("<Analysis of ")
-    assert shown["METHODS"].startswith("<methods: ")
-    assert re.match(r"<FinishedTrial: .*<Record \w{16}: dataset='synthetic'", shown["trial"])
-    sources = "".join("".join(cell["source"]) for cell in CELLS)
-    for name in ("run_trial(", "--keep-weights", "load_model(", "load_sweep(", ".table", "trials.parquet", "analyse("):
-        assert name in sources, name
 
 
 def test_it_stores_its_pictures_and_no_errors():

@@ -1,6 +1,6 @@
-"""The studies in docs/results: their numbers, recomputed from trials.parquet, and as the pages show them.
+"""The numbers of the studies in docs/results, recomputed from trials.parquet, and as the pages show them.
 
-Nothing of `analysis` is imported: what docs/answer.md defines is computed a second time, with pandas and scipy.
+`analysis` is not imported: the definitions of docs/answer.md are computed a second time, with pandas and scipy.
 """
 
 import json
@@ -17,11 +17,10 @@ RESULTS = ROOT / "docs" / "results"
 CELL = ["dataset", "severity", "method"]
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 REPETITIONS, SPLITS = 30, 100
-"""A report averages over 100 random halves of the data seeds. So does each of 30 repetitions here, and their standard
-deviation is what the draw leaves open: in 3,040 trials of the space `laptop` 0.0008 between settings and 0.0014 between
-methods, of AUC per 0.1 of IoU 0.0001."""
+"""A report averages over 100 random halves of the data seeds, as does each of 30 repetitions here. Their standard
+deviation is the uncertainty of the draw."""
 SPREADS = 4
-"""How many of these standard deviations a report may be away from the mean of the repetitions."""
+"""Largest distance of a report from the mean of the repetitions, in standard deviations."""
 GRID = 1e-3
 """The analysis inverts Moran's formula to this precision."""
 
@@ -71,13 +70,8 @@ def cases(*comparisons: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_study_that_the_readme_rests_on_is_among_them():
-    assert "laptop" in STUDIES
-    assert {"README.md", "docs/results/laptop.md"} <= PAGES.keys()
-
-
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_table_holds_the_trials_of_the_report(study):
+def test_table_and_report_have_the_same_trials(study):
     assert report(study)["n_trials"] == len(trials_of(study))
 
 
@@ -118,7 +112,7 @@ def combined(rows: pd.DataFrame) -> float:
 
 
 @pytest.mark.parametrize(("study", "comparison"), cases("seed", "given_id"))
-def test_the_correlation_among_trials_is_that_of_scipy(study, comparison):
+def test_correlation_among_trials(study, comparison):
     reported = reported_comparison(study, comparison)
     group = ["configuration"] if comparison == "seed" else CELL
     rows = of_trials(trials_of(study), group, reported["control"])
@@ -176,8 +170,8 @@ def normal_correlation(rho: np.ndarray, n: int) -> np.ndarray:
 
 
 def of_averages(trials: pd.DataFrame, unit: str) -> dict[str, np.ndarray] | None:
-    """[repetitions] the weight of a cell or stratum, 0 where it has no say, its weighted rank correlation of averages,
-    and the terms of its slope; None where it has too few units.
+    """[repetitions] the weight of a cell or stratum, 0 if it is left out, its weighted rank correlation of averages,
+    and the terms of its slope; None if it has too few units.
     """
     trials = trials.dropna(subset=["x", "y"])
     x, y = (trials.pivot_table(values=v, index=unit, columns="data_seed", aggfunc="mean") for v in ("x", "y"))
@@ -188,25 +182,25 @@ def of_averages(trials: pd.DataFrame, unit: str) -> dict[str, np.ndarray] | None
     first = first_halves(x.shape[1])
     (x1, x2), (y1, y2) = ([averages(means, half) for half in (first, ~first)] for means in (x, y))
     reliability = np.array([spearman(x1, x2), spearman(y1, y2)])
-    has_say = (reliability >= 0.5).all(axis=0) & (covariance(y1, y2) >= 0.01**2)
-    agreement = np.where(has_say, normal_correlation(reliability, len(x)), 1.0)
-    rho = np.where(has_say, (spearman(x1, y2) + spearman(x2, y1)) / 2, 0.0) / np.sqrt(agreement.prod(axis=0))
+    counts = (reliability >= 0.5).all(axis=0) & (covariance(y1, y2) >= 0.01**2)
+    agreement = np.where(counts, normal_correlation(reliability, len(x)), 1.0)
+    rho = np.where(counts, (spearman(x1, y2) + spearman(x2, y1)) / 2, 0.0) / np.sqrt(agreement.prod(axis=0))
     return {
-        "weight": has_say * (n - 1),
-        "value": has_say * (n - 1) * np.clip(rho, -1, 1),
-        "xy": has_say * (covariance(x1, y2) + covariance(x2, y1)) / 2,
-        "xx": has_say * covariance(x1, x2),
+        "weight": counts * (n - 1),
+        "value": counts * (n - 1) * np.clip(rho, -1, 1),
+        "xy": counts * (covariance(x1, y2) + covariance(x2, y1)) / 2,
+        "xx": counts * covariance(x1, x2),
     }
 
 
 @pytest.mark.parametrize(("study", "comparison"), cases("setting", "method"))
-def test_the_correlation_among_averages_is_that_of_other_random_halves(study, comparison):
+def test_correlation_among_averages(study, comparison):
     reported, trials = reported_comparison(study, comparison), trials_of(study)
     by, unit = (CELL, "configuration") if comparison == "setting" else (CELL[:2], "method")
     parts = [of_averages(own, unit) for _, own in trials[trials["severity"] > 0].groupby(by)]
     parts = [part for part in parts if part is not None]
     n_cells = sum((part["weight"] > 0 for part in parts), np.zeros(REPETITIONS, dtype=int))
-    # Where halves hardly agree about a cell, its having a say depends on the draw.
+    # If halves hardly agree about a cell, whether it counts depends on the draw.
     alike = n_cells == reported["n_cells"]
     assert alike.sum() > 1
     if not reported["n_cells"]:
@@ -215,12 +209,12 @@ def test_the_correlation_among_averages_is_that_of_other_random_halves(study, co
     weight, value, xy, xx = (sum(part[name][alike] for part in parts) for name in ("weight", "value", "xy", "xx"))
     rho, slope = value / weight, xy / xx / 10
     tolerance = SPREADS * rho.std(ddof=1) + GRID
-    assert tolerance < 0.05, "too wide to tell anything"
+    assert tolerance < 0.05, "too wide a tolerance"
     assert reported["estimate"] == pytest.approx(rho.mean(), abs=tolerance, rel=0)
     assert reported["auc_per_tenth"] == pytest.approx(slope.mean(), abs=SPREADS * slope.std(ddof=1) + 1e-9, rel=0)
 
 
-# What choosing costs
+# Costs of choices
 
 PROBES = ("outside_zeroed", "outside_shuffled", "outside_swapped")
 
@@ -236,7 +230,7 @@ def standardised(values: pd.Series) -> pd.Series:
 
 
 def costs(own: pd.DataFrame) -> dict[str, float]:
-    """What each rule loses among these trials."""
+    """The loss of each rule among these trials."""
     rules = {
         "localisation_id": own["map_id"],
         "id_valid": own["id_valid"],
@@ -252,7 +246,7 @@ def costs(own: pd.DataFrame) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_cost_of_each_choice_is_that_of_pandas(study):
+def test_costs_of_choices(study):
     """Over the data seeds of a stratum, then over the strata with a shift."""
     primary = report(study)["primary"]
     measure = primary["outcome"].rpartition(".")[2]
@@ -295,14 +289,14 @@ ROWS = {
     "method": "two methods|the method",
     "given_id": "equal validation AUC",
 }
-"""By comparison: what the first cell of its row says."""
+"""The text in the first cell of each comparison's row."""
 NUMBERS = {
     "rank correlation, 95 %": ("estimate", "ci_low", "ci_high"),
     "a new method": ("prediction_low", "prediction_high"),
     "a new dataset": ("prediction_dataset_low", "prediction_dataset_high"),
     "OOD AUC per 0.1 of IoU": ("auc_per_tenth",),
 }
-"""By how a column's heading begins: what its cells show of a comparison, to two decimals."""
+"""The values of a comparison in a column, to two decimals, by the start of its heading."""
 PAGES = {"README.md": "laptop"} | {f"docs/results/{study}.md": study for study in STUDIES}
 PAGES = {
     page: study for page, study in PAGES.items() if (ROOT / page).is_file() and ANSWER.search((ROOT / page).read_text())
@@ -310,7 +304,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("page", "study"), PAGES.items())
-def test_the_answer_on_a_page_is_that_of_the_report(page, study):
+def test_pages_show_the_answers_of_the_report(page, study):
     (_, _, *headings), rows = answer_on(page)
     for (models, word, *cells), reported in zip(rows, report(study)["comparisons"], strict=True):
         assert re.search(ROWS[reported["comparison"]], models), models

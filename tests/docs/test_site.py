@@ -1,4 +1,4 @@
-"""The site of `make docs`: its navigation has every page, and every link leads somewhere without it."""
+"""The pages of the site: all are in the navigation, and their links are valid without the site."""
 
 import re
 

@@ -17,7 +17,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_lost_comes_back_and_nothing_else_changes(tmp_path, monkeypatch):
+def test_a_restore_brings_back_lost_objects_only(tmp_path, monkeypatch):
     sweeps, kept = tmp_path / "sweeps", tmp_path / "kept"
     monkeypatch.setenv("SWEEP_STORAGE", str(sweeps))
     monkeypatch.setenv("BACKUP_STORAGE", str(kept))
@@ -44,7 +44,7 @@ def test_what_is_lost_comes_back_and_nothing_else_changes(tmp_path, monkeypatch)
     assert [command[-2:] for command in commands] == [["a", "--sync"], ["b", "--sync"]]
 
 
-def test_a_sweep_that_is_not_in_mlflow_again_is_named(tmp_path, monkeypatch):
+def test_a_sweep_missing_from_mlflow_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "sweeps"))
     monkeypatch.setenv("BACKUP_STORAGE", str(tmp_path / "kept"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
@@ -74,7 +74,7 @@ def test_each_bucket_has_its_own_keys(monkeypatch):
     assert [(k.access_key, k.secret_key) for k in keys] == [("sweeps", "first"), ("keeper", "second")]
 
 
-def test_a_backup_that_is_nowhere_is_refused(tmp_path, monkeypatch):
+def test_a_backup_without_storage_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path))
     monkeypatch.delenv("BACKUP_STORAGE", raising=False)
     with pytest.raises(StorageError, match="bad storage ''"):

@@ -1,6 +1,5 @@
 """Every rendered manifest: Kubernetes' own schemas, references, images, security, sizes, probes."""
 
-import copy
 import json
 import os
 import re
@@ -33,7 +32,7 @@ VERSION = "1.34"
 CUSTOM = {"RayJob"}
 PAGES = "".join((K8S / page).read_text() for page in ("README.md", "OPERATIONS.md"))
 EXAMPLES = dict(re.findall(r"```yaml\n# k8s/(\S+)/kustomization.yaml\n(.*?)```", PAGES, re.DOTALL))
-"""Users' own folders on the pages."""
+"""The folders of users on the pages."""
 
 
 def names(overlay, kind):
@@ -41,7 +40,7 @@ def names(overlay, kind):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kubernetes_knows_every_field(overlay):
+def test_schemas(overlay):
     checked = [m for m in manifests(overlay) if m["kind"] not in CUSTOM]
     assert {m["kind"] for m in manifests(overlay)} - {m["kind"] for m in checked} == CUSTOM
     for manifest in checked:
@@ -51,36 +50,21 @@ def test_kubernetes_knows_every_field(overlay):
         kubernetes_validate.validate(wrapped, VERSION, strict=True), name
 
 
-@pytest.mark.parametrize(
-    "path", ["spec/containers/0/resorces", "spec/terminationGracePeriod", "spec/volumes/0/configmap"]
-)
-def test_that_check_finds_a_wrong_field(path):
-    template = copy.deepcopy(all_templates("gpu")["sweep/gpu-spot"])
-    *folders, last = path.split("/")
-    place = template
-    for name in folders:
-        place = place[int(name)] if isinstance(place, list) else place[name]
-    place[last] = {}
-    wrapped = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "checked"}, "template": template}
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(wrapped, VERSION, strict=True)
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_all_live_in_the_namespace(overlay):
+def test_objects_are_in_the_namespace(overlay):
     for manifest in manifests(overlay):
         if manifest["kind"] not in ("Namespace", "PriorityClass"):
             assert manifest["metadata"]["namespace"] == "saliency-sweep", manifest["metadata"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_pods_refer_to_is_there(overlay):
+def test_references_of_pods_exist(overlay):
     there = {
         ("configMap", name): m["data"]
         for name in names(overlay, "ConfigMap")
         for m in [one(overlay, "ConfigMap", name)]
     } | {("secret", name): data for name, data in secrets().items()}
-    # The user makes it: OPERATIONS.md.
+    # Made by the user: OPERATIONS.md.
     there["secret", "backup"] = {}
     used = set()
     for name, template in all_templates(overlay).items():
@@ -118,13 +102,13 @@ def test_images_have_a_fixed_version(overlay):
             )
 
 
-def test_mlflow_is_the_version_that_is_tested():
+def test_mlflow_has_the_tested_version():
     tags = {c["image"] for c in containers(all_templates("cpu")["Deployment/mlflow"])}
     assert tags == {f"ghcr.io/mlflow/mlflow:v{constrained('mlflow')}-full"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_pods_may_do_nothing_that_they_need_not(overlay):
+def test_pods_are_restricted(overlay):
     """Kubernetes' `restricted` standard, which the namespace enforces, and read-only roots."""
     labels = one(overlay, "Namespace", "saliency-sweep")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -153,7 +137,7 @@ def assert_restricted(context, name):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_sizes_are_stated(overlay):
+def test_containers_declare_their_resources(overlay):
     for name, template in all_templates(overlay).items():
         for container in containers(template):
             resources, where = container["resources"], f"{name}: {container['name']}"
@@ -168,17 +152,8 @@ def test_sizes_are_stated(overlay):
             assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"], f"{name}: {volume}"
 
 
-def test_a_small_cluster_has_room():
-    """The cluster has four processors and 10 GB; KubeRay's chart asks for 512Mi and kube-system for some 300Mi."""
-    templates = [t for name, t in all_templates("cpu").items() if not name.startswith("CronJob")]
-    asked = [c["resources"]["requests"] for t in templates for c in t["spec"]["containers"]]
-    assert len(asked) == 6
-    assert sum(_processors(requests["cpu"]) for requests in asked) <= 2
-    assert sum(gibibytes(requests["memory"]) for requests in asked) <= 8
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_services_are_probed_and_kept(overlay):
+def test_services_have_probes_and_volumes(overlay):
     for name in ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow"):
         (container,) = all_templates(overlay)[name]["spec"]["containers"]
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name
@@ -194,21 +169,18 @@ def test_services_are_probed_and_kept(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_selectors_find_their_pods(overlay):
+def test_selectors_match_their_pods(overlay):
     pods = [{**t["metadata"]["labels"], "ray.io/node-type": n.split("/")[1]} for n, t in all_templates(overlay).items()]
-    for manifest in manifests(overlay):
-        if manifest["kind"] == "Service":
-            selector = manifest["spec"]["selector"]
-        else:
-            continue
-        assert sum(selector.items() <= pod.items() for pod in pods) == 1, manifest["metadata"]
+    for service in (m for m in manifests(overlay) if m["kind"] == "Service"):
+        selector = service["spec"]["selector"].items()
+        assert sum(selector <= pod.items() for pod in pods) == 1, service["metadata"]
 
 
 @pytest.mark.parametrize(
     ("codes", "result"),
     [([0], 0), ([10], 0), ([2], 2), ([1, 0], 0), ([137, 1, 10], 0), ([130, 2], 2), ([1, 1, 1, 1], 1)],
 )
-def test_only_a_sweep_that_may_go_better_is_tried_again(codes, result, tmp_path):
+def test_retries_by_exit_code(codes, result, tmp_path):
     """`sweep.py` ends with each of the codes in turn; the pauses are left out."""
     (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes))
     stand_ins = {
@@ -229,8 +201,8 @@ def test_only_a_sweep_that_may_go_better_is_tried_again(codes, result, tmp_path)
     assert (tmp_path / "codes").read_text() == ""
 
 
-def test_a_sweep_of_ones_own_as_the_readme_says(tmp_path):
-    """The README's folder beside ours: a name, an image, a queue and an entry point of its own."""
+def test_the_sweep_of_the_readme(tmp_path):
+    """A folder with its own name, image, queue and entry point."""
     (job,) = example("sweeps/mine-laptop", tmp_path)
     assert job["metadata"]["name"] == "sweep-laptop"
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "sweeps"}
@@ -240,7 +212,7 @@ def test_a_sweep_of_ones_own_as_the_readme_says(tmp_path):
     assert violations(job) == []
 
 
-def test_services_with_images_and_components_of_ones_own(tmp_path):
+def test_services_with_other_images_and_components(tmp_path):
     objects = example("services/mine", tmp_path)
     assert {m["metadata"]["namespace"] for m in objects} == {"saliency-sweep"}
     assert {"PodMonitor", "PrometheusRule", "CronJob"} <= {m["kind"] for m in objects}
@@ -251,13 +223,13 @@ def test_services_with_images_and_components_of_ones_own(tmp_path):
     assert {image.rpartition(":")[2] for image in images} == tags
 
 
-def test_a_team_of_ones_own(tmp_path):
+def test_services_of_a_team(tmp_path):
     objects = example("services/mine-team-b", tmp_path)
     assert {m["metadata"]["namespace"] for m in objects} == {"team-b"}
 
 
 def example(folder, tmp_path):
-    """What a page's example renders to."""
+    """The rendered example of a page."""
     shutil.copytree(K8S, tmp_path / "k8s")
     made = tmp_path / "k8s" / folder
     made.mkdir()
@@ -265,8 +237,8 @@ def example(folder, tmp_path):
     return list(yaml.safe_load_all(render(made)))
 
 
-def test_what_is_stored_is_no_part_of_the_services():
-    """So that `kubectl delete -k` keeps it: no namespace, no secret, no claim but those of StatefulSets, which stay."""
+def test_deleting_the_services_keeps_the_data():
+    """No namespace, secret or claim, except the claims of StatefulSets, which stay."""
     for services in ("embedded", "external"):
         kinds = {m["kind"] for m in yaml.safe_load_all(render(K8S / "services" / services))}
         assert not kinds & {"Namespace", "Secret", "PersistentVolumeClaim"}
@@ -274,15 +246,8 @@ def test_what_is_stored_is_no_part_of_the_services():
         assert "persistentVolumeClaimRetentionPolicy" not in one("cpu", "StatefulSet", name)["spec"]
 
 
-def test_external_services_have_no_servers_of_ours_but_mlflow():
-    objects = list(yaml.safe_load_all(render(K8S / "services" / "external")))
-    assert [m["metadata"]["name"] for m in objects if m["kind"] in ("Deployment", "StatefulSet")] == ["mlflow"]
-    (endpoints,) = [m["data"] for m in objects if m["metadata"]["name"] == "endpoints"]
-    assert "AWS_ENDPOINT_URL" not in endpoints
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_workers_give_way_to_the_head_and_the_head_to_services(overlay):
+def test_priorities(overlay):
     values = {m["metadata"]["name"]: m["value"] for m in manifests(overlay) if m["kind"] == "PriorityClass"}
     templates = all_templates(overlay)
     priority = {name: values.get(t["spec"].get("priorityClassName"), 0) for name, t in templates.items()}
@@ -292,8 +257,8 @@ def test_workers_give_way_to_the_head_and_the_head_to_services(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_rays_object_store_has_room_in_memory(overlay):
-    """Ray takes 30 % of a pod's memory for it, and the disk where /dev/shm is smaller."""
+def test_ray_object_store_fits_into_memory(overlay):
+    """Ray uses 30 % of a pod's memory, or the disk if /dev/shm is smaller."""
     for name, template in all_templates(overlay).items():
         for volume in template["spec"].get("volumes", []):
             if volume["name"] == "shm":
@@ -303,12 +268,8 @@ def test_rays_object_store_has_room_in_memory(overlay):
                 ), name
 
 
-def _processors(quantity):
-    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
-
-
-def test_no_secret_opens_more_than_it_must():
-    """A sweep's pods hold neither MLflow's administrator nor the key of its bucket; workers hold nothing of MLflow."""
+def test_secrets_give_minimal_access():
+    """A sweep's pods have neither MLflow's administrator account nor the key of its bucket; workers have no account."""
     made = secrets()
     for name, expected in (("sweep/head", {"s3", "mlflow-client"}), ("sweep/cpu", {"s3"})):
         held = {
@@ -329,7 +290,7 @@ def test_no_secret_opens_more_than_it_must():
 
 
 def install(folder, tmp_path):
-    """`k8s/install FOLDER` where all secrets are there: how it ended, and kubectl's arguments with their input."""
+    """The result of `k8s/install FOLDER` if all secrets exist, and kubectl's arguments with their input."""
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
@@ -342,7 +303,7 @@ def install(folder, tmp_path):
 
 
 @pytest.mark.parametrize("namespace", ["saliency-sweep", "team-b"])
-def test_secrets_are_made_once_in_the_folders_namespace(namespace, tmp_path):
+def test_existing_secrets_are_kept(namespace, tmp_path):
     folder = kustomization(tmp_path / "mine", "services/embedded", namespace=namespace)
     done, calls = install(folder, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -354,7 +315,7 @@ def test_secrets_are_made_once_in_the_folders_namespace(namespace, tmp_path):
     assert "priorities.yaml" in calls
 
 
-def test_services_in_two_namespaces_are_not_installed(tmp_path):
+def test_services_in_two_namespaces_are_refused(tmp_path):
     patch = '[{"op": "replace", "path": "/metadata/namespace", "value": "team-b"}]'
     parts = {"patches": [{"target": {"kind": "StatefulSet"}, "patch": patch}]}
     done, calls = install(kustomization(tmp_path / "mine", "services/embedded", **parts), tmp_path)
@@ -364,10 +325,10 @@ def test_services_in_two_namespaces_are_not_installed(tmp_path):
 
 
 def test_the_namespace_is_a_setting(tmp_path):
-    """It stands in the objects' metadata and nowhere else: a team's folder names it once."""
+    """The namespace is only in the objects' metadata, so a team's folder names it once."""
     ours, theirs = (services_with_backup(name) for name in ("saliency-sweep", "team-b"))
     assert ours.replace("namespace: saliency-sweep\n", "namespace: team-b\n") == theirs
-    # What else begins so: labels, classes of priority, and the sweep's image.
+    # Other names with this prefix: labels, priority classes, and the sweep's image.
     assert set(re.findall(r"saliency-sweep\S*", theirs)) == {
         *("saliency-sweep/role:", "saliency-sweep/role", "saliency-sweep/pipelines:"),
         *("saliency-sweep-services", "saliency-sweep:0.1.0"),
@@ -385,8 +346,8 @@ def _images(manifest):
     return [c for _, template in pod_templates(manifest) for c in containers(template)]
 
 
-def test_the_image_has_all_that_is_imported():
-    """Every package of the project is copied into the image and not kept out of the build."""
+def test_the_image_contains_every_package():
+    """Every package of the project is copied into the image, and .dockerignore does not exclude it."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

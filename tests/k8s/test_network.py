@@ -1,4 +1,4 @@
-"""Who may talk to whom, by a reading of the NetworkPolicies as Kubernetes defines them."""
+"""The connections that the NetworkPolicies allow, evaluated as Kubernetes defines them."""
 
 import pytest
 from support.manifests import OVERLAYS, manifests
@@ -104,7 +104,7 @@ FORBIDDEN = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_is_needed_is_allowed_and_nothing_else(overlay):
+def test_only_needed_connections_are_allowed(overlay):
     for source, target, port in NEEDED:
         assert allowed(overlay, source, target, port), f"{source} cannot reach {target} on {port}"
     for source, target, port in FORBIDDEN:

@@ -1,4 +1,4 @@
-"""The Kubeflow pipeline: its compiled form is current, and its steps run, by kfp.local against a stand-in for the API.
+"""The Kubeflow pipeline: its compiled form is up to date, and its steps run with kfp.local on a stand-in for the API.
 
 tests/kubernetes/test_pipeline.py runs the steps against a real API server.
 """
@@ -40,24 +40,7 @@ def test_the_image_of_the_steps_is_a_setting(tmp_path):
     assert {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()} == {image}
 
 
-def test_what_was_compiled():
-    spec, platform = yaml.safe_load_all((K8S / "kubeflow" / "pipeline.yaml").read_text())
-    steps = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
-    order = {name: sorted(task.get("dependentTasks", [])) for name, task in steps.items()}
-    assert order == {"submit": [], "wait": ["submit"], "analyse": ["wait"], "publish": ["analyse"]}
-    last = spec["root"]["dag"]["tasks"]["cancel"]
-    assert last["dependentTasks"] == ["exit-handler-1"]
-    assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
-    executors = spec["deploymentSpec"]["executors"]
-    assert {e["container"]["image"] for e in executors.values()} == {"saliency-sweep:0.1.0-pipeline"}
-    assert "pip" not in " ".join(word for e in executors.values() for word in e["container"]["command"][:3])
-    rayjob = json.loads(spec["root"]["inputDefinitions"]["parameters"]["rayjob"]["defaultValue"])
-    assert violations(rayjob) == []
-    keys = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-analyse"]["secretAsEnv"]
-    assert keys[0]["secretName"] == "s3"
-
-
-def test_a_wait_of_days_is_repeated_when_it_was_interrupted():
+def test_an_interrupted_wait_of_days_is_repeated():
     spec, _ = yaml.safe_load_all((K8S / "kubeflow" / "pipeline.yaml").read_text())
     policy = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["wait"]["retryPolicy"]
     timeout = spec["root"]["inputDefinitions"]["parameters"]["timeout_minutes"]["defaultValue"]
@@ -66,7 +49,7 @@ def test_a_wait_of_days_is_repeated_when_it_was_interrupted():
     assert policy["maxRetryCount"] > 0
 
 
-def test_its_steps_may_do_what_they_do():
+def test_the_role_has_the_verbs_of_the_steps():
     (role,) = yaml.safe_load_all((K8S / "kubeflow" / "rbac.yaml").read_text())
     source = (K8S / "kubeflow" / "pipeline.py").read_text()
     used = {verb for verb in ("create", "get", "delete", "list", "patch") if f"s.{verb}_namespaced" in source}
@@ -108,7 +91,7 @@ def uids(kubernetes):
     return [job["metadata"]["uid"] for job in kubernetes.jobs.values()]
 
 
-def test_submit_wait_analyse_publish_and_the_next_run_is_another(pipeline):
+def test_the_steps_succeed_and_the_next_run_replaces_the_job(pipeline):
     run = pipeline(RUNNING, 503, RUNNING, COMPLETE)
     with run.kubernetes as kubernetes:
         code, output = run.run()
@@ -132,7 +115,7 @@ def test_submit_wait_analyse_publish_and_the_next_run_is_another(pipeline):
     assert f"deleted RayJob {name}, which had ended" in said
 
 
-def test_a_failure_is_said_and_the_next_run_replaces_the_job(pipeline):
+def test_a_failure_is_reported_and_the_next_run_replaces_the_job(pipeline):
     run = pipeline(RUNNING, FAILED)
     with run.kubernetes as kubernetes:
         code, output = run.run()
@@ -175,27 +158,27 @@ def wait(kubernetes, name="sweep-tiny", since=None, minutes=1.0):
         ),
     ],
 )
-def test_every_state_that_a_job_never_leaves_ends_the_wait(kubernetes, status, outcome):
+def test_final_states_end_the_wait(kubernetes, status, outcome):
     kubernetes.create({"metadata": {"name": "sweep-tiny"}})
     kubernetes.states = [{}, {"jobDeploymentStatus": "Suspended"}, {"jobDeploymentStatus": "Retrying"}, status]
     assert wait(kubernetes) == outcome
 
 
-def test_a_job_that_takes_too_long_goes_on_and_a_repeated_wait_has_no_new_time(kubernetes):
+def test_a_slow_job_goes_on_and_a_repeated_wait_keeps_its_deadline(kubernetes):
     kubernetes.create({"metadata": {"name": "sweep-tiny"}})
     assert "is Running after 5 minutes; it goes on" in wait(kubernetes, since=time.time() - 301, minutes=5.0)
     assert len(kubernetes.jobs) == 1
 
 
 @pytest.mark.parametrize("status", [403, 401])
-def test_a_wait_that_is_not_allowed_is_an_error(kubernetes, status):
+def test_a_forbidden_wait_is_an_error(kubernetes, status):
     kubernetes.create({"metadata": {"name": "sweep-tiny"}})
     kubernetes.states = [status, COMPLETE]
     with pytest.raises(RuntimeError, match=f"\\({status}\\)"):
         wait(kubernetes)
 
 
-def test_arguments_are_words_of_the_command_and_nothing_else(kubernetes, tmp_path):
+def test_arguments_are_not_expanded_by_a_shell(kubernetes, tmp_path):
     arguments = f"--space smoke --set 'note=two words; touch {tmp_path}/made' --set image=$(touch\\ {tmp_path}/made)"
     submit(kubernetes, arguments=arguments)
     ((_, job),) = kubernetes.jobs.items()
@@ -212,7 +195,7 @@ def test_arguments_are_words_of_the_command_and_nothing_else(kubernetes, tmp_pat
     assert not (tmp_path / "made").exists()
 
 
-def test_a_quote_that_is_not_closed_is_said(kubernetes):
+def test_an_unclosed_quote_is_an_error(kubernetes):
     with pytest.raises(RuntimeError, match=r"arguments .*: No closing quotation; quote them as in a shell"):
         submit(kubernetes, arguments="--set 'a=b")
     assert not kubernetes.jobs

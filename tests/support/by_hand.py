@@ -1,6 +1,6 @@
-"""Runs a manifest's container as a process on a machine: its very command, arguments and environment.
+"""Runs a manifest's container as a process on a machine, with its command, arguments and environment.
 
-What differs from a cluster is said here: a mounted folder is a folder of the machine's, and `/app` is the checkout.
+Differences from a cluster: a mounted folder is a folder of the machine, and `/app` is the checkout.
 """
 
 import re
@@ -16,8 +16,8 @@ class ByHand:
     def __init__(self, overlay: str, machine: Machine):
         """
         Args:
-            overlay: whose manifests.
-            machine: where they run.
+            overlay: the overlay of the manifests.
+            machine: the machine for the containers.
         """
         self.overlay, self.machine = overlay, machine
         self.templates = all_templates(overlay)
@@ -56,16 +56,16 @@ class ByHand:
                 if reference["key"] not in data and reference.get("optional"):
                     continue
                 value = data[reference["key"]]
-            # As Kubernetes does: variables that stand earlier in the list, or in envFrom.
+            # As in Kubernetes: variables earlier in the list, or in envFrom.
             values[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], value)
         return {key: self._here(value) for key, value in values.items()}
 
     def run(self, pod: str, name: str) -> str:
-        """Run an init container to its end; its output."""
+        """Run an init container to its end, and return its output."""
         return self.machine.run(*self.command(pod, name), variables=self.variables(pod, name)).stdout
 
     def start(self, pod: str, name: str) -> "subprocess.Popen[bytes]":
-        """Start a container that goes on."""
+        """Start a container in the background."""
         return self.machine.start(f"{name}.log", *self.command(pod, name), variables=self.variables(pod, name))
 
     def _data(self, kind: str, name: str) -> dict[str, str]:

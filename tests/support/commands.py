@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 PATIENCE = 900.0
-"""Seconds after which a process that a test waits for counts as hung: ten times what an idle machine needs at most, as
-a busy or slow machine must fail no test."""
+"""Seconds after which a process counts as hung: ten times the maximum on an idle machine, so that tests do not fail on
+a busy or slow machine."""
 
 # A sweep of seconds: all seven methods on few small trials.
 TINY = (
@@ -19,7 +19,7 @@ TINY = (
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
 
-# The command without options, as the fields of driver.request.Request but `storage`; it mirrors nothing.
+# The fields of driver.request.Request for a command without options, except `storage`; nothing is mirrored.
 REQUEST = {
     **dict.fromkeys(("dataset", "name", "max_trials", "concurrency", "from_sweep")),
     **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
@@ -30,7 +30,7 @@ REQUEST = {
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Ran:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The variables of this process but for those of MLflow and Ray, and further ones."""
+    """The variables of this process except those of MLflow and Ray, and the given ones."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))} | variables
 
 
@@ -57,7 +57,7 @@ def run_sweep(folder: Path, *arguments: str, **variables: str) -> Ran:
 
 @dataclass(frozen=True)
 class TinySweep:
-    """A finished sweep named `tiny` of seven trials, one a method, and the folder it was run in."""
+    """A finished sweep named `tiny` with seven trials, one per method, and the folder in which it ran."""
 
     folder: Path
     ran: Ran

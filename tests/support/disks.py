@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def fill(disk: Path, but: int = 0) -> Path:
-    """Take all the room on `disk` but about `but` bytes, with one file; its path."""
+    """Fill `disk` with one file, except about `but` bytes, and return the file's path."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while shutil.disk_usage(disk).free > but:

@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API server as RayJobs need, on a free port of 127.0.0.1, with a kubeconfig."""
+"""The part of a Kubernetes API server that RayJobs need, on a free port of 127.0.0.1, with a kubeconfig."""
 
 import json
 import uuid
@@ -18,10 +18,10 @@ TOKEN = "token-of-the-pipeline"
 
 
 class FakeKubernetes:
-    """Keeps RayJobs. Each time one is read its status moves on through `states`; the last one stays.
+    """A store of RayJobs. Each time one is read, its status advances through `states`; the last one stays.
 
-    A state is what `status` holds, or a number: an HTTP status that is answered once in its place. Every run of the
-    pipeline has one workflow; `cancelled` says what Kubeflow did to it.
+    A state is the content of `status`, or a number: an HTTP status that is returned once instead. Every run of the
+    pipeline has one workflow; `cancelled` says whether Kubeflow cancelled it.
     """
 
     def __init__(self, folder: Path, states: Sequence[dict[str, Any] | int]):
@@ -53,7 +53,7 @@ class FakeKubernetes:
         self.thread.join()
 
     def verbs(self) -> list[str]:
-        """What was asked for, repeats in a row once."""
+        """The verbs of the requests, without repetitions in a row."""
         asked = [request.split()[0] for request in self.requests]
         return [verb for n, verb in enumerate(asked) if n == 0 or verb != asked[n - 1]]
 
@@ -142,6 +142,6 @@ def _handler(kubernetes: FakeKubernetes) -> type[BaseHTTPRequestHandler]:
             self.answer("DELETE")
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the screen."""
+            """Print nothing."""
 
     return Handler

@@ -1,6 +1,6 @@
-"""Kills drivers, trial processes and the MLflow server of a real sweep at random moments, and counts what is left.
+"""Kill drivers, trial processes and the MLflow server of a real sweep at random moments, and check the results.
 
-`make faults` runs the long form: `python tests/support/faults.py --kills 20`. A short form is a test.
+`make faults` runs the long form, `python tests/support/faults.py --kills 20`; a test runs a short form.
 """
 
 import json
@@ -35,24 +35,24 @@ SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is disturbed."""
+    """The disturbed sweep."""
 
     arguments: tuple[str, ...]
-    """Of sweep.py."""
+    """Arguments of sweep.py."""
     trials: int
     reference: Path | None = None
-    """The records of the same sweep when it was left alone; None makes them first."""
+    """The records of the same undisturbed sweep; None makes them first."""
 
 
 def many_trials(trials: int) -> Sweep:
-    """A sweep of small trials, with more seeds than the spaces have."""
+    """A sweep of small trials with more seeds than the built-in spaces."""
     space = str(Path(__file__).parent / "many_seeds.py")
     return Sweep((*SMALL, "--dataset", "synthetic", "--max-trials", str(trials), "--space", space), trials)
 
 
 @dataclass
 class Counts:
-    """What was killed."""
+    """Numbers of killed and started processes."""
 
     kills: Counter[str] = field(default_factory=Counter)
     drivers_started: int = 0
@@ -76,7 +76,7 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "server-artifacts")]
         quiet = subprocess.DEVNULL
-        # Its background jobs are of no use here, and take the time that trials need.
+        # Its background jobs are not needed here, and would slow the trials down.
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
@@ -151,7 +151,7 @@ def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -
     driver.wait(PATIENCE)
     server.wait()
     for _ in range(2):
-        # Trials that were hit three times failed; what MLflow missed is brought there.
+        # Run trials again that failed after three kills, and fill the gaps in MLflow.
         driver = start_driver(folder, server.uri, sweep)
         counts.drivers_started += 1
         driver.wait(PATIENCE)
@@ -163,7 +163,7 @@ def done(folder: Path) -> int:
 
 
 def records_of(records: Path) -> dict[str, dict[str, object]]:
-    """Records by trial key, without what may differ between two runs of one configuration."""
+    """Records by trial key, without columns that may differ between two runs of one configuration."""
     from records.columns import is_run_specific
 
     found = {}
@@ -174,7 +174,7 @@ def records_of(records: Path) -> dict[str, dict[str, object]]:
 
 
 def problems(folder: Path, reference: Path, server: Server, trials: int) -> list[str]:
-    """What is wrong with a disturbed sweep: records, MLflow runs, files left behind."""
+    """Errors of a disturbed sweep: in records, MLflow runs, and files left behind."""
     from mlflow.tracking import MlflowClient
 
     from driver.ray.run import scratch_folder
@@ -210,7 +210,7 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
 
 
 def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list[str]]:
-    """The sweep left alone, unless its records are given, and disturbed; what was killed, and what is wrong then."""
+    """Run the sweep undisturbed, unless its records are given, and disturbed; returns the kills and the errors."""
     reference = sweep.reference
     if reference is None:
         (folder / "reference").mkdir()
@@ -235,7 +235,7 @@ def running(server: Server) -> Iterator[Server]:
 
 
 def main(kills: int = 20, trials: int = 63, seed: int = 0) -> None:
-    """Kill `kills` drivers, trial processes and MLflow servers each, and say what is wrong afterwards."""
+    """Kill `kills` drivers, trial processes and MLflow servers each, and print the errors."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         counts, found = run(Path(folder), many_trials(trials), kills, seed)
         print(f"killed {dict(counts.kills)}, {counts.drivers_started} drivers started")

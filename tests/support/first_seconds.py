@@ -1,6 +1,6 @@
-"""Kills the first command of a sweep, at a moment of choice, and says what is wrong after the second one.
+"""Kill the first command of a sweep at a given moment, and check the sweep after the second command.
 
-`python tests/support/first_seconds.py --kills 40` spreads many moments over the whole command; a few are a test.
+`python tests/support/first_seconds.py --kills 40` spreads many moments over the whole command; a test uses a few.
 """
 
 import json
@@ -24,7 +24,7 @@ ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
 LAST = 20.0
 """Seconds after the start within which the command is killed."""
 DATABASE = 5.0
-"""Seconds from the beginning of MLflow's database within which the others are killed; it takes two or three to make."""
+"""Seconds after the start of MLflow's database within which the others are killed; making it takes two or three."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Moment:
 
     seconds: float
     of_database: bool = False
-    """Counted from when MLflow's database is begun; if not, from the start."""
+    """Whether it is counted from the start of MLflow's database, not of the command."""
 
     def __str__(self) -> str:
         return f"{self.seconds:.2f} s {'into the database' if self.of_database else 'after the start'}"
@@ -78,12 +78,12 @@ def kill_first(folder: Path, moment: Moment) -> bool:
 
 
 def database_is_begun(folder: Path) -> bool:
-    """Whether MLflow has begun its database, which is made in a temporary folder."""
+    """Whether MLflow has started its database, in a temporary folder."""
     return any((folder / "tmp").glob("mlflow-*/*")) or (folder / "mlflow.db").exists()
 
 
 def run_again(folder: Path) -> list[str]:
-    """Run the command to its end; what is wrong then."""
+    """Run the command to its end, and return the errors."""
     code = start(folder).wait(PATIENCE)
     log = (folder / "command.log").read_text(errors="replace")
     if code != 0 or "Traceback" in log:
@@ -92,7 +92,7 @@ def run_again(folder: Path) -> list[str]:
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the finished sweep of one trial: records, MLflow runs, files that nobody removes."""
+    """Errors of the finished sweep of one trial: in records, MLflow runs, and files left behind."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError

@@ -1,4 +1,4 @@
-"""kfp's environment, which `make` puts into the one that the tests run in, and the pipeline's steps in it."""
+"""The environment of kfp, which `make` creates inside that of the tests, and the pipeline's steps in it."""
 
 import json
 import os
@@ -13,13 +13,13 @@ PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
 
 
 def kfp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Python with kfp."""
+    """Run Python with kfp."""
     _check_environment()
     return subprocess.run([str(PYTHON), *arguments], capture_output=True, text=True, timeout=PATIENCE, **options)
 
 
 def start_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> subprocess.Popen[str]:
-    """A step of a pipeline that runs in the namespace `runs`, as a process that the caller ends or awaits."""
+    """Start a step of a pipeline in the namespace `runs`, as a process that the caller ends or awaits."""
     _check_environment()
     command = [str(PYTHON), str(ROOT / "tests" / "support" / "run_step.py"), str(ROOT), step]
     process = subprocess.Popen(
@@ -38,7 +38,7 @@ def start_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments:
 
 
 def run_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> Any:
-    """What a step of the pipeline returns.
+    """The result of a step of the pipeline.
 
     Raises:
         RuntimeError: the step failed; the message is its output.

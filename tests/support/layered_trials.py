@@ -1,4 +1,4 @@
-"""Simulated trials whose maps and performance go together, or not, at each layer: seeds, settings, methods."""
+"""Simulated trials with a given correlation of maps and performance at each layer: seeds, settings, methods."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ METHODS = ("baseline", "masked", "actdiff", "gradmask", "rrr", "cdep")
 
 @dataclass(frozen=True)
 class Layer:
-    """What one choice does to score and outcome: normal effects with this correlation and these deviations."""
+    """Normal effects of one choice on score and outcome, with this correlation and these standard deviations."""
 
     rho: float = 0.0
     score: float = 0.02
@@ -40,7 +40,7 @@ def layered(
     severities: tuple[float, ...] = (1.0,),
     rng: int = 0,
 ) -> pd.DataFrame:
-    """One trial per dataset, severity, method, strength and seed, which is its data seed too.
+    """One trial per dataset, severity, method, strength and seed, which is also its data seed.
 
     Args:
         seed: effects of each trial by itself.

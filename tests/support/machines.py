@@ -1,7 +1,7 @@
-"""Machines of a small network, each with its own processes, address, name, home and Ray, by Linux namespaces.
+"""Machines of a small network, each with its own processes, address, name, home and Ray, made of Linux namespaces.
 
-Needs root, and permission to make namespaces. Nothing of the system is changed, and all of it is gone when this
-process ends, however it ends: each machine's first process lives as long as the pipe to its input.
+They need root and permission to make namespaces. The system is not changed, and the machines disappear when this
+process ends, however it ends: the first process of each machine lives as long as the pipe to its input.
 """
 
 import os
@@ -19,16 +19,16 @@ from driver.ray.start import PATIENCE as RAY_PATIENCE
 from support.need import need
 
 PREFIX = "10.77.0"
-# Takes in and buries what the machine's processes leave behind, until its own input ends.
+# Reaps the machine's orphaned processes until its input ends.
 INIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print('up', flush=True); sys.stdin.read()"
 
 
 class MachineError(Exception):
-    """A machine that could not be made, or a command on it that failed."""
+    """A machine could not be made, or a command on it failed."""
 
 
 def why_not() -> str | None:
-    """Why machines cannot be made here; None where they can."""
+    """Why machines cannot be made here; None if they can."""
     if not sys.platform.startswith("linux"):
         return "machines are made of Linux namespaces"
     missing = [name for name in ("ip", "nsenter", "unshare") if shutil.which(name) is None]
@@ -39,13 +39,13 @@ def why_not() -> str | None:
 
 
 class Machine:
-    """One machine. Its files are those of this one, but for its home, /run, /tmp/ray and /dev/shm."""
+    """A machine. It shares the files of the host, except its home, /run, /tmp/ray and /dev/shm."""
 
     def __init__(self, name: str, hosts: Mapping[str, str] | None = None):
         """
         Args:
-            name: its host name.
-            hosts: names that it knows, each with its address.
+            name: host name.
+            hosts: addresses of the names that it knows.
         """
         self.name = name
         self.address = "127.0.0.1"
@@ -53,7 +53,7 @@ class Machine:
         self.folder = Path(self._temporary.name)
         self.home = self.folder / "home"
         self.home.mkdir()
-        # As a new user has it; Ray's launcher reads it before each command.
+        # Ray's launcher reads it before each command.
         (self.home / ".bashrc").touch()
         passwd = Path("/etc/passwd").read_text()
         root = f"root:x:0:0:root:{self.home}:/bin/bash"
@@ -97,7 +97,7 @@ class Machine:
         timeout: float = 120,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; its output is in the error where it fails."""
+        """Run a command to its end; if it fails, the error contains its output."""
         command, environment = self.command(*words, cwd=cwd), self.environment(variables)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode:
@@ -107,12 +107,12 @@ class Machine:
         return done
 
     def start(self, log: str, *words: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a command that goes on; its output goes to a file of that name in `folder`."""
+        """Start a command in the background; its output goes to the file `log` in `folder`."""
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(self.command(*words), env=self.environment(variables), stdout=output, stderr=output)
 
     def off(self) -> None:
-        """Switch it off: all its processes end at once, its address answers no more."""
+        """Switch the machine off: all its processes end at once, and its address no longer answers."""
         if self.process.poll() is None:
             assert self.process.stdin is not None
             self.process.stdin.close()
@@ -121,7 +121,7 @@ class Machine:
 
 
 class Network:
-    """Machines that reach each other: the first has 10.77.0.2, the next 10.77.0.3, and so on."""
+    """Machines that can reach each other: the first is 10.77.0.2, the next 10.77.0.3, and so on."""
 
     def __init__(self) -> None:
         self.stack = ExitStack()
@@ -147,7 +147,7 @@ class Network:
         machine.address = f"{PREFIX}.{self.count + 1}"
         port, end = f"port{self.count}", f"end{self.count}"
         self.switch.run("ip", "link", "add", port, "type", "veth", "peer", "name", end)
-        # From outside, where the machine's first process has the number by which it is known here.
+        # From outside, where the machine's first process has a known number.
         switch = f"--net=/proc/{self.switch.pid}/ns/net"
         subprocess.run(["nsenter", switch, "ip", "link", "set", end, "netns", str(machine.pid)], check=True)
         self.switch.run("ip", "link", "set", port, "master", "lan", "up")

@@ -1,4 +1,4 @@
-"""A space in a file of its own: seven methods at severity 1, as many seeds as one likes."""
+"""A space in a separate file: seven methods at severity 1, with many seeds."""
 
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR

@@ -1,4 +1,4 @@
-"""What KubeRay's operator (1.7, validation.go) refuses in a RayJob, and what its cluster would not start with."""
+"""The rules of KubeRay's operator (1.7, validation.go) for RayJobs, and other errors that prevent a start."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ SIZES = {"num-cpus", "num-gpus", "memory"}
 
 
 def violations(job: dict[str, Any]) -> list[str]:
-    """The rules that a RayJob breaks, in words; none for a good one."""
+    """The rules that a RayJob violates."""
     return [*_job(job), *_cluster(job["metadata"]["name"], job["spec"].get("rayClusterSpec"))]
 
 

@@ -1,17 +1,18 @@
 """A torch device beside the processor, without a GPU: importing this module registers the device `other`.
 
-Its tensors hold values that the processor computes, so results can be compared with the processor's, but it refuses
-what CUDA refuses: tensors of two devices in one operator, generators of the processor, and `numpy()`. It shows nothing
-of a GPU's own kernels: neither their rounding, nor their speed, nor their memory.
+Its tensors hold values that the processor computes, so results can be compared with those of the processor. It rejects
+what CUDA rejects: tensors of two devices in one operator, generators of the processor, and `numpy()`. It does not
+simulate the kernels of a GPU: neither their rounding, nor their speed, nor their memory.
 
-torch offers the parts for this (`PrivateUse1` with a Python backend) without a promise to keep them; `REASON` says what
-is missing, and the tests are then skipped. Import it before anything is differentiated: autograd counts the devices
-once in a process.
+torch's parts for this (`PrivateUse1` with a Python backend) are not stable. If one is missing, `REASON` names it, and
+the tests are skipped. Import this module before anything is differentiated: autograd counts the devices once per
+process.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -25,15 +26,15 @@ OPERATORS: set[str] = set()
 
 aten = torch.ops.aten
 MOVES = {aten._to_copy.default, aten.copy_.default}
-"""Take tensors of two devices."""
+"""Operators that accept tensors of two devices."""
 INDEXED = {
     *(aten.index.Tensor, aten._unsafe_index.Tensor),
     *(aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default),
 }
-"""Take index tensors that are on the processor."""
+"""Operators that accept index tensors on the processor."""
 RESIZED = aten.arange
 LOWERED = ("conv2d", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm")
-"""What autocast computes in half precision; the list of CUDA's is longer."""
+"""Operators that autocast computes in half precision; CUDA's list is longer."""
 
 
 class OtherTensor(torch.Tensor):
@@ -66,7 +67,7 @@ class OtherTensor(torch.Tensor):
         return self.values.tolist()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # What torch.load(map_location="cpu") makes of a saved tensor, whatever its device.
+        # As torch.load(map_location="cpu") does with tensors of any device.
         return self.values.__reduce_ex__(protocol)
 
 
@@ -74,7 +75,7 @@ def run(func: Any, *args: Any, **kwargs: Any) -> Any:
     """Compute an operator on the processor; its result is on this device if an argument or `device` is.
 
     Raises:
-        RuntimeError: arguments that CUDA would refuse.
+        RuntimeError: for arguments that CUDA rejects.
     """
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     here = [tensor for tensor in tensors if isinstance(tensor, OtherTensor)]
@@ -112,7 +113,7 @@ def _values(value: Any) -> Any:
 
 
 def _check_devices(func: Any, args: tuple[Any, ...], tensors: list[torch.Tensor]) -> None:
-    """Refuse tensors of the processor, but for single numbers in pointwise operators and indices."""
+    """Reject tensors of the processor, except single numbers in pointwise operators, and indices."""
     if func in MOVES:
         return
     foreign = [tensor for tensor in tensors if not isinstance(tensor, OtherTensor)]
@@ -127,29 +128,16 @@ def _check_devices(func: Any, args: tuple[Any, ...], tensors: list[torch.Tensor]
         )
 
 
-class _Module:
-    """`torch.other`, what torch asks of every device."""
-
-    def is_available(self) -> bool:
-        return True
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def device_count(self) -> int:
-        return 1
-
-    def current_device(self) -> int:
-        return 0
-
-    def _is_in_bad_fork(self) -> bool:
-        return False
-
-    def manual_seed_all(self, seed: int) -> None:
-        """The device has no generator."""
-
-    def get_amp_supported_dtype(self) -> list[torch.dtype]:
-        return [torch.bfloat16, torch.float16]
+_MODULE = SimpleNamespace(
+    is_available=lambda: True,
+    is_initialized=lambda: True,
+    device_count=lambda: 1,
+    current_device=lambda: 0,
+    _is_in_bad_fork=lambda: False,
+    manual_seed_all=lambda seed: None,
+    get_amp_supported_dtype=lambda: [torch.bfloat16, torch.float16],
+)
+"""`torch.other`: the functions that torch calls for every device. The device has no generator."""
 
 
 def _lowered(name: str) -> Any:
@@ -182,7 +170,7 @@ def parameters_keep_their_identity() -> Iterator[None]:
 def _register() -> list[Any]:
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-    _setup_privateuseone_for_python_backend(NAME, _Module())
+    _setup_privateuseone_for_python_backend(NAME, _MODULE)
     everything = torch.library.Library("_", "IMPL")
     everything.fallback(run, "PrivateUse1")
     everything.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")

@@ -1,12 +1,11 @@
-"""Small sets of images on disk: a disc on noise, its mask, and a bar whose place goes with the group."""
+"""Small sets of images on disk: a disc on noise, its mask, and a bar whose side depends on the group."""
 
-import csv
 import io
-import struct
-import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pandas as pd
 import pydicom
 import tifffile
 from PIL import Image
@@ -30,17 +29,8 @@ def drawn(index: int, group: str, label: str, side: int = SIDE) -> tuple[np.ndar
 
 
 def png_bytes(values: np.ndarray) -> bytes:
-    """A PNG of 8 or 16 bits, grey [h, w] or colour [h, w, 3], written chunk by chunk."""
-    depth = values.dtype.itemsize
-    colour = 2 if values.ndim == 3 else 0
-    lines = b"".join(b"\0" + line.astype(f">u{depth}").tobytes() for line in values)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8 * depth, colour, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    """A PNG of 8 or 16 bits, grey [h, w] or colour [h, w, 3]."""
+    return bytes(imagecodecs.png_encode(values))
 
 
 def dicom_bytes(
@@ -91,7 +81,7 @@ def pillow_bytes(values: np.ndarray, kind: str, **options: object) -> bytes:
 
 
 def encoded(image: np.ndarray, index: int) -> tuple[str, bytes]:
-    """Suffix and bytes of grey values in [0, 1]: by turns 16-bit PNG, RGB JPEG, 12-bit DICOM and npy."""
+    """Suffix and bytes of grey values in [0, 1]: alternately 16-bit PNG, RGB JPEG, 12-bit DICOM and npy."""
     kind = index % 4
     if kind == 0:
         return ".png", png_bytes(np.rint(image * 65535).astype(np.uint16))
@@ -104,7 +94,7 @@ def encoded(image: np.ndarray, index: int) -> tuple[str, bytes]:
 
 
 def make_folder(folder: Path, images: int = 200, side: int = SIDE) -> list[dict[str, str]]:
-    """images/, masks/ and table.csv with columns image, label, group, subject; its rows. Two images a subject."""
+    """images/, masks/ and table.csv with columns image, label, group, subject; its rows. Two images per subject."""
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
     rows = []
@@ -121,7 +111,4 @@ def make_folder(folder: Path, images: int = 200, side: int = SIDE) -> list[dict[
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(path, index=False)

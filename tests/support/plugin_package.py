@@ -10,13 +10,13 @@ from support.commands import PATIENCE
 
 SOURCE = Path(__file__).parents[1] / "plugin"
 NAMES = ("bars", "erased_outside", "plain_cnn", "squared_energy", "squared_gradient")
-"""What it brings."""
+"""The names that the package registers."""
 
 
 def install(folder: Path) -> Path:
-    """Install tests/plugin by pip, without a network, into a folder for PYTHONPATH; that folder."""
+    """Install tests/plugin with pip, without a network, and return the folder for PYTHONPATH."""
     source, target = folder / "source", folder / "installed"
-    shutil.copytree(SOURCE, source)  # setuptools writes beside what it builds
+    shutil.copytree(SOURCE, source)  # setuptools writes into the source folder
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, *offline, "--target", str(target), str(source)], check=True, timeout=PATIENCE)
@@ -24,7 +24,7 @@ def install(folder: Path) -> Path:
 
 
 def write_package(folder: Path, name: str, entries: Mapping[str, str], module: str, group: str = "methods") -> None:
-    """A package of version 0.1 as it lies in site-packages once it is installed, its code in the one file <name>.py."""
+    """Write an installed package of version 0.1, as in site-packages, with its code in <name>.py."""
     metadata = folder / f"{name}-0.1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")

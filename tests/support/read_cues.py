@@ -1,4 +1,4 @@
-"""The cue of each image, read from the pixels alone: an independent count of what datasets say of themselves."""
+"""The cue of each image, read from the pixels: an independent check of the cues that datasets report."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,20 +9,20 @@ from trainables.datasets import Split
 from trainables.datasets.digits_on_photos import FAMILIES, photograph
 
 UNREADABLE = -1
-"""Where the object covers what would tell."""
+"""The value if the object covers the cue."""
 RUN = 24
-"""Pixels in a row that are looked for in the photographs."""
+"""Length of the runs of pixels that are searched in the photographs."""
 
 
 def synthetic(split: Split, classes: int) -> np.ndarray:
-    """The side on which a whole block is; unreadable where crosses fill the other place too."""
+    """The side with a whole block; unreadable if crosses fill the other side too."""
     images = split.images[:, 0].numpy()
     left, right = (images[:, 23:25, c : c + 3].all(axis=(1, 2)) for c in (3, 22))
     return np.where(left == right, UNREADABLE, right.astype(int))
 
 
 def decoy_digits(split: Split, classes: int) -> np.ndarray:
-    """The shade of the one corner of 4 x 4 pixels that has a single grey value above 0."""
+    """The shade of the corner of 4 x 4 pixels with a single grey value above 0."""
     grey = np.rint(split.images[:, 0].numpy() * 255).astype(int)
     corners = np.stack(
         [grey[:, r, c].reshape(-1, 16) for r in (slice(4), slice(24, 28)) for c in (slice(4), slice(24, 28))]
@@ -43,7 +43,7 @@ def coloured_digits(split: Split, classes: int) -> np.ndarray:
 
 
 def digits_on_photos(split: Split, classes: int) -> np.ndarray:
-    """The family of the photographs that hold the first row of the image without ink."""
+    """The family of photographs that contains the image's first row without ink."""
     free = ~split.masks[:, 0].numpy().any(axis=2)
     rows = split.images[:, 0].numpy()[np.arange(len(free)), free.argmax(axis=1), :RUN]
     run = run_hashes(np.rint(rows * 255), RUN)[:, 0]
@@ -54,7 +54,7 @@ def digits_on_photos(split: Split, classes: int) -> np.ndarray:
 
 @cache
 def _runs_of_families() -> list[np.ndarray]:
-    """For each family the hashes of all runs of pixels in a row of its photographs, sorted."""
+    """The sorted hashes of all horizontal runs of pixels in the photographs of each family."""
     return [
         np.unique(np.concatenate([run_hashes(photograph(n), RUN).ravel() for n in names]))
         for names in FAMILIES.values()
@@ -70,7 +70,7 @@ def run_hashes(rows: np.ndarray, width: int) -> np.ndarray:
 
 
 def waterbirds(split: Split, classes: int) -> np.ndarray:
-    """Whether what is around the bird is green or blue (in tests/support/tiny_waterbirds.py)."""
+    """Whether the background of the bird is green or blue (in tests/support/tiny_waterbirds.py)."""
     images, around = split.images.numpy(), split.distractors.numpy()
     _, green, blue = (np.where(around[:, 0], images[:, c], 0).sum(axis=(1, 2)) for c in range(3))
     return (blue > green).astype(int)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import yaml
@@ -189,7 +190,7 @@ class Cluster:
     def runs(self, sweep: str) -> tuple[list[Mapping[str, Any]], list[str]]:
         """MLflow's runs of a sweep's trials: key, status and names of maps; and the states of the sweep's own runs."""
         account = self.secret("mlflow-client")
-        with self.forwarded("mlflow", 5000) as url, variables(account):
+        with self.forwarded("mlflow", 5000) as url, patch.dict(os.environ, account):
             client = MlflowClient(url)
             experiment = client.get_experiment_by_name(sweep)
             assert experiment is not None, f"MLflow has no experiment {sweep}"
@@ -323,18 +324,3 @@ class SweepJob:
     def end_of_log(self) -> str:
         """Its last lines, without colours."""
         return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", self.log()).strip().splitlines()[-12:])
-
-
-@contextmanager
-def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables that are set for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -1,4 +1,4 @@
-"""Fixtures of real servers; each is started by the first test that asks for it and stopped after the last.
+"""Fixtures of real servers. The first test that uses one starts it; it is stopped after the last test.
 
 s3_server        an S3 server (services.S3Server)
 s3_environment   the same, with the AWS variables of its admin set, and no others

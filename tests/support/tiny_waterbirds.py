@@ -1,4 +1,4 @@
-"""A folder laid out as CUB-200-2011 and Places, with tiny images whose colours say what they are."""
+"""A folder with the layout of CUB-200-2011 and Places, and tiny images whose colours encode their content."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 SPECIES = ("001.Black_footed_Albatross", "085.Horned_Lark", "147.Least_Tern", "168.Western_Meadowlark")
 WATER = (1, 0, 1, 0)
-"""A Meadowlark is no water bird, though "tern" is in its name."""
+"""A Meadowlark is not a water bird, although its name contains "tern"."""
 TRAINING, TEST = 8, 6
 """Images of each species."""
 PLACES = ({"b/bamboo_forest": 20, "f/forest/broadleaf": 12}, {"o/ocean": 12, "l/lake/natural": 20})

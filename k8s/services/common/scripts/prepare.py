@@ -1,6 +1,6 @@
-"""Before MLflow's server starts: its tables brought up to date, its login, the sweeps' account, and a bucket.
+"""Run before MLflow's server starts: upgrades its tables, and makes its login, the sweeps' account, and a bucket.
 
-    prepare.py VARIABLE [--bucket-only]     VARIABLE holds the location whose bucket is made: s3://BUCKET/PREFIX
+    prepare.py VARIABLE [--bucket-only]     VARIABLE contains the location of the bucket: s3://BUCKET/PREFIX
 
 May be repeated; waits for the S3 server.
 """
@@ -20,40 +20,40 @@ LOGIN = """[mlflow]
 default_permission = READ
 database_uri = {database}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-# Checking a password is slow on purpose; a changed one is known to all workers after a minute.
+# Checking a password is deliberately slow; all workers know a changed one after a minute.
 auth_cache_ttl_seconds = 60
 """
 
 
 def prepare_login(database: str) -> None:
-    """Write the server's settings of its login, and make the account of the sweeps or change its password."""
+    """Write the server's login settings, and create the account of the sweeps or change its password."""
     settings = Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"])
     settings.touch(mode=0o600)
     settings.write_text(LOGIN.format(database=database))
-    # Not before: the package reads these settings when it is imported.
+    # The package reads these settings when it is imported.
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     users = SqlAlchemyStore()
     users.init_db(database)
     name, password = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
-    # Sweeps own the experiments that they make, read the others, and administer nothing.
+    # Sweeps own the experiments that they create and can read the others.
     change = users.update_user if users.has_user(name) else users.create_user
     change(name, password, is_admin=False)
 
 
 def prepare_bucket(name: str) -> None:
-    """Make a bucket that is not there; one that this key may not see is left to its owner."""
+    """Create a bucket if it does not exist; a bucket that this key cannot access is not changed."""
     deadline = time.monotonic() + WAIT_SECONDS
     while (problem := _missing(boto3.client("s3"), name)) is not None:
         if time.monotonic() > deadline:
             sys.exit(f"no bucket {name!r} after {WAIT_SECONDS} s: {problem}")
         print(f"waiting for bucket {name}: {problem}", flush=True)
         time.sleep(5)
-    print(f"bucket {name} is there, or another's")
+    print(f"bucket {name} exists")
 
 
 def _missing(s3, name: str) -> Exception | None:
-    """Why a bucket could be neither seen nor made; None if it is there."""
+    """Why a bucket could be neither accessed nor created; None if it exists."""
     try:
         s3.head_bucket(Bucket=name)
     except ClientError as error:
@@ -75,7 +75,7 @@ def _missing(s3, name: str) -> Exception | None:
 
 
 def main() -> None:
-    """Prepare; any failure ends the container, which Kubernetes starts again."""
+    """Prepare; after any failure Kubernetes starts the container again."""
     prepare_bucket(urlsplit(os.environ[sys.argv[1]]).netloc)
     if "--bucket-only" in sys.argv:
         return
