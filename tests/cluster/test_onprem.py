@@ -1,4 +1,4 @@
-"""`ray up` and `ray submit cluster/onprem.yaml sweep.py`, for real: over ssh to machines of a network of namespaces."""
+"""`ray up` and `ray submit cluster/onprem.yaml sweep.py`, over ssh to machines in a network of namespaces."""
 
 import json
 import re
@@ -31,7 +31,7 @@ Subsystem sftp internal-sftp
 
 @dataclass
 class Machines:
-    """One with a checkout, and two that let its key in."""
+    """One machine with a checkout, and two that accept its key."""
 
     laptop: Machine
     head: Machine
@@ -59,7 +59,7 @@ def make_key(path):
 
 
 def launcher_file(machines):
-    """cluster/onprem.yaml with these machines and key, and without the minutes that installing the project takes."""
+    """cluster/onprem.yaml with these machines and key, and without the slow installation of the project."""
     config = yaml.safe_load((ROOT / "cluster" / "onprem.yaml").read_text())
     config["provider"] |= {"head_ip": machines.head.address, "worker_ips": [machines.worker.address]}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": str(machines.key)}
@@ -68,7 +68,7 @@ def launcher_file(machines):
     assert "pip install" in install[-1]
     programs = f"echo 'export PATH={Path(sys.executable).parent}:$PATH' >> ~/.bashrc"
     config["setup_commands"] = [token, closed, programs, environment, authentication]
-    # Both machines have the processors of this one. A quick head could run all trials before the other is ready.
+    # Both machines have the processors of the host. The head could run all trials before the worker is ready.
     config["head_start_ray_commands"][-1] += " --num-cpus=0"
     config["worker_start_ray_commands"][-1] += " --num-cpus=1"
     return yaml.safe_dump(config)
@@ -82,7 +82,7 @@ def wait_for_worker(launcher):
 
 
 def copy_checkout(folder):
-    """What git has of this checkout."""
+    """Copy the files of this checkout that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
         if (ROOT / name).is_file():
@@ -103,7 +103,7 @@ def test_the_users_own_commands(machines, tmp_path):
         words = ("ray", command, "--no-config-cache", *options, "cluster/onprem.yaml", *words)
         return laptop.run(*words, cwd=checkout, **{"timeout": 400, **how})
 
-    # As README.md says.
+    # As in README.md.
     laptop.run("sh", "-c", "umask 077; openssl rand -hex 32 > cluster/environment/auth_token", cwd=checkout)
     token = (checkout / "cluster" / "environment" / "auth_token").read_text().strip()
     up = launcher("up", options=["--yes"])
@@ -138,7 +138,7 @@ def test_the_users_own_commands(machines, tmp_path):
 
 
 def check_a_wrong_token(launcher):
-    """What `ray status` and a sweep say with another token, and with none."""
+    """`ray status` and a sweep report a wrong token and a missing one."""
     status = launcher("exec", "RAY_AUTH_TOKEN=wrong ray status", check=False)
     assert status.returncode != 0
     assert "Authentication token is missing or incorrect" in status.stdout + status.stderr
@@ -149,13 +149,13 @@ def check_a_wrong_token(launcher):
     }.items():
         refused = launcher("exec", f"{variables} {sweep}", check=False)
         assert refused.returncode != 0
-        # It is coloured and wrapped for a terminal.
+        # The output is coloured and wrapped.
         plain = re.sub(r"\x1b\[\d+m", "", refused.stdout)
         assert message in " ".join(plain.split()), refused.stdout
 
 
 def check_dashboard(machines, launcher, token, checkout):
-    """`ray dashboard` brings it to the laptop, where it shows itself to those with the token."""
+    """`ray dashboard` forwards it to the laptop, where it answers requests with the token."""
     forward = machines.laptop.command("ray", "dashboard", "--no-config-cache", "cluster/onprem.yaml", cwd=checkout)
     forwarding = subprocess.Popen(
         forward, env=machines.laptop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -182,7 +182,7 @@ def check_dashboard(machines, launcher, token, checkout):
 
 
 def check_strangers(laptop, machine):
-    """All ports of a machine, from another one without the token: each refuses."""
+    """Every port of a machine refuses a machine without the token."""
     seen = json.loads(laptop.run("python", str(STRANGERS), machine.address, timeout=300).stdout)
     assert sum("sshd" in port for port in seen.values()) == 1
     grpc = {number: port["grpc"] for number, port in seen.items() if "grpc" in port}
@@ -191,11 +191,11 @@ def check_strangers(laptop, machine):
         assert port["answered"] == [], number
         assert port["refused"], f"{number} is of a service that this test does not know"
         asked = {method.split("/")[0] for method in port["refused"]}
-        # The others are gRPC's own: is it alive, which services, how many connections.
+        # The others belong to gRPC: health, services, connections.
         own = {service for service in port["services"] if not service.startswith("grpc.")}
         assert own <= asked, number
     http = {number: port["http"] for number, port in seen.items() if "http" in port}
     assert len(http) == 2, "Ray's agents; no metrics"
     for number, answers in http.items():
-        # The agent says to everyone whether it is alive.
+        # The agent's health is public.
         assert {path for path, status in answers.items() if status != 401} <= {"/api/healthz"}, number

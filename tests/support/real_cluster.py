@@ -1,4 +1,4 @@
-"""A real Kubernetes, of whatever kind KUBECONFIG names: the services, sweeps on it, and what they leave behind."""
+"""A real Kubernetes cluster, given by KUBECONFIG: the services, sweeps on it, and checks of their results."""
 
 import json
 import os
@@ -25,14 +25,14 @@ from support.services import free_ports
 
 NAMESPACE = os.environ.get("NAMESPACE", "saliency-sweep")
 PATIENCE = 900.0
-"""Seconds in which a sweep must end, if a test gives no others."""
+"""Default time limit of a sweep, in seconds."""
 TRIALS = 12
 SHORT = (
     *("--space", "own_data", "--dataset", "synthetic", "--max-trials", str(TRIALS)),
     *("--set", "n_train=256", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=30"),
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
-"""Options of sweep.py: a dozen trials of some seconds each."""
+"""Options of sweep.py for a dozen trials of a few seconds each."""
 
 FEW_PROCESSORS = [
     {
@@ -49,13 +49,13 @@ FEW_PROCESSORS = [
         "Deployment": ["containers/0", "initContainers/0", "initContainers/1"],
     }.items()
 ]
-"""Patches of the services, so that several installations fit into two processors."""
+"""Patches of the services, so that two processors are enough for several installations."""
 SMALL = (("headGroupSpec", "50m", "1", "2560Mi"), ("workerGroupSpecs/0", "50m", "2", "2Gi"))
-"""The processors that head and workers ask for, so that two sweeps fit into two; and their limits, which Ray reads."""
+"""CPU requests of head and workers, small enough for two sweeps on two processors; and limits, which Ray reads."""
 
 
 def images(words: str) -> list[dict[str, str]]:
-    """`name=registry/name:tag …` as kustomize's list of replaced images."""
+    """Convert `name=registry/name:tag …` to kustomize's list of replaced images."""
     found = []
     for word in words.split():
         name, _, new = word.partition("=")
@@ -67,7 +67,7 @@ def images(words: str) -> list[dict[str, str]]:
 
 
 def wait_until(done: Callable[[], Any], what: str, seconds: float = PATIENCE, every: float = 2.0) -> Any:
-    """The first true result of `done`; fails with `what` after `seconds`."""
+    """Return the first true result of `done`; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         if result := done():
@@ -77,59 +77,59 @@ def wait_until(done: Callable[[], Any], what: str, seconds: float = PATIENCE, ev
 
 
 class Cluster:
-    """What KUBECONFIG names."""
+    """The cluster of KUBECONFIG."""
 
     has_kueue = False
 
     def __init__(self, replaced: str = "", namespace: str = NAMESPACE, **parts: Any) -> None:
         """
         Args:
-            replaced: images in place of the manifests' own, see `images`.
-            namespace: of the installation.
-            parts: of the services' kustomization: `components`, `patches`.
+            replaced: images that replace those of the manifests, see `images`.
+            namespace: namespace of the installation.
+            parts: `components` and `patches` of the services' kustomization.
         """
         self.images, self.namespace, self.parts = images(replaced), namespace, parts
         self.folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
-        # The cluster's own kubectl if there is one.
+        # The cluster's kubectl has precedence.
         self.variables = os.environ | {"PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}"}
 
     def run(self, *command: str, check: bool = True, text: str = "") -> subprocess.CompletedProcess[str]:
-        """A command with kubectl on its path."""
+        """Run a command with kubectl on its path."""
         done = subprocess.run(command, env=self.variables, input=text, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 or not check, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done
 
     def kubectl(self, *words: str, check: bool = True, text: str = "") -> str:
-        """What kubectl says, in the namespace of sweeps."""
+        """The output of kubectl in the namespace."""
         return self.run("kubectl", "--namespace", self.namespace, *words, check=check, text=text).stdout
 
     def get(self, *words: str) -> Any:
-        """An object, or a list's items."""
+        """An object, or the items of a list."""
         found = json.loads(self.kubectl("get", *words, "--output", "json"))
         return found["items"] if found["kind"] == "List" else found
 
     def pods(self, labels: str) -> list[str]:
-        """The names of the pods that have these labels."""
+        """The names of the pods with these labels."""
         return [pod["metadata"]["name"] for pod in self.get("pods", "--selector", labels)]
 
     def kill(self, labels: str) -> None:
-        """Pods end at once, without the time for an orderly end."""
+        """Kill pods without a grace period."""
         pods = self.pods(labels)
         assert pods, f"no pod has {labels}"
         self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force")
 
     def kustomization(self, name: str, resource: str, **parts: Any) -> Path:
-        """A folder of a user's own, on one of k8s/, with this cluster's images."""
+        """A user's folder based on one of k8s/, with this cluster's images."""
         parts = {"namespace": self.namespace, "images": self.images, **parts}
         return kustomization(self.folder / name, resource, **parts)
 
     def install(self) -> str:
-        """The services, by the command of k8s/README.md."""
+        """Install the services with the command of k8s/README.md."""
         services = self.kustomization("services", "services/embedded", **self.parts)
         return self.run(str(ROOT / "k8s" / "install"), str(services)).stdout
 
     def run_now(self, cron_job: str) -> str:
-        """What a CronJob's pod says, by a job of its own, which must succeed."""
+        """Run a CronJob's pod once as a job, which must succeed, and return its log."""
         job = f"{cron_job}-now"
         self.kubectl("create", "job", job, f"--from=cronjob/{cron_job}")
         waited = self.kubectl("wait", "--for=condition=complete", f"job/{job}", "--timeout=540s", check=False)
@@ -138,18 +138,18 @@ class Cluster:
         return log
 
     def remove(self) -> None:
-        """The whole installation, volumes and secrets included; the namespace stays."""
+        """Remove the whole installation, with volumes and secrets but without the namespace."""
         self.kubectl("delete", "--kustomize", str(self.folder / "services"))
         self.kubectl("delete", "persistentvolumeclaims,secrets", "--all")
 
     def wait_for_services(self) -> None:
-        """Until all are ready."""
+        """Wait until all services are ready."""
         for name in ("statefulset/postgres", "statefulset/s3", "deployment/mlflow"):
             self.kubectl("rollout", "status", name, "--timeout=540s")
 
     @contextmanager
     def forwarded(self, name: str, port: int) -> Iterator[str]:
-        """The address of a service here, by `kubectl port-forward`."""
+        """The local address of a service, from `kubectl port-forward`."""
         (here,) = free_ports(1)
         command = ["kubectl", "--namespace", self.namespace, "port-forward", f"service/{name}", f"{here}:{port}"]
         with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -162,12 +162,12 @@ class Cluster:
                 process.kill()
 
     def secret(self, name: str) -> dict[str, str]:
-        """Its values."""
+        """The values of a secret."""
         return {key: b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
 
     @contextmanager
     def bucket(self) -> Iterator[Any]:
-        """The bucket of the sweeps."""
+        """The sweeps' bucket."""
         keys = {name.lower(): value for name, value in self.secret("s3").items()}
         with self.forwarded("s3", 8333) as url:
             session = boto3.Session(**keys, region_name="us-east-1")
@@ -182,13 +182,13 @@ class Cluster:
         return {key: json.loads(text) for key, text in found.items()}
 
     def count(self, sweep: str) -> int:
-        """How many records there are by now; 0 also where nothing answers."""
+        """The number of records so far; 0 if the storage does not answer."""
         with suppress(Exception):
             return len(self.records(sweep))
         return 0
 
     def runs(self, sweep: str) -> tuple[list[Mapping[str, Any]], list[str]]:
-        """MLflow's runs of a sweep's trials: key, status and names of maps; and the states of the sweep's own runs."""
+        """MLflow's runs of a sweep's trials, with key, status and names of maps, and the states of the parent runs."""
         account = self.secret("mlflow-client")
         with self.forwarded("mlflow", 5000) as url, patch.dict(os.environ, account):
             client = MlflowClient(url)
@@ -207,7 +207,7 @@ class Cluster:
             return trials, [run.info.status for run in parents]
 
     def problems(self, sweep: str, trials: int = TRIALS) -> list[str]:
-        """What is wrong with what a sweep left behind: one record and one finished run with maps for each trial."""
+        """Errors in the results of a sweep: each trial must have one record and one finished run with maps."""
         found, records = [], self.records(sweep)
         if len(records) != trials:
             found.append(f"{len(records)} records of {trials} trials")
@@ -237,18 +237,18 @@ class SweepJob:
     ) -> None:
         """
         Args:
-            cluster: where it runs.
-            name: of the sweep; the RayJob has it behind `sweep-`.
-            base: the folder of k8s/sweeps that it is made from.
-            small: whether it asks for little room, in place of what stands there.
-            components: of k8s/sweeps.
+            cluster: the cluster for the sweep.
+            name: name of the sweep; the RayJob is called `sweep-` and this name.
+            base: the folder of k8s/sweeps that it is based on.
+            small: whether to replace the resource requests by small ones.
+            components: components of k8s/sweeps.
         """
         self.cluster, self.name, self.job = cluster, name, f"sweep-{name}"
         self.base, self.small, self.components = base, small, components
         self.write()
 
     def write(self, *options: str, image: Mapping[str, str] | None = None) -> None:
-        """The folder, for options of sweep.py in place of the usual; `image` is one in place of the right one."""
+        """Write the folder, with other options of sweep.py if given, and `image` as another image."""
         words = " ".join(options or SHORT)
         entrypoint = f"sh /app/k8s/run_sweep.sh --address auto --name {self.name} {words}"
         operations: list[dict[str, Any]] = [{"op": "replace", "path": "/spec/entrypoint", "value": entrypoint}]
@@ -278,29 +278,29 @@ class SweepJob:
         self.cluster.kubectl("replace", "--force", "--kustomize", str(self.folder))
 
     def status(self) -> dict[str, Any]:
-        """The RayJob's."""
+        """The status of the RayJob."""
         return dict(self.cluster.get("rayjob", self.job).get("status", {}))
 
     def ended(self) -> str:
-        """`Complete` or `Failed`; empty while it goes on."""
+        """`Complete` or `Failed`; an empty text while the sweep runs."""
         state = str(self.status().get("jobDeploymentStatus", ""))
         return state if state in ("Complete", "Failed") else ""
 
     def wait(self, seconds: float = PATIENCE) -> str:
-        """How it ended."""
+        """Wait until the sweep ends, and return its final state."""
         return str(wait_until(self.ended, f"{self.job} ends", seconds))
 
     def wait_for_records(self, count: int = 3) -> None:
-        """Until so many trials are done, and others run."""
+        """Wait until `count` trials are done, while others run."""
         wait_until(lambda: self.cluster.count(self.name) >= count or self.ended(), f"{count} records", every=1)
         assert not self.ended(), "it was over before anything could be killed: longer trials are needed"
 
     def labels(self, node: str) -> str:
-        """Of its head (`head`) or its workers (`worker`)."""
+        """The labels of its head (`head`) or its workers (`worker`)."""
         return f"ray.io/cluster={self.status()['rayClusterName']},ray.io/node-type={node}"
 
     def log(self) -> str:
-        """What `kubectl logs` says of the last submitter."""
+        """The log of the last submitter."""
         pods = self.cluster.get("pods", "--selector", f"job-name={self.job}")
         if not pods:
             return ""
@@ -308,11 +308,11 @@ class SweepJob:
         return self.cluster.kubectl("logs", last, "--container", "ray-job-submitter", check=False)
 
     def delete(self) -> None:
-        """`kubectl delete -k`: what it stored stays."""
+        """`kubectl delete -k`, which keeps the stored results."""
         self.cluster.kubectl("delete", "--kustomize", str(self.folder), "--ignore-not-found", "--wait=true")
 
     def tell(self) -> str:
-        """All that may explain a failure."""
+        """Everything that may explain a failure."""
         words: list[Sequence[str]] = [
             ("get", "rayjob,raycluster,pods", "--output", "wide"),
             ("get", "events", "--sort-by=.lastTimestamp"),
