@@ -20,7 +20,7 @@ mlflow.
 from analysis.answer.answer import Analysis as Analysis
 from analysis.answer.entry import Correlation as Correlation
 from analysis.answer.verdict import Verdict as Verdict
-from analysis.compare.differences import Comparison as Comparison
+from analysis.compare.differences import SweepComparison as SweepComparison
 from analysis.compare.differences import compare as compare
 from analysis.compare.report import write_comparison as write_comparison
 from analysis.errors import AnalysisError as AnalysisError

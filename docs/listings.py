@@ -19,7 +19,7 @@ from analysis import __main__ as analyse
 from analysis.paper import __main__ as paper
 from analysis.sections import SECTIONS
 from analysis.sections.section import OTHER_WAYS, Section
-from analysis.stats.estimate import Estimate
+from analysis.stats.replicated import Estimate
 from docs.markdown import markdown, paragraphs, table
 from records.columns import COLUMNS
 from search_spaces import SPACES

@@ -21,7 +21,7 @@ from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, interval, name, number, percent, strength, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, selection_regret
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.estimate import Estimate
+from analysis.stats.replicated import Estimate
 from analysis.trials.trials import Primary
 from docs.markdown import table
 from records import columns

@@ -6,23 +6,22 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.answer.comparisons import Comparison, compare
+from analysis.answer.cells import Data
+from analysis.answer.combine import Comparison, combine, values_of
 from analysis.answer.correlations import Progress, correlate, reference
 from analysis.answer.entry import Correlation, Score, is_headline
-from analysis.answer.parts import Data
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, answered, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import REPLICATES, Resamples, draw_resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
 from analysis.stats.power import (
     ALPHA,
     POWER,
+    error_of,
     minimal_detectable,
-    minimal_detectable_from_error,
-    minimal_detectable_of,
 )
-from analysis.stats.rank_correlation import CLIP
+from analysis.stats.rank_correlation import CLIP, FISHER_D
+from analysis.stats.replicated import MINIMUM_CLUSTERS
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Primary, Trials
 from records import columns
@@ -177,10 +176,11 @@ def comparisons_of(
         smallest_effect: smallest correlation of interest, in (0, 1).
         seed: of the random halves of data seeds.
     """
-    results = compare(
-        Data(trials.table, primary.column, primary.outcome, resamples, seed),
+    data = Data(trials.table, primary.column, primary.outcome, resamples, seed)
+    results = combine(
+        data,
+        values_of(data, trials.comparisons),
         smallest_effect=smallest_effect,
-        declared=trials.comparisons,
         data_seeds_known=trials.data_seeds_known,
     )
     return tuple(answered(result, primary, smallest_effect) for result in results)
@@ -242,14 +242,11 @@ def _power(correlations: Sequence[Correlation], within: Correlation | None) -> P
     cells = [c for c in correlations if (c.scope, c.statistic) == ("cell", "spearman") and c.estimate is not None]
     sizes = sorted(c.n for c in cells)
     typical = sizes[(len(sizes) - 1) // 2] if sizes else None
-    error = within.standard_error if within else None
     return Power(
         alpha=ALPHA,
         power=POWER,
-        within_cell=minimal_detectable(within.weight or 0.0) if within else None,
-        within_cell_clustered=None
-        if error is None
-        else minimal_detectable_from_error(error, within.df if within else None),
-        typical_cell=None if typical is None else minimal_detectable_of(typical),
+        within_cell=minimal_detectable(error_of(within.weight or 0.0)) if within else None,
+        within_cell_clustered=minimal_detectable(within.standard_error, within.df) if within else None,
+        typical_cell=minimal_detectable(error_of((typical or 0) - FISHER_D["spearman"])),
         typical_cell_n=typical,
     )

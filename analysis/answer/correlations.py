@@ -7,14 +7,13 @@ severities do to both scores; the pooled value can even have the opposite sign (
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.answer.entry import Correlation, Score, is_headline
-from analysis.answer.scopes import Pair, Samples, Within
+from analysis.answer.scopes import Pair, Placed, Samples, Within
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.multiplicity import adjust
 from analysis.stats.rank_correlation import STATISTICS, Floats
@@ -84,38 +83,23 @@ def _within_cells(
     return tuple(sorted(within, key=lambda c: not is_headline(c)))
 
 
-@dataclass(frozen=True)
-class Influences:
-    """A correlation within cells and how far each cluster moves its Fisher z."""
-
-    entry: Correlation
-    cluster: NDArray[np.intp]
-    """Positions in the resamples' clusters; none without a jackknife interval."""
-    influence: Floats
-    fewest: int
-    """Data seeds of the dataset that has the fewest."""
-
-
-def influences(
-    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples, *, seed: int = 0
-) -> dict[Stratum | None, Influences]:
-    """Spearman's rho within cells of one localisation column, over everything (None) and per stratum.
-
-    For comparing tables: their clusters' influences can be subtracted where they share clusters.
-    """
+def replicated_within_cells(
+    table: pd.DataFrame, column: str, outcome: str, resamples: Resamples
+) -> dict[Stratum | None, Placed]:
+    """Spearman's rho within cells of one column, with its replicates, over everything (None) and per stratum."""
     x, y = (table[name].to_numpy(dtype=np.float64) for name in (column, outcome))
     samples = Samples(table, np.isfinite(x) & np.isfinite(y), resamples, ("cell", "within_cell"))
     score = columns.parse_localisation(column) or ("", column, "")
-    pair = Pair(samples, x, y, score, outcome, samples.without_each(x[None], y)[0], seed)
-    by_stratum: dict[Stratum | None, Influences] = {}
-    for entry in pair.correlations("spearman"):
-        if entry.scope == "within_cell":
-            stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
-            nothing = (np.empty(0, dtype=np.intp), np.empty(0))
-            cells = list(samples.cells) if stratum is None else samples.strata[stratum]
-            fewest = resamples.fewest(np.concatenate([samples.kept(samples.cells[cell]) for cell in cells]))
-            by_stratum[stratum] = Influences(entry, *pair.influences.get(stratum, nothing), fewest)
-    return by_stratum
+    pair = Pair(samples, x, y, score, outcome, seed=0)
+    return {
+        _stratum(placed.entry): placed
+        for placed in pair.correlations("spearman")
+        if placed.entry.scope == "within_cell"
+    }
+
+
+def _stratum(entry: Correlation) -> Stratum | None:
+    return None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
 
 
 def _with_adjusted(entries: list[Correlation], declared: Score | None) -> list[Correlation]:
@@ -154,11 +138,10 @@ def _grid(
     by_column: dict[str, list[Correlation]] = {}
     for position, (present, names) in enumerate(chunks):
         samples = Samples(table, present, resamples, scopes)
-        deleted = samples.without_each(np.stack([values[name] for name in names]), y)
         p_values = samples.p_permutation([scores[n] for n in names], np.stack([values[n] for n in names]), y, seed)
-        for name, own in zip(names, deleted, strict=True):
-            pair = Pair(samples, values[name], y, scores[name], outcome, own, seed)
-            entries = [entry for statistic in statistics for entry in pair.correlations(statistic)]
+        for name in names:
+            pair = Pair(samples, values[name], y, scores[name], outcome, seed)
+            entries = [placed.entry for statistic in statistics for placed in pair.correlations(statistic)]
             by_column[name] = [_with_permutation(entry, p_values) for entry in entries]
         if progress is not None:
             progress(position + 1, len(chunks))
@@ -168,5 +151,4 @@ def _grid(
 def _with_permutation(entry: Correlation, p_values: Mapping[Within, float]) -> Correlation:
     if (entry.scope, entry.statistic) != ("within_cell", "spearman"):
         return entry
-    stratum = None if entry.dataset is None or entry.severity is None else (entry.dataset, entry.severity)
-    return replace(entry, p_permutation=p_values.get((entry.score, stratum)))
+    return replace(entry, p_permutation=p_values.get((entry.score, _stratum(entry))))

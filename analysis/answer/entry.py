@@ -13,9 +13,9 @@ class Correlation:
     The interval (ci_low, ci_high) is made by the method that `interval` names:
 
     - cluster_jackknife, with at least 6 data seeds on each dataset;
-    - fisher_z, with fewer, where no two of the trials share a data seed; also where deleting a data seed never changes
-      the correlation, such as a perfect one, with the number of data seeds in place of trials;
-    - None otherwise: `interval_reason` says why. Between methods the comparison `method` has the interval.
+    - fisher_z, with fewer data seeds if no two trials share one; also if leaving out a data seed never changes the
+      correlation, such as a perfect one, with the number of data seeds in place of trials;
+    - None otherwise, with the reason in `interval_reason`. Between methods, the comparison `method` has the interval.
     """
 
     split: str

@@ -1,7 +1,7 @@
 """One localisation score against the outcome at every scope, with the intervals that data seeds give.
 
-`Samples` holds the trials that are correlated with one another and computes Spearman's rho of each sample without each
-data seed; scores that the same trials have share one. `Pair` turns one score into the entries of the grid.
+`Samples` holds the trials that are correlated with one another; scores that the same trials have share it. `Pair` turns
+one score into the entries of the grid.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from analysis.answer.entry import Correlation, Score
 from analysis.stats.between_methods import between_methods, constant_means, method_means
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS, Jackknife, jackknife
 from analysis.stats.permutation import exchanges, permutation_p, permuted_z
 from analysis.stats.rank_correlation import (
     FISHER_D,
@@ -25,16 +24,13 @@ from analysis.stats.rank_correlation import (
     fisher_interval,
     rank_correlation,
 )
-from analysis.stats.reweighted import deleted_kendall, weighted_spearman
+from analysis.stats.replicated import MINIMUM_CLUSTERS, Replicated
+from analysis.stats.without_each import deleted_kendall, rank_correlation_without_each
 from analysis.trials.design import Cell, Rows, Stratum, cell_rows, strata_of
 from records import columns
 
 Within = tuple[Score, Stratum | None]
 """A correlation within cells: its score and stratum, None for all strata."""
-Influence = tuple[NDArray[np.intp], Floats]
-"""Clusters, and how far each moves Fisher's z."""
-Part = tuple[Rows, float]
-"""Trials of a sample that have both values, and the weight n − d of its Fisher's z."""
 
 
 METHODS_HELD_FIXED = "the comparison of methods has the interval"
@@ -57,22 +53,13 @@ class Place:
         return ", ".join(part for part in parts if part is not None) or None
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Trials that are correlated with one another; a key of dictionaries by its identity."""
-
-    place: Place
-    rows: Rows
-    kept: Rows
-    """The rows that have both values."""
-
-
 @dataclass(frozen=True)
-class Deleted:
-    """[clusters] correlation of one sample, and its size, without each cluster."""
+class Placed:
+    """A correlation of the grid with its replicates."""
 
-    correlation: Floats
-    size: Floats
+    entry: Correlation
+    rho: Replicated | None = None
+    """None where it is undefined, and between methods."""
 
 
 class Samples:
@@ -96,37 +83,11 @@ class Samples:
             "stratum": [(Place("stratum", *stratum), rows) for stratum, rows in strata.items()],
             "cell": [(Place("cell", *cell), rows) for cell, rows in self.cells.items()],
         }
-        self.by_scope = {
-            scope: [Sample(place, rows, self.kept(rows)) for place, rows in members]
-            for scope, members in places.items()
-            if scope in scopes
-        }
+        self.by_scope = {scope: members for scope, members in places.items() if scope in scopes}
 
     def kept(self, rows: Rows) -> Rows:
         """The rows that have both values."""
         return rows[self.present[rows]]
-
-    def without_each(self, x: Floats, y: Floats) -> list[dict[Sample, Deleted]]:
-        """Spearman's rho without each cluster: per score, of each sample that has trials.
-
-        Args:
-            x: [scores, n] localisation scores.
-            y: [n] outcomes.
-        """
-        without = 1.0 - np.eye(self.resamples.counts.shape[1])
-        deleted: list[dict[Sample, Deleted]] = [{} for _ in x]
-        for members in self.by_scope.values():
-            samples = [sample for sample in members if len(sample.kept)]
-            if not samples:
-                continue
-            rows = np.concatenate([sample.kept for sample in samples])
-            label = np.repeat(np.arange(len(samples)), [len(sample.kept) for sample in samples])
-            trials = (x[:, rows], y[rows], label, self.resamples.cluster[rows])
-            correlation, sizes = weighted_spearman(*trials, without)
-            for score, of_score in enumerate(deleted):
-                for i, sample in enumerate(samples):
-                    of_score[sample] = Deleted(correlation[score, i], sizes[i])
-        return deleted
 
     def p_permutation(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, float]:
         """The permutation test's p-value within cells, where it is defined and enough trials can change places.
@@ -165,13 +126,14 @@ def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
 
 @dataclass(frozen=True)
 class _Result:
-    """Result of one sample: its entry, and what the combination of cells needs."""
+    """Result of one sample, and what the combination of cells needs."""
 
     correlation: RankCorrelation
-    entry: Correlation
-    part: Part
-    deleted: Deleted | None = None
-    """None where the correlation is undefined."""
+    placed: Placed
+    kept: Rows
+    """The trials that have both values."""
+    size: Floats
+    """[1 + G] trials behind each replicate; empty where the correlation is undefined."""
 
 
 class Pair:
@@ -182,38 +144,28 @@ class Pair:
         x, y: [n] score and outcome.
         score: split, metric and attribution of x.
         outcome: the column of y.
-        deleted: of this score, from `Samples.without_each`.
         seed: of drawn orderings of methods.
     """
 
-    def __init__(
-        self,
-        samples: Samples,
-        x: Floats,
-        y: Floats,
-        score: Score,
-        outcome: str,
-        deleted: dict[Sample, Deleted],
-        seed: int,
-    ):
+    def __init__(self, samples: Samples, x: Floats, y: Floats, score: Score, outcome: str, seed: int):
         self.samples, self.x, self.y, self.score, self.outcome, self.seed = samples, x, y, score, outcome, seed
-        self.resamples, self.cells, self.deleted = samples.resamples, samples.cells, deleted
-        self.influences: dict[Stratum | None, Influence] = {}
-        """Of rho within cells, over all strata (None) and per stratum; filled by `correlations`."""
+        self.resamples, self.cells = samples.resamples, samples.cells
 
-    def correlations(self, statistic: str) -> Iterator[Correlation]:
+    def correlations(self, statistic: str) -> list[Placed]:
         """The entries at every scope of the samples."""
+        placed: list[Placed] = []
         by_cell: dict[Cell, _Result] = {}
-        for scope, samples in self.samples.by_scope.items():
-            results = [self._of_sample(sample, statistic) for sample in samples]
-            yield from (result.entry for result in results)
+        for scope, members in self.samples.by_scope.items():
+            results = [self._of_sample(place, rows, statistic) for place, rows in members]
+            placed += [result.placed for result in results]
             if scope == "cell":
                 by_cell = dict(zip(self.cells, results, strict=True))
-        yield self._within(None, statistic, by_cell)
+        placed.append(self._within(None, statistic, by_cell))
         for stratum, cells in self.samples.strata.items():
-            yield self._within(stratum, statistic, {cell: by_cell[cell] for cell in cells})
+            placed.append(self._within(stratum, statistic, {cell: by_cell[cell] for cell in cells}))
         if "between_methods" in self.samples.scopes:
-            yield from self._between(statistic)
+            placed += [Placed(entry) for entry in self._between(statistic)]
+        return placed
 
     def _entry(
         self, place: Place, statistic: str, rows: Rows, estimate: float | None, reason: str | None
@@ -242,29 +194,27 @@ class Pair:
             reason=reason,
         )
 
-    def _of_sample(self, sample: Sample, statistic: str) -> _Result:
-        correlation = rank_correlation(self.x[sample.kept], self.y[sample.kept], statistic)
-        entry = self._entry(sample.place, statistic, sample.rows, correlation.estimate, correlation.reason)
-        part = sample.kept, float(correlation.n - FISHER_D[statistic])
+    def _of_sample(self, place: Place, rows: Rows, statistic: str) -> _Result:
+        kept = self.samples.kept(rows)
+        x, y = self.x[kept], self.y[kept]
+        correlation = rank_correlation(x, y, statistic)
+        entry = self._entry(place, statistic, rows, correlation.estimate, correlation.reason)
         if correlation.estimate is None:
-            return _Result(correlation, entry, part)
-        deleted = self.deleted[sample]
-        if statistic != "spearman":
-            deleted = self._kendall(sample.kept, deleted)
-        entry, _ = self._with_interval(entry, correlation.estimate, deleted.correlation, [part])
-        return _Result(correlation, entry, part, deleted)
+            return _Result(correlation, Placed(entry), kept, np.empty(0))
+        clusters, cluster = np.unique(self.resamples.cluster[kept], return_inverse=True)
+        sizes = (len(kept) - np.bincount(cluster)).astype(np.float64)
+        if statistic == "spearman":
+            rho = rank_correlation_without_each(x, y, cluster).rho[1:]
+            deleted = np.where(sizes > FISHER_D[statistic], rho, np.nan)
+        else:
+            deleted = deleted_kendall(x, y, cluster, len(clusters))
+        value = self.resamples.replicated(np.append(correlation.estimate, deleted), clusters)
+        size = self.resamples.replicated(np.append(len(kept), sizes), clusters).values
+        value = self._weighted(value, [kept], statistic)
+        placed = Placed(self._with_interval(entry, value, len(kept) - FISHER_D[statistic]), value)
+        return _Result(correlation, placed, kept, size)
 
-    def _kendall(self, kept: Rows, spearman: Deleted) -> Deleted:
-        """tau-b without each cluster."""
-        clusters, position = np.unique(self.resamples.cluster[kept], return_inverse=True)
-        deleted = np.full(len(spearman.size), np.nan)
-        deleted[clusters] = deleted_kendall(self.x[kept], self.y[kept], position, len(clusters))
-        others = np.setdiff1d(np.arange(len(deleted)), clusters)
-        if len(others):
-            deleted[others] = rank_correlation(self.x[kept], self.y[kept], "kendall_tau_b").estimate
-        return Deleted(deleted, spearman.size)
-
-    def _within(self, stratum: Stratum | None, statistic: str, results: dict[Cell, _Result]) -> Correlation:
+    def _within(self, stratum: Stratum | None, statistic: str, results: dict[Cell, _Result]) -> Placed:
         """The cells' correlations combined."""
         combined = combine_cells([result.correlation for result in results.values()], statistic)
         rows = np.concatenate([self.cells[cell] for cell in results])
@@ -280,65 +230,50 @@ class Pair:
             i_squared=combined.i_squared,
         )
         if combined.estimate is None:
-            return entry
-        parts = [result.part for result in results.values() if result.deleted is not None]
-        cells = [result.deleted for result in results.values() if result.deleted is not None]
-        entry = replace(entry, n_clusters=self.resamples.n_clusters(np.concatenate([kept for kept, _ in parts])))
-        deleted = combine_replicates([cell.correlation for cell in cells], [cell.size for cell in cells], statistic)
-        entry, influence = self._with_interval(entry, combined.estimate, deleted, parts)
-        if influence is not None and statistic == "spearman":
-            self.influences[stratum] = influence
-        return entry
+            return Placed(entry)
+        defined = [result for result in results.values() if result.placed.rho is not None]
+        rhos = [result.placed.rho for result in defined if result.placed.rho is not None]
+        kept = [result.kept for result in defined]
+        values = combine_replicates([rho.values for rho in rhos], [result.size for result in defined], statistic)
+        present = np.logical_or.reduce([rho.present for rho in rhos])
+        rho = self._weighted(Replicated(values, present, self.resamples.dataset), kept, statistic)
+        entry = replace(entry, n_clusters=self.resamples.n_clusters(np.concatenate(kept)))
+        return Placed(self._with_interval(entry, rho, combined.weight), rho)
 
-    def _with_interval(
-        self, entry: Correlation, estimate: float, deleted: Floats, parts: Sequence[Part]
-    ) -> tuple[Correlation, Influence | None]:
-        """The entry with its interval, and the influences if that is the jackknife's.
-
-        Args:
-            deleted: [clusters] the estimate without each.
-            parts: of each cell, or of the one sample.
-        """
-        kept = np.concatenate([rows for rows, _ in parts])
-        if self.resamples.fewest(kept) < MINIMUM_CLUSTERS:
-            if self.resamples.n_clusters(kept) == len(kept):
-                return self._with_fisher(entry, estimate, sum(weight for _, weight in parts)), None
+    def _with_interval(self, entry: Correlation, rho: Replicated, weight: float) -> Correlation:
+        """The entry with its interval; `weight` is that of its Fisher's z, were its trials independent."""
+        if rho.n_clusters < MINIMUM_CLUSTERS:
+            if entry.n_clusters == entry.n:
+                return self._with_fisher(entry, weight)
             few = f"fewer than {MINIMUM_CLUSTERS} data seeds on a dataset, and trials share them"
-            return replace(entry, interval_reason=few), None
-        clusters = np.unique(self.resamples.cluster[kept])
-        deleted = deleted[clusters]
-        if not np.isfinite(deleted).all():
-            return replace(entry, interval_reason="without one of the data seeds it is undefined"), None
-        result = self._jackknife(estimate, deleted, clusters, parts)
-        if result is None:  # no data seed makes a difference, as with a perfect correlation
-            entry = self._with_fisher(entry, estimate, len(clusters) - FISHER_D[entry.statistic])
-        else:
-            entry = replace(
-                entry,
-                ci_low=result.low,
-                ci_high=result.high,
-                p_value=result.p_value,
-                interval="cluster_jackknife",
-                standard_error=result.standard_error,
-                df=result.df,
-            )
-        return entry, None if result is None else (clusters, result.influence)
+            return replace(entry, interval_reason=few)
+        interval = rho.interval("fisher")
+        if interval is None:
+            return replace(entry, interval_reason=rho.no_interval)
+        if not interval.standard_error:  # no data seed makes a difference, as with a perfect correlation
+            return self._with_fisher(entry, int(rho.present.sum()) - FISHER_D[entry.statistic])
+        return replace(
+            entry,
+            ci_low=interval.low,
+            ci_high=interval.high,
+            p_value=interval.p_value,
+            interval="cluster_jackknife",
+            standard_error=interval.standard_error,
+            df=interval.df,
+        )
 
-    def _with_fisher(self, entry: Correlation, estimate: float, weight: float) -> Correlation:
-        low, high, p_value = fisher_interval(estimate, weight, entry.statistic)
+    def _with_fisher(self, entry: Correlation, weight: float) -> Correlation:
+        low, high, p_value = fisher_interval(entry.estimate or 0.0, weight, entry.statistic)
         return replace(entry, ci_low=low, ci_high=high, p_value=p_value, interval="fisher_z")
 
-    def _jackknife(
-        self, estimate: float, deleted: Floats, clusters: NDArray[np.intp], parts: Sequence[Part]
-    ) -> Jackknife | None:
-        names, dataset = np.unique(self.resamples.dataset[clusters], return_inverse=True)
-        sizes, weights = np.zeros(len(names)), np.zeros(len(names))
-        for rows, weight in parts:
-            own = np.searchsorted(names, self.resamples.dataset[self.resamples.cluster[rows]])
-            n = np.bincount(own, minlength=len(names))
-            sizes += n
-            weights += weight * n / len(rows)
-        return jackknife(estimate, deleted, dataset, sizes, weights)
+    def _weighted(self, rho: Replicated, samples: Sequence[Rows], statistic: str) -> Replicated:
+        """The correlation of these samples combined, with their weights n − d."""
+        n_trials, weights = np.zeros((2, 1 + int(self.resamples.dataset.max())))
+        for rows in samples:
+            n = np.bincount(self.resamples.dataset[self.resamples.cluster[rows]], minlength=len(weights))
+            n_trials += n
+            weights += n * (1 - FISHER_D[statistic] / len(rows))
+        return rho.weighted(n_trials, weights)
 
     def _between(self, statistic: str) -> Iterator[Correlation]:
         """Each stratum's entry, then that over the strata that have one, of the methods that they share."""

@@ -1,11 +1,11 @@
-"""The words of the answer: one of five for each comparison, and the sentence that sums them up."""
+"""The word of each comparison, one of five, and the sentence that sums them up."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analysis.answer.comparisons import Comparison
-from analysis.answer.parts import FALLBACK_CONTROL
+from analysis.answer.combine import Comparison
+from analysis.answer.given_id import FALLBACK_CONTROL
 from analysis.numbers import capitalized, column_name, count, interval, name, number, with_interval
 from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary
@@ -24,7 +24,7 @@ MOST_SEEDS = 20
 _ALMOST_ONE = 1 - 1e-15
 
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
-"""Each comparison in a word or two: what varies between its models, or what is held equal."""
+"""What varies between the models of each comparison, or what is equal among them."""
 QUESTIONS = {
     "seed": "Of two runs of one recipe, is the one with the better map better?",
     "setting": "Can I tune a method by looking at maps?",
@@ -69,7 +69,7 @@ class Verdict:
     """The comparisons summed up."""
 
     answer: str
-    """The word that all comparisons share; "it depends" where decided ones differ or one says it, else "undecided"."""
+    """The word of all comparisons; else "it depends" if one says so or decided ones differ; else "undecided"."""
     sentence: str
     smallest_effect: float
 
@@ -77,9 +77,9 @@ class Verdict:
 def word(result: Comparison, smallest_effect: float) -> str:
     """One of `WORDS`, from the joint interval and the spread over cells.
 
-    An interval within the smallest effect on both sides is a no by equivalence (Schuirmann, J. Pharmacokinet.
-    Biopharm. 15, 1987); a wide one around zero is not. "It depends" comes first: an average over cells that truly
-    differ, and of which others could have either sign, answers for none of them.
+    An interval between −smallest_effect and smallest_effect is a no by equivalence (Schuirmann, J. Pharmacokinet.
+    Biopharm. 15, 1987); a wide interval around zero is not. "It depends" comes first: if cells truly differ and further
+    cells could have either sign, their average describes none of them.
 
     Args:
         result: with its joint interval, where it has one.
@@ -101,18 +101,18 @@ def word(result: Comparison, smallest_effect: float) -> str:
 
 
 def _both_sides(low: float | None, high: float | None, smallest_effect: float) -> bool:
-    """Whether an interval holds both signs, one of them at an effect of interest."""
+    """Whether an interval contains both signs, one of them at an effect of interest."""
     return low is not None and high is not None and low < 0 < high and max(-low, high) > smallest_effect
 
 
 def answered(result: Comparison, primary: Primary, smallest_effect: float) -> Comparison:
     """The comparison with its word and its sentence."""
-    said = word(result, smallest_effect)
-    claim = _CLAIMS[result.comparison][said].format(control=_control(result))
+    answer = word(result, smallest_effect)
+    claim = _CLAIMS[result.comparison][answer].format(control=_control(result))
     return replace(
         result,
-        answer=said,
-        sentence=f"{capitalized(said)}: {claim} ({_evidence(result, primary, said, smallest_effect)}).",
+        answer=answer,
+        sentence=f"{capitalized(answer)}: {claim} ({_evidence(result, primary, answer, smallest_effect)}).",
     )
 
 
@@ -120,19 +120,19 @@ def _control(result: Comparison) -> str:
     return column_name(result.control) if result.control else "validation AUC"
 
 
-def _evidence(result: Comparison, primary: Primary, said: str, smallest_effect: float) -> str:
+def _evidence(result: Comparison, primary: Primary, answer: str, smallest_effect: float) -> str:
     if result.estimate is None:
         return str(result.reason)
     parts = [f"rank correlation {number(result.estimate)}"]
     if result.ci_low is None:
         return f"{parts[0]} without an interval: {result.reason}"
     parts[0] += f", 95 % interval {interval(result.ci_low, result.ci_high)}"
-    if said == "it depends":
+    if answer == "it depends":
         parts.append(_what_differs(result, smallest_effect))
         levels = [level.estimate for level in result.strata if level.severity]
         if len(levels) > 1:
             parts.append(f"by dataset and severity it is {interval(min(levels), max(levels))}")
-    elif said == "undecided":
+    elif answer == "undecided":
         parts.append(_what_would_decide(result, smallest_effect))
     if result.auc_per_tenth is not None:
         outcome = column_name(primary.outcome)
@@ -142,11 +142,11 @@ def _evidence(result: Comparison, primary: Primary, said: str, smallest_effect: 
 
 
 def _what_differs(result: Comparison, smallest_effect: float) -> str:
-    """The prediction interval that holds both signs."""
+    """The prediction interval that contains both signs."""
     if _both_sides(result.prediction_low, result.prediction_high, smallest_effect):
-        return f"a new method must expect {interval(result.prediction_low, result.prediction_high)}"
-    one = "a new dataset or severity" if result.comparison == "method" else "a method on a new dataset or severity"
-    return f"{one} must expect {interval(result.cells_low, result.cells_high)}"
+        return f"prediction interval for a new method {interval(result.prediction_low, result.prediction_high)}"
+    new = "a new dataset or severity" if result.comparison == "method" else "a method on a new dataset or severity"
+    return f"prediction interval for {new} {interval(result.cells_low, result.cells_high)}"
 
 
 def _basis(result: Comparison) -> str:
@@ -159,7 +159,7 @@ def _basis(result: Comparison) -> str:
 
 
 def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
-    """How many data seeds would take the interval off the smallest effect of interest, at the same correlation."""
+    """How many data seeds would decide, if the correlation stays the same."""
     low, high = result.joint_low, result.joint_high
     if low is None or high is None or result.ci_low is None or result.ci_high is None or result.estimate is None:
         return "it has no interval"
@@ -183,9 +183,9 @@ def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
 
 
 def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect: float) -> Verdict:
-    """The comparisons in one sentence; each has its word already."""
+    """Sum up the comparisons, which have their words already, in one sentence."""
     words = [result.answer for result in comparisons]
-    decided = {said for said in words if said != "undecided"}
+    decided = {word for word in words if word != "undecided"}
     if len(set(words)) == 1:
         answer = words[0]
     else:

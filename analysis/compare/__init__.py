@@ -5,6 +5,6 @@
 - figure.py: the forest plot of both
 """
 
-from analysis.compare.differences import Comparison as Comparison
+from analysis.compare.differences import SweepComparison as SweepComparison
 from analysis.compare.differences import compare as compare
 from analysis.compare.report import write_comparison as write_comparison

@@ -1,38 +1,35 @@
 """Differences between two sweeps in the primary's correlation and in the means of each cell.
 
-Data depend on dataset, severity and data seed alone, so two sweeps share images wherever they share a (dataset, data
-seed), and what they share is paired. All intervals come from the influences of data seeds on both results, subtracted
-where the data seed is in both: SE² = sum over data seeds of (influence on the first − influence on the second)². With
-all data seeds in common this is the paired comparison, with none the unpaired one.
+Data depend on dataset, severity and data seed alone, so two sweeps have the same images for each (dataset, data seed)
+that they share. All intervals are those of `Replicated.difference`, with one numbering of the data seeds for both
+sweeps: with all data seeds in common the comparison is paired, with none it is unpaired.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from analysis.answer.answer import comparisons_of
-from analysis.answer.correlations import Influences, influences
+from analysis.answer.correlations import replicated_within_cells
 from analysis.answer.entry import Correlation
+from analysis.answer.scopes import Placed
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import count, interval, name, number, p_value, stratum_name, with_interval
 from analysis.stats.cluster_bootstrap import Resamples, draw_resamples
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
-from analysis.stats.estimate import too_few
 from analysis.stats.multiplicity import adjust
-from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
+from analysis.stats.rank_correlation import LEVEL
+from analysis.stats.replicated import Replicated, Scale, mean
 from analysis.trials.design import cell_rows
 from analysis.trials.trials import OUTCOME, Primary, Trials
 from records import columns
 
 D = TypeVar("D", bound="Difference")
 FALSE_DISCOVERIES = 0.05
-"""Accepted share of false ones among the differences reported."""
+"""Accepted share of false discoveries among the reported differences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SweepComparison:
     """Everything that the report of two sweeps needs."""
 
     first: Trials
@@ -108,7 +105,7 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_EFFECT) -> Comparison:
+def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_EFFECT) -> SweepComparison:
     """Compare the primary within cells, over all strata and per stratum, and the means of each cell.
 
     Args:
@@ -124,7 +121,7 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
     primary, notes = _common_primary(first, second)
     shared = _shared_resamples(first.table, second.table)
     one, other = (
-        influences(trials.table, primary.column, primary.outcome, resamples)
+        replicated_within_cells(trials.table, primary.column, primary.outcome, resamples)
         for trials, resamples in zip((first, second), shared, strict=True)
     )
     verdicts = [
@@ -141,7 +138,7 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         if column in first.table and column in second.table
         for difference in _mean_differences((first.table, second.table), shared, column)
     )
-    return Comparison(
+    return SweepComparison(
         first=first,
         second=second,
         primary=primary,
@@ -193,34 +190,12 @@ def _shared_resamples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Resamp
     )
 
 
-@dataclass(frozen=True)
-class _Side:
-    """The result of one sweep, and what it contributes to the standard error of a difference."""
-
-    value: float | None = None
-    n: int = 0
-    """Values behind it."""
-    cluster: Ints = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    influence: Floats = field(default_factory=lambda: np.empty(0))
-    """Per cluster, how far it moves the value."""
-    df: float | None = None
-    """Degrees of freedom; None where there is no interval."""
-    reason: str | None = None
-    """Why there is no value or no interval."""
-
-
-def _correlation_difference(first: Influences, second: Influences, stratum: str | None) -> CorrelationDifference:
+def _correlation_difference(first: Placed, second: Placed, stratum: str | None) -> CorrelationDifference:
     result = CorrelationDifference(stratum=stratum, first=first.entry, second=second.entry)
-    return _subtracted(result, _correlation_side(first), _correlation_side(second))
-
-
-def _correlation_side(part: Influences) -> _Side:
-    entry = part.entry
-    if entry.estimate is None:
-        return _Side(reason=entry.reason)
-    unmoved = "one of the two does not change without any data seed"
-    reason = entry.interval_reason or (too_few() if part.fewest < MINIMUM_CLUSTERS else unmoved)
-    return _Side(fisher_z(entry.estimate)[0], entry.n, part.cluster, part.influence, entry.df, reason)
+    for placed in (first, second):
+        if placed.entry.estimate is None:
+            return replace(result, reason=placed.entry.reason)
+    return _subtracted(result, first.rho, second.rho, "fisher")
 
 
 def _mean_differences(
@@ -230,69 +205,41 @@ def _mean_differences(
     cells = [cell_rows(table) for table in tables]
     values = [table[column].to_numpy(dtype=np.float64) for table in tables]
     for cell in (c for c in cells[0] if c in cells[1]):
-        first, second = (
-            _mean_side(x[rows[cell]], resamples.cluster[rows[cell]])
-            for x, rows, resamples in zip(values, cells, shared, strict=True)
-        )
+        known = [rows[cell][np.isfinite(x[rows[cell]])] for x, rows in zip(values, cells, strict=True)]
+        means = [
+            mean(x[rows], seeds.cluster[rows], seeds.dataset) if len(rows) else None
+            for x, rows, seeds in zip(values, known, shared, strict=True)
+        ]
         dataset, level, method = cell
         result = MeanDifference(
             column=column,
             dataset=dataset,
             severity=level,
             method=method,
-            first=first.value,
-            second=second.value,
-            n_first=first.n,
-            n_second=second.n,
+            first=None if means[0] is None else means[0].whole,
+            second=None if means[1] is None else means[1].whole,
+            n_first=len(known[0]),
+            n_second=len(known[1]),
         )
-        yield _subtracted(result, first, second)
+        yield _subtracted(result, means[0], means[1])
 
 
-def _mean_side(values: Floats, cluster: Ints) -> _Side:
-    """Influence of each of G clusters on a mean of N values: (sum − mean × n) / N × sqrt(G / (G − 1)).
-
-    With one value per cluster the sum of squares is s² / N, and the interval is Student's.
-    """
-    known = np.isfinite(values)
-    values, cluster = values[known], cluster[known]
-    n = len(values)
-    if not n:
-        return _Side(reason="no value in one of the two")
-    names, position = np.unique(cluster, return_inverse=True)
-    mean, df = float(values.mean()), len(names) - 1
-    if len(names) < MINIMUM_CLUSTERS:
-        return _Side(mean, n, reason=f"fewer than {MINIMUM_CLUSTERS} data seeds")
-    influence = np.bincount(position, values - mean) / n * math.sqrt(len(names) / df)
-    return _Side(mean, n, names, influence, df)
-
-
-def _subtracted(result: D, first: _Side, second: _Side) -> D:
-    """The result with the difference, its interval and p-value.
-
-    Degrees of freedom: the smaller of the two with data seeds in common, else Welch's (Biometrika 34, 1947).
-    """
-    if first.value is None or second.value is None:
-        return replace(result, reason=first.reason if first.value is None else second.reason)
-    difference = first.value - second.value
-    if first.df is None or second.df is None:
-        return replace(result, difference=difference, reason=first.reason if first.df is None else second.reason)
-    size = 1 + int(max(first.cluster.max(initial=0), second.cluster.max(initial=0)))
-    one, other = (np.bincount(side.cluster, side.influence, size) for side in (first, second))
-    result = replace(result, difference=difference, n_shared=len(np.intersect1d(first.cluster, second.cluster)))
-    error = math.sqrt(float(((one - other) ** 2).sum()))
-    if error < 1e-9:
+def _subtracted(result: D, first: Replicated | None, second: Replicated | None, scale: Scale = "identity") -> D:
+    """The result with the difference, its interval and p-value."""
+    if first is None or second is None:
+        return replace(result, reason="no value in one of the two")
+    one, other = first.interval(scale), second.interval(scale)
+    if one is None or other is None:
+        why = first.no_interval or second.no_interval
+        return replace(result, difference=first.on(scale).whole - second.on(scale).whole, reason=why)
+    result = replace(result, difference=one.at - other.at)
+    if scale == "fisher" and not (one.standard_error and other.standard_error):
+        return replace(result, reason="one of the two does not change without any data seed")
+    interval = first.difference(second, scale)
+    result = replace(result, n_shared=int((first.present & second.present).sum()))
+    if interval is None or not interval.standard_error:
         return replace(result, reason="no data seed makes a difference")
-    df = float(min(first.df, second.df))
-    if not result.n_shared:
-        variances = float((one**2).sum()), float((other**2).sum())
-        df = sum(variances) ** 2 / (variances[0] ** 2 / first.df + variances[1] ** 2 / second.df)
-    reach = float(special.stdtrit(df, 0.5 + LEVEL / 2)) * error
-    return replace(
-        result,
-        ci_low=difference - reach,
-        ci_high=difference + reach,
-        p_value=float(2 * special.stdtr(df, -abs(difference) / error)),
-    )
+    return replace(result, ci_low=interval.low, ci_high=interval.high, p_value=interval.p_value)
 
 
 def _adjusted(differences: Iterable[D]) -> tuple[D, ...]:
@@ -332,8 +279,10 @@ def _only_in_one(first: Trials, second: Trials) -> list[str]:
     sentences = []
     for one, other in ((first, second), (second, first)):
         for what, plural, names in (("stratum", "strata", ["dataset", "severity"]), ("method", "methods", ["method"])):
-            own, others = (set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other))
-            only = sorted(own - others)
+            names_of_one, names_of_other = (
+                set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other)
+            )
+            only = sorted(names_of_one - names_of_other)
             if only:
                 listed = "; ".join(stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
                 sentences.append(f"Only in {one.sweep}: {count(len(only), what, plural)} ({listed}).")

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.compare.differences import FALSE_DISCOVERIES, Comparison, CorrelationDifference, MeanDifference
+from analysis.compare.differences import FALSE_DISCOVERIES, CorrelationDifference, MeanDifference, SweepComparison
 from analysis.numbers import column_name, count, name
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.report.report import figure_context
@@ -13,7 +13,7 @@ from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
 
-def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
+def write_comparison(comparison: SweepComparison, out_dir: str | Path) -> Path:
     """Write the report into `out_dir`, which is created if need be, and return the path of report.html.
 
     Raises:
@@ -39,7 +39,7 @@ def write_comparison(comparison: Comparison, out_dir: str | Path) -> Path:
     return Path(out_dir) / "report.html"
 
 
-def correlation_table(comparison: Comparison) -> Table:
+def correlation_table(comparison: SweepComparison) -> Table:
     """The primary within cells in both sweeps, over all strata and per stratum."""
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
@@ -67,7 +67,7 @@ def correlation_table(comparison: Comparison) -> Table:
     )
 
 
-def mean_table(comparison: Comparison) -> Table:
+def mean_table(comparison: SweepComparison) -> Table:
     """Mean performance and localisation of each cell in both sweeps."""
     one, other = comparison.first.sweep, comparison.second.sweep
     rows = [
@@ -119,7 +119,7 @@ def _side(trials: Trials) -> dict[str, Any]:
     }
 
 
-def _content(comparison: Comparison) -> dict[str, Any]:
+def _content(comparison: SweepComparison) -> dict[str, Any]:
     return {
         "generated_by": version(),
         "sentence": comparison.sentence,
@@ -140,7 +140,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _words(comparison: Comparison) -> dict[str, Any]:
+def _words(comparison: SweepComparison) -> dict[str, Any]:
     """What the templates fill in."""
     overlap, primary = comparison.overlap, comparison.primary
     sides = [

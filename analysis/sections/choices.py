@@ -1,6 +1,6 @@
 """Rules of choosing a model, and what each costs under the shift: the statistic of the section on selection regret."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from analysis.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
 from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Estimate, Replicated, mean
 from analysis.trials.design import cell_rows, strata_of
 from analysis.trials.trials import Primary
 from records import columns
@@ -105,7 +105,7 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     regrets: list[Regret] = []
     for rule in RULES:
         by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
-        overall = _overall(rule, [part for part in by_stratum if part.regret.severity], resamples)
+        overall = _overall(rule, [part for part in by_stratum if part.regret.severity])
         regrets += [overall, *(part.regret for part in by_stratum)]
     return regrets
 
@@ -134,10 +134,8 @@ class _Part:
     """The regret of a rule in one stratum."""
 
     regret: Regret
-    deleted: Floats | None = None
-    """The same without each cluster of the table; None where there is no interval."""
-    cluster: Choices = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    """[choices] the cluster of each."""
+    value: Replicated | None = None
+    """None where there is no interval."""
 
 
 def _strata(table: pd.DataFrame, values: dict[str, Floats], outcome: str, resamples: Resamples) -> list[_Stratum]:
@@ -203,9 +201,8 @@ def _in_stratum(
     if one_choice:
         return _Part(replace(result, interval_reason="each data seed has one trial: one choice among all"))
     regrets = _regrets(*parts, stratum.choice)
-    deleted = mean_without_each(regrets, stratum.cluster, len(resamples.dataset))
-    result = _with_interval(replace(result, estimate=float(regrets.mean())), deleted, stratum.cluster, resamples)
-    return _Part(result, deleted, stratum.cluster)
+    value = mean(regrets, stratum.cluster, resamples.dataset)
+    return _Part(_with_interval(result, value), value)
 
 
 def _where(stratum: _Stratum, offered: NDArray[np.bool_]) -> _Stratum:
@@ -237,15 +234,13 @@ def _standardised(values: Floats, choice: Choices) -> Floats:
     return np.where(spread > 1e-12, rest / np.where(spread > 1e-12, spread, 1.0), 0.0)
 
 
-def _with_interval(result: Regret, deleted: Floats, clusters: Choices, resamples: Resamples) -> Regret:
-    used = np.unique(clusters)
-    if np.ptp(deleted[used]) < 1e-12:
-        return replace(result, interval_reason="the same without any one of the data seeds")
-    interval = jackknife_bounds(result.estimate or 0.0, deleted[used], resamples.dataset[used])
-    return replace(result, **interval | ({"ci_low": max(0.0, interval["ci_low"])} if "ci_low" in interval else {}))
+def _with_interval(result: Regret, value: Replicated) -> Regret:
+    if np.ptp(value.values[1:][value.present]) < 1e-12:
+        return replace(result, estimate=value.whole, interval_reason="the same without any one of the data seeds")
+    return result.of(value, low=0.0)
 
 
-def _overall(rule: str, by_stratum: list[_Part], resamples: Resamples) -> Regret:
+def _overall(rule: str, by_stratum: list[_Part]) -> Regret:
     """The mean over the strata that offer a choice, each counting the same; none where one of them has no regret."""
     defined = [part for part in by_stratum if part.regret.estimate is not None]
     result = Regret(
@@ -262,8 +257,11 @@ def _overall(rule: str, by_stratum: list[_Part], resamples: Resamples) -> Regret
     offering = sum(part.regret.n > 1 for part in by_stratum)
     if len(defined) < offering:
         return replace(result, reason=f"{len(defined)} of {offering} strata with a shift have it")
-    result = replace(result, estimate=float(np.mean([part.regret.estimate for part in defined])))
-    known = [part.deleted for part in defined if part.deleted is not None]
-    if len(known) < len(defined):
-        return replace(result, interval_reason="a stratum has one trial per data seed: one choice among all")
-    return _with_interval(result, np.mean(known, axis=0), np.concatenate([part.cluster for part in defined]), resamples)
+    values = [part.value for part in defined if part.value is not None]
+    if len(values) < len(defined):
+        return replace(
+            result,
+            estimate=float(np.mean([part.regret.estimate for part in defined])),
+            interval_reason="a stratum has one trial per data seed: one choice among all",
+        )
+    return _with_interval(result, sum(values[1:], values[0]) / len(values))

@@ -22,8 +22,8 @@ from records import columns
 class WithoutCollapsed:
     """The primary's correlation within cells without collapsed models.
 
-    A model that gives every image the same answer has an AUC of about a half and a map of noise. A few of them in a
-    cell make a correlation that has nothing to do with models that learnt.
+    A model that gives every image the same answer has an AUC of about one half and a map of noise. A few such models
+    in a cell produce a correlation that says nothing about models that learnt.
     """
 
     n_collapsed: int
@@ -72,9 +72,9 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class BelowChance:
-    """Models whose AUC on ID data is below one half by more than noise: they rank the classes the wrong way round.
+    """Models that rank the classes in reverse on ID data, with an AUC below one half by more than noise.
 
-    No cue can explain that without a shift. They stay in every correlation.
+    No cue explains this without a shift. These models stay in every correlation.
     """
 
     n: int
@@ -119,7 +119,7 @@ NONE = BelowChance(0, ())
 
 @dataclass(frozen=True)
 class Unlearnt:
-    """Both kinds of models; each None where the table lacks the columns that identify them."""
+    """Both kinds of models; None where the table lacks the columns that identify them."""
 
     without_collapsed: WithoutCollapsed | None
     below_chance: BelowChance | None
@@ -140,8 +140,8 @@ def _sentence(analysis: Analysis, result: Unlearnt) -> str:
         models = f"{count(len(below.models), 'model')} of {below.n:,} {'is' if len(below.models) == 1 else 'are'}"
         sentences.append(
             f"{models} below chance on the ID test set by more than noise: {first}"
-            f"{f'; and {more:,} more' if more > 0 else ''}. They rank the classes the wrong way round without any "
-            "shift, and stay in the correlations."
+            f"{f'; and {more:,} more' if more > 0 else ''}. They rank the classes in reverse although there is no "
+            "shift. They stay in the correlations."
         )
     return " ".join(sentences)
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.answer.answer import Analysis
-from analysis.answer.comparisons import Comparison, Level
-from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_RELIABILITY, MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS, Comparison, Level
+from analysis.answer.settings import MINIMUM_RELIABILITY
 from analysis.answer.verdict import DIFFER, LABELS, QUESTIONS
 from analysis.numbers import (
     capitalized,
@@ -35,7 +36,7 @@ from analysis.sections.drawing import (
 from analysis.sections.head import data_seeds
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Table, bounds, estimated, remark, value, whole
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.stats.replicated import MINIMUM_CLUSTERS
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -64,8 +65,8 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         title=TITLE,
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
-            "that differ in one thing, over the strata with a shift. A new method: what must be expected of one that "
-            f"was not tried. {_COUNTED}{_pooled(analysis)}"
+            "that differ in one thing, over the strata with a shift. A new method: prediction interval for one "
+            f"that was not tried. {_COUNTED}{_pooled(analysis)}"
         ),
         headings=(
             *("question", "answer", "ρ", "95 % interval", "a new method"),
@@ -93,7 +94,7 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
 
 
 def _pooled(analysis: Analysis) -> str:
-    """The Simpson check: what mixing everything would say."""
+    """The correlation over all trials mixed, against Simpson's paradox."""
     pooled = analysis.find("pooled")
     if pooled is None or pooled.estimate is None:
         return ""
@@ -175,7 +176,7 @@ def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
         name="comparisons",
         title=TITLE,
         caption=(
-            "The table’s correlations and intervals; broad bands: what must be expected of a new method. Hollow dots: "
+            "The table’s correlations and intervals; broad bands: prediction intervals for a new method. Hollow dots: "
             "no shift, not counted."
         ),
         alt=f"Forest plot of the comparisons. {words}.",
@@ -244,20 +245,22 @@ def _details(analysis: Analysis, result: Comparisons) -> list[str]:
                 f"{label}: leaving one method out gives {interval(part.without_one_low, part.without_one_high)}."
             )
         if part.cells_low is not None:
-            lines.append(f"{label}: cells are expected within {interval(part.cells_low, part.cells_high)}.")
+            lines.append(
+                f"{label}: prediction interval for one more cell: {interval(part.cells_low, part.cells_high)}."
+            )
         if part.prediction_dataset_low is not None:
             predicted = interval(part.prediction_dataset_low, part.prediction_dataset_high)
-            lines.append(f"{label}: a new dataset must expect {predicted}.")
+            lines.append(f"{label}: prediction interval for a new dataset: {predicted}.")
         if part.left_out:
             reasons = "; ".join(f"{why} ({n:,})" for why, n in part.left_out.items())
-            lines.append(f"{label}: groups without a say: {reasons}.")
+            lines.append(f"{label}: left out: {reasons}.")
     return lines
 
 
 def _missing(analysis: Analysis, result: Comparisons) -> Sequence[Lack]:
     lacks = [(f"the answer by {names}", why) for names, why in _unanswered(result)]
     if not any(part.prediction_dataset_low is not None for part in result):
-        lacks.append(("what a new dataset must expect", "fewer than 3 datasets, or no interval"))
+        lacks.append(("the prediction interval for a new dataset", "fewer than 3 datasets, or no interval"))
     return lacks
 
 
@@ -275,16 +278,16 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
         "Intervals of the comparisons": (
             "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
             "between methods each method too, since other methods would have given other values. The other intervals "
-            "hold for the methods and settings of this sweep. What a new method must expect is Student’s interval for "
-            "one more of the methods’ values, with the variance that the errors of all of them share."
+            "hold for the methods and settings of this sweep. The prediction interval for a new method is "
+            "Student’s interval for one more of the methods’ values, with the variance that all their errors share."
         ),
         "The five words": (
-            f"Yes: the interval lies wholly above {effect}, the smallest correlation of interest. No: wholly between "
-            f"−{effect} and {effect} (Schuirmann 1987). Reverse: wholly below −{effect}. These three hold jointly: "
-            "each interval is taken at its level in Holm’s (1979) procedure over the comparisons that have one. It "
-            f"depends, which comes first: cells differ by more than chance (p < {DIFFER:g}), and the 95 % prediction "
-            f"interval for one more cell or a new method holds both signs, one of them beyond {effect}; neither is "
-            "adjusted for the number of comparisons. Undecided: none of these."
+            f"Yes: the whole interval is above {effect}, the smallest correlation of interest. No: the whole interval "
+            f"is between −{effect} and {effect} (Schuirmann 1987). Reverse: the whole interval is below −{effect}. "
+            "These three hold jointly: each interval is taken at its level in Holm’s (1979) procedure over the "
+            f"comparisons that have one. It depends, which comes first: cells differ by more than chance (p < "
+            f"{DIFFER:g}), and the 95 % prediction interval for one more cell or a new method contains both signs, one "
+            f"of them beyond {effect}; neither is adjusted for the number of comparisons. Undecided: none of these."
         ),
         "What a comparison needs": (
             f"A shift; {MINIMUM_CELLS} cells of at least two methods ({MINIMUM_METHODS} methods between methods); "
@@ -357,4 +360,4 @@ IN_WORDS: Section[None] = Section(
     figures=lambda analysis, result: [_by_stratum(analysis, analysis.comparisons)],
     tables=lambda analysis, result: [_strata(analysis, analysis.comparisons)],
 )
-"""What does not fit on the first screen."""
+"""Follows on the page, after the first screen."""

@@ -1,7 +1,7 @@
 """Granulated Kendall's Psi: does the score order configurations that differ in a single setting?"""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,9 @@ from analysis.sections.correlations import CITATIONS
 from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, no_interval
 from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
-from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, bounds
+from analysis.stats.cluster_bootstrap import MINIMUM_DEFINED, MINIMUM_RESAMPLED, Resamples, percentile_interval
 from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Estimate
 from analysis.trials.design import (
     AxisPoints,
     Codes,
@@ -62,6 +62,9 @@ class GranulatedKendall(Estimate):
     axes: tuple[AxisPsi, ...]
 
 
+Psi = TypeVar("Psi", AxisPsi, GranulatedKendall)
+
+
 def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples: Resamples) -> GranulatedKendall:
     """Psi = mean of psi_i over axes, psi_i = mean over settings of the other axes of tau-b along axis i.
 
@@ -98,13 +101,22 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     if not defined:
         why = "; ".join(f"{axis.axis}: {axis.reason}" for axis, _ in axes) or "no setting varies but the seeds"
         return GranulatedKendall(**head, reason=why)
-    unsampled = [axis for axis, values in defined if not axis.n_replicates]
+    result = GranulatedKendall(**head, estimate=float(np.mean([axis.estimate for axis, _ in defined])))
+    unsampled = [axis for axis, _ in defined if not axis.n_replicates]
     if unsampled:
-        interval: dict[str, Any] = {"interval_reason": unsampled[0].interval_reason}
-    else:
-        common = min(len(values) for _, values in defined)
-        interval = bounds(_mean_of_finite([values[:common] for _, values in defined]), resamples, rows)
-    return GranulatedKendall(**head, estimate=float(np.mean([axis.estimate for axis, _ in defined])), **interval)
+        return replace(result, interval_reason=unsampled[0].interval_reason)
+    common = min(len(values) for _, values in defined)
+    return _with_percentiles(result, _mean_of_finite([values[:common] for _, values in defined]))
+
+
+def _with_percentiles(result: Psi, replicates: Floats) -> Psi:
+    """The result with the middle 95 % of its bootstrap replicates as the interval."""
+    interval = percentile_interval(replicates)
+    if interval is None:
+        share = float(np.isfinite(replicates).mean())
+        reason = f"defined in {share:.0%} of the bootstrap replicates, under {MINIMUM_DEFINED:.0%}"
+        return replace(result, interval_reason=reason)
+    return replace(result, ci_low=interval[0], ci_high=interval[1])
 
 
 def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples: Resamples) -> tuple[AxisPsi, Floats]:
@@ -128,7 +140,8 @@ def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples
         return AxisPsi(**head, n_finite=0, reason=f"a score is constant along it in each of {what}"), nothing
     psi = float(np.nanmean(taus))
     if not resamples.enough(rows):
-        return AxisPsi(**head, n_finite=n_finite, estimate=psi, **bounds(nothing, resamples, rows)), nothing
+        why = f"fewer than {MINIMUM_RESAMPLED} data seeds on a dataset"
+        return AxisPsi(**head, n_finite=n_finite, estimate=psi, interval_reason=why), nothing
     wanted = min(len(resamples.counts), MOST_SIGNS // n_pairs)
     if wanted < min(FEWEST_REPLICATES, len(resamples.counts)):
         why = f"{n_pairs:,} pairs of configurations, too many to resample"
@@ -136,8 +149,8 @@ def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples
     step = max(1, _BLOCK // n_pairs)
     blocks = [resamples.counts[start : min(start + step, wanted)] for start in range(0, wanted, step)]
     replicates = np.concatenate([_mean_of_finite(_tau_by_cell(*sums.means(b), points.cell)) for b in blocks])
-    interval = bounds(replicates, resamples, rows)
-    return AxisPsi(**head, n_finite=n_finite, estimate=psi, n_replicates=wanted, **interval), replicates
+    result = AxisPsi(**head, n_finite=n_finite, estimate=psi, n_replicates=wanted)
+    return _with_percentiles(result, replicates), replicates
 
 
 class _Sums:

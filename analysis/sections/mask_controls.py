@@ -1,10 +1,10 @@
 """Mask controls against right masks: is it what the masks show that helps?
 
-A mask control is a trial whose masks are wrong, on part of the images or on test images too
-(`records.columns.CONTROLS`). It is no evidence on whether good maps go with good performance, so it stays out of the
-verdict and of every correlation. Here it is paired with the trial that differs in nothing else. Beside the controls,
-for the same methods: coarser masks (dilated ones are right masks, and stay in the verdict), no masks (the baseline) and
-balanced data (severity 0).
+A mask control is a trial with wrong masks, with masks on part of the images, or with masks on test images too
+(`records.columns.CONTROLS`). It is no evidence on whether good maps go with good performance, so the verdict and the
+correlations leave it out. Here it is paired with the trial that differs in nothing else. The same methods are also
+compared with coarser masks (dilated masks count as right and stay in the verdict), no masks (the baseline) and balanced
+data (severity 0).
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.answer.parts import SMALLEST_SPREAD
+from analysis.answer.cells import SMALLEST_SPREAD
 from analysis.numbers import column_name, count, interval, name, number, with_interval
 from analysis.sections.drawing import (
     INK,
@@ -31,14 +31,13 @@ from analysis.sections.drawing import (
 from analysis.sections.mask_pairs import ANY_WRONG, CELL, NO_MASKS, RIGHT, WRONG, paired, place_of, stacked
 from analysis.sections.section import Section
 from analysis.sections.table import Table, cell_entries, estimated, value, whole
-from analysis.stats.estimate import Estimate, jackknife_bounds
-from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Estimate, sums
 from analysis.trials.trials import Primary
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Estimate):
-    """A score's mean under a control less its mean under right masks: of pairs, then over data seeds."""
+    """Mean of a score under a control less its mean under right masks, over pairs and then over data seeds."""
 
     right: float | None = None
     """The mean under right masks."""
@@ -84,7 +83,7 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
         primary: whose outcome and score are compared.
 
     Returns:
-        None where no trial is a control and none has a coarser mask than its like.
+        None where no trial is a control or has a coarser mask than a trial that is otherwise the same.
     """
     changed, n_unpaired = paired(right, controls, [c for c in (primary.outcome, primary.column) if c in right])
     if changed.empty and controls.empty:
@@ -113,7 +112,7 @@ def _means(changed: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def with_any_wrong(means: pd.DataFrame) -> pd.DataFrame:
-    """The means, and those under any kind of wrong masks once more under one name; there each kind is a cell."""
+    """The means, and those of all kinds of wrong masks again under one name, where each kind is a cell."""
     kinds = means[means["control"].isin(WRONG.values())]
     means = means.assign(kind=means["control"])
     if kinds["control"].nunique() < 2:
@@ -140,39 +139,22 @@ def _rows(outcomes: dict[tuple[Any, ...], Change], scores: dict[tuple[Any, ...],
 def _change(means: pd.DataFrame) -> Change:
     """The mean over the cells of `means`, each counting the same; in a cell each data seed counts the same."""
     of_cell = [c for c in ("kind", *CELL) if c in means]
-    cell, cluster = (means.groupby(keys).ngroup().to_numpy() for keys in (of_cell, ["dataset", "data_seed"]))
+    cell, cluster = (
+        np.asarray(means.groupby(keys).ngroup(), dtype=np.intp) for keys in (of_cell, ["dataset", "data_seed"])
+    )
     dataset = np.empty(cluster.max() + 1, dtype=np.intp)
     dataset[cluster] = pd.factorize(means["dataset"])[0]
-    values = np.full((len(dataset), cell.max() + 1), np.nan)
-    values[cluster, cell] = means["change"]
-    estimate = float(np.nanmean(values, axis=0).mean())
+    in_cell = (cell == np.arange(cell.max() + 1)[:, None]).astype(np.float64)
+    by_cell = sums(in_cell * means["change"].to_numpy(), cluster, dataset) / sums(in_cell, cluster, dataset)
     right = means["right"].groupby(cell).mean().mean()
-    return Change(
-        estimate=estimate,
-        right=float(right),
-        n=int(means["n"].sum()),
-        n_data_seeds=len(dataset),
-        **jackknife_bounds(estimate, _without_each(values), dataset),
-    )
-
-
-def _without_each(values: Floats) -> Floats:
-    """[data seeds] the mean over cells of their means over all data seeds but one; NaN if a cell has no other.
-
-    Args:
-        values: [data seeds, cells], NaN where a cell lacks the data seed.
-    """
-    has, size, mean = np.isfinite(values), np.isfinite(values).sum(axis=0), np.nanmean(values, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        without = (size * mean - values) / (size - 1)
-    return np.where(has, without, mean).mean(axis=1)
+    return Change(right=float(right), n=int(means["n"].sum()), n_data_seeds=len(dataset)).of(by_cell.mean())
 
 
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
     """Whether right masks help, whether wrong ones help as much, and what follows.
 
-    Wrong masks do as well only where the interval excludes a loss of `SMALLEST_SPREAD`, below which models count as
-    equally good: an interval that merely holds zero says nothing of the masks' content.
+    Wrong masks do as well only if the interval excludes a loss of `SMALLEST_SPREAD`, below which models count as
+    equally good: an interval that merely contains zero says nothing about the content of masks.
     """
     outcome = column_name(primary.outcome)
     kinds = [overall[name] for name in (ANY_WRONG, *WRONG.values()) if name in overall]

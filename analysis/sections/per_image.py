@@ -21,8 +21,8 @@ from analysis.sections.drawing import (
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
 from analysis.sections.table import Table, cell_entries, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
 from analysis.stats.rank_correlation import Floats, Ints
+from analysis.stats.replicated import Estimate, mean
 from analysis.trials.design import cell_rows
 from records import columns
 
@@ -98,13 +98,7 @@ def _entry(
         n_clusters=resamples.n_clusters(kept),
         reason=reason or (None if len(kept) else "no model has five right and five wrong answers on the scored images"),
     )
-    if not len(kept):
-        return head
-    clusters, position = np.unique(resamples.cluster[kept], return_inverse=True)
-    estimate = float(values[kept].mean())
-    deleted = mean_without_each(values[kept], position)
-    fields = jackknife_bounds(estimate, deleted, resamples.dataset[clusters])
-    return PerImage(**{**vars(head), "estimate": estimate, **fields})
+    return head.of(mean(values[kept], resamples.cluster[kept], resamples.dataset)) if len(kept) else head
 
 
 def _whole(result: Iterable[PerImage]) -> list[PerImage]:

@@ -1,4 +1,4 @@
-"""Where pooling changes the answer: Simpson's paradox."""
+"""Scores whose correlation changes when all trials are pooled: Simpson's paradox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Disagreement:
     metric: str
     attribution: str
     kind: str
-    """sign: opposite signs. size: the same sign. In both the 95 % intervals do not meet."""
+    """sign: opposite signs; size: the same sign. The 95 % intervals do not overlap."""
     pooled: float
     within_cell: float
     sentence: str
@@ -26,10 +26,10 @@ class Disagreement:
 def disagreements(correlations: Sequence[Correlation]) -> list[Disagreement]:
     """The scores whose pooled and within-cell rho differ by more than their intervals.
 
-    Pooling mixes trials of different methods and severities, so that a third cause of both scores can turn the
-    sign or make an association (Simpson, J. R. Stat. Soc. B 13, 1951). Intervals that do not meet are a strict rule:
-    two estimates can differ significantly although their intervals meet. Without both intervals nothing is said:
-    around zero, estimates differ in sign by chance alone.
+    Pooling mixes trials of different methods and severities, so that a common cause of both scores can reverse the
+    sign or produce an association (Simpson, J. R. Stat. Soc. B 13, 1951). The rule is strict: two estimates can differ
+    significantly although their intervals overlap. A score without both intervals is left out, since estimates around
+    zero differ in sign by chance.
     """
     pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
     result = []

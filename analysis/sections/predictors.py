@@ -1,20 +1,37 @@
-"""The map under the shift beside what one has without it, as predictors of performance under the shift."""
+"""The map under the shift and scores that need no shift, compared as predictors of performance under the shift."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from analysis.answer.advantages import Advantage, advantages
 from analysis.answer.answer import Analysis
-from analysis.answer.comparisons import Comparison, compare
-from analysis.answer.parts import Data
+from analysis.answer.cells import CellValues, Data
+from analysis.answer.combine import Comparison, combine, values_of
+from analysis.answer.given_id import control_of
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, listed, number, with_interval
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table
+from analysis.stats.replicated import Replicated
 from records import columns
 
-TITLE = "The map beside what one has without the shift"
+TITLE = "The map and scores available without the shift"
 LEVEL = 0.05
 """Level of the claims that a score predicts better, over all scores and comparisons together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advantage:
+    """How much better one score predicts the outcome than another, in one comparison."""
+
+    comparison: str
+    first: float | None = None
+    """Rank correlation of the first score with the outcome."""
+    second: float | None = None
+    low: float | None = None
+    """95 % interval of the difference of Fisher's z, over data seeds; for these settings and methods."""
+    high: float | None = None
+    p_value: float | None = None
+    """Two-sided, of no difference."""
 
 
 @dataclass(frozen=True)
@@ -22,24 +39,21 @@ class Predictor:
     """A score as a predictor of the outcome, by comparison, beside the primary's map."""
 
     column: str
-    """The primary's localisation score first; then the same on ID images, the probes and validation AUC."""
+    """The primary's localisation score comes first; then the same on ID images, the probes and validation AUC."""
     comparisons: tuple[Comparison, ...]
     over_map: tuple[Advantage, ...]
-    """By how much it predicts better than the map; none for the map itself."""
+    """How much better it predicts than the map; empty for the map itself."""
 
 
 def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
-    """The map, that of ID images, each probe and validation AUC, as far as the table has them.
-
-    None without the map's score.
-    """
+    """The map's score, the same on ID images, each probe and validation AUC, if the table has them."""
     table, score, outcome = analysis.data
     if score not in table:
         return ()
     on_id = columns.localisation("test_id", analysis.primary.metric, analysis.primary.attribution)
     others = [on_id, *columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
     results = [Predictor(score, analysis.comparisons, ())]
-    of_map = Data(table, score, outcome, analysis.resamples, analysis.seed)
+    the_map = Scored.of(Data(table, score, outcome, analysis.resamples, analysis.seed), analysis.trials.comparisons)
     rest = (
         Data(table, column, outcome, analysis.resamples, analysis.seed)
         for column in others
@@ -47,20 +61,70 @@ def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
     )
     for data in rest:
         declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and data.score == others[-1])]
-        compared = compare(
+        scored = Scored.of(data, declared)
+        compared = combine(
             data,
+            scored.values,
             smallest_effect=analysis.verdict.smallest_effect,
-            declared=declared,
             data_seeds_known=analysis.trials.data_seeds_known,
         )
-        results.append(Predictor(data.score, compared, advantages(data, of_map, declared)))
+        results.append(Predictor(data.score, compared, advantages(scored, the_map, declared)))
     return tuple(results)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A score with its values in each comparison."""
+
+    data: Data
+    values: Mapping[str, CellValues]
+
+    @classmethod
+    def of(cls, data: Data, declared: Sequence[str]) -> "Scored":
+        return cls(data, values_of(data, declared))
+
+
+def advantages(first: Scored, second: Scored, declared: Sequence[str]) -> tuple[Advantage, ...]:
+    """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
+
+    Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
+    left out of both correlations at once, so what the scores share cancels. Without an interval with fewer than 6 data
+    seeds on a dataset, where one of the correlations is not estimated, or where one method alone contributes.
+
+    Args:
+        first, second: the same trials with either score.
+        declared: some of `records.columns.COMPARISONS`.
+    """
+    both = first.data.present & second.data.present
+    sides = [
+        side if (side.data.present == both).all() else Scored.of(side.data.where(both), declared)
+        for side in (first, second)
+    ]
+    fit = all(side.data.unfit() is None for side in sides)
+    return tuple(_advantage(sides, name) if fit else Advantage(comparison=name) for name in declared)
+
+
+def _advantage(sides: Sequence[Scored], comparison: str) -> Advantage:
+    if comparison == "given_id" and any(side.data.score == control_of(side.data) for side in sides):
+        return Advantage(comparison=comparison)
+    first, second = (side.values[comparison].shifted for side in sides)
+    shared = set(first.cells).intersection(second.cells)
+    if not shared:
+        return Advantage(comparison=comparison)
+    rhos = [values.where(lambda cell: cell in shared).rho for values in (first, second)]
+    difference: Replicated = rhos[0].on("fisher") - rhos[1].on("fisher")
+    interval = difference.interval()
+    one_method = comparison != "method" and len({method for _, _, method in shared}) == 1
+    advantage = Advantage(comparison=comparison, first=rhos[0].whole, second=rhos[1].whole)
+    if interval is None or not interval.standard_error or one_method:
+        return advantage
+    return replace(advantage, low=interval.low, high=interval.high, p_value=interval.p_value)
+
+
 def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor, list[Advantage]]]:
-    """The scores that predict better than the map (worse for sign −1), and where; claims hold together (Bonferroni)."""
+    """The scores that predict better than the map (worse for sign −1) and the comparisons, adjusted by Bonferroni."""
     tested = sum(a.p_value is not None for predictor in result for a in predictor.over_map)
-    found = []
+    predictors_and_places = []
     for predictor in result:
         where = [
             a
@@ -72,8 +136,8 @@ def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor
             and sign * (a.first - a.second) > 0
         ]
         if where:
-            found.append((predictor, where))
-    return found
+            predictors_and_places.append((predictor, where))
+    return predictors_and_places
 
 
 def _where(comparison: str) -> str:
@@ -87,7 +151,7 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     if not result:
         return ""
     if len(result) == 1:
-        return "These trials have neither maps of ID images, probes nor validation AUC to hold beside the map."
+        return "These trials have neither maps of ID images, probes nor validation AUC to compare with the map."
     if all(a.p_value is None for predictor in result for a in predictor.over_map):
         return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
@@ -102,7 +166,7 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
 
 
 def _on_different_trials(result: tuple[Predictor, ...]) -> str:
-    """That rows of the table rest on different trials, where they do."""
+    """A remark if rows of the table rest on different trials."""
     sizes: dict[str, set[int]] = {}
     for part in (part for predictor in result for part in predictor.comparisons):
         sizes.setdefault(part.comparison, set()).add(part.n_trials)
@@ -115,10 +179,8 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
     names = analysis.trials.comparisons
 
     def entry(predictor: Predictor, comparison: str) -> Entry:
-        own = next((c for c in predictor.comparisons if c.comparison == comparison), None)
-        if own is None:
-            return None, "–"
-        return own.estimate, with_interval(own)
+        entry = next((c for c in predictor.comparisons if c.comparison == comparison), None)
+        return (None, "–") if entry is None else (entry.estimate, with_interval(entry))
 
     return Table(
         name="predictors",

@@ -1,14 +1,14 @@
 """Between trainings that differ in the training seed alone: is the one with the better map the better one?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from analysis.answer.answer import Analysis
-from analysis.answer.parts import CONTROL, SMALLEST_SPREAD
+from analysis.answer.cells import SMALLEST_SPREAD
+from analysis.answer.given_id import CONTROL
 from analysis.numbers import column_name, count, name, percent, with_interval
 from analysis.sections.drawing import (
     MUTED,
@@ -25,8 +25,8 @@ from analysis.sections.drawing import (
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import Table, cell_entries, estimated, remark, whole
 from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Estimate, Replicated
 from analysis.trials.design import Cell, Codes, Rows, cell_rows, design_of
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
@@ -139,7 +139,7 @@ def _entries(
         for (j, apart), (i, score) in product(enumerate(APART), enumerate(scores)):
             pairs, concordant = tally[:, images, j, i, own].sum(axis=1)
             if pairs[0]:
-                yield Concordance(
+                entry = Concordance(
                     score=score,
                     images=IMAGES[images],
                     apart=apart,
@@ -148,22 +148,24 @@ def _entries(
                     method=method,
                     n=int(pairs[0]),
                     n_clusters=int((pairs[1:] > 0).sum()),
-                    estimate=float(concordant[0] / pairs[0]),
-                    **_bounds(pairs, concordant, resamples),
                 )
+                yield _with_share(entry, pairs, concordant, resamples)
 
 
-def _bounds(pairs: Floats, concordant: Floats, resamples: Resamples) -> dict[str, Any]:
-    """Interval fields of the share of concordant pairs, from the numbers of all and of those of each cluster."""
-    clusters = np.flatnonzero(pairs[1:])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = (concordant[0] - concordant[1 + clusters]) / (pairs[0] - pairs[1 + clusters])
-    fields = jackknife_bounds(float(concordant[0] / pairs[0]), share, resamples.dataset[clusters])
-    if "interval_reason" in fields:
-        return fields
-    if np.ptp(share) == 0:
-        return {"interval_reason": "the share is the same without any one of the data seeds"}
-    return {"ci_low": max(0.0, fields["ci_low"]), "ci_high": min(1.0, fields["ci_high"])}
+def _with_share(entry: Concordance, pairs: Floats, concordant: Floats, resamples: Resamples) -> Concordance:
+    """The entry with the share of concordant pairs, from the numbers of all pairs and of those of each cluster."""
+    present = pairs[1:] > 0
+    one, all_pairs = (
+        Replicated(np.append(n[0], n[0] - n[1:]), present, resamples.dataset) for n in (concordant, pairs)
+    )
+    share: Replicated = one / all_pairs
+    if share.no_interval is None and np.ptp(share.values[1:][present]) == 0:
+        return replace(
+            entry,
+            estimate=share.whole,
+            interval_reason="the share is the same without any one of the data seeds",
+        )
+    return entry.of(share, low=0.0, high=1.0)
 
 
 def _of_all(analysis: Analysis, result: tuple[Concordance, ...]) -> dict[tuple[str, float, bool], Concordance]:

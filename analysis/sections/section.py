@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.sections.drawing import Drawing
 from analysis.sections.table import Table
-from analysis.stats.estimate import Estimate, too_few
 from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import TOO_FEW, Estimate
 from analysis.trials.design import Rows
 
 Result = TypeVar("Result")
@@ -137,7 +137,7 @@ def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:
 def no_interval(estimates: Sequence[Estimate]) -> str:
     """Why there is no interval, where none of the estimates has one; the report's notes name too few data seeds."""
     reasons = [part.interval_reason for part in estimates if part.estimate is not None]
-    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) and reasons[0] != too_few() else ""
+    return f" There is no interval: {reasons[0]}." if reasons and all(reasons) and reasons[0] != TOO_FEW else ""
 
 
 def left_out(n: int, n_missing: int) -> str:

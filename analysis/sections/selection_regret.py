@@ -21,7 +21,7 @@ from analysis.sections.table import Table, estimated, remark, value, whole
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
-"""Difference of two costs, in the outcome's units, below which both are named as the cheapest."""
+"""Difference of two costs, in units of the outcome, below which both count as the cheapest."""
 
 
 def _compute(analysis: Analysis) -> tuple[Regret, ...]:
@@ -60,7 +60,7 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     if by_map not in cheapest:
         named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
         least = "this one costs" if len(cheapest) == 1 else "these cost"
-        sentence += f" Of the rules that anyone can follow {least} least here: {named}."
+        sentence += f" Among the rules available in advance, {least} least here: {named}."
     if not any(part.rule.startswith("outside_") and part.estimate is not None for part in result):
         sentence += " These trials have no probes."
     return sentence + no_interval(known)
@@ -90,8 +90,8 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
-            "interval; each dot is one dataset and severity with a shift. What takes labelled images of the shift "
-            "(grey) is nobody’s to have beforehand."
+            "interval; each dot is one dataset and severity with a shift. A rule that takes labelled images of the "
+            "shift (grey) is not available in advance."
         ),
         alt=(
             "Bars of the mean regret by rule of choice. "

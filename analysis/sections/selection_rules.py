@@ -16,7 +16,7 @@ from analysis.sections.methods import Spread, spread, spread_entries
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, estimated, whole
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.estimate import Estimate, jackknife_bounds, mean_without_each
+from analysis.stats.replicated import Estimate, mean
 from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import Primary
 from records import columns
@@ -101,10 +101,8 @@ def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Dif
     gain = (pairs["outcome"] - pairs["outcome_analysed"]).to_numpy(dtype=np.float64)
     clusters = pd.MultiIndex.from_frame(pairs[["dataset", "data_seed"]])
     cluster, index = pd.factorize(clusters, sort=True)
-    mean = float(gain.mean())
     dataset = pd.factorize(index.get_level_values(0))[0].astype(np.intp)
-    deleted = mean_without_each(gain, cluster.astype(np.intp))
-    return Difference(n=len(gain), estimate=mean, **jackknife_bounds(mean, deleted, dataset))
+    return Difference(n=len(gain)).of(mean(gain, cluster.astype(np.intp), dataset))
 
 
 def _sentence(analysed: str, rows: list[RuleRow]) -> str:

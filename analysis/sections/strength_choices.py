@@ -13,8 +13,8 @@ from analysis.sections.choices import RULES
 from analysis.sections.drawing import in_order
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Entry, Table, estimated, remark, value, whole
-from analysis.stats.estimate import Estimate, jackknife_bounds
 from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Estimate, Replicated, sums
 from analysis.trials.trials import Primary
 from records import columns
 
@@ -79,8 +79,9 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
     strengths, data_seeds = np.unique(part["strength"]), np.unique(part["data_seed"])
     if len(strengths) < 2:
         return
-    means = {rule: _means(part, column)[0] for rule, column in criteria.items() if column in part}
-    outcome, without = _means(part, primary.outcome)
+    means = {rule: _means(part, column).values[:, 0] for rule, column in criteria.items() if column in part}
+    replicated = _means(part, primary.outcome)
+    outcome = replicated.values[:, 0]
     best = int(np.argmax(outcome))
     head = partial(
         StrengthChoice, dataset=dataset, method=method, n_strengths=len(strengths), n_clusters=len(data_seeds)
@@ -93,13 +94,10 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
             rule=rule,
             strength=float(strengths[taken[0]]) if len(taken) == 1 else None,
             outcome=float(outcome @ weights),
-            estimate=float(outcome[best] - outcome @ weights),
         )
         if taken.tolist() == [best]:
-            return replace(made, interval_reason="it is the best strength itself")
-        deleted = without[:, best] - without[:, taken] @ weights[taken]
-        # All data seeds are of one dataset.
-        return replace(made, **jackknife_bounds(made.estimate or 0.0, deleted, np.zeros(len(deleted), dtype=np.intp)))
+            return replace(made, estimate=0.0, interval_reason="it is the best strength itself")
+        return made.of(replicated[best] - (replicated[taken] * weights[taken, None]).sum())
 
     for rule, criterion in means.items():
         if np.isfinite(criterion).all():
@@ -108,21 +106,19 @@ def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) 
     yield choice(RANDOM, np.full(len(strengths), 1 / len(strengths)))
 
 
-def _means(part: pd.DataFrame, column: str) -> tuple[Floats, Floats]:
-    """([strengths] means over strata of the column's mean over trials, [data seeds, strengths] without each data seed).
-
-    NaN where a stratum has no value of a strength.
-    """
+def _means(part: pd.DataFrame, column: str) -> Replicated:
+    """[strengths] mean over strata of the column's mean over trials; NaN where a stratum has no value of it."""
     values = part[column].to_numpy(dtype=np.float64)
-    axes = [np.unique(part[key], return_inverse=True) for key in ("data_seed", "severity", "strength")]
-    shape, places = tuple(len(levels) for levels, _ in axes), tuple(place for _, place in axes)
-    sums, n = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, places, np.nan_to_num(values))
-    np.add.at(n, places, np.isfinite(values))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (sums.sum(axis=0) / n.sum(axis=0)).mean(axis=0)
-        deleted = ((sums.sum(axis=0) - sums) / (n.sum(axis=0) - n)).mean(axis=1)
-    return means, deleted
+    data_seeds, data_seed = np.unique(part["data_seed"], return_inverse=True)
+    strengths = np.unique(part["strength"])
+    chosen = np.isfinite(values) & np.stack(
+        [[(part["severity"] == s) & (part["strength"] == t) for t in strengths] for s in np.unique(part["severity"])]
+    )
+    dataset = np.zeros(len(data_seeds), dtype=np.intp)
+    means: Replicated = sums(chosen * np.nan_to_num(values), data_seed, dataset) / sums(
+        chosen.astype(np.float64), data_seed, dataset
+    )
+    return means.mean()
 
 
 def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:

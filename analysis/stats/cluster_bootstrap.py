@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.stats.rank_correlation import LEVEL, Floats, Ints
+from analysis.stats.replicated import Replicated
 
 REPLICATES = 2000
 MINIMUM_RESAMPLED = 10
@@ -43,6 +44,12 @@ class Resamples:
     def n_clusters(self, rows: Ints) -> int:
         """Number of data seeds among these trials."""
         return len(np.unique(self.data_seed[rows]))
+
+    def replicated(self, values: Floats, clusters: Ints) -> Replicated:
+        """A value from [1 + g]: whole, and without each of these clusters."""
+        replicates = np.full(1 + len(self.dataset), values[0])
+        replicates[1 + clusters] = values[1:]
+        return Replicated(replicates, np.isin(np.arange(len(self.dataset)), clusters), self.dataset)
 
     def fewest(self, rows: Ints) -> int:
         """Number of clusters of the dataset that has the fewest among these trials; 0 without trials."""

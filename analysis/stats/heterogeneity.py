@@ -1,12 +1,12 @@
-"""How much correlations differ between methods, datasets or cells, and what a new one must expect."""
+"""Whether correlations differ between methods, datasets or cells, and the prediction interval for a new one."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from analysis.stats.cluster_jackknife import satterthwaite
-from analysis.stats.rank_correlation import LEVEL, Floats
+from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import Interval, satterthwaite
 
 MINIMUM = 3
 """Fewest members of a group with a prediction interval."""
@@ -14,13 +14,8 @@ MINIMUM = 3
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """Spread of the true values behind k estimates, and the prediction interval for one more."""
+    """Whether the true values behind some estimates differ, and the prediction interval for one more."""
 
-    k: int
-    mean: float
-    """Unweighted mean of the k values."""
-    spread: float
-    """tau, the standard deviation of the true values; 0 where the estimates differ no more than by chance."""
     low: float
     high: float
     """95 % prediction interval for the true value of a further member."""
@@ -29,26 +24,26 @@ class Heterogeneity:
 
 
 def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | None = None) -> Heterogeneity | None:
-    """Moments of k correlated estimates, with Student's prediction interval for one more.
+    """Student's prediction interval for one more of k correlated estimates, and the test that their true values differ.
 
-    With S the covariance of the estimates' errors, their sample variance s² has the expectation tau² + e² with e² =
-    mean of S's diagonal − mean of the rest (the moment estimator of Hedges & Olkin, Statistical Methods for
-    Meta-Analysis, 1985, section 9.3, for correlated errors).
+    With S the covariance of the estimates' errors and tau the standard deviation of the true values, the sample
+    variance s² of the estimates has the expectation tau² + e² with e² = mean of S's diagonal − mean of the rest (Hedges
+    & Olkin, Statistical Methods for Meta-Analysis, 1985, section 9.3, for correlated errors).
 
-    The interval is that for one more of k alike values, mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest);
-    the last term is what all errors have in common. It is that of a further estimate, so a little wide for a true
-    value. With tau² in place of s² (Higgins, Thompson & Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it
-    holds too few of them: from few estimates tau² is often far too small.
+    The interval is mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest); the last term is what all errors have in
+    common. It holds a further estimate, so it is a little wide for a true value. With tau² in place of s² (Higgins,
+    Thompson & Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it holds too few true values: from few
+    estimates tau² is often far too small.
 
     The test refers s² / e² to F on k − 1 and df degrees of freedom. Correlations among few units differ by the draw of
-    these units alone, even where all have the same law: the interval covers that, for a new member has few units too,
-    but the test does not take it for a difference.
+    these units alone, even if all have the same law. The interval covers this, since a new member has few units too;
+    the test does not count it as a difference.
 
     Args:
         values: [k] estimates on an unbounded scale, such as Fisher's z.
         influence: [k, clusters] how far each cluster moves each estimate; S is influence times its transpose.
         df: degrees of freedom of S.
-        drawn: [k, units] how far each unit that was drawn moves each estimate; None where all units are there.
+        drawn: [k, units] how far each unit that was drawn moves each estimate; None where no unit was drawn.
 
     Returns:
         None for fewer than 3 estimates, or where their errors are unknown (not finite).
@@ -58,8 +53,7 @@ def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | 
         return None
     noise, common = _noise(influence)
     sample, mean = float(values.var(ddof=1)), float(values.mean())
-    tau2 = max(sample - noise, 0.0)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, k - 1) * np.sqrt(sample * (1 + 1 / k) + common))
+    low, high = Interval(mean, float(np.sqrt(sample * (1 + 1 / k) + common)), k - 1).bounds()
     by_chance = noise
     if drawn is not None and (by_draw := _noise(drawn)[0]) > 0:
         variances, units = np.asarray([noise, by_draw]), int(drawn.any(axis=0).sum())
@@ -68,7 +62,7 @@ def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | 
         p_value = float(stats.f.sf(sample / by_chance, k - 1, max(df, 1.0)))
     else:
         p_value = 0.0 if sample > 0 else 1.0
-    return Heterogeneity(k, mean, float(np.sqrt(tau2)), mean - reach, mean + reach, p_value)
+    return Heterogeneity(low, high, p_value)
 
 
 def _noise(influence: Floats) -> tuple[float, float]:

@@ -147,7 +147,7 @@ def combine_cells(cells: Sequence[RankCorrelation], statistic: str) -> CombinedC
 
 
 def combine_replicates(estimates: Sequence[Floats], sizes: Sequence[Floats], statistic: str) -> Floats:
-    """Combine cells as `combine_cells` does, in each of many replicates (bootstrap draws, deleted clusters).
+    """Combine cells as `combine_cells` does, in each of several replicates.
 
     Args:
         estimates: per cell, [replicates] its correlation, NaN where undefined.
@@ -156,14 +156,11 @@ def combine_replicates(estimates: Sequence[Floats], sizes: Sequence[Floats], sta
     Returns:
         [replicates], NaN where no cell is defined.
     """
-    numerator, denominator = np.zeros_like(estimates[0]), np.zeros_like(estimates[0])
-    for estimate, size in zip(estimates, sizes, strict=True):
-        weight = np.where(np.isfinite(estimate), np.maximum(size - FISHER_D[statistic], 0.0), 0.0)
-        z = np.arctanh(np.clip(np.nan_to_num(estimate), -CLIP, CLIP))
-        numerator += weight * z
-        denominator += weight
+    rho, known = np.stack(estimates), np.isfinite(estimates)
+    weight = np.where(known, np.maximum(np.stack(sizes) - FISHER_D[statistic], 0.0), 0.0)
+    z = np.arctanh(np.clip(np.where(known, rho, 0.0), -CLIP, CLIP))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.tanh(numerator / denominator)
+        return np.tanh((weight * z).sum(axis=0) / weight.sum(axis=0))
 
 
 def _why_undefined(cells: Sequence[RankCorrelation]) -> str:

@@ -76,7 +76,7 @@ class SplitHalves:
         )
 
 
-def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> SplitHalves | None:
+def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> SplitHalves:
     """Cross-fitted correlation over units (configurations or methods) of the expected values of x and y.
 
     Args:
@@ -84,13 +84,13 @@ def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> Sp
         seed: of the random halves.
         splits: how many halves to draw; fewer with more than 50 clusters.
 
-    Returns:
-        None with fewer than 3 units that have trials in 2 clusters or more, or fewer than 2 clusters.
+    Raises:
+        ValueError: fewer than 3 units have trials in 2 clusters or more.
     """
     present = np.isfinite(x) & np.isfinite(y)
     usable = present.sum(axis=1) >= 2
-    if usable.sum() < 3 or present.shape[1] < 2:
-        return None
+    if usable.sum() < 3:
+        raise ValueError(f"{usable.sum()} units with trials in 2 clusters or more; halves take 3 units")
     x, y, present = x[usable], y[usable], present[usable]
     n_clusters = x.shape[1]
     # What a cluster does to all units alike would move a unit that lacks the cluster.

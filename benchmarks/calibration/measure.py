@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from analysis.answer.answer import comparisons_of
-from analysis.answer.comparisons import Comparison
+from analysis.answer.combine import Comparison
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.trials.exclusions import trials_from_table

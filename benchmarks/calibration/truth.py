@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from analysis.answer.parts import MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.stats.rank_correlation import CLIP, Floats
-from analysis.stats.within_groups import rank_correlation_without_each
+from analysis.stats.without_each import rank_correlation_without_each
 from benchmarks.calibration.sweeps import Cell, Scenario, draw_cells, draw_trials
 
 MANY = 1000
@@ -77,7 +77,7 @@ def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) 
 
 
 def _mean(parts: Sequence[tuple[float, float]], fisher: bool) -> float:
-    """The cells' values combined by their weights, as `analysis.answer.comparisons.Parts` combines them."""
+    """The cells' values combined by their weights, as `analysis.answer.cells.CellValues` combines them."""
     rho, weight = np.asarray(parts, dtype=np.float64).reshape(-1, 2).T
     known = np.isfinite(rho)
     if not known.any():

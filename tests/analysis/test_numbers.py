@@ -14,7 +14,7 @@ from analysis.numbers import (
     stratum_name,
     with_interval,
 )
-from analysis.stats.estimate import Estimate
+from analysis.stats.replicated import Estimate
 
 
 def test_numbers():

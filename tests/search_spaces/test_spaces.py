@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.answer.parts import MINIMUM_CELLS, MINIMUM_METHODS, MINIMUM_UNITS
-from analysis.stats.cluster_jackknife import MINIMUM_CLUSTERS
+from analysis.answer.cells import MINIMUM_UNITS
+from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS
+from analysis.stats.replicated import MINIMUM_CLUSTERS
 from records import columns
 from search_spaces import SPACES
 from search_spaces.published import Published

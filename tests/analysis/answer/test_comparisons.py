@@ -7,18 +7,21 @@ import pytest
 from scipy import stats
 from support.layered_trials import METHODS, OUTCOME, SCORE, Layer, layered
 
-from analysis.answer.comparisons import compare
-from analysis.answer.parts import Data
+from analysis.answer.cells import Data
+from analysis.answer.combine import combine, values_of
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 
 CELL = ["dataset", "severity", "method"]
 
 
-def compared(table, name, **others):
-    resamples = draw_resamples(table, replicates=1, seed=0)
-    settings = {"smallest_effect": 0.3, "declared": (name,)} | others
-    (result,) = compare(Data(table, SCORE, OUTCOME, resamples, 0), **settings)
+def all_compared(table, *names):
+    data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
+    return combine(data, values_of(data, names), smallest_effect=0.3)
+
+
+def compared(table, name):
+    (result,) = all_compared(table, name)
     return result
 
 
@@ -198,8 +201,7 @@ def test_intervals_hold_jointly_by_holm():
     # Seeds at .95 decide most clearly and are tested at a quarter of the level; the last one at all of it.
     table = layered(seed=Layer(0.95), setting=Layer(0.7, 0.1, 0.1), method=Layer(0.5, 0.3, 0.3), seeds=12)
     names = ("seed", "setting", "method", "given_id")
-    data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
-    results = compare(data, smallest_effect=0.3)
+    results = all_compared(table, *names)
     assert tuple(result.comparison for result in results) == names
     levels = []
     for result in results:
@@ -218,7 +220,7 @@ def test_a_control_that_is_the_outcome_or_absent_is_none():
     assert compared(table, "given_id").reason == "no trial has the column 'valid_id.auc' or 'test_id.auc'"
 
 
-def test_the_order_of_rows_is_nothing():
+def test_row_order_does_not_matter():
     table = layered(seed=Layer(0.4), setting=Layer(0.5, 0.1, 0.1))
     shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
     for name in ("seed", "setting", "given_id"):

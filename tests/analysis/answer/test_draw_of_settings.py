@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.answer.parts import Data, _by_draw
+from analysis.answer.cells import Data
+from analysis.answer.given_id import _by_draw
 from analysis.stats.cluster_bootstrap import draw_resamples
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE
 

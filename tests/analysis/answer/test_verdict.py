@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.answer.comparisons import Comparison, Level
+from analysis.answer.combine import Comparison, Level
 from analysis.answer.verdict import answered, verdict, word
 from analysis.trials.trials import Primary
 from records.columns import COMPARISONS
@@ -79,8 +79,8 @@ def test_the_prediction_for_a_new_method_counts_too():
     assert word(result, 0.3) == "it depends"
     assert answered(result, Primary(), 0.3).sentence == (
         "It depends: whether settings with better maps generalize better differs between methods and strata (rank "
-        "correlation 0.50, 95 % interval 0.40 to 0.60; a new method must expect −0.10 to 0.90; by dataset and severity "
-        "it is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
+        "correlation 0.50, 95 % interval 0.40 to 0.60; prediction interval for a new method −0.10 to 0.90; by "
+        "dataset and severity it is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
     )
     one_stratum = answered(made(low=0.4, high=0.6, strata=(level(0.5, 1.0),), **spread), Primary(), 0.3)
     assert "by dataset and severity" not in one_stratum.sentence
@@ -94,10 +94,10 @@ def test_where_methods_agree_and_cells_do_not_the_cells_are_named():
         "cells_high": 0.9,
         "cells_p_value": 0.001,
     }
-    assert "; a method on a new dataset or severity must expect −0.40 to 0.90;" in (
+    assert "; prediction interval for a method on a new dataset or severity −0.40 to 0.90;" in (
         answered(made(low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
     )
-    assert "; a new dataset or severity must expect −0.40 to 0.90;" in (
+    assert "; prediction interval for a new dataset or severity −0.40 to 0.90;" in (
         answered(made("method", low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
     )
 

@@ -178,7 +178,7 @@ def test_too_little_for_an_interval(make):
     assert result.within.difference is not None
     assert result.within.ci_low is None
     assert "without an interval of the difference (fewer than 6 data seeds" in result.sentence
-    assert {m.reason for m in result.means} == {"fewer than 6 data seeds"}
+    assert {m.reason for m in result.means} == {"fewer than 6 data seeds on a dataset"}
     # One trial a data seed has an interval of its own, and no influences to subtract.
     single = {"seeds": 5, "methods": ("rrr",), "severities": (1.0,)}
     result = compare(make("a", **single), make("b", **single, rng=1))

@@ -218,7 +218,7 @@ def test_the_page_answers_first_and_follows_the_order(report, result):
     assert places == sorted(places)
     assert "constant outcome" in body
     assert (
-        "; what a new dataset must expect (fewer than 3 datasets, or no interval); "
+        "; the prediction interval for a new dataset (fewer than 3 datasets, or no interval); "
         "the cost of choosing by the map without the shift and the cost of choosing by both together (no trial has the "
         "column 'test_id.iou.integrated_gradients'); the cost of choosing by a probe (no trial has its column); "
         "the maps of folder:my/x (none of integrated_gradients on test_ood are stored at severity 1)."
@@ -305,7 +305,7 @@ def test_what_could_not_be_estimated_is_one_line(make_table, tmp_path, no_figure
     missing = strict_json(page.with_suffix(".json"))["missing"]
     unestimated = [entry.split(" (")[0] for entry in missing if "(" in entry]
     assert unestimated[-12:-1] == [
-        "what a new dataset must expect",
+        "the prediction interval for a new dataset",
         "the cost of choosing by the map without the shift",
         "the cost of choosing by validation without the shift and the cost of choosing by both together",
         "the cost of choosing by a probe",

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from analysis.answer.answer import answer
-from analysis.answer.verdict import word
 from analysis.sections.comparisons import IN_WORDS, SECTION
 from analysis.sections.head import data_seeds, facts
 
@@ -28,29 +27,11 @@ def test_data_seeds_are_counted_on_each_dataset(result):
     assert ("6 to 8 data seeds", "on each dataset, the unit of independence") in facts(result)
 
 
-def test_it_depends_is_not_said_to_be_adjusted(result):
-    """The word rests on the test of cells and a prediction interval alone, whatever level Holm's procedure gives."""
-    settings = {"cells_p_value": 0.049, "cells_low": -0.1, "cells_high": 0.9}
-    seed = replace(next(c for c in result.comparisons if c.comparison == "seed"), **settings)
-    for joint in ((0.4, 0.6), (-0.9, 0.99)):
-        assert word(replace(seed, joint_low=joint[0], joint_high=joint[1]), 0.3) == "it depends"
-    words = SECTION.method(result, result.comparisons)["The five words"]
-    holm, depends = words.index("These three hold jointly"), words.index("It depends, which comes first")
-    assert words.index("Reverse") < holm < words.index("Holm’s (1979)") < depends
-    assert "neither is adjusted for the number of comparisons" in words[depends:]
-
-
 @pytest.mark.parametrize("said", ["it depends", "yes"])
 def test_the_methods_paragraph_says_what_it_depends_rests_on(result, said):
     one = replace(result, comparisons=(replace(result.comparisons[0], ci_low=0.1, ci_high=0.9, answer=said),))
     paragraph = SECTION.reported(one, one.comparisons)
     assert ("“it depends” from a test that cells differ (p < 0.05)" in paragraph) is (said == "it depends")
-
-
-def test_a_new_method_has_students_prediction_interval(result):
-    words = SECTION.method(result, result.comparisons)["Intervals of the comparisons"]
-    assert "Student’s interval for one more of the methods’ values" in words
-    assert not any("Higgins" in citation for citation in SECTION.citations)
 
 
 def test_between_methods_strata_are_counted(result):
@@ -73,7 +54,7 @@ def test_without_data_seeds_none_are_counted_and_nothing_is_permuted(make_table)
     assert known.find("within_cell").p_permutation is not None
 
 
-def test_strata_are_told_apart_in_the_csv(make_table):
+def test_the_csv_names_each_stratum(make_table):
     severities = (0.0, 0.5, 1.0)
     result = answer(make_table(seeds=6, severities=severities), replicates=100)
     (written,) = IN_WORDS.tables(result, None)

@@ -65,12 +65,6 @@ def test_ties_and_dropped_settings_by_hand():
     assert found.estimate == pytest.approx(2 / 6**0.5)
 
 
-def test_an_axis_without_a_psi_takes_no_part_in_the_total():
-    found = psi(factorial(lambda lr, s: lr, lambda lr, s: lr))
-    assert axis(found, "severity").reason == "a score is constant along it in each of 3 settings"
-    assert (found.estimate, axis(found, "hp.lr").estimate) == (1.0, 1.0)
-
-
 def test_a_setting_with_one_level_is_not_eligible():
     table = factorial(lambda lr, s: lr + s, lambda lr, s: lr + s)
     kept = table[(table["severity"] < 1) | (table["hp.lr"] == 1)]
@@ -196,14 +190,6 @@ def test_what_is_undefined_says_why(change, reason):
     found = psi(table)
     assert found.estimate is None
     assert reason in found.reason
-
-
-def test_the_caption_says_what_psi_is(make_table):
-    result = analysis.analyse(make_table(strengths=(0.1, 1.0), seeds=6, severities=(1.0,)), replicates=100)
-    (drawing,) = SECTION.figures(result, result.results["granulated_kendall"])
-    for piece in ("τ-b", "averaged over seeds", "the mean over those others", "no correlation over trials"):
-        assert piece in drawing.caption
-    assert "all strengths of a method count as one" in drawing.caption
 
 
 def test_seeds_alone_make_it_positive_and_the_sentence_says_so():

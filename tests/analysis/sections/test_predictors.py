@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.answer.advantages import advantages
 from analysis.answer.answer import answer
-from analysis.answer.parts import Data
-from analysis.sections.predictors import SECTION, better, predictors
+from analysis.answer.cells import Data
+from analysis.sections.predictors import SECTION, Scored, advantages, better, predictors
 from analysis.stats.cluster_bootstrap import draw_resamples
 from records import columns
 
@@ -37,10 +36,14 @@ def test_a_probe_that_predicts_better_is_said(table):
     )
 
 
+def sides(table, resamples, declared):
+    """The probe and the map."""
+    return [Scored.of(Data(table, score, "test_ood.auc", resamples, 0), declared) for score in (SWAPPED, SCORE)]
+
+
 def test_the_difference_is_of_fishers_z(table):
     resamples = answer(table, replicates=100).resamples
-    sides = [Data(table, score, "test_ood.auc", resamples, 0) for score in (SWAPPED, SCORE)]
-    seed = advantages(*sides, declared=("seed",))[0]
+    seed = advantages(*sides(table, resamples, ("seed",)), ("seed",))[0]
     rho = [
         np.tanh(
             np.mean(
@@ -56,8 +59,7 @@ def test_the_difference_is_of_fishers_z(table):
 def test_a_score_has_no_advantage_over_itself(table):
     resamples = answer(table, replicates=100).resamples
     twin = table.assign(**{SWAPPED: table[SCORE]})
-    sides = [Data(twin, score, "test_ood.auc", resamples, 0) for score in (SWAPPED, SCORE)]
-    seed = advantages(*sides, declared=("seed",))[0]
+    seed = advantages(*sides(twin, resamples, ("seed",)), ("seed",))[0]
     assert (seed.first, seed.p_value) == (seed.second, None)
 
 
@@ -91,9 +93,7 @@ RHO = {0: ("crosses", 0.95), 1: ("digits", 0.0)}
 def test_two_scores_are_compared_on_the_trials_that_have_both(two_datasets):
     of_digits = two_datasets[two_datasets["dataset"] == "digits"].reset_index(drop=True)
     of_all, alone = (
-        advantages(
-            *(Data(t, score, "test_ood.auc", draw_resamples(t, replicates=1, seed=0), 0) for score in (SWAPPED, SCORE))
-        )
+        advantages(*sides(t, draw_resamples(t, replicates=1, seed=0), columns.COMPARISONS), columns.COMPARISONS)
         for t in (two_datasets, of_digits)
     )
     for one, other in zip(of_all, alone, strict=True):
@@ -116,10 +116,7 @@ def test_two_scores_are_compared_over_the_cells_where_both_vary(table):
     constant = table.assign(**{SWAPPED: table[SWAPPED].where(table["method"] != "rrr", 0.5)})
     without = table[table["method"] != "rrr"].reset_index(drop=True)
     seed, expected = (
-        advantages(
-            *(Data(t, score, "test_ood.auc", draw_resamples(t, replicates=1, seed=0), 0) for score in (SWAPPED, SCORE)),
-            declared=("seed",),
-        )[0]
+        advantages(*sides(t, draw_resamples(t, replicates=1, seed=0), ("seed",)), ("seed",))[0]
         for t in (constant, without)
     )
     assert (seed.first, seed.second) == pytest.approx((expected.first, expected.second))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.stats.power import minimal_detectable, minimal_detectable_from_error, minimal_detectable_of
+from analysis.stats.power import error_of, minimal_detectable
 
 # Fisher z with variance 1.06 / (n - 3), two-sided, power .8.
 TABLE = {
@@ -13,14 +13,12 @@ TABLE = {
 
 @pytest.mark.parametrize("alpha", TABLE)
 def test_table(alpha):
-    computed = {n: round(minimal_detectable_of(n, alpha=alpha), 2) for n in TABLE[alpha]}
-    assert computed == TABLE[alpha]
+    assert {n: round(minimal_detectable(error_of(n - 3), alpha=alpha), 2) for n in TABLE[alpha]} == TABLE[alpha]
 
 
 def test_too_few_trials_detect_nothing():
-    assert minimal_detectable_of(3) is None
-    assert minimal_detectable(0.0) is None
+    assert minimal_detectable(error_of(0)) is None
 
 
-def test_error_and_weight_agree():
-    assert minimal_detectable_from_error((1.06 / 97) ** 0.5) == pytest.approx(minimal_detectable_of(100))
+def test_few_degrees_of_freedom_detect_less():
+    assert minimal_detectable(0.1, df=5) > minimal_detectable(0.1, df=50) > minimal_detectable(0.1)

@@ -125,12 +125,12 @@ def test_missing_clusters_of_a_unit_do_not_move_it():
     assert result.cross[0] > 0.7
 
 
-def test_too_few_units_or_clusters_give_none():
+def test_too_few_units_or_clusters_are_refused():
     values = np.random.default_rng(9).normal(size=(5, 6))
-    assert split_halves(values[:2], values[:2], seed=0) is None
-    assert split_halves(values[:, :1], values[:, :1], seed=0) is None
     mostly_absent = np.where(np.arange(6) == np.arange(5)[:, None], values, np.nan)
-    assert split_halves(mostly_absent, values, seed=0) is None
+    for few in (values[:2], values[:, :1], mostly_absent):
+        with pytest.raises(ValueError, match="halves take 3 units"):
+            split_halves(few, few, seed=0)
 
 
 def test_halves_that_disagree_have_no_rho():

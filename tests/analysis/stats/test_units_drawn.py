@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.cluster_jackknife import jackknife, widened
 from analysis.stats.heterogeneity import heterogeneity
 from analysis.stats.split_halves import SplitHalves, normal_correlation, split_halves
-from analysis.stats.within_groups import rank_correlation_without_each
+from analysis.stats.without_each import rank_correlation_without_each
 
 
 @pytest.mark.parametrize(("n", "r"), [(4, 0.9), (6, -0.5), (25, 0.7)])
@@ -53,18 +52,6 @@ def test_settings_of_noisy_scores_are_neither_over_nor_under_corrected(settings)
     assert raw < true - 0.05, "without noise there is nothing to correct"
 
 
-def test_widening_adds_variances():
-    values = np.random.default_rng(0).normal(0.2, 0.3, size=8)
-    deleted = np.tanh((values.sum() - values) / 7)
-    one = np.zeros(8, dtype=np.intp)
-    before = jackknife(math.tanh(values.mean()), deleted, one, np.array([8.0]), np.array([8.0]))
-    after = widened(before, math.tanh(values.mean()), 0.04)
-    assert after.standard_error == pytest.approx(math.sqrt(before.standard_error**2 + 0.04))
-    assert math.atanh(after.high) == pytest.approx(values.mean() + stats.t.ppf(0.975, 7) * after.standard_error)
-    assert after.df == before.df == 7
-    assert widened(before, math.tanh(values.mean()), 0.0) == before
-
-
 def test_differences_that_come_with_the_draw_of_units_are_none():
     # Eight cells of equal law: by errors alone they differ, by errors and draw together they do not.
     rng, k = np.random.default_rng(2), 8
@@ -75,7 +62,7 @@ def test_differences_that_come_with_the_draw_of_units_are_none():
         by_errors = heterogeneity(values, influence, 1e6)
         by_both = heterogeneity(values, influence, 1e6, drawn)
         p_values.append((by_errors.p_value, by_both.p_value))
-        assert (by_both.low, by_both.high, by_both.spread) == (by_errors.low, by_errors.high, by_errors.spread)
+        assert (by_both.low, by_both.high) == (by_errors.low, by_errors.high)
     rejected = (np.array(p_values) < 0.05).mean(axis=0)
     assert rejected[0] > 0.9
     assert rejected[1] < 0.2
@@ -89,7 +76,6 @@ def test_the_prediction_interval_is_students_for_one_more_value():
     assert (exact.low, exact.high) == pytest.approx((0.2 - reach, 0.2 + reach))
     common = heterogeneity(values, np.full((4, 2), 0.1), 9.0)
     assert common.high == pytest.approx(0.2 + stats.t.ppf(0.975, 3) * math.sqrt(0.1 * 1.25 + 0.02))
-    assert common.spread == pytest.approx(math.sqrt(0.1))
 
 
 def test_the_prediction_interval_holds_a_new_true_value():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.within_groups import rank_correlation_without_each
+from analysis.stats import without_each
+from analysis.stats.without_each import deleted_kendall, rank_correlation_without_each
 
 
 def sample(n=30, clusters=7, digits=None, rng=0):
@@ -55,6 +56,13 @@ def test_the_partial_one_is_pearsons_of_the_ranks_residuals(digits):
     assert rho[0] > stats.spearmanr(x, y).statistic + 0.2  # the control matters here
 
 
+def test_blocks_do_not_change_the_result(monkeypatch):
+    x, y, control, cluster = sample()
+    whole = rank_correlation_without_each(x, y, cluster, control)
+    monkeypatch.setattr(without_each, "_BLOCK", 70)
+    np.testing.assert_array_equal(rank_correlation_without_each(x, y, cluster, control).rho, whole.rho)
+
+
 def test_a_control_that_hardly_varies_takes_out_as_much_as_the_same_in_other_units():
     """One trial of a cell may miss a validation AUC of 1 by 0.00003."""
     x, y, control, cluster = sample()
@@ -88,3 +96,22 @@ def test_too_few_trials_and_what_the_control_determines_are_undefined():
     assert np.isnan(rank_correlation_without_each(x, y, np.arange(4), y).rho).all()
     x, y, _, cluster = sample()
     assert np.isnan(rank_correlation_without_each(x, y, cluster, np.exp(x)).rho).all()
+
+
+@pytest.mark.parametrize(("n", "clusters"), [(30, 30), (48, 8), (300, 7)])
+@pytest.mark.parametrize("decimals", [9, 0])  # without and with ties
+def test_tau_without_a_cluster_is_scipys_of_the_rest(n, clusters, decimals):
+    rng = np.random.default_rng(n)
+    cluster = rng.permutation(np.arange(n) % clusters)
+    x = rng.normal(size=n).round(decimals)
+    y = (x + rng.normal(size=n)).round(decimals)
+    expected = [stats.kendalltau(x[cluster != g], y[cluster != g]).statistic for g in range(clusters)]
+    np.testing.assert_allclose(deleted_kendall(x, y, cluster, clusters), expected, atol=1e-12)
+
+
+def test_tau_is_undefined_where_the_rest_is_constant_or_too_small():
+    x, y = np.array([1.0, 1, 1, 1, 1, 2]), np.arange(6.0)
+    tau = deleted_kendall(x, y, np.arange(6), 6)
+    assert np.isnan(tau[5])
+    assert np.isfinite(tau[:5]).all()
+    assert np.isnan(deleted_kendall(y, y, np.array([0, 0, 1, 1, 2, 2]), 3)).all()  # four trials remain

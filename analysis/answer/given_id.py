@@ -1,0 +1,66 @@
+"""Given ID: does the map say anything that plain validation does not?
+
+Spearman's rho among the trials of a cell, the ranks of map and outcome adjusted for validation AUC with one slope a
+cell, combined on Fisher's z scale.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.answer.cells import MINIMUM_UNITS, CellValue, CellValues, Data, collect, hardly_varies, too_few
+from analysis.answer.seeds import ranked
+from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import of_units
+from analysis.stats.without_each import rank_correlation_without_each
+from analysis.trials.design import Cell, Codes, Rows
+from records import columns
+
+CONTROL = columns.performance("valid_id", "auc")
+"""Validation performance, which every user has."""
+FALLBACK_CONTROL = columns.performance("test_id", "auc")
+MOST_LEVELS = 100
+"""Most levels that are left out in turn; more are left out in groups."""
+
+
+def control_of(data: Data) -> str | None:
+    """The column that ranks are adjusted for: validation AUC, or AUC on the ID test set in a table without it."""
+    for name in (CONTROL, FALLBACK_CONTROL):
+        if name in data.table and name != data.outcome and data.table[name].notna().any():
+            return name
+    return None
+
+
+def given_id_values(data: Data) -> CellValues:
+    """The values of the cells; none without a control."""
+    name = control_of(data)
+    if name is None:
+        return CellValues((), fisher=True, left_out={})
+    control = data.table[name].to_numpy(dtype=np.float64)
+    results = ((cell, _of_cell(data, cell, control, rows)) for cell, rows in data.cells.items())
+    return collect(results, fisher=True)
+
+
+def _of_cell(data: Data, cell: Cell, control: Floats, rows: Rows) -> CellValue | str:
+    rows = rows[np.isfinite(control[rows])]
+    reason = too_few(len(rows), "trials", MINIMUM_UNITS + 1) or hardly_varies(data.y[rows].std(ddof=1))
+    value = reason or ranked(data, cell, rows, control[rows])
+    return value if isinstance(value, str) else replace(value, drawn={cell: _by_draw(data, control, rows)})
+
+
+def _by_draw(data: Data, control: Floats, rows: Rows) -> float:
+    """Standard deviation of Fisher's z of a cell's trials by the draw of its settings.
+
+    Settings have the levels of their axes in common, strengths and learning rates, so trials are clustered in several
+    ways at once: the variance is the sum of those by the levels of each axis, less that by configuration for all axes
+    but one (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29, 2011, section 2.3), and not less than that.
+    """
+
+    def variance(codes: Codes) -> float:
+        level = (np.unique(codes[rows], return_inverse=True)[1] % MOST_LEVELS).astype(np.intp)
+        part = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
+        return float((of_units(part.rho).influence("fisher") ** 2).sum())
+
+    by_configuration = variance(data.configuration)
+    by_axis = [variance(axis) for axis in data.axes if len(np.unique(axis[rows])) > 1]
+    return float(np.sqrt(max(by_configuration, sum(by_axis) - (len(by_axis) - 1) * by_configuration)))

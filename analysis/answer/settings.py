@@ -1,0 +1,75 @@
+"""Setting: can I tune a method by looking at maps?
+
+Spearman's rho among the configurations of a cell, averaged over seeds and cross-fitted over halves of the data seeds.
+"""
+
+import numpy as np
+
+from analysis.answer.cells import CellValue, CellValues, Data, collect, hardly_varies, too_few
+from analysis.stats.rank_correlation import Floats
+from analysis.stats.replicated import of_units
+from analysis.stats.split_halves import split_halves
+from analysis.stats.without_each import rank_correlation_without_each
+from analysis.trials.design import Cell, Codes, Rows
+
+MINIMUM_RELIABILITY = 0.5
+"""Least agreement of two halves of the data seeds about the order of settings or methods."""
+
+
+def setting_values(data: Data) -> CellValues:
+    """The values of the cells."""
+    results = ((cell, averaged(data, cell, rows, data.configuration, "setting")) for cell, rows in data.cells.items())
+    return collect(results, fisher=False)
+
+
+def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> CellValue | str:
+    """Rho among units' averages over seeds, weighted by the number of units less one; or why it is undefined.
+
+    A unit with one data seed has no halves, so it is not ranked.
+
+    Args:
+        unit: [trials of the table] the setting or method of each.
+        noun: "setting" or "method".
+    """
+    x, _ = _means(data, rows, unit[rows])
+    units = np.unique(unit[rows])[np.isfinite(x).sum(axis=1) > 1]
+    few = too_few(len(x), f"{noun}s") or too_few(len(units), f"{noun}s with two data seeds")
+    if few is not None:
+        return few
+    rows = rows[np.isin(unit[rows], units)]
+    x, y = _means(data, rows, unit[rows])
+    halves = split_halves(x, y, seed=data.seed)
+    alike = hardly_varies(float(np.sqrt(max(halves.variance_y[0], 0.0))), f"mean outcome of {noun}s")
+    if alike is not None:
+        return alike
+    if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
+        return f"{noun}s in no stable order between halves of the data seeds"
+    weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
+    without_each = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
+    drawn = of_units(without_each.rho).influence()
+    clusters = np.unique(data.resamples.cluster[rows])
+    return CellValue(
+        cell=cell,
+        weighted=data.resamples.replicated(weight * np.nan_to_num(halves.rho), clusters),
+        weight=data.resamples.replicated(weight, clusters),
+        cross=data.resamples.replicated(halves.covariance, clusters),
+        squares=data.resamples.replicated(halves.variance_x, clusters),
+        n_trials=len(rows),
+        n_units=len(x),
+        drawn=dict(zip(units.tolist(), drawn.tolist(), strict=True))
+        if noun == "method"
+        else {cell: float(np.sqrt((drawn**2).sum()))},
+        unresolved=halves.unresolved,
+    )
+
+
+def _means(data: Data, rows: Rows, unit: Codes) -> tuple[Floats, Floats]:
+    """[units, clusters] mean score and outcome of each unit's trials in each cluster of these trials."""
+    clusters, cluster = np.unique(data.resamples.cluster[rows], return_inverse=True)
+    units, position = np.unique(unit, return_inverse=True)
+    shape = (len(units), len(clusters))
+    index = np.ravel_multi_index((position, cluster), shape)
+    size = np.bincount(index, minlength=len(units) * len(clusters))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x, y = (np.bincount(index, v[rows], len(size)) / size for v in (data.x, data.y))
+    return x.reshape(shape), y.reshape(shape)
