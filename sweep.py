@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run a sweep: train, score, track and answer. The one entry point, on a laptop or submitted to a Ray cluster."""
+"""Run a sweep: train, score, track and answer. The entry point on a laptop and on a Ray cluster."""
 
 import gc
 import os
@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -18,10 +19,7 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """End the command at once: a sweep has not begun, or it is over and only Ray is shutting down.
-
-    Python itself would raise in the middle of an import, or while it exits, and print a traceback.
-    """
+    """End the command before its sweep starts or after it ends, where Python would print a traceback of an import."""
     if not ending:
         text = f"\n{REPEAT}\n"
         os.write(2, (SHOW_CURSOR + text if sys.stderr.isatty() else text).encode())
@@ -29,13 +27,13 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 
 ending = False
-"""Whether the command has said its last word."""
+"""Whether the command has printed its final message."""
 
 if __name__ == "__main__":
-    # Before the imports, which take seconds. A sweep that has begun sets a handler of its own.
+    # Before the imports, which take seconds. A running sweep sets its own handler.
     signal.signal(signal.SIGINT, leave)
 
-# `ray submit` copies only this file, to the home directory; the project lies beside it as ~/project.
+# `ray submit` copies only this file to the home directory. The project is in ~/project.
 SUBMITTED = not (Path(__file__).resolve().parent / "driver").is_dir()
 PLACES = (Path(__file__).resolve().parent, Path.home() / "project", Path.cwd())
 ROOT = next((place for place in PLACES if (place / "driver").is_dir()), None)
@@ -57,27 +55,8 @@ app = typer.Typer(
 )
 
 
-def at_least_one(text: str) -> int:
-    """A whole number >= 1 from the command line."""
-    text = str(text)  # typer passes a default unparsed.
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def amount(text: str) -> float:
-    """A number >= 0 from the command line."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise typer.BadParameter(f"{text!r} is not a number of at least 0")
-    return number
-
-
 def spaces(incomplete: str) -> list[str]:
-    """The names of spaces that begin so: for the shell's completion."""
+    """The names of spaces that begin with the given text, for the shell's completion."""
     from search_spaces import SPACES
 
     return [name for name in SPACES if name.startswith(incomplete)]
@@ -93,16 +72,17 @@ def show_version(wanted: bool) -> None:
 
 @app.command()
 def sweep(
+    context: typer.Context,
     space: Annotated[
         str,
         typer.Option(
-            help="Which trials: a space's name, see --list-spaces, or a file NAME.py.",
+            help="Trials to run: a space's name (see --list-spaces) or a file NAME.py.",
             metavar="NAME",
             autocompletion=spaces,
         ),
     ] = "smoke",
     dataset: Annotated[
-        str | None, typer.Option(help="This dataset alone: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME")
+        str | None, typer.Option(help="Use only this dataset: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The sweep's name.  [default: the space's name]", metavar="NAME")
@@ -110,13 +90,13 @@ def sweep(
     storage: Annotated[
         str,
         typer.Option(
-            help="Where records go: a folder, or s3://bucket/prefix.", metavar="DIR|s3://…", envvar=STORAGE_VARIABLE
+            help="Where records are kept: a folder or s3://bucket/prefix.", metavar="DIR|s3://…", envvar=STORAGE_VARIABLE
         ),
     ] = DEFAULT_STORAGE,
     tracking_uri: Annotated[
         str | None,
         typer.Option(
-            help="MLflow's database or server, or none.  [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]",
+            help="MLflow's database or server, or none to do without.  [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]",
             metavar="URI",
         ),
     ] = None,
@@ -129,23 +109,21 @@ def sweep(
         ),
     ] = None,
     max_trials: Annotated[
-        int | None, typer.Option(parser=at_least_one, metavar="N", help="Run only the first N trials.")
+        int | None, typer.Option(min=1, metavar="N", help="Run only the first N trials.")
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
-            parser=at_least_one,
-            metavar="N",
-            help="Trials run at once, one thread each.  [default: all there is room for]",
+            min=1, metavar="N", help="Trials run at once, one thread each.  [default: all there is room for]"
         ),
     ] = None,
     cpus_per_trial: Annotated[
-        float, typer.Option(parser=amount, metavar="N", help="Processors that Ray sets aside for a trial.")
+        float, typer.Option(min=0, metavar="N", help="Processors that Ray sets aside for a trial.")
     ] = 1.0,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
-            parser=amount,
+            min=0,
             metavar="N",
             help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.  [default: 0]",
             envvar="SWEEP_GPUS_PER_TRIAL",
@@ -154,51 +132,51 @@ def sweep(
     keep_weights: Annotated[
         Literal["none", "best", "all"],
         typer.Option(
-            help="Keep models of the trials it trains: all, or the best of each configuration, by validation loss. "
+            help="Keep the trained models: all, or the best of each configuration by validation loss. "
             "trainables.load_model reads them.",
             metavar="none|best|all",
         ),
     ] = "none",
     from_sweep: Annotated[
         str | None,
-        typer.Option("--from", help="Take the best settings that this sweep's search found.", metavar="SWEEP"),
+        typer.Option("--from", help="Use the best settings found by this sweep's search.", metavar="SWEEP"),
     ] = None,
     assignments: Annotated[
-        list[str] | None,
+        list[str],
         typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
-    ] = None,
+    ] = [],  # noqa: B006, typer copies it
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="List the spaces and exit.")] = False,
     list_sweeps: Annotated[
         bool, typer.Option("--list-sweeps", help="List the sweeps with their progress and exit.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run and about how long it takes, and exit.")
+        bool, typer.Option("--dry-run", help="Show what would run and roughly how long it would take, and exit.")
     ] = False,
     status: Annotated[bool, typer.Option("--status", help="Show the sweep's progress and exit.")] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Train nothing; bring MLflow and the report up to date with the records.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start a new sweep beside the old one, under the next free name.")
+        bool, typer.Option("--fresh", help="Start a new sweep under the next free name.")
     ] = False,
     delete: Annotated[
         str | None,
         typer.Option(
             "--delete",
-            help="Delete this sweep: records, artifacts, report and MLflow runs. Lists what is deleted and asks first.",
+            help="Delete this sweep: records, artifacts, report and MLflow runs. Lists them and asks first.",
             metavar="SWEEP",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask for confirmation.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Train mask-aware methods over strengths, shift severities and seeds, and ask whether saliency predicts accuracy.
+    """Train mask-aware methods over strengths, shift severities and seeds, and test whether saliency predicts accuracy.
 
-    Running the same command again continues the sweep: trials that are done are skipped.
+    Running the same command again continues the sweep: finished trials are skipped.
 
-    Exit codes: 0 done; 1 stopped by an error or by something outside; 2 bad
+    Exit codes: 0 done; 1 stopped by an error or an external cause; 2 bad
     arguments or settings; 10 some trials failed; 130 interrupted.
     """
     console = Console(highlight=False)
@@ -216,34 +194,17 @@ def sweep(
         if delete is not None:
             from driver.upkeep.delete import delete_sweep
 
-            # Raises, so that the lease is given back.
+            # Raises KeyboardInterrupt, so that the lease is released.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             delete_sweep(storage, delete, tracking_uri, yes, console)
             return
         from driver.ray.cluster import default_address
         from driver.request import Request
 
-        request = Request(
-            space=space,
-            dataset=dataset,
-            name=name,
-            storage=storage,
-            tracking_uri=tracking_uri,
-            address=address or default_address(SUBMITTED),
-            max_trials=max_trials,
-            concurrency=concurrency,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            keep_weights=keep_weights,
-            from_sweep=from_sweep,
-            assignments=tuple(assignments or ()),
-            dry_run=dry_run,
-            status=status,
-            sync=sync,
-            fresh=fresh,
-        )
+        options = {**context.params, "address": address or default_address(SUBMITTED)}
+        request = Request(**{field.name: options[field.name] for field in fields(Request)})
         with console.status("Loading torch and Ray"):
-            # Not before the request is checked.
+            # Only after the request is checked.
             from driver.run_sweep import run_sweep
 
         outcome = run_sweep(request, console)
@@ -253,7 +214,7 @@ def sweep(
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn an error of the user into one line and an exit code; other errors keep their traceback."""
+    """Turn a UserError into one line and an exit code. Other errors keep their traceback."""
     console = Console(stderr=True, highlight=False)
     try:
         yield
@@ -266,7 +227,7 @@ def exit_codes() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command, then end without Python's last search for garbage, which takes seconds with torch loaded."""
+    """Run the command, then exit without Python's final garbage collection, which takes seconds with torch loaded."""
     global ending
     try:
         app()

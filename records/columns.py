@@ -211,6 +211,15 @@ def with_role(*roles: Role) -> tuple[str, ...]:
 
 
 PROBES = with_role("probe")
+_OF_THE_MIRROR = ("sweep", SEARCHER, "mlflow_run_id")
+NOTED = tuple(
+    column.name
+    for column in COLUMNS
+    if column.kind in ("text", "flag")
+    and column.role not in ("key", "configuration", "seed")
+    and column.name not in _OF_THE_MIRROR
+)
+"""Columns with a text or a flag about a trial, apart from its settings and from what names it in MLflow."""
 
 
 def setting(name: str) -> str:

@@ -39,7 +39,7 @@ ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Folders of a run's artifacts."""
 ATTRIBUTION_FILES = (EPOCHS, MAPS, PICTURE)
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
-TAGS = ("status", "error", columns.COLLAPSED, "host", "code_version", columns.PLUGINS, "started_at", *PLACES)
+TAGS = (*columns.NOTED, *PLACES)
 """Columns of a record that are tags of its run."""
 
 
