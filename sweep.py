@@ -82,7 +82,8 @@ def sweep(
         ),
     ] = "smoke",
     dataset: Annotated[
-        str | None, typer.Option(help="Use only this dataset: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME")
+        str | None,
+        typer.Option(help="Only this dataset: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME"),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The sweep's name.  [default: the space's name]", metavar="NAME")
@@ -90,7 +91,9 @@ def sweep(
     storage: Annotated[
         str,
         typer.Option(
-            help="Where records are kept: a folder or s3://bucket/prefix.", metavar="DIR|s3://…", envvar=STORAGE_VARIABLE
+            help="Storage of the records: a folder or s3://bucket/prefix.",
+            metavar="DIR|s3://…",
+            envvar=STORAGE_VARIABLE,
         ),
     ] = DEFAULT_STORAGE,
     tracking_uri: Annotated[
@@ -108,14 +111,10 @@ def sweep(
             metavar="local|auto|ray://…",
         ),
     ] = None,
-    max_trials: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Run only the first N trials.")
-    ] = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Run only the first N trials.")] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Trials run at once, one thread each.  [default: all there is room for]"
-        ),
+        typer.Option(min=1, metavar="N", help="Trials run at once, one thread each.  [default: all there is room for]"),
     ] = None,
     cpus_per_trial: Annotated[
         float, typer.Option(min=0, metavar="N", help="Processors that Ray sets aside for a trial.")
@@ -156,9 +155,7 @@ def sweep(
     sync: Annotated[
         bool, typer.Option("--sync", help="Train nothing; bring MLflow and the report up to date with the records.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start a new sweep under the next free name.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start a new sweep under the next free name.")] = False,
     delete: Annotated[
         str | None,
         typer.Option(

@@ -1,6 +1,7 @@
-"""What the command line asks for, checked as far as possible without torch and Ray, which take seconds to load."""
+"""The checked options of the command line. Torch and Ray, which take seconds to load, are not needed for the checks."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,10 @@ from trainables.core.config import parse_settings
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for; each field is the option of that name.
+    """A sweep as the command line describes it. Each field takes the option of the same name in sweep.py.
 
     Raises:
-        UserError: a value that no sweep can have.
+        UserError: an invalid value.
     """
 
     space: str
@@ -35,10 +36,10 @@ class Request:
     concurrency: int | None
     cpus_per_trial: float
     gpus_per_trial: float | None
-    """None where it was not said: no GPU, and an error where that leaves a cluster's GPUs idle."""
+    """None if the option is not given: no GPU, and an error if that leaves a cluster's GPUs idle."""
     keep_weights: KeepWeights
     from_sweep: str | None
-    assignments: tuple[str, ...]
+    assignments: Sequence[str]
     dry_run: bool
     status: bool
     sync: bool
@@ -51,8 +52,8 @@ class Request:
         SweepRecords(open_storage(self.storage), self.sweep)
         if self.fresh and (self.sync or self.status):
             other = "--sync" if self.sync else "--status"
-            raise UserError(f"--fresh starts a new sweep, and {other} is for one that exists; leave one of them out")
-        # Each is checked where it is computed.
+            raise UserError(f"--fresh starts a new sweep, and {other} needs an existing one; leave one of them out")
+        # Computing these properties checks them.
         _ = self.tracking, self.resources, self.overrides
 
     @property
@@ -61,11 +62,11 @@ class Request:
         return Path(self.space).stem if self.name is None else self.name
 
     def command(self, sweep: str, cut: bool = True) -> str:
-        """The part of the command that says which trials there are, without credentials.
+        """The command with the options that determine the trials, without credentials.
 
         Args:
-            sweep: the name under which they are, which --fresh chooses.
-            cut: whether --max-trials, if given, leaves out trials of the space; else the command goes without it.
+            sweep: the sweep's name, which --fresh may have chosen.
+            cut: whether --max-trials leaves out trials; otherwise the command omits it.
         """
         options = {
             "--space": self.space,
@@ -80,7 +81,7 @@ class Request:
 
     @property
     def local(self) -> bool:
-        """Whether trials run on this machine alone."""
+        """Whether all trials run on this machine."""
         return self.address == "local"
 
     @cached_property

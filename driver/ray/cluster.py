@@ -70,9 +70,9 @@ class TrialResources:
     """Whether trials without a GPU may run on nodes that have one."""
 
     def __post_init__(self) -> None:
-        if self.cpus <= 0:
+        if not 0 < self.cpus < math.inf:
             raise UserError(f"bad --cpus-per-trial {self.cpus:g}; give a number above 0, also with a GPU")
-        if self.gpus > 1 and self.gpus != int(self.gpus):
+        if not (0 <= self.gpus <= 1 or self.gpus % 1 == 0):
             raise UserError(
                 f"bad --gpus-per-trial {self.gpus:g}; give 0, a fraction such as 0.25, or a whole number of GPUs"
             )

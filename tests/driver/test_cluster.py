@@ -5,12 +5,11 @@ import os
 
 import pytest
 from rich.console import Console
-from support.commands import REQUEST
+from support.requests import make_request
 
 from driver import UserError
 from driver.ray import cluster, run
 from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env, secret_variables
-from driver.request import Request
 from trainables import TrialTrainable
 
 
@@ -216,7 +215,7 @@ def test_gpus_are_not_left_idle_unasked(resources, nodes, refused, monkeypatch):
 
 @pytest.mark.parametrize(("said", "gpus", "idle"), [(None, 0.0, False), (0.0, 0.0, True), (0.25, 0.25, True)])
 def test_what_was_said_of_gpus(said, gpus, idle):
-    asked = Request(**REQUEST | {"gpus_per_trial": said, "storage": "sweeps"}).resources
+    asked = make_request("sweeps", gpus_per_trial=said).resources
     assert (asked.gpus, asked.idle_gpus) == (gpus, idle)
 
 

@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from support import commands
+from support.requests import make_request
 
 from driver import UserError
 from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
-from driver.request import Request
 from driver.run_sweep import _report_command, _show, _sync_command, run_sweep
 from driver.upkeep import parent_run
 from driver.upkeep.finish import Outcome
@@ -24,8 +23,22 @@ from records.storage import FolderStorage
 from records.store import WEIGHTS
 from search_spaces import Primary
 
-REQUEST = commands.REQUEST | {"max_trials": 3}
 COMMAND = "python sweep.py --space smoke --max-trials 3"
+
+
+def request(storage, **options):
+    return make_request(storage, **{"max_trials": 3} | options)
+
+
+def run(storage, **options):
+    """What the command prints."""
+    out = io.StringIO()
+    run_sweep(request(storage, **options), Console(file=out, width=400))
+    return out.getvalue()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -44,14 +57,14 @@ def done(tmp_path):
 def test_each_record_is_read_once(mode, done, monkeypatch):
     reads, read = Counter(), FolderStorage.read
     monkeypatch.setattr(FolderStorage, "read", lambda self, name: reads.update([name]) or read(self, name))
-    outcome = run_sweep(Request(**REQUEST | mode, storage=done.storage.location), Console(quiet=True))
+    outcome = run_sweep(request(done.storage.location, **mode), Console(quiet=True))
     if not mode.get("status"):
         assert (outcome.diverged, outcome.completed, outcome.report) == (3, 0, None)
     assert [n for name, n in reads.items() if "/records/" in name] == [1, 1, 1]
 
 
 def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
-    run_sweep(Request(**REQUEST, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location)
     left = {path.name for path in done.storage.root.joinpath("smoke").iterdir()}
     assert left == {"records", "logs", "sweep.json", "trials.parquet"}
     assert done.manifest().planned_trials == 3
@@ -59,20 +72,18 @@ def test_it_leaves_its_manifest_log_and_table_and_no_lease(done):
 
 
 def test_each_command_that_made_trials_is_kept_once(done):
-    run_sweep(Request(**REQUEST | {"max_trials": 2}, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location, max_trials=2)
     assert done.manifest().commands == (COMMAND, "python sweep.py --space smoke --max-trials 2")
 
 
 def test_a_command_that_trains_nothing_is_not_one_of_those_that_made_the_trials(done):
-    sync = REQUEST | {"sync": True, "max_trials": 2}
-    run_sweep(Request(**sync, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location, sync=True, max_trials=2)
     assert done.manifest().commands == (COMMAND,)
 
 
 def test_the_command_of_a_request_repeats_its_trials_and_holds_no_credentials(tmp_path):
     of_it = {"dataset": "folder:my scans", "name": "mine", "assignments": ("root=s3://me:key@bucket", "lr=1e-3")}
-    request = Request(**REQUEST | of_it, storage=str(tmp_path))
-    assert request.command("mine") == (
+    assert request(tmp_path, **of_it).command("mine") == (
         "python sweep.py --space smoke --dataset 'folder:my scans' --name mine --max-trials 3 "
         "--set root=s3://***@bucket --set lr=1e-3"
     )
@@ -84,14 +95,11 @@ def one_to_run(done, monkeypatch):
     key = sorted(done.done())[0]
     done.storage.delete(f"smoke/records/{key}.json")
     monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
-    return Request(**REQUEST, storage=done.storage.location)
+    return request(done.storage.location)
 
 
 def test_an_interrupt_says_how_far_the_sweep_is(one_to_run, done, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
+    monkeypatch.setattr("driver.run_sweep.run_trials", interrupt)
     out = io.StringIO()
     with pytest.raises(KeyboardInterrupt, match=r"^2 of 3 trials done\. Repeat the command to go on\.$"):
         run_sweep(one_to_run, Console(file=out, width=80))
@@ -110,39 +118,33 @@ def test_an_interrupted_start_leaves_the_plan_and_a_failed_one_nothing(problem, 
     monkeypatch.setattr("driver.run_sweep.connect", ends)
     match = r"^0 of 3 trials done\. Repeat the command to go on\.$|^no cluster$"
     with pytest.raises((KeyboardInterrupt, UserError), match=match):
-        run_sweep(Request(**REQUEST, storage=str(tmp_path)), Console(quiet=True))
+        run(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == left
     if left:
-        assert f"no trial has finished yet. Repeat the command to start: {COMMAND} --storage" in status(tmp_path)
+        start = f"Repeat the command to start: {COMMAND} --storage"
+        assert f"no trial has finished yet. {start}" in run(tmp_path, status=True)
 
 
 def test_a_start_that_was_killed_is_not_taken_for_no_sweep(tmp_path):
     dead = {"holder": "ann on laptop, process 7", "host": "", "pid": 7, "process_started": 0, "renewed_at": 0}
     open_records(str(tmp_path), "smoke", False).storage.write("smoke/lease.json", json.dumps(dead).encode())
-    assert "was started by ann on laptop, process 7 and has no finished trial yet. Repeat" in status(tmp_path)
-
-
-def status(storage, **more):
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | {"status": True} | more, storage=str(storage)), Console(file=out, width=400))
-    return out.getvalue()
+    assert "was started by ann on laptop, process 7 and has no finished trial yet. Repeat" in run(tmp_path, status=True)
 
 
 def test_the_status_of_a_finished_sweep_names_its_report_and_what_of_the_plan_is_left(done):
     storage = done.storage.location
     assert (
         f"Finished up to --max-trials. The other trials of the plan: python sweep.py --space smoke --storage {storage}"
-        in (status(storage))
+        in (run(storage, status=True))
     )
     done.storage.write("smoke/report/report.html", b"of three trials")
     declare(done, make_plan("smoke", None, {}, 3), "python sweep.py --space smoke")
-    lines = status(storage).splitlines()
+    lines = run(storage, status=True).splitlines()
     assert "Finished" in lines
     assert f"Report     {storage}/smoke/report/report.html" in lines
     done.storage.delete(f"smoke/records/{sorted(done.done())[0]}.json")
-    assert f"Not running. Repeat the command to resume: python sweep.py --space smoke --storage {storage}" in status(
-        storage
-    )
+    resume = f"Repeat the command to resume: python sweep.py --space smoke --storage {storage}"
+    assert f"Not running. {resume}" in run(storage, status=True)
 
 
 @pytest.mark.parametrize("mode", [{}, {"sync": True}, {"status": True}, {"dry_run": True}])
@@ -151,7 +153,7 @@ def test_records_of_a_newer_version_are_refused_and_left_as_they_are(mode, done)
     done.write({**new, "schema_version": columns.SCHEMA_VERSION + 1})
     before = {path: path.read_bytes() for path in done.storage.root.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=rf"smoke/records/{new['trial_key']}\.json .* Update the checkout") as refused:
-        run_sweep(Request(**REQUEST | mode, storage=done.storage.location), Console(quiet=True))
+        run(done.storage.location, **mode)
     assert refused.value.exit_code == 2
     assert {path: path.read_bytes() for path in done.storage.root.rglob("*") if path.is_file()} == before
 
@@ -160,20 +162,15 @@ def test_a_dry_run_names_files_that_a_run_sets_aside(done, monkeypatch):
     monkeypatch.setattr("driver.run_sweep.show_plan", lambda *_: None)
     key = sorted(done.done())[0]
     done.storage.write(f"smoke/records/{key}.json", b"{")
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | {"dry_run": True}, storage=done.storage.location), Console(file=out, width=400))
-    assert f"1 file is not a readable record (smoke/records/{key}.json: not a JSON record (1 bytes)" in out.getvalue()
+    printed = run(done.storage.location, dry_run=True)
+    assert f"1 file is not a readable record (smoke/records/{key}.json: not a JSON record (1 bytes)" in printed
 
 
 def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
-    monkeypatch.setattr("driver.run_sweep.run_trials", interrupted)
-    fresh = Request(**REQUEST | {"fresh": True}, storage=done.storage.location)
+    monkeypatch.setattr("driver.run_sweep.run_trials", interrupt)
     with pytest.raises(KeyboardInterrupt, match=r"^0 of 3 .* with --name smoke-2 in place of --fresh to go on\.$"):
-        run_sweep(fresh, Console(quiet=True))
+        run(done.storage.location, fresh=True)
     assert SweepRecords(done.storage, "smoke-2").manifest().commands == (
         "python sweep.py --space smoke --name smoke-2 --max-trials 3",
     )
@@ -181,7 +178,7 @@ def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
 
 def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
     def command(storage):
-        return _report_command(Request(**REQUEST, storage=storage), "mine")
+        return _report_command(request(storage), "mine")
 
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
     assert command("sweeps") == "python -m analysis --sweep mine"
@@ -192,12 +189,9 @@ def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatc
 
 
 def test_a_report_that_new_trials_made_old_does_not_outlive_an_interrupt(one_to_run, done, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     done.storage.write("smoke/report/report.html", b"of two trials")
     monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
-    monkeypatch.setattr("driver.run_sweep.finish", interrupted)
+    monkeypatch.setattr("driver.run_sweep.finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(one_to_run, Console(quiet=True))
     assert done.storage.read("smoke/report/report.html") is None
@@ -213,7 +207,7 @@ def test_a_report_that_is_older_than_a_record_is_written_again(killed, done, mon
     monkeypatch.setattr(
         "driver.run_sweep.finish", lambda *arguments: finished.append(arguments) or Outcome(None, "", 3, 0, 0)
     )
-    run_sweep(Request(**REQUEST, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location)
     ((_, _, _, _, changed, _),) = finished
     assert changed == killed
     assert page.exists() != killed
@@ -230,12 +224,10 @@ def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
     assert "(/a/mine.py, line 3, in loss). 1 other trial skipped; the same command tries again" in out.getvalue()
 
 
-def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, monkeypatch, capsys):
+def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, monkeypatch):
     monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
     monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
-    request = Request(**REQUEST | {"assignments": ("epochs=2",)}, storage=done.storage.location)
-    run_sweep(request, Console(width=80))
-    said = capsys.readouterr().out.splitlines()
+    said = run(done.storage.location, assignments=("epochs=2",)).splitlines()
     assert "32 trials are one seed; 3 are part of one: --max-trials 32 ends with a whole seed" in said
     assert (
         "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
@@ -247,10 +239,9 @@ def test_what_the_sweep_declared_is_in_force_and_said(done, monkeypatch):
     kept, planned = done.manifest(), []
     done.write_manifest(replace(kept, primary=Primary(metric="iop")))
     monkeypatch.setattr("driver.run_sweep.show_plan", lambda console, location, plan, *_: planned.append(plan))
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | {"dry_run": True}, storage=done.storage.location), Console(file=out, width=80))
+    printed = run(done.storage.location, dry_run=True)
     assert planned[0].space.primary == Primary(metric="iop")
-    assert out.getvalue().startswith("This sweep was declared with primary test_ood.iop.integrated_gradients against")
+    assert printed.startswith("This sweep was declared with primary test_ood.iop.integrated_gradients against")
 
 
 def test_status_reads_alone_and_needs_no_data(done, monkeypatch):
@@ -260,25 +251,22 @@ def test_status_reads_alone_and_needs_no_data(done, monkeypatch):
     for name in ("write", "create", "replace", "delete", "check"):
         monkeypatch.setattr(FolderStorage, name, write)
     asked = {"status": True, "dataset": "folder:/nowhere", "from_sweep": "gone"}
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | asked, storage=done.storage.location), Console(file=out, width=200))
-    assert "3 of 3 trials done: 0 completed, 0 failed, 3 diverged" in out.getvalue()
+    assert "3 of 3 trials done: 0 completed, 0 failed, 3 diverged" in run(done.storage.location, **asked)
 
 
 def test_status_says_where_another_mlflow_has_the_trials(done, tmp_path):
     for record in done.load().records:
         done.write({**record, "mlflow_run_id": "of another"})
-    said = status(done.storage.location, tracking_uri=f"sqlite:///{tmp_path}/none.db")
+    said = run(done.storage.location, status=True, tracking_uri=f"sqlite:///{tmp_path}/none.db")
     assert f"another MLflow than sqlite:///{tmp_path}/none.db, or it cannot be reached; --tracking-uri names" in said
     assert "http://127.0.0.1" not in said, "that MLflow does not have the trials"
 
 
 def test_sync_without_its_manifest_declares_none(done):
     done.storage.delete("smoke/sweep.json")
-    out = io.StringIO()
-    run_sweep(Request(**REQUEST | {"sync": True}, storage=done.storage.location), Console(file=out, width=80))
+    printed = run(done.storage.location, sync=True)
     assert done.manifest() is None
-    assert "Sweep smoke: 3 trials, 0 to run" in out.getvalue()
+    assert "Sweep smoke: 3 trials, 0 to run" in printed
 
 
 def test_weights_that_an_interrupted_command_left_are_deleted_though_nothing_is_to_run(done):
@@ -286,10 +274,9 @@ def test_weights_that_an_interrupted_command_left_are_deleted_though_nothing_is_
     for number, record in enumerate(losers):
         done.write({**losers[0], "trial_key": record["trial_key"], "status": "completed", "valid_id.loss": number})
         done.write_artifact(record["trial_key"], WEIGHTS, b"")
-    best = REQUEST | {"keep_weights": "best"}
-    run_sweep(Request(**best | {"sync": True}, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location, keep_weights="best", sync=True)
     assert len(done.with_weights()) == 3, "--sync deletes none"
-    run_sweep(Request(**best, storage=done.storage.location), Console(quiet=True))
+    run(done.storage.location, keep_weights="best")
     assert done.with_weights() == {losers[0]["trial_key"]}
 
 
@@ -302,8 +289,8 @@ def test_sync_takes_the_plan_from_the_sweep_and_leaves_its_manifest(tmp_path):
         kept = {"status": "failed", "error": "ValueError", "schema_version": columns.SCHEMA_VERSION}
         records.write({**config.columns(), **kept})
     manifest, out = records.storage.read("mine/sweep.json"), io.StringIO()
-    sync = REQUEST | {"name": "mine", "sync": True, "max_trials": None}
-    outcome = run_sweep(Request(**sync, storage=str(tmp_path)), Console(file=out, width=80))
+    sync = request(tmp_path, name="mine", sync=True, max_trials=None)
+    outcome = run_sweep(sync, Console(file=out, width=80))
     assert outcome.failed == 3
     assert records.storage.read("mine/sweep.json") == manifest
     assert "Sweep mine: 4 trials, 0 to run" in out.getvalue()
@@ -311,6 +298,6 @@ def test_sync_takes_the_plan_from_the_sweep_and_leaves_its_manifest(tmp_path):
     declared = declared_plan(records.manifest())
     assert (declared.space.name, declared.space.primary.metric) == ("own_data", "iop")
     assert parent_run.design(records.load().records, declared)["planned_trials"] == 4
-    assert _sync_command(Request(**sync, storage=str(tmp_path)), "mine") == (
+    assert _sync_command(sync, "mine") == (
         f"python sweep.py --name mine --storage {tmp_path} --tracking-uri none --sync"
     )

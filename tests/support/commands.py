@@ -19,14 +19,6 @@ TINY = (
     *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4", "--set", "severity=1"),
 )
 
-# The fields of driver.request.Request for a command without options, except `storage`; nothing is mirrored.
-REQUEST = {
-    **dict.fromkeys(("dataset", "name", "max_trials", "concurrency", "from_sweep")),
-    **dict.fromkeys(("dry_run", "status", "sync", "fresh"), False),
-    **{"space": "smoke", "address": "local", "tracking_uri": "none", "assignments": ()},
-    **{"cpus_per_trial": 1.0, "gpus_per_trial": None, "keep_weights": "none"},
-}
-
 
 @dataclass(frozen=True)
 class Ran:
