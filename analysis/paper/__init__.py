@@ -1,1 +1,1 @@
-"""A sweep's results beside the tables of the paper: `python -m analysis.paper`. Its numbers are in published.csv."""
+"""A sweep's results beside the tables of the paper, published.csv: `python -m analysis.paper`."""

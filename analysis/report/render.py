@@ -1,4 +1,4 @@
-"""Files of a report: templates filled in, JSON without NaN, written as one folder."""
+"""Rendering and writing a report's files."""
 
 import json
 import math
@@ -18,7 +18,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def version() -> str:
-    """The program's name and version, so that a reader can reproduce the report."""
+    """The program's name and version."""
     try:
         return f"saliency-sweep {metadata.version('saliency-sweep')}"
     except metadata.PackageNotFoundError:
@@ -26,12 +26,12 @@ def version() -> str:
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
-    """Fill in a template of templates/; a name that the context lacks is an error."""
+    """Fill in a template of templates/; an undefined name is an error."""
     return environment_for(template).get_template(template).render(**context).encode()
 
 
 def environment_for(template: str) -> "jinja2.Environment":
-    """jinja2's settings and filters for a template, whose values are escaped as its format, HTML or Markdown, asks."""
+    """jinja2's settings and filters for a template; values are escaped for HTML or Markdown."""
     import jinja2
     from markupsafe import Markup, escape
 
@@ -53,7 +53,7 @@ def environment_for(template: str) -> "jinja2.Environment":
         re.sub(r"arXiv:(\d+\.\d+)", link, str(escape(text)))
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
-    # Our own files, which no template engine must read: their braces are JavaScript's.
+    # Scripts are not templates: their braces are JavaScript's.
     environment.globals["file"] = lambda name: Markup((TEMPLATES / name).read_text())  # noqa: S704
     return environment
 
@@ -73,10 +73,7 @@ MARKUP = re.compile(
 
 
 def escape_markdown(text: str) -> str:
-    """The text on one line, with a backslash before what CommonMark or GitHub's tables would not show as it is.
-
-    Brackets, signs and underscores that are no markup stay as they are, so that the source reads well.
-    """
+    """The text on one line, with a backslash before markup of CommonMark and GitHub's tables, and nothing else."""
     line = re.sub(r"\s*[\r\n]\s*", " ", text).strip()
     return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", MARKUP.sub(r"\\\g<0>", line))
 
@@ -87,7 +84,7 @@ def json_bytes(content: Any) -> bytes:
 
 
 def strict(value: Any) -> Any:
-    """The same with null for NaN and infinities, which JSON does not have."""
+    """The value with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -96,9 +93,9 @@ def strict(value: Any) -> Any:
 
 
 def write_files(out_dir: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, named by their path in `out_dir`, which is made; files of the same name are replaced.
+    """Write files into `out_dir` by their relative path, each whole or not at all, in order.
 
-    Each is written whole or not at all, in their order: put the one last that says that all are there.
+    The last file thus marks the folder as complete.
 
     Raises:
         AnalysisError: the folder cannot be written.
@@ -107,7 +104,7 @@ def write_files(out_dir: Path, files: Mapping[str, bytes]) -> None:
     try:
         for path, data in files.items():
             storage.write(path, data)
-        # A gallery of an older report would otherwise stand beside the new figures.
+        # The gallery of an older report must not stay.
         for old in (out_dir / "figures").glob("gallery_*"):
             if f"figures/{old.name}" not in files:
                 old.unlink()

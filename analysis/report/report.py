@@ -1,7 +1,7 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,33 @@ from records import Storage
 def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
     """Write the report into `out_dir` and return the path of report.html.
 
-    The same analysis gives the same bytes: no file holds a date or a place.
+    The same analysis gives the same bytes: no file has a date or the name of a folder.
 
     Args:
-        out_dir: made where it does not exist; files of an older report are replaced, others left alone.
+        out_dir: created if it does not exist; files of an older report are replaced, other files stay.
 
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    presented = [Presented.of(section, analysis) for section in sections.SECTIONS]
-    drawings = [drawing for section in presented for drawing in section.figures]
+    presented = [_present(section, analysis) for section in sections.SECTIONS]
     missing = lacking(analysis)
-    shown = list(_with_headings(presented, analysis))
+    shown = _shown(presented, analysis)
     interactive = {entry.section.key: entry.interactive for entry in presented if entry.interactive is not None}
     context = _context(analysis, missing) | {
         "sections": shown,
         "contents": _contents(shown),
         "page_data": interactive and {"trials": trials_data(analysis), **interactive},
     }
+    figures = [drawing.name for entry in presented for drawing, _ in entry.figures]
     files = {
-        "report.json": json_bytes(_content(analysis, missing, [drawing.name for drawing in drawings])),
+        "report.json": json_bytes(_content(analysis, missing, figures)),
         "report.md": render("report.md.j2", context),
         "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
     }
-    for section in presented:
-        for drawing, picture in zip(section.figures, section.pictures, strict=True):
-            files[f"figures/{drawing.name}.png"] = picture.png
-            files[f"figures/{drawing.name}.svg"] = picture.svg
-        for table in section.tables:
+    for entry in presented:
+        for drawing, picture in entry.figures:
+            files |= {f"figures/{drawing.name}.png": picture.png, f"figures/{drawing.name}.svg": picture.svg}
+        for table in entry.tables:
             files |= {f"tables/{table.name}.{kind}": write(table).encode() for kind, write in WRITERS.items()}
     # Last: a sweep whose report has no page yet writes it again.
     files["report.html"] = render("report.html.j2", context)
@@ -59,10 +58,10 @@ def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
 
 
 def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
-    """Copy a written report into a sweep's storage, under <sweep>/report/; returns that location.
+    """Copy a written report to <sweep>/report/ in a sweep's storage, and return that location.
 
     Raises:
-        StorageError: a file could not be written there.
+        StorageError: a file cannot be written there.
     """
     folder = Path(out_dir)
     paths = [*folder.glob("report.*"), *folder.glob("figures/*"), *folder.glob("tables/*")]
@@ -76,48 +75,23 @@ class Presented:
     """A section's words, figures and tables for one analysis."""
 
     section: Section[Any]
-    paragraphs: list[str]
-    details: Sequence[str]
-    figures: list[Drawing]
-    pictures: list[Pictures]
+    words: dict[str, Sequence[str]]
+    figures: list[tuple[Drawing, Pictures]]
     tables: Sequence[Table]
     interactive: Mapping[str, Any] | None
     """What the page's script shows of it."""
 
-    @staticmethod
-    def of(section: Section[Any], analysis: Analysis) -> "Presented":
-        result = analysis.results.get(section.key)
-        figures = [drawing for drawing in section.figures(analysis, result) if drawing is not None]
-        return Presented(
-            section,
-            section.sentence(analysis, result).split("\n\n"),
-            section.details(analysis, result),
-            figures,
-            list(map(pictures, figures)),
-            section.tables(analysis, result),
-            section.interactive(analysis, result),
-        )
 
-    def context(self, analysis: Analysis) -> dict[str, Any] | None:
-        """What the templates print of it; None where there is nothing."""
-        if self.section.is_undefined(analysis):
-            return None
-        shown = {
-            "paragraphs": [paragraph for paragraph in self.paragraphs if paragraph],
-            "details": self.details,
-            "figures": [figure_context(*pair) for pair in zip(self.figures, self.pictures, strict=True)],
-            "tables": [table for table in self.tables if table.rows],
-        }
-        return (
-            {
-                "key": self.section.key,
-                "title": self.section.title,
-                "words_last": self.section.words_last,
-                **shown,
-            }
-            if any(shown.values())
-            else None
-        )
+def _present(section: Section[Any], analysis: Analysis) -> Presented:
+    result = analysis.results.get(section.key)
+    paragraphs = [text for text in section.sentence(analysis, result).split("\n\n") if text]
+    return Presented(
+        section=section,
+        words={"paragraphs": paragraphs, "details": section.details(analysis, result)},
+        figures=[(drawing, pictures(drawing)) for drawing in section.figures(analysis, result) if drawing is not None],
+        tables=section.tables(analysis, result),
+        interactive=section.interactive(analysis, result),
+    )
 
 
 def figure_context(drawing: Drawing, picture: Pictures) -> dict[str, Any]:
@@ -133,20 +107,28 @@ def figure_context(drawing: Drawing, picture: Pictures) -> dict[str, Any]:
     }
 
 
-def _with_headings(presented: Sequence[Presented], analysis: Analysis) -> Iterator[dict[str, Any]]:
-    """The sections that show something, the first of a part with the part's heading."""
+def _shown(presented: Sequence[Presented], analysis: Analysis) -> list[dict[str, Any]]:
+    """What the templates print of the sections that have something to show; the first of a part has its heading."""
+    shown: list[dict[str, Any]] = []
     opened = None
     for entry in presented:
-        context, part = entry.context(analysis), entry.section.part
-        if context is None:
+        section, part = entry.section, entry.section.part
+        content = {
+            **entry.words,
+            "figures": [figure_context(*figure) for figure in entry.figures],
+            "tables": [table for table in entry.tables if table.rows],
+        }
+        if section.is_undefined(analysis) or not any(content.values()):
             continue
         heading = None if part is None or part == opened else (part.title, part.introduction(analysis))
         opened = part
-        yield context | {"part": heading, "level": 2 if part is None else 3}
+        head = {"key": section.key, "title": section.title, "words_last": section.words_last}
+        shown.append({**head, **content, "part": heading, "level": 2 if part is None else 3})
+    return shown
 
 
 def _contents(shown: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(anchor, title) of each heading of the first level, in the page's order."""
+    """(anchor, title) of each first-level heading, in order."""
     headings = []
     for section in shown:
         if section["part"]:
@@ -157,10 +139,12 @@ def _contents(shown: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def lacking(analysis: Analysis) -> list[str]:
-    """What the report does not have, with the reason in brackets; what shares a reason together."""
-    lacks = [lack for section in sections.SECTIONS for lack in section.lacks(analysis)]
-    reasons = dict.fromkeys(why for _, why in lacks)
-    return [f"{listed([what for what, own in lacks if own == why])} ({why})" for why in reasons]
+    """What the report does not have, by reason, with the reason in brackets."""
+    by_reason: dict[str, list[str]] = {}
+    for section in sections.SECTIONS:
+        for what, why in section.lacks(analysis):
+            by_reason.setdefault(why, []).append(what)
+    return [f"{listed(absent)} ({why})" for why, absent in by_reason.items()]
 
 
 def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict[str, Any]:
@@ -222,15 +206,13 @@ def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
 
 
 def explanations(analysis: Analysis) -> dict[str, str]:
-    """Each term of the report with how it was computed."""
-    terms: dict[str, str] = {}
-    for section in sections.SECTIONS:
-        terms |= section.method(analysis, analysis.results.get(section.key))
-    return terms
+    """How it was computed, by term."""
+    methods = (section.method(analysis, analysis.results.get(section.key)) for section in sections.SECTIONS)
+    return {term: explanation for method in methods for term, explanation in method.items()}
 
 
 def methods_paragraph(analysis: Analysis) -> str:
-    """Sentences in the past tense; what was not estimated is not mentioned."""
+    """For a paper: sentences in the past tense on what was estimated."""
     sentences: list[str] = []
     lists: dict[Part, list[str]] = {}
     for section in sections.SECTIONS:

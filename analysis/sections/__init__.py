@@ -1,7 +1,7 @@
 """The parts of the report, one file each, in the order in which a reader meets them.
 
-To add a statistic: a file here that ends in a `SECTION`, and its line in `SECTIONS`. The file has everything about it:
-the result's dataclass, how it is computed, its sentence, table and figure, how it is explained and whom it cites.
+To add a statistic, add a file here that ends in a `SECTION` and a line in `SECTIONS`. The file has everything about the
+statistic: the result's dataclass and computation, sentence, table and figure, explanation and citations.
 """
 
 from dataclasses import replace

@@ -1,13 +1,14 @@
 """Shared parts of the figures: a colour and marker per method, readable type, reproducible files.
 
-matplotlib is imported inside the functions: only a report needs it, and it takes long to load.
+matplotlib is imported inside the functions: it is slow to load, and only a report needs it.
 """
 
 import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,26 +16,28 @@ import numpy as np
 from analysis.numbers import HasInterval, name, severity
 
 if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
-    import matplotlib.lines
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.lines import Line2D as Line2D
 
 INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
-# Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008); its yellow comes last
-# and darker, since it is faint on white.
+# Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008), with a darker yellow.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
 DIVERGING = "PuOr_r"
-"""Purple below zero, orange above: distinct in all kinds of colour vision, and lighter towards the middle."""
+"""Purple below zero, orange above; distinct in all kinds of colour vision."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 KNOWN = ("baseline", "masked", "shuffled", "actdiff", "gradmask", "rrr", "adversarial")
-"""Methods of the paper, which come first and have eight distinct looks among them."""
+"""Methods of the paper, which come first and have fixed looks."""
 MANY = 8
-"""Number of methods beyond which colours in one panel can no longer be told apart: figures then give each a row."""
+"""Number of methods beyond which colours cannot be told apart: figures then have a row per method."""
 PAGE = 10.9
-"""Width of a report's page in inches; every figure fills it."""
+"""Width of the report's page in inches; every figure fills it."""
 NARROW = 4.6
-"""Width in inches of a figure in a narrow window, a phone's."""
+"""Width in inches of a figure on a phone."""
+
+Marked = tuple[HasInterval, str, str]
+"""An estimate with its colour and marker."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,24 @@ class Drawing:
     title: str
     caption: str
     alt: str
-    figure: "matplotlib.figure.Figure"
+    figure: "Figure"
 
 
 def place_of_method(method: str) -> tuple[int, str, str]:
-    """Sorts methods as every figure and table lists them: the paper's first, then the others by name."""
+    """Sort key of methods in figures and tables: the paper's first, then the others by name."""
     return KNOWN.index(method) if method in KNOWN else len(KNOWN), name(method).casefold(), method
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Each of the methods once, by `place_of_method`."""
+    """The distinct methods, by `place_of_method`."""
     return sorted(set(methods), key=place_of_method)
 
 
 def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
     """(colour, marker) per method, in order; the same in every report.
 
-    Methods beyond the paper's take theirs from a checksum of their name. Of two that would look alike, the second
-    takes the next free pair; only beyond eighty methods does a pair recur.
+    A method that is not the paper's starts from a checksum of its name and takes the next free pair; pairs recur only
+    beyond eighty methods.
     """
     pairs = [(colour, marker) for marker in MARKERS for colour in PALETTE]
     fixed = dict(zip(KNOWN, zip(PALETTE, MARKERS, strict=False), strict=False))
@@ -75,7 +78,7 @@ def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def settings() -> AbstractContextManager[Any]:
-    """matplotlib's settings while a figure is drawn or saved; the caller's own come back afterwards."""
+    """matplotlib's settings while a figure is drawn or saved."""
     import matplotlib as mpl
 
     return mpl.rc_context(
@@ -104,8 +107,8 @@ def settings() -> AbstractContextManager[Any]:
     )
 
 
-def new_figure(height: float, width: float = PAGE) -> "matplotlib.figure.Figure":
-    """A figure of its own, in inches, outside pyplot's global state; at least as wide as the page."""
+def new_figure(height: float, width: float = PAGE) -> "Figure":
+    """A figure outside pyplot's global state, in inches, at least as wide as the page."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(max(PAGE, width), height), layout="constrained")
@@ -120,11 +123,11 @@ class Pictures:
     png: bytes
     svg: bytes
     narrow: bytes | None
-    """A PNG for narrow windows; None for a figure of several panels, which is scrolled sideways there."""
+    """A PNG for narrow windows; None for a figure of several panels, which scrolls sideways."""
 
 
 def pictures(drawing: Drawing) -> Pictures:
-    """Save a figure for every use; it keeps its narrow layout."""
+    """Save a figure for every use; afterwards it has its narrow layout."""
     width = round(drawing.figure.get_figwidth() * 96)
     return Pictures(width, png(drawing), svg(drawing), _narrow(drawing))
 
@@ -157,27 +160,27 @@ def _saved(drawing: Drawing, kind: str, metadata: dict[str, None]) -> bytes:
     buffer = io.BytesIO()
     with settings():
         drawing.figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-    # The layout is computed once: it takes longer than the drawing, and both files then agree.
+    # Computing the layout takes longer than drawing; done once, both files agree.
     drawing.figure.set_layout_engine("none")
     return buffer.getvalue()
 
 
-def legend_key(label: str, **look: Any) -> "matplotlib.lines.Line2D":
+def legend_key(label: str, **look: Any) -> "Line2D":
     """A legend entry for a line or marker in this style."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **look)
 
 
-def method_keys(styles: dict[str, tuple[str, str]], **style: Any) -> list["matplotlib.lines.Line2D"]:
+def method_keys(styles: dict[str, tuple[str, str]], **style: Any) -> list["Line2D"]:
     """A legend entry per method, from `look`."""
     return [
         legend_key(name(method), color=colour, marker=marker, **style) for method, (colour, marker) in styles.items()
     ]
 
 
-def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], columns: int) -> None:
-    """Add one legend below all panels, at most `columns` wide; beyond two rows the figure grows with it."""
+def legend_below(figure: "Figure", handles: Sequence[Any], columns: int) -> None:
+    """Add a legend below all panels, at most `columns` wide; beyond two rows the figure grows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -191,14 +194,25 @@ def legend_below(figure: "matplotlib.figure.Figure", handles: Sequence[Any], col
     figure.set_figheight(figure.get_figheight() + max(0.0, size.height - two_rows) / figure.dpi)
 
 
-def interval_line(axes: "matplotlib.axes.Axes", entry: HasInterval, y: float, **style: Any) -> None:
-    """Draw an interval at the height y, where there is one."""
+def interval_line(axes: "Axes", entry: HasInterval, y: float, **style: Any) -> None:
+    """Draw the interval, if there is one, at the height y."""
     if entry.ci_low is not None and entry.ci_high is not None:
         axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
 
 
-def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str], *, strong: bool = False) -> None:
-    """Name the rows 0, −1, −2, … of a plot that reads like a table; `strong` sets the first one apart."""
+def interval_rows(axes: "Axes", rows: Mapping[str, Sequence[Marked]], reference: float) -> None:
+    """Draw a row per label, with the label's estimates and intervals below each other, and a reference line."""
+    axes.axvline(reference, color=MUTED, linewidth=0.8)
+    for position, marked in enumerate(rows.values()):
+        for place, (entry, colour, marker) in enumerate(marked):
+            y = -position - 0.28 * (place - (len(marked) - 1) / 2)
+            interval_line(axes, entry, y, color=colour, linewidth=1.6)
+            axes.plot([entry.estimate or 0.0], [y], marker=marker, color=colour, markersize=5)
+    row_labels(axes, list(rows))
+
+
+def row_labels(axes: "Axes", labels: Sequence[str], *, strong: bool = False) -> None:
+    """Name the rows at heights 0, −1, −2, …; `strong` sets the first one apart."""
     axes.grid(axis="y", visible=False)
     axes.set_yticks([-i for i in range(len(labels))], labels)
     axes.tick_params(axis="y", length=0)
@@ -208,18 +222,16 @@ def row_labels(axes: "matplotlib.axes.Axes", labels: Sequence[str], *, strong: b
         axes.get_yticklabels()[0].set_fontweight("bold")
 
 
-def dots(axes: "matplotlib.axes.Axes", values: Sequence[float | None], y: float, **style: Any) -> None:
-    """Mark values around the height y, one above the other, so that equal ones do not hide each other."""
+def dots(axes: "Axes", values: Sequence[float | None], y: float, **style: Any) -> None:
+    """Mark values around the height y, at different heights so that equal values stay visible."""
     steps = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(len(values))
     heights = [(value, y + step) for value, step in zip(values, steps, strict=True) if value is not None]
     if heights:
         axes.plot(*zip(*heights, strict=True), "o", linewidth=0, **style)
 
 
-def dataset_panels(
-    datasets: Sequence[str], *, sharey: bool
-) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
-    """A figure with a panel per dataset, side by side, each with its name."""
+def dataset_panels(datasets: Sequence[str], *, sharey: bool) -> tuple["Figure", dict[str, "Axes"]]:
+    """A figure with a named panel per dataset, side by side."""
     figure = new_figure(4.0, 0.6 + 2.6 * len(datasets))
     panels = dict(zip(datasets, figure.subplots(1, len(datasets), squeeze=False, sharey=sharey)[0], strict=True))
     for dataset, axes in panels.items():
@@ -229,28 +241,22 @@ def dataset_panels(
 
 def rows_of_strata(strata: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
     """The severities of each dataset, both in order: the panels of a figure, row by row."""
-    rows: dict[str, list[float]] = {}
-    for dataset, level in sorted(set(strata)):
-        rows.setdefault(dataset, []).append(level)
-    return rows
+    return {d: [level for _, level in levels] for d, levels in groupby(sorted(set(strata)), key=lambda s: s[0])}
 
 
 def strata_panels(
-    figure: "matplotlib.figure.Figure", rows: dict[str, list[float]], label: str, **shared: Any
-) -> dict[tuple[str, float], "matplotlib.axes.Axes"]:
-    """A panel per stratum, a row a dataset, with `label` below the lowest panel of each column.
-
-    Each row holds the severities of its own dataset, so that none is empty where datasets have different ones.
-    """
+    figure: "Figure", rows: dict[str, list[float]], label: str, **shared: Any
+) -> dict[tuple[str, float], "Axes"]:
+    """A panel per stratum, a row per dataset, with `label` below the lowest panel of each column."""
     grid = figure.subplots(len(rows), max(map(len, rows.values())), squeeze=False, **shared)
     panels = {}
     lowest = {}
     for axes_of_row, (dataset, severities) in zip(grid, rows.items(), strict=True):
-        for column, axes in enumerate(axes_of_row):
-            if column < len(severities):
-                panels[dataset, severities[column]] = lowest[column] = axes
-            else:
+        for column, (axes, level) in enumerate(zip_longest(axes_of_row, severities)):
+            if level is None:
                 axes.remove()
+            else:
+                panels[dataset, level] = lowest[column] = axes
     for axes in lowest.values():
         axes.set_xlabel(label)
         axes.tick_params(labelbottom=True)
@@ -259,8 +265,8 @@ def strata_panels(
 
 def method_panels(
     strata: Iterable[tuple[str, float]], methods: Sequence[str], label: str
-) -> tuple["matplotlib.figure.Figure", dict[tuple[str, float], "matplotlib.axes.Axes"]]:
-    """A figure with a row per method in each panel, and its panels, from `strata_panels`."""
+) -> tuple["Figure", dict[tuple[str, float], "Axes"]]:
+    """A figure with a row per method in each panel of `strata_panels`."""
     rows = rows_of_strata(strata)
     height = 0.9 + (0.55 + 0.25 * len(methods)) * len(rows)
     figure = new_figure(height, 1.5 + 1.2 * max(map(len, rows.values())))
@@ -272,8 +278,8 @@ def method_panels(
     return figure, panels
 
 
-def severity_axis(axes: "matplotlib.axes.Axes", severities: Iterable[float]) -> None:
-    """Ticks at the severities themselves, thinned where their labels would touch."""
+def severity_axis(axes: "Axes", severities: Iterable[float]) -> None:
+    """Ticks at the severities, without those whose labels would touch."""
     ticks: list[float] = []
     for value in sorted(set(severities), reverse=True):
         if not ticks or ticks[-1] - value >= 0.085:

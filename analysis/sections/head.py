@@ -7,24 +7,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, listed, name, number, severity, stratum_name
-from analysis.sections.drawing import (
-    INK,
-    KNOWN,
-    MANY,
-    MUTED,
-    PAGE,
-    PALETTE,
-    Drawing,
-    in_order,
-    legend_below,
-    legend_key,
-    look,
-    method_keys,
-    new_figure,
-    rows_of_strata,
-    settings,
-    strata_panels,
-)
+from analysis.sections import drawing
 from analysis.sections.section import Section
 from analysis.stats.rank_correlation import MINIMUM
 from records import columns
@@ -35,12 +18,12 @@ RASTERIZED = 5000
 
 
 def facts(analysis: Analysis) -> list[tuple[str, str]]:
-    """What the answer rests on: (a count, what it counts)."""
+    """What the answer is based on: (a count, what it counts)."""
     table = analysis.trials.table
-    methods, datasets, severities = (table[column].unique() for column in ("method", "dataset", "severity"))
-    names = list(map(name, in_order(methods)))
-    if len(names) > MANY:
-        names = [*names[: len(KNOWN)], f"{len(names) - len(KNOWN)} more"]
+    methods, datasets, severities = (sorted(table[column].unique()) for column in ("method", "dataset", "severity"))
+    names = list(map(name, drawing.in_order(methods)))
+    if len(names) > drawing.MANY:
+        names = [*names[: len(drawing.KNOWN)], f"{len(names) - len(drawing.KNOWN)} more"]
     dates = started(table)
     return [
         (count(len(table), "trial"), "completed"),
@@ -48,21 +31,21 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
         if analysis.trials.data_seeds_known
         else ("data seeds not recorded", "so it is not known which trials share their images"),
         (count(len(methods), "method"), ", ".join(names)),
-        (count(len(datasets), "dataset"), ", ".join(sorted(map(name, datasets)))),
-        (count(len(severities), "severity", "severities"), ", ".join(map(severity, sorted(severities)))),
+        (count(len(datasets), "dataset"), ", ".join(map(name, datasets))),
+        (count(len(severities), "severity", "severities"), ", ".join(map(severity, severities))),
         *([(" to ".join(dict.fromkeys(dates)), "first and last trial started")] if dates else []),
     ]
 
 
 def data_seeds(table: pd.DataFrame) -> str:
-    """How many data seeds a dataset has: "6 data seeds", or "6 to 20 data seeds" where datasets differ."""
+    """The number of data seeds per dataset: "6 data seeds", or "6 to 20 data seeds" where datasets differ."""
     per_dataset = table.groupby("dataset")["data_seed"].nunique()
     fewest, most = int(per_dataset.min()), int(per_dataset.max())
     return ("" if fewest == most else f"{fewest:,} to ") + count(most, "data seed")
 
 
 def started(table: pd.DataFrame) -> list[str]:
-    """The days on which the first and the last trial started, in UTC; none where no trial has a time."""
+    """The UTC dates on which the first and the last trial started; empty if no trial has a time."""
     if "started_at" not in table:
         return []
     times = pd.to_datetime(table["started_at"], utc=True, errors="coerce", format="ISO8601").dropna()
@@ -70,17 +53,11 @@ def started(table: pd.DataFrame) -> list[str]:
 
 
 def provenance(analysis: Analysis) -> str:
-    """Which versions of the code the trials were run by, and by which commands, as far as they are known."""
-    table = analysis.trials.table
+    """The known versions of the code and commands that made the trials."""
+    table, commands = analysis.trials.table, analysis.trials.commands
     versions = sorted(table["code_version"].dropna().astype(str).unique()) if "code_version" in table else []
-    commands = analysis.trials.commands
-    said = [
-        f"The trials were run by {'version' if len(versions) == 1 else 'versions'} {listed(versions)}."
-        if versions
-        else "",
-        f"Commands: {'; '.join(commands)}." if commands else "",
-    ]
-    return " ".join(filter(None, said))
+    made_by = f"The trials were run by version{'s' if len(versions) > 1 else ''} {listed(versions)}."
+    return " ".join([*([made_by] if versions else []), *([f"Commands: {'; '.join(commands)}."] if commands else [])])
 
 
 def _method(analysis: Analysis, result: None) -> dict[str, str]:
@@ -89,95 +66,95 @@ def _method(analysis: Analysis, result: None) -> dict[str, str]:
             "A cell is the trials of one dataset, severity and method; a stratum is those of one dataset and severity."
         ),
         "Severity s": (
-            "How far the cue’s agreement with the label moves from training to the shifted test set: 0 is no shift, 1 "
-            "a fully reversed cue. The question and the methods are those of Viviano et al. (2021)."
+            "How far the agreement of cue and label moves from training to the shifted test set: 0 is no shift, 1 is a "
+            "fully reversed cue. The question and the methods are those of Viviano et al. (2021)."
         ),
         "IoU": (
-            "The overlap of the mask with as many of the map’s strongest pixels as the mask has: intersection over "
-            "union, from 0 to 1. A random map on a mask that covers the share p of the image scores p / (2 − p), shown "
-            "as chance."
+            "Intersection over union of the mask and the strongest pixels of the map, as many as the mask has; from 0 "
+            "to 1. A random map on a mask that covers the share p of the image scores p / (2 − p), shown as chance."
         ),
     }
 
 
-def _figure(analysis: Analysis) -> Drawing | None:
+def _panel_rows(analysis: Analysis) -> dict[tuple[str, float], pd.DataFrame]:
+    """The trials of each panel of the key figure; none without the primary's score."""
+    table = analysis.trials.table
+    if analysis.primary.column not in table:
+        return {}
+    groups: Any = table.groupby(["dataset", "severity"])
+    return {(str(dataset), float(level)): rows for (dataset, level), rows in groups}
+
+
+def _figure(analysis: Analysis) -> drawing.Drawing | None:
     """Localisation against outcome, one panel per dataset and severity; None without the primary's score."""
-    table, primary = analysis.trials.table, analysis.primary
-    if primary.column not in table:
+    strata, table, primary = _panel_rows(analysis), analysis.trials.table, analysis.primary
+    if not strata:
         return None
-    outcome = column_name(primary.outcome)
-    rows = rows_of_strata(_strata(table))
-    styles = look(table["method"])
-    apart = len(styles) <= MANY
-    if not apart:
-        styles = dict.fromkeys(styles, (PALETTE[1], "o"))
-    size = 18 if len(table) <= 1500 else 9
-    with settings():
+    outcome, rows = column_name(primary.outcome), drawing.rows_of_strata(strata)
+    styles = drawing.look(table["method"])
+    is_coloured = len(styles) <= drawing.MANY
+    if not is_coloured:
+        styles = dict.fromkeys(styles, (drawing.PALETTE[1], "o"))
+    points: dict[str, Any] = {
+        "s": 18 if len(table) <= 1500 else 9,
+        "alpha": 0.65,
+        "linewidths": 0.3,
+        "edgecolors": "white",
+    }
+    chances = {stratum: _chance(analysis, trials) for stratum, trials in strata.items()}
+    with drawing.settings():
         longest = max(map(len, rows.values()))
-        width = max(1.6, (PAGE - 0.8) / longest)
-        figure = new_figure(0.9 + min(3.6, 0.4 + width) * len(rows), 0.8 + width * longest)
-        panels = strata_panels(figure, rows, name(primary.metric), sharey=True, sharex="row")
+        width = max(1.6, (drawing.PAGE - 0.8) / longest)
+        figure = drawing.new_figure(0.9 + min(3.6, 0.4 + width) * len(rows), 0.8 + width * longest)
+        panels = drawing.strata_panels(figure, rows, name(primary.metric), sharey=True, sharex="row")
         for (dataset, level), axes in panels.items():
-            part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
-            by_method = dict(list(part.groupby("method")))
+            by_method = dict(list(strata[dataset, level].groupby("method")))
             for method, (colour, marker) in styles.items():
-                mine = by_method.get(method, part.iloc[:0])
-                axes.scatter(
-                    mine[primary.column],
-                    mine[primary.outcome],
-                    s=size,
-                    c=colour,
-                    marker=marker,
-                    alpha=0.65,
-                    linewidths=0.3,
-                    edgecolors="white",
-                    rasterized=len(table) > RASTERIZED,
-                )
-            for method, (colour, _) in styles.items():
-                ends = trend(by_method[method][[primary.column, primary.outcome]]) if method in by_method else None
-                if ends is not None and apart:
+                trials = by_method.get(method, table.iloc[:0])
+                x, y = trials[primary.column], trials[primary.outcome]
+                axes.scatter(x, y, c=colour, marker=marker, rasterized=len(table) > RASTERIZED, **points)
+            for method in filter(by_method.__contains__, styles):
+                ends = trend(by_method[method][[primary.column, primary.outcome]])
+                if ends is not None and is_coloured:
                     axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
-                    axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
+                    axes.plot(*ends, color=styles[method][0], linewidth=1.5, solid_capstyle="butt")
                 elif ends is not None:
-                    axes.plot(*ends, color=INK, linewidth=0.8, alpha=0.5, zorder=0.9)
-            chance = _chance(analysis, part)
-            if chance is not None:
-                axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
+                    axes.plot(*ends, color=drawing.INK, linewidth=0.8, alpha=0.5, zorder=0.9)
+            if (chance := chances[dataset, level]) is not None:
+                axes.axvline(chance, color=drawing.MUTED, linestyle=":", linewidth=1)
             axes.set_title(f"s = {severity(level)}\n{_rho(analysis, dataset, level)}", loc="left", fontsize=8)
             if level == rows[dataset][0]:
                 axes.set_ylabel(f"{name(dataset)}\n{outcome}")
             if primary.outcome.endswith(".auc"):
                 axes.set_ylim(-0.03, 1.03)
-        handles = method_keys(styles if apart else {"one trial": (PALETTE[1], "o")}, linestyle="", markersize=5)
-        handles.append(legend_key("trend within a cell", color=INK, linewidth=1.5))
-        if any(_chance(analysis, table[table["dataset"] == d]) is not None for d in rows):
-            handles.append(legend_key(f"chance {name(primary.metric)}", color=MUTED, linestyle=":"))
-        legend_below(figure, handles, columns=9)
+        handles = drawing.method_keys(
+            styles if is_coloured else {"one trial": (drawing.PALETTE[1], "o")}, linestyle="", markersize=5
+        )
+        handles.append(drawing.legend_key("trend within a cell", color=drawing.INK, linewidth=1.5))
+        if any(chance is not None for chance in chances.values()):
+            handles.append(drawing.legend_key(f"chance {name(primary.metric)}", color=drawing.MUTED, linestyle=":"))
+        drawing.legend_below(figure, handles, columns=9)
     correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d, s in panels)
-    return Drawing(
+    return drawing.Drawing(
         name="localisation_against_outcome",
         title=TITLE,
         caption=(
-            f"Each point is one trial: {analysis.primary_name} against {outcome}. Lines are the straight trend within "
-            "each cell. The number above a panel is its rank correlation over all trials, which mixes methods; the one "
-            "in brackets is within cells, which does not."
+            f"Each point is one trial: {analysis.primary_name} against {outcome}. Lines are the linear trend within "
+            "each cell. Above each panel is the rank correlation over all trials, with methods mixed, and in brackets "
+            "the one within cells."
         ),
         alt=(
             f"Scatter plots of {analysis.primary_name} against {outcome}, one panel per dataset and severity"
-            f"{', coloured by method' if apart else ''}. {correlations}."
+            f"{', coloured by method' if is_coloured else ''}. {correlations}."
         ),
         figure=figure,
     )
 
 
-def _strata(table: pd.DataFrame) -> set[tuple[str, float]]:
-    return set(zip(table["dataset"], table["severity"], strict=True))
-
-
 def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
     """The ends of the least-squares line over the middle 95 % of the first column.
 
-    None with fewer than 4 pairs, or where either column is constant: such a cell has no correlation either.
+    None with fewer than 4 pairs or a constant column; such a cell has no correlation either.
     """
     known = pairs.dropna().to_numpy(dtype=np.float64)
     if len(known) < MINIMUM["spearman"] or (np.ptp(known, axis=0) == 0).any():
@@ -203,29 +180,28 @@ def _chance(analysis: Analysis, part: pd.DataFrame) -> float | None:
 
 
 def _points(analysis: Analysis) -> dict[str, Any] | None:
-    """The figure for the page's script: its columns of the trials, how methods look, and what else each panel has."""
-    table, primary = analysis.trials.table, analysis.primary
-    if primary.column not in table:
-        return None
-    panels = []
-    for dataset, level in sorted(_strata(table)):
-        part = table[(table["dataset"] == dataset) & (table["severity"] == level)]
-        ends = {m: trend(own[[primary.column, primary.outcome]]) for m, own in part.groupby("method", sort=False)}
+    """The key figure for the page's script: the columns it shows, the looks of methods, and the panels."""
+    primary, panels = analysis.primary, []
+    for (dataset, level), rows in _panel_rows(analysis).items():
+        ends = {m: trend(trials[[primary.column, primary.outcome]]) for m, trials in rows.groupby("method", sort=False)}
         panels.append(
             {
                 "dataset": dataset,
                 "severity": level,
                 "title": f"{stratum_name(dataset, level)}: {_rho(analysis, dataset, level)}",
-                "chance": _chance(analysis, part),
+                "chance": _chance(analysis, rows),
                 "trends": {m: list(zip(*line, strict=True)) for m, line in ends.items() if line is not None},
             }
         )
+    if not panels:
+        return None
+    looks = drawing.look(analysis.trials.table["method"])
     return {
         "x": primary.column,
         "y": primary.outcome,
         "labels": [name(primary.metric), column_name(primary.outcome)],
         "is_auc": primary.outcome.endswith(".auc"),
-        "methods": [[m, name(m), colour, marker] for m, (colour, marker) in look(table["method"]).items()],
+        "methods": [[method, name(method), colour, marker] for method, (colour, marker) in looks.items()],
         "panels": panels,
     }
 

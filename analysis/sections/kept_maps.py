@@ -3,6 +3,7 @@
 import io
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ class TrialMaps:
 
     def take(self, rows: NDArray[np.intp] | list[int]) -> "TrialMaps":
         """The maps of some of the images."""
-        return TrialMaps(**{name: None if values is None else values[rows] for name, values in vars(self).items()})
+        taken: dict[str, Any] = {name: None if v is None else v[rows] for name, v in vars(self).items()}
+        return TrialMaps(**taken)
 
     @property
     def answers(self) -> list[str]:

@@ -105,7 +105,7 @@ def _sheet(records: SweepRecords, cells: pd.DataFrame, primary: Primary) -> MapS
                 examples[method], strengths[method] = maps, strength
         if examples:
             first = next(iter(examples.values()))
-            masked = first.masks.any(axis=(1, 2))
+            masked = np.asarray(first.masks.any(axis=(1, 2)))
             rows = (_of_class_1(masked, first) if masked.any() else np.arange(len(masked)))[:ROWS]
             return MapSheet(
                 dataset=str(cells["dataset"].iloc[0]),
@@ -128,7 +128,8 @@ def _trial_shown(rows: pd.DataFrame, data_seed: float, score: str) -> tuple[str,
         strength = float(levels[(len(levels) - 1) // 2])
         compared = rows[rows["strength"].isin(levels)]
         if score in compared and compared[score].notna().any():
-            strength = float(compared.groupby("strength")[score].mean().idxmax())
+            means = compared.groupby("strength")[score].mean()
+            strength = float(means.index[int(means.argmax())])
         on_seed = on_seed[on_seed["strength"] == strength]
     return str(on_seed["trial_key"].iloc[0]), strength
 
@@ -165,7 +166,7 @@ def _summary(trials: list[TrialMaps]) -> MethodMaps | None:
     )
     if not len(maps):
         return None
-    cases = [trial.take([at]) for trial in kept for at in np.flatnonzero(~np.isnan(trial.scores))]
+    cases = [trial.take([int(at)]) for trial in kept for at in np.flatnonzero(~np.isnan(trial.scores))]
     return MethodMaps(
         mean=(maps / maps.sum(axis=(1, 2), keepdims=True)).mean(axis=0),
         mask=masks.mean(axis=0),

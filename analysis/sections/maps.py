@@ -4,21 +4,15 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.numbers import capitalized, count, name, number, severity, strength
-from analysis.sections.drawing import PAGE, Drawing, legend_below, legend_key, new_figure, settings
+from analysis.sections import drawing
 from analysis.sections.kept_maps import TrialMaps
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import Lack, Section
-
-if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
-    import matplotlib.lines
 
 _MASK, _CUE, _SCORED = "#56B4E9", "#E69F00", "#FF3B30"
 _ACROSS = 8
@@ -34,12 +28,12 @@ Sheets = Callable[[], tuple[list[MapSheet], list[Lack]]]
 """Sheets and what is missing, as `collect_maps` returns them; storage is read on the first call."""
 
 
-def _examples(sheet: MapSheet) -> Drawing:
+def _examples(sheet: MapSheet) -> drawing.Drawing:
     methods = list(sheet.examples)
     images = next(iter(sheet.examples.values()))
     n_rows = max(1, min(len(images.images), _MOST_ROWS // _n_blocks(1 + len(methods))))
     has_cue = bool(images.distractors.any())
-    with settings():
+    with drawing.settings():
         figure, panels = _grid(1 + len(methods), n_rows, lines=1)
         for row in range(n_rows):
             _show(panels[row][0], images, row, scored=None)
@@ -50,8 +44,8 @@ def _examples(sheet: MapSheet) -> Drawing:
         panels[0][0].set_title("image")
         for axes, method in zip(panels[0][1:], methods, strict=True):
             axes.set_title(_heading(sheet, method), fontsize=8)
-        legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
-    return Drawing(
+        drawing.legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
+    return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}",
         title=f"Where do the models look? {_place(sheet)}",
         caption=(
@@ -69,13 +63,13 @@ def _examples(sheet: MapSheet) -> Drawing:
     )
 
 
-def _means(sheet: MapSheet) -> Drawing | None:
+def _means(sheet: MapSheet) -> drawing.Drawing | None:
     """One row: each method's mean map on a common scale; None without maps of images with a mask."""
     if not sheet.together:
         return None
     top = max(float(np.quantile(maps.mean, 0.995)) for maps in sheet.together.values()) or 1.0
     has_cue = any(maps.distractor.any() for maps in sheet.together.values())
-    with settings():
+    with drawing.settings():
         figure, panels = _grid(len(sheet.together), 1)
         for axes, (method, maps) in zip(panels[0], sheet.together.items(), strict=True):
             shown = axes.imshow(maps.mean * maps.mean.size, cmap="cividis", vmin=0, vmax=top * maps.mean.size)
@@ -85,7 +79,7 @@ def _means(sheet: MapSheet) -> Drawing | None:
         scale = figure.colorbar(shown, ax=figure.axes, shrink=0.75, aspect=15, pad=0.01)
         scale.set_label("attribution,\nmean = 1", fontsize=8)
         scale.outline.set_visible(False)
-        legend_below(figure, _outline_keys(has_cue), columns=2)
+        drawing.legend_below(figure, _outline_keys(has_cue), columns=2)
     n_maps = sum(maps.n_maps for maps in sheet.together.values())
     n_trials = max(maps.n_trials for maps in sheet.together.values())
     inside = "; ".join(
@@ -93,7 +87,7 @@ def _means(sheet: MapSheet) -> Drawing | None:
         + (f" on the mask and {number(_inside(maps.mean, maps.distractor))} on the distractor" if has_cue else "")
         for method, maps in sheet.together.items()
     )
-    return Drawing(
+    return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_mean",
         title=f"Where do the models look on average? {_place(sheet)}",
         caption=(
@@ -106,13 +100,13 @@ def _means(sheet: MapSheet) -> Drawing | None:
     )
 
 
-def _cases(sheet: MapSheet) -> Drawing | None:
+def _cases(sheet: MapSheet) -> drawing.Drawing | None:
     """Two rows: each method's images with the best and the worst map; None if no scores of single images are known."""
     cases = {m: (maps.best, maps.worst) for m, maps in sheet.together.items() if maps.best and maps.worst}
     if not cases:
         return None
     metric = name(sheet.primary.metric)
-    with settings():
+    with drawing.settings():
         figure, panels = _grid(len(cases), 2, lines=3)
         for column, (method, pair) in enumerate(cases.items()):
             for row, case in enumerate(pair):
@@ -123,12 +117,12 @@ def _cases(sheet: MapSheet) -> Drawing | None:
         for row, word in enumerate(("best", "worst")):
             panels[row][0].set_ylabel(word)
         has_cue = any(case.distractors.any() for pair in cases.values() for case in pair)
-        legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
+        drawing.legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
     scores = "; ".join(
         f"{name(method)} {number(best.scores[0])} and {number(worst.scores[0])}"
         for method, (best, worst) in cases.items()
     )
-    return Drawing(
+    return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_cases",
         title=f"The best and the worst map of each method: {_place(sheet)}",
         caption=(
@@ -163,13 +157,13 @@ def _heading(sheet: MapSheet, method: str) -> str:
     return name(method) + (f"\nλ = {strength(best)}" if best else "")  # some methods have no weight to vary
 
 
-def _outline_keys(has_cue: bool) -> list["matplotlib.lines.Line2D"]:
-    keys = [legend_key("mask", color=_MASK, linewidth=1.4)]
-    return [*keys, legend_key("distractor", color=_CUE, linestyle="--", linewidth=1.4)] if has_cue else keys
+def _outline_keys(has_cue: bool) -> list["drawing.Line2D"]:
+    keys = [drawing.legend_key("mask", color=_MASK, linewidth=1.4)]
+    return [*keys, drawing.legend_key("distractor", color=_CUE, linestyle="--", linewidth=1.4)] if has_cue else keys
 
 
-def _scored_key() -> "matplotlib.lines.Line2D":
-    return legend_key("scored pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
+def _scored_key() -> "drawing.Line2D":
+    return drawing.legend_key("scored pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
 
 
 def file_name(dataset: str) -> str:
@@ -182,21 +176,19 @@ def _n_blocks(columns: int) -> int:
     return -(-columns // _ACROSS)
 
 
-def _grid(
-    columns: int, rows: int, lines: int = 0
-) -> tuple["matplotlib.figure.Figure", list[Sequence["matplotlib.axes.Axes"]]]:
+def _grid(columns: int, rows: int, lines: int = 0) -> tuple["drawing.Figure", list[Sequence["drawing.Axes"]]]:
     """A figure of rows of image panels with lines of text below each, and the panels; long rows wrap into blocks."""
     blocks = _n_blocks(columns)
     across = -(-columns // blocks)
-    side = min(1.9, (PAGE - 0.5) / across)
-    figure = new_figure(0.5 + (rows * (side + lines * _LINE) + 0.45) * blocks)
+    side = min(1.9, (drawing.PAGE - 0.5) / across)
+    figure = drawing.new_figure(0.5 + (rows * (side + lines * _LINE) + 0.45) * blocks)
     panels = figure.subplots(blocks * rows, across, squeeze=False)
     for axes in panels.ravel():
         axes.set_axis_off()
     return figure, [list(panels[row::rows].ravel()[:columns]) for row in range(rows)]
 
 
-def _show(axes: "matplotlib.axes.Axes", images: TrialMaps, row: int, scored: NDArray[np.bool_] | None) -> None:
+def _show(axes: "drawing.Axes", images: TrialMaps, row: int, scored: NDArray[np.bool_] | None) -> None:
     """An image with its regions outlined; with a map's scored pixels over it, in light grey."""
     from matplotlib.colors import to_rgba
 
@@ -211,17 +203,15 @@ def _show(axes: "matplotlib.axes.Axes", images: TrialMaps, row: int, scored: NDA
     _bare(axes, image.shape)
 
 
-def _say(axes: "matplotlib.axes.Axes", *lines: str) -> None:
+def _say(axes: "drawing.Axes", *lines: str) -> None:
     """Text below a panel; lines that are longer than the panel is wide are cut."""
     grid = axes.get_gridspec()
-    most = int((PAGE - 0.5) / (grid.ncols if grid else 1) / _LETTER)
+    most = int((drawing.PAGE - 0.5) / (grid.ncols if grid else 1) / _LETTER)
     short = [line if len(line) <= most else f"{line[: most - 1]}…" for line in lines]
     axes.set_xlabel("\n".join(short), fontsize=8, labelpad=2)
 
 
-def _outline(
-    axes: "matplotlib.axes.Axes", mask: np.ndarray, distractor: np.ndarray, scored: np.ndarray | None = None
-) -> None:
+def _outline(axes: "drawing.Axes", mask: np.ndarray, distractor: np.ndarray, scored: np.ndarray | None = None) -> None:
     for region, colour, line in ((scored, _SCORED, "-"), (mask, _MASK, "-"), (distractor, _CUE, "--")):
         if region is not None and region.any() and not region.all():
             # Padded, so that a region that touches the border is closed there too.
@@ -230,7 +220,7 @@ def _outline(
             axes.contour(axis_x, axis_y, padded, levels=[0.5], colors=colour, linewidths=1.1, linestyles=line)
 
 
-def _bare(axes: "matplotlib.axes.Axes", shape: tuple[int, ...]) -> None:
+def _bare(axes: "drawing.Axes", shape: tuple[int, ...]) -> None:
     """No ticks, grid or frame around an image of this shape."""
     axes.set_axis_on()
     axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5), xticks=[], yticks=[])

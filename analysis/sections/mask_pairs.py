@@ -1,4 +1,4 @@
-"""Trials under a mask control beside the trials under right masks that differ in nothing else."""
+"""Pairs of a trial under a mask control and the trial under right masks that is otherwise the same."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,15 +18,16 @@ RIGHT = " under right masks"
 
 
 def paired(right: pd.DataFrame, controls: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """Each pair of trials as one row, and the number of controls without a trial to pair them with.
+    """A row per pair of trials, and the number of controls without a trial to pair them with.
 
     Args:
-        right: trials under right masks; `controls`: the others.
+        right: trials under right masks.
+        controls: the other trials.
         scores: the columns to compare.
 
     Returns:
-        The table has the columns of `CELL`, the data seed, and each score under its own name (the control) and with
-        the suffix `RIGHT`.
+        The table has the columns of `CELL`, the data seed, and each score of the control and, with the suffix `RIGHT`,
+        of the other trial.
     """
     known = columns.settings_in(right)
     right, controls = right[[*known, *scores]], controls[[*known, *scores]]
@@ -52,13 +53,13 @@ def control_name(settings: Mapping[Any, Any]) -> str:
 
 
 def place_of(control: str) -> tuple[int, str]:
-    """The order of controls in a table: no masks, wrong ones, the others by name, balanced data."""
+    """Sort key of controls: no masks, wrong ones, the others by name, balanced data."""
     first = (NO_MASKS, *WRONG.values(), ANY_WRONG)
     return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
 
 
 def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
-    """Trials of `first` beside those of `right` that agree in every setting but `apart`; `twin` is the index there."""
+    """Pairs of trials of `first` and `right` that agree in all settings but `apart`; `twin` is the index in `right`."""
     shared = [c for c in right if c in first and c not in (*scores, *apart)]
     changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
     twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
@@ -66,27 +67,27 @@ def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], score
 
 
 def _like(settings: pd.DataFrame) -> list[str]:
-    """One text for each trial; as text a list can be compared, and a missing setting equals a missing one."""
+    """The settings of each trial as text, in which lists and missing values can be compared."""
     exact = settings.assign(**{seed: settings[seed].astype(float) for seed in ("seed", "data_seed")})
     known = exact.astype(object).where(exact.notna(), "")
     return ["\x1f".join(map(str, row)) for row in known.itertuples(index=False, name=None)]
 
 
 def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The parts that have rows, one below the other."""
+    """The concatenated parts, without empty ones."""
     with_rows = [part for part in parts if len(part)]
     return pd.concat(with_rows, ignore_index=True) if with_rows else parts[0]
 
 
 def _dilated(right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """Trials with dilated masks beside those without, where a sweep has both."""
+    """Pairs of trials with and without dilated masks."""
     pixels = pd.to_numeric(right[DILATION], errors="coerce") if DILATION in right else pd.Series(0, index=right.index)
     labels = [f"masks dilated by {count(int(p), 'pixel')}" for p in pixels[pixels > 0]]
     return _pairs(right[pixels > 0].assign(control=labels), right[pixels == 0], [DILATION], scores)
 
 
 def _no_masks(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """The baseline's mean beside each of `trials` on the same images."""
+    """Each of `trials` with the baseline's mean on the same images."""
     place = ["dataset", "severity", "data_seed"]
     baseline = right[right["method"] == "baseline"].groupby(place)[list(scores)].mean().reset_index()
     others = trials[trials["method"] != "baseline"].assign(control=NO_MASKS)
@@ -95,7 +96,7 @@ def _no_masks(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) 
 
 
 def _balanced(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """The trial at severity 0 beside each of `trials` that agrees with it in all else."""
+    """Each of `trials` with the trial at severity 0 that otherwise agrees with it."""
     balanced, shifted = right[right["severity"] == 0], trials[trials["severity"] > 0]
     pairs = _pairs(shifted.assign(control=BALANCED), balanced, ["severity"], scores)
     return pairs.rename(columns={c: c + RIGHT for c in scores} | {c + RIGHT: c for c in scores})

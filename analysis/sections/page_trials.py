@@ -1,4 +1,4 @@
-"""What the script of report.html knows of the trials: their settings and scores, column by column."""
+"""The trials in report.html for its script: settings and scores, column by column."""
 
 import math
 from typing import Any
@@ -13,15 +13,15 @@ from analysis.stats.rank_correlation import Ints
 from records import columns
 
 MOST = 5000
-"""Trials in the page; beyond them those of the first data seeds, since a browser has to read them all."""
+"""Maximum number of trials in the page, so that a browser can read it; they are those of the first data seeds."""
 ALWAYS = ("trial_key", "dataset", "severity", "method", "strength", "seed", "data_seed")
-"""Columns that the script picks trials by; the other ones are only shown."""
+"""Columns by which the script selects trials; other columns are only shown."""
 SETTINGS = ("key", "configuration", "seed")
-"""Roles of the columns that say which trial it is; the other ones are scores."""
+"""Roles of columns that identify a trial; other columns are scores."""
 
 
 def page_rows(table: pd.DataFrame) -> Ints:
-    """The rows of the trials in the page, ascending: all of them, or the first `MOST` by data seed."""
+    """Positions of the trials in the page, ascending."""
     order = np.argsort(table["data_seed"].to_numpy(), kind="stable")
     return np.sort(order[:MOST])
 
@@ -30,10 +30,10 @@ def trials_data(analysis: Analysis) -> dict[str, Any]:
     """Settings, performance, probes and the primary's score of each trial of `page_rows`.
 
     Returns:
-        `columns`, one per column that varies or is in `ALWAYS`: its name, its label, whether it is a setting, and
-        either `values` or, for texts, the distinct ones as `levels` and the place of each trial's as `at`; what is
-        missing is null. `names`, the names of datasets and methods for people, in the report's order. `common`, the
-        label and text of each setting that all trials have in common. `n`, the number of trials here, and `n_all`.
+        `columns`: each column that varies or is in `ALWAYS`, with its name, label, whether it is a setting, and
+        `values` or, for texts, distinct `levels` and the position of each trial's level as `at`; null for missing ones.
+        `names`: datasets and methods in words, in the report's order. `common`: label and text of each setting that all
+        trials share. `n` and `n_all`: number of trials in the page and in all.
     """
     table, primary = analysis.trials.table, analysis.primary
     n_all = len(table)
@@ -58,11 +58,11 @@ def _encoded(values: pd.Series) -> dict[str, Any]:
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return {"values": [_number(value) for value in values.tolist()]}
     at, levels = pd.factorize(values.astype("string"))
-    return {"levels": list(map(str, levels)), "at": [None if place < 0 else int(place) for place in at]}
+    return {"levels": list(map(str, levels)), "at": [None if position < 0 else int(position) for position in at]}
 
 
 def _number(value: Any) -> float | int | None:
-    """Whole numbers as they are, others with four digits; None for a missing or infinite one."""
+    """Whole numbers unchanged, others with four digits; None if missing or infinite."""
     if pd.isna(value) or not math.isfinite(value):
         return None
     return int(value) if float(value).is_integer() else float(f"{value:.4g}")

@@ -1,18 +1,17 @@
 """Every localisation score within cells, attribution by metric."""
 
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation, is_headline
 from analysis.numbers import interval, name, number
+from analysis.sections import drawing
 from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
-from analysis.sections.drawing import DIVERGING, INK, Drawing, new_figure, settings
 from analysis.sections.section import CORRELATIONS, Section
 from analysis.sections.table import Table, value
 from records import columns
-
-if TYPE_CHECKING:
-    import matplotlib.axes
 
 
 def _table(analysis: Analysis) -> Table:
@@ -33,7 +32,7 @@ def _table(analysis: Analysis) -> Table:
     return Table(
         name="scores",
         title="Every localisation score, within cells",
-        caption="Scores on the ID test set are compared with the same outcome: do they predict it?",
+        caption="Scores on the ID test set are compared with the same outcome, to see whether they predict it.",
         headings=("split", "metric", "attribution", *HEADINGS, "ρ, pooled"),
         rows=tuple(rows),
         text_columns=3,
@@ -43,7 +42,7 @@ def _table(analysis: Analysis) -> Table:
     )
 
 
-def _figure(analysis: Analysis) -> Drawing | None:
+def _figure(analysis: Analysis) -> drawing.Drawing | None:
     """Heat map; None with a single localisation score, or where none has a correlation."""
     scores = [c for c in analysis.correlations if is_headline(c)]
     known = sorted((c for c in scores if c.estimate is not None), key=lambda c: c.estimate or 0.0)
@@ -52,13 +51,12 @@ def _figure(analysis: Analysis) -> Drawing | None:
     splits = [s for s in reversed(columns.SCORED_SPLITS) if any(c.split == s for c in scores)]
     metrics = list(dict.fromkeys(c.metric for c in scores))
     attributions = list(dict.fromkeys(c.attribution for c in scores))
-    with settings():
+    with drawing.settings():
         height = 0.75 + (0.55 + 0.5 * len(attributions)) * len(splits)
-        figure = new_figure(height, 1.9 + 0.95 * len(metrics))
+        figure = drawing.new_figure(height, 1.9 + 0.95 * len(metrics))
         panels = figure.subplots(len(splits), 1, squeeze=False)[:, 0]
         for axes, split in zip(panels, splits, strict=True):
-            mine = {(c.attribution, c.metric): c for c in scores if c.split == split}
-            _panel(axes, mine, metrics, attributions, analysis)
+            _panel(axes, [c for c in scores if c.split == split], metrics, attributions, analysis)
             axes.set_title(f"maps of the {name(split)} images", loc="left")
         scale = figure.colorbar(panels[0].images[0], ax=list(panels), shrink=0.8, aspect=25, pad=0.02)
         scale.set_label("ρ within cells")
@@ -67,14 +65,14 @@ def _figure(analysis: Analysis) -> Drawing | None:
         f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)}, {name(c.split)})"
         for c in (known[0], known[-1])
     )
-    return Drawing(
+    is_undeclared = analysis.stands_in or analysis.trials.primary is None
+    return drawing.Drawing(
         name="scores",
         title="Does another map or another score do better?",
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
-            "The frame marks the primary; the others are for comparison. "
-            f"{'None was' if analysis.stands_in or analysis.trials.primary is None else 'They were not'} "
-            "declared beforehand."
+            "The frame marks the primary. The others are for comparison"
+            + (", and none was declared beforehand." if is_undeclared else " and were not declared beforehand.")
         ),
         alt=(
             "Heat map of the rank correlation within cells, attributions in rows and metrics in columns: from "
@@ -85,8 +83,8 @@ def _figure(analysis: Analysis) -> Drawing | None:
 
 
 def _panel(
-    axes: "matplotlib.axes.Axes",
-    scores: dict[tuple[str, str], Correlation],
+    axes: "drawing.Axes",
+    scores: list[Correlation],
     metrics: list[str],
     attributions: list[str],
     analysis: Analysis,
@@ -94,33 +92,25 @@ def _panel(
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    values = [[_estimate(scores.get((a, m))) for m in metrics] for a in attributions]
-    axes.imshow(values, cmap=DIVERGING, norm=Normalize(-1, 1), aspect="auto")
+    values = np.full((len(attributions), len(metrics)), np.nan)
+    for entry in scores:
+        row, column = attributions.index(entry.attribution), metrics.index(entry.metric)
+        values[row, column] = np.nan if entry.estimate is None else entry.estimate
+        colour = "white" if abs(entry.estimate or 0.0) > 0.6 else drawing.INK
+        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+        text = "undefined" if entry.estimate is None else number(entry.estimate)
+        axes.text(column, row - 0.12, text, fontsize=9, **centred)
+        if entry.ci_low is not None:
+            axes.text(column, row + 0.24, interval(entry.ci_low, entry.ci_high), fontsize=6.5, **centred)
+        if entry.score == analysis.score:
+            frame = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=drawing.INK, linewidth=1.6)
+            axes.add_patch(frame)
+    axes.imshow(values, cmap=drawing.DIVERGING, norm=Normalize(-1, 1), aspect="auto")
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_xticks(range(len(metrics)), [name(m) for m in metrics])
-    axes.set_yticks(range(len(attributions)), [name(a) for a in attributions])
-    for row, attribution in enumerate(attributions):
-        for column, metric in enumerate(metrics):
-            entry = scores.get((attribution, metric))
-            if entry is None:
-                continue
-            dark = abs(entry.estimate or 0.0) > 0.6
-            text = "undefined" if entry.estimate is None else number(entry.estimate)
-            colour = "white" if dark else INK
-            axes.text(column, row - 0.12, text, ha="center", va="center", color=colour, fontsize=9)
-            if entry.ci_low is not None:
-                bounds = interval(entry.ci_low, entry.ci_high)
-                axes.text(column, row + 0.24, bounds, ha="center", va="center", color=colour, fontsize=6.5)
-            if entry.score == analysis.score:
-                frame = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=INK, linewidth=1.6)
-                axes.add_patch(frame)
-
-
-def _estimate(entry: Correlation | None) -> float:
-    return float("nan") if entry is None or entry.estimate is None else entry.estimate
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(len(metrics)), list(map(name, metrics)))
+    axes.set_yticks(range(len(attributions)), list(map(name, attributions)))
 
 
 SECTION: Section[None] = Section(

@@ -2,36 +2,19 @@
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, severity, strength
-from analysis.sections.drawing import (
-    INK,
-    MANY,
-    PALETTE,
-    Drawing,
-    in_order,
-    legend_below,
-    legend_key,
-    look,
-    method_keys,
-    new_figure,
-    settings,
-)
+from analysis.sections import drawing
 from analysis.sections.methods import MethodRow, cells_in_order, plot_known, row_of, shown, summary_table
 from analysis.sections.section import Section
 from analysis.trials.trials import Primary
 
-if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
-
 
 def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
-    """The same for each strength of the cells that have several, the smallest first; other settings are averaged."""
+    """A row per strength of the cells with several, in ascending order, averaged over other settings."""
     if "strength" not in table:
         return ()
     return tuple(
@@ -42,53 +25,50 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
     )
 
 
-def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> Drawing | None:
+def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawing | None:
     """Performance and localisation against strength; None where no method has several strengths."""
     rows = [row for row in result if row.strength]
     if not rows:
         return None
-    labels = [score.label for score in shown(analysis)]
-    if len({row.method for row in rows}) > MANY:
-        figure, kind = _by_method(analysis, rows), "a panel per method at the largest severity"
-    else:
-        figure, kind = _by_stratum(analysis, rows), "one per method"
+    outcome, localisation = (score.label for score in shown(analysis))
+    is_crowded = len({row.method for row in rows}) > drawing.MANY
     worst = max(row.severity for row in rows)
-    by_outcome = sorted(
-        (row for row in rows if row.severity == worst and row.ood.n), key=lambda row: row.ood.mean or 0.0
-    )
+    scored = [row for row in rows if row.severity == worst and row.ood.n]
+    by_outcome = sorted(scored, key=lambda row: row.ood.mean or 0.0)
     extremes = "; ".join(
         f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {strength(row.strength or 0.0)}"
         for row in by_outcome[:: len(by_outcome) - 1 or 1]
     )
-    return Drawing(
+    kind = "a panel per method at the largest severity" if is_crowded else "one per method"
+    return drawing.Drawing(
         name="by_strength",
-        title="What does more of a penalty change?",
+        title="What does a larger penalty change?",
         caption=(
-            f"Mean {labels[0]} and {labels[1]} over the trials of one method and strength. Scales of strength differ "
+            f"Mean {outcome} and {localisation} over the trials of one method and strength. Scales of strength differ "
             "between methods: compare shapes, not places."
         ),
-        alt=f"Lines of mean {labels[0]} and of mean {labels[1]} against strength, {kind}. Lowest and highest "
-        f"{labels[0]} at s = {worst:g}: {extremes}.",
-        figure=figure,
+        alt=f"Lines of mean {outcome} and of mean {localisation} against strength, {kind}. Lowest and highest "
+        f"{outcome} at s = {worst:g}: {extremes}.",
+        figure=_by_method(analysis, rows) if is_crowded else _by_stratum(analysis, rows),
     )
 
 
-def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.Figure":
+def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """A panel per method with both scores, a colour per dataset at its largest severity."""
-    methods, datasets = in_order(row.method for row in rows), sorted({row.dataset for row in rows})
-    colours = {dataset: PALETTE[1 + i % (len(PALETTE) - 1)] for i, dataset in enumerate(datasets)}
+    methods, datasets = drawing.in_order(row.method for row in rows), sorted({row.dataset for row in rows})
+    colours = {dataset: drawing.PALETTE[1 + i % (len(drawing.PALETTE) - 1)] for i, dataset in enumerate(datasets)}
     lines = dict(zip(("-", "--"), shown(analysis), strict=True))
     n_columns = 6
-    with settings():
+    with drawing.settings():
         n_rows = -(-len(methods) // n_columns)
-        figure = new_figure(0.8 + 1.35 * n_rows)
+        figure = drawing.new_figure(0.8 + 1.35 * n_rows)
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         for axes, method in zip(panels, methods, strict=False):
             for dataset, colour in colours.items():
-                own = [row for row in rows if (row.method, row.dataset) == (method, dataset)]
-                own = [row for row in own if row.severity == max(r.severity for r in own)]
+                cells = [row for row in rows if (row.method, row.dataset) == (method, dataset)]
+                worst = max((row.severity for row in cells), default=0.0)
                 for line, score in lines.items():
-                    points = [(row.strength or 0.0, score.of(row).mean) for row in own]
+                    points = [(row.strength or 0.0, score.of(row).mean) for row in cells if row.severity == worst]
                     plot_known(axes, points, color=colour, linestyle=line, marker="o", markersize=3, linewidth=1.4)
             axes.set_title(name(method), loc="left", fontsize=8)
             _strength_axis(axes, [row for row in rows if row.method == method])
@@ -98,21 +78,21 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.
             panels[0].set_ylim(-0.03, 1.03)
         for axes in panels[: len(methods)][-n_columns:]:
             axes.set_xlabel("strength")
-        handles = [legend_key(score.label, color=INK, linestyle=line) for line, score in lines.items()]
+        handles = [drawing.legend_key(score.label, color=drawing.INK, linestyle=line) for line, score in lines.items()]
         if len(datasets) > 1:
-            handles += [legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]
-        legend_below(figure, handles, columns=6)
+            handles += [drawing.legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]
+        drawing.legend_below(figure, handles, columns=6)
     return figure
 
 
-def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure.Figure":
+def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """Performance above, localisation below, a column per stratum and a line per method."""
     methods = analysis.results["methods"]
     strata = sorted({(row.dataset, row.severity) for row in rows})
-    styles = look(row.method for row in rows)
+    styles = drawing.look(row.method for row in rows)
     scores = shown(analysis)
-    with settings():
-        figure = new_figure(5.2, 0.8 + 1.6 * len(strata))
+    with drawing.settings():
+        figure = drawing.new_figure(5.2, 0.8 + 1.6 * len(strata))
         panels = figure.subplots(2, len(strata), squeeze=False, sharex=True, sharey="row")
         for column, stratum in enumerate(strata):
             for axes, score in zip(panels[:, column], scores, strict=True):
@@ -122,24 +102,24 @@ def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "matplotlib.figure
                     plot_known(axes, points, color=colour, marker=marker, markersize=4, linewidth=1.4)
                 baseline = [r for r in methods if (r.dataset, r.severity, r.method) == (*stratum, "baseline")]
                 if baseline and (level := score.of(baseline[0]).mean) is not None:
-                    axes.axhline(level, color=INK, linestyle=":", linewidth=1)
-            dataset, level = stratum
-            first = min(s for d, s in strata if d == dataset)
-            where = f"{name(dataset)}\n" if level == first else ""
-            panels[0][column].set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
+                    axes.axhline(level, color=drawing.INK, linestyle=":", linewidth=1)
+            dataset, worst = stratum
+            is_first = worst == min(s for d, s in strata if d == dataset)
+            title = f"{name(dataset)}\ns = {severity(worst)}" if is_first else f"s = {severity(worst)}"
+            panels[0][column].set_title(title, loc="left", fontsize=8)
             _strength_axis(panels[1][column], rows)
             panels[1][column].set_xlabel("strength")
         for axes, score in zip(panels[:, 0], scores, strict=True):
             score.limit(axes)
             axes.set_ylabel(score.label)
-        handles = method_keys(styles, markersize=5, linewidth=1.4)
+        handles = drawing.method_keys(styles, markersize=5, linewidth=1.4)
         if any(row.method == "baseline" for row in methods):
-            handles.append(legend_key("baseline", color=INK, linestyle=":", linewidth=1))
-        legend_below(figure, handles, columns=9)
+            handles.append(drawing.legend_key("baseline", color=drawing.INK, linestyle=":", linewidth=1))
+        drawing.legend_below(figure, handles, columns=9)
     return figure
 
 
-def _strength_axis(axes: "matplotlib.axes.Axes", rows: list[MethodRow]) -> None:
+def _strength_axis(axes: "drawing.Axes", rows: list[MethodRow]) -> None:
     """A logarithmic axis with plain numbers: powers of ten, or both ends where there is none between them."""
     strengths = [row.strength for row in rows if row.strength]
     axes.set_xscale("log")

@@ -11,7 +11,7 @@ from analysis.numbers import HasInterval, interval, name, number, severity
 from analysis.numbers import p_value as written_p
 
 Entry = tuple[Any, str]
-"""A raw value for the CSV and its text for people."""
+"""A raw value for the CSV, and its text."""
 UNDEFINED = "undefined because"
 """Heading of a last column of reasons."""
 
@@ -44,6 +44,12 @@ def cell_entries(dataset: str | None, level: float | None, method: str | None) -
     return (dataset, name(dataset or "")), (level, severity(level or 0.0)), (method, name(method or ""))
 
 
+def scope_entries(dataset: str | None, level: float | None, method: str | None) -> tuple[Entry, Entry, Entry]:
+    """The same, without a dataset for all strata with a shift, and without a method for all methods."""
+    where = cell_entries(dataset, level, method) if dataset is not None else ((None, "shifted"), (None, ""))
+    return where[0], where[1], (method, name(method or "all"))
+
+
 def remark(text: str | None) -> Entry:
     return text, text or ""
 
@@ -58,21 +64,21 @@ class Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     text_columns: int
-    """Number of leading columns that hold words and are set flush left; the others hold numbers."""
+    """Number of leading columns with words, which are left-aligned."""
     fields: tuple[str, ...]
     """The CSV's column names, one per heading."""
     group: int = 0
-    """Number of leading columns whose change is marked by a line."""
+    """Number of leading columns; a line separates rows that differ in them."""
     strong: bool = False
-    """Whether the first row is the one that counts, and is bold."""
+    """Whether the first row is bold."""
     bold: frozenset[tuple[int, int]] = frozenset()
     """Row and column of further entries in bold."""
     fold: int | None = None
-    """Number of rows beyond which report.html folds the table; None: never."""
+    """Number of rows beyond which report.html folds the table, if at all."""
 
     @property
     def ends_in_words(self) -> bool:
-        """Whether the last column holds remarks, which are set flush left and left out where all are empty."""
+        """Whether the last column has remarks, which are left-aligned, and not shown if all are empty."""
         return self.fields[-1] in ("reason", "remark")
 
     def is_bold(self, row: int, column: int) -> bool:
@@ -84,7 +90,7 @@ class Table:
 
 
 def to_csv(table: Table) -> str:
-    """The raw values; an interval's two bounds are separated by a space, a missing value is empty."""
+    """The raw values; the bounds of an interval are separated by a space, a missing value is empty."""
     return _csv(table.fields, ([_plain(raw) for raw, _ in row] for row in table.rows))
 
 
@@ -95,32 +101,26 @@ def grid_csv(correlations: Sequence[Correlation]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table: put \\usepackage{booktabs} in the preamble."""
-    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
-    body = [
-        " & ".join(
-            rf"\textbf{{{_latex(text)}}}" if text and table.is_bold(row, column) else _latex(text)
+    """A booktabs table; it needs \\usepackage{booktabs} in the preamble."""
+
+    def line(texts: Sequence[str], row: int | None = None) -> str:
+        cells = [
+            rf"\textbf{{{_latex(text)}}}" if text and row is not None and table.is_bold(row, column) else _latex(text)
             for column, text in enumerate(texts)
-        )
-        + r" \\"
-        for row, texts in enumerate(table.texts)
-    ]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_latex(table.title)}. {_latex(table.caption)}}}",
-            rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            " & ".join(map(_latex, table.headings)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
         ]
-    )
+        return " & ".join(cells) + r" \\" + "\n"
+
+    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
+    return rf"""\begin{{table}}
+\centering
+\caption{{{_latex(table.title)}. {_latex(table.caption)}}}
+\begin{{tabular}}{{{alignment}}}
+\toprule
+{line(table.headings)}\midrule
+{"".join(line(texts, row) for row, texts in enumerate(table.texts))}\bottomrule
+\end{{tabular}}
+\end{{table}}
+"""
 
 
 def _plain(raw: Any) -> str:
@@ -139,33 +139,20 @@ def _csv(fields: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return buffer.getvalue()
 
 
-_SPECIAL: dict[str, str] = {
-    "\\": r"\textbackslash{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "ρ": r"$\rho$",
-    "τ": r"$\tau$",
-    "λ": r"$\lambda$",
-    "μ": r"$\mu$",
-    "ψ": r"$\psi$",
-    "Ψ": r"$\Psi$",
-    "²": r"$^2$",
-    "’": "'",
-    "\u00a0": "~",
-    "“": "``",
-    "”": "''",
-    "<": "$<$",
-    ">": "$>$",
-}
+_SPECIAL = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{c: "\\" + c for c in "&%$#_{}"},
+        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\u00a0": "~"},
+        **{"–": "--", "’": "'", "“": "``", "”": "''"},
+        **{"−": "$-$", "±": r"$\pm$", "²": r"$^2$", "<": "$<$", ">": "$>$"},
+        **{"ρ": r"$\rho$", "τ": r"$\tau$", "λ": r"$\lambda$", "μ": r"$\mu$", "ψ": r"$\psi$", "Ψ": r"$\Psi$"},
+    }
+)
 
 
 def _latex(text: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in text)
+    return text.translate(_SPECIAL)
 
 
-Writer = Callable[[Table], str]
-WRITERS: dict[str, Writer] = {"csv": to_csv, "tex": to_latex}
+WRITERS: dict[str, Callable[[Table], str]] = {"csv": to_csv, "tex": to_latex}

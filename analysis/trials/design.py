@@ -1,19 +1,16 @@
 """The design of a table: its cells and strata, and the settings along which its trials differ.
 
 A cell is one (dataset, severity, method), a stratum one (dataset, severity). A configuration is everything about a
-trial but its seeds. Psi, the sign error and the conditional mutual information compare configurations, so they share
-these rules:
+trial but its seeds. Statistics that compare configurations share these rules:
 
-- Axes are the columns of the configuration (`columns.configuration_in`) that vary. A seed is a replicate, never an
-  axis.
-- The dataset is never an axis, because chance levels of localisation scores differ between datasets. Only
-  configurations of one dataset are compared.
-- A setting that dataset, method, model, preset and selection together determine (a discriminator's width, the number of
-  classes) is no axis.
-- Strength belongs to its method: the same number weighs another penalty elsewhere, and some methods have none. So does
-  a setting that some method lacks. The axis `strength` compares trials of one method; on the axis `method`, all
-  strengths of a method count as one configuration. With strength held fixed instead, no penalised method would ever
-  meet the baseline, and 10 times one penalty would be equated with 10 times another.
+- Axes are the columns of the configuration (`columns.configuration_in`) that vary. A seed is a replicate, not an axis.
+- The dataset is not an axis, because chance levels of localisation scores differ between datasets; only configurations
+  of one dataset are compared.
+- A setting that dataset, method, model, preset and selection together determine, such as a discriminator's width, is
+  not an axis.
+- Strength is nested in the method, since the same number weighs different penalties; so is a setting that some method
+  lacks. The axis `strength` compares trials of one method; on the axis `method`, all strengths of a method are one
+  configuration. Otherwise no penalised method would ever be compared with the baseline.
 """
 
 from dataclasses import dataclass
@@ -36,7 +33,7 @@ Codes = NDArray[np.intp]
 """[trials] an integer per trial; equal integers stand for equal values."""
 
 DETERMINING = ("method", "model", "preset", "selection")
-"""Axes that, with the dataset, determine the settings that come with them."""
+"""Axes that, with the dataset, determine other settings."""
 
 
 def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
@@ -60,10 +57,10 @@ class Design:
 
     axes: tuple[str, ...]
     codes: dict[str, Codes]
-    """Per axis, the values of the trials; a missing value is a value of its own."""
+    """[trials] the value on each axis; a missing value is a distinct value."""
     dataset: Codes
     nested: frozenset[str]
-    """Axes that belong to a method: strength, and whatever some method lacks."""
+    """Axes nested in the method: strength, and any that some method lacks."""
 
     def configurations(self) -> Codes:
         """The configuration of each trial, as an integer."""
@@ -76,14 +73,13 @@ class AxisPoints:
 
     axis: str
     point: Codes
-    """[trials] the point of each trial, one level at one setting; trials of a point differ in seeds alone."""
+    """[trials] the point of each trial: a level at a setting. Trials of a point differ in seeds alone."""
     cell: Codes
-    """[points] the setting of the other axes, in ascending order; points with the same setting differ in the axis
-    alone."""
+    """[points] the setting of the other axes, ascending; points of a setting differ in the axis alone."""
 
 
 def design_of(table: pd.DataFrame) -> Design:
-    """Find the axes along which the trials of a table differ."""
+    """The axes along which the trials of a table differ."""
     names = columns.ordered(set(columns.configuration_in(table)) - {"dataset"})
     codes = {name: _codes(table[name]) for name in names}
     dataset = _codes(table["dataset"])
@@ -127,17 +123,17 @@ def hashable(column: pd.Series) -> pd.Series:
 
 
 def _codes(column: pd.Series) -> Codes:
-    """Numbered by value, texts in alphabetical order: what is drawn by number must not rest on the order of rows."""
+    """Codes by value, alphabetical for texts, so that draws by code do not depend on the order of rows."""
     values = hashable(column)
     codes, levels = pd.factorize(values, use_na_sentinel=False)
     is_number = pd.api.types.is_numeric_dtype(values)
     keys = pd.Series(levels).astype("float64").to_numpy() if is_number else np.asarray(list(map(str, levels)))
-    place = np.argsort(np.argsort(keys, kind="stable"))
-    return np.asarray(place[codes], dtype=np.intp)
+    rank = np.argsort(np.argsort(keys, kind="stable"))
+    return np.asarray(rank[codes], dtype=np.intp)
 
 
 def _combined(*parts: Codes) -> Codes:
-    """One integer per distinct combination, renumbered at every step so that products stay small."""
+    """An integer per distinct combination, renumbered at every step so that products stay small."""
     combined = parts[0]
     for part in parts[1:]:
         width = int(part.max(initial=0)) + 1

@@ -1,11 +1,10 @@
 """From any table with a record's columns to `Trials`: which rows are excluded, and why.
 
-`UNUSABLE` and `SET_APART` are the rules, in the order in which they apply; a row is counted once, under the first
-reason that applies to it.
+`unusable` and `set_apart` list the rules in order; a row is counted once, under the first reason that applies to it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,19 +15,13 @@ from analysis.trials.design import hashable
 from analysis.trials.fixed import other_setting
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
 from analysis.trials.selection import SELECTION, rules_of, selection_of
-from analysis.trials.trials import OUTCOME, Primary, Trials
-from records import SweepRecords, columns
+from analysis.trials.trials import OUTCOME, Exclusion, Reason, Trials
+from records import Manifest, SweepRecords, columns
 from records.manifest import Fixed
 
 REQUIRED = ("dataset", "severity", "method", "seed", OUTCOME)
-BY_SEARCH = "chosen by a search"
-DUPLICATE = "duplicate trial"
-CONTROL = "control of the masks"
-OTHER_SELECTION = "selection other than"
-
 _NAMES = ("dataset", "method")
 _NUMBERS = ("severity", "seed", "data_seed")
-_N_TEST = columns.hyperparameter("n_test")
 _OPTIONAL = {
     "strength": "strengths are unknown, so each cell is taken as a whole",
     "status": "every row counts as a completed trial",
@@ -36,127 +29,112 @@ _OPTIONAL = {
     columns.performance("test_id", "auc"): "performance without the shift cannot be shown",
 }
 
+Excluded = Iterator[tuple[Reason, pd.Series]]
+"""Reasons, each with a mark on the rows to which it applies."""
+
 
 class _Rows:
-    """The rows of a table, as they were and as typed values, with the reason why each is excluded."""
+    """The rows of a table, raw and as typed values, with the reason for which each is excluded."""
 
     def __init__(self, table: pd.DataFrame, outcome: str, fixed: Fixed):
         self.outcome, self.fixed = outcome, fixed
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
             self.raw = self.raw.copy().assign(data_seed=0)  # copied, else pandas warns of the many blocks of a .csv
-        self.reasons = pd.Series("", index=self.raw.index, dtype=object)
+        self.reasons: list[Reason] = []
+        self.reason = np.full(len(self.raw), -1)
+        """[rows] position in `reasons`, −1 for rows that are kept."""
         self.frame = self.raw.copy()
-        """The values that the analysis sees."""
+        """The values that the analysis uses."""
         self.unreadable: dict[str, pd.Series] = {}
-        """Per column of flags, numbers or settings of the masks, where it holds something else."""
+        """Per column of flags, numbers or mask settings, the rows with a value of another type."""
         for name in map(str, self.raw):
             values, kind = self.raw[name], columns.column_of(name).kind
             if name in _NAMES:
                 self.frame[name] = values.astype(str)
             elif name in columns.CONTROLS or kind == "flag":
                 self.frame[name], self.unreadable[name] = _setting(values, columns.CONTROLS.get(name, False))
-            elif kind == "number" or name in (outcome, _N_TEST):
+            elif kind == "number" or name in (outcome, columns.hyperparameter("n_test")):
                 self.frame[name], self.unreadable[name] = _numbers(values)
 
     @property
     def kept(self) -> pd.Series:
         """Whether no rule has excluded the row yet."""
-        return self.reasons == ""
+        return pd.Series(self.reason < 0, index=self.frame.index)
 
-    def apply(self, rules: Sequence["Rule"]) -> None:
-        for rule in rules:
-            for reason, excluded in rule(self):
-                self.reasons[excluded.fillna(False).astype(bool) & self.kept] = reason
+    def excluded_as(self, exclusion: Exclusion) -> pd.Series:
+        """The rows excluded for this reason, whatever its details."""
+        positions = [i for i, reason in enumerate(self.reasons) if reason.exclusion is exclusion]
+        return pd.Series(np.isin(self.reason, positions), index=self.frame.index)
+
+    def exclude(self, excluded: Excluded) -> None:
+        """Exclude the marked rows that are still kept."""
+        for reason, marked in excluded:
+            self.reason[marked.fillna(False).astype(bool) & self.kept] = len(self.reasons)
+            self.reasons.append(reason)
+
+    def counts(self) -> Counter[Reason]:
+        """Number of rows by reason."""
+        return Counter(self.reasons[position] for position in self.reason if position >= 0)
 
 
-Rule = Callable[[_Rows], Iterable[tuple[str, pd.Series]]]
-"""Yields reasons, each with a mark on the rows that it applies to."""
-
-
-def not_completed(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A status other than completed; without a status, a row counts as completed."""
-    if "status" in rows.frame:
-        status = _filled(rows.frame["status"], "completed")
+def unusable(rows: _Rows) -> Excluded:
+    """Why a row alone cannot be used, in the order in which the reasons apply."""
+    frame = rows.frame
+    if "status" in frame:
+        status = _filled(frame["status"], "completed")
         for value in sorted(set(status) - {"completed"}):
-            yield value if value in columns.STATUSES else f"status {value!r}", status == value
-
-
-def unreadable_flag(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """`stopped_early` or `collapsed` neither true nor false."""
+            yield _not_completed(value), status == value
     for name in (columns.STOPPED_EARLY, columns.COLLAPSED):
         if name in rows.unreadable:
-            yield f"{name} is neither true nor false", rows.unreadable[name]
-
-
-def stopped_early(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A scheduler that stops the worst trials censors the outcome."""
-    if columns.STOPPED_EARLY in rows.frame:
-        yield "stopped early", rows.frame[columns.STOPPED_EARLY]
-
-
-def chosen_by_search(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A search that looks at earlier results draws trials where performance is high: no sample of the space."""
-    if columns.SEARCHER in rows.frame:
-        searcher = _filled(rows.frame[columns.SEARCHER], "").str.strip().str.lower()
-        yield BY_SEARCH, ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
-
-
-def bad_value(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """No dataset, method, severity or seed, or one that cannot be read; nor can the outcome or a setting of the masks.
-
-    A missing outcome is dropped later, by what needs it.
-    """
+            yield Reason(Exclusion.BAD_FLAG, name), rows.unreadable[name]
+    if columns.STOPPED_EARLY in frame:
+        # A scheduler that stops the worst trials censors the outcome.
+        yield Reason(Exclusion.STOPPED_EARLY), frame[columns.STOPPED_EARLY]
+    if columns.SEARCHER in frame:
+        # A search guided by earlier results draws trials where performance is high: no sample of the space.
+        searcher = _filled(frame[columns.SEARCHER], "").str.strip().str.lower()
+        yield Reason(Exclusion.CHOSEN_BY_SEARCH), ~searcher.isin(("", *columns.PLAIN_SEARCHERS))
     for name in (*_NAMES, *_NUMBERS):
-        yield f"no {name}", rows.raw[name].isna()
+        yield Reason(Exclusion.ABSENT, name), rows.raw[name].isna()
     for name in _NUMBERS:
-        yield f"{name} is not a number", rows.frame[name].isna()
-    yield f"{rows.outcome} is not a number", rows.unreadable[rows.outcome]
-    yield "severity outside 0 to 1", ~rows.frame["severity"].between(0, 1)
+        yield Reason(Exclusion.NOT_A_NUMBER, name), frame[name].isna()
+    # A missing outcome is dropped later, by the statistics that need it.
+    yield Reason(Exclusion.NOT_A_NUMBER, rows.outcome), rows.unreadable[rows.outcome]
+    yield Reason(Exclusion.BAD_SEVERITY), ~frame["severity"].between(0, 1)
     for name in columns.CONTROLS:
         if name in rows.unreadable:
-            yield f"{name} cannot be read", rows.unreadable[name]
+            yield Reason(Exclusion.UNREADABLE_SETTING, name), rows.unreadable[name]
 
 
-def other_fixed_setting(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """Another value of a setting that the sweep's command did not vary: cells must not mix configurations by accident.
+def set_apart(rows: _Rows) -> Excluded:
+    """Why a usable row is not analysed with the others, in the order in which the reasons apply.
 
-    Only the manifest says what was not varied; a table without one is taken as it is.
+    - Other values of settings that the sweep's command did not vary, so that cells do not mix configurations. Only the
+      manifest says which settings these are.
+    - Duplicates: a trial key seen before, or the same settings and seeds as far as the table has them.
+    - Mask controls (wrong masks, fewer masks, masks at test time): kept in `Trials.controls`.
+    - Other selection rules than the analysed one, so that no training counts twice: kept in `Trials.all_selections`.
     """
-    reasons = other_setting(rows.frame[rows.kept], rows.fixed).reindex(rows.frame.index, fill_value="")
-    for reason in sorted(set(reasons) - {""}):
-        yield reason, reasons == reason
-
-
-def duplicate(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """A trial key seen before, or the same settings, seeds included, as far as the table has them."""
-    candidates = rows.frame[rows.kept]
+    frame = rows.frame
+    texts = other_setting(frame[rows.kept], rows.fixed).reindex(frame.index, fill_value="")
+    for text in sorted(set(texts) - {""}):
+        yield Reason(Exclusion.OTHER_SETTING, text), texts == text
+    candidates = frame[rows.kept]
     settings = {n: hashable(candidates[n]) for n in columns.settings_in(candidates)}
     repeated = candidates.assign(**settings).duplicated(list(settings))
     if "trial_key" in candidates:
         repeated |= candidates["trial_key"].notna() & candidates.duplicated("trial_key")
-    yield DUPLICATE, repeated.reindex(rows.frame.index, fill_value=False)
-
-
-def mask_control(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """Wrong masks, fewer of them, or masks at test time: kept in `Trials.controls`, compared with the right masks."""
+    yield Reason(Exclusion.DUPLICATE), repeated.reindex(frame.index, fill_value=False)
     for name, default in columns.CONTROLS.items():
-        if name in rows.frame:
-            yield CONTROL, rows.frame[name] != default
+        if name in frame:
+            yield Reason(Exclusion.MASK_CONTROL), frame[name] != default
+    if rules := rules_of(frame[rows.kept]):
+        yield Reason(Exclusion.OTHER_SELECTION, rules[0]), selection_of(frame) != rules[0]
 
 
-def other_selection(rows: _Rows) -> Iterator[tuple[str, pd.Series]]:
-    """Not the analysed selection rule: a cell must not count a training twice. Kept in `Trials.all_selections`."""
-    rules = rules_of(rows.frame[rows.kept])
-    if rules:
-        yield f"{OTHER_SELECTION} {rules[0]}", selection_of(rows.frame) != rules[0]
-
-
-UNUSABLE: tuple[Rule, ...] = (not_completed, unreadable_flag, stopped_early, chosen_by_search, bad_value)
-"""What a row says of itself."""
-
-SET_APART: tuple[Rule, ...] = (other_fixed_setting, duplicate, mask_control, other_selection)
-"""What a usable row is beside the others."""
+def _not_completed(status: str) -> Reason:
+    return Reason(Exclusion.NOT_COMPLETED, status if status in columns.STATUSES else f"status {status!r}")
 
 
 def trials_from_table(
@@ -164,31 +142,27 @@ def trials_from_table(
     *,
     sweep: str,
     source: str,
-    primary: Primary | None = None,
-    comparisons: tuple[str, ...] = columns.COMPARISONS,
-    commands: tuple[str, ...] = (),
+    declared: Manifest | None = None,
     free_primary: bool = True,
-    fixed: Fixed | None = None,
     records: SweepRecords | None = None,
-    excluded: dict[str, int] | None = None,
+    n_unreadable: int = 0,
     notes: Sequence[str] = (),
 ) -> Trials:
     """Check a table and keep its completed, distinct, numeric trials.
 
-    A trial with a missing outcome or localisation score stays in the table and is dropped, with a count, by each
-    correlation that needs it. Infinities count as missing. Without a data_seed column all trials count as
-    one data seed. Scores
-    for which lower is better are replaced by their complements (`scores.higher_is_better`).
+    A trial with a missing outcome or localisation score stays in the table; each correlation that needs it drops and
+    counts it. Infinities count as missing. Without a data_seed column all trials count as one data seed. Scores for
+    which lower is better are replaced by their complements (`scores.higher_is_better`).
 
     Args:
         table: one trial per row, with a record's columns as far as they go.
-        sweep, source, primary, comparisons, commands, free_primary, records: as in `Trials`.
-        fixed: settings that the sweep did not vary; other values of them are excluded.
-        excluded: number of rows excluded earlier, by reason.
+        sweep, source, free_primary, records: as in `Trials`.
+        declared: the sweep's primary, comparisons, commands, and fixed settings; rows with other values are excluded.
+        n_unreadable: number of records that could not be read; they count as excluded.
         notes: earlier notes on the data, one sentence each.
 
     Raises:
-        AnalysisError: a required column or every localisation column is missing, a column is there twice, a trial is of
+        AnalysisError: a required column or every localisation column is missing, a column name is repeated, a trial has
             a newer schema version, or no trial remains.
     """
     table = table.rename(columns=str)
@@ -203,15 +177,16 @@ def trials_from_table(
         absent.append(
             "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add it."
         )
+    declared = declared or Manifest()
+    primary = declared.primary
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
-
-    rows = _Rows(table, outcome, fixed or {})
+    rows = _Rows(table, outcome, declared.fixed)
     if "schema_version" in table and (newest := rows.frame["schema_version"].max()) > columns.SCHEMA_VERSION:
         raise AnalysisError(
             f"{source} has trials of schema version {newest:g}, and this checkout reads versions up to "
             f"{columns.SCHEMA_VERSION}: a newer version of this program wrote them; update the checkout (git pull)"
         )
-    rows.apply(UNUSABLE)
+    rows.exclude(unusable(rows))
     for name, unreadable in rows.unreadable.items():
         if n := int((unreadable & rows.kept).sum()):
             notes.append(f"Not a number in the column {name!r}: {count(n, 'value')}, taken as missing.")
@@ -220,32 +195,32 @@ def trials_from_table(
         f"Lower is better for {metric}, so the analysis uses 1 − {metric}. The records hold what was measured."
         for metric in replaced
     ]
-    rows.apply(SET_APART)
-    if (rows.reasons == DUPLICATE).any() and "trial_key" not in table:
+    rows.exclude(set_apart(rows))
+    if rows.excluded_as(Exclusion.DUPLICATE).any() and "trial_key" not in table:
         notes.append(
-            "Of rows with the same configuration only the first counts; if they are different trials, add the column "
-            "that tells them apart (strength, seed, data_seed or hp.<name>)."
+            "Only the first of several rows with the same configuration counts. If they are different trials, add the "
+            "column that tells them apart (strength, seed, data_seed or hp.<name>)."
         )
 
-    reasons = Counter(excluded) + Counter(rows.reasons[~rows.kept])
+    reasons = rows.counts() + Counter({Reason(Exclusion.UNREADABLE_RECORD): n_unreadable})
     kept = rows.frame[rows.kept]
     if kept.empty:
         raise AnalysisError(_nothing_left(source, reasons, table))
-    unanalysed = rows.reasons.str.startswith(OTHER_SELECTION)
-    controls = rows.frame[rows.reasons == CONTROL]
+    unanalysed = rows.excluded_as(Exclusion.OTHER_SELECTION)
+    controls = rows.frame[rows.excluded_as(Exclusion.MASK_CONTROL)]
     if SELECTION in kept:
         controls = controls[selection_of(controls) == selection_of(kept).iloc[0]]
     return Trials(
         table=_tidy(kept),
         sweep=sweep,
         source=source,
-        n_read=len(table) + sum((excluded or {}).values()),
-        excluded=dict(sorted(reasons.items())),
+        n_read=len(table) + n_unreadable,
+        reasons=reasons,
         notes=tuple(notes),
         missing=(*absent, *_missing_cells(kept)),
         primary=None if primary is None else primary_higher_is_better(primary),
-        comparisons=comparisons,
-        commands=commands,
+        comparisons=declared.comparisons,
+        commands=declared.commands,
         data_seeds_known="data_seed" in table,
         free_primary=free_primary,
         all_selections=_tidy(rows.frame[rows.kept | unanalysed]) if unanalysed.any() else None,
@@ -264,9 +239,10 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_any_completed(table: pd.DataFrame, source: str) -> None:
-    # Before the columns: failed trials have no scores, so missing columns are not what went wrong.
+    # Checked before the columns, since failed trials have no scores.
     if len(table) and "status" in table and not _filled(table["status"], "completed").eq("completed").any():
-        raise AnalysisError(_nothing_left(source, Counter(table["status"].dropna().astype(str)), table))
+        counts = Counter(map(_not_completed, table["status"].dropna().astype(str)))
+        raise AnalysisError(_nothing_left(source, counts, table))
 
 
 def _check_columns(table: pd.DataFrame, source: str) -> None:
@@ -288,21 +264,21 @@ def _check_columns(table: pd.DataFrame, source: str) -> None:
 
 
 def _filled(column: pd.Series, default: str) -> pd.Series:
-    """The column as texts, missing ones as the default; a categorical column would refuse a new value."""
+    """The column as text, with missing values as the default; `object` since categories allow no new value."""
     return column.astype(object).fillna(default).astype(str)
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """(the column as floats with infinities as missing, where it held something that is not a number)."""
+    """(the column as floats with infinities as missing, the rows with something else than a number)."""
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     bad = numbers.isna() & column.notna()
     return numbers.replace([np.inf, -np.inf], np.nan), bad
 
 
 def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
-    """(the column as values of the default's type, missing ones as the default; where it could not be read).
+    """(the column as values of the default's type, the unreadable rows).
 
-    Records from before a setting was introduced have its default.
+    Missing values become the default: older records lack settings that were introduced later.
     """
     filled = column.astype(object).where(column.notna(), default)
     if isinstance(default, float):
@@ -315,16 +291,17 @@ def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
     return text, pd.Series(False, index=column.index)
 
 
-def _nothing_left(source: str, counts: Mapping[str, int], table: pd.DataFrame) -> str:
+def _nothing_left(source: str, counts: Mapping[Reason, int], table: pd.DataFrame) -> str:
     if not counts:
         return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
-    if CONTROL in counts:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items(), key=lambda pair: str(pair[0])))
+    exclusions = {reason.exclusion for reason in counts}
+    if Exclusion.MASK_CONTROL in exclusions:
         return (
             f"{source}: no completed trial under right masks is left ({reasons}); controls are compared with those, so "
             "run the same trials without mask_condition, mask_fraction and mask_test into the same sweep"
         )
-    if set(counts) == {BY_SEARCH}:
+    if exclusions == {Exclusion.CHOSEN_BY_SEARCH}:
         return (
             f"{source}: all {reasons}; trials that were chosen by earlier results are no sample to correlate: "
             "take the best settings into a sweep of seeds (sweep.py --from) and analyse that"
@@ -335,7 +312,7 @@ def _nothing_left(source: str, counts: Mapping[str, int], table: pd.DataFrame) -
 
 
 def _missing_cells(table: pd.DataFrame) -> list[str]:
-    """Name the cells without a trial among the severities of their dataset and the methods of the whole table."""
+    """Name the cells without a trial, for each severity of a dataset and each method of the table."""
     present = set(zip(table["dataset"], table["severity"], table["method"], strict=True))
     absent = [
         f"{method} on {dataset} at severity {severity:g}"

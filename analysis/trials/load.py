@@ -29,15 +29,15 @@ def load_sweep(storage: str | Path, sweep: str) -> Trials:
 
 
 def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mapping[str, str] | None = None) -> Trials:
-    """The trials of a sweep whose records are in memory already; the primary is the one in its manifest.
+    """The trials of a sweep whose records have been loaded; the primary is the one in its manifest.
 
     Args:
         records: the sweep's storage.
         table: its records as a table, from `records.write_table` or `as_table`.
-        rejected: files that could not be read, with the reasons, from `records.load`; they count as excluded.
+        rejected: unreadable files with the reasons, from `records.load`; they count as excluded.
 
     Raises:
-        AnalysisError: there are no records, none that can be analysed, or the manifest is broken.
+        AnalysisError: there are no records, none that can be analysed, or the manifest is invalid.
     """
     rejected = rejected or {}
     try:
@@ -46,7 +46,6 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         raise AnalysisError(str(error)) from error
     if table.empty and not rejected:
         raise AnalysisError(_no_records(records, manifest is not None))
-    declared = manifest or Manifest()
     source = f"sweep {records.name!r}"
     notes = [f"A record could not be read: {path}: {why}." for path, why in sorted(rejected.items())]
     if table.empty:
@@ -55,13 +54,10 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
         table,
         sweep=records.name,
         source=source,
-        primary=declared.primary,
-        comparisons=declared.comparisons,
-        commands=declared.commands,
+        declared=manifest,
         free_primary=False,
-        fixed=declared.fixed,
         records=records,
-        excluded={"unreadable record": len(rejected)} if rejected else {},
+        n_unreadable=len(rejected),
         notes=notes,
     )
 
@@ -69,10 +65,10 @@ def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mappin
 def load_file(path: str | Path) -> Trials:
     """The trials in a .csv or .parquet file with a record's columns, as far as they go.
 
-    A sweep.json beside the file is that of its sweep: what it declares holds for the file too.
+    A sweep.json in the same folder declares the primary, the comparisons and the fixed settings.
 
     Raises:
-        AnalysisError: there is no such file, its kind is unknown, or it or the sweep.json cannot be read or analysed.
+        AnalysisError: there is no such file, its type is unknown, or it or the sweep.json cannot be read or analysed.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -86,21 +82,17 @@ def load_file(path: str | Path) -> Trials:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AnalysisError(f"cannot read {str(path)!r}: not a {kind} table ({reason}); write it again") from error
     manifest = _manifest_beside(path)
-    declared = manifest or Manifest()
     return trials_from_table(
         table,
         sweep=path.stem if manifest is None else path.resolve().parent.name,
         source=path.name,
-        primary=declared.primary,
-        comparisons=declared.comparisons,
-        commands=declared.commands,
-        free_primary=declared.primary is None,
-        fixed=declared.fixed,
+        declared=manifest,
+        free_primary=manifest is None or manifest.primary is None,
     )
 
 
 def _manifest_beside(path: Path) -> Manifest | None:
-    """The sweep.json in the file's folder; None where there is none."""
+    """The sweep.json in the file's folder, if there is one."""
     beside = path.with_name("sweep.json")
     if not beside.is_file():
         return None

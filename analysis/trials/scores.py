@@ -1,7 +1,7 @@
-"""What a table's scores mean: their direction, and how many images an outcome is a mean over.
+"""What a table's scores mean: their direction, and the number of images behind an outcome.
 
-In the analysis a larger localisation score is always a better one. Records hold what was measured, so a metric for
-which lower is better is replaced by its complement: `1-distractor_mass` for `distractor_mass`.
+In the analysis higher localisation scores are better. A recorded metric for which lower is better is replaced by its
+complement: `1-distractor_mass` for `distractor_mass`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,14 +14,11 @@ from analysis.trials.trials import Primary
 from records import columns
 
 COMPLEMENTS = {metric: f"1-{metric}" for metric in columns.LOWER_IS_BETTER}
-"""Name of the complement 1 − s of each metric s for which lower is better."""
+"""Name of the complement 1 − s by metric s for which lower is better."""
 
 
 def higher_is_better(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Replace each score s for which lower is better, and its scores on halves of the images, by 1 − s.
-
-    Args:
-        table: its localisation columns hold numbers in [0, 1]. Complements that are there already stay as they are.
+    """Replace each score s in [0, 1] for which lower is better, and its scores on halves of the images, by 1 − s.
 
     Returns:
         The table with the renamed columns, and the metrics that were replaced, in the table's order.
@@ -41,13 +38,13 @@ def higher_is_better(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def primary_higher_is_better(primary: Primary) -> Primary:
-    """The primary with the metric that `higher_is_better` puts in place of its own."""
+    """The primary with the metric that `higher_is_better` uses instead."""
     return replace(primary, metric=COMPLEMENTS.get(primary.metric, primary.metric))
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """An outcome that is a mean over n independent images; where unknown, `column` is None and `reason` says why."""
+    """An outcome that is a mean over n independent images; if unknown, `column` is None and `reason` says why."""
 
     column: str | None
     n: NDArray[np.float64]
@@ -56,11 +53,11 @@ class Proportion:
 
 
 def proportion_of(table: pd.DataFrame, outcome: str) -> Proportion:
-    """Find the accuracy that belongs to an outcome and the number of images it is a mean over.
+    """The accuracy that belongs to an outcome, and the number of images n behind it.
 
-    Hoeffding's bound and the binomial model hold for a mean over images, which accuracy is and AUC is not. A table
-    without accuracy falls back on AUC with the size of the smaller class, `<split>.n_smaller_class`, for n. Otherwise n
-    is the column `<split>.n` or, for a test split, `hp.n_test`. Neither is ever guessed.
+    Hoeffding's bound and the binomial model hold for a mean over images, which accuracy is and AUC is not. n is the
+    column `<split>.n` or, for a test split, `hp.n_test`. A table without accuracy falls back on AUC with the size of
+    the smaller class, `<split>.n_smaller_class`, for n.
     """
     split, _, measure = outcome.rpartition(".")
     accuracy = columns.performance(split, "accuracy")

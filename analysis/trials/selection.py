@@ -1,7 +1,7 @@
 """Which selection rules a table has, and which of them is analysed.
 
-Trials that differ in their selection rule alone share a training, so a cell that held them all would count each
-training several times: one rule is analysed, and the others are compared with it.
+Trials that differ in their selection rule alone share a training. So that no training counts twice, one rule is
+analysed, and the others are compared with it.
 """
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 SELECTION = "selection"
 UNKNOWN = "not recorded"
 IN_ORDER = ("best_valid_id", "last", "best_valid_ood")
-"""Of rules that cover as many cells the first is analysed; best_valid_ood is an oracle, and comes last."""
+"""Order of rules that cover equally many cells; best_valid_ood is an oracle."""
 
 
 def selection_of(table: pd.DataFrame) -> pd.Series:
@@ -18,11 +18,7 @@ def selection_of(table: pd.DataFrame) -> pd.Series:
 
 
 def rules_of(table: pd.DataFrame) -> list[str]:
-    """The selection rules of a table, the one to analyse first.
-
-    That is the rule with trials in most cells; among equals the first of `IN_ORDER`. A table without the column has
-    none.
-    """
+    """The selection rules of a table by the number of cells they cover; the first is analysed."""
     if SELECTION not in table:
         return []
     cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: selection_of(table)}).drop_duplicates()

@@ -1,6 +1,8 @@
 """The trials that an analysis works on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 import pandas as pd
 
@@ -11,6 +13,35 @@ from records import SweepRecords, columns
 OUTCOME = columns.performance("test_ood", "auc")
 UNKNOWN_DATA_SEEDS = "the table has no column 'data_seed', so it is not known which trials share their images"
 """Why a statistic is undefined without `Trials.data_seeds_known`."""
+
+
+class Exclusion(Enum):
+    """Why a row is excluded, as text that details of the reason complete."""
+
+    UNREADABLE_RECORD = "unreadable record"
+    NOT_COMPLETED = "{}"
+    BAD_FLAG = "{} is neither true nor false"
+    STOPPED_EARLY = "stopped early"
+    CHOSEN_BY_SEARCH = "chosen by a search"
+    ABSENT = "no {}"
+    NOT_A_NUMBER = "{} is not a number"
+    BAD_SEVERITY = "severity outside 0 to 1"
+    UNREADABLE_SETTING = "{} cannot be read"
+    OTHER_SETTING = "{}"
+    DUPLICATE = "duplicate trial"
+    MASK_CONTROL = "control of the masks"
+    OTHER_SELECTION = "selection other than {}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An exclusion with its details: the column, setting or rule that it is about."""
+
+    exclusion: Exclusion
+    details: str = ""
+
+    def __str__(self) -> str:
+        return self.exclusion.value.format(self.details)
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,12 +56,12 @@ class Trials:
     """Where the trials come from, for messages and reports."""
     n_read: int
     """Number of rows read, before any exclusion."""
-    excluded: dict[str, int] = field(default_factory=dict)
+    reasons: Mapping[Reason, int] = field(default_factory=dict)
     """Number of rows excluded, by reason."""
     notes: tuple[str, ...] = ()
     """What a reader must know about the data, one sentence each."""
     missing: tuple[str, ...] = ()
-    """What the data do not hold, one sentence each."""
+    """What the data lack, one sentence each."""
     primary: Primary | None = None
     """The declared primary; None where none was declared."""
     comparisons: tuple[str, ...] = columns.COMPARISONS
@@ -54,6 +85,11 @@ class Trials:
         axes |= {"data_seed": "data seeds"} if self.data_seeds_known else {}
         levels = [count(self.table[axis].nunique(), axis.replace("_", " "), many) for axis, many in axes.items()]
         return f"<Trials of {self.source}: {len(self.table):,} of {count(self.n_read, 'row')}; {listed(levels)}>"
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Number of rows excluded, by the reason's text."""
+        return dict(sorted((str(reason), n) for reason, n in self.reasons.items()))
 
     @property
     def localisation_columns(self) -> list[str]:

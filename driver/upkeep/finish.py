@@ -10,7 +10,7 @@ from rich.console import Console, Group
 
 import analysis
 from analysis.report.report import copy_report
-from analysis.trials import trials_of_sweep
+from analysis.trials.load import trials_of_sweep
 from driver import StoppedError
 from driver.plan.plan import Plan
 from driver.terminal import say

@@ -1,8 +1,10 @@
-"""The progress bar shows itself to people, late, and to nobody else."""
+"""The progress bar appears on a terminal, after a while."""
 
 import io
 
-from analysis.progress import progress_bar
+import pytest
+
+from analysis.commands import progress_bar
 
 
 class Terminal(io.StringIO):
@@ -17,15 +19,11 @@ def drawn(stream, patience):
     return stream.getvalue()
 
 
-def test_a_terminal_sees_it(monkeypatch):
+@pytest.mark.parametrize(("patience", "is_drawn"), [(0.0, True), (60.0, False)])
+def test_a_terminal_has_the_bar_after_a_while(monkeypatch, patience, is_drawn):
     monkeypatch.setenv("TERM", "xterm")
-    assert "correlations" in drawn(Terminal(), patience=0.0)
+    assert ("correlations" in drawn(Terminal(), patience)) == is_drawn
 
 
-def test_what_is_soon_done_shows_nothing(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    assert "correlations" not in drawn(Terminal(), patience=60.0)
-
-
-def test_a_file_gets_nothing():
+def test_a_file_has_no_bar():
     assert drawn(io.StringIO(), patience=0.0) == ""

@@ -1,6 +1,6 @@
 // The interactive parts of report.html: scatter plots whose points are trials, a browser of their maps, and a dialog
-// with one trial's settings and maps. All data are in the page; the one file that may lie beside it is a trial's
-// picture, saliency.png. Without this script, and in print, the page shows the static figures.
+// with one trial's settings and maps. All data are in the page, except for a trial's picture, saliency.png, which may
+// be in the sweep's storage beside it. Without this script, and in print, the page shows the static figures.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("page-data").textContent);
@@ -70,8 +70,8 @@
 
   function mapsOf(trial) {
     const own = tilesOf.get(trial) ?? [];
-    if (!own.length) return [element("p", { className: "caption", textContent: "This page holds no map of this trial." })];
-    const all = element("button", { type: "button", textContent: "Its maps in the browser" });
+    if (!own.length) return [element("p", { className: "caption", textContent: "The page has no map of this trial." })];
+    const all = element("button", { type: "button", textContent: "Show in the map browser" });
     all.addEventListener("click", () => { dialog.close(); browse({ trial }); });
     return [element("div", { className: "tiles" }, own.map((tile) => tileElement(tile, false))), keyOfColours(), all];
   }
@@ -84,7 +84,7 @@
     const says = element("p", { className: "caption", textContent: "All attributions at full size." });
     picture.addEventListener("error", () => {
       picture.remove();
-      says.textContent = `Maps of all attributions are in the sweep’s storage, ${place}; it is not beside this page.`;
+      says.textContent = `The maps of all attributions are not beside this page; they are in the sweep’s storage, ${place}.`;
     });
     return [picture, says];
   }
@@ -150,7 +150,7 @@
     }));
     const chance = plot.panels.some((panel) => panel.chance !== null) ? ` Dotted: chance ${plot.labels[0]}.` : "";
     const first = trials.n < trials.n_all
-      ? ` These are the ${trials.n.toLocaleString("en")} trials of the first data seeds, of ${trials.n_all.toLocaleString("en")}.` : "";
+      ? ` The points are the ${trials.n.toLocaleString("en")} trials of the first data seeds, out of ${trials.n_all.toLocaleString("en")}.` : "";
     figure.prepend(element("div", { className: "interactive" }, [
       element("p", { className: "caption", textContent: `Point at a trial for its settings; click it for its maps.${chance}${first}` }),
       ...[...Map.groupBy(charts, ({ dataset }) => dataset).values()].map((row) =>

@@ -14,7 +14,7 @@ from analysis.sections.section import plain
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 from analysis.trials.exclusions import trials_from_table
-from records import columns
+from records import Manifest, columns
 
 SCORE = "test_ood.iou.integrated_gradients"
 
@@ -219,7 +219,7 @@ def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
 def test_the_declared_primary_is_used(make_table):
     table = make_table(columns=(SCORE, "test_id.energy.grad_cam"))
     declared = analysis.Primary("test_id", "energy", "grad_cam")
-    trials = trials_from_table(table, sweep="s", source="t", primary=declared)
+    trials = trials_from_table(table, sweep="s", source="t", declared=Manifest(primary=declared))
     result = analysis.analyse(trials, replicates=100)
     assert result.primary == declared
     assert not any("primary" in note for note in result.notes)
@@ -245,7 +245,9 @@ def test_few_data_seeds_leave_correlations_without_an_interval(make_table):
 
 def test_a_sweep_without_its_primary_is_undecided(make_table):
     table = make_table(columns=("test_id.pointing.grad_cam",))
-    trials = trials_from_table(table, sweep="s", source="t", primary=analysis.Primary(), free_primary=False)
+    trials = trials_from_table(
+        table, sweep="s", source="t", declared=Manifest(primary=analysis.Primary()), free_primary=False
+    )
     result = analysis.analyse(trials, replicates=100)
     assert result.verdict.answer == "undecided"
     assert SCORE in result.verdict.sentence

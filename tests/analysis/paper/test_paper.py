@@ -1,4 +1,4 @@
-"""A sweep's results beside the published ones."""
+"""The tables of a sweep's results beside the published ones."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ from support.commands import PATIENCE, ROOT
 from typer.testing import CliRunner
 
 from analysis import AnalysisError, trials_from_table
-from analysis.paper.__main__ import app, paper_tables
-from analysis.paper.published import PUBLISHED
+from analysis.paper.__main__ import PUBLISHED, app, paper_tables
 
 IOU = "test_ood.iou.integrated_gradients"
 
@@ -39,7 +38,7 @@ def cells(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_means_and_deviations_stand_beside_the_published_ones():
+def test_means_and_deviations_are_shown_beside_the_published_ones():
     head, *rows = cells(paper_tables(trials(table())))
     assert head == ["method", "source", "seeds", "OOD AUC", "IoU", "IoP", "IoT"]
     baseline = [row for row in rows if row[0] == "baseline"]
@@ -52,14 +51,14 @@ def test_means_and_deviations_stand_beside_the_published_ones():
     assert [row[2:4] for row in missing] == [["0", "–"]] * 2, "a method without trials is shown, not skipped"
 
 
-def test_what_all_trials_share_is_said():
+def test_settings_that_all_trials_share_are_named():
     text = paper_tables(trials(table(**{"hp.n_test": 128})))
     assert "This sweep: model resnet18, epochs 30, batch size 16, n test 128." in text
     unknown = paper_tables(trials(table(model=None, **{"hp.n_test": float("nan")})))
     assert "This sweep: epochs 30, batch size 16." in unknown
 
 
-def test_what_was_left_out_is_counted():
+def test_excluded_trials_are_counted():
     frame = table()
     frame.loc[0, "status"] = "diverged"
     text = paper_tables(trials(frame))
@@ -68,7 +67,7 @@ def test_what_was_left_out_is_counted():
 
 
 @pytest.mark.parametrize("place", sorted(PUBLISHED))
-def test_every_published_set_has_its_table(place):
+def test_every_published_set_has_a_table(place):
     text = paper_tables(trials(table(*place)))
     published = [row for row in cells(text) if row[1] == "published"]
     assert len(published) == 7
@@ -87,7 +86,7 @@ def test_every_published_set_has_its_table(place):
         ),
     ],
 )
-def test_what_makes_no_table_is_refused(frame, message):
+def test_unsuitable_trials_are_refused(frame, message):
     with pytest.raises(AnalysisError, match=message):
         paper_tables(trials(frame))
 

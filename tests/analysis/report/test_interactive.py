@@ -1,4 +1,4 @@
-"""The interactive parts of report.html in Chromium: points and maps are clicked, and what they show is read."""
+"""The interactive parts of report.html in Chromium: points and maps are clicked, and the result is read."""
 
 import io
 import re
@@ -226,12 +226,12 @@ def test_one_image_across_trials_and_one_trial_across_images(page, trials):
     choose(page, "data_seed", "all")
     assert [caption[1] for caption in captions(page)] == [f"s 1, data seed {seed}" for seed in range(3)] * 3
     all_of(page, "#map_browser ~ .interactive .tile")[0].click()
-    next(b for b in all_of(page, "#trial button") if b.text == "Its maps in the browser").click()
+    next(b for b in all_of(page, "#trial button") if b.text == "Show in the map browser").click()
     assert [caption[2].split(",")[0] for caption in captions(page)] == [f"image {i + 1}" for i in range(KEPT)]
     assert {caption[0] for caption in captions(page)} == {"baseline λ 0.1"}
 
 
-def test_right_and_wrong_answers_are_marked_and_can_be_picked(page):
+def test_right_and_wrong_answers_are_marked_and_selectable(page):
     choose(page, "rank", "all")
     wrong, right = (["true 1", f"predicted {n}", mark] for n, mark in ((0, "✗ wrong"), (1, "✓ right")))
     for caption in captions(page):
@@ -256,7 +256,7 @@ def test_best_and_worst_maps_come_first(page):
     assert len(captions(page)) == 120
 
 
-def test_the_trials_own_picture_is_shown_where_it_lies_beside_the_page(page):
+def test_the_saliency_picture_is_shown_if_it_is_beside_the_page(page):
     from selenium.webdriver.support.ui import WebDriverWait
 
     first, second = (
@@ -272,7 +272,7 @@ def test_the_trials_own_picture_is_shown_where_it_lies_beside_the_page(page):
     assert all_of(page, "#trial img") == []
 
 
-def test_print_has_the_static_figure_and_the_screen_the_live_one(page):
+def test_print_has_the_static_figure(page):
     live, static = "#answer ~ figure .panels", "#answer ~ figure .wide"
     assert (one(page, live).is_displayed(), one(page, static).is_displayed()) == (True, False)
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
@@ -309,7 +309,7 @@ def test_a_page_of_three_thousand_trials_stays_small(make_table, tmp_path, brows
     assert set(held["map_browser"]["tiles"]["trial"]) == set(range(3000)), "a click on any point shows a map"
 
 
-def test_the_answers_estimates_are_on_screen_in_windows_of_any_width(make_table, tmp_path, browser, monkeypatch):
+def test_the_answers_figure_fits_windows_of_any_width(make_table, tmp_path, browser, monkeypatch):
     bare = [s if s.key == "comparisons" else replace(s, figures=lambda *_: ()) for s in sections.SECTIONS]
     monkeypatch.setattr(sections, "SECTIONS", tuple(bare))
     table = make_table(seeds=8, severities=(0.5, 1.0), rho=0.9)

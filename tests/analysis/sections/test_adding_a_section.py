@@ -114,7 +114,7 @@ def test_what_it_could_not_estimate_is_missing(with_the_section, make_table, tmp
     assert "“Above chance” (it is no AUC)" in content["missing"]
 
 
-def test_every_section_has_a_key_of_its_own_and_explains_in_terms_of_its_own(make_table):
+def test_keys_and_terms_of_sections_are_unique(make_table):
     keys = [section.key for section in sections.SECTIONS]
     assert len(set(keys)) == len(keys)
     result = analysis.analyse(make_table(seeds=5), replicates=100)

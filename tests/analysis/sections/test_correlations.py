@@ -8,6 +8,7 @@ from analysis.answer.answer import answer
 from analysis.sections import scores
 from analysis.sections.correlations import SECTION
 from analysis.trials.exclusions import trials_from_table
+from records import Manifest
 
 DEFAULT, OTHERS = "test_ood.iou.integrated_gradients", ("test_id.pointing.grad_cam", "test_ood.energy.occlusion")
 
@@ -61,7 +62,7 @@ def test_the_words_say_whether_the_primary_was_declared(make_table, columns, pri
     # Scores that are copies of one another have one correlation; these differ.
     for position, column in enumerate(columns):
         table[column] += 0.01 * np.random.default_rng(position).normal(size=len(table))
-    result = answer(trials_from_table(table, sweep="s", source="t", primary=primary), replicates=100)
+    result = answer(trials_from_table(table, sweep="s", source="t", declared=Manifest(primary=primary)), replicates=100)
     words = SECTION.method(result, None)["Many comparisons"]
     assert words.startswith(chosen)
     assert ("All correlations are adjusted" in words) is (other == "all")

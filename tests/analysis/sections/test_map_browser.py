@@ -91,7 +91,7 @@ def test_a_tile_has_the_scored_pixels_the_score_and_the_answer(sweep):
     assert (image.format, image.size) == ("WEBP", (16, 16))
 
 
-def test_trials_without_answers_or_scores_have_maps_all_the_same(make_table, tmp_path):
+def test_older_trials_without_answers_or_scores_have_maps(make_table, tmp_path):
     records = SweepRecords(open_storage(tmp_path), "older")
     for record in make_table(seeds=1, severities=(1.0,), methods=("rrr",)).to_dict("records"):
         records.write({**record, "schema_version": 1, "sweep": "older"})
@@ -101,10 +101,9 @@ def test_trials_without_answers_or_scores_have_maps_all_the_same(make_table, tmp
     result = answer(analysis.load_sweep(tmp_path, "older"), replicates=100)
     (tile,) = browser_of(result.trials, Primary()).tiles
     assert (tile.index, tile.predicted, tile.correct, tile.score, tile.map) == (None, None, None, None, "")
-    assert "The scored pixels of 1 map are not known" in SECTION.sentence(result, SECTION.compute(result))
 
 
-def test_a_metric_that_the_analysis_turns_round_is_turned_round(sweep):
+def test_the_complement_of_a_metric_is_shown(sweep):
     trials = analysis.load_sweep(sweep, "looked-at")
     (key, *_) = trials.table["trial_key"]
     masks = np.ones((1, 4, 4), dtype=bool)
@@ -114,7 +113,7 @@ def test_a_metric_that_the_analysis_turns_round_is_turned_round(sweep):
     assert tile.score == pytest.approx(0.7, abs=1e-6)
 
 
-def test_a_table_from_elsewhere_has_no_maps_and_says_nothing(make_table):
+def test_a_table_without_storage_has_no_maps(make_table):
     result = answer(make_table(seeds=2), replicates=100)
     browse = SECTION.compute(result)
     assert browse().tiles == ()
@@ -142,7 +141,7 @@ def test_scattered_pixels_are_drawn_where_they_are_densest():
     assert fullest(np.full((1, 2, 2), 0.1), np.array([1])).all(), "ties are all drawn"
 
 
-def test_bits_are_rows_of_pixels_with_the_first_one_highest():
+def test_bits_are_rows_of_pixels():
     assert base64.b64decode(bits(np.array([[True, False, False], [False, True, False]]))) == b"\x88"
 
 
@@ -170,7 +169,7 @@ def test_extremes_come_first_then_the_first_image_of_every_trial():
     assert within(picture + 11 * one + one - 1, tiles, table) == [t for t in tiles if (t.trial, t.rank) != (2, 2)]
 
 
-def test_an_image_of_its_own_takes_room():
+def test_distinct_images_take_room():
     table = pd.DataFrame({"dataset": "a", "severity": 1.0, "method": ["rrr"] * 2, "data_seed": 0})
     own = [tile(trial, 0, None, image=f"image {trial}") for trial in range(2)]
     room = 2 * (len("AA==") + map_browser._OTHERS) + own[0].picture.size
@@ -178,18 +177,15 @@ def test_an_image_of_its_own_takes_room():
     assert len(within(room + own[1].picture.size, own, table)) == 2
 
 
-def test_what_was_left_out_is_said(sweep):
+def test_the_sentence_counts_what_is_left_out(sweep):
     result = answer(analysis.load_sweep(sweep, "looked-at"), replicates=100)
     everything = SECTION.compute(result)()
     whole = SECTION.sentence(result, lambda: everything)
-    assert "holds all 4 maps" in whole
-    assert "1 trial kept none that can be read" in whole
-    assert "left out" not in whole
-    part = replace(everything, tiles=everything.tiles[:1])
-    assert "holds 1 of the 4 maps" in SECTION.sentence(result, lambda: part)
-    assert "3 maps had to be left out to keep the page small, among them all of 1 trial." in SECTION.sentence(
-        result, lambda: part
-    )
+    assert "has all 4 maps" in whole
+    assert "1 trial kept no maps" in whole
+    partial = SECTION.sentence(result, lambda: replace(everything, tiles=everything.tiles[:1]))
+    assert "has 1 of the 4 maps" in partial
+    assert "3 maps are left out to keep the page small, among them all maps of 1 trial." in partial
 
 
 def test_the_page_has_each_picture_once(sweep):
@@ -203,7 +199,7 @@ def test_the_page_has_each_picture_once(sweep):
     assert data["tiles"]["score"] == [0.25, None, 0.25, None]
 
 
-def test_very_many_trials_are_those_of_the_first_data_seeds(make_table, monkeypatch):
+def test_a_large_page_has_the_trials_of_the_first_data_seeds(make_table, monkeypatch):
     monkeypatch.setattr(page_trials, "MOST", 9)
     table = make_table(seeds=3)  # 8 trials a data seed
     rows = page_trials.page_rows(table)

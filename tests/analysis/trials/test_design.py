@@ -26,7 +26,7 @@ def differing(table, axis):
     }
 
 
-def test_axes_are_what_varies_and_never_a_seed():
+def test_axes_are_the_settings_that_vary():
     table = rows(
         {"hp.lr": 0.1, "strength": 1.0, "hp.batch_size": 32},
         {"hp.lr": 0.2, "strength": 1.0, "hp.batch_size": 32},
@@ -35,7 +35,7 @@ def test_axes_are_what_varies_and_never_a_seed():
     assert design_of(table).axes == ("severity", "strength", "hp.lr")
 
 
-def test_what_a_method_or_a_dataset_brings_with_it_is_no_axis():
+def test_settings_determined_by_method_or_dataset_are_no_axes():
     table = rows(
         {"method": "adversarial", "hp.disc_width": 128.0, "hp.classes": np.nan},
         {"method": "baseline", "hp.disc_width": np.nan, "hp.classes": np.nan},
@@ -45,12 +45,12 @@ def test_what_a_method_or_a_dataset_brings_with_it_is_no_axis():
     assert design_of(table).axes == ("method",)
 
 
-def test_the_search_that_chose_a_trial_is_no_axis():
+def test_the_searcher_is_no_axis():
     table = rows({"hp.searcher": "grid", "hp.lr": 1}, {"hp.searcher": "random", "hp.lr": 2})
     assert design_of(table).axes == ("hp.lr",)
 
 
-def test_lists_and_missing_values_are_values():
+def test_lists_and_missing_values_are_levels():
     table = rows({"hp.sizes": [1, 2]}, {"hp.sizes": [1, 3]}, {"hp.sizes": None})
     assert differing(table, "hp.sizes") == {(0, 1), (0, 2), (1, 2)}
 
@@ -79,7 +79,7 @@ def test_strength_is_compared_within_its_method_and_methods_over_their_strengths
     assert len(np.unique(design_of(table).configurations())) == 4
 
 
-def test_a_hyperparameter_that_a_method_lacks_belongs_to_the_others():
+def test_a_hyperparameter_that_some_method_lacks_is_nested():
     table = rows(
         {"method": "baseline", "hp.disc_iter": np.nan},
         {"method": "adversarial", "hp.disc_iter": 1.0},
@@ -108,7 +108,7 @@ def test_pairs_are_all_pairs_of_a_cell(cell):
         [[2], [1, 5], [2], None],
     ],
 )
-def test_values_have_the_same_numbers_in_any_order_of_rows(values):
+def test_row_order_does_not_change_codes(values):
     table = rows(*({"hp.x": value} for value in values))
     codes = design_of(table).codes["hp.x"]
     for order in itertools.permutations(range(4)):

@@ -8,6 +8,7 @@ import pytest
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.fixed import other_setting
 from analysis.trials.load import load_file
+from records import Manifest
 
 ROWS = pd.DataFrame(
     {
@@ -50,7 +51,7 @@ def test_values_read_from_text_are_the_same(values, value):
 
 
 def test_they_are_excluded_with_a_count_and_a_reason():
-    trials = trials_from_table(ROWS, sweep="x", source="x", fixed=FIXED)
+    trials = trials_from_table(ROWS, sweep="x", source="x", declared=Manifest(fixed=FIXED))
     assert trials.excluded == {"epochs other than 3": 1}
     assert list(trials.table["epochs"]) == [3, 3, 3]
 

@@ -71,7 +71,7 @@ DRAWN = ("one trial", "everything constant", "names from everywhere")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", REPORTS)
-def test_a_report_with_what_it_lacks(tmp_path, kind, request):
+def test_a_foreign_table_gives_a_report(tmp_path, kind, request):
     change, said = REPORTS[kind]
     if kind not in DRAWN:
         request.getfixturevalue("no_figures")
@@ -116,7 +116,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("kind", ERRORS)
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_an_error_that_says_how_to_fix_it(tmp_path, kind, suffix):
+def test_a_table_that_cannot_be_analysed_gives_one_line(tmp_path, kind, suffix):
     change, pieces = ERRORS[kind]
     path = tmp_path / f"mine.{suffix}"
     table = change(fewest())

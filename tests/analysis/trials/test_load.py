@@ -7,6 +7,7 @@ import pytest
 
 import analysis
 from analysis.trials.load import trials_of_sweep
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 from records import Manifest, SweepRecords, columns, open_storage
 from records.store import as_table
 
@@ -64,7 +65,7 @@ def test_trials_of_a_newer_schema_version_are_refused_from_records_and_from_a_ta
     pieces_of(error, f"demo/records/{record['trial_key']}.json", "version is 2", "up to 1", "Update the checkout")
 
 
-def test_records_in_memory_are_those_in_storage(stored, tmp_path):
+def test_loaded_records_give_the_same_trials_as_storage(stored, tmp_path):
     (tmp_path / "demo/records/broken.json").write_text('{"trial_key": "bro')
     loaded = stored.load()
     trials = trials_of_sweep(stored, stored.write_table(loaded.records), loaded.rejected)
@@ -89,13 +90,13 @@ def test_no_such_sweep(stored, tmp_path):
     pieces_of(error, "unknown storage scheme 'ftp'", "s3://bucket/prefix")
 
 
-def test_a_sweep_that_has_only_begun(tmp_path):
+def test_a_sweep_without_a_finished_trial(tmp_path):
     SweepRecords(open_storage(tmp_path), "new").write_manifest(Manifest(space="smoke"))
     with pytest.raises(analysis.AnalysisError, match="no finished trial yet"):
         analysis.load_sweep(tmp_path, "new")
 
 
-def test_a_sweep_whose_trials_all_failed_says_why(tmp_path, make_table):
+def test_the_error_of_a_failed_sweep_names_the_cause(tmp_path, make_table):
     sweep = SweepRecords(open_storage(tmp_path), "sad")
     for record in records_of(make_table(seeds=1)):
         kept = {name: value for name, value in record.items() if not name.startswith("test_")}
@@ -107,7 +108,7 @@ def test_a_sweep_whose_trials_all_failed_says_why(tmp_path, make_table):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_in_a_file_is_the_sweep_itself(tmp_path, make_table, kind):
+def test_a_file_gives_the_same_answer_as_a_data_frame(tmp_path, make_table, kind):
     table = make_table(seeds=10)
     path = tmp_path / f"mine.{kind}"
     table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path, index=False)
@@ -123,11 +124,9 @@ def test_the_fewest_columns_are_enough(tmp_path, make_table):
     table.to_csv(path, index=False)
     trials = analysis.load_file(path)
     result = analysis.analyse(trials, replicates=100)
-    # Nobody knows which trials share their images, so nothing has an interval.
-    reason = "the table has no column 'data_seed', so it is not known which trials share their images"
+    # It is unknown which trials share their images, so nothing has an interval.
     assert (trials.data_seeds_known, result.verdict.answer) == (False, "undecided")
-    assert result.verdict.sentence == f"Undecided: {reason}."
-    assert {c.reason for c in result.comparisons} == {reason}
+    assert {c.reason for c in result.comparisons} == {UNKNOWN_DATA_SEEDS}
     assert result.find("within_cell").interval is None
     for name in ("'strength'", "'status'", "'model'", "'test_id.auc'"):
         assert any(name in sentence for sentence in trials.missing)
