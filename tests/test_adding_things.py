@@ -179,7 +179,7 @@ ADDITIONS = {
         "trainables/saliency/attribution/added_attribution.py",
         ATTRIBUTION,
         "trainables/saliency/attribution/__init__.py",
-        "from trainables.saliency.attribution.added_attribution import AddedAttribution as AddedAttribution",
+        "from trainables.saliency.attribution.added_attribution import AddedAttribution",
         '    "added_attribution": AddedAttribution,',
         "_BUILT_IN: dict[str, type[Attribution]] = {",
     ),

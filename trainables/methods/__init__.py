@@ -6,33 +6,33 @@ several methods share, costs.py the measured cost of a step.
 """
 
 from trainables.core.registry import Registry, subclass_of
-from trainables.methods.actdiff import ActDiff as ActDiff
-from trainables.methods.adversarial import Adversarial as Adversarial
-from trainables.methods.baseline import Baseline as Baseline
-from trainables.methods.cdep import CDEP as CDEP
-from trainables.methods.corm import CoRM as CoRM
-from trainables.methods.counterexamples import CounterExamples as CounterExamples
-from trainables.methods.counterfactual_fill import CounterfactualFill as CounterfactualFill
-from trainables.methods.dfr import DFR as DFR
-from trainables.methods.energy import Energy as Energy
-from trainables.methods.expected_gradients import ExpectedGradients as ExpectedGradients
-from trainables.methods.gain import GAIN as GAIN
-from trainables.methods.gradmask import GradMask as GradMask
-from trainables.methods.group_dro import GroupDRO as GroupDRO
-from trainables.methods.hint import HINT as HINT
-from trainables.methods.ibp_ex import IBPEx as IBPEx
-from trainables.methods.input_gradient_logit import InputGradientLogit as InputGradientLogit
-from trainables.methods.logit_invariance import LogitInvariance as LogitInvariance
-from trainables.methods.masked import Masked as Masked
-from trainables.methods.masktune import MaskTune as MaskTune
-from trainables.methods.method import Method as Method
+from trainables.methods.actdiff import ActDiff
+from trainables.methods.adversarial import Adversarial
+from trainables.methods.baseline import Baseline
+from trainables.methods.cdep import CDEP
+from trainables.methods.corm import CoRM
+from trainables.methods.counterexamples import CounterExamples
+from trainables.methods.counterfactual_fill import CounterfactualFill
+from trainables.methods.dfr import DFR
+from trainables.methods.energy import Energy
+from trainables.methods.expected_gradients import ExpectedGradients
+from trainables.methods.gain import GAIN
+from trainables.methods.gradmask import GradMask
+from trainables.methods.group_dro import GroupDRO
+from trainables.methods.hint import HINT
+from trainables.methods.ibp_ex import IBPEx
+from trainables.methods.input_gradient_logit import InputGradientLogit
+from trainables.methods.logit_invariance import LogitInvariance
+from trainables.methods.masked import Masked
+from trainables.methods.masktune import MaskTune
+from trainables.methods.method import Method
 from trainables.methods.method import Penalty as Penalty
-from trainables.methods.pgd_ex import PGDEx as PGDEx
-from trainables.methods.right_for_better_reasons import RightForBetterReasons as RightForBetterReasons
-from trainables.methods.rrr import RRR as RRR
-from trainables.methods.rrr_grad_cam import RRRGradCAM as RRRGradCAM
-from trainables.methods.saliency_guided import SaliencyGuided as SaliencyGuided
-from trainables.methods.shuffled import Shuffled as Shuffled
+from trainables.methods.pgd_ex import PGDEx
+from trainables.methods.right_for_better_reasons import RightForBetterReasons
+from trainables.methods.rrr import RRR
+from trainables.methods.rrr_grad_cam import RRRGradCAM
+from trainables.methods.saliency_guided import SaliencyGuided
+from trainables.methods.shuffled import Shuffled
 
 _BUILT_IN: dict[str, type[Method]] = {
     "actdiff": ActDiff,

@@ -1,7 +1,6 @@
 """CDEP: by contextual decomposition, the outside contributes less to the logits than the mask does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,8 +18,7 @@ SMALL = 1e-6
 """Added to |beta| + |gamma| in the denominator, so that shares have a gradient where both are zero."""
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """Activations as a sum of two parts: `beta` from the pixels outside, `gamma` from all others."""
 
     beta: Float[Tensor, "batch *shape"]
@@ -46,7 +44,7 @@ class DecompositionRules(Rules[Parts]):
     """
 
     def affine(self, layer: Affine, state: Parts) -> Parts:
-        parts = Parts(*(apply(layer, part, layer.weight, None) for part in (state.beta, state.gamma)))
+        parts = Parts(*(apply(layer, part, layer.weight, None) for part in state))
         if layer.bias is None:
             return parts
         bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None, None]
@@ -61,12 +59,6 @@ class DecompositionRules(Rules[Parts]):
     def relu(self, state: Parts) -> Parts:
         beta = state.beta.relu()
         return Parts(beta, state.total.relu() - beta)
-
-    def average(self, average: Callable[[Tensor], Tensor], state: Parts) -> Parts:
-        return Parts(average(state.beta), average(state.gamma))
-
-    def add(self, residual: Parts, shortcut: Parts) -> Parts:
-        return Parts(residual.beta + shortcut.beta, residual.gamma + shortcut.gamma)
 
 
 def _with_bias(parts: Parts, bias: Tensor) -> Parts:

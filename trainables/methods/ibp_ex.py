@@ -1,8 +1,6 @@
 """IBP-Ex: the label is kept under a bound of the worst change outside the mask, by interval bound propagation."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -33,8 +31,7 @@ class IBPExOptions(Options):
     )
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Activations, with the centre and radius of an interval for each."""
 
     values: Float[Tensor, "batch *shape"]
@@ -62,14 +59,6 @@ class IntervalRules(Rules[Interval]):
         lower, upper = (state.centres - state.radii).relu(), (state.centres + state.radii).relu()
         return Interval(state.values.relu(), (lower + upper) / 2, (upper - lower) / 2)
 
-    def average(self, average: Callable[[Tensor], Tensor], state: Interval) -> Interval:
-        return Interval(average(state.values), average(state.centres), average(state.radii))
-
-    def add(self, residual: Interval, shortcut: Interval) -> Interval:
-        return Interval(
-            residual.values + shortcut.values, residual.centres + shortcut.centres, residual.radii + shortcut.radii
-        )
-
 
 def logit_interval(model: Classifier, images: Images, outside: Pixels, epsilon: float) -> Interval:
     """The logits of `images`, with an interval that contains those of x + d for any |d| <= epsilon · S."""
@@ -79,17 +68,16 @@ def logit_interval(model: Classifier, images: Images, outside: Pixels, epsilon: 
 
 def worst_logits(interval: Interval, labels: Labels) -> Logits:
     """The lower bound of the true class's logit and the upper bounds of all others."""
-    own = one_hot(labels, interval.centres.shape[1]).bool()
-    return interval.centres + torch.where(own, -interval.radii, interval.radii)
+    true = one_hot(labels, interval.centres.shape[1]).bool()
+    return interval.centres + torch.where(true, -interval.radii, interval.radii)
 
 
 class IBPEx(Penalty):
     """CE(f(x), y) + strength · CE(f_worst, y), f_worst a bound of the logits over all x + d, |d| <= epsilon · S.
 
     f_worst has the lower bound of the true class's logit and the upper bounds of the others. The change grows linearly,
-    epoch by epoch, from ibp_epsilon / n to ibp_epsilon in the first n = ibp_ramp · epochs. Batch normalisation uses the
-    statistics of the unaltered images and records them once. An image without outside pixels that takes part (policy
-    `inside`) contributes its plain cross-entropy.
+    epoch by epoch, from ibp_epsilon / n to ibp_epsilon in the first n = ibp_ramp · epochs. An image without outside
+    pixels that takes part (policy `inside`) contributes its plain cross-entropy.
 
     The weight is (1 − alpha) / alpha. `fixed`: alpha = 1 / (1 + strength). `paper`: alpha falls from there to half of
     it, as (1 − t / 2 T) / (1 + strength) in epoch t = 0, 1, … of T; at strength 0 there is no penalty.

@@ -4,9 +4,9 @@ To add one: a file with a subclass of Classifier, and one line here. From anothe
 """
 
 from trainables.core.registry import Registry, subclass_of
-from trainables.models.classifier import Classifier as Classifier
-from trainables.models.resnet18 import ResNet18 as ResNet18
-from trainables.models.small_cnn import SmallCNN as SmallCNN
+from trainables.models.classifier import Classifier
+from trainables.models.resnet18 import ResNet18
+from trainables.models.small_cnn import SmallCNN
 
 _BUILT_IN: dict[str, type[Classifier]] = {
     "resnet18": ResNet18,

@@ -1,7 +1,7 @@
-"""What a trial sees: its splits, and the training masks, which controls may degrade.
+"""A trial's splits, and its training masks, which controls may degrade.
 
-If a method gains as much from wrong masks as from right ones, what the masks show is not what helps (Shrestha et al.,
-ACL 2020). Maps are always scored on the expert's masks.
+If a method gains as much from wrong masks as from right ones, the content of the masks is not what helps (Shrestha et
+al., ACL 2020). Maps are always scored on the expert's masks.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ from trainables.trial.resolve import check_cues
 
 
 def check_data(config: TrialConfig) -> None:
-    """Check that the trial's data can be trained on; data are checked once a process.
+    """Check that the trial's data can be trained on, once per process.
 
     Raises:
-        ConfigurationError: they cannot be used; the message names file and row.
+        ConfigurationError: the data cannot be used; the message names file and row.
     """
     dataset = find_dataset(config.dataset)
     data = dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed
@@ -66,7 +66,7 @@ def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 
     """The expert's masks, dilated, altered by `mask_condition` and kept for `mask_fraction` of the images.
 
     A condition changes what masks show, not which images have one. Its randomness depends on the data seed alone, so
-    all methods see the same wrong masks.
+    that all methods see the same wrong masks.
 
     Raises:
         ConfigurationError: condition `other` where fewer than two images have a mask.
@@ -102,7 +102,7 @@ def _shifted(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> B
 
 
 def _other(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
-    """Each image gets the mask of the next one in a random cycle through all of them, so none keeps its own."""
+    """Each image gets the mask of the next one in a random cycle through all images, so that none keeps its mask."""
     if len(masks) < 2:
         raise ConfigurationError(
             f"mask_condition 'other' needs two training images with a mask, and there are {len(masks)}; "
@@ -125,7 +125,7 @@ CONDITIONS: dict[MaskCondition, Callable[[Tensor, torch.Generator], Tensor]] = {
     "other": _other,
     "ones": _ones,
 }
-"""How each condition alters masks [n, 1, height, width] that are not empty; "expert" does not."""
+"""How each condition but "expert" alters masks [n, 1, height, width] that are not empty."""
 
 
 def _keeps_mask(

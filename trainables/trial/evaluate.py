@@ -17,7 +17,7 @@ from trainables.datasets import Split
 from trainables.models import Classifier
 
 COLLAPSED_SPREAD = 1e-3
-"""Class probabilities that vary less than this over all images count as one constant answer."""
+"""A model has collapsed if its class probabilities vary less than this over all images."""
 
 
 def evaluate(
@@ -26,25 +26,19 @@ def evaluate(
     """auc, accuracy and loss on the five splits and the splits' sizes, by record column.
 
     The test splits are also scored on two random halves of their images, which shows how reliable the scores are, and
-    `collapsed` says whether the model gives every image of test_id the same answer.
-
-    Args:
-        model: left in evaluation mode.
-        splits: the five splits.
-        preset: how the AUC ranks images.
-        known: performance of these weights on splits that need no second pass, such as the validation splits after the
-            selected epoch; other keys are ignored.
+    `collapsed` says whether the model gives every image of test_id the same answer. The model is left in evaluation
+    mode. `known` may hold scores of these weights on train and validation splits, which then need no second pass.
     """
     scores: dict[str, float] = {}
     for name in columns.SPLITS:
         split = splits[name]
-        own = [columns.performance(name, measure) for measure in columns.PERFORMANCE]
-        if name not in columns.SCORED_SPLITS and known.keys() >= set(own):
-            scores |= {**{column: known[column] for column in own}, columns.images(name): len(split)}
+        scores[columns.images(name)] = len(split)
+        of_split = [columns.performance(name, measure) for measure in columns.PERFORMANCE]
+        if name not in columns.SCORED_SPLITS and known.keys() >= set(of_split):
+            scores |= {column: known[column] for column in of_split}
             continue
         logits = logits_of(model, split.images)
         scores |= split_performance(name, logits, split.labels, preset)
-        scores[columns.images(name)] = len(split)
         if name not in columns.SCORED_SPLITS:
             continue
         for which, index in halves(len(split)).items():
@@ -80,8 +74,7 @@ def performance(
     """auc, accuracy (both in [0, 1]) and loss (mean cross-entropy, nats).
 
     AUC is the macro mean, over the classes that occur, of one class against the rest; NaN if only one occurs. `fixed`
-    ranks images by the log-odds of the class, which with two classes is the AUC of f_1 − f_0; `paper` ranks by the
-    class's raw logit.
+    ranks images by the log-odds of the class (with two classes f_1 − f_0), `paper` by its raw logit.
     """
     scores = logits if preset == "paper" else log_odds(logits.double())
     present = [k for k in range(logits.shape[1]) if 0 < int((labels == k).sum()) < len(labels)]

@@ -1,9 +1,8 @@
 """Explanation: attribution maps of test images, and their localisation, faithfulness and randomisation scores."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from trainables.core.config import TrialConfig
 from trainables.core.streams import stream_seed
 from trainables.datasets import Split
 from trainables.models import Classifier
-from trainables.saliency.attribution import ATTRIBUTIONS, Attribution
+from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.attribution import maps_of
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
@@ -25,11 +24,11 @@ from trainables.saliency.localisation.overlap import predicted_region
 from trainables.trial.evaluate import binary_auc, halves, logits_of
 
 KEPT_MAPS = 8
-"""Maps per split that are kept for people to look at; scores rest on `attribution_images` of them."""
+"""Maps per split that are kept as pictures; scores use `attribution_images` maps."""
 CORRECTNESS_METRIC = "iou"
 """The localisation metric that is compared with the model's answers image by image."""
 MIN_ANSWERS = 5
-"""Right answers, and wrong answers, that the comparison needs."""
+"""Right answers, and wrong answers, that this comparison needs."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +37,24 @@ class Localised:
 
     scores: dict[str, float | None]
     arrays: dict[str, np.ndarray]
-    """Per split, of its first N <= M scored images, `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white),
-    `<split>.masks` and `<split>.distractors` [N, H, W] (bool) and per attribution `<split>.map.<attribution> [N, H, W]`
-    (float16, not blurred) and `<split>.region.<attribution> [N, H, W]` (bool: the pixels that IoU compares with the
-    mask, chosen from the map as it was scored); `labels [N]` are those of test_ood. `class_names [K]` (text) if the
-    dataset names its classes.
+    """For the first N <= M scored images of each split: `<split>.images [N, C, H, W]` (float16; 0 is black, 1 white),
+    `<split>.masks` and `<split>.distractors` [N, H, W] (bool), `<split>.map.<attribution> [N, H, W]` (float16, not
+    blurred) and `<split>.region.<attribution> [N, H, W]` (bool: the pixels that IoU compares with the mask, chosen from
+    the blurred map). `labels [N]` are those of test_ood. `class_names [K]` (text) if the dataset names its classes.
 
-    Of all M scored images, `<split>.scored.index [M]` (their place in the split), `<split>.scored.labels [M]`,
-    `<split>.scored.predicted [M]` (the class with the highest logit), `<split>.scored.correct [M]` (bool: it is the
-    label's) and the score of each image, `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where it is
-    undefined)."""
+    For all M scored images: `<split>.scored.index [M]` (place in the split), `<split>.scored.labels [M]`,
+    `<split>.scored.predicted [M]` (the class with the highest logit), `<split>.scored.correct [M]` (bool: predicted is
+    the label) and the scores, `<split>.scored.<metric>.<attribution> [M]` (float32, NaN where undefined)."""
     seconds: dict[str, float]
-    """Wall-clock seconds that each attribution's maps took, by record column."""
+    """Wall-clock seconds for each attribution's maps, by record column."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The images of one split whose maps are scored, and the regions that maps are scored on."""
+    """The images of one split whose maps are scored, on the model's device, and the regions to score maps on."""
 
     index: Int[Tensor, " images"]
-    """Their place in the split; on the processor."""
+    """Place in the split; on the processor."""
     images: Float[Tensor, "images channels height width"]
     labels: Int[Tensor, " images"]
     masks: Bool[Tensor, "images height width"]
@@ -65,30 +62,23 @@ class Scored:
 
     @classmethod
     def of(cls, split: Split, classes: int, config: TrialConfig, device: torch.device) -> "Scored":
-        """The scored images of a split, on `device`."""
         index = scored_images(split, classes, config.attribution_images)
-        parts = split.images, split.labels, split.masks[:, 0], split.distractors[:, 0]
-        return cls(index, *(part[index].to(device) for part in parts))
-
-
-Metric = Callable[[Tensor, Scored], Tensor]
-"""From blurred maps and the images they belong to, to one score per image."""
+        return cls(
+            index=index,
+            images=split.images[index].to(device),
+            labels=split.labels[index].to(device),
+            masks=split.masks[index, 0].to(device),
+            distractors=split.distractors[index, 0].to(device),
+        )
 
 
 def localise(model: Classifier, splits: Mapping[str, Split], classes: int, config: TrialConfig) -> Localised:
     """Attribution maps of both test splits and their scores.
 
-    Scored are the first `attribution_images` images that have a mask. With two classes they are of class 1, whose logit
-    is explained, as in the paper; with more they are of all classes, and each image's own logit is explained. Each of
-    `metrics` is also computed on two random halves of the images. IoU is also compared with the model's answers image
-    by image (`correctness_auroc`). Tuned metrics see as many images of valid_id. With `randomisation_check` the maps of
-    test_id are also compared with those of random weights.
-
-    Args:
-        model: in evaluation mode.
-        splits: the five splits.
-        classes: length of the logits.
-        config: of the trial; what to attribute and how to score it.
+    `scored_images` says which images are scored; the logit of an image's class is explained. Each of `metrics` is also
+    computed on two random halves of the images. IoU is also compared with the model's answers image by image
+    (`correctness_auroc`). Tuned metrics see as many images of valid_id. With `randomisation_check` the maps of test_id
+    are also compared with those of random weights. The model must be in evaluation mode.
     """
     device = next(model.parameters()).device
     scores: dict[str, float | None] = {}
@@ -97,8 +87,12 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
     black, white = splits["train"].limits
     attributions = {name: ATTRIBUTIONS[name](config, splits["train"].images) for name in config.attributions}
     random = random_model(model, config) if config.randomisation_check else None
-    valid = Scored.of(splits["valid_id"], classes, config, device) if set(config.metrics) & TUNED.keys() else None
-    metrics = {name: _metrics(config, model, attribution, valid) for name, attribution in attributions.items()}
+    tuned_on: dict[str, tuple[Tensor, Tensor]] = {}
+    if set(config.metrics) & TUNED.keys():
+        valid = Scored.of(splits["valid_id"], classes, config, device)
+        for name, attribution in attributions.items():
+            maps = maps_of(attribution, model, valid.images, valid.labels)
+            tuned_on[name] = blur(maps, attribution.sigma), valid.masks
     for split in columns.SCORED_SPLITS:
         scored = Scored.of(splits[split], classes, config, device)
         scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
@@ -121,15 +115,22 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 scores |= {columns.randomisation(what, name): value for what, value in check.items()}
             if config.faithfulness:
                 explained = Explained(
-                    model, attribution, scored.images, scored.labels, maps, config.seed, white - black
+                    model=model,
+                    attribution=attribution,
+                    images=scored.images,
+                    targets=scored.labels,
+                    maps=maps,
+                    seed=config.seed,
+                    span=white - black,
                 )
                 for measure, score in FAITHFULNESS.items():
                     scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
             smooth = blur(maps, attribution.sigma)
             region = predicted_region(smooth[:KEPT_MAPS], scored.masks[:KEPT_MAPS])
             arrays[f"{split}.region.{name}"] = region.cpu().numpy()
-            for metric, score_maps in metrics[name].items():
-                column, values = columns.localisation(split, metric, name), score_maps(smooth, scored)
+            for metric in config.metrics:
+                column = columns.localisation(split, metric, name)
+                values = score_maps(metric, smooth, scored, tuned_on.get(name, ()))
                 scores[column] = mean_defined(values)
                 arrays[f"{split}.scored.{metric}.{name}"] = values.cpu().numpy().astype(np.float32)
                 if metric == CORRECTNESS_METRIC:
@@ -140,20 +141,31 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
 
 
 def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored"]:
-    """Indices of the images whose maps are scored: the first `most` with a mask, of class 1 if there are two."""
+    """Indices of the images whose maps are scored: `most` images with a mask.
+
+    With two classes they are the first of class 1, as in the paper; with more they are spread over all classes.
+    """
     eligible = split.masks.flatten(1).any(dim=1)
     if classes == 2:
         eligible = eligible & (split.labels == 1)
     chosen = eligible.nonzero()[:, 0]
     if classes == 2 or len(chosen) <= most:
         return chosen[:most]
-    # Images may be sorted by class: a fixed shuffle spreads the choice over all classes, the same in both test splits.
+    # Images may be sorted by class. The shuffle is the same in both test splits.
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(stream_seed("scored images")))
     return chosen[order[:most]]
 
 
+def score_maps(metric: str, maps: Tensor, scored: Scored, tuned_on: Sequence[Tensor] = ()) -> Float[Tensor, " images"]:
+    """Score blurred maps of the scored images; `tuned_on` are the validation maps and masks for a tuned metric."""
+    if metric in TUNED:
+        return TUNED[metric](maps, scored.masks, *tuned_on)
+    on_distractor = traits_of(LOCALISATION[metric]).on_distractor
+    return LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)
+
+
 def mean_defined(scores: Float[Tensor, " images"]) -> float:
-    """Mean over the images whose score is defined; NaN where none is."""
+    """Mean over the images whose score is defined; NaN if none is."""
     return scores.nanmean().item()
 
 
@@ -177,7 +189,7 @@ def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images 
 
 
 def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
-    """What is kept of a split's images beside their maps."""
+    """The kept images of a split, their masks, labels and class names."""
     names = {"class_names": np.array(split.class_names)} if split.class_names else {}
     return names | {
         "labels": scored.labels[:KEPT_MAPS].cpu().numpy(),
@@ -189,25 +201,5 @@ def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
 
 def _answers(split: str, scored: Scored, predicted: Tensor, correct: Tensor) -> dict[str, np.ndarray]:
     """Which images of a split are scored, the model's answers on them, and whether they are right."""
-    parts = {"index": scored.index, "labels": scored.labels, "predicted": predicted, "correct": correct}
-    return {f"{split}.scored.{name}": part.cpu().numpy() for name, part in parts.items()}
-
-
-def _metrics(
-    config: TrialConfig, model: Classifier, attribution: Attribution, valid: Scored | None
-) -> dict[str, Metric]:
-    """The configuration's metrics by name; tuned ones know the attribution's maps of the validation images `valid`."""
-    metrics: dict[str, Metric] = {name: partial(_metric, name) for name in config.metrics if name in LOCALISATION}
-    if valid is not None:
-        maps = blur(maps_of(attribution, model, valid.images, valid.labels), attribution.sigma)
-        metrics |= {name: partial(_tuned, name, maps, valid.masks) for name in config.metrics if name in TUNED}
-    return metrics
-
-
-def _metric(name: str, maps: Tensor, scored: Scored) -> Tensor:
-    metric = LOCALISATION[name]
-    return metric(maps, scored.distractors if traits_of(metric).on_distractor else scored.masks)
-
-
-def _tuned(name: str, valid_maps: Tensor, valid_masks: Tensor, maps: Tensor, scored: Scored) -> Tensor:
-    return TUNED[name](maps, scored.masks, valid_maps, valid_masks)
+    values = {"index": scored.index, "labels": scored.labels, "predicted": predicted, "correct": correct}
+    return {f"{split}.scored.{name}": value.cpu().numpy() for name, value in values.items()}

@@ -37,18 +37,18 @@ class FinishedTrial:
 
     config: TrialConfig
     record: Record
-    """Its columns, as a sweep writes them."""
+    """The columns as a sweep writes them."""
     model: Classifier
-    """In evaluation mode; from images to an `Output` of logits and features."""
+    """In evaluation mode; maps images to an `Output` of logits and features."""
     maps: Mapping[str, np.ndarray]
     """The arrays of maps.npz, see `Localised.arrays`: `test_ood.map.integrated_gradients` and the like."""
 
     @property
     def splits(self) -> Mapping[str, Split]:
-        """The five splits by name, on the processor, made when they are first asked for.
+        """The five splits by name, on the processor, loaded on first use.
 
         Raises:
-            ConfigurationError: the files of the images are not here, or have changed.
+            ConfigurationError: the image files are missing or have changed.
         """
         return load_splits(self.config)[0]
 
@@ -58,9 +58,9 @@ class FinishedTrial:
         return Logits(self.model).eval()
 
     def score(self) -> dict[str, Any]:
-        """The scores in the record, computed anew: performance, probes, and localisation of new maps."""
-        splits, classes = load_splits(self.config)
+        """The record's scores, recomputed: performance, probes, and localisation of new maps."""
         config = self.config
+        splits, classes = load_splits(config)
         with as_in_a_sweep():
             scores = evaluate(self.model, splits, config.preset)
             scores |= probes(self.model, splits["test_id"], config.data_seed, config.preset)
@@ -77,8 +77,8 @@ class FinishedTrial:
 def run_trial(*, device: str = "cpu", **settings: Any) -> FinishedTrial:
     """Train and score one trial here, without Ray, storage or MLflow.
 
-    The same configuration gives the same record as in a sweep, bit for bit on one machine, whose trials have one thread
-    each; times and host differ, and the record names no sweep.
+    The record is the same as in a sweep on this machine, bit for bit, except for times, host and the sweep's name. The
+    trial uses one thread, as in a sweep.
 
     Args:
         device: to train on, "cpu" or "cuda"; a GPU becomes deterministic for the whole process.
@@ -109,16 +109,16 @@ def load_model(
     Weights are read with `torch.load(weights_only=True)`, arrays without pickle.
 
     Args:
-        sweep: its name.
-        trial_key: the trial's, from its record or the table.
-        storage: a folder or s3://bucket/prefix; None for SWEEP_STORAGE, else `sweeps`.
+        sweep: the sweep's name.
+        trial_key: from the trial's record or the table.
+        storage: a folder or s3://bucket/prefix; None for SWEEP_STORAGE, or `sweeps` if that is not set.
         device: for the model.
-        elsewhere: where the images are on this machine, if not where they were: dataset="folder:PATH" or root=PATH.
+        elsewhere: where the images are now if they have moved: dataset="folder:PATH" or root=PATH.
 
     Raises:
         StorageError: the storage cannot be read.
         ConfigurationError: there is no such trial, its weights were not kept or are damaged, or this version would
-            train another trial. That images are others than the trial's is seen once they are read, by `splits`.
+            train another trial. Other images than the trial's are noticed when `splits` reads them.
     """
     records = SweepRecords(open_storage(default_location() if storage is None else storage), sweep)
     try:
@@ -147,12 +147,7 @@ def load_model(
 
 
 def pack_weights(trial: Trial, config: TrialConfig) -> bytes:
-    """The weights that `config` selects, as the artifact `weights.pt`: a file of torch's with plain tensors alone.
-
-    Args:
-        trial: in training or finished.
-        config: one of those that share the training.
-    """
+    """The weights that `config` selects, as the artifact `weights.pt`: a torch file of plain tensors."""
     content = {
         "trial_key": config.trial_key,
         "channels": trial.splits["train"].images.shape[1],
@@ -168,14 +163,14 @@ def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Cla
     """The model of `pack_weights`, in evaluation mode.
 
     Raises:
-        ConfigurationError: the bytes are damaged, or of another trial.
+        ConfigurationError: the bytes are damaged or belong to another trial.
     """
     try:
         content = torch.load(io.BytesIO(data), weights_only=True, map_location=device)
         if content["trial_key"] != config.trial_key:
             raise ValueError(f"it belongs to trial {content['trial_key']}")
         model = initialise(config.model, content["channels"], content["classes"], config.seed)
-        # Assigned, not copied: the layout in memory, on which the last bit depends, is that of the training.
+        # Assigned, not copied: the layout in memory stays that of the training, and results depend on it.
         model.load_state_dict(content["weights"], assign=True)
     except (EOFError, KeyError, RuntimeError, TypeError, ValueError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -186,16 +181,12 @@ def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Cla
 
 
 def _without_weights(records: SweepRecords, record: Record, settings: Mapping[str, Any]) -> str:
-    """What to do about a trial without weights."""
+    """The message for a trial without weights."""
     trial = f"trial {record['trial_key']} of {records.location}"
     if record["status"] != "completed":
         return f"{trial} {record['status']}, and has no weights; its record says why"
-    defaults = TrialConfig.model_fields
-    shown = [
-        f"{name}={value!r}"
-        for name, value in settings.items()
-        if name not in defaults or value != defaults[name].default
-    ]
+    defaults = {name: field.default for name, field in TrialConfig.model_fields.items()}
+    shown = [f"{k}={v!r}" for k, v in settings.items() if k not in defaults or v != defaults[k]]
     return (
         f"{trial} has no weights: it ran without --keep-weights, or was not the best of its configuration; train it "
         f"again by trainables.run_trial({', '.join(shown)})"

@@ -1,4 +1,4 @@
-"""Probes: the AUC on ID test images whose pixels outside the mask are altered. They need masks, and no map."""
+"""Probes: the AUC on ID test images whose pixels outside the mask are altered. They need masks but no maps."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,18 +15,12 @@ from trainables.trial.evaluate import logits_of, performance
 
 
 def probes(model: Classifier, split: Split, data_seed: int, preset: Preset) -> dict[str, float]:
-    """The AUC under each alteration of `altered`, by record column.
+    """The AUC on `split`, which is test_id, under each alteration of `altered`, by record column.
 
     All images with a mask are probed, with the expert's mask as it is, whatever masks training sees. The AUC is that of
-    `performance`: with more than two classes the macro mean, over the classes that have masks, of one class against the
-    rest. NaN if fewer than two classes have masks. Donors and shuffles depend on the split and `data_seed` alone, so
-    all models of one data seed see the same altered images.
-
-    Args:
-        model: left in evaluation mode.
-        split: test_id.
-        data_seed: the trial's.
-        preset: how the AUC ranks images.
+    `performance` over the classes that have masks, NaN if fewer than two have. Donors and shuffles depend on the split
+    and `data_seed` alone, so all models of one data seed see the same altered images. The model is left in evaluation
+    mode.
     """
     masked = split.masks.flatten(1).any(dim=1).nonzero()[:, 0]
     labels = split.labels[masked]
@@ -54,20 +48,14 @@ def altered(
     donors: Float[Tensor, "images channels height width"],
     rng: torch.Generator,
 ) -> dict[str, Float[Tensor, "images channels height width"]]:
-    """The images as they are inside their masks and altered outside, by what happens there.
+    """The images altered outside their masks, by kind of alteration.
 
     `zeroed`: pixels are 0. `shuffled`: they are permuted within the image, as method `shuffled` does in training.
-    `swapped`: they are the donor's at the same place.
+    `swapped`: they are those of the image's donor at the same place.
 
     Source: `swapped` is Mixed-Rand of Xiao et al., ICLR 2021, arXiv 2006.09994, with one departure. The source first
     removes the donor's object and tiles the donor's background over the hole. Here the donor's object stays and shows
-    where it lies outside the image's own mask; its class is random, so it lowers the AUC of models that look there.
-
-    Args:
-        images: of any labels.
-        masks: True inside.
-        donors: one other image for each.
-        rng: for `shuffled`, on the processor.
+    where it lies outside the image's mask; its class is random, so it lowers the AUC of models that look there.
     """
     return {
         "zeroed": images.masked_fill(~masks, 0.0),
@@ -77,7 +65,7 @@ def altered(
 
 
 def others(index: Int[Tensor, " images"], rng: torch.Generator) -> Int[Tensor, " images"]:
-    """For each entry of `index` the next one in a random cycle through all of them: never itself if there are two."""
+    """For each entry of `index`, the next one in a random cycle through all: another one, unless there is only one."""
     order = torch.randperm(len(index), generator=rng)
     donors = torch.empty_like(index)
     donors[order] = index[order.roll(1)]

@@ -23,11 +23,11 @@ from trainables.saliency.localisation import LOCALISATION, TUNED
 def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     """The configuration that flat `settings` describe, e.g. {"method": "actdiff", "strength": 1, "n_train": 500}.
 
-    A key is a field of `TrialConfig` or a setting of the chosen method or dataset; what is left out has its default.
+    A key is a field of `TrialConfig` or a setting of the chosen method or dataset; missing keys get their defaults.
 
     Raises:
-        ConfigurationError: an unknown key or name, a value out of range, or a plug-in that cannot be used or is not
-            the one that the trial was planned with.
+        ConfigurationError: an unknown key or name, a value out of range, or a plug-in that cannot be used or has
+            another version than the trial was planned with.
     """
     planned = str(settings.get(columns.PLUGINS, ""))
     _check_installed(planned)
@@ -40,14 +40,14 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     if not isinstance(model, str) or model not in MODELS:
         raise unknown_name("model", model, MODELS, "trainables/models/__init__.py")
     method, dataset = METHODS[method_name], find_dataset(dataset_name)
-    own = TrialConfig.own_settings()
+    of_every_trial = TrialConfig.own_settings()
     of_method, of_dataset = set(method.Options.model_fields), set(dataset.Options.model_fields)
     if shared := sorted(of_method & of_dataset):
         raise ConfigurationError(
             f"method {method_name!r} and dataset {dataset_name!r} both have a setting {shared[0]!r}, so they cannot be "
             "used together; rename it in one of them"
         )
-    allowed = own | of_method | of_dataset
+    allowed = of_every_trial | of_method | of_dataset
     if unknown := [key for key in settings if key not in allowed.union(DETECTED)]:
         raise ConfigurationError(
             f"unknown setting {unknown[0]!r} of method {method_name!r} on dataset {dataset_name!r}; "
@@ -56,7 +56,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     try:
         method_options = method.Options(**{k: v for k, v in settings.items() if k in of_method})
         dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
-        fields = {k: v for k, v in settings.items() if k in own}
+        fields = {k: v for k, v in settings.items() if k in of_every_trial}
         completed = dataset.complete(dataset_options)
         config = TrialConfig(
             **{**fields, "dataset": full_name(dataset_name)},
@@ -83,10 +83,10 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:
-    """Check that a dataset knows the cue of each image, for a method that needs them.
+    """Refuse a dataset whose cues are not `known`, for a method that needs them.
 
     Raises:
-        ConfigurationError: they are not `known`.
+        ConfigurationError: the cues are not known.
     """
     if not known:
         raise ConfigurationError(
@@ -125,7 +125,7 @@ def _check(config: TrialConfig) -> None:
 def _check_pixel_values(
     config: TrialConfig, method: type[Method], options: Options, limits: tuple[float, float]
 ) -> None:
-    """Check that settings in units of pixel value are set where their defaults, for pixels in [0, 1], mean nothing."""
+    """Check that settings in units of pixel value are not at their defaults, which are for pixels in [0, 1]."""
     black, white = limits
     for name in method.in_pixel_values if limits != UNIT else ():
         value, default = getattr(options, name), method.Options.model_fields[name].default
@@ -176,11 +176,7 @@ def _packages(config: TrialConfig) -> str:
 
 
 def _check_installed(packages: str) -> None:
-    """Check that this process has the packages that a trial was planned with, "a 1.0, b 2.1".
-
-    Raises:
-        ConfigurationError: a package is missing or has another version.
-    """
+    """Check that this process has the packages that a trial was planned with, "a 1.0, b 2.1"."""
     for package in filter(None, packages.split(", ")):
         name, _, planned = package.rpartition(" ")
         try:

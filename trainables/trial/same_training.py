@@ -1,8 +1,8 @@
 """Trials that share one training: trained once, each scored and recorded as if it had been trained alone.
 
 They differ in their selection rule and, under a method that does not read the preset, in the preset, which then only
-decides how the AUC is computed and how far maps are blurred. Each record equals that of the trial alone bit for bit,
-times excepted: `train_seconds` is that of the shared training in each of them.
+decides how the AUC is computed and how far maps are blurred. Except for times, each record equals that of the trial
+trained alone bit for bit; `train_seconds` is the time of the shared training in all of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,7 @@ ALSO_SCORED_AS = "also_scored_as"
 
 
 def training_key(config: TrialConfig) -> str:
-    """Equal key, same training: the trial key of the trial that stands for all of them.
-
-    Its selection is best_valid_id, its maps have the usual blur and, where the method does not read the preset, its
-    preset is fixed.
-    """
+    """Equal key, same training: the trial key with the settings that training does not read at fixed values."""
     representative: dict[str, Any] = {"selection": "best_valid_id", "blur_scale": 1}
     if not METHODS[config.method].reads_preset:
         representative["preset"] = "fixed"
@@ -40,15 +36,11 @@ def by_training(trials: Iterable[TrialConfig]) -> list[SameTraining]:
 
 
 def flat(trials: SameTraining) -> dict[str, Any]:
-    """Flat settings, plain data, that `parse` turns back into `trials`: the first, and how the others differ."""
+    """Flat settings that `parse` turns back into `trials`: those of the first, and how the others differ."""
     first, *others = (trial.flat() for trial in trials)
-    if not others:
-        return first
     # A detected setting is absent at its default; None leaves it to be detected again.
-    return {
-        **first,
-        ALSO_SCORED_AS: [{k: other.get(k) for k in first | other if other.get(k) != first.get(k)} for other in others],
-    }
+    also = [{k: other.get(k) for k in first | other if other.get(k) != first.get(k)} for other in others]
+    return {**first, ALSO_SCORED_AS: also} if also else first
 
 
 def parse(settings: Mapping[str, Any]) -> SameTraining:
@@ -57,9 +49,9 @@ def parse(settings: Mapping[str, Any]) -> SameTraining:
     Raises:
         ConfigurationError: a bad setting, a trial that needs another training, or one that is named twice.
     """
-    own = {k: v for k, v in settings.items() if k != ALSO_SCORED_AS}
+    shared = {k: v for k, v in settings.items() if k != ALSO_SCORED_AS}
     differences = settings.get(ALSO_SCORED_AS, ())
-    first, *others = trials = [resolve({**own, **difference}) for difference in ({}, *differences)]
+    first, *others = trials = [resolve({**shared, **difference}) for difference in ({}, *differences)]
     for other, difference in zip(others, differences, strict=True):
         if training_key(other) != training_key(first):
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Selection: the epoch whose weights a trial is scored with."""
+"""Selection: the epoch whose weights are scored."""
 
 import copy
 import math
@@ -13,10 +13,7 @@ from trainables.methods import METHODS
 
 
 def candidate_epoch(config: TrialConfig) -> int:
-    """The first epoch index that selection may choose, at most the last.
-
-    Methods that are complete only after the last epoch leave that one as the only candidate.
-    """
+    """The first epoch index that selection may choose: the last one for methods that are `complete_at_end`."""
     last = config.epochs - 1
     return last if METHODS[config.method].complete_at_end else min(config.selection_warmup, last)
 
@@ -24,8 +21,8 @@ def candidate_epoch(config: TrialConfig) -> int:
 class BestEpoch:
     """The epoch that one selection rule prefers so far, and its weights.
 
-    `last` takes the last epoch whatever its loss; `best_valid_id` and `best_valid_ood` take the first epoch with the
-    lowest loss on that split, from the candidate epoch on.
+    `last` takes the last epoch; `best_valid_id` and `best_valid_ood` take the first epoch with the lowest loss on that
+    split, from the candidate epoch on.
     """
 
     def __init__(self, config: TrialConfig):
@@ -40,9 +37,7 @@ class BestEpoch:
 
     def prefers(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Whether the epoch with these validation losses replaces the one kept so far."""
-        if epoch < self.first_choice:
-            return False
-        return not self.weights or metrics[self.loss_column] < self.loss
+        return epoch >= self.first_choice and (not self.weights or metrics[self.loss_column] < self.loss)
 
     def keep(self, epoch: int, metrics: Mapping[str, float], weights: dict[str, Tensor]) -> None:
         """Keep this epoch; the caller must not change `weights` afterwards."""

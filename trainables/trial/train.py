@@ -31,16 +31,10 @@ def train_epoch(
 ) -> EpochLosses:
     """Take an optimiser step for each batch that updates the model, and leave the model in train mode.
 
-    Args:
-        model: to train.
-        method: its loss, and the weight of its penalty.
-        optimizer: of the model's parameters.
-        batches: in order.
-        precision: of the loss's forward pass.
-        epoch: index from 0, for the message of an error.
+    `precision` is that of the loss's forward pass; `epoch` is for the error's message.
 
     Raises:
-        DivergedError: a loss or penalty that is not finite; the message names batch and epoch.
+        DivergedError: a loss or penalty is not finite; the message names batch and epoch.
     """
     model.train()
     classification, penalty, images, steps = 0.0, 0.0, 0, 0

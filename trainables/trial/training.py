@@ -1,4 +1,4 @@
-"""A training and the records of its trials, whoever runs it: a notebook, or a Tune trainable."""
+"""A training and the records of its trials, for a notebook or a Tune trainable."""
 
 import platform
 import subprocess
@@ -20,14 +20,9 @@ from trainables.trial.trial import Trial
 
 
 class Training:
-    """A training of one trial or of several; call `step` until it reports `done`, which scores the first."""
+    """A training that one or more trials share. Call `step` until it reports `done`, which scores the first trial."""
 
     def __init__(self, trials: SameTraining, device: str):
-        """
-        Args:
-            trials: that share the training.
-            device: to train on.
-        """
         self.trials = trials
         self.key = training_key(trials[0])
         self.device = device
@@ -51,7 +46,7 @@ class Training:
     def started(self) -> Trial:
         """The trial in progress, a new one before the first step."""
         if self.trial is None:
-            self.trial = self._new_trial()
+            self.trial = Trial(self.trials[0], self.device, self.trials[1:])
         return self.trial
 
     def train_epoch(self) -> dict[str, float]:
@@ -61,7 +56,7 @@ class Training:
             return trial.train_epoch()
 
     def score(self, config: TrialConfig) -> tuple[Record, Localised]:
-        """Record and maps of one of the trials, once training has ended."""
+        """Record and maps of one of the trials, after training."""
         trial = self.started()
         epoch = trial.selected(config).epoch
         # Rules that selected the same epoch have the same scores.
@@ -74,8 +69,8 @@ class Training:
                 localised = trial.localise(config)
             self._scored[alike] = {**scores, **localised.scores, **localised.seconds, **seconds}, localised
         scores, localised = self._scored[alike]
-        own = {"best_epoch": epoch, "model_steps": trial.model_steps}
-        return Record({**new_record(config, self.started_at), **own, **scores}), localised
+        trained = {"best_epoch": epoch, "model_steps": trial.model_steps}
+        return Record({**new_record(config, self.started_at), **trained, **scores}), localised
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to continue from here."""
@@ -85,18 +80,13 @@ class Training:
         """Continue from a `state()`."""
         self.trial = None
         if state["trial"] is not None:
-            trial = self._new_trial()
-            trial.load_state_dict(state["trial"])
-            self.trial = trial
+            self.started().load_state_dict(state["trial"])
         self.seconds = state["seconds"]
-
-    def _new_trial(self) -> Trial:
-        return Trial(self.trials[0], self.device, self.trials[1:])
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:
     """The columns of a record that are known before training."""
-    own = {
+    of_run = {
         "sweep": None,
         "status": "completed",
         "error": None,
@@ -107,7 +97,7 @@ def new_record(config: TrialConfig, started_at: datetime) -> Record:
         "schema_version": columns.SCHEMA_VERSION,
         "mlflow_run_id": None,
     }
-    return Record(config.columns() | own)
+    return Record(config.columns() | of_run)
 
 
 @cache

@@ -36,7 +36,7 @@ class Trial:
         """
         Args:
             config: the trial's.
-            device: to train on; for a GPU, `use_gpu` of core/process.py comes first.
+            device: to train on; for a GPU, call `use_gpu` of core/process.py first.
             also: configurations of further trials that share this training (equal training keys).
 
         Raises:
@@ -86,20 +86,16 @@ class Trial:
         train = self.splits["train"]
         rng = torch_stream("method", self.config.seed, self.epoch)
         for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
-            parts = (train.images, train.labels, self.train_masks, train.cues)
-            images, labels, masks, cues = (part[index].to(self.device) for part in parts)
-            yield Batch(images, labels, masks, rng, cues)
+            yield Batch(
+                images=train.images[index].to(self.device),
+                labels=train.labels[index].to(self.device),
+                masks=self.train_masks[index].to(self.device),
+                rng=rng,
+                cues=train.cues[index].to(self.device),
+            )
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
-        """Everything that follows an epoch's last step; see `train_epoch`.
-
-        Args:
-            classification: the classification loss, mean over the epoch's images.
-            penalty: the unweighted penalty, likewise.
-
-        Raises:
-            DivergedError: a validation loss that is not finite.
-        """
+        """What follows an epoch's last step, given its losses; see `train_epoch`."""
         if self.epoch == self.config.epochs - 1:
             self.method.end_training(self.model, {name: self.splits[name] for name in ("train", *EPOCH_SPLITS)})
         metrics = {preset: {"train.loss": classification, "train.penalty": penalty} for preset in self.history}
@@ -108,7 +104,7 @@ class Trial:
             logits = logits_of(self.model, split.images)
             for preset, values in metrics.items():
                 values |= split_performance(name, logits, split.labels, preset)
-            # After an epoch's last step no training loss shows weights that are not finite.
+            # No training loss follows the last step, so only this one shows that it made weights infinite.
             loss = metrics[self.config.preset][columns.performance(name, "loss")]
             if not math.isfinite(loss):
                 raise DivergedError(f"{name} loss {loss:g} after epoch {self.epoch}")
@@ -120,7 +116,7 @@ class Trial:
         return metrics[self.config.preset]
 
     def _evaluation_batches(self) -> int:
-        """For `Method.end_epoch`, whatever the trial's own selection: trials that differ in it share one training."""
+        """For `Method.end_epoch`. It ignores the trial's selection, as trials that differ in it share one training."""
         loss = columns.performance("valid_ood", "loss")
         losses = [metrics[loss] for metrics in self.history[self.config.preset][candidate_epoch(self.config) :]]
         lowest = bool(losses) and losses[-1] < min(losses[:-1], default=math.inf)
@@ -128,12 +124,11 @@ class Trial:
         return sum(math.ceil(len(self.splits[name]) / self.config.batch_size) for name in scored)
 
     def selected(self, config: TrialConfig | None = None) -> BestEpoch:
-        """The epoch that `config` (by default the trial's own) selects so far."""
+        """The epoch that `config` (default: the trial's) selects so far."""
         return self.best[(config or self.config).selection]
 
     def evaluate(self, config: TrialConfig | None = None) -> dict[str, float]:
-        """Performance and probes with the weights that `config` (by default the trial's own) selects; see
-        `trial/evaluate.py` and `trial/probes.py`."""
+        """Performance and probes with the weights that `config` (default: the trial's) selects."""
         config = config or self.config
         self._use_selected_weights(config)
         of_epoch = self.history[config.preset][self.selected(config).epoch]
@@ -141,8 +136,7 @@ class Trial:
         return scores | probes(self.model, self.splits["test_id"], config.data_seed, config.preset)
 
     def localise(self, config: TrialConfig | None = None) -> Localised:
-        """Maps and their scores with the weights that `config` (by default the trial's own) selects; see
-        `trial/explain.py`."""
+        """Maps and their scores with the weights that `config` (default: the trial's) selects."""
         config = config or self.config
         self._use_selected_weights(config)
         return localise(self.model, self.splits, self.classes, config)
@@ -165,7 +159,7 @@ class Trial:
         """Continue from a `state_dict()`.
 
         Raises:
-            ValueError: the state belongs to another training, or lacks what a trial of this one selects or reports.
+            ValueError: the state is of another training, or lacks a selection rule or preset of this one's trials.
         """
         key = training_key(self.config)
         if state["training_key"] != key:
@@ -174,11 +168,11 @@ class Trial:
                 "a checkpoint only continues the configuration that wrote it"
             )
         missing: list[str] = [
-            s for s, best in self.best.items() if s not in state["best"] and state["epoch"] > best.first_choice
+            name for name, best in self.best.items() if name not in state["best"] and state["epoch"] > best.first_choice
         ]
         missing += [preset for preset in self.history if preset not in state["history"]]
         if missing:
-            raise ValueError(f"this checkpoint of epoch {state['epoch']} was kept without {', '.join(missing)}")
+            raise ValueError(f"this checkpoint of epoch {state['epoch']} was saved without {', '.join(missing)}")
         self.epoch = state["epoch"]
         self.model_steps = state["model_steps"]
         self.model.load_state_dict(state["model"])

@@ -112,8 +112,9 @@ def test_a_metric_of_another_package_keeps_its_traits_or_is_refused(site, monkey
     monkeypatch.setattr(explain, "LOCALISATION", metrics)
     corner = torch.zeros(1, 4, 4, dtype=torch.bool)
     corner[0, 0, 0] = True
-    scored = explain.Scored(torch.arange(1), torch.zeros(1, 1, 4, 4), torch.ones(1).long(), ~corner, corner)
-    assert explain._metric("own", corner.float(), scored).item() == 1, "all of the map lies on the distractor"
+    images, labels = torch.zeros(1, 1, 4, 4), torch.ones(1).long()
+    scored = explain.Scored(torch.arange(1), images, labels, masks=~corner, distractors=corner)
+    assert explain.score_maps("own", corner.float(), scored).item() == 1, "the whole map is on the distractor"
     with pytest.raises(ConfigurationError, match=r"'worse' .* has the trait lower_is_better, .*return 1 - the score"):
         metrics["worse"]
 

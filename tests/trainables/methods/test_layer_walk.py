@@ -14,8 +14,8 @@ from trainables.models import MODELS, SmallCNN
 from trainables.models.initialise import initialise
 
 CARRIED = {
-    "cdep": lambda model, batch: vars(decomposed_logits(model, batch.images, ~batch.masks)),
-    "ibp_ex": lambda model, batch: vars(logit_interval(model, batch.images, ~batch.masks, 1e-3)),
+    "cdep": lambda model, batch: decomposed_logits(model, batch.images, ~batch.masks)._asdict(),
+    "ibp_ex": lambda model, batch: logit_interval(model, batch.images, ~batch.masks, 1e-3)._asdict(),
 }
 ACTIVATIONS = {"cdep": lambda state: state["beta"] + state["gamma"], "ibp_ex": lambda state: state["values"]}
 

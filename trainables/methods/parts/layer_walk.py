@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,8 @@ from trainables.models import Classifier
 from trainables.models.initialise import layers_of
 from trainables.models.resnet18 import BasicBlock
 
-State = TypeVar("State")
+State = TypeVar("State", bound=NamedTuple)
+"""Tensors that are propagated together, for example the bounds of an interval."""
 Affine = nn.Conv2d | nn.Linear
 AVERAGES = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
 TYPES: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.Identity, *AVERAGES)
@@ -24,7 +25,7 @@ TYPES: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.R
 
 
 class Rules(ABC, Generic[State]):
-    """Propagation of a state, for example an interval, through each type of layer."""
+    """Propagation of a state through layers. Pooling, flattening and sums apply to each of its tensors separately."""
 
     @abstractmethod
     def affine(self, layer: Affine, state: State) -> State:
@@ -38,19 +39,11 @@ class Rules(ABC, Generic[State]):
     def relu(self, state: State) -> State:
         """max(x, 0)."""
 
-    @abstractmethod
-    def average(self, average: Callable[[Tensor], Tensor], state: State) -> State:
-        """A linear map with non-negative weights and no bias: pooling, flattening."""
-
-    @abstractmethod
-    def add(self, residual: State, shortcut: State) -> State:
-        """The sum of both branches of a block."""
-
 
 def walk(model: Classifier, state: State, rules: Rules[State]) -> State:
     """Propagate the state of the images to that of the logits. `check_walk` tests whether every layer has a rule."""
     state = _through(model.pool, _through(model.trunk, state, rules), rules)
-    return _through(model.head, rules.average(lambda maps: maps.flatten(1), state), rules)
+    return _through(model.head, _each(lambda maps: maps.flatten(1), state), rules)
 
 
 def _through(module: nn.Module, state: State, rules: Rules[State]) -> State:
@@ -62,7 +55,7 @@ def _through(module: nn.Module, state: State, rules: Rules[State]) -> State:
         shortcut = _through(module.shortcut, state, rules)
         for child in (module.conv1, module.bn1, module.relu1, module.conv2, module.bn2):
             state = _through(child, state, rules)
-        return rules.relu(rules.add(state, shortcut))
+        return rules.relu(_each(torch.add, state, shortcut))
     if isinstance(module, nn.Conv2d | nn.Linear):
         return rules.affine(module, state)
     if isinstance(module, nn.BatchNorm2d):
@@ -70,10 +63,15 @@ def _through(module: nn.Module, state: State, rules: Rules[State]) -> State:
     if isinstance(module, nn.ReLU):
         return rules.relu(state)
     if isinstance(module, AVERAGES):
-        return rules.average(module, state)
+        return _each(module, state)
     if isinstance(module, nn.Identity):
         return state
     raise TypeError(f"no rule for a layer of type {type(module).__name__}; call check_walk first")
+
+
+def _each(function: Callable[..., Tensor], *states: State) -> State:
+    """Apply `function` to corresponding tensors of the states."""
+    return states[0]._make(map(function, *states))
 
 
 def apply(
@@ -119,8 +117,7 @@ def _problem(name: str) -> str | None:
     for method in ("forward", "read"):
         if getattr(type(model), method) is not getattr(Classifier, method):
             return f"its {method} is its own"
-    parts = (("trunk", model.trunk), ("pool", model.pool), ("head", model.head))
-    for path, layer in (named for name, part in parts for named in _layers(name, part)):
+    for path, layer in (named for part in ("trunk", "pool", "head") for named in _layers(part, getattr(model, part))):
         if type(layer) not in TYPES:
             return f"layer {path} is of type {type(layer).__name__}"
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":

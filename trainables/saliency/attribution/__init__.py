@@ -4,21 +4,20 @@ To add one: a subclass of Attribution in a file, its import and one line here. F
 """
 
 from trainables.core.registry import Registry, subclass_of
-from trainables.saliency.attribution.attribution import Attribution as Attribution
-from trainables.saliency.attribution.changed_backpropagation import DeepLift as DeepLift
-from trainables.saliency.attribution.changed_backpropagation import GuidedBackprop as GuidedBackprop
-from trainables.saliency.attribution.feature_ablation import FeatureAblation as FeatureAblation
-from trainables.saliency.attribution.grad_cam import GradCam as GradCam
-from trainables.saliency.attribution.grad_cam import LayerGradCam as LayerGradCam
-from trainables.saliency.attribution.gradient_shap import GradientShap as GradientShap
-from trainables.saliency.attribution.input_gradient import InputGradient as InputGradient
-from trainables.saliency.attribution.input_gradient import InputXGradient as InputXGradient
-from trainables.saliency.attribution.integrated_gradients import IntegratedGradients as IntegratedGradients
-from trainables.saliency.attribution.occlusion import Occlusion as Occlusion
-from trainables.saliency.attribution.rise import Rise as Rise
-from trainables.saliency.attribution.smooth_grad import SmoothGrad as SmoothGrad
-from trainables.saliency.attribution.without_model import CentreGaussian as CentreGaussian
-from trainables.saliency.attribution.without_model import EdgeDetector as EdgeDetector
+from trainables.saliency.attribution.attribution import Attribution
+from trainables.saliency.attribution.changed_backpropagation import DeepLift, GuidedBackprop
+from trainables.saliency.attribution.feature_ablation import FeatureAblation
+from trainables.saliency.attribution.grad_cam import GradCam, LayerGradCam
+from trainables.saliency.attribution.gradients import (
+    GradientShap,
+    InputGradient,
+    InputXGradient,
+    IntegratedGradients,
+    SmoothGrad,
+)
+from trainables.saliency.attribution.occlusion import Occlusion
+from trainables.saliency.attribution.rise import Rise
+from trainables.saliency.attribution.without_model import CentreGaussian, EdgeDetector
 
 _BUILT_IN: dict[str, type[Attribution]] = {
     "centre_gaussian": CentreGaussian,

@@ -33,7 +33,7 @@ class Attribution:
     may_be_zero: ClassVar[bool] = False
     """True if a map can be all zero although the model is not constant."""
     contract_settings: ClassVar[Mapping[str, object]] = {}
-    """Settings of the trial that the contract tests add, whose toy models have few layers."""
+    """Settings that the contract tests add, whose toy models have few layers."""
 
     def __init__(
         self, config: TrialConfig, references: Float[Tensor, "references channels height width"] | None = None
@@ -41,8 +41,8 @@ class Attribution:
         """
         Args:
             config: the trial's.
-            references: baseline images to average over, for attributions that do so: the trial's training images.
-                None for the all-zero image.
+            references: the trial's training images, for attributions that average over baseline images; None for the
+                all-zero image.
         """
         self.config = config
         self.references = references
@@ -54,7 +54,7 @@ class Attribution:
 
         Args:
             model: in evaluation mode.
-            images: any number; the attribution splits them into batches itself.
+            images: any number; the attribution splits them into batches.
             targets: for each image the class whose logit is explained.
         """
         raise NotImplementedError
@@ -68,18 +68,13 @@ class Attribution:
         """Sigma in pixels of the Gaussian that smooths this trial's maps before they are scored."""
         return self.smoothing * self.config.blur_scale
 
-    @property
-    def gradients(self) -> int:
-        """Gradients per image within the budget `attribution_passes`; at least 1."""
-        return max(1, self.config.attribution_passes // FORWARD_AND_BACKWARD)
-
     def rng(self) -> torch.Generator:
-        """A CPU generator that restarts with each call, so that all images of a trial meet the same draws."""
+        """A CPU generator that restarts with each call, so that all images of a trial get the same draws."""
         return torch_stream(type(self).__name__, self.config.seed)
 
 
 def maps_of(attribution: Attribution, model: Classifier, images: Images, targets: Targets) -> Maps:
-    """As `Attribution.maps`, but also for no images, which captum and others cannot explain: no maps."""
+    """As `Attribution.maps`, but returns no maps for no images, which captum cannot explain."""
     return attribution.maps(model, images, targets) if len(images) else torch.zeros_like(images[:, 0])
 
 

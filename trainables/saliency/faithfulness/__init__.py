@@ -7,11 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from trainables.saliency.faithfulness.explained import Explained as Explained
-from trainables.saliency.faithfulness.measures import deletion as deletion
-from trainables.saliency.faithfulness.measures import infidelity as infidelity
-from trainables.saliency.faithfulness.measures import insertion as insertion
-from trainables.saliency.faithfulness.measures import sensitivity_max as sensitivity_max
+from trainables.saliency.faithfulness.measures import Explained, deletion, infidelity, insertion, sensitivity_max
 
 FAITHFULNESS: dict[str, Callable[[Explained], Tensor]] = {
     "deletion": deletion,

@@ -11,24 +11,12 @@ docs/extending.md.
 """
 
 from trainables.core.registry import Registry
-from trainables.saliency.localisation.mass import distractor_mass as distractor_mass
-from trainables.saliency.localisation.mass import energy as energy
-from trainables.saliency.localisation.metric import Metric as Metric
-from trainables.saliency.localisation.metric import TunedMetric as TunedMetric
-from trainables.saliency.localisation.metric import a_metric
+from trainables.saliency.localisation.mass import distractor_mass, energy
+from trainables.saliency.localisation.metric import Metric, TunedMetric, a_metric
 from trainables.saliency.localisation.metric import traits_of as traits_of
 from trainables.saliency.localisation.overlap import chance_iou as chance_iou
-from trainables.saliency.localisation.overlap import iop as iop
-from trainables.saliency.localisation.overlap import iot as iot
-from trainables.saliency.localisation.overlap import iou as iou
-from trainables.saliency.localisation.overlap import iou_corrected as iou_corrected
-from trainables.saliency.localisation.overlap import iou_fixed as iou_fixed
-from trainables.saliency.localisation.overlap import iou_tuned as iou_tuned
-from trainables.saliency.localisation.ranking import auprc as auprc
-from trainables.saliency.localisation.ranking import auroc as auroc
-from trainables.saliency.localisation.ranking import pointing as pointing
-from trainables.saliency.localisation.ranking import rank_accuracy as rank_accuracy
-from trainables.saliency.localisation.ranking import top_k as top_k
+from trainables.saliency.localisation.overlap import iop, iot, iou, iou_corrected, iou_fixed, iou_tuned
+from trainables.saliency.localisation.ranking import auprc, auroc, pointing, rank_accuracy, top_k
 
 _BUILT_IN: dict[str, Metric] = {
     "auprc": auprc,

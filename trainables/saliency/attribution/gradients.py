@@ -1,0 +1,124 @@
+"""Attributions made of input gradients: at the image, along a path to it, or around it."""
+
+import torch
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from torch import Tensor
+
+from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.models import Classifier
+from trainables.saliency.attribution.attribution import (
+    FORWARD_AND_BACKWARD,
+    Attribution,
+    Logits,
+    as_map,
+    gradient,
+    in_batches,
+)
+from trainables.saliency.shapes import Images, Maps, Targets
+
+NOISE = 0.15
+"""Standard deviation of SmoothGrad's noise relative to the image's range; the source recommends 0.1 to 0.2."""
+
+
+class InputGradient(Attribution):
+    """|d f_y / dx|, in logits per unit of pixel value. Source: Simonyan et al., arXiv:1312.6034."""
+
+    smoothing = 1.0
+
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+        return as_map(gradient(model, images, targets))
+
+
+class InputXGradient(Attribution):
+    """|x · d f_y / dx|, in logits. Source: Shrikumar et al., arXiv:1605.01713, section 3."""
+
+    smoothing = 1.0
+
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+        return in_batches(lambda x, y: as_map(x * gradient(model, x, y)), images, targets)
+
+
+class IntegratedGradients(Attribution):
+    """|x · integral over a in [0, 1] of d f_y(a x) / dx|, in logits; Gauss-Legendre quadrature.
+
+    The baseline is the all-zero image, `integrated_gradients_steps` points (the paper: 200).
+
+    Source: Sundararajan et al., ICML 2017, equation 1.
+    """
+
+    smoothing = 1.0
+
+    def passes(self, images: Images) -> int:
+        return self.config.integrated_gradients_steps * FORWARD_AND_BACKWARD
+
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+        attribution = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True).attribute(
+            images,
+            target=targets,
+            n_steps=self.config.integrated_gradients_steps,
+            internal_batch_size=max(IMAGES_AT_ONCE, len(images)),
+        )
+        return as_map(attribution.to(images.dtype))
+
+
+class SampledGradients(Attribution):
+    """A mean of as many gradients as `attribution_passes` allows, at points drawn once for all images."""
+
+    smoothing = 1.0
+    draws = True
+
+    @property
+    def gradients(self) -> int:
+        """Gradients per image; at least 1."""
+        return max(1, self.config.attribution_passes // FORWARD_AND_BACKWARD)
+
+    def passes(self, images: Images) -> int:
+        return self.gradients * FORWARD_AND_BACKWARD
+
+
+class SmoothGrad(SampledGradients):
+    """|mean over n of d f_y / dx at x + noise|, in logits per unit of pixel value.
+
+    Noise ~ N(0, (0.15 (max x − min x))²); n is the number of gradients within `attribution_passes`. The mean is of
+    signed gradients. All images meet the same n noise patterns.
+
+    Source: Smilkov et al., arXiv:1706.03825, section 3.
+    """
+
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+        noises = torch.randn(self.gradients, *images.shape[1:], generator=self.rng()).to(images)
+
+        def smooth(x: Tensor, y: Tensor) -> Tensor:
+            spread = NOISE * (x.flatten(1).amax(dim=1) - x.flatten(1).amin(dim=1))[:, None, None, None]
+            total = torch.zeros_like(x)
+            for noise in noises:
+                total += gradient(model, x + spread * noise, y)
+            return as_map(total / len(noises))
+
+        return in_batches(smooth, images, targets)
+
+
+class GradientShap(SampledGradients):
+    """|mean over n of (x − r) · d f_y / dx at r + a (x − r)|, r a random reference, a ~ U(0, 1); in logits.
+
+    n is the number of gradients within `attribution_passes`. References are the trial's training images; without any,
+    the all-zero image, which makes this a random quadrature of integrated gradients. All images meet the same n pairs
+    (r, a). No noise is added to the image, as by captum's default.
+
+    Source: Erion et al., Nat. Mach. Intell. 2021, equation 3 (expected gradients); Lundberg & Lee, NeurIPS 2017.
+    """
+
+    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+        rng, n = self.rng(), self.gradients
+        known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
+        # Select first, so that only n references are copied to the model's device.
+        references = known[torch.randint(len(known), (n,), generator=rng).to(known.device)].to(images)
+        places = torch.rand(n, generator=rng).tolist()
+
+        def expected(x: Tensor, y: Tensor) -> Tensor:
+            total = torch.zeros_like(x)
+            for reference, place in zip(references, places, strict=True):
+                total += (x - reference) * gradient(model, reference + place * (x - reference), y)
+            return as_map(total / n)
+
+        return in_batches(expected, images, targets)
