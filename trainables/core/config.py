@@ -45,7 +45,7 @@ class Options(BaseModel):
 
 
 class TrialConfig(BaseModel):
-    """Everything that determines a trial's result. `trainables.resolve` makes one from flat settings and checks it.
+    """Everything that determines a trial's result. `trainables.resolve` makes and checks one from flat settings.
 
     Methods without a penalty (baseline, masked, shuffled) need strength 0; the others take any weight >= 0.
     """
@@ -137,13 +137,13 @@ class TrialConfig(BaseModel):
     def trial_key(self) -> str:
         """Hash of everything that determines the result: equal key, same trial.
 
-        Files count by content, not by place; parts from other packages by the package's version.
+        Files count by content, not by place; plug-ins by their package's version.
         """
         later = (*MASK_CONTROLS, *OMITTED_AT_DEFAULT, *DETECTED)
         settings = self.model_dump(mode="json", exclude=set(filter(self.is_default, later)))
         if "content" in self.dataset_options:
             settings["dataset_options"].pop("root", None)
-        # Of "folder:PATH" the kind: the digest of the files stands in the options.
+        # Only the kind of "folder:PATH" counts: the digest of its files is in the options.
         settings["dataset"] = self.dataset.partition(":")[0]
         # Always 1: records of an earlier schema version are migrated, and keep their keys.
         content = {"schema_version": 1, **settings}
@@ -151,7 +151,7 @@ class TrialConfig(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
 
     def flat(self) -> dict[str, Any]:
-        """The settings that `resolve` turns back into this configuration; of `DETECTED` those not at their default."""
+        """The settings that `resolve` turns back into this configuration, without `DETECTED` ones at their default."""
         empty = set(filter(self.is_default, DETECTED))
         settings = self.model_dump(exclude={"method_options", "dataset_options"} | empty)
         return {**settings, **self.method_options, **self.dataset_options}
@@ -163,9 +163,9 @@ class TrialConfig(BaseModel):
         """
         flat = {k: v for k, v in self.flat().items() if k not in OMITTED_AT_DEFAULT or not self.is_default(k)}
         flat |= {name: " ".join(flat[name]) for name in ("attributions", "metrics") if name in flat}
-        own_column = (*columns.IDENTITY, columns.PLUGINS)
-        named = {k: v for k, v in flat.items() if k in own_column}
-        others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in own_column}
+        without_prefix = (*columns.IDENTITY, columns.PLUGINS)
+        named = {k: v for k, v in flat.items() if k in without_prefix}
+        others = {columns.hyperparameter(k): v for k, v in flat.items() if k not in without_prefix}
         return {"trial_key": self.trial_key, **named, **others}
 
 

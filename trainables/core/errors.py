@@ -1,4 +1,4 @@
-"""Errors that a user meets, and the wording of the commonest one."""
+"""Errors that users see, and the message for unknown names."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ LONGEST_VALUE = 80
 
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str], where: str) -> ConfigurationError:
-    """The error for a `name` that is not among the `allowed` ones, which the file `where` registers."""
+    """The error for a `name` that is not `allowed`; `where` is the file that registers names."""
     allowed = sorted(allowed)
     hint = did_you_mean(name, allowed) if isinstance(name, str) else f"{kind} takes a name: "
     return ConfigurationError(

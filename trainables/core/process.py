@@ -25,7 +25,7 @@ def use_one_thread() -> None:
 
 @contextmanager
 def as_in_a_sweep() -> Iterator[None]:
-    """One thread and flushed denormals within the block: a trial gives the same numbers as in a sweep."""
+    """Within the block, one thread and flushed denormals, so that a trial gives the same numbers as in a sweep."""
     threads = torch.get_num_threads()
     denormal = torch.tensor(5e-324, dtype=torch.float64)
     flushed = bool(denormal + denormal == 0)

@@ -13,7 +13,7 @@ GROUP = "saliency_sweep."
 """Prefix of the groups of entry points; a registry's own name follows."""
 THIS_PACKAGE = "saliency-sweep"
 NAMED = 8
-"""Names that a registry's repr has at most."""
+"""Most names in a registry's repr."""
 
 Entry = TypeVar("Entry")
 Check = Callable[[object], str | None]
@@ -28,12 +28,7 @@ class Registry(Mapping[str, Entry]):
     """
 
     def __init__(self, name: str, builtin: Mapping[str, Entry], check: Check):
-        """
-        Args:
-            name: the end of the group's name, e.g. "methods".
-            builtin: this project's own entries.
-            check: applied to what a plug-in provides.
-        """
+        """`name` ends the group's name; `check` applies to plug-ins."""
         self.group = GROUP + name
         self.builtin = dict(builtin)
         self._check = check
@@ -109,7 +104,7 @@ class Registry(Mapping[str, Entry]):
 
 
 class Named(dict[str, Entry]):
-    """A dictionary by name with a short repr, for a registry that other packages add nothing to."""
+    """A dictionary with a short repr, for a registry without plug-ins."""
 
     def __init__(self, kind: str, entries: Mapping[str, Entry]):
         super().__init__(entries)
@@ -120,7 +115,7 @@ class Named(dict[str, Entry]):
 
 
 def brief(kind: str, names: Iterable[str]) -> str:
-    """A short repr: "<models: resnet18, small_cnn>"; of more than `NAMED` names the first, and how many there are."""
+    """A short repr, "<models: resnet18, small_cnn>"; of more than `NAMED` names the first, and their number."""
     names = list(names)
     return f"<{kind}: {', '.join(names[:NAMED])}{f', …, {len(names)} in all' if len(names) > NAMED else ''}>"
 

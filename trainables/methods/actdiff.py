@@ -44,7 +44,7 @@ class ActDiff(Penalty):
         ),
         Departure(
             "an option compares the maps of earlier blocks as well",
-            "the features before the last layer alone",
+            "only the features before the last layer",
             "none",
         ),
         MASKLESS,

@@ -1,4 +1,4 @@
-"""Adversarial: a discriminator should not tell an image's features from those of its shuffled copy."""
+"""Adversarial: a discriminator should not distinguish an image's features from those of its shuffled copy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,10 +30,10 @@ class AdversarialOptions(Options):
 class Discriminator(nn.Sequential):
     """features – width – width – width – 1 with spectral norm and ReLU; the output is the logit of "not shuffled".
 
-    `normalise` is one of torch's two forms of the spectral norm. Both take one power iteration at each forward pass in
+    `normalise` is one of torch's two forms of the spectral norm. Both take one power iteration per forward pass in
     train mode, before the weight W is used. The older, `torch.nn.utils.spectral_norm`, starts from random vectors and
-    updates the right one first, v = Wᵀu / |Wᵀu|, then u = Wv / |Wv|; the one in `parametrizations` starts with 15
-    iterations and updates u first.
+    updates v = Wᵀu / |Wᵀu| before u = Wv / |Wv|; the one in `parametrizations` starts with 15 iterations and updates u
+    first.
     """
 
     def __init__(self, feature_size: int, width: int, normalise: Callable[[nn.Linear], nn.Module]):
@@ -66,8 +66,8 @@ class Adversarial(Penalty):
     """Model: CE(f(x), y) + strength · (BCE(Dn(h(x)), 0) + BCE(Dn(h(x~)), 1)), Dn frozen.
     Discriminator: strength · (BCE(Dn(h(x)), 1) + BCE(Dn(h(x~)), 0)), features detached, own Adam(disc_lr).
 
-    Under preset `paper` a batch counts also during validation, and on the test set when that is scored
-    (`Method.end_epoch`), so that the phase of the model's steps drifts.
+    Under preset `paper` batches of validation and test images count too (`Method.end_epoch`), so that the phase of the
+    model's steps drifts.
 
     Source: Viviano et al., ICLR 2021, row "Adversarial", whose program is `paper`; spectral norm: Miyato et al., ICLR
     2018.
@@ -84,7 +84,7 @@ class Adversarial(Penalty):
         ),
         Departure(
             "spectral norm by torch's older hook, which starts from a random vector",
-            "by its successor, which is near a norm of one from the first pass on",
+            "by its successor, whose norm is near one from the first pass on",
             "`preset=paper`",
         ),
         Departure(
@@ -119,7 +119,7 @@ class Adversarial(Penalty):
 
     def to(self, device: torch.device) -> None:
         self.discriminator.to(device)
-        # A loaded state goes where the parameters were when the optimiser was made.
+        # The optimiser loads its state onto the device of its parameters.
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.options.disc_lr)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:

@@ -67,7 +67,7 @@ def _with_bias(parts: Parts, bias: Tensor) -> Parts:
 
 
 def decomposed_logits(model: Classifier, images: Images, outside: Pixels) -> Parts:
-    """Decompose the logits into the contribution of the pixels outside and the rest."""
+    """The logits as the contribution of the pixels outside and the rest."""
     return walk(model, Parts(images * outside, images * ~outside), DecompositionRules())
 
 
@@ -86,10 +86,10 @@ class CDEP(Penalty):
         Departure(
             "the program decomposes in evaluation mode, and leaves the model in it for the rest of the epoch",
             "in training mode, like the classification loss",
-            "none; the program's networks have no batch normalisation, so that the mode only switches dropout off",
+            "none; the program's networks have no batch normalisation, so the mode only affects dropout",
         ),
         Departure(
-            "no rule for batch normalisation, nor for the sum of two branches",
+            "no rules for batch normalisation and for the sum of two branches",
             "an affine map by the statistics of the unaltered images; the sum of the parts",
             "none; both models have batch normalisation",
         ),

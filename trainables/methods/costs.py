@@ -19,7 +19,7 @@ Cost = float | Literal["diverges"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of the benchmark, without the costs that a later run replaced."""
+    """One run of the benchmark, less the costs that later runs replaced."""
 
     model: str
     date: str
@@ -31,7 +31,7 @@ class Measurement:
 
 
 def read(file: Path) -> tuple[Measurement, ...]:
-    """Read all measurements in the file."""
+    """All measurements in the file."""
     return tuple(Measurement(**measurement) for measurement in json.loads(file.read_text()))
 
 
@@ -42,7 +42,7 @@ def write(measurements: Iterable[Measurement], file: Path) -> None:
 
 
 def replaced(old: Iterable[Measurement], new: Measurement) -> tuple[Measurement, ...]:
-    """The old measurements without what `new` repeats, followed by `new`."""
+    """The old measurements without the costs that `new` repeats, followed by `new`."""
     kept = [
         replace(one, costs={name: cost for name, cost in one.costs.items() if name not in new.costs})
         if one.model == new.model

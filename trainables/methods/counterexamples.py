@@ -1,4 +1,4 @@
-"""Counterexamples: copies of each image with random pixels outside the mask keep its label."""
+"""Counterexamples: copies of each image with random pixels outside the mask keep the image's label."""
 
 import torch
 from pydantic import Field

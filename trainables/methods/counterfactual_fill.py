@@ -36,7 +36,7 @@ class CounterfactualFillOptions(Options):
 
 
 def drawn_from(images: Images, source: Pixels, rng: torch.Generator) -> Images:
-    """Draw for every pixel one of the same image's `source` pixels, with replacement; of all pixels if it has none."""
+    """For every pixel, a random `source` pixel of the image, with replacement; any pixel if it has no `source`."""
     _, channels, height, width = images.shape
     weights = source.flatten(1).cpu()
     weights = weights | ~weights.any(dim=1, keepdim=True)
@@ -50,25 +50,27 @@ def mean_of(images: Images, source: Pixels) -> Float[Tensor, "batch channels 1 1
     return (images * source).sum(dim=(2, 3), keepdim=True) / count
 
 
+def filling(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
+    """Values like those outside the mask, for every pixel."""
+    if fill == "shuffle":
+        return drawn_from(images, outside, rng)
+    return uniform_noise(images, rng) if fill == "random" else mean_of(images, outside).expand_as(images)
+
+
 def fill_background(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
-    """Replace the pixels outside the mask."""
+    """Replace the pixels outside the mask; `shuffle` permutes them."""
     if fill == "shuffle":
         return shuffle_outside(images, outside, rng)
-    values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
-    return torch.where(outside, values, images)
+    return torch.where(outside, filling(images, outside, rng, fill), images)
 
 
 def fill_foreground(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
-    """Replace the pixels inside the mask by ones like the background."""
-    if fill == "shuffle":
-        values = drawn_from(images, outside, rng)
-    else:
-        values = uniform_noise(images, rng) if fill == "random" else mean_of(images, outside)
-    return torch.where(outside, images, values)
+    """Replace the pixels inside the mask."""
+    return torch.where(outside, images, filling(images, outside, rng, fill))
 
 
 def outside_boxes(outside: Pixels) -> Pixels:
-    """The pixels outside the smallest upright rectangle around each image's inside; all of them if it has none."""
+    """The pixels outside the smallest upright rectangle around each mask; all pixels if the mask is empty."""
 
     def between(lines: Bool[Tensor, "batch lines"]) -> Bool[Tensor, "batch lines"]:
         first = lines.int().cumsum(dim=1) > 0
@@ -100,8 +102,9 @@ class CounterfactualFill(Penalty):
 
     departures = (
         Departure(
-            "the program fills the smallest rectangle around a mask for x_CF, so that no shape remains",
-            "the mask itself: masks that follow an object leave its silhouette in x_CF, which has to lose the label",
+            "for x_CF the program fills the smallest rectangle around a mask, so that no shape remains",
+            "the mask itself is filled: a mask that follows an object leaves its silhouette in x_CF, which must lose "
+            "the label",
             "`preset=paper`",
         ),
         ALTERED_APART,

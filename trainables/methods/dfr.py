@@ -1,4 +1,4 @@
-"""DFR, deep feature reweighting: the last layer is refitted on validation images with balanced groups. No masks."""
+"""DFR, deep feature reweighting: the last layer is refitted to validation images with balanced groups. No masks."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -35,10 +35,10 @@ class DFROptions(Options):
 
 
 def equal_groups(groups: Int[np.ndarray, " images"], rng: np.random.Generator) -> Int[np.ndarray, " chosen"]:
-    """Indices of random images, from every group as many as the smallest has."""
+    """Indices of random images: equally many of every group, as many as the smallest group has."""
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    size = min(len(own) for own in members)
-    return np.concatenate([rng.choice(own, size, replace=False) for own in members])
+    size = min(map(len, members))
+    return np.concatenate([rng.choice(group, size, replace=False) for group in members])
 
 
 def sparse_logistic(
@@ -77,16 +77,15 @@ class DFR(Method):
     """CE(f(x), y); after the last epoch W, b of f = W h(x) + b are refitted: min CE(W h + b, y) + dfr_l1 · sum |W|.
 
     The trunk is kept. h is standardised by its mean and deviation on the images of `dfr_split` (`fixed`) or on the
-    training images (`paper`); W and b are the mean over `dfr_subsets` random subsets of `dfr_split` in which
-    all groups (label and cue) are equally frequent. A reference without masks, for data with known groups: it tests
-    whether the features suffice and only the last layer took the shortcut. Until the last epoch it is exactly the
-    baseline, so that every selection rule scores the last epoch's weights; their `valid_id` scores are no longer held
-    out. Test splits are never seen.
+    training images (`paper`); W and b are means over `dfr_subsets` random subsets of `dfr_split` in which all groups
+    (label and cue) are equally frequent. A reference without masks, for data with known groups: it tests whether the
+    features suffice and only the last layer took the shortcut. Training is exactly the baseline's, so that every
+    selection rule scores the last epoch's weights; their `valid_id` scores are no longer held out.
 
     `valid_id` (default) has the association of training: at severity 1 its groups are the classes, and the fit learns
     the shortcut again. `valid_ood` has the reversed association: at severity 1 the fit learns the reverse.
-    `valid_both`, the two together, has every group at any severity, like the source's validation sets. The latter two
-    show the shift, which makes the method an oracle.
+    `valid_both` has every group at any severity, like the source's validation sets. The latter two show the shift,
+    which makes the method an oracle.
 
     Source: Kirichenko, Izmailov & Wilson, ICLR 2023, arXiv:2204.02937 (DFR on validation data), and their program. The
     default `dfr_l1`, 0.01, is their C = 1 for 100 images.
@@ -103,12 +102,12 @@ class DFR(Method):
         ),
         Departure(
             "the last layer is the mean of 20 fits",
-            "of 10, which takes half the time",
+            "the mean of 10 fits, which takes half the time",
             "`dfr_subsets=20`",
         ),
         Departure(
             "the weight of the norm is tuned on half of the validation images by worst-group accuracy",
-            "it is set, as every other strength",
+            "it is set, like every other strength",
             "none; sweep `dfr_l1`",
         ),
     )

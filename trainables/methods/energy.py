@@ -52,8 +52,8 @@ class Energy(Penalty):
     departures = (
         Departure(
             "several attributions are compared, at several layers",
-            "two of them, each at one layer",
-            "`energy_map` for the other of the two; none for further ones",
+            "two attributions, each at one layer",
+            "`energy_map` chooses one of the two; none for others",
         ),
     )
     reads_preset = False

@@ -41,7 +41,7 @@ class ExpectedGradients(Penalty):
         Departure(
             "x' is drawn from the whole training set",
             "from the batch, as a method sees no other images",
-            "none; a larger `batch_size` comes nearer",
+            "none; a larger `batch_size` comes closer",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""GAIN, guided attention inference: the attended region is the mask, and without it nothing of the class remains."""
+"""GAIN, guided attention inference: attention falls on the mask, and without the attended pixels the class is lost."""
 
 from jaxtyping import Float
 from pydantic import Field

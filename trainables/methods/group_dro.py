@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
@@ -18,18 +18,15 @@ from trainables.models import Classifier
 
 class GroupDROOptions(Options):
     group_dro_step: float = Field(
-        0.01,
-        ge=0,
-        allow_inf_nan=False,
-        description="eta, step size of the groups' weights; 0: equal weights",
+        0.01, ge=0, allow_inf_nan=False, description="eta, step size of the groups' weights; 0: equal weights"
     )
 
 
 def group_losses(
     losses: PerImage, groups: Int[Tensor, " batch"], count: int
 ) -> tuple[Float[Tensor, " groups"], Bool[Tensor, " groups"]]:
-    """The mean loss of each of `count` groups, 0 for those that the batch lacks, and which groups the batch has."""
-    members = torch.nn.functional.one_hot(groups, count).to(losses.dtype)
+    """The mean loss of each of `count` groups, 0 for groups that the batch lacks, and which groups the batch has."""
+    members = one_hot(groups, count).to(losses.dtype)
     images = members.sum(dim=0)
     return members.T @ losses / images.clamp(min=1), images > 0
 
@@ -38,9 +35,8 @@ class GroupDRO(Method):
     """sum_g q_g · CE_g, CE_g the mean cross-entropy of the batch's images of group g (label and cue), in nats.
 
     Each batch first sets q_g <- q_g · exp(eta · CE_g) for its groups and scales q to sum 1; eta is `group_dro_step`.
-    A reference without masks, for data with known groups. Only groups met so far have a weight; it is equal at the
-    start. At severity 1 all images of a label have one cue, so that the groups are the classes and no group speaks
-    against the shortcut.
+    A reference without masks, for data with known groups. Only groups seen so far have weights, which start equal. At
+    severity 1 all images of a label have one cue, so that the groups are the classes and none contradicts the shortcut.
 
     Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01.
     """
@@ -64,7 +60,7 @@ class GroupDRO(Method):
     def __init__(self, config: TrialConfig, feature_size: int):
         super().__init__(config, feature_size)
         self.log_weights: Float[Tensor, " groups"] | None = None
-        """log q, not normalised; -inf for groups not met yet. None before the first batch."""
+        """log q, not normalised; -inf for groups not seen yet. None before the first batch."""
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         if batch.cues is None:
@@ -82,10 +78,10 @@ class GroupDRO(Method):
         return Loss((weights * losses).sum(), logits.new_zeros(()))
 
     def _weights(self, losses: Float[Tensor, " groups"], present: Bool[Tensor, " groups"]) -> Float[Tensor, " groups"]:
-        """q after this batch's losses; 0 for groups not met yet."""
+        """q after this batch's losses; 0 for groups not seen yet."""
         known = torch.full_like(losses, -torch.inf) if self.log_weights is None else self.log_weights.to(losses)
-        met = torch.where(present & known.isinf(), torch.zeros_like(known), known)
-        self.log_weights = met + self.options.group_dro_step * losses
+        seen = torch.where(present & known.isinf(), torch.zeros_like(known), known)
+        self.log_weights = seen + self.options.group_dro_step * losses
         return self.log_weights.softmax(dim=0)
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,8 +22,8 @@ class InputGradientLogit(InputGradientPenalty):
             "`preset=paper` with `empty_mask=skip`",
         ),
         Departure(
-            "variants have a soft F1 score or a cosine in place of the square",
-            "the square alone",
+            "variants replace the square by a soft F1 score or a cosine",
+            "only the square",
             "none",
         ),
     )

@@ -28,7 +28,7 @@ class InputGradientPenalty(Penalty):
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         """The score to differentiate, summed over images.
 
-        With batch normalisation in train mode an image's gradient thus also contains its influence on the others.
+        With batch normalisation in train mode, an image's gradient then also contains its influence on other scores.
         """
         raise NotImplementedError
 

@@ -33,8 +33,8 @@ class LogitInvariance(Penalty):
             "none",
         ),
         Departure(
-            "further terms ask for sufficiency of the region, uncertainty without it, and aligned maps",
-            "the invariance term alone",
+            "further terms require that the region suffices, uncertainty without it, and aligned maps",
+            "only the invariance term",
             "none",
         ),
     )

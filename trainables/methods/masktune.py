@@ -1,4 +1,4 @@
-"""MaskTune: one last epoch on images without the pixels that the model relied on before. No expert masks."""
+"""MaskTune: in the last epoch, images lack the pixels that the model relied on before. No expert masks."""
 
 import copy
 from dataclasses import replace

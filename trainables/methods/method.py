@@ -18,7 +18,7 @@ from trainables.models import Classifier
 class Method:
     """Plain cross-entropy (batch mean, nats). Subclasses transform the batch or add a penalty.
 
-    Class attributes describe the method to the program and to the contract tests; `Options` declares its own settings.
+    Class attributes describe the method to the program and the contract tests; `Options` declares its settings.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -32,35 +32,29 @@ class Method:
     needs_cues: ClassVar[bool] = False
     """True if training uses `Batch.cues`, which not every dataset knows."""
     in_pixel_values: ClassVar[tuple[str, ...]] = ()
-    """Settings of its own in units of pixel value. Their defaults are for pixels in [0, 1]; for others they must be
-    set."""
+    """Options in units of pixel value. Their defaults are for pixels in [0, 1]; for other pixels they must be set."""
     walks_layers: ClassVar[bool] = False
     """True if the method has a rule for each type of layer (layer_walk.py); models with other layers are refused."""
     complete_at_end: ClassVar[bool] = False
-    """True if only the last epoch's weights are the method's; every selection rule then scores those."""
+    """True if training is complete only after the last epoch, whose weights every selection rule then scores."""
     second_order: ClassVar[bool] = False
     """True if training differentiates input gradients, which is faster on weights that are not channels last."""
     departures: ClassVar[tuple[Departure, ...]] = ()
-    """Where the method does otherwise than its source."""
+    """Differences from the method's source."""
     relative_cost: ClassVar[float] = 1.0
-    """Time of a training step relative to the baseline's, for estimates, until it is measured (costs.json)."""
+    """Time of a training step relative to the baseline's, for estimates if it was not measured (costs.json)."""
 
     draws: ClassVar[bool] = False
-    """True if the loss draws from `Batch.rng`. If not, the order of a batch must not matter."""
+    """True if the loss draws from `Batch.rng`. If False, the order of a batch must not matter."""
     stops_gradient: ClassVar[bool] = False
-    """True if the penalty's gradient leaves out part of its dependence on the weights on purpose, such as a search or a
-    choice of pixels. Contract tests compare the gradient of all other methods with finite differences."""
+    """True if the penalty's gradient ignores part of its dependence on the weights on purpose, such as a search or a
+    choice of pixels. Contract tests compare the gradients of all other methods with finite differences."""
     too_steep_on: ClassVar[tuple[str, ...]] = ()
     """Models on which the penalty is too steep for that comparison."""
     comparable_penalty: ClassVar[bool] = True
-    """False if the penalty depends on state of its own, so that it cannot be compared between two models."""
+    """False if the penalty depends on the method's state, so that it cannot be compared between two models."""
 
     def __init__(self, config: TrialConfig, feature_size: int):
-        """
-        Args:
-            config: the trial's configuration; the method's own settings are in `config.method_options`.
-            feature_size: length of the model's feature vector.
-        """
         self.config = config
         self.feature_size = feature_size
         self.options = self.Options(**config.method_options)
@@ -77,16 +71,16 @@ class Method:
 
     @classmethod
     def contract_settings(cls, model: str) -> dict[str, Any]:
-        """Settings of its own under which contract tests run the method on `model`, to keep it small and finite."""
+        """Options with which contract tests run the method on `model`, to keep it small and finite."""
         return {}
 
     @classmethod
     def revision(cls, config: TrialConfig) -> int:
-        """Raise it where a change of the method changes what this configuration gives: its trials get another key."""
+        """Raise this when a change of the method alters this configuration's results: its trials then get new keys."""
         return 1
 
     def to(self, device: torch.device) -> None:
-        """Move what the method trains itself; called once, before the first batch and before a state is loaded."""
+        """Move the method's own parameters; called once, before the first batch and before a state is loaded."""
 
     @property
     def weight(self) -> float:
@@ -101,21 +95,18 @@ class Method:
     def end_epoch(self, evaluation_batches: int) -> None:
         """Called after each epoch and its validation.
 
-        Args:
-            evaluation_batches: that the paper's loop would have run after this epoch: all of valid_ood, and all of
-                test_ood if the epoch has the lowest loss on valid_ood so far, from the candidate epoch on.
+        `evaluation_batches` counts the batches that the paper's loop would have run after this epoch: all of valid_ood,
+        and all of test_ood if this candidate epoch has the lowest loss on valid_ood so far.
         """
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
-        """Change the model once more, after the last epoch's steps and before it is scored.
+        """Change the model, in train mode, after the last epoch's steps and before it is scored.
 
-        Args:
-            model: in train mode; may be changed.
-            splits: train, valid_id and valid_ood; a method sees no test images.
+        `splits` has train, valid_id and valid_ood; a method sees no test images.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """State that a checkpoint needs beside the model and its optimiser."""
+        """State that a checkpoint needs in addition to the model's and the optimiser's."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

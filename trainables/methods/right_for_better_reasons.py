@@ -1,4 +1,4 @@
-"""Right for better reasons: outside pixels that change the answer do not change what is learnt from the image."""
+"""Right for better reasons: outside pixels that change the answer do not change what the model learns."""
 
 from typing import Any, Literal
 
@@ -22,8 +22,8 @@ def influence(
 ) -> Images:
     """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch in nats, theta all parameters.
 
-    How changing a pixel changes the training step on the image, summed over parameters. `logits` must come from
-    `images`; `reduction` says whether L is the sum or the mean over the batch.
+    How changing a pixel changes the training step, summed over parameters. `logits` must come from `images`; L is the
+    sum or the mean over the batch, by `reduction`.
     """
     entropy = cross_entropy(logits, labels, reduction=reduction)
     slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
@@ -105,20 +105,11 @@ def elementary_batch_norm(
 
     y = (x − mean) / sqrt(var + eps) · weight + bias, mean and biased variance taken over batch and space.
 
-    Args:
-        input: values to normalise, channel by channel.
-        running_mean, running_var: in training, updated in place with the unbiased variance; otherwise used instead of
-            the batch's statistics.
-        weight, bias: scale and shift; None for 1 and 0.
-        training: whether the batch's own statistics are used.
-        momentum: weight of this batch in the running statistics, in [0, 1].
-        eps: added to the variance.
-
     Source: Ioffe & Szegedy, ICML 2015, algorithm 1.
     """
     shape = (1, -1, *(1,) * (input.dim() - 2))
     dtype = input.dtype
-    # As in torch's own: statistics of half-precision values are taken in single precision.
+    # As in torch: statistics of half-precision values are computed in single precision.
     input = input.to(torch.promote_types(dtype, torch.float32))
     if not training and running_mean is not None and running_var is not None:
         mean, var = running_mean, running_var

@@ -47,7 +47,7 @@ class RRRGradCAM(Penalty):
         ),
         Departure(
             "the program of Friedrich et al. scales the map to [0, 1] with its negative values",
-            "ReLU comes first, as in Grad-CAM: a cell that speaks against the class counts as no attention",
+            "ReLU comes first, as in Grad-CAM: evidence against the class counts as no attention",
             "`preset=paper`",
         ),
         Departure(

@@ -8,12 +8,7 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.altered import (
-    answer_distance,
-    evaluation_mode,
-    frozen_running_statistics,
-    uniform_noise,
-)
+from trainables.methods.parts.altered import answer_distance, evaluation_mode, frozen_running_statistics, uniform_noise
 from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 

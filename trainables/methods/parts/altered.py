@@ -71,7 +71,7 @@ def frozen_running_statistics(model: nn.Module, frozen: bool = True) -> Iterator
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Within the block the model is in evaluation mode; afterwards, and after an error, in the mode that it was in."""
+    """Within the block the model is in evaluation mode; its mode is restored afterwards, after an error too."""
     training = model.training
     model.eval()
     try:

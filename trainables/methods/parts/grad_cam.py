@@ -31,5 +31,5 @@ def unit_range(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
 
 
 def share_of_cells(pixels: Pixels, like: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
-    """Share in [0, 1] of each cell of the smaller map `like` that `pixels` cover."""
+    """Share of each cell, in [0, 1], that `pixels` cover, at the resolution of `like`."""
     return adaptive_avg_pool2d(pixels.to(like.dtype), (like.shape[1], like.shape[2]))[:, 0]

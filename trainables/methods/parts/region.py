@@ -10,23 +10,19 @@ from trainables.core.departure import Departure
 from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
 
 MASKLESS = Departure(
-    "an image without a mask is outside as a whole",
-    "it is left out: not altered, and no part of a mean",
+    "an image without a mask counts as all outside",
+    "it is left out: not altered, and not averaged over",
     "`preset=paper`, or `empty_mask=outside`",
 )
 """The departure of the methods of Viviano et al. under the default policy."""
 
 
 def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:
-    """S = 1 − M, and which images take part.
+    """S = 1 − M, and which images take part in means.
 
-    An image with an empty mask has, under the policy
-    `skip`: no outside pixels, and is excluded from means;
-    `outside`: only outside pixels (the paper's behaviour on RSNA negatives);
-    `inside`: no outside pixels, but takes part, contributing zero.
-
-    Returns:
-        S, True outside, and True for the images over which a penalty is averaged.
+    An image with an empty mask has, under the policy `skip`, no outside pixels and takes no part; under `outside`, only
+    outside pixels (the paper's behaviour on RSNA negatives); under `inside`, no outside pixels, but it takes part and
+    contributes zero.
     """
     has_mask = masks.flatten(1).any(dim=1)
     outside = ~masks
