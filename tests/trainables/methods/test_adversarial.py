@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations, spectral_norm
 
-from trainables.core.batch import Batch
 from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
 from trainables.methods.parts.altered import shuffle_outside
 from trainables.trial.trial import Trial
@@ -138,39 +137,6 @@ def test_gradient_of_the_penalty(smooth_net, make_batch, still, numeric_gradient
         torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-8)
 
 
-def test_a_step_against_the_penalty_confuses_the_discriminator(smooth_net, make_batch, still):
-    model, batch = smooth_net(), make_batch(n=4)
-    method = still(5, strength=1)
-
-    def gap() -> float:
-        """How much likelier the discriminator finds images than their shuffled twins to be unshuffled."""
-        shuffled = shuffle_outside(batch.images, ~batch.masks, torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            scores = method.discriminator(torch.cat([model(batch.images).features, model(shuffled).features]))
-        return (scores[:4].mean() - scores[4:].mean()).item()
-
-    before = gap()
-    method.loss(model, batch).penalty.backward()
-    with torch.no_grad():
-        for parameter in model.trunk.parameters():
-            parameter -= 1e-3 * parameter.grad
-    assert gap() < before
-
-
-@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
-def test_empty_mask_policies(linear_net, make_batch, still, policy):
-    model, batch = linear_net(), make_batch(n=2, masked=1)
-    method = still(strength=1, empty_mask=policy)
-    loss = method.loss(model, batch)
-    shuffled, plain = model.calls
-    assert torch.equal(shuffled[1], plain[1]) == (policy != "outside")
-    with torch.no_grad():
-        scores, shuffled_scores = (method.discriminator(x.flatten(1)).numpy() for x in (plain, shuffled))
-    per_image = (bce(scores, 0) + bce(shuffled_scores, 1))[:, 0]
-    expected = per_image[0] if policy == "skip" else per_image.mean()
-    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-12)
-
-
 def steps_of(method) -> int:
     states = list(method.optimizer.state.values())
     return int(states[0]["step"]) if states else 0
@@ -247,18 +213,6 @@ def test_resumed_on_another_device_the_optimiser_has_its_state_there(quick):
         assert second.method.optimizer.state[parameter]["exp_avg"].device.type == "meta"
 
 
-@pytest.mark.slow
-def test_discriminator_tells_fixed_features_apart(new_method, make_batch):
-    """Trained on features that do not change, it gives high scores to images and low ones to shuffled images."""
-    method = new_method("adversarial", 6, strength=0.5, disc_lr=1e-3)
-    rng = torch.Generator().manual_seed(0)
-    plain, shuffled = torch.randn(32, 6, generator=rng) + 1, torch.randn(32, 6, generator=rng) - 1
-    for _ in range(60):
-        method._step_discriminator(plain, shuffled, torch.ones(32, dtype=torch.bool))
-    assert (method.discriminator(plain) > 0).float().mean() > 0.8
-    assert (method.discriminator(shuffled) < 0).float().mean() > 0.8
-
-
 def test_discriminator_depends_on_the_seed_alone(new_method):
     state = torch.random.get_rng_state()
     first, second, other = (new_method("adversarial", 8, seed=seed) for seed in (1, 1, 2))
@@ -266,19 +220,3 @@ def test_discriminator_depends_on_the_seed_alone(new_method):
     weights = [m.discriminator[-1].weight for m in (first, second, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-def test_state_holds_discriminator_optimiser_and_count(smooth_net, make_batch, new_method):
-    model, batch = smooth_net().float(), make_batch()
-    batch = Batch(batch.images.float(), batch.labels, batch.masks, batch.rng)
-    first = new_method("adversarial", 5, strength=1, preset="paper", disc_iter=2, disc_width=16)
-    first.loss(model, batch)
-    second = new_method("adversarial", 5, strength=1, preset="paper", disc_iter=2, disc_width=16)
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    results = []
-    for method in (first, second):
-        batch.rng.manual_seed(9)
-        loss = method.loss(model, batch)
-        results.append((loss.penalty.item(), loss.updates_model))
-    assert results[0] == results[1]
-    assert results[0][1]

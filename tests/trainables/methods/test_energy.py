@@ -1,7 +1,6 @@
 """The energy loss against finite differences, and Grad-CAM against its closed form, with masks counted by hand."""
 
 import numpy as np
-import pytest
 import torch
 
 from trainables.methods.energy import energy_penalty
@@ -36,17 +35,6 @@ def test_grad_cam_of_the_last_map_is_the_class_activation_map(smooth_net, make_b
     np.testing.assert_allclose(grad_cam(scores, maps).detach().numpy(), closed, rtol=1e-10)
     loss = new_method("energy", 5, strength=1, energy_map="grad_cam").loss(model, batch)
     np.testing.assert_allclose(loss.penalty.item(), outside_share(closed, batch.masks[:, 0].numpy()), rtol=1e-9)
-
-
-@pytest.mark.parametrize("energy_map", ["input_x_gradient", "grad_cam"])
-def test_gradient_of_the_penalty(smooth_net, make_batch, new_method, numeric_gradient, energy_map):
-    model, batch = smooth_net(), make_batch(n=2)
-    method = new_method("energy", 5, strength=1, energy_map=energy_map)
-    for parameter in (model.head.weight, model.trunk[0].weight):
-        (slope,) = torch.autograd.grad(method.loss(model, batch).penalty, parameter)
-        assert slope.any()
-        numeric = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
-        torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-7)
 
 
 def test_an_all_zero_map_contributes_nothing():

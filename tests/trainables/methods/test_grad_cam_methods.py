@@ -5,8 +5,6 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
-NAMES = ("rrr_grad_cam", "hint", "gain")
-
 
 def maps_of(model, batch, classes: np.ndarray, signed: bool = False) -> np.ndarray:
     """Grad-CAM of one class an image, each scaled to [0, 1], with or without its negative values."""
@@ -53,28 +51,3 @@ def test_gain_mines_what_is_left_and_compares_the_map(smooth_net, make_batch, ne
     distance = ((maps - batch.masks[:, 0].numpy()) ** 2).mean()
     method = new_method("gain", 5, strength=1, gain_mining_weight=alpha, gain_map_weight=w)
     np.testing.assert_allclose(method.loss(model, batch).penalty.item(), alpha * mining + w * distance, rtol=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gradient_of_the_penalty(smooth_net, make_batch, new_method, numeric_gradient, name):
-    model, batch = smooth_net(), make_batch(n=3)
-    method = new_method(name, 5, strength=1)
-    for parameter in (model.head.weight, model.trunk[0].weight):
-        (slope,) = torch.autograd.grad(method.loss(model, batch).penalty, parameter)
-        assert slope.any()
-        numeric = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
-        torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-7)
-
-
-@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
-def test_empty_mask_policies(smooth_net, make_batch, new_method, policy):
-    model, batch = smooth_net(), make_batch(n=3, masked=2)
-    inside = batch.masks[:, 0].numpy()
-    predicted = model(batch.images).logits.argmax(dim=1).numpy()
-    squares = maps_of(model, batch, predicted) ** 2
-    weighed = [s[~m].mean() for s, m in zip(squares, inside, strict=True)]
-    errors = ((maps_of(model, batch, batch.labels.numpy()) - inside) ** 2).mean(axis=(1, 2))
-    for name, values in (("rrr_grad_cam", weighed), ("hint", errors)):
-        expected = {"skip": sum(values[:2]) / 2, "inside": sum(values[:2]) / 3, "outside": sum(values) / 3}[policy]
-        loss = new_method(name, 5, strength=1, empty_mask=policy).loss(model, batch)
-        np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)

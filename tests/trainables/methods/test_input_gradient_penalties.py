@@ -10,7 +10,6 @@ from torch import Tensor
 
 from trainables.methods.gradmask import class_contrast
 
-POLICIES = ("skip", "outside", "inside")
 PRESETS = ("paper", "fixed")
 
 
@@ -115,31 +114,6 @@ def test_smooth_model_against_finite_differences(
     loss = new_method(name, 5, strength=1, preset=preset).loss(model, batch)
     expected = reduced(name, preset, outside(sizes, batch.masks), 50)
     np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-7)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("name", "classes"), [("gradmask", 2), ("gradmask", 3), ("rrr", 2)])
-def test_gradient_of_the_penalty(smooth_net, make_batch, new_method, numeric_gradient, name, preset, classes):
-    model, batch = smooth_net(classes=classes), make_batch(n=3, classes=classes)
-    method = new_method(name, 5, strength=1, preset=preset)
-    parameters = list(model.parameters())
-    slopes = torch.autograd.grad(method.loss(model, batch).penalty, parameters, materialize_grads=True)
-    # A bias of the last layer moves a probability's input gradient, but no logit's.
-    assert sum(bool(slope.any()) for slope in slopes) == len(parameters) - (name != "rrr")
-    for parameter, slope in zip(parameters, slopes, strict=True):
-        numeric = numeric_gradient(lambda: method.loss(model, batch).penalty, parameter)
-        torch.testing.assert_close(slope, numeric, rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", REFERENCES)
-def test_empty_mask_policies(linear_net, make_batch, new_method, name, preset, policy):
-    model, batch = linear_net(), make_batch(n=2, masked=1)
-    masked, whole = outside(sizes_of(name, model, batch), batch.masks)
-    parts = {"skip": [masked], "inside": [masked, np.zeros(25)], "outside": [masked, whole]}[policy]
-    loss = new_method(name, strength=1, preset=preset, empty_mask=policy).loss(model, batch)
-    np.testing.assert_allclose(loss.penalty.item(), reduced(name, preset, parts, 25), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -567,15 +567,6 @@ def test_an_unused_penalty_may_be_nan(quick):
     assert math.isfinite(trial.train_epoch()["train.loss"])
 
 
-def test_no_hooks_are_left(quick):
-    trial = Trial(quick())
-    finish(trial)
-    for module in trial.model.modules():
-        assert not module._forward_hooks
-        assert not module._forward_pre_hooks
-        assert not module._backward_hooks
-
-
 def test_shared_data_are_not_written_to(quick):
     config = quick(method="masked", mask_dilation=1)
     trial = Trial(config)
