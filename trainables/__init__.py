@@ -3,9 +3,9 @@
     core/        config.py: TrialConfig, one fully specified trial and its key; registry.py; errors, random streams
     trial/       resolve.py: flat settings -> TrialConfig; trial.py: Trial, from training to scores; finished.py
     methods/     one file for each training method; method.py: what they have in common
-    datasets/    one file for each dataset; own/: images of one's own
+    datasets/    one file for each dataset; own/: the user's images
     models/      one file for each classifier
-    saliency/    one file for each attribution and each measure of localisation and faithfulness
+    saliency/    attributions, and measures of localisation and faithfulness
     tune/        trainable.py: TrialTrainable; recorder.py: the record that a trial leaves
 
 A trial with its model, trained here or read from a sweep that ran with --keep-weights:
@@ -13,7 +13,7 @@ A trial with its model, trained here or read from a sweep that ran with --keep-w
     trainables.run_trial(method="actdiff", strength=1.0, severity=1.0)
     trainables.load_model("smoke", trial_key)
 
-A trial in Tune; every method has a trainable of its own:
+A trial in Tune; every method has its own trainable:
 
     tune.Tuner(trainables.ActDiff, param_space={"strength": tune.loguniform(1e-3, 10), "seed": tune.randint(0, 100)})
 
@@ -61,7 +61,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What loads torch or Ray, imported on first use; and each built-in method's trainable, by its class's name."""
+    """Import what loads torch or Ray on first use; find a built-in method's trainable by its class's name."""
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     if not name.startswith("_"):

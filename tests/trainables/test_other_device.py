@@ -56,7 +56,7 @@ def test_devices_cannot_meet(refused):
         refused()
 
 
-def test_what_cuda_takes_of_the_processor():
+def test_scalars_and_indices_of_the_processor_are_accepted():
     assert (there(1.0, 2.0) + torch.tensor(1.0)).tolist() == [2, 3]
     assert there(1.0, 2.0)[torch.tensor([1])].tolist() == [2]
 
@@ -81,13 +81,13 @@ QUICK = ("arithmetic convolution and product", "step gradmask, fixed", "maps inp
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_some_of_it(name):
+def test_quick_checks(name):
     compare(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - set(QUICK)))
-def test_all_of_it(name):
+def test_all_checks(name):
     compare(name)
 
 

@@ -44,7 +44,7 @@ class Energy(Penalty):
     An image without a mask contributes the constant 1 under the policy `outside`, without a gradient.
 
     A is input x gradient at the input (default) or Grad-CAM of the last map, where S is the share of a cell's pixels
-    outside. The penalty is a share of each image's own map, so that presets do not differ.
+    outside. The penalty is a share of each image's map, so that presets do not differ.
 
     Source: Rao et al., ICCV 2023 (energy loss).
     """

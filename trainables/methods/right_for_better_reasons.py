@@ -80,7 +80,7 @@ class RightForBetterReasons(Penalty):
 class ElementaryBatchNorm(TorchFunctionMode):
     """Within the block, every batch normalisation is computed by `elementary_batch_norm`.
 
-    Torch's own function has correct first and second derivatives; its third raises an error since torch 2.15 and is
+    Torch's function has correct first and second derivatives; its third raises an error since torch 2.15 and is
     wrong in earlier releases. The block replaces the function, not the layers: parameters, buffers and checkpoints are
     unchanged, and models from other packages are covered.
     """

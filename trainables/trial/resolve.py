@@ -192,7 +192,7 @@ def _check_installed(packages: str) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """One line with every problem that pydantic found."""
+    """One line with all of pydantic's errors."""
     parts = []
     for problem in error.errors():
         cause = problem.get("ctx", {}).get("error")

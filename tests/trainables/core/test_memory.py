@@ -24,7 +24,7 @@ print(min(after - before for before, after in zip(faults, faults[1:])) / 10)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
-def test_a_training_step_asks_the_system_for_no_new_pages():
+def test_a_training_step_causes_no_page_faults():
     """A step's maps are some 5 MB, more than a thousand pages of 4 KiB."""
     done = subprocess.run(
         [sys.executable, "-c", FAULTS_A_STEP],

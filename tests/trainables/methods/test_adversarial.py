@@ -170,7 +170,7 @@ def test_paper_every_disc_iterth_batch_updates_the_model_and_evaluation_advances
     assert steps_of(method) == 12, "the discriminator is stepped once at every batch"
 
 
-def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
+def test_a_paper_trial_updates_the_model_on_those_batches_only(quick):
     # 4 batches of 16, and 2 of validation and 3 of test images; without a shift some epochs improve and some do not.
     own = {"preset": "paper", "disc_iter": 4, "disc_width": 16}
     trial = Trial(quick(method="adversarial", strength=1, severity=0, epochs=6, n_test=48, **own))
@@ -201,7 +201,7 @@ def test_paper_trial_steps_the_model_on_those_batches_alone(quick):
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter:UserWarning")
-def test_resumed_on_another_device_the_optimiser_has_its_state_there(quick):
+def test_a_resumed_optimiser_has_its_state_on_the_device(quick):
     """The device without data stands for any other."""
     config = quick(method="adversarial", strength=1, disc_width=16)
     first = Trial(config)

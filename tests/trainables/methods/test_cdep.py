@@ -78,7 +78,7 @@ def test_decomposition_and_penalty_by_hand(tiny, make_batch, new_method):
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_without_outside_beta_is_nothing_and_without_inside_it_is_all(name, make_batch):
+def test_beta_is_zero_without_outside_and_everything_without_inside(name, make_batch):
     model, batch = initialise(name, 1, 2, seed=0).double().eval(), make_batch(side=8)
     with torch.no_grad():
         logits = model(batch.images).logits

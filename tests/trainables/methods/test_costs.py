@@ -32,14 +32,14 @@ def test_a_step_on_the_small_model_costs_what_was_measured_or_declared(name):
     assert relative_cost(name, "small_cnn") == (METHODS[name].relative_cost if cost is None else cost) > 0
 
 
-def test_nothing_else_was_measured_and_nothing_twice():
+def test_measurements_are_of_registered_names_and_unique():
     pairs = [(m.model, name) for m in read(costs.FILE) for name in m.costs]
     assert len(set(pairs)) == len(pairs)
     assert {name for _, name in pairs} <= set(METHODS.builtin), "a method that is gone"
     assert {model for model, _ in pairs} <= set(MODELS.builtin), "a model that is gone"
 
 
-def test_the_model_that_is_asked_for_comes_first_and_the_small_one_stands_in(known):
+def test_the_small_model_stands_in_for_unmeasured_models(known):
     known(measurement(rrr=3.0, actdiff=2.0, cdep=4.0), measurement("resnet18", rrr=2.5, cdep="diverges"))
     assert relative_cost("rrr", "resnet18") == 2.5
     assert relative_cost("rrr", "another") == 3.0
@@ -49,13 +49,13 @@ def test_the_model_that_is_asked_for_comes_first_and_the_small_one_stands_in(kno
     assert measured("actdiff", "resnet18") is None
 
 
-def test_a_method_that_was_not_measured_says_its_own(known, monkeypatch):
+def test_an_unmeasured_method_declares_its_cost(known, monkeypatch):
     known()
     monkeypatch.setattr(Baseline, "relative_cost", 1.5)
     assert relative_cost("baseline", "small_cnn") == 1.5
 
 
-def test_a_later_measurement_takes_the_place_of_an_earlier_one():
+def test_a_later_measurement_replaces_an_earlier_one():
     old = (measurement(rrr=3.0, actdiff=2.0), measurement("resnet18", rrr=2.5), measurement(gain=1.0))
     new = measurement(date="2021-01-01", rrr=3.5, gain=1.1)
     assert replaced(old, new) == (measurement(actdiff=2.0), measurement("resnet18", rrr=2.5), new)

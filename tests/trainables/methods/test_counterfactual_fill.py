@@ -22,7 +22,7 @@ def entropies(logits: np.ndarray, labels: np.ndarray, of_label: bool) -> np.ndar
 
 
 @pytest.mark.parametrize("fill", ["shuffle", "random", "mean"])
-def test_what_fills_which_region(make_batch, fill):
+def test_regions_are_filled_from_the_right_pixels(make_batch, fill):
     batch = make_batch(n=2, channels=2, side=8)
     images, outside = batch.images, ~batch.masks
     factual = fill_background(images, outside, batch.rng, fill)

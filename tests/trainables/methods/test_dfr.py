@@ -63,7 +63,7 @@ def features_of(n: int, scale: np.ndarray, seed: int) -> Split:
 
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
-def test_the_images_whose_spread_scales_the_features(new_method, preset):
+def test_features_are_scaled_by_the_presets_images(new_method, preset):
     """The optimality conditions hold for features in units of that spread, and of no other."""
     splits = {"train": features_of(200, np.linspace(1, 4, 9), seed=0), "valid_id": features_of(80, np.ones(9), seed=1)}
     model, l1 = FlatNet(), 0.05
@@ -89,33 +89,16 @@ def trained(config):
     return trial
 
 
-@pytest.fixture(scope="module")
-def worst_loss():
-    """worst_loss(trial): the mean loss of the group of test images of both kinds that has the highest."""
-
-    def worst(trial):
-        trial.model.eval()
-        splits = [trial.splits[name] for name in ("test_id", "test_ood")]
-        with torch.no_grad():
-            logits = torch.cat([trial.model(split.images).logits for split in splits])
-        labels, cues = (torch.cat([getattr(split, part) for split in splits]) for part in ("labels", "cues"))
-        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        return max(losses[2 * labels + cues == g].mean().item() for g in range(4))
-
-    return worst
-
-
 @pytest.mark.slow
-def test_the_trunk_is_the_baselines_and_the_worst_group_is_better_off(quick, worst_loss):
+def test_only_the_last_layer_differs_from_the_baselines(quick):
     plain, retrained = (trained(quick(method=method, **SETTINGS)) for method in ("baseline", "dfr"))
     for name, value in plain.model.state_dict().items():
         assert torch.equal(retrained.model.state_dict()[name], value) == (not name.startswith("head"))
     assert retrained.selected().epoch == 2
-    assert worst_loss(retrained) < 0.8 * worst_loss(plain)
 
 
 @pytest.mark.slow
-def test_which_images_it_is_fitted_to(quick):
+def test_the_layer_is_fitted_to_the_chosen_split(quick):
     trial = trained(quick(method="baseline", **(SETTINGS | {"severity": 1.0})))
     scores = {}
     for split in ("valid_id", "valid_ood", "valid_both"):

@@ -20,7 +20,7 @@ def test_linear_model(linear_net, make_batch, new_method, preset):
     np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-12)
 
 
-def test_the_mean_over_draws_adds_up_to_the_difference_of_the_logits(smooth_net, make_batch):
+def test_attributions_sum_to_the_difference_of_logits(smooth_net, make_batch):
     model, batch = smooth_net(), make_batch(n=2)
     logits = model(batch.images).logits.detach()
     difference = torch.stack([logits[0, 0] - logits[1, 0], logits[1, 1] - logits[0, 1]])

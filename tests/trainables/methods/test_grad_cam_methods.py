@@ -42,7 +42,7 @@ def test_hint_is_the_squared_error_to_the_mask(smooth_net, make_batch, new_metho
 
 
 @pytest.mark.parametrize(("alpha", "w"), [(1.0, 10.0), (2.0, 0.0), (0.0, 3.0)])
-def test_gain_mines_what_is_left_and_compares_the_map(smooth_net, make_batch, new_method, alpha, w):
+def test_gain_by_hand(smooth_net, make_batch, new_method, alpha, w):
     model, batch = smooth_net(channels=2), make_batch(channels=2)
     maps = maps_of(model, batch, batch.labels.numpy())
     rest = batch.images.numpy() * (1 - expit(10 * (maps - 0.5)))[:, None]

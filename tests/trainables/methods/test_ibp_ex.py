@@ -97,7 +97,7 @@ def test_alpha_falls_to_half_under_paper_and_is_constant_under_fixed(new_method)
     assert new_method("ibp_ex", strength=0, preset="paper").weight == 0
 
 
-def test_bounds_that_are_too_wide_are_said_not_trained_on(make_batch, new_method):
+def test_too_wide_bounds_are_refused(make_batch, new_method):
     model, batch = initialise("resnet18", 1, 2, seed=0).train(), make_batch(n=2, side=8)
     batch = replace(batch, images=batch.images.float())
     with pytest.raises(DivergedError, match=r"worst-case .* with ibp_epsilon 0\.01 .*: lower ibp_epsilon"):

@@ -26,7 +26,7 @@ def model(request):
 
 
 @pytest.mark.parametrize("name", sorted(CARRIED))
-def test_it_gives_the_models_logits_and_records_running_statistics_once(model, make_batch, name):
+def test_the_walk_gives_the_models_logits_and_running_statistics(model, make_batch, name):
     batch, plain = make_batch(side=8), copy.deepcopy(model)
     logits = plain(batch.images).logits
     found = ACTIVATIONS[name](CARRIED[name](model, batch))
@@ -36,7 +36,7 @@ def test_it_gives_the_models_logits_and_records_running_statistics_once(model, m
 
 
 @pytest.mark.parametrize("name", sorted(CARRIED))
-def test_in_training_statistics_are_those_of_the_images_as_they_are(model, make_batch, name):
+def test_training_statistics_are_those_of_unaltered_images(model, make_batch, name):
     batch, fixed = make_batch(side=8), copy.deepcopy(model)
     hooks = []
     for layer in fixed.modules():

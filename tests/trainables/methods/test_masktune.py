@@ -39,7 +39,7 @@ def test_a_coarse_map_covers_whole_cells_of_the_image(quick):
     assert torch.equal(cells.any(4).any(2), cells.all(4).all(2))
 
 
-def test_baseline_until_the_last_epoch_and_then_without_what_that_one_began_with(quick):
+def test_pixels_are_hidden_in_the_last_epoch_only(quick):
     tuned, plain = Trial(quick(method="masktune", epochs=3)), Trial(quick(epochs=3))
     for _ in range(2):
         assert tuned.train_epoch() == plain.train_epoch()

@@ -149,7 +149,7 @@ def test_global_generator_is_neither_read_nor_moved(new_method, make_batch, name
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_what_draws_at_random_draws_from_the_batchs_generator(new_method, small_batch, name):
+def test_random_draws_come_from_the_batchs_generator(new_method, small_batch, name):
     before = small_batch.rng.get_state()
     model = initialise("small_cnn", 1, 2, seed=0).train()
     new_method(name, model.feature_size, **settings(name, "fixed")).loss(model, small_batch)
@@ -158,7 +158,7 @@ def test_what_draws_at_random_draws_from_the_batchs_generator(new_method, small_
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
 @pytest.mark.parametrize("name", [name for name in sorted(METHODS) if not METHODS[name].draws])
-def test_the_order_of_a_batch_means_nothing_to_methods_that_draw_nothing(new_method, make_batch, name, preset):
+def test_batch_order_does_not_matter_without_random_draws(new_method, make_batch, name, preset):
     batch = make_batch(n=5, side=8, classes=3, masked=4)
     order = torch.tensor([3, 0, 4, 2, 1])
     other = Batch(batch.images[order], batch.labels[order], batch.masks[order], batch.rng, batch.cues[order])
@@ -181,7 +181,7 @@ CHANGED_UNDER_PAPER = (
 
 
 @pytest.mark.parametrize("name", CHANGED_UNDER_PAPER)
-def test_a_method_that_changed_under_paper_has_other_keys_there_alone(name):
+def test_revisions_under_paper_leave_fixed_alone(name):
     revisions = [resolve({"method": name, "preset": preset}).method_revision for preset in ("fixed", "paper")]
     assert revisions == [1, 2]
 
@@ -211,7 +211,7 @@ def trained():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PENALTIES if METHODS[name].comparable_penalty])
-def test_training_with_it_lowers_its_penalty_below_the_baselines(quick, trained, name):
+def test_training_lowers_the_penalty_below_the_baselines(quick, trained, name):
     config = quick(method=name, strength=METHODS[name].strengths[1], **TRAINED)
     penalties = []
     for trial in (trained(quick(method="baseline", **TRAINED)), trained(config)):
@@ -223,7 +223,7 @@ def test_training_with_it_lowers_its_penalty_below_the_baselines(quick, trained,
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_strengths_worth_trying_go_with_a_penalty(name):
+def test_methods_with_a_penalty_have_a_range_of_strengths(name):
     assert (METHODS[name].strengths is None) == (not METHODS[name].has_penalty)
     if METHODS[name].strengths is not None:
         low, high = METHODS[name].strengths

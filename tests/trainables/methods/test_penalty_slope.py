@@ -99,13 +99,13 @@ def slopes(new_method, make_batch):
 
 
 @pytest.mark.parametrize(("name", "model_name", "preset"), CASES)
-def test_the_optimiser_is_given_the_slope_of_the_penalty(slopes, name, model_name, preset):
+def test_autograd_gives_the_slope_of_the_penalty(slopes, name, model_name, preset):
     autograd, differences = slopes(name, model_name, preset).T
     assert differences.all()
     np.testing.assert_allclose(autograd, differences, rtol=1e-6)
 
 
-def test_the_check_fails_on_torchs_own_batch_normalisation(slopes, monkeypatch):
+def test_the_check_fails_on_torchs_batch_normalisation(slopes, monkeypatch):
     """Its third derivative: torch 2.15 refuses it, releases before gave another."""
     monkeypatch.setattr(right_for_better_reasons, "ElementaryBatchNorm", nullcontext)
     with pytest.raises((AssertionError, RuntimeError), match=r"Not equal to tolerance|batch_norm does not support 3rd"):

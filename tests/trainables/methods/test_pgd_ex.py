@@ -21,7 +21,7 @@ def test_linear_model_of_two_classes(linear_net, make_batch, new_method):
     np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
 
 
-def test_the_search_stays_in_its_range_and_finds_what_is_worse(smooth_net, make_batch):
+def test_the_search_stays_in_range_and_raises_the_loss(smooth_net, make_batch):
     model, batch = smooth_net(), make_batch()
     options = PGDExOptions(pgd_epsilon=0.5, pgd_steps=4)
     worst = worst_outside(model, batch.images.clone(), batch.labels, ~batch.masks, options)

@@ -41,7 +41,7 @@ def differences(numeric_gradient):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_influence_is_the_slope_of_what_training_takes_from_an_image(smooth_net, make_batch, differences, classes):
+def test_influence_against_differences(smooth_net, make_batch, differences, classes):
     model, batch = smooth_net(classes=classes), make_batch(n=3, classes=classes)
     expected, _ = differences(model, batch)
     images = batch.images.clone().requires_grad_()
@@ -102,7 +102,7 @@ def test_values_and_running_statistics_are_torchs(kind, settings, shape, trainin
         torch.testing.assert_close(ours.state_dict()[name], buffer, rtol=1e-12, atol=1e-12)
 
 
-def test_first_and_second_derivatives_are_torchs_and_the_third_is_that_of_differences():
+def test_derivatives_against_torch_and_differences():
     weight, bias = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.5, -1, 2], [0.1, 0.2, 0.3]))
     images = torch.randn(
         3, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2), requires_grad=True
@@ -124,7 +124,7 @@ def test_first_and_second_derivatives_are_torchs_and_the_third_is_that_of_differ
     assert gradgradcheck(lambda *x: slope(elementary_batch_norm, *x), inputs)
 
 
-def test_the_block_ends_where_it_ends():
+def test_batch_normalisation_is_restored_after_the_block():
     images = torch.ones(2, 3, 2, 2, requires_grad=True, dtype=torch.float64)
     with ElementaryBatchNorm():
         inside = layer()(images)
@@ -132,7 +132,7 @@ def test_the_block_ends_where_it_ends():
     assert "BatchNorm" in type(layer()(images).grad_fn).__name__
 
 
-def test_half_precision_keeps_its_type_and_takes_statistics_in_single_precision():
+def test_half_precision_is_normalised_as_in_torch():
     theirs, ours = layer().float(), layer().float()
     images = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(3)).bfloat16()
     expected = theirs(images)

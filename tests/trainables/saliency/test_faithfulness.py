@@ -82,17 +82,6 @@ def test_infidelity_against_captum(explained):
     torch.testing.assert_close(FAITHFULNESS["infidelity"](explained), expected.detach())
 
 
-def test_infidelity_of_a_perfect_map_is_zero(linear_net):
-    """Of a linear model with positive weights the mass of w · x in a square is the fall."""
-    weight = torch.rand(2, 81, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    images = torch.rand(3, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    targets = torch.tensor([0, 1, 1])
-    attribution = ATTRIBUTIONS["input_x_gradient"](resolve({}))
-    model = linear_net(weight.numpy())
-    e = Explained(model, attribution, images, targets, 5 * attribution.maps(model, images, targets), seed=0)
-    assert FAITHFULNESS["infidelity"](e).max().item() < 1e-20
-
-
 def test_sensitivity_against_captum(explained):
     noise = random_noise(explained)
     assert noise.abs().max() <= 0.02

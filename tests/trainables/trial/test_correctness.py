@@ -73,7 +73,7 @@ def test_a_trial_keeps_the_scores_of_its_images(quick):
             assert column in localised.scores
 
 
-def test_without_iou_there_is_no_such_column(quick):
+def test_without_iou_there_is_no_correctness_column(quick):
     trial = Trial(quick(metrics=("iop",), epochs=1, attributions=("input_gradient",)))
     trial.train_epoch()
     localised = trial.localise()

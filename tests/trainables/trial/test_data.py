@@ -39,7 +39,7 @@ def area(masks: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("condition", WRONG)
-def test_wrong_masks_belong_to_the_images_that_had_one(split, condition):
+def test_wrong_masks_go_to_the_images_that_had_masks(split, condition):
     before = split.masks.clone()
     masks = training_masks(split, config(mask_condition=condition))
     assert masks.shape == split.masks.shape
@@ -81,7 +81,7 @@ def test_shifted_masks_are_the_right_ones_rolled(split):
     assert len(set(only)) > 0.6 * len(only) > 60, "each by a shift of its own"
 
 
-def test_another_images_masks_are_all_masks_and_nobodys_own(split):
+def test_condition_other_permutes_masks_without_fixed_points(split):
     size = len(split)
     marks = torch.zeros(size, 1, SIDE, SIDE, dtype=torch.bool)
     marks.view(size, -1)[torch.arange(10, size), torch.arange(10, size)] = True
@@ -132,7 +132,7 @@ def test_evaluation_keeps_the_experts_masks(quick):
         assert control.splits[name] is plain.splits[name]
 
 
-def test_masks_at_test_time_leave_nothing_of_the_cue(quick):
+def test_masks_at_test_time_remove_the_cue(quick):
     trial = Trial(quick(mask_test=True, severity=1.0))
     plain = Trial(quick(severity=1.0))
     for name in columns.SPLITS:
@@ -151,14 +151,14 @@ def test_images_without_a_mask_at_test_time(split, policy, stays):
     assert torch.equal(images[10:], split.images[10:] * grown[10:])
 
 
-def test_another_images_mask_needs_another_image(split):
+def test_condition_other_needs_two_masks(split):
     masks = torch.zeros_like(split.masks)
     masks[3, 0, 5, 5] = True
     with pytest.raises(ConfigurationError, match="needs two training images with a mask, and there are 1; choose"):
         training_masks(replace(split, masks=masks), config(mask_condition="other"))
 
 
-def test_defaults_are_those_that_records_without_the_columns_had():
+def test_defaults_are_those_of_records_without_the_columns():
     for column, default in columns.CONTROLS.items():
         field = TrialConfig.model_fields[column.removeprefix(columns.HYPERPARAMETER_PREFIX)]
         assert field.default == default

@@ -68,7 +68,7 @@ def results(record):
 
 
 @BY_METHOD
-def test_a_trial_in_python_has_the_record_and_the_maps_of_one_in_a_sweep(own, tmp_path):
+def test_run_trial_gives_the_record_and_maps_of_a_sweep(own, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     trial = run_trial(**SMALL, **own)
@@ -89,7 +89,7 @@ def own_picture(records, record):
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-def test_threads_and_denormals_are_afterwards_as_before(flushed):
+def test_threads_and_denormals_are_restored(flushed):
     tiny = torch.tensor(5e-324, dtype=torch.float64)
     before = bool(tiny + tiny == 0)
     torch.set_flush_denormal(flushed)
@@ -103,7 +103,7 @@ def test_threads_and_denormals_are_afterwards_as_before(flushed):
 
 
 @BY_METHOD
-def test_a_model_that_was_kept_scores_as_its_record_says(own, tmp_path):
+def test_a_loaded_model_reproduces_its_record(own, tmp_path):
     _, record = swept(tmp_path, SMALL | own)
     trial = load_model("kept", record["trial_key"], storage=tmp_path)
     assert not trial.model.training
@@ -114,7 +114,7 @@ def test_a_model_that_was_kept_scores_as_its_record_says(own, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["folder", "bucket"])
 @BY_METHOD
-def test_in_a_fresh_process_it_gives_the_auc_and_the_iou_of_the_record(own, place, tmp_path, request):
+def test_a_fresh_process_reproduces_the_records_auc_and_iou(own, place, tmp_path, request):
     storage = str(tmp_path) if place == "folder" else f"{request.getfixturevalue('bucket')}/study"
     _, record = swept(storage, SMALL | own)
     program = [sys.executable, "-c", IN_A_FRESH_PROCESS, record["trial_key"], storage]
@@ -134,15 +134,6 @@ def test_in_a_fresh_process_it_gives_the_auc_and_the_iou_of_the_record(own, plac
             assert loaded["score"][column] == pytest.approx(record[column], abs=1e-6)
 
 
-@pytest.mark.slow
-def test_it_loads_neither_ray_nor_mlflow():
-    program = (
-        f"import sys, trainables; trainables.run_trial(**{SMALL!r}); print({{'ray', 'mlflow'}} & set(sys.modules))"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
-    assert ran.stdout.strip() == "set()", ran.stderr
-
-
 @pytest.mark.parametrize("keep", ["none", "best", "all"])
 def test_weights_are_no_part_of_the_record_or_its_key(keep, tmp_path):
     config = resolve(SMALL)
@@ -153,7 +144,7 @@ def test_weights_are_no_part_of_the_record_or_its_key(keep, tmp_path):
     assert records.with_weights() == (set() if keep == "none" else {config.trial_key})
 
 
-def test_without_weights_it_says_how_to_get_them(tmp_path):
+def test_missing_weights_are_explained(tmp_path):
     _, record = swept(tmp_path, SMALL | BOTH[0], "none")
     with pytest.raises(ConfigurationError, match="ran without --keep-weights") as error:
         load_model("kept", record["trial_key"], storage=tmp_path)
@@ -163,7 +154,7 @@ def test_without_weights_it_says_how_to_get_them(tmp_path):
     assert len(again) < len(resolve({}).flat()), "settings at their default are left out"
 
 
-def test_what_cannot_be_loaded_is_said(tmp_path):
+def test_a_damaged_or_foreign_trial_is_refused(tmp_path):
     records, record = swept(tmp_path, SMALL)
     key = record["trial_key"]
     with pytest.raises(ConfigurationError, match=r"no trial 'abc' in .*/kept, which has 1 trials"):
@@ -211,7 +202,7 @@ def test_data_are_checked_once_a_process(monkeypatch):
 
 
 @pytest.mark.slow
-def test_images_of_ones_own_may_lie_elsewhere(tmp_path, monkeypatch):
+def test_own_images_may_have_moved(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     own_images.make_folder(tmp_path / "here", images=64)
     settings = {k: v for k, v in SMALL.items() if k not in ("n_train", "n_valid", "n_test")} | {"epochs": 1}
@@ -229,7 +220,7 @@ def settings_of_every_kind():
             yield {"dataset": dataset, "mask_fraction": 0.5, "method": "masked", "precision": "bfloat16", "seed": 4}
 
 
-def test_the_settings_of_a_record_and_of_its_row_are_those_of_the_trial():
+def test_settings_are_recovered_from_records_and_rows():
     trials = [resolve(settings) for settings in settings_of_every_kind()]
     records = [Record(config.columns() | {"hp.searcher": "tpe", "status": "completed"}) for config in trials]
     for config, record in zip(trials, records, strict=True):
@@ -240,9 +231,3 @@ def test_the_settings_of_a_record_and_of_its_row_are_those_of_the_trial():
     as_table(records).to_parquet(buffer)
     rows = pd.read_parquet(buffer)
     assert {resolve(settings_of(row)).trial_key for _, row in rows.iterrows()} == {one.trial_key for one in trials}
-
-
-def test_a_finished_trial_says_in_a_line_what_it_is():
-    trial = run_trial(**SMALL)
-    assert repr(trial) == f"<FinishedTrial: SmallCNN and {len(trial.maps)} arrays of {trial.record!r}>"
-    assert repr(trial.splits["train"]) == "<Split of 48 images [1, 28, 28], classes [0, 1]>"

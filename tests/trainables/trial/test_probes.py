@@ -97,7 +97,7 @@ def test_the_aucs_are_scikit_learns(classes):
     assert scores["test_id.auc_outside_swapped"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_who_looks_only_inside_scores_as_on_the_images():
+def test_a_model_that_looks_inside_scores_as_on_whole_images():
     split = make_split()
     model = Reads(0)
     plain = auc(logits_of(model, split.images).numpy(), split.labels.numpy())
@@ -105,7 +105,7 @@ def test_who_looks_only_inside_scores_as_on_the_images():
     assert list(probes(model, split, 0, "fixed").values()) == pytest.approx([plain] * 3, abs=1e-12)
 
 
-def test_who_looks_only_outside_scores_half():
+def test_a_model_that_looks_outside_scores_half():
     split = make_split(n=4000)
     model = Reads(3)
     assert auc(logits_of(model, split.images).numpy(), split.labels.numpy()) > 0.7
@@ -116,7 +116,7 @@ def test_who_looks_only_outside_scores_half():
     assert scores["test_id.auc_outside_shuffled"] == pytest.approx(0.5, abs=0.03)
 
 
-def test_the_same_images_for_all_models_of_a_data_seed():
+def test_models_of_a_data_seed_see_the_same_images():
     split = make_split()
 
     def seen(row: int, data_seed: int) -> Tensor:

@@ -82,7 +82,7 @@ def alone(tmp_path_factory):
     ("method", "differences"),
     [("baseline", PLAIN), ("shuffled", PLAIN[1:5:2]), ("actdiff", PLAIN[4:])],
 )
-def test_each_record_is_the_one_that_its_trial_alone_leaves(method, differences, alone, tmp_path):
+def test_records_equal_those_of_separate_trainings(method, differences, alone, tmp_path):
     trials = configs(method, differences)
     result = run_to_the_end(started(tmp_path, *trials))
     assert [r["trial_key"] for r in result["records"]] == [t.trial_key for t in trials]
@@ -94,7 +94,7 @@ def test_each_record_is_the_one_that_its_trial_alone_leaves(method, differences,
 
 
 @pytest.mark.slow
-def test_killed_after_some_epochs_it_goes_on_for_all(alone, tmp_path):
+def test_a_killed_training_resumes_for_all_trials(alone, tmp_path):
     trials = configs("baseline")
     killed = started(tmp_path, *trials)
     for _ in range(3):
@@ -107,7 +107,7 @@ def test_killed_after_some_epochs_it_goes_on_for_all(alone, tmp_path):
     assert stored(tmp_path) == alone(trials)
 
 
-def test_killed_between_two_records_the_rest_goes_on_from_the_checkpoint(alone, tmp_path, monkeypatch):
+def test_a_kill_between_two_records_resumes_from_the_checkpoint(alone, tmp_path, monkeypatch):
     trials = configs("baseline")
     write = FolderStorage.write
     full = []
@@ -139,7 +139,7 @@ def test_killed_between_two_records_the_rest_goes_on_from_the_checkpoint(alone, 
         ({}, {"lr": 1e-3}, 1),
     ],
 )
-def test_a_checkpoint_serves_whoever_was_selected_for_in_it(kept_for, wanted, epoch, tmp_path, capsys):
+def test_a_checkpoint_resumes_only_the_rules_it_was_saved_for(kept_for, wanted, epoch, tmp_path, capsys):
     """Under another rule the epochs that it would have chosen are lost, but `last` is chosen at the end alone."""
     killed = started(tmp_path, *configs("baseline", [kept_for]))
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_training_that_diverges_is_in_every_record(tmp_path, capsys):
     assert len({r["error"] for r in records}) == 1
 
 
-def test_an_epoch_that_two_rules_choose_is_scored_once(tmp_path, monkeypatch):
+def test_an_epoch_chosen_by_two_rules_is_scored_once(tmp_path, monkeypatch):
     trials = configs("baseline", PLAIN[:3], epochs=2)  # warm-up 1 of 2 epochs: all rules choose the last
     scored = []
     localise = Trial.localise
@@ -187,7 +187,7 @@ def test_an_epoch_that_two_rules_choose_is_scored_once(tmp_path, monkeypatch):
     assert {r["best_epoch"] for r in records_in(tmp_path).load().records} == {1}
 
 
-def test_which_trials_are_trained_alike():
+def test_trials_are_grouped_by_training():
     plain, penalised = configs("baseline"), configs("actdiff")
     assert [len(alike) for alike in by_training([*plain, *penalised])] == [6, 3, 3]
     apart = [configs("baseline", [{}], **one)[0] for one in ({"lr": 1e-3}, {"seed": 1}, {"selection_warmup": 0}, {})]
@@ -196,7 +196,7 @@ def test_which_trials_are_trained_alike():
     assert training_key(own) == own.trial_key, "the default selection stands for all"
 
 
-def test_there_and_back():
+def test_flat_settings_round_trip():
     alike = tuple(configs("baseline"))
     assert parse(flat(alike)) == alike
     assert flat(alike[:1]) == alike[0].flat()
@@ -219,20 +219,20 @@ def test_presets_that_blur_differently_share_a_training():
         ([{"selection": "best"}], ("bad value 'best' for selection",)),
     ],
 )
-def test_what_is_not_trained_alike_is_refused(also, pieces):
+def test_trials_of_different_trainings_are_refused(also, pieces):
     with pytest.raises(ConfigurationError) as caught:
         parse({"method": "baseline", "also_scored_as": also})
     for piece in pieces:
         assert piece in str(caught.value)
 
 
-def test_without_a_recorder_there_is_one_result(tmp_path):
+def test_several_trials_need_a_recorder(tmp_path):
     trainable = TrialTrainable.__new__(TrialTrainable)
     with pytest.raises(ConfigurationError, match="needs a recorder"):
         trainable.setup({"also_scored_as": [{"selection": "last"}]})
 
 
-def test_a_space_names_the_rules_and_costs_no_further_training():
+def test_selection_rules_of_a_space_share_trainings():
     trials = list(factorial((0, 1), ("synthetic",), (1.0,), {"baseline": (0.0,)}, selections=SELECTIONS, lr=(0.1, 0.2)))
     assert len(trials) == 2 * 2 * 3
     assert [t["selection"] for t in trials[:3]] == list(SELECTIONS)

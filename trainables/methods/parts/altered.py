@@ -17,8 +17,8 @@ from trainables.models import Classifier
 Distance = Literal["kl", "l2"]
 ALTERED_APART = Departure(
     "altered images train like any others, and enter the running statistics where there is batch normalisation",
-    "they pass as a batch of their own and leave the running statistics alone, so that the statistics used at test "
-    "time come from unaltered images",
+    "they form a separate batch that leaves the running statistics alone, so that the statistics used at test time "
+    "come from unaltered images",
     "none",
 )
 """The departure of methods that use `altered_cross_entropy`."""
@@ -37,8 +37,8 @@ def shuffle_outside(images: Images, outside: Pixels, rng: torch.Generator) -> Im
     flat = images.detach().flatten(2)
     out = outside.flatten(1)
     index = torch.arange(height * width, device=images.device)
-    # Sources: outside pixels in random order, then inside pixels in their own order.
-    # Targets: outside pixels in their own order, then inside pixels in their own order.
+    # Sources: outside pixels in random order, then inside pixels in order.
+    # Targets: outside pixels in order, then inside pixels in order.
     order = torch.where(out, draw, 2.0 + index).argsort(dim=1)
     place = (~out).to(torch.uint8).argsort(dim=1, stable=True)
     moved = flat.gather(2, order[:, None, :].expand(-1, channels, -1))
@@ -83,7 +83,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def altered_cross_entropy(model: Classifier, altered: Images, labels: Labels, takes_part: TakesPart) -> Scalar:
     """Mean of CE(f(x~), y) over the images that take part, in nats.
 
-    The altered images pass as a batch of their own and leave batch normalisation's running statistics alone.
+    The altered images form a separate batch that leaves batch normalisation's running statistics alone.
     """
     with frozen_running_statistics(model):
         logits = model(altered).logits

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -16,8 +16,8 @@ from trainables.models import Classifier
 from trainables.models.initialise import layers_of
 from trainables.models.resnet18 import BasicBlock
 
-State = TypeVar("State", bound=NamedTuple)
-"""Tensors that are propagated together, for example the bounds of an interval."""
+State = TypeVar("State")
+"""A NamedTuple of tensors that are propagated together, for example the bounds of an interval."""
 Affine = nn.Conv2d | nn.Linear
 AVERAGES = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
 TYPES: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.Identity, *AVERAGES)
@@ -69,9 +69,9 @@ def _through(module: nn.Module, state: State, rules: Rules[State]) -> State:
     raise TypeError(f"no rule for a layer of type {type(module).__name__}; call check_walk first")
 
 
-def _each(function: Callable[..., Tensor], *states: State) -> State:
-    """Apply `function` to corresponding tensors of the states."""
-    return states[0]._make(map(function, *states))
+def _each(function: Callable[..., Tensor], *states: Any) -> Any:
+    """The state made by applying `function` to corresponding tensors of the states."""
+    return type(states[0])(*map(function, *states))
 
 
 def apply(

@@ -24,7 +24,7 @@ FAILS_ABOVE = 0.5
 def random_model(model: Classifier, config: TrialConfig) -> Classifier:
     """A copy of `model`, on its device and in evaluation mode, with new random weights.
 
-    The end of the source's cascade. The weights come from a stream of their own: they are not the initial weights.
+    The end of the source's cascade. The weights have their own random stream: they are not the initial weights.
     """
     weights = next(model.trunk.parameters())
     fresh = initialise(

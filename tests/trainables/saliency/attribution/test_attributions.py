@@ -189,7 +189,7 @@ def test_many_images_at_once(name, smooth_net):
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ATTRIBUTIONS if not ATTRIBUTIONS[name].draws))
-def test_nothing_is_drawn_unless_the_class_says_so(name, subject):
+def test_attributions_draw_only_if_declared(name, subject):
     model, images, targets = subject
     first, other = (maps_of(name, model, images, targets, seed=seed, references=images) for seed in (3, 4))
     assert torch.equal(first, other)
@@ -305,7 +305,7 @@ def test_layer_grad_cam_of_the_last_layer_is_grad_cam(smooth_net):
     assert not torch.allclose(maps_of("layer_grad_cam", model, images, targets), last)
 
 
-def test_layers_of_a_network_that_loads_its_weights_are_listed_without_warnings(monkeypatch):
+def test_listing_layers_of_a_pretrained_network_gives_no_warnings(monkeypatch):
     """On torch's meta device, loading weights warns of each tensor."""
 
     class Loaded(SmallCNN):

@@ -40,7 +40,7 @@ def test_ssim():
     assert ssim(FIRST[:, :4, :4], SECOND[:, :4, :4]).isfinite().all()
 
 
-def test_random_weights_are_neither_the_models_nor_those_that_training_began_with():
+def test_random_weights_are_new():
     config = resolve({"seed": 3})
     model = initialise("small_cnn", 1, 3, seed=3)
     fresh, again = random_model(model, config), random_model(model, config)
@@ -59,13 +59,13 @@ def test_random_weights_are_neither_the_models_nor_those_that_training_began_wit
         ("edge_detector", SECOND, True),
     ],
 )
-def test_who_fails(name, others, failed):
+def test_which_attributions_fail(name, others, failed):
     found = randomisation_check(ATTRIBUTIONS[name](resolve({})), FIRST, others)
     assert found["failed"] is failed
     assert math.isnan(found["rank_correlation"]) == (failed is None)
 
 
-def test_a_trial_has_the_check_where_it_is_asked_for(quick):
+def test_the_check_is_recorded_only_if_requested(quick):
     names = ("edge_detector", "input_gradient")
     config = quick(attributions=names, randomisation_check=True, epochs=1, n_train=32, batch_size=32)
     trial = Trial(config)
