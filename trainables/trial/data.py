@@ -6,6 +6,7 @@ al., ACL 2020). Maps are always scored on the expert's masks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 import torch
 from jaxtyping import Bool
@@ -20,20 +21,19 @@ from trainables.methods.parts.region import dilate, outside_pixels
 from trainables.trial.resolve import check_cues
 
 
-def check_data(config: TrialConfig) -> None:
+def check_trial_data(config: TrialConfig) -> None:
     """Check that the trial's data can be trained on, once per process.
 
     Raises:
         ConfigurationError: the data cannot be used; the message names file and row.
     """
     dataset = find_dataset(config.dataset)
-    data = dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed
-    if data not in _CHECKED:
-        dataset(*data[1:]).check()
-        _CHECKED.add(data)
+    _check_once(dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed)
 
 
-_CHECKED: set[tuple[type[Dataset], Options, float, int]] = set()
+@cache
+def _check_once(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> None:
+    dataset(options, severity, data_seed).check()
 
 
 def load_splits(config: TrialConfig) -> tuple[Mapping[str, Split], int]:

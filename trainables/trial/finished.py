@@ -22,7 +22,7 @@ from trainables.datasets import Split
 from trainables.models import Classifier
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import Logits
-from trainables.trial.data import check_data, load_splits
+from trainables.trial.data import check_trial_data, load_splits
 from trainables.trial.evaluate import evaluate
 from trainables.trial.explain import localise
 from trainables.trial.probes import probes
@@ -89,7 +89,7 @@ def run_trial(*, device: str = "cpu", **settings: Any) -> FinishedTrial:
         DivergedError: a loss that is not finite.
     """
     config = resolve(settings)
-    check_data(config)
+    check_trial_data(config)
     if torch.device(device).type == "cuda":
         use_gpu(1.0)
     training = Training((config,), device)

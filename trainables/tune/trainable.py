@@ -13,7 +13,7 @@ from trainables.core.errors import ConfigurationError
 from trainables.core.process import use_gpu, use_one_thread
 from trainables.core.registry import brief
 from trainables.methods import METHODS
-from trainables.trial.data import check_data
+from trainables.trial.data import check_trial_data
 from trainables.trial.same_training import ALSO_SCORED_AS, parse
 from trainables.trial.training import Training
 from trainables.tune.recorder import Recorder
@@ -82,7 +82,7 @@ class TrialTrainable(tune.Trainable):
             self.training: Training = RecordedTraining(trials, self.device, self.recorder)
         elif len(trials) == 1:
             # With a recorder the driver has checked the data of all trials.
-            check_data(trials[0])
+            check_trial_data(trials[0])
             self.training = Training(trials, self.device)
         else:
             raise ConfigurationError(f"{ALSO_SCORED_AS} needs a recorder: without one a trial reports a single result")

@@ -31,7 +31,7 @@ from trainables import (
 )
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
-from trainables.trial.data import check_data
+from trainables.trial import data
 from trainables.trial.trial import Trial
 
 SMALL = {"n_train": 48, "n_valid": 32, "n_test": 48, "epochs": 2, "batch_size": 16, "severity": 1.0, "lr": 3e-3}
@@ -194,10 +194,11 @@ def test_data_are_checked_before_they_are_trained_on(run, tmp_path, monkeypatch)
 
 def test_data_are_checked_once_a_process(monkeypatch):
     checked = []
-    monkeypatch.setattr("trainables.trial.data._CHECKED", set())
+    data._check_once.cache_clear()
     monkeypatch.setattr(DATASETS["synthetic"], "check", lambda self: checked.append(self.data_seed))
     for settings in ({}, {"method": "rrr", "seed": 1}, {"data_seed": 1}):
-        check_data(resolve(SMALL | settings))
+        data.check_trial_data(resolve(SMALL | settings))
+    data._check_once.cache_clear()
     assert checked == [0, 1]
 
 

@@ -2,12 +2,6 @@
 
 To add one: a function (maps, masks) -> scores in a file, its import and one line here. From another package:
 docs/extending.md.
-
-    overlap.py    of the mask with a predicted region: iou and its relatives, iop, iot, chance_iou
-    ranking.py    of pixels: pointing, rank_accuracy, top_k, auroc, auprc
-    mass.py       in the mask (energy) or on the distractor (distractor_mass)
-    metric.py     the type of a metric, its traits
-    blur.py       what maps pass through before they are scored
 """
 
 from trainables.core.registry import Registry
