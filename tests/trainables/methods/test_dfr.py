@@ -59,7 +59,8 @@ def features_of(n: int, scale: np.ndarray, seed: int) -> Split:
     pixels = (rng.normal(size=(n, 9)) + labels[:, None]) * scale
     nothing = torch.zeros(n, 1, 3, 3, dtype=torch.bool)
     images = torch.from_numpy(pixels.reshape(n, 1, 3, 3))
-    return Split(images, torch.from_numpy(labels), nothing, nothing, torch.from_numpy(cues))
+    labels, cues = torch.from_numpy(labels), torch.from_numpy(cues)
+    return Split(images=images, labels=labels, masks=nothing, distractors=nothing, cues=cues)
 
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from trainables.core.batch import Batch
-
 
 def numpy_losses(model, batch):
     logits = batch.images.flatten(1).numpy() @ model.head.weight.detach().numpy().T
@@ -47,7 +45,8 @@ def test_unseen_groups_have_no_weight_and_absent_ones_keep_theirs(linear_net, ma
     batch = make_batch(n=8)
     both = replace(batch, cues=batch.labels)  # severity 1: groups 0 and 3
     zero = batch.labels == 0
-    one = Batch(batch.images[zero], batch.labels[zero], batch.masks[zero], batch.rng, batch.labels[zero])
+    selected = {name: getattr(both, name)[zero] for name in ("images", "labels", "masks", "cues")}
+    one = replace(both, **selected)
     q, _ = by_hand({0: 1.0, 3: 1.0}, numpy_losses(model, both), 3 * both.labels.numpy(), 0.5)
     q, expected = by_hand(q, numpy_losses(model, one), np.zeros(4, dtype=int), 0.5)
     method.loss(model, both)

@@ -161,7 +161,8 @@ def test_random_draws_come_from_the_batchs_generator(new_method, small_batch, na
 def test_batch_order_does_not_matter_without_random_draws(new_method, make_batch, name, preset):
     batch = make_batch(n=5, side=8, classes=3, masked=4)
     order = torch.tensor([3, 0, 4, 2, 1])
-    other = Batch(batch.images[order], batch.labels[order], batch.masks[order], batch.rng, batch.cues[order])
+    permuted = {name: getattr(batch, name)[order] for name in ("images", "labels", "masks", "cues")}
+    other = replace(batch, **permuted)
     losses = []
     for b in (batch, other):
         model = initialise("small_cnn", 1, 3, seed=0).double().train()
@@ -216,7 +217,8 @@ def test_training_lowers_the_penalty_below_the_baselines(quick, trained, name):
     penalties = []
     for trial in (trained(quick(method="baseline", **TRAINED)), trained(config)):
         train = trial.splits["train"]
-        batch = Batch(train.images, train.labels, trial.train_masks, torch.Generator().manual_seed(0))
+        rng = torch.Generator().manual_seed(0)
+        batch = Batch(images=train.images, labels=train.labels, masks=trial.train_masks, rng=rng)
         method = METHODS[name](config, trial.model.feature_size)
         penalties.append(method.loss(trial.model.train(), batch).penalty.item())
     assert penalties[1] < 0.8 * penalties[0]

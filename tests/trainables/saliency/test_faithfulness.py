@@ -1,5 +1,7 @@
 """Faithfulness measures against captum, closed forms and what each promises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from captum.metrics import infidelity as captum_infidelity
@@ -18,11 +20,8 @@ def explained(smooth_net):
     images = torch.rand(4, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 1, 2, 1])
     attribution = ATTRIBUTIONS["input_gradient"](resolve({}))
-    return Explained(model, attribution, images, targets, attribution.maps(model, images, targets), seed=5)
-
-
-def with_maps(e: Explained, maps: torch.Tensor) -> Explained:
-    return Explained(e.model, e.attribution, e.images, e.targets, maps, e.seed)
+    maps = attribution.maps(model, images, targets)
+    return Explained(model=model, attribution=attribution, images=images, targets=targets, maps=maps, seed=5)
 
 
 @pytest.mark.parametrize("name", sorted(FAITHFULNESS))
@@ -37,12 +36,12 @@ def test_contract(name, explained):
     maps = explained.maps.clone()
     maps[1] = 0
     maps[2, 0, 0] = torch.nan
-    assert score(with_maps(explained, maps)).isnan().tolist() == [False, True, True, False]
+    assert score(replace(explained, maps=maps)).isnan().tolist() == [False, True, True, False]
     e = explained
-    alone = Explained(e.model, e.attribution, e.images[2:3], e.targets[2:3], e.maps[2:3], e.seed)
+    alone = replace(e, images=e.images[2:3], targets=e.targets[2:3], maps=e.maps[2:3])
     torch.testing.assert_close(score(alone), result[2:3], rtol=1e-6, atol=1e-12)
     if name != "sensitivity_max":
-        torch.testing.assert_close(score(with_maps(e, e.maps * 64)), result)
+        torch.testing.assert_close(score(replace(e, maps=e.maps * 64)), result)
 
 
 def test_deletion_and_insertion_by_hand(linear_net):
@@ -55,7 +54,7 @@ def test_deletion_and_insertion_by_hand(linear_net):
     maps[1, 0, 4] = 0
     s = torch.sigmoid(torch.tensor(3.0, dtype=torch.float64)).item()
     attribution = ATTRIBUTIONS["input_gradient"](resolve({}))
-    e = Explained(model, attribution, images, torch.tensor([1, 1]), maps, seed=0)
+    e = Explained(model=model, attribution=attribution, images=images, targets=torch.tensor([1, 1]), maps=maps, seed=0)
     # 28 steps of one pixel each: trapezoids with the change within the first, or the last, of them.
     early, late = (s + 0.5) / 2, (s + 0.5) / 2
     assert FAITHFULNESS["deletion"](e).tolist() == pytest.approx([(early + 27 * 0.5) / 28, (27 * s + late) / 28])

@@ -45,8 +45,13 @@ def make_split(classes: int = 2, n: int = N, seed: int = 0, unmasked: tuple[int,
         images[np.arange(n), :, row + labels] += 0.12
     masks = np.zeros((n, 1, SIDE, SIDE), dtype=bool)
     masks[:, :, :3] = ~np.isin(labels, unmasked)[:, None, None, None]
-    tensors = torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels), torch.from_numpy(masks)
-    return Split(*tensors, torch.zeros_like(tensors[2]), tensors[1])
+    return Split(
+        images=torch.from_numpy(images.astype(np.float32)),
+        labels=torch.from_numpy(labels),
+        masks=torch.from_numpy(masks),
+        distractors=torch.zeros(masks.shape, dtype=torch.bool),
+        cues=torch.from_numpy(labels),
+    )
 
 
 def auc(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -496,8 +496,13 @@ def make_split(labels: list[int], masked: list[bool]) -> Split:
     n = len(labels)
     masks = torch.zeros(n, 1, 2, 2, dtype=torch.bool)
     masks[:, 0, 0, 0] = torch.tensor(masked)
-    tensor = torch.tensor(labels)
-    return Split(torch.zeros(n, 1, 2, 2), tensor, masks, torch.zeros_like(masks), tensor)
+    return Split(
+        images=torch.zeros(n, 1, 2, 2),
+        labels=torch.tensor(labels),
+        masks=masks,
+        distractors=torch.zeros_like(masks),
+        cues=torch.tensor(labels),
+    )
 
 
 def test_scored_images_of_two_classes_are_the_first_positives_with_a_mask():
