@@ -2,7 +2,7 @@
 
 from trainables.core.departure import Departure
 from trainables.methods.input_gradient_penalty import InputGradientPenalty
-from trainables.methods.parts.region import mean_outside, mean_over
+from trainables.methods.parts.region import mean_over
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 
 
@@ -34,4 +34,4 @@ class InputGradientLogit(InputGradientPenalty):
     def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
         if self.config.preset == "paper":
             return mean_over((gradient * outside).square().flatten(1).mean(dim=1), takes_part)
-        return mean_outside(gradient.square(), outside, takes_part)
+        return super().size(gradient, outside, takes_part)

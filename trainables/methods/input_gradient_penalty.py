@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from trainables.core.batch import Batch, Loss
 from trainables.core.departure import Departure
 from trainables.methods.method import Penalty, images_with_gradient
-from trainables.methods.parts.region import outside_pixels
+from trainables.methods.parts.region import outside_pixels, reduced_outside
 from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
 from trainables.models import Classifier
 
@@ -33,8 +33,8 @@ class InputGradientPenalty(Penalty):
         raise NotImplementedError
 
     def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
-        """The penalty of an input gradient."""
-        raise NotImplementedError
+        """The penalty of an input gradient: its square, summed (`paper`) or averaged (`fixed`)."""
+        return reduced_outside(gradient.square(), outside, takes_part, self.config.preset)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

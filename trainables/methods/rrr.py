@@ -2,8 +2,8 @@
 
 from trainables.core.departure import Departure
 from trainables.methods.input_gradient_penalty import SUMMED, InputGradientPenalty
-from trainables.methods.parts.region import MASKLESS, reduced_outside
-from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels, Scalar, TakesPart
+from trainables.methods.parts.region import MASKLESS
+from trainables.methods.parts.shapes import Labels, Logits, Scalar
 
 
 class RRR(InputGradientPenalty):
@@ -27,6 +27,3 @@ class RRR(InputGradientPenalty):
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return (logits.softmax(dim=1) + 1e-11).log().sum()
-
-    def size(self, gradient: Images, outside: Pixels, takes_part: TakesPart) -> Scalar:
-        return reduced_outside(gradient.square(), outside, takes_part, self.config.preset)

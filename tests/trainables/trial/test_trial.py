@@ -48,10 +48,8 @@ SMALLEST = {
 
 def settings(method: str, strength: float = 0.3, model: str = "small_cnn") -> dict:
     weight = {"strength": strength} if METHODS[method].has_penalty else {}
-    own = {"disc_width": 16} if method == "adversarial" else {}
-    if (method, model) == ("ibp_ex", "resnet18"):
-        own = {"ibp_epsilon": 1e-24}  # intervals widen by a factor in each layer
-    return {"method": method, **weight, **own, **(FEW_MAPS if method != "baseline" else {})}
+    maps = FEW_MAPS if method != "baseline" else {}
+    return {"method": method, **weight, **METHODS[method].contract_settings(model), **maps}
 
 
 def finish(trial: Trial) -> tuple[list[dict], dict, dict, dict]:
