@@ -32,13 +32,13 @@ def evaluate(
     scores: dict[str, float] = {}
     for name in columns.SPLITS:
         split = splits[name]
-        scores[columns.images(name)] = len(split)
         of_split = [columns.performance(name, measure) for measure in columns.PERFORMANCE]
         if name not in columns.SCORED_SPLITS and known.keys() >= set(of_split):
             scores |= {column: known[column] for column in of_split}
-            continue
-        logits = logits_of(model, split.images)
-        scores |= split_performance(name, logits, split.labels, preset)
+        else:
+            logits = logits_of(model, split.images)
+            scores |= split_performance(name, logits, split.labels, preset)
+        scores[columns.images(name)] = len(split)
         if name not in columns.SCORED_SPLITS:
             continue
         for which, index in halves(len(split)).items():

@@ -103,8 +103,9 @@ def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, ta
 def gradient(model: Classifier, images: Images, targets: Targets) -> Images:
     """d f_y / dx, in logits per unit of pixel value."""
     inputs = images.detach().clone().requires_grad_()
-    explained = target_logits(model, inputs, targets)
-    (slope,) = torch.autograd.grad(explained.sum(), inputs)
+    with torch.enable_grad():
+        explained = target_logits(model, inputs, targets).sum()
+    (slope,) = torch.autograd.grad(explained, inputs)
     return slope
 
 
