@@ -1,4 +1,4 @@
-"""Everything that trials compute, on a device that refuses to meet the processor as CUDA does, without a GPU.
+"""Everything that trials compute, without a GPU, on a device that like CUDA does not mix with the processor.
 
 The checks are those of `make gpu-check`. This device computes by the processor's kernels, so results must be equal.
 """
@@ -13,7 +13,7 @@ from benchmarks.gpu_check.comparison import checks
 from trainables import ATTRIBUTIONS, LOCALISATION
 
 ROUNDING = 1e-6
-"""Kernels may add in another order where tensors lie otherwise in memory."""
+"""Kernels may add in another order if the memory layout differs."""
 CHECKS = {f"{check.part} {check.name}": check for check in checks()}
 WITHOUT_DETERMINISTIC_KERNEL = (
     *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "avg_pool3d_backward", "bincount"),

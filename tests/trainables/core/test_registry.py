@@ -1,4 +1,4 @@
-"""Names that other installed packages bring: found, imported when they are used, refused with both packages named."""
+"""Plug-ins: discovered, imported on use, and refused with their packages named."""
 
 import sys
 
@@ -25,7 +25,7 @@ WITH_OPTIONS = (
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A folder that packages are found in, as in site-packages."""
+    """A folder on the module path, like site-packages."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     yield tmp_path
@@ -144,8 +144,8 @@ def forget() -> None:
 
 
 @pytest.fixture
-def found(site):
-    """Makes the project's own registries look again."""
+def rediscovered(site):
+    """Make the project's registries discover plug-ins again."""
     forget()
     yield site
     forget()
@@ -157,7 +157,7 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture
-def extras(installed, found, monkeypatch):
+def extras(installed, rediscovered, monkeypatch):
     """The package in tests/plugin."""
     monkeypatch.syspath_prepend(str(installed))
     return installed
@@ -217,8 +217,8 @@ def test_plugins_cannot_be_set(extras):
         resolve({"plugins": "saliency-extras 1.2"})
 
 
-def test_a_method_and_a_dataset_with_one_setting_cannot_be_used_together(found):
-    write_package(found, "tools", {"own": "tools:Own"}, WITH_OPTIONS.format(setting="n_test"))
+def test_a_method_and_a_dataset_with_one_setting_cannot_be_used_together(rediscovered):
+    write_package(rediscovered, "tools", {"own": "tools:Own"}, WITH_OPTIONS.format(setting="n_test"))
     with pytest.raises(ConfigurationError, match="'own' and dataset 'synthetic' both have a setting 'n_test'"):
         resolve({"method": "own"})
     resolve({"method": "own", "dataset": "decoy_digits"})
@@ -230,14 +230,14 @@ def test_its_trainable_travels_to_other_processes(extras):
     assert cloudpickle.loads(cloudpickle.dumps(trainable)).method == "erased_outside"
 
 
-def test_a_plan_with_a_broken_package_is_refused_in_one_line(found):
-    write_package(found, "tools", {"own": "tools:Own"}, "1 / 0\n")
-    write_package(found, "data", {"rings": "data:Rings"}, "1 / 0\n", "datasets")
-    (found / "mine.py").write_text(
+def test_a_plan_with_a_broken_package_is_refused_in_one_line(rediscovered):
+    write_package(rediscovered, "tools", {"own": "tools:Own"}, "1 / 0\n")
+    write_package(rediscovered, "data", {"rings": "data:Rings"}, "1 / 0\n", "datasets")
+    (rediscovered / "mine.py").write_text(
         "from search_spaces import Space\n\n\ndef mine():\n"
         "    return Space('mine', 'own', [{'dataset': 'synthetic', 'method': 'own', 'seed': 0}])\n"
     )
-    mine = str(found / "mine.py")
+    mine = str(rediscovered / "mine.py")
     for space, dataset in ((mine, None), (mine, "decoy_digits"), ("smoke", "rings")):
         with pytest.raises(UserError, match="cannot be imported: ZeroDivisionError"):
             make_plan(space, dataset, {}, None)

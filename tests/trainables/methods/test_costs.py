@@ -1,4 +1,4 @@
-"""What a training step costs: measured for every method, and what stands in where it was not."""
+"""Relative costs of a training step: measured, or declared by the method."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def measurement(model="small_cnn", date="2020-01-01", **by_method) -> Measuremen
 
 @pytest.fixture
 def known(monkeypatch, tmp_path):
-    """known(measurement, …): these are all there are."""
+    """known(measurement, …) replaces all measurements."""
 
     def put(*measurements: Measurement) -> None:
         monkeypatch.setattr(costs, "FILE", tmp_path / "costs.json")

@@ -1,4 +1,4 @@
-"""Counterfactual fill: what fills which region, and the two cross-entropies of a linear model in numpy."""
+"""Counterfactual fill: the pixels that fill each region, and the two cross-entropies of a linear model."""
 
 import numpy as np
 import pytest

@@ -29,8 +29,8 @@ def model(request):
 def test_the_walk_gives_the_models_logits_and_running_statistics(model, make_batch, name):
     batch, plain = make_batch(side=8), copy.deepcopy(model)
     logits = plain(batch.images).logits
-    found = ACTIVATIONS[name](CARRIED[name](model, batch))
-    torch.testing.assert_close(found, logits, rtol=1e-9, atol=1e-9)
+    result = ACTIVATIONS[name](CARRIED[name](model, batch))
+    torch.testing.assert_close(result, logits, rtol=1e-9, atol=1e-9)
     for buffer, value in plain.named_buffers():
         torch.testing.assert_close(model.get_buffer(buffer), value, rtol=1e-9, atol=1e-12)
 
@@ -52,9 +52,9 @@ def test_training_statistics_are_those_of_unaltered_images(model, make_batch, na
         fixed(batch.images)
         for hook in hooks:
             hook.remove()
-        expected, found = CARRIED[name](fixed.eval(), batch), CARRIED[name](model, batch)
+        expected, result = CARRIED[name](fixed.eval(), batch), CARRIED[name](model, batch)
     for part, value in expected.items():
-        torch.testing.assert_close(found[part], value, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(result[part], value, rtol=1e-8, atol=1e-8)
 
 
 class Pooled(SmallCNN):

@@ -1,4 +1,4 @@
-"""MaskTune: what is hidden, by hand; when; and by whose heat."""
+"""MaskTune: hidden pixels by hand, and when they are hidden."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The slope of every penalty, as autograd gives it to the optimiser, against differences of the penalty itself."""
+"""Autograd's slope of every penalty against finite differences of the penalty."""
 
 import copy
 from contextlib import nullcontext
@@ -106,7 +106,7 @@ def test_autograd_gives_the_slope_of_the_penalty(slopes, name, model_name, prese
 
 
 def test_the_check_fails_on_torchs_batch_normalisation(slopes, monkeypatch):
-    """Its third derivative: torch 2.15 refuses it, releases before gave another."""
+    """Its third derivative raises an error since torch 2.15 and was wrong before."""
     monkeypatch.setattr(right_for_better_reasons, "ElementaryBatchNorm", nullcontext)
     with pytest.raises((AssertionError, RuntimeError), match=r"Not equal to tolerance|batch_norm does not support 3rd"):
         np.testing.assert_allclose(*slopes("right_for_better_reasons", "small_cnn", "fixed").T, rtol=0.1)

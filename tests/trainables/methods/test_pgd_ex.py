@@ -29,10 +29,10 @@ def test_the_search_stays_in_range_and_raises_the_loss(smooth_net, make_batch):
     assert not change[batch.masks].any()
     assert change.abs().max() <= 0.5 + 1e-12
     assert change[~batch.masks].any()
-    plain, found = (cross_entropy(model(x).logits, batch.labels) for x in (batch.images, worst))
+    plain, worst_loss = (cross_entropy(model(x).logits, batch.labels) for x in (batch.images, worst))
     rng = torch.Generator().manual_seed(0)
     for _ in range(20):
         noise = (torch.rand(change.shape, generator=rng, dtype=torch.float64) * 2 - 1).sign() * 0.5 * ~batch.masks
-        assert cross_entropy(model(batch.images + noise).logits, batch.labels) < found
-    assert plain < found
+        assert cross_entropy(model(batch.images + noise).logits, batch.labels) < worst_loss
+    assert plain < worst_loss
     assert not worst.requires_grad

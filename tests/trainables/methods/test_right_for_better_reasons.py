@@ -45,9 +45,9 @@ def test_influence_against_differences(smooth_net, make_batch, differences, clas
     model, batch = smooth_net(classes=classes), make_batch(n=3, classes=classes)
     expected, _ = differences(model, batch)
     images = batch.images.clone().requires_grad_()
-    found = influence(model, model(images).logits, images, batch.labels).detach().numpy()
+    result = influence(model, model(images).logits, images, batch.labels).detach().numpy()
     assert np.abs(expected).max() > 0.01
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
@@ -96,8 +96,8 @@ def test_values_and_running_statistics_are_torchs(kind, settings, shape, trainin
     images = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected = theirs(images)
     with ElementaryBatchNorm():
-        found = ours(images)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        result = ours(images)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
     for name, buffer in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], buffer, rtol=1e-12, atol=1e-12)
 
@@ -118,8 +118,8 @@ def test_derivatives_against_torch_and_differences():
 
     inputs = (images, weight, bias)
     for order in (normalised, slope):
-        found, expected = (order(function, *inputs) for function in (elementary_batch_norm, batch_norm))
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        result, expected = (order(function, *inputs) for function in (elementary_batch_norm, batch_norm))
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
     assert gradcheck(lambda *x: slope(elementary_batch_norm, *x), inputs)
     assert gradgradcheck(lambda *x: slope(elementary_batch_norm, *x), inputs)
 
@@ -137,7 +137,7 @@ def test_half_precision_is_normalised_as_in_torch():
     images = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(3)).bfloat16()
     expected = theirs(images)
     with ElementaryBatchNorm():
-        found = ours(images)
-    assert found.dtype == expected.dtype == torch.bfloat16
-    torch.testing.assert_close(found, expected)
+        result = ours(images)
+    assert result.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(result, expected)
     torch.testing.assert_close(ours.running_var, theirs.running_var)

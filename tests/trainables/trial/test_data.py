@@ -1,4 +1,4 @@
-"""Controls of the masks: what they show, who keeps one, and what is left as it was."""
+"""Controls of the training masks: what they show, which images keep them, and unchanged test splits."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -72,12 +72,12 @@ def test_random_masks_meet_the_right_ones_by_chance(split):
 def test_shifted_masks_are_the_right_ones_rolled(split):
     right, wrong = split.masks[10:, 0].numpy(), training_masks(split, config(mask_condition="shifted"))[10:, 0].numpy()
     steps = range(SIDE // 4, SIDE - SIDE // 4 + 1)
-    found = {
+    shifts = {
         i: [(r, c) for r in steps for c in steps if (np.roll(before, (r, c), axis=(0, 1)) == after).all()]
         for i, (before, after) in enumerate(zip(right, wrong, strict=True))
     }
-    assert all(found.values())
-    only = [places[0] for places in found.values() if len(places) == 1]
+    assert all(shifts.values())
+    only = [places[0] for places in shifts.values() if len(places) == 1]
     assert len(set(only)) > 0.6 * len(only) > 60, "each by a shift of its own"
 
 

@@ -1,4 +1,4 @@
-"""One trial in Python: the record of a sweep, and its model out of the storage."""
+"""A trial in Python: the same record as in a sweep, and its model read from storage."""
 
 import io
 import json
@@ -54,7 +54,7 @@ print(json.dumps(result))
 
 
 def swept(storage, settings, keep="all"):
-    """What a sweep leaves of a trial: its stored record, and where."""
+    """The records of a sweep of one trial, and the trial's record."""
     trainable = TrialTrainable.__new__(TrialTrainable)
     trainable.setup(settings, recorder=Recorder(str(storage), "kept", keep_weights=keep))
     while not (result := trainable.step()).get("done"):

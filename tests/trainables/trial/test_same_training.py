@@ -1,4 +1,4 @@
-"""Trials that are trained alike are trained once, and each leaves the record that it alone would have left."""
+"""Trials that share a training leave the same records as if trained separately."""
 
 from typing import get_args
 
@@ -34,7 +34,7 @@ def configs(method, differences=PLAIN, **settings):
 
 
 def started(folder, *trials, checkpoint_seconds=0.0):
-    """A trainable as Tune's actor holds it, that keeps a checkpoint after each epoch."""
+    """A trainable as in a Tune actor, with a checkpoint after each epoch."""
     trainable = TrialTrainable.__new__(TrialTrainable)
     (alike,) = by_training(trials)
     trainable.setup(flat(alike), recorder=Recorder(str(folder), "s", checkpoint_seconds=checkpoint_seconds))
@@ -52,27 +52,27 @@ def records_in(folder):
 
 
 def stored(folder):
-    """Per trial key its record but for times, and its artifacts."""
+    """By trial key, the record without times, and the artifacts."""
     records = records_in(folder)
-    found = {}
+    results = {}
     for record in records.load().records:
         key = record["trial_key"]
         artifacts = {name: records.read_artifact(key, name) for name in records.artifacts(key)}
-        found[key] = {k: v for k, v in record.items() if not columns.is_run_specific(k)}, artifacts
-    return found
+        results[key] = {k: v for k, v in record.items() if not columns.is_run_specific(k)}, artifacts
+    return results
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """alone(trials): what each leaves that is trained by itself; made once a configuration."""
+    """alone(trials): records and artifacts of separate trainings, one per configuration."""
     folder = tmp_path_factory.mktemp("alone")
 
     def run(trials):
         for trial in trials:
             if records_in(folder).read(trial.trial_key) is None:
                 run_to_the_end(started(folder, trial))
-        found = stored(folder)
-        return {trial.trial_key: found[trial.trial_key] for trial in trials}
+        results = stored(folder)
+        return {trial.trial_key: results[trial.trial_key] for trial in trials}
 
     return run
 
@@ -140,7 +140,7 @@ def test_a_kill_between_two_records_resumes_from_the_checkpoint(alone, tmp_path,
     ],
 )
 def test_a_checkpoint_resumes_only_the_rules_it_was_saved_for(kept_for, wanted, epoch, tmp_path, capsys):
-    """Under another rule the epochs that it would have chosen are lost, but `last` is chosen at the end alone."""
+    """The epochs that another rule would have chosen are lost, but `last` is chosen only at the end."""
     killed = started(tmp_path, *configs("baseline", [kept_for]))
     for _ in range(3):
         killed.step()
@@ -163,10 +163,10 @@ def test_a_trial_that_cannot_be_scored_leaves_the_others_alone(alone, tmp_path, 
     statuses = {config.selection: r["status"] for config, r in zip(trials, result["records"], strict=True)}
     assert statuses == {"last": "completed", "best_valid_id": "completed", "best_valid_ood": "failed"}
     monkeypatch.undo()
-    found, expected = stored(tmp_path), alone(trials)
+    results, expected = stored(tmp_path), alone(trials)
     for trial in trials:
         if trial.selection != "best_valid_ood":
-            assert found[trial.trial_key] == expected[trial.trial_key]
+            assert results[trial.trial_key] == expected[trial.trial_key]
 
 
 def test_training_that_diverges_is_in_every_record(tmp_path, capsys):

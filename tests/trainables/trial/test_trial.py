@@ -421,8 +421,8 @@ def test_all_metrics_and_faithfulness_are_recorded(quick):
     trial.train_epoch()
     localised = trial.localise()
     scores = localised.scores
-    found = {columns.parse_localisation(name) for name in scores} - {None}
-    assert found == {(s, m, a) for s in ("test_id", "test_ood") for m in metrics for a in attributions}
+    scored_columns = {columns.parse_localisation(name) for name in scores} - {None}
+    assert scored_columns == {(s, m, a) for s in ("test_id", "test_ood") for m in metrics for a in attributions}
     measured = [columns.faithfulness("test_ood", m, a) for m in FAITHFULNESS for a in attributions]
     assert set(measured) < scores.keys()
     assert {name for name in scores if "faithfulness" in name and columns.parse_localisation(name)} == set()
@@ -449,9 +449,9 @@ def test_without_an_image_to_score_every_score_is_undefined(attributions, measur
     trial.train_epoch()
     trial.splits = {name: replace(s, masks=torch.zeros_like(s.masks)) for name, s in trial.splits.items()}
     localised = trial.localise()
-    found = [value for name, value in localised.scores.items() if columns.parse_localisation(name)]
-    assert len(found) == 2 * len(attributions) * len(metrics)
-    assert all(math.isnan(value) for value in found)
+    values = [value for name, value in localised.scores.items() if columns.parse_localisation(name)]
+    assert len(values) == 2 * len(attributions) * len(metrics)
+    assert all(math.isnan(value) for value in values)
     assert localised.arrays["test_id.map.input_gradient"].shape == (0, 28, 28)
 
 

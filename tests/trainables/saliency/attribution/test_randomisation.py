@@ -1,4 +1,4 @@
-"""The model-randomisation check: its two likenesses against scipy and scikit-image, and what fails it."""
+"""The model-randomisation check: its two similarities against scipy and scikit-image, and which maps fail."""
 
 import math
 
@@ -60,9 +60,9 @@ def test_random_weights_are_new():
     ],
 )
 def test_which_attributions_fail(name, others, failed):
-    found = randomisation_check(ATTRIBUTIONS[name](resolve({})), FIRST, others)
-    assert found["failed"] is failed
-    assert math.isnan(found["rank_correlation"]) == (failed is None)
+    result = randomisation_check(ATTRIBUTIONS[name](resolve({})), FIRST, others)
+    assert result["failed"] is failed
+    assert math.isnan(result["rank_correlation"]) == (failed is None)
 
 
 def test_the_check_is_recorded_only_if_requested(quick):
@@ -70,9 +70,9 @@ def test_the_check_is_recorded_only_if_requested(quick):
     config = quick(attributions=names, randomisation_check=True, epochs=1, n_train=32, batch_size=32)
     trial = Trial(config)
     trial.train_epoch()
-    found = {c: v for c, v in trial.localise().scores.items() if c.startswith("randomisation.")}
-    assert set(found) == {f"randomisation.{m}.{a}" for m in ("rank_correlation", "ssim", "failed") for a in names}
-    assert found["randomisation.failed.edge_detector"] is True
-    assert found["randomisation.rank_correlation.edge_detector"] == pytest.approx(1)
-    assert -1 <= found["randomisation.rank_correlation.input_gradient"] < 0.9
+    result = {c: v for c, v in trial.localise().scores.items() if c.startswith("randomisation.")}
+    assert set(result) == {f"randomisation.{m}.{a}" for m in ("rank_correlation", "ssim", "failed") for a in names}
+    assert result["randomisation.failed.edge_detector"] is True
+    assert result["randomisation.rank_correlation.edge_detector"] == pytest.approx(1)
+    assert -1 <= result["randomisation.rank_correlation.input_gradient"] < 0.9
     assert not any(c.startswith("randomisation.") for c in trial.localise(quick(attributions=names)).scores)
