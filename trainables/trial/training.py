@@ -46,7 +46,7 @@ class Training:
     def started(self) -> Trial:
         """The trial in progress, a new one before the first step."""
         if self.trial is None:
-            self.trial = Trial(self.trials[0], self.device, self.trials[1:])
+            self.trial = self._new_trial()
         return self.trial
 
     def train_epoch(self) -> dict[str, float]:
@@ -80,8 +80,13 @@ class Training:
         """Continue from a `state()`."""
         self.trial = None
         if state["trial"] is not None:
-            self.started().load_state_dict(state["trial"])
+            trial = self._new_trial()
+            trial.load_state_dict(state["trial"])
+            self.trial = trial
         self.seconds = state["seconds"]
+
+    def _new_trial(self) -> Trial:
+        return Trial(self.trials[0], self.device, self.trials[1:])
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:
