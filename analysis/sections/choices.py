@@ -1,4 +1,4 @@
-"""Rules of choosing a model, and what each costs under the shift: the statistic of the section on selection regret."""
+"""Rules for choosing a model, and what each costs under the shift."""
 
 from dataclasses import dataclass, replace
 
@@ -29,63 +29,35 @@ RULES = {
 }
 """Each rule as words, in the order of tables and figures."""
 UNKNOWABLE = ("localisation_ood", "ood_valid", "oracle")
-"""Rules that nobody can follow before the shift: they take labelled images of it."""
+"""Rules that need labelled images with the shift, which are not available in advance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regret(Estimate):
-    """The mean regret of one rule, in the outcome's units; never negative."""
+    """The mean regret of one rule in units of the outcome; never negative."""
 
     rule: str
     dataset: str | None
     """None for the mean over strata with a shift."""
     severity: float | None
     n: int
-    """Trials chosen from."""
+    """Trials to choose from."""
     n_missing: int
-    """Trials without the outcome or a column that one of the rules uses in the stratum."""
+    """Trials without the outcome or a column that some rule uses in the stratum."""
     n_choices: int
-    """Data seeds, among whose own trials a choice is made; for the mean over strata, of all of them."""
+    """Data seeds, each of which is one choice; the sum over strata in the overall row."""
     whole_stratum: float | None = None
-    """The same for one choice among all trials of the stratum at once."""
+    """The regret of one choice among all trials of the stratum."""
 
 
-def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples) -> list[Regret]:
-    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks.
-
-    A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
-    trained on the same images, which is what someone who must pick one has before them. The regret is averaged
-    over data seeds, and over strata with a shift for the overall row: without a shift all models generalize alike, so
-    those strata are shown and do not count. The rules pick the largest
-
-    - localisation_id: mu, the primary's metric and attribution on the ID test set;
-    - id_valid: a, `valid_id.<measure>` with the outcome's measure;
-    - id_valid_and_localisation_id: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
-    - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
-    - masked: whether the method is `masked`, so that all of its trials tie: what never looking costs; data seeds
-      without such a trial have no say;
-    - localisation_ood: the same metric and attribution on the OOD test set, the images of the outcome: nobody has them
-      before the shift;
-    - ood_valid: the outcome's measure on the OOD validation set, which nobody has either. Its images are not those of
-      the outcome, so another rule can come out below it;
-    - oracle: the outcome itself; its regret is zero, the least of all by definition;
-    - random: the mean over all trials, what picking blindly costs.
-
-    Of trials tied at the top the mean outcome counts. All rules choose from the same trials of a stratum: those with
-    the outcome and every column that some rule can use there. A rule whose column no trial of the stratum has is
-    undefined, with the reason; so is its mean, which would be over other strata than that of the other rules. Data
-    seeds with one trial offer no choice; a stratum with no others is one choice, without an interval. Intervals are
-    Student's over data seeds, by the delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
-
-    Returns:
-        Per rule the overall row first, then one row per stratum, strata in ascending order.
-    """
-    outcome, measure = primary.outcome, primary.outcome.rpartition(".")[2]
+def criteria_of(primary: Primary) -> dict[str, list[str]]:
+    """The columns by which each rule of `RULES` chooses."""
+    measure = primary.outcome.rpartition(".")[2]
     id_valid, ood_valid = (columns.performance(split, measure) for split in ("valid_id", "valid_ood"))
     on_id, on_ood = (
         columns.localisation(split, primary.metric, primary.attribution) for split in ("test_id", "test_ood")
     )
-    criteria = {
+    return {
         "localisation_id": [on_id],
         "id_valid": [id_valid],
         "id_valid_and_localisation_id": [id_valid, on_id],
@@ -94,9 +66,41 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
         "random": [],
         "localisation_ood": [on_ood],
         "ood_valid": [ood_valid],
-        "oracle": [outcome],
+        "oracle": [primary.outcome],
     }
-    names = dict.fromkeys([outcome, on_id, on_ood, id_valid, ood_valid, *columns.PROBES])
+
+
+def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples) -> list[Regret]:
+    """Regret = the best outcome among the trials − the outcome of the trial that a rule picks.
+
+    A choice is made among the trials of one (dataset, severity, data seed): methods, strengths and other settings
+    trained on the same images. The regret is averaged over data seeds, and for the overall row over strata with a
+    shift; without a shift all models generalize alike. The rules pick the largest
+
+    - localisation_id: mu, the primary's metric and attribution on the ID test set;
+    - id_valid: a, `valid_id.<measure>` with the outcome's measure;
+    - id_valid_and_localisation_id: z(a) + z(mu), each standardised over the trials to choose from (0 where constant);
+    - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
+    - masked: whether the method is `masked`, so that all of its trials tie; data seeds without such a trial are left
+      out;
+    - localisation_ood: the same metric and attribution on the OOD test set, the images of the outcome, which are not
+      available before the shift;
+    - ood_valid: the outcome's measure on the OOD validation set, which is not available either. Its images are not
+      those of the outcome, so another rule can have a smaller regret;
+    - oracle: the outcome itself; its regret is zero by definition;
+    - random: the mean over all trials.
+
+    Trials tied at the top count as their mean outcome. All rules choose from the same trials of a stratum: those with
+    the outcome and every column that some rule can use there. A rule whose column no trial of the stratum has is
+    undefined, with the reason, and so is its mean over strata. Data seeds with one trial offer no choice; if all have
+    one, the stratum is one choice, without an interval. Intervals are Student's over data seeds, by the
+    delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
+
+    Returns:
+        Per rule the overall row first, then one row per stratum, strata in ascending order.
+    """
+    criteria, outcome = criteria_of(primary), primary.outcome
+    names = {outcome, *(column for rule in criteria.values() for column in rule)} - {MASKED}
     values = {name: table[name].to_numpy(dtype=np.float64) for name in names if name in table}
     values = {name: v for name, v in values.items() if np.isfinite(v).any()}
     if (masked := table["method"].eq(MASKED)).any():
@@ -112,21 +116,21 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
 
 @dataclass(frozen=True)
 class _Stratum:
-    """The trials of one stratum that the rules choose from."""
+    """The trials of one stratum from which the rules choose."""
 
     dataset: str
     level: float
     rows: Choices
     """Their positions in the table."""
     choice: Choices
-    """[trials] the choice that each takes part in: its data seed's."""
+    """[trials] the choice to which each belongs, that of its data seed."""
     cluster: Choices
     """[choices] the cluster of each."""
     is_one_choice: bool
     """Whether no data seed has several trials, so that all of them are one choice."""
     n_missing: int
     columns: tuple[str, ...]
-    """Those that trials of the stratum have."""
+    """Columns that trials of the stratum have."""
 
 
 @dataclass(frozen=True)
@@ -206,14 +210,14 @@ def _in_stratum(
 
 
 def _where(stratum: _Stratum, offered: NDArray[np.bool_]) -> _Stratum:
-    """The stratum with these of its choices, as a bool for each."""
+    """The stratum with the choices that are marked."""
     kept = offered[stratum.choice]
     choice = (np.cumsum(offered) - 1)[stratum.choice[kept]]
     return replace(stratum, rows=stratum.rows[kept], choice=choice, cluster=stratum.cluster[offered])
 
 
 def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:
-    """[choices] the best outcome less the mean outcome of the trials tied at the top; without a criterion all tie."""
+    """[choices] the best outcome less the mean outcome of the trials tied at the top (all without a criterion)."""
     criterion = sum((_standardised(values, choice) for values in criteria), np.zeros(len(g)))
     picked = (criterion >= _largest(criterion, choice)[choice] - 1e-12).astype(np.float64)
     return _largest(g, choice) - np.bincount(choice, picked * g) / np.bincount(choice, picked)
@@ -241,7 +245,7 @@ def _with_interval(result: Regret, value: Replicated) -> Regret:
 
 
 def _overall(rule: str, by_stratum: list[_Part]) -> Regret:
-    """The mean over the strata that offer a choice, each counting the same; none where one of them has no regret."""
+    """The unweighted mean over the strata that offer a choice; undefined if one of them has no regret."""
     defined = [part for part in by_stratum if part.regret.estimate is not None]
     result = Regret(
         rule=rule,

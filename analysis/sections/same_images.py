@@ -1,4 +1,4 @@
-"""Between trainings that differ in the training seed alone: is the one with the better map the better one?"""
+"""For two trainings that differ in the training seed alone: is the one with the better map the better one?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,21 +9,10 @@ import numpy as np
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
 from analysis.answer.given_id import CONTROL
-from analysis.numbers import column_name, count, name, percent, with_interval
-from analysis.sections.drawing import (
-    MUTED,
-    PALETTE,
-    Drawing,
-    in_order,
-    interval_line,
-    legend_below,
-    legend_key,
-    new_figure,
-    row_labels,
-    settings,
-)
+from analysis.numbers import capitalized, column_name, count, name, percent, with_interval
+from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
-from analysis.sections.table import Table, cell_entries, estimated, remark, whole
+from analysis.sections.table import Table, estimated, remark, scope_entries, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate, Replicated
@@ -35,7 +24,7 @@ COIN = 0.5
 IMAGES = ("same", "other")
 """Whether the two trials of a pair have the same data seed."""
 APART = (0.0, SMALLEST_SPREAD)
-"""Least difference of the two outcomes: all pairs, and those in which one model is noticeably the better."""
+"""Least difference of the two outcomes: all pairs, and pairs in which one model is clearly better."""
 _ROUNDING = 1e-9  # 0.58 − 0.57 is less than 0.01
 
 
@@ -44,9 +33,9 @@ class Concordance(Estimate):
     """Share of pairs in which the trial with the better score has the better outcome, in [0, 1]; a tie counts half."""
 
     score: str
-    """The column that the choice goes by: the primary's, or validation AUC."""
+    """The column by which a trial is chosen: the primary's, or validation AUC."""
     images: str
-    """`same`: one data seed, two training seeds; `other`: two data seeds, whatever the training seeds."""
+    """`same`: one data seed, two training seeds; `other`: two data seeds, any training seeds."""
     apart: float
     """Least difference of the two outcomes."""
     dataset: str | None = None
@@ -63,15 +52,14 @@ class Concordance(Estimate):
 def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     """Over all methods, on the same and on other images; then by method and by stratum, on the same images.
 
-    A pair is two trials of one configuration, in a stratum with a shift, both with the score and the outcome. It counts
-    1 where the trial with the higher score has the better outcome, 0 where it has the worse one, and 1/2 where they tie
-    in either; each pair counts the same. With p the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is
-    2 p − 1. The interval is Student's over data seeds, by the delete-one-data-seed jackknife, cut to [0, 1]: a data
-    seed takes with it every pair that has a trial of it. It needs 6 data seeds on each dataset, and a share that is not
-    the same without any of them.
+    A pair is two trials of one configuration in a stratum with a shift, both with score and outcome. It counts 1 if the
+    trial with the higher score has the better outcome, 0 if it has the worse one, and 1/2 if they tie in either. With p
+    the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is 2 p − 1. The interval is Student's over data seeds,
+    by the delete-one-data-seed jackknife, cut to [0, 1]; without a data seed, all pairs with one of its trials drop
+    out. It needs 6 data seeds on each dataset and a share that depends on them.
 
     Returns:
-        Only places with a pair; a single entry without estimate, with the reason, where no pair has the same images.
+        The entries that have a pair; a single entry with the reason if no pair has the same images.
     """
     table, score, outcome = analysis.data
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
@@ -89,9 +77,9 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
 
 
 def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> tuple[list[Cell], Floats]:
-    """Cells with a shift; [(pairs, concordant ones), images, apart, scores, cells, 1 + clusters] numbers of pairs.
+    """(cells with a shift, [(pairs, concordant ones), images, apart, scores, cells, 1 + clusters] numbers of pairs).
 
-    The first of the last axis is all pairs, the others are those with a trial of each cluster.
+    The last axis has all pairs, then those with a trial of each cluster.
     """
     table, _, outcome = analysis.data
     resamples = analysis.resamples
@@ -112,15 +100,15 @@ def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> t
             for j, apart in enumerate(APART):
                 kept = np.isfinite(concordant) & (np.abs(difference) >= apart - _ROUNDING)
                 once = kept & (cluster[first] != cluster[second])
-                for column, own in ((np.zeros_like(first), kept), (cluster[first], kept), (cluster[second], once)):
-                    at = np.ravel_multi_index((images[own], j, i, cell_of[first[own]], column[own]), shape)
+                for column, some in ((np.zeros_like(first), kept), (cluster[first], kept), (cluster[second], once)):
+                    at = np.ravel_multi_index((images[some], j, i, cell_of[first[some]], column[some]), shape)
                     np.add.at(pairs, at, 1.0)
-                    np.add.at(concordances, at, concordant[own])
+                    np.add.at(concordances, at, concordant[some])
     return list(cells), np.reshape([pairs, concordances], (2, *shape))
 
 
 def _pairs(group: Codes, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Each pair of these rows with the same group once, in batches of fewer pairs than there are rows."""
+    """All pairs of rows of the same group, in batches of fewer pairs than there are rows."""
     order = rows[np.argsort(group[rows], kind="stable")]
     for lag in range(1, int(np.bincount(group[rows], minlength=1).max())):
         together = group[order[lag:]] == group[order[:-lag]]
@@ -131,13 +119,13 @@ def _entries(
     cells: Sequence[Cell], tally: Floats, scores: Sequence[str], resamples: Resamples
 ) -> Iterator[Concordance]:
     places: list[tuple[int, str | None, float | None, str | None]] = [(0, None, None, None), (1, None, None, None)]
-    places += [(0, None, None, method) for method in in_order(cell[2] for cell in cells)]
+    places += [(0, None, None, method) for method in drawing.in_order(cell[2] for cell in cells)]
     places += [(0, dataset, severity, None) for dataset, severity in dict.fromkeys(cell[:2] for cell in cells)]
     for images, dataset, severity, method in places:
         place = (dataset, severity, method)
-        own = np.asarray([all(p in (None, c) for p, c in zip(place, cell, strict=True)) for cell in cells])
+        chosen = np.asarray([all(p in (None, c) for p, c in zip(place, cell, strict=True)) for cell in cells])
         for (j, apart), (i, score) in product(enumerate(APART), enumerate(scores)):
-            pairs, concordant = tally[:, images, j, i, own].sum(axis=1)
+            pairs, concordant = tally[:, images, j, i, chosen].sum(axis=1)
             if pairs[0]:
                 entry = Concordance(
                     score=score,
@@ -160,22 +148,9 @@ def _with_share(entry: Concordance, pairs: Floats, concordant: Floats, resamples
     )
     share: Replicated = one / all_pairs
     if share.no_interval is None and np.ptp(share.values[1:][present]) == 0:
-        return replace(
-            entry,
-            estimate=share.whole,
-            interval_reason="the share is the same without any one of the data seeds",
-        )
+        same = "the share is the same without any one of the data seeds"
+        return replace(entry, estimate=share.whole, interval_reason=same)
     return entry.of(share, low=0.0, high=1.0)
-
-
-def _of_all(analysis: Analysis, result: tuple[Concordance, ...]) -> dict[tuple[str, float, bool], Concordance]:
-    """Over all methods: (images, apart, whether by the map) → entry."""
-    by_map = analysis.primary.column
-    return {
-        (entry.images, entry.apart, entry.score == by_map): entry
-        for entry in result
-        if entry.dataset is None and entry.method is None
-    }
 
 
 def _share(entry: Concordance) -> str:
@@ -187,74 +162,67 @@ def _share(entry: Concordance) -> str:
 
 
 def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
-    entries = _of_all(analysis, result)
-    same = result[0]
+    same, by_map = result[0], analysis.primary.column
     if same.estimate is None:
         return f"Not estimated: {same.reason}."
-    outcome = column_name(analysis.primary.outcome)
-    claim = "Of two trainings on the same images, the one with the better map"
+    of_all = {(e.images, e.apart, e.score == by_map): e for e in result if e.dataset is None and e.method is None}
+    outcome, validation = column_name(analysis.primary.outcome), column_name(CONTROL)
+    pair = "of two trainings on the same images, the one with the better map"
     if same.ci_low is None or same.ci_high is None:
-        claim += " has"
+        claim = f"{capitalized(pair)} has"
     elif same.ci_low > COIN:
-        claim += " is more often the better one: it has"
+        claim = f"{capitalized(pair)} is the better one more often: it has"
     elif same.ci_high < COIN:
-        claim += " is more often the worse one: it has"
+        claim = f"{capitalized(pair)} is the worse one more often: it has"
     else:
-        claim = claim.replace("Of", "These trials do not show that, of", 1) + " is more often the better one: it has"
-    words = (
-        f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, a coin toss gets 50\u00a0%."
-    )
-    if validated := entries.get(("same", APART[0], False)):
-        words += f" The one with the better {column_name(CONTROL)} has it in {_share(validated)}."
-    if clear := entries.get(("same", APART[1], True)):
+        claim = f"These trials do not show that, {pair} is the better one more often: it has"
+    words = f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, and chance is 50\u00a0%."
+    if validated := of_all.get(("same", APART[0], False)):
+        words += f" The one with the better {validation} has it in {_share(validated)}."
+    if clear := of_all.get(("same", APART[1], True)):
         words += f" Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {_share(clear)}"
-        validated = entries.get(("same", APART[1], False))
-        words += f", {column_name(CONTROL)} in {_share(validated)}." if validated else "."
-    if other := entries.get(("other", APART[0], True)):
-        words += f" Of two trainings of one configuration on different images, the map picks it in {_share(other)}."
+        validated = of_all.get(("same", APART[1], False))
+        words += f", {validation} in {_share(validated)}." if validated else "."
+    if other := of_all.get(("other", APART[0], True)):
+        words += f" For two trainings of one configuration on different images, the map picks it in {_share(other)}."
     return words + no_interval([same])
 
 
-def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> Drawing | None:
+def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Drawing | None:
     """All pairs: all methods on the same and on other images, then each method on the same images."""
-    shown = [e for e in result if e.estimate is not None and e.apart == APART[0] and e.dataset is None]
-    rows = list(dict.fromkeys((entry.images, entry.method) for entry in shown))
+    by_map = analysis.primary.column
+    looks = {by_map: (drawing.PALETTE[2], "o"), CONTROL: (drawing.PALETTE[1], "s")}
+    labels = {by_map: "the map", CONTROL: column_name(CONTROL)}
+    rows: dict[str, list[drawing.Marked]] = {}
+    words = []
+    for entry in result:
+        if entry.estimate is not None and entry.apart == APART[0] and entry.dataset is None:
+            row = f"{entry.images} images" if entry.method is None else name(entry.method)
+            rows.setdefault(row, []).append((entry, *looks[entry.score]))
+            words.append(f"{row}, by {labels[entry.score]}: {with_interval(entry)}")
     if not rows:
         return None
-    labels = [f"{images} images" if method is None else name(method) for images, method in rows]
-    looks = {analysis.primary.column: ("the map", PALETTE[2], "o"), CONTROL: (column_name(CONTROL), PALETTE[1], "s")}
-    with settings():
-        figure = new_figure(1.0 + 0.32 * len(rows))
+    with drawing.settings():
+        figure = drawing.new_figure(1.0 + 0.32 * len(rows))
         axes = figure.subplots()
-        axes.axvline(COIN, color=MUTED, linewidth=0.8)
-        for entry in shown:
-            _, colour, marker = looks[entry.score]
-            y = -rows.index((entry.images, entry.method)) + (0.14 if entry.score == analysis.primary.column else -0.14)
-            interval_line(axes, entry, y, color=colour, linewidth=1.6)
-            axes.plot([entry.estimate or 0.0], [y], marker=marker, color=colour, markersize=5)
-        row_labels(axes, labels)
+        drawing.interval_rows(axes, rows, COIN)
         axes.set_xlabel("share of pairs in which the choice is the better model")
-        present = {entry.score for entry in shown}
         keys = [
-            legend_key(f"choose by {label}", color=colour, marker=marker, linewidth=1.6)
-            for column, (label, colour, marker) in looks.items()
-            if column in present
+            drawing.legend_key(f"choose by {labels[score]}", color=colour, marker=marker, linewidth=1.6)
+            for score, (colour, marker) in looks.items()
+            if any(entry.score == score for entry in result)
         ]
-        legend_below(figure, keys, columns=2)
-    words = "; ".join(
-        f"{labels[rows.index((entry.images, entry.method))]}, by {looks[entry.score][0]}: {with_interval(entry)}"
-        for entry in shown
-    )
-    return Drawing(
+        drawing.legend_below(figure, keys, columns=2)
+    return drawing.Drawing(
         name="same_images",
         title=TITLE,
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better map "
             f"({analysis.primary_name}), or with the better validation AUC, has the better "
-            f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Methods: on the "
-            "same images. The line is a coin toss."
+            f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Rows of methods "
+            "have pairs on the same images. The line is chance."
         ),
-        alt=f"Dots with intervals. {words}.",
+        alt=f"Dots with intervals. {'; '.join(words)}.",
         figure=figure,
     )
 
@@ -265,8 +233,8 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
         title=TITLE,
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better score has the better "
-            f"{column_name(analysis.primary.outcome)}; ties count half, 0.5 is a coin toss, and Kendall’s τ is twice "
-            "the share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
+            f"{column_name(analysis.primary.outcome)}; ties count half, 0.5 is chance, and Kendall’s τ is twice the "
+            "share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
             "outcomes differ."
         ),
         headings=(
@@ -276,11 +244,7 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
         rows=tuple(
             (
                 (entry.images, entry.images),
-                *(
-                    (*cell_entries(entry.dataset, entry.severity, None)[:2], (None, "all"))
-                    if entry.dataset is not None
-                    else ((None, "shifted"), (None, ""), (entry.method, name(entry.method or "all")))
-                ),
+                *scope_entries(entry.dataset, entry.severity, entry.method),
                 (entry.score, "the map" if entry.score == analysis.primary.column else column_name(entry.score)),
                 (entry.apart, f"{entry.apart:g} or more" if entry.apart else "any"),
                 *estimated(entry, 3),
@@ -310,10 +274,10 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(analysis, result)],
     method=lambda analysis, result: {
         "Pairs on the same images": (
-            "Trials of one configuration differ in the images, drawn by the data seed, and in initialisation and order "
-            "of training, drawn by the training seed. The comparison by seeds ranks them all; here pairs that share "
-            "their data seed are set apart from pairs that do not. A pair counts 1 where the trial with the better "
-            "score has the better outcome, 0 where it has the worse one, and half where the two tie in either."
+            "Trials of one configuration differ in their images, drawn by the data seed, and in initialisation and "
+            "order of training, drawn by the training seed. The comparison by seeds ranks all of them; here pairs with "
+            "the same data seed are separate from pairs with different ones. A pair counts 1 if the trial with the "
+            "better score has the better outcome, 0 if it has the worse one, and half if the two tie in either."
         )
     },
     reported=if_estimated(

@@ -26,16 +26,15 @@ class Part:
     title: str
     introduction: Callable[[Analysis], str] = lambda analysis: ""
     reported: str = ""
-    """The sentence of the methods paragraph that lists what the part's sections report; empty where each of them
-    reports in sentences of its own."""
+    """The sentence of the methods paragraph that lists what the part's sections report; "" if they report sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section(Generic[Result]):
     """A part of the report: how its result is computed, and the words, tables and figures that present it.
 
-    The functions take the analysis and this section's result, which is None where `compute` is. A section without
-    words, tables and figures is left out of the report.
+    Functions take the analysis and the section's result (None without `compute`). A section without words, tables and
+    figures is left out of the report.
     """
 
     key: str
@@ -43,69 +42,66 @@ class Section(Generic[Result]):
     title: str
     part: Part | None = None
     compute: Callable[[Analysis], Result] | None = None
-    """None for a section that shows what the analysis already holds."""
+    """None for a section that shows parts of the analysis."""
     content: Callable[[Result], dict[str, Any]] | None = None
-    """Its keys in report.json; None for the result itself under `key`."""
+    """The section's keys in report.json; None for the result itself under `key`."""
     sentence: Callable[[Analysis, Result], str] = lambda analysis, result: ""
-    """The result in words, for a reader who is no statistician; an empty line separates paragraphs."""
+    """The result in words for readers who are not statisticians; an empty line separates paragraphs."""
     details: Callable[[Analysis, Result], Sequence[str]] = lambda analysis, result: ()
-    """Further sentences, folded away in report.html."""
+    """Further sentences, folded in report.html."""
     figures: Callable[[Analysis, Result], Sequence[Drawing | None]] = lambda analysis, result: ()
     tables: Callable[[Analysis, Result], Sequence[Table]] = lambda analysis, result: ()
     interactive: Callable[[Analysis, Result], Mapping[str, Any] | None] = lambda analysis, result: None
-    """What templates/interactive.js makes of it in report.html, as JSON under its key; None for nothing."""
+    """Data for templates/interactive.js in report.html, as JSON under the section's key."""
     words_last: bool = False
     """Whether the first table and the figures come before the words."""
     missing: Callable[[Analysis, Result], Sequence[Lack]] | None = None
-    """What the report lacks; None for the section itself where nothing of it could be estimated."""
+    """What the report lacks; None for the section itself if nothing could be estimated."""
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
-    """How this was computed: terms and their explanation."""
+    """Terms and how they were computed."""
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
-    """Its place in a paper's methods paragraph: sentences, or a noun phrase for the list of its part."""
+    """Text for a paper's methods paragraph: sentences, or a noun phrase for the list of the part."""
     citations: Mapping[str, str] = field(default_factory=dict)
-    """The reference for each citation in `method` and `reported`, by its "Jiang et al. 2020"."""
+    """The reference for each citation in `method` and `reported`, such as "Jiang et al. 2020"."""
 
     def json(self, analysis: Analysis) -> dict[str, Any]:
-        """Its part of report.json."""
+        """The section's keys of report.json."""
         if self.compute is None:
             return {}
         result = analysis.results[self.key]
         return {self.key: plain(result)} if self.content is None else self.content(result)
 
     def lacks(self, analysis: Analysis) -> Sequence[Lack]:
-        """What it could not show."""
         result: Any = analysis.results.get(self.key)
         if self.missing is not None:
             return self.missing(analysis, result)
-        if not self.is_undefined(analysis):
-            return ()
-        return [(f"“{self.title}”", why) for why in dict.fromkeys(self._reasons(analysis)) if why is not None]
+        reasons = self._reasons(analysis) if self.is_undefined(analysis) else []
+        return [(f"“{self.title}”", why) for why in dict.fromkeys(reasons) if why is not None]
 
     def is_undefined(self, analysis: Analysis) -> bool:
-        """Whether nothing of it could be estimated.
-
-        It is then listed as missing and not shown. Otherwise it is shown, and its table says which parts are missing.
-        """
+        """Whether nothing could be estimated; the section is then listed as missing and not shown."""
         reasons = self._reasons(analysis)
         return self.missing is None and bool(reasons) and None not in reasons
 
     def _reasons(self, analysis: Analysis) -> list[str | None]:
-        """Why each part of its result has no estimate; those of single strata would repeat that of the whole."""
-        result: Any = analysis.results.get(self.key)
-        parts = result if isinstance(result, tuple) else (result,)
-        whole = [part for part in parts if hasattr(part, "reason") and getattr(part, "dataset", None) is None]
-        return [part.reason for part in whole]
+        """Why each entry of the result has no estimate, without entries of single strata, which repeat the whole's."""
+        entries = _entries(analysis.results.get(self.key))
+        return [e.reason for e in entries if hasattr(e, "reason") and getattr(e, "dataset", None) is None]
 
 
 def plain(result: Any) -> Any:
-    """A result as JSON has it."""
+    """A result as JSON."""
     if isinstance(result, tuple):
-        return [plain(entry) for entry in result]
+        return list(map(plain, result))
     return None if result is None else asdict(result)
 
 
+def _entries(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
 def _about_the_primary(analysis: Analysis) -> str:
-    return f"All of these are about the primary, {analysis.primary_name}. None of them decides."
+    return f"All of these are about the primary, {analysis.primary_name}. None of them changes the answer."
 
 
 CORRELATIONS = Part("Correlations")
@@ -113,35 +109,30 @@ OTHER_WAYS = Part("The same question, asked in other ways", _about_the_primary, 
 
 
 def absent_column(table: pd.DataFrame, columns: Sequence[str]) -> str | None:
-    """Why a statistic of these columns is undefined; None where the table has them all."""
+    """Why a statistic of these columns is undefined; None if the table has all of them."""
     return next((f"no trial has the column {column!r}" for column in columns if column not in table), None)
 
 
 def known_rows(table: pd.DataFrame, columns: Sequence[str]) -> tuple[Rows, Floats]:
-    """(positions of the trials in which none of the columns is missing, [trials, columns] their values)."""
+    """(positions of the trials with all columns, [trials, columns] their values)."""
     values = table[list(columns)].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))
     return rows, values[rows]
 
 
 def if_estimated(phrase: str) -> Callable[[Analysis, Any], str]:
-    """For `reported`: the phrase, where the result or one of its parts has an estimate."""
-
-    def reported(analysis: Analysis, result: Any) -> str:
-        parts = result if isinstance(result, tuple) else (result,)
-        return phrase if any(part.estimate is not None for part in parts) else ""
-
-    return reported
+    """For `reported`: the phrase if some entry of the result has an estimate."""
+    return lambda analysis, result: phrase if any(e.estimate is not None for e in _entries(result)) else ""
 
 
 def no_interval(estimates: Sequence[Estimate]) -> str:
-    """Why there is no interval, where none of the estimates has one; the report's notes name too few data seeds."""
+    """Why none of the estimates has an interval; "" for too few data seeds, which the report's notes name."""
     reasons = [part.interval_reason for part in estimates if part.estimate is not None]
     return f" There is no interval: {reasons[0]}." if reasons and all(reasons) and reasons[0] != TOO_FEW else ""
 
 
 def left_out(n: int, n_missing: int) -> str:
-    """How many trials a statistic on accuracy could not use, where it could use others."""
+    """How many trials a statistic on accuracy could not use, if it could use others."""
     if not n or not n_missing:
         return ""
     were = "1 trial was" if n_missing == 1 else f"{n_missing:,} trials were"

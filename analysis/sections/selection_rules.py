@@ -1,7 +1,4 @@
-"""Selection rules compared: how the choice of an epoch affects performance out of distribution.
-
-analysis/trials/selection.py decides which rule is analysed.
-"""
+"""Selection rules compared: how the choice of an epoch affects the outcome. trials/selection.py ranks the rules."""
 
 from dataclasses import dataclass
 
@@ -11,10 +8,10 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
-from analysis.numbers import count, interval, name, number
+from analysis.numbers import count, name, with_interval
 from analysis.sections.methods import Spread, spread, spread_entries
 from analysis.sections.section import Section
-from analysis.sections.table import Entry, Table, estimated, whole
+from analysis.sections.table import Table, estimated, whole
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, mean
 from analysis.trials.selection import SELECTION, rules_of, selection_of
@@ -24,7 +21,7 @@ from records import columns
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Estimate):
-    """Mean over pairs of trials of one training: the outcome under a rule less that under the analysed rule."""
+    """Mean over trainings of the outcome under a rule less the outcome under the analysed rule."""
 
     n: int
     """Pairs with both outcomes."""
@@ -39,11 +36,11 @@ class RuleRow:
     """Trials."""
     outcome: Spread
     difference: Difference | None
-    """Against the analysed rule; None for that rule itself."""
+    """From the analysed rule; None for that rule itself."""
     localisation: Correlation | None
-    """The primary's rho within cells among this rule's trials; None where it is in no trial."""
+    """The primary's rho within cells among this rule's trials; None if no trial has it."""
     reference: Correlation | None
-    """The same of the AUC on the ID test set: rho(ID, OOD)."""
+    """rho within cells of the AUC on the ID test set and the outcome."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,17 @@ class SelectionRules:
 
 
 def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, seed: int) -> SelectionRules | None:
-    """Each rule's outcome, its difference to the analysed rule on the same trainings, and its correlations.
+    """Each rule's outcome, its difference from the analysed rule on the same trainings, and its correlations.
 
-    The difference's interval is the delete-one-data-seed jackknife's.
+    The interval of a difference is by the delete-one-data-seed jackknife.
 
     Args:
         table: trials of all rules, as in `Trials.all_selections`.
-        primary: whose outcome and score are compared.
+        primary: the outcome and score to compare.
         replicates, seed: of the bootstrap and the permutations.
 
     Returns:
-        None where there are not two rules.
+        None with fewer than two rules.
     """
     rules = rules_of(table)
     if len(rules) < 2:
@@ -108,16 +105,13 @@ def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Dif
 def _sentence(analysed: str, rows: list[RuleRow]) -> str:
     changes = []
     for row in rows:
-        if row.difference is None:
+        if (difference := row.difference) is None:
             continue
-        if row.difference.estimate is None:
-            changes.append(f"{name(row.selection)} cannot be paired with it ({row.difference.reason})")
-            continue
-        within = interval(row.difference.ci_low, row.difference.ci_high, 3)
-        changes.append(
-            f"{name(row.selection)} changes the outcome by {number(row.difference.estimate, 3)} ({within}) over "
-            f"{count(row.difference.n, 'training')}"
-        )
+        if difference.estimate is None:
+            changes.append(f"{name(row.selection)} cannot be paired with it ({difference.reason})")
+        else:
+            change, trainings = with_interval(difference, 3), count(difference.n, "training")
+            changes.append(f"{name(row.selection)} changes the outcome by {change} over {trainings}")
     return f"The analysis uses the trials selected by {name(analysed)}. Compared with it, {'; '.join(changes)}."
 
 
@@ -131,25 +125,30 @@ def _compute(analysis: Analysis) -> SelectionRules | None:
 def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
     if result is None:
         return []
-    rows = []
-    for row in result.rows:
-        entries: list[Entry] = [(row.selection, name(row.selection)), *spread_entries(row.outcome)]
-        entries += [*estimated(row.difference, 3), *estimated(row.localisation), *estimated(row.reference)]
-        rows.append((*entries, whole(row.n)))
     outcome = analysis.primary.outcome
     table = Table(
         name="selection_rules",
         title="Which epoch is scored",
         caption=(
-            f"{outcome} by selection rule; the first rule is the one that this report analyses, and the difference is "
-            "to it, on the same trainings. ρ within cells of the primary’s map score and of the AUC on the ID test set "
-            "with the outcome, among the trials of each rule."
+            f"{outcome} by selection rule. The report analyses the first rule; the difference is from that rule on the "
+            "same trainings. ρ within cells: the primary’s map score and the AUC on the ID test set, each with the "
+            "outcome, among the trials of each rule."
         ),
         headings=(
             *("selection", outcome, "sd", "difference", "95 % interval"),
             *("ρ (map, OOD)", "95 % interval", "ρ (ID, OOD)", "95 % interval", "n"),
         ),
-        rows=tuple(rows),
+        rows=tuple(
+            (
+                (row.selection, name(row.selection)),
+                *spread_entries(row.outcome),
+                *estimated(row.difference, 3),
+                *estimated(row.localisation),
+                *estimated(row.reference),
+                whole(row.n),
+            )
+            for row in result.rows
+        ),
         text_columns=1,
         fields=(
             *("selection", "outcome", "sd", "difference", "difference_interval"),

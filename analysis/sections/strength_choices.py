@@ -1,4 +1,4 @@
-"""Which strength to use: the one that validation, the map or a probe chooses for each method, and what it costs."""
+"""Which strength to use: the choice of validation, the map and the probes for each method, and its cost."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, name, number, strength
-from analysis.sections.choices import RULES
+from analysis.sections.choices import RULES, criteria_of
 from analysis.sections.drawing import in_order
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Entry, Table, estimated, remark, value, whole
@@ -21,20 +21,20 @@ from records import columns
 TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
 CHOOSING = ("id_valid", "localisation_id", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
-"""Rules of `RULES` that choose a strength without the shift."""
+"""Rules of `RULES` that need no images with the shift."""
 SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
 """Their headings in the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrengthChoice(Estimate):
-    """The strength that a rule chooses for a method on a dataset; the estimate is its cost in the outcome's units."""
+    """The strength that a rule chooses for a method on a dataset; the estimate is the cost in units of the outcome."""
 
     dataset: str
     method: str
     rule: str
     strength: float | None
-    """None for several that tie, or for a random one."""
+    """None for ties and for a random choice."""
     outcome: float | None
     """Mean outcome at the strength."""
     n_strengths: int
@@ -44,15 +44,15 @@ class StrengthChoice(Estimate):
 
 
 def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthChoice, ...]:
-    """Per dataset and method with several strengths: the best strength, then what each rule chooses.
+    """Per dataset and method with several strengths: the best strength, then the choice of each rule.
 
-    A strength's outcome and criteria are means over the strata with a shift, each the mean over its trials, whatever
-    their other settings and seeds; only strengths with trials in all of these strata count. A rule takes the strength
-    with the largest criterion, and of several that tie the mean: id_valid the outcome's measure on the ID validation
-    set, localisation_id the primary's metric and attribution on the ID test set, outside_* a probe; random is the mean
-    over the strengths; oracle takes the outcome itself. Cost = best outcome − outcome of the choice. The best strength
-    is known only afterwards, so costs lean upwards. The interval is Student's by the delete-one-data-seed jackknife
-    with the chosen and the best strength held fixed; it needs 6 data seeds.
+    A strength's outcome and criteria are means over the strata with a shift, each of them the mean over its trials;
+    strengths without trials in one of these strata are left out. A rule chooses the strength with the largest
+    criterion, or the mean of several that tie: id_valid, the outcome's measure on the ID validation set;
+    localisation_id, the primary's metric and attribution on the ID test set; outside_*, a probe; oracle, the outcome;
+    random is the mean over the strengths. Cost = best outcome − outcome of the choice. It is biased upwards, since the
+    best strength is selected by the same outcome. The interval is Student's by the delete-one-data-seed jackknife with
+    the chosen and the best strength held fixed; it needs 6 data seeds.
     """
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
@@ -66,13 +66,8 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
 
 
 def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
-    validation = columns.performance("valid_id", primary.outcome.rpartition(".")[2])
-    criteria = {
-        ORACLE: primary.outcome,
-        "id_valid": validation,
-        "localisation_id": columns.localisation("test_id", primary.metric, primary.attribution),
-        **{f"outside_{outside}": columns.probe(outside) for outside in columns.OUTSIDES},
-    }
+    by_rule = criteria_of(primary)
+    criteria = {rule: by_rule[rule][0] for rule in (ORACLE, *CHOOSING) if rule != RANDOM}
     part = part[part["strength"].notna() & part[primary.outcome].notna()]
     present = part.groupby("strength")["severity"].nunique()
     part = part[part["strength"].isin(present.index[present == part["severity"].nunique()])]
@@ -122,13 +117,9 @@ def _means(part: pd.DataFrame, column: str) -> Replicated:
 
 
 def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:
-    """The costs of each rule, one per dataset and method."""
-    costs: dict[str, list[float]] = {}
-    for rule in CHOOSING:
-        own = [choice.estimate for choice in result if choice.rule == rule and choice.estimate is not None]
-        if own:
-            costs[rule] = own
-    return costs
+    """The costs of each rule that was applied, one per dataset and method."""
+    costs = {rule: [c.estimate for c in result if c.rule == rule and c.estimate is not None] for rule in CHOOSING}
+    return {rule: values for rule, values in costs.items() if values}
 
 
 def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
@@ -136,22 +127,22 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     if not costs:
         return ""
     n = len(costs[RANDOM])
-    # Means over different pairs would say more about the pairs than about the rules.
-    said = [f"{number(float(np.mean(own)), 3)} by {RULES[rule]}" for rule, own in costs.items() if len(own) == n]
-    some = [f"{RULES[rule]} ({len(own)})" for rule, own in costs.items() if len(own) < n]
+    # Means over different pairs of method and dataset cannot be compared.
+    means = [f"{number(float(np.mean(c)), 3)} by {RULES[rule]}" for rule, c in costs.items() if len(c) == n]
+    fewer = [f"{RULES[rule]} ({len(c)})" for rule, c in costs.items() if len(c) < n]
     over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
     return (
         f"Choosing a method’s strength without the shift costs {column_name(analysis.primary.outcome)}, {over}: "
-        f"{listed(said)}.{f' Fewer pairs have a choice by {listed(some)}.' if some else ''}"
+        f"{listed(means)}.{f' Fewer pairs have a choice by {listed(fewer)}.' if fewer else ''}"
     )
 
 
 def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
     """One row per dataset and method: each rule's strength and cost."""
     rules = [rule for rule in _costs(result) if rule != RANDOM]
-    by_place: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
+    choices: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
     for choice in result:
-        by_place.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
+        choices.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
     outcome = column_name(analysis.primary.outcome)
 
     def pair(choice: StrengthChoice | None) -> list[Entry]:
@@ -161,31 +152,34 @@ def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
         name="strength_choices",
         title=TITLE,
         caption=(
-            f"For each method, averaged over the strata with a shift: the strength with the best {outcome}, then the "
-            f"strength λ that each rule chooses without the shift, and the {outcome} it costs against the best: ID "
-            "validation, the map on ID images, and the probes by what they do to the outside of the mask; last, what a "
-            "random strength costs. The best is known only afterwards, so costs lean upwards."
+            f"For each method, averaged over the strata with a shift: the strength λ with the best {outcome}, then the "
+            f"choice of each rule without the shift and its cost in {outcome}. The rules are ID validation, the map on "
+            "ID images, the probes by what replaces the outside of the mask, and a random choice. Costs are biased "
+            "upwards, since the best strength is selected by the same outcome."
         ),
         headings=(
-            *("dataset", "method", "best λ", outcome),
-            *(heading for rule in rules for heading in (SHORT[rule], "cost")),
-            "random",
+            "dataset",
+            "method",
+            "best λ",
+            outcome,
+            *(h for rule in rules for h in (SHORT[rule], "cost")),
+            RANDOM,
         ),
         rows=tuple(
             (
                 (dataset, name(dataset)),
                 (method, name(method)),
-                _strength(own[ORACLE]),
-                value(own[ORACLE].outcome),
-                *(entry for rule in rules for entry in pair(own.get(rule))),
-                value(own[RANDOM].estimate, 3),
+                _strength(by_rule[ORACLE]),
+                value(by_rule[ORACLE].outcome),
+                *(entry for rule in rules for entry in pair(by_rule.get(rule))),
+                value(by_rule[RANDOM].estimate, 3),
             )
-            for (dataset, method), own in by_place.items()
+            for (dataset, method), by_rule in choices.items()
         ),
         text_columns=2,
         fields=(
             *("dataset", "method", "best_strength", "best_outcome"),
-            *(field for rule in rules for field in (f"{rule}.strength", f"{rule}.cost")),
+            *(f"{rule}.{field}" for rule in rules for field in ("strength", "cost")),
             "random.cost",
         ),
         group=1,
@@ -199,16 +193,17 @@ def _strength(choice: StrengthChoice) -> Entry:
 
 def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
     """One row per choice, with the interval of its cost."""
+    outcome = column_name(analysis.primary.outcome)
     return Table(
         name="strength_choice_costs",
         title="The same with intervals",
         caption=(
-            "The interval is over data seeds, with the chosen and the best strength held fixed: one that reaches 0 "
-            "does not tell the two apart."
+            "The interval is over data seeds, with the chosen and the best strength held fixed. If it includes 0, the "
+            "data do not distinguish the two."
         ),
         headings=(
-            *("dataset", "method", "choose by", "λ", column_name(analysis.primary.outcome), "cost", "95 % interval"),
-            *("strengths", "data seeds", "remark"),
+            *("dataset", "method", "choose by", "λ", outcome, "cost", "95 % interval", "strengths", "data seeds"),
+            "remark",
         ),
         rows=tuple(
             (
@@ -226,8 +221,8 @@ def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
         ),
         text_columns=3,
         fields=(
-            *("dataset", "method", "rule", "strength", "outcome", "cost", "interval"),
-            *("n_strengths", "n_clusters", "remark"),
+            *("dataset", "method", "rule", "strength", "outcome", "cost", "interval", "n_strengths", "n_clusters"),
+            "remark",
         ),
         group=2,
         fold=0,
@@ -235,15 +230,18 @@ def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
 
 
 def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence[Lack]:
-    """The table, where there are several strengths but none can be compared, as when each trial draws its own."""
-    table = analysis.trials.table
-    shifted = table[table["severity"] > 0]
-    if result or "strength" not in shifted:
+    """The table, if there are several strengths but none can be compared, as when each trial draws its strength."""
+    shifted = analysis.trials.table[analysis.trials.table["severity"] > 0]
+    if result or "strength" not in shifted or shifted.groupby(["dataset", "method"])["strength"].nunique().max() < 2:
         return ()
-    several = (shifted.groupby(["dataset", "method"])["strength"].nunique() > 1).any()
-    return [(f"“{TITLE}”", "no method has two strengths with trials at every severity above 0")] if several else ()
+    return [(f"“{TITLE}”", "no method has two strengths with trials at every severity above 0")]
 
 
+METHOD = (
+    "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them the "
+    "mean over its trials; only strengths with trials in all of these strata are compared. The interval of a cost is "
+    "Student’s by the delete-one-data-seed jackknife."
+)
 SECTION = Section(
     key="strength_choices",
     title=TITLE,
@@ -252,15 +250,5 @@ SECTION = Section(
     sentence=_sentence,
     missing=_missing,
     tables=lambda analysis, result: [_wide(analysis, result), _long(analysis, result)] if result else [],
-    method=lambda analysis, result: (
-        {
-            "Choice of a strength": (
-                "A strength’s outcome and what it is chosen by are averaged over the strata with a shift, each of them "
-                "the mean over its trials; only strengths with trials in all of these strata are compared. The "
-                "interval of a cost is Student’s by the delete-one-data-seed jackknife."
-            )
-        }
-        if result
-        else {}
-    ),
+    method=lambda analysis, result: {"Choice of a strength": METHOD} if result else {},
 )
