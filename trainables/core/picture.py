@@ -16,7 +16,7 @@ from records import columns as names
 from records.store import Record
 
 TILE, LARGEST_TILE, GAP = 140, 256, 8
-"""Least and greatest side of a tile, and space between two, in pixels."""
+"""Least and greatest side of a tile, and space between tiles, in pixels."""
 LEFT, TOP = 82, 48
 """Margins for the names of rows and columns, in pixels."""
 OUTLINES = {"masks": (0, 158, 115), "distractors": (230, 158, 0)}
@@ -27,7 +27,7 @@ PANEL_IMAGES = 2
 
 
 def picture_of(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The panel of a trial's maps as PNG bytes, titled with its settings and OOD AUC; `arrays` as in maps.npz."""
+    """PNG bytes of a trial's maps, titled with its settings and OOD AUC; `arrays` as in maps.npz."""
     attributions = record[names.hyperparameter("attributions")].split()
     auc = record[names.performance("test_ood", "auc")]
     title = (
@@ -40,12 +40,7 @@ def picture_of(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes:
 def saliency_panel(arrays: Mapping[str, np.ndarray], attributions: Sequence[str], title: str) -> bytes:
     """PNG bytes: a row for each image and test split, a column for the image and for each attribution.
 
-    The mask is outlined in green, the distractor in orange.
-
-    Args:
-        arrays: as in `Localised.arrays`.
-        attributions: their names, in column order.
-        title: one line above the panel.
+    The mask is outlined in green, the distractor in orange. `arrays` are as in `Localised.arrays`.
     """
     rows = [
         (split, i) for i in range(PANEL_IMAGES) for split in names.SCORED_SPLITS if i < len(arrays[f"{split}.images"])
@@ -65,21 +60,17 @@ def labelled_grid(
 ) -> bytes:
     """PNG bytes of rows of equally many tiles, with the names of rows and columns beside and above them."""
     side = len(tiles[0][0]) if tiles else TILE
-    picture = _grid(tiles) if tiles else np.full((TILE, TILE * len(columns), 3), 255, np.uint8)
-    height, width = picture.shape[:2]
-    font, large = _font(11), _font(13)
-    canvas = Image.new(
-        "RGB", (max(LEFT + width + GAP, math.ceil(large.getlength(title)) + 2 * GAP), TOP + height + GAP)
-    )
-    canvas.paste("white", (0, 0, *canvas.size))
-    canvas.paste(Image.fromarray(picture), (LEFT, TOP))
+    step, font, large = side + GAP, _font(11), _font(13)
+    width = max(LEFT + step * len(columns), math.ceil(large.getlength(title)) + 2 * GAP)
+    canvas = Image.new("RGB", (width, TOP + step * max(len(tiles), 1)), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((canvas.width / 2, 6), title, "black", large, anchor="ma")
-    middle, step = side / 2, side + GAP
-    for n, name in enumerate(columns):
-        draw.text((LEFT + middle + n * step, TOP - 6), name, "black", font, anchor="ms")
-    for n, name in enumerate(rows):
-        draw.text((LEFT - 6, TOP + middle + n * step), name, "black", font, anchor="rm", align="right")
+    draw.text((width / 2, 6), title, "black", large, anchor="ma")
+    for c, name in enumerate(columns):
+        draw.text((LEFT + side / 2 + c * step, TOP - 6), name, "black", font, anchor="ms")
+    for r, name in enumerate(rows):
+        draw.text((LEFT - 6, TOP + side / 2 + r * step), name, "black", font, anchor="rm", align="right")
+        for c, pixels in enumerate(tiles[r]):
+            canvas.paste(Image.fromarray(pixels), (LEFT + c * step, TOP + r * step))
     buffer = io.BytesIO()
     canvas.save(buffer, format="png")
     return buffer.getvalue()
@@ -87,15 +78,15 @@ def labelled_grid(
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """A font that comes with matplotlib, so every machine has it."""
+    """A font that comes with matplotlib, so that every machine has it."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> UInt8[np.ndarray, "tile tile 3"]:
-    """Image i with its mask and distractor outlined, `column` being "image" or an attribution to overlay.
+    """Image i with its mask and distractor outlined; `column` is "image" or an attribution to overlay.
 
-    Maps show the higher half of their pixels, over the image in grey, so that colours are those of the map. Every pixel
-    of an image takes as many pixels of the tile, unless the image is larger than a tile may be.
+    A map shows the higher half of its pixels, over the image in grey, so that all colours are the map's. Every pixel of
+    an image covers as many pixels of the tile, unless the image is larger than `LARGEST_TILE`.
     """
     from matplotlib import colormaps  # slow to import, and most processes draw nothing
 
@@ -117,18 +108,7 @@ def tile(arrays: Mapping[str, np.ndarray], split: str, i: int, column: str) -> U
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Enlarged by a whole number to at least TILE x TILE; averaged down to LARGEST_TILE if it is larger than that."""
+    """The image enlarged by a whole number to at least TILE pixels a side; a large one averaged to LARGEST_TILE."""
     longer = max(image.shape[:2])
     side = min(longer * math.ceil(TILE / longer), LARGEST_TILE)
     return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
-
-
-def _grid(tiles: Sequence[Sequence[np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
-    """The tiles in rows and columns, on white."""
-    side = len(tiles[0][0])
-    step = side + GAP
-    grid = np.full((len(tiles) * step - GAP, len(tiles[0]) * step - GAP, 3), 255, np.uint8)
-    for r, row in enumerate(tiles):
-        for c, tile in enumerate(row):
-            grid[r * step : r * step + side, c * step : c * step + side] = tile
-    return grid

@@ -1,11 +1,11 @@
 """Datasets whose cue goes with the label in training and not out of distribution, at any severity.
 
 To add one: a subclass of Dataset in a file, its import and one line here. From another package: docs/extending.md.
-Images of one's own need no code: folder:PATH and manifest:FILE.csv.
+A user's own images need no code: folder:PATH and manifest:FILE.csv.
 
     dataset.py           the base: five splits, how often the cue agrees, the cache of a process
-    own/                 images of one's own, and what the X-ray sets share with them
-    xray/                public X-ray sets: published tables and images of the user
+    own/                 a user's own images, and what the X-ray sets share with them
+    xray/                public X-ray sets: published tables and the user's images
     mnist.py             the base of the datasets made from MNIST digits
     __main__.py          python -m trainables.datasets NAME
 """
@@ -40,7 +40,7 @@ _BUILT_IN: dict[str, type[Dataset]] = {
 }
 DATASETS = Registry("datasets", _BUILT_IN, subclass_of(Dataset))
 PLACES: dict[str, type[OwnImages]] = {"folder": Folder, "manifest": Manifest}
-"""Images of one's own: such a dataset's name is one of these, a colon and their place."""
+"""A user's own images: the name of such a dataset is one of these, a colon and the place of the images."""
 
 
 def find_dataset(name: str) -> type[Dataset]:
@@ -66,7 +66,7 @@ def find_dataset(name: str) -> type[Dataset]:
 
 @cache
 def _at(kind: str, place: str) -> type[OwnImages]:
-    """The same place gives the same class, which can thus be a dictionary key."""
+    """The same class for the same place, so that it can be a dictionary key."""
     base = PLACES[kind]
     return type(base.__name__, (base,), {"place": place, "__doc__": base.__doc__, "__module__": base.__module__})
 
@@ -78,6 +78,6 @@ def full_name(name: str) -> str:
 
 
 def _kind_and_place(name: str) -> tuple[str, str]:
-    """("folder", PATH) or ("manifest", FILE.csv) for images of one's own; (name, "") for any other dataset."""
+    """("folder", PATH) or ("manifest", FILE.csv) for a user's own images; (name, "") for any other dataset."""
     kind, _, place = name.partition(":")
     return (kind, place) if kind in PLACES and place else (name, "")

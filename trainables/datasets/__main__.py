@@ -1,4 +1,4 @@
-"""python -m trainables.datasets NAME: check that a dataset can be used, and describe it."""
+"""python -m trainables.datasets NAME: checks that a dataset can be used, and describes it."""
 
 import shlex
 import sys
@@ -63,7 +63,9 @@ def check(
     for line in describe(dataset, splits):
         print(line)
     panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
-    path = out or beside_sweeps("dataset.png")
+    # The picture goes into the folder of the sweeps; if they are in a bucket, into sweeps/, which Git ignores.
+    storage = default_location()
+    path = out or Path(DEFAULT if "://" in storage else storage).expanduser() / "dataset.png"
     try:
         if out is None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,12 +79,6 @@ def check(
         arguments = [part for assignment in sets for part in ("--set", assignment)]
         command = ["python", "sweep.py", "--dataset", name, "--space", "own_data", *arguments, "--dry-run"]
         print(f"The data can be used. Next: {shlex.join(command)}")
-
-
-def beside_sweeps(name: str) -> Path:
-    """Path of a file in the folder of the sweeps; beside a bucket in sweeps/, which Git ignores in a checkout."""
-    storage = default_location()
-    return Path(DEFAULT if "://" in storage else storage).expanduser() / name
 
 
 MARGIN = 13
@@ -99,12 +95,14 @@ DARK = 0.25
 
 def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     """Describe a dataset in lines of text: images by split, label and cue, mask coverage, and warnings."""
-    train = splits["train"]
-    channels, height, width = train.images.shape[1:]
+    channels, height, width = splits["train"].images.shape[1:]
     yield f"Images of {channels} x {height} x {width} (channels, height, width), {dataset.classes} classes"
+    used = ""
     if isinstance(dataset, OwnImages):
         yield from summary(dataset)
-    used = f" {_used(dataset)}" if isinstance(dataset, OwnImages) else ""
+        n = len(np.unique(np.concatenate(list(dataset.index().values()))))
+        why = ", as many as the rarest label and group allow" if dataset.knows_cues else ""
+        used = f" {n} of {len(dataset.decoded().rows)} images{why}"
     yield f"Drawn at severity {dataset.severity:g}, data seed {dataset.data_seed}:{used}"
     for name in SPLITS:
         yield f"  {name:9} {_counts(dataset, splits[name])}"
@@ -142,12 +140,6 @@ def _counts(dataset: Dataset, split: Split) -> str:
     return f"{len(split)} images: " + "; ".join(cells)
 
 
-def _used(dataset: OwnImages) -> str:
-    used = {int(i) for index in dataset.index().values() for i in index}
-    why = "" if dataset.meaning().groups is None else ", as many as the rarest label and group allow"
-    return f"{len(used)} of {len(dataset.decoded().rows)} images{why}"
-
-
 def _coverage(dataset: Dataset, split: Split) -> str:
     share = split.masks.flatten(1).float().mean(dim=1)
     parts = []
@@ -174,8 +166,7 @@ def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
         if shared:
             yield f"{shared} {pool} images are identical to training images"
     for label in range(dataset.classes):
-        masked = [bool(s.masks[s.labels == label].any()) for s in splits.values()]
-        if not any(masked):
+        if not any(s.masks[s.labels == label].any() for s in splits.values()):
             name = _label(dataset, label)
             yield f"{name} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
     covered = torch.cat([split.masks.flatten(1).float().mean(dim=1) for split in splits.values()])
@@ -189,7 +180,7 @@ def _shared(first: Split, second: Split) -> int:
 
 
 def _label(dataset: Dataset, label: int) -> str:
-    return dataset.meaning().labels[label] if isinstance(dataset, OwnImages) else f"class {label}"
+    return dataset.meaning().class_names[label] if isinstance(dataset, OwnImages) else f"class {label}"
 
 
 def _cue(dataset: Dataset, cue: int) -> str:

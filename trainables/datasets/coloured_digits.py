@@ -13,8 +13,8 @@ from trainables.datasets.mnist import Digits, TwoOrTenClasses, ink
 def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
     """Red, green and blue in [0, 1] of each class: (1 + cos 2π(k / K − c / 3)) / 2 for class k and channel c.
 
-    The hues are evenly spaced, and each has a channel mean of 1/2, so that a grey copy of the image reveals nothing of
-    the cue. With two classes, red and cyan.
+    The hues are evenly spaced, and each has a channel mean of 1/2, so that a grey copy of the image does not reveal the
+    cue. With two classes, red and cyan.
     """
     turns = np.arange(classes)[:, None] / classes - np.arange(3)[None, :] / 3
     return (1 + np.cos(2 * np.pi * turns)) / 2
@@ -34,7 +34,7 @@ class ColouredDigits(TwoOrTenClasses):
     departures = (
         Departure(
             "a quarter of the labels are flipped at random",
-            "none is, so that a model that looks at the digit alone can be right on every image",
+            "none are, so that a model that looks at the digit alone can be right on every image",
             "none",
         ),
     )
@@ -45,5 +45,5 @@ class ColouredDigits(TwoOrTenClasses):
         masks = ink(objects)
         grey = np.where(masks, objects, 0) / 255.0
         images = colours(self.classes)[cues][:, :, None, None] * grey[:, None]
-        split = split_from_arrays(images, labels, masks, masks, cues)
+        split = split_from_arrays(images, labels, masks=masks, distractors=masks, cues=cues)
         return replace(split, distractors=split.masks)

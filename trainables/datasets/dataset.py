@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from records.columns import SPLITS
@@ -17,9 +17,8 @@ from trainables.core.departure import Departure
 from trainables.core.streams import numpy_stream
 
 Labels = Int[np.ndarray, " images"]
-"""Classes from 0, of the images or of what their cues point to."""
+"""Classes from 0, of the images or of their cues."""
 Objects = TypeVar("Objects")
-
 
 UNIT = (0.0, 1.0)
 """The usual pixel values of black and white."""
@@ -59,11 +58,11 @@ class Split:
 
 
 class Dataset:
-    """A recipe for five splits. The class attribute `Options` declares the dataset's own settings.
+    """A recipe for five splits. The class attribute `Options` declares the dataset's settings.
 
     Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
     training seed sees the same images. Where the dataset can draw either cue, test_id and test_ood (and valid_id and
-    valid_ood) show the same objects and differ in the cue alone; images of one's own (`OwnImages`) share what they can.
+    valid_ood) show the same objects and differ in the cue alone; a user's images (`OwnImages`) share what they can.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -71,19 +70,13 @@ class Dataset:
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
     departures: ClassVar[tuple[Departure, ...]] = ()
-    """Where the dataset does otherwise than its source."""
+    """How the dataset differs from its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
-    """Options under which contract tests build the dataset, small enough for seconds; at least one case."""
+    """Options for contract tests, small enough to take seconds; at least one case."""
 
     def __init__(self, options: BaseOptions, severity: float, data_seed: int | np.integer):
-        """
-        Args:
-            options: an instance of the class's `Options`.
-            severity: s in [0, 1]; see `agreement`.
-            data_seed: >= 0.
-        """
         self.options = options
-        # The streams go by how a number is written, and NumPy writes its own otherwise.
+        # Random streams are named by the text of a number, and the text of NumPy's numbers differs.
         self.severity = float(severity)
         self.data_seed = int(data_seed)
 
@@ -94,14 +87,14 @@ class Dataset:
 
     @classmethod
     def revision(cls, options: Any) -> int:
-        """Raise it where a change of the recipe changes the images of these options: their trials get another key."""
+        """To be raised when a new recipe changes the images of these options, so that trials get another key."""
         return 1
 
     @classmethod
     def side(cls, options: Any) -> int:
-        """Shorter side of the images in pixels, from which the blur of maps follows: the option `image_size`, else 28.
+        """Shorter side of the images in pixels, which sets the blur of maps: the option `image_size`, else 28.
 
-        Override it for larger images whose size is set otherwise; up to 41 pixels the blur is the same.
+        Override it for larger images whose size has another option; up to 41 pixels the blur is the same.
         """
         return getattr(options, "image_size", None) or USUAL_SIDE
 
@@ -133,7 +126,7 @@ class Dataset:
         """
 
     def notes(self) -> Sequence[str]:
-        """Sentences on the data that people should read before training, whatever the severity and the data seed."""
+        """Sentences about the data to read before training, whatever the severity and the data seed."""
         return ()
 
     def splits(self) -> Mapping[str, Split]:
@@ -142,10 +135,10 @@ class Dataset:
 
 
 class DrawnCueDataset(Dataset, Generic[Objects]):
-    """Base of datasets that can draw either cue with any object: a subclass defines `parts` and `with_cues`.
+    """Base of datasets that can draw any cue with any object: a subclass defines `parts` and `with_cues`.
 
-    The cues depend on part and data seed alone, so that twins and severities share everything but the cues, and the
-    order of agreement.
+    Objects, and the order in which images agree as severity grows, depend on part and data seed alone, so that twins
+    and severities differ in the cues alone.
     """
 
     stream: ClassVar[str]
@@ -170,7 +163,7 @@ class DrawnCueDataset(Dataset, Generic[Objects]):
         return splits
 
     def rng(self, use: str, part: str) -> np.random.Generator:
-        """The stream of one use in one part, whatever the severity."""
+        """The random stream of one use in one part, whatever the severity."""
         return numpy_stream(f"{self.stream} {use}", part, self.data_seed)
 
 
@@ -202,7 +195,7 @@ def assign_cues(labels: Labels, classes: int, probability: float, rng: np.random
 
 
 def split_from_arrays(
-    images: Float[np.ndarray, "images *channels height width"],
+    images: Shaped[np.ndarray, "images *channels height width"],
     labels: Labels,
     masks: Bool[np.ndarray, "images height width"],
     distractors: Bool[np.ndarray, "images height width"],
@@ -223,14 +216,7 @@ def split_from_arrays(
 
 
 def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
-    """Load the five splits through a small per-process cache, as trials of a sweep often share their data.
-
-    Args:
-        dataset: the recipe.
-        options: an instance of its `Options`.
-        severity: s in [0, 1].
-        data_seed: >= 0.
-    """
+    """Load the five splits through a small per-process cache, as trials of a sweep often share their data."""
     key = (dataset, options, severity, data_seed)
     if key in _CACHE:
         _CACHE.move_to_end(key)

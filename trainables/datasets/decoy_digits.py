@@ -35,4 +35,4 @@ class DecoyDigits(TwoOrTenClasses):
         for corner, (top, left) in enumerate(((0, 0), (0, far), (far, 0), (far, far))):
             patch[corners == corner, top : top + PATCH, left : left + PATCH] = True
         images = np.where(patch, shades(self.classes)[cues][:, None, None], objects)
-        return split_from_arrays(images / 255.0, labels, ink(objects) & ~patch, patch, cues)
+        return split_from_arrays(images / 255.0, labels, masks=ink(objects) & ~patch, distractors=patch, cues=cues)

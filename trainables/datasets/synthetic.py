@@ -41,7 +41,7 @@ class SyntheticOptions(Options):
                     f"{FILE_IMAGES}; give an even number up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, "
                     "n_test 128), or choose variant 'hard'"
                 )
-        # A test image must remain even if all class-0 images of train and valid, half of them, are different.
+        # At least one test image must remain if all class-0 images of train and valid (half of them) are different.
         different = single_crosses(self.variant)
         if self.variant != "paper" and self.n_train + self.n_valid > 2 * different - 2:
             raise ConfigurationError(
@@ -62,8 +62,8 @@ def crosses(n: int, seed: int, variant: str, excluded: Collection[bytes] = ()) -
     """Draw the cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
 
     Draws from numpy's legacy generator in the order of the published recipe, so that n = 512 with seeds 1, 2 and 3
-    gives the paper's train, valid and test files bit for bit. Then draws those that are among `excluded` again, until
-    none is; the others keep their crosses.
+    gives the paper's train, valid and test files bit for bit. Then redraws the images that are in `excluded` until none
+    is; the others keep their crosses.
 
     Source: the synthetic set of Viviano et al., ICLR 2021.
     """
@@ -120,15 +120,15 @@ class Synthetic(DrawnCueDataset[Pixels]):
     mirrored left to right. valid_id and test_id differ from their twins in the block's side alone. A cross may touch
     the block; such pixels belong to the mask, not to the distractor mask.
 
-    Crosses of valid that train shows, and crosses of test that train or valid shows, are drawn again, so that no cross
-    (or pair of crosses) is in two parts; within a part one may recur. There are only 1,252 different images of one
-    cross (`easy`: 884), so the paper's independent draws repeat many: by them 20 to 31 % (the paper's sizes) or a third
-    (the default sizes; `easy`: 0.44) of the class-0 test images are in train, and at severity 1, where the block goes
-    with the label, as many images of test_id are training images. At severity 1, with 512 images a split, train of data
-    seed 0 is the paper's file bit for bit, and valid_ood and test_ood are but for the images drawn again.
+    Crosses of valid that train shows, and crosses of test that train or valid shows, are redrawn, so that no cross (or
+    pair of crosses) is in two parts; within a part a cross may recur. There are only 1,252 different images of one
+    cross (`easy`: 884), so the paper's independent draws repeat many: they put 20 to 31 % (the paper's sizes) or a
+    third (the default sizes; `easy`: 0.44) of the class-0 test images into train, and at severity 1, where the block
+    goes with the label, as many images of test_id are training images. At severity 1, with 512 images per split, train
+    of data seed 0 is the paper's file bit for bit, and so are valid_ood and test_ood except for the redrawn images.
 
-    With variant `paper` every data seed chooses images from the paper's files bit for bit, as each of its runs did,
-    repeats included. Two data seeds then share most training images and are hardly independent.
+    With variant `paper` every data seed chooses images from the paper's files bit for bit, as each of the paper's runs
+    did, repeats included. Two data seeds then share most training images and are hardly independent.
     """
 
     Options = SyntheticOptions
@@ -174,4 +174,4 @@ class Synthetic(DrawnCueDataset[Pixels]):
 
     def with_cues(self, part: str, objects: Pixels, labels: Labels, cues: Labels) -> Split:
         block = blocks(cues, self.options.variant)
-        return split_from_arrays((objects | block).astype(np.float32), labels, objects, block, cues)
+        return split_from_arrays(objects | block, labels, masks=objects, distractors=block, cues=cues)

@@ -1,4 +1,4 @@
-"""Waterbirds: birds of CUB-200-2011 on land or water of Places, both read from disk."""
+"""Waterbirds: birds of CUB-200-2011 over land or water of Places, both read from disk."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
@@ -64,10 +64,10 @@ PlacedBird = tuple[Bird, Path, Path]
 class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     """Colour images in [0, 1]: a land bird (0) or a water bird (1) over land (cue 0) or water (cue 1).
 
-    The mask is the bird (according to half or more of CUB's annotators), the distractor mask all else. Test birds are
-    CUB's own test images; the data seed deals its training images to train and valid, draws as many birds of either
-    label, and gives every bird a place of either kind that no other bird has. test_id and test_ood thus show the same
-    birds and differ in the background alone. Severity 0.9 has the agreement of .95 that the source trains with.
+    The mask is the bird (according to at least half of CUB's annotators), the distractor mask everything else. Test
+    birds are CUB's test images; the data seed deals CUB's training images to train and valid, draws as many birds of
+    each label, and gives every bird a place of each kind that no other bird has. test_id and test_ood thus show the
+    same birds and differ in the background alone. Severity 0.9 has the source's training agreement, .95.
 
     An image is a square around the bird, as wide as the image's shorter side; a place is cropped to its central square;
     both are resized to `image_size`. A trial's key has, in place of the root, a digest of CUB's lists and of the names
@@ -109,15 +109,11 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
         return options if options.content else options.model_copy(update={"content": _digest(_root(options))})
 
     def check(self) -> None:
-        """Check the lists and the first bytes of every image that is needed.
-
-        Raises:
-            ConfigurationError: files are missing, damaged or too few.
-        """
+        """Check the lists and the first bytes of every image that is needed."""
         root = _root(self.options)
         for objects, _ in self.parts().values():
             for bird, *places in objects:
-                _check_sizes(*_bird_files(root, bird.name))
+                _bird_files(root, bird.name)
                 for path in places:
                     _size(path)
 
@@ -130,9 +126,9 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
         rng, listed = numpy_stream("waterbirds birds", self.data_seed), read_birds(root)
         for label, kind in enumerate(PLACES):
             for training, parts in ((True, ("train", "valid")), (False, ("test",))):
-                own = [bird for bird in listed if (bird.label, bird.training) == (label, training)]
+                candidates = [bird for bird in listed if (bird.label, bird.training) == (label, training)]
                 halves = {part: sizes[part] // 2 for part in parts}
-                for part, dealt in _dealt(own, halves, rng, f"{kind} birds for {' and '.join(parts)}").items():
+                for part, dealt in _dealt(candidates, halves, rng, f"{kind} birds for {' and '.join(parts)}").items():
                     birds[part] += dealt
         rng, places = numpy_stream("waterbirds places", self.data_seed), []
         for kind, folders in PLACES.items():
@@ -140,11 +136,8 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
             places.append(_dealt(files, sizes, rng, f"places of {kind}, one for each bird"))
         land, water = places
         return {
-            part: (
-                list(zip(own, land[part], water[part], strict=True)),
-                np.array([bird.label for bird in own]),
-            )
-            for part, own in birds.items()
+            part: (list(zip(chosen, land[part], water[part], strict=True)), np.array([bird.label for bird in chosen]))
+            for part, chosen in birds.items()
         }
 
     def with_cues(self, part: str, objects: list[PlacedBird], labels: Labels, cues: Labels) -> Split:
@@ -154,15 +147,11 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
         for i, ((bird, *places), cue) in enumerate(zip(objects, cues, strict=True)):
             pixels, masks[i] = read_bird(root, bird.name, side)
             images[i] = np.where(masks[i], pixels, read_place(places[cue], side))
-        return split_from_arrays(images, labels, masks, ~masks, cues)
+        return split_from_arrays(images, labels, masks=masks, distractors=~masks, cues=cues)
 
 
 def read_birds(root: Path) -> list[Bird]:
-    """Read the images that CUB lists, in its order, labelled by their species.
-
-    Raises:
-        ConfigurationError: a list is missing or malformed.
-    """
+    """Read the images that CUB lists, in its order, labelled by their species."""
     folder = root / "CUB_200_2011"
     names = _read_list(folder / "images.txt")
     training = _read_list(folder / "train_test_split.txt")
@@ -181,28 +170,19 @@ def read_birds(root: Path) -> list[Bird]:
 def read_bird(
     root: Path, name: str, side: int
 ) -> tuple[Float[np.ndarray, "3 side side"], Bool[np.ndarray, "side side"]]:
-    """Read a bird's image, with values in [0, 1], and its mask, both cropped to a square around the bird.
-
-    Raises:
-        ConfigurationError: a file is missing or damaged, or image and mask differ in size.
-    """
+    """Read a bird's image, with values in [0, 1], and its mask, both cropped to a square around the bird."""
     path, mask_path = _bird_files(root, name)
-    _check_sizes(path, mask_path)
     image, votes = _open(path, "RGB"), _open(mask_path, "L")
-    box = _square(image.size, _middle(np.asarray(votes) >= 128))
+    bird = votes.point(lambda vote: 255 * (vote >= 128)).getbbox() or (0, 0, *votes.size)
+    box = _square(image.size, bird)
     mask = np.asarray(votes.resize((side, side), Image.Resampling.BILINEAR, box)) >= 128
-    return _channels_first(image.resize((side, side), Image.Resampling.BILINEAR, box)), mask
+    return _resized(image, box, side), mask
 
 
 def read_place(path: Path, side: int) -> Float[np.ndarray, "3 side side"]:
-    """Read the central square of a place's image, with values in [0, 1].
-
-    Raises:
-        ConfigurationError: the file is missing or damaged.
-    """
+    """Read the central square of a place's image, with values in [0, 1]."""
     image = _open(path, "RGB")
-    box = _square(image.size, (image.size[0] / 2, image.size[1] / 2))
-    return _channels_first(image.resize((side, side), Image.Resampling.BILINEAR, box))
+    return _resized(image, _square(image.size, (0, 0, *image.size)), side)
 
 
 def _read_list(path: Path) -> dict[int, str]:
@@ -230,7 +210,7 @@ def _root(options: WaterbirdsOptions) -> Path:
 
 
 def _digest(root: Path) -> str:
-    """Of CUB's lists and of the names of the places."""
+    """Digest of CUB's lists and of the names of the places."""
     digest = hashlib.sha256()
     for name in ("images.txt", "train_test_split.txt"):
         digest.update(json.dumps(sorted(_read_list(root / "CUB_200_2011" / name).items())).encode())
@@ -249,7 +229,7 @@ def _places(root: Path, folder: str) -> list[Path]:
 def _dealt(
     items: Sequence[Item], sizes: Mapping[str, int], rng: np.random.Generator, what: str
 ) -> dict[str, list[Item]]:
-    """As many random items for each part as `sizes` says, none twice."""
+    """Deal to each part as many random items as `sizes` says, none twice."""
     wanted = sum(sizes.values())
     if len(items) < wanted:
         raise ConfigurationError(
@@ -260,15 +240,13 @@ def _dealt(
 
 
 def _bird_files(root: Path, name: str) -> tuple[Path, Path]:
-    """A bird's image and its mask."""
-    return root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
-
-
-def _check_sizes(path: Path, mask_path: Path) -> None:
+    """A bird's image and its mask, after a check that they have the same size."""
+    path, mask_path = root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
     if _size(path) != _size(mask_path):
         raise ConfigurationError(
             f"{mask_path} has {_size(mask_path)} pixels and {path} has {_size(path)}; they must agree"
         )
+    return path, mask_path
 
 
 @cache
@@ -294,21 +272,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ConfigurationError(f"{path} cannot be read as an image ({error}); download it again") from None
 
 
-def _middle(mask: Bool[np.ndarray, "height width"]) -> tuple[float, float]:
-    """(x, y) of the centre of the mask's bounding box, or of the image if the mask is empty."""
-    if not mask.any():
-        return mask.shape[1] / 2, mask.shape[0] / 2
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(columns[0] + columns[-1] + 1) / 2, float(rows[0] + rows[-1] + 1) / 2
+def _square(size: tuple[int, int], around: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """The largest square within an image of this size, as near to the middle of the box `around` as possible.
 
-
-def _square(size: tuple[int, int], middle: tuple[float, float]) -> tuple[float, float, float, float]:
-    """(left, upper, right, lower) of the largest square within the image, centred as near to `middle` as possible."""
+    Boxes are (left, upper, right, lower).
+    """
     side = float(min(size))
+    middle = ((around[0] + around[2]) / 2, (around[1] + around[3]) / 2)
     left, upper = (min(max(m - side / 2, 0.0), length - side) for m, length in zip(middle, size, strict=True))
     return left, upper, left + side, upper + side
 
 
-def _channels_first(image: Image.Image) -> Float[np.ndarray, "3 side side"]:
-    pixels: UInt8[np.ndarray, "side side 3"] = np.asarray(image)
+def _resized(image: Image.Image, box: tuple[float, float, float, float], side: int) -> Float[np.ndarray, "3 side side"]:
+    """The part of an image in the box, with values in [0, 1]."""
+    pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box))
     return pixels.transpose(2, 0, 1).astype(np.float32) / 255

@@ -1,9 +1,10 @@
-"""Agreement of cue and label, counted."""
+"""Agreement of cue and label, counted; sizes and draws of resampled splits against exhaustive search."""
 
 import numpy as np
 import pytest
 
 from trainables.datasets.dataset import agreement, assign_cues
+from trainables.datasets.own.sampling import cell_counts, draw, largest
 
 
 @pytest.mark.parametrize(
@@ -26,9 +27,7 @@ def test_agreement_worked_by_hand(severity, two_id, two_ood, ten_id, ten_ood):
 def test_exact_counts_in_each_class(classes, probability):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), 180))
     cues = assign_cues(labels, classes, probability, np.random.default_rng(1))
-    table = np.zeros((classes, classes), dtype=int)
-    for label, cue in zip(labels, cues, strict=True):
-        table[label, cue] += 1
+    table = np.bincount(labels * classes + cues, minlength=classes**2).reshape(classes, classes)
     agreeing = {0.0: 0, 0.1: 18, 0.45: 81, 0.9: 162, 1.0: 180}[probability]
     assert np.diag(table).tolist() == [agreeing] * classes
     others = table[~np.eye(classes, dtype=bool)].reshape(classes, classes - 1)
@@ -51,3 +50,36 @@ def test_which_images_agree_is_random():
     assert (first != second).any()
     agree = first == labels
     assert 10 < agree[:50].sum() < 40, "not the first images of the file"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_largest_size_is_that_of_exhaustive_search(classes):
+    rng = np.random.default_rng(classes)
+    for _ in range(5):
+        cells = rng.integers(0, 30, (classes, classes))
+        for severity, kinds in ((1.0, (False, True)), (0.8, (False,)), (0.5, (False, True))):
+            severities = np.linspace(0, severity, 11)
+            fits = [
+                size
+                for size in range(0, 91, classes)
+                if all(
+                    (cell_counts(size, classes, agreement(float(s), classes, ood)) <= cells).all()
+                    for s in severities
+                    for ood in kinds
+                )
+            ]
+            ends = [agreement(s, classes, ood) for s in (0.0, severity) for ood in kinds]
+            assert largest(cells, ends, multiple=classes) == max(fits)
+
+
+def test_counts_by_hand():
+    np.testing.assert_array_equal(cell_counts(10, 2, 0.9), [[9, 1], [1, 9]])
+    np.testing.assert_array_equal(cell_counts(9, 3, 1 / 3), np.full((3, 3), 3))
+    np.testing.assert_array_equal(cell_counts(9, 3, 0.0), [[0, 5, 4], [4, 0, 5], [5, 4, 0]])
+
+
+def test_a_draw_takes_the_first_of_each_cell():
+    members = np.array([7, 3, 5, 1, 9, 2])
+    labels, cues = np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 0, 0, 1, 1])
+    np.testing.assert_array_equal(draw(members, labels, cues, np.array([[1, 1], [1, 1]])), [7, 3, 1, 9])
+    np.testing.assert_array_equal(draw(members, labels, cues, np.array([[2, 0], [0, 2]])), [7, 3, 5, 2])

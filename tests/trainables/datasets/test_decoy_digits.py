@@ -1,4 +1,4 @@
-"""Decoy digits against the raw MNIST pixels: patch, shade, mask and a deal without shared digits."""
+"""Decoy digits against the raw MNIST pixels: patch, shade, mask, and disjoint train, valid and test."""
 
 import numpy as np
 import pytest
@@ -82,17 +82,17 @@ def test_every_corner_is_about_as_frequent(splits):
 
 
 @pytest.mark.parametrize("name", ["decoy_digits", "coloured_digits", "digits_on_photos"])
-def test_fewer_training_images_are_balanced_and_leave_the_other_parts_as_they_are(name):
+def test_fewer_training_images_are_balanced_and_leave_valid_and_test_unchanged(name):
     dataset = DATASETS[name]
     whole, fewer = (load(dataset, dataset.Options(n_train=n), 0.8, 1) for n in (2000, 100))
     assert fewer["train"].labels.bincount().tolist() == [50, 50]
     shown = {mask.numpy().tobytes() for mask in whole["train"].masks.flatten(1)}
-    if name != "digits_on_photos":  # there digits are also placed at random
+    if name != "digits_on_photos":  # which also places digits at random
         assert all(mask.numpy().tobytes() in shown for mask in fewer["train"].masks.flatten(1))
     assert all(torch.equal(whole[part].images, fewer[part].images) for part in SPLITS if part != "train")
 
 
-def test_the_number_of_training_images_counts_only_where_it_is_not_the_default():
+def test_the_number_of_training_images_is_in_the_key_unless_it_is_the_default():
     whole, fewer = (resolve({"dataset": "decoy_digits", "n_train": n}) for n in (2000, 100))
     assert whole.trial_key == resolve({"dataset": "decoy_digits"}).trial_key != fewer.trial_key
     assert fewer.columns()["hp.n_train"] == 100
@@ -100,6 +100,6 @@ def test_the_number_of_training_images_counts_only_where_it_is_not_the_default()
     assert resolve(settings_of(fewer.columns())) == fewer
 
 
-def test_an_odd_number_of_training_images_is_as_even_as_can_be():
+def test_training_images_are_dealt_as_evenly_as_possible():
     splits = load(DecoyDigits, DecoyDigits.Options(classes=10, n_train=64), 0.5, 0)
     assert splits["train"].labels.bincount().tolist() == [7, 7, 7, 7, 6, 6, 6, 6, 6, 6]

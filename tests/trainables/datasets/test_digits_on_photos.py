@@ -7,8 +7,6 @@ import pytest
 from PIL import Image
 from support.read_cues import run_hashes
 
-from trainables import resolve
-from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.digits_on_photos import (
     FAMILIES,
@@ -35,7 +33,7 @@ def splits():
 
 
 @pytest.mark.parametrize("name", [name for names in FAMILIES.values() for name in names])
-def test_photographs_lie_in_the_installed_packages(name):
+def test_photographs_are_those_of_the_installed_packages(name):
     package, path = SHIPPED[name]
     with files(package).joinpath(path).open("rb") as file:
         grey = np.asarray(Image.open(file).convert("L")).astype(int)
@@ -57,18 +55,17 @@ def test_each_tile_goes_to_one_part():
     # 64 tiles of the square photographs, 60 of the flower: two, one and two fifths of each.
     assert counts == {"train": [25 + 24, 50], "valid": [13 + 12, 26], "test": [26 + 24, 52]}
     for family, names in enumerate(FAMILIES.values()):
-        own = [tile.tobytes() for part in dealt.values() for tile in part[family]]
-        assert sorted(own) == sorted(tile.tobytes() for name in names for tile in tiles(name))
-        assert len(set(own)) == len(own)
+        dealt_tiles = [tile.tobytes() for part in dealt.values() for tile in part[family]]
+        assert sorted(dealt_tiles) == sorted(tile.tobytes() for name in names for tile in tiles(name))
+        assert len(set(dealt_tiles)) == len(dealt_tiles)
 
 
-def test_crops_lie_within_a_tile_at_every_place():
+def test_crops_are_at_every_place_within_a_tile():
     tile = np.arange(64 * 64, dtype=np.int64).reshape(1, 64, 64) % 251
     result = crops(tile.astype(np.uint8), 4000, 60, np.random.default_rng(0))
     assert result.shape == (4000, 60, 60)
     places = {(r, c): tile[0, r : r + 60, c : c + 60].astype(np.uint8).tobytes() for r in range(5) for c in range(5)}
-    found = {crop.tobytes() for crop in result}
-    assert found == set(places.values()), "all 25 places and no other"
+    assert {crop.tobytes() for crop in result} == set(places.values()), "all 25 places and no other"
 
 
 def test_no_background_of_train_is_in_valid_or_test(splits):
@@ -98,12 +95,6 @@ def test_inside_the_mask_is_the_digit_itself(splits, raw):
 def test_the_digits_place_is_random_within_the_image(splits):
     masks = splits["train"].masks[:, 0].numpy()
     centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
-    # A digit's own middle is within 2 of (14, 14), and its place is uniform on 0 to 12.
+    # The middle of a digit is within 2 of (14, 14), and its place is uniform on 0 to 12.
     np.testing.assert_allclose(centres.mean(axis=0), (20, 20), atol=1)
     np.testing.assert_allclose(centres.std(axis=0), np.sqrt((13**2 - 1) / 12), atol=0.5)
-
-
-@pytest.mark.parametrize("size", [27, 65])
-def test_image_size_is_between_a_digits_and_a_tiles(size):
-    with pytest.raises(ConfigurationError, match=f"bad value {size} for image_size.*than or equal to (28|64)"):
-        resolve({"dataset": "digits_on_photos", "image_size": size})

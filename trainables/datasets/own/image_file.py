@@ -10,10 +10,10 @@ from jaxtyping import Bool, Num
 
 ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
 LARGEST = 2**28
-"""Limit of an image's decoded size in bytes: 256 MiB, or 134 million 16-bit pixels. A file of a few megabytes can
-decompress to gigabytes, and several threads decode at a time."""
+"""Most bytes of a decoded image: 134 million 16-bit pixels. A file of a few megabytes can decompress to gigabytes, and
+several threads decode at a time."""
 ORIENTATION = 0x0112
-"""The tag of EXIF and TIFF that says how to turn an image before it is shown."""
+"""The tag of EXIF and TIFF that says how to turn an image for display."""
 UPRIGHT = 1
 TURNS = {
     2: lambda values: values[:, ::-1],
@@ -24,14 +24,16 @@ TURNS = {
     7: lambda values: values.swapaxes(0, 1)[::-1, ::-1],
     8: lambda values: values.swapaxes(0, 1)[::-1],
 }
-"""How to turn the rows and columns of an image, by the other values of the tag."""
+"""How to turn rows and columns, by the other values of the tag."""
 COLOURED, COLOURED_SHARE = 0.05, 0.001
-"""An image has colour if channels differ by more than this share of their range in more than this share of its pixels:
-more than the noise of a grey scan that is stored as RGB, less than a small coloured structure."""
+"""An image has colour if channels differ by more than the first share of their range in more than the second share of
+its pixels: more than the noise of a grey scan that is stored as RGB, less than a small coloured structure."""
 LOOKED_AT = 512
-"""Rows and columns of an image that are looked at for colour."""
+"""Rows and columns of an image that are searched for colour."""
 WITH_ALPHA = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
-"""Pillow's modes for images of which one colour, or some of a palette, are transparent."""
+"""Pillow's mode for an image with one transparent colour, or a palette with some."""
+BYTES = {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}
+"""Bytes per pixel of Pillow's modes that have other than one per letter; of a palette those of its colours."""
 CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
 
 
@@ -54,10 +56,10 @@ class ImageFile:
     inverted: bool = False
     """Whether the least value is white: DICOM's MONOCHROME1."""
     orientation: int = UPRIGHT
-    """How programs turn the image before they show it, as in EXIF; `values` are as stored."""
+    """How programs turn the image for display, as in EXIF; `values` are as stored."""
 
     def turned(self, orientation: int) -> "ImageFile":
-        """The image turned as `orientation` says, and upright from then on."""
+        """The image turned as `orientation` says, and upright."""
         turn = TURNS.get(orientation)
         return replace(self, values=turn(self.values), orientation=UPRIGHT) if turn else self
 
@@ -87,9 +89,7 @@ def decode(data: bytes, name: str) -> ImageFile:
         name: the file's name; one that ends in .dcm is read as DICOM even without DICOM's preamble.
 
     Raises:
-        UnreadableImageError: the image is damaged, of another format, larger than `LARGEST`, less than two pixels wide
-            or high, partly transparent, white-is-zero with more than 8 bits, a turned TIFF of another type than grey or
-            RGB, or has several frames.
+        UnreadableImageError: the image cannot be used; the message says why.
     """
     try:
         _check_size(len(data))
@@ -152,7 +152,9 @@ def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
         values = values[:, :, :-1]
     if values.shape[2] not in (1, 3):
         raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
-    return ImageFile(values, 0.0, high, kind, orientation=orientation if orientation in TURNS else UPRIGHT)
+    return ImageFile(
+        values, low=0.0, high=high, kind=kind, orientation=orientation if orientation in TURNS else UPRIGHT
+    )
 
 
 def _pillow(data: bytes) -> ImageFile:
@@ -164,10 +166,8 @@ def _pillow(data: bytes) -> ImageFile:
         raise UnreadableImageError(f"is too large ({error}); save it smaller") from None
     with file:
         image: Image.Image = file
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
-        _check_size(image.width * image.height * _bytes_a_pixel(image.mode))
+        _check_frames(getattr(image, "n_frames", 1))
+        _check_size(image.width * image.height * BYTES.get(image.mode, len(image.mode)))
         orientation = _orientation(image)
         if "transparency" in image.info:
             image = image.convert(WITH_ALPHA.get(image.mode, image.mode))
@@ -180,31 +180,27 @@ def _pillow(data: bytes) -> ImageFile:
 
 
 def _orientation(image: Any) -> int | None:
-    """Orientation in the EXIF of one of Pillow's images; None without one that can be read."""
+    """The orientation in the EXIF of one of Pillow's images; None if there is none that can be read."""
     try:
         return image.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF can raise anything; programs show such an image as it is stored
         return None
 
 
-def _bytes_a_pixel(mode: str) -> int:
-    """Bytes per pixel of one of Pillow's modes; of a palette those of its colours."""
-    return {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}.get(mode, len(mode))
+def _check_frames(frames: int) -> None:
+    if frames > 1:
+        raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
 
 
 def _png_of_16_bits(data: bytes) -> ImageFile:
     # Pillow reads 16-bit colours as 8-bit ones.
     from imagecodecs import png_decode
+    from PIL import Image
 
     width, height = struct.unpack(">II", data[16:24])
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[data[25]]  # by PNG's colour type: grey, RGB, and both with alpha
     _check_size(width * height * channels * 2)
-    orientation = None
-    if b"eXIf" in data:
-        from PIL import Image
-
-        orientation = _orientation(Image.open(io.BytesIO(data)))
-    return _plain(png_decode(data), orientation)
+    return _plain(png_decode(data), _orientation(Image.open(io.BytesIO(data))) if b"eXIf" in data else None)
 
 
 def _tiff(data: bytes) -> ImageFile:
@@ -212,8 +208,7 @@ def _tiff(data: bytes) -> ImageFile:
 
     with TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        if len(file.pages) > 1:
-            raise UnreadableImageError(f"has {len(file.pages)} frames; save each as a file of its own")
+        _check_frames(len(file.pages))
         if page.dtype is None:
             raise UnreadableImageError("has values of a type that cannot be read; save numbers of 8, 16 or 32 bits")
         _check_size(page.size * page.dtype.itemsize)
@@ -222,7 +217,7 @@ def _tiff(data: bytes) -> ImageFile:
             raise UnreadableImageError("is white-is-zero with more than 8 bits; save it black-is-zero")
         if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
             return _plain(page.asarray(), orientation)
-    if orientation in TURNS:  # Pillow would turn it on its own, and a mask may be drawn on what is stored.
+    if orientation in TURNS:  # Pillow would turn it, and a mask may be drawn on the image as stored.
         raise UnreadableImageError(f"is stored turned or mirrored (TIFF orientation {orientation}); save it upright")
     # Pillow handles palettes, white-is-zero, JPEG colours and single bits, but not 16-bit colours and floats.
     return _pillow(data)
@@ -235,11 +230,8 @@ def _dicom(data: bytes) -> ImageFile:
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
         raise UnreadableImageError("is no DICOM file with pixels; replace it")
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise UnreadableImageError(f"has {dataset.NumberOfFrames} frames; save each as a file of its own")
-    _check_size(
-        int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * (int(dataset.BitsAllocated) // 8)
-    )
+    _check_frames(int(dataset.get("NumberOfFrames") or 1))
+    _check_size(dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * (dataset.BitsAllocated // 8))
     if dataset.get("ModalityLUTSequence"):
         raise UnreadableImageError("has a modality lookup table; apply it and save the image anew")
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -257,17 +249,13 @@ def _dicom(data: bytes) -> ImageFile:
             f"is compressed as {syntax.name}, for which no decoder is installed; pip install 'pylibjpeg[all]', or save "
             "it uncompressed"
         ) from error
-    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
-    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
-    slope, intercept = _rescale(dataset)
-    if (slope, intercept) != (1.0, 0.0):
+    bits = dataset.BitsStored
+    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0.0, 2.0**bits - 1)
+    slope, intercept = dataset.get("RescaleSlope"), float(dataset.get("RescaleIntercept") or 0)
+    slope = 1.0 if slope is None else float(slope)
+    if (slope, intercept) != (1, 0):
         values = values.astype(np.float64) * slope + intercept
         low, high = sorted((low * slope + intercept, high * slope + intercept))
     if values.ndim == 2:
         values = values[:, :, None]
-    return ImageFile(values, low, high, f"{bits}-bit DICOM", inverted=kind == "MONOCHROME1")
-
-
-def _rescale(dataset: Any) -> tuple[float, float]:
-    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    return float(1 if slope is None else slope), float(intercept or 0)
+    return ImageFile(values, low=low, high=high, kind=f"{bits}-bit DICOM", inverted=kind == "MONOCHROME1")

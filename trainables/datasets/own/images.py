@@ -1,4 +1,4 @@
-"""Datasets of one's own images, masks and labels; severity by resampling them."""
+"""Datasets of a user's own images, masks and labels; severity by resampling them."""
 
 import json
 import re
@@ -23,26 +23,23 @@ from trainables.datasets.own.decoded import (
     SAMPLE,
     SMALLEST_SIZE,
     Decoded,
-    Form,
-    choices,
-    conversions,
+    content_digest,
     load_decoded,
     native_form,
+    notes,
 )
-from trainables.datasets.own.files import Files, check_unchanged, content_digest
+from trainables.datasets.own.files import Files, check_unchanged
 from trainables.datasets.own.sampling import (
     Meaning,
     cell_counts,
     check_apart,
-    check_splits,
-    check_subjects,
     deal,
     dominant_subject,
     draw,
     find_meaning,
     largest,
 )
-from trainables.datasets.own.table import Problems, Row, check_once, check_spelling
+from trainables.datasets.own.table import Problems, Row, check_rows
 
 SIZES = ("n_train", "n_valid", "n_test")
 
@@ -121,13 +118,13 @@ class OwnImagesOptions(Options):
 
 
 class OwnImages(Dataset):
-    """Five splits of one's own images. A subclass finds them: `read_rows`.
+    """Five splits of a user's own images. A subclass finds them: `read_rows`.
 
-    The cue is whatever the group of an image brings with it: a site, a view, a device. Each group points to one class.
+    The cue is whatever an image's group brings with it: a site, a view, a device. Each group points to one class.
     Pools for training, validation and test share no subject; the table gives them, or they are dealt from the data
     seed. From each pool, images are drawn so that classes are balanced and the group agrees with the label as often as
     the severity requires. The number of images does not depend on the severity. valid_id and valid_ood (test_id and
-    test_ood) are drawn from one pool and share as many images as they can. A group cannot be changed in an image as a
+    test_ood) are drawn from one pool and share as many images as they can. The group of an image cannot be changed as a
     drawn cue can: at a severity above 0 the two differ in images.
 
     Without a group column the shift is that of the given splits, and severity must be 1. The table names the five
@@ -155,13 +152,7 @@ class OwnImages(Dataset):
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
-        """Read the rows, with locations of images and masks.
-
-        Args:
-            options: an instance of the class's `Options`.
-            files: to read tables and folders.
-            problems: collects errors.
-        """
+        """Read the rows, with locations of images and masks, and collect problems."""
         raise NotImplementedError
 
     @classmethod
@@ -185,11 +176,7 @@ class OwnImages(Dataset):
         files, problems = Files(cls.location(options)), Problems()
         rows = cls.read_rows(options, files, problems)
         problems.check()
-        check_once(rows, problems)
-        check_spelling(rows, problems)
-        check_subjects(rows, problems)
-        check_splits(rows, problems)
-        problems.check()
+        check_rows(rows)
         return rows, files
 
     def _read_unchanged(self) -> tuple[list[Row], Files]:
@@ -200,17 +187,10 @@ class OwnImages(Dataset):
 
     def decoded(self) -> Decoded:
         """All images, in the order of the rows."""
-        return load_decoded(self.complete(self.options).content, self.form(), self._read_unchanged)
-
-    def form(self) -> Form:
-        """What images become."""
-        options = self.complete(self.options)
-        return Form(options.image_size, options.channels, options.pixel_range, options.fit)
+        return load_decoded(self.complete(self.options), self._read_unchanged)
 
     def notes(self) -> Sequence[str]:
-        decoded, form = self.decoded(), self.form()
-        changes = ", ".join(f"{n} {change}" for change, n in conversions(decoded, form).items())
-        return [*([f"Converted: {changes}"] if changes else []), *choices(decoded, form)]
+        return list(notes(self.decoded(), self.complete(self.options)))
 
     def meaning(self) -> Meaning:
         """Classes of labels and groups."""
@@ -218,53 +198,45 @@ class OwnImages(Dataset):
 
     @property
     def classes(self) -> int:
-        return len(self.meaning().labels)
+        return len(self.meaning().class_names)
 
     @property
     def knows_cues(self) -> bool:
-        return self.meaning().groups is not None
+        return bool(self.meaning().groups)
 
     def check(self) -> None:
-        decoded, index = self.decoded(), self.index()
-        labels = self.meaning().classes_of(decoded.rows)
-        self._check_labels(labels, index)
+        decoded, meaning, index = self.decoded(), self.meaning(), self.index()
+        for name in SPLITS:
+            for label in np.setdiff1d(meaning.labels, meaning.labels[index[name]]):
+                rows = np.flatnonzero(meaning.labels == label)
+                raise ConfigurationError(
+                    f"{name} has no image of label {meaning.class_names[label]!r}, of which the table has {len(rows)} "
+                    f"(the first in {decoded.rows[rows[0]].where}); correct the label if it is misspelt, else add such "
+                    "images of more subjects (valid_id and test_id are held out from train unless the table names them)"
+                )
         masked: Bool[np.ndarray, " rows"] = np.any(decoded.masks, axis=(1, 2))
         for name in ("test_id", "test_ood"):
-            scored = index[name][(labels[index[name]] == 1) | (self.classes > 2)]
+            scored = index[name][(meaning.labels[index[name]] == 1) | (self.classes > 2)]
             if not masked[scored].any():
-                which = f"of label {self.meaning().labels[1]!r} " if self.classes == 2 else ""
-                example = f" ({decoded.rows[scored[0]].image} has none)" if len(scored) else ""
+                which = f"of label {meaning.class_names[1]!r} " if self.classes == 2 else ""
                 raise ConfigurationError(
-                    f"no image {which}in {name} has a mask{example}, so no map can be scored; {self.how_to_add_masks}"
+                    f"no image {which}in {name} has a mask ({decoded.rows[scored[0]].image} has none), so no map can "
+                    f"be scored; {self.how_to_add_masks}"
                     + (", or set class_names so that the label with masks comes last" if self.classes == 2 else "")
-                )
-
-    def _check_labels(self, labels: Int[np.ndarray, " rows"], index: Mapping[str, Int[np.ndarray, " images"]]) -> None:
-        """Check that every split has images of every label, as its AUC needs."""
-        for name in SPLITS:
-            counts = np.bincount(labels[index[name]], minlength=self.classes)
-            for label in np.flatnonzero(counts == 0):
-                rows = np.flatnonzero(labels == label)
-                first = self.decoded().rows[rows[0]]
-                raise ConfigurationError(
-                    f"{name} has no image of label {first.label!r}, of which the table has {len(rows)} (the first in "
-                    f"{first.where}); correct the label if it is misspelt, else add such images of more subjects "
-                    "(valid_id and test_id are held out from train unless the table names them)"
                 )
 
     def splits(self) -> Mapping[str, Split]:
         decoded, meaning = self.decoded(), self.meaning()
-        labels, cues = meaning.classes_of(decoded.rows), meaning.cues_of(decoded.rows)
         splits = {}
         for name, index in self.index().items():
             masks = torch.from_numpy(decoded.masks[index])[:, None]
             splits[name] = Split(
                 images=torch.from_numpy(decoded.images(index)),
-                labels=torch.from_numpy(labels[index]),
+                labels=torch.from_numpy(meaning.labels[index]),
                 masks=masks,
                 distractors=torch.zeros_like(masks),
-                cues=torch.from_numpy(cues[index]),
-                class_names=meaning.labels,
+                cues=torch.from_numpy(meaning.cues[index]),
+                class_names=meaning.class_names,
             )
         return splits
 
@@ -275,19 +247,18 @@ class OwnImages(Dataset):
             ConfigurationError: a cell of group and label has too few images, or severity cannot be varied.
         """
         rows, meaning = self.decoded().rows, self.meaning()
-        pools = self._pools(rows, meaning.groups is not None)
         order = numpy_stream("own order", self.data_seed).permutation(len(rows))
+        pools = self._pools(rows, grouped=bool(meaning.groups))
         pools = {name: order[np.isin(order, members)] for name, members in pools.items()}
-        return pools if meaning.groups is None else self._resampled(pools, rows, meaning)
+        return self._resampled(pools, meaning) if meaning.groups else pools
 
     def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, Int[np.ndarray, " pool"]]:
-        by_split: dict[str, list[int]] = {}
-        for i, row in enumerate(rows):
-            by_split.setdefault(row.split or "", []).append(i)
-        pools = {name: np.array(members, dtype=np.int64) for name, members in by_split.items()}
-        if grouped and "" in pools:
+        """Indices of the rows of each pool; of each split, if the rows have no groups."""
+        given = dict.fromkeys(row.split for row in rows if row.split)
+        if grouped and not given:
             return deal(rows, self.options.shares, self.data_seed)
-        if grouped or set(pools) == set(SPLITS):
+        pools = {name: np.flatnonzero([row.split == name for row in rows]) for name in given}
+        if grouped or set(given) == set(SPLITS):
             self._refuse(("valid_fraction", "test_fraction"), "on data whose splits are given")
         if grouped:
             return pools
@@ -300,29 +271,25 @@ class OwnImages(Dataset):
         self._refuse(
             (*SIZES, "max_severity", "cue_groups"), "on data without a column 'group', which are not resampled"
         )
-        if "" in pools:
+        if not given:
             raise ConfigurationError(
                 "the data have neither a column 'group' nor splits, so nothing shifts; add the group (site, view, "
                 "device) that goes with the label, or a column 'split'"
             )
-        if set(pools) == set(SPLITS):
+        if set(given) == set(SPLITS):
             return pools
-        held = deal([rows[i] for i in pools["train"]], self.options.shares, self.data_seed)
-        inside = {name: pools["train"][index] for name, index in held.items()}
+        train = pools["train"]
+        dealt = deal([rows[i] for i in train], self.options.shares, self.data_seed)
         return {
-            "train": inside["train"],
-            "valid_id": inside["valid"],
+            "train": train[dealt["train"]],
+            "valid_id": train[dealt["valid"]],
             "valid_ood": pools["valid"],
-            "test_id": inside["test"],
+            "test_id": train[dealt["test"]],
             "test_ood": pools["test"],
         }
 
     def _refuse(self, names: Sequence[str], where: str) -> None:
-        """Check that settings that would have no effect have their defaults.
-
-        Raises:
-            ConfigurationError: one of `names` has another value.
-        """
+        """Refuse settings that would have no effect unless they have their defaults."""
         for name in names:
             value, default = getattr(self.options, name), type(self.options).model_fields[name].default
             if value != default:
@@ -331,38 +298,30 @@ class OwnImages(Dataset):
                 )
 
     def _resampled(
-        self, pools: Mapping[str, Int[np.ndarray, " pool"]], rows: Sequence[Row], meaning: Meaning
+        self, pools: Mapping[str, Int[np.ndarray, " pool"]], meaning: Meaning
     ) -> dict[str, Int[np.ndarray, " images"]]:
-        labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
-        classes = len(meaning.labels)
         if self.severity > self.options.max_severity:
             raise ConfigurationError(
                 f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}, for which the sizes "
                 "are made; raise max_severity or lower the severity"
             )
-        check_apart(labels, cues, meaning)
+        check_apart(meaning)
         result = {}
         for pool, members in pools.items():
-            kinds = {"train": False} if pool == "train" else {f"{pool}_id": False, f"{pool}_ood": True}
-            cells = np.bincount(labels[members] * classes + cues[members], minlength=classes**2)
-            cells = cells.reshape(classes, classes)
-            per_class = self._per_class(pool, cells, list(kinds.values()), meaning, rows)
-            for name, ood in kinds.items():
-                counts = cell_counts(per_class, classes, agreement(self.severity, classes, ood))
-                result[name] = draw(members, labels[members], cues[members], counts)
+            labels, cues = meaning.labels[members], meaning.cues[members]
+            is_ood = {"train": False} if pool == "train" else {f"{pool}_id": False, f"{pool}_ood": True}
+            cells = np.bincount(labels * self.classes + cues, minlength=self.classes**2).reshape(self.classes, -1)
+            per_class = self._per_class(pool, cells, list(is_ood.values()))
+            for name, ood in is_ood.items():
+                counts = cell_counts(per_class, self.classes, agreement(self.severity, self.classes, ood))
+                result[name] = draw(members, labels, cues, counts)
         return {name: result[name] for name in SPLITS}
 
-    def _per_class(
-        self,
-        pool: str,
-        cells: Int[np.ndarray, "classes cues"],
-        kinds: list[bool],
-        meaning: Meaning,
-        rows: Sequence[Row],
-    ) -> int:
+    def _per_class(self, pool: str, cells: Int[np.ndarray, "classes cues"], is_ood: list[bool]) -> int:
+        """Images of each class in the splits of a pool, of which `is_ood` says whether they are out of distribution."""
         classes, size = len(cells), getattr(self.options, f"n_{pool}")
         # Cells are monotone in the severity, so its two ends decide.
-        probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in kinds]
+        probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in is_ood]
         most = largest(cells, probabilities, multiple=classes)
         if size is not None and size % classes**2:
             raise ConfigurationError(
@@ -373,15 +332,16 @@ class OwnImages(Dataset):
         for probability in probabilities:
             needed = cell_counts(per_class, classes, probability)
             for label, cue in np.argwhere(needed > cells):
+                rows, meaning = self.decoded().rows, self.meaning()
                 smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
                 # Severity 0 needs images of every label with every group.
                 lower = "lower max_severity, or " if self.options.max_severity and cells.min() else ""
-                kinds_of_rows = zip(rows, meaning.classes_of(rows), meaning.cues_of(rows), strict=True)
-                such = [row for row, *kind in kinds_of_rows if kind == [label, cue]]
+                such = [rows[i] for i in np.flatnonzero((meaning.labels == label) & (meaning.cues == cue))]
                 raise ConfigurationError(
-                    f"the {pool} images of label {meaning.labels[label]!r} with group {meaning.group_names()[cue]} are "
-                    f"too few: {cells[label, cue]}, but n_{pool}={per_class * classes} needs {needed[label, cue]}; "
-                    f"{smaller}{lower}add such images{dominant_subject(rows, such, min(self.options.shares.values()))}"
+                    f"the {pool} images of label {meaning.class_names[label]!r} with group "
+                    f"{meaning.group_names()[cue]} are too few: {cells[label, cue]}, but n_{pool}={per_class * classes}"
+                    f" needs {needed[label, cue]}; {smaller}{lower}add such images"
+                    f"{dominant_subject(rows, such, min(self.options.shares.values()))}"
                 )
         return per_class
 

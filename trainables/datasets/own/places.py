@@ -1,4 +1,4 @@
-"""folder:PATH and manifest:FILE.csv: images of one's own in a folder or named by a table."""
+"""folder:PATH and manifest:FILE.csv: a user's own images in a folder, or named by a table."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,15 @@ from typing import Any
 from pydantic import Field
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import MACOS, S3, Files, composed, join, parent, refusal
+from trainables.datasets.own.files import S3, Files, composed, file_name, join, parent
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
-from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table, renamed_columns
+from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
+
+MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
+MASK_ENDINGS = ("_mask", "_seg", "_segmentation")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
+MACOS = "__MACOSX"
+"""Folder that macOS adds to an archive."""
 
 
 class PlaceOptions(OwnImagesOptions):
@@ -43,27 +49,26 @@ class Folder(OwnImages):
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         located: list[Row] = []
         for table, pool in find_tables(files, cls.place).items():
-            rows = read_csv(files, table, options, problems, pool)
+            rows = read_table(files, table, options, problems, pool)
             by_name = not any(row.mask or row.boxes for row in rows)
+            places = {kind: _folders(cls.place, table, kind, pool) for kind in ("images", *MASK_FOLDERS)}
+            image_places, mask_places = places.pop("images"), list(chain(*places.values()))
             for row in rows:
-                places = folders(cls.place, table, "images", pool)
-                image = find_file(files, places, row.image)
+                image = _find(files, image_places, row.image)
                 if image is None:
-                    hint = similar_name(files, places, row.image) if len(problems) < SHOWN else ""
                     problems.append(
-                        f"{row.where}: there is no image {row.image} beside the table or in images/; {hint}correct its "
-                        "name or put it there"
+                        f"{row.where}: there is no image {row.image} beside the table or in images/; "
+                        f"{_hint(files, image_places, row.image, problems)}correct its name or put it there"
                     )
                     continue
-                places = [place for kind in MASK_FOLDERS for place in folders(cls.place, table, kind, pool)]
-                mask = find_file(files, places, row.mask) if row.mask else None
+                mask = _find(files, mask_places, row.mask) if row.mask else None
                 if row.mask and mask is None:
-                    hint = similar_name(files, places, row.mask) if len(problems) < SHOWN else ""
                     problems.append(
                         f"{row.where}: there is no mask {row.mask} of image {row.image} beside the table or in masks/; "
-                        f"{hint}correct its name, add it, or leave the cell empty"
+                        f"{_hint(files, mask_places, row.mask, problems)}correct its name, add it, or leave the cell "
+                        "empty"
                     )
-                located.append(replace(row, image=image, mask=find_mask(files, image) if by_name else mask))
+                located.append(replace(row, image=image, mask=_find_mask(files, image) if by_name else mask))
         return located
 
 
@@ -79,66 +84,64 @@ class Manifest(OwnImages):
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         folder = parent(cls.place)
-        rows = read_csv(files, cls.place, options, problems, None)
         return [
             replace(row, image=join(folder, row.image), mask=join(folder, row.mask) if row.mask else None)
-            for row in rows
+            for row in read_table(files, cls.place, options, problems)
         ]
-
-
-MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
-MASK_ENDINGS = ("_mask", "_seg", "_segmentation")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
 
 
 def find_tables(files: Files, folder: str) -> dict[str, str | None]:
     """Find the tables in `folder`, each with the split that its name says: one CSV for all, or one per split.
 
     The table of a split is train.csv, train_labels.csv or the one CSV in train/; likewise for valid (or val) and test.
-
-    Raises:
-        ConfigurationError: there is no table, or more than one candidate.
     """
-    names = {name for name in files.names(folder) if _is_csv(name)}
-    pools: dict[str, str] = {}
+    pools: dict[str, str | None] = {}
     for pool in POOLS:
         tables = list(_tables_of(files, folder, pool))
         if len(tables) > 1:
             raise ConfigurationError(f"{tables[0]} and {tables[1]} both list the {pool} images; keep one of them")
-        if tables:
-            pools[tables[0]] = pool
-    others = sorted(names - {location.rsplit("/", 1)[-1] for location in pools})
+        pools.update(dict.fromkeys(tables, pool))
     if len(pools) == len(POOLS):
-        return dict(pools)
+        return pools
     if pools:
         missing = ", ".join(pool for pool in POOLS if pool not in pools.values())
         raise ConfigurationError(
             f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
             "column 'split'"
         )
-    if len(others) > 1:
+    tables = sorted(filter(_is_csv, files.names(folder)))
+    if len(tables) > 1:
         raise ConfigurationError(
-            f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; it has {', '.join(others)}. Name the one "
+            f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; it has {', '.join(tables)}. Name the one "
             "to use with manifest:FILE.csv"
         )
-    if not others:
+    if not tables:
         raise _no_table(files, folder)
-    return {join(folder, others[0]): None}
+    return {join(folder, tables[0]): None}
+
+
+def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
+    for word in (pool, "val") if pool == "valid" else (pool,):
+        yield from (join(folder, name) for name in (f"{word}.csv", f"{word}_labels.csv") if name in files.names(folder))
+        within = join(folder, word)
+        yield from (join(within, name) for name in sorted(filter(_is_csv, files.names(within))))
+
+
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(".csv")
 
 
 def _no_table(files: Files, folder: str) -> ConfigurationError:
     """The error for a folder without a CSV, by what is there instead."""
     if os.path.isfile(folder):
         return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
-    if not files.names(folder) and not os.path.isdir(folder):
+    names = files.names(folder)
+    subfolders: list[str] = []
+    if not folder.startswith(S3) and os.path.isdir(folder):
+        subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != MACOS)
+    elif not names:
         return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
-    subfolders = (
-        []
-        if folder.startswith(S3)
-        else sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != MACOS)
-    )
-    what = "but files and" if files.names(folder) else "only"
-    has = f", {what} the folders {', '.join(subfolders)}" if subfolders else ""
+    has = f", {'but files and' if names else 'only'} the folders {', '.join(subfolders)}" if subfolders else ""
     return ConfigurationError(
         f"{folder} has no table{has}; add a CSV, for example table.csv, with a row for each image: first a row "
         "'image,label,group', then rows such as 'a.png,normal,scanner1', where the image may have folders before its "
@@ -146,34 +149,24 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
     )
 
 
-def folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
-    """Where the files that a table names are looked for: its folder, the one of their kind, and those of the split.
-
-    Args:
-        folder: the dataset's.
-        table: location of the table.
-        kind: "images", or one of `MASK_FOLDERS`.
-        pool: the split of the table; adds a folder of its name and images/ there.
-    """
+def _folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
+    """Where files of one kind (images, masks, …) are searched for: the table's folder, `kind`, those of the split."""
     places = [parent(table), join(folder, kind)]
-    if pool:
-        places += [join(folder, pool), join(folder, f"{pool}/{kind}"), join(folder, f"{kind}/{pool}")]
-    return places
+    return places + [join(folder, name) for name in (pool, f"{pool}/{kind}", f"{kind}/{pool}")] if pool else places
 
 
-def find_file(files: Files, places: Sequence[str], name: str) -> str | None:
-    """The first location of `name` in the folders `places`, if need be respelled; None if it is in none of them."""
-    locations = [join(place, name) for place in places]
-    return next(filter(files.exists, locations), None) or next(filter(None, map(files.respelled, locations)), None)
+def _find(files: Files, places: Sequence[str], name: str) -> str | None:
+    """The location of `name` in the first of the folders `places` that has it; None if none has."""
+    return next(filter(None, (files.find(join(place, name)) for place in places)), None)
 
 
-def similar_name(files: Files, places: Sequence[str], name: str) -> str:
-    """A hint at a file in `places` whose name differs from `name` in case or suffix alone; "" if there is none."""
-    folder, _, leaf = name.rpartition("/")
-    for place in places:
+def _hint(files: Files, places: Sequence[str], name: str, problems: Problems) -> str:
+    """A hint at a file in `places` whose name differs from `name` in case or suffix alone, if it will be shown."""
+    folder, slash, leaf = name.rpartition("/")
+    for place in places if len(problems) < SHOWN else ():
         for candidate in sorted(files.names(join(place, folder) if folder else place)):
             if _stem(candidate) == _stem(leaf):
-                return f"did you mean {f'{folder}/' if folder else ''}{candidate}? "
+                return f"did you mean {folder}{slash}{candidate}? "
     return ""
 
 
@@ -184,21 +177,20 @@ def _stem(name: str) -> str:
     return stem if f"{dot}{suffix}" in SUFFIXES else name
 
 
-def find_mask(files: Files, image: str) -> str | None:
+def _find_mask(files: Files, image: str) -> str | None:
     """Find the mask that is named after its image; None if there is none.
 
     For a name with "img" in it, the same name with "seg". For images/x.png: masks/x.* beside images/. For x.png:
     masks/x.*. `MASK_FOLDERS` may stand for masks/. Beside the image, and in these folders: x_mask.* and the other
     `MASK_ENDINGS`. The mask may have another format than the image.
     """
-    found = (files.of_stem(folder, stem, SUFFIXES) for folder, stem in _mask_candidates(image))
-    return next((location for location in found if location and location != image), None)
+    masks = (files.of_stem(folder, stem, SUFFIXES) for folder, stem in _mask_candidates(image))
+    return next((location for location in masks if location and location != image), None)
 
 
 def _mask_candidates(image: str) -> Iterator[tuple[str, str]]:
     """Folders and names without suffix."""
-    folder, name = parent(image), image.rsplit("/", 1)[-1]
-    stem = name.rsplit(".", 1)[0]
+    folder, stem = parent(image), file_name(image).rsplit(".", 1)[0]
     if "img" in stem:
         yield folder, stem.replace("img", "seg")
     parts = folder.rsplit("/images", 1)
@@ -208,38 +200,3 @@ def _mask_candidates(image: str) -> Iterator[tuple[str, str]]:
     yield from ((place, stem) for place in places[0])
     yield from ((folder, f"{stem}{ending}") for ending in MASK_ENDINGS)
     yield from ((place, f"{stem}{ending}") for place in chain(*places) for ending in ("", *MASK_ENDINGS))
-
-
-def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
-    for word in (pool, "val") if pool == "valid" else (pool,):
-        yield from (join(folder, name) for name in (f"{word}.csv", f"{word}_labels.csv") if name in files.names(folder))
-        within = join(folder, word)
-        yield from (join(within, name) for name in sorted(files.names(within)) if _is_csv(name))
-
-
-def _is_csv(name: str) -> bool:
-    return name.lower().endswith(".csv")
-
-
-def read_csv(files: Files, location: str, options: Any, problems: Problems, split: str | None) -> list[Row]:
-    """Read the rows of the CSV at `location`, with the columns that the dataset's `options` name; see `read_table`.
-
-    Raises:
-        ConfigurationError: the file is missing or not text.
-    """
-    try:
-        data = files.read(location)
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(
-            f"{location} row {line} is not text in UTF-8 ({error.reason}); save it as such"
-        ) from None
-    ignored = [name.strip() for name in options.ignore_columns.split(",")]
-    rows = []
-    for row in read_table(text, location, ignored, problems, split, renamed_columns(options.columns)):
-        refused = [reason for name in (row.image, row.mask) if name and (reason := refusal(location, name))]
-        problems.extend(f"{row.where}: {reason}" for reason in refused)
-        if not refused:
-            rows.append(row)
-    return rows

@@ -1,11 +1,14 @@
-"""From decoded files to what a trial sees: images scaled and resized; masks from files, boxes or ellipses."""
+"""From decoded files to what a trial sees: images scaled and resized; masks from files, boxes or ellipses.
+
+Functions raise UnreadableImageError for images and masks that cannot be used.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from trainables.datasets.own.image_file import UPRIGHT, ImageFile, UnreadableImageError
 from trainables.datasets.own.table import Box
@@ -20,10 +23,7 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
     Args:
         image: as stored in the file.
         pixel_range: which values become 0 and 1: "type" the least and greatest of the file's type, "image" those of
-            this image, "LOW:HIGH" these two. Values beyond are clipped.
-
-    Raises:
-        UnreadableImageError: "type", and values outside the range of their type.
+            this image, "LOW:HIGH" these two, beyond which values are clipped.
     """
     values = image.values
     if pixel_range == "image":
@@ -37,7 +37,7 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
                 "image's own range"
             )
     else:
-        low, high = (float(number) for number in pixel_range.split(":"))
+        low, high = map(float, pixel_range.split(":"))
     # In double precision, so that 8- and 16-bit values come back exactly.
     scaled = ((values.astype(np.float64) - low) / max(high - low, 1e-12)).clip(0, 1)
     return (1 - scaled if image.inverted else scaled).astype(np.float32)
@@ -46,7 +46,7 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
 def with_channels(
     pixels: Float[np.ndarray, "height width channels"], channels: int
 ) -> Float[np.ndarray, "height width out"]:
-    """Convert colours to grey by luminance (ITU-R BT.601), or grey to three equal channels."""
+    """Convert colours to grey by luminance, or grey to three equal channels."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 1:
@@ -59,56 +59,41 @@ def fitted(
 ) -> Float[np.ndarray, "channels {size} {size}"]:
     """Resize to a square of `size` pixels: bilinear, with antialiasing where it shrinks.
 
-    Args:
-        pixels: any height and width.
-        size: side in pixels.
-        fit: "stretch" to the square, "pad" with 0 around the centre, or "crop" the centre square.
+    If `fit` is "stretch", sides are stretched; "pad" adds 0 around the image, "crop" takes the centre square.
     """
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    if fit == "crop":
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    elif fit == "pad" and height != width:
-        square = np.zeros((max(height, width), max(height, width), pixels.shape[2]), dtype=np.float32)
-        top, left = (len(square) - height) // 2, (len(square) - width) // 2
-        square[top : top + height, left : left + width] = pixels
-        pixels = square
     tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    if fit != "stretch":
+        height, width = pixels.shape[:2]
+        side = (max if fit == "pad" else min)(height, width)
+        top, left = int((side - height) / 2), int((side - width) / 2)  # negative where it crops
+        tensor = pad(tensor, (left, side - width - left, top, side - height - top))
     if tensor.shape[2:] != (size, size):
         tensor = interpolate(tensor, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
     return tensor[0].numpy()
 
 
 def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
-    """Resize a mask as its image: inside is where it covers at least half of a pixel.
+    """Resize a mask like its image: a pixel is inside if the mask covers at least half of it.
 
     A mask that covers no pixel by half keeps those that it covers most, so that it never vanishes.
-
-    Raises:
-        UnreadableImageError: cropping removes the whole mask.
     """
     cover = fitted(mask.astype(np.float32)[:, :, None], size, fit)[0]
     if mask.any() and not cover.any():
         raise UnreadableImageError("lies outside the image's centre square; use fit=pad or fit=stretch")
-    inside = cover >= 0.5
-    return inside if inside.any() or not mask.any() else cover == cover.max()
+    return cover >= (min(0.5, cover.max()) if mask.any() else 0.5)
 
 
 def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
     """The mask as it lies on the upright image.
 
-    If both are stored turned or mirrored, each is turned as its own orientation says. If one of them is, the mask's
-    size says whether it was drawn on the image as stored or as shown.
-
-    Raises:
-        UnreadableImageError: the size fits both.
+    If both are stored turned or mirrored, each is turned by its own orientation. If one of them is, the mask's size
+    says whether it was drawn on the image as stored or as shown.
     """
     orientations = [file.orientation for file in (image, mask) if file.orientation != UPRIGHT]
     if len(orientations) != 1:
         return mask.upright
-    candidates = (mask, mask.turned(orientations[0]))
-    fitting = [candidate for candidate in candidates if candidate.values.shape[:2] == image.upright.values.shape[:2]]
+    shape = image.upright.values.shape[:2]
+    fitting = [each for each in (mask, mask.turned(orientations[0])) if each.values.shape[:2] == shape]
     if len(fitting) == 2:
         one, other = ("image", "mask") if mask.orientation == UPRIGHT else ("mask", "image")
         raise UnreadableImageError(
@@ -118,25 +103,22 @@ def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
     return fitting[0] if fitting else mask
 
 
-def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+def inside(mask: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     """True on the region of interest of a mask file.
 
     A mask has two values, 0 and another, or is grey over the range of its type (soft edges, JPEG): then inside is above
-    the middle. The greatest of several channels counts.
-
-    Raises:
-        UnreadableImageError: the size differs from the image's, or there are several small values, which may be labels.
+    the middle. The greatest of several channels counts. Several small values may be labels and are refused.
     """
-    if image.values.shape[:2] != (height, width):
+    if mask.values.shape[:2] != (height, width):
         raise UnreadableImageError(
-            f"is {_size(*image.values.shape[:2])}, its image {_size(height, width)}; save both at the same size"
+            f"is {_size(*mask.values.shape[:2])}, its image {_size(height, width)}; save both at the same size"
         )
-    values = image.values.max(axis=2)
+    values = mask.values.max(axis=2)
     levels = np.unique(values)
     if len(levels) <= 2 and levels[0] >= 0 and (len(levels) == 1 or levels[0] == 0):
         return values > 0
-    middle = (image.low + image.high) / 2
-    if levels[0] < image.low or levels[-1] > image.high or levels[-1] <= middle:
+    middle = (mask.low + mask.high) / 2
+    if levels[0] < mask.low or levels[-1] > mask.high or levels[-1] <= middle:
         some = ", ".join(f"{value:g}" for value in levels[:5]) + (", …" if len(levels) > 5 else "")
         raise UnreadableImageError(f"has the values {some}; a mask is 0 outside and one other value inside")
     return values > middle
@@ -145,16 +127,10 @@ def inside(image: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heig
 def boxes_inside(
     boxes: Sequence[Box], height: int, width: int, side: int | None = None
 ) -> Bool[np.ndarray, "{height} {width}"]:
-    """True in the boxes. Edges are rounded to whole pixels, halves to the even one; a box is at least one pixel wide.
+    """True in the boxes, which are in pixels of this image, or of a square image with this `side`.
 
-    Args:
-        boxes: in pixels of this image, or of one of `side` x `side` pixels.
-        height: of this image.
-        width: of this image.
-        side: of the image on which the boxes were drawn; None for this one.
-
-    Raises:
-        UnreadableImageError: a box exceeds the image by more than a pixel, or covers none of its pixels.
+    Edges are rounded to whole pixels, halves to the even one; a box is at least one pixel wide. One that exceeds the
+    image by more than a pixel, or covers none of its pixels, is refused.
     """
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:
@@ -164,18 +140,17 @@ def boxes_inside(
         top, left = round(box.y), round(box.x)
         reaches_out = box.x + box.width > width + 1 or box.y + box.height > height + 1
         if reaches_out or top >= height or left >= width:
-            corners = box.x < box.width <= width + 1 and box.y < box.height <= height + 1
-            raise UnreadableImageError(
+            message = (
                 f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} "
                 f"{'reaches out' if reaches_out else 'covers no pixel'} of the image, which is {_size(height, width)}; "
                 "boxes are 'x y width height' in pixels from the upper left, which is 0 0"
-                + (
+            )
+            if box.x < box.width <= width + 1 and box.y < box.height <= height + 1:
+                message += (
                     f". If it is meant as two corners, x1 y1 x2 y2, write {box.x:g} {box.y:g} {box.width - box.x:g} "
                     f"{box.height - box.y:g}, and the others likewise"
-                    if corners
-                    else ""
                 )
-            )
+            raise UnreadableImageError(message)
         bottom, right = max(round(box.y + box.height), top + 1), max(round(box.x + box.width), left + 1)
         mask[top:bottom, left:right] = True
     return mask

@@ -1,13 +1,11 @@
-"""What the files of a dataset are, in lines of text: rows, labels, groups, masks, conversions, and files not in use."""
+"""Describes the files of a dataset in lines of text: rows, labels, groups, masks, conversions and unused files."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool
 
-from trainables.datasets.own.decoded import Decoded
-from trainables.datasets.own.files import Files, join, parent
+from trainables.datasets.own.files import join, parent
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 
@@ -20,69 +18,48 @@ MANY = 10
 def summary(dataset: OwnImages) -> Iterator[str]:
     """Lines on all rows of the table, whether or not a split has them."""
     decoded, meaning = dataset.decoded(), dataset.meaning()
-    rows = decoded.rows
+    rows, stored = decoded.rows, decoded.stored
     subjects = {row.subject for row in rows if row.subject is not None}
     yield f"{len(rows)} rows, {f'{len(subjects)} subjects' if subjects else 'no column subject: each row is one'}"
-    yield from _files(decoded, dataset)
-    for i, label in enumerate(meaning.labels):
-        of_label: Bool[np.ndarray, " rows"] = np.array([row.label == label for row in rows])
-        yield f"Label {label!r} is class {i}: {of_label.sum()} images, {_masks(decoded, of_label)}"
-    boxes = [box for row in dataset.read(dataset.options)[0] if row.boxes_side is None for box in row.boxes]
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(stored.kind).most_common())
+    sizes = sorted(set(zip(stored.width, stored.height, strict=True)), key=lambda size: (size[0] * size[1], size))
+    first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
+    yield f"Files: {kinds}; {first if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last}'} pixels"
+    yield from dataset.notes() or ["Converted: nothing"]
+    masked = np.any(decoded.masks, axis=(1, 2))
+    for i, label in enumerate(meaning.class_names):
+        of_label = meaning.labels == i
+        names = [
+            f"{rows[n].image} (row {rows[n].where.rpartition(' ')[2]})" for n in np.flatnonzero(of_label & ~masked)
+        ]
+        masks = f"{len(names)} with no mask or an empty one: {_some(names)}" if names else "all with a mask"
+        if len(names) == of_label.sum():
+            masks = "none with a mask"
+        yield f"Label {label!r} is class {i}: {of_label.sum()} images, {masks}"
+    files_rows, files = dataset.read(dataset.options)
+    boxes = [box for row in files_rows if row.boxes_side is None for box in row.boxes]
     if len(boxes) >= MANY and all(box.width > box.x and box.height > box.y for box in boxes):
         yield (
             f"Warning: all {len(boxes)} boxes have a width above x and a height above y, as the corners x1 y1 x2 y2 "
             "have; boxes are 'x y width height', so look at the picture"
         )
     if isinstance(dataset, Folder):
-        unused = unused_files(dataset)
+        used = {location for row in files_rows for location in (row.image, row.mask) if location}
+        folders = {*map(parent, used), *(join(dataset.place, kind) for kind in ("images", *MASK_FOLDERS))}
+        present = {join(folder, name) for folder in folders for name in files.names(folder)}
+        unused = sorted(name for name in present - used if name.lower().endswith(SUFFIXES))
         if unused:
-            yield f"Not in use, as no row names them: {some(unused)}"
-    if meaning.groups is None:
+            short = [name.removeprefix(f"{dataset.place}/") for name in unused]
+            yield f"Not in use, as no row names them: {_some(short)}"
+    if not meaning.groups:
         yield "No groups: the shift is the one between the splits, severity must be 1"
-        return
     for group, cue in meaning.groups.items():
-        counts = (sum(row.group == group and row.label == label for row in rows) for label in meaning.labels)
-        cells = ", ".join(f"{n} {label}" for n, label in zip(counts, meaning.labels, strict=True))
-        yield f"Group {group!r} goes with {meaning.labels[cue]!r} in training; it has {cells}"
+        counts = Counter(row.label for row in rows if row.group == group)
+        cells = ", ".join(f"{counts[label]} {label}" for label in meaning.class_names)
+        yield f"Group {group!r} goes with {meaning.class_names[cue]!r} in training; it has {cells}"
 
 
-def _files(decoded: Decoded, dataset: OwnImages) -> Iterator[str]:
-    """How images are stored, and what was converted."""
-    stored = decoded.stored
-    sizes = sorted({(image.width, image.height) for image in stored}, key=lambda size: (size[0] * size[1], size))
-    first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
-    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(image.kind for image in stored).most_common())
-    yield f"Files: {kinds}; {f'{first} pixels' if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last} pixels'}"
-    yield from dataset.notes() or ("Converted: nothing",)
-
-
-def _masks(decoded: Decoded, of_label: Bool[np.ndarray, " rows"]) -> str:
-    """How many images of a label have a mask; if few lack one, which."""
-    lacking = np.flatnonzero(of_label & ~np.any(decoded.masks, axis=(1, 2)))
-    if not len(lacking):
-        return "all with a mask"
-    if len(lacking) == of_label.sum():
-        return "none with a mask"
-    names = [f"{decoded.rows[i].image} (row {decoded.rows[i].where.rsplit(' ', 1)[-1]})" for i in lacking]
-    return f"{len(lacking)} with no mask or an empty one: {some(names)}"
-
-
-def unused_files(dataset: Folder) -> list[str]:
-    """Images and masks in the folders of a dataset that no row names, as paths from the dataset's folder."""
-    rows, files = dataset.read(dataset.options)
-    used = {location for row in rows for location in (row.image, row.mask) if location}
-    folders = {parent(location) for location in used} | {
-        join(dataset.place, kind) for kind in ("images", *MASK_FOLDERS)
-    }
-    present = (join(folder, name) for folder in folders for name in _images(files, folder))
-    return sorted(location.removeprefix(f"{dataset.place}/") for location in set(present) - used)
-
-
-def _images(files: Files, folder: str) -> Iterator[str]:
-    return (name for name in files.names(folder) if name.lower().endswith(SUFFIXES))
-
-
-def some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     """The first few names, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

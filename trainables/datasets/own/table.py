@@ -5,10 +5,14 @@ import difflib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import Any
 
+from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
+from trainables.datasets.own.files import Files, refusal
 
 SHOWN = 3
+"""Problems in one message."""
 
 
 class Problems(list[str]):
@@ -41,7 +45,7 @@ POOLS = ("train", "valid", "test")
 """Parts of the data from which the five splits are drawn."""
 POOL_NAMES = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""Separators that tables have instead of commas."""
+"""Separators that some tables have instead of commas."""
 SYNONYMS = {
     **dict.fromkeys(("filename", "file_name", "filepath", "path", "image_path", "img"), "image"),
     **dict.fromkeys(("diagnosis", "finding", "target", "category", "y"), "label"),
@@ -52,6 +56,7 @@ SYNONYMS = {
     **dict.fromkeys(("set", "fold", "partition"), "split"),
 }
 """Names that other tables give to our columns, for hints."""
+KNOWN = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
 
 
 @dataclass(frozen=True)
@@ -76,75 +81,78 @@ class Row:
     boxes_side: int | None = None
     """Height and width in pixels of the image on which `boxes` were drawn; None for this image."""
     ellipse: float | None = None
-    """If given, the mask is a centred ellipse whose radii are the image's sides divided by this."""
+    """If set, the mask is a centred ellipse whose radii are the image's sides divided by this."""
     group: str | None = None
     subject: str | None = None
     split: str | None = None
 
-
-def renamed_columns(text: str) -> dict[str, str]:
-    """Our name of each column in "theirs:ours,…", by its name in the table.
-
-    Raises:
-        ConfigurationError: a part of another form, or a column that we do not have.
-    """
-    ours = [alias for aliases in COLUMNS.values() for alias in aliases]
-    renamed = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        column, _, field = (piece.strip() for piece in part.rpartition(":"))
-        if not column or field not in ours:
-            raise ConfigurationError(
-                f"bad columns {text!r} ({part!r}); write NAME:COLUMN with the table's own name first, for example "
-                f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(ours)}"
-            )
-        renamed[column] = field
-    return renamed
+    @property
+    def table(self) -> str:
+        """The file that `where` names."""
+        return self.where.rpartition(" row ")[0]
 
 
-def read_table(
-    text: str,
-    name: str,
-    ignored: Sequence[str],
-    problems: Problems,
-    split: str | None = None,
-    renamed: Mapping[str, str] | None = None,
-) -> list[Row]:
+def read_table(files: Files, location: str, options: Any, problems: Problems, split: str | None = None) -> list[Row]:
     """Read the rows of a CSV with a header.
 
     Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. Cells of
     mask and boxes may be empty. `boxes` are "x y width height" in pixels of the image, several separated by semicolons.
 
     Args:
-        text: content of the file.
-        name: the file's name, for messages.
-        ignored: columns to ignore; "*" for all unknown ones.
+        files: to read the table.
+        location: of the table.
+        options: the dataset's; `ignore_columns` lists columns to ignore, `columns` has "theirs:ours,…".
         problems: collects errors, with file and row.
-        split: the split of all rows, if the file is that of one split.
-        renamed: as returned by `renamed_columns`.
+        split: the split of all rows, if the table has one split.
     """
-    lines = _lines(text.removeprefix("\ufeff"), name, problems)
+    renamed = _renamed_columns(options.columns)
+    data = files.read(location)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{location} row {line} is not text in UTF-8 ({error.reason}); save it as such"
+        ) from None
+    lines = _lines(text, location, problems)
     _, header = next(lines, ("", []))
-    columns = _columns(header, name, ignored, problems, renamed or {})
+    ignored = [name.strip() for name in options.ignore_columns.split(",")]
+    columns = _columns(header, location, ignored, renamed, problems)
     if columns is None:
         return []
     if split is not None and "split" in columns:
         problems.append(
-            f"{name} has a column 'split', but its name says {split!r}; remove the column or rename the file"
+            f"{location} has a column 'split', but its name says {split!r}; remove the column or rename the file"
         )
-    rows = []
+    rows, has_rows = [], False
     for where, cells in lines:
+        has_rows = True
         if any("\n" in cell or "\r" in cell for cell in cells):
             problems.append(f"{where} has a line break within a cell; close its quotation mark")
-            continue
-        if len(cells) != len(header):
+        elif len(cells) != len(header):
             problems.append(f"{where} has {len(cells)} cells, the header {len(header)}; fix the row")
-            continue
-        row = _row({field: cells[column].strip() for field, column in columns.items()}, where, problems)
-        if row is not None:
-            rows.append(replace(row, split=split) if split else row)
-    if not rows and not problems:
-        problems.append(f"{name} has no rows; give one for each image")
+        elif row := _row({field: cells[column].strip() for field, column in columns.items()}, where, problems):
+            refused = [reason for name in (row.image, row.mask) if name and (reason := refusal(location, name))]
+            problems.extend(f"{where}: {reason}" for reason in refused)
+            if not refused:
+                rows.append(replace(row, split=split or row.split))
+    if not has_rows and not problems:
+        problems.append(f"{location} has no rows; give one for each image")
     return rows
+
+
+def _renamed_columns(text: str) -> dict[str, str]:
+    """Our name of each column in "theirs:ours,…", by its name in the table."""
+    renamed = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        column, _, name = (piece.strip() for piece in part.rpartition(":"))
+        if not column or name not in KNOWN:
+            raise ConfigurationError(
+                f"bad columns {text!r} ({part!r}); write NAME:COLUMN with the table's own name first, for example "
+                f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(KNOWN)}"
+            )
+        renamed[column] = name
+    return renamed
 
 
 def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:
@@ -161,7 +169,7 @@ def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list
 
 
 def _columns(
-    header: Sequence[str], name: str, ignored: Sequence[str], problems: Problems, renamed: Mapping[str, str]
+    header: Sequence[str], name: str, ignored: Sequence[str], renamed: Mapping[str, str], problems: Problems
 ) -> dict[str, int] | None:
     """The number of each field's column, from 0, or None if the header is wrong."""
     if len(header) == 1 and (separators := [words for mark, words in SEPARATORS.items() if mark in header[0]]):
@@ -169,7 +177,6 @@ def _columns(
             f"the cells of {name} are separated by {separators[0]} (row 1 is {header[0]!r}); separate them by commas"
         )
         return None
-    known = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
     columns: dict[str, int] = {}
     unknown = []
     before = len(problems)
@@ -180,7 +187,7 @@ def _columns(
             f"{','.join(header)!r}; correct the name"
         )
     for number, column in enumerate(present):
-        field = known.get(renamed.get(column, column.lower()))
+        field = KNOWN.get(renamed.get(column, column.lower()))
         if column in ignored:
             continue
         if field is None:
@@ -198,12 +205,12 @@ def _columns(
         has = f"row 1 is {','.join(header)!r}" if header else "it is empty"
         problems.append(
             f"{name} has no column {' and no column '.join(missing)}: {has}{hint} Name the columns in the first "
-            f"row; allowed are {', '.join(known)}"
+            f"row; allowed are {', '.join(KNOWN)}"
         )
     elif unknown and "*" not in ignored:
         problems.append(
             f"{name} has the unknown {'column' if len(unknown) == 1 else 'columns'} {', '.join(map(repr, unknown))}"
-            f"{hint} Allowed are {', '.join(known)}; rename or remove the others, or set "
+            f"{hint} Allowed are {', '.join(KNOWN)}; rename or remove the others, or set "
             f"ignore_columns={','.join(unknown)}"
         )
     return columns if len(problems) == before else None
@@ -211,46 +218,34 @@ def _columns(
 
 def _guess(column: str) -> str | None:
     """The column of ours that is probably meant."""
-    fields = SYNONYMS | {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
+    fields = SYNONYMS | KNOWN
     close = difflib.get_close_matches(column.lower().replace(" ", "_"), fields, n=1, cutoff=0.8)
     return fields[close[0]] if close else None
 
 
 def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
-    for field in COLUMNS:
-        if values.get(field) == "" and field not in MAY_BE_EMPTY:
-            problems.append(f"{where} has no {field}; fill it in or remove the row")
-            return None
-    if values.get("mask") and values.get("boxes"):
+    empty = [field for field in COLUMNS if values.get(field) == "" and field not in MAY_BE_EMPTY]
+    if empty:
+        problems.append(f"{where} has no {empty[0]}; fill it in or remove the row")
+    elif values.get("mask") and values.get("boxes"):
         problems.append(f"{where} has both a mask and boxes; give one of them")
-        return None
-    try:
-        boxes = tuple(parse_boxes(values.get("boxes", "")))
-    except ValueError as error:
-        problems.append(f"{where} has bad boxes: {error}")
-        return None
-    split = values.get("split")
-    return Row(
-        where=where,
-        image=values["image"],
-        label=values["label"],
-        mask=values.get("mask") or None,
-        boxes=boxes,
-        group=values.get("group"),
-        subject=values.get("subject"),
-        split=POOL_NAMES.get(split.lower(), split.lower()) if split else None,
-    )
+    else:
+        try:
+            boxes = tuple(_boxes(values.pop("boxes", "")))
+        except ValueError as error:
+            problems.append(f"{where} has bad boxes: {error}")
+            return None
+        split = values.pop("split", "").lower()
+        mask = values.pop("mask", None) or None
+        return Row(where, mask=mask, boxes=boxes, split=POOL_NAMES.get(split, split) or None, **values)
+    return None
 
 
-def parse_boxes(text: str) -> Iterator[Box]:
-    """Parse boxes from "x y width height; …".
-
-    Raises:
-        ValueError: a box that is not four numbers, or has no area.
-    """
+def _boxes(text: str) -> Iterator[Box]:
+    """Parse boxes from "x y width height; …"; ValueError if that fails."""
     for part in filter(None, (part.strip() for part in text.split(";"))):
         try:
-            box = Box(*(float(number) for number in part.replace(",", " ").split()))
+            box = Box(*map(float, part.replace(",", " ").split()))
         except (TypeError, ValueError):
             raise ValueError(f"{part!r} is not 'x y width height', four numbers in pixels") from None
         numbers = astuple(box)
@@ -264,27 +259,60 @@ def parse_boxes(text: str) -> Iterator[Box]:
         yield box
 
 
-def check_once(rows: Iterable[Row], problems: Problems) -> None:
-    """Report images that are in two rows, as they could then be in two splits."""
-    seen: dict[str, str] = {}
+def check_rows(rows: Sequence[Row]) -> None:
+    """Check that rows are consistent with each other.
+
+    Raises:
+        ConfigurationError: an image is in two rows, so that it could be in two splits; a subject is in two given
+            splits, so that what is learned of it would leak; labels or groups differ only in case or blanks, so that
+            they would count as different; or only some rows or splits are there.
+    """
+    problems = Problems()
+    by_image: dict[str, Row] = {}
+    by_subject: dict[str, Row] = {}
     for row in rows:
-        if row.image in seen:
-            problems.append(f"{row.where} has the image {row.image} of {seen[row.image]} again; keep one of the rows")
-        seen.setdefault(row.image, row.where)
-
-
-def check_spelling(rows: Iterable[Row], problems: Problems) -> None:
-    """Report labels, and groups, that differ only in case or blanks, as they would count as different ones."""
-    rows = list(rows)
+        if (first := by_image.setdefault(row.image, row)) is not row:
+            problems.append(f"{row.where} has the image {row.image} of {first.where} again; keep one of the rows")
+        if row.subject is None or row.split is None:
+            continue
+        if (other := by_subject.setdefault(row.subject, row)).split != row.split:
+            problems.append(
+                f"subject {row.subject!r} is in split {other.split!r} ({other.where}) and in {row.split!r} "
+                f"({row.where}); put all its images into one split"
+            )
+            by_subject[row.subject] = row
     for field in ("label", "group"):
-        spellings: dict[str, dict[str, list[str]]] = {}
-        for row in rows:
-            if value := getattr(row, field):
-                key = "".join(value.casefold().split())
-                spellings.setdefault(key, {}).setdefault(value, []).append(row.where)
-        for wheres in spellings.values():
-            if len(wheres) > 1:
-                seen = " and ".join(
-                    f"{value!r} ({len(where)} x, first in {where[0]})" for value, where in wheres.items()
-                )
-                problems.append(f"the {field}s {seen} differ only in case or blanks; write them alike")
+        problems.extend(_different_spellings(rows, field))
+    problems.check()
+    problems.extend(_split_problems(rows))
+    problems.check()
+
+
+def _different_spellings(rows: Iterable[Row], field: str) -> Iterator[str]:
+    spellings: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if value := getattr(row, field):
+            key = "".join(value.casefold().split())
+            spellings.setdefault(key, {}).setdefault(value, []).append(row.where)
+    for wheres in spellings.values():
+        if len(wheres) > 1:
+            seen = " and ".join(f"{value!r} ({len(where)} x, first in {where[0]})" for value, where in wheres.items())
+            yield f"the {field}s {seen} differ only in case or blanks; write them alike"
+
+
+def _split_problems(rows: Sequence[Row]) -> Iterator[str]:
+    """All rows need a split, or none: train, valid and test, or without groups also the five themselves."""
+    present = {row.split for row in rows}
+    if present == {None}:
+        return
+    grouped = any(row.group is not None for row in rows)
+    allowed = set(POOLS) if grouped else {*POOLS, *SPLITS}
+    also = "" if grouped else f", or {', '.join(SPLITS)}"
+    for row in rows:
+        if row.split not in allowed:
+            yield f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}"
+    if present <= allowed and present not in (set(POOLS), set(SPLITS)):
+        missing = [name for name in (SPLITS if present - set(POOLS) else POOLS) if name not in present]
+        yield (
+            f"{rows[0].table} has no images of split {', '.join(missing) or 'valid_id'}; add them, or leave split out"
+        )

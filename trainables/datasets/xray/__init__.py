@@ -1,4 +1,4 @@
-"""The X-ray sets of the paper, from published tables and images of the user.
+"""The X-ray sets of the paper, from published tables and the user's images.
 
 xray.py          the base: the images of a folder that the tables list; the paper's image-level split
 metadata.py      the published tables, as torchxrayvision ships them

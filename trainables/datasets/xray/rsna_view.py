@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from trainables.core.departure import Departure
-from trainables.datasets.own.table import Row
-from trainables.datasets.xray.metadata import SIDE, rsna
+from trainables.datasets.own.table import Box, Row
+from trainables.datasets.xray.metadata import SIDE, published_rows
 from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
 
 HEALTHY, SICK = "no pneumonia", "pneumonia"
@@ -60,16 +60,26 @@ class RSNAView(Xray):
 
 @cache
 def _candidates() -> tuple[Row, ...]:
+    """RSNA's training images by name, with the view that their DICOM headers have."""
+    headers = published_rows("kaggle_stage_2_train_images_dicom_headers.csv.gz", ["PatientID", "ViewPosition"])
+    views = {patient: view for _, patient, view in headers}
+    first: dict[str, tuple[str, int]] = {}
+    boxes: dict[str, list[Box]] = {}
+    columns = ["patientId", "x", "y", "width", "height", "Target"]
+    for where, patient, *box, target in published_rows("kaggle_stage_2_train_labels.csv.zip", columns):
+        first.setdefault(patient, (where, target))
+        if target:
+            boxes.setdefault(patient, []).append(Box(*map(float, box)))
     return tuple(
         Row(
-            where=entry.where,
-            image=entry.stem,
-            label=SICK if entry.findings else HEALTHY,
-            boxes=entry.boxes,
+            where=where,
+            image=patient,
+            label=SICK if target else HEALTHY,
+            boxes=tuple(boxes.get(patient, ())),
             boxes_side=SIDE,
-            group=entry.view,
-            subject=entry.patient,
+            group=views[patient],
+            subject=patient,
         )
-        for entry in rsna()
-        if entry.view in ("PA", "AP")
+        for patient, (where, target) in sorted(first.items())
+        if views[patient] in ("PA", "AP")
     )

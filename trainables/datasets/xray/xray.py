@@ -1,10 +1,11 @@
-"""The base of the public X-ray sets: rows from published tables, images from a folder of the user."""
+"""The base of the public X-ray sets: rows from published tables, images from the user's folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 from pydantic import Field
 
@@ -29,7 +30,7 @@ class XrayOptions(OwnImagesOptions):
         description="patient: no patient in two splits; image: images dealt one by one; published: the paper's "
         "image-level split, whose sizes depend on the severity",
     )
-    subset: bool = Field(False, description="use the images at hand if the published tables list more")
+    subset: bool = Field(False, description="use the images that are there if the published tables list more")
     per_cell: int | None = Field(
         None, ge=0, description="images of each group and label; default: as many as the rarest has; 0: all"
     )
@@ -115,24 +116,29 @@ class Xray(OwnImages):
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
         root = cls.location(options)
-        present = {group: _stems(files, root, folders) for group, folders in cls.folders().items()}
+        locations: dict[tuple[str | None, str], str] = {}
+        for group, folders in cls.folders().items():
+            for folder in (join(root, name) for name in reversed(folders)):
+                for name in sorted(files.names(folder)):
+                    locations[group, name.rpartition(".")[0] or name] = join(folder, name)
         rows = list(cls.candidates(options))
         if options.subset:
-            rows = [row for row in rows if row.image in present[row.group or ""]]
+            rows = [row for row in rows if (row.group, row.image) in locations]
         rows = chosen(rows, options.per_cell)
-        missing = [row for row in rows if row.image not in present[row.group or ""]]
+        missing = [row for row in rows if (row.group, row.image) not in locations]
         if missing or not rows:
             what = f"{len(missing)} of {len(rows)} images" if rows else "all images"
             example = f", {missing[0].image} ({missing[0].where}) among them" if missing else ""
             problems.append(
-                f"{what} are not in {root}{example}; it must hold {cls.needs}. Set subset=true to use those at hand"
+                f"{what} are not in {root}{example}; it must hold {cls.needs}. Set subset=true to use those that are "
+                "there"
             )
             return []
         by_patient = options.split_by == "patient"
         return [
             replace(
                 row,
-                image=present[row.group or ""][row.image],
+                image=locations[row.group, row.image],
                 subject=f"{row.group} {row.subject}" if by_patient else None,
             )
             for row in rows
@@ -146,7 +152,7 @@ class Xray(OwnImages):
         splits = super().splits()
         if self.options.pixels == "unit":
             return splits
-        # The images are this call's own, and in this order their values are torchxrayvision's to the last bit.
+        # Only this call holds the images. In this order their values are torchxrayvision's to the last bit.
         return {
             name: replace(split, images=split.images.mul_(2).sub_(1).mul_(1024), limits=PUBLISHED)
             for name, split in splits.items()
@@ -156,15 +162,14 @@ class Xray(OwnImages):
         return self._published() if self.options.split_by == "published" else super().index()
 
     def _published(self) -> dict[str, Int[np.ndarray, " images"]]:
-        """The paper's train, valid_ood and test_ood; valid_id and test_id drawn from the images of valid and of test.
+        """The paper's train, valid_ood and test_ood; valid_id and test_id are drawn from the images of valid and test.
 
-        Those have the training agreement and are as large as these images allow, which is empty at severity 1.
-        Groups and labels alternate, so that maps are scored on as many images of each group.
+        These two have the training agreement and are as large as the images allow, which is empty at severity 1. Groups
+        and labels alternate, so that maps are scored on as many images of each group.
         """
         self._refuse((*SIZES, "max_severity"), "with split_by=published, whose sizes are those of the paper's split")
-        rows, meaning = self.decoded().rows, self.meaning()
-        labels, cues = meaning.classes_of(rows), meaning.cues_of(rows)
-        inside = agreement(self.severity, 2, False)
+        labels, cues = self.meaning().labels, self.meaning().cues
+        inside = agreement(self.severity, 2, out_of_distribution=False)
         parts = published_split(cues, labels, inside, self.data_seed)
         result = {"train": parts["train"], "valid_ood": parts["valid"], "test_ood": parts["test"]}
         for pool in ("valid", "test"):
@@ -184,45 +189,31 @@ def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
     """Choose as many rows of each group and label as the rarest has, or `per_cell`; 0 for all.
 
     The choice is the same for every data seed.
-
-    Raises:
-        ConfigurationError: a cell has fewer than `per_cell`.
     """
     cells: dict[tuple[str, str], list[int]] = {}
     for i, row in enumerate(rows):
         cells.setdefault((row.group or "", row.label), []).append(i)
     if per_cell == 0 or not cells:
         return list(rows)
-    rarest = min(cells, key=lambda cell: len(cells[cell]))
-    if per_cell is not None and per_cell > len(cells[rarest]):
+    (group, label), members = min(cells.items(), key=lambda item: len(item[1]))
+    if per_cell is not None and per_cell > len(members):
         raise ConfigurationError(
-            f"per_cell={per_cell}, but group {rarest[0]!r} with label {rarest[1]!r} has {len(cells[rarest])} images; "
-            "lower per_cell, or leave it out to use as many as the rarest cell has"
+            f"per_cell={per_cell}, but group {group!r} with label {label!r} has {len(members)} images; lower per_cell, "
+            "or leave it out to use as many as the rarest cell has"
         )
-    size = len(cells[rarest]) if per_cell is None else per_cell
-    kept: set[int] = set()
-    for cell, members in cells.items():
-        kept.update(members[i] for i in numpy_stream("xray cell", *cell).permutation(len(members))[:size])
-    return [row for i, row in enumerate(rows) if i in kept]
-
-
-def _stems(files: Files, root: str, folders: Sequence[str]) -> dict[str, str]:
-    """Locations of the files in `folders` by their names without suffix."""
-    locations = {}
-    for folder in reversed(folders):
-        location = join(root, folder)
-        locations.update({name.rsplit(".", 1)[0]: join(location, name) for name in sorted(files.names(location))})
-    return locations
+    size = len(members) if per_cell is None else per_cell
+    kept = [
+        np.array(members)[numpy_stream("xray cell", *cell).permutation(len(members))[:size]]
+        for cell, members in cells.items()
+    ]
+    return [rows[i] for i in np.sort(np.concatenate(kept))]
 
 
 def alternating(index: Int[np.ndarray, " part"], cells: Int[np.ndarray, " images"]) -> Int[np.ndarray, " part"]:
-    """Order `index`: the first image of each cell, the second of each, and so on, each cell's in ascending order."""
-    index = np.sort(index)
-    place = np.empty_like(index)
-    for cell in np.unique(cells[index]):
-        members = cells[index] == cell
-        place[members] = np.arange(members.sum())
-    return index[np.lexsort((cells[index], place))]
+    """Order `index`: the first image of each cell, the second of each, and so on; each cell's in ascending order."""
+    table = pd.DataFrame({"index": np.sort(index)}).assign(cell=lambda t: cells[t["index"]])
+    table["place"] = table.groupby("cell").cumcount()
+    return table.sort_values(["place", "cell"])["index"].to_numpy()
 
 
 CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -235,32 +226,26 @@ def published_split(
 ) -> dict[str, Int[np.ndarray, " part"]]:
     """Indices of train, valid and test: of each cell of site and label as many as the smallest has, dealt by `ratio`.
 
-    With n images a cell, train has ratio · n of site 0's negatives and of site 1's positives, (1 − ratio) · n of the
-    other two; valid has half as many with the two exchanged, test the rest. Images are dealt, not patients, so that one
-    patient's may be in several parts.
+    With n images in a cell, train has ratio · n of site 0's negatives and of site 1's positives, (1 − ratio) · n of the
+    other two; valid has half as many with the two exchanged, test has the rest. Images are dealt, not patients, so that
+    a patient may be in several parts.
 
     Draws from numpy's legacy generator in the published order, so that the indices are those of
-    `torchxrayvision.datasets.CovariateDataset` with the same sites, labels, ratio and seed.
-
-    Args:
-        sites: 0 or 1.
-        labels: 0 or 1.
-        ratio: agreement of site and label in train, in [0, 1]; 0.5 + severity / 2.
-        seed: of the draws.
+    `torchxrayvision.datasets.CovariateDataset` with the same sites and labels (0 or 1), ratio and seed.
 
     Source: Viviano et al., ICLR 2021.
     """
     rng = np.random.RandomState(seed)
     members = {cell: np.flatnonzero((sites == cell[0]) & (labels == cell[1])) for cell in CELLS}
     n = min(map(len, members.values()))
-    left = {cell: rng.choice(members[cell], n, replace=False) for cell in CELLS}
+    undealt = {cell: rng.choice(members[cell], n, replace=False) for cell in CELLS}
     parts = {}
     for name, share, of_agreeing in (("train", TRAIN, ratio), ("valid", VALID, 1 - ratio)):
         other = 1 - ratio if name == "train" else ratio
         # The order of the products is the published one: int() cuts off.
         counts = {cell: int(n * (of_agreeing if cell[0] == cell[1] else other) * share * 2) for cell in CELLS}
-        drawn = {cell: rng.choice(left[cell], counts[cell], replace=False) for cell in CELLS}
-        left = {cell: np.setdiff1d(left[cell], drawn[cell]) for cell in CELLS}
+        drawn = {cell: rng.choice(undealt[cell], counts[cell], replace=False) for cell in CELLS}
+        undealt = {cell: np.setdiff1d(undealt[cell], drawn[cell]) for cell in CELLS}
         parts[name] = np.concatenate([drawn[cell] for cell in CELLS])
-    parts["test"] = np.concatenate([left[cell] for cell in CELLS])
+    parts["test"] = np.concatenate([undealt[cell] for cell in CELLS])
     return {name: index.astype(np.int64) for name, index in parts.items()}

@@ -1,19 +1,48 @@
 """xray_site: cardiomegaly in chest X-rays of two hospitals, confounded by the hospital."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import ast
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
 
 from trainables.core.departure import Departure
-from trainables.datasets.own.table import Row
-from trainables.datasets.xray.metadata import SIDE, Entry, nih, padchest
+from trainables.datasets.own.table import Box, Row
+from trainables.datasets.xray.metadata import SIDE, published_rows
 from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
 
 HEALTHY, SICK = "no finding", "cardiomegaly"
 ELLIPSE = 2.5
 """The region of interest has the radii height / 2.5 and width / 2.5: 50.3 % of the image."""
+OLDEST_CHILD, READ_IN = 10, 2019
+"""PadChest images of people who were 10 or younger in 2019 are excluded, as in torchxrayvision."""
+DAMAGED = frozenset(
+    {
+        "216840111366964012373310883942009117084022290_00-064-025",
+        "216840111366964012373310883942009152114636712_00-102-045",
+        "216840111366964012373310883942009170084120009_00-097-074",
+        "216840111366964012283393834152009033102258826_00-059-087",
+        "216840111366964012339356563862009072111404053_00-043-192",
+        "216840111366964012487858717522009280135853083_00-075-001",
+        "216840111366964012558082906712009327122220177_00-102-064",
+        "216840111366964012819207061112010281134410801_00-129-131",
+        "216840111366964012819207061112010306085429121_04-020-102",
+        "216840111366964012819207061112010307142602253_04-014-084",
+        "216840111366964012819207061112010315104455352_04-024-184",
+        "216840111366964012959786098432011033083840143_00-176-115",
+        "216840111366964012989926673512011074122523403_00-163-058",
+        "216840111366964012989926673512011083134050913_00-168-009",
+        "216840111366964012989926673512011151082430686_00-157-045",
+        "216840111366964013076187734852011291090445391_00-196-188",
+        "216840111366964013590140476722013043111952381_02-065-198",
+        "216840111366964013590140476722013058110301622_02-056-111",
+        "216840111366964013686042548532013208193054515_02-026-007",
+        "216840111366964013829543166512013353113303615_02-092-190",
+        "216840111366964013962490064942014134093945580_01-178-104",
+    }
+)
+"""PadChest images that are missing from the published archive or damaged, as listed by torchxrayvision."""
 
 
 class XraySiteOptions(XrayOptions):
@@ -80,39 +109,56 @@ class XraySite(Xray):
 
 @lru_cache(maxsize=4)
 def _candidates(match: str, nih_views: str, roi: str) -> tuple[Row, ...]:
-    at_nih = (entry for entry in nih() if nih_views == "all" or entry.view == nih_views)
-    at_padchest = (entry for entry in padchest() if entry.view == "PA")
-    return (
-        *_rows("NIH", at_nih, ("Cardiomegaly", "No Finding"), match, roi),
-        *_rows("PadChest", at_padchest, ("cardiomegaly", "normal"), match, roi),
-    )
-
-
-def _rows(group: str, entries: Iterable[Entry], names: tuple[str, str], match: str, roi: str) -> Iterator[Row]:
-    for entry in entries:
-        label = labelled(entry.findings, names, match)
-        if label is not None:
-            yield Row(
-                where=entry.where,
-                image=entry.stem,
-                label=label,
-                boxes=entry.boxes if roi == "boxes" else (),
-                boxes_side=SIDE,
-                ellipse=ELLIPSE if roi == "ellipse" else None,
-                group=group,
-                subject=entry.patient,
+    rows = []
+    for where, image, findings, patient, group, terms, boxes in (*_nih(nih_views), *_padchest()):
+        if label := labelled(findings, terms, match):
+            rows.append(
+                Row(
+                    where=where,
+                    image=image.rsplit(".", 1)[0],
+                    label=label,
+                    boxes=boxes if roi == "boxes" else (),
+                    boxes_side=SIDE,
+                    ellipse=ELLIPSE if roi == "ellipse" else None,
+                    group=group,
+                    subject=str(patient),
+                )
             )
+    return tuple(rows)
 
 
-def labelled(findings: Sequence[str], names: tuple[str, str], match: str) -> str | None:
+def _nih(views: str) -> Iterator[tuple[Any, ...]]:
+    """Images of NIH ChestX-ray14 with these views, in the table's order, with the boxes of cardiomegaly."""
+    boxes: dict[str, list[Box]] = {}
+    columns = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
+    for _, image, finding, *box in published_rows("BBox_List_2017.csv.gz", columns):
+        if finding == "Cardiomegaly":
+            boxes.setdefault(image, []).append(Box(*map(float, box)))
+    columns = ["Image Index", "Finding Labels", "Patient ID", "View Position"]
+    for where, image, findings, patient, view in published_rows("Data_Entry_2017_v2020.csv.gz", columns):
+        if views in ("all", view):
+            terms = ("Cardiomegaly", "No Finding")
+            yield where, image, findings.split("|"), patient, "NIH", terms, tuple(boxes.get(image, ()))
+
+
+def _padchest() -> Iterator[tuple[Any, ...]]:
+    """PadChest's labelled PA images of adults by name, without those known to be damaged."""
+    columns = ["ImageID", "Labels", "PatientID", "Projection", "PatientBirth"]
+    table = published_rows("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz", columns)
+    for where, image, labels, patient, view, born in sorted(table, key=lambda row: row[1].rsplit(".", 1)[0]):
+        is_adult = READ_IN - born > OLDEST_CHILD
+        if view == "PA" and is_adult and isinstance(labels, str) and image.rsplit(".", 1)[0] not in DAMAGED:
+            findings = [label.strip() for label in ast.literal_eval(labels) if label.strip()]
+            yield where, image, findings, patient, "PadChest", ("cardiomegaly", "normal"), ()
+
+
+def labelled(findings: Sequence[str], terms: tuple[str, str], match: str) -> str | None:
     """The label of an image with these findings; None if it belongs to neither class.
 
-    Args:
-        findings: as the hospital lists them.
-        names: the hospital's terms for cardiomegaly and for a normal image.
-        match: "exact": has the first, or nothing but the second; "substring": some finding contains the word.
+    `terms` are the hospital's, for cardiomegaly and for a normal image. An "exact" `match` has the first, or nothing
+    but the second; for "substring" some finding contains the word.
     """
-    sick, healthy = names
+    sick, healthy = terms
     if match == "substring":
         text = "|".join(findings)
         return SICK if sick in text else HEALTHY if healthy in text else None

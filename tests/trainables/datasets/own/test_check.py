@@ -1,10 +1,7 @@
-"""python -m trainables.datasets: what it says of good data, of questionable ones, and how it ends on bad ones."""
+"""python -m trainables.datasets: descriptions, warnings, and exit codes."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +10,7 @@ from PIL import Image
 from support import own_images
 from typer.testing import CliRunner
 
-import trainables
-from trainables.datasets.__main__ import app, beside_sweeps
+from trainables.datasets.__main__ import app
 
 
 @pytest.fixture
@@ -56,18 +52,7 @@ def test_it_describes_the_data(folder, check):
         assert piece in output, output
 
 
-@pytest.mark.slow
-def test_it_runs_as_a_module(folder, tmp_path):
-    root = Path(trainables.__file__).parents[1]
-    command = [sys.executable, "-m", "trainables.datasets", f"folder:{folder}"]
-    ran = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "The data can be used." in ran.stdout
-
-
-def test_it_says_what_was_converted(folder, check):
+def test_it_lists_conversions(folder, check):
     output = check(folder)
     assert "Files: 8 16-bit grey, 8 8-bit RGB, 8 12-bit DICOM, 8 float64 grey; 20 x 20 pixels" in output
     assert "Converted: 8 from colour to grey, 16 of more than 8 bits to [0, 1] (pixel_range=type)\n" in output
@@ -85,7 +70,7 @@ def test_it_says_what_was_converted(folder, check):
     assert "24 from grey to three channels" in check(folder, "--set", "channels=3")
 
 
-def test_it_says_what_size_colours_and_shape_become(folder, check, tmp_path):
+def test_it_tells_what_becomes_of_size_colours_and_shape(folder, check, tmp_path):
     for i in range(32):
         image = np.zeros((20, 900) if i == 7 else (150, 200), np.uint8)
         image[:, ::9] = 30 + 7 * i
@@ -110,7 +95,7 @@ def test_it_says_what_size_colours_and_shape_become(folder, check, tmp_path):
     assert "Shape: " not in grey
 
 
-def test_it_warns_of_boxes_that_are_all_like_corners(folder, check):
+def test_it_warns_of_boxes_that_look_like_corners(folder, check):
     shutil.rmtree(folder / "masks")
     header, *lines = (folder / "table.csv").read_text().splitlines()
     for boxes, warned in (("2 3 6 8", True), ("9 3 6 8", False)):
@@ -119,21 +104,7 @@ def test_it_warns_of_boxes_that_are_all_like_corners(folder, check):
         assert ("all 32 boxes have a width above x and a height above y, as the corners" in check(folder)) == warned
 
 
-def test_data_that_are_used_as_they_are(tmp_path, check):
-    rows = own_images.make_folder(tmp_path / "set", images=32)
-    for row in rows:
-        path = tmp_path / "set/images" / row["image"]
-        image, _ = own_images.drawn(int(path.stem[1:]), row["group"], row["label"])
-        path.unlink()
-        path.with_suffix(".png").write_bytes(own_images.pillow_bytes(np.rint(image * 255).astype(np.uint8), "PNG"))
-    own_images.write_csv(
-        tmp_path / "set/table.csv", [{**row, "image": f"{row['image'].split('.')[0]}.png"} for row in rows]
-    )
-    output = check(tmp_path / "set")
-    assert "Files: 32 8-bit grey; 20 x 20 pixels\nConverted: nothing\n" in output
-
-
-def test_it_names_images_without_a_mask_and_files_that_no_row_names(folder, check):
+def test_it_names_images_without_a_mask_and_unused_files(folder, check):
     (folder / "masks/x2.png").rename(folder / "masks/X_2.png")
     (folder / "images/other.png").write_bytes(b"")
     (folder / "images/notes.txt").write_text("")
@@ -157,7 +128,7 @@ def test_it_warns_of_masks_that_are_inside_out(folder, check):
     assert "Warning: masks cover 93% of an image (median); check that they are 0 outside, not inside" in check(folder)
 
 
-def test_the_picture_lies_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
+def test_the_picture_is_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
     assert "masks in green: sweeps/dataset.png\n" in check(folder)
     monkeypatch.setenv("SWEEP_STORAGE", "s3://bucket/sweeps")
     Path("sweeps/dataset.png").unlink()
@@ -186,7 +157,7 @@ def test_the_picture_lies_beside_the_sweeps(folder, check, monkeypatch, tmp_path
         (["synthetic", "--out", "no/where.png", "--set", "n_test=8"], "cannot write no/where.png"),
     ],
 )
-def test_it_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
+def test_bad_arguments_end_with_exit_code_2_and_one_line(arguments, piece, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
     Path("mine.csv").write_text("")
@@ -194,13 +165,3 @@ def test_it_ends_with_2_and_a_line(arguments, piece, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert piece in result.stderr
     assert "Traceback" not in result.output
-
-
-@pytest.mark.parametrize(
-    ("storage", "path"),
-    [("", "sweeps"), ("mine", "mine"), ("~/mine", "/home/ann/mine"), ("s3://bucket/mine", "sweeps")],
-)
-def test_a_picture_lies_beside_the_sweeps(storage, path, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/ann")
-    monkeypatch.setenv("SWEEP_STORAGE", storage)
-    assert beside_sweeps("dataset.png") == Path(path) / "dataset.png"

@@ -1,4 +1,4 @@
-"""What own images promise: counts, splits without common subjects, nesting over severities, one key per content."""
+"""A user's own images: counts, splits without common subjects, nesting over severities, one key per content."""
 
 import csv
 import os
@@ -58,7 +58,7 @@ def test_every_pixel_and_mask_is_that_of_its_file(images, build):
 
 
 @pytest.mark.parametrize("severity", [0.0, 0.5, 0.8, 1.0])
-def test_agreement_is_counted_and_size_and_balance_stay(build, severity):
+def test_severity_sets_the_agreement_and_neither_size_nor_balance(build, severity):
     sizes = {name: len(split) for name, split in build(1.0).splits().items()}
     for name, split in build(severity).splits().items():
         assert build(severity).cue_location == "unknown"
@@ -80,9 +80,7 @@ def test_no_subject_is_in_two_pools_and_twins_share_what_they_can(build, data_se
     at = {s: build(s, data_seed).index() for s in (0.0, 0.5, 1.0)}
     for index in at.values():
         pools = [{rows[i].subject for n in names for i in index[n]} for names in (SPLITS[:1], SPLITS[1:3], SPLITS[3:])]
-        assert not pools[0] & pools[1]
-        assert not pools[0] & pools[2]
-        assert not pools[1] & pools[2]
+        assert len(set.union(*pools)) == sum(map(len, pools))
         assert all(len(set(index[n])) == len(index[n]) for n in SPLITS)
     np.testing.assert_array_equal(at[0.0]["test_id"], at[0.0]["test_ood"])
     assert not set(at[1.0]["test_id"]) & set(at[1.0]["test_ood"])
@@ -105,7 +103,7 @@ def test_the_data_seed_determines_the_data(build):
         assert not torch.equal(first[name].images, other[name].images)
 
 
-def test_sizes_and_meanings_can_be_set(build):
+def test_sizes_class_names_and_cue_groups_can_be_set(build):
     splits = build(0.5, n_train=16, n_valid=8, n_test=8, class_names="sick,normal").splits()
     assert [len(splits[name]) for name in SPLITS] == [16, 8, 8, 8, 8]
     turned = build(1.0, cue_groups="left=sick,right=normal").splits()["train"]
@@ -128,7 +126,7 @@ def test_sizes_and_meanings_can_be_set(build):
         ({"image_size": 4}, ("bad value 4 for image_size", "greater than or equal to 8")),
     ],
 )
-def test_settings_that_cannot_be(build, options, pieces):
+def test_impossible_settings_are_refused(build, options, pieces):
     with pytest.raises(ConfigurationError) as caught:
         build(**options).check()
     assert all(piece in str(caught.value) for piece in pieces), caught.value
@@ -144,10 +142,9 @@ def small(tmp_path):
     return tmp_path / "small"
 
 
-def test_the_key_is_that_of_the_content_wherever_it_lies(small, tmp_path):
+def test_the_key_depends_on_the_content_and_not_on_its_place(small, tmp_path):
     first = key(f"folder:{small}")
-    shutil.copytree(small, tmp_path / "moved")
-    assert key(f"folder:{tmp_path / 'moved'}") == first
+    assert key(f"folder:{shutil.copytree(small, tmp_path / 'moved')}") == first
     assert key(f"folder:{small}", image_size=32) != first
     config = resolve({"dataset": f"folder:{small}"})
     assert resolve(config.flat()) == config
@@ -162,7 +159,7 @@ def test_one_changed_pixel_label_or_mask_makes_new_trials(small, monkeypatch):
         data[-20] ^= 1
         stat = path.stat()
         path.write_bytes(bytes(data))
-        # As a program might that keeps times: size and modification time say nothing.
+        # A program may keep size and modification time.
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         keys.append(key(f"folder:{small}"))
     table = small / "table.csv"
@@ -171,7 +168,7 @@ def test_one_changed_pixel_label_or_mask_makes_new_trials(small, monkeypatch):
     assert len(set(keys)) == 5
 
 
-def test_data_that_changed_since_they_were_planned_are_not_trained_on(small, monkeypatch, tmp_path):
+def test_data_that_changed_since_planning_are_refused(small, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     planned = opened(f"folder:{small}")
     image, _ = own_images.drawn(99, "left", "sick")
@@ -180,14 +177,15 @@ def test_data_that_changed_since_they_were_planned_are_not_trained_on(small, mon
         planned.splits()
 
 
-def test_decoded_images_are_kept_and_serve_without_the_files(small, monkeypatch):
+def test_decoded_images_are_cached_and_need_no_files(small, monkeypatch):
     dataset = opened(f"folder:{small}")
     before = dataset.splits()["train"].images
     shutil.rmtree(small)
-    assert torch.equal(opened_again(dataset).splits()["train"].images, before)
+    again = type(dataset)(dataset.options, dataset.severity, dataset.data_seed)
+    assert torch.equal(again.splits()["train"].images, before)
 
 
-def test_what_a_killed_process_decoded_is_not_used_and_goes_after_a_day(small, monkeypatch, tmp_path):
+def test_images_of_a_killed_process_are_not_used_and_removed_after_a_day(small, monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -207,11 +205,7 @@ def test_what_a_killed_process_decoded_is_not_used_and_goes_after_a_day(small, m
     assert running.exists()
 
 
-def opened_again(dataset):
-    return type(dataset)(dataset.options, dataset.severity, dataset.data_seed)
-
-
-def test_a_cache_that_cannot_be_written_costs_time_only(small, monkeypatch, tmp_path):
+def test_a_cache_that_cannot_be_written_only_costs_time(small, monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     expected = opened(f"folder:{small}").splits()["train"].images
@@ -254,13 +248,7 @@ def test_npy_images_and_masks_with_a_table_for_each_split(tmp_path):
     dataset = opened(f"folder:{tmp_path}")
     dataset.check()
     splits = dataset.splits()
-    assert {name: len(split) for name, split in splits.items()} == {
-        "train": 12,
-        "valid_id": 6,
-        "valid_ood": 24,
-        "test_id": 6,
-        "test_ood": 24,
-    }
+    assert [len(splits[name]) for name in SPLITS] == [12, 6, 24, 6, 24]
     for name, split in splits.items():
         assert split.masks.flatten(1).any(dim=1).all()
         left = split.images[:, 0, 2, 1] > split.images[:, 0, 2, -2]
@@ -293,43 +281,31 @@ def ungrouped(tmp_path):
     return write
 
 
-def misspelt(row, i):
-    row["label"] = "noraml" if i == 1 else row["label"]
-
-
-def one_label_in_test(row, i):
-    row["label"] = "sick" if row["split"] == "test" else row["label"]
-
-
-def two_subjects_in_train(row, i):
-    row["subject"] = row["label"] if row["split"] == "train" else row["subject"]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (misspelt, r"has no image of label 'noraml', of which the table has 1 \(the first in table\.csv row 3\)"),
-        (one_label_in_test, r"test_ood has no image of label 'normal', of which the table has 16"),
         (
-            two_subjects_in_train,
-            r"has no image of label '.*', of which the table has 24 .* add such images of more subj",
+            lambda row, i: row.update(label="noraml" if i == 1 else row["label"]),
+            r"has no image of label 'noraml', of which the table has 1 \(the first in table\.csv row 3\)",
+        ),
+        (
+            lambda row, i: row.update(label="sick" if row["split"] == "test" else row["label"]),
+            r"test_ood has no image of label 'normal', of which the table has 16",
+        ),
+        (
+            lambda row, i: row.update(subject=row["label"] if row["split"] == "train" else row["subject"]),
+            r"no image of label '.*', of which the table has 24 .* add such images of more subj",
         ),
     ],
 )
-def test_without_groups_every_split_has_every_label(change, message, ungrouped):
+def test_without_groups_every_split_needs_every_label(change, message, ungrouped):
     with pytest.raises(ConfigurationError, match=message):
         opened(ungrouped(change)).check()
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "default"),
-    [
-        ("n_train", 8, "null"),
-        ("n_valid", 8, "null"),
-        ("n_test", 8, "null"),
-        ("max_severity", 0.5, "1.0"),
-        ("cue_groups", "a=normal,b=sick", '""'),
-    ],
+    [("n_train", 8, "null"), ("max_severity", 0.5, "1.0"), ("cue_groups", "a=normal,b=sick", '""')],
 )
 def test_without_groups_a_setting_of_the_resampling_is_refused(setting, value, default, ungrouped):
     place = ungrouped()
@@ -338,32 +314,24 @@ def test_without_groups_a_setting_of_the_resampling_is_refused(setting, value, d
         opened(place, **{setting: value}).check()
 
 
-def five_splits(row, i):
-    row["split"] = SPLITS[i // 8 % 5]
-
-
-def with_groups(row, i):
-    row["group"] = own_images.CELLS[i // 2 % 4][0]
-
-
-@pytest.mark.parametrize("change", [five_splits, with_groups])
+@pytest.mark.parametrize("change", [{"split": SPLITS}, {"group": ("left", "right")}])
 @pytest.mark.parametrize("setting", ["valid_fraction", "test_fraction"])
-def test_shares_are_refused_where_the_splits_are_given(setting, change, ungrouped):
+def test_shares_are_refused_if_the_splits_are_given(setting, change, ungrouped):
+    place = ungrouped(
+        lambda row, i: row.update({name: values[i // 8 % len(values)] for name, values in change.items()})
+    )
     refusal = rf"^{setting}=0.1 has no effect on data whose splits are given.*or set {setting}=0.25$"
     with pytest.raises(ConfigurationError, match=refusal):
-        opened(ungrouped(change), **{setting: 0.1}).check()
-
-
-def test_shares_say_what_is_held_out_from_train(ungrouped):
-    few, more = (opened(ungrouped(), valid_fraction=share).index() for share in (0.25, 0.5))
-    assert len(few["valid_id"]) < len(more["valid_id"])
+        opened(place, **{setting: 0.1}).check()
 
 
 def test_the_space_of_own_images_fits_data_without_groups(ungrouped):
+    few, more = (opened(ungrouped(), valid_fraction=share).index() for share in (0.25, 0.5))
+    assert len(few["valid_id"]) < len(more["valid_id"])
     check_data(make_plan(space="own_data", dataset=ungrouped(), overrides={"severity": 1.0}, max_trials=4))
 
 
-def test_masks_of_a_column_are_looked_for_in_masks(small, tmp_path):
+def test_masks_of_a_column_are_searched_for_in_masks(small):
     by_name = opened(f"folder:{small}").splits()["train"].masks
     header, *lines = (small / "table.csv").read_text().splitlines()
     for prefix in ("", "masks/"):
@@ -395,8 +363,7 @@ def test_layouts_of_a_table_for_each_split(layout, small, tmp_path):
     decoded = dataset.decoded()
     assert len(decoded.rows) == 32
     assert decoded.masks.any(axis=(1, 2)).sum() == len(list((small / "masks").iterdir()))
-    pools = {decoded.rows[i].split for i in dataset.index()["valid_ood"]}
-    assert pools == {"valid"}
+    assert {decoded.rows[i].split for i in dataset.index()["valid_ood"]} == {"valid"}
 
 
 @pytest.mark.slow
@@ -425,13 +392,6 @@ def test_a_folder_in_s3_is_the_same_data_and_fetched_once(small, bucket, monkeyp
         key(f"folder:{bucket}/nothing")
 
 
-def test_the_table_names_agree_with_the_docs():
-    with_header = csv.DictReader(["image,label,mask,boxes,group,subject,split", ""])
-    from trainables.datasets.own.table import COLUMNS
-
-    assert set(with_header.fieldnames) == set(COLUMNS)
-
-
 def same_folder(folder: Path, sizes: list[tuple[int, int]]) -> Path:
     """A folder of 32 images whose heights and widths are `sizes` by turns."""
     (folder / "images").mkdir(parents=True)
@@ -449,15 +409,7 @@ def same_folder(folder: Path, sizes: list[tuple[int, int]]) -> Path:
 
 @pytest.mark.parametrize(
     ("sizes", "side"),
-    [
-        ([(28, 28)], 28),
-        ([(64, 64)], 64),
-        ([(24, 28)], 28),
-        ([(6, 7)], 8),
-        ([(65, 65)], 64),
-        ([(28, 65)], 64),
-        ([(28, 28), (29, 28)], 64),
-    ],
+    [([(64, 64)], 64), ([(24, 28)], 28), ([(6, 7)], 8), ([(28, 65)], 64), ([(28, 28), (29, 28)], 64)],
 )
 def test_images_keep_a_size_that_they_share_up_to_64(sizes, side, tmp_path):
     folder = same_folder(tmp_path / "set", sizes)
@@ -505,45 +457,41 @@ def test_images_keep_their_colours_and_the_key_says_so(share, channels, tmp_path
     assert (train[:, 0] != train[:, -1]).any() == (channels == 3)
 
 
-def test_colours_are_looked_for_in_a_sample(tmp_path, monkeypatch):
+@pytest.fixture
+def read(monkeypatch):
+    """The locations of the files that are read, in order."""
+    locations, original = [], Files.read
+    monkeypatch.setattr(Files, "read", lambda self, location: locations.append(location) or original(self, location))
+    return locations
+
+
+def test_colours_are_searched_for_in_a_sample(tmp_path, monkeypatch, read):
     monkeypatch.setattr("trainables.datasets.own.decoded.SAMPLE", 4)
     monkeypatch.setattr("trainables.datasets.own.decoded.LARGEST_NATIVE", 8)
-    place, read = coloured(tmp_path / "set", 1), []
-    dataset = find_dataset(place)
+    dataset = find_dataset(coloured(tmp_path / "set", 1))
     rows, files = dataset.read(dataset.Options())
-    original = Files.read
-    monkeypatch.setattr(Files, "read", lambda self, location: read.append(location) or original(self, location))
+    read.clear()
     assert native_form("sample", lambda: (rows, files)) == (8, 3)
     assert len(read) == 4
 
 
-RECORDED = {"channels": 1, "image_size": 20, "content": "0123456789abcdef0123456789abcdef"}
-
-
 def test_the_key_of_a_recorded_trial_is_still_the_same():
     # As computed before colours became a default and columns a setting.
-    assert key("folder:/nowhere", **RECORDED) == "d3abee4218e1cc10"
+    recorded = {"channels": 1, "image_size": 20, "content": "0123456789abcdef0123456789abcdef"}
+    assert key("folder:/nowhere", **recorded) == "d3abee4218e1cc10"
 
 
 @pytest.mark.parametrize(
     ("image", "mask", "drawn_on"),
-    [
-        (6, 1, "shown"),
-        (6, 1, "stored"),
-        (6, 6, "stored"),
-        (3, 3, "stored"),
-        (8, 6, "own"),
-        (1, 6, "stored"),
-        (5, 1, "shown"),
-    ],
+    [(6, 1, "shown"), (6, 1, "stored"), (3, 3, "stored"), (8, 6, "own"), (1, 6, "stored"), (5, 1, "shown")],
 )
-def test_a_turned_image_and_its_mask_lie_on_each_other(image, mask, drawn_on, small):
-    """A bright part of a dark photograph, as phones store it, is the mask, however that is stored."""
+def test_a_turned_image_and_its_mask_coincide(image, mask, drawn_on, small):
+    """The mask is the bright part of a dark photograph, as phones store it, however the mask is stored."""
     shown = np.zeros((24, 16), np.uint8)
     shown[2:8, 3:15] = 255
 
     def stored(orientation: int) -> np.ndarray:
-        # Its own inverse but for the quarter turns, which undo each other.
+        # Each is its own inverse except for the quarter turns, which undo each other.
         back = {6: 8, 8: 6}.get(orientation, orientation)
         return ImageFile(shown[:, :, None], 0.0, 255.0, "").turned(back).values.squeeze()
 
@@ -564,22 +512,11 @@ def test_a_turned_image_and_its_mask_lie_on_each_other(image, mask, drawn_on, sm
     assert any("1 turned upright" in note for note in dataset.notes()) == (image != 1)
 
 
-def test_a_space_of_trials_on_small_images_reads_them_once(tmp_path, monkeypatch):
-    folder, read = same_folder(tmp_path / "set", [(28, 28)]), []
+def test_a_space_of_trials_on_small_images_reads_them_once(tmp_path, monkeypatch, read):
+    folder = same_folder(tmp_path / "set", [(28, 28)])
     monkeypatch.setattr("trainables.datasets.own.decoded._NATIVE", {})
-    original = Files.read
-    monkeypatch.setattr(Files, "read", lambda self, location: read.append(location) or original(self, location))
     overrides = {"severity": 1.0, "method": "baseline"}
     plan = make_plan(space="own_data", dataset=f"folder:{folder}", overrides=overrides, max_trials=None)
     assert {config.dataset_options["image_size"] for config in plan.trials.values()} == {28}
     assert len(plan.trials) > 1
     assert max(read.count(str(folder / f"images/{i}.png")) for i in range(32)) == 2
-
-
-def test_an_unreadable_image_is_refused_when_it_is_decoded_whatever_the_size(tmp_path):
-    folder = same_folder(tmp_path / "set", [(28, 28)])
-    (folder / "images/5.png").write_bytes(b"hello")
-    config = resolve({"dataset": f"folder:{folder}"})
-    dataset = find_dataset(config.dataset)
-    with pytest.raises(ConfigurationError, match=r"row 7: .*5\.png is none of PNG"):
-        dataset(dataset.Options(**config.dataset_options), 1.0, 0).check()

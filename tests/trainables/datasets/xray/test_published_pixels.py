@@ -1,4 +1,4 @@
-"""The published pixel values, what they do to penalties, and every part that shows or changes pixels."""
+"""The published pixel values, their effect on penalties, and everything that shows or changes pixels."""
 
 import numpy as np
 import pytest
@@ -99,8 +99,8 @@ class AffineNet(Classifier):
 
 
 @pytest.mark.parametrize(("name", "factor"), [("gradmask", 2048.0), ("rrr", 2048.0**2)])
-def test_published_strengths_weigh_in_the_published_range_what_the_formula_says(name, factor, opened, new_method):
-    """One function of the images in both ranges, f(x) = W x + b of [0, 1]; its penalties from W in closed form."""
+def test_penalties_of_published_strengths_follow_the_formula_in_both_ranges(name, factor, opened, new_method):
+    """The same function of the images in both ranges, f(x) = W x + b of [0, 1]; its penalties from W in closed form."""
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(size=(2, SIDE**2)), rng.normal(size=2)
     models = {"unit": AffineNet(weight, bias), "published": AffineNet(weight / 2048, bias + weight.sum(axis=1) / 2)}
