@@ -272,7 +272,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ConfigurationError(f"{path} cannot be read as an image ({error}); download it again") from None
 
 
-def _square(size: tuple[int, int], around: tuple[float, ...]) -> tuple[float, float, float, float]:
+def _square(size: tuple[int, int], around: tuple[int, ...]) -> tuple[float, float, float, float]:
     """The largest square within an image of this size, as near to the middle of the box `around` as possible.
 
     Boxes are (left, upper, right, lower).

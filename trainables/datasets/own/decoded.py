@@ -164,8 +164,8 @@ def load_decoded(options: Any, read: Source) -> Decoded:
     Raises:
         ConfigurationError: an image or mask cannot be used; the message names file and row.
     """
-    pixels = [options.content, options.image_size, options.channels, options.pixel_range, options.fit]
-    key = hashlib.sha256(json.dumps([*pixels, READER_VERSION, LAYOUT]).encode()).hexdigest()[:32]
+    form = [options.content, options.image_size, options.channels, options.pixel_range, options.fit]
+    key = hashlib.sha256(json.dumps([*form, READER_VERSION, LAYOUT]).encode()).hexdigest()[:32]
     folder = cache_folder("decoded") / key
     if not (folder / "rows.json").is_file():
         _build(folder, options, *read())
