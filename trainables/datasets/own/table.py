@@ -231,13 +231,21 @@ def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
         problems.append(f"{where} has both a mask and boxes; give one of them")
     else:
         try:
-            boxes = tuple(_boxes(values.pop("boxes", "")))
+            boxes = tuple(_boxes(values.get("boxes", "")))
         except ValueError as error:
             problems.append(f"{where} has bad boxes: {error}")
             return None
-        split = values.pop("split", "").lower()
-        mask = values.pop("mask", None) or None
-        return Row(where, mask=mask, boxes=boxes, split=POOL_NAMES.get(split, split) or None, **values)
+        split = values.get("split", "").lower()
+        return Row(
+            where=where,
+            image=values["image"],
+            label=values["label"],
+            mask=values.get("mask") or None,
+            boxes=boxes,
+            group=values.get("group"),
+            subject=values.get("subject"),
+            split=POOL_NAMES.get(split, split) or None,
+        )
     return None
 
 
