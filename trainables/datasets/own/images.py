@@ -279,7 +279,7 @@ class OwnImages(Dataset):
         if set(given) == set(SPLITS):
             return pools
         train = pools["train"]
-        dealt = deal([rows[i] for i in train], self.options.shares, self.data_seed)
+        dealt = deal([rows[i] for i in train.tolist()], self.options.shares, self.data_seed)
         return {
             "train": train[dealt["train"]],
             "valid_id": train[dealt["valid"]],
