@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.core.config import MaskCondition, Options, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
-from trainables.datasets import Dataset, Split, find_dataset, load
+from trainables.datasets import Split, find_dataset, load
 from trainables.methods import METHODS
 from trainables.methods.parts.region import dilate, outside_pixels
 from trainables.trial.resolve import check_cues
@@ -27,13 +27,13 @@ def check_trial_data(config: TrialConfig) -> None:
     Raises:
         ConfigurationError: the data cannot be used; the message names file and row.
     """
-    dataset = find_dataset(config.dataset)
-    _check_once(dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed)
+    options = find_dataset(config.dataset).Options(**config.dataset_options)
+    _check_once(config.dataset, options, config.severity, config.data_seed)
 
 
 @cache
-def _check_once(dataset: type[Dataset], options: Options, severity: float, data_seed: int) -> None:
-    dataset(options, severity, data_seed).check()
+def _check_once(dataset: str, options: Options, severity: float, data_seed: int) -> None:
+    find_dataset(dataset)(options, severity, data_seed).check()
 
 
 def load_splits(config: TrialConfig) -> tuple[Mapping[str, Split], int]:
