@@ -69,7 +69,7 @@ def share(dataset: str, methods: Sequence[str]) -> None:
         wanted = {"dataset": dataset, "method": method, "severity": 1}
         settings: dict[str, Any] = next(s for s in SPACES["laptop"]().trials if wanted.items() <= s.items())
         trial = Trial(resolve(settings))
-        train = processor_seconds(lambda trial=trial: [trial.train_epoch() for _ in range(trial.config.epochs)])
+        train = sum(processor_seconds(trial.train_epoch) for _ in range(trial.config.epochs))
         test = processor_seconds(trial.evaluate)
         maps = processor_seconds(trial.localise)
         print(f"{method:24}{train:10.2f}{test:9.2f}{maps:9.2f}{maps / (train + test + maps):8.0%}")

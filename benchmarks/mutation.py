@@ -29,6 +29,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Annotated, Any
@@ -164,7 +165,8 @@ class Replace(ast.NodeTransformer):
 def mutated(root: Path, mutant: Mutant) -> ast.Module:
     tree = ast.parse((root / mutant.file).read_text())
     node = next(node for position, node in enumerate(ast.walk(tree)) if position == mutant.position)
-    return Replace(node, dict(changes(node))[mutant.change]()).visit(tree)
+    Replace(node, dict(changes(node))[mutant.change]()).visit(tree)
+    return tree
 
 
 def recording(file: Path, name: str) -> ast.Module:
@@ -282,7 +284,7 @@ class Runner:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
             for file, members in files.items():
                 if file not in measured:
-                    measured[file] = in_fork(lambda members=members: self.record(members), WAIT, folder) or {}
+                    measured[file] = in_fork(partial(self.record, members), WAIT, folder) or {}
                     print(f"{file}: {len(measured[file])} of {len(members)} tests", flush=True)
                 for test, (seconds, executed) in measured[file].items():
                     for name, line in executed:
@@ -290,14 +292,14 @@ class Runner:
             results, chosen = Results(self.out), sample(self.root, self.n)
             for position, mutant in enumerate(chosen, 1):
                 if str(mutant) not in results:
-                    seconds, selected = 0.0, []
+                    seconds, selected = 0.0, list[pytest.Item]()
                     for taken, test in sorted(tests[mutant.file, mutant.statement]):
                         if test in items and (not selected or seconds + taken <= self.budget):
                             seconds += taken
                             selected.append(items[test])
                     result, killer = "without tests", ""
                     if selected:
-                        killer = in_fork(lambda m=mutant, s=selected: self.killer(m, s), 20 + 5 * seconds, folder)
+                        killer = in_fork(partial(self.killer, mutant, selected), 20 + 5 * seconds, folder)
                         result = "survived" if killer == "" else "killed"
                     results[str(mutant)] = result
                     print(f"{position} of {len(chosen)}: {result}  {mutant}  {killer or ''}", flush=True)

@@ -361,7 +361,8 @@ def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
         for one in both
     ]
     joined = pd.concat(cells, axis=1).sort_index(axis=1, level="severity", sort_remaining=False, kind="stable")
-    head = (f"{model}, s = {severity:g}" for severity, model in joined.columns.to_list())
+    places: list[Any] = joined.columns.to_list()
+    head = (f"{model}, s = {severity:g}" for severity, model in places)
     rows = ((f"`{method}`", strength(weight) if weight else "", *own) for (method, weight), own in _rows(joined))
     return table(("method", "strength", *head), rows)
 

@@ -4,17 +4,18 @@ Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU,
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.gpu_check.comparison import Check, Comparison, checks
+from benchmarks.gpu_check.comparison import Check, checks
 from benchmarks.gpu_check.page import Result, described
-from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
+from benchmarks.gpu_check.sharing import CUDA, SHARES, compare_shares, measure
 from trainables import MODELS
 from trainables.core.process import use_gpu, use_one_thread
 
@@ -36,24 +37,22 @@ def main(
     chosen = [check for check in every if only in check.part or only in check.name]
     if not chosen:
         raise typer.BadParameter(f"no check has {only!r} in its part or name")
-    comparisons: list[Comparison] = []
-    throughput: list[Throughput] = []
-    work: list[tuple[str, Callable[[], None]]] = [
-        (f"{check.part} {check.name}", lambda check=check: comparisons.extend(check.run(device))) for check in chosen
-    ]
+    work: list[tuple[str, Callable[[], Any]]] = [(f"{c.part} {c.name}", partial(c.run, device)) for c in chosen]
     work += [
-        (f"{model}, a share of {share:g}", lambda m=model, s=share: throughput.append(measure(s, m, device)))
+        (f"{model}, a share of {share:g}", partial(measure, share, model, device))
         for model in (MODELS.builtin if speed else ())
         for share in SHARES
     ]
+    results = []
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console) as progress:
         task = progress.add_task("", total=len(work))
         for description, step in work:
             progress.update(task, description=description)
-            step()
+            results.append(step())
             progress.advance(task)
-    result = Result(described(device), comparisons, throughput)
+    comparisons = [comparison for compared in results[: len(chosen)] for comparison in compared]
+    result = Result(described(device), comparisons, results[len(chosen) :])
     for text in (result.page, *(f"Written: {path}" for path in result.write(out))):
         console.print(text, soft_wrap=True, markup=False, highlight=False)
     if not result.holds:

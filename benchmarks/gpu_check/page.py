@@ -46,7 +46,7 @@ class Result:
         parts: dict[str, list[Comparison]] = {}
         for each in self.comparisons:
             parts.setdefault(each.part, []).append(each)
-        tables = {
+        tables: dict[str, tuple[Sequence[str], list[Sequence[str]]]] = {
             "Differs": (
                 ("part", "what", "difference", "tolerance", "error"),
                 [(e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in self.failures],
