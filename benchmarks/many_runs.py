@@ -1,14 +1,27 @@
-"""An MLflow database with as many runs as wanted, made by copying one run's rows inside the database.
+"""How fast the driver's mirror fills MLflow: trials a second on SQLite, and on a server with PostgreSQL and S3.
 
-MLflow itself takes about a tenth of a second for a run; this takes milliseconds. The rows are those that MLflow wrote
-for the one run, with other run ids and trial keys.
+Run `python -m benchmarks.many_runs`. Records and artifacts are copies of one small trial's. The mirror gets 16 at once, as
+from 16 slots that finish together, faster than it can write them. Server, database, S3 and mirror share the machine.
 """
 
-from typing import Any
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+import typer
+from rich.console import Console
 
+from records import SweepRecords
+from records.store import Record
+
+SLOTS = 16
 AT_ONCE = 10_000
 """Runs copied in one transaction."""
 
@@ -49,3 +62,91 @@ def _copy_rows(connection: sa.Connection, table: sa.Table, new: sa.Table, run_id
         values["value"] = sa.case((table.c.key == "trial_key", new.c.trial_key), else_=table.c.value)
     rows = sa.select(*values.values()).select_from(table.join(new, sa.true())).where(table.c.run_uuid == run_id)
     connection.execute(table.insert().from_select(list(values), rows))
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URI of a new PostgreSQL database."""
+    with _services().PostgresServer() as server:
+        yield server.make_database("many")
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URI of an MLflow server on PostgreSQL and S3, with its login in the environment."""
+    services = _services()
+    with ExitStack() as stack:
+        s3, database = (stack.enter_context(service()) for service in (services.S3Server, services.PostgresServer))
+        mlflow = stack.enter_context(services.MlflowServer(s3, database))
+        os.environ.update(mlflow.variables())
+        yield mlflow.uri
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    """The URI of a SQLite database that does not exist yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/mlflow.db"
+
+
+def _services() -> Any:
+    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+    from support import services
+
+    return services
+
+
+def copies(folder: Path, trials: int) -> SweepRecords:
+    """A sweep of this many records with artifacts, all of one trial."""
+    from benchmarks.many_records import real_trial
+
+    records = real_trial(folder)
+    (real,) = records.load().records
+    files = {
+        name: records.read_artifact(real["trial_key"], name) or b"" for name in records.artifacts(real["trial_key"])
+    }
+    for number in range(trials - 1):
+        key = f"{number:016x}"
+        for name, data in files.items():
+            records.write_artifact(key, name, data)
+        records.write(Record({**real, "trial_key": key, "seed": number + 1}))
+    return records
+
+
+def rate(records: SweepRecords, uri: str) -> tuple[float, float]:
+    """Trials a second that the mirror brings to MLflow, and its processor seconds a trial."""
+    from driver.upkeep.mirror import Mirror
+    from driver.upkeep.tracking import open_tracking
+
+    loaded = records.load().records
+    with Mirror(lambda console: open_tracking(uri, records.name, console), records, [], Console(quiet=True)) as mirror:
+        # The first one loads MLflow.
+        mirror.add(loaded[0]["trial_key"])
+        while not mirror.changed:
+            time.sleep(0.01)
+        start, processor = time.perf_counter(), time.process_time()
+        for number, record in enumerate(loaded[1:], 1):
+            mirror.add(record["trial_key"])
+            if number % SLOTS == 0:
+                time.sleep(0.1)
+        mirror.finish(loaded, patience=60.0)
+        trials = len(loaded) - 1
+        if not all(record["mlflow_run_id"] for record in loaded):
+            raise SystemExit("some trials have no run")
+        return trials / (time.perf_counter() - start), (time.process_time() - processor) / trials
+
+
+def main(
+    trials: Annotated[int, typer.Option(help="Trials to mirror.")] = 400,
+    rounds: Annotated[int, typer.Option(help="Rounds; the two take turns.")] = 3,
+) -> None:
+    """Print trials a second for each round."""
+    for _ in range(rounds):
+        for name, source in (("SQLite", sqlite), ("server, PostgreSQL", server)):
+            with tempfile.TemporaryDirectory() as folder, source() as uri:
+                a_second, processor = rate(copies(Path(folder), trials), uri)
+                print(f"{name:20} {a_second:6.1f} trials a second, {processor:.3f} s of processor a trial", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -177,7 +177,7 @@ def sqlite(folder: Path, trials: int) -> list[Step]:
 
 
 def postgresql(folder: Path, trials: int) -> list[Step]:
-    from benchmarks.mlflow_runs import postgres
+    from benchmarks.many_runs import postgres
 
     return mirror(folder / f"postgresql-{trials}", trials, postgres())
 

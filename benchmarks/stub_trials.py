@@ -23,10 +23,7 @@ class StubTrial(TrialTrainable):
     def step(self) -> dict[str, Any]:
         told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
         rows = [{**trial.columns(), **told} for trial in self.training.trials]
-        return {
-            "records": [{name: row.get(name) for name in REPORTED} for row in rows],
-            "done": True,
-        }
+        return {"finished": [[{name: row.get(name) for name in REPORTED} for row in rows]], "done": True}
 
 
 class Counting(Progress):
@@ -36,10 +33,10 @@ class Counting(Progress):
         super().__init__(console, total)
         self.began = began
 
-    def finished(self, training: str, records: Sequence[dict[str, Any]]) -> None:
+    def finished(self, records: Sequence[dict[str, Any]]) -> None:
         if not self.counts:
             self.began()
-        super().finished(training, records)
+        super().finished(records)
 
 
 def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> None:

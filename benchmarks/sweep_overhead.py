@@ -5,7 +5,7 @@ Run `python -m benchmarks.sweep_overhead`. Trials of about two seconds, and stub
     bare     by a loop in two processes: no Ray, no MLflow, nothing kept but a list of scores
     plain    as Tune's documentation shows: a function, tune.report, MLflowLoggerCallback; a process for each trial
     reused   by Tune with reuse_actors, without MLflow
-    sweep    by sweep.py with everything on: records, artifacts, MLflow, report
+    sweep    by sweep.py with everything on: records, artifacts, MLflow, report; a trial ends when its record is written
 
 Ways take turns, so that a noisy machine disturbs all alike. Timed are the trials between the first tenth, at least two
 of each process, and the last one: a process imports MLflow after its first trial. How long a way takes to start and to
@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,6 +149,14 @@ def sweep(folder: Path, kind: str, trials: int) -> None:
 WAYS: dict[str, Callable[[Path, str, int], None]] = {"bare": bare, "plain": plain, "reused": reused, "sweep": sweep}
 
 
+def counted(folder: Path) -> Iterator[float]:
+    """When each trial of a sweep counted as done, its record being in the storage."""
+    for path in (folder / "sweeps/overhead/logs").glob("*.jsonl"):
+        for event in map(json.loads, path.read_text().splitlines()):
+            if event["event"] == "trial":
+                yield datetime.fromisoformat(event["time"]).timestamp()
+
+
 def measure(way: str, kind: str, trials: int) -> tuple[float, float]:
     """Seconds a trial between the first tenth and the last, and of everything before and after."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
@@ -157,8 +166,7 @@ def measure(way: str, kind: str, trials: int) -> tuple[float, float]:
         start = time.time()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         whole = time.time() - start
-        marks = folder / "sweeps/overhead/records" if way == "sweep" else folder
-        ends = sorted(path.stat().st_mtime for path in marks.glob("*.json"))
+        ends = sorted(counted(folder) if way == "sweep" else (path.stat().st_mtime for path in folder.glob("*.json")))
         if done.returncode or len(ends) != trials:
             raise SystemExit(f"{way}: {len(ends)} of {trials} trials, exit {done.returncode}\n{done.stderr[-3000:]}")
     first = max(2 * SLOTS, trials // 10)

@@ -41,6 +41,8 @@ from records.storage import default_location
 from records.store import Record
 from trainables import Recorder
 
+REPORT_SECONDS = 1.0
+"""Least time between two results of a running trial: each costs the driver time, and the trial waits for it."""
 MLFLOW_PATIENCE = 300.0
 """Seconds for which the end of a Ray job waits for an unreachable MLflow: on Kubernetes a server may be restarting."""
 
@@ -177,6 +179,9 @@ def _run_and_finish(
                     sweep=records.name,
                     searcher=plan.searcher,
                     keep_weights=request.keep_weights,
+                    report_seconds=REPORT_SECONDS,
+                    # A search reads the records of the trials that have ended.
+                    in_background=plan.searcher is None,
                 )
                 queue = plan.queue(records, loaded.records, slots)
                 followers = [follower.add for follower in (best, mirror) if follower is not None]

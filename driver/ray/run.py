@@ -118,6 +118,8 @@ class ProgressCallback(tune.Callback):
         self.recorder = recorder
         self.log = log
         self.stop = stop
+        self.awaited: dict[str, SameTraining] = {}
+        """Trainings that are done and whose records are still being written, by the key of their first trial."""
         self.lost: list[TrialConfig] = []
         """Trials that await their last try: `RETRIES` are used up."""
         self.last_try = False
@@ -136,10 +138,14 @@ class ProgressCallback(tune.Callback):
     ) -> None:
         if result.get("storage_problem"):
             self.stop.give_up(result["storage_problem"])
-        elif result.get("records"):
-            self._finished(trial.trial_id, result["records"])
+        elif "epoch" in result:
+            self.progress.epoch(trial.trial_id, result["epoch"])
         else:
-            self.progress.epoch(trial.trial_id, result["training_iteration"])
+            self.progress.ended(trial.trial_id)
+            training = parse(trial.config)
+            self.awaited[training[0].trial_key] = training
+        for records in result.get("finished", ()):
+            self._finished(records)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         # Its process was lost; it waits until another one has started.
@@ -158,19 +164,37 @@ class ProgressCallback(tune.Callback):
         if isinstance(cause, StorageError):
             self.stop.give_up(str(cause))
             return
-        configs = parse(trial.config)
-        try:
-            existing = [self.recorder.existing_record(config) for config in configs]
-            if None in existing and not self.last_try:
-                self.lost += configs
-                self.log.event("lost", trials=[config.trial_key for config in configs], reason=reason_of(cause))
-                self.progress.finished(trial.trial_id, [])
+        self._lose(parse(trial.config), reason_of(cause))
+
+    def collect(self) -> None:
+        """Count the trainings whose records were written after the last result of their process."""
+        for training in list(self.awaited.values()):
+            try:
+                records = [self.recorder.records.read(config.trial_key) for config in training]
+            except StorageError as problem:
+                self.stop.give_up(str(problem))
                 return
-            records = [r or self._failed(c, reason_of(cause)) for r, c in zip(existing, configs, strict=True)]
+            except ValueError:
+                records = [None]
+            if None in records:
+                self._lose(training, "its process ended before its record was written")
+            else:
+                self._finished(records)
+        self.awaited = {}
+
+    def _lose(self, training: SameTraining, reason: str) -> None:
+        """Put the trials of a training aside for their last try; after that one, write records that say why."""
+        try:
+            existing = [self.recorder.existing_record(config) for config in training]
+            if None in existing and not self.last_try:
+                self.lost += training
+                self.log.event("lost", trials=[config.trial_key for config in training], reason=reason)
+                return
+            records = [r or self._failed(c, reason) for r, c in zip(existing, training, strict=True)]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
-        self._finished(trial.trial_id, records)
+        self._finished(records)
 
     def start_last_try(self) -> Queue:
         """Say that the lost trials are tried once more; their queue."""
@@ -188,7 +212,8 @@ class ProgressCallback(tune.Callback):
         error = f"tried {RETRIES + 2} times, the last time alone on its node: {reason}"[:2000]
         return self.recorder.write({**new_record(config, datetime.now(UTC)), "status": "failed", "error": error})
 
-    def _finished(self, trial_id: str, finished: Sequence[Record]) -> None:
+    def _finished(self, finished: Sequence[Record]) -> None:
+        self.awaited.pop(finished[0]["trial_key"], None)
         for record in finished:
             if not self._arrived(record):
                 self.stop.give_up(
@@ -196,7 +221,7 @@ class ProgressCallback(tune.Callback):
                     f"{self.recorder.records.location!r}; {SHARE_STORAGE}"
                 )
                 return
-        self.progress.finished(trial_id, finished)
+        self.progress.finished(finished)
         try:
             for record in finished:
                 for follow in self.followers:
@@ -278,6 +303,7 @@ def run_trials(
                 ),
             )
             tuner.fit()
+            callback.collect()
             if callback.lost and not (callback.last_try or len(queue) or stop.requested):
                 queue, resources = callback.start_last_try(), alone_on_a_node(resources)
     finally:

@@ -79,9 +79,8 @@ class Progress:
         """Note that a training no longer runs: it is finished, stopped, or waits to be started again."""
         self.trainings.pop(tune_trial, None)
 
-    def finished(self, tune_trial: str, records: Sequence[dict[str, Any]]) -> None:
+    def finished(self, records: Sequence[dict[str, Any]]) -> None:
         """Count the records of the trials of one training."""
-        self.ended(tune_trial)
         for record in records:
             self._count(record)
         self.line_due = not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY

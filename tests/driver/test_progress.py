@@ -35,7 +35,8 @@ def test_trials_are_counted_and_not_trainings():
     progress.started("b", (resolve({"seed": 1}),))
     progress.epoch("a", 3)
     assert (progress.done, progress.running) == (2, 4)
-    progress.finished("a", [record("completed"), record("completed"), record("failed", "ValueError: no\ntail")])
+    progress.ended("a")
+    progress.finished([record("completed"), record("completed"), record("failed", "ValueError: no\ntail")])
     assert "5/9" not in out.getvalue(), "a slot is empty for a moment"
     progress.started("c", (resolve({"seed": 2}),))
     assert "5/9 trials done, 2 running, 1 failed" in out.getvalue()
@@ -88,7 +89,8 @@ def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
         progress.started(str(number), (config,))
         progress.epoch(str(number), 7)
     progress.start -= 100 * 3600
-    progress.finished("0", [record("completed", method="right_for_better_reasons", **{"test_ood.auc": 0.5})] * 20_000)
+    progress.ended("0")
+    progress.finished([record("completed", method="right_for_better_reasons", **{"test_ood.auc": 0.5})] * 20_000)
     lines = screen(progress)
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 24
@@ -103,7 +105,7 @@ def test_the_best_trial_is_that_of_the_largest_severity_so_far(screen):
     progress = Progress(Console(quiet=True), total=9)
 
     def best(**columns):
-        progress.finished("x", [record("completed", **columns)])
+        progress.finished([record("completed", **columns)])
         return screen(progress)[2]
 
     assert best(severity=0.0, **{"test_ood.auc": 0.99}) == "Best at s=0: baseline seed=0 on synthetic, OOD AUC 0.990"
@@ -117,13 +119,13 @@ def test_the_best_trial_is_that_of_the_largest_severity_so_far(screen):
 def test_one_trial_is_singular_and_skipped_ones_are_not_waited_for():
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), total=1)
-    progress.finished("x", [record("completed")])
+    progress.finished([record("completed")])
     with progress:
         pass
     assert out.getvalue().startswith("1/1 trial done, 0 running, 0 failed, ")
     assert out.getvalue().rstrip().endswith("elapsed")
     progress = Progress(Console(file=out, width=200), total=5)
-    progress.finished("x", [record("failed", "E: no")])
+    progress.finished([record("failed", "E: no")])
     progress.give_up("mine: it broke", 4)
     assert progress.facts()["seconds_left"] == 0
     assert progress.facts()["waiting"] == 0
@@ -162,5 +164,5 @@ def test_the_time_left_does_not_count_the_start_of_processes():
     progress = Progress(Console(quiet=True), total=3)
     progress.start -= 3600
     progress.started("a", (resolve({}),))
-    progress.finished("a", [record("completed")])
+    progress.finished([record("completed")])
     assert progress.facts()["seconds_left"] < 60

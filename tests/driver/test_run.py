@@ -128,6 +128,31 @@ def test_a_lost_trial_is_tried_once_more_at_the_end_and_the_records_that_it_left
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
 
 
+def test_a_training_counts_once_its_records_are_written_and_is_lost_if_they_never_are(alike, tmp_path):
+    recorder = Recorder(str(tmp_path), "s")
+    progress = Progress(Console(quiet=True), total=5)
+    followed = []
+    callback = ProgressCallback(
+        PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), Stop(), [followed.append]
+    )
+    trainings = {"a": alike, "b": (resolve({"seed": 1}),), "c": (resolve({"seed": 2}),)}
+    rows = {}
+    for name, training in trainings.items():
+        trial = SimpleNamespace(trial_id=name, config=flat(training))
+        callback.on_trial_start(0, [], trial)
+        written = {"status": "completed", "error": None, "host": platform.node()}
+        rows[name] = [{**config.columns(), **written} for config in training]
+        # The result of each brings the records of the one before.
+        finished = {"b": [rows["a"]]} if name == "b" else {}
+        callback.on_trial_result(0, [], trial, {"done": True, "finished": finished.get(name, [])})
+    assert (progress.done, progress.running) == (3, 0)
+    recorder.records.write({**rows["b"][0], "schema_version": columns.SCHEMA_VERSION})
+    callback.collect()
+    assert progress.done == 4
+    assert followed == [row["trial_key"] for row in rows["a"] + rows["b"]]
+    assert callback.start_last_try().next() == trainings["c"]
+
+
 def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as_running(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress = Progress(Console(quiet=True), total=3)
@@ -148,9 +173,9 @@ def test_of_a_broken_method_the_trials_that_wait_are_skipped_and_not_recorded(tm
     callback = ProgressCallback(queue, progress, recorder, SweepLog(recorder.records), stop)
     handed_out = [queue.next() for _ in range(7)]
     error = 'ValueError: no\n  File "/home/ann/mine.py", line 3, in loss\n    raise'
-    for number, (config,) in enumerate(handed_out[:6]):
+    for (config,) in handed_out[:6]:
         bad = {"status": "failed", "error": error} if config.method == "masked" else {"status": "completed"}
-        callback._finished(str(number), [{"host": platform.node(), "error": None, **config.columns(), **bad}])
+        callback._finished([{"host": platform.node(), "error": None, **config.columns(), **bad}])
     assert "masked: its first 3 trials failed the same way: ValueError: no (/home/ann/mine.py, line 3, in loss)" in (
         out.getvalue()
     )

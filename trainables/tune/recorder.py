@@ -34,6 +34,10 @@ class Recorder:
     """What chose the trials if earlier results did: `hp.searcher` of their records."""
     keep_weights: KeepWeights = "none"
     """Whose weights are kept as an artifact; under `best` the driver deletes those that are not."""
+    report_seconds: float = 0.0
+    """Least time between two results of a trial that is not finished."""
+    in_background: bool = False
+    """Whether records are written while the next trial runs; a result says when."""
 
     @property
     def records(self) -> SweepRecords:

@@ -17,7 +17,7 @@ from trainables.trial.data import check_trial_data
 from trainables.trial.same_training import ALSO_SCORED_AS, parse
 from trainables.trial.training import Training
 from trainables.tune.recorder import Recorder
-from trainables.tune.training import RecordedTraining
+from trainables.tune.training import RecordedTraining, Writer
 
 CHECKPOINT = "trial.pt"
 
@@ -62,6 +62,7 @@ class TrialTrainable(tune.Trainable):
             self.device = use_gpu(gpus)
         if recorder is not None:
             self.recorder = recorder
+            self.writer = Writer(recorder.in_background)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -79,7 +80,7 @@ class TrialTrainable(tune.Trainable):
             settings = {**settings, "method": self.method}
         trials = parse(settings)
         if self.recorder is not None:
-            self.training: Training = RecordedTraining(trials, self.device, self.recorder)
+            self.training: Training = RecordedTraining(trials, self.device, self.recorder, self.writer)
         elif len(trials) == 1:
             # With a recorder the driver has checked the data of all trials.
             check_trial_data(trials[0])
@@ -93,9 +94,11 @@ class TrialTrainable(tune.Trainable):
     def cleanup(self) -> None:
         """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
         try:
+            if self.recorder is not None:
+                self.writer.close()
             self.training.keep()
         except StorageError as error:
-            print(f"no checkpoint of {self.training.key}: {error}")
+            print(f"no record or checkpoint of {self.training.key}: {error}")
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self.training.state(), Path(checkpoint_dir) / CHECKPOINT)

@@ -3,8 +3,11 @@
 import io
 import time
 import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,18 +15,63 @@ from records import StorageError, columns
 from records.store import Record
 from trainables.core.config import TrialConfig
 from trainables.core.process import is_transient
+from trainables.trial.explain import Localised
 from trainables.trial.finished import pack_weights
 from trainables.trial.same_training import SameTraining
 from trainables.trial.training import Training, new_record
 from trainables.trial.trial import Trial
 from trainables.tune.recorder import Recorder, failure
 
+Rows = list[dict[str, Any]]
+"""Columns of the records of one training."""
 REPORTED = (
     *("trial_key", "status", "error", "dataset", "severity", "method", "strength", "seed", "train_seconds", "host"),
     columns.performance("test_ood", "auc"),
 )
-"""Columns of each finished trial that go to a sweep's driver, in the result's `records`, and to its log. The storage
+"""Columns of each finished trial that go to a sweep's driver and to its log. The storage
 holds the rest: Tune would keep statistics of every reported number of every trial to the end."""
+
+
+class Unwritten(NamedTuple):
+    """The arguments of `Recorder.write`."""
+
+    record: Record
+    localised: Localised | None = None
+    epochs: Sequence[Mapping[str, float]] = ()
+    weights: bytes | None = None
+
+
+class Writer:
+    """Writes the records of finished trainings: at once, or in a thread while the next training runs."""
+
+    def __init__(self, in_background: bool) -> None:
+        self._pool = ThreadPoolExecutor(1) if in_background else None
+        self._running: Future[Rows] | None = None
+        self._written: list[Rows] = []
+
+    def submit(self, write: Callable[[], Rows]) -> None:
+        """Write the records of a training, after those of the previous one. Raises the error of either, at most."""
+        self._wait()
+        if self._pool is None:
+            self._written.append(write())
+        else:
+            self._running = self._pool.submit(write)
+
+    def written(self) -> list[Rows]:
+        """The records written since the last call, by training. Raises the error of a write that failed."""
+        if self._running is not None and self._running.done():
+            self._wait()
+        written, self._written = self._written, []
+        return written
+
+    def close(self) -> None:
+        """Wait for the last write. Raises its error."""
+        self._wait()
+
+    def _wait(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            self._written.append(running.result())
 
 
 class RecordedTraining(Training):
@@ -32,28 +80,35 @@ class RecordedTraining(Training):
     An error ends in the records; it stops neither the sweep nor the other trials.
     """
 
-    def __init__(self, trials: SameTraining, device: str, recorder: Recorder):
+    def __init__(self, trials: SameTraining, device: str, recorder: Recorder, writer: Writer):
         """
         Args:
             trials: that share the training.
             device: to train on.
             recorder: writes their records.
+            writer: of this process.
         """
         super().__init__(trials, device)
         self.recorder = recorder
+        self.writer = writer
         self._kept_at = time.monotonic()
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch and return its metrics; after the last epoch, `REPORTED` of each record.
+        """Train an epoch, or several for `report_seconds`; return the epoch's number, and `done` after the last one.
+
+        A result also has `finished`: for each training whose records have been written since the last result, maybe an
+        earlier one of this process, `REPORTED` of its records.
 
         Raises:
             Exception: a transient one, for Tune to try again.
         """
         try:
-            return self._advance()
+            result = self._advance()
+            finished = self.writer.written()
         except StorageError as error:
             # The storage has retried for long enough. The driver stops the sweep; continued, it runs the trial again.
             return {"storage_problem": str(error), "done": True}
+        return {**result, "finished": finished} if finished else result
 
     def started(self) -> Trial:
         """The trial in progress; before the first step the one that a checkpoint holds, or a new one."""
@@ -80,33 +135,50 @@ class RecordedTraining(Training):
             self._kept_at = time.monotonic()
 
     def _advance(self) -> dict[str, Any]:
-        """An epoch and what follows it: the records after the last one, else a checkpoint if one is due."""
+        """Train, with a checkpoint if one is due; after the last epoch, score the trials and have them written."""
         failed: dict[str, Any] | None = None
+        until = time.monotonic() + self.recorder.report_seconds
         try:
-            metrics = self.train_epoch()
-            if not self.started().finished:
+            while True:
+                self.train_epoch()
+                trial = self.started()
+                if trial.finished:
+                    break
                 if time.monotonic() - self._kept_at > self.recorder.checkpoint_seconds:
                     self.keep()
-                return dict(metrics)
+                if time.monotonic() >= until:
+                    return {"epoch": trial.epoch}
         except Exception as error:
             failed = _failed(error)
-        records = [self._recorded(config, failed) for config in self.trials]
-        self.recorder.records.delete_checkpoint(self.key)
+        scored = [self._scored_or_failed(config, failed) for config in self.trials]
         self.trial, self._scored = None, {}
-        return {"records": [{name: record.get(name) for name in REPORTED} for record in records], "done": True}
+        self.writer.submit(partial(self._write, scored))
+        return {"done": True}
 
-    def _recorded(self, config: TrialConfig, failed: dict[str, Any] | None) -> Record:
-        """Write the record of one of the trials, with `failed` where training did, and its artifacts."""
+    def _scored_or_failed(self, config: TrialConfig, failed: dict[str, Any] | None) -> Unwritten:
+        """What the record and the artifacts of a trial are made from, with `failed` if training failed."""
         epochs = self.trial.history[config.preset] if self.trial else []
         if failed is None:
             try:
-                scored = self.score(config)
+                record, localised = self.score(config)
                 weights = None if self.recorder.keep_weights == "none" else pack_weights(self.started(), config)
-                return self.recorder.write(*scored, epochs, weights)
+                return Unwritten(record, localised, epochs, weights)
             except Exception as error:
                 # The other trials may still be scored.
                 failed = _failed(error)
-        return self.recorder.write({**new_record(config, self.started_at), **self.seconds, **failed}, epochs=epochs)
+        return Unwritten(Record({**new_record(config, self.started_at), **self.seconds, **failed}), epochs=epochs)
+
+    def _write(self, trials: Sequence[Unwritten]) -> Rows:
+        """Write records and artifacts and return `REPORTED` of the records."""
+        records = [self._written(trial) for trial in trials]
+        self.recorder.records.delete_checkpoint(self.key)
+        return [{name: record.get(name) for name in REPORTED} for record in records]
+
+    def _written(self, trial: Unwritten) -> Record:
+        try:
+            return self.recorder.write(*trial)
+        except Exception as error:
+            return self.recorder.write(Record({**trial.record, **_failed(error)}), epochs=trial.epochs)
 
 
 def _failed(error: Exception) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def swept(storage, settings, keep="all"):
     while not (result := trainable.step()).get("done"):
         pass
     records = SweepRecords(open_storage(storage), "kept")
-    return records, records.read(result["records"][0]["trial_key"])
+    return records, records.read(result["finished"][0][0]["trial_key"])
 
 
 def results(record):

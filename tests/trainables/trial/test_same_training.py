@@ -85,7 +85,7 @@ def alone(tmp_path_factory):
 def test_records_equal_those_of_separate_trainings(method, differences, alone, tmp_path):
     trials = configs(method, differences)
     result = run_to_the_end(started(tmp_path, *trials))
-    assert [r["trial_key"] for r in result["records"]] == [t.trial_key for t in trials]
+    assert [r["trial_key"] for r in result["finished"][0]] == [t.trial_key for t in trials]
     assert stored(tmp_path) == alone(trials)
     assert records_in(tmp_path).storage.names("s/checkpoints/") == []
     if method == "baseline":
@@ -160,7 +160,7 @@ def test_a_trial_that_cannot_be_scored_leaves_the_others_alone(alone, tmp_path, 
 
     monkeypatch.setattr(Trial, "evaluate", broken)
     result = run_to_the_end(started(tmp_path, *trials))
-    statuses = {config.selection: r["status"] for config, r in zip(trials, result["records"], strict=True)}
+    statuses = {config.selection: r["status"] for config, r in zip(trials, result["finished"][0], strict=True)}
     assert statuses == {"last": "completed", "best_valid_id": "completed", "best_valid_ood": "failed"}
     monkeypatch.undo()
     results, expected = stored(tmp_path), alone(trials)

@@ -1,5 +1,7 @@
 """A trial that is killed at any epoch and taken up again leaves the record of one that was not."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -157,6 +159,51 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
         trainable.training.keep = full  # the checkpoint cannot be written either
     assert result == {"storage_problem": "cannot write it: No space left on device; make room there", "done": True}
     trainable.cleanup()
+    assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
+
+
+def in_background(folder, config):
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    recorder = Recorder(str(folder), "resumed", report_seconds=60.0, in_background=True)
+    trainable.setup(config, recorder=recorder)
+    return trainable
+
+
+def test_a_record_is_written_while_the_next_trial_runs_and_reported_once_it_is_there(tmp_path, monkeypatch):
+    started, go_on = threading.Event(), threading.Event()
+    write = SweepRecords.write
+
+    def slow(records, record):
+        started.set()
+        go_on.wait(60)
+        write(records, record)
+
+    monkeypatch.setattr(SweepRecords, "write", slow)
+    trainable = in_background(tmp_path, settings("baseline"))
+    assert trainable.step() == {"done": True}, "all epochs are in one step"
+    first = trainable.training.trials[0].trial_key
+    assert started.wait(60)
+    trainable.reset_config(settings("masked"))
+    records = SweepRecords(open_storage(tmp_path), "resumed")
+    assert records.done() == set()
+    go_on.set()
+    (rows,) = trainable.step()["finished"]
+    assert [row["trial_key"] for row in rows] == [first]
+    trainable.cleanup()
+    assert records.done() == {first, trainable.training.trials[0].trial_key}
+
+
+def test_a_record_that_cannot_be_written_in_the_background_is_the_next_results_problem(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise StorageError("No space left on device")
+
+    trainable = in_background(tmp_path, settings("baseline"))
+    with monkeypatch.context() as patched:
+        patched.setattr(SweepRecords, "write", full)
+        assert trainable.step() == {"done": True}
+        trainable.reset_config(settings("masked"))
+        assert trainable.step() == {"storage_problem": "No space left on device", "done": True}
+        trainable.cleanup()
     assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
 
 
