@@ -1,7 +1,8 @@
 """How fast the driver's mirror fills MLflow: trials a second on SQLite, and on a server with PostgreSQL and S3.
 
-Run `python -m benchmarks.many_runs`. Records and artifacts are copies of one small trial's. The mirror gets 16 at once, as
-from 16 slots that finish together, faster than it can write them. Server, database, S3 and mirror share the machine.
+Run `python -m benchmarks.many_runs`. Records and artifacts are copies of one small trial's. The mirror gets 16 at a
+time, as if 16 slots finished together, faster than it can write them. Server, database, S3 and mirror share the
+machine.
 """
 
 import os

@@ -211,13 +211,12 @@ def _open_mirror(
     request: Request, plan: Plan, records: SweepRecords, existing: Sequence[Record], console: Console
 ) -> Mirror:
     primary = plan.space.primary
-    score = columns.localisation(primary.split, primary.metric, primary.attribution)
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     open_ = partial(
         open_tracking,
         request.tracking,
         records.name,
-        scores=(primary.outcome, score, columns.performance("test_id", "auc")),
+        scores=(primary.outcome, primary.column, columns.performance("test_id", "auc")),
         named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
     )
     return Mirror(open_, records, existing, console, weights=request.keep_weights == "all")
