@@ -43,6 +43,8 @@ from trainables import Recorder
 
 REPORT_SECONDS = 1.0
 """Least time between two results of a running trial: each costs the driver time, and the trial waits for it."""
+MIRROR_REST = 4.0
+"""Seconds that the mirror rests after each second of work while trials run on this machine."""
 MLFLOW_PATIENCE = 300.0
 """Seconds for which the end of a Ray job waits for an unreachable MLflow: on Kubernetes a server may be restarting."""
 
@@ -219,7 +221,8 @@ def _open_mirror(
         scores=(primary.outcome, primary.column, columns.performance("test_id", "auc")),
         named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
     )
-    return Mirror(open_, records, existing, console, weights=request.keep_weights == "all")
+    weights, rest = request.keep_weights == "all", MIRROR_REST if request.local else 0.0
+    return Mirror(open_, records, existing, console, weights=weights, rest=rest)
 
 
 @contextmanager

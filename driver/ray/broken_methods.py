@@ -1,4 +1,4 @@
-"""Methods whose first trials all fail the same way: their other trials are not worth the time."""
+"""Finds methods whose first trials all fail the same way, so that their other trials can be skipped."""
 
 import re
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ class Failure:
 
 
 def failure_of(record: Record) -> Failure | None:
-    """How a trial's record says that it failed; None where it did not, or without a line of code.
+    """How a trial failed by its record; None if it did not, or if the record names no line of the user's code.
 
-    A trial whose process was lost has none: memory or the node may be the cause.
+    A lost process leaves no line: memory or the node may be the cause.
     """
     if record["status"] != "failed":
         return None
@@ -39,24 +39,23 @@ def failure_of(record: Record) -> Failure | None:
 
 
 class BrokenMethods:
-    """Watches how the trainings of a run end; `skips` says which methods have no trainings left to try.
+    """A method is broken if its first three trainings fail the same way.
 
-    A method is broken if its first three trainings fail the same way. If the first three of the run do, and they are of
-    several methods, the cause is not the method, and all methods count as broken.
+    If the first three of the run do, and they are of several methods, all methods count as broken.
     """
 
     def __init__(self) -> None:
         self._first: dict[str | None, list[Failure | None]] = {None: []}
-        """The failures of the first trainings by method; under None those of all methods."""
+        """Failures of the first trainings by method; under None those of all methods."""
         self._methods: list[str] = []
-        """Of the first trainings of all methods."""
+        """The method of each training, in order."""
         self._broken: set[str | None] = set()
 
     def skips(self, method: str) -> bool:
         return not self._broken.isdisjoint((method, None))
 
     def add(self, records: Sequence[Record]) -> str | None:
-        """Note how a training ended, by the records of its trials; a message if its method is now found broken."""
+        """Note the records of a training; return a message if they show that its method is broken."""
         method, failure = records[0]["method"], failure_of(records[0])
         self._methods.append(method)
         self._note(method, failure)

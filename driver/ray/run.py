@@ -89,10 +89,10 @@ class TuneQueue(Searcher):
 
 
 class PatientScheduler(FIFOScheduler):
-    """Leaves it to Tune which waiting trial takes over the process of a finished one.
+    """Lets Tune choose which waiting trial takes over the process of a finished one.
 
-    By default it is the one that has waited longest. On a cluster that is the trial whose process is just starting on a
-    new node, and that process is then discarded; with short trials a new node would never get to work.
+    The default, the trial that has waited longest, may be one whose process is starting on a new node. That process
+    would be discarded, and with short trials a new node would never get to work.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -197,7 +197,7 @@ class ProgressCallback(tune.Callback):
         self._finished(records)
 
     def start_last_try(self) -> Queue:
-        """Say that the lost trials are tried once more; their queue."""
+        """Print that the lost trials are tried once more, and return their queue."""
         self.last_try = True
         self.queue = PlannedQueue(self.lost)
         lost = count(len(self.lost), "trial")
@@ -257,12 +257,10 @@ def run_trials(
 ) -> None:
     """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
-    With `slots` None, as many at a time as the cluster has room for, also on nodes that join while the sweep runs.
-    A trial whose process was lost is restarted `RETRIES` times, and if that does not help once more at the end, without
-    other trials on its node: beside them it may have run out of memory.
-    Ray's own files go to a temporary folder: a sweep leaves only its records behind. Returns early, without raising,
-    once `stop` is requested. Leaves out the other trials of a method whose first ones fail the same way. Each of
-    `followers` is called with the key of each finished trial.
+    With `slots` None, as many run as the cluster has room for, also on nodes that join later. A trial whose process was
+    lost is restarted `RETRIES` times, then once more at the end, without other trials on its node: it may have run out
+    of memory. Once `stop` is requested the function returns without raising. If the first trials of a method fail the
+    same way, its others are skipped. Each of `followers` is called with the key of each trial whose record is written.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
@@ -314,10 +312,7 @@ _task_failed = RayActorManager._actor_task_failed
 
 
 def _retry_if_killed_for_memory(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-    """Treat a trial that Ray killed to free memory as one whose process was lost.
-
-    Tune (2.60) does not expect Ray's OutOfMemoryError from a training step, and raises it out of `Tuner.fit`.
-    """
+    """Treat a trial that Ray killed to free memory as one whose process was lost: Tune 2.60 would raise from `fit`."""
     if isinstance(exception, OutOfMemoryError):
         exception = RayActorError(error_msg=str(exception))
     _task_failed(self, tracked_actor_task, exception)
@@ -327,9 +322,9 @@ RayActorManager._actor_task_failed = _retry_if_killed_for_memory
 
 
 def error_of(trial: Any) -> object:
-    """Ray's exception that ended a Tune trial, or Tune's text of its failures, from the driver's folder.
+    """Ray's exception that ended a Tune trial, or Tune's text of its failures.
 
-    `trial.get_pickled_error()` and `get_error()` read Tune's copy, which is seconds behind.
+    They are read from the driver's folder: `trial.get_error()` reads Tune's copy, which is seconds behind.
     """
     if (pickled := trial.pickled_error_file) is not None:
         return cloudpickle.loads(Path(pickled).read_bytes())
@@ -337,11 +332,7 @@ def error_of(trial: Any) -> object:
 
 
 def reason_of(error: object) -> str:
-    """Why a trial's process was lost, in a line; if for memory, with what to do about it.
-
-    Args:
-        error: Ray's exception, or Tune's text of it.
-    """
+    """Why a trial's process was lost, in a line, with a remedy if memory was full."""
     text = str(error).strip()
     if killed := list(MEMORY.finditer(text)):
         return f"out of memory ({killed[-1]['used']} on its node); {MORE_MEMORY}"
@@ -355,6 +346,6 @@ def send_no_secrets() -> None:
 
 
 def scratch_folder(storage: str, sweep: str) -> Path:
-    """Where Ray's own files of a running sweep go on this machine; a killed driver leaves it."""
+    """The folder for Ray's files of a running sweep; a killed driver leaves it behind."""
     location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"saliency-sweep-{user()}-{location}"

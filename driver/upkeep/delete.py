@@ -1,4 +1,4 @@
-"""Deletes a sweep: MLflow runs, artifacts, records. Refused while a driver works on it; repeatable if interrupted."""
+"""Deletes a sweep: its MLflow runs, artifacts and records. An interrupted deletion can be repeated."""
 
 import difflib
 from collections.abc import Iterator
@@ -25,20 +25,13 @@ LAST = ("trials.parquet", "records/", "sweep.json")
 
 @user_errors(StorageError)
 def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, console: Console) -> None:
-    """Say what a sweep consists of, ask, and delete it.
+    """Print what a sweep consists of, ask for confirmation unless `yes`, and delete the sweep.
 
-    A note in sweep.json comes first, so that a deletion that is interrupted can only be finished, never continued as a
-    sweep. MLflow keeps deleted runs until `mlflow gc`; artifacts on this machine are removed.
-
-    Args:
-        storage: a folder or s3://bucket/prefix.
-        name: the sweep.
-        tracking_uri: of its mirror; None for the default, none leaves MLflow alone.
-        yes: do not ask.
-        console: for what goes, and the question.
+    sweep.json is marked first, so that an interrupted deletion can only be finished. MLflow keeps deleted runs until
+    `mlflow gc`; artifacts on this machine are removed.
 
     Raises:
-        UserError: there is no such sweep, a driver works on it, MLflow cannot be reached, or nobody answers.
+        UserError: there is no such sweep, a driver works on it, MLflow cannot be reached, or there is no answer.
     """
     tracking = check_tracking_uri(tracking_uri)
     opened = open_storage(storage)
@@ -78,7 +71,7 @@ def check_not_deleted(records: SweepRecords) -> None:
 
 
 def no_sweep(records: SweepRecords) -> UserError:
-    """The error for a sweep that is not there."""
+    """The error for a missing sweep."""
     sweeps = sorted({name.split("/")[0] for name in records.storage.names("") if "/" in name})
     close = difflib.get_close_matches(records.name, sweeps, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -115,7 +108,7 @@ def _confirmed(console: Console) -> bool:
     try:
         return console.input("Delete all of it, for good? [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:
-        raise UserError("nothing was deleted: nobody answers; give --yes to delete without a question") from None
+        raise UserError("nothing was deleted: no answer on stdin; pass --yes") from None
 
 
 def _note(records: SweepRecords) -> None:
@@ -139,7 +132,7 @@ def _in_order(records: SweepRecords) -> list[str]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say in an error of MLflow how to do without it."""
+    """Add to an error of MLflow how to delete the rest."""
     try:
         yield
     except MirrorError as error:

@@ -27,22 +27,22 @@ NOTE = "mlflow.note.content"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a sweep, by the plan's own trials."""
+    """The result of a sweep. Counts are of the plan's trials."""
 
     report: str | None
-    """Where the report is; None where there is none."""
+    """Its location; None without a report."""
     answer: str
     completed: int
     failed: int
     diverged: int
     not_mirrored: int = 0
-    """How many trials MLflow lacks, of all of the sweep."""
+    """Number of the sweep's trials that are missing from MLflow."""
     correlated: str | None = None
-    """What the answer's numbers are."""
+    """What the numbers of the answer are."""
     methods: Group | None = None
-    """How the methods did at the largest severity."""
+    """Results of the methods at the largest severity."""
     more: str | None = None
-    """What would answer more."""
+    """Which trials would answer more."""
 
 
 def report_is_outdated(records: SweepRecords) -> bool:
@@ -60,14 +60,14 @@ def finish(
     changed: bool,
     console: Console,
 ) -> Outcome:
-    """Write the table and the report, mirror the report, and give the answer.
+    """Write the table and the report on all records, log them to MLflow, and return the answer.
 
     Args:
-        records: the sweep's; the report covers all of them, from this plan or earlier ones.
-        loaded: the same records, as read.
+        records: the sweep's records.
+        loaded: the same, as read.
         plan: the plan of this run.
-        experiment: the mirror; None for none.
-        changed: whether anything changed since the last report. If not, a report that exists is kept.
+        experiment: the sweep's experiment in MLflow; None to log nothing.
+        changed: whether anything changed since the last report; otherwise an existing report is kept.
         console: for progress.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One driver per sweep: a lease in the storage, which expires, so that a dead driver never blocks."""
+"""One driver per sweep: a lease in the storage that expires, so that a dead driver never blocks the sweep."""
 
 import getpass
 import json
@@ -38,12 +38,10 @@ class Lease:
     ):
         """
         Args:
-            records: the sweep's.
+            records: the sweep's records.
             status: called at each renewal; its result is written into the lease.
-            lost: called once, with a message for people, if another driver took over the lease because this one
-                was stalled for too long.
-            patience: seconds to wait for a lease that nobody renews; for a driver restarted elsewhere after the
-                previous one was lost.
+            lost: called with a message if another driver took over the lease because this one was stalled.
+            patience: seconds to wait for a lease that is not renewed, as of a lost driver on another host.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -115,7 +113,7 @@ class Lease:
         try:
             return self.status()
         except Exception:
-            # Progress is for people to read; a driver that cannot say it holds its lease all the same.
+            # Progress is for people; the lease must be renewed without it.
             return {}
 
     def _renew(self) -> None:
@@ -128,7 +126,7 @@ class Lease:
                 # The renewal may have succeeded although its answer was lost.
                 current = self.storage.read(self.name)
             except StorageError:
-                # The storage is away: the trials notice it themselves, and the lease outlasts some renewals.
+                # Trials notice an unreachable storage themselves, and the lease outlasts some renewals.
                 continue
             holder = read_lease(current) or {}
             if holder.get("token") != self.token:

@@ -50,6 +50,7 @@ class Mirror:
         existing: Iterable[Record],
         console: Console,
         weights: bool = False,
+        rest: float = 0.0,
     ):
         """
         Args:
@@ -58,8 +59,11 @@ class Mirror:
             existing: all of them so far. Failed ones are left to `finish`: their trials may run again meanwhile.
             console: for messages.
             weights: also mirror the trials' weights.
+            rest: seconds that a thread rests after each second of processor time, until `finish`: on the machine that
+                also trains, a backlog is better than slower trials.
         """
         self._open = open_
+        self._rest = rest
         self._records = records
         self._console = console
         self._weights = weights
@@ -146,8 +150,10 @@ class Mirror:
         while (item := queue.get()) is not None:
             again = False
             while not self._over.is_set():
+                started = time.thread_time()
                 try:
                     self._mirror(*item, again=again)
+                    self._ending.wait(self._rest * (time.thread_time() - started))
                     break
                 except (MirrorError, StorageError) as error:
                     self._note_problem(error)

@@ -1,4 +1,4 @@
-"""What the run of a whole sweep says in MLflow: the space, the design, the comparisons, and the methods' means."""
+"""What a sweep's MLflow run shows: the space, the design, the comparisons, and the means of the methods."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ NUMBERS = {
     "auc_per_tenth": "auc_per_tenth",
     "n_trials": "n_trials",
 }
-"""The numbers of a comparison, and their names in report.json."""
+"""Numbers of a comparison: their names in MLflow and in report.json."""
 
 
 def declared(records: SweepRecords) -> dict[str, str]:

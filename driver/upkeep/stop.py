@@ -1,4 +1,4 @@
-"""Ctrl-C: at once where nothing can be lost, cleanly while trials run, and at once when pressed again."""
+"""Ctrl-C: stops at once if nothing can be lost, cleanly while trials run, and at once if pressed again."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from driver import StoppedError
 
 
 class Stop(Stopper):
-    """Whether the sweep is to stop; Tune asks after each epoch, before it starts a trial, and a few times a second.
+    """Whether the sweep must stop. Tune calls it at each result, before it starts a trial, and a few times a second.
 
     Within a `with` block SIGINT and SIGTERM raise KeyboardInterrupt. Within `gently()` the first signal only requests
     the stop: running trials end after their epoch, and unfinished ones leave a checkpoint.

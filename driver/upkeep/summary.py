@@ -1,4 +1,4 @@
-"""What a sweep says at its end beside the answer: how the methods did, and what would answer more."""
+"""What a sweep prints at its end after the answer: results of the methods, and what would answer more."""
 
 import pandas as pd
 from rich.console import Group
@@ -20,7 +20,7 @@ _BETWEEN = {
 
 
 def correlated(result: Analysis) -> str | None:
-    """What the answer's numbers are; None where it has none."""
+    """What the numbers of the answer are; None if it has none."""
     names = [c.comparison for c in result.comparisons if c.estimate is not None]
     if not names:
         return None
@@ -35,7 +35,7 @@ def correlated(result: Analysis) -> str | None:
 def methods_summary(result: Analysis) -> Group | None:
     """Outcome and localisation of each method at the largest severity of each dataset, mean ± standard deviation.
 
-    Methods with the highest outcome are first. None where no trial has the primary's score.
+    Methods with the highest outcome are first. None if no trial has the primary's score.
     """
     table, score, outcome = result.data
     if score not in table:
@@ -61,7 +61,7 @@ def methods_summary(result: Analysis) -> Group | None:
 
 
 def more(result: Analysis, plan: Plan) -> str:
-    """Which comparisons are not decided and why, and the command that adds trials: first those left by --max-trials."""
+    """Which comparisons are undecided and why, and the command that adds trials."""
     by_reason: dict[str, list[str]] = {}
     for comparison in result.comparisons:
         if comparison.answer == "undecided":

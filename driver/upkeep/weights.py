@@ -1,4 +1,4 @@
-"""--keep-weights: which trials keep the weights of their model, and what of that MLflow has."""
+"""--keep-weights: which trials keep the weights of their model."""
 
 import json
 import math
@@ -11,21 +11,20 @@ from records import Manifest, SweepRecords, columns
 from records.store import KeepWeights, Record
 
 CHOSEN_BY = columns.performance("valid_id", "loss")
-"""Lowest is best: what every user has, and hardly ever equal."""
+"""Lowest is best: every sweep has it, and ties are rare."""
 
 
 class BestWeights:
-    """Keeps, of the trials of each configuration, the weights of the one with the lowest validation loss.
+    """Keeps, for each configuration, the weights of the trial with the lowest validation loss.
 
-    Those that are there compete, and the others among them are deleted, as an interrupted command leaves some. Where a
-    command kept all, those that are there stay.
+    Existing weights take part, since an interrupted command leaves some; if any command kept all weights, they stay.
     """
 
     def __init__(self, records: SweepRecords, existing: Sequence[Record]):
         """
         Args:
-            records: the sweep's, whose sweep.json says whether a command kept all.
-            existing: all of them so far.
+            records: the sweep's records; sweep.json says whether a command kept all weights.
+            existing: all records so far.
         """
         self._records = records
         there = records.with_weights()
@@ -56,7 +55,7 @@ class BestWeights:
 
 
 def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing: Sequence[Record]) -> str | None:
-    """What happens to trials of the plan that are done without weights; None where nobody asks or there are none."""
+    """Why done trials of the plan stay without weights; None if there are none, or weights are not kept."""
     if keep == "none":
         return None
     done = [record for record in existing if plan.owns(record) and record["status"] == "completed"]

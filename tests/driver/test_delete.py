@@ -112,7 +112,7 @@ def test_without_a_yes_nothing_happens(answer, code, records):
     done = run("--delete", "mine", input=answer)
     assert done.exit_code == code
     assert ("Nothing was deleted." in done.stdout) == (code == 0)
-    assert ("nobody answers; give --yes" in done.stderr) == (code == 2)
+    assert ("no answer on stdin; pass --yes" in done.stderr) == (code == 2)
     assert records.storage.names("") == before
 
 

@@ -29,11 +29,11 @@ class Recorder:
     storage: str
     sweep: str
     checkpoint_seconds: float = 60.0
-    """Time between two checkpoints of a long trial."""
+    """Time between two checkpoints of a trial."""
     searcher: str | None = None
-    """What chose the trials if earlier results did: `hp.searcher` of their records."""
+    """`hp.searcher` of the records: the algorithm that chose the trials by earlier results, if any."""
     keep_weights: KeepWeights = "none"
-    """Whose weights are kept as an artifact; under `best` the driver deletes those that are not."""
+    """Whose weights are kept as an artifact; under `best` the driver deletes the others."""
     report_seconds: float = 0.0
     """Least time between two results of a trial that is not finished."""
     in_background: bool = False
@@ -79,7 +79,7 @@ class Recorder:
 
 
 def _picture(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes | None:
-    """As `picture_of`; None where that fails, as a trial whose scores are there did not fail."""
+    """As `picture_of`; None if drawing fails, since that must not fail a trial that was scored."""
     try:
         return picture_of(record, arrays)
     except Exception as error:

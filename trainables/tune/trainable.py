@@ -29,10 +29,9 @@ class TrialTrainable(tune.Trainable):
     validation scores, so `metric="valid_id.auc"` works for a Tuner; the last one reports the record's columns too,
     validation scores then being those of the selected epoch. Actors can be reused.
 
-    With a `Recorder`, as `tune.with_parameters(TrialTrainable, recorder=…)`, a trial writes its record and
-    reports only `REPORTED` at its end. A trial that raises leaves a record with the reason and does not stop the
-    sweep. The configuration may then name further trials of the same training under `also_scored_as`
-    (trial/same_training.py): trained once, each is scored and leaves its record.
+    With a `Recorder`, as `tune.with_parameters(TrialTrainable, recorder=…)`, a trial writes its record, also if it
+    fails, and reports as `RecordedTraining` does. The configuration may then name further trials of the same training
+    under `also_scored_as` (trial/same_training.py), each of which is scored and leaves its record.
     """
 
     method: ClassVar[str | None] = None
