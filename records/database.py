@@ -1,6 +1,6 @@
-"""MLflow's SQLite database: created whole or not at all, and replaced where another program left it half made.
+"""MLflow's SQLite database: created whole or not at all, and replaced if another program left it half made.
 
-MLflow creates a database in many steps, and one that is left between two of them cannot be opened again.
+MLflow creates a database in many steps and cannot open one whose creation was interrupted.
 """
 
 import sqlite3
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 QUIET = 5.0
-"""Seconds without a change after which a half-made database counts as abandoned: a program may be creating it."""
+"""Seconds without a change after which a half-made database counts as abandoned."""
 BUSY = 20.0
 """Seconds to wait for a database that another process has locked."""
 FILLED_BY_MLFLOW = ("alembic_version", "workspaces")
-"""Tables that hold rows before a database is first used."""
+"""Tables with rows in an unused database."""
 ANEW = "move it away: the next run of a sweep with --sync mirrors the records into a new one"
 
 
@@ -34,7 +34,7 @@ class DatabaseError(Exception):
 
 
 class HalfMadeError(DatabaseError):
-    """A database whose creation was interrupted. It holds nothing."""
+    """A database whose creation was interrupted; it is empty."""
 
 
 def database_file(tracking_uri: str) -> Path | None:
@@ -45,23 +45,19 @@ def database_file(tracking_uri: str) -> Path | None:
 
 
 def check_database(tracking_uri: str) -> None:
-    """Raise DatabaseError unless a SQLite database exists, is whole, and has the schema of the installed MLflow.
+    """Raise DatabaseError unless a SQLite database exists and has the schema of the installed MLflow.
 
-    Other kinds of URI are left to MLflow, which checks them itself.
+    MLflow checks other kinds of URI itself.
     """
     if (path := database_file(tracking_uri)) is not None:
         _check(path)
 
 
 def prepare_database(tracking_uri: str, say: Callable[[str], None]) -> None:
-    """Create a SQLite database that is missing, and replace a half-made one, which is kept under another name.
+    """Create a missing SQLite database, and replace a half-made one, which is kept under another name.
 
-    Of several processes that do this at once, one writes the database, and all go on with it. Other kinds of URI are
-    left alone.
-
-    Args:
-        tracking_uri: MLflow's.
-        say: takes the message that a half-made database was replaced.
+    Several processes may do this at once. Other kinds of URI are left alone. `say` takes the message that a half-made
+    database was replaced.
 
     Raises:
         DatabaseError: the database cannot be used or written.
@@ -72,7 +68,7 @@ def prepare_database(tracking_uri: str, say: Callable[[str], None]) -> None:
     path = path.resolve()
     with _writing():
         if not path.exists():
-            # SQLite would apply the journal of a database that was removed to the new one.
+            # SQLite would apply the journal of a removed database to the new one.
             for suffix in ("-journal", "-wal"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             FolderStorage(path.parent).create(path.name, _new_database())
@@ -156,8 +152,8 @@ def _wait_until_quiet(path: Path) -> None:
 
 def _replace_half_made(path: Path, say: Callable[[str], None]) -> None:
     """Replace a database that is still half made, unless another process does so first."""
-    # An earlier check has rolled back and deleted its journal, so this file is all of it. It is read before it is
-    # checked again: once another process has put a whole database here, `replace` below finds other bytes.
+    # An earlier check deleted its journal, so this file is all of it. It is read before it is checked again: if another
+    # process puts a whole database here, `replace` below finds other bytes.
     half_made = path.read_bytes()
     with suppress(HalfMadeError):
         _check(path)

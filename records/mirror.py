@@ -1,7 +1,4 @@
-"""Brings MLflow up to date with a sweep's records: a parent run per sweep, a child run per trial.
-
-The records are the truth. Runs are looked up by their tag `trial_key`, so mirroring a trial again adds nothing.
-"""
+"""Logs a sweep's records to MLflow: a run for the sweep, and below it a run for each trial, found by its `trial_key`."""
 
 import json
 import math
@@ -45,13 +42,13 @@ TAGS = (*columns.NOTED, *PLACES)
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where a sweep is mirrored. Plain strings, so that it travels to a trial's process."""
+    """A sweep's experiment in MLflow."""
 
     tracking_uri: str
     experiment_id: str
     parent_run_id: str
     named_by: tuple[str, ...] = (KEY,)
-    """Columns in the names of the trials' runs, as of `mirror_names.telling_apart`."""
+    """Columns in the names of the trials' runs, from `mirror_names.telling_apart`."""
 
 
 def open_experiment(
@@ -61,11 +58,11 @@ def open_experiment(
     scores: Sequence[str] = SCORES,
     say: Callable[[str], None] = print,
 ) -> Experiment:
-    """The MLflow experiment and parent run of a sweep, created if missing. For the driver only.
+    """Open the experiment and the run of a sweep; create them if missing.
 
     Args:
         tracking_uri: of the MLflow server or database.
-        sweep: the experiment's and the parent run's name.
+        sweep: the name of the experiment and of its run.
         artifact_location: of a new experiment; None leaves the choice to the server.
         scores: columns that the view of the trials shows, the outcome first.
         say: takes the message that a half-made database was replaced.
@@ -231,14 +228,14 @@ def mirror_sweep(
 
 
 def experiments(tracking_uri: str) -> dict[str, str]:
-    """The ids of the sweeps' experiments by name, the one used last first.
+    """The ids of the sweeps' experiments by name, the latest used first.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
     """
     with explained(tracking_uri):
         sweeps = [e for e in client_of(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
-    # MLflow knows when an experiment was made; its view is written whenever the sweep is run.
+    # The view is written at each run of the sweep; MLflow itself knows only when the experiment was made.
     sweeps.sort(key=lambda e: json.loads(e.tags[view_tag(TRIALS)])["updatedAt"], reverse=True)
     return {experiment.name: experiment.experiment_id for experiment in sweeps}
 
@@ -255,7 +252,7 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
 
 
 def has_run(experiment: Experiment, record: Record) -> bool:
-    """Whether the trial's run here is the one that the record names, which may be of another MLflow.
+    """Whether the trial's run is the one that the record names, which may be in another MLflow.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.
@@ -278,7 +275,7 @@ def mirrored_runs(experiment: Experiment) -> dict[str, str]:
         for run in search_runs(client, experiment.experiment_id, "tags.kind = 'trial'"):
             if (key := run.data.tags.get("trial_key")) is not None:
                 runs.setdefault(key, []).append(run.info.run_id)
-        # Not before: deleting a run between pages would shift the next page.
+        # Only now: deleting a run between two pages would shift the second.
         return {key: _only(client, ids) for key, ids in runs.items()}
 
 
@@ -304,7 +301,7 @@ def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
 
 
 def _only(client: Any, ids: Sequence[str]) -> str:
-    """The first of a trial's runs. Deletes twins, left by a server that died between creating a run and answering."""
+    """The first of a trial's runs. Deletes the others, left by a server that died before it answered."""
     for twin in ids[1:]:
         client.delete_run(twin)
     return ids[0]

@@ -1,4 +1,4 @@
-"""Deletes a sweep's mirror: its experiment in MLflow, with its runs and what of their artifacts is on this machine."""
+"""Deletes a sweep's experiment in MLflow, with its runs and those of their artifacts that are on this machine."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from records.database import HalfMadeError, database_file
 from records.mlflow_client import client_of, explained, search_runs
 
 SUFFIX = " (deleted "
-"""In the name of a deleted experiment, before the moment."""
+"""Precedes the time in the name of a deleted experiment."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class MlflowExperiment:
     name: str
     runs: int
     folder: Path | None
-    """With the runs' artifacts, where they are on this machine."""
+    """Artifacts of the runs, if they are on this machine."""
 
 
 def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
@@ -39,12 +39,12 @@ def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
             client = client_of(tracking_uri)
         except HalfMadeError:
             return None
-        # Renamed where an earlier deletion was interrupted. To LIKE an underscore is any character.
+        # An interrupted deletion has renamed it. LIKE takes an underscore for any character.
         renamed = f"{sweep}{SUFFIX}"
         conditions = f"name = '{sweep}'", f"name LIKE '{renamed}%'"
         named = [e for condition in conditions for e in client.search_experiments(filter_string=condition)]
         experiment = next((e for e in named if e.name == sweep or e.name.startswith(renamed)), None)
-        # Without a sweep's run it is somebody else's, of the same name.
+        # An experiment without a sweep's run has the same name by accident.
         if experiment is None or not any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
             return None
         runs = sum(1 for _ in search_runs(client, experiment.experiment_id))
@@ -55,7 +55,7 @@ def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
 
 
 def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
-    """Delete an experiment with its runs, and their artifacts where they are on this machine.
+    """Delete an experiment with its runs and those of their artifacts that are on this machine.
 
     Raises:
         MirrorError: MLflow cannot be reached or refuses.

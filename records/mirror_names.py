@@ -1,7 +1,7 @@
-"""The names of a sweep's mirror in MLflow: runs, metrics, the tag of what nobody plots, and the view of its trials.
+"""Names in a sweep's MLflow experiment: of runs and metrics, of the tag of unplotted numbers, and of views.
 
-MLflow draws metrics in one section for each prefix that ends with a slash, so a column's dots become slashes there:
-`test_ood.iou.grad_cam` is the metric `test_ood/iou/grad_cam`.
+MLflow groups metrics by prefixes that end with a slash, so the column `test_ood.iou.grad_cam` is the metric
+`test_ood/iou/grad_cam`.
 """
 
 import json
@@ -14,10 +14,10 @@ from urllib.parse import quote
 from records import columns
 
 EPOCH = "epoch"
-"""Prefix of the metrics that have a value for each epoch."""
+"""Prefix of metrics with a value per epoch."""
 UNPLOTTED = "unplotted"
-"""Tag of a trial's run: the numbers of its record that nobody plots, as a JSON object. Where one tag is too short, the
-next is `unplotted.2`, and so on."""
+"""Tag of a trial's run: numbers of its record that are no metrics, as a JSON object; continued in `unplotted.2` and so
+on if too long."""
 UNPLOTTED_COLUMNS = (
     columns.half("{column}", "{which}"),
     columns.images("{split}"),
@@ -29,8 +29,8 @@ UNPLOTTED_COLUMNS = (
     "schema_version",
 )
 PLACES = ("dataset", columns.hyperparameter("root"))
-"""Where images lie, which is no part of a trial's key. As a run's parameters cannot be changed, that of a trial which
-failed and was repeated with the images elsewhere has their present place as a tag."""
+"""Where the images are, which is no part of the trial key. MLflow's parameters cannot change, so if a failed trial is
+repeated after its images moved, the new place is a tag."""
 KEY = "trial_key"
 KEY_DIGITS = 8
 """Of a trial key in a run's name."""
@@ -51,7 +51,7 @@ def metric(column: str) -> str:
 
 
 def column_of_metric(name: str) -> str:
-    """The column of a metric, under its present or its former name, which was the column's own."""
+    """The column of a metric; before, metrics were named like their columns."""
     return name.replace("/", ".")
 
 
@@ -61,7 +61,7 @@ def is_plotted(column: str) -> bool:
 
 
 def pack(numbers: Mapping[str, float], size: int) -> dict[str, str]:
-    """Numbers as tags, each value a JSON object of at most `size` characters."""
+    """Numbers as tags whose values are JSON objects of at most `size` characters."""
     parts: list[dict[str, float]] = [{}]
     length = 2
     for name, number in numbers.items():
@@ -89,11 +89,11 @@ def _tag(place: int) -> str:
 
 
 def telling_apart(trials: Iterable[Mapping[str, Any]], tuned: Iterable[str] = ()) -> tuple[str, ...]:
-    """The columns that, beside `SETTINGS_IN_NAMES`, tell trials apart by name: as few as possible, the key if need be.
+    """The fewest columns that, with `SETTINGS_IN_NAMES`, give each trial another name; the key if necessary.
 
     Args:
-        trials: their columns, of all trials of a sweep so far and to come; none leaves the key alone.
-        tuned: columns whose values a search chooses, so that not all are known beforehand.
+        trials: the columns of all trials of a sweep, done or planned.
+        tuned: columns whose values a search chooses, which are therefore not all known.
     """
     rows = list({row[KEY]: row for row in trials}.values())
     if not rows:
@@ -114,7 +114,7 @@ def telling_apart(trials: Iterable[Mapping[str, Any]], tuned: Iterable[str] = ()
 
 
 def run_name(record: Mapping[str, Any], named_by: Sequence[str]) -> str:
-    """What a trial is, such as "actdiff λ=1 s=1 seed=0", and its values of the columns `named_by`."""
+    """A name such as "actdiff λ=1 s=1 seed=0", followed by the values of the columns `named_by`."""
     name = f"{record['method']} λ={record['strength']:g} s={record['severity']:g} seed={record['seed']}"
     return " ".join([name, *(_shown(column, record[column]) for column in named_by if record.get(column) is not None)])
 
@@ -134,17 +134,13 @@ def view_tag(key: str) -> str:
 
 
 def trials_view(scores: Sequence[str]) -> str:
-    """The view of a sweep's trials: their settings and scores, the highest first score on top.
-
-    Args:
-        scores: columns, the outcome first.
-    """
+    """The view of a sweep's trials with their settings and the columns `scores`, sorted by the first score."""
     params = ("dataset", "method", "strength", "severity", "seed")
     return _view("Trials", "trial", [("metrics", metric(s)) for s in scores] + [("params", p) for p in params])
 
 
 def sweeps_view() -> str:
-    """The view of several sweeps: their size, comparisons and design, the largest on top."""
+    """The view of several sweeps with their size, comparisons and design, the largest first."""
     metrics = ["n_trials", *(f"comparison/{comparison}/rho" for comparison in columns.COMPARISONS)]
     tags = ("answer", "datasets", "severities", "data_seeds", "methods")
     return _view("Sweeps", "sweep", [("metrics", m) for m in metrics] + [("tags", tag) for tag in tags])
@@ -153,7 +149,7 @@ def sweeps_view() -> str:
 def _view(name: str, kind: str, titles: Sequence[tuple[str, str]]) -> str:
     """The value of a view's tag: runs of one kind in a flat table with these columns, sorted by the first.
 
-    Sorted by start, which is MLflow's default, trials would be folded under the sweep's run.
+    By default MLflow sorts by start, and then folds trials under the sweep's run.
     """
     widths = {f"{group}.`{title}`": max(100, CHARACTER * len(title) + MARGIN) for group, title in titles}
     shown = list(widths)
@@ -170,12 +166,12 @@ def _view(name: str, kind: str, titles: Sequence[tuple[str, str]]) -> str:
 
 
 def trials_link(server: str, experiment_id: str) -> str:
-    """The address of a sweep's trials in the UI of an MLflow server, whose own first page of it is an empty one."""
+    """The address of a sweep's trials in an MLflow server's UI, whose default page is empty."""
     page = f"experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={TRIALS}"
     return f"{server.rstrip('/')}/#/{page}"
 
 
 def sweeps_link(server: str, experiment_ids: Sequence[str]) -> str:
-    """The address of several sweeps, side by side."""
+    """The address of a page with several sweeps side by side."""
     listed = quote(json.dumps(list(experiment_ids), separators=(",", ":")))
     return f"{server.rstrip('/')}/#/compare-experiments/s?experiments={listed}&viewStateShareKey={SWEEPS}"

@@ -1,4 +1,4 @@
-"""MLflow's client as the mirror uses it: checked, quick to give up, and with errors of one line."""
+"""MLflow's client for the mirror: quick to give up, with errors of one line."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ class MirrorError(Exception):
 
 
 class RefusedError(MirrorError):
-    """MLflow answers, but refuses what it was sent; of other trials it may take it."""
+    """MLflow refuses what it was sent; it may accept other trials."""
 
 
 def client_of(tracking_uri: str) -> Any:
@@ -30,7 +30,7 @@ def client_of(tracking_uri: str) -> Any:
         DatabaseError: a SQLite database that is missing, half made, or of another MLflow.
     """
     configure()
-    # MLflow would create a missing database in place, and go on with a half-made one.
+    # MLflow would create a missing database in place and use a half-made one.
     check_database(tracking_uri)
     from mlflow.tracking import MlflowClient
 
@@ -38,10 +38,10 @@ def client_of(tracking_uri: str) -> Any:
 
 
 def configure() -> None:
-    """Set what MLflow takes from the environment, in whatever process this is."""
-    # If this process was started inside an MLflow run, this variable would override every run id of the mirror.
+    """Set what MLflow reads from the environment."""
+    # In a process started inside an MLflow run, this variable would override every run id of the mirror.
     os.environ.pop("MLFLOW_RUN_ID", None)
-    # An absent server gets one more try of ten seconds; MLflow would try for minutes, in each trial's process too.
+    # An unreachable server gets one more try of ten seconds; MLflow would try for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # Otherwise each closed run prints a line into the progress view.
