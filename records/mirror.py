@@ -1,4 +1,4 @@
-"""Logs a sweep's records to MLflow: a run for the sweep, and below it a run for each trial, found by its `trial_key`."""
+"""Logs a sweep's records to MLflow: a run for the sweep, and below it one for each trial, found by its `trial_key`."""
 
 import json
 import math

@@ -18,7 +18,7 @@ from records import SweepRecords, open_storage
 from records.secrets import SECRET_NAMES
 from records.storage import FolderStorage
 
-# Read by Ray Tune when it is imported or starts; the comment above each gives the reason.
+# Read by Ray Tune when it is imported or starts.
 SETTINGS = {
     # Trials use absolute paths, and stay in the user's working directory.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -33,7 +33,7 @@ SETTINGS = {
 }
 
 IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray for the driver of a job; holds the job's own runtime environment."""
+"""Set by Ray for the driver of a job, to the job's runtime environment."""
 
 PASSED_ON = (
     "AWS_ACCESS_KEY_ID",
@@ -83,7 +83,7 @@ class TrialResources:
 
     def room(self, node: dict[str, float]) -> int:
         """The number of trials that fit on a node with these resources."""
-        # The addend is for rounding: 0.3 has room for three of 0.1, but 0.3 / 0.1 is 2.9999999999999996.
+        # The addend is for rounding: 0.3 / 0.1 is 2.9999999999999996.
         return min(int(node.get(name, 0) / amount + 1e-6) for name, amount in self.bundle().items() if amount)
 
     def __str__(self) -> str:
@@ -91,11 +91,7 @@ class TrialResources:
 
 
 def default_address(submitted: bool) -> str:
-    """Where trials run without --address: on the cluster that this command was submitted to, else locally.
-
-    Args:
-        submitted: whether `ray submit` copied the script to a cluster's head node.
-    """
+    """Where trials run without --address: locally, unless `ray submit` or RAY_ADDRESS names a cluster."""
     cluster = os.environ.get("RAY_ADDRESS", "")
     return "auto" if submitted or (cluster and not cluster.startswith("http")) else "local"
 
@@ -104,15 +100,13 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     """Start or join Ray and return the trials at a time; None for as many as a cluster has room for, now and later.
 
     Args:
-        address: "local" starts Ray on this machine, "auto" joins the cluster that this machine belongs to,
-            ray://host:port joins one from outside.
+        address: "local" starts Ray on this machine, "auto" joins this machine's cluster, ray://host:port another one.
         concurrency: trials at a time; None for one per processor locally, all that fit on a cluster.
         resources: of each trial.
-        console: for a warning where no trial fits at present.
+        console: for warnings.
 
     Raises:
-        UserError: no cluster at that address, or one that wants another token; no GPU or no room for a trial on this
-            machine; nothing but nodes with GPUs, which trials would not use.
+        UserError: there is no such cluster, it refuses the token, or no trial can or may run there.
         StoppedError: Ray did not start on this machine in two tries.
     """
     if address == "local" and resources.gpus:
@@ -161,7 +155,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
 
 
 def _shorten_messages(console: Console) -> None:
-    """Say in a line what Ray's nodes report to the driver: with a lost node Ray prints the end of that node's log."""
+    """Shorten messages of Ray's nodes to a line: for a lost node Ray prints the end of its log."""
     from ray._private import worker
 
     def show(data: dict[str, Any], ignore_prefix: bool) -> None:
@@ -169,14 +163,14 @@ def _shorten_messages(console: Console) -> None:
             first = message.strip().split("\n")[0]
             say(console, LOST_NODE if first.startswith("Raylet is terminated") else first, "yellow")
 
-    # Ray offers no setting for it. Where a later release has no such function this changes nothing.
+    # Ray has no setting for it. If a later release has no such function, nothing changes.
     worker.print_to_stdstream = show
 
 
 def runtime_env() -> dict[str, Any]:
-    """The code and environment of this driver, for its trials on any node; no secrets, since the dashboard shows it.
+    """The driver's code and environment for trials on any node, without secrets, since the dashboard shows it.
 
-    Empty inside a Ray job, whose own runtime environment has them: Ray refuses a field given twice.
+    Empty inside a Ray job, which has a runtime environment: Ray refuses a field given twice.
     """
     if IN_RAY_JOB in os.environ:
         return {}
@@ -189,7 +183,7 @@ def runtime_env() -> dict[str, Any]:
 
 
 def secret_variables() -> dict[str, str]:
-    """The keys and passwords of this driver that its trials need, by the variable's name."""
+    """The driver's keys and passwords that trials need, by variable."""
     return {k: v for k, v in _passed_on().items() if SECRET_NAMES.search(k)}
 
 
@@ -204,11 +198,7 @@ def check_address(address: str) -> None:
 
 
 def _check_gpu(resources: TrialResources) -> None:
-    """Check that torch can use a GPU of this machine.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Raise UserError unless torch can use a GPU of this machine."""
     import torch  # here, as loading it takes seconds
 
     if not torch.cuda.is_available():
@@ -226,23 +216,19 @@ def local_slots(concurrency: int | None, resources: TrialResources) -> int:
 
 
 def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:
-    """The number of processors that Ray is told of: enough for the trials, whatever the machine has."""
+    """The number of processors to declare to Ray: enough for the trials, whatever the machine has."""
     return math.ceil(local_slots(concurrency, resources) * resources.cpus)
 
 
 def _check_token_file() -> None:
-    """Check that the file that is to hold Ray's token does; without it Ray ends the process.
-
-    Raises:
-        UserError: it is missing or empty.
-    """
+    """Raise UserError if the file for Ray's token is missing or empty, since Ray would end the process."""
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if path is not None and not (os.path.isfile(path) and os.path.getsize(path)):
         raise UserError(f"no token in the file that RAY_AUTH_TOKEN_PATH names, {path!r}; {AUTHENTICATE}")
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Whether a cluster refused the token: Ray says so in one of the errors that led to this one."""
+    """Whether a cluster refused the token, by the message of this error or of one of its causes."""
     while error is not None:
         if "authentication token" in str(error).lower():
             return True
@@ -251,7 +237,7 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 
 def _token() -> str:
-    """Which token this process has shown, in words."""
+    """Describe the token that this process uses."""
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return f"a command without a token (RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']})"
     if "RAY_AUTH_TOKEN" in os.environ:
@@ -261,24 +247,20 @@ def _token() -> str:
 
 
 def _nodes_with_room(resources: TrialResources) -> list[dict[str, Any]]:
-    """The cluster's present nodes on which a trial fits, as Ray describes them."""
+    """Ray's descriptions of the live nodes on which a trial fits."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"] and resources.room(node["Resources"])]
 
 
 def alone_on_a_node(resources: TrialResources) -> TrialResources:
-    """A trial's resources with all processors of the cluster's smallest node that has room for it."""
+    """The resources with all processors of the smallest node on which the trial fits."""
     nodes = _nodes_with_room(resources)
     return replace(resources, cpus=min((node["Resources"]["CPU"] for node in nodes), default=resources.cpus))
 
 
 def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:
-    """Check that some node has no GPU which trials would leave idle.
-
-    Raises:
-        UserError: all have one.
-    """
+    """Raise UserError if every node has a GPU that trials would leave idle."""
     if all(node["Resources"].get("GPU", 0) for node in nodes):
         raise UserError(
             "every node with room for a trial has a GPU, which trials would leave idle; give --gpus-per-trial 0.25 to "
@@ -287,18 +269,9 @@ def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:
 
 
 def check_shared(records: SweepRecords, resources: TrialResources, console: Console) -> None:
-    """Check that every node of the cluster sees a file just written to the sweep's storage.
+    """Raise UserError unless every node of the cluster sees a file just written to the sweep's storage.
 
-    Where no node has room for a trial yet, the first that has is waited for: a head alone says nothing of the others.
-    Nodes that join later are checked by their first record.
-
-    Args:
-        records: the sweep's.
-        resources: of a trial.
-        console: for the word that a node is waited for.
-
-    Raises:
-        UserError: a node does not see it.
+    If no node has room for a trial yet, wait for the first one. Nodes that join later are checked by their first record.
     """
     if not isinstance(records.storage, FolderStorage):
         return
@@ -327,5 +300,5 @@ def check_shared(records: SweepRecords, resources: TrialResources, console: Cons
 
 
 def _has(location: str, name: str) -> tuple[str, bool]:
-    """The node that this runs on, and whether it sees a file of the storage."""
+    """The name of this node, and whether it sees a file of the storage."""
     return platform.node(), open_storage(location).read(name) is not None

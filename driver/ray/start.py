@@ -1,4 +1,4 @@
-"""Start Ray on this machine, also beside other work, where its processes take longer than Ray waits by default."""
+"""Starts Ray on this machine, with more patience than Ray has by default, since other programs may slow it down."""
 
 import os
 import random
@@ -31,12 +31,7 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 
 
 def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
-    """Start Ray on this machine for this process. If its processes do not come up, remove them and try once more.
-
-    Args:
-        cpus: processors that Ray may use; None for all.
-        gpus: GPUs that Ray may use; None for all.
-        console: for a message before the second try.
+    """Start Ray for this process with so many processors and GPUs, None for all. Tries twice.
 
     Raises:
         StoppedError: the second try failed too.
@@ -66,11 +61,10 @@ class _NotUpError(Exception):
 
 
 def _init(cpus: int | None, gpus: int | None) -> None:
-    """Call ray.init; if it fails, end the processes that it has started.
+    """Call ray.init; if it fails, end the processes that it started.
 
     Raises:
-        _NotUpError: a process of Ray's did not come up in time. Errors of other kinds, which a second try would only
-            repeat, are raised as they are.
+        _NotUpError: a process of Ray's did not come up in time. Other errors, which would repeat, are raised as they are.
     """
     import ray  # here, as loading it takes seconds
 
@@ -100,17 +94,17 @@ def _init(cpus: int | None, gpus: int | None) -> None:
 
 
 def _session() -> Path:
-    """The folder of this process's last session: Ray names it for the time and the process."""
+    """The folder of this process's last session."""
     root = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir(), "ray")
     return max(root.glob(f"session_*_{os.getpid()}"), default=root / "session_latest")
 
 
 @contextmanager
 def _chosen_ports() -> Iterator[None]:
-    """Within the block, choose the ports of the agents of a node that starts, and write them where the raylet looks.
+    """Choose the ports of a starting node's agents, and write them where the raylet looks.
 
-    If the agents choose, the raylet waits 15 seconds for their ports and then exits, whatever the settings say:
-    https://github.com/ray-project/ray/issues/65983. To be removed once Ray has a setting for it.
+    For ports that the agents choose the raylet waits only 15 seconds, whatever the settings say:
+    https://github.com/ray-project/ray/issues/65983. Remove this once Ray has a setting for it.
     """
     from ray._private.node import Node
 
@@ -130,7 +124,7 @@ def _chosen_ports() -> Iterator[None]:
 
 
 def _free_ports() -> Iterator[int]:
-    """Free ports below those that the system hands out, since an agent may take a minute to open its own."""
+    """Free ports below those that the system assigns, since an agent may take a minute to open its port."""
     for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("", port))
