@@ -271,7 +271,7 @@ def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:
 def check_shared(records: SweepRecords, resources: TrialResources, console: Console) -> None:
     """Raise UserError unless every node of the cluster sees a file just written to the sweep's storage.
 
-    If no node has room for a trial yet, wait for the first one. Nodes that join later are checked by their first record.
+    If no node has room for a trial, wait for the first one. Nodes that join later are checked by their first record.
     """
     if not isinstance(records.storage, FolderStorage):
         return

@@ -64,7 +64,7 @@ def _init(cpus: int | None, gpus: int | None) -> None:
     """Call ray.init; if it fails, end the processes that it started.
 
     Raises:
-        _NotUpError: a process of Ray's did not come up in time. Other errors, which would repeat, are raised as they are.
+        _NotUpError: a process of Ray's did not come up in time. Other errors, which would repeat, pass.
     """
     import ray  # here, as loading it takes seconds
 
