@@ -158,7 +158,7 @@ def test_the_upgrade_that_the_message_names_makes_an_older_database_usable(tmp_p
     assert is_usable(path)
 
 
-def test_what_is_no_database_is_left_alone(tmp_path, at_once):
+def test_a_file_that_is_no_database_is_left_alone(tmp_path, at_once):
     path = tmp_path / "mlflow.db"
     path.write_text("my notes, which are long enough to be no header of a database\n" * 20)
     with pytest.raises(DatabaseError, match="cannot be read: file is not a database"):
@@ -166,7 +166,7 @@ def test_what_is_no_database_is_left_alone(tmp_path, at_once):
     assert path.read_text().startswith("my notes")
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path, at_once):
+def test_a_folder_without_write_permission_is_an_error(tmp_path, at_once):
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match=r"cannot be written: .*; give another --tracking-uri or none"):
         prepare_database(uri(tmp_path / "file" / "mlflow.db"), pytest.fail)
@@ -181,7 +181,7 @@ def test_other_databases_and_servers_are_left_to_mlflow(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("state", [None, EARLY])
-def test_of_many_processes_one_writes_the_database(state, states, tmp_path, at_once):
+def test_only_one_of_many_processes_writes_the_database(state, states, tmp_path, at_once):
     path = tmp_path / "mlflow.db"
     if state is not None:
         shutil.copy(states / state, path)
@@ -215,7 +215,7 @@ def test_a_database_that_another_process_has_just_replaced_is_left_as_it_is(whol
     assert (said, list(tmp_path.iterdir())) == ([], [path])
 
 
-def test_a_database_that_another_program_is_creating_is_waited_for(whole, states, tmp_path, at_once, monkeypatch):
+def test_waits_for_another_program_that_creates_the_database(whole, states, tmp_path, at_once, monkeypatch):
     monkeypatch.setattr(database, "QUIET", 1.0)
     path = tmp_path / "mlflow.db"
     path.write_bytes((states / EARLY).read_bytes())

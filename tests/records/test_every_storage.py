@@ -31,7 +31,7 @@ def contend(operation):
         return list(pool.map(run, range(CONTENDERS)))
 
 
-def test_what_was_written_is_read_listed_and_overwritten(storage):
+def test_written_bytes_are_read_listed_and_overwritten(storage):
     storage.write("a/records/2.json", b"two")
     storage.write("a/records/1.json", b"one")
     storage.write("a/recordings", b"")
@@ -45,7 +45,7 @@ def test_what_was_written_is_read_listed_and_overwritten(storage):
     assert storage.names("") == ["a/recordings", "a/records/1.json", "a/records/2.json", "b"]
 
 
-def test_nothing_there_is_none_and_empty(storage):
+def test_missing_names_are_none_and_empty_lists(storage):
     assert storage.read("a/b") is None
     assert storage.read_many(["a/b", "c"]) == {}
     assert storage.names("a/") == []
@@ -55,7 +55,7 @@ def test_nothing_there_is_none_and_empty(storage):
     assert storage.read("a/b") is None
 
 
-def test_names_may_be_in_any_script_and_hold_signs(storage):
+def test_names_may_have_any_characters(storage):
     names = ["ü/Röntgen 胸部.json", "ü/a+b%20c&d=e.json", "ü/'quoted' ~#?.json"]
     for number, name in enumerate(names):
         storage.write(name, str(number).encode())
@@ -84,7 +84,7 @@ def test_names_with_a_leading_dot_are_read_but_not_listed(storage):
     assert storage.read("a/.hidden") == b"1"
 
 
-def test_what_exists_is_not_created(storage):
+def test_create_fails_if_the_name_exists(storage):
     assert storage.create("a/lease", b"first") is True
     assert storage.create("a/lease", b"second") is False
     assert storage.create("a/lease", b"first") is False
@@ -95,7 +95,7 @@ def test_what_exists_is_not_created(storage):
     assert storage.names("") == ["a/lease"]
 
 
-def test_only_what_is_expected_is_replaced(storage):
+def test_replace_needs_the_expected_bytes(storage):
     storage.write("a/lease", b"old")
     assert storage.replace("a/lease", b"other", b"new") is False
     assert storage.read("a/lease") == b"old"
@@ -104,14 +104,14 @@ def test_only_what_is_expected_is_replaced(storage):
     assert storage.read("a/lease") == b"new"
 
 
-def test_of_many_that_create_one_wins(storage):
+def test_only_one_of_many_creates(storage):
     for name in (f"lease-{number}" for number in range(ROUNDS)):
         won = contend(lambda number, name=name: storage.create(name, f"owner {number}".encode()))
         assert won.count(True) == 1
         assert storage.read(name) == f"owner {won.index(True)}".encode()
 
 
-def test_of_many_that_replace_one_wins(storage):
+def test_only_one_of_many_replaces(storage):
     storage.write("lease", b"nobody")
     for lap in range(ROUNDS):
         old = storage.read("lease")
@@ -120,7 +120,7 @@ def test_of_many_that_replace_one_wins(storage):
         assert storage.read("lease") == f"{lap}: {won.index(True)}".encode()
 
 
-def test_counting_together_loses_nothing(storage):
+def test_concurrent_counting_loses_nothing(storage):
     storage.write("count", b"0")
 
     def add_one(_):
@@ -133,7 +133,7 @@ def test_counting_together_loses_nothing(storage):
     assert storage.read("count") == str(CONTENDERS).encode()
 
 
-def test_deleting_and_replacing_at_once_never_brings_back_what_is_gone(storage):
+def test_replacing_never_restores_a_deleted_name(storage):
     for _ in range(ROUNDS):
         storage.write("lease", b"old")
         operations = [lambda: storage.delete("lease"), lambda: storage.replace("lease", b"old", b"new")]

@@ -1,4 +1,4 @@
-"""MLflow as a mirror: one run a record however often it is mirrored, with all that belongs to it."""
+"""One run for each record, with its parameters, metrics and artifacts."""
 
 import json
 import os
@@ -16,7 +16,7 @@ KEY = "0123456789abcdef"
 
 
 @pytest.mark.slow
-def test_mlflow_tells_nobody_of_a_sweep():
+def test_mlflow_sends_no_telemetry():
     # In a process of its own, and without what a test environment sets: MLflow decides when it is imported.
     program = "import records; import mlflow.telemetry as t; print(t.get_telemetry_client())"
     kept = {k: v for k, v in os.environ.items() if k not in ("CI", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST")}
@@ -154,21 +154,21 @@ def test_a_sweeps_run_keeps_what_was_declared_and_takes_what_changes(database, r
 
 
 @pytest.mark.slow
-def test_the_sweeps_are_listed_the_one_run_last_first(tmp_path):
+def test_sweeps_are_listed_by_last_use(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     ids = {name: open_experiment(uri, name, tmp_path.as_uri()).experiment_id for name in ("one", "two", "one")}
     MlflowClient(uri).create_experiment("somebody else's")
     assert list(mirror.experiments(uri).items()) == [("one", ids["one"]), ("two", ids["two"])]
 
 
-def test_a_server_that_is_away_is_one_error(monkeypatch):
+def test_an_unreachable_server_is_an_error(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(MirrorError, match=r"MLflow at http://127\.0\.0\.1:9: "):
         open_experiment("http://127.0.0.1:9", "away")
 
 
-def test_a_trials_process_gives_up_soon_on_a_server_that_is_away(monkeypatch):
-    """MLflow itself would try seven times. In a trial's process nobody but the mirror says otherwise."""
+def test_requests_to_an_unreachable_server_give_up_soon(monkeypatch):
+    """MLflow itself would try seven times."""
     for variable in (MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT):
         monkeypatch.delenv(variable.name, raising=False)
     asked = []

@@ -14,7 +14,6 @@ from records.mirror_names import (
     sweeps_link,
     sweeps_view,
     telling_apart,
-    trials_link,
     trials_view,
     unpack,
 )
@@ -36,7 +35,7 @@ def trials(*changes):
     return [{**TRIAL, "trial_key": f"{number:08x}00000000", **change} for number, change in enumerate(changes)]
 
 
-def test_a_run_is_named_by_what_it_is():
+def test_run_names():
     assert run_name(TRIAL, ()) == "actdiff λ=1 s=1 seed=0"
     assert run_name(TRIAL, ("dataset", "hp.lr", "hp.absent")) == "actdiff λ=1 s=1 seed=0 synthetic lr=0.001"
     assert run_name(TRIAL, ("trial_key",)) == "actdiff λ=1 s=1 seed=0 01234567"
@@ -58,19 +57,19 @@ def test_a_run_is_named_by_what_it_is():
         (({"hp.lr": 1e-3}, {"hp.lr": 1.0000001e-3}), ("trial_key",)),
     ],
 )
-def test_names_say_no_more_than_tells_trials_apart(changes, expected):
+def test_names_are_as_short_as_possible_and_unique(changes, expected):
     rows = trials(*changes)
     assert telling_apart(rows) == expected
     assert len({run_name(row, expected) for row in rows}) == len(rows)
 
 
-def test_of_unknown_trials_the_key_is_in_the_name_and_of_a_search_what_it_tunes():
+def test_names_have_the_key_of_unknown_trials_and_the_tuned_settings_of_a_search():
     assert telling_apart([]) == ("trial_key",)
     assert telling_apart(trials({"hp.lr": 1e-3}), tuned=("hp.lr",)) == ("hp.lr",)
 
 
 @pytest.mark.parametrize("name", [name for name, space in SPACES.items() if space().search is None])
-def test_every_spaces_names_are_unique(name):
+def test_names_are_unique_in_every_space(name):
     rows = [
         {**TRIAL, **{columns.setting(key): value for key, value in settings.items()}, "trial_key": f"{number:016x}"}
         for number, settings in enumerate(SPACES[name]().trials)
@@ -80,7 +79,7 @@ def test_every_spaces_names_are_unique(name):
     assert len({run_name(row, named_by) for row in rows}) == len(rows)
 
 
-def test_trials_of_a_later_command_are_named_apart_from_the_earlier_ones():
+def test_a_later_commands_trials_have_other_names():
     earlier = trials({}, {"method": "rrr"})
     later = [{**row, "trial_key": f"later {row['method']}", "hp.lr": 3e-3} for row in earlier]
     first, second = telling_apart(earlier), telling_apart([*earlier, *later])
@@ -111,12 +110,12 @@ def test_a_metric_is_its_column_with_slashes(column):
         ("schema_version", False),
     ],
 )
-def test_what_nobody_plots_is_no_metric(column, plotted):
+def test_which_columns_are_metrics(column, plotted):
     assert is_plotted(column) == plotted
 
 
 @pytest.mark.parametrize("size", [60, 200, 10_000])
-def test_numbers_in_tags_come_back_whatever_a_tag_holds(size):
+def test_packed_numbers_can_be_unpacked(size):
     numbers = {f"test_ood.iou.map_{number}.half_1": number / 7 for number in range(12)}
     tags = pack(numbers, size)
     assert all(len(text) <= size for text in tags.values())
@@ -125,7 +124,7 @@ def test_numbers_in_tags_come_back_whatever_a_tag_holds(size):
     assert pack({}, size) == unpack({}) == {}
 
 
-def test_the_view_is_a_flat_table_of_the_trials_best_first():
+def test_the_view_of_trials_is_a_flat_table_sorted_by_score():
     view = json.loads(trials_view(["test_ood.auc", "test_ood.iou.grad_cam"]))
     state = json.loads(view["state"])
     assert view["name"] == "Trials"
@@ -135,21 +134,11 @@ def test_the_view_is_a_flat_table_of_the_trials_best_first():
     assert "params.`method`" in state["selectedColumns"]
 
 
-def test_views_fit_into_the_tag_of_an_experiment():
-    assert len(sweeps_view()) < 5000
-    assert len(trials_view([f"test_ood.{'metric' * 10}.{'attribution' * 5}"] * 3)) < 5000
-
-
 def test_the_view_of_sweeps_shows_each_comparison():
     state = json.loads(json.loads(sweeps_view())["state"])
     assert state["searchFilter"] == "tags.kind = 'sweep'"
     for comparison in columns.COMPARISONS:
         assert f"metrics.`comparison/{comparison}/rho`" in state["selectedColumns"]
-
-
-def test_the_link_opens_training_runs_rather_than_the_empty_page():
-    expected = "http://host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
-    assert trials_link("http://host:5000/", "7") == expected
 
 
 def test_the_link_of_several_sweeps_names_their_experiments():

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.commands import PATIENCE, ROOT
-from support.services import PostgresServer, ServiceError, program
+from support.services import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -48,17 +48,3 @@ def test_a_server_ends_with_the_process_that_started_it():
     )
     pid, folder = done.stdout.split()
     assert gone(int(pid), Path(folder))
-
-
-def test_a_server_that_does_not_start_shows_the_end_of_its_log():
-    class Broken(PostgresServer):
-        def command(self):
-            return [*super().command(), "--no_such_setting=1"]
-
-    with pytest.raises(ServiceError, match=r"(?s)postgres ended with 1 while it started:.*no_such_setting"):
-        Broken().__enter__()
-
-
-def test_a_program_that_is_not_installed_is_named_with_the_mend():
-    with pytest.raises(ServiceError, match=r"'no-such-program' of a-package is not installed: run pip install -e"):
-        program("no-such-program", "a-package")

@@ -67,13 +67,13 @@ def test_a_file_in_the_way_is_named(tmp_path):
         ("~nosuchuser/x", r"bad storage '~nosuchuser/x': there is no such home folder; write out its path"),
     ],
 )
-def test_locations_of_another_form_are_refused(location, message):
+def test_malformed_locations_are_refused(location, message):
     with pytest.raises(StorageError, match=message) as caught:
         open_storage(location)
     assert "secret" not in str(caught.value)
 
 
-def test_a_bucket_name_of_any_signs_is_left_to_the_server():
+def test_bucket_names_are_checked_by_the_server():
     assert open_storage("s3://[b/x/").location == "s3://[b/x"
 
 
@@ -94,7 +94,7 @@ def test_a_folder_that_may_not_be_looked_into_is_one_error(storage, monkeypatch)
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
-def test_who_else_may_write_is_said_by_the_umask(umask, mode, storage):
+def test_files_follow_the_umask(umask, mode, storage):
     before = os.umask(umask)
     try:
         storage.write("a/x", b"1")
@@ -112,7 +112,7 @@ def test_files_come_with_size_and_time(storage):
     assert before < storage.files("a/")["a/1.json"].modified < before + timedelta(minutes=1)
 
 
-def test_many_are_deleted_with_the_folders_that_this_empties(storage):
+def test_deletes_many_files_and_the_folders_left_empty(storage):
     for name in ("a/b/1.json", "a/b/2.json", "a/c/3.json", "d/4.json"):
         storage.write(name, b"x")
     storage.delete_many(["a/b/1.json", "a/b/2.json", "d/4.json", "d/missing.json", "e/missing.json"])

@@ -74,7 +74,7 @@ def test_truncated_and_foreign_files_are_named_not_fatal(records, tmp_path):
 
 
 @pytest.mark.parametrize("read", [lambda records: records.load(), lambda records: records.read("new")])
-def test_a_record_of_a_newer_version_is_refused_with_its_file_and_the_remedy(read, records, tmp_path):
+def test_a_record_of_a_newer_version_is_refused_with_its_file_and_the_fix(read, records, tmp_path):
     records.write(record("old"))
     records.write(record("new", schema_version=columns.SCHEMA_VERSION + 1))
     message = r"trial-sweep/records/new\.json was .* schema version is 2, .* up to 1\. Update the checkout \(git pull\)"
@@ -157,17 +157,13 @@ def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
     assert names.index("test_ood.auc") < names.index("test_ood.iou.occlusion") < names.index("schema_version")
 
 
-def test_earlier_records_without_probes_stand_in_the_same_table(records):
+def test_records_with_and_without_probes_share_a_table(records):
     records.write(record("earlier", seed=0, **{"test_id.auc": 0.75}))
     records.write(record("probed", seed=1, **{"test_id.auc": 0.75} | dict.fromkeys(columns.PROBES, 0.5)))
     loaded = records.load()
     assert loaded.rejected == {}
     table = as_table(loaded.records)
     assert table[list(columns.PROBES)].isna().all(axis=1).tolist() == [True, False]
-
-
-def test_an_empty_table_is_a_table():
-    assert len(as_table([])) == 0
 
 
 def test_artifacts_belong_to_their_trial(records):
@@ -201,13 +197,13 @@ def test_names_that_are_no_file_names_are_refused(tmp_path, name):
         ("hp.a.b", None),
     ],
 )
-def test_localisation_columns_are_told_from_the_others(column, parts):
+def test_localisation_columns_are_recognised(column, parts):
     assert columns.parse_localisation(column) == parts
     if parts:
         assert columns.localisation(*parts) == column
 
 
-def test_a_record_says_in_a_line_what_it_is(records):
+def test_repr_of_a_record(records):
     records.write(record("abc", **{"test_ood.auc": 0.25}))
     settings = "dataset='synthetic', severity=1.0, method='baseline', strength=0.0, seed=0"
     assert repr(records.read("abc")) == f"<Record abc: {settings}; completed, OOD AUC 0.250; 11 columns>"
