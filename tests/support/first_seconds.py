@@ -112,7 +112,8 @@ def problems(folder: Path) -> list[str]:
         wrong.append(f"MLflow runs {kinds}")
     for run in runs:
         kept = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-        if kept != ({"attribution"} if run.data.tags["kind"] == "trial" else {"report"}):
+        of_sweep = {"report", "sweep.json", "trials.parquet"}
+        if kept != ({"attribution"} if run.data.tags["kind"] == "trial" else of_sweep):
             wrong.append(f"artifacts {sorted(kept)} of the {run.data.tags['kind']}'s run")
     kept = {path.name for path in (folder / "sweeps/first").iterdir()}
     if kept != {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}:
