@@ -25,6 +25,8 @@ SETTINGS = {
     # Records and MLflow replace a CSV, JSON and TensorBoard file per trial.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Seconds between two copies of Tune's state, which is never restored: the records say what is done.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ctrl-C ends the command; Tune's own handler would continue with a half-finished "result".
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
