@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -186,7 +186,9 @@ def _run_and_finish(
                     in_background=plan.searcher is None,
                 )
                 queue = plan.queue(records, loaded.records, slots)
-                followers = [follower.add for follower in (best, mirror) if follower is not None]
+                followers: list[Callable[[str], object]] = [] if best is None else [best.add]
+                if mirror is not None:
+                    followers.append(mirror.add)
                 del loaded  # Stale, and large in a large sweep.
                 # Until a trial runs there is nothing to wait for.
                 with progress, stop.gently(lambda: progress.running > 0):

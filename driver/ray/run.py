@@ -170,13 +170,14 @@ class ProgressCallback(tune.Callback):
         """Count the trainings whose records were written after the last result of their process."""
         for training in list(self.awaited.values()):
             try:
-                records = [self.recorder.records.read(config.trial_key) for config in training]
+                read = (self.recorder.records.read(config.trial_key) for config in training)
+                records = [record for record in read if record is not None]
             except StorageError as problem:
                 self.stop.give_up(str(problem))
                 return
             except ValueError:
-                records = [None]
-            if None in records:
+                records = []
+            if len(records) < len(training):
                 self._lose(training, "its process ended before its record was written")
             else:
                 self._finished(records)

@@ -117,11 +117,12 @@ class Mirror:
         self._ending.set()
         started = time.monotonic()
         with Progress(console=self._console, transient=True) as bar:
-            task = bar.add_task("Bringing MLflow up to date", total=self._waiting)
+            behind = self._waiting
+            task = bar.add_task("Bringing MLflow up to date", total=behind)
             while self._waiting:
                 if self._problem is not None and time.monotonic() - max(started, self._problem_since) > patience:
                     break
-                bar.update(task, completed=bar.tasks[task].total - self._waiting)
+                bar.update(task, completed=behind - self._waiting)
                 time.sleep(0.05)
         self._over.set()
         if self._problem:
