@@ -44,8 +44,9 @@ def configure() -> None:
     # An unreachable server gets one more try of ten seconds; MLflow would try for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # Otherwise each closed run prints a line into the progress view.
+    # Otherwise each closed run prints a line, and each transfer a bar, into the progress view.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Otherwise creating and migrating a database is logged.
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)

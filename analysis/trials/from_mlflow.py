@@ -17,6 +17,7 @@ from analysis.trials.trials import Trials
 from records import columns
 from records.database import DatabaseError, check_database
 from records.mirror_names import PLACES, column_of_metric, unpack
+from records.mlflow_client import configure
 from records.secrets import scrub
 from records.store import MANIFEST, TABLE
 
@@ -46,6 +47,7 @@ def load_mlflow(tracking_uri: str, sweep: str, *, progress: Callable[[int], None
         check_database(tracking_uri)
     except DatabaseError as error:
         raise AnalysisError(f"cannot read {shown!r}: {error}; check --tracking-uri") from error
+    configure()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
