@@ -6,7 +6,6 @@ python -m analysis --tracking-uri sqlite:///mlflow.db --sweep smoke
 python -m analysis --sweep smoke --sweep laptop
 """
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -120,8 +119,6 @@ def _trials(
             raise analysis.AnalysisError(
                 "--storage and --tracking-uri are two sources; give the one to read the sweep from"
             )
-        # MLflow would retry an absent server for minutes; one retry is enough on the command line.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         with progress_bar("runs read") as advance:
             return [
                 analysis.load_mlflow(tracking_uri, sweep, progress=lambda read: advance(read, None)) for sweep in sweeps

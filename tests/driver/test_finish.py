@@ -79,6 +79,6 @@ def test_mlflow_is_told_that_every_trial_failed(records, plan, monkeypatch):
     for changed in (True, False):
         outcome = finish(records, records.load(), plan, EXPERIMENT, changed, Console(quiet=True))
     assert outcome.answer.startswith("No answer: ")
-    ((experiment, folder, tags, _, done, _),) = mirrored
+    ((experiment, _, folder, tags, _, _, done),) = mirrored
     assert (experiment, folder, tags["answer"], done) == (EXPERIMENT, None, "none", True)
     assert tags[finish_module.NOTE] == outcome.answer
