@@ -5,7 +5,7 @@ import os
 
 import pytest
 from rich.console import Console
-from support.requests import make_request
+from support.sweep_requests import make_request
 
 from driver import UserError
 from driver.ray import cluster, run

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from support.requests import make_request
+from support.sweep_requests import make_request
 
 from driver import UserError
 from driver.plan.declared import declared_plan
