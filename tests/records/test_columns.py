@@ -115,7 +115,7 @@ def test_which_columns_are_configuration():
 
 def test_which_columns_differ_between_runs():
     differing = {n for n in IN_ORDER if columns.is_run_specific(n)}
-    assert differing == {*columns.with_role("time", "provenance"), "attribution_seconds.occlusion"}
+    assert differing == {*columns.with_role("time", "provenance")} & {*IN_ORDER} | {"attribution_seconds.occlusion"}
 
 
 def test_a_new_measure_is_one_line(tmp_path):
@@ -129,10 +129,11 @@ def test_a_new_measure_is_one_line(tmp_path):
 
 
 def test_a_new_time_or_provenance_is_one_line(tmp_path):
-    more = with_line(tmp_path, '    Column("gpu", "provenance", "text", "GPU"),\n')
-    assert more.with_role("provenance") == ("sweep", "gpu", "host", "code_version", "mlflow_run_id")
-    assert more.is_run_specific("gpu")
-    assert not columns.is_run_specific("gpu")
+    more = with_line(tmp_path, '    Column("chip", "provenance", "text", "chip"),\n')
+    assert set(more.with_role("provenance")) == {"chip", *columns.with_role("provenance")}
+    assert "chip" in more.NOTED, "a tag in MLflow"
+    assert more.is_run_specific("chip")
+    assert not columns.is_run_specific("chip")
 
 
 def test_a_setting_gets_a_column_of_its_own_by_one_line(monkeypatch):
