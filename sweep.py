@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -53,6 +53,21 @@ from records.storage import VARIABLE as STORAGE_VARIABLE  # noqa: E402
 app = typer.Typer(
     rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
+
+
+def at_least(minimum: int, kind: type[int] | type[float]) -> Callable[[object], float]:
+    """A parser for a number of the command line. Unlike typer's check, its error names the value."""
+
+    def parse(text: object) -> float:
+        try:
+            number = kind(str(text))
+        except ValueError:
+            number = -1
+        if not minimum <= number < float("inf"):
+            raise typer.BadParameter(f"{str(text)!r} is not a {'whole ' * (kind is int)}number of at least {minimum}")
+        return number
+
+    return parse
 
 
 def spaces(incomplete: str) -> list[str]:
@@ -111,18 +126,24 @@ def sweep(
             metavar="local|auto|ray://…",
         ),
     ] = None,
-    max_trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Run only the first N trials.")] = None,
+    max_trials: Annotated[
+        int | None, typer.Option(parser=at_least(1, int), metavar="N", help="Run only the first N trials.")
+    ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Trials run at once, one thread each.  [default: all there is room for]"),
+        typer.Option(
+            parser=at_least(1, int),
+            metavar="N",
+            help="Trials run at once, one thread each.  [default: all there is room for]",
+        ),
     ] = None,
     cpus_per_trial: Annotated[
-        float, typer.Option(min=0, metavar="N", help="Processors that Ray sets aside for a trial.")
+        float, typer.Option(parser=at_least(0, float), metavar="N", help="Processors that Ray sets aside for a trial.")
     ] = 1.0,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
-            min=0,
+            parser=at_least(0, float),
             metavar="N",
             help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.  [default: 0]",
             envvar="SWEEP_GPUS_PER_TRIAL",

@@ -112,9 +112,9 @@ WRONG = {
     "storage keys": Wrong(("--storage", "s3://key:hush@b/x"), ("s3://bucket/prefix", "AWS_ACCESS_KEY_ID")),
     "name": Wrong(("--name", "my sweep"), ("bad sweep name 'my sweep'", "letters, digits")),
     "empty name": Wrong(("--name", ""), ("bad sweep name ''", "letters, digits")),
-    "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "0 is not in the range x>=1")),
-    "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a valid integer")),
-    "endless": Wrong(("--cpus-per-trial", "inf"), ("bad --cpus-per-trial inf", "a number above 0")),
+    "max trials": Wrong(("--max-trials", "0"), ("--max-trials", "'0' is not a whole number of at least 1")),
+    "concurrency": Wrong(("--concurrency", "two"), ("--concurrency", "'two' is not a whole number of at least 1")),
+    "endless": Wrong(("--cpus-per-trial", "inf"), ("--cpus-per-trial", "'inf' is not a number of at least 0")),
     "gpus": Wrong(("--gpus-per-trial", "1.5"), ("bad --gpus-per-trial 1.5", "a fraction such as 0.25")),
     "no gpu": Wrong(("--gpus-per-trial", "1"), ("bad --gpus-per-trial 1: torch", "leave the option out")),
     "option": Wrong(("--seeds", "3"), ("No such option", "--seeds")),
@@ -271,7 +271,7 @@ def test_every_option_is_documented_and_says_its_default(tmp_path):
         "--cpus-per-trial": "1.0",
         "--gpus-per-trial": "0",
     }.items():
-        assert re.search(rf"\[(env var: \w+; )?default: {re.escape(default)}(; x>=\d)?\]", options[option]), option
+        assert re.search(rf"\[(env var: \w+; )?default: {re.escape(default)}\]", options[option]), option
 
 
 def test_the_version(tmp_path):
