@@ -10,6 +10,7 @@ from scipy import stats
 
 import analysis
 from analysis.compare.differences import Overlap, compare
+from records import Manifest
 
 SCORE, OUTCOME = analysis.Primary().column, "test_ood.auc"
 
@@ -201,14 +202,10 @@ def test_primaries(make, make_table):
     assert f"Not both have the column {SCORE!r}" in result.notes[0]
     with pytest.raises(analysis.AnalysisError, match="no localisation column in common; the first has test_ood"):
         compare(make("a"), b)
-    declared = analysis.trials_from_table(
-        make_table(columns=(SCORE, grad_cam)),
-        sweep="d",
-        source="d",
-        primary=analysis.Primary("test_id", "pointing", "grad_cam"),
-    )
-    other = analysis.trials_from_table(
-        make_table(columns=(SCORE, grad_cam)), sweep="e", source="e", primary=analysis.Primary()
+    table = make_table(columns=(SCORE, grad_cam))
+    declared, other = (
+        analysis.trials_from_table(table, sweep=name, source=name, declared=Manifest(primary=primary))
+        for name, primary in (("d", analysis.Primary("test_id", "pointing", "grad_cam")), ("e", analysis.Primary()))
     )
     assert compare(declared, other).primary.column == grad_cam
     assert "The two declare different primaries" in compare(declared, other).notes[0]

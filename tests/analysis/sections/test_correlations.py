@@ -45,15 +45,15 @@ DECLARED = analysis.Primary("test_ood", "energy", "occlusion")
 @pytest.mark.parametrize(
     ("columns", "primary", "chosen", "other", "caption"),
     [
-        ((DEFAULT, *OTHERS), DECLARED, "The primary was declared beforehand.", "the other", "They were not declared"),
+        ((DEFAULT, *OTHERS), DECLARED, "The primary was declared beforehand.", "the other", " and were not declared"),
         (
             (DEFAULT, *OTHERS),
             None,
             "No primary was declared; the default does not depend on the data.",
             "the other",
-            "None was declared",
+            "none was declared",
         ),
-        (OTHERS, None, "The primary was not declared beforehand: it stands in", "all", "None was declared"),
+        (OTHERS, None, "The primary was not declared beforehand: it stands in", "all", "none was declared"),
     ],
 )
 def test_the_words_say_whether_the_primary_was_declared(make_table, columns, primary, chosen, other, caption):
