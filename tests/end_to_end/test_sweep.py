@@ -178,7 +178,7 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
     )
     server = faults.Server(tmp_path)
     server.kill()
-    sweep = faults.many_trials(280)
+    sweep = faults.many_trials(2000)
     command = [sys.executable, "-c", program, *sweep.arguments, "--name", "late", "--tracking-uri", server.uri]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (tmp_path / "log").open("wb") as log:
