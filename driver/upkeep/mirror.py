@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from analysis.numbers import count
 from driver.terminal import say
-from records import StorageError, SweepRecords
+from records import SweepRecords
 from records.database import database_file
 from records.mirror import (
     Experiment,
@@ -156,7 +156,8 @@ class Mirror:
                     self._mirror(*item, again=again)
                     self._ending.wait(self._rest * (time.thread_time() - started))
                     break
-                except (MirrorError, StorageError) as error:
+                except Exception as error:
+                    # Any error is printed and tried again: a thread that ended would leave `finish` waiting for ever.
                     self._note_problem(error)
                 # A request that failed may have made a run.
                 again = True
