@@ -7,8 +7,8 @@ compared with coarser masks (dilated masks count as right and stay in the verdic
 data (severity 0).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from analysis.sections.drawing import (
 from analysis.sections.mask_pairs import ANY_WRONG, CELL, NO_MASKS, RIGHT, WRONG, paired, place_of, stacked
 from analysis.sections.section import Section
 from analysis.sections.table import Table, cell_entries, estimated, value, whole
+from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, sums
 from analysis.trials.trials import Primary
 
@@ -70,7 +71,7 @@ class MaskControls:
     sentence: str
 
 
-def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary) -> MaskControls | None:
+def mask_controls(right: pd.DataFrame, controls: pd.DataFrame | None, primary: Primary) -> MaskControls | None:
     """Each control's change of the outcome and of the primary's score against right masks, per cell and overall.
 
     A pair's trials agree in everything but the control. Differences of pairs are averaged within a data seed and then
@@ -85,69 +86,58 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame, primary: Primary)
     Returns:
         None where no trial is a control or has a coarser mask than a trial that is otherwise the same.
     """
-    changed, n_unpaired = paired(right, controls, [c for c in (primary.outcome, primary.column) if c in right])
-    if changed.empty and controls.empty:
+    controls = right.iloc[:0] if controls is None else controls
+    scores = (primary.outcome, primary.column)
+    pairs, n_unpaired = paired(right, controls, [c for c in scores if c in right])
+    if pairs.empty and controls.empty:
         return None
-    means = [_means(changed, column) for column in (primary.outcome, primary.column)]
-    cells = _rows(*(_changes(part, CELL) for part in means))
-    shifted = [with_any_wrong(part[part["severity"] > 0]) for part in means]
-    overall = _rows(*(_changes(part, ["control"]) for part in shifted))
-    return MaskControls(
-        n_controls=len(controls),
-        n_unpaired=n_unpaired,
-        overall=overall,
-        cells=cells,
-        sentence=_sentence({row.control: row.outcome for row in overall}, primary),
-    )
+    cells = [_means(pairs, column) for column in scores]
+    overall = _rows([_with_any_wrong(means[means["severity"] > 0]) for means in cells], ["control"])
+    sentence = _sentence({row.control: row.outcome for row in overall}, primary)
+    return MaskControls(len(controls), n_unpaired, overall, _rows(cells, CELL), sentence)
 
 
-def _means(changed: pd.DataFrame, column: str) -> pd.DataFrame:
+def _means(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
     """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
-    both = [column, column + RIGHT] if column in changed else []
-    known = changed[changed[both].notna().all(axis=1)] if both else changed.iloc[:0]
-    groups = known.groupby([*CELL, "data_seed"])
-    mean = groups[both].mean().reindex(columns=[column, column + RIGHT])
-    right = mean[column + RIGHT]
-    return pd.DataFrame({"right": right, "change": mean[column] - right, "n": groups.size()}).reset_index()
+    known = pairs.reindex(columns=[*CELL, "data_seed", column, column + RIGHT]).dropna(subset=[column, column + RIGHT])
+    changes = known.assign(
+        right=known[column + RIGHT], change=known[column] - known[column + RIGHT], kind=known["control"]
+    )
+    means = changes.groupby([*CELL, "kind", "data_seed"])
+    return means.agg(right=("right", "mean"), change=("change", "mean"), n=("change", "size")).reset_index()
 
 
-def with_any_wrong(means: pd.DataFrame) -> pd.DataFrame:
+def _with_any_wrong(means: pd.DataFrame) -> pd.DataFrame:
     """The means, and those of all kinds of wrong masks again under one name, where each kind is a cell."""
-    kinds = means[means["control"].isin(WRONG.values())]
-    means = means.assign(kind=means["control"])
-    if kinds["control"].nunique() < 2:
-        return means
-    return stacked([means, kinds.assign(kind=kinds["control"], control=ANY_WRONG)])
+    wrong = means[means["control"].isin(WRONG.values())]
+    return stacked([means, wrong.assign(control=ANY_WRONG)]) if wrong["control"].nunique() > 1 else means
 
 
-def _changes(means: pd.DataFrame, by: list[str]) -> dict[tuple[Any, ...], Change]:
-    return {key: _change(part) for key, part in means.groupby(by)}
-
-
-def _rows(outcomes: dict[tuple[Any, ...], Change], scores: dict[tuple[Any, ...], Change]) -> tuple[ControlRow, ...]:
-    """A row for each control, or for each cell of it."""
+def _rows(means: Sequence[pd.DataFrame], by: list[str]) -> tuple[ControlRow, ...]:
+    """A row for each control, or for each cell of it, from the means of the outcome and of the score."""
+    outcomes, scores = ({key: _change(part) for key, part in each.groupby(by)} for each in means)
     missing = Change(reason="no pair has both scores")
     rows = []
     for key in outcomes | scores:
         control, dataset, severity, method = (*key, None, None, None)[:4]
         changes = outcomes.get(key, missing), scores.get(key, missing)
         rows.append(ControlRow(control, dataset, severity, method, *changes))
-    place = place_of_method
-    return tuple(sorted(rows, key=lambda r: (r.dataset or "", r.severity, place(r.method or ""), place_of(r.control))))
+    return tuple(
+        sorted(rows, key=lambda r: (r.dataset or "", r.severity, place_of_method(r.method or ""), place_of(r.control)))
+    )
 
 
 def _change(means: pd.DataFrame) -> Change:
     """The mean over the cells of `means`, each counting the same; in a cell each data seed counts the same."""
-    of_cell = [c for c in ("kind", *CELL) if c in means]
-    cell, cluster = (
-        np.asarray(means.groupby(keys).ngroup(), dtype=np.intp) for keys in (of_cell, ["dataset", "data_seed"])
-    )
-    dataset = np.empty(cluster.max() + 1, dtype=np.intp)
-    dataset[cluster] = pd.factorize(means["dataset"])[0]
+    resamples = draw_resamples(means, replicates=1, seed=0)
+    cell = means.groupby(["kind", *CELL]).ngroup().to_numpy()
     in_cell = (cell == np.arange(cell.max() + 1)[:, None]).astype(np.float64)
-    by_cell = sums(in_cell * means["change"].to_numpy(), cluster, dataset) / sums(in_cell, cluster, dataset)
-    right = means["right"].groupby(cell).mean().mean()
-    return Change(right=float(right), n=int(means["n"].sum()), n_data_seeds=len(dataset)).of(by_cell.mean())
+    change, n = (
+        sums(values, resamples.cluster, resamples.dataset) for values in (in_cell * means["change"].to_numpy(), in_cell)
+    )
+    right = float(means["right"].groupby(cell).mean().mean())
+    n_data_seeds = len(np.unique(resamples.data_seed))
+    return Change(right=right, n=int(means["n"].sum()), n_data_seeds=n_data_seeds).of((change / n).mean())
 
 
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
@@ -157,10 +147,9 @@ def _sentence(overall: dict[str, Change], primary: Primary) -> str:
     equally good: an interval that merely contains zero says nothing about the content of masks.
     """
     outcome = column_name(primary.outcome)
-    kinds = [overall[name] for name in (ANY_WRONG, *WRONG.values()) if name in overall]
-    if not kinds or kinds[0].estimate is None:
+    wrong = next((overall[control] for control in (ANY_WRONG, *WRONG.values()) if control in overall), None)
+    if wrong is None or wrong.estimate is None:
         return "No trial under a shift has wrong masks, so it is unknown whether their content is what helps."
-    wrong = kinds[0]
     if wrong.ci_low is None or wrong.ci_high is None:
         return (
             f"Wrong masks against right ones: {outcome} {number(wrong.estimate, 3)}, without an interval "
@@ -177,21 +166,17 @@ def _sentence(overall: dict[str, Change], primary: Primary) -> str:
         verb = "are not seen to do worse than"
         loss = number(-wrong.ci_low, 3)
         conclusion = f"a loss of up to {loss} is not excluded, so it cannot be said whether what the masks show matters"
+    help_, without = "", overall.get(NO_MASKS)
+    if (
+        without is not None
+        and without.estimate is not None
+        and without.ci_low is not None
+        and without.ci_high is not None
+    ):
+        gain = f"{outcome} {number(-without.estimate, 3)}, {interval(-without.ci_high, -without.ci_low, 3)}"
+        help_ = f"Right masks {'help' if without.ci_high < 0 else 'are not seen to help'} against none ({gain}). "
     change = f"{number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
-    help_ = _help(overall.get(NO_MASKS), outcome)
     return f"{help_}Wrong masks {verb} right ones ({outcome} {change}): {conclusion}."
-
-
-def _help(without: Change | None, outcome: str) -> str:
-    if without is None or without.estimate is None or without.ci_low is None or without.ci_high is None:
-        return ""
-    gain = f"{outcome} {number(-without.estimate, 3)}, {interval(-without.ci_high, -without.ci_low, 3)}"
-    return f"Right masks {'help' if without.ci_high < 0 else 'are not seen to help'} against none ({gain}). "
-
-
-def _compute(analysis: Analysis) -> MaskControls | None:
-    table, controls = analysis.trials.table, analysis.trials.controls
-    return mask_controls(table, table.iloc[:0] if controls is None else controls, analysis.primary)
 
 
 def _text(analysis: Analysis, result: MaskControls | None) -> str:
@@ -199,10 +184,7 @@ def _text(analysis: Analysis, result: MaskControls | None) -> str:
         return ""
     unpaired = f", {result.n_unpaired:,} of them without the trial under right masks that differs in nothing else"
     controls = count(result.n_controls, "mask control") + (unpaired if result.n_unpaired else "")
-    return (
-        f"{result.sentence} If wrong masks help as much as right ones, what the masks show is not what helps.\n\n"
-        f"{controls}. They do not enter the answer."
-    )
+    return f"{result.sentence}\n\n{controls}. They do not enter the answer."
 
 
 def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
@@ -287,7 +269,7 @@ TITLE = "Mask controls: is it what the masks show that helps?"
 SECTION = Section(
     key="controls",
     title=TITLE,
-    compute=_compute,
+    compute=lambda analysis: mask_controls(analysis.trials.table, analysis.trials.controls, analysis.primary),
     sentence=_text,
     figures=lambda analysis, result: [_figure(analysis, result)],
     tables=_tables,

@@ -1,6 +1,6 @@
 """Pairs of a trial under a mask control and the trial under right masks that is otherwise the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,24 +18,19 @@ RIGHT = " under right masks"
 
 
 def paired(right: pd.DataFrame, controls: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """A row per pair of trials, and the number of controls without a trial to pair them with.
-
-    Args:
-        right: trials under right masks.
-        controls: the other trials.
-        scores: the columns to compare.
+    """Pair trials under right masks with the controls, and count the controls without a trial to pair them with.
 
     Returns:
-        The table has the columns of `CELL`, the data seed, and each score of the control and, with the suffix `RIGHT`,
-        of the other trial.
+        A row per pair, with the columns of `CELL`, the data seed, and each score of the control and, with the suffix
+        `RIGHT`, of the trial under right masks; and the count.
     """
-    known = columns.settings_in(right)
-    right, controls = right[[*known, *scores]], controls[[*known, *scores]]
+    kept = [*columns.settings_in(right), *scores]
+    right, controls = right[kept], controls[kept]
     named = controls.assign(control=[control_name(settings) for settings in controls.to_dict("records")])
-    of_masks = _pairs(named, right, list(columns.CONTROLS), scores)
-    own = stacked([of_masks, _dilated(right, scores)])
-    trials = right.loc[own["twin"].unique()]
-    pairs = stacked([_no_masks(trials, right, scores), own, _balanced(trials, right, scores)])
+    of_masks = _pairs(named, right, columns.CONTROLS, scores)
+    changed = stacked([of_masks, _dilated(right, scores)])
+    trials = right.loc[changed["twin"].unique()]
+    pairs = stacked([_no_masks(trials, right, scores), changed, _balanced(trials, right, scores)])
     return pairs, len(controls) - len(of_masks)
 
 
@@ -58,7 +53,7 @@ def place_of(control: str) -> tuple[int, str]:
     return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
 
 
-def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
+def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Iterable[str], scores: Sequence[str]) -> pd.DataFrame:
     """Pairs of trials of `first` and `right` that agree in all settings but `apart`; `twin` is the index in `right`."""
     shared = [c for c in right if c in first and c not in (*scores, *apart)]
     changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))

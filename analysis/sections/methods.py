@@ -1,6 +1,6 @@
 """Each method's performance and localisation by severity: mean ± standard deviation over trials."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,30 +11,15 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number, strength
-from analysis.sections.drawing import (
-    INK,
-    MANY,
-    MUTED,
-    Drawing,
-    dataset_panels,
-    legend_below,
-    legend_key,
-    look,
-    method_keys,
-    method_panels,
-    place_of_method,
-    settings,
-    severity_axis,
-)
+from analysis.sections import drawing
+from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Section
 from analysis.sections.table import Entry, Table, cell_entries, value, whole
-from analysis.trials.design import Cell, cell_rows
 from analysis.trials.trials import Primary
 from records import columns
 
 if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
+    from analysis.sections.drawing import Axes, Figure
 
 
 @dataclass(frozen=True)
@@ -67,58 +52,53 @@ class MethodRow:
     """The trials' strength; None for all of the cell's."""
 
 
-def method_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...]:
-    """One row per (dataset, severity, method), in this order."""
-    return tuple(row_of(cell, part, primary) for cell, part in cells_in_order(table))
+def method_rows(table: pd.DataFrame, primary: Primary, *, by_strength: bool = False) -> tuple[MethodRow, ...]:
+    """One row per (dataset, severity, method), and per strength if asked for, in this order."""
+    rows = []
+    cells = table.groupby(["dataset", "severity", "method", *(["strength"] if by_strength else [])])
+    for (dataset, severity, method, *one_strength), trials in cells:
+        chance = _values(trials, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
+        row = MethodRow(
+            *(str(dataset), float(severity), str(method), len(trials)),
+            *(spread(_values(trials, column)) for column in (primary.outcome, ID_AUC, primary.column)),
+            chance=float(np.median(chance)) if len(chance) else None,
+            strength=float(one_strength[0]) if one_strength else None,
+        )
+        rows.append(row)
+    return tuple(sorted(rows, key=lambda row: (row.dataset, row.severity, place_of_method(row.method))))
 
 
 def ranking(rows: Sequence[MethodRow]) -> tuple[MethodRow, ...]:
     """The methods at the largest severity of each dataset, the best outcome first; without an outcome last."""
-    largest = {row.dataset: max(r.severity for r in rows if r.dataset == row.dataset) for row in rows}
-
-    def place(row: MethodRow) -> tuple[str, bool, float]:
-        return row.dataset, row.ood.mean is None, -(row.ood.mean or 0.0)
-
-    return tuple(sorted((row for row in rows if row.severity == largest[row.dataset]), key=place))
+    largest = {row.dataset: row.severity for row in sorted(rows, key=lambda row: row.severity)}
+    at_largest = [row for row in rows if row.severity == largest[row.dataset]]
+    return tuple(sorted(at_largest, key=lambda row: (row.dataset, row.ood.mean is None, -(row.ood.mean or 0.0))))
 
 
-def cells_in_order(table: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
-    cells = cell_rows(table)
-    for cell in sorted(cells, key=lambda cell: (*cell[:2], place_of_method(cell[2]))):
-        yield cell, table.iloc[cells[cell]]
-
-
-def row_of(cell: Cell, part: pd.DataFrame, primary: Primary) -> MethodRow:
-    levels = _values(part, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
-    ood, on_id, localisation = (spread(_values(part, c)) for c in (primary.outcome, ID_AUC, primary.column))
-    chance = float(np.median(levels)) if len(levels) else None
-    return MethodRow(*cell, n=len(part), ood=ood, id=on_id, localisation=localisation, chance=chance)
+def _values(trials: pd.DataFrame, column: str) -> np.ndarray:
+    return trials[column].dropna().to_numpy(dtype=float) if column in trials else np.empty(0)
 
 
 def spread(values: np.ndarray) -> Spread:
-    """Mean, standard deviation and number of values; no mean without values, no deviation under two."""
     n = len(values)
     return Spread(mean=float(values.mean()) if n else None, sd=float(values.std(ddof=1)) if n > 1 else None, n=n)
-
-
-def _values(part: pd.DataFrame, column: str) -> np.ndarray:
-    return part[column].dropna().to_numpy(dtype=float) if column in part else np.empty(0)
 
 
 @dataclass(frozen=True)
 class Shown:
     """A score as the figures show it."""
 
-    file: str
-    title: str
-    full_name: str
+    is_outcome: bool
     label: str
-    of: Callable[[MethodRow], Spread]
-    chance: Callable[[MethodRow], float | None]
-    chance_label: str
-    is_auc: bool = False
+    is_auc: bool
 
-    def limit(self, axes: "matplotlib.axes.Axes") -> None:
+    def of(self, row: MethodRow) -> Spread:
+        return row.ood if self.is_outcome else row.localisation
+
+    def chance(self, row: MethodRow) -> float | None:
+        return 0.5 if self.is_auc else None if self.is_outcome else row.chance
+
+    def limit(self, axes: "Axes") -> None:
         """The whole scale of an AUC; another score's from 0, unless some of it is below."""
         together = axes.get_shared_y_axes().get_siblings(axes)
         if self.is_auc:
@@ -130,98 +110,73 @@ class Shown:
 def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     """The outcome and the localisation score."""
     primary = analysis.primary
-    outcome, metric, is_auc = column_name(primary.outcome), name(primary.metric), primary.outcome.endswith(".auc")
+    map_score = f"{name(primary.metric)}, {name(primary.attribution)}"
     return (
-        Shown(
-            file="outcome_by_severity",
-            title="How does performance fall as the shift grows?",
-            full_name=outcome,
-            label=outcome,
-            of=lambda row: row.ood,
-            chance=lambda row: 0.5 if is_auc else None,
-            chance_label="chance AUC",
-            is_auc=is_auc,
-        ),
-        Shown(
-            file="localisation_by_severity",
-            title="Does the training method change where the map falls?",
-            full_name=analysis.primary_name,
-            label=f"{metric}, {name(primary.attribution)}",
-            of=lambda row: row.localisation,
-            chance=lambda row: row.chance,
-            chance_label=f"chance {metric}",
-        ),
+        Shown(is_outcome=True, label=column_name(primary.outcome), is_auc=primary.outcome.endswith(".auc")),
+        Shown(is_outcome=False, label=map_score, is_auc=False),
     )
 
 
-def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figure.Figure":
+CHANCE: dict[str, Any] = {"color": drawing.MUTED, "linestyle": ":", "linewidth": 1}
+
+
+def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A row per method with its mean and standard deviation, a panel per dataset and severity."""
-    styles = look(row.method for row in rows)
-    dotted: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1}
-    with settings():
-        figure, panels = method_panels([(row.dataset, row.severity) for row in rows], list(styles), score.label)
-        for (dataset, level), axes in panels.items():
-            own = [row for row in rows if (row.dataset, row.severity) == (dataset, level)]
-            chance = next((value for row in own if (value := score.chance(row)) is not None), None)
-            if chance is not None:
-                axes.axvline(chance, **dotted)
-            for row in own:
-                colour, marker = styles[row.method]
-                y, part = -list(styles).index(row.method), score.of(row)
-                if part.mean is not None:
-                    axes.errorbar(part.mean, y, xerr=part.sd, color=colour, marker=marker, markersize=5, elinewidth=1.2)
-        if score.is_auc:
-            axes.set_xlim(-0.03, 1.03)
-        keys = [legend_key("mean and standard deviation", color=INK, marker="o", markersize=5, linewidth=1.2)]
-        legend_below(figure, [*keys, legend_key(score.chance_label, **dotted)], columns=2)
+    styles = drawing.look(row.method for row in rows)
+    figure, panels = drawing.method_panels([(row.dataset, row.severity) for row in rows], list(styles), score.label)
+    for row in rows:
+        axes, (colour, marker), values = panels[row.dataset, row.severity], styles[row.method], score.of(row)
+        y = -list(styles).index(row.method)
+        if (chance := score.chance(row)) is not None:
+            axes.plot([chance] * 2, [y - 0.5, y + 0.5], **CHANCE)
+        if values.mean is not None:
+            axes.errorbar(values.mean, y, xerr=values.sd, color=colour, marker=marker, markersize=5, elinewidth=1.2)
+    if score.is_auc:
+        axes.set_xlim(-0.03, 1.03)
+    mean = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5, linewidth=1.2)
+    drawing.legend_below(figure, [mean, drawing.legend_key("chance", **CHANCE)], columns=2)
     return figure
 
 
-def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "matplotlib.figure.Figure":
+def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
-    styles = look(row.method for row in rows)
+    styles = drawing.look(row.method for row in rows)
     with_id = with_chance = False
-    dotted: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1}
-    with settings():
-        figure, panels = dataset_panels(sorted({row.dataset for row in rows}), sharey=score.is_auc)
-        for dataset, axes in panels.items():
-            mine = [row for row in rows if row.dataset == dataset]
-            severities = sorted({row.severity for row in mine})
-            span = (severities[-1] - severities[0]) or 1.0
-            closest = min((high - low for low, high in pairwise(severities)), default=span)
-            step = min(0.008 * span, 0.6 * closest / len(styles))
-            for position, (method, (colour, marker)) in enumerate(styles.items()):
-                # A small step to the side per method keeps the bars apart, and those of one severity together.
-                shift = (position - (len(styles) - 1) / 2) * step
-                own = [row for row in mine if row.method == method]
-                points = [(row.severity + shift, s.mean, s.sd or 0.0) for row in own if (s := score.of(row)).n]
-                if points:
-                    x, mean, sd = zip(*points, strict=True)
-                    axes.errorbar(
-                        x, mean, yerr=sd, color=colour, marker=marker, markersize=4.5, linewidth=1.6, elinewidth=0.8
-                    )
-                if score.is_auc:
-                    on_id = [(row.severity, row.id.mean) for row in own]
-                    with_id |= plot_known(axes, on_id, color=colour, linestyle="--", linewidth=0.8, alpha=0.8)
-            levels = sorted({row.severity: score.chance(row) for row in mine}.items())
-            if len(levels) == 1 and levels[0][1] is not None:
-                axes.axhline(levels[0][1], **dotted)
-                with_chance = True
-            else:
-                with_chance |= plot_known(axes, levels, **dotted)
-            severity_axis(axes, severities)
-            score.limit(axes)
-        next(iter(panels.values())).set_ylabel(score.label)
-        handles = method_keys(styles, markersize=5, linewidth=1.6)
-        if with_id:
-            handles.append(legend_key("the same on the ID test set", color=MUTED, linestyle="--", linewidth=0.8))
-        if with_chance:
-            handles.append(legend_key(score.chance_label, **dotted))
-        legend_below(figure, handles, columns=9)
+    figure, panels = drawing.dataset_panels(sorted({row.dataset for row in rows}), sharey=score.is_auc)
+    for dataset, axes in panels.items():
+        of_dataset = [row for row in rows if row.dataset == dataset]
+        severities = sorted({row.severity for row in of_dataset})
+        span = (severities[-1] - severities[0]) or 1.0
+        closest = min((high - low for low, high in pairwise(severities)), default=span)
+        # A small step to the side per method keeps the bars apart, and those of one severity together.
+        step = min(0.008 * span, 0.6 * closest / len(styles))
+        for position, (method, (colour, marker)) in enumerate(styles.items()):
+            cells = [row for row in of_dataset if row.method == method]
+            shift = (position - (len(styles) - 1) / 2) * step
+            points = [(row.severity + shift, s.mean, s.sd or 0.0) for row in cells if (s := score.of(row)).n]
+            if points:
+                x, mean, sd = zip(*points, strict=True)
+                style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6, "elinewidth": 0.8}
+                axes.errorbar(x, mean, yerr=sd, **style)
+            if score.is_auc:
+                on_id = [(row.severity, row.id.mean) for row in cells]
+                with_id |= plot_known(axes, on_id, color=colour, linestyle="--", linewidth=0.8, alpha=0.8)
+        levels = sorted({row.severity: score.chance(row) for row in of_dataset}.items())
+        with_chance |= plot_known(axes, levels, marker="_", **CHANCE)
+        drawing.severity_axis(axes, severities)
+        score.limit(axes)
+    next(iter(panels.values())).set_ylabel(score.label)
+    handles = drawing.method_keys(styles, markersize=5, linewidth=1.6)
+    if with_id:
+        on_id_set = {"color": drawing.MUTED, "linestyle": "--", "linewidth": 0.8}
+        handles.append(drawing.legend_key("the same on the ID test set", **on_id_set))
+    if with_chance:
+        handles.append(drawing.legend_key("chance", **CHANCE))
+    drawing.legend_below(figure, handles, columns=9)
     return figure
 
 
-def plot_known(axes: "matplotlib.axes.Axes", points: Sequence[tuple[float, float | None]], **style: Any) -> bool:
+def plot_known(axes: "Axes", points: Sequence[tuple[float, float | None]], **style: Any) -> bool:
     """Plot the points that have a value; False where none has."""
     known = [(x, y) for x, y in points if y is not None]
     if known:
@@ -229,23 +184,35 @@ def plot_known(axes: "matplotlib.axes.Axes", points: Sequence[tuple[float, float
     return bool(known)
 
 
-def _severity_figure(rows: tuple[MethodRow, ...], score: Shown) -> Drawing | None:
+def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None:
     """None where no trial has the score."""
     if not any(score.of(row).n for row in rows):
         return None
     worst = max(row.severity for row in rows)
-    draw, kind = (_by_method, "Dots") if len({row.method for row in rows}) > MANY else (_by_severity, "Lines")
+    is_crowded = len({row.method for row in rows}) > drawing.MANY
     means = "; ".join(
         f"{name(row.method)} on {name(row.dataset)} {number(score.of(row).mean)}"
         for row in rows
         if row.severity == worst
     )
-    return Drawing(
-        name=score.file,
-        title=score.title,
-        caption=f"Mean {score.full_name} and its standard deviation over the trials of each cell, by severity.",
-        alt=f"{kind} of mean {score.label} by severity, one per method. At s = {worst:g}: {means}.",
-        figure=draw(rows, score),
+    with drawing.settings():
+        figure = (_by_method if is_crowded else _by_severity)(rows, score)
+    return drawing.Drawing(
+        name="outcome_by_severity" if score.is_outcome else "localisation_by_severity",
+        title=(
+            "How does performance fall as the shift grows?"
+            if score.is_outcome
+            else "Does the training method change where the map falls?"
+        ),
+        caption=(
+            f"Mean {score.label if score.is_outcome else analysis.primary_name} and its standard deviation over the "
+            "trials of each cell, by severity."
+        ),
+        alt=(
+            f"{'Dots' if is_crowded else 'Lines'} of mean {score.label} by severity, one per method. At s = {worst:g}: "
+            f"{means}."
+        ),
+        figure=figure,
     )
 
 
@@ -296,6 +263,6 @@ SECTION = Section(
     key="methods",
     title="Method by severity",
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
-    figures=lambda analysis, result: [_severity_figure(result, score) for score in shown(analysis)],
+    figures=lambda analysis, result: [_severity_figure(analysis, result, score) for score in shown(analysis)],
     tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],
 )

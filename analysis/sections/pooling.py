@@ -35,42 +35,37 @@ def disagreements(correlations: Sequence[Correlation]) -> list[Disagreement]:
     result = []
     for within in filter(is_headline, correlations):
         whole = pooled[within.score]
-        kind = _kind(within, whole)
-        if kind is None or within.estimate is None or whole.estimate is None:
-            continue
-        sentence = (
-            f"{name(within.metric)} of {name(within.attribution)} on the {name(within.split)} set: pooled over "
-            f"everything, ρ is {with_interval(whole)}; within cells it is {with_interval(within)}."
-        )
-        result.append(Disagreement(*within.score, kind, whole.estimate, within.estimate, sentence))
+        if kind := _kind(within, whole):
+            sentence = (
+                f"{name(within.metric)} of {name(within.attribution)} on the {name(within.split)} set: pooled over "
+                f"everything, ρ is {with_interval(whole)}; within cells it is {with_interval(within)}."
+            )
+            result.append(Disagreement(*within.score, kind, whole.estimate or 0.0, within.estimate or 0.0, sentence))
     return result
 
 
 def _kind(within: Correlation, pooled: Correlation) -> str | None:
     bounds = (within.ci_low, within.ci_high, pooled.ci_low, pooled.ci_high)
-    if within.estimate is None or pooled.estimate is None or any(bound is None for bound in bounds):
+    if None in bounds:
         return None
-    low, high, pooled_low, pooled_high = (float(b or 0.0) for b in bounds)
+    low, high, pooled_low, pooled_high = (bound or 0.0 for bound in bounds)
     if pooled_low <= high and low <= pooled_high:
         return None
-    return "sign" if within.estimate * pooled.estimate < 0 else "size"
+    return "sign" if (within.estimate or 0.0) * (pooled.estimate or 0.0) < 0 else "size"
 
 
-def _primary_and_others(
-    analysis: Analysis, result: tuple[Disagreement, ...]
-) -> tuple[list[Disagreement], list[Disagreement]]:
-    own = [d for d in result if (d.split, d.metric, d.attribution) == analysis.score]
-    return own, [d for d in result if d not in own]
+def _sentences(analysis: Analysis, result: tuple[Disagreement, ...], *, primary: bool) -> list[str]:
+    """Those of the primary, or of the other scores."""
+    return [d.sentence for d in result if ((d.split, d.metric, d.attribution) == analysis.score) == primary]
 
 
 def _sentence(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
-    own, others = _primary_and_others(analysis, result)
     if not result:
         return ""
-    paragraphs = [entry.sentence for entry in own]
-    if others:
+    paragraphs = _sentences(analysis, result, primary=True)
+    if others := _sentences(analysis, result, primary=False):
         scores = count(len(others), "other score")
-        paragraphs.append(f"The same holds for {scores}." if own else f"Not for the primary, but for {scores}.")
+        paragraphs.append(f"The same holds for {scores}." if paragraphs else f"Not for the primary, but for {scores}.")
     paragraphs.append(
         "Where pooled and within-cell correlations differ by more than their intervals, the difference comes from "
         "methods, severities or datasets, not from better maps."
@@ -83,7 +78,7 @@ SECTION = Section(
     title="Pooling changes the answer",
     compute=lambda analysis: tuple(disagreements(analysis.correlations)),
     sentence=_sentence,
-    details=lambda analysis, result: [entry.sentence for entry in _primary_and_others(analysis, result)[1]],
+    details=lambda analysis, result: _sentences(analysis, result, primary=False),
     method=lambda analysis, result: {
         "Pooling": (
             "A value pooled over everything is never used: it mixes differences between methods and severities into "

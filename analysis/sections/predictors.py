@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import CellValues, Data
@@ -51,29 +52,25 @@ def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
     if score not in table:
         return ()
     on_id = columns.localisation("test_id", analysis.primary.metric, analysis.primary.attribution)
-    others = [on_id, *columns.PROBES, columns.performance("valid_id", outcome.rpartition(".")[2])]
+    validation = columns.performance("valid_id", outcome.rpartition(".")[2])
     results = [Predictor(score, analysis.comparisons, ())]
     the_map = Scored.of(Data(table, score, outcome, analysis.resamples, analysis.seed), analysis.trials.comparisons)
-    rest = (
-        Data(table, column, outcome, analysis.resamples, analysis.seed)
-        for column in others
-        if column in table and column not in (score, outcome) and table[column].notna().any()
-    )
-    for data in rest:
-        declared = [n for n in analysis.trials.comparisons if not (n == "given_id" and data.score == others[-1])]
-        scored = Scored.of(data, declared)
-        compared = combine(
-            data,
-            scored.values,
-            smallest_effect=analysis.verdict.smallest_effect,
-            data_seeds_known=analysis.trials.data_seeds_known,
-        )
-        results.append(Predictor(data.score, compared, advantages(scored, the_map, declared)))
+    for column in (on_id, *columns.PROBES, validation):
+        if column in table and column not in (score, outcome) and table[column].notna().any():
+            data = Data(table, column, outcome, analysis.resamples, analysis.seed)
+            declared = [n for n in analysis.trials.comparisons if (n, column) != ("given_id", validation)]
+            scored = Scored.of(data, declared)
+            compared = combine(
+                data,
+                scored.values,
+                smallest_effect=analysis.verdict.smallest_effect,
+                data_seeds_known=analysis.trials.data_seeds_known,
+            )
+            results.append(Predictor(column, compared, advantages(scored, the_map, declared)))
     return tuple(results)
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A score with its values in each comparison."""
 
     data: Data
@@ -105,17 +102,18 @@ def advantages(first: Scored, second: Scored, declared: Sequence[str]) -> tuple[
 
 
 def _advantage(sides: Sequence[Scored], comparison: str) -> Advantage:
+    advantage = Advantage(comparison=comparison)
     if comparison == "given_id" and any(side.data.score == control_of(side.data) for side in sides):
-        return Advantage(comparison=comparison)
+        return advantage
     first, second = (side.values[comparison].shifted for side in sides)
     shared = set(first.cells).intersection(second.cells)
     if not shared:
-        return Advantage(comparison=comparison)
+        return advantage
     rhos = [values.where(lambda cell: cell in shared).rho for values in (first, second)]
     difference: Replicated = rhos[0].on("fisher") - rhos[1].on("fisher")
     interval = difference.interval()
     one_method = comparison != "method" and len({method for _, _, method in shared}) == 1
-    advantage = Advantage(comparison=comparison, first=rhos[0].whole, second=rhos[1].whole)
+    advantage = replace(advantage, first=rhos[0].whole, second=rhos[1].whole)
     if interval is None or not interval.standard_error or one_method:
         return advantage
     return replace(advantage, low=interval.low, high=interval.high, p_value=interval.p_value)
@@ -123,28 +121,12 @@ def _advantage(sides: Sequence[Scored], comparison: str) -> Advantage:
 
 def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor, list[Advantage]]]:
     """The scores that predict better than the map (worse for sign −1) and the comparisons, adjusted by Bonferroni."""
-    tested = sum(a.p_value is not None for predictor in result for a in predictor.over_map)
-    predictors_and_places = []
-    for predictor in result:
-        where = [
-            a
-            for a in predictor.over_map
-            if a.p_value is not None
-            and a.p_value < LEVEL / tested
-            and a.first is not None
-            and a.second is not None
-            and sign * (a.first - a.second) > 0
-        ]
-        if where:
-            predictors_and_places.append((predictor, where))
-    return predictors_and_places
-
-
-def _where(comparison: str) -> str:
-    if comparison == "given_id":
-        return LABELS[comparison]
-    # The interval of a difference holds for these methods, unlike that of the correlation between methods.
-    return "between these methods" if comparison == "method" else f"between {LABELS[comparison]}"
+    tested = [(p, a) for p in result for a in p.over_map if a.p_value is not None]
+    where: dict[str, tuple[Predictor, list[Advantage]]] = {}
+    for predictor, a in tested:
+        if (a.p_value or 0.0) < LEVEL / len(tested) and sign * ((a.first or 0.0) - (a.second or 0.0)) > 0:
+            where.setdefault(predictor.column, (predictor, []))[1].append(a)
+    return list(where.values())
 
 
 def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
@@ -156,9 +138,12 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
         return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
     the_map = "the map under the shift" if analysis.primary.split == "test_ood" else "the map"
+    where_of = {n: LABELS[n] if n == "given_id" else f"between {LABELS[n]}" for n in LABELS}
+    # The interval of a difference holds for these methods, unlike that of the correlation between methods.
+    where_of["method"] = "between these methods"
     for sign, verb in ((1, "better"), (-1, "worse")):
-        for predictor, where in better(result, sign):
-            cases = listed([f"{_where(a.comparison)} {number(a.first)} against {number(a.second)}" for a in where])
+        for predictor, places in better(result, sign):
+            cases = listed([f"{where_of[a.comparison]} {number(a.first)} against {number(a.second)}" for a in places])
             lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than {the_map}: {cases}.")
     if not any(predictor.column in columns.PROBES for predictor in result):
         lines.append("These trials have no probes (AUC on ID images with an altered outside).")

@@ -3,20 +3,21 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
 from analysis.answer.given_id import CONTROL
-from analysis.numbers import capitalized, column_name, count, name, percent, with_interval
+from analysis.numbers import capitalized, column_name, count, interval, name, percent, with_interval
 from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import Table, estimated, remark, scope_entries, whole
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate, Replicated
-from analysis.trials.design import Cell, Codes, Rows, cell_rows, design_of
+from analysis.trials.design import Cell, Codes, cell_rows, design_of, pairs_within
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 TITLE = "Of two trainings on the same images, is the one with the better map the better one?"
@@ -25,6 +26,8 @@ IMAGES = ("same", "other")
 """Whether the two trials of a pair have the same data seed."""
 APART = (0.0, SMALLEST_SPREAD)
 """Least difference of the two outcomes: all pairs, and pairs in which one model is clearly better."""
+Key = tuple[Cell, str, float, str]
+"""A cell, one of `IMAGES`, one of `APART` and the column that chooses."""
 _ROUNDING = 1e-9  # 0.58 − 0.57 is less than 0.01
 
 
@@ -63,110 +66,90 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     """
     table, score, outcome = analysis.data
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
-    reason = absent_column(table, [score])
-    if not analysis.trials.data_seeds_known:
-        reason = UNKNOWN_DATA_SEEDS
+    reason = absent_column(table, [score]) if analysis.trials.data_seeds_known else UNKNOWN_DATA_SEEDS
     configuration = design_of(table).configurations()
     trained = table[["data_seed", "severity"]].assign(configuration=configuration)
     if reason is None and trained[trained["severity"] > 0].duplicated().any():
-        cells, tally = _tally(analysis, scores, configuration)
-        if tally[0, 0, 0, 0].any():
-            return tuple(_entries(cells, tally, scores, analysis.resamples))
+        entries = tuple(_entries(_tally(analysis, scores, configuration), scores, analysis.resamples))
+        if entries and (entries[0].images, entries[0].score) == (IMAGES[0], score):
+            return entries
     reason = reason or "no two scored trials under a shift have the same configuration and data seed"
     return (Concordance(score=score, images=IMAGES[0], apart=APART[0], reason=reason),)
 
 
-def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> tuple[list[Cell], Floats]:
-    """(cells with a shift, [(pairs, concordant ones), images, apart, scores, cells, 1 + clusters] numbers of pairs).
-
-    The last axis has all pairs, then those with a trial of each cluster.
-    """
+def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> dict[Key, Floats]:
+    """[(pairs, concordant ones), 1 + clusters] of each cell with a shift: all pairs, then those with each cluster."""
     table, _, outcome = analysis.data
-    resamples = analysis.resamples
-    y = table[outcome].to_numpy(dtype=np.float64)
-    xs = [table[name].to_numpy(dtype=np.float64) for name in scores]
-    cells = {cell: rows for cell, rows in cell_rows(table).items() if cell[1] > 0}
-    cell_of = np.full(len(table), -1)
-    for position, rows in enumerate(cells.values()):
-        cell_of[rows] = position
-    cluster = 1 + resamples.cluster
-    shape = (len(IMAGES), len(APART), len(scores), len(cells), 1 + len(resamples.dataset))
-    pairs, concordances = np.zeros((2, int(np.prod(shape))))
-    for first, second in _pairs(configuration, np.flatnonzero(cell_of >= 0)):
-        images = (resamples.data_seed[first] != resamples.data_seed[second]).astype(np.intp)
-        difference = y[first] - y[second]
-        for i, x in enumerate(xs):
-            concordant = (1 + np.sign(x[first] - x[second]) * np.sign(difference)) / 2
-            for j, apart in enumerate(APART):
-                kept = np.isfinite(concordant) & (np.abs(difference) >= apart - _ROUNDING)
-                once = kept & (cluster[first] != cluster[second])
-                for column, some in ((np.zeros_like(first), kept), (cluster[first], kept), (cluster[second], once)):
-                    at = np.ravel_multi_index((images[some], j, i, cell_of[first[some]], column[some]), shape)
-                    np.add.at(pairs, at, 1.0)
-                    np.add.at(concordances, at, concordant[some])
-    return list(cells), np.reshape([pairs, concordances], (2, *shape))
-
-
-def _pairs(group: Codes, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """All pairs of rows of the same group, in batches of fewer pairs than there are rows."""
-    order = rows[np.argsort(group[rows], kind="stable")]
-    for lag in range(1, int(np.bincount(group[rows], minlength=1).max())):
-        together = group[order[lag:]] == group[order[:-lag]]
-        yield order[:-lag][together], order[lag:][together]
-
-
-def _entries(
-    cells: Sequence[Cell], tally: Floats, scores: Sequence[str], resamples: Resamples
-) -> Iterator[Concordance]:
-    places: list[tuple[int, str | None, float | None, str | None]] = [(0, None, None, None), (1, None, None, None)]
-    places += [(0, None, None, method) for method in drawing.in_order(cell[2] for cell in cells)]
-    places += [(0, dataset, severity, None) for dataset, severity in dict.fromkeys(cell[:2] for cell in cells)]
-    for images, dataset, severity, method in places:
-        place = (dataset, severity, method)
-        chosen = np.asarray([all(p in (None, c) for p, c in zip(place, cell, strict=True)) for cell in cells])
-        for (j, apart), (i, score) in product(enumerate(APART), enumerate(scores)):
-            pairs, concordant = tally[:, images, j, i, chosen].sum(axis=1)
-            if pairs[0]:
-                entry = Concordance(
-                    score=score,
-                    images=IMAGES[images],
-                    apart=apart,
-                    dataset=dataset,
-                    severity=severity,
-                    method=method,
-                    n=int(pairs[0]),
-                    n_clusters=int((pairs[1:] > 0).sum()),
+    resamples, values = analysis.resamples, table[[*scores, outcome]].to_numpy(dtype=np.float64)
+    tally: dict[Key, Floats] = {}
+    for cell, trials in cell_rows(table).items():
+        if cell[1] == 0:
+            continue
+        rows = trials[np.argsort(configuration[trials], kind="stable")]
+        first, second = (rows[positions] for positions in pairs_within(configuration[rows]))
+        is_same = resamples.data_seed[first] == resamples.data_seed[second]
+        difference = values[first] - values[second]
+        for images, apart, (column, score) in product(IMAGES, APART, enumerate(scores)):
+            concordant = (1 + np.sign(difference[:, column]) * np.sign(difference[:, -1])) / 2
+            is_apart = np.abs(difference[:, -1]) >= apart - _ROUNDING
+            kept = np.isfinite(concordant) & is_apart & (is_same == (images == "same"))
+            one, other = resamples.cluster[first[kept]], resamples.cluster[second[kept]]
+            for_each = []
+            for counted in (np.ones(len(one)), concordant[kept]):
+                with_one, with_other = (
+                    np.bincount(cluster, weight, len(resamples.dataset))
+                    for cluster, weight in ((one, counted), (other, counted * (one != other)))
                 )
-                yield _with_share(entry, pairs, concordant, resamples)
+                for_each.append([counted.sum(), *(with_one + with_other)])
+            tally[cell, images, apart, score] = np.asarray(for_each)
+    return tally
 
 
-def _with_share(entry: Concordance, pairs: Floats, concordant: Floats, resamples: Resamples) -> Concordance:
-    """The entry with the share of concordant pairs, from the numbers of all pairs and of those of each cluster."""
-    present = pairs[1:] > 0
-    one, all_pairs = (
-        Replicated(np.append(n[0], n[0] - n[1:]), present, resamples.dataset) for n in (concordant, pairs)
-    )
-    share: Replicated = one / all_pairs
-    if share.no_interval is None and np.ptp(share.values[1:][present]) == 0:
-        same = "the share is the same without any one of the data seeds"
-        return replace(entry, estimate=share.whole, interval_reason=same)
-    return entry.of(share, low=0.0, high=1.0)
+def _entries(tally: dict[Key, Floats], scores: Sequence[str], resamples: Resamples) -> Iterator[Concordance]:
+    cells = list(dict.fromkeys(cell for cell, *_ in tally))
+    places: list[tuple[str, dict[str, Any]]] = [(images, {}) for images in IMAGES]
+    places += [("same", {"method": method}) for method in drawing.in_order(cell[2] for cell in cells)]
+    places += [("same", {"dataset": d, "severity": s}) for d, s in dict.fromkeys(cell[:2] for cell in cells)]
+    for (images, place), apart, score in product(places, APART, scores):
+        chosen = [
+            cell
+            for cell in cells
+            if place.items() <= dict(zip(("dataset", "severity", "method"), cell, strict=True)).items()
+        ]
+        pairs, concordant = np.sum([tally[cell, images, apart, score] for cell in chosen], axis=0)
+        if not pairs[0]:
+            continue
+        present = pairs[1:] > 0
+        counts = {"n": int(pairs[0]), "n_clusters": int(present.sum())}
+        entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
+        one, all_pairs = (
+            Replicated(np.append(n[0], n[0] - n[1:]), present, resamples.dataset) for n in (concordant, pairs)
+        )
+        share: Replicated = one / all_pairs
+        if share.no_interval is None and np.ptp(share.values[1:][present]) == 0:
+            same = "the share is the same without any one of the data seeds"
+            yield replace(entry, estimate=share.whole, interval_reason=same)
+        else:
+            yield entry.of(share, low=0.0, high=1.0)
 
 
 def _share(entry: Concordance) -> str:
     """ "61.2 % (55.0 to 67.4) of 190 pairs"."""
-    bounds = ""
-    if entry.ci_low is not None and entry.ci_high is not None:
-        bounds = f" ({100 * entry.ci_low:.1f} to {100 * entry.ci_high:.1f})"
+    known = entry.ci_low is not None and entry.ci_high is not None
+    bounds = f" ({interval(100 * entry.ci_low, 100 * entry.ci_high, 1)})" if known else ""
     return f"{percent(entry.estimate, 1)}{bounds} of {count(entry.n, 'pair')}"
 
 
 def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
-    same, by_map = result[0], analysis.primary.column
+    same = result[0]
     if same.estimate is None:
         return f"Not estimated: {same.reason}."
-    of_all = {(e.images, e.apart, e.score == by_map): e for e in result if e.dataset is None and e.method is None}
     outcome, validation = column_name(analysis.primary.outcome), column_name(CONTROL)
+    shares = {
+        (e.images, e.apart, e.score == analysis.primary.column): _share(e)
+        for e in result
+        if e.dataset is None and e.method is None
+    }
     pair = "of two trainings on the same images, the one with the better map"
     if same.ci_low is None or same.ci_high is None:
         claim = f"{capitalized(pair)} has"
@@ -176,16 +159,18 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
         claim = f"{capitalized(pair)} is the worse one more often: it has"
     else:
         claim = f"These trials do not show that, {pair} is the better one more often: it has"
-    words = f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, and chance is 50\u00a0%."
-    if validated := of_all.get(("same", APART[0], False)):
-        words += f" The one with the better {validation} has it in {_share(validated)}."
-    if clear := of_all.get(("same", APART[1], True)):
-        words += f" Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {_share(clear)}"
-        validated = of_all.get(("same", APART[1], False))
-        words += f", {validation} in {_share(validated)}." if validated else "."
-    if other := of_all.get(("other", APART[0], True)):
-        words += f" For two trainings of one configuration on different images, the map picks it in {_share(other)}."
-    return words + no_interval([same])
+    words = [f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, and chance is 50\u00a0%."]
+    if validated := shares.get(("same", APART[0], False)):
+        words.append(f"The one with the better {validation} has it in {validated}.")
+    if clear := shares.get(("same", APART[1], True)):
+        validated = shares.get(("same", APART[1], False))
+        also = f", {validation} in {validated}" if validated else ""
+        words.append(
+            f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {clear}{also}."
+        )
+    if other := shares.get(("other", APART[0], True)):
+        words.append(f"For two trainings of one configuration on different images, the map picks it in {other}.")
+    return " ".join(words) + no_interval([same])
 
 
 def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Drawing | None:

@@ -52,7 +52,9 @@ class SelectionRules:
     sentence: str
 
 
-def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, seed: int) -> SelectionRules | None:
+def selection_rules(
+    table: pd.DataFrame | None, primary: Primary, *, replicates: int, seed: int
+) -> SelectionRules | None:
     """Each rule's outcome, its difference from the analysed rule on the same trainings, and its correlations.
 
     The interval of a difference is by the delete-one-data-seed jackknife.
@@ -65,61 +67,50 @@ def selection_rules(table: pd.DataFrame, primary: Primary, *, replicates: int, s
     Returns:
         None with fewer than two rules.
     """
-    rules = rules_of(table)
-    if len(rules) < 2:
+    rules = [] if table is None else rules_of(table)
+    if table is None or len(rules) < 2:
         return None
-    parts = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
-    analysed = rules[0]
+    trials = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
     rows = []
-    for rule, part in parts.items():
-        resamples = draw_resamples(part, replicates=replicates, seed=seed)
+    for rule in rules:
+        resamples = draw_resamples(trials[rule], replicates=replicates, seed=seed)
+        score = primary.column if primary.column in table else None
         rows.append(
             RuleRow(
                 selection=rule,
-                n=len(part),
-                outcome=spread(part[primary.outcome].dropna().to_numpy(dtype=float)),
-                difference=None if rule == analysed else _difference(part, parts[analysed], primary.outcome),
-                localisation=within_cells(part, primary.column, primary.outcome, resamples, seed=seed)
-                if primary.column in part
-                else None,
-                reference=next(iter(reference(part, primary.outcome, resamples, seed=seed)), None),
+                n=len(trials[rule]),
+                outcome=spread(trials[rule][primary.outcome].dropna().to_numpy(dtype=float)),
+                difference=_difference(trials[rule], trials[rules[0]], primary.outcome) if rule != rules[0] else None,
+                localisation=score and within_cells(trials[rule], score, primary.outcome, resamples, seed=seed),
+                reference=next(iter(reference(trials[rule], primary.outcome, resamples, seed=seed)), None),
             )
         )
-    return SelectionRules(analysed, tuple(rows), _sentence(analysed, rows))
+    return SelectionRules(rules[0], tuple(rows), _sentence(rows))
 
 
-def _difference(part: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Difference:
-    keys = [c for c in columns.settings_in(part) if c != SELECTION]
+def _difference(trials: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Difference:
+    keys = [c for c in columns.settings_in(trials) if c != SELECTION]
     # As text, so that a missing setting equals a missing one and a list has a hash.
-    sides = [side[keys].astype(str).assign(outcome=side[outcome]) for side in (part, analysed)]
-    pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_analysed")).dropna(subset=["outcome", "outcome_analysed"])
+    first, second = (side[keys].astype(str).assign(outcome=side[outcome]) for side in (trials, analysed))
+    pairs = first.merge(second, on=keys, suffixes=("", "_analysed")).dropna(subset=["outcome", "outcome_analysed"])
     if pairs.empty:
         return Difference(n=0, reason="no training was scored by both rules")
     gain = (pairs["outcome"] - pairs["outcome_analysed"]).to_numpy(dtype=np.float64)
-    clusters = pd.MultiIndex.from_frame(pairs[["dataset", "data_seed"]])
-    cluster, index = pd.factorize(clusters, sort=True)
-    dataset = pd.factorize(index.get_level_values(0))[0].astype(np.intp)
-    return Difference(n=len(gain)).of(mean(gain, cluster.astype(np.intp), dataset))
+    resamples = draw_resamples(pairs, replicates=1, seed=0)
+    return Difference(n=len(gain)).of(mean(gain, resamples.cluster, resamples.dataset))
 
 
-def _sentence(analysed: str, rows: list[RuleRow]) -> str:
+def _sentence(rows: list[RuleRow]) -> str:
     changes = []
     for row in rows:
-        if (difference := row.difference) is None:
-            continue
-        if difference.estimate is None:
-            changes.append(f"{name(row.selection)} cannot be paired with it ({difference.reason})")
-        else:
-            change, trainings = with_interval(difference, 3), count(difference.n, "training")
+        if row.difference is not None and row.difference.estimate is None:
+            changes.append(f"{name(row.selection)} cannot be paired with it ({row.difference.reason})")
+        elif row.difference is not None:
+            change, trainings = with_interval(row.difference, 3), count(row.difference.n, "training")
             changes.append(f"{name(row.selection)} changes the outcome by {change} over {trainings}")
-    return f"The analysis uses the trials selected by {name(analysed)}. Compared with it, {'; '.join(changes)}."
-
-
-def _compute(analysis: Analysis) -> SelectionRules | None:
-    table = analysis.trials.all_selections
-    if table is None:
-        return None
-    return selection_rules(table, analysis.primary, replicates=analysis.replicates, seed=analysis.seed)
+    return (
+        f"The analysis uses the trials selected by {name(rows[0].selection)}. Compared with it, {'; '.join(changes)}."
+    )
 
 
 def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
@@ -161,7 +152,9 @@ def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
 SECTION = Section(
     key="selection_rules",
     title="Which epoch is scored",
-    compute=_compute,
+    compute=lambda analysis: selection_rules(
+        analysis.trials.all_selections, analysis.primary, replicates=analysis.replicates, seed=analysis.seed
+    ),
     sentence=lambda analysis, result: "" if result is None else result.sentence,
     tables=_tables,
 )

@@ -1,7 +1,6 @@
 """Robust sign error: how often the score orders two configurations wrongly, in the worst case over settings."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from analysis.sections.drawing import (
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
 from analysis.sections.table import UNDEFINED, Table, remark, value, whole
 from analysis.stats.rank_correlation import Floats
-from analysis.trials.design import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
+from analysis.trials.design import AxisPoints, axis_points, design_of, n_pairs_within, pairs_within
 from analysis.trials.scores import proportion_of
 
 MINIMUM_WEIGHT = 0.5
@@ -33,7 +32,6 @@ MINIMUM_SIZE = 12
 """Smallest effective number of pairs of an environment."""
 GRID = tuple(i / 50 for i in range(51))
 """Points at which the distribution function is reported."""
-_BLOCK = 2_000_000  # pairs of trials held at once
 FEW_PAIRS = f"fewer than {MINIMUM_SIZE} pairs of trials"
 SMALL = f"effective number of pairs under {MINIMUM_SIZE}"
 
@@ -48,11 +46,11 @@ class SignErrors:
     n_kept: int
     dropped: dict[str, int]
     """Environments left out, counted by reason."""
-    mean: float | None
-    p90: float | None
-    maximum: float | None
+    mean: float | None = None
+    p90: float | None = None
+    maximum: float | None = None
     """The robust sign error."""
-    distribution: tuple[tuple[float, float], ...]
+    distribution: tuple[tuple[float, float], ...] = ()
     """(error, share of the environments with at most this error) at 0, .02, …, 1."""
     reason: str | None = None
 
@@ -100,17 +98,15 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     scores = table[[score, proportion.column]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(scores).all(axis=1) & np.isfinite(proportion.n))
     design = design_of(table.iloc[rows])
-    summaries, errors, dropped = [], [], Counter[str]()
+    summaries, errors, dropped = [], [np.empty(0)], Counter[str]()
     for axis in design.axes:
-        points = axis_points(design, axis)
-        values, unused = _errors(points, scores[rows, 0], scores[rows, 1], proportion.n[rows])
-        summaries.append(_summary(axis, values, unused))
-        errors.append(values)
+        of_axis, unused = _errors(axis_points(design, axis), scores[rows, 0], scores[rows, 1], proportion.n[rows])
+        summaries.append(_summary(axis, of_axis, unused))
+        errors.append(of_axis)
         dropped += unused
-    overall = _summary(None, np.concatenate([np.empty(0), *errors]), dropped)
-    return SignError(
-        score, proportion.column, len(rows), len(table) - len(rows), overall, tuple(summaries), overall.reason
-    )
+    overall = _summary(None, np.concatenate(errors), dropped)
+    n_missing = len(table) - len(rows)
+    return SignError(score, proportion.column, len(rows), n_missing, overall, tuple(summaries), overall.reason)
 
 
 def pair_weights(difference: Floats, n: Floats) -> Floats:
@@ -121,74 +117,45 @@ def pair_weights(difference: Floats, n: Floats) -> Floats:
 
 def _errors(points: AxisPoints, mu: Floats, g: Floats, n: Floats) -> tuple[Floats, Counter[str]]:
     """The errors of the environments kept, and the others counted by reason."""
-    order = np.argsort(points.point, kind="stable")
-    mu, g, n = mu[order], g[order], n[order]
     sizes = np.bincount(points.point, minlength=len(points.cell))
-    starts = np.cumsum(sizes) - sizes
-    n_environments = n_pairs_within(points.cell)
-    kept: list[Floats] = []
-    n_large = 0
-    for first, second in _large_environments(points.cell, sizes):
-        n_large += len(first)
-        a, b, begins = _trial_pairs(first, second, starts, sizes)
+    trials = np.split(np.argsort(points.point, kind="stable"), np.cumsum(sizes)[:-1])
+    largest = np.zeros(int(points.cell.max(initial=0)) + 1, dtype=np.intp)
+    np.maximum.at(largest, points.cell, sizes)
+    able = np.flatnonzero(sizes * largest[points.cell] >= MINIMUM_SIZE)
+    first, second = (able[positions] for positions in pairs_within(points.cell[able]))
+    large = np.flatnonzero(sizes[first] * sizes[second] >= MINIMUM_SIZE)
+    errors = []
+    for i, j in zip(first[large], second[large], strict=True):
+        a, b = trials[i][:, None], trials[j]
         difference = g[a] - g[b]
         weight = pair_weights(difference, np.minimum(n[a], n[b]))
         loss = (1 - np.sign(mu[a] - mu[b]) * np.sign(difference)) / 2
-        total, squares, wrong = (np.add.reduceat(v, begins) for v in (weight, weight**2, weight * loss))
+        total = weight.sum()
         # The tolerance lets an environment of exactly 12 equal pairs in.
-        enough = (total > 0) & (total**2 >= MINIMUM_SIZE * squares * (1 - 1e-9))
-        kept.append(wrong[enough] / total[enough])
-    values = np.concatenate([np.empty(0), *kept])
-    counts = Counter({FEW_PAIRS: n_environments - n_large, SMALL: n_large - len(values)})
-    return values, +counts  # without the zeros
+        if total > 0 and total**2 >= MINIMUM_SIZE * (weight**2).sum() * (1 - 1e-9):
+            errors.append((weight * loss).sum() / total)
+    dropped = Counter({FEW_PAIRS: n_pairs_within(points.cell) - len(large), SMALL: len(large) - len(errors)})
+    return np.asarray(errors), +dropped  # without the zeros
 
 
-def _large_environments(cell: Codes, sizes: Codes) -> Iterator[tuple[Codes, Codes]]:
-    """Pairs of points with at least 12 pairs of trials, in blocks: fewer can never have an effective 12."""
-    largest = np.zeros(int(cell.max(initial=0)) + 1, dtype=np.intp)
-    np.maximum.at(largest, cell, sizes)
-    able = np.flatnonzero(sizes * largest[cell] >= MINIMUM_SIZE)
-    if not len(able):
-        return
-    first, second = pairs_within(cell[able])
-    first, second = able[first], able[second]
-    large = sizes[first] * sizes[second] >= MINIMUM_SIZE
-    first, second = first[large], second[large]
-    block = np.cumsum(sizes[first] * sizes[second]) // _BLOCK
-    for part in np.split(np.arange(len(first)), np.flatnonzero(np.diff(block)) + 1):
-        if len(part):
-            yield first[part], second[part]
-
-
-def _trial_pairs(first: Codes, second: Codes, starts: Codes, sizes: Codes) -> tuple[Codes, Codes, Codes]:
-    """(position of the one trial, of the other, where each environment begins) of all pairs of trials."""
-    lengths = sizes[first] * sizes[second]
-    begins = np.cumsum(lengths) - lengths
-    within = np.arange(int(lengths.sum())) - np.repeat(begins, lengths)
-    width = np.repeat(sizes[second], lengths)
-    a = np.repeat(starts[first], lengths) + within // width
-    b = np.repeat(starts[second], lengths) + within % width
-    return a, b, begins
-
-
-def _summary(axis: str | None, values: Floats, dropped: Counter[str], reason: str | None = None) -> SignErrors:
-    n_environments = len(values) + sum(dropped.values())
-    if not len(values):
-        counts = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
-        unusable = f"no pair of configurations can be used ({counts})"
-        reason = reason or (unusable if counts else "no two configurations differ in one setting alone")
-        return SignErrors(axis, n_environments, 0, dict(dropped), None, None, None, (), reason)
-    ordered = np.sort(values)
-    shares = np.searchsorted(ordered, np.asarray(GRID) + 1e-9, side="right") / len(ordered)
+def _summary(axis: str | None, errors: Floats, dropped: Counter[str], reason: str | None = None) -> SignErrors:
+    counts: dict[str, Any] = {
+        "n_environments": len(errors) + dropped.total(),
+        "n_kept": len(errors),
+        "dropped": dict(dropped),
+    }
+    if not len(errors):
+        unusable = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
+        none = (
+            f"no pair of configurations can be used ({unusable})"
+            if unusable
+            else "no two configurations differ in one setting alone"
+        )
+        return SignErrors(axis, **counts, reason=reason or none)
+    shares = (np.searchsorted(np.sort(errors), np.asarray(GRID) + 1e-9, side="right") / len(errors)).tolist()
+    mean, p90, maximum = float(errors.mean()), float(np.quantile(errors, 0.9)), float(errors.max())
     return SignErrors(
-        axis=axis,
-        n_environments=n_environments,
-        n_kept=len(values),
-        dropped=dict(dropped),
-        mean=float(values.mean()),
-        p90=float(np.quantile(values, 0.9)),
-        maximum=float(ordered[-1]),
-        distribution=tuple(zip(GRID, map(float, shares), strict=True)),
+        axis, **counts, mean=mean, p90=p90, maximum=maximum, distribution=tuple(zip(GRID, shares, strict=True))
     )
 
 

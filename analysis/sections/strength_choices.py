@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,10 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, name, number, strength
 from analysis.sections.choices import RULES, criteria_of
-from analysis.sections.drawing import in_order
+from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Entry, Table, estimated, remark, value, whole
-from analysis.stats.rank_correlation import Floats
+from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, Replicated, sums
 from analysis.trials.trials import Primary
 from records import columns
@@ -35,10 +34,9 @@ class StrengthChoice(Estimate):
     rule: str
     strength: float | None
     """None for ties and for a random choice."""
-    outcome: float | None
+    outcome: float
     """Mean outcome at the strength."""
     n_strengths: int
-    """Strengths to choose from."""
     n_clusters: int
     """Data seeds."""
 
@@ -57,63 +55,59 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
         return ()
+    cells = shifted.dropna(subset=["strength", primary.outcome]).groupby(["dataset", "method"])
+    in_order = sorted(cells, key=lambda cell: (cell[0][0], place_of_method(cell[0][1])))
     return tuple(
-        choice
-        for dataset, part in shifted.groupby("dataset", sort=True)
-        for method in in_order(part["method"])
-        for choice in _of_method(part[part["method"] == method], primary, str(dataset), method)
+        choice for (dataset, method), trials in in_order for choice in _of_method(trials, primary, dataset, method)
     )
 
 
-def _of_method(part: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
-    by_rule = criteria_of(primary)
-    criteria = {rule: by_rule[rule][0] for rule in (ORACLE, *CHOOSING) if rule != RANDOM}
-    part = part[part["strength"].notna() & part[primary.outcome].notna()]
-    present = part.groupby("strength")["severity"].nunique()
-    part = part[part["strength"].isin(present.index[present == part["severity"].nunique()])]
-    strengths, data_seeds = np.unique(part["strength"]), np.unique(part["data_seed"])
+def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
+    present = trials.groupby("strength")["severity"].nunique()
+    trials = trials[trials["strength"].isin(present.index[present == trials["severity"].nunique()])]
+    strengths = np.unique(trials["strength"])
     if len(strengths) < 2:
         return
-    means = {rule: _means(part, column).values[:, 0] for rule, column in criteria.items() if column in part}
-    replicated = _means(part, primary.outcome)
-    outcome = replicated.values[:, 0]
-    best = int(np.argmax(outcome))
-    head = partial(
-        StrengthChoice, dataset=dataset, method=method, n_strengths=len(strengths), n_clusters=len(data_seeds)
-    )
-
-    def choice(rule: str, weights: Floats) -> StrengthChoice:
-        """Of the mean outcome with these weights of the strengths."""
-        taken = np.flatnonzero(weights)
-        made = head(
+    outcome = _means(trials, primary.outcome)
+    best = int(np.argmax(outcome.values[:, 0]))
+    criteria = criteria_of(primary)
+    for rule in (ORACLE, *CHOOSING):
+        criterion = np.ones(len(strengths))
+        if rule != RANDOM:
+            (column,) = criteria[rule]
+            criterion = _means(trials, column).values[:, 0] if column in trials else criterion * np.nan
+        if not np.isfinite(criterion).all():
+            continue
+        taken = np.flatnonzero(criterion >= criterion.max() - 1e-12)
+        chosen = outcome[taken].mean()
+        choice = StrengthChoice(
+            dataset=dataset,
+            method=method,
             rule=rule,
             strength=float(strengths[taken[0]]) if len(taken) == 1 else None,
-            outcome=float(outcome @ weights),
+            outcome=chosen.whole,
+            n_strengths=len(strengths),
+            n_clusters=trials["data_seed"].nunique(),
         )
         if taken.tolist() == [best]:
-            return replace(made, estimate=0.0, interval_reason="it is the best strength itself")
-        return made.of(replicated[best] - (replicated[taken] * weights[taken, None]).sum())
-
-    for rule, criterion in means.items():
-        if np.isfinite(criterion).all():
-            tied = criterion >= criterion.max() - 1e-12
-            yield choice(rule, tied / tied.sum())
-    yield choice(RANDOM, np.full(len(strengths), 1 / len(strengths)))
+            yield replace(choice, estimate=0.0, interval_reason="it is the best strength itself")
+        else:
+            yield choice.of(outcome[best] - chosen)
 
 
-def _means(part: pd.DataFrame, column: str) -> Replicated:
+def _means(trials: pd.DataFrame, column: str) -> Replicated:
     """[strengths] mean over strata of the column's mean over trials; NaN where a stratum has no value of it."""
-    values = part[column].to_numpy(dtype=np.float64)
-    data_seeds, data_seed = np.unique(part["data_seed"], return_inverse=True)
-    strengths = np.unique(part["strength"])
-    chosen = np.isfinite(values) & np.stack(
-        [[(part["severity"] == s) & (part["strength"] == t) for t in strengths] for s in np.unique(part["severity"])]
+    resamples = draw_resamples(trials, replicates=1, seed=0)
+    place = trials.groupby(["severity", "strength"]).ngroup().to_numpy()
+    n_strengths = trials["strength"].nunique()
+    values = trials[column].to_numpy(dtype=np.float64)
+    chosen = np.isfinite(values) & (place == np.arange(place.max() + 1)[:, None])
+    total, n = (
+        sums(each, resamples.cluster, resamples.dataset)
+        for each in (chosen * np.nan_to_num(values), chosen.astype(np.float64))
     )
-    dataset = np.zeros(len(data_seeds), dtype=np.intp)
-    means: Replicated = sums(chosen * np.nan_to_num(values), data_seed, dataset) / sums(
-        chosen.astype(np.float64), data_seed, dataset
-    )
-    return means.mean()
+    means: Replicated = total / n
+    return means[np.arange(place.max() + 1).reshape(-1, n_strengths)].mean()
 
 
 def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:

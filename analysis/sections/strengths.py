@@ -1,14 +1,13 @@
 """Each method's performance and localisation by its strength."""
 
 import math
-from dataclasses import replace
 
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, severity, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, cells_in_order, plot_known, row_of, shown, summary_table
+from analysis.sections.methods import MethodRow, method_rows, plot_known, shown, summary_table
 from analysis.sections.section import Section
 from analysis.trials.trials import Primary
 
@@ -17,12 +16,8 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
     """A row per strength of the cells with several, in ascending order, averaged over other settings."""
     if "strength" not in table:
         return ()
-    return tuple(
-        replace(row_of(cell, part[part["strength"] == strength], primary), strength=float(strength))
-        for cell, part in cells_in_order(table)
-        if part["strength"].nunique() > 1
-        for strength in sorted(part["strength"].dropna().unique())
-    )
+    n_strengths = table.groupby(["dataset", "severity", "method"])["strength"].transform("nunique")
+    return method_rows(table[n_strengths > 1], primary, by_strength=True)
 
 
 def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawing | None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.sections import sign_error as module
 from analysis.sections.sign_error import FEW_PAIRS, SMALL, pair_weights, sign_error
 
 SCORE, AUC, ACCURACY = "test_ood.iou.integrated_gradients", "test_ood.auc", "test_ood.accuracy"
@@ -58,10 +57,7 @@ def by_loops(table, fixed, axis, n):
     return errors, total
 
 
-@pytest.mark.parametrize("block", [None, 50])
-def test_against_loops_over_all_pairs(block, monkeypatch):
-    if block:
-        monkeypatch.setattr(module, "_BLOCK", block)
+def test_against_loops_over_all_pairs():
     table = trials()
     found = sign_error(table, SCORE, AUC)
     everything, n_everything = [], 0
