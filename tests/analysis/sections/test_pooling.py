@@ -34,14 +34,6 @@ def test_signs_and_intervals(within, pooled, kind):
     assert [d.kind for d in found] == ([kind] if kind else [])
 
 
-def test_the_sentence_gives_both_with_their_intervals():
-    (found,) = disagreements([entry("pooled", 0.6, 0.4, 0.7), entry("within_cell", 0.1, -0.1, 0.3)])
-    assert found.sentence == (
-        "IoU of occlusion on the OOD test set: pooled over everything, ρ is 0.60 (0.40 to 0.70); within cells it is "
-        "0.10 (−0.10 to 0.30)."
-    )
-
-
 def test_only_the_whole_table_and_rho_are_compared():
     grid = [
         entry("pooled", 0.6, 0.4, 0.7),

@@ -56,20 +56,6 @@ def test_the_difference_is_of_fishers_z(table):
     assert seed.low < np.arctanh(rho[0]) - np.arctanh(rho[1]) < seed.high
 
 
-def test_a_score_has_no_advantage_over_itself(table):
-    resamples = answer(table, replicates=100).resamples
-    twin = table.assign(**{SWAPPED: table[SCORE]})
-    seed = advantages(*sides(twin, resamples, ("seed",)), ("seed",))[0]
-    assert (seed.first, seed.p_value) == (seed.second, None)
-
-
-def test_without_probes_it_is_said(make_table):
-    table = make_table(seeds=8)
-    table["valid_id.auc"] = np.random.default_rng(0).uniform(0.8, 0.9, size=len(table))
-    answered = answer(table, replicates=100)
-    assert "These trials have no probes" in SECTION.sentence(answered, predictors(answered))
-
-
 def test_what_was_not_tested_is_not_called_equal(table):
     """One data seed gives no interval."""
     alone = table[table["data_seed"] == table["data_seed"].iloc[0]]

@@ -86,9 +86,3 @@ def test_the_figure_shows_both_scores_of_each_method_best_first(result, table):
         assert len(labels) == len(best)
         strength = best.index.get_level_values("strength")[0]
         assert labels[0].endswith(f"({strength:g})") or not strength
-
-
-@pytest.mark.parametrize(("methods", "n"), [(("rrr",), 0), (("baseline", "rrr"), 1)])
-def test_a_single_method_has_no_figure_of_the_ranking(make_table, methods, n):
-    result = analysis.analyse(make_table(seeds=3, methods=methods), replicates=100)
-    assert len([drawing for drawing in SECTION.figures(result, None) if drawing is not None]) == n

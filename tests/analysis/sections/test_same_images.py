@@ -11,7 +11,6 @@ from analysis.answer.answer import answer
 from analysis.sections.same_images import SECTION, same_images
 from analysis.stats import cluster_bootstrap
 from analysis.trials.exclusions import trials_from_table
-from analysis.trials.trials import Primary
 
 SCORE, OUTCOME, VALIDATION = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc"
 
@@ -21,10 +20,10 @@ def analysed(make_table):
     """An analysis of a table without the answer to it, which takes longer than the section."""
     base = answer(make_table(seeds=2, methods=("rrr",)), replicates=100)
 
-    def make(table, **primary):
+    def make(table):
         trials = trials_from_table(table, sweep="table", source="a data frame")
         resamples = cluster_bootstrap.draw_resamples(trials.table, replicates=100, seed=0)
-        return replace(base, trials=trials, resamples=resamples, primary=Primary(**primary))
+        return replace(base, trials=trials, resamples=resamples)
 
     return make
 
@@ -32,22 +31,15 @@ def analysed(make_table):
 @pytest.fixture(scope="module")
 def entries(analysed):
     """The section's entries by what they are about."""
-
-    def find(table):
-        result = same_images(analysed(table))
-        return {(e.images, e.apart, e.score, e.dataset, e.severity, e.method): e for e in result}
-
-    return find
+    return lambda table: {
+        (e.images, e.apart, e.score, e.dataset, e.severity, e.method): e for e in same_images(analysed(table))
+    }
 
 
 @pytest.fixture(scope="module")
 def whole(entries):
     """The entry of all methods and strata."""
-
-    def find(table, images="same", apart=0.0):
-        return entries(table)[images, apart, SCORE, None, None, None]
-
-    return find
+    return lambda table, images="same", apart=0.0: entries(table)[images, apart, SCORE, None, None, None]
 
 
 @pytest.fixture(scope="module")
@@ -88,44 +80,27 @@ def students_interval(table, cluster, score, images, apart):
     return stats.t.ppf(0.975, df) * np.sqrt(variances.sum())
 
 
-def uneven(crossed):
-    """Ties, missing values, data seeds with other numbers of trials, one outcome on a grid of 0.01."""
+def test_shares_and_intervals_equal_those_of_a_double_loop(crossed, entries):
+    """With ties, missing values, data seeds with other numbers of trials, and one outcome on a grid of 0.01."""
     table = crossed(7, 3, datasets=("a", "b"), severities=(0.0, 0.8, 1.0), methods=("masked", "rrr"), rho=0.4)
     table[SCORE], table[OUTCOME] = table[SCORE].round(2), table[OUTCOME].round(2)
     table.loc[5::17, SCORE] = np.nan
     table.loc[3::23, OUTCOME] = np.nan
     table.loc[1::29, VALIDATION] = np.nan
-    return table.drop(index=table.index[2::13]).reset_index(drop=True)
-
-
-@pytest.mark.parametrize("images", ["same", "other"])
-@pytest.mark.parametrize("apart", [0.0, 0.01])
-def test_shares_and_intervals_equal_those_of_a_double_loop(crossed, images, apart, entries):
-    table = uneven(crossed)
-    result = entries(table)
+    table = table.drop(index=table.index[2::13]).reset_index(drop=True)
     cluster = (table["dataset"] + table["data_seed"].astype(str)).to_numpy()
-    for score in (SCORE, VALIDATION):
-        entry = result[images, apart, score, None, None, None]
-        pairs, concordant = by_double_loop(table, score, images, apart)
-        assert (entry.n, entry.estimate, entry.n_clusters) == (pairs, pytest.approx(concordant / pairs), 14)
-    reach = students_interval(table, cluster, SCORE, images, apart)
-    entry = result[images, apart, SCORE, None, None, None]
-    assert (entry.ci_low, entry.ci_high) == pytest.approx((entry.estimate - reach, entry.estimate + reach))
-
-
-def test_methods_and_strata_equal_those_of_a_double_loop(crossed, entries):
-    table = uneven(crossed)
     result = entries(table)
-    places = {key[3:] for key in result if key[0] == "same"} - {(None, None, None)}
-    assert len(places) == 2 + 4
-    for place in places:
-        own = table
+    assert len({key[3:] for key in result if key[0] == "same"}) == 1 + 2 + 4
+    for (images, apart, score, *place), entry in result.items():
+        trials = table
         for column, level in zip(("dataset", "severity", "method"), place, strict=True):
-            own = own if level is None else own[own[column] == level]
-        pairs, concordant = by_double_loop(own, SCORE, "same", 0.01)
-        entry = result["same", 0.01, SCORE, *place]
+            trials = trials if level is None else trials[trials[column] == level]
+        pairs, concordant = by_double_loop(trials, score, images, apart)
         assert (entry.n, entry.estimate) == (pairs, pytest.approx(concordant / pairs))
-    assert {key[3:] for key in result if key[0] == "other"} == {(None, None, None)}
+        if place == [None, None, None]:
+            assert entry.n_clusters == 14
+            reach = students_interval(table, cluster, score, images, apart)
+            assert (entry.ci_low, entry.ci_high) == pytest.approx((entry.estimate - reach, entry.estimate + reach))
 
 
 def test_groups_of_data_seeds_are_left_out_whole(crossed, monkeypatch, whole):
@@ -151,14 +126,6 @@ def test_normal_scores_have_the_share_of_their_correlation(crossed, whole):
     assert other.estimate == pytest.approx(0.5 + np.arcsin((0.8 - 1) / 2) / np.pi, abs=0.03)
     assert (same.n, other.n) == (8 * 60 * 6, 8 * (60 * 59 // 2) * 16)
     assert same.ci_low < 0.5 + np.arcsin(0.8) / np.pi < same.ci_high
-
-
-def test_one_pair_a_data_seed_has_students_interval_over_data_seeds(crossed, whole):
-    table = crossed(8, 2, severities=(1.0,), rho=0.3)
-    shares = [np.divide(*by_double_loop(own, SCORE, "same", 0.0)[::-1]) for _, own in table.groupby("data_seed")]
-    exact = stats.ttest_1samp(shares, 0.5).confidence_interval()
-    entry = whole(table)
-    assert (entry.ci_low, entry.ci_high) == pytest.approx((exact.low, exact.high))
 
 
 def test_other_images_give_kendalls_tau(crossed, whole):
@@ -204,17 +171,6 @@ def test_five_data_seeds_have_no_interval_and_six_do(crossed, whole):
     assert six.ci_low < 5 / 6 < six.ci_high == 1.0
 
 
-def test_strata_without_a_shift_are_ignored(crossed, entries):
-    table = crossed()
-    before = entries(table)
-    table.loc[table["severity"] == 0, SCORE] = 0.1
-    assert entries(table) == before
-
-
-def test_validation_does_not_choose_by_the_outcome_itself(crossed, analysed):
-    assert {entry.score for entry in same_images(analysed(crossed(), outcome=VALIDATION))} == {SCORE}
-
-
 @pytest.mark.parametrize(
     ("concordant", "claim"),
     [(11, "the better one"), (1, "the worse one"), (7, "do not show")],
@@ -239,13 +195,3 @@ def test_without_data_seeds_it_is_unknown_which_trials_share_images(crossed, ana
         analysed(crossed().drop(columns="data_seed").drop_duplicates(["method", "severity", "seed"]))
     )
     assert entry.reason == "the table has no column 'data_seed', so it is not known which trials share their images"
-
-
-def test_the_figure_shows_the_shares(crossed, analysed):
-    answered = analysed(crossed(rho=0.9))
-    result = same_images(answered)
-    (drawing,) = SECTION.figures(answered, result)
-    points = [line.get_xdata()[0] for line in drawing.figure.axes[0].lines if line.get_marker() in ("o", "s")]
-    shown = [entry.estimate for entry in result if entry.apart == 0 and entry.dataset is None]
-    assert points == shown
-    assert len(shown) == 2 * (2 + 4)
