@@ -10,24 +10,23 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 SOME_FAILED, INTERRUPTED = 10, 130
 REPEAT = "Interrupted. Repeat the command to go on."
 SHOW_CURSOR = "\x1b[?25h"
 """Spinners hide the terminal's cursor."""
+ending = False
+"""Whether the command has printed its final message."""
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """End the command before its sweep starts or after it ends, where Python would print a traceback of an import."""
+    """End the command before its sweep starts or after it ends. Otherwise Python would print a traceback."""
     if not ending:
         text = f"\n{REPEAT}\n"
         os.write(2, (SHOW_CURSOR + text if sys.stderr.isatty() else text).encode())
     os._exit(INTERRUPTED)
 
-
-ending = False
-"""Whether the command has printed its final message."""
 
 if __name__ == "__main__":
     # Before the imports, which take seconds. A running sweep sets its own handler.
@@ -40,6 +39,8 @@ ROOT = next((place for place in PLACES if (place / "driver").is_dir()), None)
 if ROOT is None:
     sys.exit(f"Error: the project is in none of {', '.join(map(str, PLACES))}; change into its folder")
 sys.path.insert(0, str(ROOT))
+
+from importlib import metadata  # noqa: E402
 
 import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -55,8 +56,18 @@ app = typer.Typer(
 )
 
 
+def option(default: Any, text: str, metavar: str | None = None, *flags: str, **settings: Any) -> Any:
+    """An option with this default and help text. Flags are needed only if they differ from the parameter's name."""
+    return typer.Option(default, *flags, help=text, metavar=metavar, **settings)
+
+
+def flag(name: str, text: str, **settings: Any) -> Any:
+    """An option without a value and without typer's "--no-…"."""
+    return option(False, text, None, name, **settings)
+
+
 def at_least(minimum: int, kind: type[int] | type[float]) -> Callable[[object], float]:
-    """A parser for a number of the command line. Unlike typer's check, its error names the value."""
+    """A parser for a number. Unlike typer's check, its error names the value."""
 
     def parse(text: object) -> float:
         try:
@@ -77,118 +88,69 @@ def spaces(incomplete: str) -> list[str]:
     return [name for name in SPACES if name.startswith(incomplete)]
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        print(f"saliency-sweep {version('saliency-sweep')}")
+def show_version(requested: bool) -> None:
+    if requested:
+        print(f"saliency-sweep {metadata.version('saliency-sweep')}")
         raise typer.Exit
 
 
 @app.command()
 def sweep(
     context: typer.Context,
-    space: Annotated[
-        str,
-        typer.Option(
-            help="Trials to run: a space's name (see --list-spaces) or a file NAME.py.",
-            metavar="NAME",
-            autocompletion=spaces,
-        ),
-    ] = "smoke",
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Only this dataset: a name, folder:PATH or manifest:FILE.csv.", metavar="NAME"),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The sweep's name.  [default: the space's name]", metavar="NAME")
-    ] = None,
-    storage: Annotated[
-        str,
-        typer.Option(
-            help="Storage of the records: a folder or s3://bucket/prefix.",
-            metavar="DIR|s3://…",
-            envvar=STORAGE_VARIABLE,
-        ),
-    ] = DEFAULT_STORAGE,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            help="MLflow's database or server, or none to do without.  [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]",
-            metavar="URI",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Ray cluster to connect to.  "
-            "[default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
-            metavar="local|auto|ray://…",
-        ),
-    ] = None,
-    max_trials: Annotated[
-        int | None, typer.Option(parser=at_least(1, int), metavar="N", help="Run only the first N trials.")
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            parser=at_least(1, int),
-            metavar="N",
-            help="Trials run at once, one thread each.  [default: all there is room for]",
-        ),
-    ] = None,
-    cpus_per_trial: Annotated[
-        float, typer.Option(parser=at_least(0, float), metavar="N", help="Processors that Ray sets aside for a trial.")
-    ] = 1.0,
-    gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(
-            parser=at_least(0, float),
-            metavar="N",
-            help="GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.  [default: 0]",
-            envvar="SWEEP_GPUS_PER_TRIAL",
-        ),
-    ] = None,
-    keep_weights: Annotated[
-        Literal["none", "best", "all"],
-        typer.Option(
-            help="Keep the trained models: all, or the best of each configuration by validation loss. "
-            "trainables.load_model reads them.",
-            metavar="none|best|all",
-        ),
-    ] = "none",
-    from_sweep: Annotated[
-        str | None,
-        typer.Option("--from", help="Use the best settings found by this sweep's search.", metavar="SWEEP"),
-    ] = None,
-    assignments: Annotated[
-        list[str],
-        typer.Option("--set", help="Override a setting of all trials, e.g. --set epochs=20.", metavar="KEY=VALUE"),
-    ] = [],  # noqa: B006, typer copies it
-    list_spaces: Annotated[bool, typer.Option("--list-spaces", help="List the spaces and exit.")] = False,
-    list_sweeps: Annotated[
-        bool, typer.Option("--list-sweeps", help="List the sweeps with their progress and exit.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run and roughly how long it would take, and exit.")
-    ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show the sweep's progress and exit.")] = False,
-    sync: Annotated[
-        bool, typer.Option("--sync", help="Train nothing; bring MLflow and the report up to date with the records.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start a new sweep under the next free name.")] = False,
-    delete: Annotated[
-        str | None,
-        typer.Option(
-            "--delete",
-            help="Delete this sweep: records, artifacts, report and MLflow runs. Lists them and asks first.",
-            metavar="SWEEP",
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask for confirmation.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
-    ] = False,
+    space: str = option(
+        "smoke", "Trials to run: a space's name (see --list-spaces) or a file NAME.py.", "NAME", autocompletion=spaces
+    ),
+    dataset: str | None = option(None, "Only this dataset: a name, folder:PATH or manifest:FILE.csv.", "NAME"),
+    name: str | None = option(None, "The sweep's name.  [default: the space's name]", "NAME"),
+    storage: str = option(
+        DEFAULT_STORAGE,
+        "Storage of the records: a folder or s3://bucket/prefix.",
+        "DIR|s3://…",
+        envvar=STORAGE_VARIABLE,
+    ),
+    tracking_uri: str | None = option(
+        None,
+        "MLflow's database or server, or none to do without.  [default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]",
+        "URI",
+    ),
+    address: str | None = option(
+        None,
+        "Ray cluster to connect to.  [default: auto if submitted to a cluster or RAY_ADDRESS is set, else local]",
+        "local|auto|ray://…",
+    ),
+    max_trials: int | None = option(None, "Run only the first N trials.", "N", parser=at_least(1, int)),
+    concurrency: int | None = option(
+        None, "Trials run at once, one thread each.  [default: all there is room for]", "N", parser=at_least(1, int)
+    ),
+    cpus_per_trial: float = option(1.0, "Processors that Ray sets aside for a trial.", "N", parser=at_least(0, float)),
+    gpus_per_trial: float | None = option(
+        None,
+        "GPUs of a trial: 0 trains on processors, a fraction such as 0.25 shares a GPU.  [default: 0]",
+        "N",
+        parser=at_least(0, float),
+        envvar="SWEEP_GPUS_PER_TRIAL",
+    ),
+    keep_weights: Literal["none", "best", "all"] = option(
+        "none",
+        "Keep the trained models: all, or the best of each configuration by validation loss. "
+        "trainables.load_model reads them.",
+        "none|best|all",
+    ),
+    from_sweep: str | None = option(None, "Use the best settings found by this sweep's search.", "SWEEP", "--from"),
+    assignments: list[str] = option(  # noqa: B008, typer copies it
+        [], "Override a setting of all trials, e.g. --set epochs=20.", "KEY=VALUE", "--set"
+    ),
+    list_spaces: bool = flag("--list-spaces", "List the spaces and exit."),
+    list_sweeps: bool = flag("--list-sweeps", "List the sweeps with their progress and exit."),
+    dry_run: bool = flag("--dry-run", "Show what would run and roughly how long it would take, and exit."),
+    status: bool = flag("--status", "Show the sweep's progress and exit."),
+    sync: bool = flag("--sync", "Train nothing; bring MLflow and the report up to date with the records."),
+    fresh: bool = flag("--fresh", "Start a new sweep under the next free name."),
+    delete: str | None = option(
+        None, "Delete this sweep: records, artifacts, report and MLflow runs. Lists them and asks first.", "SWEEP"
+    ),
+    yes: bool = flag("--yes", "With --delete: do not ask for confirmation."),
+    version: bool = flag("--version", "Show the version and exit.", callback=show_version, is_eager=True),
 ) -> None:
     """Train mask-aware methods over strengths, shift severities and seeds, and test whether saliency predicts accuracy.
 

@@ -95,7 +95,7 @@ def write(folder: Path, trials: int) -> list[Step]:
 
 def plan(folder: Path, trials: int) -> list[Step]:
     from driver.plan.make_plan import check_data
-    from driver.plan.plan import PlannedQueue
+    from driver.plan.plan import Queue
 
     clock = Clock(trials)
     with clock.step("lay out and key"):
@@ -103,7 +103,7 @@ def plan(folder: Path, trials: int) -> list[Step]:
     with clock.step("look at the data"):
         check_data(made)
     with clock.step("group by training"):
-        PlannedQueue(made.trials.values())
+        Queue(made.trials.values())
     return clock.steps
 
 

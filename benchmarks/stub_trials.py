@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-from driver.plan.plan import Plan, PlannedQueue
+from driver.plan.plan import Plan, Queue
 from driver.ray import run as driver_run
 from driver.ray.cluster import TrialResources, connect
 from driver.upkeep.stop import Stop
@@ -50,9 +50,17 @@ def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> No
     console, resources = Console(quiet=True), TrialResources()
     slots = connect("local", 2, resources, console)
     recorder, progress = Recorder(records.storage.location, records.name), Counting(console, plan.planned, began)
-    queue = PlannedQueue(plan.trials.values())
+    queue = Queue(plan.trials.values())
     with Stop() as stop, patch.object(driver_run, "TrialTrainable", StubTrial):
-        driver_run.run_trials(queue, recorder, slots, resources, progress, SweepLog(records), stop)
+        driver_run.run_trials(
+            queue,
+            recorder=recorder,
+            slots=slots,
+            resources=resources,
+            progress=progress,
+            log=SweepLog(records),
+            stop=stop,
+        )
         stop.check()
     if progress.done != plan.planned:
         raise RuntimeError(f"{progress.done} of {plan.planned} stub trials came back")

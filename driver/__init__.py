@@ -1,15 +1,14 @@
-"""Everything that sweep.py does; `run_sweep.py` tells it on one page.
+"""Everything that sweep.py does.
 
-    run_sweep.py   the story: plan, lease, run, mirror, finish
-    request.py     what the command line asks for, checked before torch and Ray load
-    plan/          the trials of a sweep: make_plan, plan, declared (a sweep's own), search, study, space files,
-                   cost, best settings of a search
-    upkeep/        what keeps a sweep whole: lease, stop, tracking (MLflow), parent_run, finish
-    view/          what people and programs see: progress, status, dry run, log, metrics, mlflow_ui
+    run_sweep.py   the story on one page: plan, lease, run, mirror, finish
+    request.py     the options of the command line, checked before torch and Ray load
+    plan/          the trials of a sweep: make_plan, plan, declared (from sweep.json), search, space files, cost
+    upkeep/        lease, stop, tracking and mirror (MLflow), weights, deletion, finish
+    view/          progress, status, dry run, log, metrics, mlflow_ui
     terminal.py    messages of the commands
     ray/           start (on this machine), cluster, and run: the pending trials through Ray Tune
 
-plan, upkeep, view, ray and request import each other in this order only.
+request may import from all of these folders, ray from view, upkeep and plan, and so on in this order.
 """
 
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ class UserError(Exception):
 
 
 class StoppedError(UserError):
-    """Something outside stopped the sweep, such as a full disk or another driver; the same command may go on later."""
+    """An external cause, such as a full disk or another driver; the same command may succeed later."""
 
     exit_code: ClassVar[int] = 1
 

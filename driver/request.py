@@ -1,4 +1,4 @@
-"""The checked options of the command line. Torch and Ray, which take seconds to load, are not needed for the checks."""
+"""The checked options of the command line. The checks need neither torch nor Ray, which take seconds to load."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from driver.ray.cluster import TrialResources, check_address
 from driver.upkeep.tracking import check_tracking_uri
 from records import StorageError, SweepRecords, open_storage
 from records.secrets import scrub
+from records.storage import default_location
 from records.store import KeepWeights
 from trainables import ConfigurationError
 from trainables.core.config import parse_settings
@@ -20,7 +21,7 @@ from trainables.core.config import parse_settings
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A sweep as the command line describes it. Each field takes the option of the same name in sweep.py.
+    """A sweep as the command line describes it. Each field is the option of the same name in sweep.py.
 
     Raises:
         UserError: an invalid value.
@@ -36,7 +37,7 @@ class Request:
     concurrency: int | None
     cpus_per_trial: float
     gpus_per_trial: float | None
-    """None if the option is not given: no GPU, and an error if that leaves a cluster's GPUs idle."""
+    """None without the option: trials use no GPU, and a cluster whose GPUs would stay idle is an error."""
     keep_weights: KeepWeights
     from_sweep: str | None
     assignments: Sequence[str]
@@ -61,24 +62,6 @@ class Request:
         """The sweep's name."""
         return Path(self.space).stem if self.name is None else self.name
 
-    def command(self, sweep: str, cut: bool = True) -> str:
-        """The command with the options that determine the trials, without credentials.
-
-        Args:
-            sweep: the sweep's name, which --fresh may have chosen.
-            cut: whether --max-trials leaves out trials; otherwise the command omits it.
-        """
-        options = {
-            "--space": self.space,
-            "--dataset": self.dataset,
-            "--name": None if sweep == Path(self.space).stem else sweep,
-            "--max-trials": self.max_trials if cut else None,
-            "--from": self.from_sweep,
-        }
-        chosen = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
-        chosen += [f"--set {shlex.quote(assignment)}" for assignment in self.assignments]
-        return scrub(" ".join(["python sweep.py", *chosen]))
-
     @property
     def local(self) -> bool:
         """Whether all trials run on this machine."""
@@ -98,3 +81,33 @@ class Request:
     def overrides(self) -> dict[str, Any]:
         """The settings of --set."""
         return parse_settings(self.assignments)
+
+    def command(self, sweep: str, cut: bool = True) -> str:
+        """The command with the options that determine the trials, without credentials.
+
+        Args:
+            sweep: the sweep's name, which --fresh may have chosen.
+            cut: whether --max-trials leaves out trials; otherwise the command omits it.
+        """
+        options = {
+            "--space": self.space,
+            "--dataset": self.dataset,
+            "--name": None if sweep == Path(self.space).stem else sweep,
+            "--max-trials": self.max_trials if cut else None,
+            "--from": self.from_sweep,
+        }
+        words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+        words += [f"--set {shlex.quote(assignment)}" for assignment in self.assignments]
+        return scrub(" ".join(["python sweep.py", *words]))
+
+    @property
+    def storage_option(self) -> str:
+        """The end of a command that names this storage; empty for the default storage."""
+        return "" if self.storage == default_location() else f" --storage {shlex.quote(self.storage)}"
+
+    def report_command(self, sweep: str) -> str:
+        return f"python -m analysis --sweep {sweep}{self.storage_option}"
+
+    def sync_command(self, sweep: str) -> str:
+        tracking = "" if self.tracking_uri is None else f" --tracking-uri {shlex.quote(scrub(self.tracking_uri))}"
+        return f"python sweep.py --name {sweep}{self.storage_option}{tracking} --sync"

@@ -1,10 +1,9 @@
 """The story of a sweep: plan, lease, run, mirror, finish."""
 
 import os
-import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -13,11 +12,11 @@ from rich.console import Console
 
 from analysis.numbers import count, listed
 from driver import user_errors
-from driver.plan.best_settings import load_best_settings
 from driver.plan.declared import declared_plan, declared_space
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note, unreadable_note
 from driver.plan.plan import Plan, declare, open_records
+from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
 from driver.ray.run import run_trials, scratch_folder
 from driver.request import Request
@@ -36,29 +35,30 @@ from driver.view.progress import Progress
 from driver.view.status import show_status
 from records import Manifest, StorageError, SweepRecords, columns, open_storage
 from records.mirror_names import telling_apart
-from records.secrets import scrub
-from records.storage import default_location
-from records.store import Record
+from records.store import LoadedRecords, Record
 from trainables import Recorder
 
 REPORT_SECONDS = 1.0
-"""Least time between two results of a running trial: each costs the driver time, and the trial waits for it."""
+"""Minimum time between two results of a running trial. Each costs the driver time, and the trial waits for it."""
 MIRROR_REST = 4.0
 """Seconds that the mirror rests after each second of work while trials run on this machine."""
 MLFLOW_PATIENCE = 300.0
-"""Seconds for which the end of a Ray job waits for an unreachable MLflow: on Kubernetes a server may be restarting."""
+"""Seconds that the end of a Ray job waits for an unreachable MLflow: on Kubernetes a server may be restarting."""
 
 
 @user_errors(StorageError)
 def run_sweep(request: Request, console: Console) -> Outcome | None:
-    """Do what the command line asks for; None where that is only the status or a dry run.
+    """Carry out a command. Returns None for --status and --dry-run.
 
     Raises:
-        UserError: the request cannot be carried out, or a problem stopped the sweep.
-        KeyboardInterrupt: after a signal; its message says how far the sweep is and how to go on, if that is known.
+        UserError: the command cannot be carried out, or a problem stopped the sweep.
+        KeyboardInterrupt: after a signal; the message says how many trials are done and how to go on, if known.
     """
     if request.status:
-        _status(request, console)
+        # Needs neither the data nor permission to write.
+        records = SweepRecords(open_storage(request.storage), request.sweep)
+        check_not_deleted(records)
+        show_status(console, records, request.tracking, request.storage_option)
         return None
 
     # Plan: nothing is written yet.
@@ -67,27 +67,34 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     plan = _plan(request, records, console)
     if not request.sync:
         with console.status("Reading the data"):
-            of_data = check_data(plan)
-        _note(console, *of_data)
+            data_notes = check_data(plan)
+        _note(console, *data_notes)
     if request.dry_run:
-        with console.status("Reading the records"):
-            loaded = records.load()
+        loaded = _load(records, console)
         existing = loaded.records
         slots = local_slots(request.concurrency, request.resources)
         show_plan(console, records.location, plan, plan.pending(existing), slots)
-        kept = weights_note(request.keep_weights, records, plan, existing)
-        _note(console, seeds_note(plan), others_note(plan, existing), kept, unreadable_note(loaded.rejected))
+        without_weights = weights_note(request.keep_weights, records, plan, existing)
+        _note(console, seeds_note(plan), others_note(plan, existing), without_weights, unreadable_note(loaded.rejected))
         return None
 
     # Lease: from here on the sweep belongs to this driver.
     progress = Progress(console, plan.planned)
-    # Kubernetes restarts a Ray job whose cluster was lost; the job then finds its own lease.
+    # Kubernetes restarts a Ray job whose cluster was lost; the job then meets its own lease.
     patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
     with Stop(progress.announce_stop) as stop, Lease(records, progress.facts, stop.give_up, patience):
+        # A killed driver leaves its scratch folder.
+        shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
+        loaded = _load(records, console)
+        progress.already_done = plan.planned if request.sync else plan.planned - len(plan.pending(loaded.records))
         log = SweepLog(records)
         try:
-            outcome = _run_and_finish(request, plan, records, progress, log, stop, console)
+            outcome = _run_and_finish(request, plan, records, loaded, progress, log, stop)
             log.event("end", answer=outcome.answer)
+        except KeyboardInterrupt:
+            again = f"Repeat the command{f' with --name {records.name} in place of --fresh' if request.fresh else ''}"
+            done = f"{progress.done} of {count(progress.total, 'trial')} done"
+            raise KeyboardInterrupt(f"{done}. {again} to go on.") from None
         finally:
             if log.lines:
                 log.event("stop", **progress.facts())
@@ -95,25 +102,21 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     link = where(request.tracking, experiment_of(request.tracking, records.name))
     _show(outcome, progress, link, console)
     if outcome.not_mirrored and request.tracking != NONE:
-        trials = count(outcome.not_mirrored, "trial")
-        message = f"MLflow lacks {trials}. Nothing is lost: this brings it up to date:\n"
-        say(console, message, place=_sync_command(request, records.name))
+        message = f"MLflow lacks {count(outcome.not_mirrored, 'trial')}. Nothing is lost: this brings it up to date:\n"
+        say(console, message, place=request.sync_command(records.name))
     return outcome
 
 
-def _status(request: Request, console: Console) -> None:
-    """Print how far the sweep is; needs neither the data nor permission to write."""
-    records = SweepRecords(open_storage(request.storage), request.sweep)
-    check_not_deleted(records)
-    experiment_id = experiment_of(request.tracking, records.name)
-    show_status(console, records, request.tracking, experiment_id, _storage_option(request))
+def _load(records: SweepRecords, console: Console) -> LoadedRecords:
+    with console.status("Reading the records"):
+        return records.load()
 
 
 def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
-    """The plan, with the primary and the comparisons that the sweep declared first; says where they are others."""
+    """The plan, with the primary and comparisons that the sweep declared first; prints a note if they differ."""
     manifest = records.manifest()
     if request.sync:
-        # Without a manifest the records alone say what the sweep is.
+        # Without a manifest only the records describe the sweep.
         declared = manifest or Manifest()
         planned = declared.planned_trials or len(records.done())
         if manifest is None and not planned:
@@ -122,7 +125,7 @@ def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
     best_settings = None
     if request.from_sweep is not None:
         best_settings = load_best_settings(SweepRecords(records.storage, request.from_sweep))
-    # Files are hashed and decoded when they are first met.
+    # Files are hashed and decoded when they are first used.
     with console.status("Reading the data"):
         plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
     if manifest is None:
@@ -132,83 +135,93 @@ def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
 
 
 def _run_and_finish(
-    request: Request, plan: Plan, records: SweepRecords, progress: Progress, log: SweepLog, stop: Stop, console: Console
+    request: Request,
+    plan: Plan,
+    records: SweepRecords,
+    loaded: LoadedRecords,
+    progress: Progress,
+    log: SweepLog,
+    stop: Stop,
 ) -> Outcome:
-    # A killed driver leaves its scratch folder.
-    shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
-    # Only now is it known which trials are done.
-    with console.status("Reading the records"):
-        loaded = records.load()
+    console = progress.console
     pending = [] if request.sync else plan.pending(loaded.records)
-    progress.note_done(plan.planned - len(pending))
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending):,} to run")
-    kept = weights_note(request.keep_weights, records, plan, loaded.records)
-    _note(console, seeds_note(plan) if ends_inside_a_seed(plan) else None, others_note(plan, loaded.records), kept)
-    with _how_far(progress, records.name if request.fresh else None):
-        others, command = len(plan.others(loaded.records)), request.command(records.name, plan.cut)
-        try:
-            with console.status("Starting Ray"):
-                slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
-                if pending and not request.local:
-                    check_shared(records, request.resources, console)
-        except KeyboardInterrupt:
-            # A new sweep keeps its plan, which --status shows. After an error nothing is kept.
-            if pending and records.manifest() is None:
-                declare(records, plan, command, others, request.keep_weights)
-            raise
-        changed = not request.sync and declare(records, plan, command, others, request.keep_weights)
-        for path, reason in records.set_aside(loaded.rejected).items():
-            say(console, f"set aside {path}: {reason}", "yellow")
-        log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
-        mirror = None
-        if request.tracking != NONE:
-            with console.status("Opening MLflow"):
-                mirror = _open_mirror(request, plan, records, loaded.records, console)
-        stop.check()
+    without_weights = weights_note(request.keep_weights, records, plan, loaded.records)
+    seeds = seeds_note(plan) if ends_inside_a_seed(plan) else None
+    _note(console, seeds, others_note(plan, loaded.records), without_weights)
+    others, command = len(plan.others(loaded.records)), request.command(records.name, plan.cut)
+    try:
+        with console.status("Starting Ray"):
+            slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
+            if pending and not request.local:
+                check_shared(records, request.resources, console)
+    except KeyboardInterrupt:
+        # A new sweep keeps its plan, which --status shows. After an error nothing is kept.
+        if pending and records.manifest() is None:
+            declare(records, plan, command, others, request.keep_weights)
+        raise
+    changed = not request.sync and declare(records, plan, command, others, request.keep_weights)
+    for path, reason in records.set_aside(loaded.rejected).items():
+        say(console, f"set aside {path}: {reason}", "yellow")
+    log.event("start", space=plan.space.name, planned=plan.planned, pending=len(pending), slots=slots)
+    mirror = None
+    if request.tracking != NONE:
+        with console.status("Opening MLflow"):
+            mirror = _open_mirror(request, plan, records, loaded.records, console)
+    stop.check()
 
-        best = None
-        if request.keep_weights == "best" and not request.sync:
-            best = BestWeights(records, loaded.records)
+    best = None
+    if request.keep_weights == "best" and not request.sync:
+        best = BestWeights(records, loaded.records)
 
-        with mirror or nullcontext():
-            # Run: each trial writes its record, and the mirror follows.
-            if pending:
-                if plan.searcher is None:
-                    command = _report_command(request, records.name)
-                    say(console, "A report on the trials so far, at any time: ", place=command)
-                recorder = Recorder(
-                    storage=records.storage.location,
-                    sweep=records.name,
-                    searcher=plan.searcher,
-                    keep_weights=request.keep_weights,
-                    report_seconds=REPORT_SECONDS,
-                    # A search reads the records of the trials that have ended.
-                    in_background=plan.searcher is None,
-                )
-                queue = plan.queue(records, loaded.records, slots)
-                followers: list[Callable[[str], object]] = [] if best is None else [best.add]
-                if mirror is not None:
-                    followers.append(mirror.add)
-                del loaded  # Stale, and large in a large sweep.
-                # Until a trial runs there is nothing to wait for.
-                with progress, stop.gently(lambda: progress.running > 0):
-                    run_trials(queue, recorder, slots, request.resources, progress, log, stop, followers)
-                stop.check()
-                loaded = records.load()
-
-            # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
-            behind = False
+    with mirror or nullcontext():
+        # Run: each trial writes its record, and the mirror follows.
+        if pending:
+            if plan.searcher is None:
+                report_command = request.report_command(records.name)
+                say(console, "A report on the trials so far, at any time: ", place=report_command)
+            recorder = Recorder(
+                storage=records.storage.location,
+                sweep=records.name,
+                searcher=plan.searcher,
+                keep_weights=request.keep_weights,
+                report_seconds=REPORT_SECONDS,
+                # A search reads the records of the trials that have ended.
+                in_background=plan.searcher is None,
+            )
+            queue = plan.queue(records, loaded.records, slots)
+            followers: list[Callable[[str], object]] = [] if best is None else [best.add]
             if mirror is not None:
-                behind = mirror.finish(loaded.records, MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
-                if request.keep_weights == "best" or request.sync:
-                    # Not before: which are the best is known only now.
-                    mirror.add_weights()
-        experiment = None if mirror is None else mirror.experiment
-        changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
-        if changed:
-            # If this is interrupted, the next run finds no report, and writes it.
-            records.storage.delete(f"{records.name}/report/report.html")
-        return finish(records, loaded, plan, experiment, changed, console)
+                followers.append(mirror.add)
+            del loaded  # Outdated from here on, and large in a large sweep.
+            # Until a trial runs there is nothing to wait for.
+            with progress, stop.gently(lambda: progress.running > 0):
+                run_trials(
+                    queue,
+                    recorder=recorder,
+                    slots=slots,
+                    resources=request.resources,
+                    progress=progress,
+                    log=log,
+                    stop=stop,
+                    followers=followers,
+                )
+            stop.check()
+            loaded = records.load()
+
+        # Mirror and finish: MLflow, the table and the analysis all use the records as just read.
+        behind = False
+        if mirror is not None:
+            behind = mirror.finish(loaded.records, MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
+            if request.keep_weights == "best" or request.sync:
+                # The best trials are known only now.
+                mirror.add_weights()
+    changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
+    if changed:
+        # If this is interrupted, the next run finds no report and writes it.
+        records.storage.delete(f"{records.name}/report/report.html")
+    experiment = None if mirror is None else mirror.experiment
+    return finish(records, plan, loaded=loaded, experiment=experiment, changed=changed, console=console)
 
 
 def _open_mirror(
@@ -225,30 +238,6 @@ def _open_mirror(
     )
     weights, rest = request.keep_weights == "all", MIRROR_REST if request.local else 0.0
     return Mirror(open_, records, existing, console, weights=weights, rest=rest)
-
-
-@contextmanager
-def _how_far(progress: Progress, fresh: str | None) -> Iterator[None]:
-    """Say in a KeyboardInterrupt how far the sweep is and how to go on; `fresh` is the name that --fresh chose."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        instead = f" with --name {fresh} in place of --fresh" if fresh else ""
-        done = f"{progress.done} of {count(progress.total, 'trial')} done"
-        raise KeyboardInterrupt(f"{done}. Repeat the command{instead} to go on.") from None
-
-
-def _report_command(request: Request, sweep: str) -> str:
-    return f"python -m analysis --sweep {sweep}{_storage_option(request)}"
-
-
-def _sync_command(request: Request, sweep: str) -> str:
-    tracking = "" if request.tracking_uri is None else f" --tracking-uri {shlex.quote(scrub(request.tracking_uri))}"
-    return f"python sweep.py --name {sweep}{_storage_option(request)}{tracking} --sync"
-
-
-def _storage_option(request: Request) -> str:
-    return "" if request.storage == default_location() else f" --storage {shlex.quote(request.storage)}"
 
 
 def _note(console: Console, *notes: str | None) -> None:
@@ -268,7 +257,7 @@ def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> 
         say(console, "Report     ", place=outcome.report)
     say(console, f"MLflow UI  {link}")
     bad = {"failed": outcome.failed, "diverged": outcome.diverged}
-    parts = [f"{count(number, 'trial')} {how}" for how, number in bad.items() if number]
+    parts = [f"{count(number, 'trial')} {status}" for status, number in bad.items() if number]
     if parts:
         say(console, f"{listed(parts)}; see their records for the reasons.", "yellow")
     for reason in progress.gave_up:

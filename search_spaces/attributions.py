@@ -3,8 +3,6 @@
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH
 
-METHODS = ("baseline", "actdiff", "gradmask")
-
 
 def attributions() -> Space:
     """180 trials: all attributions by all metrics on three methods, severities 0, 0.9 and 1, ten seeds, two datasets.
@@ -20,7 +18,7 @@ def attributions() -> Space:
         seeds=range(10),
         datasets=("synthetic", "digits_on_photos"),
         severities=(0.0, 0.9, 1.0),
-        strengths={method: ONE_STRENGTH[method] for method in METHODS},
+        strengths={method: ONE_STRENGTH[method] for method in ("baseline", "actdiff", "gradmask")},
         lr=(3e-3,),
         epochs=(8,),
         attributions=(tuple(sorted(ATTRIBUTIONS.builtin)),),
@@ -28,5 +26,4 @@ def attributions() -> Space:
         attribution_images=(32,),
         randomisation_check=(True,),
     )
-    description = "all attributions by all metrics on three methods; 90 trials per dataset"
-    return Space("attributions", description, tuple(trials))
+    return Space("attributions", "all attributions by all metrics on three methods; 90 trials per dataset", trials)

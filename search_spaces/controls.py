@@ -1,16 +1,11 @@
 """controls: is it the content of the masks that helps? Each method under correct, wrong and fewer masks."""
 
-from collections.abc import Iterable, Iterator
-
 from search_spaces.space import Settings, Space, factorial
 from search_spaces.strengths import ONE_STRENGTH, SMALL_DISCRIMINATOR
 
 # In addition to correct masks, for methods that use masks.
 OF_MASKS: tuple[Settings, ...] = (
-    {"mask_condition": "random"},
-    {"mask_condition": "shifted"},
-    {"mask_condition": "other"},
-    {"mask_condition": "ones"},
+    *({"mask_condition": condition} for condition in ("random", "shifted", "other", "ones")),
     {"mask_dilation": 3},
     {"mask_fraction": 0.25},
 )
@@ -35,12 +30,10 @@ def controls() -> Space:
         epochs=(8,),
         attribution_images=(32,),
     )
+    with_controls = [
+        {**settings, **control}
+        for settings in trials
+        for control in ({}, *(OF_BASELINE if settings["method"] == "baseline" else OF_MASKS))
+    ]
     description = "correct masks against random, shifted, swapped, dilated, fewer and none; 1,320 trials per dataset"
-    return Space("controls", description, tuple(_with_controls(trials)))
-
-
-def _with_controls(trials: Iterable[Settings]) -> Iterator[Settings]:
-    for settings in trials:
-        yield settings
-        for control in OF_BASELINE if settings["method"] == "baseline" else OF_MASKS:
-            yield {**settings, **control}
+    return Space("controls", description, with_controls)

@@ -1,12 +1,11 @@
 """laptop: a balanced factorial that can answer the question, in a night on a laptop."""
 
-from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
 from records import columns
 from search_spaces.space import Settings, Space, factorial
-from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
+from search_spaces.strengths import GRADIENTS, SMALL_DISCRIMINATOR, strength_grid
 
 
 def laptop() -> Space:
@@ -14,25 +13,25 @@ def laptop() -> Space:
 
     Seven methods x four strengths a decade apart (for those with a penalty) x two learning rates x four severities x
     ten data seeds x two training seeds: 38 configurations x 4 severities x 20 = 3,040 trials per dataset. The first
-    half of the trials has each data seed once. Of each dataset the severities are those between which the baseline
+    half of the trials has each data seed once. For each dataset, the severities are those between which the baseline
     falls from right to wrong, and 0, without a shift.
 
-    Declared before the sweep ran: the primary analysis and the four comparisons below; left out are only the trials
-    that every analysis leaves out (failed or diverged). Models that give all images the same answer count.
+    Declared before the sweep ran: the primary analysis and the four comparisons below. The only exclusions are those of
+    every analysis (failed or diverged trials). Models that give all images the same answer count.
     """
     trials = [
         *_on("synthetic", (0.0, 0.9, 0.95, 1.0)),
-        *_on("digits_on_photos", (0.0, 0.5, 0.8, 1.0), image_size=32, n_train=1000),
+        *_on("digits_on_photos", (0.0, 0.5, 0.8, 1.0), image_size=(32,), n_train=(1000,)),
     ]
     return Space(
         "laptop",
         "strengths x learning rates x severities x ten data seeds x two trainings, 3,040 trials per dataset",
-        tuple(sorted(trials, key=itemgetter("seed"))),
+        sorted(trials, key=itemgetter("seed")),
         comparisons=columns.COMPARISONS,
     )
 
 
-def _on(dataset: str, severities: tuple[float, ...], **settings: Any) -> Iterator[Settings]:
+def _on(dataset: str, severities: tuple[float, ...], **settings: Any) -> list[Settings]:
     return factorial(
         seeds=range(10),
         trainings=2,
@@ -43,7 +42,6 @@ def _on(dataset: str, severities: tuple[float, ...], **settings: Any) -> Iterato
         lr=(1e-3, 1e-2),
         epochs=(6,),
         selection_warmup=(0,),
-        attributions=(("grad_cam", "input_gradient", "integrated_gradients"),),
-        attribution_images=(32,),
-        **{name: (value,) for name, value in settings.items()},
+        **GRADIENTS,
+        **settings,
     )

@@ -12,16 +12,15 @@ def methods() -> Space:
     # Imported here because it loads torch, which --help and --list-spaces do without.
     from trainables.methods import METHODS
 
-    names = sorted(METHODS.builtin, key=lambda name: (METHODS[name].has_penalty, name))
     trials = factorial(
         seeds=range(6),
         datasets=("synthetic",),
         severities=(0.9, 1.0),
-        strengths=strength_grid(levels=4, methods=names),
+        strengths=strength_grid(4, sorted(METHODS.builtin, key=lambda name: (METHODS[name].has_penalty, name))),
         method_settings=SMALL_DISCRIMINATOR,
         lr=(3e-3,),
         epochs=(8,),
         metrics=(("distractor_mass", "energy", "iop", "iot", "iou", "iou_corrected", "pointing"),),
         attribution_images=(32,),
     )
-    return Space("methods", "all methods x four strengths, two severities, six seeds", tuple(trials))
+    return Space("methods", "all methods x four strengths, two severities, six seeds", trials)

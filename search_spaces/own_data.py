@@ -1,7 +1,7 @@
 """own_data: a study of a few hundred images of your own."""
 
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import SMALL_DISCRIMINATOR, strength_grid
+from search_spaces.strengths import GRADIENTS, SMALL_DISCRIMINATOR, strength_grid
 
 
 def own_data() -> Space:
@@ -20,8 +20,7 @@ def own_data() -> Space:
         lr=(1e-3,),
         epochs=(15,),
         batch_size=(16,),
-        attributions=(("grad_cam", "input_gradient", "integrated_gradients"),),
-        attribution_images=(32,),
+        **GRADIENTS,
     )
     description = "for --dataset folder:PATH or manifest:FILE.csv; a rehearsal on synthetic data without it"
-    return Space("own_data", description, tuple(trials))
+    return Space("own_data", description, trials)

@@ -4,7 +4,7 @@ from search_spaces.published import DATA, PRESET_SELECTION, SEARCH_SEED, SETTING
 from search_spaces.space import Search, Settings, Space, Tuned
 
 METHODS = SETTINGS["synthetic", 1.0]
-PENALISED = tuple(method for method, published in METHODS.items() if published.strength is not None)
+PENALISED = tuple(method for method, settings in METHODS.items() if settings["strength"])
 READING_MASKS = tuple(method for method in METHODS if method != "baseline")
 
 TUNED = (
@@ -21,14 +21,12 @@ TUNED = (
 def paper_search() -> Space:
     """357 trials: the paper's search for settings, on the synthetic set or, with --dataset, on an X-ray set.
 
-    Seven studies, one per method, of 51 trials each on one seed, under the published protocol.
+    Seven studies, one per method, of 51 trials each on one seed, under the published protocol; with `--dataset
+    xray_site` or `rsna_view`, seven at each of the paper's severities.
 
-    The paper asked for 50 iterations (20 on RSNA), and its loop ran one more. It maximised the validation AUC of the
+    The paper specified 50 iterations (20 on RSNA), and its loop ran one more. It maximised the validation AUC of the
     selected epoch on data with the reversed cue: preset `paper` with selection best_valid_ood. `--set preset=fixed
     --set selection=best_valid_id` searches without that oracle.
-
-    On the synthetic set by default; with `--dataset xray_site` or `rsna_view`, seven studies at each of the paper's
-    severities.
     """
     studies = {dataset: tuple(_studies(dataset)) for dataset in DATA}
     return Space(

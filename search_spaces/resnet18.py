@@ -1,17 +1,15 @@
 """resnet18: does the answer of `laptop` hold for a larger network?"""
 
 from search_spaces.space import Space, factorial
-from search_spaces.strengths import strength_grid
-
-METHODS = ("baseline", "actdiff", "gradmask")
+from search_spaces.strengths import GRADIENTS, strength_grid
 
 
 def resnet18() -> Space:
     """108 trials: three methods, four strengths each, severities 0.9 and 1, six data seeds, on the paper's network.
 
-    (1 + 4 + 4) configurations x 2 severities x 6 seeds, as few as the comparisons of seeds, of settings and given
-    validation AUC can be answered from; between three methods there is no answer. Smaller splits than in `laptop`: a
-    trial takes minutes.
+    (1 + 4 + 4) configurations x 2 severities x 6 seeds, the fewest that can answer the comparisons of seeds, of
+    settings and given validation AUC; three methods are too few to compare. The splits are smaller than in `laptop`,
+    since a trial takes minutes.
 
     Declared before the sweep ran, as in `laptop`: the primary analysis, three comparisons, and no exclusions but those
     of every analysis.
@@ -20,7 +18,7 @@ def resnet18() -> Space:
         seeds=range(6),
         datasets=("synthetic",),
         severities=(0.9, 1.0),
-        strengths=strength_grid(levels=4, methods=METHODS),
+        strengths=strength_grid(4, ("baseline", "actdiff", "gradmask")),
         model=("resnet18",),
         lr=(1e-3,),
         epochs=(6,),
@@ -29,13 +27,8 @@ def resnet18() -> Space:
         n_train=(500,),
         n_valid=(256,),
         n_test=(1000,),
-        attributions=(("grad_cam", "input_gradient", "integrated_gradients"),),
-        attribution_images=(32,),
+        **GRADIENTS,
         integrated_gradients_steps=(16,),
     )
-    return Space(
-        "resnet18",
-        "the answer for a larger network: three methods, two severities, six seeds",
-        tuple(trials),
-        comparisons=("seed", "setting", "given_id"),
-    )
+    description = "the answer for a larger network: three methods, two severities, six seeds"
+    return Space("resnet18", description, trials, comparisons=("seed", "setting", "given_id"))

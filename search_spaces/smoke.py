@@ -3,19 +3,15 @@
 from search_spaces.space import Space, factorial
 from search_spaces.strengths import ONE_STRENGTH
 
-STRENGTHS = {
-    **{method: ONE_STRENGTH[method] for method in ("baseline", "masked", "shuffled", "gradmask")},
-    "actdiff": (0.01, 0.1, 1.0, 10.0),
-}
-
 
 def smoke() -> Space:
     """192 trials: five methods, one at four strengths, severities 0.9 and 1, six seeds, crosses and real digits."""
+    one_strength = {method: ONE_STRENGTH[method] for method in ("baseline", "masked", "shuffled", "gradmask")}
     trials = factorial(
         seeds=range(6),
         datasets=("synthetic", "decoy_digits"),
         severities=(0.9, 1.0),
-        strengths=STRENGTHS,
+        strengths={**one_strength, "actdiff": (0.01, 0.1, 1.0, 10.0)},
         lr=(3e-3,),
         epochs=(1,),
         batch_size=(16,),
@@ -23,4 +19,4 @@ def smoke() -> Space:
         integrated_gradients_steps=(16,),
     )
     description = "the whole question in small: five methods, one of them at four strengths"
-    return Space("smoke", description, tuple(trials), larger="laptop")
+    return Space("smoke", description, trials, larger="laptop")

@@ -1,6 +1,6 @@
 """Space and Search; and `factorial`, which lays out a balanced design."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -30,7 +30,7 @@ class Tuned:
     def __post_init__(self) -> None:
         message = f"bad range of {self.setting}, from {self.low:g} to {self.high:g}"
         if self.low > self.high:
-            raise ValueError(f"{message}: low must not lie above high")
+            raise ValueError(f"{message}: low must not exceed high")
         if self.log and self.low <= 0:
             raise ValueError(f"{message}: a log scale needs low > 0")
         if self.whole and (self.low % 1 or self.high % 1):
@@ -71,15 +71,15 @@ class Space:
     name: str
     description: str
     trials: Sequence[Settings]
-    """An iterator, such as that of `factorial`, becomes a tuple."""
+    """An iterator becomes a tuple."""
     primary: Primary = field(default_factory=Primary)
     comparisons: Sequence[str] = columns.COMPARISONS
     """What varies between the models that the analysis compares; their intervals hold jointly."""
     search: Search | None = None
     on_request: Mapping[str, Sequence[Settings]] = field(default_factory=dict)
-    """By dataset: the trials that `--dataset` selects instead of `trials`. For images that not everybody has."""
+    """By dataset, the trials that `--dataset` selects instead of `trials`; for images that not everybody has."""
     larger: str = ""
-    """The space that asks the same of more trials; named at the end of a sweep."""
+    """A space with more trials of the same kind, which the end of a sweep suggests."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trials", tuple(self.trials))
@@ -96,13 +96,13 @@ def factorial(
     selections: Sequence[str] = (),
     trainings: int = 1,
     **others: Sequence[Any],
-) -> Iterator[Settings]:
+) -> list[Settings]:
     """Every combination of the given levels, seeds outermost, then severities, datasets and methods.
 
-    Each of `seeds` is a data seed, the unit of independence in the analysis: all methods share its images. The first
-    training on them has the same number for its seed, and each further one a number of its own, which no other data
-    seed has: what a training seed does to all methods alike then stays within its data seed, whose trials the analysis
-    takes together. All data seeds have their first training before any has its second.
+    Each of `seeds` is a data seed, the unit of independence in the analysis: all methods share its images. Its first
+    training has the same number as seed, each further one a number that no other data seed has. An effect of a training
+    seed on all methods thus stays within one data seed, whose trials the analysis takes together. All data seeds have
+    their first training before any has its second.
 
     Args:
         seeds: numbers >= 0.
@@ -119,17 +119,18 @@ def factorial(
         # Innermost, so that a prefix of the trials splits at most one training.
         others = {**others, "selection": selections}
     apart = max(seeds) + 1
-    for repeat, data_seed, severity, dataset, (method, levels) in product(
-        range(trainings), seeds, severities, datasets, strengths.items()
-    ):
-        for strength, *values in product(levels, *others.values()):
-            yield {
-                "dataset": dataset,
-                "severity": severity,
-                "method": method,
-                "strength": strength,
-                "seed": data_seed + repeat * apart,
-                "data_seed": data_seed,
-                **dict(zip(others, values, strict=True)),
-                **(method_settings or {}).get(method, {}),
-            }
+    return [
+        {
+            "dataset": dataset,
+            "severity": severity,
+            "method": method,
+            "strength": strength,
+            "seed": data_seed + repeat * apart,
+            "data_seed": data_seed,
+            **dict(zip(others, values, strict=True)),
+            **(method_settings or {}).get(method, {}),
+        }
+        for repeat, data_seed, severity, dataset in product(range(trainings), seeds, severities, datasets)
+        for method, levels in strengths.items()
+        for strength, *values in product(levels, *others.values())
+    ]

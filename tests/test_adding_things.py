@@ -219,7 +219,7 @@ LINES = {
     "option": {
         "sweep.py": (
             "    context: typer.Context,",
-            '    greeting: Annotated[str, typer.Option(help="Text to print first.", metavar="TEXT")] = "welcome",',
+            '    greeting: str = option("welcome", "Text to print first.", "TEXT"),',
         ),
         "driver/request.py": ("    sync: bool", "    greeting: str"),
         "driver/run_sweep.py": ("    if request.status:", "        console.print(request.greeting)"),

@@ -1,19 +1,19 @@
 """An estimate of the time that trials take, from a short measurement on this machine."""
 
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils.benchmark import Timer
 
 from records.columns import SPLITS
 from trainables import TrialConfig
 from trainables.core.config import Options
 from trainables.core.process import use_one_thread
-from trainables.datasets import Dataset, find_dataset, load
+from trainables.datasets import find_dataset, load
 from trainables.methods.costs import relative_cost
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
@@ -22,7 +22,7 @@ from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 
 OVERHEAD = 0.3
-"""Seconds per trial beside its arithmetic: the panel, the record, the MLflow run."""
+"""Seconds per trial besides its arithmetic: the panel, the record, the MLflow run."""
 SAMPLE = 100
 """Training images by which the cost of a map is estimated."""
 
@@ -30,7 +30,7 @@ SAMPLE = 100
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
     """Processor seconds of all trials, one thread each, counting shared trainings once; accurate to a factor of two.
 
-    Times the model's forward and backward passes; a method's cost relative to the baseline's is known.
+    Measures the model's forward and backward passes; a method's cost relative to the baseline is known.
     """
     use_one_thread()
     total = 0.0
@@ -41,15 +41,12 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 
 
 def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
-    dataset = find_dataset(config.dataset)
-    options = dataset.Options(**config.dataset_options)
-    data = _dimensions(dataset, options, config)
-    sizes = data.sizes
+    data = _dimensions(config)
     forward, step = _seconds_per_image(config.model, tuple(data.images.shape[1:]), data.classes)
-    validation = sizes["valid_id"] + sizes["valid_ood"]
-    train = config.epochs * (sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward)
-    evaluate = sum(sizes.values()) * forward
-    return train, evaluate + _attribution_passes(config, data.images) * forward + OVERHEAD
+    validation = data.sizes["valid_id"] + data.sizes["valid_ood"]
+    epoch = data.sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward
+    passes = sum(data.sizes.values()) + _attribution_passes(config, data.images)
+    return config.epochs * epoch, passes * forward + OVERHEAD
 
 
 def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
@@ -61,30 +58,29 @@ def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
     return config.attribution_images * per_image
 
 
-@dataclass(frozen=True)
-class Dimensions:
+class Dimensions(NamedTuple):
     """The properties of the data that determine how long a trial takes."""
 
-    sizes: Mapping[str, int]
+    sizes: dict[str, int]
     """Images of each split."""
     images: Tensor
     """Some training images."""
     classes: int
 
 
-_KNOWN: dict[tuple[type[Dataset], Options], Dimensions] = {}
+_known: dict[tuple[str, Options], Dimensions] = {}
 
 
-def _dimensions(dataset: type[Dataset], options: Options, config: TrialConfig) -> Dimensions:
+def _dimensions(config: TrialConfig) -> Dimensions:
     """Measured once per dataset and options; severity and data seed change little."""
-    if (dataset, options) not in _KNOWN:
-        splits = load(dataset, options, config.severity, config.data_seed)
-        _KNOWN[dataset, options] = Dimensions(
-            sizes={name: len(splits[name]) for name in SPLITS},
-            images=splits["train"].images[:SAMPLE].clone(),
-            classes=dataset(options, config.severity, config.data_seed).classes,
-        )
-    return _KNOWN[dataset, options]
+    dataset = find_dataset(config.dataset)
+    options = dataset.Options(**config.dataset_options)
+    if (known := _known.get((config.dataset, options))) is not None:
+        return known
+    data = options, config.severity, config.data_seed
+    splits = load(dataset, *data)
+    sizes, images = {name: len(splits[name]) for name in SPLITS}, splits["train"].images[:SAMPLE].clone()
+    return _known.setdefault((config.dataset, options), Dimensions(sizes, images, dataset(*data).classes))
 
 
 @cache
@@ -93,19 +89,13 @@ def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) ->
     model = initialise(model_name, shape[0], classes, seed=0)
     images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
 
-    def forward() -> None:
-        with torch.no_grad():
-            model(images)
-
     def step() -> None:
         cross_entropy(model(images).logits, labels).backward()
 
-    seconds = []
-    for work in (forward, step):
-        work()
-        count, start = 0, time.perf_counter()
-        while time.perf_counter() - start < 0.3:
-            work()
-            count += 1
-        seconds.append((time.perf_counter() - start) / count / len(images))
-    return seconds[0], seconds[1]
+    def seconds(statement: str) -> float:
+        timer = Timer(statement, globals={"model": model, "images": images, "step": step})
+        return float(timer.blocked_autorange(min_run_time=0.3).mean) / len(images)
+
+    with torch.no_grad():
+        forward = seconds("model(images)")
+    return forward, seconds("step()")

@@ -1,11 +1,11 @@
-"""What sweep.json declares: the primary and comparisons of a plan, and, for --sync, which trains nothing, the plan."""
+"""The plan that sweep.json declares: its primary and comparisons and, for --sync, which trains nothing, its trials."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from driver.plan.best_settings import Cell, best_in_words, best_trials, cell_of
 from driver.plan.plan import Plan, latest_command
+from driver.plan.study import Cell, best_in_words, best_trials, cell_of
 from records import Manifest, Primary, columns
 from records.store import Record
 from search_spaces import SPACES, Space
@@ -13,7 +13,7 @@ from search_spaces import SPACES, Space
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredPlan(Plan):
-    """All trials of the sweep, whichever command made them. `trials` is empty: none is trained."""
+    """All trials of the sweep, of any command. `trials` is empty, since none is trained."""
 
     manifest: Manifest
 
@@ -38,12 +38,12 @@ class DeclaredPlan(Plan):
         by_cell: dict[Cell, list[Record]] = defaultdict(list)
         for record in records:
             by_cell[cell_of(record)].append(record)
-        return best_in_words(best_trials(records), {cell: self._varied(own) for cell, own in sorted(by_cell.items())})
-
-    def _varied(self, records: Sequence[Record]) -> list[str]:
-        """The tuned settings that differ between the trials of a cell: each method has its own; all if there is one."""
-        values = {name: {record.get(columns.setting(name)) for record in records} for name in self.tuned()}
-        return [name for name, levels in values.items() if len(records) == 1 or len(levels) > 1]
+        varied = {}
+        for cell, own_records in sorted(by_cell.items()):
+            # Each method has its own settings: those that differ between its trials, or all if there is one trial.
+            values = {name: {record.get(columns.setting(name)) for record in own_records} for name in self.tuned()}
+            varied[cell] = [name for name, levels in values.items() if len(own_records) == 1 or len(levels) > 1]
+        return best_in_words(best_trials(records), varied)
 
 
 def declared_plan(manifest: Manifest) -> DeclaredPlan:

@@ -5,15 +5,16 @@ from itertools import chain
 from typing import Any
 
 from driver import UserError, user_errors
-from driver.plan.best_settings import BestSettings
 from driver.plan.deal import deal
 from driver.plan.plan import Plan
 from driver.plan.search import search_plan
 from driver.plan.space_file import find_space
+from driver.plan.study import BestSettings
 from search_spaces import Settings, Space
 from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resolve
 from trainables.core.errors import did_you_mean, unknown_name
 from trainables.datasets import PLACES, find_dataset, full_name
+from trainables.trial.data import check_trial_data
 from trainables.trial.resolve import check_cues
 
 
@@ -31,8 +32,8 @@ def make_plan(
     replaces the space's datasets, without the settings that only those have. An override of the method restricts the
     space to that method. Any other override applies to the trials whose method and dataset have the setting; trials
     that become equal are merged. Several selection rules, "last,best_valid_id", give a trial each. The best settings of
-    an earlier search replace the space's own. A space with a search gives a `SearchPlan`, in which an override of a
-    tuned setting fixes its value.
+    an earlier search replace the space's. A space with a search gives a `SearchPlan`, in which an override of a tuned
+    setting fixes its value.
 
     Raises:
         UserError: an unregistered name, an override that applies to no trial, a value out of range, or a primary
@@ -40,93 +41,81 @@ def make_plan(
     """
     chosen = find_space(space)
     unused = set(overrides)
-    wanted = []
+    requested = []
     for settings in _restricted(chosen, dataset, overrides):
         applied = {key: value for key, value in overrides.items() if _applies(key, settings, overrides)}
         unused -= set(applied)
         best = {} if best_settings is None else best_settings.of({**settings, **applied})
-        wanted.append({**settings, **best, **applied})
+        requested.append({**settings, **best, **applied})
     if unused:
         raise _unknown_setting(min(unused))
     trials: dict[str, TrialConfig] = {}
-    sizes = []
-    contents = Contents()
-    for seed in [wanted] if chosen.search is not None else deal(wanted):
+    sizes = set()
+    contents: dict[str, str] = {}
+    for seed in [requested] if chosen.search is not None else deal(requested):
         before = len(trials)
         for variant in chain.from_iterable(map(_by_selection, seed)):
-            config = contents.parse(variant)
+            config = _parse(variant, contents)
             trials.setdefault(config.trial_key, config)
-        sizes.append(len(trials) - before)
+        sizes.add(len(trials) - before)
         if max_trials is not None and chosen.search is None and len(trials) > max_trials:
             break
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
-    variants = chain.from_iterable(map(_by_selection, wanted))
-    _check_primary(chosen, chain(trials.values(), map(contents.parse, variants)))
-    alike = {size for size in sizes if size}
-    replicate = alike.pop() if len(alike) == 1 else None
-    kept = {key: trials[key] for key in list(trials)[:max_trials]}
-    return Plan(chosen, kept, replicate, cut=len(kept) < len(trials))
+    variants = chain.from_iterable(map(_by_selection, requested))
+    _check_primary(chosen, chain(trials.values(), (_parse(variant, contents) for variant in variants)))
+    sizes.discard(0)
+    first = dict(list(trials.items())[:max_trials])
+    return Plan(chosen, first, sizes.pop() if len(sizes) == 1 else None, cut=len(first) < len(trials))
 
 
-class Contents:
-    """Parses trials, and reads files that many of them share only once."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def parse(self, settings: Settings) -> TrialConfig:
-        """The trial of flat settings, as from `resolve`."""
-        fields = find_dataset(str(settings["dataset"])).Options.model_fields
-        if "content" not in fields or settings.get("content"):
-            return resolve(settings)
-        files = repr((settings["dataset"], sorted((k, v) for k, v in settings.items() if k in fields)))
-        config = resolve({**settings, "content": self.known.get(files, "")})
-        self.known[files] = config.dataset_options["content"]
-        return config
+def _parse(settings: Settings, contents: dict[str, str]) -> TrialConfig:
+    """The trial of flat settings. `contents` keeps the digests of files, which many trials share."""
+    fields = find_dataset(str(settings["dataset"])).Options.model_fields
+    if "content" not in fields or settings.get("content"):
+        return resolve(settings)
+    files = repr((settings["dataset"], sorted((k, v) for k, v in settings.items() if k in fields)))
+    config = resolve({**settings, "content": contents.get(files, "")})
+    contents[files] = config.dataset_options["content"]
+    return config
 
 
 @user_errors(ConfigurationError)
 def check_data(plan: Plan) -> list[str]:
-    """Check the data of all trials before training: tables, files, images, and each severity and data seed.
-
-    Returns:
-        What people should know of the data.
+    """Check the data of all trials before training (tables, files, images) and return the datasets' notes.
 
     Raises:
         UserError: unusable data, with file and row, or data without what a method needs.
     """
-    checked, notes = set(), dict[str, None]()
+    notes: dict[str, None] = {}
     for config in plan.trials.values():
+        check_trial_data(config)
         dataset = find_dataset(config.dataset)
-        data = (dataset, dataset.Options(**config.dataset_options), config.severity, config.data_seed)
-        if data not in checked:
-            checked.add(data)
-            dataset(*data[1:]).check()
-            notes |= dict.fromkeys(dataset(*data[1:]).notes())
+        data = dataset(dataset.Options(**config.dataset_options), config.severity, config.data_seed)
+        notes |= dict.fromkeys(data.notes())
         if METHODS[config.method].needs_cues:
-            check_cues(config.method, config.dataset, dataset(*data[1:]).knows_cues)
+            check_cues(config.method, config.dataset, data.knows_cues)
     return list(notes)
 
 
 def _restricted(space: Space, dataset: str | None, overrides: Mapping[str, Any]) -> Sequence[Settings]:
-    """The space's trials on the dataset and method that the command asks for."""
+    """The space's trials on the requested dataset and method."""
     trials: Sequence[Settings] = space.trials
     if dataset is not None:
         find_dataset(dataset)
         dataset = full_name(dataset)
-        own = [settings for settings in trials if settings["dataset"] == dataset]
-        trials = own or space.on_request.get(dataset) or [_on(dataset, settings) for settings in trials]
+        on_dataset = [settings for settings in trials if settings["dataset"] == dataset]
+        trials = on_dataset or space.on_request.get(dataset) or [_on(dataset, settings) for settings in trials]
     if "method" not in overrides:
         return trials
     method = str(overrides["method"])
     if method not in METHODS:
         raise unknown_name("method", method, METHODS, "trainables/methods/__init__.py")
-    own = [settings for settings in trials if settings["method"] == method]
-    if not own:
+    of_method = [settings for settings in trials if settings["method"] == method]
+    if not of_method:
         methods = ", ".join(sorted({settings["method"] for settings in trials}))
         raise UserError(f"space {space.name!r} has no trials of method {method!r}; it has {methods}")
-    return own
+    return of_method
 
 
 def _on(dataset: str, settings: Settings) -> Settings:
@@ -147,7 +136,7 @@ def _check_primary(space: Space, trials: Iterable[TrialConfig]) -> None:
 
 
 def _by_selection(settings: Settings) -> Iterator[Settings]:
-    """The settings once for each selection rule that they name."""
+    """The settings once for each of their selection rules."""
     rules = settings.get("selection")
     if not isinstance(rules, str):
         yield settings
@@ -158,31 +147,24 @@ def _by_selection(settings: Settings) -> Iterator[Settings]:
 
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:
     method = METHODS.get(settings["method"])
-    dataset = find_dataset(str(overrides.get("dataset", settings["dataset"])))
     if key == "strength" and method is not None:
         return method.has_penalty
     if key in ("mask_condition", "mask_fraction") and method is not None:
         return method.reads_masks
-    if key in TrialConfig.model_fields:
-        return True
-    return any(owner is not None and key in owner.Options.model_fields for owner in (method, dataset))
+    dataset = find_dataset(str(overrides.get("dataset", settings["dataset"])))
+    owners = (method, dataset)
+    return key in TrialConfig.model_fields or any(o is not None and key in o.Options.model_fields for o in owners)
 
 
 def _unknown_setting(name: str) -> UserError:
     """The error for a setting that no trial of the plan has; there are too many to name them all."""
-    if name in _all_settings():
+    names = TrialConfig.own_settings()
+    general = ", ".join(sorted(names))
+    for owner in (*METHODS.usable().values(), *DATASETS.usable().values(), *PLACES.values()):
+        names = names | set(owner.Options.model_fields)
+    if name in names:
         return UserError(f"setting {name!r} in --set applies to no trial of this space; leave it out")
-    own = ", ".join(sorted(TrialConfig.own_settings()))
-    hint = did_you_mean(name, _all_settings()) or f"choose from {own}; "
+    hint = did_you_mean(name, names) or f"choose from {general}; "
     return UserError(
         f"unknown setting {name!r} in --set; {hint}docs/methods.md and docs/datasets.md have those of each"
     )
-
-
-def _all_settings() -> set[str]:
-    names = TrialConfig.own_settings()
-    for method in METHODS.usable().values():
-        names |= set(method.Options.model_fields)
-    for dataset in (*DATASETS.usable().values(), *PLACES.values()):
-        names |= set(dataset.Options.model_fields)
-    return names

@@ -3,57 +3,54 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from driver import user_errors
-from driver.plan.fixed import fixed_settings
-from records import Manifest, StorageError, SweepRecords, open_storage
+from records import Manifest, StorageError, SweepRecords, columns, open_storage
 from records.store import KeepWeights, Record
-from search_spaces import Space
+from search_spaces import Settings, Space
 from trainables import TrialConfig
+from trainables.core.config import DETECTED
 from trainables.trial.same_training import SameTraining, by_training
 
-
-class Queue(Protocol):
-    """Trainings that still have to run."""
-
-    def __len__(self) -> int:
-        """The number of trainings not handed out yet."""
-
-    def next(self) -> SameTraining | None:
-        """The next training; None where there is none, or none until a running one has ended.
-
-        Raises:
-            StorageError: the records of ended trainings cannot be read.
-        """
-
-    def ended(self, training: SameTraining) -> None:
-        """Note that a training no longer runs: its records are written, or the sweep stops."""
-
-    def drop(self, skips: Callable[[str], bool]) -> int:
-        """Leave out what is not handed out yet of the methods that `skips` is true of; the number of trials."""
+DESIGN = frozenset(
+    (
+        *("dataset", "severity", "method", "strength", "selection", *columns.CONTROLS),
+        *map(columns.setting, ("mask_dilation", columns.PLUGINS)),
+        # The location of the images; the digest of their content distinguishes them.
+        columns.setting("root"),
+    )
+)
+"""Columns that may take several values in any sweep: the analysis compares or distinguishes them by itself."""
 
 
-class PlannedQueue:
-    """Trials known beforehand, in their order; those with the same training together."""
+class Queue:
+    """Trainings that still have to run: all trials that share a training are run together."""
 
     def __init__(self, trials: Iterable[TrialConfig]):
         self.trainings = by_training(trials)
         self.handed_out = 0
 
     def __len__(self) -> int:
+        """The number of trainings not handed out yet."""
         return len(self.trainings) - self.handed_out
 
     def next(self) -> SameTraining | None:
+        """The next training; None if there is none, or none until a running one has ended.
+
+        Raises:
+            StorageError: the records of ended trainings cannot be read.
+        """
         if not len(self):
             return None
         self.handed_out += 1
         return self.trainings[self.handed_out - 1]
 
     def ended(self, training: SameTraining) -> None:
-        """Do nothing: the plan does not depend on results."""
+        """Note that a training no longer runs: its records are written, or the sweep stops."""
 
     def drop(self, skips: Callable[[str], bool]) -> int:
+        """Remove queued trainings whose method `skips`, and return the number of their trials."""
         waiting = self.trainings[self.handed_out :]
         kept = [training for training in waiting if not skips(training[0].method)]
         self.trainings[self.handed_out :] = kept
@@ -68,7 +65,7 @@ class Plan:
     trials: dict[str, TrialConfig]
     """By trial key."""
     replicate: int | None = None
-    """The number of trials of each seed, before the plan is cut short; None where seeds differ in it."""
+    """The number of trials of each seed, before the plan is cut short; None if it differs between seeds."""
     cut: bool = False
     """Whether --max-trials leaves out trials of the space."""
 
@@ -79,7 +76,6 @@ class Plan:
 
     @property
     def datasets(self) -> set[str]:
-        """The names of its datasets."""
         return {config.dataset for config in self.trials.values()}
 
     def owns(self, record: Record) -> bool:
@@ -95,7 +91,7 @@ class Plan:
         return fixed_settings(self.space.trials, self.trials.values())
 
     def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
-        """The trials that are not among `records`, or that failed: the cause of a failure may be gone."""
+        """The trials that have no record or failed, since the cause of a failure may be gone."""
         done = {record["trial_key"] for record in records if record["status"] != "failed"}
         return [config for key, config in self.trials.items() if key not in done]
 
@@ -103,11 +99,11 @@ class Plan:
         """The pending trials as a queue.
 
         Args:
-            records: the sweep's, from which a search reads the results of its running trials.
+            records: the sweep's, from which a search reads the results of its trials.
             existing: all of them so far.
-            slots: trainings at a time; None if unknown.
+            slots: maximum number of concurrent trainings; None if unknown.
         """
-        return PlannedQueue(self.pending(existing))
+        return Queue(self.pending(existing))
 
     @property
     def searcher(self) -> str | None:
@@ -119,17 +115,46 @@ class Plan:
         return {}
 
     def answer(self, records: Sequence[Record]) -> str | None:
-        """The result in words, from the plan's own records; None where the analysis gives it."""
+        """The result in words, from the plan's own records; None if the analysis gives it."""
         return None
 
     def declared_in(self, manifest: Manifest) -> Manifest:
-        """The sweep's manifest with what this plan alone declares."""
+        """The sweep's manifest with the entries that depend on the kind of plan."""
         return replace(manifest, fixed={**manifest.fixed, **self.fixed()})
+
+
+def fixed_settings(space: Sequence[Settings], trials: Iterable[TrialConfig]) -> dict[str, dict[str, Any]]:
+    """By dataset, the values of all columns of settings that neither the space nor the plan varies.
+
+    The analysis excludes records with other values. None stands for a setting that records omit at its default.
+
+    Args:
+        space: the trials of the space, before overrides. A setting that it varies is free, whatever value a command
+            gives it.
+        trials: the plan's.
+    """
+    free = set(DESIGN)
+    first: dict[tuple[object, object], Settings] = {}
+    for settings in space:
+        other = first.setdefault((settings["dataset"], settings["method"]), settings)
+        if other != settings:
+            differing = (name for name in other.keys() | settings if other.get(name) != settings.get(name))
+            free.update(map(columns.setting, differing))
+    fixed: dict[str, dict[str, Any]] = {}
+    # One trial of each combination is enough: all other differences between trials go with these.
+    for config in {(c.dataset, c.severity, c.method, c.preset, c.model): c for c in trials}.values():
+        values = dict.fromkeys(map(columns.setting, (*config.own_settings(), *DETECTED))) | config.columns()
+        on_dataset = fixed.setdefault(config.dataset, values)
+        free |= {name for name, value in values.items() if on_dataset.setdefault(name, value) != value}
+    return {
+        dataset: {name: values[name] for name in columns.ordered(set(columns.configuration_in(values)) - free)}
+        for dataset, values in fixed.items()
+    }
 
 
 @user_errors(StorageError, ValueError)
 def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
-    """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … without any file.
+    """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no file.
 
     Raises:
         UserError: unusable storage or name, or an unreadable sweep.json.
@@ -146,12 +171,16 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 
 @user_errors(StorageError, ValueError)
 def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, keep: KeepWeights = "none") -> bool:
-    """Write sweep.json before the first trial; whether it says anything new.
+    """Write sweep.json before the first trial, and return whether it changed.
 
-    The space and its primary analysis are kept as they were declared first. `planned_trials` counts the plan's trials
-    and the `others`, records that other commands left. `commands` holds every `command` that
-    trained, the latest last, `fixed` what the latest command on each dataset did not
-    vary, and with it what the analysis leaves out. `keep_weights` is "all" once a command was to `keep` all.
+    The space, primary and comparisons stay as the sweep first declared them.
+
+    Args:
+        records: the sweep's.
+        plan: its trials, which `planned_trials` counts, and its fixed settings.
+        command: moved to the end of `commands`.
+        others: number of records that other commands left, which `planned_trials` also counts.
+        keep: `keep_weights` is "all" if any command kept all weights.
 
     Raises:
         UserError: sweep.json cannot be read or written.

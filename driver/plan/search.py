@@ -1,16 +1,16 @@
 """The plan of a search: one study per method, dataset and severity, whose trials depend on earlier results."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
 
 from driver import UserError, user_errors
-from driver.plan.best_settings import SAMPLER, best_in_words, best_trials, describe
 from driver.plan.plan import Plan, Queue
-from driver.plan.study import Study
+from driver.plan.study import SAMPLER, Study, best_in_words, best_trials, describe
 from records import Manifest, SweepRecords
 from records.manifest import DeclaredSearch
 from records.store import Record
@@ -34,7 +34,7 @@ class SearchPlan(Plan):
         return any(study.owns(record) for study in self.studies)
 
     def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
-        """A random trial for each that remains; which ones will run is not known yet."""
+        """A random trial for each remaining one; which ones will run is not known yet."""
         pending = []
         for study in self.studies:
             done = sum(record["status"] != "failed" and study.owns(record) for record in records)
@@ -45,7 +45,7 @@ class SearchPlan(Plan):
         return SearchQueue(self.studies, records, existing, slots)
 
     def fixed(self) -> dict[str, dict[str, Any]]:
-        """None: the analysis of a sweep leaves out what a search chose."""
+        """Nothing, since the analysis excludes trials that a search chose."""
         return {}
 
     @property
@@ -68,8 +68,7 @@ class SearchPlan(Plan):
         return replace(manifest, search=search)
 
     def answer(self, records: Sequence[Record]) -> str:
-        """The best trial of each study, in words."""
-        best = best_trials([record for record in records if self.owns(record)])
+        best = best_trials(record for record in records if self.owns(record))
         return best_in_words(best, {study.cell: [t.setting for t in study.tuned] for study in self.studies})
 
 
@@ -79,12 +78,7 @@ def search_plan(
 ) -> SearchPlan:
     """One study for each of `bases`, with at most `max_trials` trials in all, divided evenly.
 
-    Args:
-        space: the space that has the search.
-        search: what is tuned, and how.
-        bases: the studies' other settings.
-        fixed: tuned settings kept at the values of `bases`.
-        max_trials: None for the search's own number in each study.
+    Settings in `fixed` are not tuned but keep the values of `bases`.
 
     Raises:
         UserError: a study with too few different trials; two studies of one method, dataset and severity; a setting or
@@ -93,14 +87,15 @@ def search_plan(
     studies: list[Study] = []
     cut = False
     for number, base in enumerate(bases):
-        tuned = tuple(t for t in search.of(base.method, base.dataset) if t.setting not in fixed)
+        tuned = search.of(base.method, base.dataset)
         share = search.trials_on.get(base.dataset, search.trials)
         if max_trials is not None:
-            part = max_trials // len(bases) + (number < max_trials % len(bases))
-            cut, share = cut or part < share, min(share, part)
-        study = Study(base, tuned, share, search.seed, min(search.startup, share))
+            most = max_trials // len(bases) + (number < max_trials % len(bases))
+            cut, share = cut or most < share, min(share, most)
+        free = tuple(t for t in tuned if t.setting not in fixed)
+        study = Study(base, free, share, search.seed, min(search.startup, share))
         if study.size < share:
-            settings = " or ".join(t.setting for t in search.of(base.method, base.dataset))
+            settings = " or ".join(t.setting for t in tuned)
             raise UserError(
                 f"the study of {describe(study.cell)} has {study.size:.0f} different trials, fewer than the "
                 f"{share} to run; leave out --set of {settings}, or lower --max-trials"
@@ -113,6 +108,7 @@ def search_plan(
         studies.append(study)
     studies = [study for study in studies if study.trials]
     for study in studies:
+        # An invalid setting or range raises here.
         study.config({t.setting: t.low for t in study.tuned})
         study.config({t.setting: t.high for t in study.tuned})
     first = [study.random(number) for number in range(search.startup) for study in studies if number < study.startup]
@@ -120,8 +116,29 @@ def search_plan(
     return SearchPlan(space, trials, cut=cut, search=search, studies=tuple(studies))
 
 
-class SearchQueue:
-    """Asks each study in turn for its next trial.
+@dataclass(eq=False)
+class _Progress:
+    """The state of one study."""
+
+    study: Study
+    finished: list[Record] = field(default_factory=list)
+    running: dict[str, TrialConfig] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+    """Trial keys in `running` that have ended; their records are read before the next suggestion."""
+    failed_before: list[TrialConfig] = field(default_factory=list)
+    """Trials that failed in an earlier run of the command and run again, since the cause may be gone."""
+
+    @property
+    def started(self) -> int:
+        return len(self.finished) + len(self.running)
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.study.trials - self.started)
+
+
+class SearchQueue(Queue):
+    """Takes trials from each study in turn.
 
     A study runs no more trials at a time than the slots require. With at most as many slots as studies that is one, and
     its next trial depends only on its own finished trials, never on timing. With more slots, or on a cluster that
@@ -132,21 +149,43 @@ class SearchQueue:
         self.records = records
         self.progress = [_Progress(study) for study in studies]
         self.at_a_time = math.inf if slots is None else math.ceil(slots / max(len(studies), 1))
-        for record in existing:
-            for progress in self.progress:
-                if progress.study.owns(record):
-                    progress.add_existing(record)
+        for record, progress in itertools.product(existing, self.progress):
+            study = progress.study
+            if not study.owns(record):
+                continue
+            if record["status"] == "failed":
+                progress.failed_before.append(study.config(study.values(record)))
+            else:
+                progress.finished.append(record)
 
     def __len__(self) -> int:
         return sum(progress.remaining for progress in self.progress)
 
     def next(self) -> SameTraining | None:
         for progress in self.progress:
-            progress.read_ended(self.records)
+            self._read_ended(progress)
         ready = [p for p in self.progress if p.remaining and len(p.running) < self.at_a_time]
         if not ready:
             return None
-        return (min(ready, key=lambda p: (len(p.running), p.started)).next(),)
+        progress = min(ready, key=lambda p: (len(p.running), p.started))
+        if progress.failed_before:
+            config = progress.failed_before.pop(0)
+        else:
+            config = progress.study.suggest(progress.finished, list(progress.running.values()))
+        progress.running[config.trial_key] = config
+        return (config,)
+
+    def _read_ended(self, progress: _Progress) -> None:
+        for key in progress.ended:
+            del progress.running[key]
+            try:
+                record = self.records.read(key)
+            except ValueError:
+                # Damaged meanwhile: the next run of the command sets it aside and repeats the trial.
+                continue
+            if record is not None:
+                progress.finished.append(record)
+        progress.ended = []
 
     def ended(self, training: SameTraining) -> None:
         for progress in self.progress:
@@ -156,51 +195,3 @@ class SearchQueue:
         dropped = [progress for progress in self.progress if skips(progress.study.base.method)]
         self.progress = [progress for progress in self.progress if progress not in dropped]
         return sum(progress.remaining for progress in dropped)
-
-
-class _Progress:
-    """The state of one study."""
-
-    def __init__(self, study: Study):
-        self.study = study
-        self.finished: list[Record] = []
-        self.running: dict[str, TrialConfig] = {}
-        self.ended: list[str] = []
-        """Trial keys in `running` that have ended; their records are read before the next suggestion."""
-        self.failed_before: list[TrialConfig] = []
-        """Failed in an earlier run of the command, and run again: the cause may be gone."""
-
-    @property
-    def started(self) -> int:
-        return len(self.finished) + len(self.running)
-
-    @property
-    def remaining(self) -> int:
-        return max(0, self.study.trials - self.started)
-
-    def add_existing(self, record: Record) -> None:
-        if record["status"] != "failed":
-            self.finished.append(record)
-        else:
-            self.failed_before.append(self.study.config(self.study.values(record)))
-
-    def read_ended(self, records: SweepRecords) -> None:
-        """Read the records of the trials that have ended."""
-        for key in self.ended:
-            del self.running[key]
-            try:
-                record = records.read(key)
-            except ValueError:
-                # Damaged meanwhile: the next run of the command sets it aside and repeats the trial.
-                continue
-            if record is not None:
-                self.finished.append(record)
-        self.ended = []
-
-    def next(self) -> TrialConfig:
-        if self.failed_before:
-            config = self.failed_before.pop(0)
-        else:
-            config = self.study.suggest(self.finished, list(self.running.values()))
-        self.running[config.trial_key] = config
-        return config

@@ -32,7 +32,7 @@ def find_space(name: str) -> Space:
         return SPACES[name]()
     path = Path(name)
     try:
-        function = runpy.run_path(str(path)).get(path.stem)
+        function = runpy.run_path(name).get(path.stem)
     except Exception as error:
         raise UserError(f"space file {name!r} cannot be run: {type(error).__name__}: {error}") from error
     if not callable(function):

@@ -1,12 +1,12 @@
-"""One study of a search: suggests the next trial from the earlier ones.
+"""A study of a search: the suggestion of its next trial, its objective, and the best settings of finished searches.
 
-A suggestion depends only on the study and the trials passed in. There is no state between suggestions and no second
+A suggestion depends only on the study and the records passed in. There is no state between suggestions and no second
 database: the same records give the same suggestion.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,19 +16,28 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from driver.plan.best_settings import SAMPLER, Cell, objective
-from records import columns
+from driver import UserError, user_errors
+from records import StorageError, SweepRecords, columns
 from records.store import Record
-from search_spaces import Tuned
+from search_spaces import Settings, Tuned
 from trainables import TrialConfig, resolve
 from trainables.core.streams import stream_seed
 
-Values = Mapping[str, Any]
-"""Values of the tuned settings, by name."""
+SAMPLER = "tpe"
+"""The `hp.searcher` of a search's trials: the tree-structured Parzen estimator of Bergstra et al., NeurIPS 2011."""
 ATTEMPTS = 20
 """Suggestions that may repeat a trial before a random one is used."""
+Cell = tuple[str, float, str]
+"""Dataset, severity and method: a search finds settings for each."""
+Values = Mapping[str, Any]
+"""Values of the tuned settings, by name."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def objective(selection: str, measure: str = "auc") -> str:
+    """The column of the validation AUC, on the split that selects the epoch; the ID split for the last epoch."""
+    return columns.performance("valid_ood" if selection == "best_valid_ood" else "valid_id", measure)
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,9 @@ class Study:
         if (record["dataset"], record["method"]) != (self.base.dataset, self.base.method):
             return False
         values = self.values(record)
-        if not all(_within(tuned, values[tuned.setting]) for tuned in self.tuned):
-            return False
-        return self.config(values).trial_key == record["trial_key"]
+        return all(_within(t, values[t.setting]) for t in self.tuned) and (
+            self.config(values).trial_key == record["trial_key"]
+        )
 
     def values(self, record: Mapping[str, Any]) -> Values:
         """The tuned settings of a trial, from its record or the columns of its configuration."""
@@ -72,16 +81,15 @@ class Study:
     def suggest(self, finished: Sequence[Record], running: Sequence[TrialConfig]) -> TrialConfig:
         """The next trial.
 
-        First the `startup` random trials that are neither finished nor running, then the sampler's suggestions. To the
-        sampler a trial that failed or diverged, or whose AUC is undefined, has failed: it counts, without a value. It
-        also knows the running trials, and avoids them.
+        First the `startup` random trials that are neither finished nor running, then the sampler's suggestions. The
+        sampler counts trials that failed or diverged, or whose AUC is undefined, as failed. It avoids running trials.
         """
         taken = {record["trial_key"] for record in finished} | {config.trial_key for config in running}
         for first in map(self.random, range(self.startup)):
             if first.trial_key not in taken:
                 return first
-        # Where AUCs tie the order counts, and that of their times would differ between runs.
-        trials = [self._finished(record) for record in sorted(finished, key=lambda r: str(r["trial_key"]))]
+        # The order matters if AUCs tie, and the order in time would differ between runs.
+        trials = [self.finished_trial(record) for record in sorted(finished, key=lambda r: str(r["trial_key"]))]
         trials += [self._trial(self.values(config.columns()), TrialState.RUNNING) for config in running]
         for attempt in range(ATTEMPTS):
             # With few possible values the sampler may repeat one.
@@ -94,8 +102,15 @@ class Study:
 
     @property
     def size(self) -> float:
-        """The number of different trials; infinite where a setting is continuous."""
+        """The number of different trials; infinite if a setting is continuous."""
         return math.prod(t.high - t.low + 1 if t.whole else math.inf for t in self.tuned)
+
+    def finished_trial(self, record: Record) -> FrozenTrial:
+        """A record as the sampler sees it."""
+        value = record.get(objective(record["selection"])) if record["status"] == "completed" else None
+        if value is None or not math.isfinite(value):
+            return self._trial(self.values(record), TrialState.FAIL)
+        return self._trial(self.values(record), TrialState.COMPLETE, value)
 
     @cached_property
     def _distributions(self) -> dict[str, BaseDistribution]:
@@ -115,12 +130,6 @@ class Study:
         study.add_trials(trials)
         return study.ask(self._distributions).params
 
-    def _finished(self, record: Record) -> FrozenTrial:
-        value = record.get(objective(record["selection"])) if record["status"] == "completed" else None
-        if value is None or not math.isfinite(value):
-            return self._trial(self.values(record), TrialState.FAIL)
-        return self._trial(self.values(record), TrialState.COMPLETE, value)
-
     def _trial(self, values: Values, state: TrialState, value: float | None = None) -> FrozenTrial:
         return create_trial(state=state, value=value, params=dict(values), distributions=self._distributions)
 
@@ -129,3 +138,101 @@ def _within(tuned: Tuned, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return tuned.low <= value <= tuned.high and (not tuned.whole or value == int(value))
+
+
+@dataclass(frozen=True)
+class BestSettings:
+    """The tuned settings of the best trial per method, dataset and severity of a search."""
+
+    sweep: str
+    by_cell: dict[Cell, Settings]
+
+    def of(self, settings: Settings) -> Settings:
+        """The best settings for a trial's method, dataset and severity; for any severity if only one was searched.
+
+        Raises:
+            UserError: the search has no completed trial for them.
+        """
+        dataset, method = settings["dataset"], settings["method"]
+        by_severity = {s: best for (d, s, m), best in self.by_cell.items() if (d, m) == (dataset, method)}
+        severity = settings.get("severity")
+        if severity in by_severity:
+            return by_severity[severity]
+        if len(by_severity) == 1:
+            return by_severity.popitem()[1]
+        cells = ", ".join(map(describe, sorted(self.by_cell)))
+        raise UserError(
+            f"--from {self.sweep} has no completed trial of method {method!r} on dataset {dataset!r}"
+            f"{f' at severity {severity}' if by_severity else ''}; it has {cells}; "
+            "search there first, or restrict this sweep with --dataset, --set method=NAME or --set severity=NUMBER"
+        )
+
+
+def describe(cell: Cell) -> str:
+    """The cell in words: "rrr on synthetic at severity 1"."""
+    dataset, severity, method = cell
+    return f"{method} on {dataset} at severity {severity:g}"
+
+
+def best_in_words(best: Mapping[Cell, Record], tuned: Mapping[Cell, Sequence[str]]) -> str:
+    """The best trial of each cell in `tuned`, with the values of the settings that were tuned there."""
+    lines = ["Best settings by validation AUC; --from uses them in another sweep:"]
+    for cell, settings in tuned.items():
+        if (record := best.get(cell)) is None:
+            lines.append(f"{describe(cell)}: no trial completed")
+            continue
+        values = ", ".join(f"{setting} {value:.4g}" for setting, value in _values(record, settings).items())
+        column = objective(record["selection"])
+        lines.append(f"{describe(cell)}: {values} ({column} {record[column]:.3f})")
+    return "\n".join(lines)
+
+
+def load_best_settings(records: SweepRecords) -> BestSettings:
+    """The settings of the best completed trial per cell.
+
+    Raises:
+        UserError: there is no such sweep, it is not a search, or none of its trials completed.
+    """
+    with user_errors(StorageError, ValueError):
+        manifest, existing = records.manifest(), records.load().records
+    if manifest is None:
+        raise UserError(f"--from {records.name}: there is no sweep at {records.location}; check the name and --storage")
+    if manifest.search is None:
+        raise UserError(
+            f"--from {records.name}: space {manifest.space!r} of that sweep has no search; "
+            "name a sweep of a space with a search, such as paper_search"
+        )
+    best = best_trials(existing)
+    if not best:
+        raise UserError(f"--from {records.name}: none of its trials completed; run that search first")
+    tuned = manifest.search.settings
+    return BestSettings(records.name, {cell: _values(record, tuned) for cell, record in best.items()})
+
+
+def best_trials(records: Iterable[Record]) -> dict[Cell, Record]:
+    """The best completed trial per cell among those that a search chose.
+
+    The best has the highest AUC, then the lowest loss on the same split, then the first trial key.
+    """
+
+    def rank(record: Record) -> tuple[float, float, str]:
+        loss = record.get(objective(record["selection"], "loss"))
+        return -record[objective(record["selection"])], math.inf if loss is None else loss, record["trial_key"]
+
+    best: dict[Cell, Record] = {}
+    for record in records:
+        is_chosen = record["status"] == "completed" and record.get(columns.SEARCHER) == SAMPLER
+        if is_chosen and record.get(objective(record["selection"])) is not None:
+            cell = cell_of(record)
+            best[cell] = min(best.get(cell, record), record, key=rank)
+    return best
+
+
+def cell_of(record: Record) -> Cell:
+    return record["dataset"], record["severity"], record["method"]
+
+
+def _values(record: Record, tuned: Iterable[str]) -> Settings:
+    """The tuned settings that the record has; settings of other methods and datasets are not in it."""
+    values = {setting: record.get(columns.setting(setting)) for setting in tuned}
+    return {setting: value for setting, value in values.items() if value is not None}

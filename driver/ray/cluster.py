@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from driver import UserError
-from driver.ray.start import start_local
+from driver.ray.start import QUIET, start_local
 from driver.terminal import say
 from records import SweepRecords, open_storage
 from records.secrets import SECRET_NAMES
@@ -25,7 +25,7 @@ SETTINGS = {
     # Records and MLflow replace a CSV, JSON and TensorBoard file per trial.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Seconds between two copies of Tune's state, which is never restored: the records say what is done.
+    # Seconds between two copies of Tune's state, which is never restored: the records hold what is done.
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ctrl-C ends the command; Tune's own handler would continue with a half-finished "result".
@@ -38,17 +38,11 @@ IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for the driver of a job, to the job's runtime environment."""
 
 PASSED_ON = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CA_BUNDLE",
-    "AWS_DEFAULT_REGION",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
+    *("AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED", "AWS_ENDPOINT_URL"),
+    *("AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
-"""The driver's variables that trials on other nodes need: those of the storage. Secrets among them travel as an object,
-the others in the runtime environment, which Ray's dashboard and logs show."""
+"""The driver's variables that trials on other nodes need for the storage. Secrets among them travel as an object, the
+others in the runtime environment, which Ray's dashboard and logs show."""
 
 NOT_SENT = (
     *(".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*"),
@@ -98,12 +92,18 @@ def default_address(submitted: bool) -> str:
     return "auto" if submitted or (cluster and not cluster.startswith("http")) else "local"
 
 
+def check_address(address: str) -> None:
+    """Raise UserError unless `address` has one of the allowed forms."""
+    if address not in ("local", "auto") and not address.startswith("ray://"):
+        raise UserError(f"bad --address {address!r}; give local, auto or ray://HOST:PORT")
+
+
 def connect(address: str, concurrency: int | None, resources: TrialResources, console: Console) -> int | None:
-    """Start or join Ray and return the trials at a time; None for as many as a cluster has room for, now and later.
+    """Start or join Ray; return the number of concurrent trials, or None for all that a cluster has room for.
 
     Args:
         address: "local" starts Ray on this machine, "auto" joins this machine's cluster, ray://host:port another one.
-        concurrency: trials at a time; None for one per processor locally, all that fit on a cluster.
+        concurrency: maximum number of concurrent trials; None for one per processor locally, all that fit on a cluster.
         resources: of each trial.
         console: for warnings.
 
@@ -113,47 +113,65 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     """
     if address == "local" and resources.gpus:
         _check_gpu(resources)
-    _check_token_file()
+    token_file = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if token_file is not None and not (os.path.isfile(token_file) and os.path.getsize(token_file)):
+        # Ray would end the process.
+        raise UserError(f"no token in the file that RAY_AUTH_TOKEN_PATH names, {token_file!r}; {AUTHENTICATE}")
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address == "local":
-            start_local(
-                cpus=None if resources.gpus else _local_cpus(concurrency, resources),
-                gpus=None if resources.gpus else 0,
-                console=console,
-            )
-            fit = resources.room(ray.cluster_resources())
+            cpus = None if resources.gpus else math.ceil(local_slots(concurrency, resources) * resources.cpus)
+            start_local(cpus, None if resources.gpus else 0, console)
+            machine = ray.cluster_resources()
+            fit = resources.room(machine)
             if not fit:
-                there = ray.cluster_resources()
                 raise UserError(
-                    f"this machine has no room for a trial of {resources}; it has {there.get('CPU', 0):g} CPU and "
-                    f"{there.get('GPU', 0):g} GPU. Lower --cpus-per-trial or --gpus-per-trial"
+                    f"this machine has no room for a trial of {resources}; it has {machine.get('CPU', 0):g} CPU and "
+                    f"{machine.get('GPU', 0):g} GPU. Lower --cpus-per-trial or --gpus-per-trial"
                 )
             return min(concurrency or fit, fit)
         try:
-            ray.init(address=address, runtime_env=runtime_env(), log_to_driver=False, logging_level="ERROR")
+            ray.init(address, runtime_env=runtime_env(), **QUIET)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
             if _is_refusal(error):
                 raise UserError(f"the cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
                 f"no Ray cluster at --address {address!r} ({reason}); start one with `ray start --head`, give "
                 "ray://HOST:10001, or leave --address at local"
             ) from None
     _shorten_messages(console)
-    trainers = _nodes_with_room(resources)
-    if trainers and not resources.gpus and not resources.idle_gpus:
-        _check_gpus_are_used(trainers)
-    if not trainers:
-        say(
-            console,
-            f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has",
-            "yellow",
+    nodes = _nodes_with_room(resources)
+    if not nodes:
+        message = f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has"
+        say(console, message, "yellow")
+    elif not (resources.gpus or resources.idle_gpus) and all(node["Resources"].get("GPU", 0) for node in nodes):
+        raise UserError(
+            "every node with room for a trial has a GPU, which trials would leave idle; give --gpus-per-trial 0.25 to "
+            "put four on each, or --gpus-per-trial 0 to train on these nodes' processors"
         )
     return concurrency
+
+
+def local_slots(concurrency: int | None, resources: TrialResources) -> int:
+    """The number of concurrent trials on this machine: `concurrency`, else as many as its processors have room for."""
+    return concurrency or max(1, int((os.cpu_count() or 1) / resources.cpus))
+
+
+def _check_gpu(resources: TrialResources) -> None:
+    """Raise UserError unless torch can use a GPU of this machine."""
+    import torch  # here, as loading it takes seconds
+
+    if not torch.cuda.is_available():
+        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        raise UserError(
+            f"bad --gpus-per-trial {resources.gpus:g}: torch {torch.__version__}, {build}, can use no GPU on this "
+            "machine; leave the option out to train on processors, or give the --address of a cluster with GPUs. If "
+            "the machine has one, see what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+        )
 
 
 def _shorten_messages(console: Console) -> None:
@@ -176,57 +194,18 @@ def runtime_env() -> dict[str, Any]:
     """
     if IN_RAY_JOB in os.environ:
         return {}
-    variables = {k: v for k, v in _passed_on().items() if not SECRET_NAMES.search(k)}
-    return {
-        "working_dir": str(Path(__file__).resolve().parents[2]),
-        "excludes": list(NOT_SENT),
-        "env_vars": variables,
-    }
+    variables = _passed_on(secret=False)
+    return {"working_dir": str(Path(__file__).resolve().parents[2]), "excludes": list(NOT_SENT), "env_vars": variables}
 
 
 def secret_variables() -> dict[str, str]:
     """The driver's keys and passwords that trials need, by variable."""
-    return {k: v for k, v in _passed_on().items() if SECRET_NAMES.search(k)}
+    return _passed_on(secret=True)
 
 
-def _passed_on() -> dict[str, str]:
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-
-
-def check_address(address: str) -> None:
-    """Raise UserError unless `address` has one of the allowed forms."""
-    if address not in ("local", "auto") and not address.startswith("ray://"):
-        raise UserError(f"bad --address {address!r}; give local, auto or ray://HOST:PORT")
-
-
-def _check_gpu(resources: TrialResources) -> None:
-    """Raise UserError unless torch can use a GPU of this machine."""
-    import torch  # here, as loading it takes seconds
-
-    if not torch.cuda.is_available():
-        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-        raise UserError(
-            f"bad --gpus-per-trial {resources.gpus:g}: torch {torch.__version__}, {build}, can use no GPU on this "
-            "machine; leave the option out to train on processors, or give the --address of a cluster with GPUs. If "
-            "the machine has one, see what nvidia-smi and CUDA_VISIBLE_DEVICES say"
-        )
-
-
-def local_slots(concurrency: int | None, resources: TrialResources) -> int:
-    """Trials at a time on this machine: `concurrency`, else as many as its processors have room for."""
-    return concurrency or max(1, int((os.cpu_count() or 1) / resources.cpus))
-
-
-def _local_cpus(concurrency: int | None, resources: TrialResources) -> int:
-    """The number of processors to declare to Ray: enough for the trials, whatever the machine has."""
-    return math.ceil(local_slots(concurrency, resources) * resources.cpus)
-
-
-def _check_token_file() -> None:
-    """Raise UserError if the file for Ray's token is missing or empty, since Ray would end the process."""
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path is not None and not (os.path.isfile(path) and os.path.getsize(path)):
-        raise UserError(f"no token in the file that RAY_AUTH_TOKEN_PATH names, {path!r}; {AUTHENTICATE}")
+def _passed_on(secret: bool) -> dict[str, str]:
+    names = (name for name in PASSED_ON if name in os.environ and bool(SECRET_NAMES.search(name)) == secret)
+    return {name: os.environ[name] for name in names}
 
 
 def _is_refusal(error: BaseException | None) -> bool:
@@ -261,15 +240,6 @@ def alone_on_a_node(resources: TrialResources) -> TrialResources:
     return replace(resources, cpus=min((node["Resources"]["CPU"] for node in nodes), default=resources.cpus))
 
 
-def _check_gpus_are_used(nodes: list[dict[str, Any]]) -> None:
-    """Raise UserError if every node has a GPU that trials would leave idle."""
-    if all(node["Resources"].get("GPU", 0) for node in nodes):
-        raise UserError(
-            "every node with room for a trial has a GPU, which trials would leave idle; give --gpus-per-trial 0.25 to "
-            "put four on each, or --gpus-per-trial 0 to train on these nodes' processors"
-        )
-
-
 def check_shared(records: SweepRecords, resources: TrialResources, console: Console) -> None:
     """Raise UserError unless every node of the cluster sees a file just written to the sweep's storage.
 
@@ -294,8 +264,8 @@ def check_shared(records: SweepRecords, resources: TrialResources, console: Cons
             # As a trial would, so that an autoscaler starts one.
             looks.append(look.options(num_cpus=resources.cpus, num_gpus=resources.gpus))
         for answer in [look.remote(records.storage.location, name) for look in looks]:
-            host, there = ray.get(answer)
-            if not there:
+            host, is_there = ray.get(answer)
+            if not is_there:
                 raise UserError(f"node {host} does not have the folder {records.storage.location!r}; {SHARE_STORAGE}")
     finally:
         records.storage.delete(name)

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from analysis.numbers import count
-from driver.plan.plan import PlannedQueue, Queue
+from driver.plan.plan import Queue
 from driver.ray.broken_methods import BrokenMethods
 from driver.ray.cluster import SHARE_STORAGE, TrialResources, alone_on_a_node, secret_variables
 from driver.terminal import say
@@ -53,7 +54,7 @@ TRIALS_A_SLOT = 20
 
 
 class TuneQueue(Searcher):
-    """Hands out up to `limit` trainings of a queue to Tune."""
+    """Passes up to `limit` trainings of a queue to Tune."""
 
     def __init__(self, queue: Queue, limit: int, stop: Stop):
         super().__init__(metric="done", mode="max")
@@ -82,7 +83,7 @@ class TuneQueue(Searcher):
             self.queue.ended(self.running.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the records hold what is done."""
+        """Save nothing, since the records hold what is done."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing."""
@@ -99,31 +100,25 @@ class PatientScheduler(FIFOScheduler):
         return None
 
 
+@dataclass(kw_only=True, eq=False)
 class ProgressCallback(tune.Callback):
     """Passes Tune's events to the progress view, the log and the metrics, and writes the records of lost trials."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        progress: Progress,
-        recorder: Recorder,
-        log: SweepLog,
-        stop: Stop,
-        followers: Sequence[Callable[[str], object]] = (),
-    ):
-        self.queue = queue
-        self.followers = followers
-        self.broken = BrokenMethods()
-        self.progress = progress
-        self.recorder = recorder
-        self.log = log
-        self.stop = stop
-        self.awaited: dict[str, SameTraining] = {}
-        """Trainings that are done and whose records are still being written, by the key of their first trial."""
-        self.lost: list[TrialConfig] = []
-        """Trials that await their last try: `RETRIES` are used up."""
-        self.last_try = False
-        self.metrics = SweepMetrics(recorder.sweep)
+    queue: Queue
+    recorder: Recorder
+    progress: Progress
+    log: SweepLog
+    stop: Stop
+    followers: Sequence[Callable[[str], object]] = ()
+    broken: BrokenMethods = field(default_factory=BrokenMethods)
+    awaited: dict[str, SameTraining] = field(default_factory=dict)
+    """Finished trainings whose records are still being written, by the key of their first trial."""
+    lost: list[TrialConfig] = field(default_factory=list)
+    """Trials that wait for their last try, as `RETRIES` are used up."""
+    last_try: bool = False
+
+    def __post_init__(self) -> None:
+        self.metrics = SweepMetrics(self.recorder.sweep)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks with its own state, which is never restored here.
@@ -145,7 +140,7 @@ class ProgressCallback(tune.Callback):
             training = parse(trial.config)
             self.awaited[training[0].trial_key] = training
         for records in result.get("finished", ()):
-            self._finished(records)
+            self.finished(records)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         # Its process was lost; it waits until another one has started.
@@ -163,15 +158,14 @@ class ProgressCallback(tune.Callback):
         cause = getattr(error, "cause", None) or error
         if isinstance(cause, StorageError):
             self.stop.give_up(str(cause))
-            return
-        self._lose(parse(trial.config), reason_of(cause))
+        else:
+            self._lose(parse(trial.config), reason_of(cause))
 
     def collect(self) -> None:
         """Count the trainings whose records were written after the last result of their process."""
         for training in list(self.awaited.values()):
             try:
-                read = (self.recorder.records.read(config.trial_key) for config in training)
-                records = [record for record in read if record is not None]
+                records = [r for c in training if (r := self.recorder.records.read(c.trial_key)) is not None]
             except StorageError as problem:
                 self.stop.give_up(str(problem))
                 return
@@ -180,74 +174,73 @@ class ProgressCallback(tune.Callback):
             if len(records) < len(training):
                 self._lose(training, "its process ended before its record was written")
             else:
-                self._finished(records)
+                self.finished(records)
         self.awaited = {}
 
     def _lose(self, training: SameTraining, reason: str) -> None:
-        """Put the trials of a training aside for their last try; after that one, write records that say why."""
+        """Put the trials of a training aside for their last try; after it, write records with the reason."""
         try:
             existing = [self.recorder.existing_record(config) for config in training]
             if None in existing and not self.last_try:
                 self.lost += training
                 self.log.event("lost", trials=[config.trial_key for config in training], reason=reason)
                 return
-            records = [r or self._failed(c, reason) for r, c in zip(existing, training, strict=True)]
+            error = f"tried {RETRIES + 2} times, the last time alone on its node: {reason}"[:2000]
+            failed = {"status": "failed", "error": error}
+            records = [
+                record or self.recorder.write({**new_record(config, datetime.now(UTC)), **failed})
+                for record, config in zip(existing, training, strict=True)
+            ]
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
-        self._finished(records)
+        self.finished(records)
 
     def start_last_try(self) -> Queue:
         """Print that the lost trials are tried once more, and return their queue."""
         self.last_try = True
-        self.queue = PlannedQueue(self.lost)
+        self.queue = Queue(self.lost)
         lost = count(len(self.lost), "trial")
-        say(
-            self.progress.console,
-            f"{lost} killed, probably for memory: one more try, alone on a node. {FEWER}",
-            "yellow",
-        )
+        message = f"{lost} killed, probably for memory: one more try, alone on a node. {FEWER}"
+        say(self.progress.console, message, "yellow")
         return self.queue
 
-    def _failed(self, config: TrialConfig, reason: str) -> Record:
-        error = f"tried {RETRIES + 2} times, the last time alone on its node: {reason}"[:2000]
-        return self.recorder.write({**new_record(config, datetime.now(UTC)), "status": "failed", "error": error})
-
-    def _finished(self, finished: Sequence[Record]) -> None:
-        self.awaited.pop(finished[0]["trial_key"], None)
-        for record in finished:
-            if not self._arrived(record):
-                self.stop.give_up(
-                    f"the record of trial {record['trial_key']} from node {record['host']} is not in "
-                    f"{self.recorder.records.location!r}; {SHARE_STORAGE}"
-                )
-                return
-        self.progress.finished(finished)
+    def finished(self, records: Sequence[Record]) -> None:
+        """Count the records of one training, and pass them on."""
+        self.awaited.pop(records[0]["trial_key"], None)
         try:
-            for record in finished:
+            for record in records:
+                self._check_arrived(record)
+            self.progress.finished(records)
+            for record in records:
                 for follow in self.followers:
                     follow(record["trial_key"])
         except StorageError as problem:
             self.stop.give_up(str(problem))
             return
-        for record in finished:
+        for record in records:
             self.log.event("trial", **{name: record.get(name) for name in REPORTED})
-        if (reason := self.broken.add(finished)) is not None:
+        if (reason := self.broken.add(records)) is not None:
             skipped = self.queue.drop(self.broken.skips)
             self.progress.give_up(reason, skipped)
             self.log.event("skip", reason=reason, trials=skipped)
         self.metrics.update(self.progress)
 
-    def _arrived(self, record: Record) -> bool:
-        """Whether the record is in the driver's storage: a node that joined later may have a folder of its own."""
-        records = self.recorder.records
-        if not isinstance(records.storage, FolderStorage) or record.get("host") == platform.node():
-            return True
-        return records.read(record["trial_key"]) is not None
+    def _check_arrived(self, record: Record) -> None:
+        """Raise StorageError if the record is not in the driver's storage: a new node may have its own folder."""
+        records, host = self.recorder.records, record.get("host")
+        if not isinstance(records.storage, FolderStorage) or host == platform.node():
+            return
+        if records.read(record["trial_key"]) is None:
+            raise StorageError(
+                f"the record of trial {record['trial_key']} from node {host} is not in {records.location!r}; "
+                f"{SHARE_STORAGE}"
+            )
 
 
 def run_trials(
     queue: Queue,
+    *,
     recorder: Recorder,
     slots: int | None,
     resources: TrialResources,
@@ -265,8 +258,8 @@ def run_trials(
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    logging.getLogger("ray.air").setLevel(logging.CRITICAL)
+    for name in ("ray.tune", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     scratch = scratch_folder(recorder.storage, recorder.sweep)
     scratch.mkdir(mode=0o700)
     if slots is None:
@@ -276,7 +269,9 @@ def run_trials(
     trainable = tune.with_parameters(
         TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()
     )
-    callback = ProgressCallback(queue, progress, recorder, log, stop, followers)
+    callback = ProgressCallback(
+        queue=queue, recorder=recorder, progress=progress, log=log, stop=stop, followers=followers
+    )
     number = 0
     try:
         while len(queue) and not stop.requested:

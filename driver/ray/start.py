@@ -27,6 +27,7 @@ PATIENCE = {
     "RAY_agent_register_timeout_ms": str(1000 * SECONDS),
     "RAY_worker_register_timeout_seconds": str(SECONDS),
 }
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
@@ -37,48 +38,39 @@ def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
         StoppedError: the second try failed too.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENCE.items()})
-    try:
-        _init(cpus, gpus)
-        return
-    except _NotUpError as error:
-        shutil.rmtree(error.session, ignore_errors=True)
-        say(console, f"Ray did not start ({error}); trying once more", "yellow")
-    try:
-        _init(cpus, gpus)
-    except _NotUpError as error:
-        raise StoppedError(
-            f"Ray did not start on this machine in two tries ({error}); its logs are in {error.session}/logs. Other "
-            "programs may leave it too little time or memory: repeat the command when fewer are running"
-        ) from None
+    for is_last in (False, True):
+        try:
+            _init(cpus, gpus)
+            return
+        except _NotUpError as error:
+            # The folder of this process's last session.
+            root = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir(), "ray")
+            session = max(root.glob(f"session_*_{os.getpid()}"), default=root / "session_latest")
+            if is_last:
+                raise StoppedError(
+                    f"Ray did not start on this machine in two tries ({error}); its logs are in {session}/logs. Other "
+                    "programs may leave it too little time or memory: repeat the command when fewer are running"
+                ) from None
+            shutil.rmtree(session, ignore_errors=True)
+            say(console, f"Ray did not start ({error}); trying once more", "yellow")
 
 
 class _NotUpError(Exception):
-    """Ray's processes did not come up; `session` is the folder that they wrote to."""
-
-    def __init__(self, error: Exception, session: Path) -> None:
-        super().__init__((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
-        self.session = session
+    """Ray's processes did not come up in time."""
 
 
 def _init(cpus: int | None, gpus: int | None) -> None:
     """Call ray.init; if it fails, end the processes that it started.
 
     Raises:
-        _NotUpError: a process of Ray's did not come up in time. Other errors, which would repeat, pass.
+        _NotUpError: a process of Ray did not come up in time. Other errors, which would repeat, pass.
     """
     import ray  # here, as loading it takes seconds
 
     before = set(psutil.Process().children(recursive=True))
     try:
         with _chosen_ports():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **QUIET)
     except Exception as error:
         ray.shutdown()
         started = set(psutil.Process().children(recursive=True)) - before
@@ -89,21 +81,15 @@ def _init(cpus: int | None, gpus: int | None) -> None:
         # Ray raises a bare Exception for a node that does not register in time.
         kinds = (RuntimeError, ConnectionError, TimeoutError, ray.exceptions.RaySystemError)
         if isinstance(error, kinds) or type(error) is Exception:
-            raise _NotUpError(error, _session()) from error
+            raise _NotUpError((str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")) from error
         raise
-
-
-def _session() -> Path:
-    """The folder of this process's last session."""
-    root = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir(), "ray")
-    return max(root.glob(f"session_*_{os.getpid()}"), default=root / "session_latest")
 
 
 @contextmanager
 def _chosen_ports() -> Iterator[None]:
     """Choose the ports of a starting node's agents, and write them where the raylet looks.
 
-    For ports that the agents choose the raylet waits only 15 seconds, whatever the settings say:
+    For ports that the agents choose, the raylet waits only 15 seconds, whatever the settings say:
     https://github.com/ray-project/ray/issues/65983. Remove this once Ray has a setting for it.
     """
     from ray._private.node import Node

@@ -20,18 +20,17 @@ from records.mlflow_client import MirrorError
 from records.secrets import scrub
 
 LAST = ("trials.parquet", "records/", "sweep.json")
-"""What is deleted last, in this order: until then the sweep is listed, and refused to all but a deletion."""
+"""Deleted last, in this order: until then the sweep is listed, and every command but a deletion refuses it."""
 
 
 @user_errors(StorageError)
 def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, console: Console) -> None:
-    """Print what a sweep consists of, ask for confirmation unless `yes`, and delete the sweep.
+    """Print the parts of a sweep, ask for confirmation unless `yes`, and delete it.
 
     sweep.json is marked first, so that an interrupted deletion can only be finished. MLflow keeps deleted runs until
     `mlflow gc`; artifacts on this machine are removed.
 
-    Raises:
-        UserError: there is no such sweep, a driver works on it, MLflow cannot be reached, or there is no answer.
+    Raises UserError if there is no such sweep, it is running, MLflow cannot be reached, or there is no answer.
     """
     tracking = check_tracking_uri(tracking_uri)
     opened = open_storage(storage)
@@ -43,17 +42,29 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
         opened.clear_partial(f"{name}/")
         with _explained():
             experiment = None if tracking == NONE else find_experiment(tracking, name)
-        for line in _what_goes(records, experiment, tracking):
+        for line in _parts(records, experiment, tracking):
             say(console, line)
-        if not (yes or _confirmed(console)):
-            console.print("Nothing was deleted.")
-            return
+        try:
+            question = "Delete all of it, for good? [y/N] "
+            if not yes and console.input(question, markup=False).strip().lower() not in ("y", "yes"):
+                console.print("Nothing was deleted.")
+                return
+        except EOFError:
+            raise UserError("nothing was deleted: no answer on stdin; pass --yes") from None
         with console.status("Deleting"):
-            _note(records)
+            try:
+                manifest = records.manifest() or Manifest()
+            except ValueError:
+                # Broken, and about to be deleted.
+                manifest = Manifest()
+            records.write_manifest(replace(manifest, deleted=datetime.now(UTC).isoformat(timespec="seconds")))
             if experiment is not None:
                 with _explained():
                     delete_experiment(experiment, name)
-            opened.delete_many(_in_order(records))
+            names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
+            opened.delete_many(
+                sorted(names, key=lambda file: [file.startswith(f"{name}/{last}") for last in LAST[::-1]])
+            )
     # The folder, which is empty once the lease is gone.
     opened.delete_many([f"{name}/sweep.json"])
     say(console, f"Deleted sweep {name}.")
@@ -81,53 +92,23 @@ def no_sweep(records: SweepRecords) -> UserError:
     )
 
 
-def _what_goes(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> list[str]:
+def _parts(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> Iterator[str]:
     files = records.storage.files(f"{records.name}/")
-    parts = [
-        count(sum(name.startswith(f"{records.name}/{folder}/") for name in files), *words)
-        for folder, *words in (
-            ("records", "record"),
-            ("artifacts", "artifact"),
-            ("report", "file of the report", "files of the report"),
-        )
-    ]
-    lines = [
-        f"Sweep {records.name} in {records.storage.location}",
-        f"  {', '.join(parts)}; {decimal(sum(file.size for file in files.values()))} in all",
-    ]
+    words = {
+        "records": ("record",),
+        "artifacts": ("artifact",),
+        "report": ("file of the report", "files of the report"),
+    }
+    numbers = {folder: sum(name.startswith(f"{records.name}/{folder}/") for name in files) for folder in words}
+    parts = ", ".join(count(number, *words[folder]) for folder, number in numbers.items())
+    yield f"Sweep {records.name} in {records.storage.location}"
+    yield f"  {parts}; {decimal(sum(file.size for file in files.values()))} in all"
     if experiment is None:
-        lines.append(f"  no runs in MLflow at {scrub(tracking)}" if tracking != NONE else "  MLflow is left alone")
-        return lines
-    lines.append(f"  {count(experiment.runs, 'run')} in MLflow at {scrub(tracking)}")
+        yield f"  no runs in MLflow at {scrub(tracking)}" if tracking != NONE else "  MLflow is left alone"
+        return
+    yield f"  {count(experiment.runs, 'run')} in MLflow at {scrub(tracking)}"
     if experiment.folder is not None:
-        lines.append(f"  their artifacts in {experiment.folder}")
-    return lines
-
-
-def _confirmed(console: Console) -> bool:
-    try:
-        return console.input("Delete all of it, for good? [y/N] ", markup=False).strip().lower() in ("y", "yes")
-    except EOFError:
-        raise UserError("nothing was deleted: no answer on stdin; pass --yes") from None
-
-
-def _note(records: SweepRecords) -> None:
-    try:
-        manifest = records.manifest() or Manifest()
-    except ValueError:
-        # Broken, and about to go.
-        manifest = Manifest()
-    records.write_manifest(replace(manifest, deleted=datetime.now(UTC).isoformat(timespec="seconds")))
-
-
-def _in_order(records: SweepRecords) -> list[str]:
-    """All names of the sweep but its lease, in the order in which they may go."""
-
-    def place(name: str) -> int:
-        return next((i for i, last in enumerate(LAST, 1) if name.startswith(f"{records.name}/{last}")), 0)
-
-    names = [name for name in records.storage.names(f"{records.name}/") if not name.endswith("/lease.json")]
-    return sorted(names, key=place)
+        yield f"  their artifacts in {experiment.folder}"
 
 
 @contextmanager

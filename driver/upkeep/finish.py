@@ -14,8 +14,7 @@ from analysis.trials.load import trials_of_sweep
 from driver import StoppedError
 from driver.plan.plan import Plan
 from driver.terminal import say
-from driver.upkeep import parent_run
-from driver.upkeep.summary import correlated, methods_summary, more
+from driver.upkeep import summary
 from records import SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
 from records.storage import FolderStorage
@@ -46,7 +45,7 @@ class Outcome:
 
 
 def report_is_outdated(records: SweepRecords) -> bool:
-    """Whether a record is newer than the report, as after a command that was killed once its last trial was done."""
+    """Whether a record is newer than the report, e.g. if a command was killed after its last trial."""
     report = records.storage.files(f"{records.name}/report/").get(f"{records.name}/report/report.html")
     newest = [file.modified for file in records.storage.files(f"{records.name}/records/").values()]
     return report is not None and bool(newest) and max(newest) > report.modified
@@ -54,8 +53,9 @@ def report_is_outdated(records: SweepRecords) -> bool:
 
 def finish(
     records: SweepRecords,
-    loaded: LoadedRecords,
     plan: Plan,
+    *,
+    loaded: LoadedRecords,
     experiment: Experiment | None,
     changed: bool,
     console: Console,
@@ -64,8 +64,8 @@ def finish(
 
     Args:
         records: the sweep's records.
-        loaded: the same, as read.
         plan: the plan of this run.
+        loaded: the records as read.
         experiment: the sweep's experiment in MLflow; None to log nothing.
         changed: whether anything changed since the last report; otherwise an existing report is kept.
         console: for progress.
@@ -75,63 +75,63 @@ def finish(
     """
     records.storage.clear_partial(f"{records.name}/")
     table = records.write_table(loaded.records)
-    own = [record for record in loaded.records if plan.owns(record)]
-    statuses = [record["status"] for record in own]
+    plan_records = [record for record in loaded.records if plan.owns(record)]
+    statuses = [record["status"] for record in plan_records]
     completed, failed, diverged = map(statuses.count, columns.STATUSES)
     behind = sum(not record.get("mlflow_run_id") for record in loaded.records)
     outcome = Outcome(None, "", completed, failed, diverged, behind)
 
     def mirror(tags: dict[str, Any], folder: Path | None, numbers: Mapping[str, float | None] | None = None) -> None:
-        if experiment is None:
+        if experiment is None or not changed:
             return
-        tags = {**parent_run.design(loaded.records, plan), **tags}
-        numbers = {"n_trials": len(loaded.records), **(numbers or {})}
         try:
-            done, params = len(own) >= plan.planned, parent_run.declared(records)
-            mirror_sweep(experiment, records, folder, tags, numbers, params, done)
+            mirror_sweep(
+                experiment,
+                records,
+                folder,
+                tags={**summary.design(loaded.records, plan), **tags},
+                metrics={"n_trials": len(loaded.records), **(numbers or {})},
+                params=summary.declared(records),
+                done=len(plan_records) >= plan.planned,
+            )
         except MirrorError as error:
             say(console, f"{error}; the report is not in MLflow yet", "yellow")
 
-    if (answer := plan.answer(own)) is not None:
+    if (answer := plan.answer(plan_records)) is not None:
         # Trials that a search chose are not a sample of their space, so correlations would be meaningless.
-        if changed:
-            mirror({"answer": "search", NOTE: answer}, None)
+        mirror({"answer": "search", NOTE: answer}, None)
         return replace(outcome, answer=answer)
     try:
         with console.status("Analysing"):
-            trials = trials_of_sweep(records, table, loaded.rejected)
-            result = analysis.analyse(trials)
+            result = analysis.analyse(trials_of_sweep(records, table, loaded.rejected))
     except analysis.AnalysisError as error:
         # For example, every trial failed: there are records, but nothing to report.
         answer = f"No answer: {error}"
-        if changed:
-            mirror({"answer": "none", NOTE: answer}, None)
+        mirror({"answer": "none", NOTE: answer}, None)
         return replace(outcome, answer=answer)
 
+    report = f"{records.name}/report/report.html"
+    changed = changed or report not in records.storage.names(f"{records.name}/report/")
     local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(records.location if local else scratch) / "report"
-        if changed or f"{records.name}/report/report.html" not in records.storage.names(f"{records.name}/report/"):
-            _write_report(result, folder)
+        if changed:
+            try:
+                analysis.write_report(result, folder)
+            except analysis.AnalysisError as error:
+                # Its advice is for `python -m analysis`; the storage's error is for this command.
+                raise StoppedError(
+                    f"{error.__cause__ or error}. The records are kept; repeat the command to write the report"
+                ) from error
             if not local:
                 copy_report(folder, records.storage, records.name)
-            tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **parent_run.answers(result)}
-            mirror(tags, folder, parent_run.numbers(result))
+            tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **summary.answers(result)}
+            mirror(tags, folder, summary.numbers(result))
     return replace(
         outcome,
-        report=f"{records.location}/report/report.html",
+        report=f"{records.storage.location}/{report}",
         answer=result.verdict.sentence,
-        correlated=correlated(result),
-        methods=methods_summary(result),
-        more=more(result, plan),
+        correlated=summary.correlated(result),
+        methods=summary.methods_summary(result),
+        more=summary.more(result, plan),
     )
-
-
-def _write_report(result: analysis.Analysis, folder: Path) -> None:
-    try:
-        analysis.write_report(result, folder)
-    except analysis.AnalysisError as error:
-        # Its own advice is for `python -m analysis`; that of the storage is for this command.
-        raise StoppedError(
-            f"{error.__cause__ or error}. The records are kept; repeat the command to write the report"
-        ) from error

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -20,13 +21,14 @@ from records import StorageError, SweepRecords
 SECONDS = 60.0
 """A lease expires when it has not been renewed for this long."""
 RENEW_EVERY = 10.0
+NEEDED = {"holder", "host", "pid", "process_started", "renewed_at"}
 
 
 class Lease:
     """Held while a driver works on a sweep; any other driver stops with a message that names the holder.
 
-    The file <sweep>/lease.json also holds the sweep's progress, for `--status`. A lease of this host whose process is
-    gone has expired at once; two hosts or containers of one name are told apart.
+    The file <sweep>/lease.json also holds the sweep's progress, for `--status`. A lease of this host whose process has
+    ended expires at once. Hosts or containers with the same name are distinguished.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Lease:
             records: the sweep's records.
             status: called at each renewal; its result is written into the lease.
             lost: called with a message if another driver took over the lease because this one was stalled.
-            patience: seconds to wait for a lease that is not renewed, as of a lost driver on another host.
+            patience: seconds to wait for a lease that is not renewed, e.g. of a lost driver on another host.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -63,12 +65,12 @@ class Lease:
         data = self._content()
         if not self.storage.create(self.name, data):
             old = self._read_patiently()
-            holder = read_lease(old)
+            holder = _parse(old)
             if holder is not None and not expired(holder):
                 raise StoppedError(
-                    f"sweep {self.sweep!r} is being run by {holder['holder']}, last seen {_ago(holder)} ago; wait "
-                    "for it, stop it, or start another sweep with --name or --fresh. The lease expires "
-                    f"{SECONDS:.0f} s after the holder was last seen"
+                    f"sweep {self.sweep!r} is being run by {holder['holder']}, last seen "
+                    f"{max(0.0, time.time() - holder['renewed_at']):.0f} s ago; wait for it, stop it, or start another "
+                    f"sweep with --name or --fresh. The lease expires {SECONDS:.0f} s after the holder was last seen"
                 )
             if not self.storage.replace(self.name, old, data):
                 raise StoppedError(f"sweep {self.sweep!r} was just taken by another driver; try again later")
@@ -79,18 +81,16 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self.ended.set()
         self.thread.join()
-        try:
+        # If the storage cannot be reached, the lease expires.
+        with suppress(StorageError):
             if self.storage.read(self.name) == self.written:
                 self.storage.delete(self.name)
-        except StorageError:
-            # The next driver finds a lease that expires.
-            pass
 
     def _read_patiently(self) -> bytes:
-        """The lease file, read until its holder has renewed it, it has expired, or patience has run out."""
+        """The lease file once its holder has renewed it, it has expired, or patience has run out."""
         first = self.storage.read(self.name) or b""
         until = time.monotonic() + self.patience
-        while time.monotonic() < until and not expired(read_lease(first)):
+        while time.monotonic() < until and not expired(_parse(first)):
             time.sleep(min(1.0, self.patience))
             if (renewed := self.storage.read(self.name) or b"") != first:
                 return renewed
@@ -105,58 +105,53 @@ class Lease:
             "process_started": process.create_time(),
             "token": self.token,
             "renewed_at": time.time(),
-            **self._facts(),
         }
+        # The lease must be renewed even if the progress cannot be computed.
+        with suppress(Exception):
+            content |= self.status()
         return json.dumps(content, indent=1).encode()
-
-    def _facts(self) -> dict[str, Any]:
-        try:
-            return self.status()
-        except Exception:
-            # Progress is for people; the lease must be renewed without it.
-            return {}
 
     def _renew(self) -> None:
         while not self.ended.wait(RENEW_EVERY):
             data = self._content()
-            try:
+            # If the storage cannot be reached, trials notice it themselves, and the lease outlasts some renewals.
+            with suppress(StorageError):
                 if self.storage.replace(self.name, self.written, data):
                     self.written = data
                     continue
                 # The renewal may have succeeded although its answer was lost.
                 current = self.storage.read(self.name)
-            except StorageError:
-                # Trials notice an unreachable storage themselves, and the lease outlasts some renewals.
-                continue
-            holder = read_lease(current) or {}
-            if holder.get("token") != self.token:
-                other = holder.get("holder", "another driver")
-                self.lost(f"sweep {self.sweep!r} was taken over by {other}: this driver was silent for {SECONDS:.0f} s")
-                return
-            self.written = current or b""
+                holder = _parse(current) or {}
+                if holder.get("token") != self.token:
+                    other = f"was taken over by {holder.get('holder', 'another driver')}"
+                    self.lost(f"sweep {self.sweep!r} {other}: this driver was silent for {SECONDS:.0f} s")
+                    return
+                self.written = current or b""
 
 
 def user() -> str:
-    """The user's name, or number where the system knows no name, as in a container that runs with `-u`."""
+    """The user's name, or number if the system has no name, as in a container started with `-u`."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
 
 
-def read_lease(data: bytes | None) -> dict[str, Any] | None:
-    """The content of a lease file; None for a missing or foreign one."""
+def read_lease(records: SweepRecords) -> dict[str, Any] | None:
+    """The content of the sweep's lease; None for a missing or foreign file."""
+    return _parse(records.storage.read(f"{records.name}/lease.json"))
+
+
+def _parse(data: bytes | None) -> dict[str, Any] | None:
     try:
         lease = json.loads(data or b"null")
     except ValueError:
         return None
-    if not isinstance(lease, dict) or not {"holder", "host", "pid", "process_started", "renewed_at"} <= lease.keys():
-        return None
-    return lease
+    return lease if isinstance(lease, dict) and lease.keys() >= NEEDED else None
 
 
 def expired(lease: dict[str, Any] | None) -> bool:
-    """Whether the lease has expired. A missing or unreadable one has."""
+    """Whether the lease is missing or has expired."""
     if lease is None or time.time() - lease["renewed_at"] > SECONDS:
         return True
     if lease["host"] != _host():
@@ -169,13 +164,9 @@ def expired(lease: dict[str, Any] | None) -> bool:
 
 @cache
 def _host() -> str:
-    """The host by its name, its start and, on Linux, its process numbers: containers each count processes anew."""
+    """The host's name, start and, on Linux, process namespace, since each container numbers processes anew."""
     try:
         started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()}, started {started}, {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return f"{platform.node()}, started {psutil.boot_time():.0f}"
-
-
-def _ago(lease: dict[str, Any]) -> str:
-    return f"{max(0.0, time.time() - lease['renewed_at']):.0f} s"

@@ -83,9 +83,7 @@ class Mirror:
         self._added: set[str] = set()
         self._mirrored: set[str] = set()
         self._waiting = 0
-        for record in existing:
-            if record["status"] != "failed":
-                self.add(record["trial_key"], record.get("mlflow_run_id"))
+        self._add_missing(record for record in existing if record["status"] != "failed")
 
     def __enter__(self) -> Self:
         for queue in self._queues:
@@ -98,22 +96,23 @@ class Mirror:
             queue.put(None)
 
     def add(self, trial_key: str, run_id: str | None = None) -> None:
-        """Queue a trial whose record is written; `run_id` is the run that the record names, maybe in another MLflow."""
+        """Queue a trial whose record is written and may name a run, perhaps in another MLflow."""
         with self._lock:
             self._waiting += 1
         self._added.add(trial_key)
         self._queues[hash(trial_key) % len(self._queues)].put((trial_key, run_id))
 
+    def _add_missing(self, records: Iterable[Record]) -> None:
+        for record in records:
+            if record["trial_key"] not in self._added:
+                self.add(record["trial_key"], record.get("mlflow_run_id"))
+
     def finish(self, existing: Sequence[Record], patience: float) -> bool:
         """Wait until all records have a run, and note the runs in `existing`; return whether MLflow was behind.
 
-        Args:
-            existing: all records of the sweep.
-            patience: seconds after which an unreachable MLflow is given up.
+        An unreachable MLflow is given up after `patience` seconds.
         """
-        for record in existing:
-            if record["trial_key"] not in self._added:
-                self.add(record["trial_key"], record.get("mlflow_run_id"))
+        self._add_missing(existing)
         self._ending.set()
         started = time.monotonic()
         with Progress(console=self._console, transient=True) as bar:

@@ -15,20 +15,16 @@ class Stop(Stopper):
     """Whether the sweep must stop. Tune calls it at each result, before it starts a trial, and a few times a second.
 
     Within a `with` block SIGINT and SIGTERM raise KeyboardInterrupt. Within `gently()` the first signal only requests
-    the stop: running trials end after their epoch, and unfinished ones leave a checkpoint.
+    the stop: running trials end after their epoch, and unfinished ones leave a checkpoint. `announce` is called then.
     """
 
     def __init__(self, announce: Callable[[], object] = lambda: None) -> None:
-        """
-        Args:
-            announce: called once trials are asked to stop after a signal.
-        """
         self.interrupted = False
         self.problem: str | None = None
         """Why the sweep cannot go on, e.g. a full disk."""
         self._announce = announce
         self._announced = False
-        self._gentle: Callable[[], bool] = _never
+        self._is_gentle: Callable[[], bool] = lambda: False
 
     @property
     def requested(self) -> bool:
@@ -36,14 +32,14 @@ class Stop(Stopper):
 
     @contextmanager
     def gently(self, while_: Callable[[], bool] = lambda: True) -> Iterator[None]:
-        """A block that the first signal does not end, provided that `while_` is then true."""
-        # Again, as ray.init has put a handler of its own in place of this one for SIGTERM.
+        """A block that the first signal does not end if `while_` is then true."""
+        # Again, as ray.init has replaced the handler for SIGTERM.
         self._handle_signals()
-        self._gentle = while_
+        self._is_gentle, before = while_, self._is_gentle
         try:
             yield
         finally:
-            self._gentle = _never
+            self._is_gentle = before
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self.requested
@@ -60,12 +56,7 @@ class Stop(Stopper):
         self.problem = self.problem or problem
 
     def check(self) -> None:
-        """Raise the reason for which the sweep was stopped, if it was.
-
-        Raises:
-            KeyboardInterrupt: after a signal.
-            StoppedError: after a problem.
-        """
+        """Raise StoppedError after a problem, KeyboardInterrupt after a signal."""
         if self.problem is not None:
             raise StoppedError(self.problem)
         if self.interrupted:
@@ -84,14 +75,10 @@ class Stop(Stopper):
         return {}
 
     def _handle_signals(self) -> dict[signal.Signals, Any]:
-        """Take SIGINT and SIGTERM, and return their handlers until now."""
+        """Handle SIGINT and SIGTERM, and return the previous handlers."""
         return {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        first, self.interrupted = not self.interrupted, True
-        if not (first and self._gentle()):
+        is_first, self.interrupted = not self.interrupted, True
+        if not (is_first and self._is_gentle()):
             raise KeyboardInterrupt
-
-
-def _never() -> bool:
-    return False

@@ -1,4 +1,7 @@
-"""What a sweep prints at its end after the answer: results of the methods, and what would answer more."""
+"""The summary of a sweep: what the command prints after the answer, and what the sweep's run in MLflow shows."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
@@ -8,15 +11,20 @@ from analysis.answer.answer import Analysis
 from analysis.answer.verdict import LABELS
 from analysis.numbers import capitalized, column_name, listed, name, number, severity
 from driver.plan.plan import Plan
+from records import SweepRecords
+from records.mirror_names import metric
+from records.store import Record
 
 DATASETS_ABREAST = 2
 """More do not fit in 80 columns."""
-_BETWEEN = {
+DIFFERENCES = {
     "seed": "runs that differ in seeds alone",
     "setting": "settings of one method, such as its strength",
     "method": "methods",
     "given_id": "runs of one method at equal validation AUC",
 }
+NUMBERS = {"rho": "estimate", **{n: n for n in ("ci_low", "ci_high", "auc_per_tenth", "n_trials")}}
+"""Numbers of a comparison: their names in MLflow and in report.json."""
 
 
 def correlated(result: Analysis) -> str | None:
@@ -24,7 +32,7 @@ def correlated(result: Analysis) -> str | None:
     names = [c.comparison for c in result.comparisons if c.estimate is not None]
     if not names:
         return None
-    between = "; ".join(f"{LABELS[name]}: between {_BETWEEN[name]}" for name in names)
+    between = "; ".join(f"{LABELS[name]}: between {DIFFERENCES[name]}" for name in names)
     _, score, outcome = result.data
     return (
         f"The numbers are rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals. "
@@ -41,7 +49,7 @@ def methods_summary(result: Analysis) -> Group | None:
     if score not in table:
         return None
     datasets = list(dict.fromkeys(table["dataset"]))
-    table = table[table["severity"] == table.groupby("dataset")["severity"].transform("max")]
+    table = _at_largest_severity(table)
     order = table.groupby("method")[outcome].mean().sort_values(ascending=False).index
     parts: list[str | Table] = [f"{column_name(outcome)} and {column_name(score)}, mean ± sd over seeds and settings"]
     for start in range(0, len(datasets), DATASETS_ABREAST):
@@ -49,11 +57,13 @@ def methods_summary(result: Analysis) -> Group | None:
         shown.add_column("method\n", no_wrap=True)
         rows = [[name(str(method))] for method in order]
         for dataset in datasets[start : start + DATASETS_ABREAST]:
-            own = table[table["dataset"] == dataset]
-            shown.add_column(f"{name(dataset)}, s = {severity(own['severity'].iloc[0])}\n{_short(outcome)}")
+            on_dataset = table[table["dataset"] == dataset]
+            short = column_name(outcome).replace(" test", "")
+            shown.add_column(f"{name(dataset)}, s = {severity(on_dataset['severity'].iloc[0])}\n{short}")
             shown.add_column(f"\n{name(result.primary.metric)}")
             for row, method in zip(rows, order, strict=True):
-                row += [_mean_and_sd(own.loc[own["method"] == method, column]) for column in (outcome, score)]
+                of_method = on_dataset[on_dataset["method"] == method]
+                row += [_mean_and_sd(of_method[column]) for column in (outcome, score)]
         for row in rows:
             shown.add_row(*row)
         parts += ["", shown]
@@ -80,11 +90,71 @@ def more(result: Analysis, plan: Plan) -> str:
     )
 
 
+def declared(records: SweepRecords) -> dict[str, str]:
+    """Parameters of the sweep's run: what sweep.json declared before the first trial."""
+    manifest = records.manifest()
+    if manifest is None:
+        return {}
+    shown = {"space": manifest.space, "primary": manifest.primary, "comparisons": ", ".join(manifest.comparisons)}
+    return {name: str(value) for name, value in shown.items() if value}
+
+
+def design(records: Sequence[Record], plan: Plan) -> dict[str, Any]:
+    """Tags of the sweep's run: what varies between the trials; it may change when the sweep continues."""
+
+    def levels(values: Iterable[str]) -> str:
+        return ", ".join(sorted(set(values)))
+
+    return {
+        "datasets": levels(record["dataset"] for record in records),
+        "methods": levels(record["method"] for record in records),
+        "severities": levels(f"{record['severity']:g}" for record in records),
+        "seeds": spans({record["seed"] for record in records}),
+        "data_seeds": spans({record["data_seed"] for record in records}),
+        "planned_trials": plan.planned + len(plan.others(records)),
+    }
+
+
+def answers(result: Analysis) -> dict[str, str]:
+    """Tags of the sweep's run: the answer of each comparison."""
+    return {f"comparison/{c.comparison}/answer": c.answer for c in result.comparisons}
+
+
+def numbers(result: Analysis) -> dict[str, float | None]:
+    """Metrics of the sweep's run: each comparison's numbers, and each method's means at the largest severity.
+
+    A mean is of the outcome or of the primary's localisation score, over the trials of a cell and then over datasets.
+    """
+    metrics: dict[str, float | None] = {
+        f"comparison/{c.comparison}/{name}": getattr(c, attribute)
+        for c in result.comparisons
+        for name, attribute in NUMBERS.items()
+        if c.estimate is not None
+    }
+    table, localisation, outcome = result.data
+    largest = _at_largest_severity(table)
+    for column in {outcome, localisation} & set(table):
+        means = largest.groupby(["method", "dataset"])[column].mean().groupby("method").mean()
+        metrics |= {f"mean/{metric(column)}/{method}": mean for method, mean in means.items()}
+    return metrics
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Whole numbers as ranges: "0 to 9, 20"."""
+    parts: list[list[int]] = []
+    for n in sorted(numbers):
+        if parts and n == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], n]
+        else:
+            parts.append([n])
+    return ", ".join(" to ".join(map(str, part)) for part in parts)
+
+
+def _at_largest_severity(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the largest severity of each dataset."""
+    return table[table["severity"] == table.groupby("dataset")["severity"].transform("max")]
+
+
 def _mean_and_sd(values: pd.Series) -> str:
     values = values.dropna()
     return f"{number(values.mean())} ± {number(values.std())}" if len(values) > 1 else number(values.mean())
-
-
-def _short(outcome: str) -> str:
-    """ "OOD AUC" for `test_ood.auc`."""
-    return column_name(outcome).replace(" test", "")

@@ -16,15 +16,14 @@ from records.secrets import scrub
 
 DEFAULT = "sqlite:///mlflow.db"
 NONE = "none"
-"""Instead of a URI: no mirror for now. A later run or --sync with a URI mirrors the records of this one too."""
+"""Instead of a URI: no mirror for now. A later run or --sync with a URI also mirrors the records of this one."""
 SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databricks")
 
 
 def check_tracking_uri(tracking_uri: str | None) -> str:
-    """The tracking URI to use: the argument, MLFLOW_TRACKING_URI or sqlite:///mlflow.db with an absolute path; or none.
+    """The argument, MLFLOW_TRACKING_URI or sqlite:///mlflow.db with an absolute path; or none.
 
-    Raises:
-        UserError: a URI of another kind, or a database in a missing folder.
+    Raises UserError for a URI of another kind and a database in a missing folder.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
     if uri == NONE:
@@ -34,12 +33,12 @@ def check_tracking_uri(tracking_uri: str | None) -> str:
             f"bad --tracking-uri {scrub(uri)!r}; give sqlite:///FILE.db, postgresql://…, a server's "
             "http(s)://HOST:PORT, or none"
         )
-    if (database := database_file(uri)) is not None:
-        path = database.absolute()
-        if not path.parent.is_dir():
-            raise UserError(f"--tracking-uri {uri!r}: there is no folder {str(path.parent)!r}; create it first")
-        uri = f"{SQLITE}{path}"
-    return uri
+    if (database := database_file(uri)) is None:
+        return uri
+    path = database.absolute()
+    if not path.parent.is_dir():
+        raise UserError(f"--tracking-uri {uri!r}: there is no folder {str(path.parent)!r}; create it first")
+    return f"{SQLITE}{path}"
 
 
 def missing_database(tracking_uri: str) -> bool:
@@ -59,20 +58,12 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
 
 
 def open_tracking(
-    tracking_uri: str,
-    sweep: str,
-    console: Console,
-    scores: Sequence[str] = SCORES,
-    named_by: tuple[str, ...] = (KEY,),
+    tracking_uri: str, sweep: str, console: Console, scores: Sequence[str] = SCORES, named_by: tuple[str, ...] = (KEY,)
 ) -> Experiment | None:
     """Open the sweep's experiment; print a warning and return None if MLflow cannot be reached or used.
 
-    Args:
-        tracking_uri: as `check_tracking_uri` returns it.
-        sweep: its name.
-        console: for warnings.
-        scores: columns that the view of the trials shows, the outcome first.
-        named_by: columns in the names of the trials' runs, from `mirror_names.telling_apart`.
+    `scores` are the columns that the view of the trials shows, the outcome first; `named_by` the columns in the names
+    of the trials' runs, from `mirror_names.telling_apart`.
     """
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None

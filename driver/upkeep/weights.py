@@ -21,31 +21,26 @@ class BestWeights:
     """
 
     def __init__(self, records: SweepRecords, existing: Sequence[Record]):
-        """
-        Args:
-            records: the sweep's records; sweep.json says whether a command kept all weights.
-            existing: all records so far.
-        """
         self._records = records
-        there = records.with_weights()
+        with_weights = records.with_weights()
         kept_all = (records.manifest() or Manifest()).keep_weights == "all"
-        self._staying = there if kept_all else set[str]()
+        self._staying = with_weights if kept_all else set[str]()
         self._best: dict[str, tuple[float, str]] = {}
         """By configuration: the loss and the trial key."""
         for record in existing:
-            if record["trial_key"] in there:
+            if record["trial_key"] in with_weights:
                 self._compare(record)
 
     def add(self, trial_key: str) -> None:
         """Compare a trial that has just finished, and delete the weights that are not the best."""
-        record = self._records.read(trial_key)
-        if record is not None:
+        if (record := self._records.read(trial_key)) is not None:
             self._compare(record)
 
     def _compare(self, record: Record) -> None:
         if record["status"] != "completed":
             return
-        configuration, rank = _configuration(record), _rank(record)
+        configuration, loss = _configuration(record), record.get(CHOSEN_BY)
+        rank = (math.inf if loss is None else loss, record["trial_key"])
         best = self._best.setdefault(configuration, rank)
         if rank == best:
             return
@@ -55,12 +50,12 @@ class BestWeights:
 
 
 def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing: Sequence[Record]) -> str | None:
-    """Why done trials of the plan stay without weights; None if there are none, or weights are not kept."""
+    """How many done trials of the plan stay without weights; None if none do, or weights are not kept."""
     if keep == "none":
         return None
     done = [record for record in existing if plan.owns(record) and record["status"] == "completed"]
     kept = records.with_weights() if done else set()
-    # Under `best` a trial may lack them because another of its configuration has them.
+    # With `best`, another trial of the configuration may have the weights.
     identity: Callable[[Record], str] = _configuration if keep == "best" else itemgetter("trial_key")
     covered = {identity(record) for record in done if record["trial_key"] in kept}
     without = sum(identity(record) not in covered for record in done)
@@ -76,8 +71,3 @@ def weights_note(keep: KeepWeights, records: SweepRecords, plan: Plan, existing:
 def _configuration(record: Record) -> str:
     """All settings but the seeds."""
     return json.dumps({name: record[name] for name in columns.configuration_in(record)}, sort_keys=True)
-
-
-def _rank(record: Record) -> tuple[float, str]:
-    loss = record.get(CHOSEN_BY)
-    return math.inf if loss is None else loss, record["trial_key"]

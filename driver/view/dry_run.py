@@ -1,4 +1,4 @@
-"""The spaces, and what a sweep would do, for people to read before it runs."""
+"""The spaces, and the effect of a sweep before it runs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ LEVELS_SHOWN = 12
 
 
 def show_spaces(console: Console) -> None:
-    """Print every space's name and the first line of its docstring. No space is made: some load torch."""
+    """Print every space's name and the first line of its docstring. No space is built: some load torch."""
     for name, make in SPACES.items():
         summary = (make.__doc__ or "").partition("\n")[0]
         console.print(f"[bold]{name}[/bold]  {summary}", soft_wrap=not console.is_terminal)
 
 
 def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", slots: int) -> None:
-    """Print a sweep's levels by axis, the trials already done and an estimate of the time left, `slots` at a time."""
+    """Print a sweep's levels by axis, the number of done trials and the estimated time left, `slots` at a time."""
     # These load torch, which `show_spaces` does without.
     from analysis.numbers import count
     from driver.plan.cost import estimated_seconds
@@ -45,12 +45,11 @@ def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[
     time = clock(estimated_seconds(pending) / slots)
     say(console, f"Space {plan.space.name}: {plan.space.description}")
     console.print(table)
-    for line in (
-        f"Primary analysis: {plan.space.primary}"
-        if plan.searcher is None
-        else f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch",
-        f"{count(plan.planned, 'trial')} in {location}, {plan.planned - len(pending):,} done, {len(pending):,} to run",
-        f"About {time} with {count(slots, 'trial')} at a time, measured briefly here; accurate to a factor of two",
-        "Dry run: nothing was started.",
-    ):
-        say(console, line)
+    goal = f"Primary analysis: {plan.space.primary}"
+    if plan.searcher is not None:
+        goal = f"Searched by {plan.searcher} for the highest validation AUC at the selected epoch"
+    done = plan.planned - len(pending)
+    say(console, goal)
+    say(console, f"{count(plan.planned, 'trial')} in {location}, {done:,} done, {len(pending):,} to run")
+    say(console, f"About {time} with {count(slots, 'trial')} at a time, measured here; accurate to a factor of two")
+    say(console, "Dry run: nothing was started.")

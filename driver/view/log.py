@@ -11,21 +11,21 @@ from records import StorageError, SweepRecords
 from records.secrets import scrub
 
 FLUSH_EVERY = 10.0
+"""Minimum number of seconds between two writes, except at the end."""
 LINES = 10_000
-"""Lines of a file, after which the next one begins."""
+"""Maximum number of lines of a file."""
 
 
 class SweepLog:
-    """Collects events and writes them to the sweep's storage, at most every ten seconds and at the end.
+    """Collects events, without secrets, and writes them to the sweep's storage.
 
-    Storage cannot append, so a file is rewritten each time and kept short. Secrets are scrubbed. An unreachable storage
-    delays the log and stops nothing.
+    Storage cannot append, so a file is rewritten each time and kept short. If the storage cannot be reached, the lines
+    wait for the next write.
     """
 
     def __init__(self, records: SweepRecords):
         self.storage = records.storage
-        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self.stem = f"{records.name}/logs/{started}-{os.getpid()}"
+        self.stem = f"{records.name}/logs/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
         self.number = 1
         self.lines: list[str] = []
         self.flushed_at = time.monotonic()
@@ -47,7 +47,6 @@ class SweepLog:
             try:
                 self.storage.write(f"{name}.jsonl", "".join(f"{line}\n" for line in self.lines).encode())
             except StorageError:
-                # The next flush writes these lines too.
                 return
             if len(self.lines) >= LINES:
                 self.lines, self.number = [], self.number + 1

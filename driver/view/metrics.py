@@ -24,12 +24,11 @@ class SweepMetrics:
         self.time_left = Gauge(TIME_LEFT, "Seconds until the sweep is done at this rate", ("sweep",))
 
     def update(self, progress: Progress) -> None:
-        """Bring all gauges up to date."""
-        facts = progress.facts()
-        failed, diverged = (progress.counts[status] for status in ("failed", "diverged"))
-        numbers = (facts["done"] - failed - diverged, failed, diverged, facts["running"], facts["waiting"])
-        for state, number in zip(STATES, numbers, strict=True):
-            self.trials.set(number, {**self.sweep, "state": state})
+        facts, counts = progress.facts(), progress.counts
+        bad = {status: counts[status] for status in ("failed", "diverged")}
+        numbers = {"completed": facts["done"] - progress.bad, **bad, **facts}
+        for state in STATES:
+            self.trials.set(numbers[state], {**self.sweep, "state": state})
         for gauge, value in ((self.rate, facts["trials_a_minute"]), (self.time_left, facts["seconds_left"])):
             if value is not None:
                 gauge.set(value, self.sweep)

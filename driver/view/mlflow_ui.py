@@ -30,19 +30,19 @@ HOST, PORT = "127.0.0.1", 5000
 START = 180.0
 """Seconds that a server may take to start."""
 MOST = 10
-"""Sweeps whose links are printed, the latest first."""
+"""Maximum number of sweeps whose links are printed, the latest first."""
 
 
 def server_of(tracking_uri: str, port: int = PORT) -> str | None:
-    """The address of MLflow's UI, without a login; None where it is not known."""
-    if tracking_uri.startswith(("http://", "https://")):
+    """The address of MLflow's UI, without a login; None if it is not known."""
+    if tracking_uri.startswith("http"):
         scheme, _, rest = tracking_uri.partition("://")
         return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
     return None if tracking_uri.startswith("databricks") else f"http://{HOST}:{port}"
 
 
 def where(tracking_uri: str, experiment_id: str | None) -> str:
-    """How to look at a sweep's trials: the link, and the command that serves it.
+    """The link to a sweep's trials, and the command that serves it.
 
     Args:
         tracking_uri: as `check_tracking_uri` returns it.
@@ -54,23 +54,18 @@ def where(tracking_uri: str, experiment_id: str | None) -> str:
     if server is None:
         return scrub(tracking_uri)
     link = server if experiment_id is None else trials_link(server, experiment_id)
-    if not tracking_uri.startswith("http"):
-        return f"{link}   (served by {command(tracking_uri)})"
-    return f"{link}   (from outside the cluster: port-forward, see k8s/README.md)" if _in_cluster(server) else link
+    if tracking_uri.startswith("http"):
+        outside = "   (from outside the cluster: port-forward, see k8s/README.md)"
+        return f"{link}{outside if _is_in_cluster(server) else ''}"
+    known = tracking_uri in (os.environ.get("MLFLOW_TRACKING_URI"), f"sqlite:///{PROJECT / 'mlflow.db'}")
+    return f"{link}   (served by {'' if known else f'MLFLOW_TRACKING_URI={scrub(tracking_uri)} '}make ui)"
 
 
-def _in_cluster(server: str) -> bool:
-    """Whether this process runs on Kubernetes and the server's name is known there alone."""
+def _is_in_cluster(server: str) -> bool:
+    """Whether this process runs on Kubernetes and only the cluster knows the server's name."""
     host = urlsplit(server).hostname or ""
     internal = "." not in host or host.endswith((".svc", ".svc.cluster.local"))
     return "KUBERNETES_SERVICE_HOST" in os.environ and internal and host != "localhost"
-
-
-def command(tracking_uri: str) -> str:
-    """The command that serves the UI of a database, to be run in the project's folder."""
-    if tracking_uri in (os.environ.get("MLFLOW_TRACKING_URI"), f"sqlite:///{PROJECT / 'mlflow.db'}"):
-        return "make ui"
-    return f"MLFLOW_TRACKING_URI={scrub(tracking_uri)} make ui"
 
 
 def serve(tracking_uri: str, port: int, console: Console) -> None:
@@ -82,18 +77,17 @@ def serve(tracking_uri: str, port: int, console: Console) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise UserError(f"port {port} is in use; choose another: make ui MLFLOW_PORT={port + 1}")
-    address = f"http://{HOST}:{port}"
     arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
     arguments += ["--uvicorn-opts", "--log-level warning"]
     # In the environment, as arguments are public and a database's address may hold a password.
     variables = {"MLFLOW_BACKEND_STORE_URI": tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore", **variables}
     program = [sys.executable, "-m", "mlflow", *arguments]
-    # A process group of its own: Ctrl-C reaches this process, which ends the server and its worker in peace.
+    # In a process group of its own, so that Ctrl-C reaches only this process, which then ends the server cleanly.
     with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as server:
         try:
             _wait_for(port, server)
-            show_links(tracking_uri, address, console)
+            show_links(tracking_uri, f"http://{HOST}:{port}", console)
             console.print("Ctrl-C ends it.")
             server.wait()
         except KeyboardInterrupt:
@@ -102,8 +96,19 @@ def serve(tracking_uri: str, port: int, console: Console) -> None:
             server.terminate()
 
 
+def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), closing(HTTPConnection(HOST, port, timeout=2)) as connection:
+            connection.request("GET", "/health")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.2)
+    raise UserError(f"MLflow does not start on port {port}; see its messages above")
+
+
 def show_links(tracking_uri: str, address: str, console: Console) -> None:
-    """Print the link of each of the latest sweeps, and open the first where there is a browser."""
+    """Print the link of each of the latest sweeps, and open the first if there is a browser."""
     latest = list(experiments(tracking_uri).items())[:MOST]
     if not latest:
         say(console, f"MLflow on {address} has no sweep yet")
@@ -116,7 +121,7 @@ def show_links(tracking_uri: str, address: str, console: Console) -> None:
 
 
 def has_browser() -> bool:
-    """Whether a person sees this terminal beside a graphical browser."""
+    """Whether the output is a terminal on a graphical screen."""
     screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(screen) and sys.stdout.isatty()
 
@@ -139,29 +144,18 @@ def main(
         with user_errors(DatabaseError):
             check_database(uri)
         server = server_of(uri)
-        if uri.startswith("http") and server is not None:
-            show_links(uri, server, console)
-        elif server is not None:
-            # Whatever ends this process ends the server too, which is in a process group of its own.
-            for end in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
-                signal.signal(signal.Signals[end], signal.default_int_handler)
-            serve(uri, port, console)
-        else:
+        if server is None:
             raise UserError(f"{scrub(uri)} has a UI of its own")
+        if uri.startswith("http"):
+            show_links(uri, server, console)
+            return
+        # If this process ends, so must the server, which is in a process group of its own.
+        for end in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
+            signal.signal(signal.Signals[end], signal.default_int_handler)
+        serve(uri, port, console)
     except (UserError, MirrorError) as error:
         say(Console(stderr=True, highlight=False), f"ui: {error}", "red")
         raise typer.Exit(2) from None
-
-
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START
-    while server.poll() is None and time.monotonic() < deadline:
-        with suppress(OSError), closing(HTTPConnection(HOST, port, timeout=2)) as connection:
-            connection.request("GET", "/health")
-            if connection.getresponse().status == HTTPStatus.OK:
-                return
-        time.sleep(0.2)
-    raise UserError(f"MLflow does not start on port {port}; see its messages above")
 
 
 if __name__ == "__main__":

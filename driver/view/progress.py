@@ -1,4 +1,4 @@
-"""Progress of a running sweep for people: trials done, running and failed, time left, and the best trial so far."""
+"""Progress of a running sweep: trials done, running and failed, time left, and the best trial so far."""
 
 import time
 from collections import Counter
@@ -18,7 +18,7 @@ from records import columns
 from trainables import TrialConfig
 
 PLAIN_EVERY = 15.0
-"""Seconds between lines where the output is not a terminal."""
+"""Seconds between lines if the output is not a terminal."""
 AROUND_TRIALS = 6
 """Lines of the terminal that running trials leave free: bar, numbers, best trial, a prompt."""
 OUTCOME = columns.performance("test_ood", "auc")
@@ -31,19 +31,21 @@ class Progress:
         self.console = console
         self.total = total
         self.already_done = 0
+        """Trials done by earlier runs of the command."""
         self.skipped = 0
         """Trials that this run of the command leaves out."""
         self.gave_up: list[str] = []
         """Why it does."""
         self.counts: Counter[str] = Counter()
+        """Trials done by this run, by status."""
         self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
-        """Running trials by the id of their Tune trial: those of one training, and its epoch."""
+        """The trials and the epoch of each running training, by the id of its Tune trial."""
         self.best: dict[str, Any] | None = None
-        """Of the records with the largest severity so far, the one with the highest OOD AUC."""
+        """The record with the highest OOD AUC at the largest severity so far."""
         self.start = time.monotonic()
         self.last_line = 0.0
         self.line_due = False
-        """Whether a line waits for the next trial to start, as between two trials a slot is briefly empty."""
+        """Whether a line waits for the next trial to start, since between two trials a slot is briefly empty."""
         self.live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -57,13 +59,9 @@ class Progress:
         self.trainings.clear()
         self._print_line()
 
-    def note_done(self, trials: int) -> None:
-        """Count trials done by earlier runs of the command."""
-        self.already_done = trials
-
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
         """Note that a training of these trials has started."""
-        if not self.trainings and not sum(self.counts.values()):
+        if self._is_starting:
             # The start of Ray and of the processes would make the first estimates of the time left too long.
             self.start = time.monotonic()
         self.trainings[tune_trial] = (trials, 0)
@@ -82,29 +80,26 @@ class Progress:
     def finished(self, records: Sequence[dict[str, Any]]) -> None:
         """Count the records of the trials of one training."""
         for record in records:
-            self._count(record)
+            self.counts[record["status"]] += 1
+            if record.get("error"):
+                reason = record["error"].splitlines()[0]
+                message = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
+                say(self.console, message, "red")
+            # Without a shift every method is good, so trials at the largest severity come first.
+            scored = [r for r in (self.best, record) if r is not None and r.get(OUTCOME) is not None]
+            self.best = max(scored, key=lambda r: (r["severity"], r[OUTCOME]), default=None)
         self.line_due = not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY
 
     def give_up(self, reason: str, trials: int) -> None:
-        """Say why this many trials are left out of this run."""
+        """Print why this many trials are left out of this run."""
         message = f"{reason}. {count(trials, 'other trial')} skipped; the same command tries again"
         self.skipped += trials
         self.gave_up.append(message)
         say(self.console, message, "red")
 
     def announce_stop(self) -> None:
-        """Say that running trials are waited for."""
-        text = "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once."
-        say(self.console, text, "yellow")
-
-    def _count(self, record: dict[str, Any]) -> None:
-        self.counts[record["status"]] += 1
-        if record.get("error"):
-            reason = record["error"].splitlines()[0]
-            text = f"{record['status']}: {record['method']} on {record['dataset']}: {reason}"
-            say(self.console, text, "red")
-        if record.get(OUTCOME) is not None and (self.best is None or _rank(record) > _rank(self.best)):
-            self.best = record
+        """Print that running trials are waited for."""
+        say(self.console, "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once.", "yellow")
 
     def facts(self) -> dict[str, Any]:
         """Progress for programs: the lease, the log and the metrics."""
@@ -126,12 +121,16 @@ class Progress:
 
     @property
     def running(self) -> int:
-        # A copy: the lease's thread asks too, while trainings start and end.
+        # A copy, since the lease's thread also reads it while trainings start and end.
         return sum(len(trials) for trials, _ in list(self.trainings.values()))
 
     @property
     def bad(self) -> int:
         return self.counts["failed"] + self.counts["diverged"]
+
+    @property
+    def _is_starting(self) -> bool:
+        return not self.trainings and not self.counts
 
     def _print_line(self) -> None:
         say(self.console, ", ".join((self._numbers(), self._time())).removesuffix(", "))
@@ -145,7 +144,7 @@ class Progress:
         return ", ".join(parts)
 
     def _time(self) -> str:
-        """The time left; nothing before the first trial is done, and the time it took once all are."""
+        """The time left; empty before the first trial is done, and the time it took once all are."""
         left = self.facts()["seconds_left"]
         if left is None:
             return ""
@@ -158,27 +157,21 @@ class Progress:
         if self.best is not None:
             best = f"{trial_name(self.best)} on {self.best['dataset']}, OOD AUC {self.best[OUTCOME]:.3f}"
             lines.append(f"Best at s={self.best['severity']:g}: {best}")
-        if not self.trainings and not sum(self.counts.values()):
+        if self._is_starting:
             lines.append(f"Starting the trials' processes, for {clock(time.monotonic() - self.start)}")
-        texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
-        return Group(header, *texts, *self._running_trials())
-
-    def _running_trials(self) -> list[Text]:
-        """A line of the terminal's width for each training, as many as the terminal has room for."""
         trainings = list(self.trainings.values())
         room = max(1, self.console.height - AROUND_TRIALS)
-        lines = []
         for (config, *others), number in trainings[:room]:
             parts = [f"epoch {number}/{config.epochs}", f"s={config.severity:g}", trial_name(config.columns())]
             parts += [config.dataset] + ([f"{1 + len(others)} trials"] if others else [])
-            lines.append(Text("  ▸ " + "  ".join(parts), no_wrap=True, overflow="ellipsis"))
+            lines.append("  ▸ " + "  ".join(parts))
         if len(trainings) > room:
-            lines.append(Text(f"  … and {len(trainings) - room} more"))
-        return lines
+            lines.append(f"  … and {len(trainings) - room} more")
+        return Group(header, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 def trial_name(record: dict[str, Any]) -> str:
-    """The trial of a record within its dataset and severity: "actdiff λ=10 seed=3"; no strength where it is 0."""
+    """The name of a trial within its dataset and severity: "actdiff λ=10 seed=3", or without a strength of 0."""
     strength = f" λ={record['strength']:g}" if record["strength"] else ""
     return f"{record['method']}{strength} seed={record['seed']}"
 
@@ -186,8 +179,3 @@ def trial_name(record: dict[str, Any]) -> str:
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
-
-
-def _rank(record: dict[str, Any]) -> tuple[float, float]:
-    """Records at a larger severity first, as without a shift every method is good; then by the OOD AUC."""
-    return record["severity"], record[OUTCOME]

@@ -14,26 +14,23 @@ from driver.plan.plan import latest_command
 from driver.terminal import say
 from driver.upkeep.delete import no_sweep
 from driver.upkeep.lease import expired, read_lease
-from driver.upkeep.tracking import NONE
+from driver.upkeep.tracking import NONE, experiment_of
 from driver.view.mlflow_ui import where
 from driver.view.progress import clock
-from records import Manifest, SweepRecords
+from records import Manifest, SweepRecords, columns
 from records.mirror import Experiment, MirrorError, has_run
 from records.secrets import scrub
 from records.store import Record
 
 
-def show_status(
-    console: Console, records: SweepRecords, tracking_uri: str, experiment_id: str | None, storage_option: str
-) -> None:
-    """Print the progress of the sweep, from its records and its driver's lease, and where its results are.
+def show_status(console: Console, records: SweepRecords, tracking_uri: str, storage_option: str) -> None:
+    """Print the progress of a sweep, from its records and its driver's lease, and where its results are.
 
     Args:
-        console: where it goes.
+        console: the output.
         records: the sweep's.
         tracking_uri: as `check_tracking_uri` returns it.
-        experiment_id: the sweep's in MLflow; None if MLflow does not have it, or cannot be reached.
-        storage_option: what follows a command in this storage.
+        storage_option: the end of each command, which names the storage.
 
     Raises:
         UserError: there is no such sweep.
@@ -41,7 +38,7 @@ def show_status(
     """
     with user_errors(ValueError):
         manifest = records.manifest()
-    lease = read_lease(records.storage.read(f"{records.name}/lease.json"))
+    lease = read_lease(records)
     if manifest is None:
         if lease is None:
             raise no_sweep(records)
@@ -51,33 +48,40 @@ def show_status(
         say(console, f"Sweep {records.name} {stopped if expired(lease) else f'is being started by {holder}'}")
         return
     loaded = records.load()
-    statuses = Counter(record["status"] for record in loaded.records)
-    planned = manifest.planned_trials or 0
+    existing, planned = loaded.records, manifest.planned_trials or 0
+    statuses = Counter(record["status"] for record in existing)
     lines = [
         f"Sweep {records.name} in {records.storage.location}, space {manifest.space}",
-        f"{len(loaded.records):,} of {count(planned, 'trial')} done: "
-        + ", ".join(f"{statuses[status]} {status}" for status in ("completed", "failed", "diverged")),
+        f"{len(existing):,} of {count(planned, 'trial')} done: "
+        + ", ".join(f"{statuses[status]} {status}" for status in columns.STATUSES),
     ]
     if lease is not None and not expired(lease):
         lines += _running(lease)
     else:
-        lines.append(_how_to_continue(manifest, len(loaded.records), statuses["failed"], planned, storage_option))
-    reasons = Counter(_reason(record) for record in loaded.records if record.get("error"))
-    lines += [f"  {count} x {reason}" for reason, count in reasons.most_common(5)]
-    last = max((r for r in loaded.records if r.get("error")), key=lambda r: r.get("started_at") or "", default=None)
-    if last is not None:
+        lines.append(_how_to_continue(manifest, len(existing), statuses["failed"], planned, storage_option))
+    with_error = [record for record in existing if record.get("error")]
+    reasons = Counter(map(_reason, with_error))
+    lines += [f"  {number} x {reason}" for reason, number in reasons.most_common(5)]
+    if with_error:
+        last = max(with_error, key=lambda record: record.get("started_at") or "")
         lines.append(f"Last error, trial {last['trial_key']} ({last['method']} on {last['dataset']}): {_reason(last)}")
-    behind = sum(not record.get("mlflow_run_id") for record in loaded.records)
-    mirrored = tracking_uri != NONE and _is_mirrored(loaded.records, tracking_uri, experiment_id)
-    if loaded.records:
-        lines.append(_mirror(behind, tracking_uri, mirrored))
+    behind = sum(not record.get("mlflow_run_id") for record in existing)
+    experiment_id = experiment_of(tracking_uri, records.name)
+    mirrored = experiment_id is not None and _is_mirrored(existing, Experiment(tracking_uri, experiment_id, ""))
+    if behind:
+        lines.append(f"{count(behind, 'trial is', 'trials are')} not in MLflow yet")
+    elif existing and tracking_uri != NONE and not mirrored:
+        other = f"The trials were mirrored into another MLflow than {scrub(tracking_uri)}, or it cannot be reached"
+        lines.append(f"{other}; --tracking-uri names theirs, --sync brings this one up to date")
+    elif existing:
+        lines.append("MLflow is up to date")
     lines += filter(None, [unreadable_note(loaded.rejected)])
     for line in lines:
         say(console, line)
     report = f"{records.name}/report/report.html"
     if report in records.storage.names(f"{records.name}/report/"):
         say(console, "Report     ", place=f"{records.storage.location}/{report}")
-    elif loaded.records and manifest.search is None:
+    elif existing and manifest.search is None:
         say(console, "A report on these trials: ", place=f"python -m analysis --sweep {records.name}{storage_option}")
     # A link into an MLflow without these trials would lead nowhere.
     if mirrored or (tracking_uri == NONE and behind):
@@ -108,26 +112,15 @@ def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, s
     return "Finished"
 
 
-def _mirror(behind: int, tracking_uri: str, mirrored: bool) -> str:
-    if behind:
-        return f"{count(behind, 'trial is', 'trials are')} not in MLflow yet"
-    if tracking_uri != NONE and not mirrored:
-        other = f"The trials were mirrored into another MLflow than {scrub(tracking_uri)}, or it cannot be reached"
-        return f"{other}; --tracking-uri names theirs, --sync brings this one up to date"
-    return "MLflow is up to date"
-
-
-def _is_mirrored(existing: Sequence[Record], tracking_uri: str, experiment_id: str | None) -> bool:
-    """Whether MLflow has the run that the oldest record names; the others may be of another MLflow."""
-    if experiment_id is None:
-        return False
-    named = [record for record in existing if record.get("mlflow_run_id")]
-    oldest = min(named, key=lambda record: record.get("started_at") or "", default=None)
+def _is_mirrored(existing: Sequence[Record], experiment: Experiment) -> bool:
+    """Whether the experiment has the run that the oldest record names; the others may be in another MLflow."""
+    with_run = [record for record in existing if record.get("mlflow_run_id")]
+    oldest = min(with_run, key=lambda record: record.get("started_at") or "", default=None)
     try:
-        return oldest is None or has_run(Experiment(tracking_uri, experiment_id, ""), oldest)
+        return oldest is None or has_run(experiment, oldest)
     except MirrorError:
         return False
 
 
-def _reason(record: dict[str, Any]) -> str:
+def _reason(record: Record) -> str:
     return str(record["error"]).splitlines()[0]

@@ -1,4 +1,4 @@
-"""The sweeps of a storage, for people who look for one."""
+"""The sweeps of a storage."""
 
 from collections.abc import Mapping
 
@@ -17,20 +17,24 @@ from records.store import SWEEP_NAME
 
 @user_errors(StorageError)
 def show_sweeps(console: Console, storage: str) -> None:
-    """Print a line for each sweep: its space, the trials done of those planned, the last record's date, its size.
+    """Print each sweep's space, number of done and planned trials, last record's date and size.
 
     Raises:
         UserError: the storage cannot be read.
     """
     opened = open_storage(storage)
-    by_sweep: dict[str, dict[str, File]] = {}
+    by_folder: dict[str, dict[str, File]] = {}
     for name, file in opened.files("").items():
-        sweep, _, rest = name.partition("/")
-        by_sweep.setdefault(sweep, {})[rest] = file
-    like_sweeps = {name: files for name, files in by_sweep.items() if _is_sweep(files)}
-    sweeps = {name: files for name, files in like_sweeps.items() if SWEEP_NAME.fullmatch(name)}
-    if misnamed := [repr(name) for name in like_sweeps if name not in sweeps]:
+        folder, _, rest = name.partition("/")
+        by_folder.setdefault(folder, {})[rest] = file
+    like_sweeps = {
+        folder: files
+        for folder, files in by_folder.items()
+        if any(name in ("sweep.json", "lease.json") or name.startswith("records/") for name in files)
+    }
+    if misnamed := [repr(name) for name in like_sweeps if not SWEEP_NAME.fullmatch(name)]:
         say(console, f"Left out, as no sweep can have the name: {listed(misnamed)}. Rename the folder to list it.")
+    sweeps = {name: files for name, files in like_sweeps.items() if SWEEP_NAME.fullmatch(name)}
     if not sweeps:
         say(console, f"No sweeps in {opened.location}.")
         return
@@ -44,18 +48,13 @@ def show_sweeps(console: Console, storage: str) -> None:
     console.print(table)
 
 
-def _is_sweep(files: Mapping[str, File]) -> bool:
-    return any(name in ("sweep.json", "lease.json") or name.startswith("records/") for name in files)
-
-
 def _row(records: SweepRecords, files: Mapping[str, File]) -> list[str]:
     try:
         manifest = records.manifest() or Manifest()
         notes = ["half deleted"] if manifest.deleted else []
     except ValueError:
         manifest, notes = Manifest(), ["sweep.json is broken"]
-    lease = read_lease(records.storage.read(f"{records.name}/lease.json")) if "lease.json" in files else None
-    if not expired(lease):
+    if "lease.json" in files and not expired(read_lease(records)):
         notes.insert(0, "running")
     done = [file.modified for name, file in files.items() if name.startswith("records/") and name.endswith(".json")]
     return [

@@ -9,11 +9,11 @@ import analysis
 from driver import StoppedError
 from driver.plan.make_plan import make_plan
 from driver.upkeep import finish as finish_module
+from driver.upkeep import summary
 from driver.upkeep.finish import finish
 from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 from records.mirror import Experiment
-from records.store import LoadedRecords
 
 EXPERIMENT = Experiment("sqlite:///x", "1", "2")
 
@@ -33,14 +33,20 @@ def written(monkeypatch):
     """The folders that get a report, of an analysis that is made up."""
     folders = []
     verdict = SimpleNamespace(answer="no", sentence="No.")
-    for name in ("trials_of_sweep", "correlated", "methods_summary", "more"):
-        monkeypatch.setattr(finish_module, name, lambda *_: None)
+    monkeypatch.setattr(finish_module, "trials_of_sweep", lambda *_: None)
+    for name in ("correlated", "methods_summary", "more"):
+        monkeypatch.setattr(summary, name, lambda *_: None)
+    for name in ("answers", "numbers"):
+        monkeypatch.setattr(summary, name, lambda *_: {})
     monkeypatch.setattr(analysis, "analyse", lambda trials: SimpleNamespace(verdict=verdict))
     monkeypatch.setattr(analysis, "write_report", lambda result, folder: folders.append(folder))
     monkeypatch.setattr(finish_module, "copy_report", lambda *_: None)
-    monkeypatch.setattr("driver.upkeep.parent_run.answers", lambda _: {})
-    monkeypatch.setattr("driver.upkeep.parent_run.numbers", lambda _: {})
     return folders
+
+
+def end(records, plan, changed=True, experiment=None):
+    loaded = records.load()
+    return finish(records, plan, loaded=loaded, experiment=experiment, changed=changed, console=Console(quiet=True))
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -51,7 +57,7 @@ def test_a_report_that_is_there_is_kept_unless_something_changed(local, written,
     for page, changed in (False, False), (True, False), (True, True):
         if page:
             records.storage.write("done/report/report.html", b"")
-        finish(records, LoadedRecords([]), plan, None, changed, Console(quiet=True))
+        end(records, plan, changed)
     assert len(written) == 2
 
 
@@ -67,18 +73,20 @@ def test_a_report_that_cannot_be_written_stops_the_command_in_one_line(written, 
     with pytest.raises(
         StoppedError, match=r"^cannot write .*one\.png: File exists\. The records are kept; repeat the command"
     ):
-        finish(records, LoadedRecords([]), plan, None, True, Console(quiet=True))
+        end(records, plan)
 
 
 def test_mlflow_is_told_that_every_trial_failed(records, plan, monkeypatch):
     mirrored = []
-    monkeypatch.setattr(finish_module, "mirror_sweep", lambda *arguments: mirrored.append(arguments))
+    monkeypatch.setattr(
+        finish_module, "mirror_sweep", lambda *positional, **named: mirrored.append((*positional, named))
+    )
     failed = {"status": "failed", "error": "ValueError: no", "schema_version": columns.SCHEMA_VERSION}
     for config in plan.trials.values():
         records.write({**config.columns(), **failed})
     for changed in (True, False):
-        outcome = finish(records, records.load(), plan, EXPERIMENT, changed, Console(quiet=True))
+        outcome = end(records, plan, changed, EXPERIMENT)
     assert outcome.answer.startswith("No answer: ")
-    ((experiment, _, folder, tags, _, _, done),) = mirrored
-    assert (experiment, folder, tags["answer"], done) == (EXPERIMENT, None, "none", True)
-    assert tags[finish_module.NOTE] == outcome.answer
+    ((experiment, _, folder, facts),) = mirrored
+    assert (experiment, folder, facts["tags"]["answer"], facts["done"]) == (EXPERIMENT, None, "none", True)
+    assert facts["tags"][finish_module.NOTE] == outcome.answer

@@ -29,7 +29,7 @@ def take(records, lost=print):
 
 
 def stored(records):
-    return read_lease(records.storage.read("held/lease.json"))
+    return read_lease(records)
 
 
 def test_it_is_there_while_held_and_gone_afterwards(records):

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from driver.plan.fixed import fixed_settings
 from driver.plan.make_plan import make_plan
 from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note
-from driver.plan.plan import Plan, declare, open_records
+from driver.plan.plan import Plan, declare, fixed_settings, open_records
 from records import Manifest, Primary
 from search_spaces import Space
 from trainables import resolve
@@ -48,8 +47,8 @@ def records_of(*overrides, space="smoke", n=10):
     return [{**config.columns(), "status": "completed"} for plan in plans for config in plan.trials.values()]
 
 
-APART = "To keep sweeps apart, give this one another --name, or --fresh."
-BEGINNING = "This sweep also holds 10 records that this command would not make."
+APART = "To keep sweeps apart, choose another --name, or --fresh."
+BEGINNING = "This sweep also has 10 records that this command would not make."
 
 
 def test_other_settings_under_an_old_name_are_said():
@@ -64,7 +63,7 @@ def test_what_the_sweep_declared_first_is_said():
     plan = make_plan("smoke", None, {}, 1)
     same = Manifest(space="smoke", primary=plan.space.primary, comparisons=plan.space.comparisons)
     assert declared_note(plan, same) is None
-    kept = "; the report keeps that. For what this command declares, give it another --name, or --fresh."
+    kept = "; the report keeps that. To use what this command declares, choose another --name, or --fresh."
     for other, words in (
         ({"space": "laptop"}, "space laptop"),
         ({"primary": Primary(metric="iop")}, "primary test_ood.iop.integrated_gradients against test_ood.auc"),
@@ -83,7 +82,7 @@ def test_a_setting_that_records_leave_out_at_its_default_counts_too():
 @pytest.mark.parametrize("override", [{"seed": 7, "data_seed": 7}, {"severity": 0.5}, {"mask_dilation": 3}])
 def test_more_of_what_a_sweep_varies_counts_in_the_report(override):
     note = others_note(make_plan("smoke", None, {}, 10), records_of(override))
-    assert note.startswith("This sweep also holds ")
+    assert note.startswith("This sweep also has ")
     assert note.endswith(f" records that this command would not make. They count in the report. {APART}")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import analysis
 from driver.plan.plan import Plan, declare
-from driver.upkeep import parent_run
+from driver.upkeep import summary
 from records import SweepRecords, open_storage
 from search_spaces import Primary, Space
 
@@ -50,7 +50,7 @@ def result(table):
 
 
 def test_the_comparisons_numbers_are_those_of_the_report(result):
-    numbers, answers = parent_run.numbers(result), parent_run.answers(result)
+    numbers, answers = summary.numbers(result), summary.answers(result)
     estimated = [c for c in result.comparisons if c.estimate is not None]
     assert {c.comparison for c in estimated} >= {"seed", "given_id"}
     for c in estimated:
@@ -60,11 +60,11 @@ def test_the_comparisons_numbers_are_those_of_the_report(result):
         assert numbers[f"{place}/n_trials"] == c.n_trials
         assert answers[f"{place}/answer"] == c.answer
     absent = replace(result, comparisons=tuple(replace(c, estimate=None) for c in result.comparisons))
-    assert not [name for name in parent_run.numbers(absent) if name.startswith("comparison/")]
+    assert not [name for name in summary.numbers(absent) if name.startswith("comparison/")]
 
 
 def test_a_methods_mean_is_at_the_largest_severity_and_over_datasets(result, table):
-    numbers = parent_run.numbers(result)
+    numbers = summary.numbers(result)
     largest = table[(table.severity == 1.0) | ((table.dataset == "digits") & (table.severity == 0.5))]
     for column, name in (("test_ood.auc", "mean/test_ood/auc"), (SCORE, "mean/test_ood/iou/integrated_gradients")):
         expected = largest.groupby(["method", "dataset"])[column].mean().groupby("method").mean()
@@ -74,14 +74,14 @@ def test_a_methods_mean_is_at_the_largest_severity_and_over_datasets(result, tab
 
 def test_what_was_declared_are_parameters_and_what_varies_tags(tmp_path, table):
     records, plan = SweepRecords(open_storage(tmp_path), "two"), Plan(SPACE, {})
-    assert parent_run.declared(records) == {}
+    assert summary.declared(records) == {}
     declare(records, plan, "python sweep.py")
-    assert parent_run.declared(records) == {
+    assert summary.declared(records) == {
         "space": "two",
         "primary": f"{SCORE} against test_ood.auc",
         "comparisons": "seed, method",
     }
-    assert parent_run.design(table.to_dict("records"), plan) == {
+    assert summary.design(table.to_dict("records"), plan) == {
         "datasets": "crosses, digits",
         "methods": "actdiff, baseline, rrr",
         "severities": "0, 0.5, 1",
@@ -92,8 +92,7 @@ def test_what_was_declared_are_parameters_and_what_varies_tags(tmp_path, table):
 
 
 @pytest.mark.parametrize(
-    ("numbers", "text"),
-    [((), ""), ((3,), "3"), ((1, 0), "0 to 1"), ((5, 0, 1, 2, 9, 8), "0 to 2, 5, 8 to 9")],
+    ("numbers", "text"), [((), ""), ((3,), "3"), ((1, 0), "0 to 1"), ((5, 0, 1, 2, 9, 8), "0 to 2, 5, 8 to 9")]
 )
 def test_seeds_are_shown_as_ranges(numbers, text):
-    assert parent_run.spans(numbers) == text
+    assert summary.spans(numbers) == text

@@ -29,7 +29,7 @@ def record(status, error=None, **columns):
 def test_trials_are_counted_and_not_trainings():
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), total=9)
-    progress.note_done(2)
+    progress.already_done = 2
     alike = tuple(resolve({"selection": selection}) for selection in get_args(Selection))
     progress.started("a", alike)
     progress.started("b", (resolve({"seed": 1}),))
@@ -83,7 +83,7 @@ def test_before_the_first_trial_it_says_what_is_waited_for(screen):
 
 def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
     progress = Progress(Console(quiet=True), total=100_000)
-    progress.note_done(10_000)
+    progress.already_done = 10_000
     for number in range(64):
         config = resolve({"seed": number, "method": "right_for_better_reasons", "dataset": "digits_on_photos"})
         progress.started(str(number), (config,))
@@ -143,7 +143,7 @@ def test_prometheus_and_the_lease_count_the_same_trials_as_waiting(monkeypatch):
 
     monkeypatch.setattr(metrics, "Gauge", gauge)
     progress = Progress(Console(quiet=True), total=10)
-    progress.note_done(2)
+    progress.already_done = 2
     progress.started("a", (resolve({}),))
     progress.give_up("mine: it broke", 4)
     metrics.SweepMetrics("s").update(progress)

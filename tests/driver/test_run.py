@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from driver import UserError
-from driver.plan.plan import PlannedQueue
+from driver.plan.plan import Queue
 from driver.ray.run import ProgressCallback, TuneQueue, reason_of
 from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
@@ -30,7 +30,7 @@ def alike():
 def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
     other = resolve({"seed": 1})
     first, second, third = alike
-    planned = PlannedQueue([first, other, second, third])
+    planned = Queue([first, other, second, third])
     queue = TuneQueue(planned, 2, Stop())
     assert parse(queue.suggest("a")) == alike
     assert parse(queue.suggest("b")) == (other,)
@@ -38,7 +38,7 @@ def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
     assert len(planned) == 0
 
 
-class OneAtATime(PlannedQueue):
+class OneAtATime(Queue):
     busy = False
 
     def next(self):
@@ -62,7 +62,7 @@ def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
 
 
 def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
-    class Away(PlannedQueue):
+    class Away(Queue):
         def next(self):
             raise StorageError("the bucket is away")
 
@@ -103,10 +103,17 @@ def test_why_a_process_was_lost_and_what_to_do(error, reason):
     assert "\n" not in reason_of(error)
 
 
+def callback_of(queue, recorder, progress, stop=None, followers=()):
+    log = SweepLog(recorder.records)
+    return ProgressCallback(
+        queue=queue, recorder=recorder, progress=progress, log=log, stop=stop or Stop(), followers=followers
+    )
+
+
 def test_a_lost_trial_is_tried_once_more_at_the_end_and_the_records_that_it_left_stay(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress, stop = Progress(Console(quiet=True), total=3), Stop()
-    callback = ProgressCallback(PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), stop)
+    callback = callback_of(Queue(alike), recorder, progress, stop)
     for config, status in zip(alike, ("completed", "failed"), strict=False):
         record = {**config.columns(), "status": status, "error": None, "schema_version": columns.SCHEMA_VERSION}
         recorder.records.write(record)
@@ -132,9 +139,7 @@ def test_a_training_counts_once_its_records_are_written_and_is_lost_if_they_neve
     recorder = Recorder(str(tmp_path), "s")
     progress = Progress(Console(quiet=True), total=5)
     followed = []
-    callback = ProgressCallback(
-        PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), Stop(), [followed.append]
-    )
+    callback = callback_of(Queue(alike), recorder, progress, followers=[followed.append])
     trainings = {"a": alike, "b": (resolve({"seed": 1}),), "c": (resolve({"seed": 2}),)}
     rows = {}
     for name, training in trainings.items():
@@ -156,7 +161,7 @@ def test_a_training_counts_once_its_records_are_written_and_is_lost_if_they_neve
 def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as_running(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress = Progress(Console(quiet=True), total=3)
-    callback = ProgressCallback(PlannedQueue(alike), progress, recorder, SweepLog(recorder.records), Stop())
+    callback = callback_of(Queue(alike), recorder, progress)
     trial = SimpleNamespace(trial_id="a", config=flat(alike))
     for ends in (callback.on_trial_recover, callback.on_trial_complete):
         callback.on_trial_start(0, [], trial)
@@ -168,14 +173,14 @@ def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as
 def test_of_a_broken_method_the_trials_that_wait_are_skipped_and_not_recorded(tmp_path):
     recorder, out = Recorder(str(tmp_path), "s"), io.StringIO()
     trials = [resolve({"seed": seed, "method": method}) for seed in range(5) for method in ("baseline", "masked")]
-    queue = PlannedQueue(trials)
+    queue = Queue(trials)
     progress, stop = Progress(Console(file=out, width=300), total=10), Stop()
-    callback = ProgressCallback(queue, progress, recorder, SweepLog(recorder.records), stop)
+    callback = callback_of(queue, recorder, progress, stop)
     handed_out = [queue.next() for _ in range(7)]
     error = 'ValueError: no\n  File "/home/ann/mine.py", line 3, in loss\n    raise'
     for (config,) in handed_out[:6]:
         bad = {"status": "failed", "error": error} if config.method == "masked" else {"status": "completed"}
-        callback._finished([{"host": platform.node(), "error": None, **config.columns(), **bad}])
+        callback.finished([{"host": platform.node(), "error": None, **config.columns(), **bad}])
     assert "masked: its first 3 trials failed the same way: ValueError: no (/home/ann/mine.py, line 3, in loss)" in (
         out.getvalue()
     )

@@ -14,8 +14,8 @@ from driver import UserError
 from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
-from driver.run_sweep import _report_command, _show, _sync_command, run_sweep
-from driver.upkeep import parent_run
+from driver.run_sweep import _show, run_sweep
+from driver.upkeep import summary
 from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
 from records import SweepRecords, columns
@@ -37,7 +37,7 @@ def run(storage, **options):
     return out.getvalue()
 
 
-def interrupt(*_):
+def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
@@ -178,7 +178,7 @@ def test_a_fresh_sweep_is_continued_under_the_name_it_got(done, monkeypatch):
 
 def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatch):
     def command(storage):
-        return _report_command(request(storage), "mine")
+        return request(storage).report_command("mine")
 
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
     assert command("sweeps") == "python -m analysis --sweep mine"
@@ -190,7 +190,7 @@ def test_the_report_command_names_a_storage_only_if_it_must(tmp_path, monkeypatc
 
 def test_a_report_that_new_trials_made_old_does_not_outlive_an_interrupt(one_to_run, done, monkeypatch):
     done.storage.write("smoke/report/report.html", b"of two trials")
-    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
+    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_, **__: None)
     monkeypatch.setattr("driver.run_sweep.finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(one_to_run, Console(quiet=True))
@@ -205,11 +205,10 @@ def test_a_report_that_is_older_than_a_record_is_written_again(killed, done, mon
     os.utime(page, (page.stat().st_atime, page.stat().st_mtime + (-60 if killed else 60)))
     finished = []
     monkeypatch.setattr(
-        "driver.run_sweep.finish", lambda *arguments: finished.append(arguments) or Outcome(None, "", 3, 0, 0)
+        "driver.run_sweep.finish", lambda *_, **named: finished.append(named) or Outcome(None, "", 3, 0, 0)
     )
     run(done.storage.location)
-    ((_, _, _, _, changed, _),) = finished
-    assert changed == killed
+    assert [named["changed"] for named in finished] == [killed]
     assert page.exists() != killed
 
 
@@ -226,12 +225,12 @@ def test_what_ended_badly_and_what_was_skipped_is_said_at_the_end():
 
 def test_it_says_what_other_commands_left_and_where_it_ends_inside_a_seed(done, monkeypatch):
     monkeypatch.setattr("driver.run_sweep.connect", lambda *_: 1)
-    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_: None)
+    monkeypatch.setattr("driver.run_sweep.run_trials", lambda *_, **__: None)
     said = run(done.storage.location, assignments=("epochs=2",)).splitlines()
     assert "32 trials are one seed; 3 are part of one: --max-trials 32 ends with a whole seed" in said
     assert (
-        "This sweep also holds 3 records that this command would not make. The report leaves out 3 with epochs other "
-        "than 2. To keep sweeps apart, give this one another --name, or --fresh."
+        "This sweep also has 3 records that this command would not make. The report leaves out 3 with epochs other "
+        "than 2. To keep sweeps apart, choose another --name, or --fresh."
     ) in said
 
 
@@ -294,10 +293,8 @@ def test_sync_takes_the_plan_from_the_sweep_and_leaves_its_manifest(tmp_path):
     assert outcome.failed == 3
     assert records.storage.read("mine/sweep.json") == manifest
     assert "Sweep mine: 4 trials, 0 to run" in out.getvalue()
-    assert "This sweep also holds" not in out.getvalue()
+    assert "This sweep also has" not in out.getvalue()
     declared = declared_plan(records.manifest())
     assert (declared.space.name, declared.space.primary.metric) == ("own_data", "iop")
-    assert parent_run.design(records.load().records, declared)["planned_trials"] == 4
-    assert _sync_command(sync, "mine") == (
-        f"python sweep.py --name mine --storage {tmp_path} --tracking-uri none --sync"
-    )
+    assert summary.design(records.load().records, declared)["planned_trials"] == 4
+    assert sync.sync_command("mine") == (f"python sweep.py --name mine --storage {tmp_path} --tracking-uri none --sync")

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from driver import UserError
 from driver.plan import cost
-from driver.plan.best_settings import SAMPLER, BestSettings, load_best_settings, objective
 from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from driver.plan.search import SearchQueue
+from driver.plan.study import SAMPLER, BestSettings, load_best_settings, objective
 from driver.view.dry_run import show_plan
 from records import columns
 from search_spaces import SPACES, Search, Space, Tuned
@@ -136,7 +136,7 @@ def test_a_trial_without_a_result_counts_and_is_no_zero(records, status, auc):
     (study,) = plan.studies
     finished = [record_of(study.random(n), auc=0.5 + n / 100, when=f"{n:03d}") for n in range(6)]
     bad = record_of(study.random(6), auc, status, when="006")
-    told = [study._finished(record) for record in [*finished, bad]]
+    told = [study.finished_trial(record) for record in [*finished, bad]]
     assert [t.state.name for t in told] == ["COMPLETE"] * 6 + ["FAIL"]
     assert told[-1].value is None
 
@@ -199,7 +199,7 @@ def test_a_setting_that_no_trial_can_have_is_refused_before_anything_runs(tuned,
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"low": 2, "high": 1}, "from 2 to 1: low must not lie above high"),
+        ({"low": 2, "high": 1}, "from 2 to 1: low must not exceed high"),
         ({"low": 0, "high": 1, "log": True}, "a log scale needs low > 0"),
         ({"low": 0.5, "high": 2, "whole": True}, "whole numbers need whole bounds"),
     ],

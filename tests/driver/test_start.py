@@ -27,7 +27,7 @@ def ray_init(monkeypatch, tmp_path):
     started, settings = [], []
 
     def install(*errors):
-        def init(**arguments):
+        def init(*_, **__):
             settings.append({name: os.environ.get(name) for name in start.PATIENCE})
             (tmp_path / "ray" / f"session_{len(started)}_{os.getpid()}").mkdir(parents=True)
             started.append(subprocess.Popen(["sleep", "600"]))

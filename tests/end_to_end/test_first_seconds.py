@@ -7,9 +7,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "moment",
-    [Moment(4), *(Moment(seconds, of_database=True) for seconds in (0, 1, 2.5))],
-    ids=str,
+    "moment", [Moment(4), *(Moment(seconds, of_database=True) for seconds in (0, 1, 2.5))], ids=str
 )
 def test_after_a_kill_the_second_command_does_all(moment, tmp_path):
     kill_first(tmp_path, moment)

@@ -137,9 +137,7 @@ def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, bro
     visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
     see(browser, "saliency.png")
     until(
-        browser,
-        lambda b: [i for i in b.find_elements(By.TAG_NAME, "img") if wide(b, i) > 300],
-        "no picture was shown",
+        browser, lambda b: [i for i in b.find_elements(By.TAG_NAME, "img") if wide(b, i) > 300], "no picture was shown"
     )
 
 

@@ -14,7 +14,7 @@ from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS
 from analysis.stats.replicated import MINIMUM_CLUSTERS
 from records import columns
 from search_spaces import SPACES
-from search_spaces.published import Published
+from search_spaces.published import dilation
 from search_spaces.space import factorial
 from search_spaces.strengths import PAPER_METHODS, strength_grid
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, TrialConfig, resolve
@@ -179,7 +179,7 @@ def test_the_x_ray_sets_of_the_paper_are_there_on_request():
 def test_a_published_blur_as_pixels():
     """int(4 sigma + 0.5), as scipy's gaussian_filter takes its radius."""
     blurs = {0.817838: 3, 0.639513: 3, 1.0: 4, 0.124: 0, 0.0: 0}
-    assert {blur: Published(1e-3, mask_blur=blur).mask_dilation for blur in blurs} == blurs
+    assert {blur: dilation(blur) for blur in blurs} == blurs
 
 
 def test_strengths_are_even_on_a_log_scale():

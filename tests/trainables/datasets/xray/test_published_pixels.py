@@ -104,7 +104,7 @@ def test_penalties_of_published_strengths_follow_the_formula_in_both_ranges(name
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(size=(2, SIDE**2)), rng.normal(size=2)
     models = {"unit": AffineNet(weight, bias), "published": AffineNet(weight / 2048, bias + weight.sum(axis=1) / 2)}
-    strength = SETTINGS["xray_site", 0.8][name].strength
+    strength = SETTINGS["xray_site", 0.8][name]["strength"]
     terms, losses = {}, {}
     for pixels, weighed in (("unit", strength / factor), ("published", strength)):
         split = opened(pixels).splits()["train"]
