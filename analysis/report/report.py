@@ -1,6 +1,8 @@
 """The report's files: report.html, report.md and report.json, with figures/ and tables/."""
 
 import base64
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -225,8 +227,11 @@ def methods_paragraph(analysis: Analysis) -> str:
     return " ".join(sentences)
 
 
+REFERENCES: dict[str, str] = json.loads((Path(__file__).parent / "references.json").read_text(encoding="utf-8"))
+"""Each reference by its citation, such as "Jiang et al. 2020"."""
+
+
 def bibliography(texts: Iterable[str]) -> list[str]:
     """The references that the texts cite, in alphabetical order of their citations."""
-    joined = " ".join(texts).replace("(", "").replace(")", "")
-    known = {key: reference for section in sections.SECTIONS for key, reference in section.citations.items()}
-    return [reference for key, reference in sorted(known.items()) if key in joined]
+    joined = re.sub(r"[()]|’s(?= \()", "", " ".join(texts))
+    return [reference for citation, reference in sorted(REFERENCES.items()) if citation in joined]

@@ -338,17 +338,6 @@ SECTION = Section(
     missing=_missing,
     method=_method,
     reported=_reported,
-    citations={
-        "Hedges & Olkin 1985": "L. V. Hedges, I. Olkin, Statistical Methods for Meta-Analysis. Academic Press, 1985.",
-        "Holm 1979": "S. Holm, A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979, "
-        "65–70.",
-        "Satterthwaite 1946": "F. E. Satterthwaite, An approximate distribution of estimates of variance components. "
-        "Biometrics Bull. 2, 1946, 110–114.",
-        "Schuirmann 1987": "D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power "
-        "approach. J. Pharmacokinet. Biopharm. 15, 1987, 657–680.",
-        "Spearman 1904": "C. Spearman, The proof and measurement of association between two things. Am. J. Psychol. "
-        "15, 1904, 72–101.",
-    },
 )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, percent
-from analysis.sections.granulated_kendall import JIANG, SAME_SEEDS
+from analysis.sections.granulated_kendall import SAME_SEEDS
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import Entry, Table, p_value, remark, value, whole
 from analysis.stats.rank_correlation import Floats, Ints
@@ -286,5 +286,4 @@ SECTION = Section(
         "the conditional mutual information of the two orders, normalised and less its mean under permutation "
         "(Jiang et al. 2020)"
     ),
-    citations=JIANG,
 )

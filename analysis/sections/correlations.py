@@ -231,19 +231,6 @@ def _adjusted(analysis: Analysis) -> str:
     )
 
 
-CITATIONS = {
-    "Benjamini & Hochberg 1995": "Y. Benjamini, Y. Hochberg, Controlling the false discovery rate. J. R. Stat. Soc. B "
-    "57, 1995, 289–300.",
-    "Field & Welsh 2007": "C. A. Field, A. H. Welsh, Bootstrapping clustered data. J. R. Stat. Soc. B 69, 2007, "
-    "369–390.",
-    "Fieller, Hartley & Pearson 1957": "E. C. Fieller, H. O. Hartley, E. S. Pearson, Tests for rank correlation "
-    "coefficients I. Biometrika 44, 1957, 470–481.",
-    "Higgins & Thompson 2002": "J. P. T. Higgins, S. G. Thompson, Quantifying heterogeneity in a meta-analysis. "
-    "Statistics in Medicine 21, 2002, 1539–1558.",
-    "Kendall 1945": "M. G. Kendall, The treatment of ties in ranking problems. Biometrika 33, 1945, 239–251.",
-    "MacKinnon, Nielsen & Webb 2023": "J. G. MacKinnon, M. Ø. Nielsen, M. D. Webb, Fast and reliable jackknife and "
-    "bootstrap methods for cluster-robust inference. J. Appl. Econometrics 38, 2023, 671–694.",
-}
 SECTION = Section(
     key="primary_correlations",
     title="The primary’s correlations",
@@ -254,5 +241,4 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(analysis)],
     method=_method,
     reported=_reported,
-    citations=CITATIONS,
 )

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.numbers import HasInterval, name, severity
+from analysis.numbers import HasInterval, name, severity, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
     from matplotlib.lines import Line2D as Line2D
 
-INK, MUTED, RULE = "#1f2328", "#6b7280", "#d8dce2"
+INK, MUTED, RULE, SHADE = "#1f2328", "#6b7280", "#d8dce2", "#eef0f3"
 # Okabe & Ito's palette for all kinds of colour vision (Color Universal Design, 2008), with a darker yellow.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 DASHES = ("--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 1)), (0, (1, 2.5)))
@@ -192,6 +192,107 @@ def legend_below(figure: "Figure", handles: Sequence[Any], columns: int) -> None
         legend.remove()
     two_rows = 2 * size.height / -(-len(handles) // number)
     figure.set_figheight(figure.get_figheight() + max(0.0, size.height - two_rows) / figure.dpi)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An estimate with its interval, as a figure shows it."""
+
+    entry: HasInterval
+    colour: str = PALETTE[1]
+    marker: str = "o"
+    series: str = ""
+    """Its name in the legend."""
+    is_hollow: bool = False
+    around: Sequence[float | None] = ()
+    """Values that the estimate summarises, such as those of single cells, drawn as small dots."""
+
+    @property
+    def style(self) -> dict[str, Any]:
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": "white" if self.is_hollow else None}
+
+
+Rows = Mapping[str, Sequence[Mark]]
+"""The marks of each row, by its label."""
+
+
+def forest(
+    panels: Mapping[str, Rows],
+    *,
+    name: str,
+    title: str,
+    caption: str,
+    alt: str,
+    reference: float = 0.0,
+    limits: tuple[float, float] | None = None,
+    smallest_effect: float | None = None,
+    strong: bool = False,
+    digits: int = 2,
+) -> Drawing:
+    """A figure of estimates with their intervals, in rows.
+
+    Args:
+        panels: the rows of each panel, by the label of its x axis; all panels have the same rows.
+        alt: the alternative text's first sentence, without its full stop; the numbers follow.
+        reference: where a line marks the absence of an effect.
+        limits: of the x axis.
+        smallest_effect: the values closer to zero are shaded.
+        strong: whether the first row is set apart.
+        digits: of the numbers in the alternative text.
+    """
+    labels = list(dict.fromkeys(label for rows in panels.values() for label in rows))
+    marks = [mark for rows in panels.values() for row in rows.values() for mark in row]
+    most = max(len(row) for rows in panels.values() for row in rows.values())
+    with settings():
+        figure = new_figure(0.8 + (0.24 + 0.07 * most) * len(labels))
+        for axes, (x_label, rows) in zip(_side_by_side(figure, len(panels)), panels.items(), strict=True):
+            axes.axvline(reference, color=MUTED, linewidth=0.8)
+            if smallest_effect is not None:
+                shade(axes, smallest_effect)
+            for position, label in enumerate(labels):
+                row = rows.get(label, ())
+                for place, mark in enumerate(row):
+                    draw_mark(axes, mark, -position - 0.28 * (place - (len(row) - 1) / 2))
+            row_labels(axes, labels, strong=strong)
+            axes.set_xlabel(x_label)
+            axes.set_xlim(limits)
+        keys = {mark.series: legend_key(mark.series, linewidth=1.6, **mark.style) for mark in marks if mark.series}
+        if smallest_effect is not None:
+            keys["shade"] = shade_key()
+        if keys:
+            legend_below(figure, list(keys.values()), columns=4)
+    numbers = [
+        f"{', '.join(filter(None, (x_label if len(panels) > 1 else '', label, mark.series)))}: "
+        f"{with_interval(mark.entry, digits)}"
+        for x_label, rows in panels.items()
+        for label, row in rows.items()
+        for mark in row
+    ]
+    return Drawing(name, title, caption, f"{alt}. {'; '.join(numbers)}.", figure)
+
+
+def _side_by_side(figure: "Figure", n: int) -> "Sequence[Axes]":
+    return list(figure.subplots(1, n, squeeze=False, sharey=True)[0])
+
+
+def draw_mark(axes: "Axes", mark: Mark, y: float, *, linewidth: float = 1.6, size: float = 5) -> None:
+    """Draw an estimate and its interval at the height y, or the word that there is none."""
+    dots(axes, mark.around, y, markersize=2.5, color=mark.colour, alpha=0.45)
+    if mark.entry.estimate is None:
+        axes.text(0, y, "undefined", color=INK, fontsize=6.5, va="center", ha="center")
+        return
+    interval_line(axes, mark.entry, y, color=mark.colour, linewidth=linewidth)
+    axes.plot([mark.entry.estimate], [y], markersize=size, **mark.style)
+
+
+def shade(axes: "Axes", smallest_effect: float, *, horizontal: bool = False) -> None:
+    """Shade the values that are closer to zero than the smallest effect of interest."""
+    span = axes.axhspan if horizontal else axes.axvspan
+    span(-smallest_effect, smallest_effect, color=SHADE, linewidth=0)
+
+
+def shade_key() -> "Line2D":
+    return legend_key("too small to matter", color="#dfe2e7", linewidth=8)
 
 
 def interval_line(axes: "Axes", entry: HasInterval, y: float, **style: Any) -> None:

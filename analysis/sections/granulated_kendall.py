@@ -10,10 +10,9 @@ from scipy import sparse, stats
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, listed, number, with_interval
-from analysis.sections.correlations import CITATIONS
-from analysis.sections.drawing import INK, MUTED, Drawing, interval_line, new_figure, row_labels, settings
+from analysis.sections.drawing import INK, Drawing, Mark, forest
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, known_rows, no_interval
-from analysis.sections.table import UNDEFINED, Entry, Table, estimated, remark, whole
+from analysis.sections.table import REASON, Column, Table, estimates, words
 from analysis.stats.cluster_bootstrap import MINIMUM_DEFINED, MINIMUM_RESAMPLED, Resamples, percentile_interval
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate
@@ -221,43 +220,26 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
     """psi along each setting, and their mean; None where no axis has a psi."""
     if result.estimate is None:
         return None
-    lines: list[tuple[str, Estimate]] = [("all, averaged (Ψ)", result)]
-    lines += [(column_name(axis.axis), axis) for axis in result.axes if axis.estimate is not None]
-    with settings():
-        figure = new_figure(0.9 + 0.3 * len(lines))
-        axes = figure.subplots()
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        for position, (_, entry) in enumerate(lines):
-            colour, marker = (INK, "D") if position == 0 else ("#0072B2", "o")
-            interval_line(axes, entry, -position, color=colour, linewidth=1.8)
-            axes.plot([entry.estimate or 0.0], [-position], marker=marker, color=colour, markersize=6)
-        row_labels(axes, [label for label, _ in lines], strong=True)
-        axes.set_xlim(-1.02, 1.02)
-        axes.set_xlabel("ψ, mean τ-b: opposite order (−1), no common order (0), same order (1)")
-    return Drawing(
+    rows = {"all, averaged (Ψ)": [Mark(result, INK, "D")]}
+    rows |= {column_name(axis.axis): [Mark(axis)] for axis in result.axes if axis.estimate is not None}
+    return forest(
+        {"ψ, mean τ-b: opposite order (−1), no common order (0), same order (1)": rows},
         name="psi_by_axis",
         title="Along which setting does the map move with performance?",
         caption=(
             "ψ along a setting: Kendall’s τ-b of map score and performance, both averaged over seeds, over the values "
             "of this setting with the others fixed, and then the mean over those others, each counting the same; it is "
             "no correlation over trials. Along method all strengths of a method count as one, and along severity each "
-            "model is tested under its own shift. Top row: Ψ, the mean of the ψ below, however many comparisons each "
-            "rests on. Bars: the middle 95 % over resampled data seeds, whose averages are noisier, so that they reach "
-            "further towards zero."
+            "model is tested under its own shift. Top row: Ψ, the mean of the ψ below. Bars: the middle 95 % over "
+            "resampled data seeds, whose averages are noisier, so that they reach further towards zero."
         ),
-        alt=f"Dot plot of psi by setting. {'; '.join(f'{label}: {with_interval(entry)}' for label, entry in lines)}.",
-        figure=figure,
+        alt="Dot plot of psi by setting",
+        limits=(-1.02, 1.02),
+        strong=True,
     )
 
 
 def _table(result: GranulatedKendall) -> Table:
-    empty: Entry = (None, "")
-    rows: list[tuple[Entry, ...]] = [
-        (("all", "all, averaged (Ψ)"), *estimated(result), empty, empty, remark(result.reason))
-    ]
-    for axis in result.axes:
-        counts = whole(axis.n_eligible), whole(axis.n_finite)
-        rows.append(((axis.axis, column_name(axis.axis)), *estimated(axis), *counts, remark(axis.reason)))
     return Table(
         name="granulated_kendall",
         title=TITLE,
@@ -266,13 +248,21 @@ def _table(result: GranulatedKendall) -> Table:
             "−1 to 1; averages over seeds are compared. Eligible: settings of everything else at which it takes two "
             "values or more; used: of these, the ones where neither score is constant."
         ),
-        headings=("what changes", "ψ", "95 % interval", "eligible", "used", UNDEFINED),
-        rows=tuple(rows),
-        text_columns=1,
-        fields=("axis", "psi", "interval", "n_eligible", "n_finite", "reason"),
+        columns=(
+            words("axis", "what changes", lambda row: getattr(row, "axis", "all"), text=_axis_name),
+            *estimates("psi", "ψ"),
+            Column("n_eligible", "eligible", of=lambda row: getattr(row, "n_eligible", None), absent=""),
+            Column("n_finite", "used", of=lambda row: getattr(row, "n_finite", None), absent=""),
+            REASON,
+        ),
+        rows=(result, *result.axes),
         strong=True,
         fold=0,
     )
+
+
+def _axis_name(axis: str) -> str:
+    return "all, averaged (Ψ)" if axis == "all" else column_name(axis)
 
 
 def _method(analysis: Analysis, result: GranulatedKendall) -> dict[str, str]:
@@ -299,10 +289,6 @@ def _reported(analysis: Analysis, result: GranulatedKendall) -> str:
     return text
 
 
-JIANG = {
-    "Jiang et al. 2020": "Y. Jiang, B. Neyshabur, H. Mobahi, D. Krishnan, S. Bengio, Fantastic generalization measures "
-    "and where to find them. ICLR 2020, arXiv:1912.02178."
-}
 TITLE = "One setting at a time"
 SECTION = Section(
     key="granulated_kendall",
@@ -314,5 +300,4 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(result)],
     method=_method,
     reported=_reported,
-    citations=JIANG | {key: CITATIONS[key] for key in ("Field & Welsh 2007", "Kendall 1945")},
 )

@@ -212,8 +212,4 @@ SECTION = Section(
     figures=lambda analysis, result: [_figure(analysis)],
     interactive=lambda analysis, result: _points(analysis),
     method=_method,
-    citations={
-        "Viviano et al. 2021": "J. D. Viviano, B. Simpson, F. Dutil, Y. Bengio, J. P. Cohen, Saliency is a possible "
-        "red herring when diagnosing poor generalization. ICLR 2021, arXiv:1910.00199.",
-    },
 )

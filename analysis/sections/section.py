@@ -62,7 +62,7 @@ class Section(Generic[Result]):
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
     """Text for a paper's methods paragraph: sentences, or a noun phrase for the list of the part."""
     citations: Mapping[str, str] = field(default_factory=dict)
-    """The reference for each citation in `method` and `reported`, such as "Jiang et al. 2020"."""
+    """Unused: references are in analysis/report/references.json."""
 
     def json(self, analysis: Analysis) -> dict[str, Any]:
         """The section's keys of report.json."""

@@ -1,9 +1,11 @@
-"""A table of the report: one definition, written as HTML, Markdown, CSV and LaTeX."""
+"""A table of the report: its columns, declared once and written as HTML, Markdown, CSV and LaTeX."""
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, replace
+from functools import cached_property
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from analysis.answer.entry import Correlation
@@ -12,8 +14,153 @@ from analysis.numbers import p_value as written_p
 
 Entry = tuple[Any, str]
 """A raw value for the CSV, and its text."""
-UNDEFINED = "undefined because"
-"""Heading of a last column of reasons."""
+Reader = str | Callable[[Any], Any]
+"""How a value is read from a row: an attribute's name, dotted for one of an attribute, or a function."""
+
+
+def whole_number(n: int) -> str:
+    return f"{n:,}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what it reads from each row, and how it writes it."""
+
+    field: str
+    """Its name in the CSV."""
+    heading: str
+    text: Callable[[Any], str] = whole_number
+    of: Reader = ""
+    """By default the field."""
+    absent: str = "–"
+    """The text for None."""
+    is_words: bool = False
+    """Left-aligned."""
+
+    def value(self, row: Any) -> Any:
+        return read(row, self.of or self.field)
+
+    def entry(self, row: Any) -> Entry:
+        value = self.value(row)
+        return value, self.absent if value is None else self.text(value)
+
+
+def read(row: Any, of: Reader) -> Any:
+    return of(row) if callable(of) else attrgetter(of)(row)
+
+
+def words(field: str, heading: str, of: Reader = "", *, text: Callable[[Any], str] = name, absent: str = "") -> Column:
+    return Column(field, heading, text, of, absent, is_words=True)
+
+
+def decimals(field: str, heading: str, of: Reader = "", *, digits: int = 2) -> Column:
+    return Column(field, heading, lambda value: number(value, digits), of)
+
+
+def p_values(field: str = "p_value", heading: str = "p", of: Reader = "") -> Column:
+    return Column(field, heading, written_p, of)
+
+
+def intervals(
+    field: str = "interval",
+    heading: str = "95 % interval",
+    low: Reader = "ci_low",
+    high: Reader = "ci_high",
+    *,
+    digits: int = 2,
+) -> Column:
+    """A column with both bounds of an interval."""
+    return Column(
+        field, heading, lambda bounds: interval(*bounds, digits), lambda row: (read(row, low), read(row, high))
+    )
+
+
+def estimates(
+    field: str, heading: str, of: Reader = "", *, digits: int = 2, interval: str = "interval"
+) -> tuple[Column, ...]:
+    """A column of estimates and one of their intervals; `of` reads the result that has both, by default the row."""
+    columns = decimals(field, heading, "estimate", digits=digits), intervals(interval, digits=digits)
+    return inside(of, *columns) if of else columns
+
+
+def inside(of: Reader, *columns: Column) -> tuple[Column, ...]:
+    """The columns, read from a part of each row; absent where the part is None."""
+
+    def within(column: Column) -> Callable[[Any], Any]:
+        return lambda row: None if (part := read(row, of)) is None else column.value(part)
+
+    return tuple(replace(column, of=within(column)) for column in columns)
+
+
+CELL = words("dataset", "dataset"), words("severity", "s", text=severity), words("method", "method")
+"""Dataset, severity and method of a row."""
+SCOPE = (
+    words("dataset", "dataset", absent="shifted"),
+    words("severity", "s", text=severity),
+    words("method", "method", absent="all"),
+)
+"""The same; no dataset stands for all strata with a shift, no method for all methods."""
+REASON = words("reason", "undefined because", text=str)
+REMARK = words("remark", "remark", of=lambda row: row.reason or row.interval_reason, text=str)
+"""Why a row has no estimate or no interval."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with title and caption."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[Column] = ()
+    rows: Sequence[Any] = ()
+    """The results that the columns read."""
+    group: int = 0
+    """Number of leading columns; a line separates rows that differ in them."""
+    strong: bool = False
+    """Whether the first row is bold."""
+    bold: frozenset[tuple[int, int]] = frozenset()
+    """Row and column of further entries in bold."""
+    fold: int | None = None
+    """Number of rows beyond which report.html folds the table, if at all."""
+    headings: InitVar[tuple[str, ...]] = ()
+    text_columns: InitVar[int] = 0
+    fields: InitVar[tuple[str, ...]] = ()
+
+    def __post_init__(self, headings: Any, text_columns: int, fields: Any) -> None:
+        # The old form, whose rows are entries.
+        if isinstance(headings, tuple) and headings:
+            columns = [
+                _Ready(field, heading, of=itemgetter(i), is_words=i < text_columns or field in ("reason", "remark"))
+                for i, (field, heading) in enumerate(zip(fields, headings, strict=True))
+            ]
+            object.__setattr__(self, "columns", columns)
+
+    @cached_property
+    def entries(self) -> list[list[Entry]]:
+        return [[column.entry(row) for column in self.columns] for row in self.rows]
+
+    @property
+    def texts(self) -> list[list[str]]:
+        return [[text for _, text in row] for row in self.entries]
+
+    @property
+    def has_remarks(self) -> bool:
+        """Whether the last column is of words and has any; report.html leaves out an empty one."""
+        return not self.columns[-1].is_words or any(row[-1] for row in self.texts)
+
+    def is_bold(self, row: int, column: int) -> bool:
+        return (self.strong and row == 0) or (row, column) in self.bold
+
+
+class _Ready(Column):
+    def entry(self, row: Any) -> Entry:
+        entry: Entry = self.value(row)
+        return entry
+
+
+# The old form of entries.
+UNDEFINED = REASON.heading
 
 
 def value(raw: float | None, digits: int = 2) -> Entry:
@@ -54,44 +201,10 @@ def remark(text: str | None) -> Entry:
     return text, text or ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table with title and caption; each row has one entry per heading."""
-
-    name: str
-    title: str
-    caption: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[Entry, ...], ...]
-    text_columns: int
-    """Number of leading columns with words, which are left-aligned."""
-    fields: tuple[str, ...]
-    """The CSV's column names, one per heading."""
-    group: int = 0
-    """Number of leading columns; a line separates rows that differ in them."""
-    strong: bool = False
-    """Whether the first row is bold."""
-    bold: frozenset[tuple[int, int]] = frozenset()
-    """Row and column of further entries in bold."""
-    fold: int | None = None
-    """Number of rows beyond which report.html folds the table, if at all."""
-
-    @property
-    def ends_in_words(self) -> bool:
-        """Whether the last column has remarks, which are left-aligned, and not shown if all are empty."""
-        return self.fields[-1] in ("reason", "remark")
-
-    def is_bold(self, row: int, column: int) -> bool:
-        return (self.strong and row == 0) or (row, column) in self.bold
-
-    @property
-    def texts(self) -> list[list[str]]:
-        return [[text for _, text in row] for row in self.rows]
-
-
 def to_csv(table: Table) -> str:
     """The raw values; the bounds of an interval are separated by a space, a missing value is empty."""
-    return _csv(table.fields, ([_plain(raw) for raw, _ in row] for row in table.rows))
+    rows = ([_plain(raw) for raw, _ in row] for row in table.entries)
+    return _csv([column.field for column in table.columns], rows)
 
 
 def grid_csv(correlations: Sequence[Correlation]) -> str:
@@ -103,21 +216,21 @@ def grid_csv(correlations: Sequence[Correlation]) -> str:
 def to_latex(table: Table) -> str:
     """A booktabs table; it needs \\usepackage{booktabs} in the preamble."""
 
-    def line(texts: Sequence[str], row: int | None = None) -> str:
+    def line(row: int, texts: Sequence[str]) -> str:
         cells = [
-            rf"\textbf{{{_latex(text)}}}" if text and row is not None and table.is_bold(row, column) else _latex(text)
+            rf"\textbf{{{_latex(text)}}}" if text and table.is_bold(row, column) else _latex(text)
             for column, text in enumerate(texts)
         ]
         return " & ".join(cells) + r" \\" + "\n"
 
-    alignment = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
     return rf"""\begin{{table}}
 \centering
 \caption{{{_latex(table.title)}. {_latex(table.caption)}}}
-\begin{{tabular}}{{{alignment}}}
+\begin{{tabular}}{{{"".join("l" if column.is_words else "r" for column in table.columns)}}}
 \toprule
-{line(table.headings)}\midrule
-{"".join(line(texts, row) for row, texts in enumerate(table.texts))}\bottomrule
+{" & ".join(_latex(column.heading) for column in table.columns)} \\
+\midrule
+{"".join(line(row, texts) for row, texts in enumerate(table.texts))}\bottomrule
 \end{{tabular}}
 \end{{table}}
 """

@@ -268,8 +268,8 @@ def test_the_methods_paragraph_can_be_pasted(report):
 
 def test_each_citation_has_one_reference(report, result):
     texts = [*explanations(result).values(), strict_json(report / "report.json")["methods_paragraph"]]
-    pattern = r"(?:[A-Z]\w+, )?[A-Z]\w+(?: & [A-Z]\w+| et al\.)? \(?(?:1[89]|20)\d\d"
-    cited = {citation.replace("(", "") for citation in re.findall(pattern, " ".join(texts))}
+    pattern = r"(?:[A-Z]\w+, )?[A-Z]\w+(?: & [A-Z]\w+| et al\.)?(?:’s)? \(?(?:1[89]|20)\d\d"
+    cited = {re.sub(r"’s|\(", "", citation) for citation in re.findall(pattern, " ".join(texts))}
     references = bibliography(texts)
     assert len(references) == len(cited) > 5
     page, markdown = Page((report / "report.html").read_text()).text, (report / "report.md").read_text()

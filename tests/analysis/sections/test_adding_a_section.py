@@ -12,9 +12,10 @@ import analysis
 from analysis import sections
 from analysis.answer.answer import Analysis
 from analysis.numbers import percent
+from analysis.report.report import REFERENCES
 from analysis.sections.drawing import Drawing, new_figure, settings
 from analysis.sections.section import OTHER_WAYS, Section
-from analysis.sections.table import Table, remark, value
+from analysis.sections.table import REASON, Table, decimals, words
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,8 @@ def table(analysis: Analysis, result: AboveChance) -> Table:
         name="above_chance",
         title="Above chance",
         caption="All trials.",
-        headings=("of", "share", "undefined because"),
-        rows=((("all", "all trials"), value(result.estimate), remark(result.reason)),),
-        text_columns=1,
-        fields=("of", "share", "reason"),
+        columns=(words("of", "of", lambda row: "all trials"), decimals("share", "share", "estimate"), REASON),
+        rows=(result,),
     )
 
 
@@ -64,7 +63,6 @@ ABOVE_CHANCE = Section(
     tables=lambda analysis, result: [table(analysis, result)],
     method=lambda analysis, result: {"Above chance": "An outcome above one half (Gosset 1908)."},
     reported=lambda analysis, result: "the share of trials above chance",
-    citations={"Gosset 1908": "Student, The probable error of a mean. Biometrika 6, 1908, 1–25."},
 )
 
 
@@ -72,6 +70,8 @@ ABOVE_CHANCE = Section(
 def with_the_section(monkeypatch, no_figures):
     place = next(i for i, section in enumerate(sections.SECTIONS) if section.key == "per_image")
     known = sections.SECTIONS
+    reference = "Student, The probable error of a mean. Biometrika 6, 1908, 1–25."
+    monkeypatch.setitem(REFERENCES, "Gosset 1908", reference)
     monkeypatch.setattr(sections, "SECTIONS", (*known[:place], ABOVE_CHANCE, *known[place:]))
 
 
@@ -99,7 +99,7 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
             for title in ("The same question, asked in other ways", "Above chance", "How this was computed")
         ]
         assert places == sorted(places)
-    assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall,{share!r},\n"
+    assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall trials,{share!r},\n"
     assert r"\caption{Above chance. All trials.}" in (tmp_path / "tables/above_chance.tex").read_text()
     assert (tmp_path / "figures/above_chance.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures/above_chance.svg").is_file()

@@ -58,7 +58,8 @@ def test_the_csv_names_each_stratum(make_table):
     severities = (0.0, 0.5, 1.0)
     result = answer(make_table(seeds=6, severities=severities), replicates=100)
     (written,) = IN_WORDS.tables(result, None)
-    rows = [dict(zip(written.fields, (raw for raw, _ in row), strict=True)) for row in written.rows]
+    fields = [c.field for c in written.columns]
+    rows = [dict(zip(fields, (raw for raw, _ in row), strict=True)) for row in written.entries]
     seed = [row for row in rows if row["comparison"] == "seed"]
     strata = [(row["dataset"], row["severity"], row["method"]) for row in seed if row["method"] is None]
     assert strata == [("crosses", severity, None) for severity in severities]

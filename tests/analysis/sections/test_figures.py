@@ -195,7 +195,7 @@ def test_strengths_have_ticks_at_powers_of_ten_and_datasets_a_title_over_the_fir
     labels = [label.get_text() for label in drawing.figure.axes[4].get_xticklabels()]
     assert [label for label in labels if 0.1 <= float(label) <= 10] == ["0.1", "1", "10"]
     (written,) = STRENGTHS.tables(result, result.results["strengths"])
-    assert {row[3] for row in written.rows} == {(0.1, "0.1"), (0.464159, "0.46"), (10.0, "10")}
+    assert {row[3] for row in written.entries} == {(0.1, "0.1"), (0.464159, "0.46"), (10.0, "10")}
 
 
 @pytest.mark.parametrize("lowest", [-0.2, 0.1])

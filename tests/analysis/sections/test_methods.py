@@ -33,8 +33,8 @@ def test_each_strength_of_a_cell_with_several(table):
         assert row.localisation.mean == pytest.approx(part[SCORE].mean(), abs=1e-12)
     (written,) = STRENGTHS.tables(result, strengths)
     assert written.name == "strengths"
-    assert written.fields[3] == "strength"
-    assert [row[3][0] for row in written.rows] == [row.strength for row in strengths]
+    assert written.columns[3].field == "strength"
+    assert [row[3][0] for row in written.entries] == [row.strength for row in strengths]
 
 
 def test_without_several_strengths_there_is_no_table_and_no_figure(make_table):

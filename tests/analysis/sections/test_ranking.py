@@ -39,9 +39,9 @@ def test_methods_are_ranked_by_their_mean_at_the_largest_severity(result, table)
 
 def test_the_best_strength_is_that_of_the_best_mean(result, table):
     (written,) = SECTION.tables(result, None)
-    column = written.fields.index(f"{OUTCOME}.best_strength")
+    column = [c.field for c in written.columns].index(f"{OUTCOME}.best_strength")
     cells = table[(table["severity"] == 1)].groupby(["dataset", "method", "strength"])[OUTCOME].agg(["mean", "std"])
-    for row in written.rows:
+    for row in written.entries:
         own = cells.loc[(row[0][0], row[2][0])]
         (mean, sd, strength), text = row[column]
         assert strength == own["mean"].idxmax()

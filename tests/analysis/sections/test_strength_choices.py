@@ -105,7 +105,8 @@ def test_the_table_has_a_row_per_method_and_dataset(table):
     result = answer(both, replicates=100)
     choices = SECTION.compute(result)
     wide, long = SECTION.tables(result, choices)
-    rows = [dict(zip(wide.fields, (raw for raw, _ in row), strict=True)) for row in wide.rows]
+    fields = [c.field for c in wide.columns]
+    rows = [dict(zip(fields, (raw for raw, _ in row), strict=True)) for row in wide.entries]
     assert [(row["dataset"], row["method"]) for row in rows] == [
         ("crosses", "actdiff"),
         ("crosses", "rrr"),
