@@ -1,15 +1,12 @@
 """What a sweep leaves behind: records, artifacts, and their mirror in MLflow.
 
-    columns.py     the table of a record's columns: names, roles, kinds and labels
-    storage.py     opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
-    manifest.py    sweep.json: what a sweep declared
-    store.py       the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
-    database.py    MLflow's SQLite database, created whole or not at all
-    mirror.py      brings MLflow up to date with the records (not imported here: it loads mlflow)
-    mirror_deletion.py  deletes what it made
-    mlflow_client.py  MLflow's client as both use it, and its errors
-    mirror_names.py  the names of runs, metrics, tags and views in MLflow
-    secrets.py     removes credentials from messages
+    columns.py          the table of a record's columns: names, roles, kinds and labels
+    storage.py          opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
+    manifest.py         sweep.json: what a sweep declared
+    store.py            the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
+    mirror.py           brings MLflow up to date with the records; mirror_names.py, mirror_deletion.py, mlflow_client.py
+    database.py         MLflow's SQLite database, created whole or not at all
+    secrets.py          removes credentials from messages
 
 Imports neither torch nor Ray: trainables write records, analysis reads them.
 """

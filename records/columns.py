@@ -15,6 +15,7 @@ SCHEMA_VERSION = 1
 `records.store.MIGRATIONS` and a stored file to tests/records/; a new column needs neither."""
 
 SPLITS = ("train", "valid_id", "valid_ood", "test_id", "test_ood")
+SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
 SCORED_SPLITS = ("test_id", "test_ood")
 """Splits on which attribution maps are scored."""
 PERFORMANCE = ("auc", "accuracy", "loss")
@@ -33,8 +34,7 @@ STOPPED_EARLY = "stopped_early"
 """Whether a scheduler stopped the trial before its last epoch because of its performance."""
 HYPERPARAMETER_PREFIX = "hp."
 SEARCHER = f"{HYPERPARAMETER_PREFIX}searcher"
-"""The searcher that chose the configuration, and no part of it. Those in `PLAIN_SEARCHERS`, or none, ignore earlier
-results."""
+"""The searcher that chose the configuration; not part of it. `PLAIN_SEARCHERS` ignore the results of earlier trials."""
 PLAIN_SEARCHERS = ("grid", "random")
 CONTROLS: dict[str, object] = {
     f"{HYPERPARAMETER_PREFIX}mask_condition": "expert",
@@ -60,7 +60,10 @@ Kind = Literal["text", "number", "flag", "any"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column or, with placeholders in braces, a family of columns."""
+    """A column or, with placeholders in braces, a family of columns.
+
+    A family is called with the values of its placeholders, in order, and returns the name of a column.
+    """
 
     name: str
     role: Role
@@ -68,69 +71,49 @@ class Column:
     label: str
     """For people; may repeat the name's placeholders."""
 
-
-def hyperparameter(name: str) -> str:
-    """`hp.<name>`: a setting without a column of its own."""
-    return f"{HYPERPARAMETER_PREFIX}{name}"
+    def __call__(self, *values: object) -> str:
+        return re.sub(r"{\w+}", "{}", self.name).format(*values)
 
 
-def performance(split: str, measure: str) -> str:
+def measure(family: str, label: str) -> Column:
+    """A family of numbers about the model or its maps."""
+    return Column(family, "measure", "number", label)
+
+
+hyperparameter = Column(HYPERPARAMETER_PREFIX + "{name}", "configuration", "any", "{name}")
+"""A setting without a column of its own."""
+images = measure("{split}.n", "images in the {split} set")
+"""The number of images behind the split's accuracy."""
+half = measure("{column}.half_{which}", "{column}, half {which}")
+"""The same score on one of two random halves of the split's images, 1 or 2."""
+chance_iou = measure("{split}.chance_iou", "chance IoU on the {split} set")
+"""The IoU of a random region with the mask's area fraction p: p / (2 − p)."""
+faithfulness = measure("{split}.faithfulness.{measure}.{attribution}", "{measure} of {attribution} on the {split} set")
+"""A covariate of localisation scores, not one of them."""
+localisation = measure("{split}.{metric}.{attribution}", "{metric} of {attribution} on the {split} set")
+"""For example `test_ood.iou.integrated_gradients`."""
+correctness_auroc = measure(
+    "{split}.correctness_auroc.{metric}.{attribution}",
+    "AUROC of {metric} of {attribution} for right answers on the {split} set",
+)
+"""Does a better map go with a right answer?"""
+map_size = measure("map_size.{attribution}", "map size of {attribution}")
+"""The shorter side of the maps in pixels before upsampling; absent without upsampling."""
+randomisation = measure("randomisation.{measure}.{attribution}", "{measure} of {attribution} against random weights")
+"""Maps of the trained against random weights; the measure is rank_correlation, ssim or failed."""
+attribution_time = Column("attribution_seconds.{attribution}", "time", "number", "seconds of {attribution}")
+"""The part of `attribution_seconds` spent on this attribution's maps."""
+
+
+def performance(split: str, score: str) -> str:
     """`<split>.auc`, `<split>.accuracy` or `<split>.loss`."""
-    return f"{split}.{measure}"
+    return f"{split}.{score}"
 
 
 def probe(outside: str) -> str:
     """`test_id.auc_outside_<outside>`: the AUC on the ID test images with a mask, their outside altered."""
     return f"test_id.auc_outside_{outside}"
 
-
-def images(split: str) -> str:
-    """`<split>.n`: the number of images behind the split's accuracy."""
-    return f"{split}.n"
-
-
-def half(column: str, which: int | str) -> str:
-    """`<column>.half_1` or `<column>.half_2`: the same score on one of two random halves of the split's images."""
-    return f"{column}.half_{which}"
-
-
-def chance_iou(split: str) -> str:
-    """`<split>.chance_iou`: the IoU of a random region with the mask's area fraction p, p / (2 − p)."""
-    return f"{split}.chance_iou"
-
-
-def faithfulness(split: str, measure: str, attribution: str) -> str:
-    """`<split>.faithfulness.<measure>.<attribution>`: a covariate of localisation scores, not one of them."""
-    return f"{split}.faithfulness.{measure}.{attribution}"
-
-
-def localisation(split: str, metric: str, attribution: str) -> str:
-    """`<split>.<metric>.<attribution>`, for example `test_ood.iou.integrated_gradients`."""
-    return f"{split}.{metric}.{attribution}"
-
-
-def correctness_auroc(split: str, metric: str, attribution: str) -> str:
-    """`<split>.correctness_auroc.<metric>.<attribution>`: does a better map go with a right answer?"""
-    return f"{split}.correctness_auroc.{metric}.{attribution}"
-
-
-def map_size(attribution: str) -> str:
-    """`map_size.<attribution>`: the shorter side of its maps in pixels before upsampling; absent without upsampling."""
-    return f"map_size.{attribution}"
-
-
-def randomisation(measure: str, attribution: str) -> str:
-    """`randomisation.<measure>.<attribution>`: trained against random weights; rank_correlation, ssim or failed."""
-    return f"randomisation.{measure}.{attribution}"
-
-
-def attribution_time(attribution: str) -> str:
-    """`attribution_seconds.<attribution>`: the part of `attribution_seconds` spent on this attribution's maps."""
-    return f"attribution_seconds.{attribution}"
-
-
-SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", "ID test", "OOD test"), strict=True))
-_PERFORMANCE_LABELS = dict(zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True))
 
 COLUMNS = (
     Column("trial_key", "key", "text", "trial key"),
@@ -149,46 +132,20 @@ COLUMNS = (
     Column("epochs", "configuration", "number", "epochs"),
     Column("best_epoch", "outcome", "number", "best epoch"),
     Column(SEARCHER, "annotation", "text", "searcher"),
-    Column(hyperparameter("{name}"), "configuration", "any", "{name}"),
+    hyperparameter,
     *(
-        Column(performance(split, measure), "performance", "number", f"{SPLIT_LABELS[split]} {label}")
+        Column(performance(split, score), "performance", "number", f"{SPLIT_LABELS[split]} {label}")
         for split in SPLITS
-        for measure, label in _PERFORMANCE_LABELS.items()
+        for score, label in zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True)
     ),
     *(Column(probe(outside), "probe", "number", f"AUC, outside {outside}") for outside in OUTSIDES),
     Column(COLLAPSED, "measure", "flag", "collapsed"),
     Column(STOPPED_EARLY, "measure", "flag", "stopped early"),
     Column("model_steps", "measure", "number", "optimisation steps"),
-    Column(images("{split}"), "measure", "number", "images in the {split} set"),
+    images,
     Column("{split}.n_smaller_class", "measure", "number", "images of the smaller class in the {split} set"),
-    Column(half("{column}", "{which}"), "measure", "number", "{column}, half {which}"),
-    Column(chance_iou("{split}"), "measure", "number", "chance IoU on the {split} set"),
-    Column(
-        faithfulness("{split}", "{measure}", "{attribution}"),
-        "measure",
-        "number",
-        "{measure} of {attribution} on the {split} set",
-    ),
-    Column(
-        localisation("{split}", "{metric}", "{attribution}"),
-        "measure",
-        "number",
-        "{metric} of {attribution} on the {split} set",
-    ),
-    Column(
-        correctness_auroc("{split}", "{metric}", "{attribution}"),
-        "measure",
-        "number",
-        "AUROC of {metric} of {attribution} for right answers on the {split} set",
-    ),
-    Column(map_size("{attribution}"), "measure", "number", "map size of {attribution}"),
-    Column(
-        randomisation("{measure}", "{attribution}"),
-        "measure",
-        "number",
-        "{measure} of {attribution} against random weights",
-    ),
-    Column(attribution_time("{attribution}"), "time", "number", "seconds of {attribution}"),
+    *(half, chance_iou, faithfulness, localisation, correctness_auroc, map_size, randomisation),
+    attribution_time,
     Column("train_seconds", "time", "number", "training seconds"),
     Column("evaluate_seconds", "time", "number", "evaluation seconds"),
     Column("attribution_seconds", "time", "number", "attribution seconds"),
@@ -211,13 +168,12 @@ def with_role(*roles: Role) -> tuple[str, ...]:
 
 
 PROBES = with_role("probe")
-_OF_THE_MIRROR = ("sweep", SEARCHER, "mlflow_run_id")
 NOTED = tuple(
     column.name
     for column in COLUMNS
     if column.kind in ("text", "flag")
     and column.role not in ("key", "configuration", "seed")
-    and column.name not in _OF_THE_MIRROR
+    and column.name not in ("sweep", SEARCHER, "mlflow_run_id")
 )
 """Columns with a text or a flag about a trial, apart from its settings and from what names it in MLflow."""
 
@@ -250,22 +206,20 @@ def is_run_specific(name: str) -> bool:
 def label(name: str, words: Callable[[str], str] = lambda word: word.replace("_", " ")) -> str:
     """A column's name for people: "OOD test AUC", "iou of grad cam on the OOD test set".
 
-    Args:
-        name: the column's.
-        words: turns the name of a metric, attribution or setting into words.
+    `words` turns the name of a metric, attribution or setting into words.
     """
-    column, parts = _lookup(name)
-    shown = {part: SPLIT_LABELS.get(value) or words(value) for part, value in parts.items()}
-    if "column" in parts:
-        shown["column"] = label(parts["column"], words)
+    column, values = _lookup(name)
+    shown = {part: SPLIT_LABELS.get(value) or words(value) for part, value in values.items()}
+    if "column" in values:
+        shown["column"] = label(values["column"], words)
     return column.label.format(**shown) if column.label else words(name)
 
 
 def parse_localisation(name: str) -> tuple[str, str, str] | None:
     """(split, metric, attribution) of a localisation column, or None for any other column.
 
-    What adds to a column of its own, such as `test_ood.auc.half_1` or the `test_ood.auc.1` that pandas makes of a
-    repeated one, is none.
+    A column that extends another one's name, such as `test_ood.auc.half_1` or the `test_ood.auc.1` that pandas makes of
+    a repeated name, is not a localisation column.
     """
     parts = name.split(".")
     if len(parts) == 3 and parts[0] in SCORED_SPLITS and not column_of(".".join(parts[:2])).label:
@@ -273,38 +227,31 @@ def parse_localisation(name: str) -> tuple[str, str, str] | None:
     return None
 
 
-def ordered(names: set[str]) -> list[str]:
+def ordered(names: Iterable[str]) -> list[str]:
     """Column names in the order of `COLUMNS`."""
-    return sorted(names, key=lambda name: (_place(name), name))
+
+    def place(name: str) -> int:
+        return len(IDENTITY) if name.startswith(HYPERPARAMETER_PREFIX) else _PLACES.get(name, _MEASURES)
+
+    return sorted(names, key=lambda name: (place(name), name))
 
 
-_NAMED = {column.name: (place, column) for place, column in enumerate(COLUMNS) if "{" not in column.name}
-_MEASURES = next(place for place, column in enumerate(COLUMNS) if column.role == "measure")
-
-
-def _place(name: str) -> int:
-    if name.startswith(HYPERPARAMETER_PREFIX):
-        return len(IDENTITY)
-    place, column = _NAMED.get(name, (_MEASURES, None))
-    return _MEASURES if column is None or column.role == "measure" else place
-
-
-_GROUPS = {"split": "|".join(SPLITS), "which": "[12]", "column": ".+", "name": ".+"}
-
-
-def _pattern(family: str) -> re.Pattern[str]:
-    """Matches the columns of a family, with a group for each placeholder."""
-    literal = re.escape(family).replace(r"\{", "{").replace(r"\}", "}")
-    return re.compile(re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{_GROUPS.get(m[1], '[^.]+')})", literal))
-
-
-_FAMILIES = tuple((column, _pattern(column.name)) for column in COLUMNS if "{" in column.name)
+_NAMED = {column.name: column for column in COLUMNS if "{" not in column.name}
+_PLACES = {column.name: place for place, column in enumerate(COLUMNS) if column.role != "measure"}
+_MEASURES = COLUMNS.index(_NAMED[COLLAPSED])
+_VALUES = {"split": "|".join(SPLITS), "which": "[12]", "column": ".+", "name": ".+"}
+_FAMILIES = tuple(
+    (column, re.compile(re.sub(r"\\{(\w+)\\}", lambda m: f"(?P<{m[1]}>{_VALUES.get(m[1], '[^.]+')})", escaped)))
+    for column, escaped in ((column, re.escape(column.name)) for column in COLUMNS if "{" in column.name)
+)
+"""Each family with a pattern that matches its columns."""
 
 
 @lru_cache(maxsize=10_000)
 def _lookup(name: str) -> tuple[Column, dict[str, str]]:
+    """A column's entry in `COLUMNS`, and the values of its placeholders."""
     if name in _NAMED:
-        return _NAMED[name][1], {}
+        return _NAMED[name], {}
     for column, pattern in _FAMILIES:
         if match := pattern.fullmatch(name):
             return column, match.groupdict()

@@ -6,10 +6,9 @@ MLflow creates a database in many steps and cannot open one whose creation was i
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import lru_cache
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,8 @@ QUIET = 5.0
 """Seconds without a change after which a half-made database counts as abandoned."""
 BUSY = 20.0
 """Seconds to wait for a database that another process has locked."""
-FILLED_BY_MLFLOW = ("alembic_version", "workspaces")
+VERSION = "alembic_version"
+FILLED_BY_MLFLOW = (VERSION, "workspaces")
 """Tables with rows in an unused database."""
 ANEW = "move it away: the next run of a sweep with --sync mirrors the records into a new one"
 
@@ -49,47 +49,21 @@ def check_database(tracking_uri: str) -> None:
 
     MLflow checks other kinds of URI itself.
     """
-    if (path := database_file(tracking_uri)) is not None:
-        _check(path)
-
-
-def prepare_database(tracking_uri: str, say: Callable[[str], None]) -> None:
-    """Create a missing SQLite database, and replace a half-made one, which is kept under another name.
-
-    Several processes may do this at once. Other kinds of URI are left alone. `say` takes the message that a half-made
-    database was replaced.
-
-    Raises:
-        DatabaseError: the database cannot be used or written.
-    """
     path = database_file(tracking_uri)
     if path is None:
         return
-    path = path.resolve()
-    with _writing():
-        if not path.exists():
-            # SQLite would apply the journal of a removed database to the new one.
-            for suffix in ("-journal", "-wal"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            FolderStorage(path.parent).create(path.name, _new_database())
-        try:
-            _check(path)
-        except HalfMadeError:
-            _wait_until_quiet(path)
-            _replace_half_made(path, say)
-    _check(path)
-
-
-def _check(path: Path) -> None:
     if not path.exists():  # sqlite3 would create it
         raise DatabaseError("there is no such database")
-    head = _schema_history().get_current_head()
     try:
         with closing(sqlite3.connect(path, timeout=BUSY)) as database:
-            revision = _revision(database)
-            if revision == head:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            versions = database.execute("SELECT version_num FROM alembic_version") if VERSION in tables else ()
+            revision = next((str(version) for (version,) in versions), None)
+            if revision == _schema_history().get_current_head():
                 return
-            is_used = _has_rows(database)
+            # MLflow adds its default experiment first. A table's name cannot be a parameter.
+            names = (name.replace('"', '""') for name in tables if name not in FILLED_BY_MLFLOW)
+            is_used = any(database.execute(f'SELECT EXISTS (SELECT 1 FROM "{name}")').fetchone()[0] for name in names)  # noqa: S608
     except sqlite3.Error as error:
         raise DatabaseError(f"the database cannot be read: {error}") from error
     if not is_used:
@@ -104,23 +78,33 @@ def _check(path: Path) -> None:
     )
 
 
-def _tables(database: sqlite3.Connection) -> list[str]:
-    return [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+def prepare_database(tracking_uri: str, say: Callable[[str], None]) -> None:
+    """Create a missing SQLite database, and replace a half-made one; `say` takes the message.
 
-
-def _revision(database: sqlite3.Connection) -> str | None:
-    """The revision of the schema; None before the first one."""
-    if "alembic_version" not in _tables(database):
-        return None
-    row = database.execute("SELECT version_num FROM alembic_version").fetchone()
-    return None if row is None else str(row[0])
-
-
-def _has_rows(database: sqlite3.Connection) -> bool:
-    """Whether the database was ever used: MLflow adds its default experiment first."""
-    names = (name.replace('"', '""') for name in _tables(database) if name not in FILLED_BY_MLFLOW)
-    # A table's name cannot be a parameter.
-    return any(database.execute(f'SELECT EXISTS (SELECT 1 FROM "{name}")').fetchone()[0] for name in names)  # noqa: S608
+    Several processes may do this at once. Other kinds of URI are left alone. Raises DatabaseError if the database
+    cannot be used or written.
+    """
+    path = database_file(tracking_uri)
+    if path is None:
+        return
+    path = path.resolve()
+    try:
+        if not path.exists():
+            # SQLite would apply the journal of a removed database to the new one.
+            for suffix in ("-journal", "-wal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            FolderStorage(path.parent).create(path.name, _new_database())
+        try:
+            check_database(tracking_uri)
+        except HalfMadeError:
+            # Another program may still be creating it. A clock that is behind that of the file's disk does not wait.
+            while 0 <= time.time() - path.stat().st_mtime < QUIET:
+                time.sleep(0.5)
+            _replace_half_made(path, say)
+    except (StorageError, OSError) as error:
+        reason = getattr(error.__cause__ or error, "strerror", None) or error
+        raise DatabaseError(f"the database cannot be written: {reason}; give another --tracking-uri or none") from error
+    check_database(tracking_uri)
 
 
 @lru_cache
@@ -143,34 +127,13 @@ def _new_database() -> bytes:
         return path.read_bytes()
 
 
-def _wait_until_quiet(path: Path) -> None:
-    """Wait while a program is still creating the database."""
-    # A clock that is behind that of the file's disk must not wait for long.
-    while 0 <= time.time() - path.stat().st_mtime < QUIET:
-        time.sleep(0.5)
-
-
 def _replace_half_made(path: Path, say: Callable[[str], None]) -> None:
-    """Replace a database that is still half made, unless another process does so first."""
+    """Replace a database that is still half made, and so holds no run, unless another process does so first."""
     # An earlier check deleted its journal, so this file is all of it. It is read before it is checked again: if another
     # process puts a whole database here, `replace` below finds other bytes.
     half_made = path.read_bytes()
     with suppress(HalfMadeError):
-        _check(path)
+        check_database(f"{SQLITE}{path}")
         return
-    storage = FolderStorage(path.parent)
-    names = (f"{path.name}.half-made-{number}" for number in count(1))
-    aside = next(name for name in names if storage.create(name, half_made))
-    if storage.replace(path.name, half_made, _new_database()):
-        say(f"{path} was half made, as what created it was interrupted: it held no run, and is now {aside}")
-    else:
-        storage.delete(aside)
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except (StorageError, OSError) as error:
-        reason = getattr(error.__cause__ or error, "strerror", None) or error
-        raise DatabaseError(f"the database cannot be written: {reason}; give another --tracking-uri or none") from error
+    if FolderStorage(path.parent).replace(path.name, half_made, _new_database()):
+        say(f"{path} was half made, as what created it was interrupted; it held no run and was replaced")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -55,11 +56,15 @@ class FolderStorage(Storage):
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
-            with _locked_folder(path.parent):
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                _lock(folder)
                 if path.exists():
                     return False
                 os.replace(part, path)
                 return True
+            finally:
+                os.close(folder)
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
         path = self.root / name
@@ -76,22 +81,18 @@ class FolderStorage(Storage):
             if file is not None:
                 path.unlink()
 
-    def names(self, prefix: str) -> list[str]:
-        folder = self.root / prefix
-        with _explained("list", folder):
-            if not folder.is_dir():
-                return []
-            files = [p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
-        return sorted(p.relative_to(self.root).as_posix() for p in files)
-
     def files(self, prefix: str) -> dict[str, File]:
+        folder = self.root / prefix
         files = {}
-        for name in self.names(prefix):
-            # A running sweep may have removed it meanwhile.
-            with _explained("read", self.root / name), suppress(FileNotFoundError):
-                stat = (self.root / name).stat()
-                files[name] = File(stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
-        return files
+        with _explained("list", folder):
+            for path in folder.rglob("*") if folder.is_dir() else ():
+                # A running sweep may remove files meanwhile.
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    if S_ISREG(stat.st_mode) and not path.name.startswith("."):
+                        modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+                        files[path.relative_to(self.root).as_posix()] = File(stat.st_size, modified)
+        return dict(sorted(files.items()))
 
     def delete_many(self, names: Iterable[str]) -> None:
         folders: set[Path] = set()
@@ -111,21 +112,18 @@ class FolderStorage(Storage):
 
     def check(self) -> None:
         with _explained("write", self.root):
-            probe = next(p for p in (self.root, *self.root.parents) if p.exists())
-        if not probe.is_dir():
-            raise StorageError(
-                f"storage {self.location!r}: {str(probe)!r} is a file, not a folder; "
-                "give --storage a folder or s3://bucket/prefix"
-            )
-        if not os.access(probe, os.W_OK | os.X_OK):
-            raise StorageError(
-                f"storage {self.location!r}: no permission to write in {str(probe)!r}; "
-                "give --storage a folder you may write to or s3://bucket/prefix"
-            )
+            nearest = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not nearest.is_dir():
+            problem, fix = f"{str(nearest)!r} is a file, not a folder", "a folder"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            problem, fix = f"no permission to write in {str(nearest)!r}", "a folder you may write to"
+        else:
+            return
+        raise StorageError(f"storage {self.location!r}: {problem}; give --storage {fix} or s3://bucket/prefix")
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those of the folders that are empty, or hold only others of them that are."""
+    """Remove each folder that is empty, or holds only others of them that are."""
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         # It is not empty, or already gone.
         with suppress(OSError):
@@ -136,7 +134,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 def _part(path: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with `data` beside `path`, deleted at the end unless renamed. Creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, where os.replace is atomic; the leading dot hides it from `names`.
+    # In the same folder, where os.replace is atomic; the leading dot hides it from `files`.
     part = path.parent / f".{uuid4().hex}{PART}"
     try:
         # Permissions follow the umask: in a group's folder another member can replace a lease.
@@ -153,8 +151,8 @@ def _part(path: Path, data: bytes) -> Iterator[Path]:
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """Wait for, then hold, the lock on the file at `path`: the open file, or None if there is none.
 
-    The system releases a lock when its holder dies. There is no lock file to be left behind: the file itself is locked,
-    and if it was replaced during the wait, the new one is locked instead.
+    The system releases a lock when its holder dies. No lock file can be left behind: the file itself is locked, and if
+    it was replaced during the wait, the new one is locked instead.
     """
     while True:
         try:
@@ -165,34 +163,20 @@ def _locked(path: Path) -> Iterator[BinaryIO | None]:
             return
         with file:
             _lock(file.fileno())
-            if _is_at(file, path):
+            try:
+                current = path.stat()
+            except FileNotFoundError:
+                continue
+            if os.path.samestat(os.fstat(file.fileno()), current):
                 yield file
                 return
 
 
-@contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    """Wait for, then hold, the lock on a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(handle)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _lock(handle: int) -> None:
+    """Wait for, then take, the lock on an open file or folder, until it is closed."""
     import fcntl  # not on Windows, where records are written and read without it
 
     fcntl.flock(handle, fcntl.LOCK_EX)
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether the open `file` is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 @contextmanager

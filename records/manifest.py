@@ -1,9 +1,11 @@
 """sweep.json: what a sweep declared before its first trial, and the commands that ran since."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from records import columns
 
@@ -13,11 +15,9 @@ Fixed = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Primary:
-    """The localisation score and the outcome that the verdict is about, declared before the sweep runs.
+    """The localisation score and the outcome that the verdict is about, declared before the sweep runs."""
 
-    Raises:
-        ValueError: a split without maps, or an outcome that is better the lower it is.
-    """
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     split: str = "test_ood"
     metric: str = "iou"
@@ -43,6 +43,8 @@ class Primary:
 @dataclass(frozen=True)
 class DeclaredSearch:
     """How a sweep searches its settings."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     sampler: str
     optuna: str
@@ -73,6 +75,12 @@ class Manifest:
     others: Mapping[str, Any] = field(default_factory=dict)
     """Entries that this version does not know; they are kept."""
 
+    def __post_init__(self) -> None:
+        if not self.comparisons or not set(self.comparisons) <= set(columns.COMPARISONS):
+            raise ValueError(f"bad comparisons {[*self.comparisons]}: give some of {', '.join(columns.COMPARISONS)}")
+        in_order = tuple(name for name in columns.COMPARISONS if name in self.comparisons)
+        object.__setattr__(self, "comparisons", in_order)
+
     def to_json(self) -> str:
         entries = asdict(self)
         entries |= entries.pop("others")
@@ -80,53 +88,22 @@ class Manifest:
 
 
 def parse_manifest(data: bytes, place: str) -> Manifest:
-    """The manifest in the file `place`.
-
-    Raises:
-        ValueError: the file is not a JSON object, or an entry is not of its kind.
-    """
+    """The manifest in the file `place`. Raises ValueError if it is not a JSON object or an entry has a wrong type."""
     try:
         entries = json.loads(data)
     except ValueError as error:
         raise ValueError(f"{place} is not JSON ({error}); correct or remove it") from None
     if not isinstance(entries, dict):
         raise ValueError(f"{place} holds no JSON object; correct or remove it")
-
-    def entry(name: str, is_valid: Callable[[Any], bool], allowed: str) -> Any:
-        value = entries.pop(name, None)
-        if value is not None and not is_valid(value):
-            raise ValueError(f"bad {name} {value!r} in {place}: give {allowed}, or remove the entry")
-        return value
-
-    keys = [part.name for part in fields(Primary)]
-    primary = entry("primary", lambda v: isinstance(v, dict) and set(v) <= set(keys), f"an object of {', '.join(keys)}")
-    comparisons = entry(
-        "comparisons",
-        lambda v: isinstance(v, list) and bool(v) and set(map(str, v)) <= set(columns.COMPARISONS),
-        f"a list of some of {', '.join(columns.COMPARISONS)}",
-    )
-    search = entry(
-        "search",
-        lambda v: isinstance(v, dict) and set(v) == {part.name for part in fields(DeclaredSearch)},
-        "what a search writes",
-    )
+    names = {part.name for part in fields(Manifest)}
+    others = {name: entries.pop(name) for name in list(entries) if name not in names}
     try:
-        declared_primary = None if primary is None else Primary(**{key: str(value) for key, value in primary.items()})
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
-    return Manifest(
-        space=entry("space", lambda v: isinstance(v, str), "a name"),
-        primary=declared_primary,
-        comparisons=tuple(name for name in columns.COMPARISONS if comparisons is None or name in comparisons),
-        planned_trials=entry("planned_trials", lambda v: isinstance(v, int), "a whole number"),
-        commands=tuple(map(str, entry("commands", lambda v: isinstance(v, list), "a list") or ())),
-        keep_weights=entry("keep_weights", lambda v: isinstance(v, str), "all"),
-        fixed=entry("fixed", _is_object_of_objects, "an object of columns and values for each dataset") or {},
-        search=None if search is None else DeclaredSearch(**search),
-        deleted=entry("deleted", lambda v: isinstance(v, str), "a time"),
-        others=entries,
-    )
-
-
-def _is_object_of_objects(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+        return TypeAdapter(Manifest).validate_python({**entries, "others": others})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        if "ctx" in problem and "error" in problem["ctx"]:
+            raise ValueError(f"{place}: {problem['ctx']['error']}, or remove the entry") from None
+        entry, message = ".".join(map(str, problem["loc"])), problem["msg"].lower()
+        if problem["loc"][:-1] == ("primary",):
+            message = f"give strings for some of {', '.join(part.name for part in fields(Primary))}"
+        raise ValueError(f"bad {entry} {problem['input']!r} in {place}: {message}, or remove the entry") from None

@@ -1,4 +1,7 @@
-"""Logs a sweep's records to MLflow: a run for the sweep, and below it one for each trial, found by its `trial_key`."""
+"""Logs a sweep's records to MLflow: a run for the sweep, and below it one for each trial, found by its `trial_key`.
+
+Every public function raises MirrorError if MLflow cannot be reached or refuses, or if its database cannot be used.
+"""
 
 import json
 import math
@@ -10,31 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from records import columns
-from records.database import prepare_database
-from records.mirror_names import (
-    EPOCH,
-    KEY,
-    PLACES,
-    SWEEPS,
-    TRIALS,
-    is_plotted,
-    metric,
-    pack,
-    run_name,
-    sweeps_view,
-    trials_view,
-    view_tag,
-)
+from records.mirror_names import KEY, PLACES, TRIALS_VIEW, is_plotted, metric, pack, run_name, views
 from records.mlflow_client import MirrorError as MirrorError
 from records.mlflow_client import RefusedError as RefusedError
-from records.mlflow_client import client_of, configure, explained, search_runs
+from records.mlflow_client import connected, search_runs
 from records.store import EPOCHS, MANIFEST, MAPS, PICTURE, TABLE, WEIGHTS, Record, SweepRecords
 
 TAG_VALUE, PARAM_VALUE = 8000, 6000
+"""Largest numbers of characters."""
 PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Folders of a run's artifacts."""
-ATTRIBUTION_FILES = (EPOCHS, MAPS, PICTURE)
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
 TAGS = (*columns.NOTED, *PLACES)
 """Columns of a record that are tags of its run."""
@@ -62,28 +51,22 @@ def open_experiment(
 
     Args:
         tracking_uri: of the MLflow server or database.
-        sweep: the name of the experiment and of its run.
+        sweep: its name.
         artifact_location: of a new experiment; None leaves the choice to the server.
         scores: columns that the view of the trials shows, the outcome first.
         say: takes the message that a half-made database was replaced.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses, or its database cannot be used.
     """
-    with explained(tracking_uri):
-        configure()
-        prepare_database(tracking_uri, say)
-        client = client_of(tracking_uri)
+    with connected(tracking_uri, say) as client:
         existing = client.get_experiment_by_name(sweep)
         experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
         if existing and existing.lifecycle_stage != "active":
             client.restore_experiment(experiment_id)
-        parent = _find(client, experiment_id, "kind", "sweep")
+        parent = _runs(client, experiment_id, "kind", "sweep").get("sweep")
         if parent is None:
             tags = {"kind": "sweep", "sweep": sweep}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
-        for view, content in ((TRIALS, trials_view(scores)), (SWEEPS, sweeps_view())):
-            client.set_experiment_tag(experiment_id, view_tag(view), content)
+        for tag, view in views(scores).items():
+            client.set_experiment_tag(experiment_id, tag, view)
     return Experiment(tracking_uri, experiment_id, parent)
 
 
@@ -94,9 +77,7 @@ def mirror_trial(
     runs: Mapping[str, str] | None = None,
     weights: bool = True,
 ) -> str:
-    """Log one record to its child run, with parameters, metrics per epoch and artifacts; return the run's id.
-
-    Also writes the id into the stored record.
+    """Log one record to its run, with its artifacts; write the run's id into the stored record, and return it.
 
     Args:
         experiment: the sweep's experiment.
@@ -107,28 +88,26 @@ def mirror_trial(
 
     Raises:
         RefusedError: MLflow refuses this record.
-        MirrorError: MLflow cannot be reached.
     """
     from mlflow.entities import Metric, Param, RunData, RunTag
 
     key = record["trial_key"]
-    with explained(experiment.tracking_uri):
-        client = client_of(experiment.tracking_uri)
-        run_id = _find(client, experiment.experiment_id, "trial_key", key) if runs is None else runs.get(key)
+    with connected(experiment.tracking_uri) as client:
+        run_id = (_runs(client, experiment.experiment_id, KEY, key) if runs is None else runs).get(key)
         existing = None if run_id is None else client.get_run(run_id)
         earlier = RunData() if existing is None else existing.data
         started = _milliseconds(record.get("started_at"))
-        epochs_file = records.read_artifact(key, EPOCHS) or b"[]"
+        epochs = json.loads(records.read_artifact(key, EPOCHS) or b"[]")
         metrics = [
-            Metric(f"{EPOCH}/{metric(name)}", value, started, step)
-            for step, values in enumerate(json.loads(epochs_file))
+            Metric(metric(f"epoch.{name}"), value, started, step)
+            for step, values in enumerate(epochs)
             for name, value in values.items()
             if _is_number(value)
         ]
-        parameters = _parameters(record)
-        results = {k: v for k, v in record.items() if k not in parameters and _is_number(v)}
+        settings = (*columns.settings_in(record), columns.SEARCHER)
+        results = {k: v for k, v in record.items() if k not in settings and _is_number(v)}
         metrics += [Metric(metric(name), float(v), started, 0) for name, v in results.items() if is_plotted(name)]
-        texts = {k: str(v)[:PARAM_VALUE] for k, v in parameters.items() if v is not None}
+        texts = {k: str(record[k])[:PARAM_VALUE] for k in settings if record.get(k) is not None}
         params = [Param(k, text) for k, text in texts.items() if k not in earlier.params]
         unmoved = {name for name in PLACES if earlier.params.get(name, texts.get(name)) == texts.get(name)}
         names = [name for name in TAGS if record.get(name) is not None and name not in unmoved]
@@ -145,30 +124,20 @@ def mirror_trial(
         for name in earlier.tags.keys() & {*TAGS} - tags.keys():
             client.delete_tag(run_id, name)
         client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
-        files = {f"{ATTRIBUTION_FOLDER}/{file}": records.read_artifact(key, file) for file in ATTRIBUTION_FILES}
+        files = {f"{ATTRIBUTION_FOLDER}/{file}": records.read_artifact(key, file) for file in (EPOCHS, MAPS, PICTURE)}
         if weights:
             files[f"{WEIGHTS_FOLDER}/{WEIGHTS}"] = records.read_artifact(key, WEIGHTS)
         _log_files(experiment, existing, files)
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
-        client.set_terminated(run_id, state, started + _duration(record))
+        seconds = [record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds")]
+        client.set_terminated(run_id, state, started + int(1000 * sum(seconds)))
     records.write({**record, "mlflow_run_id": run_id})
     return run_id
 
 
 def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[str, str], keys: Iterable[str]) -> None:
-    """Log the weights of trials to those of their runs that lack them.
-
-    Args:
-        experiment: the sweep's experiment.
-        records: the sweep's records.
-        runs: all `mirrored_runs`.
-        keys: of the trials whose weights are kept; those without a run are passed over.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        client = client_of(experiment.tracking_uri)
+    """Log the weights of the trials `keys` to those of their runs, all `mirrored_runs`, that lack them."""
+    with connected(experiment.tracking_uri) as client:
         for key in keys:
             if key in runs and not client.list_artifacts(runs[key], WEIGHTS_FOLDER):
                 files = {f"{WEIGHTS_FOLDER}/{WEIGHTS}": records.read_artifact(key, WEIGHTS)}
@@ -176,13 +145,9 @@ def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[
 
 
 def mark_running(experiment: Experiment) -> None:
-    """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        client_of(experiment.tracking_uri).update_run(experiment.parent_run_id, "RUNNING")
+    """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table."""
+    with connected(experiment.tracking_uri) as client:
+        client.update_run(experiment.parent_run_id, "RUNNING")
 
 
 def mirror_sweep(
@@ -198,20 +163,17 @@ def mirror_sweep(
 
     Args:
         experiment: the sweep's experiment.
-        records: the sweep's records, with the table written.
-        report: the folder of the report; None if there is none.
+        records: its records, with the table written.
+        report: the folder of the report, if there is one.
         tags: facts that may change when the sweep continues.
         metrics: numbers; undefined ones are left out.
         params: facts that never change, since MLflow allows no change of parameters; existing ones stay.
         done: whether all planned trials are done: the run is finished, otherwise killed.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    with explained(experiment.tracking_uri):
-        client, run_id, now = client_of(experiment.tracking_uri), experiment.parent_run_id, _milliseconds(None)
+    with connected(experiment.tracking_uri) as client:
+        run_id, now = experiment.parent_run_id, _milliseconds(None)
         run = client.get_run(run_id)
         client.log_batch(
             run_id,
@@ -228,55 +190,31 @@ def mirror_sweep(
 
 
 def experiments(tracking_uri: str) -> dict[str, str]:
-    """The ids of the sweeps' experiments by name, the latest used first.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(tracking_uri):
-        sweeps = [e for e in client_of(tracking_uri).search_experiments() if view_tag(TRIALS) in e.tags]
+    """The ids of the sweeps' experiments by name, the latest used first."""
+    with connected(tracking_uri) as client:
+        sweeps = [e for e in client.search_experiments() if TRIALS_VIEW in e.tags]
     # The view is written at each run of the sweep; MLflow itself knows only when the experiment was made.
-    sweeps.sort(key=lambda e: json.loads(e.tags[view_tag(TRIALS)])["updatedAt"], reverse=True)
+    sweeps.sort(key=lambda e: json.loads(e.tags[TRIALS_VIEW])["updatedAt"], reverse=True)
     return {experiment.name: experiment.experiment_id for experiment in sweeps}
 
 
 def sweep_is_mirrored(experiment: Experiment) -> bool:
-    """Whether the parent run is finished, with its report.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        run = client_of(experiment.tracking_uri).get_run(experiment.parent_run_id)
-    return bool(run.info.status == "FINISHED")
+    """Whether the sweep's run is finished, with its report."""
+    with connected(experiment.tracking_uri) as client:
+        return bool(client.get_run(experiment.parent_run_id).info.status == "FINISHED")
 
 
 def has_run(experiment: Experiment, record: Record) -> bool:
-    """Whether the trial's run is the one that the record names, which may be in another MLflow.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        client = client_of(experiment.tracking_uri)
-        run_id = _find(client, experiment.experiment_id, "trial_key", record["trial_key"])
-    return run_id is not None and run_id == record.get("mlflow_run_id")
+    """Whether the trial's run is the one that the record names, which may be in another MLflow."""
+    with connected(experiment.tracking_uri) as client:
+        runs = _runs(client, experiment.experiment_id, KEY, record[KEY])
+    return bool(runs) and runs[record[KEY]] == record.get("mlflow_run_id")
 
 
 def mirrored_runs(experiment: Experiment) -> dict[str, str]:
-    """The run ids of all trials, by trial key.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        client = client_of(experiment.tracking_uri)
-        runs: dict[str, list[str]] = {}
-        for run in search_runs(client, experiment.experiment_id, "tags.kind = 'trial'"):
-            if (key := run.data.tags.get("trial_key")) is not None:
-                runs.setdefault(key, []).append(run.info.run_id)
-        # Only now: deleting a run between two pages would shift the second.
-        return {key: _only(client, ids) for key, ids in runs.items()}
+    """The run ids of all trials, by trial key."""
+    with connected(experiment.tracking_uri) as client:
+        return _runs(client, experiment.experiment_id, "kind", "trial", by=KEY)
 
 
 def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | None]) -> None:
@@ -295,20 +233,19 @@ def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | Non
             get_artifact_repository(uri, tracking_uri=experiment.tracking_uri).log_artifacts(folder)
 
 
-def _find(client: Any, experiment_id: str, tag: str, value: str) -> str | None:
-    ids = [run.info.run_id for run in search_runs(client, experiment_id, f"tags.`{tag}` = '{value}'")]
-    return _only(client, ids) if ids else None
+def _runs(client: Any, experiment_id: str, tag: str, value: str, by: str | None = None) -> dict[str, str]:
+    """The ids of the runs with a tag's value, by the same or another tag.
 
-
-def _only(client: Any, ids: Sequence[str]) -> str:
-    """The first of a trial's runs. Deletes the others, left by a server that died before it answered."""
-    for twin in ids[1:]:
-        client.delete_run(twin)
-    return ids[0]
-
-
-def _parameters(record: Record) -> dict[str, Any]:
-    return {name: record[name] for name in (*columns.settings_in(record), columns.SEARCHER) if name in record}
+    Deletes further runs of a trial, left by a server that died before it answered.
+    """
+    first: dict[str, str] = {}
+    # A list: deleting a run between two pages would shift the second.
+    for run in list(search_runs(client, experiment_id, f"tags.`{tag}` = '{value}'")):
+        if (key := run.data.tags.get(by or tag)) is not None and first.setdefault(
+            key, run.info.run_id
+        ) != run.info.run_id:
+            client.delete_run(run.info.run_id)
+    return first
 
 
 def _is_number(value: Any) -> bool:
@@ -318,8 +255,3 @@ def _is_number(value: Any) -> bool:
 def _milliseconds(moment: str | None) -> int:
     when = datetime.fromisoformat(moment) if moment else datetime.now().astimezone()
     return int(when.timestamp() * 1000)
-
-
-def _duration(record: Record) -> int:
-    parts = (record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds"))
-    return int(1000 * sum(parts))

@@ -1,4 +1,7 @@
-"""Deletes a sweep's experiment in MLflow, with its runs and those of their artifacts that are on this machine."""
+"""Deletes a sweep's experiment in MLflow, with its runs and those of their artifacts that are on this machine.
+
+Both functions raise MirrorError if MLflow cannot be reached or refuses.
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from records.database import HalfMadeError, database_file
-from records.mlflow_client import client_of, explained, search_runs
+from records.mlflow_client import MirrorError, connected, search_runs
 
 SUFFIX = " (deleted "
 """Precedes the time in the name of a deleted experiment."""
@@ -26,42 +29,31 @@ class MlflowExperiment:
 
 
 def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
-    """The experiment of a sweep in MLflow, if there is one.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
+    """The experiment of a sweep in MLflow, if there is one."""
     database = database_file(tracking_uri)
     if database is not None and not database.is_file():
         return None
-    with explained(tracking_uri):
-        try:
-            client = client_of(tracking_uri)
-        except HalfMadeError:
+    try:
+        with connected(tracking_uri) as client:
+            # An interrupted deletion has renamed it. LIKE takes an underscore for any character.
+            similar = sorted(client.search_experiments(filter_string=f"name LIKE '{sweep}%'"), key=lambda e: e.name)
+            experiment = next((e for e in similar if e.name == sweep or e.name.startswith(sweep + SUFFIX)), None)
+            # An experiment without a sweep's run has the same name by accident.
+            if experiment is None or not any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
+                return None
+            runs = sum(1 for _ in search_runs(client, experiment.experiment_id))
+    except MirrorError as error:
+        if isinstance(error.__cause__, HalfMadeError):
             return None
-        # An interrupted deletion has renamed it. LIKE takes an underscore for any character.
-        renamed = f"{sweep}{SUFFIX}"
-        conditions = f"name = '{sweep}'", f"name LIKE '{renamed}%'"
-        named = [e for condition in conditions for e in client.search_experiments(filter_string=condition)]
-        experiment = next((e for e in named if e.name == sweep or e.name.startswith(renamed)), None)
-        # An experiment without a sweep's run has the same name by accident.
-        if experiment is None or not any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
-            return None
-        runs = sum(1 for _ in search_runs(client, experiment.experiment_id))
-        artifacts = urlsplit(experiment.artifact_location)
-        here = database is not None and artifacts.scheme == "file"
-        folder = Path(unquote(artifacts.path)) if here else None
-        return MlflowExperiment(tracking_uri, experiment.experiment_id, experiment.name, runs, folder)
+        raise
+    artifacts = urlsplit(experiment.artifact_location)
+    folder = Path(unquote(artifacts.path)) if database is not None and artifacts.scheme == "file" else None
+    return MlflowExperiment(tracking_uri, experiment.experiment_id, experiment.name, runs, folder)
 
 
 def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
-    """Delete an experiment with its runs and those of their artifacts that are on this machine.
-
-    Raises:
-        MirrorError: MLflow cannot be reached or refuses.
-    """
-    with explained(experiment.tracking_uri):
-        client = client_of(experiment.tracking_uri)
+    """Delete the experiment of a sweep."""
+    with connected(experiment.tracking_uri) as client:
         # MLflow keeps the name taken, and restoring the experiment would restore its runs.
         if experiment.name == sweep:
             moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -6,39 +6,28 @@ MLflow groups metrics by prefixes that end with a slash, so the column `test_ood
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count, takewhile
 from typing import Any
 from urllib.parse import quote
 
 from records import columns
 
-EPOCH = "epoch"
-"""Prefix of metrics with a value per epoch."""
 UNPLOTTED = "unplotted"
-"""Tag of a trial's run: numbers of its record that are no metrics, as a JSON object; continued in `unplotted.2` and so
+"""Tag of a trial's run: numbers of its record that are not metrics, as a JSON object; continued in `unplotted.2` and so
 on if too long."""
 UNPLOTTED_COLUMNS = (
-    columns.half("{column}", "{which}"),
-    columns.images("{split}"),
-    "{split}.n_smaller_class",
-    columns.chance_iou("{split}"),
-    columns.map_size("{attribution}"),
-    columns.attribution_time("{attribution}"),
-    "model_steps",
-    "schema_version",
+    *(columns.half.name, columns.images.name, "{split}.n_smaller_class", columns.chance_iou.name),
+    *(columns.map_size.name, columns.attribution_time.name, "model_steps", "schema_version"),
 )
 PLACES = ("dataset", columns.hyperparameter("root"))
 """Where the images are, which is no part of the trial key. MLflow's parameters cannot change, so if a failed trial is
 repeated after its images moved, the new place is a tag."""
 KEY = "trial_key"
-KEY_DIGITS = 8
-"""Of a trial key in a run's name."""
 SETTINGS_IN_NAMES = ("method", "strength", "severity", "seed")
-"""Part of every trial's run name."""
 FIRST_TO_TELL_APART = ("dataset", columns.hyperparameter("lr"))
-TRIALS, SWEEPS = "trials", "sweeps"
-"""Keys of the views that the links open: of a sweep's trials, and of several sweeps."""
+TRIALS_VIEW, SWEEPS_VIEW = "mlflow.sharedViewState.trials", "mlflow.sharedViewState.sweeps"
+"""Tags of an experiment in which MLflow's UI looks up the views that the links open, by the last part of the tag."""
 COLUMN_WIDTHS = {"attributes.`Run Name`": 300, "attributes.`Created`": 110}
 """Of the columns that MLflow shows of every run, in pixels."""
 CHARACTER, MARGIN = 6, 40
@@ -62,26 +51,20 @@ def is_plotted(column: str) -> bool:
 
 def pack(numbers: Mapping[str, float], size: int) -> dict[str, str]:
     """Numbers as tags whose values are JSON objects of at most `size` characters."""
-    parts: list[dict[str, float]] = [{}]
-    length = 2
+    objects: list[str] = []
     for name, number in numbers.items():
-        more = len(json.dumps({name: number}))
-        if length + more > size:
-            parts.append({})
-            length = 2
-        parts[-1][name] = number
-        length += more
-    return {_tag(place): json.dumps(part) for place, part in enumerate(parts, 1) if part}
+        entry = json.dumps({name: number})
+        if objects and len(objects[-1]) + len(entry) <= size:
+            objects[-1] = f"{objects[-1][:-1]}, {entry[1:]}"
+        else:
+            objects.append(entry)
+    return {_tag(place): text for place, text in enumerate(objects, 1)}
 
 
 def unpack(tags: Mapping[str, str]) -> dict[str, float]:
     """The numbers in a run's tags."""
-    numbers: dict[str, float] = {}
-    place = 1
-    while (text := tags.get(_tag(place))) is not None:
-        numbers |= json.loads(text)
-        place += 1
-    return numbers
+    texts = takewhile(bool, (tags.get(_tag(place), "") for place in count(1)))
+    return {name: number for text in texts for name, number in json.loads(text).items()}
 
 
 def _tag(place: int) -> str:
@@ -89,28 +72,27 @@ def _tag(place: int) -> str:
 
 
 def telling_apart(trials: Iterable[Mapping[str, Any]], tuned: Iterable[str] = ()) -> tuple[str, ...]:
-    """The fewest columns that, with `SETTINGS_IN_NAMES`, give each trial another name; the key if necessary.
+    """The fewest columns that, with `SETTINGS_IN_NAMES`, give each trial, done or planned, a different name.
 
-    Args:
-        trials: the columns of all trials of a sweep, done or planned.
-        tuned: columns whose values a search chooses, which are therefore not all known.
+    They include the columns `tuned`, whose values a search chooses and are not all known, and if necessary the key.
     """
     rows = list({row[KEY]: row for row in trials}.values())
     if not rows:
         return (KEY,)
-    settings = list(dict.fromkeys(name for row in rows for name in columns.settings_in(row)))
+
+    def different(named_by: Sequence[str]) -> int:
+        return len({run_name(row, named_by) for row in rows})
+
+    settings = dict.fromkeys([*FIRST_TO_TELL_APART, *(name for row in rows for name in columns.settings_in(row))])
     varying = [name for name in settings if len({str(row.get(name)) for row in rows}) > 1]
-    order = dict.fromkeys([*FIRST_TO_TELL_APART, *varying])
-    chosen = list(tuned)
-    names = Counter(run_name(row, chosen) for row in rows)
-    for column in order:
-        if len(names) == len(rows):
-            return tuple(chosen)
-        if column in varying and column not in (*SETTINGS_IN_NAMES, *chosen):
-            longer = Counter(run_name(row, [*chosen, column]) for row in rows)
-            if len(longer) > len(names):
-                chosen, names = [*chosen, column], longer
-    return tuple(chosen) if len(names) == len(rows) else (*chosen, KEY)
+    chosen = tuple(tuned)
+    names = different(chosen)
+    for column in varying:
+        if names < len(rows) and column not in (*SETTINGS_IN_NAMES, *chosen):
+            more = different((*chosen, column))
+            if more > names:
+                chosen, names = (*chosen, column), more
+    return chosen if names == len(rows) else (*chosen, KEY)
 
 
 def run_name(record: Mapping[str, Any], named_by: Sequence[str]) -> str:
@@ -121,29 +103,25 @@ def run_name(record: Mapping[str, Any], named_by: Sequence[str]) -> str:
 
 def _shown(column: str, value: Any) -> str:
     if column == KEY:
-        return str(value)[:KEY_DIGITS]
+        return str(value)[:8]
     if column == "dataset":
         return str(value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{column.removeprefix(columns.HYPERPARAMETER_PREFIX)}={text}"
 
 
-def view_tag(key: str) -> str:
-    """The tag of an experiment in which MLflow's UI looks up a view."""
-    return f"mlflow.sharedViewState.{key}"
+def views(scores: Sequence[str]) -> dict[str, str]:
+    """The views of a sweep's trials and of several sweeps, by the tag of an experiment.
 
-
-def trials_view(scores: Sequence[str]) -> str:
-    """The view of a sweep's trials with their settings and the columns `scores`, sorted by the first score."""
+    Trials are shown with the columns `scores` and their settings, sorted by the first score; sweeps with their size,
+    comparisons and design, the largest first.
+    """
     params = ("dataset", "method", "strength", "severity", "seed")
-    return _view("Trials", "trial", [("metrics", metric(s)) for s in scores] + [("params", p) for p in params])
-
-
-def sweeps_view() -> str:
-    """The view of several sweeps with their size, comparisons and design, the largest first."""
-    metrics = ["n_trials", *(f"comparison/{comparison}/rho" for comparison in columns.COMPARISONS)]
+    trials = [*(("metrics", metric(score)) for score in scores), *(("params", name) for name in params)]
+    comparisons = [f"comparison/{comparison}/rho" for comparison in columns.COMPARISONS]
     tags = ("answer", "datasets", "severities", "data_seeds", "methods")
-    return _view("Sweeps", "sweep", [("metrics", m) for m in metrics] + [("tags", tag) for tag in tags])
+    sweeps = [*(("metrics", name) for name in ["n_trials", *comparisons]), *(("tags", name) for name in tags)]
+    return {TRIALS_VIEW: _view("Trials", "trial", trials), SWEEPS_VIEW: _view("Sweeps", "sweep", sweeps)}
 
 
 def _view(name: str, kind: str, titles: Sequence[tuple[str, str]]) -> str:
@@ -167,11 +145,11 @@ def _view(name: str, kind: str, titles: Sequence[tuple[str, str]]) -> str:
 
 def trials_link(server: str, experiment_id: str) -> str:
     """The address of a sweep's trials in an MLflow server's UI, whose default page is empty."""
-    page = f"experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={TRIALS}"
-    return f"{server.rstrip('/')}/#/{page}"
+    runs = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
+    return f"{runs}?workflowType=machine_learning&viewStateShareKey=trials"
 
 
 def sweeps_link(server: str, experiment_ids: Sequence[str]) -> str:
     """The address of a page with several sweeps side by side."""
     listed = quote(json.dumps(list(experiment_ids), separators=(",", ":")))
-    return f"{server.rstrip('/')}/#/compare-experiments/s?experiments={listed}&viewStateShareKey={SWEEPS}"
+    return f"{server.rstrip('/')}/#/compare-experiments/s?experiments={listed}&viewStateShareKey=sweeps"

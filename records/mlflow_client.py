@@ -2,12 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from records.database import DatabaseError, check_database
+from records.database import DatabaseError, check_database, prepare_database
 from records.secrets import scrub
 from records.storage import StorageError
 
@@ -21,20 +21,6 @@ class MirrorError(Exception):
 
 class RefusedError(MirrorError):
     """MLflow refuses what it was sent; it may accept other trials."""
-
-
-def client_of(tracking_uri: str) -> Any:
-    """A client of the server or database at `tracking_uri`.
-
-    Raises:
-        DatabaseError: a SQLite database that is missing, half made, or of another MLflow.
-    """
-    configure()
-    # MLflow would create a missing database in place and use a half-made one.
-    check_database(tracking_uri)
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri)
 
 
 def configure() -> None:
@@ -52,25 +38,24 @@ def configure() -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
 
 
-def search_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Any]:
-    """All runs of an experiment that satisfy the condition, oldest first."""
-    order = ["start_time ASC", "run_id ASC"]
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
-        )
-        yield from page
-        token = page.token or None
-
-
 @contextmanager
-def explained(tracking_uri: str) -> Iterator[None]:
-    """Turn any error but the storage's into a MirrorError of one line: not all errors of MLflow's parts are its own."""
+def connected(tracking_uri: str, say: Callable[[str], None] | None = None) -> Iterator[Any]:
+    """A client of the server or database at `tracking_uri`.
+
+    A missing SQLite database is created if `say` is given, which takes the message that a half-made one was replaced.
+    Any error but a storage's becomes a MirrorError of one line: not all errors of MLflow's parts are its own.
+    """
+    configure()
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
 
     try:
-        yield
+        # MLflow would create a missing database in place and use a half-made one.
+        if say is None:
+            check_database(tracking_uri)
+        else:
+            prepare_database(tracking_uri, say)
+        yield MlflowClient(tracking_uri)
     except StorageError:
         raise
     except Exception as error:
@@ -81,3 +66,15 @@ def explained(tracking_uri: str) -> Iterator[None]:
         if "error code 401" in reason or "error code 403" in reason:
             reason = "it refuses the login; check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise (RefusedError if refused else MirrorError)(f"MLflow at {scrub(tracking_uri)}: {reason}") from error
+
+
+def search_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Any]:
+    """All runs of an experiment that satisfy the condition, oldest first."""
+    order = ["start_time ASC", "run_id ASC"]
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
+        )
+        yield from page
+        token = page.token or None

@@ -3,71 +3,56 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from records.secrets import scrub
-from records.storage_interface import File, Storage, StorageAwayError, StorageError
+from records.storage_interface import READERS, File, Storage, StorageAwayError, StorageError
 
 RETRY_SECONDS = 120.0
-"""How long a read or write is retried while the server is unreachable or fails."""
+"""How long a request is retried while the server is unreachable or fails."""
 CHECK_SECONDS = 3.0
 """The same for `check`, for which a person waits."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between tries: doubled each time, randomly shortened by up to half so that workers spread out."""
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 5.0, 30.0
 """Timeout of one request, in seconds."""
-READERS = 16
-"""Objects read at the same time: reading one is mostly waiting."""
 DELETED_AT_ONCE = 1000
 """Objects of a request that deletes: S3's limit."""
-
-NOT_NOW = (
-    "ConditionalRequestConflict",
-    "RequestTimeout",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-    "TooManyRequestsException",
-)
-"""Errors in the 4xx range that are worth a retry."""
-
+NOT_NOW = ("ConditionalRequestConflict", "RequestTimeout", "Throttling", "ThrottlingException")
+"""Errors in the 4xx range that are worth a retry, besides 429."""
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+CONDITIONAL_WRITES = "use a server that honours conditional writes, such as AWS S3 or SeaweedFS"
+REGION = "set AWS_DEFAULT_REGION, for example to us-east-1"
 REFUSALS = {
-    "NoSuchBucket": ("there is no bucket {bucket!r}", "create it first, or correct its name"),
-    "InvalidBucketName": ("{bucket!r} is no bucket name", "correct its name"),
-    "ParamValidationError": ("{bucket!r} is no bucket name", "correct its name"),
-    "InvalidAccessKeyId": ("the server does not know the access key", "check AWS_ACCESS_KEY_ID"),
-    "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check AWS_SECRET_ACCESS_KEY"),
-    "AccessDenied": (
-        "the access key has no permission",
-        "allow it to list, read, write and delete in bucket {bucket!r}, or set AWS_ACCESS_KEY_ID to a key that may",
+    CERTIFICATE: "the certificate of {endpoint} is not trusted; set AWS_CA_BUNDLE to its authority's",
+    "NoSuchBucket": "there is no bucket {bucket!r}; create it first, or correct its name",
+    **dict.fromkeys(
+        ("InvalidBucketName", "ParamValidationError"), "{bucket!r} is not a valid bucket name; correct its name"
     ),
-    "ExpiredToken": ("the credentials have expired", "renew them, AWS_SESSION_TOKEN among them"),
-    "InvalidToken": ("the session token is not valid", "check AWS_SESSION_TOKEN, or unset it for a permanent key"),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock"),
-    "PermanentRedirect": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
-    "AuthorizationHeaderMalformed": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
-    "IllegalLocationConstraintException": ("the bucket lies in another region", "set AWS_DEFAULT_REGION to it"),
-    "InvalidRegionError": ("the region is not well formed", "set AWS_DEFAULT_REGION, for example to us-east-1"),
-    "NoRegionError": ("no region is set", "set AWS_DEFAULT_REGION, for example to us-east-1"),
-    "NoCredentialsError": ("there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-    "PartialCredentialsError": (
-        "half of the credentials are missing",
-        "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "InvalidAccessKeyId": "the server does not know the access key; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret key does not fit the access key; check AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "the access key has no permission; allow it to list, read, write and delete in bucket {bucket!r}, "
+    "or set AWS_ACCESS_KEY_ID to a key that may",
+    "ExpiredToken": "the credentials have expired; renew them, AWS_SESSION_TOKEN among them",
+    "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN, or unset it for a permanent key",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set the clock",
+    **dict.fromkeys(
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
+        "the bucket lies in another region; set AWS_DEFAULT_REGION to it",
     ),
-    "ProfileNotFound": ("there is no such profile", "correct or unset AWS_PROFILE"),
-    "ValueError": ("the endpoint is not well formed", "set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST"),
-    "NotImplemented": (
-        "the server cannot do what is asked of it",
-        "use a server that knows conditional writes, such as AWS S3 or SeaweedFS",
-    ),
+    "InvalidRegionError": f"the region is not well formed; {REGION}",
+    "NoRegionError": f"no region is set; {REGION}",
+    "NoCredentialsError": "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "PartialCredentialsError": "half of the credentials are missing; set both AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY",
+    "ProfileNotFound": "there is no such profile; correct or unset AWS_PROFILE",
+    "ValueError": "the endpoint is not well formed; set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST",
+    "NotImplemented": f"the server does not support the request; {CONDITIONAL_WRITES}",
 }
-"""Error code or exception to (reason, fix). Only these words are shown: a server's message may repeat a key."""
+"""Reason and fix by error code or exception. Only these words are shown: a server's message may repeat a key."""
 
 Result = TypeVar("Result")
 
@@ -79,10 +64,8 @@ class S3Storage(Storage):
     AWS_ACCESS_KEY_ID, …), never from the location. The server must honour If-None-Match and If-Match on writes, as
     AWS S3 and SeaweedFS do; `check` tests it.
 
-    Args:
-        location: s3://bucket or s3://bucket/prefix.
-        retry_seconds: how long a read or write is retried, with growing pauses, while there is no connection or the
-            server fails (5xx). A refusal (4xx) is not retried.
+    A request is retried for `retry_seconds`, with growing pauses, while there is no connection or the server fails
+    (5xx). A refusal (4xx) is not retried.
     """
 
     def __init__(self, location: str, retry_seconds: float = RETRY_SECONDS):
@@ -95,116 +78,82 @@ class S3Storage(Storage):
         self.prefix = prefix.strip("/")
         self.location = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self.retry_seconds = retry_seconds
-        with self._explained("open"):
-            # No single request outlasts the retries.
-            timeout = max(SHORTEST_TIMEOUT, min(LONGEST_TIMEOUT, retry_seconds))
-            self._client = _client(_aws_variables(), os.getpid(), timeout)
+        # No single request outlasts the retries.
+        timeout = max(SHORTEST_TIMEOUT, min(LONGEST_TIMEOUT, retry_seconds))
+        variables = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        self._client = self._request("open", "", lambda: _client(variables, os.getpid(), timeout))
 
     def read(self, name: str) -> bytes | None:
-        content = self._get(name)
-        return None if content is None else content[0]
-
-    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        names = list(names)
-        with ThreadPoolExecutor(READERS) as pool:
-            contents = list(zip(names, pool.map(self.read, names), strict=True))
-        return {name: data for name, data in contents if data is not None}
+        return self._get(name)[0]
 
     def write(self, name: str, data: bytes) -> None:
-        with self._explained("write", name):
-            self._retried(lambda: self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data))
+        self._put(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        return self._put_if(name, data, IfNoneMatch="*")
+        return self._put(name, data, IfNoneMatch="*")
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
-        current = self._get(name)
-        if current is None or current[0] != expected:
-            return False
-        return self._put_if(name, data, IfMatch=current[1])
+        current, entity_tag = self._get(name)
+        return current == expected and self._put(name, data, IfMatch=entity_tag)
 
     def delete(self, name: str) -> None:
-        with self._explained("delete", name):
-            self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(name)))
-
-    def names(self, prefix: str) -> list[str]:
-        return list(self.files(prefix))
+        self._request("delete", name, lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(name)))
 
     def files(self, prefix: str) -> dict[str, File]:
-        skip = len(self._key(""))
-        with self._explained("list", prefix):
-            items = {item["Key"][skip:]: item for item in self._items(prefix)}
-        return {
-            name: File(item["Size"], item["LastModified"])
-            for name, item in sorted(items.items())
-            if not name.rsplit("/", 1)[-1].startswith(".")
-        }
+        items = {k: v for k, v in self._items(prefix).items() if not k.rpartition("/")[2].startswith(".")}
+        return {name: File(item["Size"], item["LastModified"]) for name, item in sorted(items.items())}
 
     def delete_many(self, names: Iterable[str]) -> None:
-        names = list(names)
-        for start in range(0, len(names), DELETED_AT_ONCE):
-            keys = [{"Key": self._key(name)} for name in names[start : start + DELETED_AT_ONCE]]
-            objects = {"Objects": keys, "Quiet": True}
+        keys = [{"Key": self._key(name)} for name in names]
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            objects = {"Objects": keys[start : start + DELETED_AT_ONCE], "Quiet": True}
             delete = partial(self._client.delete_objects, Bucket=self.bucket, Delete=objects)
-            with self._explained("delete", names[start]):
-                failed = self._retried(delete).get("Errors", [])
-            if failed:
+            if failed := self._request("delete", "", delete).get("Errors"):
                 name, code = failed[0]["Key"], failed[0].get("Code")
                 raise StorageError(f"cannot delete s3://{self.bucket}/{name}: refused with {code}; try again")
 
     def entity_tags(self) -> dict[str, str]:
         """The names directly at this location, not deeper, with a tag that changes with their content."""
-        skip = len(self._key(""))
-        with self._explained("list"):
-            tags = {item["Key"][skip:]: item["ETag"] for item in self._items("", Delimiter="/")}
-        return {name: tag for name, tag in tags.items() if name}
-
-    def clear_partial(self, prefix: str) -> None:
-        """Do nothing: an object is written whole or not at all."""
+        return {name: item["ETag"] for name, item in self._items("", Delimiter="/").items() if name}
 
     def check(self) -> None:
         """Raise StorageError unless a sweep can list, create, read and delete here."""
         quick = S3Storage(self.location, min(CHECK_SECONDS, self.retry_seconds))
-        with quick._explained("list"):
-            quick._retried(lambda: quick._client.list_objects_v2(Bucket=quick.bucket, MaxKeys=1))
+        quick._request("list", "", lambda: quick._client.list_objects_v2(Bucket=quick.bucket, MaxKeys=1))
         probe = f".writable-{uuid4().hex}"
-        if not quick.create(probe, b"probe") or quick.read(probe) != b"probe" or quick.create(probe, b"again"):
-            quick.delete(probe)
-            raise StorageError(
-                f"cannot use {self.location}: the server ignores If-None-Match and overwrites; "
-                "use a server that honours conditional writes, such as AWS S3 or SeaweedFS"
-            )
+        works = quick.create(probe, b"probe") and quick.read(probe) == b"probe" and not quick.create(probe, b"again")
         quick.delete(probe)
+        if not works:
+            raise StorageError(
+                f"cannot use {self.location}: the server ignores If-None-Match and overwrites; {CONDITIONAL_WRITES}"
+            )
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
 
-    def _items(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        more: dict[str, str] = {}
-        while True:
-            listing = partial(
-                self._client.list_objects_v2, Bucket=self.bucket, Prefix=self._key(prefix), **options, **more
-            )
-            page = self._retried(listing)
-            yield from page.get("Contents", [])
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+    def _items(self, prefix: str, **options: str) -> dict[str, Any]:
+        """What S3 lists of the objects whose names start with `prefix`, by name."""
+        pages = self._client.get_paginator("list_objects_v2")
+        listing = pages.paginate(Bucket=self.bucket, Prefix=self._key(prefix), **options)
+        skip = len(self._key(""))
+        return self._request(
+            "list", prefix, lambda: {i["Key"][skip:]: i for page in listing for i in page.get("Contents", [])}
+        )
 
-    def _get(self, name: str) -> tuple[bytes, str] | None:
-        """The bytes under `name` and their entity tag, or None."""
+    def _get(self, name: str) -> tuple[bytes | None, str]:
+        """The bytes under `name`, or None, and their entity tag."""
 
-        def get() -> tuple[bytes, str] | None:
+        def get() -> tuple[bytes | None, str]:
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
                 return answer["Body"].read(), answer["ETag"]
             except self._client.exceptions.NoSuchKey:
-                return None
+                return None, ""
 
-        with self._explained("read", name):
-            return self._retried(get)
+        return self._request("read", name, get)
 
-    def _put_if(self, name: str, data: bytes, **condition: str) -> bool:
+    def _put(self, name: str, data: bytes, **condition: str) -> bool:
+        """Write `data` under `name`; return whether the condition held."""
         from botocore.exceptions import ClientError
 
         tries = 0
@@ -216,59 +165,48 @@ class S3Storage(Storage):
                 self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data, **condition)
                 return True
             except ClientError as error:
-                if _code(error) in ("PreconditionFailed", "NoSuchKey"):
+                if condition and _code(error) in ("PreconditionFailed", "NoSuchKey"):
                     return False
                 raise
 
-        with self._explained("write", name):
-            put_there = self._retried(put)
         # If the answer to a successful write was lost, the retry fails on our own bytes.
-        return put_there or (tries > 1 and self.read(name) == data)
+        return self._request("write", name, put) or (tries > 1 and self.read(name) == data)
 
-    def _retried(self, operation: Callable[[], Result]) -> Result:
-        """The result of `operation`, retried with growing pauses while the server is unreachable."""
+    def _request(self, action: str, name: str, request: Callable[[], Result]) -> Result:
+        """The result of `request`, retried while the server is unreachable. Raises StorageError, of one line."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         deadline = time.monotonic() + self.retry_seconds
         pause = FIRST_PAUSE
         while True:
             try:
-                return operation()
-            except (BotoCoreError, ClientError) as error:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0 or not _is_transient(error):
-                    raise
+                return request()
+            except (BotoCoreError, ClientError, ValueError) as error:
+                remaining, is_transient = deadline - time.monotonic(), _is_transient(error)
+                if remaining <= 0 or not is_transient:
+                    kind = StorageAwayError if is_transient else StorageError
+                    place = f"{self.location}/{name}".rstrip("/")
+                    raise kind(f"cannot {action} {place}: {self._explanation(error)}") from error
             time.sleep(min(remaining, pause * random.uniform(0.5, 1)))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    @contextmanager
-    def _explained(self, action: str, name: str = "") -> Iterator[None]:
-        """Turn an error of boto3 into a StorageError of one line."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (BotoCoreError, ClientError, ValueError) as error:
-            code = _code(error)
-            place = f"{self.location}/{name}" if name else self.location
-            endpoint = scrub(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS")
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                reason, fix = f"the certificate of {endpoint} is not trusted", "set AWS_CA_BUNDLE to its authority's"
-            elif _is_transient(error):
-                what = (
-                    f"{endpoint} answers {code}" if isinstance(error, ClientError) else f"no connection to {endpoint}"
-                )
-                reason = f"{what}, tried for {self.retry_seconds:g} s"
-                fix = "check AWS_ENDPOINT_URL and that the server runs"
-            else:
-                reason, fix = REFUSALS.get(code, (f"refused with {code}", "check the AWS_* variables and the bucket"))
-            reason, fix = reason.format(bucket=self.bucket), fix.format(bucket=self.bucket)
-            kind = StorageAwayError if _is_transient(error) else StorageError
-            raise kind(f"cannot {action} {place}: {reason}; {fix}") from error
+    def _explanation(self, error: Exception) -> str:
+        """The reason of an error of boto3, and the fix."""
+        code = _code(error)
+        endpoint = scrub(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS")
+        if _is_transient(error):
+            answers = getattr(error, "response", None)
+            reason = f"{endpoint} answers {code}" if answers else f"no connection to {endpoint}"
+            fix = "check AWS_ENDPOINT_URL and that the server runs"
+            return f"{reason}, tried for {self.retry_seconds:g} s; {fix}"
+        unknown = f"refused with {code}; check the AWS_* variables and the bucket"
+        return REFUSALS.get(code, unknown).format(bucket=self.bucket, endpoint=endpoint)
 
 
 def _code(error: Exception) -> str:
     """The server's error code, or the name of the exception where no server answered."""
+    if CERTIFICATE in str(error):
+        return CERTIFICATE
     response = getattr(error, "response", None) or {}
     code = response.get("Error", {}).get("Code") or type(error).__name__
     # Responses without a body, to HEAD requests or from a proxy, have only the status as a code.
@@ -282,13 +220,8 @@ def _is_transient(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return (status >= 500 and _code(error) != "NotImplemented") or status == 429 or _code(error) in NOT_NOW
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return False
-    return isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
-
-
-def _aws_variables() -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    unreachable = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
+    return unreachable and _code(error) != CERTIFICATE
 
 
 @lru_cache(maxsize=8)
@@ -300,7 +233,7 @@ def _client(variables: tuple[tuple[str, str], ...], process: int, timeout: float
     import boto3
     from botocore.config import Config
 
-    # One attempt: `_retried` decides how long to retry, and `_put_if` must count the attempts.
+    # One attempt: `_request` decides how long to retry, and `_put` must count the attempts.
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=SHORTEST_TIMEOUT,

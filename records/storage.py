@@ -14,8 +14,6 @@ from records.storage_interface import StorageError as StorageError
 DEFAULT = "sweeps"
 VARIABLE = "SWEEP_STORAGE"
 """Environment variable that replaces the default."""
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=:)")
-"""The beginning of a URL; a single letter is a drive of Windows."""
 
 
 def default_location() -> str:
@@ -24,17 +22,14 @@ def default_location() -> str:
 
 
 def open_storage(location: str | Path) -> Storage:
-    """The storage at `location`: a folder's path, file:///PATH, or s3://bucket/prefix.
-
-    Raises:
-        StorageError: unknown scheme, or an empty or malformed location.
-    """
+    """The storage at `location`: a folder's path, file:///PATH, or s3://bucket/prefix."""
     text = str(location)
     if text.startswith("s3://"):
         return S3Storage(text)
     if text.startswith("file:///"):
         return FolderStorage(text.removeprefix("file://"))
-    if scheme := SCHEME.match(text):
+    # A single letter before the colon is a drive of Windows.
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+(?=:)", text):
         unknown = "" if scheme[0] in ("s3", "file") else f"unknown storage scheme {scheme[0]!r}; "
         raise StorageError(
             f"bad storage {scrub(text)!r}: {unknown}give a folder or s3://bucket/prefix; write a folder whose name has "

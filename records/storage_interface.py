@@ -2,8 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+
+READERS = 16
+"""Names read at the same time: reading one is mostly waiting."""
 
 
 class StorageError(Exception):
@@ -16,12 +20,10 @@ class StorageAwayError(StorageError):
 
 @dataclass(frozen=True)
 class File:
-    """What a storage knows of a name."""
+    """What a storage knows of a name: its size in bytes, and when it was last written, in UTC."""
 
     size: int
-    """In bytes."""
     modified: datetime
-    """When it was last written, in UTC."""
 
 
 class Storage(ABC):
@@ -29,7 +31,7 @@ class Storage(ABC):
 
     Every method raises StorageError when the storage refuses, or stays unreachable for too long. `create`, `replace`
     and `delete` are for names that several processes contend for, such as a lease: concurrent calls take effect one
-    after the other. A plain `write` does not wait for them, so use only these three for such a name.
+    after the other, so only one `create` succeeds. A plain `write` does not wait for them.
     """
 
     location: str
@@ -40,8 +42,10 @@ class Storage(ABC):
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """The bytes under each of `names`, in order; missing names are left out."""
-        contents = ((name, self.read(name)) for name in names)
-        return {name: data for name, data in contents if data is not None}
+        names = list(names)
+        with ThreadPoolExecutor(READERS) as pool:
+            contents = zip(names, pool.map(self.read, names), strict=True)
+            return {name: data for name, data in contents if data is not None}
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
@@ -49,46 +53,36 @@ class Storage(ABC):
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
-        """Write `data` under `name` if nothing is there; whether it was written.
-
-        Of several concurrent calls for one name exactly one returns True.
-        """
+        """Write `data` under `name` if nothing is there; return whether it was written."""
 
     @abstractmethod
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
-        """Write `data` under `name` if exactly `expected` is there; whether it was written.
-
-        Of several concurrent calls that expect the same bytes exactly one returns True.
-        """
+        """Write `data` under `name` if exactly `expected` is there; return whether it was written."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
         """Remove `name`, which may be missing."""
 
     @abstractmethod
-    def names(self, prefix: str) -> list[str]:
+    def files(self, prefix: str) -> dict[str, File]:
         """All names that start with `prefix` (a folder name ending in a slash), sorted.
 
         Names whose last part starts with a dot belong to the storage and are left out.
         """
 
-    @abstractmethod
-    def files(self, prefix: str) -> dict[str, File]:
-        """The names that start with `prefix`, as from `names`, with sizes and times."""
+    def names(self, prefix: str) -> list[str]:
+        """The same names alone."""
+        return list(self.files(prefix))
 
     @abstractmethod
     def delete_many(self, names: Iterable[str]) -> None:
         """Remove each of `names`, which may be missing, and the folders that this leaves empty.
 
-        In their order, but not as one: a process that dies in between leaves the later ones.
+        They are removed in order, but not atomically: a process that dies in between leaves the later ones.
         """
 
-    @abstractmethod
-    def clear_partial(self, prefix: str) -> None:
-        """Remove what killed writers left under `prefix`, partial files and empty folders.
-
-        Only safe while nobody writes there.
-        """
+    def clear_partial(self, prefix: str) -> None:  # noqa: B027
+        """Remove what killed writers left under `prefix`. Only safe while no process writes there."""
 
     @abstractmethod
     def check(self) -> None:

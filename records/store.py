@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import pandas as pd
@@ -33,11 +34,11 @@ class Record(dict[str, Any]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        known = {name: self[name] for name in ("dataset", "severity", "method", "strength", "seed") if name in self}
+        names = ("dataset", "severity", "method", "strength", "seed")
+        settings = ", ".join(f"{name}={self[name]!r}" for name in names if name in self)
         outcome = self.get("status")
         if (auc := self.get(columns.performance("test_ood", "auc"))) is not None:
             outcome = f"{outcome}, OOD AUC {auc:.3f}"
-        settings = ", ".join(f"{name}={value!r}" for name, value in known.items())
         return f"<Record {self.get('trial_key')}: {settings}; {outcome}; {len(self)} columns>"
 
 
@@ -50,7 +51,7 @@ class LoadedRecords:
 
 
 class SweepRecords:
-    """Records and artifacts of the sweep `name` in `storage`.
+    """Records and artifacts of the sweep `name` in `storage`. Reading raises StorageError for a newer schema version.
 
         <storage>/<name>/sweep.json                        the manifest
         <storage>/<name>/records/<trial_key>.json          one per finished trial
@@ -78,8 +79,8 @@ class SweepRecords:
 
     def done(self) -> set[str]:
         """The trial keys of all records."""
-        paths = self.storage.names(f"{self.name}/records/")
-        return {p.rsplit("/", 1)[1].removesuffix(".json") for p in paths if p.endswith(".json")}
+        paths = map(PurePosixPath, self.storage.names(f"{self.name}/records/"))
+        return {path.stem for path in paths if path.suffix == ".json"}
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write one record atomically, replacing an older one with the same trial key."""
@@ -87,36 +88,26 @@ class SweepRecords:
         self.storage.write(self._record_name(record["trial_key"]), text.encode())
 
     def read(self, trial_key: str) -> Record | None:
-        """The record of one trial, or None.
-
-        Raises:
-            ValueError: a truncated or foreign file.
-            StorageError: a record of a newer schema version.
-        """
+        """The record of one trial, or None. Raises ValueError for a truncated or foreign file."""
         data = self.storage.read(self._record_name(trial_key))
         return None if data is None else self._parse(data, trial_key)
 
     def load(self) -> LoadedRecords:
-        """All records, ordered by trial key; truncated and foreign files are listed, not fatal.
-
-        Raises:
-            StorageError: a record of a newer schema version.
-        """
-        records: list[Record] = []
-        rejected: dict[str, str] = {}
+        """All records, ordered by trial key; truncated and foreign files are listed, not fatal."""
+        loaded = LoadedRecords([])
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    records.append(self._parse(data, path.rsplit("/", 1)[1].removesuffix(".json")))
+                    loaded.records.append(self._parse(data, PurePosixPath(path).stem))
                 except ValueError as error:
-                    rejected[path] = str(error)
-        return LoadedRecords(records, rejected)
+                    loaded.rejected[path] = str(error)
+        return loaded
 
     def set_aside(self, rejected: Mapping[str, str]) -> dict[str, str]:
-        """Move the files that `load` rejected from records/ to set_aside/; their new names with the reasons.
+        """Move the files that `load` rejected from records/ to set_aside/; return their new names with the reasons.
 
-        Only safe while nobody else writes to the sweep.
+        Only safe while no other process writes to the sweep.
         """
         moved = {}
         for path, reason in rejected.items():
@@ -142,26 +133,19 @@ class SweepRecords:
 
     def artifacts(self, trial_key: str) -> list[str]:
         """The file names of a trial's artifacts."""
-        paths = self.storage.names(f"{self.name}/artifacts/{trial_key}/")
-        return [p.rsplit("/", 1)[1] for p in paths]
+        return [PurePosixPath(path).name for path in self.storage.names(f"{self.name}/artifacts/{trial_key}/")]
 
     def with_weights(self) -> set[str]:
         """The keys of the trials whose weights are kept."""
-        paths = (path.split("/") for path in self.storage.names(f"{self.name}/artifacts/"))
-        return {parts[-2] for parts in paths if parts[-1] == WEIGHTS}
+        paths = map(PurePosixPath, self.storage.names(f"{self.name}/artifacts/"))
+        return {path.parent.name for path in paths if path.name == WEIGHTS}
 
     def delete_weights(self, trial_key: str) -> None:
         self.storage.delete(f"{self.name}/artifacts/{trial_key}/{WEIGHTS}")
 
-    def write_checkpoint(self, trial_key: str, data: bytes) -> None:
-        """Keep the state of an unfinished trial, replacing an older one."""
-        self.storage.write(self._checkpoint_name(trial_key), data)
-
-    def read_checkpoint(self, trial_key: str) -> bytes | None:
-        return self.storage.read(self._checkpoint_name(trial_key))
-
-    def delete_checkpoint(self, trial_key: str) -> None:
-        self.storage.delete(self._checkpoint_name(trial_key))
+    def checkpoint(self, trial_key: str) -> str:
+        """Where the storage keeps the state of a long unfinished trial."""
+        return f"{self.name}/checkpoints/{trial_key}.pt"
 
     def write_manifest(self, manifest: Manifest) -> None:
         self.storage.write(f"{self.name}/{MANIFEST}", manifest.to_json().encode())
@@ -192,16 +176,13 @@ class SweepRecords:
         # Column names take more memory than the values, so all records share them.
         return Record((sys.intern(name), value) for name, value in record.items())
 
-    def _checkpoint_name(self, trial_key: str) -> str:
-        return f"{self.name}/checkpoints/{trial_key}.pt"
-
     def _record_name(self, trial_key: str) -> str:
         return f"{self.name}/records/{trial_key}.json"
 
 
 def as_written(record: Mapping[str, Any]) -> Record:
     """The record as JSON holds it: columns in their order, undefined numbers as None."""
-    return Record((name, _plain(record[name])) for name in columns.ordered(set(record)))
+    return Record((name, _plain(record[name])) for name in columns.ordered(record))
 
 
 def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -209,8 +190,8 @@ def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = list(records)
     names = columns.ordered({name for row in rows for name in row})
     table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
-    order = [n for n in ("dataset", "severity", "method", "strength", "data_seed", "seed") if n in names]
-    by = [*order, "trial_key"] if "trial_key" in names else order
+    order = ("dataset", "severity", "method", "strength", "data_seed", "seed", "trial_key")
+    by = [name for name in order if name in names]
     return table.sort_values(by, ignore_index=True) if by else table
 
 
@@ -218,6 +199,4 @@ def _plain(value: Any) -> Any:
     """A value for JSON: numpy scalars unwrapped, NaN and infinities as null."""
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""MLflow's database: whole or not at all, and what is done with one that is half made, older, newer or damaged."""
+"""MLflow's database: whole or not at all; half-made, older, newer and damaged ones."""
 
 import multiprocessing
 import shutil
@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from records import database
 from records.database import DatabaseError, HalfMadeError, check_database, prepare_database
 
-FIRST, EARLY, LATE = "451aebb31d03", "df50e92ffc5e", "1b5f0d9ad7c1"
+EARLY, LATE = "df50e92ffc5e", "1b5f0d9ad7c1"
 """Revisions of MLflow's schema; the last one fills the table `workspaces`."""
 
 
@@ -61,7 +61,7 @@ def states(tmp_path_factory):
     (folder / "empty").touch()
     execute(stopped_at(folder / "within a step", EARLY), "CREATE TABLE _alembic_tmp_tags (key TEXT)")
     stopped_at(folder / "no revision", None)
-    for revision in (FIRST, EARLY, LATE):
+    for revision in (EARLY, LATE):
         stopped_at(folder / revision, revision)
     return folder
 
@@ -88,30 +88,16 @@ def test_a_new_database_is_one_file_that_mlflow_opens(whole):
     assert whole.read_bytes() == content
 
 
-@pytest.mark.parametrize("state", ["empty", "no revision", "within a step", FIRST, EARLY, LATE])
-def test_a_half_made_database_is_replaced_and_kept_aside(state, states, tmp_path, at_once):
-    path = tmp_path / "mlflow.db"
-    for number in (1, 2):
-        shutil.copy(states / state, path)
-        with pytest.raises(HalfMadeError, match="half made: what created it was interrupted"):
-            check_database(uri(path))
-        said = []
-        prepare_database(uri(path), said.append)
-        aside = f"mlflow.db.half-made-{number}"
-        assert said == [f"{path} was half made, as what created it was interrupted: it held no run, and is now {aside}"]
-        assert (tmp_path / aside).read_bytes() == (states / state).read_bytes()
-    assert is_usable(path)
-    assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_mlflow_itself_does_not_open_a_database_stopped_within_a_step(states, tmp_path):
-    """The reason for all this; once it does, half-made databases may be left to it."""
-    path = shutil.copy(states / "no revision", tmp_path / "mlflow.db")
-    execute(path, "ALTER TABLE metrics ADD COLUMN step BIGINT NOT NULL DEFAULT 0")
-    with pytest.raises(sqlalchemy.exc.OperationalError, match="duplicate column name: step"):
-        MlflowClient(uri(path)).search_experiments()
-    with pytest.raises(HalfMadeError):
+@pytest.mark.parametrize("state", ["empty", "no revision", "within a step", EARLY, LATE])
+def test_a_half_made_database_is_replaced(state, states, tmp_path, at_once):
+    path = shutil.copy(states / state, tmp_path / "mlflow.db")
+    with pytest.raises(HalfMadeError, match="half made: what created it was interrupted"):
         check_database(uri(path))
+    messages = []
+    prepare_database(uri(path), messages.append)
+    assert messages == [f"{path} was half made, as what created it was interrupted; it held no run and was replaced"]
+    assert is_usable(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 RUN = "INSERT INTO runs (run_uuid, experiment_id) VALUES ('1', 0)"
@@ -134,18 +120,14 @@ RENAMED = "ALTER TABLE experiments RENAME TO _alembic_tmp_experiments"
 def test_a_database_with_content_is_left_alone_and_the_message_says_what_to_do(
     revision, statement, message, whole, tmp_path, at_once
 ):
-    path = tmp_path / "mlflow.db"
-    shutil.copy(whole, path)
-    with closing(sqlite3.connect(path)) as opened, opened:
-        opened.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-        opened.execute(statement)
+    path = shutil.copy(whole, tmp_path / "mlflow.db")
+    execute(path, f"UPDATE alembic_version SET version_num = '{revision}'", statement)  # noqa: S608
     before = path.read_bytes()
-    for action in (lambda: check_database(uri(path)), lambda: prepare_database(uri(path), pytest.fail)):
-        with pytest.raises(DatabaseError, match=message) as caught:
-            action()
-        assert not isinstance(caught.value, HalfMadeError)
+    with pytest.raises(DatabaseError, match=message) as caught:
+        prepare_database(uri(path), pytest.fail)
+    assert not isinstance(caught.value, HalfMadeError)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow
@@ -185,22 +167,21 @@ def test_only_one_of_many_processes_writes_the_database(state, states, tmp_path,
     path = tmp_path / "mlflow.db"
     if state is not None:
         shutil.copy(states / state, path)
-    barrier, said = threading.Barrier(8), []
+    barrier, messages = threading.Barrier(8), []
 
     def first_command(_):
         barrier.wait()
-        prepare_database(uri(path), said.append)
+        prepare_database(uri(path), messages.append)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(first_command, range(8)))
     assert is_usable(path)
-    aside = [p.name for p in tmp_path.iterdir() if p.name != "mlflow.db"]
-    assert len(said) == len(aside) == (state is not None), aside
+    assert list(tmp_path.iterdir()) == [path]
+    assert len(messages) == (state is not None)
 
 
-def test_a_database_that_another_process_has_just_replaced_is_left_as_it_is(whole, states, tmp_path, monkeypatch):
-    path, said, check = tmp_path / "mlflow.db", [], database._check
-    shutil.copy(states / EARLY, path)
+def test_a_database_that_another_process_has_just_replaced_is_kept(whole, states, tmp_path, monkeypatch):
+    path, messages, check = shutil.copy(states / EARLY, tmp_path / "mlflow.db"), [], database.check_database
 
     def then_replaced(checked):
         """The check, after which another process puts its database here."""
@@ -209,22 +190,17 @@ def test_a_database_that_another_process_has_just_replaced_is_left_as_it_is(whol
         finally:
             path.write_bytes(whole.read_bytes())
 
-    monkeypatch.setattr(database, "_check", then_replaced)
-    database._replace_half_made(path, said.append)
+    monkeypatch.setattr(database, "check_database", then_replaced)
+    database._replace_half_made(path, messages.append)
     assert path.read_bytes() == whole.read_bytes()
-    assert (said, list(tmp_path.iterdir())) == ([], [path])
+    assert messages == []
 
 
 def test_waits_for_another_program_that_creates_the_database(whole, states, tmp_path, at_once, monkeypatch):
     monkeypatch.setattr(database, "QUIET", 1.0)
     path = tmp_path / "mlflow.db"
     path.write_bytes((states / EARLY).read_bytes())
-
-    def finish():
-        time.sleep(0.3)
-        path.write_bytes(whole.read_bytes())
-
-    other = threading.Thread(target=finish)
+    other = threading.Timer(0.3, lambda: path.write_bytes(whole.read_bytes()))
     other.start()
     prepare_database(uri(path), pytest.fail)
     other.join()
@@ -233,29 +209,25 @@ def test_waits_for_another_program_that_creates_the_database(whole, states, tmp_
 
 @pytest.mark.slow
 def test_a_database_whose_creation_is_killed_at_any_of_30_moments_is_whole_or_missing(tmp_path):
-    # A copy of this process, in which MLflow is loaded.
-    fork = multiprocessing.get_context("fork")
-
-    def started(path):
-        process = fork.Process(target=prepare_database, args=(uri(path), print))
-        process.start()
-        return process, time.monotonic()
-
     MlflowClient(uri(tmp_path / "loads.db")).search_experiments()
-    process, begin = started(tmp_path / "undisturbed.db")
-    process.join()
-    seconds = time.monotonic() - begin
-    made = 0
-    for number in range(30):
-        (tmp_path / str(number)).mkdir()
-        path = tmp_path / str(number) / "mlflow.db"
-        process, _ = started(path)
-        process.join(seconds * (number + 0.5) / 27)
+
+    def create(path, patience):
+        """Kill the creation of a database after some seconds; return whether there is one."""
+        # A copy of this process, in which MLflow is loaded.
+        process = multiprocessing.get_context("fork").Process(target=prepare_database, args=(uri(path), print))
+        process.start()
+        process.join(patience)
         process.kill()
         process.join()
-        made += path.exists()
-        assert not path.exists() or is_usable(path), number
-    assert made < 30, "none was killed in time"
+        return path.exists()
+
+    begin = time.monotonic()
+    assert create(tmp_path / "undisturbed.db", None)
+    seconds = time.monotonic() - begin
+    paths = [tmp_path / f"{number}.db" for number in range(30)]
+    made = [path for number, path in enumerate(paths) if create(path, seconds * (number + 0.5) / 27)]
+    assert len(made) < 30, "none was killed in time"
+    assert all(map(is_usable, made))
 
 
 def test_the_journal_of_a_database_that_was_removed_does_not_damage_the_new_one(tmp_path, at_once):

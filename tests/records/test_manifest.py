@@ -1,4 +1,4 @@
-"""sweep.json: what is read is what was written, and what cannot be meant is refused."""
+"""sweep.json: what is read is what was written, and invalid entries are refused."""
 
 import json
 
@@ -14,7 +14,7 @@ from records.manifest import DeclaredSearch, Manifest, Primary, parse_manifest
         Manifest(),
         Manifest(space="laptop", primary=Primary(metric="iop"), comparisons=("seed",), planned_trials=3),
         Manifest(commands=("first", "last"), keep_weights="all", fixed={"synthetic": {"epochs": 3, "hp.x": None}}),
-        Manifest(search=DeclaredSearch("tpe", "4.0", 1, 5, {"lr": [1e-5, 1e-2]}), deleted="2026-03-01T12:30:00+00:00"),
+        Manifest(search=DeclaredSearch("tpe", "4.0", 1, 5, {"lr": (1e-5, 1e-2)}), deleted="2026-03-01T12:30:00+00:00"),
         Manifest(others={"of_a_later_version": [1, 2]}),
     ],
 )
@@ -42,15 +42,15 @@ def test_omitted_entries_have_their_defaults():
     [
         ("{", "is not JSON .*correct or remove it"),
         ("[]", "holds no JSON object"),
-        ('{"primary": {"metrics": "iou"}}', "bad primary {'metrics': .* split, metric, attribution, outcome"),
+        ('{"primary": {"metrics": "iou"}}', "bad primary.metrics 'iou' .* split, metric, attribution, outcome"),
         ('{"primary": {"split": "train"}}', "bad split 'train' .* test_id or test_ood"),
         ('{"primary": {"outcome": "test_ood.loss"}}', "bad outcome 'test_ood.loss'"),
-        ('{"comparisons": ["seeds"]}', r"bad comparisons \['seeds'\] .* seed, setting, method, given_id"),
+        ('{"comparisons": ["seeds"]}', r"bad comparisons \['seeds'\].* seed, setting, method, given_id"),
         ('{"comparisons": []}', r"bad comparisons \[\]"),
-        ('{"commands": "python"}', "bad commands"),
-        ('{"planned_trials": "3"}', "bad planned_trials"),
+        ('{"commands": "python"}', "bad commands 'python'"),
+        ('{"planned_trials": "all"}', "bad planned_trials 'all'"),
         ('{"search": {"sampler": "tpe"}}', "bad search"),
-        *((f'{{"fixed": {value}}}', "bad fixed .*give an object") for value in ("3", '["epochs"]', '{"d": 3}')),
+        *((f'{{"fixed": {value}}}', "bad fixed.* should be a valid dictionary") for value in ("3", '{"d": 3}')),
     ],
 )
 def test_a_broken_file_is_refused_by_name(text, message):

@@ -6,29 +6,22 @@ import pytest
 
 from records import columns
 from records.mirror_names import (
+    SWEEPS_VIEW,
+    TRIALS_VIEW,
     column_of_metric,
     is_plotted,
     metric,
     pack,
     run_name,
     sweeps_link,
-    sweeps_view,
     telling_apart,
-    trials_view,
     unpack,
+    views,
 )
 from search_spaces import SPACES
 
-TRIAL = {
-    "trial_key": "0123456789abcdef",
-    "dataset": "synthetic",
-    "severity": 1.0,
-    "method": "actdiff",
-    "strength": 1.0,
-    "seed": 0,
-    "data_seed": 0,
-    "hp.lr": 1e-3,
-}
+SETTINGS = {"dataset": "synthetic", "severity": 1.0, "method": "actdiff", "strength": 1.0, "seed": 0, "data_seed": 0}
+TRIAL = {"trial_key": "0123456789abcdef", **SETTINGS, "hp.lr": 1e-3}
 
 
 def trials(*changes):
@@ -46,7 +39,6 @@ def test_run_names():
     [
         (({}, {"seed": 1}, {"method": "rrr"}, {"strength": 0.1}, {"severity": 0.5}), ()),
         (({}, {"dataset": "decoy_digits"}), ("dataset",)),
-        (({}, {"hp.lr": 3e-3}), ("hp.lr",)),
         (({}, {"hp.lr": 3e-3}, {"dataset": "decoy_digits"}), ("dataset", "hp.lr")),
         (({}, {"selection": "last"}), ("selection",)),
         # A setting that the method determines tells nothing apart.
@@ -94,24 +86,11 @@ def test_a_metric_is_its_column_with_slashes(column):
     assert column_of_metric(metric(column)) == column_of_metric(column) == column
 
 
-@pytest.mark.parametrize(
-    ("column", "plotted"),
-    [
-        ("test_ood.auc", True),
-        ("test_ood.iou.integrated_gradients", True),
-        ("test_ood.correctness_auroc.iou.occlusion", True),
-        ("train_seconds", True),
-        ("test_ood.auc.half_1", False),
-        ("test_ood.iou.occlusion.half_2", False),
-        ("test_ood.n", False),
-        ("train.n_smaller_class", False),
-        ("test_ood.chance_iou", False),
-        ("attribution_seconds.occlusion", False),
-        ("schema_version", False),
-    ],
-)
-def test_which_columns_are_metrics(column, plotted):
-    assert is_plotted(column) == plotted
+def test_which_columns_are_metrics():
+    plotted = ("test_ood.auc", "test_ood.correctness_auroc.iou.occlusion", "test_ood.iou.rise", "train_seconds")
+    unplotted = ("test_ood.iou.rise.half_2", "test_ood.n", "train.n_smaller_class", "test_ood.chance_iou")
+    assert [*map(is_plotted, plotted)] == [True] * 4
+    assert [*map(is_plotted, [*unplotted, "attribution_seconds.rise", "schema_version"])] == [False] * 6
 
 
 @pytest.mark.parametrize("size", [60, 200, 10_000])
@@ -124,21 +103,15 @@ def test_packed_numbers_can_be_unpacked(size):
     assert pack({}, size) == unpack({}) == {}
 
 
-def test_the_view_of_trials_is_a_flat_table_sorted_by_score():
-    view = json.loads(trials_view(["test_ood.auc", "test_ood.iou.grad_cam"]))
-    state = json.loads(view["state"])
-    assert view["name"] == "Trials"
-    assert state["searchFilter"] == "tags.kind = 'trial'"
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`test_ood/auc`", False)
-    assert state["selectedColumns"][:2] == ["metrics.`test_ood/auc`", "metrics.`test_ood/iou/grad_cam`"]
-    assert "params.`method`" in state["selectedColumns"]
-
-
-def test_the_view_of_sweeps_shows_each_comparison():
-    state = json.loads(json.loads(sweeps_view())["state"])
+def test_views_are_flat_tables_sorted_by_the_first_score():
+    shown = {tag: json.loads(text) for tag, text in views(["test_ood.auc", "test_ood.iou.grad_cam"]).items()}
+    state = json.loads(shown[TRIALS_VIEW]["state"])
+    assert (state["searchFilter"], state["orderByAsc"]) == ("tags.kind = 'trial'", False)
+    assert state["orderByKey"] == state["selectedColumns"][0] == "metrics.`test_ood/auc`"
+    assert {"metrics.`test_ood/iou/grad_cam`", "params.`method`"} <= {*state["selectedColumns"]}
+    state = json.loads(shown[SWEEPS_VIEW]["state"])
     assert state["searchFilter"] == "tags.kind = 'sweep'"
-    for comparison in columns.COMPARISONS:
-        assert f"metrics.`comparison/{comparison}/rho`" in state["selectedColumns"]
+    assert {f"metrics.`comparison/{name}/rho`" for name in columns.COMPARISONS} <= {*state["selectedColumns"]}
 
 
 def test_the_link_of_several_sweeps_names_their_experiments():

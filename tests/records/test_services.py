@@ -1,4 +1,4 @@
-"""The servers of the tests outlive neither their block nor a test process that is killed."""
+"""The servers of the tests end with their block, and with a test process that is killed."""
 
 import subprocess
 import sys
@@ -21,30 +21,23 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def gone(pid, folder):
-    """Whether a process and a folder disappear in time."""
+def assert_gone(pid, folder):
+    """A process and a folder disappear in time."""
     deadline = time.monotonic() + PATIENCE
     while psutil.pid_exists(pid) or folder.exists():
-        if time.monotonic() > deadline:
-            return False
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    return True
 
 
 def test_a_server_ends_with_its_block_and_leaves_nothing():
     with PostgresServer() as server:
         pid = server.process.pid
         assert server.ready()
-    assert gone(pid, server.folder)
+    assert_gone(pid, server.folder)
 
 
 def test_a_server_ends_with_the_process_that_started_it():
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED_WITH_A_SERVER],
-        cwd=ROOT / "tests",
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    pid, folder = done.stdout.split()
-    assert gone(int(pid), Path(folder))
+    command = [sys.executable, "-c", KILLED_WITH_A_SERVER]
+    output = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, timeout=PATIENCE).stdout
+    pid, folder = output.split()
+    assert_gone(int(pid), Path(folder))

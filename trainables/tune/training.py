@@ -115,7 +115,7 @@ class RecordedTraining(Training):
         if self.trial is not None:
             return self.trial
         self._kept_at = time.monotonic()
-        data = self.recorder.records.read_checkpoint(self.key)
+        data = self.recorder.records.storage.read(self.recorder.records.checkpoint(self.key))
         if data is not None:
             try:
                 # To the processor first: another node's GPU may have written it.
@@ -131,7 +131,7 @@ class RecordedTraining(Training):
         if self.trial is not None and not self.trial.finished and self.trial.epoch:
             buffer = io.BytesIO()
             torch.save(self.state(), buffer)
-            self.recorder.records.write_checkpoint(self.key, buffer.getvalue())
+            self.recorder.records.storage.write(self.recorder.records.checkpoint(self.key), buffer.getvalue())
             self._kept_at = time.monotonic()
 
     def _advance(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class RecordedTraining(Training):
     def _write(self, trials: Sequence[Unwritten]) -> Rows:
         """Write records and artifacts and return `REPORTED` of the records."""
         records = [self._written(trial) for trial in trials]
-        self.recorder.records.delete_checkpoint(self.key)
+        self.recorder.records.storage.delete(self.recorder.records.checkpoint(self.key))
         return [{name: record.get(name) for name in REPORTED} for record in records]
 
     def _written(self, trial: Unwritten) -> Record:

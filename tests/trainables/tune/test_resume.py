@@ -95,17 +95,17 @@ def test_a_damaged_checkpoint_starts_the_trial_over(damage, tmp_path, capsys):
     killed.step()
     records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
     key = killed.training.key
-    whole = records.read_checkpoint(key)
+    whole = records.storage.read(records.checkpoint(key))
     other = started(tmp_path / "other", config | {"seed": 7})
     other.step()
-    foreign = SweepRecords(open_storage(tmp_path / "other"), "resumed").read_checkpoint(other.training.key)
+    foreign = open_storage(tmp_path / "other").read(records.checkpoint(other.training.key))
     bad = {
         "empty": b"",
         "cut": whole[: len(whole) // 2],
         "foreign": foreign,
         "pickle": pickle.dumps(print, protocol=2),
     }[damage]
-    records.write_checkpoint(key, bad)
+    records.storage.write(records.checkpoint(key), bad)
     run_to_the_end(started(tmp_path / "killed", config))
     assert "starting over" in capsys.readouterr().out
     assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
