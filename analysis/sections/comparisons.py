@@ -1,7 +1,7 @@
 """The first screen: the answer by what varies between the models that are compared, as a table and a forest plot."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
@@ -14,37 +14,21 @@ from analysis.numbers import (
     count,
     interval,
     listed,
-    name,
     number,
     severity,
     stratum_name,
     with_interval,
 )
-from analysis.sections.drawing import (
-    INK,
-    MUTED,
-    PALETTE,
-    Drawing,
-    interval_line,
-    legend_below,
-    legend_key,
-    new_figure,
-    place_of_method,
-    row_labels,
-    settings,
-)
+from analysis.sections.drawing import PALETTE, RHO, Drawing, Mark, forest, place_of_method
 from analysis.sections.head import data_seeds
 from analysis.sections.section import Lack, Section
-from analysis.sections.table import Table, bounds, estimated, remark, value, whole
+from analysis.sections.table import Column, Table, decimals, estimates, inside, intervals, words
 from analysis.stats.replicated import MINIMUM_CLUSTERS
-
-if TYPE_CHECKING:
-    import matplotlib.axes
 
 TITLE = "The answer, by what varies between the models"
 Comparisons = tuple[Comparison, ...]
 _COUNTED = "Between methods, strata are counted in place of cells."
-_COLOURS = dict(zip(LABELS, (PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4]), strict=True))
+_COLOURS = dict(zip(LABELS, PALETTE[1:5], strict=True))
 
 
 def _sentence(analysis: Analysis, result: Comparisons) -> str:
@@ -60,62 +44,33 @@ def _unanswered(result: Comparisons) -> list[Lack]:
 
 
 def _table(analysis: Analysis, result: Comparisons) -> Table:
+    pooled = analysis.find("pooled")
+    mixed = f" All trials mixed give {number(pooled.estimate)}, which answers none of these." if pooled else ""
     return Table(
         name="comparisons",
         title=TITLE,
         caption=(
             f"Rank correlation of {analysis.primary_name} with {column_name(analysis.primary.outcome)} among models "
             "that differ in one thing, over the strata with a shift. A new method: prediction interval for one "
-            f"that was not tried. {_COUNTED}{_pooled(analysis)}"
+            f"that was not tried. {_COUNTED}{mixed}"
         ),
-        headings=(
-            *("question", "answer", "ρ", "95 % interval", "a new method"),
-            *("AUC per 0.1", "cells", "trials", "remark"),
+        columns=(
+            words("comparison", "question", text=QUESTIONS.__getitem__),
+            words("answer", "answer", text=str),
+            *estimates("rho", "ρ"),
+            intervals("prediction_interval", "a new method", "prediction_low", "prediction_high"),
+            decimals("auc_per_tenth", "AUC per 0.1"),
+            *_COUNTS,
+            words("remark", "remark", "reason", text=str),
         ),
-        rows=tuple(
-            (
-                (part.comparison, QUESTIONS[part.comparison]),
-                (part.answer, part.answer),
-                *estimated(part),
-                bounds(part.prediction_low, part.prediction_high),
-                value(part.auc_per_tenth),
-                whole(part.n_cells),
-                whole(part.n_trials),
-                remark(part.reason),
-            )
-            for part in result
-        ),
-        text_columns=2,
-        fields=(
-            *("comparison", "answer", "rho", "interval", "prediction_interval"),
-            *("auc_per_tenth", "n_cells", "n_trials", "remark"),
-        ),
+        rows=result,
     )
 
 
-def _pooled(analysis: Analysis) -> str:
-    """The correlation over all trials mixed, against Simpson's paradox."""
-    pooled = analysis.find("pooled")
-    if pooled is None or pooled.estimate is None:
-        return ""
-    return f" All trials mixed give {number(pooled.estimate)}, which answers none of these."
+_COUNTS = Column("n_cells", "cells"), Column("n_trials", "trials")
 
 
-def _strata(analysis: Analysis, result: Comparisons) -> Table:
-    rows = [
-        (
-            (part.comparison, LABELS[part.comparison]),
-            (level.dataset, "all" if level.dataset is None else name(level.dataset)),
-            (level.severity, "" if level.severity is None else severity(level.severity)),
-            (level.method, "all" if level.method is None else name(level.method)),
-            *estimated(level),
-            whole(level.n_cells),
-            whole(level.n_trials),
-            remark(_remark(part, level)),
-        )
-        for part in result
-        for level in (*part.strata, *sorted(part.methods, key=lambda level: place_of_method(level.method or "")))
-    ]
+def _strata(result: Comparisons) -> Table:
     return Table(
         name="comparisons_by_stratum_and_method",
         title="Each comparison by stratum and by method",
@@ -123,10 +78,23 @@ def _strata(analysis: Analysis, result: Comparisons) -> Table:
             "Strata without a shift are shown and do not count. Methods are averaged over the strata with a shift. "
             f"{_COUNTED}"
         ),
-        headings=("varies", "dataset", "s", "method", "ρ", "95 % interval", "cells", "trials", "remark"),
-        rows=tuple(rows),
-        text_columns=4,
-        fields=("comparison", "dataset", "severity", "method", "rho", "interval", "n_cells", "n_trials", "remark"),
+        columns=(
+            *inside(itemgetter(0), words("comparison", "varies", text=LABELS.__getitem__)),
+            *inside(
+                itemgetter(1),
+                words("dataset", "dataset", absent="all"),
+                words("severity", "s", text=severity),
+                words("method", "method", absent="all"),
+                *estimates("rho", "ρ"),
+                *_COUNTS,
+            ),
+            words("remark", "remark", lambda row: _remark(*row), text=str),
+        ),
+        rows=[
+            (part, level)
+            for part in result
+            for level in (*part.strata, *sorted(part.methods, key=lambda level: place_of_method(level.method or "")))
+        ],
         group=1,
         fold=0,
     )
@@ -139,96 +107,60 @@ def _remark(part: Comparison, level: Level) -> str | None:
 
 
 def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
-    """Each comparison with its interval and prediction interval, its strata as dots below."""
-    known = [part for part in result if part.estimate is not None]
-    if not known:
-        return None
-    with settings():
-        figure = new_figure(0.75 + 0.38 * len(known))
-        axes = figure.subplots()
-        _ground(axes, analysis)
-        band: dict[str, Any] = {"linewidth": 8, "alpha": 0.2, "solid_capstyle": "butt"}
-        for position, part in enumerate(known):
-            colour, y = _COLOURS[part.comparison], -position
-            if part.prediction_low is not None and part.prediction_high is not None:
-                axes.plot([part.prediction_low, part.prediction_high], [y, y], color=colour, **band)
-            interval_line(axes, part, y, color=colour, linewidth=2.4)
-            axes.plot([part.estimate or 0.0], [y], "D", markersize=6, color=colour)
-            for level in part.strata:
-                face = "white" if level.severity == 0 else colour
-                axes.plot([level.estimate], [y - 0.3], "o", markersize=3, color=colour, markerfacecolor=face, alpha=0.8)
-            axes.text(1.04, y, part.answer, va="center", fontsize=9, color=INK, fontweight="bold", clip_on=False)
-        row_labels(axes, [_label(part) for part in known])
-        axes.set_ylim(-len(known) + 0.45, 0.45)
-        axes.set_xlabel("Spearman’s ρ")
-        legend_below(
-            figure,
-            [
-                legend_key("estimate, 95 % interval", color=INK, marker="D", linewidth=2.4, markersize=5),
-                legend_key("a new method", color=INK, **band),
-                legend_key("one dataset and severity", color=INK, marker="o", linestyle="", markersize=3),
-                legend_key("too small to matter", color="#dfe2e7", linewidth=8),
-            ],
-            columns=4,
-        )
-    words = "; ".join(f"{LABELS[part.comparison]}: {with_interval(part)}, {part.answer}" for part in known)
-    return Drawing(
+    """Each comparison with its interval and prediction interval, and its strata as dots."""
+    rows = {
+        f"{_label(part)}: {part.answer}": [
+            Mark(
+                part,
+                _COLOURS[part.comparison],
+                "D",
+                band=(part.prediction_low, part.prediction_high),
+                around=[level.estimate for level in part.strata if level.severity],
+            )
+        ]
+        for part in result
+        if part.estimate is not None
+    }
+    return forest(
+        {RHO: rows},
         name="comparisons",
         title=TITLE,
         caption=(
-            "The table’s correlations and intervals; broad bands: prediction intervals for a new method. Hollow dots: "
-            "no shift, not counted."
+            "The table’s correlations and intervals. Dots: each dataset and severity with a shift. Broad bands: "
+            "prediction intervals for a new method."
         ),
-        alt=f"Forest plot of the comparisons. {words}.",
-        figure=figure,
+        alt="Forest plot of the comparisons",
+        limits=(-1.02, 1.02),
+        smallest_effect=analysis.verdict.smallest_effect,
     )
 
 
 def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
     """Each stratum's estimate and interval, a panel a comparison."""
-    known = [part for part in result if part.strata]
-    places = list(dict.fromkeys((level.dataset, level.severity) for part in known for level in part.strata))
-    if len(places) < 2:
+    panels = {
+        f"ρ {_label(part)}": {
+            stratum_name(level.dataset, level.severity): [
+                Mark(level, _COLOURS[part.comparison], is_hollow=level.severity == 0)
+            ]
+            for level in part.strata
+        }
+        for part in result
+        if part.strata
+    }
+    if len({stratum for rows in panels.values() for stratum in rows}) < 2:
         return None
-    with settings():
-        figure = new_figure(0.9 + 0.22 * len(places))
-        panels = figure.subplots(1, len(known), squeeze=False, sharey=True)[0]
-        for axes, part in zip(panels, known, strict=True):
-            _ground(axes, analysis)
-            for level in part.strata:
-                y = -places.index((level.dataset, level.severity))
-                colour = _COLOURS[part.comparison]
-                interval_line(axes, level, y, color=colour, linewidth=1.4)
-                face = "white" if level.severity == 0 else colour
-                axes.plot([level.estimate], [y], "o", markersize=4, color=colour, markerfacecolor=face)
-            axes.set_title(_label(part), loc="left")
-        row_labels(panels[0], [stratum_name(*place) for place in places])
-        for axes in panels[1:]:
-            axes.grid(axis="y", visible=False)
-            axes.tick_params(axis="y", length=0)
-    words = "; ".join(
-        f"{LABELS[part.comparison]} on {stratum_name(level.dataset, level.severity)}: {with_interval(level)}"
-        for part in known
-        for level in part.strata
-    )
-    return Drawing(
+    return forest(
+        panels,
         name="comparisons_by_stratum",
         title="Each comparison by stratum",
         caption=(
             "Spearman’s ρ with its 95 % interval. Hollow: no shift, shown and not counted. Between methods the "
             "intervals hold for these methods."
         ),
-        alt=f"Dots with intervals, a panel a comparison and a row a stratum. {words}.",
-        figure=figure,
+        alt="Dots with intervals, a panel a comparison and a row a stratum",
+        limits=(-1.02, 1.02),
+        smallest_effect=analysis.verdict.smallest_effect,
     )
-
-
-def _ground(axes: "matplotlib.axes.Axes", analysis: Analysis) -> None:
-    """The scale, with the correlations that are smaller than of interest shaded."""
-    threshold = analysis.verdict.smallest_effect
-    axes.axvspan(-threshold, threshold, color="#eef0f3", linewidth=0)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_xlim(-1.02, 1.02)
 
 
 def _label(part: Comparison) -> str:
@@ -236,24 +168,19 @@ def _label(part: Comparison) -> str:
     return label if part.comparison == "given_id" else f"between {label}"
 
 
-def _details(analysis: Analysis, result: Comparisons) -> list[str]:
+def _details(result: Comparisons) -> list[str]:
     lines = []
     for part in result:
         label = capitalized(LABELS[part.comparison])
-        if part.without_one_low is not None:
-            lines.append(
-                f"{label}: leaving one method out gives {interval(part.without_one_low, part.without_one_high)}."
-            )
-        if part.cells_low is not None:
-            lines.append(
-                f"{label}: prediction interval for one more cell: {interval(part.cells_low, part.cells_high)}."
-            )
-        if part.prediction_dataset_low is not None:
-            predicted = interval(part.prediction_dataset_low, part.prediction_dataset_high)
-            lines.append(f"{label}: prediction interval for a new dataset: {predicted}.")
+        for what, low, high in (
+            ("leaving one method out gives", part.without_one_low, part.without_one_high),
+            ("prediction interval for one more cell:", part.cells_low, part.cells_high),
+            ("prediction interval for a new dataset:", part.prediction_dataset_low, part.prediction_dataset_high),
+        ):
+            if low is not None:
+                lines.append(f"{label}: {what} {interval(low, high)}.")
         if part.left_out:
-            reasons = "; ".join(f"{why} ({n:,})" for why, n in part.left_out.items())
-            lines.append(f"{label}: left out: {reasons}.")
+            lines.append(f"{label}: left out: {'; '.join(f'{why} ({n:,})' for why, n in part.left_out.items())}.")
     return lines
 
 
@@ -269,17 +196,17 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
     return {
         "The comparisons": (
             "Seeds: Spearman’s ρ among the trials of each configuration, combined over configurations on Fisher’s z "
-            "scale (Hedges & Olkin 1985). Settings and methods: ρ among averages over data seeds, cross-fitted: the "
-            "map’s average comes from one half of the data seeds and the performance’s from the other, over random "
-            "halves, divided by the agreement of the halves (Spearman 1904), since averages over the same few seeds "
-            "correlate as seeds do. Given validation AUC: ρ within a cell, the ranks of map and performance adjusted "
-            "for it with one slope a cell. Strata without a shift are shown and do not count."
+            "scale (Hedges & Olkin 1985). Settings and methods: ρ among averages over data seeds. Averages over the "
+            "same few seeds correlate as seeds do, so they are cross-fitted: the map’s average comes from one half of "
+            "the data seeds and the performance’s from the other, over random halves, and ρ is divided by the "
+            "agreement of the halves (Spearman 1904). Given validation AUC: ρ within a cell, the ranks of map and "
+            "performance adjusted for it with one slope a cell. Strata without a shift are shown and do not count."
         ),
         "Intervals of the comparisons": (
             "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
-            "between methods each method too, since other methods would have given other values. The other intervals "
-            "hold for the methods and settings of this sweep. The prediction interval for a new method is "
-            "Student’s interval for one more of the methods’ values, with the variance that all their errors share."
+            "between methods each method too. The other intervals hold for the methods and settings of this sweep. "
+            "The prediction interval for a new method is Student’s interval for one more of the methods’ values, with "
+            "the variance that all their errors share."
         ),
         "The five words": (
             f"Yes: the whole interval is above {effect}, the smallest correlation of interest. No: the whole interval "
@@ -299,32 +226,30 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
     }
 
 
-_DEPENDS = (
-    f"; “it depends” from a test that cells differ (p < {DIFFER:g}) and from 95 % prediction intervals, without "
-    "adjustment for several comparisons"
-)
-
-
 def _reported(analysis: Analysis, result: Comparisons) -> str:
-    table, primary = analysis.trials.table, analysis.primary
-    per_dataset = f"{data_seeds(table)} per dataset" if analysis.trials.data_seeds_known else "data seeds not recorded"
+    trials, primary = analysis.trials, analysis.primary
+    methods, datasets, severities = (trials.table[c].nunique() for c in ("method", "dataset", "severity"))
+    per_dataset = f"{data_seeds(trials.table)} per dataset" if trials.data_seeds_known else "data seeds not recorded"
     text = (
-        f"We analysed {count(len(table), 'training run')} ({sum(analysis.trials.excluded.values()):,} more were "
-        f"excluded) of {count(table['method'].nunique(), 'method')} on {count(table['dataset'].nunique(), 'dataset')} "
-        f"at {count(table['severity'].nunique(), 'shift severity', 'shift severities')} with "
-        f"{per_dataset}, after the design of Viviano et al. (2021). The primary was "
-        f"{analysis.primary_name} against {column_name(primary.outcome)}."
+        f"We analysed {count(len(trials.table), 'training run')} ({sum(trials.excluded.values()):,} more were "
+        f"excluded) of {count(methods, 'method')} on {count(datasets, 'dataset')} at "
+        f"{count(severities, 'shift severity', 'shift severities')} with {per_dataset}, after the design of Viviano et "
+        f"al. (2021). The primary was {analysis.primary_name} against {column_name(primary.outcome)}."
     )
     answered = [part for part in result if part.ci_low is not None]
     if not answered:
         return text
     numbers = "; ".join(f"{LABELS[part.comparison]} {with_interval(part)}, {part.answer}" for part in answered)
+    depends = (
+        f"; “it depends” from a test that cells differ (p < {DIFFER:g}) and from 95 % prediction intervals, without "
+        "adjustment for several comparisons"
+    )
     return (
         f"{text} Its rank correlation was taken among models that differ in one thing, over the strata with a shift "
         f"({numbers}), with 95 % intervals from a jackknife over data seeds and averages over seeds cross-fitted "
         "(Spearman 1904). The words follow from each interval, at its level in Holm’s (1979) procedure, and the "
         f"smallest effect of interest, ρ = {analysis.verdict.smallest_effect:g} (Schuirmann 1987)"
-        f"{_DEPENDS if any(part.answer == 'it depends' for part in answered) else ''}."
+        f"{depends if any(part.answer == 'it depends' for part in answered) else ''}."
     )
 
 
@@ -345,8 +270,8 @@ IN_WORDS: Section[None] = Section(
     key="comparisons_in_words",
     title="The comparisons in words",
     sentence=lambda analysis, result: _sentence(analysis, analysis.comparisons),
-    details=lambda analysis, result: _details(analysis, analysis.comparisons),
+    details=lambda analysis, result: _details(analysis.comparisons),
     figures=lambda analysis, result: [_by_stratum(analysis, analysis.comparisons)],
-    tables=lambda analysis, result: [_strata(analysis, analysis.comparisons)],
+    tables=lambda analysis, result: [_strata(analysis.comparisons)],
 )
 """Follows on the page, after the first screen."""

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, percent
 from analysis.sections.granulated_kendall import SAME_SEEDS
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
-from analysis.sections.table import Entry, Table, p_value, remark, value, whole
+from analysis.sections.table import Column, Table, decimals, p_values, words
 from analysis.stats.rank_correlation import Floats, Ints
 from analysis.trials.design import Codes, design_of
 
@@ -137,15 +138,11 @@ def conditional_mutual_information(
             value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
         conditionings.append(_conditioning(axes, value, pairs, permutations, rng))
     ratios = [part.ratio for part in conditionings if part.ratio is not None]
-    usable = [part for part in conditionings if part.reason is None]
     result = replace(result, conditionings=tuple(conditionings), raw=min(ratios, default=None))
-    if not usable:
+    if result.least is None:
         return replace(result, reason="the outcome is the same in all configurations")
-    return replace(
-        result,
-        estimate=min(part.excess or 0.0 for part in usable),
-        p_value=max(part.p_value or 0.0 for part in usable),
-    )
+    p_value = max(part.p_value for part in conditionings if part.p_value is not None)
+    return replace(result, estimate=result.least.excess, p_value=p_value)
 
 
 class _Pairs:
@@ -222,8 +219,7 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
     least = result.least
     if result.estimate is None or least is None:
         return f"Not estimated: {result.reason}."
-    known = " and ".join(map(column_name, least.axes))
-    where = f"when {known} of both configurations is known" if known else "when nothing else is known"
+    where = f"when {_known(least.axes)} of both configurations is known" if least.axes else "when nothing else is known"
     if result.estimate <= 0:
         return (
             f"The order of two configurations’ map scores has no more information about which of them performs better "
@@ -238,18 +234,6 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
 
 
 def _table(result: ConditionalMutualInformation) -> Table:
-    rows: list[tuple[Entry, ...]] = [
-        (
-            (" ".join(part.axes), " and ".join(map(column_name, part.axes)) or "nothing"),
-            value(part.information, 4),
-            *(value(number, 3) for number in (part.entropy, part.ratio, part.chance, part.excess)),
-            p_value(part.p_value),
-            value(part.association),
-            whole(part.n_cells),
-            remark(part.reason),
-        )
-        for part in result.conditionings
-    ]
     return Table(
         name="conditional_mutual_information",
         title=TITLE,
@@ -260,18 +244,25 @@ def _table(result: ConditionalMutualInformation) -> Table:
             "beyond it. p is by permutation, which does not tell settings from the seeds that averages share. The "
             "smallest counts. Association: the correlation of the two orders, with its sign."
         ),
-        headings=(
-            *("given", "information", "entropy", "share", "by chance", "beyond chance", "p", "association"),
-            *("groups of pairs", "not used because"),
+        columns=(
+            words("given", "given", "axes", text=_known),
+            decimals("information", "information", digits=4),
+            decimals("entropy", "entropy", digits=3),
+            decimals("ratio", "share", digits=3),
+            decimals("chance", "by chance", digits=3),
+            decimals("excess", "beyond chance", digits=3),
+            p_values(),
+            decimals("association", "association"),
+            Column("n_cells", "groups of pairs"),
+            words("reason", "not used because", text=str),
         ),
-        rows=tuple(rows or [((None, result.reason or ""), *[value(None)] * 8, remark(result.reason))]),
-        text_columns=1,
-        fields=(
-            *("given", "information", "entropy", "ratio", "chance", "excess", "p_value", "association"),
-            *("n_cells", "reason"),
-        ),
+        rows=result.conditionings,
         fold=0,
     )
+
+
+def _known(axes: Sequence[str]) -> str:
+    return " and ".join(map(column_name, axes)) or "nothing"
 
 
 TITLE = "How much does the map tell, whatever is known about the settings?"

@@ -3,33 +3,52 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC, within_cells
 from analysis.answer.entry import Correlation
-from analysis.numbers import column_name, count, name, number, stratum_name, with_interval
+from analysis.numbers import column_name, count, number, stratum_name, with_interval
 from analysis.numbers import p_value as written_p
 from analysis.sections.section import CORRELATIONS, Section
-from analysis.sections.table import Entry, Table, estimated, p_value, whole
+from analysis.sections.table import (
+    Column,
+    Entry,
+    Table,
+    decimals,
+    estimated,
+    estimates,
+    inside,
+    intervals,
+    p_value,
+    p_values,
+    whole,
+    words,
+)
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import STATISTICS
 
+# The old form of the columns.
 HEADINGS = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
 FIELDS = ("rho", "rho_interval", "p_value", "p_adjusted", "tau_b", "tau_b_interval", "n", "n_clusters")
-"""Columns of `entries`."""
 
 
 def entries(rho: Correlation, tau: Correlation) -> list[Entry]:
-    """Both statistics of one correlation, as a table has them."""
-    return [
-        *estimated(rho),
-        p_value(rho.p_value),
-        p_value(rho.p_adjusted),
-        *estimated(tau),
-        whole(rho.n),
-        whole(rho.n_clusters),
-    ]
+    ps = p_value(rho.p_value), p_value(rho.p_adjusted)
+    return [*estimated(rho), *ps, *estimated(tau), whole(rho.n), whole(rho.n_clusters)]
+
+
+def with_both(*columns: Column) -> tuple[Column, ...]:
+    """These columns of rho, then both statistics; a row of the table is one of `pairs_of`."""
+    rho = *estimates("rho", "ρ", interval="rho_interval"), p_values(), p_values("p_adjusted", "p, adjusted")
+    tau = decimals("tau_b", "τ-b", "estimate"), intervals("tau_b_interval", "95 % interval of τ-b")
+    counts = Column("n", "n"), Column("n_clusters", "data seeds")
+    return (
+        *inside(itemgetter(0), *columns, *rho),
+        *inside(itemgetter(1), *tau),
+        *inside(itemgetter(0), *counts),
+    )
 
 
 def pairs_of(correlations: Iterable[Correlation]) -> list[tuple[Correlation, Correlation]]:
@@ -76,7 +95,7 @@ def _sentence(analysis: Analysis, result: UnderShift) -> str:
             "With the map scores permuted at random within each cell, data seeds kept whole, a correlation at least "
             f"this large has probability {written_p(within.p_permutation)}."
         )
-    return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis, result)])
+    return "\n\n".join([" ".join([*parts, _power(analysis)]), *_reference(analysis, result.reference_under_shift)])
 
 
 def _power(analysis: Analysis) -> str:
@@ -90,43 +109,29 @@ def _power(analysis: Analysis) -> str:
     if power.within_cell_clustered is not None:
         text += f", and of {number(power.within_cell_clustered)} given that trials share data seeds"
     if power.typical_cell is not None:
-        text += (
-            f"; within a single cell of {count(power.typical_cell_n or 0, 'trial')}, only one of "
-            f"{number(power.typical_cell)} or more"
-        )
+        trials = count(power.typical_cell_n or 0, "trial")
+        text += f"; within a single cell of {trials}, only one of {number(power.typical_cell)} or more"
     return text + "."
 
 
-def _reference(analysis: Analysis, result: UnderShift) -> list[str]:
-    overall, strata = result.reference_under_shift, analysis.reference[1:]
+def _reference(analysis: Analysis, overall: Correlation | None) -> list[str]:
+    strata = analysis.reference[1:]
     if overall is None:
         return []
     if overall.estimate is None:
         return [f"For comparison, the AUC on the ID test set has no correlation with the outcome: {overall.reason}."]
-    text = (
+    each = "; ".join(f"{_where(c)}: {with_interval(c)}" for c in strata)
+    return [
         "For comparison, the AUC on the ID test set, which needs neither map nor mask, has a correlation of "
         f"{with_interval(overall)} with the outcome within cells of strata with a shift."
-    )
-    if len(strata) > 1:
-        each = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in strata)
-        text += f" Stratum by stratum: {each}."
-    return [text]
+        f"{f' Stratum by stratum: {each}.' if len(strata) > 1 else ''}"
+    ]
 
 
 def _table(analysis: Analysis) -> Table:
     """All of the primary's correlations but those of single cells; the pooled one comes last."""
     order = ("within_cell", "stratum", "between_methods", "pooled")
-    pairs = pairs_of(analysis.primary_correlations)
-    rows = [
-        (
-            (rho.scope, name(rho.scope)),
-            (rho.stratum or "all", stratum_name(rho.dataset, rho.severity)),
-            *entries(rho, tau),
-        )
-        for scope in order
-        for rho, tau in sorted(pairs, key=lambda pair: pair[0].stratum is not None)
-        if rho.scope == scope
-    ]
+    pairs = [pair for pair in pairs_of(analysis.primary_correlations) if pair[0].scope in order]
     return Table(
         name="correlations_by_scope",
         title="The primary’s correlations",
@@ -134,14 +139,16 @@ def _table(analysis: Analysis) -> Table:
             "n counts trials; between methods it counts methods, and the comparison of methods above has the interval. "
             "p is adjusted over all scores and strata of its scope (Benjamini-Hochberg)."
         ),
-        headings=("scope", "where", *HEADINGS),
-        rows=tuple(rows),
-        text_columns=2,
-        fields=("scope", "stratum", *FIELDS),
+        columns=with_both(words("scope", "scope"), words("stratum", "where", _where, text=str)),
+        rows=sorted(pairs, key=lambda pair: (order.index(pair[0].scope), pair[0].stratum is not None)),
         group=1,
         strong=True,
         fold=12,
     )
+
+
+def _where(rho: Correlation) -> str:
+    return "all" if rho.stratum is None else stratum_name(rho.dataset, rho.severity)
 
 
 def _heterogeneity(analysis: Analysis) -> str:
@@ -176,8 +183,7 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
             "Trials that share a data seed share their images, so data seeds are the independent units. Each "
             "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
             "Student’s t on Satterthwaite’s degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
-            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset. report.json has "
-            "the kind of each interval, or why there is none."
+            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset."
         ),
         "Many comparisons": (
             f"{_how_chosen(analysis)} {'All' if analysis.stands_in else 'The other'} correlations are adjusted for the "
@@ -197,26 +203,29 @@ def _how_chosen(analysis: Analysis) -> str:
 
 def _reported(analysis: Analysis, result: UnderShift) -> str:
     heterogeneity = _heterogeneity(analysis)
-    within = analysis.find("within_cell")
-    why = within and (within.reason or within.interval_reason)
-    unshared = within is not None and within.n == within.n_clusters
-    intervals = {
-        "cluster_jackknife": (
-            "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
-            "jackknife, of correlations on Fisher’s z scale, with Student’s t on Satterthwaite’s degrees of freedom "
-            "(MacKinnon, Nielsen & Webb 2023)."
-        ),
-        "fisher_z": "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z."
-        if unshared
-        else "No data seed makes a difference to the correlation, so its 95 % interval is that of Fisher’s z for as "
-        "many runs as there are data seeds.",
-    }
     return (
         "Spearman’s ρ was computed within each cell (dataset × severity × method; midranks for ties) and combined by "
         "Fisher’s z with weights n − 3 (Fieller, Hartley & Pearson 1957)"
         f"{f', heterogeneity by {heterogeneity}' if heterogeneity else ''}; cells in which either score is constant or "
         "that have fewer than 4 runs were left out and counted, and no value was imputed. "
-        f"{intervals.get(str(within and within.interval), f'There is no interval ({why}).')}{_adjusted(analysis)}"
+        f"{_intervals(analysis.find('within_cell'))}{_adjusted(analysis)}"
+    )
+
+
+def _intervals(within: Correlation | None) -> str:
+    if within is not None and within.interval == "cluster_jackknife":
+        return (
+            "Runs that share a data seed share their images, so 95 % intervals come from the delete-one-data-seed "
+            "jackknife, of correlations on Fisher’s z scale, with Student’s t on Satterthwaite’s degrees of freedom "
+            "(MacKinnon, Nielsen & Webb 2023)."
+        )
+    if within is None or within.interval is None:
+        return f"There is no interval ({within and (within.reason or within.interval_reason)})."
+    if within.n == within.n_clusters:
+        return "No two runs of a cell share a data seed; 95 % intervals are those of Fisher’s z."
+    return (
+        "No data seed makes a difference to the correlation, so its 95 % interval is that of Fisher’s z for as many "
+        "runs as there are data seeds."
     )
 
 
@@ -224,10 +233,9 @@ def _adjusted(analysis: Analysis) -> str:
     """How p-values within cells were adjusted; without intervals there are none."""
     if not any(c.scope == "within_cell" and c.p_adjusted is not None for c in analysis.correlations):
         return ""
-    which = "all" if analysis.stands_in else "the other"
     return (
-        f" The p-values of {which} localisation scores and strata were adjusted by the false discovery rate "
-        "(Benjamini & Hochberg 1995)."
+        f" The p-values of {'all' if analysis.stands_in else 'the other'} localisation scores and strata were adjusted "
+        "by the false discovery rate (Benjamini & Hochberg 1995)."
     )
 
 

@@ -33,6 +33,7 @@ MANY = 8
 """Number of methods beyond which colours cannot be told apart: figures then have a row per method."""
 PAGE = 10.9
 """Width of the report's page in inches; every figure fills it."""
+RHO = "Spearman’s ρ with 95 % interval"
 NARROW = 4.6
 """Width in inches of a figure on a phone."""
 
@@ -206,6 +207,8 @@ class Mark:
     is_hollow: bool = False
     around: Sequence[float | None] = ()
     """Values that the estimate summarises, such as those of single cells, drawn as small dots."""
+    band: tuple[float | None, float | None] = (None, None)
+    """A further interval, drawn as a broad band."""
 
     @property
     def style(self) -> dict[str, Any]:
@@ -228,8 +231,8 @@ def forest(
     smallest_effect: float | None = None,
     strong: bool = False,
     digits: int = 2,
-) -> Drawing:
-    """A figure of estimates with their intervals, in rows.
+) -> Drawing | None:
+    """A figure of estimates with their intervals, in rows; None without any.
 
     Args:
         panels: the rows of each panel, by the label of its x axis; all panels have the same rows.
@@ -242,6 +245,8 @@ def forest(
     """
     labels = list(dict.fromkeys(label for rows in panels.values() for label in rows))
     marks = [mark for rows in panels.values() for row in rows.values() for mark in row]
+    if not marks:
+        return None
     most = max(len(row) for rows in panels.values() for row in rows.values())
     with settings():
         figure = new_figure(0.8 + (0.24 + 0.07 * most) * len(labels))
@@ -282,6 +287,8 @@ def draw_mark(axes: "Axes", mark: Mark, y: float, *, linewidth: float = 1.6, siz
         axes.text(0, y, "undefined", color=INK, fontsize=6.5, va="center", ha="center")
         return
     interval_line(axes, mark.entry, y, color=mark.colour, linewidth=linewidth)
+    if None not in mark.band:
+        axes.plot(mark.band, [y, y], color=mark.colour, linewidth=8, alpha=0.2, solid_capstyle="butt")
     axes.plot([mark.entry.estimate], [y], markersize=size, **mark.style)
 
 
