@@ -8,29 +8,19 @@ data (severity 0).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
-from analysis.numbers import column_name, count, interval, name, number, with_interval
-from analysis.sections.drawing import (
-    INK,
-    MUTED,
-    PALETTE,
-    Drawing,
-    dots,
-    interval_line,
-    new_figure,
-    place_of_method,
-    row_labels,
-    settings,
-)
+from analysis.numbers import column_name, count, interval, name, number
+from analysis.sections.drawing import PALETTE, Drawing, Mark, forest, place_of_method
 from analysis.sections.mask_pairs import ANY_WRONG, CELL, NO_MASKS, RIGHT, WRONG, paired, place_of, stacked
 from analysis.sections.section import Section
-from analysis.sections.table import Table, cell_entries, estimated, value, whole
+from analysis.sections.table import CELL as CELL_COLUMNS
+from analysis.sections.table import Column, Table, decimals, estimates, inside, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, sums
 from analysis.trials.trials import Primary
@@ -191,33 +181,25 @@ def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
     """Changes of performance and of map scores, each cell a dot; None where no control was paired under a shift."""
     if result is None or not result.overall:
         return None
-    outcome = column_name(analysis.primary.outcome)
-    panels = [("outcome", outcome, PALETTE[1]), ("localisation", name(analysis.primary.metric), PALETTE[2])]
-    panels = [panel for panel in panels if any(getattr(row, panel[0]).estimate is not None for row in result.overall)]
-    with settings():
-        figure = new_figure(0.9 + 0.32 * len(result.overall))
-        row_of_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        for axes, (field, title, colour) in zip(row_of_axes, panels, strict=True):
-            axes.axvline(0, color=MUTED, linewidth=0.9)
-            for position, row in enumerate(result.overall):
-                change = getattr(row, field)
-                cells = [getattr(c, field).estimate for c in result.cells if c.control == row.control and c.severity]
-                dots(axes, cells, -position, markersize=2.5, color=colour, alpha=0.4)
-                interval_line(axes, change, -position, color=INK, linewidth=1.8)
-                if change.estimate is not None:
-                    axes.plot(change.estimate, -position, "D", markersize=5, color=INK)
-            axes.set_xlabel(f"change of {title}")
-            row_labels(axes, [row.control for row in result.overall])
-    changes = "; ".join(f"{row.control}: {with_interval(row.outcome, 3)}" for row in result.overall)
-    return Drawing(
+    outcome, score = column_name(analysis.primary.outcome), name(analysis.primary.metric)
+    panels = {}
+    for field, label, colour in (("outcome", outcome, PALETTE[1]), ("localisation", score, PALETTE[2])):
+        marks = {}
+        for row in result.overall:
+            cells = [getattr(c, field).estimate for c in result.cells if c.control == row.control and c.severity]
+            marks[row.control] = [Mark(getattr(row, field), colour, around=cells)]
+        if any(mark.entry.estimate is not None for (mark,) in marks.values()):
+            panels[f"change of {label}"] = marks
+    return forest(
+        panels,
         name="controls",
         title="What mask controls change",
         caption=(
             "Each control less right masks, paired: the mean over cells of severities above 0 with its 95 % interval; "
             "each dot is one dataset, severity and method."
         ),
-        alt=f"Changes against right masks. {outcome}: {changes}.",
-        figure=figure,
+        alt="Changes against right masks",
+        digits=3,
     )
 
 
@@ -225,44 +207,33 @@ def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
     """Over everything, then in each cell."""
     if result is None:
         return []
-    outcome, score = column_name(analysis.primary.outcome), name(analysis.primary.metric)
+    primary = analysis.primary
+    outcome, score = column_name(primary.outcome), name(primary.metric)
     caption = (
         f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
         "nothing else, averaged within data seeds and then over them."
     )
-    cell = ("dataset", "severity", "method")
-    overall = _table(analysis, result.overall, (), f"{caption} Cells of severities above 0, each counting the same.")
-    by_cell = _table(analysis, result.cells, cell, caption)
-    return [overall, replace(by_cell, name="controls_by_cell", title="Mask controls in every cell", group=3, fold=0)]
-
-
-def _table(analysis: Analysis, rows: tuple[ControlRow, ...], place: tuple[str, ...], caption: str) -> Table:
-    """One row each; `place` names the columns that say where it holds."""
-    outcome, score = analysis.primary.outcome, analysis.primary.column
-    return Table(
-        name="controls",
-        title=TITLE,
-        caption=caption,
-        headings=(
-            *("s" if part == "severity" else part for part in place),
-            *("instead of right masks", column_name(outcome), "change", "95 % interval"),
-            *(name(analysis.primary.metric), "change", "95 % interval", "pairs", "data seeds"),
-        ),
-        rows=tuple(
-            (
-                *cell_entries(row.dataset, row.severity, row.method)[: len(place)],
-                (row.control, row.control),
-                *(e for part in (row.outcome, row.localisation) for e in (value(part.right), *estimated(part, 3))),
-                *map(whole, (row.outcome.n, row.outcome.n_data_seeds)),
-            )
-            for row in rows
-        ),
-        text_columns=1 + len(place),
-        fields=(
-            *(*place, "control", f"{outcome}.right", "outcome_change", "outcome_interval"),
-            *(f"{score}.right", "localisation_change", "localisation_interval", "n", "n_data_seeds"),
-        ),
+    changes = (
+        words("control", "instead of right masks", text=str),
+        *inside("outcome", decimals(f"{primary.outcome}.right", outcome, "right")),
+        *estimates("outcome_change", "change", "outcome", digits=3, interval="outcome_interval"),
+        *inside("localisation", decimals(f"{primary.column}.right", score, "right")),
+        *estimates("localisation_change", "change", "localisation", digits=3, interval="localisation_interval"),
+        *inside("outcome", Column("n", "pairs"), Column("n_data_seeds", "data seeds")),
     )
+    shifted = f"{caption} Cells of severities above 0, each counting the same."
+    return [
+        Table("controls", TITLE, shifted, changes, result.overall),
+        Table(
+            "controls_by_cell",
+            "Mask controls in every cell",
+            caption,
+            (*CELL_COLUMNS, *changes),
+            result.cells,
+            group=3,
+            fold=0,
+        ),
+    ]
 
 
 TITLE = "Mask controls: is it what the masks show that helps?"

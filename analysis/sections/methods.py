@@ -10,11 +10,11 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
-from analysis.numbers import column_name, name, number, strength
+from analysis.numbers import column_name, name, number
 from analysis.sections import drawing
 from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Section
-from analysis.sections.table import Entry, Table, cell_entries, value, whole
+from analysis.sections.table import CELL, Column, Table, decimals, inside
 from analysis.trials.trials import Primary
 from records import columns
 
@@ -216,44 +216,33 @@ def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Sho
     )
 
 
-def spread_entries(part: Spread) -> list[Entry]:
-    """Mean and standard deviation, as a table has them."""
-    return [value(part.mean), (part.sd, "–" if part.sd is None else f"± {number(part.sd)}")]
+def spread_columns(field: str, heading: str, of: str, sd: str = "") -> tuple[Column, ...]:
+    """Columns of a mean and its standard deviation."""
+    deviation = Column(sd or f"{field}.sd", "sd", lambda value: f"± {number(value)}", "sd")
+    return inside(of, decimals(field, heading, "mean"), deviation)
 
 
 def summary_table(
-    analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ...], also: tuple[str, ...] = ()
+    analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ...], also: tuple[Column, ...] = ()
 ) -> Table:
-    """One row each; `also` names columns between the cell and its numbers."""
+    """One row each; `also` are columns between the cell and its numbers."""
     primary = analysis.primary
-    which = " that have this strength" if also else ""
     return Table(
         name=table,
         title=title,
         caption=(
-            f"Mean ± standard deviation over the trials of a cell{which}. {name(primary.metric)} is that of "
-            f"{name(primary.attribution)} on the {name(primary.split)} set."
+            f"Mean ± standard deviation over the trials of a cell{' that have this strength' if also else ''}. "
+            f"{name(primary.metric)} is that of {name(primary.attribution)} on the {name(primary.split)} set."
         ),
-        headings=(
-            *("dataset", "s", "method", *also, column_name(primary.outcome), "sd", "ID test AUC", "sd"),
-            *(name(primary.metric), "sd", "chance", "n"),
+        columns=(
+            *(*CELL, *also),
+            *spread_columns(primary.outcome, column_name(primary.outcome), "ood"),
+            *spread_columns(ID_AUC, "ID test AUC", "id"),
+            *spread_columns(primary.column, name(primary.metric), "localisation"),
+            decimals("chance", "chance"),
+            Column("n", "n"),
         ),
-        rows=tuple(
-            (
-                *cell_entries(row.dataset, row.severity, row.method),
-                *((getattr(row, column), strength(getattr(row, column))) for column in also),
-                *(entry for part in (row.ood, row.id, row.localisation) for entry in spread_entries(part)),
-                value(row.chance),
-                whole(row.n),
-            )
-            for row in rows
-        ),
-        text_columns=3,
-        fields=(
-            *("dataset", "severity", "method", *also),
-            *(f"{column}{end}" for column in (primary.outcome, ID_AUC, primary.column) for end in ("", ".sd")),
-            *("chance", "n"),
-        ),
+        rows=rows,
         group=3 if also else 2,
         fold=0,
     )

@@ -9,7 +9,7 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, name, with_interval
 from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
-from analysis.sections.table import Table, estimated, remark, scope_entries, whole
+from analysis.sections.table import REMARK, SCOPE, Column, Table, estimates, words
 from analysis.stats.rank_correlation import Ints
 from analysis.stats.replicated import Estimate, mean
 from analysis.trials.design import cell_rows
@@ -107,52 +107,39 @@ def _models(entry: PerImage) -> str:
 
 def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing | None:
     """All methods, then each, over the strata with a shift."""
-    rows = [
-        e for e in result if e.dataset is None and e.attribution == result[0].attribution and e.estimate is not None
-    ]
-    if not rows:
+    first = result[0].attribution
+    entries = [e for e in result if e.dataset is None and e.attribution == first and e.estimate is not None]
+    if not entries:
         return None
-    labels = [name(entry.method or "all methods") for entry in rows]
-    styles = drawing.look(entry.method for entry in rows if entry.method is not None)
-    marks = [styles[entry.method] if entry.method is not None else (drawing.INK, "D") for entry in rows]
-    with drawing.settings():
-        figure = drawing.new_figure(0.7 + 0.26 * len(rows))
-        axes = figure.subplots()
-        marked = {label: [(e, *mark)] for label, e, mark in zip(labels, rows, marks, strict=True)}
-        drawing.interval_rows(axes, marked, CHANCE)
-        axes.set_xlabel("AUROC of an image’s map for a right answer")
-    words = "; ".join(f"{label}: {with_interval(entry)}" for label, entry in zip(labels, rows, strict=True))
-    return drawing.Drawing(
+    looks = {None: (drawing.INK, "D"), **drawing.look(e.method for e in entries if e.method is not None)}
+    rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method])] for e in entries}
+    return drawing.forest(
+        {"AUROC of an image’s map for a right answer": rows},
         name="per_image",
         title=TITLE,
         caption=(
             f"AUROC of {column_name(analysis.primary.column)} for a right answer, over the images of a model, and its "
             "mean over the models of a method in the strata with a shift. The line is chance."
         ),
-        alt=f"Dots with intervals. {words}.",
-        figure=figure,
+        alt="Dots with intervals",
+        reference=CHANCE,
     )
 
 
-def _table(analysis: Analysis, result: tuple[PerImage, ...]) -> Table:
+def _table(result: tuple[PerImage, ...]) -> Table:
     return Table(
         name="per_image",
         title=TITLE,
         caption="Mean AUROC over models of an image’s localisation score for a right answer; 0.5 is chance.",
-        headings=("attribution", "dataset", "s", "method", "AUROC", "95 % interval", "models", "without", "remark"),
-        rows=tuple(
-            (
-                (entry.attribution, name(entry.attribution)),
-                *scope_entries(entry.dataset, entry.severity, entry.method),
-                *estimated(entry),
-                whole(entry.n),
-                whole(entry.n_missing),
-                remark(entry.reason or entry.interval_reason),
-            )
-            for entry in result
+        columns=(
+            words("attribution", "attribution"),
+            *SCOPE,
+            *estimates("auroc", "AUROC"),
+            Column("n", "models"),
+            Column("n_missing", "without"),
+            REMARK,
         ),
-        text_columns=4,
-        fields=("attribution", "dataset", "severity", "method", "auroc", "interval", "n", "n_missing", "remark"),
+        rows=result,
         group=2,
         fold=0,
     )
@@ -165,7 +152,7 @@ SECTION = Section(
     compute=per_image,
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=lambda analysis, result: [_table(analysis, result)],
+    tables=lambda analysis, result: [_table(result)],
     method=lambda analysis, result: {
         "Image by image": (
             "Within each model, the AUROC of the images’ localisation scores for a right answer: the probability that "

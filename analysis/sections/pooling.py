@@ -89,8 +89,4 @@ SECTION = Section(
         "Pooled correlations, which mix differences between methods and severities into the question (Simpson 1951), "
         "are reported and not used."
     ),
-    citations={
-        "Simpson 1951": "E. H. Simpson, The interpretation of interaction in contingency tables. J. R. Stat. Soc. B "
-        "13, 1951, 238–241."
-    },
 )

@@ -1,7 +1,8 @@
 """The map under the shift and scores that need no shift, compared as predictors of performance under the shift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from analysis.answer.answer import Analysis
@@ -9,9 +10,9 @@ from analysis.answer.cells import CellValues, Data
 from analysis.answer.combine import Comparison, combine, values_of
 from analysis.answer.given_id import control_of
 from analysis.answer.verdict import LABELS
-from analysis.numbers import column_name, listed, number, with_interval
+from analysis.numbers import column_name, listed, number
 from analysis.sections.section import Section
-from analysis.sections.table import Entry, Table
+from analysis.sections.table import Table, estimates, words
 from analysis.stats.replicated import Replicated
 from records import columns
 
@@ -161,32 +162,20 @@ def _on_different_trials(result: tuple[Predictor, ...]) -> str:
 
 
 def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
-    names = analysis.trials.comparisons
+    def of(comparison: str) -> Callable[[Predictor], Comparison | None]:
+        return lambda predictor: next((c for c in predictor.comparisons if c.comparison == comparison), None)
 
-    def entry(predictor: Predictor, comparison: str) -> Entry:
-        entry = next((c for c in predictor.comparisons if c.comparison == comparison), None)
-        return (None, "–") if entry is None else (entry.estimate, with_interval(entry))
-
+    comparisons = [estimates(n, LABELS[n], of(n), interval=f"{n}.interval") for n in analysis.trials.comparisons]
     return Table(
         name="predictors",
         title=TITLE,
         caption=(
-            f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison, 95 % interval in "
-            "brackets. A probe is the AUC on ID test images whose outside of the mask is altered: it needs masks and "
-            f"no map.{_on_different_trials(result)}"
+            f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison. A probe is the AUC on "
+            "ID test images whose outside of the mask is altered: it needs masks and no map."
+            f"{_on_different_trials(result)}"
         ),
-        headings=("score", *(LABELS[n] for n in names)),
-        rows=tuple(
-            (
-                (predictor.column, column_name(predictor.column)),
-                *(entry(predictor, n) for n in names),
-            )
-            for predictor in result
-        )
-        if len(result) > 1
-        else (),
-        text_columns=1,
-        fields=("score", *names),
+        columns=(words("score", "score", "column", text=column_name), *chain.from_iterable(comparisons)),
+        rows=result if len(result) > 1 else (),
         strong=True,
     )
 
@@ -205,9 +194,5 @@ SECTION = Section(
             "Fisher’s z, over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni); "
             "both are taken on the trials and over the cells that have both."
         )
-    },
-    citations={
-        "Xiao et al. 2021": "K. Xiao, L. Engstrom, A. Ilyas, A. Madry, Noise or signal: the role of image backgrounds "
-        "in object recognition. ICLR 2021, arXiv:2006.09994.",
     },
 )

@@ -10,10 +10,10 @@ import numpy as np
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
 from analysis.answer.given_id import CONTROL
-from analysis.numbers import capitalized, column_name, count, interval, name, percent, with_interval
+from analysis.numbers import capitalized, column_name, count, interval, name, percent
 from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
-from analysis.sections.table import Table, estimated, remark, scope_entries, whole
+from analysis.sections.table import REMARK, SCOPE, Column, Table, estimates, words
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate, Replicated
@@ -175,30 +175,19 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
 
 def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Drawing | None:
     """All pairs: all methods on the same and on other images, then each method on the same images."""
-    by_map = analysis.primary.column
-    looks = {by_map: (drawing.PALETTE[2], "o"), CONTROL: (drawing.PALETTE[1], "s")}
-    labels = {by_map: "the map", CONTROL: column_name(CONTROL)}
-    rows: dict[str, list[drawing.Marked]] = {}
-    words = []
+    looks = {
+        analysis.primary.column: (drawing.PALETTE[2], "o", "choose by the map"),
+        CONTROL: (drawing.PALETTE[1], "s", f"choose by {column_name(CONTROL)}"),
+    }
+    rows: dict[str, list[drawing.Mark]] = {}
     for entry in result:
         if entry.estimate is not None and entry.apart == APART[0] and entry.dataset is None:
             row = f"{entry.images} images" if entry.method is None else name(entry.method)
-            rows.setdefault(row, []).append((entry, *looks[entry.score]))
-            words.append(f"{row}, by {labels[entry.score]}: {with_interval(entry)}")
+            rows.setdefault(row, []).append(drawing.Mark(entry, *looks[entry.score]))
     if not rows:
         return None
-    with drawing.settings():
-        figure = drawing.new_figure(1.0 + 0.32 * len(rows))
-        axes = figure.subplots()
-        drawing.interval_rows(axes, rows, COIN)
-        axes.set_xlabel("share of pairs in which the choice is the better model")
-        keys = [
-            drawing.legend_key(f"choose by {labels[score]}", color=colour, marker=marker, linewidth=1.6)
-            for score, (colour, marker) in looks.items()
-            if any(entry.score == score for entry in result)
-        ]
-        drawing.legend_below(figure, keys, columns=2)
-    return drawing.Drawing(
+    return drawing.forest(
+        {"share of pairs in which the choice is the better model": rows},
         name="same_images",
         title=TITLE,
         caption=(
@@ -207,8 +196,8 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Draw
             f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Rows of methods "
             "have pairs on the same images. The line is chance."
         ),
-        alt=f"Dots with intervals. {'; '.join(words)}.",
-        figure=figure,
+        alt="Dots with intervals",
+        reference=COIN,
     )
 
 
@@ -222,28 +211,17 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
             "share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
             "outcomes differ."
         ),
-        headings=(
-            *("images", "dataset", "s", "method", "choose by", "apart", "share", "95 % interval", "pairs"),
-            *("data seeds", "remark"),
+        columns=(
+            words("images", "images"),
+            *SCOPE,
+            words("score", "choose by", text=lambda s: "the map" if s == analysis.primary.column else column_name(s)),
+            Column("apart", "apart", lambda apart: f"{apart:g} or more" if apart else "any"),
+            *estimates("share", "share", digits=3),
+            Column("n", "pairs"),
+            Column("n_clusters", "data seeds"),
+            REMARK,
         ),
-        rows=tuple(
-            (
-                (entry.images, entry.images),
-                *scope_entries(entry.dataset, entry.severity, entry.method),
-                (entry.score, "the map" if entry.score == analysis.primary.column else column_name(entry.score)),
-                (entry.apart, f"{entry.apart:g} or more" if entry.apart else "any"),
-                *estimated(entry, 3),
-                whole(entry.n),
-                whole(entry.n_clusters),
-                remark(entry.reason or entry.interval_reason),
-            )
-            for entry in result
-        ),
-        text_columns=5,
-        fields=(
-            *("images", "dataset", "severity", "method", "score", "apart", "share", "interval", "n", "n_clusters"),
-            "remark",
-        ),
+        rows=result,
         group=4,
         fold=0,
     )

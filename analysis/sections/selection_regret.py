@@ -3,21 +3,11 @@
 from typing import Any
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, listed, name, severity, stratum_name, with_interval
+from analysis.numbers import column_name, listed, severity, stratum_name, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, Regret, selection_regret
-from analysis.sections.drawing import (
-    INK,
-    MUTED,
-    PALETTE,
-    Drawing,
-    dots,
-    interval_line,
-    new_figure,
-    row_labels,
-    settings,
-)
+from analysis.sections.drawing import PALETTE, Drawing, Mark, forest
 from analysis.sections.section import Lack, Section, no_interval
-from analysis.sections.table import Table, estimated, remark, value, whole
+from analysis.sections.table import REMARK, Column, Table, decimals, estimates, words
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
@@ -67,25 +57,15 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
 
 
 def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
-    """Mean over strata as bars, each stratum as a dot; None where choosing by the map has no regret."""
-    known = [part for part in result if part.estimate is not None and part.rule != "oracle" and part.severity != 0]
+    """Mean over strata, each stratum as a dot; None where choosing by the map has no regret."""
     overall = _overall_rows(result)
     if not _by_map(overall):
         return None
     outcome = column_name(analysis.primary.outcome)
-    with settings():
-        figure = new_figure(0.75 + 0.3 * len(overall))
-        axes = figure.subplots()
-        for position, part in enumerate(overall):
-            axes.barh(-position, part.estimate or 0.0, height=0.62, color=_colour(part.rule), alpha=0.75)
-            interval_line(axes, part, -position, color=INK, linewidth=1.8)
-            strata = [r.estimate or 0.0 for r in known if r.rule == part.rule and r.dataset is not None]
-            dots(axes, strata, -position, markersize=3, color=INK, alpha=0.55)
-        row_labels(axes, [RULES[part.rule] for part in overall])
-        axes.set_xlim(left=0)
-        axes.set_xlabel(f"{outcome} lost against the best model")
-        axes.spines["left"].set_color(MUTED)
-    return Drawing(
+    strata = {part.rule: [r.estimate for r in result if r.rule == part.rule and r.severity] for part in overall}
+    rows = {RULES[part.rule]: [Mark(part, _colour(part.rule), "D", around=strata[part.rule])] for part in overall}
+    return forest(
+        {f"{outcome} lost against the best model": rows},
         name="regret",
         title=TITLE,
         caption=(
@@ -93,11 +73,8 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
             "interval; each dot is one dataset and severity with a shift. A rule that takes labelled images of the "
             "shift (grey) is not available in advance."
         ),
-        alt=(
-            "Bars of the mean regret by rule of choice. "
-            f"{'; '.join(f'{RULES[part.rule]}: {with_interval(part, 3)}' for part in overall)}."
-        ),
-        figure=figure,
+        alt="Mean regret by rule of choice",
+        digits=3,
     )
 
 
@@ -109,71 +86,60 @@ def _colour(rule: str) -> str:
     return {"localisation_id": PALETTE[2], MASKED: PALETTE[4]}.get(rule, PALETTE[6])
 
 
-def _costs(analysis: Analysis, result: tuple[Regret, ...]) -> Table:
-    """One row a rule: the mean over strata and the worst stratum."""
-    rows = []
-    for part in _overall_rows(result):
-        strata = [r for r in result if r.rule == part.rule and r.severity and r.estimate is not None]
-        worst = max(strata, key=lambda r: r.estimate or 0.0)
-        rows.append(
-            (
-                (part.rule, RULES[part.rule]),
-                *estimated(part, 3),
-                value(worst.estimate, 3),
-                (f"{worst.dataset} {worst.severity}", stratum_name(worst.dataset, worst.severity)),
-                whole(part.n_choices),
-            )
-        )
-    return Table(
+def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
+    """A row per rule, with its mean over strata and the worst stratum; then every stratum."""
+    known = [part for part in result if part.estimate is not None]
+    if not known:
+        return []
+    outcome = column_name(analysis.primary.outcome)
+    rule = words("rule", "choose by", text=RULES.__getitem__)
+
+    def worst(overall: Regret) -> Regret:
+        return max((r for r in known if r.rule == overall.rule and r.severity), key=lambda r: r.estimate or 0.0)
+
+    by_rule = Table(
         name="choice_costs",
         title=TITLE,
         caption=(
-            f"{column_name(analysis.primary.outcome)} lost, on average over the strata with a shift, against the best "
-            "of the models trained on the same images."
+            f"{outcome} lost, on average over the strata with a shift, against the best of the models trained on the "
+            "same images."
         ),
-        headings=("choose by", "cost", "95 % interval", "at worst", "where", "choices"),
-        rows=tuple(rows),
-        text_columns=1,
-        fields=("rule", "regret", "interval", "worst", "worst_stratum", "n_choices"),
+        columns=(
+            rule,
+            *estimates("regret", "cost", digits=3),
+            decimals("worst", "at worst", lambda part: worst(part).estimate, digits=3),
+            Column("worst_stratum", "where", str, lambda part: stratum_name(worst(part).dataset, worst(part).severity)),
+            Column("n_choices", "choices"),
+        ),
+        rows=_overall_rows(result),
     )
-
-
-def _table(analysis: Analysis, result: tuple[Regret, ...]) -> Table:
-    return Table(
+    by_stratum = Table(
         name="regret",
         title="The same in each stratum",
         caption=(
-            f"Mean {column_name(analysis.primary.outcome)} lost against the best trial of the same data seed; “in one "
-            "choice”: the same when choosing among all trials of the stratum at once. “All” is the mean over strata "
-            "with a shift; those without one are shown and do not count."
+            f"Mean {outcome} lost against the best trial of the same data seed; “in one choice”: when choosing among "
+            "all trials of the stratum at once. “All” is the mean over strata with a shift; others are shown and do "
+            "not count."
         ),
-        headings=("dataset", "s", "choose by", "regret", "95 % interval", "in one choice", "choices", "n", "remark"),
-        rows=tuple(
-            (
-                (part.dataset, "all" if part.dataset is None else name(part.dataset)),
-                (part.severity, "" if part.severity is None else severity(part.severity)),
-                (part.rule, RULES[part.rule]),
-                *estimated(part, 3),
-                value(part.whole_stratum, 3),
-                whole(part.n_choices),
-                whole(part.n),
-                remark(part.reason or part.interval_reason),
-            )
-            for part in sorted(
-                (r for r in result if r.estimate is not None or not _by_column(r)),
-                key=lambda r: (r.dataset or "", r.severity or 0.0),
-            )
+        columns=(
+            words("dataset", "dataset", absent="all"),
+            words("severity", "s", text=severity),
+            rule,
+            *estimates("regret", "regret", digits=3),
+            decimals("whole_stratum", "in one choice", digits=3),
+            Column("n_choices", "choices"),
+            Column("n", "n"),
+            REMARK,
         ),
-        text_columns=3,
-        fields=("dataset", "severity", "rule", "regret", "interval", "whole_stratum", "n_choices", "n", "remark"),
+        rows=sorted(
+            # A rule without an estimate is not shown where the table lacks what it reads.
+            (r for r in result if r.reason is None or not r.reason.startswith("no trial has")),
+            key=lambda r: (r.dataset or "", r.severity or 0.0),
+        ),
         group=1,
         fold=0,
     )
-
-
-def _by_column(part: Regret) -> bool:
-    """Whether the rule has no estimate because the table lacks what it reads."""
-    return part.reason is not None and part.reason.startswith("no trial has")
+    return [by_rule, by_stratum]
 
 
 def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
@@ -204,11 +170,7 @@ SECTION = Section(
     words_last=True,
     sentence=_sentence,
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=lambda analysis, result: (
-        [_costs(analysis, result), _table(analysis, result)]
-        if any(part.estimate is not None for part in result)
-        else []
-    ),
+    tables=_tables,
     missing=_missing,
     reported=_reported,
 )

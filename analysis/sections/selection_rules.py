@@ -9,9 +9,9 @@ from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
 from analysis.numbers import count, name, with_interval
-from analysis.sections.methods import Spread, spread, spread_entries
+from analysis.sections.methods import Spread, spread, spread_columns
 from analysis.sections.section import Section
-from analysis.sections.table import Table, estimated, whole
+from analysis.sections.table import Column, Table, estimates, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, mean
 from analysis.trials.selection import SELECTION, rules_of, selection_of
@@ -125,26 +125,15 @@ def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
             "same trainings. ρ within cells: the primary’s map score and the AUC on the ID test set, each with the "
             "outcome, among the trials of each rule."
         ),
-        headings=(
-            *("selection", outcome, "sd", "difference", "95 % interval"),
-            *("ρ (map, OOD)", "95 % interval", "ρ (ID, OOD)", "95 % interval", "n"),
+        columns=(
+            words("selection", "selection"),
+            *spread_columns("outcome", outcome, "outcome", sd="sd"),
+            *estimates("difference", "difference", "difference", digits=3, interval="difference_interval"),
+            *estimates("rho_localisation", "ρ (map, OOD)", "localisation", interval="rho_localisation_interval"),
+            *estimates("rho_id", "ρ (ID, OOD)", "reference", interval="rho_id_interval"),
+            Column("n", "n"),
         ),
-        rows=tuple(
-            (
-                (row.selection, name(row.selection)),
-                *spread_entries(row.outcome),
-                *estimated(row.difference, 3),
-                *estimated(row.localisation),
-                *estimated(row.reference),
-                whole(row.n),
-            )
-            for row in result.rows
-        ),
-        text_columns=1,
-        fields=(
-            *("selection", "outcome", "sd", "difference", "difference_interval"),
-            *("rho_localisation", "rho_localisation_interval", "rho_id", "rho_id_interval", "n"),
-        ),
+        rows=result.rows,
     )
     return [table]
 

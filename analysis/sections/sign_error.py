@@ -9,19 +9,9 @@ import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, number, percent
-from analysis.sections.drawing import (
-    DASHES,
-    INK,
-    MUTED,
-    PALETTE,
-    Drawing,
-    legend_below,
-    legend_key,
-    new_figure,
-    settings,
-)
+from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, left_out
-from analysis.sections.table import UNDEFINED, Table, remark, value, whole
+from analysis.sections.table import REASON, Column, Table, decimals, words
 from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import AxisPoints, axis_points, design_of, n_pairs_within, pairs_within
 from analysis.trials.scores import proportion_of
@@ -171,49 +161,45 @@ def _sentence(analysis: Analysis, result: SignError) -> str:
     )
 
 
-def _figure(result: SignError) -> Drawing | None:
+def _figure(result: SignError) -> drawing.Drawing | None:
     """Its distribution over pairs of configurations, one line per setting; None where no pair could be used."""
-    parts = [part for part in (result.overall, *result.axes) if part.mean is not None]
-    if not parts:
+    errors = [part for part in (result.overall, *result.axes) if part.mean is not None]
+    if not errors:
         return None
-    with settings():
-        figure = new_figure(4.2)
+    colours = (drawing.INK, *(drawing.PALETTE[1 + i % (len(drawing.PALETTE) - 1)] for i in range(len(errors))))
+    dashes = ("-", *(drawing.DASHES[i % len(drawing.DASHES)] for i in range(len(errors))))
+    with drawing.settings():
+        figure = drawing.new_figure(4.2)
         axes = figure.subplots()
-        axes.axvline(0.5, color=MUTED, linewidth=0.9)
-        axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=MUTED, fontsize=8)
+        axes.axvline(0.5, color=drawing.MUTED, linewidth=0.9)
+        axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=drawing.MUTED, fontsize=8)
         handles = []
-        for position, part in enumerate(parts):
-            style: dict[str, Any] = {"color": INK, "linestyle": "-", "linewidth": 2.2}
-            if part.axis is not None:
-                colour = PALETTE[1 + (position - 1) % (len(PALETTE) - 1)]
-                style = {"color": colour, "linestyle": DASHES[(position - 1) % len(DASHES)], "linewidth": 1.5}
-            error, share = zip(*part.distribution, strict=True)
-            axes.step(error, share, where="post", **style)
-            label = "all settings" if part.axis is None else column_name(part.axis)
-            handles.append(legend_key(f"{label}: mean {number(part.mean)}", **style))
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(0, 1.01)
+        for part, colour, dash in zip(errors, colours, dashes, strict=False):
+            style = {"color": colour, "linestyle": dash, "linewidth": 1.5 if part.axis else 2.2}
+            axes.step(*zip(*part.distribution, strict=True), where="post", **style)
+            handles.append(drawing.legend_key(f"{_setting(part)}: mean {number(part.mean)}", **style))
+        axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.01))
         axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
         axes.set_ylabel("share of pairs of configurations\nwith at most this error")
-        legend_below(figure, handles, columns=4)
-    errors = "; ".join(
+        drawing.legend_below(figure, handles, columns=4)
+    numbers = "; ".join(
         f"{_setting(part)}: mean {number(part.mean)}, 90th percentile {number(part.p90)}, worst {number(part.maximum)}"
-        for part in parts
+        for part in errors
     )
-    return Drawing(
+    return drawing.Drawing(
         name="sign_error",
         title=TITLE,
         caption=(
             "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. A "
             "good score climbs early, left of the coin; an uninformative one climbs at the coin."
         ),
-        alt=f"Distribution functions of the sign error, one line per setting. {errors}.",
+        alt=f"Distribution functions of the sign error, one line per setting. {numbers}.",
         figure=figure,
     )
 
 
 def _setting(part: SignErrors) -> str:
-    return "all" if part.axis is None else column_name(part.axis)
+    return "all settings" if part.axis is None else column_name(part.axis)
 
 
 def _table(result: SignError) -> Table:
@@ -226,18 +212,16 @@ def _table(result: SignError) -> Table:
             "two apart; a coin gets 0.50. Mean, 90th percentile and worst pair of configurations. Only pairs with "
             "enough weight are used."
         ),
-        headings=("what changes", "mean", "90 %", "worst", "used", "pairs", UNDEFINED),
-        rows=tuple(
-            (
-                (part.axis or "all", _setting(part)),
-                *map(value, (part.mean, part.p90, part.maximum)),
-                *map(whole, (part.n_kept, part.n_environments)),
-                remark(part.reason),
-            )
-            for part in (result.overall, *result.axes)
+        columns=(
+            words("axis", "what changes", lambda part: part.axis or "all", text=column_name),
+            decimals("mean", "mean"),
+            decimals("p90", "90 %"),
+            decimals("max", "worst", "maximum"),
+            Column("n_kept", "used"),
+            Column("n_environments", "pairs"),
+            REASON,
         ),
-        text_columns=1,
-        fields=("axis", "mean", "p90", "max", "n_kept", "n_environments", "reason"),
+        rows=(result.overall, *result.axes),
         strong=True,
         fold=0,
     )
@@ -261,8 +245,4 @@ SECTION = Section(
     reported=lambda analysis, result: (
         "" if result.overall.mean is None else "the robust sign error with Hoeffding weights (Dziugaite et al. 2020)"
     ),
-    citations={
-        "Dziugaite et al. 2020": "G. K. Dziugaite et al., In search of robust measures of generalization. NeurIPS "
-        "2020, arXiv:2010.11924."
-    },
 )

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import itemgetter, methodcaller
 
 import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, listed, name, number, strength
+from analysis.numbers import column_name, listed, number, strength
 from analysis.sections.choices import RULES, criteria_of
 from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Lack, Section
-from analysis.sections.table import Entry, Table, estimated, remark, value, whole
+from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, Replicated, sums
 from analysis.trials.trials import Primary
@@ -21,6 +23,13 @@ TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
 CHOOSING = ("id_valid", "localisation_id", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
 """Rules of `RULES` that need no images with the shift."""
+METHOD = {
+    "Choice of a strength": (
+        "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them "
+        "the mean over its trials; only strengths with trials in all of these strata are compared. The interval of a "
+        "cost is Student’s by the delete-one-data-seed jackknife."
+    )
+}
 SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
 """Their headings in the table."""
 
@@ -131,18 +140,25 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     )
 
 
-def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
-    """One row per dataset and method: each rule's strength and cost."""
-    rules = [rule for rule in _costs(result) if rule != RANDOM]
+def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Table]:
+    """A row per dataset and method, with each rule's strength and cost; then each choice with the cost's interval."""
+    if not result:
+        return []
+    outcome = column_name(analysis.primary.outcome)
     choices: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
     for choice in result:
         choices.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
-    outcome = column_name(analysis.primary.outcome)
-
-    def pair(choice: StrengthChoice | None) -> list[Entry]:
-        return [(None, "–"), (None, "–")] if choice is None else [_strength(choice), value(choice.estimate, 3)]
-
-    return Table(
+    cell = words("dataset", "dataset"), words("method", "method")
+    by_rule = [
+        inside(methodcaller("get", rule), _strength(f"{rule}.strength", SHORT[rule]), _cost(f"{rule}.cost", "cost"))
+        for rule in _costs(result)
+        if rule != RANDOM
+    ]
+    best = inside(
+        itemgetter(ORACLE), *cell, _strength("best_strength", "best λ"), decimals("best_outcome", outcome, "outcome")
+    )
+    random = inside(itemgetter(RANDOM), _cost("random.cost", RANDOM))
+    wide = Table(
         name="strength_choices",
         title=TITLE,
         caption=(
@@ -151,76 +167,45 @@ def _wide(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
             "ID images, the probes by what replaces the outside of the mask, and a random choice. Costs are biased "
             "upwards, since the best strength is selected by the same outcome."
         ),
-        headings=(
-            "dataset",
-            "method",
-            "best λ",
-            outcome,
-            *(h for rule in rules for h in (SHORT[rule], "cost")),
-            RANDOM,
-        ),
-        rows=tuple(
-            (
-                (dataset, name(dataset)),
-                (method, name(method)),
-                _strength(by_rule[ORACLE]),
-                value(by_rule[ORACLE].outcome),
-                *(entry for rule in rules for entry in pair(by_rule.get(rule))),
-                value(by_rule[RANDOM].estimate, 3),
-            )
-            for (dataset, method), by_rule in choices.items()
-        ),
-        text_columns=2,
-        fields=(
-            *("dataset", "method", "best_strength", "best_outcome"),
-            *(f"{rule}.{field}" for rule in rules for field in ("strength", "cost")),
-            "random.cost",
-        ),
+        columns=(*best, *chain.from_iterable(by_rule), *random),
+        rows=list(choices.values()),
         group=1,
     )
-
-
-def _strength(choice: StrengthChoice) -> Entry:
-    several = "any" if choice.rule == RANDOM else "tied"
-    return choice.strength, several if choice.strength is None else strength(choice.strength)
-
-
-def _long(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Table:
-    """One row per choice, with the interval of its cost."""
-    outcome = column_name(analysis.primary.outcome)
-    return Table(
+    long = Table(
         name="strength_choice_costs",
         title="The same with intervals",
         caption=(
             "The interval is over data seeds, with the chosen and the best strength held fixed. If it includes 0, the "
             "data do not distinguish the two."
         ),
-        headings=(
-            *("dataset", "method", "choose by", "λ", outcome, "cost", "95 % interval", "strengths", "data seeds"),
-            "remark",
+        columns=(
+            *cell,
+            words("rule", "choose by", text=RULES.__getitem__),
+            _strength("strength", "λ"),
+            decimals("outcome", outcome),
+            *estimates("cost", "cost", digits=3),
+            Column("n_strengths", "strengths"),
+            Column("n_clusters", "data seeds"),
+            REMARK,
         ),
-        rows=tuple(
-            (
-                (choice.dataset, name(choice.dataset)),
-                (choice.method, name(choice.method)),
-                (choice.rule, RULES[choice.rule]),
-                _strength(choice),
-                value(choice.outcome),
-                *estimated(choice, 3),
-                whole(choice.n_strengths),
-                whole(choice.n_clusters),
-                remark(choice.interval_reason),
-            )
-            for choice in result
-        ),
-        text_columns=3,
-        fields=(
-            *("dataset", "method", "rule", "strength", "outcome", "cost", "interval", "n_strengths", "n_clusters"),
-            "remark",
-        ),
+        rows=result,
         group=2,
         fold=0,
     )
+    return [wide, long]
+
+
+def _strength(field: str, heading: str) -> Column:
+    return Column(
+        field,
+        heading,
+        lambda chosen: chosen if isinstance(chosen, str) else strength(chosen),
+        lambda choice: ("any" if choice.rule == RANDOM else "tied") if choice.strength is None else choice.strength,
+    )
+
+
+def _cost(field: str, heading: str) -> Column:
+    return decimals(field, heading, "estimate", digits=3)
 
 
 def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence[Lack]:
@@ -231,11 +216,6 @@ def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence
     return [(f"“{TITLE}”", "no method has two strengths with trials at every severity above 0")]
 
 
-METHOD = (
-    "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them the "
-    "mean over its trials; only strengths with trials in all of these strata are compared. The interval of a cost is "
-    "Student’s by the delete-one-data-seed jackknife."
-)
 SECTION = Section(
     key="strength_choices",
     title=TITLE,
@@ -243,6 +223,6 @@ SECTION = Section(
     words_last=True,
     sentence=_sentence,
     missing=_missing,
-    tables=lambda analysis, result: [_wide(analysis, result), _long(analysis, result)] if result else [],
-    method=lambda analysis, result: {"Choice of a strength": METHOD} if result else {},
+    tables=_tables,
+    method=lambda analysis, result: METHOD if result else {},
 )

@@ -9,6 +9,7 @@ from analysis.numbers import name, number, severity, strength
 from analysis.sections import drawing
 from analysis.sections.methods import MethodRow, method_rows, plot_known, shown, summary_table
 from analysis.sections.section import Section
+from analysis.sections.table import Column
 from analysis.trials.trials import Primary
 
 
@@ -131,6 +132,8 @@ SECTION = Section(
     compute=lambda analysis: strength_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_figure(analysis, result)],
     tables=lambda analysis, result: (
-        [summary_table(analysis, "strengths", TITLE, result, ("strength",))] if result else []
+        [summary_table(analysis, "strengths", TITLE, result, (Column("strength", "strength", strength),))]
+        if result
+        else []
     ),
 )
