@@ -21,11 +21,7 @@ from trainables.core.config import parse_settings
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A sweep as the command line describes it. Each field is the option of the same name in sweep.py.
-
-    Raises:
-        UserError: an invalid value.
-    """
+    """A sweep as the command line describes it. Each field is the option of the same name in sweep.py."""
 
     space: str
     dataset: str | None
@@ -85,9 +81,7 @@ class Request:
     def command(self, sweep: str, cut: bool = True) -> str:
         """The command with the options that determine the trials, without credentials.
 
-        Args:
-            sweep: the sweep's name, which --fresh may have chosen.
-            cut: whether --max-trials leaves out trials; otherwise the command omits it.
+        The sweep's name may be one that --fresh chose. --max-trials is omitted unless it leaves out trials (`cut`).
         """
         options = {
             "--space": self.space,

@@ -12,10 +12,9 @@ from rich.console import Console
 
 from analysis.numbers import count, listed
 from driver import user_errors
-from driver.plan.declared import declared_plan, declared_space
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note, unreadable_note
-from driver.plan.plan import Plan, declare, open_records
+from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
 from driver.ray.run import run_trials, scratch_folder

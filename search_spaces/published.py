@@ -22,41 +22,20 @@ PRESET_SELECTION = {"paper": "best_valid_ood", "fixed": "best_valid_id"}
 Stratum = tuple[str, float]
 """Dataset and severity; 0.8 is the paper's ratio r = 0.9, 0 its r = 0.5."""
 
+XRAY: Settings = {"split_by": "published", "per_cell": 0, "pixels": "published", "attribution_images": 50}
 DATA: dict[str, Settings] = {
     "synthetic": {
-        "variant": "paper",
-        "n_train": 500,
-        "n_valid": 128,
-        "n_test": 128,
-        "attribution_images": 64,
+        **{"variant": "paper", "n_train": 500, "n_valid": 128, "n_test": 128, "attribution_images": 64},
         # Every image has a mask, so this changes nothing, but lets trials of both presets share a training.
         "empty_mask": "outside",
     },
-    "xray_site": {
-        "split_by": "published",
-        "label_match": "substring",
-        "per_cell": 0,
-        "pixels": "published",
-        "image_size": 128,
-        "attribution_images": 50,
-        "empty_mask": "outside",
-    },
+    "xray_site": {**XRAY, "label_match": "substring", "image_size": 128, "empty_mask": "outside"},
     # Negatives have no mask, and the presets handle them differently.
-    "rsna_view": {
-        "split_by": "published",
-        "per_cell": 0,
-        "pixels": "published",
-        "image_size": 224,
-        "attribution_images": 50,
-    },
+    "rsna_view": {**XRAY, "image_size": 224},
 }
 """The settings of each dataset's published data."""
-
 TRAINING: Settings = {
-    "model": "resnet18",
-    "epochs": 100,
-    "batch_size": 16,
-    "selection_warmup": 4,
+    **{"model": "resnet18", "epochs": 100, "batch_size": 16, "selection_warmup": 4},
     "integrated_gradients_steps": 200,
 }
 

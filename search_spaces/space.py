@@ -23,9 +23,8 @@ class Tuned:
     whole: bool = False
     """Only whole numbers."""
     methods: tuple[str, ...] = ()
-    """The methods that it is tuned for; all if empty."""
     datasets: tuple[str, ...] = ()
-    """The datasets that it is tuned on; all if empty."""
+    """The methods and datasets for which it is tuned; all if empty."""
 
     def __post_init__(self) -> None:
         message = f"bad range of {self.setting}, from {self.low:g} to {self.high:g}"
@@ -63,9 +62,6 @@ class Space:
 
     Each seed of `trials` runs as a whole before the next; within a seed the driver deals them so that any prefix spans
     severities and methods. In a space with a `search` they are the studies: the settings shared by all trials of each.
-
-    Raises:
-        ValueError: an unknown comparison or none.
     """
 
     name: str
@@ -110,8 +106,8 @@ def factorial(
         severities: in [0, 1].
         strengths: the levels of each method; only 0 for a method without a penalty.
         method_settings: fixed settings of single methods.
-        selections: selection rules that score each training, e.g. ("best_valid_id", "last"); each gives a trial of its
-            own without further training. Empty for the default rule.
+        selections: selection rules, e.g. ("best_valid_id", "last"): each scores every training and gives a trial of its
+            own. Empty for the default rule.
         trainings: training seeds per data seed.
         others: levels of further settings, e.g. lr=(1e-3, 1e-2).
     """

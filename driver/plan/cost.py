@@ -28,10 +28,7 @@ SAMPLE = 100
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
-    """Processor seconds of all trials, one thread each, counting shared trainings once; accurate to a factor of two.
-
-    Measures the model's forward and backward passes; a method's cost relative to the baseline is known.
-    """
+    """Processor seconds of all trials, one thread each, counting shared trainings once; accurate to a factor of two."""
     use_one_thread()
     total = 0.0
     for training in by_training(trials):

@@ -3,19 +3,16 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Any
 
 from search_spaces import Settings
 
-A = TypeVar("A")
-B = TypeVar("B")
-
-SHARED_TRAINING = ("selection", "preset")
+SHARED_TRAINING = {"selection", "preset"}
 """Trials that differ in these alone may share a training, and stay together."""
 
 
 def deal(trials: Iterable[Settings]) -> list[list[Settings]]:
-    """The trials of each seed, seeds in the order in which they are met, reordered within the seed.
+    """The trials of each seed, in the order of the seeds, reordered within the seed.
 
     A seed begins with one trial of every cell (dataset, severity, method), in an order that goes through severities,
     datasets and methods at once. The other trials of each cell (strengths, learning rates, …) follow, evenly spread.
@@ -25,10 +22,12 @@ def deal(trials: Iterable[Settings]) -> list[list[Settings]]:
     for settings in trials:
         cells = seeds.setdefault(repr((settings.get("data_seed"), settings.get("seed"))), {})
         severity = settings.get("severity")
-        # Settings are checked later: a severity that is no number is only given a place.
+        # Settings are checked later, so a severity may be no number.
         number = float(severity) if isinstance(severity, int | float) else -1.0
         cell = cells.setdefault((str(settings["dataset"]), number, str(settings["method"])), [])
-        if cell and _training(cell[-1][0]) == _training(settings):
+        if cell and all(
+            cell[-1][0].get(k) == settings.get(k) for k in (cell[-1][0].keys() | settings) - SHARED_TRAINING
+        ):
             cell[-1].append(settings)
         else:
             cell.append([settings])
@@ -49,15 +48,11 @@ def _within_seed(cells: dict[tuple[str, float, str], list[list[Settings]]]) -> l
     return list(chain.from_iterable(trials for *_, trials in sorted(places, key=lambda place: place[:2])))
 
 
-def diagonal(first: Sequence[A], second: Sequence[B]) -> list[tuple[A, B]]:
+def diagonal(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:
     """All pairs, in an order that steps through both sequences at once."""
     n, m = len(first), len(second)
     return [(first[(i + i // math.lcm(n, m)) % n], second[i % m]) for i in range(n * m)]
 
 
-def _from_both_ends(levels: Sequence[A]) -> list[A]:
+def _from_both_ends(levels: Sequence[Any]) -> list[Any]:
     return [levels[i // 2 if i % 2 == 0 else -(i // 2) - 1] for i in range(len(levels))]
-
-
-def _training(settings: Settings) -> Settings:
-    return {name: value for name, value in settings.items() if name not in SHARED_TRAINING}

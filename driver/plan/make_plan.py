@@ -35,9 +35,8 @@ def make_plan(
     an earlier search replace the space's. A space with a search gives a `SearchPlan`, in which an override of a tuned
     setting fixes its value.
 
-    Raises:
-        UserError: an unregistered name, an override that applies to no trial, a value out of range, or a primary
-            analysis that no trial computes.
+    Raises UserError for an unregistered name, an override that applies to no trial, a value out of range, and a primary
+    analysis that no trial computes.
     """
     chosen = find_space(space)
     unused = set(overrides)
@@ -82,11 +81,7 @@ def _parse(settings: Settings, contents: dict[str, str]) -> TrialConfig:
 
 @user_errors(ConfigurationError)
 def check_data(plan: Plan) -> list[str]:
-    """Check the data of all trials before training (tables, files, images) and return the datasets' notes.
-
-    Raises:
-        UserError: unusable data, with file and row, or data without what a method needs.
-    """
+    """Check the data of all trials before training; return the datasets' notes. Raises UserError with file and row."""
     notes: dict[str, None] = {}
     for config in plan.trials.values():
         check_trial_data(config)
@@ -157,7 +152,7 @@ def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool
 
 
 def _unknown_setting(name: str) -> UserError:
-    """The error for a setting that no trial of the plan has; there are too many to name them all."""
+    """The error for a setting that no trial of the plan has."""
     names = TrialConfig.own_settings()
     general = ", ".join(sorted(names))
     for owner in (*METHODS.usable().values(), *DATASETS.usable().values(), *PLACES.values()):

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.numbers import count, listed
 from analysis.trials.fixed import other_setting
-from driver.plan.declared import declared_space
-from driver.plan.plan import Plan
+from driver.plan.plan import Plan, declared_space
 from records import Manifest
 from records.store import Record, as_table
 

@@ -1,14 +1,16 @@
-"""The plan of a sweep: its trials, the queue that hands them out, and the manifest sweep.json."""
+"""The plan of a sweep: its trials, the queue that hands them out, and what sweep.json declares."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from driver import user_errors
-from records import Manifest, StorageError, SweepRecords, columns, open_storage
+from driver.plan.study import Cell, best_in_words, best_trials, cell_of
+from records import Manifest, Primary, StorageError, SweepRecords, columns, open_storage
 from records.store import KeepWeights, Record
-from search_spaces import Settings, Space
+from search_spaces import SPACES, Settings, Space
 from trainables import TrialConfig
 from trainables.core.config import DETECTED
 from trainables.trial.same_training import SameTraining, by_training
@@ -17,7 +19,7 @@ DESIGN = frozenset(
     (
         *("dataset", "severity", "method", "strength", "selection", *columns.CONTROLS),
         *map(columns.setting, ("mask_dilation", columns.PLUGINS)),
-        # The location of the images; the digest of their content distinguishes them.
+        # Where the images are; the digest of their content distinguishes them.
         columns.setting("root"),
     )
 )
@@ -36,11 +38,7 @@ class Queue:
         return len(self.trainings) - self.handed_out
 
     def next(self) -> SameTraining | None:
-        """The next training; None if there is none, or none until a running one has ended.
-
-        Raises:
-            StorageError: the records of ended trainings cannot be read.
-        """
+        """The next training; None if there is none, or none until a running one has ended."""
         if not len(self):
             return None
         self.handed_out += 1
@@ -68,6 +66,8 @@ class Plan:
     """The number of trials of each seed, before the plan is cut short; None if it differs between seeds."""
     cut: bool = False
     """Whether --max-trials leaves out trials of the space."""
+    searcher: ClassVar[str | None] = None
+    """The algorithm that chooses trials by earlier results, if any."""
 
     @property
     def planned(self) -> int:
@@ -96,19 +96,8 @@ class Plan:
         return [config for key, config in self.trials.items() if key not in done]
 
     def queue(self, records: SweepRecords, existing: Sequence[Record], slots: int | None) -> Queue:
-        """The pending trials as a queue.
-
-        Args:
-            records: the sweep's, from which a search reads the results of its trials.
-            existing: all of them so far.
-            slots: maximum number of concurrent trainings; None if unknown.
-        """
+        """The pending trials as a queue; with `slots` None the number of concurrent trainings is unknown."""
         return Queue(self.pending(existing))
-
-    @property
-    def searcher(self) -> str | None:
-        """The algorithm that chooses trials by earlier results, if any."""
-        return None
 
     def tuned(self) -> dict[str, str]:
         """Settings whose values are not known beforehand, each with its range in words."""
@@ -123,15 +112,59 @@ class Plan:
         return replace(manifest, fixed={**manifest.fixed, **self.fixed()})
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeclaredPlan(Plan):
+    """All trials of the sweep, of any command. `trials` is empty, since none is trained."""
+
+    manifest: Manifest
+
+    @property
+    def planned(self) -> int:
+        return self.manifest.planned_trials or 0
+
+    @property
+    def datasets(self) -> set[str]:
+        return set(self.manifest.fixed)
+
+    def owns(self, record: Record) -> bool:
+        return True
+
+    def tuned(self) -> dict[str, str]:
+        settings = self.manifest.search.settings if self.manifest.search else {}
+        return {name: f"from {low:g} to {high:g}" for name, (low, high) in settings.items()}
+
+    def answer(self, records: Sequence[Record]) -> str | None:
+        if self.manifest.search is None:
+            return None
+        by_cell: dict[Cell, list[Record]] = defaultdict(list)
+        for record in records:
+            by_cell[cell_of(record)].append(record)
+        varied = {}
+        for cell, own_records in sorted(by_cell.items()):
+            # Each method has its own settings: those that differ between its trials, or all if there is one trial.
+            values = {name: {record.get(columns.setting(name)) for record in own_records} for name in self.tuned()}
+            varied[cell] = [name for name, levels in values.items() if len(own_records) == 1 or len(levels) > 1]
+        return best_in_words(best_trials(records), varied)
+
+
+def declared_plan(manifest: Manifest) -> DeclaredPlan:
+    """The plan of the sweep with this sweep.json."""
+    name = str(manifest.space)
+    space = SPACES[name]() if name in SPACES else Space(name, "", ())
+    _, cut = latest_command(manifest)
+    return DeclaredPlan(declared_space(space, manifest), {}, cut=cut, manifest=manifest)
+
+
+def declared_space(space: Space, manifest: Manifest) -> Space:
+    """The space with the primary and the comparisons that its sweep declared first, which the report keeps."""
+    return replace(space, primary=manifest.primary or Primary(), comparisons=manifest.comparisons)
+
+
 def fixed_settings(space: Sequence[Settings], trials: Iterable[TrialConfig]) -> dict[str, dict[str, Any]]:
     """By dataset, the values of all columns of settings that neither the space nor the plan varies.
 
-    The analysis excludes records with other values. None stands for a setting that records omit at its default.
-
-    Args:
-        space: the trials of the space, before overrides. A setting that it varies is free, whatever value a command
-            gives it.
-        trials: the plan's.
+    The analysis excludes records with other values. None stands for a setting that records omit at its default. A
+    setting that `space` varies, before overrides, is free whatever value a command gives it.
     """
     free = set(DESIGN)
     first: dict[tuple[object, object], Settings] = {}
@@ -156,8 +189,7 @@ def fixed_settings(space: Sequence[Settings], trials: Iterable[TrialConfig]) -> 
 def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
     """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no file.
 
-    Raises:
-        UserError: unusable storage or name, or an unreadable sweep.json.
+    Raises UserError for an unusable storage or name and an unreadable sweep.json.
     """
     opened = open_storage(storage)
     opened.check()
@@ -173,17 +205,9 @@ def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
 def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, keep: KeepWeights = "none") -> bool:
     """Write sweep.json before the first trial, and return whether it changed.
 
-    The space, primary and comparisons stay as the sweep first declared them.
-
-    Args:
-        records: the sweep's.
-        plan: its trials, which `planned_trials` counts, and its fixed settings.
-        command: moved to the end of `commands`.
-        others: number of records that other commands left, which `planned_trials` also counts.
-        keep: `keep_weights` is "all" if any command kept all weights.
-
-    Raises:
-        UserError: sweep.json cannot be read or written.
+    The space, primary and comparisons stay as the sweep first declared them. `planned_trials` counts the plan's trials
+    and the `others`, records that other commands left. The latest command is the last of `commands`. `keep_weights` is
+    "all" if any command kept all weights.
     """
     earlier = records.manifest()
     space = plan.space

@@ -23,6 +23,7 @@ from trainables.trial.same_training import SameTraining
 class SearchPlan(Plan):
     """Studies side by side. `trials` holds the random trials that each starts with."""
 
+    searcher = SAMPLER
     search: Search
     studies: tuple[Study, ...]
 
@@ -47,10 +48,6 @@ class SearchPlan(Plan):
     def fixed(self) -> dict[str, dict[str, Any]]:
         """Nothing, since the analysis excludes trials that a search chose."""
         return {}
-
-    @property
-    def searcher(self) -> str | None:
-        return SAMPLER
 
     def tuned(self) -> dict[str, str]:
         ranges = {t.setting: t for study in self.studies for t in study.tuned}
@@ -78,11 +75,8 @@ def search_plan(
 ) -> SearchPlan:
     """One study for each of `bases`, with at most `max_trials` trials in all, divided evenly.
 
-    Settings in `fixed` are not tuned but keep the values of `bases`.
-
-    Raises:
-        UserError: a study with too few different trials; two studies of one method, dataset and severity; a setting or
-            range that its trials cannot have.
+    Settings in `fixed` are not tuned but keep the values of `bases`. Raises UserError for a study with too few
+    different trials, two studies of one cell, and a setting or range that the trials cannot have.
     """
     studies: list[Study] = []
     cut = False

@@ -22,11 +22,7 @@ def check_space(name: str) -> None:
 
 
 def find_space(name: str) -> Space:
-    """The space registered as `name`; for NAME.py, the return value of the file's function NAME.
-
-    Raises:
-        UserError: there is no such space or file, or the file's function does not return a space.
-    """
+    """The space registered as `name`; for NAME.py, the return value of the file's function NAME."""
     check_space(name)
     if not name.endswith(".py"):
         return SPACES[name]()

@@ -148,11 +148,7 @@ class BestSettings:
     by_cell: dict[Cell, Settings]
 
     def of(self, settings: Settings) -> Settings:
-        """The best settings for a trial's method, dataset and severity; for any severity if only one was searched.
-
-        Raises:
-            UserError: the search has no completed trial for them.
-        """
+        """The best settings for a trial's method, dataset and severity; for any severity if only one was searched."""
         dataset, method = settings["dataset"], settings["method"]
         by_severity = {s: best for (d, s, m), best in self.by_cell.items() if (d, m) == (dataset, method)}
         severity = settings.get("severity")
@@ -188,11 +184,7 @@ def best_in_words(best: Mapping[Cell, Record], tuned: Mapping[Cell, Sequence[str
 
 
 def load_best_settings(records: SweepRecords) -> BestSettings:
-    """The settings of the best completed trial per cell.
-
-    Raises:
-        UserError: there is no such sweep, it is not a search, or none of its trials completed.
-    """
+    """The settings of the best completed trial per cell. Raises UserError if the sweep is not a search or has none."""
     with user_errors(StorageError, ValueError):
         manifest, existing = records.manifest(), records.load().records
     if manifest is None:

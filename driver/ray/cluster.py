@@ -101,15 +101,9 @@ def check_address(address: str) -> None:
 def connect(address: str, concurrency: int | None, resources: TrialResources, console: Console) -> int | None:
     """Start or join Ray; return the number of concurrent trials, or None for all that a cluster has room for.
 
-    Args:
-        address: "local" starts Ray on this machine, "auto" joins this machine's cluster, ray://host:port another one.
-        concurrency: maximum number of concurrent trials; None for one per processor locally, all that fit on a cluster.
-        resources: of each trial.
-        console: for warnings.
-
-    Raises:
-        UserError: there is no such cluster, it refuses the token, or no trial can or may run there.
-        StoppedError: Ray did not start on this machine in two tries.
+    The address "local" starts Ray on this machine, "auto" joins this machine's cluster, ray://host:port another one.
+    Without `concurrency` one trial runs per processor locally, all that fit on a cluster. Raises UserError if there is
+    no such cluster, it refuses the token, or no trial can or may run there.
     """
     if address == "local" and resources.gpus:
         _check_gpu(resources)

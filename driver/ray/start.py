@@ -32,11 +32,7 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 
 
 def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
-    """Start Ray for this process with so many processors and GPUs, None for all. Tries twice.
-
-    Raises:
-        StoppedError: the second try failed too.
-    """
+    """Start Ray for this process with so many processors and GPUs, None for all. Tries twice."""
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENCE.items()})
     for is_last in (False, True):
         try:
@@ -60,11 +56,7 @@ class _NotUpError(Exception):
 
 
 def _init(cpus: int | None, gpus: int | None) -> None:
-    """Call ray.init; if it fails, end the processes that it started.
-
-    Raises:
-        _NotUpError: a process of Ray did not come up in time. Other errors, which would repeat, pass.
-    """
+    """Call ray.init; if it fails, end the processes that it started. Errors other than _NotUpError would repeat."""
     import ray  # here, as loading it takes seconds
 
     before = set(psutil.Process().children(recursive=True))

@@ -29,8 +29,6 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
 
     sweep.json is marked first, so that an interrupted deletion can only be finished. MLflow keeps deleted runs until
     `mlflow gc`; artifacts on this machine are removed.
-
-    Raises UserError if there is no such sweep, it is running, MLflow cannot be reached, or there is no answer.
     """
     tracking = check_tracking_uri(tracking_uri)
     opened = open_storage(storage)

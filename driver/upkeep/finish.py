@@ -37,11 +37,9 @@ class Outcome:
     not_mirrored: int = 0
     """Number of the sweep's trials that are missing from MLflow."""
     correlated: str | None = None
-    """What the numbers of the answer are."""
     methods: Group | None = None
-    """Results of the methods at the largest severity."""
     more: str | None = None
-    """Which trials would answer more."""
+    """Texts of `summary`."""
 
 
 def report_is_outdated(records: SweepRecords) -> bool:
@@ -62,16 +60,8 @@ def finish(
 ) -> Outcome:
     """Write the table and the report on all records, log them to MLflow, and return the answer.
 
-    Args:
-        records: the sweep's records.
-        plan: the plan of this run.
-        loaded: the records as read.
-        experiment: the sweep's experiment in MLflow; None to log nothing.
-        changed: whether anything changed since the last report; otherwise an existing report is kept.
-        console: for progress.
-
-    Raises:
-        StoppedError: the report cannot be written.
+    Without an experiment in MLflow nothing is logged. Unless something `changed`, an existing report is kept. Raises
+    StoppedError if the report cannot be written.
     """
     records.storage.clear_partial(f"{records.name}/")
     table = records.write_table(loaded.records)

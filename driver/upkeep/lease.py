@@ -38,12 +38,10 @@ class Lease:
         lost: Callable[[str], None],
         patience: float = 0.0,
     ):
-        """
-        Args:
-            records: the sweep's records.
-            status: called at each renewal; its result is written into the lease.
-            lost: called with a message if another driver took over the lease because this one was stalled.
-            patience: seconds to wait for a lease that is not renewed, e.g. of a lost driver on another host.
+        """Each renewal writes the result of `status` into the lease.
+
+        `lost` is called with a message if another driver took over the lease because this one was stalled. `patience`
+        is the number of seconds to wait for a lease that is not renewed, e.g. of a lost driver on another host.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -57,11 +55,7 @@ class Lease:
         self.thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        """Take the lease.
-
-        Raises:
-            StoppedError: another driver holds it.
-        """
+        """Take the lease. Raises StoppedError if another driver holds it."""
         data = self._content()
         if not self.storage.create(self.name, data):
             old = self._read_patiently()

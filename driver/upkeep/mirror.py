@@ -52,15 +52,12 @@ class Mirror:
         weights: bool = False,
         rest: float = 0.0,
     ):
-        """
-        Args:
-            open_: open the sweep's experiment; prints to the console and returns None if MLflow is unreachable.
-            records: the sweep's records.
-            existing: all of them so far. Failed ones are left to `finish`: their trials may run again meanwhile.
-            console: for messages.
-            weights: also mirror the trials' weights.
-            rest: seconds that a thread rests after each second of processor time, until `finish`: on the machine that
-                also trains, a backlog is better than slower trials.
+        """Open the experiment and queue the `existing` records.
+
+        Failed ones are left to `finish`, since their trials may run again meanwhile. `open_` prints to the console and
+        returns None if MLflow is unreachable. `weights` says whether to mirror the trials' weights too. A thread rests
+        `rest` seconds after each second of processor time until `finish`: on the machine that also trains, a backlog is
+        better than slower trials.
         """
         self._open = open_
         self._rest = rest
@@ -192,11 +189,7 @@ class Mirror:
         self._mirrored.add(key)
 
     def _connected(self) -> tuple[Experiment, dict[str, str]]:
-        """The experiment and its runs by trial key, opened and read the first time.
-
-        Raises:
-            MirrorError: MLflow cannot be reached.
-        """
+        """The experiment and its runs by trial key, opened and read the first time."""
         with self._lock:
             if self.experiment is None:
                 self.experiment = self._open(Console(quiet=True))

@@ -21,10 +21,7 @@ SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databric
 
 
 def check_tracking_uri(tracking_uri: str | None) -> str:
-    """The argument, MLFLOW_TRACKING_URI or sqlite:///mlflow.db with an absolute path; or none.
-
-    Raises UserError for a URI of another kind and a database in a missing folder.
-    """
+    """The argument, MLFLOW_TRACKING_URI or sqlite:///mlflow.db with an absolute path; or none."""
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
     if uri == NONE:
         return uri

@@ -17,10 +17,9 @@ LINES = 10_000
 
 
 class SweepLog:
-    """Collects events, without secrets, and writes them to the sweep's storage.
+    """Collects events, without secrets, and writes them to the sweep's storage or, if it is unreachable, later.
 
-    Storage cannot append, so a file is rewritten each time and kept short. If the storage cannot be reached, the lines
-    wait for the next write.
+    Storage cannot append, so a file is rewritten each time and kept short.
     """
 
     def __init__(self, records: SweepRecords):
@@ -40,7 +39,6 @@ class SweepLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write the current file."""
         with self.lock:
             name = self.stem if self.number == 1 else f"{self.stem}-{self.number}"
             self.flushed_at = time.monotonic()

@@ -33,21 +33,16 @@ MOST = 10
 """Maximum number of sweeps whose links are printed, the latest first."""
 
 
-def server_of(tracking_uri: str, port: int = PORT) -> str | None:
+def server_of(tracking_uri: str) -> str | None:
     """The address of MLflow's UI, without a login; None if it is not known."""
     if tracking_uri.startswith("http"):
         scheme, _, rest = tracking_uri.partition("://")
         return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
-    return None if tracking_uri.startswith("databricks") else f"http://{HOST}:{port}"
+    return None if tracking_uri.startswith("databricks") else f"http://{HOST}:{PORT}"
 
 
 def where(tracking_uri: str, experiment_id: str | None) -> str:
-    """The link to a sweep's trials, and the command that serves it.
-
-    Args:
-        tracking_uri: as `check_tracking_uri` returns it.
-        experiment_id: None if MLflow does not have the sweep, or cannot be reached.
-    """
+    """The link to a sweep's trials, and the command that serves it."""
     if tracking_uri == NONE:
         return "not mirrored; --sync --tracking-uri sqlite:///mlflow.db mirrors the records"
     server = server_of(tracking_uri)
@@ -69,11 +64,7 @@ def _is_in_cluster(server: str) -> bool:
 
 
 def serve(tracking_uri: str, port: int, console: Console) -> None:
-    """Serve a database's UI on the loopback interface by one worker process, print the links, and wait for Ctrl-C.
-
-    Raises:
-        UserError: the server does not start.
-    """
+    """Serve a database's UI on the loopback interface by one worker process, print the links, and wait for Ctrl-C."""
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise UserError(f"port {port} is in use; choose another: make ui MLFLOW_PORT={port + 1}")

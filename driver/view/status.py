@@ -26,15 +26,7 @@ from records.store import Record
 def show_status(console: Console, records: SweepRecords, tracking_uri: str, storage_option: str) -> None:
     """Print the progress of a sweep, from its records and its driver's lease, and where its results are.
 
-    Args:
-        console: the output.
-        records: the sweep's.
-        tracking_uri: as `check_tracking_uri` returns it.
-        storage_option: the end of each command, which names the storage.
-
-    Raises:
-        UserError: there is no such sweep.
-        StorageError: a record was written by a newer version.
+    Commands in it end with `storage_option`. Raises UserError if there is no such sweep.
     """
     with user_errors(ValueError):
         manifest = records.manifest()

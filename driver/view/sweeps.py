@@ -17,11 +17,7 @@ from records.store import SWEEP_NAME
 
 @user_errors(StorageError)
 def show_sweeps(console: Console, storage: str) -> None:
-    """Print each sweep's space, number of done and planned trials, last record's date and size.
-
-    Raises:
-        UserError: the storage cannot be read.
-    """
+    """Print each sweep's space, number of done and planned trials, last record's date and size."""
     opened = open_storage(storage)
     by_folder: dict[str, dict[str, File]] = {}
     for name, file in opened.files("").items():

@@ -11,9 +11,8 @@ from rich.console import Console
 from support.sweep_requests import make_request
 
 from driver import UserError
-from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
-from driver.plan.plan import declare, open_records
+from driver.plan.plan import declare, declared_plan, open_records
 from driver.run_sweep import _show, run_sweep
 from driver.upkeep import summary
 from driver.upkeep.finish import Outcome

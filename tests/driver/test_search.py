@@ -9,9 +9,8 @@ from rich.console import Console
 
 from driver import UserError
 from driver.plan import cost
-from driver.plan.declared import declared_plan
 from driver.plan.make_plan import make_plan
-from driver.plan.plan import declare, open_records
+from driver.plan.plan import declare, declared_plan, open_records
 from driver.plan.search import SearchQueue
 from driver.plan.study import SAMPLER, BestSettings, load_best_settings, objective
 from driver.view.dry_run import show_plan
