@@ -14,8 +14,6 @@ from analysis.trials.trials import Primary
 from records import SweepRecords
 from records.store import MAPS
 
-MEASURED = {complement: metric for metric, complement in COMPLEMENTS.items()}
-"""The recorded metric for each complement that the analysis uses in its place."""
 _REPRODUCED = 0.02
 """Largest mean error in IoU of reconstructed pixels that are taken for the scored ones."""
 
@@ -28,7 +26,7 @@ class TrialMaps:
     """[N, H, W] or [N, H, W, 3] in 0..1."""
     masks: NDArray[np.bool_]
     distractors: NDArray[np.bool_]
-    """The spurious cue; all False where the dataset does not know it."""
+    """The cue; all False where the dataset does not know it."""
     maps: NDArray[np.float64]
     regions: NDArray[np.bool_] | None
     """[N, H, W] the pixels of the maps that IoU compares with the mask."""
@@ -38,7 +36,6 @@ class TrialMaps:
     labels: NDArray[np.str_]
     """[N] the class in words, or its number."""
     predicted: NDArray[np.str_] | None
-    """[N] the predicted class."""
     correct: NDArray[np.bool_] | None
     index: NDArray[np.intp] | None
     """[N] the image's position in the split."""
@@ -64,7 +61,9 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> TrialM
     data = records.read_artifact(trial_key, MAPS)
     if data is None:
         return None
-    split, attribution, metric = primary.split, primary.attribution, MEASURED.get(primary.metric, primary.metric)
+    # The analysis uses the complement of a metric of which less is better.
+    measured = {complement: metric for metric, complement in COMPLEMENTS.items()}.get(primary.metric, primary.metric)
+    split, attribution = primary.split, primary.attribution
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
 
@@ -79,10 +78,8 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> TrialM
             if classes is None:
                 classes = file["labels"][: len(images)]
             distractors, regions = optional(f"{split}.distractors"), optional(f"{split}.region.{attribution}")
-            iou, scores = (optional(f"{split}.scored.{name}.{attribution}") for name in ("iou", metric))
-            index, predicted, correct = (
-                optional(f"{split}.scored.{name}") for name in ("index", "predicted", "correct")
-            )
+            iou, scores = (optional(f"{split}.scored.{name}.{attribution}") for name in ("iou", measured))
+            index, predicted, correct = (optional(f"{split}.scored.{n}") for n in ("index", "predicted", "correct"))
             names = file.get("class_names")
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
         return None
@@ -95,7 +92,7 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> TrialM
         distractors=np.zeros_like(masks) if distractors is None else distractors.astype(bool),
         maps=maps,
         regions=regions,
-        scores=scores if metric == primary.metric else 1 - scores,
+        scores=scores if measured == primary.metric else 1 - scores,
         classes=classes,
         labels=_words(classes, names),
         predicted=None if predicted is None else _words(predicted, names),
@@ -132,8 +129,12 @@ def reproduced(
     return regions[int(np.argmin(errors))] if min(errors) <= _REPRODUCED else None
 
 
-def strongest(maps: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """[images, H, W] the n strongest pixels of each map, as IoU selects them: no ties at the limit, no zeros."""
-    ordered = np.sort(maps.reshape(len(maps), -1), axis=1)[:, ::-1]
-    next_one = np.take_along_axis(ordered, np.minimum(n, ordered.shape[1] - 1)[:, None], axis=1)
-    return np.asarray((maps > next_one[:, :, None]) & (maps > 0))
+def strongest(values: NDArray[np.float64], n: NDArray[np.intp], *, ties: bool = False) -> NDArray[np.bool_]:
+    """[images, H, W] the n largest values of each image above zero; of those tied for the last place all or none.
+
+    IoU selects the pixels of a map without ties.
+    """
+    ordered = np.sort(values.reshape(len(values), -1), axis=1)[:, ::-1]
+    place = np.clip(n - 1 if ties else n, 0, ordered.shape[1] - 1)
+    limit = np.take_along_axis(ordered, place[:, None], axis=1)[:, :, None]
+    return np.asarray((values >= limit if ties else values > limit) & (values > 0))

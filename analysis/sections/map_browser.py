@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import count, name
-from analysis.sections.kept_maps import TrialMaps, read_maps
+from analysis.sections.kept_maps import TrialMaps, read_maps, strongest
 from analysis.sections.page_trials import MOST, page_rows
 from analysis.sections.section import Lack, Section
 from analysis.trials.trials import Primary, Trials
@@ -54,16 +54,14 @@ class Tile:
     """One image with one trial's map; None for what an older trial did not keep."""
 
     trial: int
-    """The trial's position in the page: its row of the table of `page_rows`."""
+    """The trial's row of the table of `page_rows`."""
     rank: int
-    """The image's position among those that the trial kept; trials on one data seed have the same images."""
+    """The image's position among those that the trial kept."""
     index: int | None
     """The image's position in the split."""
     score: float | None
     label: str
-    """The image's class."""
     predicted: str | None
-    """The class that the model predicts."""
     correct: bool | None
     picture: Picture
     map: str
@@ -107,27 +105,26 @@ def tiles_of(maps: TrialMaps, trial: int) -> list[Tile]:
     images, masks, distractors = shrunk(maps.images, PICTURE_SIDE), mostly(mask), mostly(distractor)
     shown = None
     if maps.regions is not None:
+        # The blocks that the region covers most: scattered pixels may cover most blocks a little and none by half.
         n_blocks = np.rint(mask.sum(axis=(1, 2))).astype(np.intp)
-        shown = fullest(shrunk(maps.regions.astype(np.float64), SIDE), n_blocks)
-    return [
-        Tile(
-            trial=trial,
-            rank=rank,
-            index=None if maps.index is None else int(maps.index[rank]),
-            score=None if np.isnan(maps.scores[rank]) else float(maps.scores[rank]),
-            label=str(maps.labels[rank]),
-            predicted=None if maps.predicted is None else str(maps.predicted[rank]),
-            correct=None if maps.correct is None else bool(maps.correct[rank]),
-            picture=Picture(
-                image=webp(images[rank]),
-                shape=(masks.shape[1], masks.shape[2]),
-                mask=bits(masks[rank]),
-                distractor=bits(distractors[rank]) if distractors[rank].any() else "",
-            ),
-            map="" if shown is None else bits(shown[rank]),
+        shown = strongest(shrunk(maps.regions.astype(np.float64), SIDE), n_blocks, ties=True)
+    tiles = []
+    for rank in range(len(images)):
+        distractor_bits = bits(distractors[rank]) if distractors[rank].any() else ""
+        tiles.append(
+            Tile(
+                trial=trial,
+                rank=rank,
+                index=None if maps.index is None else int(maps.index[rank]),
+                score=None if np.isnan(maps.scores[rank]) else float(maps.scores[rank]),
+                label=str(maps.labels[rank]),
+                predicted=None if maps.predicted is None else str(maps.predicted[rank]),
+                correct=None if maps.correct is None else bool(maps.correct[rank]),
+                picture=Picture(webp(images[rank]), masks.shape[1:], bits(masks[rank]), distractor_bits),
+                map="" if shown is None else bits(shown[rank]),
+            )
         )
-        for rank in range(len(images))
-    ]
+    return tiles
 
 
 def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:
@@ -138,16 +135,16 @@ def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:
     """
     cells = table.groupby(["dataset", "severity", "method"], sort=False).ngroup().to_numpy()
     data_seeds = table["data_seed"].to_numpy()
-    scored: dict[int, list[Tile]] = {}
-    for tile in tiles:
-        if tile.score is not None:
-            scored.setdefault(int(cells[tile.trial]), []).append(tile)
-    extremes = [end(own, key=lambda tile: tile.score or 0.0) for own in scored.values() for end in (max, min)]
-    first = {(tile.trial, tile.rank) for tile in extremes}
-    order = sorted(tiles, key=lambda t: ((t.trial, t.rank) not in first, t.rank, data_seeds[t.trial], t.trial))
+    scores = pd.Series([tile.score for tile in tiles], dtype=float)
+    by_cell = scores.dropna().groupby(lambda i: cells[tiles[i].trial])
+    first = {*by_cell.idxmax(), *by_cell.idxmin()}
+
+    def place(i: int) -> tuple[bool, int, Any, int]:
+        return i not in first, tiles[i].rank, data_seeds[tiles[i].trial], tiles[i].trial
+
     pictures: set[Picture] = set()
     chosen = []
-    for tile in order:
+    for tile in (tiles[i] for i in sorted(range(len(tiles)), key=place)):
         room -= len(tile.map) + _OTHERS + (0 if tile.picture in pictures else tile.picture.size)
         if room < 0:
             break
@@ -165,16 +162,6 @@ def shrunk(images: NDArray[np.float64], side: int) -> NDArray[np.float64]:
         sums = np.add.reduceat(images, starts, axis=axis)
         images = sums / np.expand_dims(sizes, tuple(i for i in range(images.ndim) if i != axis))
     return images
-
-
-def fullest(share: NDArray[np.float64], n: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """[N, H, W] the n blocks of each image that a region covers most; with ties for the last place, without empty ones.
-
-    Scattered pixels may cover most blocks a little and none by half.
-    """
-    ordered = np.sort(share.reshape(len(share), -1), axis=1)[:, ::-1]
-    last = np.take_along_axis(ordered, np.maximum(n - 1, 0)[:, None], axis=1)
-    return np.asarray((share >= last[:, :, None]) & (share > 0))
 
 
 def mostly(share: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -205,52 +192,50 @@ def page_data(browser: Browser, primary: Primary) -> dict[str, Any] | None:
     """The tiles as columns, and each picture once; None without tiles."""
     if not browser.tiles:
         return None
-    tiles = browser.tiles
-    pictures = {picture: position for position, picture in enumerate(dict.fromkeys(tile.picture for tile in tiles))}
-    words = [word for tile in tiles for word in (tile.label, tile.predicted) if word is not None]
-    classes = {word: position for position, word in enumerate(dict.fromkeys(words))}
-    columns: dict[str, Sequence[Any]] = {
-        **{key: [getattr(tile, key) for tile in tiles] for key in ("trial", "rank", "index", "map")},
-        "score": [None if tile.score is None else round(tile.score, 3) for tile in tiles],
-        "label": [classes[tile.label] for tile in tiles],
-        "predicted": [None if tile.predicted is None else classes[tile.predicted] for tile in tiles],
-        "correct": [None if tile.correct is None else int(tile.correct) for tile in tiles],
-        "picture": [pictures[tile.picture] for tile in tiles],
+    tiles: dict[str, Sequence[Any]] = {
+        field.name: [getattr(tile, field.name) for tile in browser.tiles] for field in fields(Tile)
     }
-    return {
-        "metric": name(primary.metric),
-        "classes": list(classes),
-        "tiles": columns,
-        "pictures": list(map(vars, pictures)),
-    }
+    words = [word for pair in zip(tiles["label"], tiles["predicted"], strict=True) for word in pair]
+    classes, pictures = (
+        list(dict.fromkeys(x for x in values if x is not None)) for values in (words, tiles["picture"])
+    )
+    places = {value: place for known in (classes, pictures) for place, value in enumerate(known)}
+    tiles |= {key: [places.get(value) for value in tiles[key]] for key in ("label", "predicted", "picture")}
+    tiles["score"] = [None if score is None else round(score, 3) for score in tiles["score"]]
+    tiles["correct"] = [None if correct is None else int(correct) for correct in tiles["correct"]]
+    return {"metric": name(primary.metric), "classes": classes, "tiles": tiles, "pictures": list(map(vars, pictures))}
 
 
 def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
-    browser, primary = result(), analysis.primary
-    n, n_all = len(browser.tiles), len(analysis.trials.table)
-    if not n:
+    browser, primary, n_all = result(), analysis.primary, len(analysis.trials.table)
+    if not browser.tiles:
         return ""
-    kept, n_left_out = count(browser.n_kept, "map"), browser.n_kept - n
+    n_left_out = browser.n_kept - len(browser.tiles)
     without_any = browser.n_trials - len({tile.trial for tile in browser.tiles})
-    without = min(n_all, MOST) - browser.n_trials
+    without_maps = min(n_all, MOST) - browser.n_trials
     unknown = sum(not tile.map for tile in browser.tiles)
-    sentences = [
-        f"report.html has {f'{n:,} of the {kept}' if n_left_out else f'all {kept}'} of {name(primary.attribution)} on "
-        f"{name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as thumbnails of at most {SIDE} "
-        "pixels a side.",
-        f"{count(n_left_out, 'map is', 'maps are')} left out to keep the page small"
-        + (f", among them all maps of {count(without_any, 'trial')}." if without_any else ".")
-        if n_left_out
-        else "",
-        f"The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}." if n_all > MOST else "",
-        "All attributions at full size are in saliency.png and maps.npz, in the sweep’s artifacts/ folder under the "
-        "trial key. The page shows saliency.png if the page is in the sweep’s report/ folder.",
-        f"{count(without, 'trial')} kept no maps that can be read." if without else "",
-        f"The scored pixels of {count(unknown, 'map')} are not known; the page shows those images without them."
-        if unknown
-        else "",
-    ]
-    return " ".join(filter(None, sentences))
+    kept = count(browser.n_kept, "map")
+    text = (
+        f"report.html has {f'{len(browser.tiles):,} of the' if n_left_out else 'all'} {kept} of "
+        f"{name(primary.attribution)} on {name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as "
+        f"thumbnails of at most {SIDE} pixels a side."
+    )
+    if n_left_out:
+        text += f" {count(n_left_out, 'map is', 'maps are')} left out to keep the page small"
+        text += f", among them all maps of {count(without_any, 'trial')}." if without_any else "."
+    if n_all > MOST:
+        text += f" The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}."
+    text += (
+        " All attributions at full size are in saliency.png and maps.npz, in the sweep’s artifacts/ folder under the "
+        "trial key. The page shows saliency.png if the page is in the sweep’s report/ folder."
+    )
+    if without_maps:
+        text += f" {count(without_maps, 'trial')} kept no maps that can be read."
+    if unknown:
+        text += (
+            f" The scored pixels of {count(unknown, 'map')} are not known; the page shows those images without them."
+        )
+    return text
 
 
 SECTION: Section[Callable[[], Browser]] = Section(

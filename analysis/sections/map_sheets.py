@@ -64,13 +64,12 @@ def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list
     missing = []
     for dataset, part in trials.table.groupby("dataset", sort=True):
         severity = float(part["severity"].max())
+        why = f"none of {primary.attribution} on {primary.split} are stored at severity {severity:g}"
         try:
             sheet = _sheet(trials.records, part[part["severity"] == severity], primary)
         except StorageError as error:
-            missing.append((f"the maps of {dataset}", f"they could not be read: {error}"))
-            continue
+            sheet, why = None, f"they could not be read: {error}"
         if sheet is None:
-            why = f"none of {primary.attribution} on {primary.split} are stored at severity {severity:g}"
             missing.append((f"the maps of {dataset}", why))
         else:
             sheets.append(sheet)
@@ -92,9 +91,8 @@ def _sheet(records: SweepRecords, cells: pd.DataFrame, primary: Primary) -> MapS
     """The sheet of one stratum, on the data seed with the most methods among those with maps."""
     if "trial_key" not in cells:
         return None
-    n_methods = cells.groupby("data_seed")["method"].nunique().reset_index()
-    order = n_methods.sort_values(["method", "data_seed"], ascending=[False, True])["data_seed"]
-    for data_seed in order.head(_DATA_SEEDS_TRIED):
+    n_methods = cells.groupby("data_seed")["method"].nunique().sort_values(ascending=False, kind="stable")
+    for data_seed in n_methods.index[:_DATA_SEEDS_TRIED]:
         examples: dict[str, TrialMaps] = {}
         strengths: dict[str, float | None] = {}
         for method in in_order(cells["method"][cells["data_seed"] == data_seed]):
@@ -105,8 +103,10 @@ def _sheet(records: SweepRecords, cells: pd.DataFrame, primary: Primary) -> MapS
                 examples[method], strengths[method] = maps, strength
         if examples:
             first = next(iter(examples.values()))
-            masked = np.asarray(first.masks.any(axis=(1, 2)))
-            rows = (_of_class_1(masked, first) if masked.any() else np.arange(len(masked)))[:ROWS]
+            masked = first.masks.any(axis=(1, 2))
+            positive = masked & (first.classes == 1)
+            usable = next((rows for rows in (positive, masked) if rows.any()), ~masked)
+            rows = np.flatnonzero(usable)[:ROWS]
             return MapSheet(
                 dataset=str(cells["dataset"].iloc[0]),
                 severity=float(cells["severity"].iloc[0]),
@@ -122,22 +122,13 @@ def _sheet(records: SweepRecords, cells: pd.DataFrame, primary: Primary) -> MapS
 def _trial_shown(rows: pd.DataFrame, data_seed: float, score: str) -> tuple[str, float | None]:
     """(trial key, strength) of a method's trial on a data seed, at its best strength or, without scores, the middle."""
     on_seed = rows[rows["data_seed"] == data_seed].sort_values("seed", kind="stable")
-    strength = None
-    if "strength" in rows and on_seed["strength"].notna().any():
-        levels = np.sort(on_seed["strength"].dropna().unique())
-        strength = float(levels[(len(levels) - 1) // 2])
-        compared = rows[rows["strength"].isin(levels)]
-        if score in compared and compared[score].notna().any():
-            means = compared.groupby("strength")[score].mean()
-            strength = float(means.index[int(means.argmax())])
-        on_seed = on_seed[on_seed["strength"] == strength]
-    return str(on_seed["trial_key"].iloc[0]), strength
-
-
-def _of_class_1(usable: NDArray[np.bool_], maps: TrialMaps) -> NDArray[np.intp]:
-    """The usable images of class 1, or all usable ones if none is."""
-    positive = usable & (maps.classes == 1)
-    return np.flatnonzero(positive if positive.any() else usable)
+    levels = np.sort(on_seed["strength"].dropna().unique()) if "strength" in rows else np.empty(0)
+    if not len(levels):
+        return str(on_seed["trial_key"].iloc[0]), None
+    strength = float(levels[(len(levels) - 1) // 2])
+    if score in rows and rows[score][rows["strength"].isin(levels)].notna().any():
+        strength = float(rows.groupby("strength")[score].mean()[levels].idxmax())
+    return str(on_seed["trial_key"][on_seed["strength"] == strength].iloc[0]), strength
 
 
 def _together(

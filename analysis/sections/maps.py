@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.numbers import capitalized, count, name, number, severity, strength
+from analysis.numbers import capitalized, count, name, number, stratum_name, strength
 from analysis.sections import drawing
 from analysis.sections.kept_maps import TrialMaps
 from analysis.sections.map_sheets import MapSheet, collect_maps
@@ -44,15 +44,15 @@ def _examples(sheet: MapSheet) -> drawing.Drawing:
         panels[0][0].set_title("image")
         for axes, method in zip(panels[0][1:], methods, strict=True):
             axes.set_title(_heading(sheet, method), fontsize=8)
-        drawing.legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
+        drawing.legend_below(figure, _keys(has_cue, with_scored=True), columns=3)
     return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}",
-        title=f"Where do the models look? {_place(sheet)}",
+        title=f"Where do the models look? {stratum_name(sheet.dataset, sheet.severity)}",
         caption=(
-            f"{capitalized(name(sheet.primary.attribution))} on {name(sheet.primary.split)} images. Red marks the "
-            "pixels that IoU compares with the mask: the strongest of the map as it was scored, as many as the mask "
-            "has, without ties at the limit. The image below them is light grey. All methods have the same images "
-            f"(data seed {sheet.data_seed:g}); each has the strength with the best maps on average."
+            f"{capitalized(_maps(sheet))}. Red marks the pixels that IoU compares with the mask: the strongest of the "
+            "map as it was scored, as many as the mask has, without ties at the limit. The image below them is light "
+            f"grey. All methods have the same images (data seed {sheet.data_seed:g}); each has the strength with the "
+            "best maps on average."
         ),
         alt=(
             f"{n_rows} example images of {name(sheet.dataset)} in rows with the mask outlined"
@@ -79,21 +79,21 @@ def _means(sheet: MapSheet) -> drawing.Drawing | None:
         scale = figure.colorbar(shown, ax=figure.axes, shrink=0.75, aspect=15, pad=0.01)
         scale.set_label("attribution,\nmean = 1", fontsize=8)
         scale.outline.set_visible(False)
-        drawing.legend_below(figure, _outline_keys(has_cue), columns=2)
+        drawing.legend_below(figure, _keys(has_cue), columns=2)
     n_maps = sum(maps.n_maps for maps in sheet.together.values())
     n_trials = max(maps.n_trials for maps in sheet.together.values())
     inside = "; ".join(
-        f"{name(method)} {number(_inside(maps.mean, maps.mask))}"
-        + (f" on the mask and {number(_inside(maps.mean, maps.distractor))} on the distractor" if has_cue else "")
+        f"{name(method)} {_inside(maps.mean, maps.mask)}"
+        + (f" on the mask and {_inside(maps.mean, maps.distractor)} on the distractor" if has_cue else "")
         for method, maps in sheet.together.items()
     )
     return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_mean",
-        title=f"Where do the models look on average? {_place(sheet)}",
+        title=f"Where do the models look on average? {stratum_name(sheet.dataset, sheet.severity)}",
         caption=(
-            f"Mean of {n_maps:,} maps of {name(sheet.primary.attribution)} on {name(sheet.primary.split)} images, from "
-            f"up to {count(n_trials, 'trial')} per method, each with the same weight; all panels have one scale. "
-            f"The outlines show the usual place of masks{' and distractors' if has_cue else ''}, if they have one."
+            f"Mean of {n_maps:,} maps of {_maps(sheet)}, from up to {count(n_trials, 'trial')} per method, each with "
+            "the same weight; all panels have one scale. The outlines show the usual place of masks"
+            f"{' and distractors' if has_cue else ''}, if they have one."
         ),
         alt=f"Mean attribution map of each method. Share of the mean map inside the outlines: {inside}.",
         figure=figure,
@@ -106,6 +106,7 @@ def _cases(sheet: MapSheet) -> drawing.Drawing | None:
     if not cases:
         return None
     metric = name(sheet.primary.metric)
+    has_cue = any(case.distractors.any() for pair in cases.values() for case in pair)
     with drawing.settings():
         figure, panels = _grid(len(cases), 2, lines=3)
         for column, (method, pair) in enumerate(cases.items()):
@@ -114,17 +115,15 @@ def _cases(sheet: MapSheet) -> drawing.Drawing | None:
                 score = f"{metric} {number(case.scores[0])}"
                 _say(panels[row][column], score, f"true {case.labels[0]}", case.answers[0])
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
-        for row, word in enumerate(("best", "worst")):
-            panels[row][0].set_ylabel(word)
-        has_cue = any(case.distractors.any() for pair in cases.values() for case in pair)
-        drawing.legend_below(figure, [*_outline_keys(has_cue), _scored_key()], columns=3)
+        panels[0][0].set_ylabel("best")
+        panels[1][0].set_ylabel("worst")
+        drawing.legend_below(figure, _keys(has_cue, with_scored=True), columns=3)
     scores = "; ".join(
-        f"{name(method)} {number(best.scores[0])} and {number(worst.scores[0])}"
-        for method, (best, worst) in cases.items()
+        f"{name(m)} {number(best.scores[0])} and {number(worst.scores[0])}" for m, (best, worst) in cases.items()
     )
     return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_cases",
-        title=f"The best and the worst map of each method: {_place(sheet)}",
+        title=f"The best and the worst map of each method: {stratum_name(sheet.dataset, sheet.severity)}",
         caption=(
             f"The maps with the highest and the lowest {metric} among those averaged above. Red marks the pixels that "
             "IoU compares with the mask. These extremes show the range; they are not typical."
@@ -134,13 +133,13 @@ def _cases(sheet: MapSheet) -> drawing.Drawing | None:
     )
 
 
-def _place(sheet: MapSheet) -> str:
-    return f"{name(sheet.dataset)}, s = {severity(sheet.severity)}"
+def _maps(sheet: MapSheet) -> str:
+    return f"{name(sheet.primary.attribution)} on {name(sheet.primary.split)} images"
 
 
-def _inside(mean: np.ndarray, share: np.ndarray) -> float:
+def _inside(mean: np.ndarray, share: np.ndarray) -> str:
     """The share of the mean map in the usual place of a region."""
-    return float(mean[usual_place(share)].sum() / mean.sum())
+    return number(float(mean[usual_place(share)].sum() / mean.sum()))
 
 
 def usual_place(share: np.ndarray) -> np.ndarray:
@@ -157,13 +156,12 @@ def _heading(sheet: MapSheet, method: str) -> str:
     return name(method) + (f"\nλ = {strength(best)}" if best else "")  # some methods have no weight to vary
 
 
-def _outline_keys(has_cue: bool) -> list["drawing.Line2D"]:
+def _keys(has_cue: bool, *, with_scored: bool = False) -> list["drawing.Line2D"]:
     keys = [drawing.legend_key("mask", color=_MASK, linewidth=1.4)]
-    return [*keys, drawing.legend_key("distractor", color=_CUE, linestyle="--", linewidth=1.4)] if has_cue else keys
-
-
-def _scored_key() -> "drawing.Line2D":
-    return drawing.legend_key("scored pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
+    if has_cue:
+        keys.append(drawing.legend_key("distractor", color=_CUE, linestyle="--", linewidth=1.4))
+    scored = drawing.legend_key("scored pixels of the map", color=_SCORED, marker="s", linestyle="", alpha=0.8)
+    return [*keys, scored] if with_scored else keys
 
 
 def file_name(dataset: str) -> str:

@@ -13,13 +13,13 @@ from PIL import Image
 import analysis
 from analysis.answer.answer import answer
 from analysis.sections import map_browser, page_trials
+from analysis.sections.kept_maps import strongest
 from analysis.sections.map_browser import (
     SECTION,
     Picture,
     Tile,
     bits,
     browser_of,
-    fullest,
     mostly,
     page_data,
     shrunk,
@@ -137,8 +137,8 @@ def test_a_region_smaller_than_a_block_does_not_vanish():
 
 def test_scattered_pixels_are_drawn_where_they_are_densest():
     share = np.array([[[0.1, 0.3], [0.2, 0.0]]] * 3)
-    assert fullest(share, np.array([1, 2, 4])).sum(axis=(1, 2)).tolist() == [1, 2, 3]
-    assert fullest(np.full((1, 2, 2), 0.1), np.array([1])).all(), "ties are all drawn"
+    assert strongest(share, np.array([1, 2, 4]), ties=True).sum(axis=(1, 2)).tolist() == [1, 2, 3]
+    assert strongest(np.full((1, 2, 2), 0.1), np.array([1]), ties=True).all()
 
 
 def test_bits_are_rows_of_pixels():
