@@ -9,6 +9,7 @@ data (severity 0).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,12 +110,13 @@ def _rows(means: Sequence[pd.DataFrame], by: list[str]) -> tuple[ControlRow, ...
     missing = Change(reason="no pair has both scores")
     rows = []
     for key in outcomes | scores:
-        control, dataset, severity, method = (*key, None, None, None)[:4]
-        changes = outcomes.get(key, missing), scores.get(key, missing)
-        rows.append(ControlRow(control, dataset, severity, method, *changes))
-    return tuple(
-        sorted(rows, key=lambda r: (r.dataset or "", r.severity, place_of_method(r.method or ""), place_of(r.control)))
-    )
+        cell: tuple[Any, ...] = (*key, None, None, None)
+        rows.append(ControlRow(*cell[:4], outcomes.get(key, missing), scores.get(key, missing)))
+
+    def place(row: ControlRow) -> tuple[Any, ...]:
+        return row.dataset or "", row.severity, place_of_method(row.method or ""), place_of(row.control)
+
+    return tuple(sorted(rows, key=place))
 
 
 def _change(means: pd.DataFrame) -> Change:

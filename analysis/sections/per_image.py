@@ -111,7 +111,8 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
     entries = [e for e in result if e.dataset is None and e.attribution == first and e.estimate is not None]
     if not entries:
         return None
-    looks = {None: (drawing.INK, "D"), **drawing.look(e.method for e in entries if e.method is not None)}
+    looks: dict[str | None, tuple[str, str]] = {None: (drawing.INK, "D")}
+    looks |= drawing.look(e.method for e in entries if e.method is not None)
     rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method])] for e in entries}
     return drawing.forest(
         {"AUROC of an image’s map for a right answer": rows},

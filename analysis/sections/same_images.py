@@ -120,7 +120,7 @@ def _entries(tally: dict[Key, Floats], scores: Sequence[str], resamples: Resampl
         if not pairs[0]:
             continue
         present = pairs[1:] > 0
-        counts = {"n": int(pairs[0]), "n_clusters": int(present.sum())}
+        counts: dict[str, Any] = {"n": int(pairs[0]), "n_clusters": int(present.sum())}
         entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
         one, all_pairs = (
             Replicated(np.append(n[0], n[0] - n[1:]), present, resamples.dataset) for n in (concordant, pairs)
@@ -135,8 +135,9 @@ def _entries(tally: dict[Key, Floats], scores: Sequence[str], resamples: Resampl
 
 def _share(entry: Concordance) -> str:
     """ "61.2 % (55.0 to 67.4) of 190 pairs"."""
-    known = entry.ci_low is not None and entry.ci_high is not None
-    bounds = f" ({interval(100 * entry.ci_low, 100 * entry.ci_high, 1)})" if known else ""
+    bounds = ""
+    if entry.ci_low is not None and entry.ci_high is not None:
+        bounds = f" ({interval(100 * entry.ci_low, 100 * entry.ci_high, 1)})"
     return f"{percent(entry.estimate, 1)}{bounds} of {count(entry.n, 'pair')}"
 
 

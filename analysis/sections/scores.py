@@ -8,9 +8,9 @@ from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation, is_headline
 from analysis.numbers import interval, name, number
 from analysis.sections import drawing
-from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
+from analysis.sections.correlations import pairs_of, with_both
 from analysis.sections.section import CORRELATIONS, Section
-from analysis.sections.table import Table, value
+from analysis.sections.table import Table, decimals, words
 from records import columns
 
 
@@ -18,25 +18,16 @@ def _table(analysis: Analysis) -> Table:
     """Each score beside its pooled value, those on the OOD test set first."""
     pairs = pairs_of(analysis.correlations)
     pooled = {rho.score: rho for rho, _ in pairs if rho.scope == "pooled"}
-    rows = [
-        (
-            (rho.split, name(rho.split)),
-            (rho.metric, name(rho.metric)),
-            (rho.attribution, name(rho.attribution)),
-            *entries(rho, tau),
-            value(pooled[rho.score].estimate),
-        )
-        for rho, tau in sorted(pairs, key=lambda pair: pair[0].split, reverse=True)
-        if is_headline(rho)
-    ]
+    columns = words("split", "split"), words("metric", "metric"), words("attribution", "attribution")
     return Table(
         name="scores",
         title="Every localisation score, within cells",
         caption="Scores on the ID test set are compared with the same outcome, to see whether they predict it.",
-        headings=("split", "metric", "attribution", *HEADINGS, "ρ, pooled"),
-        rows=tuple(rows),
-        text_columns=3,
-        fields=("split", "metric", "attribution", *FIELDS, "rho_pooled"),
+        columns=(
+            *with_both(*columns),
+            decimals("rho_pooled", "ρ, pooled", lambda pair: pooled[pair[0].score].estimate),
+        ),
+        rows=sorted((p for p in pairs if is_headline(p[0])), key=lambda pair: pair[0].split, reverse=True),
         group=1,
         fold=6,
     )
@@ -72,24 +63,16 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
             "The frame marks the primary. The others are for comparison"
-            + (", and none was declared beforehand." if is_undeclared else " and were not declared beforehand.")
+            f"{', and none was declared' if is_undeclared else ' and were not declared'} beforehand."
         ),
-        alt=(
-            "Heat map of the rank correlation within cells, attributions in rows and metrics in columns: from "
-            f"{extremes}."
-        ),
+        alt=f"Heat map of the rank correlation within cells, attributions by metrics: from {extremes}.",
         figure=figure,
     )
 
 
 def _panel(
-    axes: "drawing.Axes",
-    scores: list[Correlation],
-    metrics: list[str],
-    attributions: list[str],
-    analysis: Analysis,
+    axes: "drawing.Axes", scores: list[Correlation], metrics: list[str], attributions: list[str], analysis: Analysis
 ) -> None:
-    from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
     values = np.full((len(attributions), len(metrics)), np.nan)
@@ -103,9 +86,9 @@ def _panel(
         if entry.ci_low is not None:
             axes.text(column, row + 0.24, interval(entry.ci_low, entry.ci_high), fontsize=6.5, **centred)
         if entry.score == analysis.score:
-            frame = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=drawing.INK, linewidth=1.6)
-            axes.add_patch(frame)
-    axes.imshow(values, cmap=drawing.DIVERGING, norm=Normalize(-1, 1), aspect="auto")
+            frame = {"fill": False, "edgecolor": drawing.INK, "linewidth": 1.6}
+            axes.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **frame))
+    axes.imshow(values, cmap=drawing.DIVERGING, vmin=-1, vmax=1, aspect="auto")
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -175,7 +175,7 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=drawing.MUTED, fontsize=8)
         handles = []
         for part, colour, dash in zip(errors, colours, dashes, strict=False):
-            style = {"color": colour, "linestyle": dash, "linewidth": 1.5 if part.axis else 2.2}
+            style: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.5 if part.axis else 2.2}
             axes.step(*zip(*part.distribution, strict=True), where="post", **style)
             handles.append(drawing.legend_key(f"{_setting(part)}: mean {number(part.mean)}", **style))
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.01))

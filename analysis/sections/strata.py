@@ -1,13 +1,16 @@
 """The primary's correlation stratum by stratum and cell by cell: does the answer hold everywhere?"""
 
+from operator import itemgetter
 from typing import Any
+
+import numpy as np
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import stratum_name, with_interval
 from analysis.sections import drawing
-from analysis.sections.correlations import FIELDS, HEADINGS, entries, pairs_of
+from analysis.sections.correlations import pairs_of, with_both
 from analysis.sections.section import Section
-from analysis.sections.table import UNDEFINED, Table, cell_entries, remark
+from analysis.sections.table import CELL, REASON, Table, inside
 
 TITLE = "Seeds and settings together, in each stratum and cell"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"
@@ -109,7 +112,7 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
             drawing.shade(axes, analysis.verdict.smallest_effect, horizontal=True)
             for scope, method, style in (*lines, ("stratum", None, hollow), ("within_cell", None, thick)):
                 points = sorted(
-                    (float(c.severity or 0.0), c.estimate, c.ci_low, c.ci_high)
+                    (c.severity or 0.0, *(np.nan if v is None else v for v in (c.estimate, c.ci_low, c.ci_high)))
                     for c in correlations
                     if (c.dataset, c.scope, c.method) == (dataset, scope, method)
                 )
@@ -141,19 +144,12 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
 
 def _cells(analysis: Analysis) -> Table:
     pairs = [pair for pair in pairs_of(analysis.primary_correlations) if pair[0].scope == "cell"]
-    pairs.sort(key=lambda pair: (pair[0].dataset, pair[0].severity, drawing.place_of_method(pair[0].method or "")))
-    rows = [
-        (*cell_entries(rho.dataset, rho.severity, rho.method), *entries(rho, tau), remark(rho.reason))
-        for rho, tau in pairs
-    ]
     return Table(
         name="cells",
         title="Every cell",
         caption="The primary’s correlation in each cell. Undefined ones are counted, never filled in.",
-        headings=("dataset", "s", "method", *HEADINGS, UNDEFINED),
-        rows=tuple(rows),
-        text_columns=3,
-        fields=("dataset", "severity", "method", *FIELDS, "reason"),
+        columns=(*with_both(*CELL), *inside(itemgetter(0), REASON)),
+        rows=sorted(pairs, key=lambda p: (p[0].dataset, p[0].severity, drawing.place_of_method(str(p[0].method)))),
         group=2,
         fold=0,
     )

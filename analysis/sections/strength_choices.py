@@ -64,11 +64,12 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
         return ()
-    cells = shifted.dropna(subset=["strength", primary.outcome]).groupby(["dataset", "method"])
-    in_order = sorted(cells, key=lambda cell: (cell[0][0], place_of_method(cell[0][1])))
-    return tuple(
-        choice for (dataset, method), trials in in_order for choice in _of_method(trials, primary, dataset, method)
-    )
+    shifted = shifted.dropna(subset=["strength", primary.outcome])
+    cells = {
+        (str(dataset), str(method)): trials for (dataset, method), trials in shifted.groupby(["dataset", "method"])
+    }
+    in_order = sorted(cells, key=lambda cell: (cell[0], place_of_method(cell[1])))
+    return tuple(choice for cell in in_order for choice in _of_method(cells[cell], primary, *cell))
 
 
 def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
