@@ -22,7 +22,7 @@ from trainables import Trial, resolve
 from trainables.core.process import use_one_thread
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.attribution import Logits
-from trainables.saliency.attribution.occlusion import window_size
+from trainables.saliency.attribution.perturbation import window_size
 
 
 def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> None:

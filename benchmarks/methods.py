@@ -23,7 +23,7 @@ import typer
 
 from trainables import METHODS, MODELS, DivergedError, Trial, resolve
 from trainables.core.process import use_one_thread
-from trainables.methods.costs import FILE, Cost, Measurement, read, replaced, write
+from trainables.methods.costs import Cost, Measurement, add
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     # As in the spaces, whose model is the small one.
@@ -121,8 +121,7 @@ def main(
         command = f"python -m benchmarks.methods {arguments}".strip()
         # Methods of other packages declare their cost themselves.
         built_in = {name: cost for name, cost in costs.items() if name in METHODS.builtin}
-        new = Measurement(model, date.today().isoformat(), machine(), command, built_in)
-        write(replaced(read(FILE), new), FILE)
+        add(Measurement(model, date.today().isoformat(), machine(), command, built_in))
 
 
 if __name__ == "__main__":

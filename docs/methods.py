@@ -34,7 +34,7 @@ class Described:
 
     name: str
     idea: str
-    """The first line of its file's docstring; empty if it has none."""
+    """Its attribute `idea`, or the first line of its file's docstring; may be empty."""
     needs: tuple[str, ...]
     costs: dict[str, str]
     """By model."""
@@ -46,7 +46,7 @@ def describe(name: str) -> Described:
     """Describe a registered method; one of another package may lack docstrings and costs."""
     method = METHODS[name]
     module = inspect.getmodule(method)
-    idea = markdown(paragraphs(module.__doc__ if module else None)[0])
+    idea = markdown(method.idea or paragraphs(module.__doc__ if module else None)[0])
     options = method.Options.model_fields.items()
     settings = [f"- `{key}` (default {field.default}): {markdown(field.description or '')}" for key, field in options]
     parts = [f"### `{name}`", idea, *map(markdown, paragraphs(method.__doc__))]
@@ -101,7 +101,7 @@ def page() -> str:
         methods=methods,
         departures=departures({**departing, **PLACES}),
         models=sorted(MODELS.builtin, key=lambda model: (model != costs.STAND_IN, model)),
-        measurements=[_measured(one) for one in costs.read(costs.FILE)],
+        measurements=[_measured(one) for one in costs.read()],
         not_at_default=[
             f"`{method}` on `{model}` with {', '.join(f'`{key}` {value:g}' for key, value in settings.items())}"
             for (method, model), settings in SETTINGS.items()

@@ -122,7 +122,7 @@ METRIC = '''\
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trainables.saliency.localisation.mass import energy
+from trainables.saliency.localisation.pixels import energy
 
 
 def added_metric(

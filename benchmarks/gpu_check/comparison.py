@@ -22,9 +22,8 @@ from trainables.saliency.attribution.randomisation import random_model, randomis
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
 from trainables.saliency.localisation import TUNED, traits_of
 from trainables.saliency.localisation.blur import blur
-from trainables.trial.evaluate import logits_of
+from trainables.trial.evaluate import logits_of, probes
 from trainables.trial.explain import Scored
-from trainables.trial.probes import probes
 from trainables.trial.train import train_epoch
 from trainables.trial.training import Training
 

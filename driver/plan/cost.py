@@ -17,7 +17,7 @@ from trainables.datasets import find_dataset, load
 from trainables.methods.costs import relative_cost
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
-from trainables.saliency.faithfulness.measures import COPIES, REGIONS, STEPS
+from trainables.saliency.faithfulness import COPIES, REGIONS, STEPS
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 

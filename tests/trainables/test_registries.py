@@ -13,7 +13,6 @@ from trainables.datasets import PLACES, Dataset
 from trainables.methods import Method, Penalty
 from trainables.models import Classifier
 from trainables.saliency.attribution import Attribution
-from trainables.saliency.faithfulness import FAITHFULNESS
 from trainables.saliency.localisation import TUNED
 
 PACKAGE = Path(trainables.__file__).parent
@@ -22,7 +21,6 @@ REGISTRIES = {
     "models": MODELS.builtin,
     "datasets": {**DATASETS.builtin, **PLACES},
     "saliency.attribution": ATTRIBUTIONS.builtin,
-    "saliency.faithfulness": FAITHFULNESS,
     "saliency.localisation": {**LOCALISATION.builtin, **TUNED},
 }
 

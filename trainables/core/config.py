@@ -186,7 +186,7 @@ def settings_of(record: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """Settings from KEY=VALUE pairs of a command line. A value is JSON (8, 1e-3, true) if it parses, else text.
+    """Settings from KEY=VALUE pairs of a command line. A value is JSON (8, 1e-3, true) if possible, else text.
 
     Raises:
         ConfigurationError: an argument without "=", or a key given twice.

@@ -126,7 +126,13 @@ def subclass_of(base: type) -> Check:
     def problem(loaded: object) -> str | None:
         if not isinstance(loaded, type) or not issubclass(loaded, base):
             return f"is {shortened(loaded)}; it must be a subclass of {base.__module__}.{base.__qualname__}"
-        return _problem_of_options(getattr(loaded, "Options", None)) if hasattr(base, "Options") else None
+        if not hasattr(base, "Options"):
+            return None
+        options = getattr(loaded, "Options", None)
+        if not isinstance(options, type) or not issubclass(options, Options):
+            return f"has Options {options!r}; they must be a subclass of trainables.core.config.Options"
+        taken = sorted(options.model_fields.keys() & TrialConfig.model_fields.keys())
+        return f"has a setting {taken[0]!r} in its Options, which every trial already has; rename it" if taken else None
 
     return problem
 
@@ -139,12 +145,3 @@ def a_function(loaded: object) -> str | None:
 def package(entry_point: Any) -> str:
     """The package of an entry point and its version: "tools 1.2"."""
     return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unnamed package"
-
-
-def _problem_of_options(options: object) -> str | None:
-    if not isinstance(options, type) or not issubclass(options, Options):
-        return f"has Options {options!r}; they must be a subclass of trainables.core.config.Options"
-    taken = sorted(options.model_fields.keys() & TrialConfig.model_fields.keys())
-    if taken:
-        return f"has a setting {taken[0]!r} in its Options, which every trial already has; rename it"
-    return None

@@ -1,38 +1,26 @@
 """Mask-aware training methods. Each sees (model, batch) and returns the classification loss and its penalty.
 
 To add one: a subclass of Method or Penalty in a file, its import and one line here. From another package:
-docs/extending.md. method.py is the base, input_gradient_penalty.py that of penalties on an input gradient, parts/ what
-several methods share, costs.py the measured cost of a step.
+docs/extending.md. method.py is the base, parts/ what several files share, costs.py the measured cost of a step.
 """
 
 from trainables.core.registry import Registry, subclass_of
 from trainables.methods.actdiff import ActDiff
 from trainables.methods.adversarial import Adversarial
-from trainables.methods.baseline import Baseline
+from trainables.methods.altered_copies import CoRM, CounterExamples, LogitInvariance, PGDEx
+from trainables.methods.attention import GAIN, HINT, Energy, RRRGradCAM
 from trainables.methods.cdep import CDEP
-from trainables.methods.corm import CoRM
-from trainables.methods.counterexamples import CounterExamples
 from trainables.methods.counterfactual_fill import CounterfactualFill
 from trainables.methods.dfr import DFR
-from trainables.methods.energy import Energy
-from trainables.methods.expected_gradients import ExpectedGradients
-from trainables.methods.gain import GAIN
-from trainables.methods.gradmask import GradMask
 from trainables.methods.group_dro import GroupDRO
-from trainables.methods.hint import HINT
 from trainables.methods.ibp_ex import IBPEx
-from trainables.methods.input_gradient_logit import InputGradientLogit
-from trainables.methods.logit_invariance import LogitInvariance
-from trainables.methods.masked import Masked
+from trainables.methods.input_gradients import RRR, ExpectedGradients, GradMask, InputGradientLogit
 from trainables.methods.masktune import MaskTune
 from trainables.methods.method import Method
 from trainables.methods.method import Penalty as Penalty
-from trainables.methods.pgd_ex import PGDEx
+from trainables.methods.plain import Baseline, Masked, Shuffled
 from trainables.methods.right_for_better_reasons import RightForBetterReasons
-from trainables.methods.rrr import RRR
-from trainables.methods.rrr_grad_cam import RRRGradCAM
 from trainables.methods.saliency_guided import SaliencyGuided
-from trainables.methods.shuffled import Shuffled
 
 _BUILT_IN: dict[str, type[Method]] = {
     "actdiff": ActDiff,

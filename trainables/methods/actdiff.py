@@ -1,21 +1,17 @@
 """ActDiff: pulls together the features of an image and of a copy with shuffled background."""
 
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.departure import Departure
+from trainables.core.shapes import Features, Scalar, TakesPart
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.methods.parts.altered import RECORDED_SHUFFLE, frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
-from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
-def actdiff_penalty(
-    features: Float[Tensor, "batch features"], shuffled_features: Float[Tensor, "batch features"], takes_part: TakesPart
-) -> Scalar:
+def actdiff_penalty(features: Features, shuffled_features: Features, takes_part: TakesPart) -> Scalar:
     """Mean over images of || h(x~) − h(x) + 1e-6 ||_2, the L2 norm, not squared; in units of a feature.
 
     As in the source, 1e-6 keeps the norm differentiable at zero.
@@ -37,27 +33,16 @@ class ActDiff(Penalty):
             "the strength multiplies the penalty",
             "`preset=paper`",
         ),
-        Departure(
-            "the shuffled pass enters batch normalisation's running statistics",
-            "it leaves them alone, so that the statistics used at test time come from unaltered images",
-            "`preset=paper`",
-        ),
-        Departure(
-            "an option compares the maps of earlier blocks as well",
-            "only the features before the last layer",
-            "none",
-        ),
+        RECORDED_SHUFFLE,
+        Departure("an option compares the maps of earlier blocks as well", "only the last layer's inputs", "none"),
         MASKLESS,
     )
-
     strengths = (1e-2, 1e1)
     draws = True
 
     @property
     def weight(self) -> float:
-        if self.config.preset == "paper":
-            return float(self.config.strength > 0)
-        return self.config.strength
+        return self.config.strength if self.config.preset == "fixed" else float(self.config.strength > 0)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -13,11 +13,11 @@ from torch.nn.utils import parametrizations, spectral_norm
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.core.departure import Departure
+from trainables.core.shapes import Features, Scalar, TakesPart
 from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.methods.parts.altered import RECORDED_SHUFFLE, frozen_running_statistics, shuffle_outside
 from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
-from trainables.methods.parts.shapes import Scalar, TakesPart
 from trainables.models import Classifier
 
 
@@ -27,7 +27,7 @@ class AdversarialOptions(Options):
     disc_lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="learning rate of the discriminator's Adam")
 
 
-class Discriminator(nn.Sequential):
+def discriminator(feature_size: int, width: int, normalise: Callable[[nn.Linear], nn.Module]) -> nn.Sequential:
     """features – width – width – width – 1 with spectral norm and ReLU; the output is the logit of "not shuffled".
 
     `normalise` is one of torch's two forms of the spectral norm. Both take one power iteration per forward pass in
@@ -35,19 +35,14 @@ class Discriminator(nn.Sequential):
     updates v = Wᵀu / |Wᵀu| before u = Wv / |Wv|; the one in `parametrizations` starts with 15 iterations and updates u
     first.
     """
-
-    def __init__(self, feature_size: int, width: int, normalise: Callable[[nn.Linear], nn.Module]):
-        layers: list[nn.Module] = []
-        for inputs in (feature_size, width, width):
-            layers += [normalise(nn.Linear(inputs, width)), nn.ReLU()]
-        super().__init__(*layers, nn.Linear(width, 1))
+    layers: list[nn.Module] = []
+    for inputs in (feature_size, width, width):
+        layers += [normalise(nn.Linear(inputs, width)), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(width, 1))
 
 
 def discrimination_loss(
-    logits: Float[Tensor, "batch 1"],
-    shuffled_logits: Float[Tensor, "batch 1"],
-    original_is: float,
-    takes_part: TakesPart,
+    logits: Float[Tensor, "images 1"], shuffled_logits: Float[Tensor, "images 1"], original_is: float, part: TakesPart
 ) -> Scalar:
     """BCE(Dn(z), t) + BCE(Dn(z~), 1 − t), means over the images that take part, in nats; t = `original_is`.
 
@@ -57,7 +52,7 @@ def discrimination_loss(
 
     def bce(scores: Tensor, target: float) -> Tensor:
         per_image = binary_cross_entropy_with_logits(scores, torch.full_like(scores, target), reduction="none")
-        return mean_over(per_image.squeeze(1), takes_part)
+        return mean_over(per_image.squeeze(1), part)
 
     return bce(logits, original_is) + bce(shuffled_logits, 1 - original_is)
 
@@ -87,16 +82,13 @@ class Adversarial(Penalty):
             "by its successor, whose norm is near one from the first pass on",
             "`preset=paper`",
         ),
-        Departure(
-            "the shuffled pass enters batch normalisation's running statistics",
-            "it leaves them alone, so that the statistics used at test time come from unaltered images",
-            "`preset=paper`",
-        ),
+        RECORDED_SHUFFLE,
     )
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True
     comparable_penalty = False
+    paper_revision = 2
     Options = AdversarialOptions
     options: AdversarialOptions
 
@@ -105,17 +97,13 @@ class Adversarial(Penalty):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed("discriminator", config.seed))
             normalise = spectral_norm if config.preset == "paper" else parametrizations.spectral_norm
-            self.discriminator = Discriminator(feature_size, self.options.disc_width, normalise)
+            self.discriminator = discriminator(feature_size, self.options.disc_width, normalise)
         self.to(torch.device("cpu"))
         self.batches_seen = 0
 
     @classmethod
     def contract_settings(cls, model: str) -> dict[str, Any]:
         return {"disc_iter": 1, "disc_width": 16}
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     def to(self, device: torch.device) -> None:
         self.discriminator.to(device)
@@ -135,25 +123,18 @@ class Adversarial(Penalty):
             output = model(batch.images)
 
         for _ in range(1 if paper else self.options.disc_iter):
-            self._step_discriminator(output.features.detach(), z_shuffled.detach(), takes_part)
+            self.optimizer.zero_grad()
+            loss = self._loss(output.features.detach(), z_shuffled.detach(), 1.0, takes_part)
+            (self.weight * loss).backward()
+            self.optimizer.step()
 
         self.discriminator.requires_grad_(False)
-        penalty = discrimination_loss(
-            self.discriminator(output.features), self.discriminator(z_shuffled), 0.0, takes_part
-        )
+        penalty = self._loss(output.features, z_shuffled, 0.0, takes_part)
         self.discriminator.requires_grad_(True)
         return Loss(cross_entropy(output.logits, batch.labels), penalty, updates_model)
 
-    def _step_discriminator(
-        self,
-        features: Float[Tensor, "batch features"],
-        shuffled_features: Float[Tensor, "batch features"],
-        takes_part: TakesPart,
-    ) -> None:
-        self.optimizer.zero_grad()
-        loss = discrimination_loss(self.discriminator(features), self.discriminator(shuffled_features), 1.0, takes_part)
-        (self.weight * loss).backward()
-        self.optimizer.step()
+    def _loss(self, features: Features, shuffled: Features, original_is: float, takes_part: TakesPart) -> Scalar:
+        return discrimination_loss(self.discriminator(features), self.discriminator(shuffled), original_is, takes_part)
 
     def end_epoch(self, evaluation_batches: int) -> None:
         if self.config.preset == "paper":

@@ -8,10 +8,10 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.departure import Departure
+from trainables.core.shapes import Images, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 SMALL = 1e-6
@@ -94,7 +94,6 @@ class CDEP(Penalty):
             "none; both models have batch normalisation",
         ),
     )
-
     reads_preset = False
     walks_layers = True
 

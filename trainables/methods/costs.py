@@ -1,7 +1,6 @@
 """Cost of a training step of each method relative to the baseline's, measured by benchmarks/methods.py."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ Cost = float | Literal["diverges"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of the benchmark, less the costs that later runs replaced."""
+    """One run of the benchmark, without the costs that later runs replaced."""
 
     model: str
     date: str
@@ -30,26 +29,20 @@ class Measurement:
     """By method: the time of a step relative to the baseline's, or that training diverged."""
 
 
-def read(file: Path) -> tuple[Measurement, ...]:
+def read(file: Path = FILE) -> tuple[Measurement, ...]:
     """All measurements in the file."""
     return tuple(Measurement(**measurement) for measurement in json.loads(file.read_text()))
 
 
-def write(measurements: Iterable[Measurement], file: Path) -> None:
-    """Replace the file's content by these measurements."""
-    content = [asdict(measurement) for measurement in measurements]
+def add(new: Measurement, file: Path = FILE) -> None:
+    """Append a measurement to the file, and remove the costs that it repeats from the others."""
+    repeated = {(name, new.model) for name in new.costs}
+    kept = []
+    for old in read(file):
+        costs = {name: cost for name, cost in old.costs.items() if (name, old.model) not in repeated}
+        kept += [replace(old, costs=costs)] if costs else []
+    content = [asdict(measurement) for measurement in (*kept, new)]
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def replaced(old: Iterable[Measurement], new: Measurement) -> tuple[Measurement, ...]:
-    """The old measurements without the costs that `new` repeats, followed by `new`."""
-    kept = [
-        replace(one, costs={name: cost for name, cost in one.costs.items() if name not in new.costs})
-        if one.model == new.model
-        else one
-        for one in old
-    ]
-    return (*(one for one in kept if one.costs), new)
 
 
 def measured(method: str, model: str) -> Cost | None:
@@ -62,13 +55,10 @@ def relative_cost(method: str, model: str) -> float:
 
     If not measured, the cost on `STAND_IN`; if not measured there either, the method's own `relative_cost`.
     """
-    for measured_on in (model, STAND_IN):
-        cost = measured(method, measured_on)
-        if isinstance(cost, int | float):
-            return float(cost)
-    return METHODS[method].relative_cost
+    costs = (measured(method, measured_on) for measured_on in (model, STAND_IN))
+    return next((float(cost) for cost in costs if isinstance(cost, int | float)), METHODS[method].relative_cost)
 
 
 @cache
 def _table() -> dict[tuple[str, str], Cost]:
-    return {(name, one.model): cost for one in read(FILE) for name, cost in one.costs.items()}
+    return {(name, one.model): cost for one in read() for name, cost in one.costs.items()}

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Options, TrialConfig
+from trainables.core.config import Options
 from trainables.core.departure import Departure
+from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import (
     ALTERED_APART,
@@ -20,7 +21,6 @@ from trainables.methods.parts.altered import (
     uniform_noise,
 )
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.models import Classifier
 
 Fill = Literal["shuffle", "random", "mean"]
@@ -116,12 +116,9 @@ class CounterfactualFill(Penalty):
         ),
     )
     draws = True
+    paper_revision = 2
     Options = CounterfactualFillOptions
     options: CounterfactualFillOptions
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

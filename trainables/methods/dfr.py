@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch import Tensor
 
-from trainables.core.config import Options, TrialConfig
+from trainables.core.config import Options
 from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
 from trainables.core.streams import numpy_stream
@@ -114,12 +114,9 @@ class DFR(Method):
     reads_masks = False
     needs_cues = True
     complete_at_end = True
+    paper_revision = 2
     Options = DFROptions
     options: DFROptions
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:
         chosen = [splits[name] for name in SPLITS[self.options.dfr_split]]

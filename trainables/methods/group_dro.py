@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -11,9 +11,11 @@ from torch.nn.functional import cross_entropy, one_hot
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.core.departure import Departure
+from trainables.core.shapes import Labels, PerImage
 from trainables.methods.method import Method
-from trainables.methods.parts.shapes import PerImage
 from trainables.models import Classifier
+
+PerGroup = Float[Tensor, " groups"]
 
 
 class GroupDROOptions(Options):
@@ -22,9 +24,7 @@ class GroupDROOptions(Options):
     )
 
 
-def group_losses(
-    losses: PerImage, groups: Int[Tensor, " batch"], count: int
-) -> tuple[Float[Tensor, " groups"], Bool[Tensor, " groups"]]:
+def group_losses(losses: PerImage, groups: Labels, count: int) -> tuple[PerGroup, Bool[Tensor, " groups"]]:
     """The mean loss of each of `count` groups, 0 for groups that the batch lacks, and which groups the batch has."""
     members = one_hot(groups, count).to(losses.dtype)
     images = members.sum(dim=0)
@@ -50,7 +50,6 @@ class GroupDRO(Method):
         ),
         Departure("an option adds C / sqrt(n_g) to the loss of a group of n_g images", "C = 0", "none"),
     )
-
     reads_preset = False
     reads_masks = False
     needs_cues = True
@@ -59,7 +58,7 @@ class GroupDRO(Method):
 
     def __init__(self, config: TrialConfig, feature_size: int):
         super().__init__(config, feature_size)
-        self.log_weights: Float[Tensor, " groups"] | None = None
+        self.log_weights: PerGroup | None = None
         """log q, not normalised; -inf for groups not seen yet. None before the first batch."""
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
@@ -77,7 +76,7 @@ class GroupDRO(Method):
         weights = self._weights(losses.detach(), present)
         return Loss((weights * losses).sum(), logits.new_zeros(()))
 
-    def _weights(self, losses: Float[Tensor, " groups"], present: Bool[Tensor, " groups"]) -> Float[Tensor, " groups"]:
+    def _weights(self, losses: PerGroup, present: Bool[Tensor, " groups"]) -> PerGroup:
         """q after this batch's losses; 0 for groups not seen yet."""
         known = torch.full_like(losses, -torch.inf) if self.log_weights is None else self.log_weights.to(losses)
         seen = torch.where(present & known.isinf(), torch.zeros_like(known), known)

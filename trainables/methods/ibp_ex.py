@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Options, TrialConfig
+from trainables.core.config import Options
 from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
+from trainables.core.shapes import Images, Labels, Logits, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
 from trainables.methods.parts.region import mean_over, outside_pixels
-from trainables.methods.parts.shapes import Images, Labels, Logits, Pixels
 from trainables.models import Classifier
 
 WIDEST = 1e6
@@ -113,35 +113,28 @@ class IBPEx(Penalty):
     )
     in_pixel_values = ("ibp_epsilon",)
     walks_layers = True
+    paper_revision = 2
     # Bounds widen by a factor of hundreds in each layer: across ResNet-18 no float holds a bound and its slope.
     too_steep_on = ("resnet18",)
     Options = IBPExOptions
     options: IBPExOptions
 
-    def __init__(self, config: TrialConfig, feature_size: int):
-        super().__init__(config, feature_size)
-        self.epochs_done = 0
-
     @classmethod
     def contract_settings(cls, model: str) -> dict[str, Any]:
         return {"ibp_epsilon": 1e-24} if model == "resnet18" else {}
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     @property
     def weight(self) -> float:
         if self.config.preset == "fixed" or self.config.strength == 0:
             return self.config.strength
-        alpha = (1 - self.epochs_done / (2 * self.config.epochs)) / (1 + self.config.strength)
+        alpha = (1 - self.epoch / (2 * self.config.epochs)) / (1 + self.config.strength)
         return (1 - alpha) / alpha
 
     @property
     def epsilon(self) -> float:
         """The largest change of a pixel in this epoch."""
         ramp = max(self.options.ibp_ramp * self.config.epochs, 1)
-        return self.options.ibp_epsilon * min((self.epochs_done + 1) / ramp, 1)
+        return self.options.ibp_epsilon * min((self.epoch + 1) / ramp, 1)
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
@@ -154,12 +147,3 @@ class IBPEx(Penalty):
                 f"{self.config.model!r}; at most {WIDEST:g} can be trained on: lower ibp_epsilon"
             )
         return Loss(cross_entropy(interval.values, batch.labels), mean_over(worst, takes_part))
-
-    def end_epoch(self, evaluation_batches: int) -> None:
-        self.epochs_done += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs_done": self.epochs_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epochs_done = state["epochs_done"]

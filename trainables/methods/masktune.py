@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -12,9 +11,9 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
 from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
+from trainables.core.shapes import Images, Pixels
 from trainables.methods.method import Method
 from trainables.methods.parts.grad_cam import grad_cam
-from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
@@ -68,11 +67,8 @@ class MaskTune(Method):
     Options = MaskTuneOptions
     options: MaskTuneOptions
 
-    def __init__(self, config: TrialConfig, feature_size: int):
-        super().__init__(config, feature_size)
-        self.epochs_done = 0
-        self.first: Classifier | None = None
-        """The model at the start of the last epoch; None before."""
+    first: Classifier | None = None
+    """The model at the start of the last epoch; None before."""
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
@@ -83,20 +79,9 @@ class MaskTune(Method):
             )
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
-        if self.epochs_done < self.config.epochs - 1:
+        if self.epoch < self.config.epochs - 1:
             return super().loss(model, batch)
         if self.first is None:
             self.first = copy.deepcopy(model).eval().requires_grad_(False)
         hot = hot_pixels(self.first, batch.images, self.options.masktune_deviations)
         return super().loss(model, replace(batch, images=batch.images.masked_fill(hot, 0.0)))
-
-    def end_epoch(self, evaluation_batches: int) -> None:
-        self.epochs_done += 1
-        self.first = None
-
-    def state_dict(self) -> dict[str, Any]:
-        # Checkpoints are written between epochs, where `first` is the model itself.
-        return {"epochs_done": self.epochs_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epochs_done = state["epochs_done"]

@@ -10,6 +10,7 @@ from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options as BaseOptions
 from trainables.core.config import TrialConfig
 from trainables.core.departure import Departure
+from trainables.core.shapes import Images, Labels, Logits, PerImage
 from trainables.datasets.dataset import Split
 from trainables.methods.parts.layer_walk import check_walk
 from trainables.models import Classifier
@@ -41,6 +42,8 @@ class Method:
     """True if training differentiates input gradients, which is faster on weights that are not channels last."""
     departures: ClassVar[tuple[Departure, ...]] = ()
     """Differences from the method's source."""
+    idea: ClassVar[str] = ""
+    """The idea in a sentence, for docs/methods.md; by default the first line of the docstring of the method's file."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates if it was not measured (costs.json)."""
 
@@ -51,8 +54,13 @@ class Method:
     choice of pixels. Contract tests compare the gradients of all other methods with finite differences."""
     too_steep_on: ClassVar[tuple[str, ...]] = ()
     """Models on which the penalty is too steep for that comparison."""
+    paper_revision: ClassVar[int] = 1
+    """The `revision` under preset `paper`; that of `fixed` is 1."""
     comparable_penalty: ClassVar[bool] = True
     """False if the penalty depends on the method's state, so that it cannot be compared between two models."""
+
+    epoch = 0
+    """The index of the epoch in progress; set by the trial."""
 
     def __init__(self, config: TrialConfig, feature_size: int):
         self.config = config
@@ -77,7 +85,7 @@ class Method:
     @classmethod
     def revision(cls, config: TrialConfig) -> int:
         """Raise this when a change of the method alters this configuration's results: its trials then get new keys."""
-        return 1
+        return cls.paper_revision if config.preset == "paper" else 1
 
     def to(self, device: torch.device) -> None:
         """Move the method's own parameters; called once, before the first batch and before a state is loaded."""
@@ -129,6 +137,11 @@ class Penalty(Method):
         raise NotImplementedError
 
 
-def images_with_gradient(batch: Batch) -> torch.Tensor:
-    """The batch's images [batch, channels, height, width] as a leaf that requires a gradient."""
+def images_with_gradient(batch: Batch) -> Images:
+    """The batch's images as a leaf that requires a gradient."""
     return batch.images.detach().clone().requires_grad_()
+
+
+def of_class(scores: Logits, labels: Labels) -> PerImage:
+    """The score of each image's class."""
+    return scores.gather(1, labels[:, None])[:, 0]

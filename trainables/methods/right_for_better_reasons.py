@@ -9,11 +9,10 @@ from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import TrialConfig
 from trainables.core.departure import Departure
+from trainables.core.shapes import Images, Labels, Logits
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import outside_pixels, reduced_outside
-from trainables.methods.parts.shapes import Images, Labels, Logits
 from trainables.models import Classifier
 
 
@@ -46,6 +45,7 @@ class RightForBetterReasons(Penalty):
     """
 
     second_order = True
+    paper_revision = 2
     strengths = (1e0, 1e3)
     departures = (
         Departure(
@@ -61,10 +61,6 @@ class RightForBetterReasons(Penalty):
             "none; choose the strength accordingly",
         ),
     )
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)

@@ -5,11 +5,11 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.config import Options, TrialConfig
+from trainables.core.config import Options
 from trainables.core.departure import Departure
-from trainables.methods.method import Penalty, images_with_gradient
+from trainables.core.shapes import Images, Pixels
+from trainables.methods.method import Penalty, images_with_gradient, of_class
 from trainables.methods.parts.altered import answer_distance, evaluation_mode, frozen_running_statistics, uniform_noise
-from trainables.methods.parts.shapes import Images, Pixels
 from trainables.models import Classifier
 
 
@@ -57,12 +57,9 @@ class SaliencyGuided(Penalty):
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True
+    paper_revision = 2
     Options = SaliencyGuidedOptions
     options: SaliencyGuidedOptions
-
-    @classmethod
-    def revision(cls, config: TrialConfig) -> int:
-        return 2 if config.preset == "paper" else 1
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         paper = self.config.preset == "paper"
@@ -71,8 +68,7 @@ class SaliencyGuided(Penalty):
         if paper:
             with evaluation_mode(model):
                 ranking = model(images).logits
-        scores = ranking.gather(1, batch.labels[:, None])
-        (gradient,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
+        (gradient,) = torch.autograd.grad(of_class(ranking, batch.labels).sum(), images, retain_graph=True)
         replaced = least_salient(gradient if paper else gradient.abs(), self.options.saliency_guided_share)
         altered = torch.where(replaced, uniform_noise(batch.images, batch.rng), batch.images)
         with frozen_running_statistics(model, frozen=not paper):

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from trainables.core.config import MaskCondition, Options, TrialConfig
 from trainables.core.errors import ConfigurationError
+from trainables.core.shapes import Labels, Pixels
 from trainables.core.streams import torch_stream
 from trainables.datasets import Split, find_dataset, load
 from trainables.methods import METHODS
 from trainables.methods.parts.region import dilate, outside_pixels
+from trainables.trial.evaluate import others
 from trainables.trial.resolve import check_cues
 
 
@@ -62,7 +64,7 @@ def inside_masks(split: Split, config: TrialConfig) -> Split:
     return replace(split, images=split.images.masked_fill(outside, 0.0))
 
 
-def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 height width"]:
+def training_masks(split: Split, config: TrialConfig) -> Pixels:
     """The expert's masks, dilated, altered by `mask_condition` and kept for `mask_fraction` of the images.
 
     A condition changes what masks show, not which images have one. Its randomness depends on the data seed alone, so
@@ -84,14 +86,14 @@ def training_masks(split: Split, config: TrialConfig) -> Bool[Tensor, "images 1 
     return masks
 
 
-def _random(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
+def _random(masks: Pixels, rng: torch.Generator) -> Pixels:
     """As many pixels as each mask has, anywhere in the image."""
     flat = masks.flatten(1)
     rank = torch.rand(flat.shape, generator=rng).argsort(dim=1).argsort(dim=1)
     return (rank < flat.sum(dim=1, keepdim=True)).view_as(masks)
 
 
-def _shifted(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
+def _shifted(masks: Pixels, rng: torch.Generator) -> Pixels:
     """Each mask moved down and right by a quarter to three quarters of the image, wrapping round at its edges."""
     n, _, height, width = masks.shape
     rows, columns = (
@@ -101,36 +103,26 @@ def _shifted(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> B
     return masks[torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
 
 
-def _other(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
+def _other(masks: Pixels, rng: torch.Generator) -> Pixels:
     """Each image gets the mask of the next one in a random cycle through all images, so that none keeps its mask."""
     if len(masks) < 2:
         raise ConfigurationError(
             f"mask_condition 'other' needs two training images with a mask, and there are {len(masks)}; "
             "choose expert, random, shifted or ones"
         )
-    order = torch.randperm(len(masks), generator=rng)
-    result = torch.empty_like(masks)
-    result[order] = masks[order.roll(1)]
-    return result
-
-
-def _ones(masks: Bool[Tensor, "n 1 height width"], rng: torch.Generator) -> Bool[Tensor, "n 1 height width"]:
-    """The whole image."""
-    return torch.ones_like(masks)
+    return others(masks, rng)
 
 
 CONDITIONS: dict[MaskCondition, Callable[[Tensor, torch.Generator], Tensor]] = {
     "random": _random,
     "shifted": _shifted,
     "other": _other,
-    "ones": _ones,
+    "ones": lambda masks, rng: torch.ones_like(masks),
 }
 """How each condition but "expert" alters masks [n, 1, height, width] that are not empty."""
 
 
-def _keeps_mask(
-    masks: Bool[Tensor, "images 1 height width"], labels: Tensor, fraction: float, rng: torch.Generator
-) -> Bool[Tensor, " images"]:
+def _keeps_mask(masks: Pixels, labels: Labels, fraction: float, rng: torch.Generator) -> Bool[Tensor, " images"]:
     """True for round(fraction · n) of each class's n images with a mask; a larger fraction only adds images."""
     has_mask = masks.flatten(1).any(dim=1)
     keeps = torch.zeros_like(has_mask)

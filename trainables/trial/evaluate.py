@@ -1,10 +1,9 @@
-"""Performance: AUC, accuracy and loss of a model on the five splits."""
+"""Performance on the five splits, and probes: the AUC on images that are altered outside their masks."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float, Int
 from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -12,8 +11,10 @@ from torch.nn.functional import cross_entropy
 from records import columns
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.core.config import Preset
+from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.core.streams import torch_stream
 from trainables.datasets import Split
+from trainables.methods.parts.altered import shuffle_outside
 from trainables.models import Classifier
 
 COLLAPSED_SPREAD = 1e-3
@@ -25,9 +26,9 @@ def evaluate(
 ) -> dict[str, float]:
     """auc, accuracy and loss on the five splits and the splits' sizes, by record column.
 
-    The test splits are also scored on two random halves of their images, which shows how reliable the scores are, and
-    `collapsed` says whether the model gives every image of test_id the same answer. The model is left in evaluation
-    mode. `known` may hold scores of these weights on train and validation splits, which then need no second pass.
+    The test splits are also scored on two random halves of their images, to show how reliable the scores are.
+    `collapsed` says whether the model gives every image of test_id the same answer. `known` may hold scores of these
+    weights on train and validation splits, which then need no second pass. The model is left in evaluation mode.
     """
     scores: dict[str, float] = {}
     for name in columns.SPLITS:
@@ -51,9 +52,7 @@ def evaluate(
     return scores
 
 
-def logits_of(
-    model: Classifier, images: Float[Tensor, "images channels height width"]
-) -> Float[Tensor, "images classes"]:
+def logits_of(model: Classifier, images: Images) -> Logits:
     """Logits on the processor, computed in evaluation mode, which the model is left in."""
     model.eval()
     device = next(model.parameters()).device
@@ -61,16 +60,12 @@ def logits_of(
         return torch.cat([model(part.to(device)).logits.cpu() for part in images.split(IMAGES_AT_ONCE)])
 
 
-def split_performance(
-    split: str, logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"], preset: Preset
-) -> dict[str, float]:
+def split_performance(split: str, logits: Logits, labels: Labels, preset: Preset) -> dict[str, float]:
     """`performance` by the record columns of `split`."""
     return {columns.performance(split, name): value for name, value in performance(logits, labels, preset).items()}
 
 
-def performance(
-    logits: Float[Tensor, "images classes"], labels: Int[Tensor, " images"], preset: Preset
-) -> dict[str, float]:
+def performance(logits: Logits, labels: Labels, preset: Preset) -> dict[str, float]:
     """auc, accuracy (both in [0, 1]) and loss (mean cross-entropy, nats).
 
     AUC is the macro mean, over the classes that occur, of one class against the rest; NaN if only one occurs. `fixed`
@@ -86,13 +81,13 @@ def performance(
     }
 
 
-def log_odds(logits: Float[Tensor, "images classes"]) -> Float[Tensor, "images classes"]:
+def log_odds(logits: Logits) -> Logits:
     """log p_k − log(1 − p_k), which ranks images as p_k does and, unlike p_k or log p_k, never saturates."""
     itself = torch.eye(logits.shape[1], dtype=torch.bool)
     return logits - logits[:, None, :].masked_fill(itself, -torch.inf).logsumexp(dim=2)
 
 
-def binary_auc(scores: Float[Tensor, " images"], positive: torch.Tensor) -> float:
+def binary_auc(scores: PerImage, positive: torch.Tensor) -> float:
     """Share of (positive, negative) pairs in which the positive scores higher, a tie counting half (Mann-Whitney)."""
     ranks = torch.from_numpy(rankdata(scores.numpy()))
     positives = int(positive.sum())
@@ -100,7 +95,58 @@ def binary_auc(scores: Float[Tensor, " images"], positive: torch.Tensor) -> floa
     return (ranks[positive].sum().item() - positives * (positives + 1) / 2) / (positives * negatives)
 
 
-def halves(images: int) -> dict[int, Int[Tensor, " half"]]:
+def halves(images: int) -> dict[int, torch.Tensor]:
     """Indices of two random halves, by 1 and 2: the same ones in every trial, so that trials are comparable."""
     order = torch.randperm(images, generator=torch_stream("halves"))
     return {1: order[: images // 2], 2: order[images // 2 :]}
+
+
+def probes(model: Classifier, split: Split, data_seed: int, preset: Preset) -> dict[str, float]:
+    """The AUC on `split`, which is test_id, under each alteration of `altered`, by record column.
+
+    All images with a mask are probed, with the expert's mask whatever masks training sees. The AUC is over the classes
+    that have masks, NaN if fewer than two have. Donors and shuffles depend on the split and `data_seed` alone, so all
+    models of one data seed see the same altered images. The model is left in evaluation mode.
+    """
+    masked = split.masks.flatten(1).any(dim=1).nonzero()[:, 0]
+    labels = split.labels[masked]
+    if len(labels.unique()) < 2:
+        return dict.fromkeys(columns.PROBES, float("nan"))
+    device = next(model.parameters()).device
+    donors = others(masked, torch_stream("probe donors", data_seed))
+    rng = torch_stream("probe shuffle", data_seed)
+    logits: dict[str, list[Tensor]] = {outside: [] for outside in columns.OUTSIDES}
+    for part, donor in zip(masked.split(IMAGES_AT_ONCE), donors.split(IMAGES_AT_ONCE), strict=True):
+        selected = split.images[part], split.masks[part], split.images[donor]
+        images, masks, from_others = (values.to(device) for values in selected)
+        for outside, changed in altered(images, masks, from_others, rng).items():
+            logits[outside].append(logits_of(model, changed))
+    return {
+        columns.probe(outside): performance(torch.cat(parts), labels, preset)["auc"]
+        for outside, parts in logits.items()
+    }
+
+
+def altered(images: Images, masks: Pixels, donors: Images, rng: torch.Generator) -> dict[str, Images]:
+    """The images altered outside their masks, by kind of alteration.
+
+    `zeroed`: pixels are 0. `shuffled`: they are permuted within the image, as method `shuffled` does in training.
+    `swapped`: they are those of the image's donor at the same place.
+
+    Source: `swapped` is Mixed-Rand of Xiao et al., ICLR 2021, arXiv 2006.09994, with one departure. The source first
+    removes the donor's object and tiles the donor's background over the hole. Here the donor's object stays and shows
+    where it lies outside the image's mask; its class is random, so it lowers the AUC of models that look there.
+    """
+    return {
+        "zeroed": images.masked_fill(~masks, 0.0),
+        "shuffled": shuffle_outside(images, ~masks, rng),
+        "swapped": torch.where(masks, images, donors),
+    }
+
+
+def others(values: Tensor, rng: torch.Generator) -> Tensor:
+    """For each entry, the next one in a random cycle through all: another one, unless there is only one."""
+    order = torch.randperm(len(values), generator=rng)
+    result = torch.empty_like(values)
+    result[order] = values[order.roll(1)]
+    return result

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from records import columns
 from trainables.core.config import TrialConfig
-from trainables.core.streams import stream_seed
+from trainables.core.shapes import Images, Labels, Maps, Masks, PerImage
+from trainables.core.streams import torch_stream
 from trainables.datasets import Split
 from trainables.models import Classifier
 from trainables.saliency.attribution import ATTRIBUTIONS
@@ -53,32 +54,26 @@ class Localised:
 class Scored:
     """The images of one split whose maps are scored, on the model's device, and the regions to score maps on."""
 
-    index: Int[Tensor, " images"]
+    index: Labels
     """Place in the split; on the processor."""
-    images: Float[Tensor, "images channels height width"]
-    labels: Int[Tensor, " images"]
-    masks: Bool[Tensor, "images height width"]
-    distractors: Bool[Tensor, "images height width"]
+    images: Images
+    labels: Labels
+    masks: Masks
+    distractors: Masks
 
     @classmethod
     def of(cls, split: Split, classes: int, config: TrialConfig, device: torch.device) -> "Scored":
         index = scored_images(split, classes, config.attribution_images)
-        return cls(
-            index=index,
-            images=split.images[index].to(device),
-            labels=split.labels[index].to(device),
-            masks=split.masks[index, 0].to(device),
-            distractors=split.distractors[index, 0].to(device),
-        )
+        parts = split.images[index], split.labels[index], split.masks[index, 0], split.distractors[index, 0]
+        return cls(index, *(part.to(device) for part in parts))
 
 
 def localise(model: Classifier, splits: Mapping[str, Split], classes: int, config: TrialConfig) -> Localised:
-    """Attribution maps of both test splits and their scores.
+    """Attribution maps of both test splits and their scores; the model must be in evaluation mode.
 
-    `scored_images` says which images are scored; the logit of an image's class is explained. Each of `metrics` is also
-    computed on two random halves of the images. IoU is also compared with the model's answers image by image
-    (`correctness_auroc`). Tuned metrics see as many images of valid_id. With `randomisation_check` the maps of test_id
-    are also compared with those of random weights. The model must be in evaluation mode.
+    The logit of an image's class is explained. Each metric is also computed on two random halves of the images, and IoU
+    is compared with the model's answers image by image (`correctness_auroc`). Tuned metrics see as many images of
+    valid_id. `randomisation_check` compares the maps of test_id with those of random weights.
     """
     device = next(model.parameters()).device
     scores: dict[str, float | None] = {}
@@ -98,7 +93,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
         scores[columns.chance_iou(split)] = mean_defined(chance_iou(scored.masks))
         predicted = logits_of(model, scored.images).argmax(dim=1)
         correct = predicted == scored.labels.cpu()
-        arrays |= _pictures(split, splits[split], scored) | _answers(split, scored, predicted, correct)
+        arrays |= _images_and_answers(split, splits[split], scored, predicted)
         for name, attribution in attributions.items():
             start = time.perf_counter()
             maps = maps_of(attribution, model, scored.images, scored.labels)
@@ -106,7 +101,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 torch.cuda.synchronize()
             column = columns.attribution_time(name)
             seconds[column] = seconds.get(column, 0.0) + time.perf_counter() - start
-            arrays[f"{split}.map.{name}"] = scaled(maps[:KEPT_MAPS]).cpu().numpy().astype(np.float16)
+            arrays[f"{split}.map.{name}"] = scaled(maps[:KEPT_MAPS]).half().cpu().numpy()
             if attribution.map_size is not None:
                 scores[columns.map_size(name)] = attribution.map_size
             if random is not None and split == columns.SCORED_SPLITS[0]:
@@ -115,13 +110,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
                 scores |= {columns.randomisation(what, name): value for what, value in check.items()}
             if config.faithfulness:
                 explained = Explained(
-                    model=model,
-                    attribution=attribution,
-                    images=scored.images,
-                    targets=scored.labels,
-                    maps=maps,
-                    seed=config.seed,
-                    span=white - black,
+                    model, attribution, scored.images, scored.labels, maps, config.seed, span=white - black
                 )
                 for measure, score in FAITHFULNESS.items():
                     scores[columns.faithfulness(split, measure, name)] = mean_defined(score(explained))
@@ -140,7 +129,7 @@ def localise(model: Classifier, splits: Mapping[str, Split], classes: int, confi
     return Localised(scores, arrays, seconds)
 
 
-def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored"]:
+def scored_images(split: Split, classes: int, most: int) -> Labels:
     """Indices of the images whose maps are scored: `most` images with a mask.
 
     With two classes they are the first of class 1, as in the paper; with more they are spread over all classes.
@@ -152,11 +141,11 @@ def scored_images(split: Split, classes: int, most: int) -> Int[Tensor, " scored
     if classes == 2 or len(chosen) <= most:
         return chosen[:most]
     # Images may be sorted by class. The shuffle is the same in both test splits.
-    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(stream_seed("scored images")))
+    order = torch.randperm(len(chosen), generator=torch_stream("scored images"))
     return chosen[order[:most]]
 
 
-def score_maps(metric: str, maps: Tensor, scored: Scored, tuned_on: Sequence[Tensor] = ()) -> Float[Tensor, " images"]:
+def score_maps(metric: str, maps: Maps, scored: Scored, tuned_on: Sequence[Tensor] = ()) -> PerImage:
     """Score blurred maps of the scored images; `tuned_on` are the validation maps and masks for a tuned metric."""
     if metric in TUNED:
         return TUNED[metric](maps, scored.masks, *tuned_on)
@@ -164,12 +153,12 @@ def score_maps(metric: str, maps: Tensor, scored: Scored, tuned_on: Sequence[Ten
     return LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)
 
 
-def mean_defined(scores: Float[Tensor, " images"]) -> float:
+def mean_defined(scores: PerImage) -> float:
     """Mean over the images whose score is defined; NaN if none is."""
     return scores.nanmean().item()
 
 
-def correctness_auroc(scores: Float[Tensor, " images"], correct: Bool[Tensor, " images"]) -> float:
+def correctness_auroc(scores: PerImage, correct: Bool[Tensor, " images"]) -> float:
     """Share of pairs of a right and a wrong answer in which the right one's map scores higher, a tie counting half.
 
     0.5 if maps say nothing about answers. Images without a score are left out. NaN with fewer than `MIN_ANSWERS` right
@@ -182,24 +171,23 @@ def correctness_auroc(scores: Float[Tensor, " images"], correct: Bool[Tensor, " 
     return binary_auc(scores, correct)
 
 
-def scaled(maps: Float[Tensor, "images height width"]) -> Float[Tensor, "images height width"]:
+def scaled(maps: Maps) -> Maps:
     """Each map divided by its maximum, so that half precision can hold it; an all-zero map stays zero."""
     peak = maps.flatten(1).amax(dim=1)[:, None, None]
     return maps / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
-def _pictures(name: str, split: Split, scored: Scored) -> dict[str, np.ndarray]:
-    """The kept images of a split, their masks, labels and class names."""
-    names = {"class_names": np.array(split.class_names)} if split.class_names else {}
-    return names | {
-        "labels": scored.labels[:KEPT_MAPS].cpu().numpy(),
-        f"{name}.images": split.displayed(scored.images[:KEPT_MAPS]).cpu().numpy().astype(np.float16),
-        f"{name}.masks": scored.masks[:KEPT_MAPS].cpu().numpy(),
-        f"{name}.distractors": scored.distractors[:KEPT_MAPS].cpu().numpy(),
+def _images_and_answers(name: str, split: Split, scored: Scored, predicted: Labels) -> dict[str, np.ndarray]:
+    """The kept images of a split with their masks and class names, and the model's answers on all scored ones."""
+    tensors = {
+        "labels": scored.labels[:KEPT_MAPS],
+        f"{name}.images": split.displayed(scored.images[:KEPT_MAPS]).half(),
+        f"{name}.masks": scored.masks[:KEPT_MAPS],
+        f"{name}.distractors": scored.distractors[:KEPT_MAPS],
+        f"{name}.scored.index": scored.index,
+        f"{name}.scored.labels": scored.labels,
+        f"{name}.scored.predicted": predicted,
+        f"{name}.scored.correct": predicted == scored.labels.cpu(),
     }
-
-
-def _answers(split: str, scored: Scored, predicted: Tensor, correct: Tensor) -> dict[str, np.ndarray]:
-    """Which images of a split are scored, the model's answers on them, and whether they are right."""
-    values = {"index": scored.index, "labels": scored.labels, "predicted": predicted, "correct": correct}
-    return {f"{split}.scored.{name}": value.cpu().numpy() for name, value in values.items()}
+    names = {"class_names": np.array(split.class_names)} if split.class_names else {}
+    return names | {key: tensor.cpu().numpy() for key, tensor in tensors.items()}

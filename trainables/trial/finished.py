@@ -23,9 +23,8 @@ from trainables.models import Classifier
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import Logits
 from trainables.trial.data import check_trial_data, load_splits
-from trainables.trial.evaluate import evaluate
+from trainables.trial.evaluate import evaluate, probes
 from trainables.trial.explain import localise
-from trainables.trial.probes import probes
 from trainables.trial.resolve import resolve
 from trainables.trial.training import Training
 from trainables.trial.trial import Trial
@@ -37,7 +36,6 @@ class FinishedTrial:
 
     config: TrialConfig
     record: Record
-    """The columns as a sweep writes them."""
     model: Classifier
     """In evaluation mode; maps images to an `Output` of logits and features."""
     maps: Mapping[str, np.ndarray]
@@ -121,10 +119,11 @@ def load_model(
             train another trial. Other images than the trial's are noticed when `splits` reads them.
     """
     records = SweepRecords(open_storage(default_location() if storage is None else storage), sweep)
+    trial = f"trial {trial_key} of {records.location}"
     try:
         record = records.read(trial_key)
     except ValueError as error:
-        raise ConfigurationError(f"the record of trial {trial_key!r} in {records.location}: {error}") from None
+        raise ConfigurationError(f"the record of {trial}: {error}") from None
     if record is None:
         raise ConfigurationError(
             f"no trial {trial_key!r} in {records.location}, which has {len(records.done())} trials; take a trial_key "
@@ -133,14 +132,20 @@ def load_model(
     settings = settings_of(record)
     config = resolve(settings | elsewhere)
     if config.trial_key != trial_key:
+        fix = f"{', '.join(elsewhere)} must be of the same images" if elsewhere else "use that version"
         raise ConfigurationError(
-            f"trial {trial_key} of {records.location}, made by version {record['code_version']}, is another trial "
-            f"here ({config.trial_key}); "
-            + (f"{', '.join(elsewhere)} must be of the same images" if elsewhere else "use that version")
+            f"{trial}, made by version {record['code_version']}, is another trial here ({config.trial_key}); {fix}"
         )
     data = records.read_artifact(trial_key, WEIGHTS)
+    if data is None and record["status"] != "completed":
+        raise ConfigurationError(f"{trial} {record['status']}, and has no weights; its record says why")
     if data is None:
-        raise ConfigurationError(_without_weights(records, record, settings))
+        fields = TrialConfig.model_fields
+        call = ", ".join(f"{k}={v!r}" for k, v in settings.items() if k not in fields or v != fields[k].default)
+        raise ConfigurationError(
+            f"{trial} has no weights: it ran without --keep-weights, or was not the best of its configuration; train "
+            f"it again by trainables.run_trial({call})"
+        )
     arrays = records.read_artifact(trial_key, MAPS)
     maps = {} if arrays is None else dict(np.load(io.BytesIO(arrays), allow_pickle=False))
     return FinishedTrial(config, record, unpack_weights(data, config, device), maps)
@@ -178,16 +183,3 @@ def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Cla
             f"{WEIGHTS} of trial {config.trial_key} cannot be used ({reason}); trainables.run_trial trains it again"
         ) from error
     return model.to(device).eval()
-
-
-def _without_weights(records: SweepRecords, record: Record, settings: Mapping[str, Any]) -> str:
-    """The message for a trial without weights."""
-    trial = f"trial {record['trial_key']} of {records.location}"
-    if record["status"] != "completed":
-        return f"{trial} {record['status']}, and has no weights; its record says why"
-    defaults = {name: field.default for name, field in TrialConfig.model_fields.items()}
-    shown = [f"{k}={v!r}" for k, v in settings.items() if k not in defaults or v != defaults[k]]
-    return (
-        f"{trial} has no weights: it ran without --keep-weights, or was not the best of its configuration; train it "
-        f"again by trainables.run_trial({', '.join(shown)})"
-    )

@@ -58,11 +58,8 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         dataset_options = dataset.Options(**{k: v for k, v in settings.items() if k in of_dataset})
         fields = {k: v for k, v in settings.items() if k in of_every_trial}
         completed = dataset.complete(dataset_options)
-        config = TrialConfig(
-            **{**fields, "dataset": full_name(dataset_name)},
-            method_options=method_options.flat(),
-            dataset_options=completed.flat(),
-        )
+        fields |= {"method_options": method_options.flat(), "dataset_options": completed.flat()}
+        config = TrialConfig(**{**fields, "dataset": full_name(dataset_name)})
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     _check(config)
@@ -97,13 +94,13 @@ def check_cues(method: str, dataset: str, known: bool) -> None:
 
 def _check(config: TrialConfig) -> None:
     """Check names and combinations of settings."""
-    for name in config.attributions:
-        if name not in ATTRIBUTIONS:
-            raise unknown_name("attribution", name, ATTRIBUTIONS, "trainables/saliency/attribution/__init__.py")
     metrics = LOCALISATION.keys() | TUNED.keys()
-    for name in config.metrics:
-        if name not in metrics:
-            raise unknown_name("metric", name, metrics, "trainables/saliency/localisation/__init__.py")
+    for kind, names, allowed, folder in (
+        ("attribution", config.attributions, ATTRIBUTIONS, "attribution"),
+        ("metric", config.metrics, metrics, "localisation"),
+    ):
+        if unknown := [name for name in names if name not in allowed]:
+            raise unknown_name(kind, unknown[0], allowed, f"trainables/saliency/{folder}/__init__.py")
     if "layer_grad_cam" in config.attributions:
         check_layer(config.model, config.grad_cam_layer)
     elif not config.is_default("grad_cam_layer"):
@@ -117,8 +114,21 @@ def _check(config: TrialConfig) -> None:
             "leave strength at 0 or choose a method that has one"
         )
     for name in ("mask_condition", "mask_fraction"):
-        if not config.is_default(name):
-            _check_mask_control(config, name)
+        default = TrialConfig.model_fields[name].default
+        setting = f"{name} {getattr(config, name)}"
+        if config.is_default(name):
+            continue
+        if not METHODS[config.method].reads_masks:
+            suitable = ", ".join(sorted(name for name, method in METHODS.usable().items() if method.reads_masks))
+            raise ConfigurationError(
+                f"{setting} for method {config.method!r}, which sees no masks; leave it at {default} or choose from "
+                f"{suitable}"
+            )
+        if config.mask_test:
+            raise ConfigurationError(
+                f"{setting} with mask_test, which applies the expert's masks to the images of all splits; "
+                f"leave it at {default} or mask_test at false"
+            )
     METHODS[config.method].check(config)
 
 
@@ -137,27 +147,10 @@ def _check_pixel_values(
             )
 
 
-def _check_mask_control(config: TrialConfig, name: str) -> None:
-    """Check that a control of the training masks can have an effect."""
-    setting, default = f"{name} {getattr(config, name)}", TrialConfig.model_fields[name].default
-    if not METHODS[config.method].reads_masks:
-        suitable = ", ".join(sorted(name for name, method in METHODS.usable().items() if method.reads_masks))
-        raise ConfigurationError(
-            f"{setting} for method {config.method!r}, which sees no masks; leave it at {default} or choose from "
-            f"{suitable}"
-        )
-    if config.mask_test:
-        raise ConfigurationError(
-            f"{setting} with mask_test, which applies the expert's masks to the images of all splits; "
-            f"leave it at {default} or mask_test at false"
-        )
-
-
 def _blur_scale(config: TrialConfig, side: int) -> int:
-    """Factor of the blur of maps, in proportion to images of `side` pixels and rounded; at least 1.
+    """Factor of the blur of maps, in proportion to images of `side` pixels, rounded: 1 up to 41 pixels.
 
-    The paper's program blurs by one pixel at 28 and at 224 pixels, and so does its preset. Rounded, the factor is 1 up
-    to 41 pixels.
+    The paper's program blurs by one pixel at 28 and at 224 pixels, and so does its preset.
     """
     blurred = any(ATTRIBUTIONS[name].smoothing for name in config.attributions)
     return max(1, round(side / USUAL_SIDE)) if blurred and config.preset == "fixed" else 1
@@ -193,12 +186,11 @@ def _check_installed(packages: str) -> None:
 
 def _explain(error: ValidationError) -> str:
     """One line with all of pydantic's errors."""
-    parts = []
-    for problem in error.errors():
+
+    def explained(problem: Any) -> str:
         cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigurationError):
-            parts.append(str(cause))
-        else:
-            name = ".".join(str(part) for part in problem["loc"])
-            parts.append(f"bad value {shortened(problem['input'])} for {name}: {problem['msg'].lower()}")
-    return "; ".join(parts)
+        name = ".".join(map(str, problem["loc"]))
+        value = f"bad value {shortened(problem['input'])} for {name}: {problem['msg'].lower()}"
+        return str(cause) if isinstance(cause, ConfigurationError) else value
+
+    return "; ".join(map(explained, error.errors()))

@@ -46,7 +46,7 @@ class Training:
     def started(self) -> Trial:
         """The trial in progress, a new one before the first step."""
         if self.trial is None:
-            self.trial = self._new_trial()
+            self.trial = Trial(self.trials[0], self.device, self.trials[1:])
         return self.trial
 
     def train_epoch(self) -> dict[str, float]:
@@ -80,27 +80,21 @@ class Training:
         """Continue from a `state()`."""
         self.trial = None
         if state["trial"] is not None:
-            trial = self._new_trial()
+            trial = Trial(self.trials[0], self.device, self.trials[1:])
             trial.load_state_dict(state["trial"])
             self.trial = trial
         self.seconds = state["seconds"]
-
-    def _new_trial(self) -> Trial:
-        return Trial(self.trials[0], self.device, self.trials[1:])
 
 
 def new_record(config: TrialConfig, started_at: datetime) -> Record:
     """The columns of a record that are known before training."""
     of_run = {
-        "sweep": None,
+        **dict.fromkeys(("sweep", "error", "best_epoch", "mlflow_run_id")),
         "status": "completed",
-        "error": None,
-        "best_epoch": None,
         "started_at": started_at.astimezone(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "code_version": code_version(),
         "schema_version": columns.SCHEMA_VERSION,
-        "mlflow_run_id": None,
     }
     return Record(config.columns() | of_run)
 
@@ -112,13 +106,18 @@ def code_version() -> str:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return release
+
+    def git(*command: str) -> str:
+        done = subprocess.run(["git", "-C", root, *command], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        git = ["git", "-C", str(root)]
-        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        return (
+            f"{release}+{git('rev-parse', '--short=12', 'HEAD')}{'+' if git('status', '--porcelain', '-uno') else ''}"
+        )
     except (OSError, subprocess.CalledProcessError):
         return release
-    return f"{release}+{commit.stdout.strip()}{'+' if changed.stdout.strip() else ''}"
+    return f"{release}+{commit}{'+' if changed else ''}"
 
 
 @contextmanager

@@ -14,12 +14,10 @@ from trainables.core.streams import torch_stream
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.trial.data import load_splits, training_masks
-from trainables.trial.evaluate import evaluate, logits_of, split_performance
+from trainables.trial.evaluate import evaluate, logits_of, probes, split_performance
 from trainables.trial.explain import Localised, localise
-from trainables.trial.probes import probes
 from trainables.trial.same_training import training_key
-from trainables.trial.select import BestEpoch, candidate_epoch, select
-from trainables.trial.train import train_epoch
+from trainables.trial.train import BestEpoch, candidate_epoch, select, train_epoch
 
 EPOCH_SPLITS = ("valid_id", "valid_ood")
 """Splits that are scored after each epoch."""
@@ -29,15 +27,13 @@ class Trial:
     """A trial in progress. Call `train_epoch` until `finished`, then `evaluate` and `localise`.
 
     All randomness comes from streams of `config.seed` and `config.data_seed`, so the same configuration gives the same
-    numbers bit for bit on one machine and thread count.
+    numbers bit for bit on one machine and thread count. Where a method takes a `config`, the trial's is the default.
     """
 
     def __init__(self, config: TrialConfig, device: str = "cpu", also: Sequence[TrialConfig] = ()):
-        """
-        Args:
-            config: the trial's.
-            device: to train on; for a GPU, call `use_gpu` of core/process.py first.
-            also: configurations of further trials that share this training (equal training keys).
+        """`also` are the configurations of further trials that share this training (equal training keys).
+
+        Before training on a GPU, call `use_gpu` of core/process.py.
 
         Raises:
             ConfigurationError: the method needs cues that the dataset does not know.
@@ -75,6 +71,7 @@ class Trial:
         Raises:
             DivergedError: a loss or penalty that is not finite, in training or on a validation split.
         """
+        self.method.epoch = self.epoch
         classification, penalty, steps = train_epoch(
             self.model, self.method, self.optimizer, self.batches(), self.config.precision, self.epoch
         )
@@ -86,13 +83,9 @@ class Trial:
         train = self.splits["train"]
         rng = torch_stream("method", self.config.seed, self.epoch)
         for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
-            yield Batch(
-                images=train.images[index].to(self.device),
-                labels=train.labels[index].to(self.device),
-                masks=self.train_masks[index].to(self.device),
-                rng=rng,
-                cues=train.cues[index].to(self.device),
-            )
+            parts = train.images, train.labels, self.train_masks, train.cues
+            images, labels, masks, cues = (part[index].to(self.device) for part in parts)
+            yield Batch(images, labels, masks, rng, cues)
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
         """What follows an epoch's last step, given its losses; see `train_epoch`."""
@@ -124,21 +117,19 @@ class Trial:
         return sum(math.ceil(len(self.splits[name]) / self.config.batch_size) for name in scored)
 
     def selected(self, config: TrialConfig | None = None) -> BestEpoch:
-        """The epoch that `config` (default: the trial's) selects so far."""
+        """The epoch that `config` selects so far."""
         return self.best[(config or self.config).selection]
 
     def evaluate(self, config: TrialConfig | None = None) -> dict[str, float]:
-        """Performance and probes with the weights that `config` (default: the trial's) selects."""
-        config = config or self.config
-        self._use_selected_weights(config)
+        """Performance and probes with the weights that `config` selects."""
+        config = self._use_selected_weights(config)
         of_epoch = self.history[config.preset][self.selected(config).epoch]
         scores = evaluate(self.model, self.splits, config.preset, known=of_epoch)
         return scores | probes(self.model, self.splits["test_id"], config.data_seed, config.preset)
 
     def localise(self, config: TrialConfig | None = None) -> Localised:
-        """Maps and their scores with the weights that `config` (default: the trial's) selects."""
-        config = config or self.config
-        self._use_selected_weights(config)
+        """Maps and their scores with the weights that `config` selects."""
+        config = self._use_selected_weights(config)
         return localise(self.model, self.splits, self.classes, config)
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,6 +174,7 @@ class Trial:
             self.best[selection].load_state_dict(state["best"][selection])
         self.history = {preset: list(state["history"][preset]) for preset in self.history}
 
-    def _use_selected_weights(self, config: TrialConfig) -> None:
+    def _use_selected_weights(self, config: TrialConfig | None) -> TrialConfig:
         self.model.load_state_dict(self.selected(config).weights)
         self.model.eval()
+        return config or self.config

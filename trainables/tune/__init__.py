@@ -1,6 +1,1 @@
-"""Trials in Ray Tune.
-
-trainable.py   TrialTrainable, and TRAINABLES with one for each method
-training.py    a training that leaves checkpoints, failures and records
-recorder.py    Recorder: the durable record and the artifacts
-"""
+"""Trials in Ray Tune: the trainables, and the records and artifacts that their trainings leave."""

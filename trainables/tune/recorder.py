@@ -70,21 +70,17 @@ class Recorder:
             arrays: dict[str, Any] = dict(localised.arrays)
             np.savez_compressed(buffer, **arrays)
             records.write_artifact(key, MAPS, buffer.getvalue())
-            if picture := _picture(record, localised.arrays):
+            try:
+                picture = picture_of(record, localised.arrays)
+            except Exception as error:
+                # A failed drawing must not fail a trial that was scored.
+                print(f"no picture of the maps of {key}: {type(error).__name__}: {error}")
+            else:
                 records.write_artifact(key, PICTURE, picture)
         if weights is not None:
             records.write_artifact(key, WEIGHTS, weights)
         records.write(record)
         return record
-
-
-def _picture(record: Record, arrays: Mapping[str, np.ndarray]) -> bytes | None:
-    """As `picture_of`; None if drawing fails, since that must not fail a trial that was scored."""
-    try:
-        return picture_of(record, arrays)
-    except Exception as error:
-        print(f"no picture of the maps of {record['trial_key']}: {type(error).__name__}: {error}")
-        return None
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,13 +48,10 @@ class TrialTrainable(tune.Trainable):
         gpus: float = 0.0,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Called by Tune.
+        """Called by Tune with the trial's flat settings.
 
-        Args:
-            config: the trial's flat settings.
-            recorder: writes its record; None reports it to Tune.
-            gpus: the GPUs that Ray assigns to it, whole or a fraction; 0 runs it on the processor.
-            variables: of the environment, set in this process before anything is read: the keys of the storage.
+        Without a recorder the record is reported to Tune. `gpus` is how many Ray assigns to the trial, maybe a
+        fraction. `variables` are environment variables for this process, such as the keys of the storage.
         """
         os.environ.update(variables or {})
         use_one_thread()
@@ -94,7 +92,7 @@ class TrialTrainable(tune.Trainable):
         """Called by Tune when a trial is stopped: an unfinished one leaves a checkpoint."""
         try:
             if self.recorder is not None:
-                self.writer.close()
+                self.writer.wait()
             self.training.keep()
         except StorageError as error:
             print(f"no record or checkpoint of {self.training.key}: {error}")
@@ -110,16 +108,8 @@ class TrialTrainable(tune.Trainable):
 class Trainables(Mapping[str, type[TrialTrainable]]):
     """The Tune trainable of each method, by the method's name, made when it is looked up."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, type[TrialTrainable]] = {}
-
     def __getitem__(self, method: str) -> type[TrialTrainable]:
-        if method not in self._made:
-            cls = METHODS[method]
-            # Ray finds a class by module and name: trainables.ActDiff. One of a plug-in is not there and travels whole.
-            own = {"method": method, "__doc__": cls.__doc__, "__module__": "trainables"}
-            self._made[method] = type(cls.__name__, (TrialTrainable,), own)
-        return self._made[method]
+        return _trainable(method)
 
     def __iter__(self) -> Iterator[str]:
         return iter(METHODS)
@@ -129,6 +119,13 @@ class Trainables(Mapping[str, type[TrialTrainable]]):
 
     def __repr__(self) -> str:
         return brief("trainables", self)
+
+
+@cache
+def _trainable(method: str) -> type[TrialTrainable]:
+    cls = METHODS[method]
+    # Ray finds a class by module and name: trainables.ActDiff. One of a plug-in is not there and is pickled whole.
+    return type(cls.__name__, (TrialTrainable,), {"method": method, "__doc__": cls.__doc__, "__module__": "trainables"})
 
 
 TRAINABLES = Trainables()

@@ -50,8 +50,8 @@ class Writer:
         self._written: list[Rows] = []
 
     def submit(self, write: Callable[[], Rows]) -> None:
-        """Write the records of a training, after those of the previous one. Raises the error of either, at most."""
-        self._wait()
+        """Write the records of a training, after those of the previous one. Raises an error of either."""
+        self.wait()
         if self._pool is None:
             self._written.append(write())
         else:
@@ -60,15 +60,12 @@ class Writer:
     def written(self) -> list[Rows]:
         """The records written since the last call, by training. Raises the error of a write that failed."""
         if self._running is not None and self._running.done():
-            self._wait()
+            self.wait()
         written, self._written = self._written, []
         return written
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait for the last write. Raises its error."""
-        self._wait()
-
-    def _wait(self) -> None:
         running, self._running = self._running, None
         if running is not None:
             self._written.append(running.result())
@@ -81,23 +78,17 @@ class RecordedTraining(Training):
     """
 
     def __init__(self, trials: SameTraining, device: str, recorder: Recorder, writer: Writer):
-        """
-        Args:
-            trials: that share the training.
-            device: to train on.
-            recorder: writes their records.
-            writer: of this process.
-        """
+        """`writer` is that of this process."""
         super().__init__(trials, device)
         self.recorder = recorder
         self.writer = writer
         self._kept_at = time.monotonic()
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch, or several for `report_seconds`; return the epoch's number, and `done` after the last one.
+        """Train for an epoch, or for `report_seconds`; return the epoch's number, and `done` after the last one.
 
-        A result also has `finished`: for each training whose records have been written since the last result, maybe an
-        earlier one of this process, `REPORTED` of its records.
+        A result also has `finished`: for each training of this process whose records have been written since the last
+        result, `REPORTED` of its records.
 
         Raises:
             Exception: a transient one, for Tune to try again.
@@ -106,7 +97,7 @@ class RecordedTraining(Training):
             result = self._advance()
             finished = self.writer.written()
         except StorageError as error:
-            # The storage has retried for long enough. The driver stops the sweep; continued, it runs the trial again.
+            # The storage has retried for long enough. The driver stops the sweep; resumed, it runs the trial again.
             return {"storage_problem": str(error), "done": True}
         return {**result, "finished": finished} if finished else result
 
@@ -156,7 +147,7 @@ class RecordedTraining(Training):
         return {"done": True}
 
     def _scored_or_failed(self, config: TrialConfig, failed: dict[str, Any] | None) -> Unwritten:
-        """What the record and the artifacts of a trial are made from, with `failed` if training failed."""
+        """The record of a trial and what its artifacts are made from; `failed` has its columns if training failed."""
         epochs = self.trial.history[config.preset] if self.trial else []
         if failed is None:
             try:
@@ -170,15 +161,15 @@ class RecordedTraining(Training):
 
     def _write(self, trials: Sequence[Unwritten]) -> Rows:
         """Write records and artifacts and return `REPORTED` of the records."""
-        records = [self._written(trial) for trial in trials]
+        records = []
+        for trial in trials:
+            try:
+                record = self.recorder.write(*trial)
+            except Exception as error:
+                record = self.recorder.write(Record({**trial.record, **_failed(error)}), epochs=trial.epochs)
+            records.append({name: record.get(name) for name in REPORTED})
         self.recorder.records.storage.delete(self.recorder.records.checkpoint(self.key))
-        return [{name: record.get(name) for name in REPORTED} for record in records]
-
-    def _written(self, trial: Unwritten) -> Record:
-        try:
-            return self.recorder.write(*trial)
-        except Exception as error:
-            return self.recorder.write(Record({**trial.record, **_failed(error)}), epochs=trial.epochs)
+        return records
 
 
 def _failed(error: Exception) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations, spectral_norm
 
-from trainables.methods.adversarial import AdversarialOptions, Discriminator, discrimination_loss
+from trainables.methods.adversarial import AdversarialOptions, discrimination_loss, discriminator
 from trainables.methods.parts.altered import shuffle_outside
 from trainables.trial.trial import Trial
 
@@ -51,14 +51,14 @@ def test_discrimination_loss(original_is):
 def test_discriminator_architecture(normalise):
     assert AdversarialOptions().disc_width == 1024
     torch.manual_seed(0)
-    discriminator = Discriminator(64, 1024, normalise)
-    linears = [m for m in discriminator if isinstance(m, torch.nn.Linear)]
+    network = discriminator(64, 1024, normalise)
+    linears = [m for m in network if isinstance(m, torch.nn.Linear)]
     assert [(m.in_features, m.out_features) for m in linears] == [(64, 1024), (1024, 1024), (1024, 1024), (1024, 1)]
     assert [m.weight is m._parameters.get("weight") for m in linears] == [False, False, False, True]
-    assert sum(isinstance(m, torch.nn.ReLU) for m in discriminator) == 3
-    discriminator.train()
+    assert sum(isinstance(m, torch.nn.ReLU) for m in network) == 3
+    network.train()
     for _ in range(60):
-        discriminator(torch.randn(2, 64))
+        network(torch.randn(2, 64))
     for linear in linears[:3]:
         largest = np.linalg.svd(linear.weight.detach().numpy(), compute_uv=False)[0]
         assert largest == pytest.approx(1, abs=0.02), "spectral norm"

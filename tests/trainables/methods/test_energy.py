@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trainables.methods.energy import energy_penalty
+from trainables.methods.attention import energy_penalty
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, unit_range
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.methods.expected_gradients import expected_gradients
+from trainables.methods.input_gradients import expected_gradients
 
 
 @pytest.mark.parametrize("preset", ["paper", "fixed"])

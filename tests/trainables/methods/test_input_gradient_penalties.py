@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.methods.gradmask import class_contrast
+from trainables.methods.input_gradients import class_contrast
 
 PRESETS = ("paper", "fixed")
 

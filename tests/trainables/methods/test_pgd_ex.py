@@ -5,7 +5,7 @@ import torch
 from scipy.special import logsumexp
 from torch.nn.functional import cross_entropy
 
-from trainables.methods.pgd_ex import PGDExOptions, worst_outside
+from trainables.methods.altered_copies import PGDExOptions, worst_outside
 
 
 def test_linear_model_of_two_classes(linear_net, make_batch, new_method):

@@ -9,8 +9,7 @@ from captum.metrics import sensitivity_max as captum_sensitivity_max
 
 from trainables import resolve
 from trainables.saliency.attribution import ATTRIBUTIONS
-from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.saliency.faithfulness.measures import COPIES, REGIONS, random_noise, random_squares
+from trainables.saliency.faithfulness import COPIES, FAITHFULNESS, REGIONS, Explained, random_noise, random_squares
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from trainables.core.batch import Output
 from trainables.core.streams import torch_stream
 from trainables.datasets.dataset import Split
 from trainables.models import Classifier
-from trainables.trial.evaluate import logits_of
-from trainables.trial.probes import altered, others, probes
+from trainables.trial.evaluate import altered, logits_of, others, probes
 from trainables.trial.trial import Trial
 
 N, SIDE = 400, 6

@@ -17,7 +17,7 @@ from trainables.methods import METHODS
 from trainables.models import MODELS
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.localisation import LOCALISATION, TUNED
-from trainables.trial.select import candidate_epoch
+from trainables.trial.train import candidate_epoch
 
 FULL = {
     "dataset": "synthetic",

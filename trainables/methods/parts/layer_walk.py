@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
 from trainables.core.errors import ConfigurationError
-from trainables.methods.parts.shapes import Images
+from trainables.core.shapes import Images
 from trainables.models import Classifier
 from trainables.models.initialise import layers_of
 from trainables.models.resnet18 import BasicBlock

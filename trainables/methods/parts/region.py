@@ -1,13 +1,11 @@
 """The pixels outside the mask, under each policy for images without a mask; means over them; dilation."""
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask, Preset
 from trainables.core.departure import Departure
-from trainables.methods.parts.shapes import Images, PerImage, Pixels, Scalar, TakesPart
+from trainables.core.shapes import Images, PerImage, Pixels, Scalar, TakesPart
 
 MASKLESS = Departure(
     "an image without a mask counts as all outside",
@@ -15,6 +13,13 @@ MASKLESS = Departure(
     "`preset=paper`, or `empty_mask=outside`",
 )
 """The departure of the methods of Viviano et al. under the default policy."""
+SUMMED = Departure(
+    "the penalty is a sum over batch and pixels",
+    "the mean over outside pixels of each image, then over images, so that neither the size of the batch nor that of "
+    "image or mask changes what a strength means",
+    "`preset=paper`",
+)
+"""The departure of penalties that end in `reduced_outside`."""
 
 
 def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:
@@ -52,7 +57,7 @@ def mean_over(values: PerImage, takes_part: TakesPart) -> Scalar:
     return (values * takes_part).sum() / takes_part.sum().clamp(min=1)
 
 
-def dilate(masks: Bool[Tensor, "images 1 height width"], pixels: int) -> Bool[Tensor, "images 1 height width"]:
+def dilate(masks: Pixels, pixels: int) -> Pixels:
     """Grow masks to every pixel within `pixels` rows and columns of a mask pixel; an empty mask stays empty.
 
     The paper's mask "blur" of sigma (Gaussian, truncated at 4 sigma, then > 0) is a dilation by int(4 sigma + 0.5).

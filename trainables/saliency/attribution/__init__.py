@@ -5,18 +5,17 @@ To add one: a subclass of Attribution in a file, its import and one line here. F
 
 from trainables.core.registry import Registry, subclass_of
 from trainables.saliency.attribution.attribution import Attribution
-from trainables.saliency.attribution.changed_backpropagation import DeepLift, GuidedBackprop
-from trainables.saliency.attribution.feature_ablation import FeatureAblation
 from trainables.saliency.attribution.grad_cam import GradCam, LayerGradCam
 from trainables.saliency.attribution.gradients import (
+    DeepLift,
     GradientShap,
+    GuidedBackprop,
     InputGradient,
     InputXGradient,
     IntegratedGradients,
     SmoothGrad,
 )
-from trainables.saliency.attribution.occlusion import Occlusion
-from trainables.saliency.attribution.rise import Rise
+from trainables.saliency.attribution.perturbation import FeatureAblation, Occlusion, Rise
 from trainables.saliency.attribution.without_model import CentreGaussian, EdgeDetector
 
 _BUILT_IN: dict[str, type[Attribution]] = {

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.core.config import TrialConfig
+from trainables.core.shapes import Images, Labels, Maps, PerImage
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
-from trainables.saliency.shapes import Images, Maps, Scores, Targets
 
 FORWARD_AND_BACKWARD = 3
 """Cost of a gradient in forward passes."""
@@ -49,7 +49,7 @@ class Attribution:
         self.map_size: int | None = None
         """Shorter side in pixels of the last maps before they were enlarged; None if they were not."""
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         """|attribution of the target's logit|, summed over channels; not blurred.
 
         Args:
@@ -73,7 +73,7 @@ class Attribution:
         return torch_stream(type(self).__name__, self.config.seed)
 
 
-def maps_of(attribution: Attribution, model: Classifier, images: Images, targets: Targets) -> Maps:
+def maps_of(attribution: Attribution, model: Classifier, images: Images, targets: Labels) -> Maps:
     """As `Attribution.maps`, but returns no maps for no images, which captum cannot explain."""
     return attribution.maps(model, images, targets) if len(images) else torch.zeros_like(images[:, 0])
 
@@ -94,13 +94,13 @@ def as_map(attribution: Images) -> Maps:
     return attribution.detach().abs().sum(dim=1)
 
 
-def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, targets: Targets) -> Tensor:
+def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, targets: Labels) -> Tensor:
     """`attribute(images, targets)`, computed for `IMAGES_AT_ONCE` images at a time."""
     parts = zip(images.split(IMAGES_AT_ONCE), targets.split(IMAGES_AT_ONCE), strict=True)
     return torch.cat([attribute(x, y) for x, y in parts])
 
 
-def gradient(model: Classifier, images: Images, targets: Targets) -> Images:
+def gradient(model: Classifier, images: Images, targets: Labels) -> Images:
     """d f_y / dx, in logits per unit of pixel value."""
     inputs = images.detach().clone().requires_grad_()
     with torch.enable_grad():
@@ -109,6 +109,6 @@ def gradient(model: Classifier, images: Images, targets: Targets) -> Images:
     return slope
 
 
-def target_logits(model: Classifier, images: Images, targets: Targets) -> Scores:
+def target_logits(model: Classifier, images: Images, targets: Labels) -> PerImage:
     """f_y of each image."""
     return model(images).logits.gather(1, targets[:, None])[:, 0]

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from trainables.core.errors import ConfigurationError
+from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.models.initialise import layers_of
 from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
-from trainables.saliency.shapes import Images, Maps, Targets
 
 
 class GradCam(Attribution):
@@ -30,7 +30,7 @@ class GradCam(Attribution):
         """The module whose map is used."""
         return model.trunk
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         method = CaptumLayerGradCam(Logits(model), self.layer(model))
 
         def coarse(x: Tensor, y: Tensor) -> Tensor:

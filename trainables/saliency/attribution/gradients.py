@@ -1,10 +1,16 @@
-"""Attributions made of input gradients: at the image, along a path to it, or around it."""
+"""Attributions made of input gradients: at the image, along a path to it, around it, or propagated otherwise."""
+
+import warnings
+from typing import Any, ClassVar
 
 import torch
+from captum.attr import DeepLift as CaptumDeepLift
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 
 from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import (
     FORWARD_AND_BACKWARD,
@@ -14,7 +20,6 @@ from trainables.saliency.attribution.attribution import (
     gradient,
     in_batches,
 )
-from trainables.saliency.shapes import Images, Maps, Targets
 
 NOISE = 0.15
 """Standard deviation of SmoothGrad's noise relative to the image's range; the source recommends 0.1 to 0.2."""
@@ -25,7 +30,7 @@ class InputGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         return as_map(gradient(model, images, targets))
 
 
@@ -34,7 +39,7 @@ class InputXGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         return in_batches(lambda x, y: as_map(x * gradient(model, x, y)), images, targets)
 
 
@@ -51,7 +56,7 @@ class IntegratedGradients(Attribution):
     def passes(self, images: Images) -> int:
         return self.config.integrated_gradients_steps * FORWARD_AND_BACKWARD
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         attribution = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True).attribute(
             images,
             target=targets,
@@ -85,7 +90,7 @@ class SmoothGrad(SampledGradients):
     Source: Smilkov et al., arXiv:1706.03825, section 3.
     """
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         noises = torch.randn(self.gradients, *images.shape[1:], generator=self.rng()).to(images)
 
         def smooth(x: Tensor, y: Tensor) -> Tensor:
@@ -108,7 +113,7 @@ class GradientShap(SampledGradients):
     Source: Erion et al., Nat. Mach. Intell. 2021, equation 3 (expected gradients); Lundberg & Lee, NeurIPS 2017.
     """
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         rng, n = self.rng(), self.gradients
         known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
         # Select first, so that only n references are copied to the model's device.
@@ -122,3 +127,45 @@ class GradientShap(SampledGradients):
             return as_map(total / n)
 
         return in_batches(expected, images, targets)
+
+
+class ChangedBackpropagation(Attribution):
+    """The absolute value of what captum's `method` attributes."""
+
+    smoothing = 1.0
+    method: ClassVar[Any]
+
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        method = self.method(Logits(model))
+        with warnings.catch_warnings():
+            # The warnings are about hooks on activations, which captum removes after the call.
+            warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
+            return in_batches(
+                lambda x, y: as_map(method.attribute(x.detach().clone().requires_grad_(), target=y)), images, targets
+            )
+
+
+class DeepLift(ChangedBackpropagation):
+    """|contribution of each pixel to f_y(x) − f_y(0)| by the rescale rule, in logits.
+
+    A model's activations must be separate modules and not in-place, as those of a `Classifier` are.
+
+    Source: Shrikumar et al., ICML 2017, section 3.5.1 (rescale rule), as implemented in captum.
+    """
+
+    method = CaptumDeepLift
+
+    def passes(self, images: Images) -> int:
+        return 2 * FORWARD_AND_BACKWARD
+
+
+class GuidedBackprop(ChangedBackpropagation):
+    """|d f_y / dx| where each ReLU propagates positive gradients only, in logits per unit of pixel value.
+
+    For a model without ReLU modules it is the input gradient. It hardly depends on the weights of high layers (Adebayo
+    et al., NeurIPS 2018); `randomisation_check` measures how much.
+
+    Source: Springenberg et al., ICLR workshop 2015, arXiv:1412.6806, figure 1, as implemented in captum.
+    """
+
+    method = CaptumGuidedBackprop

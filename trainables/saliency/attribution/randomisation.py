@@ -11,11 +11,11 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from trainables.core.config import TrialConfig
+from trainables.core.shapes import Maps, PerImage
 from trainables.core.streams import stream_seed
 from trainables.models import Classifier
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import Attribution
-from trainables.saliency.shapes import Maps, Scores
 
 FAILS_ABOVE = 0.5
 """Mean rank correlation above which an attribution fails. Ours: the source judges by eye and sets no threshold."""
@@ -33,7 +33,7 @@ def random_model(model: Classifier, config: TrialConfig) -> Classifier:
     return fresh.to(weights.device).eval()
 
 
-def rank_correlation(maps: Maps, others: Maps) -> Scores:
+def rank_correlation(maps: Maps, others: Maps) -> PerImage:
     """Spearman's rho of each pair of maps over the pixels that are not zero in both, in [−1, 1].
 
     NaN if fewer than three pixels remain or a map is constant on them. Pixels that are zero in both are excluded: a map
@@ -50,7 +50,7 @@ def _spearman(first: Float[np.ndarray, " pixels"], second: Float[np.ndarray, " p
     return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
-def ssim(maps: Maps, others: Maps) -> Scores:
+def ssim(maps: Maps, others: Maps) -> PerImage:
     """Structural similarity of each pair, both divided by their maximum, in [−1, 1]; NaN if a map is zero.
 
     Windows of 7 x 7, smaller on smaller maps. Wang et al., IEEE TIP 2004, as implemented in scikit-image.

@@ -3,9 +3,9 @@
 import torch
 from torch.nn.functional import conv2d, pad
 
+from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution
-from trainables.saliency.shapes import Images, Maps, Targets
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
@@ -20,7 +20,7 @@ class EdgeDetector(Attribution):
 
     sees_model = False
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         across = torch.tensor(SOBEL).to(images)
         kernels = torch.stack([across, across.T])[:, None]
         height, width = images.shape[2:]
@@ -40,7 +40,7 @@ class CentreGaussian(Attribution):
 
     sees_model = False
 
-    def maps(self, model: Classifier, images: Images, targets: Targets) -> Maps:
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         rows, columns = (
             torch.exp(-0.5 * ((torch.arange(side).to(images) - (side - 1) / 2) / (RELATIVE_SIGMA * side)) ** 2)
             for side in images.shape[2:]

@@ -5,12 +5,19 @@ docs/extending.md.
 """
 
 from trainables.core.registry import Registry
-from trainables.saliency.localisation.mass import distractor_mass, energy
 from trainables.saliency.localisation.metric import Metric, TunedMetric, a_metric
 from trainables.saliency.localisation.metric import traits_of as traits_of
 from trainables.saliency.localisation.overlap import chance_iou as chance_iou
 from trainables.saliency.localisation.overlap import iop, iot, iou, iou_corrected, iou_fixed, iou_tuned
-from trainables.saliency.localisation.ranking import auprc, auroc, pointing, rank_accuracy, top_k
+from trainables.saliency.localisation.pixels import (
+    auprc,
+    auroc,
+    distractor_mass,
+    energy,
+    pointing,
+    rank_accuracy,
+    top_k,
+)
 
 _BUILT_IN: dict[str, Metric] = {
     "auprc": auprc,

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import conv2d
 
-from trainables.saliency.shapes import Maps
+from trainables.core.shapes import Maps
 
 TRUNCATE = 3.5
 

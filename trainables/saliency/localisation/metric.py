@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.core.registry import a_function
-from trainables.saliency.shapes import Maps, Masks, Scores
+from trainables.core.shapes import Maps, Masks, PerImage
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """(maps, masks) -> one score per map."""
@@ -56,7 +56,7 @@ def a_metric(loaded: object) -> str | None:
     return a_function(loaded)
 
 
-def defined(scores: Scores, maps: Maps, masks: Masks) -> Scores:
+def defined(scores: PerImage, maps: Maps, masks: Masks) -> PerImage:
     """Set scores to NaN where the mask is empty or the map is all zero or not finite: there is nothing to localise."""
     flat = maps.flatten(1)
     usable = masks.flatten(1).any(dim=1) & (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from trainables.core.shapes import Maps, Masks, PerImage
 from trainables.saliency.localisation.metric import Traits, defined, with_traits
-from trainables.saliency.shapes import Maps, Masks, Scores
 
 THRESHOLD = 0.5
 """Of `iou_fixed`."""
@@ -16,7 +16,7 @@ EMPTY_IF_CONSTANT = Traits(constant_map=lambda area: 0.0)
 
 
 @with_traits(EMPTY_IF_CONSTANT)
-def iou(maps: Maps, masks: Masks) -> Scores:
+def iou(maps: Maps, masks: Masks) -> PerImage:
     """Intersection over union |P & M| / |P or M| in [0, 1], P the predicted region of the mask's area.
 
     NaN for an empty mask or an all-zero map, which the paper's program scored 0. A random map scores p / (2 − p), p the
@@ -28,7 +28,7 @@ def iou(maps: Maps, masks: Masks) -> Scores:
 
 
 @with_traits(EMPTY_IF_CONSTANT)
-def iop(maps: Maps, masks: Masks) -> Scores:
+def iop(maps: Maps, masks: Masks) -> PerImage:
     """Precision |P & M| / |P| in [0, 1], P the predicted region of the mask's area; 0 where ties leave P empty.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -40,7 +40,7 @@ def iop(maps: Maps, masks: Masks) -> Scores:
 
 
 @with_traits(EMPTY_IF_CONSTANT)
-def iot(maps: Maps, masks: Masks) -> Scores:
+def iot(maps: Maps, masks: Masks) -> PerImage:
     """Recall |P & M| / |M| in [0, 1], P the predicted region of the mask's area.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -51,7 +51,7 @@ def iot(maps: Maps, masks: Masks) -> Scores:
     return defined(both / mask.clamp(min=1), maps, masks)
 
 
-def chance_iou(masks: Masks) -> Scores:
+def chance_iou(masks: Masks) -> PerImage:
     """IoU of a random map, p / (2 − p) for a mask of relative area p; NaN for an empty mask.
 
     Expected overlap p² over expected union 2p − p².
@@ -61,7 +61,7 @@ def chance_iou(masks: Masks) -> Scores:
 
 
 @with_traits(Traits(lowest=-1.0, constant_map=lambda area: -(area / (2 - area)) / (1 - area / (2 - area))))
-def iou_corrected(maps: Maps, masks: Masks) -> Scores:
+def iou_corrected(maps: Maps, masks: Masks) -> PerImage:
     """IoU corrected for chance, (IoU − c) / (1 − c), c = p / (2 − p) the IoU of a random map: 1 perfect, 0 chance.
 
     At least −c / (1 − c). Unlike IoU it can be compared between datasets and averaged over masks of different sizes.
@@ -74,7 +74,7 @@ def iou_corrected(maps: Maps, masks: Masks) -> Scores:
 
 
 @with_traits(EMPTY_IF_CONSTANT)
-def iou_fixed(maps: Maps, masks: Masks) -> Scores:
+def iou_fixed(maps: Maps, masks: Masks) -> PerImage:
     """|P & M| / |P or M| in [0, 1], P the pixels above 0.5 of the positive map scaled to [0, 1].
 
     0 for a constant map, which has no range; NaN for an empty mask or an all-zero map. No chance level, as the area of
@@ -91,7 +91,7 @@ def iou_tuned(
     masks: Masks,
     valid_maps: Float[Tensor, "valid height width"],
     valid_masks: Bool[Tensor, "valid height width"],
-) -> Scores:
+) -> PerImage:
     """|P & M| / |P or M| in [0, 1], P the pixels of the positive map, scaled to [0, 1], above a tuned threshold.
 
     The threshold is that of 0.05, 0.10, ..., 0.95 with the highest mean IoU on the validation maps, the lowest of equal
@@ -130,19 +130,19 @@ def predicted_region(maps: Maps, masks: Masks) -> Masks:
     return ((flat > threshold) & (flat > 0)).view_as(masks)
 
 
-def _iou_above(maps: Maps, masks: Masks, threshold: float) -> Scores:
+def _iou_above(maps: Maps, masks: Masks, threshold: float) -> PerImage:
     """IoU of the pixels strictly above `threshold` once the positive part of their map is scaled to [0, 1]."""
     flat = maps.flatten(1).clamp(min=0)
     low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
     return _iou_of_region((flat - low > threshold * (high - low)).view_as(maps), maps, masks)
 
 
-def _iou_of_region(region: Masks, maps: Maps, masks: Masks) -> Scores:
+def _iou_of_region(region: Masks, maps: Maps, masks: Masks) -> PerImage:
     both, in_region, in_mask = _overlap(region, masks)
     return defined(both / (in_region + in_mask - both).clamp(min=1), maps, masks)
 
 
-def _overlap(region: Masks, masks: Masks) -> tuple[Scores, Scores, Scores]:
+def _overlap(region: Masks, masks: Masks) -> tuple[PerImage, PerImage, PerImage]:
     """Numbers of pixels in both, in the region and in the mask."""
     both, in_region, in_mask = (part.flatten(1).sum(dim=1).float() for part in (region & masks, region, masks))
     return both, in_region, in_mask

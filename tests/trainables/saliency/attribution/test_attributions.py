@@ -13,9 +13,7 @@ from trainables.core.errors import ConfigurationError
 from trainables.models import MODELS, SmallCNN
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
-from trainables.saliency.attribution.feature_ablation import superpixels
-from trainables.saliency.attribution.occlusion import window_size
-from trainables.saliency.attribution.rise import random_masks
+from trainables.saliency.attribution.perturbation import random_masks, superpixels, window_size
 from trainables.saliency.localisation.blur import blur
 
 FEW = {"attribution_passes": 24}

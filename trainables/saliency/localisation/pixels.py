@@ -1,17 +1,17 @@
-"""Metrics that rank pixels: hits among the highest ones, and areas under ROC and precision-recall curves."""
+"""Metrics of all pixels: of their order (hits among the highest, areas under curves), and of their mass."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trainables.core.shapes import Maps, Masks, PerImage
 from trainables.saliency.localisation.metric import Traits, defined, with_traits
-from trainables.saliency.shapes import Maps, Masks, Scores
 
 TOP_SHARE = 0.01
 """Share of the pixels that `top_k` looks at."""
 
 
-def pointing(maps: Maps, masks: Masks) -> Scores:
+def pointing(maps: Maps, masks: Masks) -> PerImage:
     """Pointing game: 1 if the highest pixel lies in the mask, else 0; of several highest, the share that does.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -21,7 +21,7 @@ def pointing(maps: Maps, masks: Masks) -> Scores:
     return defined(_share_of_highest(maps, masks, torch.ones_like(_areas(masks))), maps, masks)
 
 
-def rank_accuracy(maps: Maps, masks: Masks) -> Scores:
+def rank_accuracy(maps: Maps, masks: Masks) -> PerImage:
     """Relevance rank accuracy: share in [0, 1] of the |M| highest pixels that lie in M; ties as if broken at random.
 
     Without ties it is IoP at the mask's area, and IoU = RRA / (2 − RRA). NaN for an empty mask or an all-zero map.
@@ -32,7 +32,7 @@ def rank_accuracy(maps: Maps, masks: Masks) -> Scores:
     return defined(_share_of_highest(maps, masks, _areas(masks)), maps, masks)
 
 
-def top_k(maps: Maps, masks: Masks) -> Scores:
+def top_k(maps: Maps, masks: Masks) -> PerImage:
     """Top-k intersection: share in [0, 1] of the k highest pixels that lie in the mask; ties as if broken at random.
 
     k is 1 % of the pixels, rounded, at least 1, and at most the mask's area, so that 1 can be reached. NaN for an empty
@@ -45,7 +45,7 @@ def top_k(maps: Maps, masks: Masks) -> Scores:
 
 
 @with_traits(Traits(constant_map=lambda area: 0.5))
-def auroc(maps: Maps, masks: Masks) -> Scores:
+def auroc(maps: Maps, masks: Masks) -> PerImage:
     """P(a pixel in the mask is higher than one outside) + P(they tie) / 2, in [0, 1].
 
     NaN for an empty mask, one that covers the whole image, or an all-zero map. Chance level: 0.5.
@@ -62,7 +62,7 @@ def auroc(maps: Maps, masks: Masks) -> Scores:
 
 
 @with_traits(Traits(inverted_map=0.5))
-def auprc(maps: Maps, masks: Masks) -> Scores:
+def auprc(maps: Maps, masks: Masks) -> PerImage:
     """Average precision in [0, 1]: mean over the mask's pixels of the precision at their value, ties taken together.
 
     NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
@@ -78,7 +78,31 @@ def auprc(maps: Maps, masks: Masks) -> Scores:
     return defined(((precision * inside).sum(dim=1) / inside.sum(dim=1)).to(maps.dtype), maps, masks)
 
 
-def _share_of_highest(maps: Maps, masks: Masks, k: Int[Tensor, " images"]) -> Scores:
+def energy(maps: Maps, masks: Masks) -> PerImage:
+    """sum of A+ in M / sum of A+, in [0, 1], A+ the positive part of the map. Also called relevance mass accuracy.
+
+    NaN for an empty mask or an all-zero map. Chance level: the mask's relative area.
+
+    Source: Wang et al., CVPR workshops 2020 (Score-CAM), section 4.3; Arras et al., Information Fusion 2022.
+    """
+    mass = maps.clamp(min=0).double()
+    inside = (mass * masks).flatten(1).sum(dim=1) / mass.flatten(1).sum(dim=1)
+    return defined(inside.to(maps.dtype), maps, masks)
+
+
+@with_traits(Traits(on_distractor=True, lower_is_better=True))
+def distractor_mass(maps: Maps, distractors: Masks) -> PerImage:
+    """sum of A+ on D / sum of A+, in [0, 1], D the distractor mask; unlike all others, lower is better.
+
+    NaN for an empty distractor mask (an image without the cue, or a dataset that does not know where it is) or an
+    all-zero map. Chance level: the distractor's relative area.
+
+    Source: ours, after the pointing game's energy; cf. the "wrong reason" measure of Friedrich et al., 2023.
+    """
+    return energy(maps, distractors)
+
+
+def _share_of_highest(maps: Maps, masks: Masks, k: Int[Tensor, " images"]) -> PerImage:
     """Share in [0, 1] of the k highest pixels that lie in the mask; k >= 1.
 
     Pixels tied at the k-th value count as the expected value if ties were broken at random: the places left, times

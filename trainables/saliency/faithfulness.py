@@ -1,5 +1,9 @@
-"""Faithfulness measures: each scores the maps of an `Explained`, one score per image."""
+"""Faithfulness: does a map describe what the model does? A covariate of the localisation scores, not one of them.
 
+To add one: a function from an `Explained` to one score per image, and a line in FAITHFULNESS.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from trainables.core.shapes import Images, Labels, Maps, PerImage
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, maps_of, target_logits
-from trainables.saliency.shapes import Images, Maps, Scores, Targets
 
 STEPS = 28
 """Steps in which `deletion` and `insertion` change all pixels."""
@@ -30,7 +34,7 @@ class Explained:
     """In evaluation mode."""
     attribution: Attribution
     images: Images
-    targets: Targets
+    targets: Labels
     maps: Maps
     """As the attribution returns them, not blurred."""
     seed: int
@@ -43,25 +47,25 @@ class Explained:
         return torch_stream(measure, self.seed)
 
     @torch.no_grad()
-    def probabilities(self, images: Images) -> Scores:
+    def probabilities(self, images: Images) -> PerImage:
         """The target class's probability for changed `images`."""
         return in_batches(
             lambda x, y: self.model(x).logits.softmax(dim=1).gather(1, y[:, None])[:, 0], images, self.targets
         )
 
     @torch.no_grad()
-    def logits(self, images: Images) -> Scores:
+    def logits(self, images: Images) -> PerImage:
         """The target class's logit for changed `images`."""
         return in_batches(partial(target_logits, self.model), images, self.targets)
 
-    def defined(self, scores: Scores) -> Scores:
+    def defined(self, scores: PerImage) -> PerImage:
         """Set scores to NaN where the map is all zero or not finite."""
         flat = self.maps.flatten(1)
         usable = (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)
         return torch.where(usable, scores.to(self.maps.dtype), torch.nan)
 
 
-def deletion(explained: Explained) -> Scores:
+def deletion(explained: Explained) -> PerImage:
     """Area under the target's probability as pixels are set to zero, the map's highest first; low is faithful.
 
     In [0, 1]. 29 passes per image. NaN for an all-zero map.
@@ -71,7 +75,7 @@ def deletion(explained: Explained) -> Scores:
     return _area_under_fade(explained, show_highest=False)
 
 
-def insertion(explained: Explained) -> Scores:
+def insertion(explained: Explained) -> PerImage:
     """Area under the target's probability as pixels appear, the map's highest first; high is faithful.
 
     In [0, 1]. 29 passes per image. NaN for an all-zero map.
@@ -82,7 +86,7 @@ def insertion(explained: Explained) -> Scores:
     return _area_under_fade(explained, show_highest=True)
 
 
-def infidelity(explained: Explained) -> Scores:
+def infidelity(explained: Explained) -> PerImage:
     """Mean over random squares of (b · mass of the map in the square − fall of f_y with the square at zero)²; >= 0.
 
     In logits²; low is faithful. b is the factor that fits the image's falls best, as maps have no common unit (captum's
@@ -114,7 +118,7 @@ def random_squares(n: int, height: int, width: int, rng: torch.Generator) -> Boo
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
-def sensitivity_max(explained: Explained) -> Scores:
+def sensitivity_max(explained: Explained) -> PerImage:
     """Largest ‖map of a noisy copy − map‖ / ‖map‖ over 5 copies; >= 0, low is stable.
 
     The noise is uniform, at most 0.02 of the span from black to white either way. As expensive as 5 maps. NaN for an
@@ -136,7 +140,7 @@ def random_noise(explained: Explained) -> Float[Tensor, "copies channels height 
     return ((2 * uniform - 1) * (RADIUS * explained.span)).to(explained.images)
 
 
-def _area_under_fade(explained: Explained, show_highest: bool) -> Scores:
+def _area_under_fade(explained: Explained, show_highest: bool) -> PerImage:
     """Area under the target's probability against the share of pixels changed, by trapezoids, in [0, 1].
 
     Pixels change from the map's highest to its lowest, ties in the order of rows. With `show_highest` the image starts
@@ -152,3 +156,11 @@ def _area_under_fade(explained: Explained, show_highest: bool) -> Scores:
         shown = changed if show_highest else ~changed
         heights.append(explained.probabilities(explained.images * shown))
     return explained.defined(torch.trapezoid(torch.stack(heights, dim=1), dx=1 / STEPS, dim=1))
+
+
+FAITHFULNESS: dict[str, Callable[[Explained], PerImage]] = {
+    "deletion": deletion,
+    "infidelity": infidelity,
+    "insertion": insertion,
+    "sensitivity_max": sensitivity_max,
+}
