@@ -372,17 +372,20 @@ def strata_panels(
 
 
 def method_panels(
-    strata: Iterable[tuple[str, float]], methods: Sequence[str], label: str
+    cells: Mapping[tuple[str, float, str], HasInterval], label: str
 ) -> tuple["Figure", dict[tuple[str, float], "Axes"]]:
-    """A figure with a row per method in each panel of `strata_panels`."""
-    rows = rows_of_strata(strata)
-    height = 0.9 + (0.55 + 0.25 * len(methods)) * len(rows)
+    """A figure of the estimates of cells (dataset, severity, method), with a row per method in each panel."""
+    styles = look(method for _, _, method in cells)
+    rows = rows_of_strata(cell[:2] for cell in cells)
+    height = 0.9 + (0.55 + 0.25 * len(styles)) * len(rows)
     figure = new_figure(height, 1.5 + 1.2 * max(map(len, rows.values())))
     panels = strata_panels(figure, rows, label, sharex=True, sharey=True)
     for (dataset, level), axes in panels.items():
         where = f"{name(dataset)}, " if len(rows) > 1 and level == rows[dataset][0] else ""
         axes.set_title(f"{where}s = {severity(level)}", loc="left", fontsize=8)
-        row_labels(axes, list(map(name, methods)))
+        row_labels(axes, list(map(name, styles)))
+    for (dataset, level, method), entry in cells.items():
+        draw_mark(panels[dataset, level], Mark(entry, *styles[method]), -list(styles).index(method))
     return figure, panels
 
 

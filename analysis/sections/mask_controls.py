@@ -7,7 +7,6 @@ compared with coarser masks (dilated masks count as right and stay in the verdic
 data (severity 0).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,7 @@ from analysis.numbers import column_name, count, interval, name, number
 from analysis.sections.drawing import PALETTE, Drawing, Mark, forest, place_of_method
 from analysis.sections.mask_pairs import ANY_WRONG, CELL, NO_MASKS, RIGHT, WRONG, paired, place_of, stacked
 from analysis.sections.section import Section
-from analysis.sections.table import CELL as CELL_COLUMNS
-from analysis.sections.table import Column, Table, decimals, estimates, inside, words
+from analysis.sections.table import SCOPE, Column, Table, decimals, estimates, inside, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, sums
 from analysis.trials.trials import Primary
@@ -38,14 +36,14 @@ class Change(Estimate):
     n_data_seeds: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ControlRow:
     """One control in one cell, or its mean over the cells of severities above 0 (dataset, severity and method None)."""
 
     control: str
-    dataset: str | None
-    severity: float | None
-    method: str | None
+    dataset: str | None = None
+    severity: float | None = None
+    method: str | None = None
     outcome: Change
     localisation: Change
 
@@ -78,40 +76,35 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame | None, primary: P
         None where no trial is a control or has a coarser mask than a trial that is otherwise the same.
     """
     controls = right.iloc[:0] if controls is None else controls
-    scores = (primary.outcome, primary.column)
-    pairs, n_unpaired = paired(right, controls, [c for c in scores if c in right])
+    scores = {"outcome": primary.outcome, "localisation": primary.column}
+    pairs, n_unpaired = paired(right, controls, [column for column in scores.values() if column in right])
     if pairs.empty and controls.empty:
         return None
-    cells = [_means(pairs, column) for column in scores]
-    overall = _rows([_with_any_wrong(means[means["severity"] > 0]) for means in cells], ["control"])
+    means = stacked([_means(pairs, column).assign(score=score) for score, column in scores.items()])
+    shifted = means[means["severity"] > 0]
+    wrong = shifted[shifted["control"].isin(WRONG.values())]
+    if wrong["control"].nunique() > 1:
+        shifted = stacked([shifted, wrong.assign(control=ANY_WRONG)])
+    overall = _rows(shifted, ["control"])
     sentence = _sentence({row.control: row.outcome for row in overall}, primary)
-    return MaskControls(len(controls), n_unpaired, overall, _rows(cells, CELL), sentence)
+    return MaskControls(len(controls), n_unpaired, overall, _rows(means, CELL), sentence)
 
 
 def _means(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
     """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
-    known = pairs.reindex(columns=[*CELL, "data_seed", column, column + RIGHT]).dropna(subset=[column, column + RIGHT])
-    changes = known.assign(
-        right=known[column + RIGHT], change=known[column] - known[column + RIGHT], kind=known["control"]
-    )
-    means = changes.groupby([*CELL, "kind", "data_seed"])
+    both = pairs.reindex(columns=[*CELL, "data_seed", column, column + RIGHT]).dropna(subset=[column, column + RIGHT])
+    both = both.assign(right=both[column + RIGHT], change=both[column] - both[column + RIGHT], kind=both["control"])
+    means = both.groupby([*CELL, "kind", "data_seed"])
     return means.agg(right=("right", "mean"), change=("change", "mean"), n=("change", "size")).reset_index()
 
 
-def _with_any_wrong(means: pd.DataFrame) -> pd.DataFrame:
-    """The means, and those of all kinds of wrong masks again under one name, where each kind is a cell."""
-    wrong = means[means["control"].isin(WRONG.values())]
-    return stacked([means, wrong.assign(control=ANY_WRONG)]) if wrong["control"].nunique() > 1 else means
-
-
-def _rows(means: Sequence[pd.DataFrame], by: list[str]) -> tuple[ControlRow, ...]:
-    """A row for each control, or for each cell of it, from the means of the outcome and of the score."""
-    outcomes, scores = ({key: _change(part) for key, part in each.groupby(by)} for each in means)
-    missing = Change(reason="no pair has both scores")
+def _rows(means: pd.DataFrame, by: list[str]) -> tuple[ControlRow, ...]:
+    """A row for each control, or for each cell of it."""
     rows = []
-    for key in outcomes | scores:
-        cell: tuple[Any, ...] = (*key, None, None, None)
-        rows.append(ControlRow(*cell[:4], outcomes.get(key, missing), scores.get(key, missing)))
+    for key, part in means.groupby(by):
+        cell: dict[str, Any] = dict(zip(by, key, strict=True))
+        changes = {score: _change(part[part["score"] == score]) for score in ("outcome", "localisation")}
+        rows.append(ControlRow(**cell, **changes))
 
     def place(row: ControlRow) -> tuple[Any, ...]:
         return row.dataset or "", row.severity, place_of_method(row.method or ""), place_of(row.control)
@@ -120,7 +113,9 @@ def _rows(means: Sequence[pd.DataFrame], by: list[str]) -> tuple[ControlRow, ...
 
 
 def _change(means: pd.DataFrame) -> Change:
-    """The mean over the cells of `means`, each counting the same; in a cell each data seed counts the same."""
+    """The mean over cells and kinds, each counting the same; in a cell each data seed counts the same."""
+    if means.empty:
+        return Change(reason="no pair has both scores")
     resamples = draw_resamples(means, replicates=1, seed=0)
     cell = means.groupby(["kind", *CELL]).ngroup().to_numpy()
     in_cell = (cell == np.arange(cell.max() + 1)[:, None]).astype(np.float64)
@@ -211,31 +206,28 @@ def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
         return []
     primary = analysis.primary
     outcome, score = column_name(primary.outcome), name(primary.metric)
-    caption = (
-        f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
-        "nothing else, averaged within data seeds and then over them."
-    )
-    changes = (
-        words("control", "instead of right masks", text=str),
-        *inside("outcome", decimals(f"{primary.outcome}.right", outcome, "right")),
-        *estimates("outcome_change", "change", "outcome", digits=3, interval="outcome_interval"),
-        *inside("localisation", decimals(f"{primary.column}.right", score, "right")),
-        *estimates("localisation_change", "change", "localisation", digits=3, interval="localisation_interval"),
-        *inside("outcome", Column("n", "pairs"), Column("n_data_seeds", "data seeds")),
-    )
-    shifted = f"{caption} Cells of severities above 0, each counting the same."
-    return [
-        Table("controls", TITLE, shifted, changes, result.overall),
-        Table(
-            "controls_by_cell",
-            "Mask controls in every cell",
-            caption,
-            (*CELL_COLUMNS, *changes),
-            result.cells,
-            group=3,
-            fold=0,
+    table = Table(
+        name="controls",
+        title=TITLE,
+        caption=(
+            f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
+            "nothing else, averaged within data seeds and then over them. “Shifted”: over the cells of severities "
+            "above 0, each counting the same."
         ),
-    ]
+        columns=(
+            *SCOPE,
+            words("control", "instead of right masks", text=str),
+            *inside("outcome", decimals(f"{primary.outcome}.right", outcome, "right")),
+            *estimates("outcome_change", "change", "outcome", digits=3, interval="outcome_interval"),
+            *inside("localisation", decimals(f"{primary.column}.right", score, "right")),
+            *estimates("localisation_change", "change", "localisation", digits=3, interval="localisation_interval"),
+            *inside("outcome", Column("n", "pairs"), Column("n_data_seeds", "data seeds")),
+        ),
+        rows=(*result.overall, *result.cells),
+        group=3,
+        fold=len(result.overall),
+    )
+    return [table]
 
 
 TITLE = "Mask controls: is it what the masks show that helps?"

@@ -30,6 +30,18 @@ class Spread:
     sd: float | None
     n: int
 
+    @property
+    def estimate(self) -> float | None:
+        return self.mean
+
+    @property
+    def ci_low(self) -> float | None:
+        return None if self.mean is None or self.sd is None else self.mean - self.sd
+
+    @property
+    def ci_high(self) -> float | None:
+        return None if self.mean is None or self.sd is None else self.mean + self.sd
+
 
 @dataclass(frozen=True)
 class MethodRow:
@@ -55,14 +67,17 @@ class MethodRow:
 def method_rows(table: pd.DataFrame, primary: Primary, *, by_strength: bool = False) -> tuple[MethodRow, ...]:
     """One row per (dataset, severity, method), and per strength if asked for, in this order."""
     rows = []
-    cells = table.groupby(["dataset", "severity", "method", *(["strength"] if by_strength else [])])
-    for (dataset, severity, method, *one_strength), trials in cells:
+    by = ["dataset", "severity", "method", *(["strength"] if by_strength else [])]
+    for key, trials in table.groupby(by):
+        cell: dict[str, Any] = dict(zip(by, key, strict=True))
         chance = _values(trials, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
         row = MethodRow(
-            *(str(dataset), float(severity), str(method), len(trials)),
-            *(spread(_values(trials, column)) for column in (primary.outcome, ID_AUC, primary.column)),
+            **cell,
+            n=len(trials),
+            ood=spread(_values(trials, primary.outcome)),
+            id=spread(_values(trials, ID_AUC)),
+            localisation=spread(_values(trials, primary.column)),
             chance=float(np.median(chance)) if len(chance) else None,
-            strength=float(one_strength[0]) if one_strength else None,
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: (row.dataset, row.severity, place_of_method(row.method))))
@@ -117,31 +132,32 @@ def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     )
 
 
-CHANCE: dict[str, Any] = {"color": drawing.MUTED, "linestyle": ":", "linewidth": 1}
+def or_nan(value: float | None) -> float:
+    """The value, or NaN, which matplotlib leaves out."""
+    return np.nan if value is None else value
+
+
+_CHANCE: dict[str, Any] = {"color": drawing.MUTED, "linestyle": ":", "linewidth": 1}
+_ON_ID: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
 
 
 def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A row per method with its mean and standard deviation, a panel per dataset and severity."""
-    styles = drawing.look(row.method for row in rows)
-    figure, panels = drawing.method_panels([(row.dataset, row.severity) for row in rows], list(styles), score.label)
-    for row in rows:
-        axes, (colour, marker), values = panels[row.dataset, row.severity], styles[row.method], score.of(row)
-        y = -list(styles).index(row.method)
-        if (chance := score.chance(row)) is not None:
-            axes.plot([chance] * 2, [y - 0.5, y + 0.5], **CHANCE)
-        if values.mean is not None:
-            axes.errorbar(values.mean, y, xerr=values.sd, color=colour, marker=marker, markersize=5, elinewidth=1.2)
-    if score.is_auc:
-        axes.set_xlim(-0.03, 1.03)
-    mean = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5, linewidth=1.2)
-    drawing.legend_below(figure, [mean, drawing.legend_key("chance", **CHANCE)], columns=2)
+    cells = {(row.dataset, row.severity, row.method): score.of(row) for row in rows}
+    figure, panels = drawing.method_panels(cells, score.label)
+    for stratum, axes in panels.items():
+        chance = {score.chance(row) for row in rows if (row.dataset, row.severity) == stratum}
+        axes.vlines([level for level in chance if level is not None], *axes.get_ylim(), **_CHANCE)
+        if score.is_auc:
+            axes.set_xlim(-0.03, 1.03)
+    mean = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5)
+    drawing.legend_below(figure, [mean, drawing.legend_key("chance", **_CHANCE)], columns=2)
     return figure
 
 
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
     styles = drawing.look(row.method for row in rows)
-    with_id = with_chance = False
     figure, panels = drawing.dataset_panels(sorted({row.dataset for row in rows}), sharey=score.is_auc)
     for dataset, axes in panels.items():
         of_dataset = [row for row in rows if row.dataset == dataset]
@@ -152,36 +168,30 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
         step = min(0.008 * span, 0.6 * closest / len(styles))
         for position, (method, (colour, marker)) in enumerate(styles.items()):
             cells = [row for row in of_dataset if row.method == method]
-            shift = (position - (len(styles) - 1) / 2) * step
-            points = [(row.severity + shift, s.mean, s.sd or 0.0) for row in cells if (s := score.of(row)).n]
-            if points:
-                x, mean, sd = zip(*points, strict=True)
-                style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6, "elinewidth": 0.8}
-                axes.errorbar(x, mean, yerr=sd, **style)
+            x = np.asarray([row.severity for row in cells])
+            means, sds = [or_nan(score.of(row).mean) for row in cells], [score.of(row).sd or 0.0 for row in cells]
+            style: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "markersize": 4.5,
+                "linewidth": 1.6,
+                "elinewidth": 0.8,
+            }
+            axes.errorbar(x + (position - (len(styles) - 1) / 2) * step, means, yerr=sds, **style)
             if score.is_auc:
-                on_id = [(row.severity, row.id.mean) for row in cells]
-                with_id |= plot_known(axes, on_id, color=colour, linestyle="--", linewidth=0.8, alpha=0.8)
-        levels = sorted({row.severity: score.chance(row) for row in of_dataset}.items())
-        with_chance |= plot_known(axes, levels, marker="_", **CHANCE)
+                axes.plot(x, [or_nan(row.id.mean) for row in cells], color=colour, alpha=0.8, **_ON_ID)
+        chance = {row.severity: or_nan(score.chance(row)) for row in of_dataset}
+        axes.plot(list(chance), list(chance.values()), marker="_", **_CHANCE)
         drawing.severity_axis(axes, severities)
         score.limit(axes)
     next(iter(panels.values())).set_ylabel(score.label)
     handles = drawing.method_keys(styles, markersize=5, linewidth=1.6)
-    if with_id:
-        on_id_set = {"color": drawing.MUTED, "linestyle": "--", "linewidth": 0.8}
-        handles.append(drawing.legend_key("the same on the ID test set", **on_id_set))
-    if with_chance:
-        handles.append(drawing.legend_key("chance", **CHANCE))
+    if score.is_auc and any(row.id.n for row in rows):
+        handles.append(drawing.legend_key("the same on the ID test set", color=drawing.MUTED, **_ON_ID))
+    if any(score.chance(row) is not None for row in rows):
+        handles.append(drawing.legend_key("chance", **_CHANCE))
     drawing.legend_below(figure, handles, columns=9)
     return figure
-
-
-def plot_known(axes: "Axes", points: Sequence[tuple[float, float | None]], **style: Any) -> bool:
-    """Plot the points that have a value; False where none has."""
-    known = [(x, y) for x, y in points if y is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), **style)
-    return bool(known)
 
 
 def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None:
@@ -197,17 +207,19 @@ def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Sho
     )
     with drawing.settings():
         figure = (_by_method if is_crowded else _by_severity)(rows, score)
+    file, title, words = (
+        ("outcome_by_severity", "How does performance fall as the shift grows?", score.label)
+        if score.is_outcome
+        else (
+            "localisation_by_severity",
+            "Does the training method change where the map falls?",
+            analysis.primary_name,
+        )
+    )
     return drawing.Drawing(
-        name="outcome_by_severity" if score.is_outcome else "localisation_by_severity",
-        title=(
-            "How does performance fall as the shift grows?"
-            if score.is_outcome
-            else "Does the training method change where the map falls?"
-        ),
-        caption=(
-            f"Mean {score.label if score.is_outcome else analysis.primary_name} and its standard deviation over the "
-            "trials of each cell, by severity."
-        ),
+        name=file,
+        title=title,
+        caption=f"Mean {words} and its standard deviation over the trials of each cell, by severity.",
         alt=(
             f"{'Dots' if is_crowded else 'Lines'} of mean {score.label} by severity, one per method. At s = {worst:g}: "
             f"{means}."

@@ -1,6 +1,6 @@
 """Within a model: does a better map on an image go with a right answer on it?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, name, with_interval
 from analysis.sections import drawing
-from analysis.sections.section import OTHER_WAYS, Section, if_estimated, no_interval
+from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import REMARK, SCOPE, Column, Table, estimates, words
 from analysis.stats.rank_correlation import Ints
 from analysis.stats.replicated import Estimate, mean
@@ -24,15 +24,15 @@ class PerImage(Estimate):
     """Mean over models of the AUROC of an image's localisation score for a right answer on it, in [0, 1]."""
 
     attribution: str
-    dataset: str | None
+    dataset: str | None = None
     """None for all strata with a shift."""
-    severity: float | None
-    method: str | None
+    severity: float | None = None
+    method: str | None = None
     """None for all methods."""
-    n: int
+    n: int = 0
     """Models with a value: at least five right and five wrong answers on the images with a map score."""
-    n_missing: int
-    n_clusters: int
+    n_missing: int = 0
+    n_clusters: int = 0
     """Data seeds."""
 
 
@@ -42,39 +42,30 @@ def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
     Each model has the same weight. The interval is Student's over data seeds, by the delete-one-data-seed jackknife; it
     needs 6 data seeds on each dataset.
     """
-    table, split, metric = analysis.trials.table, analysis.primary.split, analysis.primary.metric
-    resamples, first = analysis.resamples, analysis.primary.attribution
-    prefix = columns.correctness_auroc(split, metric, "")
+    table, resamples, first = analysis.trials.table, analysis.resamples, analysis.primary.attribution
+    prefix = columns.correctness_auroc(analysis.primary.split, analysis.primary.metric, "")
     present = [str(column).removeprefix(prefix) for column in table if str(column).startswith(prefix)]
+    if not present:
+        return (PerImage(attribution=first, reason=absent_column(table, [prefix + first])),)
 
-    def entry(attribution: str, rows: Ints, place: tuple[Any, Any, Any] = (None, None, None)) -> PerImage:
+    def entry(attribution: str, rows: Ints, **place: Any) -> PerImage:
         values = table[prefix + attribution].to_numpy(dtype=np.float64)
         kept = rows[np.isfinite(values[rows])]
-        dataset, severity, method = place
-        empty = PerImage(
-            attribution=attribution,
-            dataset=dataset,
-            severity=severity,
-            method=method,
-            n=len(kept),
-            n_missing=len(rows) - len(kept),
-            n_clusters=resamples.n_clusters(kept),
-            reason=None if len(kept) else "no model has five right and five wrong answers on the scored images",
-        )
-        return empty.of(mean(values[kept], resamples.cluster[kept], resamples.dataset)) if len(kept) else empty
+        counts = {"n": len(kept), "n_missing": len(rows) - len(kept), "n_clusters": resamples.n_clusters(kept)}
+        result = PerImage(attribution=attribution, **place, **counts)
+        if not len(kept):
+            return replace(result, reason="no model has five right and five wrong answers on the scored images")
+        return result.of(mean(values[kept], resamples.cluster[kept], resamples.dataset))
 
-    if not present:
-        reason = f"no trial has the column {prefix + first!r}"
-        unknown = dict.fromkeys(("dataset", "severity", "method"))
-        return (PerImage(attribution=first, **unknown, n=0, n_missing=0, n_clusters=0, reason=reason),)
+    cells = cell_rows(table)
     shifted = table["severity"].to_numpy() > 0
     everything = np.flatnonzero(shifted)
     main, *others = sorted(present, key=lambda attribution: (attribution != first, attribution))
     methods = drawing.in_order(table["method"][shifted])
     return (
         entry(main, everything),
-        *(entry(main, np.flatnonzero(shifted & (table["method"] == m)), (None, None, m)) for m in methods),
-        *(entry(main, rows, cell) for cell, rows in cell_rows(table).items()),
+        *(entry(main, np.flatnonzero(shifted & (table["method"] == m)), method=m) for m in methods),
+        *(entry(main, rows, dataset=d, severity=s, method=m) for (d, s, m), rows in cells.items()),
         *(entry(attribution, everything) for attribution in others),
     )
 
@@ -91,18 +82,15 @@ def _sentence(analysis: Analysis, result: tuple[PerImage, ...]) -> str:
         claim = "Within a model, images with a better map are answered correctly less often"
     else:
         claim = "These models do not show that, within a model, images with a better map are answered correctly"
+    models = count(everything.n + everything.n_missing, "model") + " in the strata with a shift"
+    if everything.n_missing:
+        scored = "those with at least five right and five wrong answers on the scored images"
+        models = f"{everything.n:,} of {models}, {scored}"
     score = f"{name(analysis.primary.metric)} of {name(everything.attribution)}"
     return (
         f"{claim}: the AUROC of an image’s {score} for a right answer is {with_interval(everything)}, where 0.5 is "
-        f"chance, on average over {_models(everything)}.{no_interval([everything])}"
+        f"chance, on average over {models}.{no_interval([everything])}"
     )
-
-
-def _models(entry: PerImage) -> str:
-    models = count(entry.n + entry.n_missing, "model") + " in the strata with a shift"
-    if not entry.n_missing:
-        return models
-    return f"{entry.n:,} of {models}, those with at least five right and five wrong answers on the scored images"
 
 
 def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing | None:
@@ -111,9 +99,11 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
     entries = [e for e in result if e.dataset is None and e.attribution == first and e.estimate is not None]
     if not entries:
         return None
-    looks: dict[str | None, tuple[str, str]] = {None: (drawing.INK, "D")}
-    looks |= drawing.look(e.method for e in entries if e.method is not None)
-    rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method])] for e in entries}
+    looks = drawing.look(e.method for e in entries if e.method is not None)
+    rows = {
+        name(e.method or "all methods"): [drawing.Mark(e, *looks.get(e.method or "", (drawing.INK, "D")))]
+        for e in entries
+    }
     return drawing.forest(
         {"AUROC of an image’s map for a right answer": rows},
         name="per_image",

@@ -7,7 +7,7 @@ from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number, stratum_name, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, Spread, ranking, shown
+from analysis.sections.methods import MethodRow, Spread, or_nan, ranking, shown
 from analysis.sections.section import Section
 from analysis.sections.table import CELL, Column, Table
 
@@ -95,12 +95,9 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         for axes, (dataset, rows) in zip(panels, sorted(by_dataset.items()), strict=False):
             drawing.row_labels(axes, [_named(row) for row in rows])
             for position, row in enumerate(rows):
-                known = [(score.of(row).mean, look) for score, look in zip(scores, looks, strict=True)]
-                known = [(mean, look) for mean, look in known if mean is not None]
-                axes.plot(
-                    [mean for mean, _ in known], [-position] * len(known), color=drawing.MUTED, linewidth=0.8, zorder=1
-                )
-                for mean, look in known:
+                means = [or_nan(score.of(row).mean) for score in scores]
+                axes.plot(means, [-position] * 2, color=drawing.MUTED, linewidth=0.8, zorder=1)
+                for mean, look in zip(means, looks, strict=True):
                     axes.plot(mean, -position, **dot, **look)
             axes.set_title(stratum_name(dataset, rows[0].severity), loc="left")
             axes.tick_params(labelbottom=True)

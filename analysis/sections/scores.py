@@ -86,7 +86,7 @@ def _panel(
         if entry.ci_low is not None:
             axes.text(column, row + 0.24, interval(entry.ci_low, entry.ci_high), fontsize=6.5, **centred)
         if entry.score == analysis.score:
-            frame = {"fill": False, "edgecolor": drawing.INK, "linewidth": 1.6}
+            frame: dict[str, Any] = {"fill": False, "edgecolor": drawing.INK, "linewidth": 1.6}
             axes.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **frame))
     axes.imshow(values, cmap=drawing.DIVERGING, vmin=-1, vmax=1, aspect="auto")
     axes.grid(visible=False)

@@ -7,7 +7,7 @@ from analysis.numbers import column_name, listed, severity, stratum_name, with_i
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, Regret, selection_regret
 from analysis.sections.drawing import PALETTE, Drawing, Mark, forest
 from analysis.sections.section import Lack, Section, no_interval
-from analysis.sections.table import REMARK, Column, Table, decimals, estimates, words
+from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, words
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
@@ -22,19 +22,14 @@ def _compute(analysis: Analysis) -> tuple[Regret, ...]:
 
 
 def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
-    """The mean over strata of each rule that has one, without the oracle, whose regret is 0."""
-    return [p for p in result if p.dataset is None and p.estimate is not None and p.rule != "oracle"]
-
-
-def _by_map(known: list[Regret]) -> bool:
-    """Whether choosing by a map has a regret."""
-    return any(part.rule.startswith("localisation_") for part in known)
+    """The mean over strata of each rule that has one, without the oracle; none if no map has one."""
+    known = [p for p in result if p.dataset is None and p.estimate is not None and p.rule != "oracle"]
+    return known if any(part.rule.startswith("localisation_") for part in known) else []
 
 
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     known = _overall_rows(result)
-    costs = {part.rule: part for part in known}
-    by_map = costs.get("localisation_id") or costs.get("localisation_ood")
+    by_map = next((part for part in known if part.rule.startswith("localisation_")), None)
     if by_map is None:
         reasons = {part.rule: part.reason for part in result if part.dataset is None}
         return f"Not estimated: {reasons['localisation_id'] or reasons['localisation_ood']}."
@@ -59,7 +54,7 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
 def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
     """Mean over strata, each stratum as a dot; None where choosing by the map has no regret."""
     overall = _overall_rows(result)
-    if not _by_map(overall):
+    if not overall:
         return None
     outcome = column_name(analysis.primary.outcome)
     strata = {part.rule: [r.estimate for r in result if r.rule == part.rule and r.severity] for part in overall}
@@ -91,41 +86,29 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
     known = [part for part in result if part.estimate is not None]
     if not known:
         return []
-    outcome = column_name(analysis.primary.outcome)
-    rule = words("rule", "choose by", text=RULES.__getitem__)
 
-    def worst(overall: Regret) -> Regret:
-        return max((r for r in known if r.rule == overall.rule and r.severity), key=lambda r: r.estimate or 0.0)
+    def worst(part: Regret) -> Regret | None:
+        strata = [r for r in known if r.rule == part.rule and r.severity and part.dataset is None]
+        return max(strata, key=lambda r: r.estimate or 0.0, default=None)
 
-    by_rule = Table(
-        name="choice_costs",
+    table = Table(
+        name="regret",
         title=TITLE,
         caption=(
-            f"{outcome} lost, on average over the strata with a shift, against the best of the models trained on the "
-            "same images."
-        ),
-        columns=(
-            rule,
-            *estimates("regret", "cost", digits=3),
-            decimals("worst", "at worst", lambda part: worst(part).estimate, digits=3),
-            Column("worst_stratum", "where", str, lambda part: stratum_name(worst(part).dataset, worst(part).severity)),
-            Column("n_choices", "choices"),
-        ),
-        rows=_overall_rows(result),
-    )
-    by_stratum = Table(
-        name="regret",
-        title="The same in each stratum",
-        caption=(
-            f"Mean {outcome} lost against the best trial of the same data seed; “in one choice”: when choosing among "
-            "all trials of the stratum at once. “All” is the mean over strata with a shift; others are shown and do "
-            "not count."
+            f"Mean {column_name(analysis.primary.outcome)} lost against the best of the models trained on the same "
+            "images; “in one choice”: when choosing among all trials of the stratum at once. “All” is the mean over "
+            "strata with a shift; others are shown and do not count."
         ),
         columns=(
             words("dataset", "dataset", absent="all"),
             words("severity", "s", text=severity),
-            rule,
-            *estimates("regret", "regret", digits=3),
+            words("rule", "choose by", text=RULES.__getitem__),
+            *estimates("regret", "cost", digits=3),
+            *inside(
+                worst,
+                decimals("worst", "at worst", "estimate", digits=3),
+                Column("worst_stratum", "where", str, lambda part: stratum_name(part.dataset, part.severity)),
+            ),
             decimals("whole_stratum", "in one choice", digits=3),
             Column("n_choices", "choices"),
             Column("n", "n"),
@@ -137,13 +120,14 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
             key=lambda r: (r.dataset or "", r.severity or 0.0),
         ),
         group=1,
-        fold=0,
+        fold=sum(part.dataset is None for part in known),
     )
-    return [by_rule, by_stratum]
+    return [table]
 
 
 def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
-    if result and len(reasons := {part.reason for part in result}) == 1 and (reason := reasons.pop()) is not None:
+    reasons = {part.reason for part in result}
+    if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         return [(f"“{TITLE}”", reason)]
     lacks = []
     for part in result:
@@ -155,11 +139,8 @@ def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
 
 
 def _reported(analysis: Analysis, result: tuple[Regret, ...]) -> str:
-    known = _overall_rows(result)
-    if not _by_map(known):
-        return ""
-    costs = "; ".join(f"{RULES[part.rule]} {with_interval(part, 3)}" for part in known)
-    return f"Choosing a model under a shift cost, against the best on the same images, by rule: {costs}."
+    costs = "; ".join(f"{RULES[part.rule]} {with_interval(part, 3)}" for part in _overall_rows(result))
+    return costs and f"Choosing a model under a shift cost, against the best on the same images, by rule: {costs}."
 
 
 TITLE = "What does choosing a model cost?"

@@ -74,14 +74,15 @@ def selection_rules(
     rows = []
     for rule in rules:
         resamples = draw_resamples(trials[rule], replicates=replicates, seed=seed)
-        score = primary.column if primary.column in table else None
         rows.append(
             RuleRow(
                 selection=rule,
                 n=len(trials[rule]),
                 outcome=spread(trials[rule][primary.outcome].dropna().to_numpy(dtype=float)),
                 difference=_difference(trials[rule], trials[rules[0]], primary.outcome) if rule != rules[0] else None,
-                localisation=score and within_cells(trials[rule], score, primary.outcome, resamples, seed=seed),
+                localisation=within_cells(trials[rule], primary.column, primary.outcome, resamples, seed=seed)
+                if primary.column in table
+                else None,
                 reference=next(iter(reference(trials[rule], primary.outcome, resamples, seed=seed)), None),
             )
         )

@@ -59,16 +59,12 @@ def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
     known = sorted((c for c in cells.values() if c.estimate is not None), key=lambda c: c.estimate or 0.0)
     if not known:
         return None
-    styles = drawing.look(method for _, _, method in cells)
     with drawing.settings():
-        figure, panels = drawing.method_panels([cell[:2] for cell in cells], list(styles), "ρ")
+        figure, panels = drawing.method_panels(cells, "ρ")
         for axes in panels.values():
             axes.axvline(0, color=drawing.MUTED, linewidth=0.8)
             drawing.shade(axes, analysis.verdict.smallest_effect)
             axes.set(xlim=(-1.02, 1.02), xticks=[-1, 0, 1])
-        for (dataset, level, method), c in cells.items():
-            mark = drawing.Mark(c, *styles[method])
-            drawing.draw_mark(panels[dataset, level], mark, -list(styles).index(method))
         key = drawing.legend_key("ρ with its 95 % interval", color=drawing.INK, marker="o", markersize=5)
         drawing.legend_below(figure, [key, drawing.shade_key()], columns=2)
     above = sum(1 for c in known if c.ci_low is not None and c.ci_low > 0)

@@ -1,13 +1,15 @@
 """Each method's performance and localisation by its strength."""
 
 import math
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, severity, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, method_rows, plot_known, shown, summary_table
+from analysis.sections.methods import MethodRow, Shown, method_rows, or_nan, shown, summary_table
 from analysis.sections.section import Section
 from analysis.sections.table import Column
 from analysis.trials.trials import Primary
@@ -52,6 +54,8 @@ def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawin
 def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """A panel per method with both scores, a colour per dataset at its largest severity."""
     methods, datasets = drawing.in_order(row.method for row in rows), sorted({row.dataset for row in rows})
+    worst = {row.dataset: row.severity for row in sorted(rows, key=lambda row: row.severity)}
+    rows = [row for row in rows if row.severity == worst[row.dataset]]
     colours = {dataset: drawing.PALETTE[1 + i % (len(drawing.PALETTE) - 1)] for i, dataset in enumerate(datasets)}
     lines = dict(zip(("-", "--"), shown(analysis), strict=True))
     n_columns = 6
@@ -60,14 +64,12 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
         figure = drawing.new_figure(0.8 + 1.35 * n_rows)
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         for axes, method in zip(panels, methods, strict=False):
-            for dataset, colour in colours.items():
-                cells = [row for row in rows if (row.method, row.dataset) == (method, dataset)]
-                worst = max((row.severity for row in cells), default=0.0)
-                for line, score in lines.items():
-                    points = [(row.strength or 0.0, score.of(row).mean) for row in cells if row.severity == worst]
-                    plot_known(axes, points, color=colour, linestyle=line, marker="o", markersize=3, linewidth=1.4)
+            of_method = [row for row in rows if row.method == method]
+            for dataset, line in product(datasets, lines):
+                cells = [row for row in of_method if row.dataset == dataset]
+                _plot(axes, cells, lines[line], color=colours[dataset], linestyle=line, marker="o", markersize=3)
             axes.set_title(name(method), loc="left", fontsize=8)
-            _strength_axis(axes, [row for row in rows if row.method == method])
+            _strength_axis(axes, of_method)
         for axes in panels[len(methods) :]:
             axes.set_axis_off()
         if lines["-"].is_auc:
@@ -83,36 +85,38 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
 
 def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """Performance above, localisation below, a column per stratum and a line per method."""
-    methods = analysis.results["methods"]
-    strata = sorted({(row.dataset, row.severity) for row in rows})
-    styles = drawing.look(row.method for row in rows)
-    scores = shown(analysis)
+    baselines = [row for row in analysis.results["methods"] if row.method == "baseline"]
+    strata = drawing.rows_of_strata((row.dataset, row.severity) for row in rows)
+    styles, scores = drawing.look(row.method for row in rows), shown(analysis)
+    places = [(dataset, level) for dataset, levels in strata.items() for level in levels]
+    dotted: dict[str, Any] = {"color": drawing.INK, "linestyle": ":", "linewidth": 1}
     with drawing.settings():
-        figure = drawing.new_figure(5.2, 0.8 + 1.6 * len(strata))
-        panels = figure.subplots(2, len(strata), squeeze=False, sharex=True, sharey="row")
-        for column, stratum in enumerate(strata):
-            for axes, score in zip(panels[:, column], scores, strict=True):
+        figure = drawing.new_figure(5.2, 0.8 + 1.6 * len(places))
+        panels = figure.subplots(2, len(places), squeeze=False, sharex=True, sharey="row")
+        for (dataset, level), column in zip(places, panels.T, strict=True):
+            for axes, score in zip(column, scores, strict=True):
                 for method, (colour, marker) in styles.items():
-                    mine = [r for r in rows if (r.dataset, r.severity, r.method) == (*stratum, method)]
-                    points = [(r.strength or 0.0, score.of(r).mean) for r in mine]
-                    plot_known(axes, points, color=colour, marker=marker, markersize=4, linewidth=1.4)
-                baseline = [r for r in methods if (r.dataset, r.severity, r.method) == (*stratum, "baseline")]
-                if baseline and (level := score.of(baseline[0]).mean) is not None:
-                    axes.axhline(level, color=drawing.INK, linestyle=":", linewidth=1)
-            dataset, worst = stratum
-            is_first = worst == min(s for d, s in strata if d == dataset)
-            title = f"{name(dataset)}\ns = {severity(worst)}" if is_first else f"s = {severity(worst)}"
-            panels[0][column].set_title(title, loc="left", fontsize=8)
-            _strength_axis(panels[1][column], rows)
-            panels[1][column].set_xlabel("strength")
+                    cells = [r for r in rows if (r.dataset, r.severity, r.method) == (dataset, level, method)]
+                    _plot(axes, cells, score, color=colour, marker=marker, markersize=4)
+                for row in baselines:
+                    if (row.dataset, row.severity) == (dataset, level):
+                        axes.axhline(or_nan(score.of(row).mean), **dotted)
+            title = f"{name(dataset)}\n" * (level == strata[dataset][0]) + f"s = {severity(level)}"
+            column[0].set_title(title, loc="left", fontsize=8)
+            _strength_axis(column[1], rows)
+            column[1].set_xlabel("strength")
         for axes, score in zip(panels[:, 0], scores, strict=True):
             score.limit(axes)
             axes.set_ylabel(score.label)
-        handles = drawing.method_keys(styles, markersize=5, linewidth=1.4)
-        if any(row.method == "baseline" for row in methods):
-            handles.append(drawing.legend_key("baseline", color=drawing.INK, linestyle=":", linewidth=1))
-        drawing.legend_below(figure, handles, columns=9)
+        baseline = [drawing.legend_key("baseline", **dotted)] if baselines else []
+        drawing.legend_below(figure, [*drawing.method_keys(styles, markersize=5), *baseline], columns=9)
     return figure
+
+
+def _plot(axes: "drawing.Axes", cells: list[MethodRow], score: Shown, **style: Any) -> None:
+    axes.plot(
+        [row.strength or 0.0 for row in cells], [or_nan(score.of(row).mean) for row in cells], linewidth=1.4, **style
+    )
 
 
 def _strength_axis(axes: "drawing.Axes", rows: list[MethodRow]) -> None:
