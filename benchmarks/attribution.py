@@ -1,21 +1,20 @@
 """Speed of attributions: all images together, compared with captum on one image at a time, and their share of a trial.
 
-Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. The two ways take turns on the same images, so
-that a noisy machine disturbs both alike. Printed are medians of one thread's processor time, and the share of maps and
-scores in trials of the space `laptop`.
+Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. Printed are medians of one thread's processor
+time on the same images, and the share of maps and scores in trials of the space `laptop`.
 """
 
-import statistics
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
+import pandas as pd
 import torch
 import typer
 from captum.attr import IntegratedGradients, Occlusion, Saliency
 from torch import Tensor
 
-from benchmarks import processor_seconds
+from benchmarks.timing import Methods, in_turn, print_table, processor_seconds
 from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
 from trainables import Trial, resolve
@@ -46,48 +45,40 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     trial.train_epoch()
     trial.model.eval()
     split = trial.splits["test_ood"]
-    chosen = (split.labels == 1).nonzero()[:images, 0]
-    x, y = split.images[chosen], split.labels[chosen]
-    rows: dict[str, list[float]] = {}
-    print(f"\n{dataset}, {model}, {len(x)} images, one thread")
-    print(f"{'attribution':24}{'ours, s':>10}{'captum, s':>11}{'ratio':>8}")
+    rows = (split.labels == 1).nonzero()[:images, 0]
+    x, y = split.images[rows], split.labels[rows]
+    ways = {}
     for name in trial.config.attributions:
-        ours = ATTRIBUTIONS[name](trial.config)
-        ways = (partial(ours.maps, trial.model, x, y), partial(one_at_a_time, name, trial, x, y))
-        turns = [[processor_seconds(way) for way in ways] for _ in range(rounds)]
-        rows[name] = [statistics.median(seconds) for seconds in zip(*turns, strict=True)]
-    rows["all three"] = [sum(seconds) for seconds in zip(*rows.values(), strict=True)]
-    for name, (together, single) in rows.items():
-        print(f"{name:24}{together:10.3f}{single:11.3f}{single / together:8.1f}")
+        ways[name, "ours"] = partial(ATTRIBUTIONS[name](trial.config).maps, trial.model, x, y)
+        ways[name, "captum"] = partial(one_at_a_time, name, trial, x, y)
+    timed = {name: partial(processor_seconds, way) for name, way in ways.items()}
+    seconds = in_turn(timed, rounds).median().unstack()
+    seconds.loc["all"] = seconds.sum()
+    print(f"\n{dataset}, {model}, {len(x)} images, one thread; seconds")
+    print_table(seconds.assign(ratio=seconds["captum"] / seconds["ours"]), digits=3)
 
 
 def share(dataset: str, methods: Sequence[str]) -> None:
     """Print the share of maps and scores in a trial of the space `laptop`, by method."""
-    print(f"\n{dataset}, a trial of the space laptop")
-    print(f"{'method':24}{'train, s':>10}{'test, s':>9}{'maps, s':>9}{'share':>8}")
+    rows = {}
     for method in methods:
         wanted = {"dataset": dataset, "method": method, "severity": 1}
         settings: dict[str, Any] = next(s for s in SPACES["laptop"]().trials if wanted.items() <= s.items())
         trial = Trial(resolve(settings))
         train = sum(processor_seconds(trial.train_epoch) for _ in range(trial.config.epochs))
-        test = processor_seconds(trial.evaluate)
-        maps = processor_seconds(trial.localise)
-        print(f"{method:24}{train:10.2f}{test:9.2f}{maps:9.2f}{maps / (train + test + maps):8.0%}")
+        test, maps = processor_seconds(trial.evaluate), processor_seconds(trial.localise)
+        rows[method] = {"train": train, "test": test, "maps": maps, "share of maps": maps / (train + test + maps)}
+    print(f"\n{dataset}, a trial of the space laptop; seconds")
+    print_table(pd.DataFrame(rows).T)
 
 
-def main(
-    model: str = "small_cnn",
-    images: int = 64,
-    rounds: int = 3,
-    only: Annotated[list[str] | None, typer.Option(help="share of this method's trials; may be given again")] = None,
-) -> None:
+def main(model: str = "small_cnn", images: int = 64, rounds: int = 3, only: Methods = None) -> None:
     """Compare on a dark and a bright dataset, then print the share of a trial of each of the paper's methods."""
     use_one_thread()
     for name in only or ():
         if name not in PAPER_METHODS:
-            raise typer.BadParameter(
-                f"method {name!r} is not in the space laptop; choose from {', '.join(PAPER_METHODS)}"
-            )
+            allowed = ", ".join(PAPER_METHODS)
+            raise typer.BadParameter(f"method {name!r} is not in the space laptop; choose from {allowed}")
     torch.manual_seed(0)
     for dataset in ("synthetic", "digits_on_photos"):
         compare(dataset, model, images, rounds)

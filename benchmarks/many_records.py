@@ -48,7 +48,18 @@ def varied(record: Record, settings: Iterable[Mapping[str, Any]]) -> Iterator[Re
     rng = np.random.default_rng(0)
     scores = {name: v for name, v in record.items() if name.split(".")[0] in columns.SPLITS and isinstance(v, float)}
     values = np.array(list(scores.values()))
-    for own in settings:
+    for trial in settings:
         drawn = values + SPREAD * rng.normal(size=len(values))
         drawn = np.where(values <= 1, drawn.clip(0, 1), drawn.clip(0))
-        yield Record({**record, **own, **dict(zip(scores, drawn.tolist(), strict=True))})
+        yield Record({**record, **trial, **dict(zip(scores, drawn.tolist(), strict=True))})
+
+
+def copies(records: SweepRecords, number: int) -> list[Record]:
+    """So many copies of the only record, whose artifacts are copied too. The records are not written."""
+    (real,) = records.load().records
+    made = list(varied(real, ({"trial_key": f"{n:016x}"} for n in range(number))))
+    for name in records.artifacts(real["trial_key"]):
+        data = records.read_artifact(real["trial_key"], name) or b""
+        for copy in made:
+            records.write_artifact(copy["trial_key"], name, data)
+    return made

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 import typer
 from rich.console import Console
 
+from benchmarks.timing import ROOT, in_turn
 from records import SweepRecords
-from records.store import Record
 
 SLOTS = 16
 AT_ONCE = 10_000
@@ -32,13 +32,8 @@ def copy_run(uri: str, run_id: str, copies: int) -> None:
     engine = sa.create_engine(uri)
     tables = sa.MetaData()
     tables.reflect(engine, only=("runs", "tags", "params", "metrics", "latest_metrics"))
-    new = sa.Table(
-        "copied_runs",
-        sa.MetaData(),
-        sa.Column("run_uuid", sa.String(32)),
-        sa.Column("trial_key", sa.String(16)),
-        prefixes=["TEMPORARY"],
-    )
+    keys = (sa.Column("run_uuid", sa.String(32)), sa.Column("trial_key", sa.String(16)))
+    new = sa.Table("copied_runs", sa.MetaData(), *keys, prefixes=["TEMPORARY"])
     with engine.connect() as connection:
         new.create(connection)
         for start in range(0, copies, AT_ONCE):
@@ -47,7 +42,7 @@ def copy_run(uri: str, run_id: str, copies: int) -> None:
             connection.execute(new.insert(), [{"run_uuid": i, "trial_key": i[:16]} for i in ids])
             for table in tables.sorted_tables:
                 if "run_uuid" in table.c:
-                    _copy_rows(connection, table, new, run_id)
+                    connection.execute(_copy_rows(table, new, run_id))
             connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # Databases count rows to choose how to look for them; a server does this by itself now and then.
@@ -55,14 +50,14 @@ def copy_run(uri: str, run_id: str, copies: int) -> None:
     engine.dispose()
 
 
-def _copy_rows(connection: sa.Connection, table: sa.Table, new: sa.Table, run_id: str) -> None:
-    """The rows that `table` has of the run `run_id`, once more for each run in `new`."""
+def _copy_rows(table: sa.Table, new: sa.Table, run_id: str) -> sa.Insert:
+    """Insert the rows that `table` has of the run `run_id` once more for each run in `new`."""
     values: dict[str, Any] = {column.name: column for column in table.c}
     values["run_uuid"] = new.c.run_uuid
     if table.name == "tags":
         values["value"] = sa.case((table.c.key == "trial_key", new.c.trial_key), else_=table.c.value)
     rows = sa.select(*values.values()).select_from(table.join(new, sa.true())).where(table.c.run_uuid == run_id)
-    connection.execute(table.insert().from_select(list(values), rows))
+    return table.insert().from_select(list(values), rows)
 
 
 @contextmanager
@@ -91,27 +86,10 @@ def sqlite() -> Iterator[str]:
 
 
 def _services() -> Any:
-    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+    sys.path.append(str(ROOT / "tests"))
     from support import services
 
     return services
-
-
-def copies(folder: Path, trials: int) -> SweepRecords:
-    """A sweep of this many records with artifacts, all of one trial."""
-    from benchmarks.many_records import real_trial
-
-    records = real_trial(folder)
-    (real,) = records.load().records
-    files = {
-        name: records.read_artifact(real["trial_key"], name) or b"" for name in records.artifacts(real["trial_key"])
-    }
-    for number in range(trials - 1):
-        key = f"{number:016x}"
-        for name, data in files.items():
-            records.write_artifact(key, name, data)
-        records.write(Record({**real, "trial_key": key, "seed": number + 1}))
-    return records
 
 
 def rate(records: SweepRecords, uri: str) -> tuple[float, float]:
@@ -142,11 +120,18 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; the two take turns.")] = 3,
 ) -> None:
     """Print trials a second for each round."""
-    for _ in range(rounds):
-        for name, source in (("SQLite", sqlite), ("server, PostgreSQL", server)):
-            with tempfile.TemporaryDirectory() as folder, source() as uri:
-                a_second, processor = rate(copies(Path(folder), trials), uri)
-                print(f"{name:20} {a_second:6.1f} trials a second, {processor:.3f} s of processor a trial", flush=True)
+    from benchmarks.many_records import copies, real_trial
+
+    def measure(name: str, source: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder, source() as uri:
+            records = real_trial(Path(folder))
+            for copy in copies(records, trials - 1):
+                records.write(copy)
+            a_second, processor = rate(records, uri)
+        print(f"{name:20} {a_second:6.1f} trials a second, {processor:.3f} s of processor a trial", flush=True)
+
+    sources = {"SQLite": sqlite, "server, PostgreSQL": server}
+    in_turn({name: lambda name=name: measure(name, sources[name]) for name in sources}, rounds)
 
 
 if __name__ == "__main__":

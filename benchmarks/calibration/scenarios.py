@@ -45,3 +45,18 @@ SCENARIOS = (
     Scenario("25 methods", **_STRONG, methods=25, settings=4, severities=(1.0,), shared=0.3),
     Scenario("25 methods, unrelated", methods=25, settings=4, severities=(1.0,), shared=0.3),
 )
+
+_DESIGN: dict[str, Any] = {"settings": 1, "methods": 5, "data_seeds": (20,)}
+_TWO: dict[str, Any] = {"settings": 1, "methods": 5, "data_seeds": (10,), "training_seeds": 2, "shared": 0.5}
+_RHO: dict[str, Any] = {"settings": 1, "methods": 5, "seed": 0.5176, "shared": 0.5}
+GRID = (
+    Scenario("independent trials", **_DESIGN),
+    Scenario("data seeds shared by half", **_DESIGN, shared=0.5),
+    Scenario("data seeds shared by nine tenths", **_DESIGN, shared=0.9),
+    Scenario("ρ = .5, data seeds shared by half", **_RHO, data_seeds=(20,)),
+    Scenario("ρ = .5, 10 data seeds shared by half", **_RHO, data_seeds=(10,)),
+    Scenario("ρ = .5, 6 data seeds shared by half", **_RHO, data_seeds=(6,)),
+    Scenario("two trainings of 10 data seeds", **_TWO),
+    Scenario("ρ = .5, two trainings", **_TWO, seed=0.5176),
+)
+"""For the report's grid of correlations."""

@@ -33,7 +33,6 @@ class Scenario:
     data_seeds: tuple[int, ...] = (10,)
     """Number for each dataset."""
     training_seeds: int = 1
-    """Crossed with the data seeds."""
     methods: int = 6
     severities: tuple[float, ...] = (0.8, 1.0)
     settings: int = 6
@@ -43,7 +42,7 @@ class Scenario:
     shared_training: float = 0.0
     """Share that a training seed contributes to all cells."""
     opposite: str = ""
-    """"methods" or "strata" of which every second one has correlations of the opposite sign."""
+    """"methods" or "strata", every second of which has correlations of the opposite sign."""
     spread: float = 0.0
     """Standard deviation of Fisher's z of the methods' correlations between seeds and between settings."""
     mediated: bool = False
@@ -85,10 +84,6 @@ class Cell:
     kept: float
     """Share of trials that have a record."""
 
-    @property
-    def n_settings(self) -> int:
-        return self.means.shape[1]
-
 
 def related(parts: Floats, rho: float, mediated: bool) -> Floats:
     """[3, …] score, outcome and validation AUC from three independent standard normal parts.
@@ -106,7 +101,7 @@ def related(parts: Floats, rho: float, mediated: bool) -> Floats:
 def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str] | None = None) -> list[Cell]:
     """The cells of a sweep, or of other methods of the same kind, given by name."""
     names = names or [f"method {i}" for i in range(scenario.methods)]
-    own = rng.normal(size=len(names)) * scenario.spread
+    shifts = rng.normal(size=len(names)) * scenario.spread
     common = related(rng.normal(size=(3, len(names))), scenario.method, False)
     cells = []
     strata = [(d, s) for d in range(len(scenario.data_seeds)) for s in scenario.severities]
@@ -121,7 +116,7 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
             turned = -sign if scenario.opposite == "methods" and i % 2 else sign
             counts = not scenario.dominant or number == 0
             seed, setting = (
-                turned * math.tanh(math.atanh(rho) + own[i]) if counts else 0.0
+                turned * math.tanh(math.atanh(rho) + shifts[i]) if counts else 0.0
                 for rho in (scenario.seed, scenario.setting)
             )
             n = scenario.settings
@@ -130,18 +125,9 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
             if scenario.dominant and number == 0:
                 n *= 5
             effects = scenario.sizes[1] * _settings(scenario, rng, setting, n)
-            cells.append(
-                Cell(
-                    dataset,
-                    severity,
-                    name,
-                    means=np.asarray([[0.4], [0.75], [0.9]]) + by_method[:, i, None] + effects,
-                    effects=effects[:2],
-                    seed=seed,
-                    setting=setting,
-                    kept=0.5 if scenario.unequal and number % 2 else 1.0,
-                )
-            )
+            means = np.asarray([[0.4], [0.75], [0.9]]) + by_method[:, i, None] + effects
+            kept = 0.5 if scenario.unequal and number % 2 else 1.0
+            cells.append(Cell(dataset, severity, name, means, effects[:2], seed, setting, kept))
     return cells
 
 
@@ -161,15 +147,12 @@ def draw_trials(
 ) -> Floats:
     """[3, settings, data seeds, training seeds] score, outcome and validation AUC of a cell's trials.
 
-    Args:
-        common: [3, data seeds, training seeds] independent parts of data seeds and training seeds that all cells share;
-            None for none.
+    `common` are the [3, data seeds, training seeds] effects of data seeds and training seeds that all cells share.
     """
-    shape = (cell.n_settings, n_data_seeds, scenario.training_seeds)
-    own = rng.normal(size=(3, *shape))
+    parts = rng.normal(size=(*cell.means.shape, n_data_seeds, scenario.training_seeds))
     if common is not None:
-        own = math.sqrt(1 - scenario.shared - scenario.shared_training) * own + common[:, None]
-    parts = related(own, cell.seed, scenario.mediated)
+        parts = math.sqrt(1 - scenario.shared - scenario.shared_training) * parts + common[:, None]
+    parts = related(parts, cell.seed, scenario.mediated)
     scores = cell.means[:, :, None, None] + scenario.sizes[0] * parts
     scores[1] = np.clip(scores[1], scenario.floor, scenario.ceiling)
     scores[0] = 0.4 + STEP * (scores[0] - 0.4)
@@ -187,7 +170,7 @@ def draw_table(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generat
     for cell in cells:
         scores = draw_trials(scenario, cell, rng, scenario.data_seeds[cell.dataset], common[cell.dataset])
         setting, data_seed, training_seed = (axis.ravel() for axis in np.indices(scores.shape[1:]))
-        rates = 2 if cell.n_settings % 2 == 0 else 1
+        rates = 2 if scores.shape[1] % 2 == 0 else 1
         kept = rng.random(setting.size) < cell.kept
         values = {
             "dataset": np.full(setting.size, f"dataset {cell.dataset}"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -53,26 +54,23 @@ def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) 
     """The truth of each comparison over the strata with a shift."""
     shifted = [cell for cell in cells if cell.severity > 0]
     new = [cell for cell in draw_cells(scenario, rng, names=["new"]) if cell.severity > 0]
-    alone = replace(scenario, training_seeds=1)
     result = {}
     for name, (law, value) in _PARTS.items():
         fisher = name != "setting"
-        own = [value(scenario, alone, cell, rng) for cell in shifted]
+        cell_values = [value(scenario, cell, rng) for cell in shifted]
         result[name] = Truth(
-            _mean(own, fisher),
-            *_spread([rho for rho, _ in own], fisher),
-            differ=len({round(law(scenario, cell), 6) for cell in shifted}) > 1,
+            _mean(cell_values, fisher),
+            *_spread([rho for rho, _ in cell_values], fisher),
+            differ=len({round(float(law(scenario, cell)), 6) for cell in shifted}) > 1,
             opposite=scenario.opposite != "",
-            new_method=_mean([value(scenario, alone, cell, rng) for cell in new], fisher),
+            new_method=_mean([value(scenario, cell, rng) for cell in new], fisher),
         )
     signs = np.ones(len({(cell.dataset, cell.severity) for cell in shifted}))
     if scenario.opposite == "strata":
         signs[1::2] = -1
-    by_stratum = spearman_of_normal(scenario.method) * signs
-    opposite = scenario.opposite == "strata"
-    result["method"] = Truth(
-        float(by_stratum.mean()) if len(signs) else math.nan, *_spread(by_stratum, fisher=False), opposite, opposite
-    )
+    by_stratum, opposite = spearman_of_normal(scenario.method) * signs, scenario.opposite == "strata"
+    mean = float(by_stratum.mean()) if len(signs) else math.nan
+    result["method"] = Truth(mean, *_spread(by_stratum, fisher=False), opposite, opposite)
     return result
 
 
@@ -98,16 +96,17 @@ def _spread(rho: Sequence[float] | Floats, fisher: bool) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _law_of_seeds(_: Scenario, cell: Cell) -> float:
-    return float(spearman_of_normal(cell.seed))
+def _many_trials(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> Floats:
+    """[3, settings, MANY] scores of a cell's trials with independent seeds."""
+    return draw_trials(replace(scenario, training_seeds=1), cell, rng, MANY)[..., 0]
 
 
-def _seeds(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+def _seeds(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """(Spearman's rho within a configuration, weight); if outcomes are cut off, for the configurations that vary."""
     weight = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds - 3
     if not scenario.cuts_off:
-        return float(spearman_of_normal(cell.seed)), weight * cell.n_settings
-    x, y, _ = draw_trials(alone, cell, rng, MANY)[..., 0]
+        return float(spearman_of_normal(cell.seed)), weight * cell.effects.shape[1]
+    x, y, _ = _many_trials(scenario, cell, rng)
     varies = y.std(axis=1) >= SMALLEST_SPREAD
     if not varies.any():
         return math.nan, math.nan
@@ -115,17 +114,13 @@ def _seeds(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Gener
     return float(np.tanh(np.arctanh(rho).mean())), weight * len(rho)
 
 
-def _law_of_settings(_: Scenario, cell: Cell) -> float:
-    return float(spearman_of_normal(cell.setting))
-
-
-def _settings(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+def _settings(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """Spearman's rho of the drawn effects of settings; a floor or ceiling keeps the order of expected scores."""
-    if cell.n_settings < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
+    if cell.effects.shape[1] < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
         return math.nan, math.nan
-    if scenario.cuts_off and draw_trials(alone, cell, rng, MANY)[1].mean(axis=(1, 2)).std(ddof=1) < SMALLEST_SPREAD:
+    if scenario.cuts_off and _many_trials(scenario, cell, rng)[1].mean(axis=1).std(ddof=1) < SMALLEST_SPREAD:
         return math.nan, math.nan
-    return float(stats.spearmanr(*cell.effects).statistic), cell.n_settings - 1.0
+    return float(stats.spearmanr(*cell.effects).statistic), cell.effects.shape[1] - 1.0
 
 
 def _law_given_id(scenario: Scenario, cell: Cell) -> float:
@@ -136,19 +131,19 @@ def _law_given_id(scenario: Scenario, cell: Cell) -> float:
     return float(spearman_of_normal(0.75 * rho / math.sqrt((1 - rho**2 / 4) * 0.75)))
 
 
-def _given_id(scenario: Scenario, alone: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
+def _given_id(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """The result of a large simulation of the same settings."""
-    scores = draw_trials(alone, cell, rng, MANY).reshape(3, -1)
+    scores = _many_trials(scenario, cell, rng).reshape(3, -1)
     if scores[1].std() < SMALLEST_SPREAD:
         return math.nan, math.nan
-    n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.n_settings
+    n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.effects.shape[1]
     one_cluster = np.zeros(scores.shape[1], dtype=np.intp)
     part = rank_correlation_without_each(scores[0], scores[1], one_cluster, control=scores[2])
     return float(part.rho[0]), n - 4.0
 
 
-_PARTS: dict[str, tuple[Callable[[Scenario, Cell], float], Callable[..., tuple[float, float]]]] = {
-    "seed": (_law_of_seeds, _seeds),
-    "setting": (_law_of_settings, _settings),
+_PARTS: dict[str, tuple[Callable[[Scenario, Cell], Any], Callable[..., tuple[float, float]]]] = {
+    "seed": (lambda _, cell: spearman_of_normal(cell.seed), _seeds),
+    "setting": (lambda _, cell: spearman_of_normal(cell.setting), _settings),
     "given_id": (_law_given_id, _given_id),
 }

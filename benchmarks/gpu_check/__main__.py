@@ -3,17 +3,15 @@
 Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU, or an argument is wrong.
 """
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.gpu_check.comparison import Check, checks
+from benchmarks.gpu_check.comparison import Check, Comparison, checks
 from benchmarks.gpu_check.page import Result, described
 from benchmarks.gpu_check.sharing import CUDA, SHARES, compare_shares, measure
 from trainables import MODELS
@@ -21,10 +19,10 @@ from trainables.core.process import use_gpu, use_one_thread
 
 
 def main(
-    only: Annotated[str, typer.Option(help="checks whose part or name contains this text, e.g. rrr or maps")] = "",
-    out: Annotated[Path, typer.Option(help="folder of gpu_check.json and gpu_check.md")] = Path(),
-    device: Annotated[str, typer.Option(help="another of torch's devices, to check the check")] = CUDA,
-    speed: Annotated[bool, typer.Option(help="also measure trials an hour")] = True,
+    only: Annotated[str, typer.Option(help="Checks whose part or name contains this text, e.g. rrr or maps.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of gpu_check.json and gpu_check.md.")] = Path(),
+    device: Annotated[str, typer.Option(help="Another torch device, to check the check.")] = CUDA,
+    speed: Annotated[bool, typer.Option(help="Also measure trials an hour.")] = True,
 ) -> None:
     """Check every method, attribution and measure on a GPU, two runs of each trial, shared memory and speed."""
     console = Console()
@@ -37,22 +35,21 @@ def main(
     chosen = [check for check in every if only in check.part or only in check.name]
     if not chosen:
         raise typer.BadParameter(f"no check has {only!r} in its part or name")
-    work: list[tuple[str, Callable[[], Any]]] = [(f"{c.part} {c.name}", partial(c.run, device)) for c in chosen]
-    work += [
-        (f"{model}, a share of {share:g}", partial(measure, share, model, device))
-        for model in (MODELS.builtin if speed else ())
-        for share in SHARES
-    ]
-    results = []
+    shared = [(share, model) for model in (MODELS.builtin if speed else ()) for share in SHARES]
+    comparisons: list[Comparison] = []
+    throughput = []
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console) as progress:
-        task = progress.add_task("", total=len(work))
-        for description, step in work:
-            progress.update(task, description=description)
-            results.append(step())
+        task = progress.add_task("", total=len(chosen) + len(shared))
+        for check in chosen:
+            progress.update(task, description=f"{check.part} {check.name}")
+            comparisons += check.run(device)
             progress.advance(task)
-    comparisons = [comparison for compared in results[: len(chosen)] for comparison in compared]
-    result = Result(described(device), comparisons, results[len(chosen) :])
+        for share, model in shared:
+            progress.update(task, description=f"{model}, a share of {share:g}")
+            throughput.append(measure(share, model, device))
+            progress.advance(task)
+    result = Result(described(device), comparisons, throughput)
     for text in (result.page, *(f"Written: {path}" for path in result.write(out))):
         console.print(text, soft_wrap=True, markup=False, highlight=False)
     if not result.holds:

@@ -5,7 +5,7 @@ The device is a name, so that tests/trainables/test_other_device.py can run ever
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, get_args
@@ -81,27 +81,26 @@ class Check:
 
 def checks() -> list[Check]:
     """All checks: one for each entry of the registries, plug-ins included."""
-    arithmetic = [Check("arithmetic", "convolution and product", compare_arithmetic)]
-    methods = [check for method in METHODS for check in method_checks(method)]
+    on_names: dict[tuple[str, Callable[[str, str], Iterator[Comparison]]], Iterable[str]] = {
+        ("maps", compare_maps): ATTRIBUTIONS,
+        ("scores", compare_localisation): (*LOCALISATION, *TUNED),
+        ("scores", compare_faithfulness): FAITHFULNESS,
+        ("scores", compare_probes): MODELS,
+    }
     return [
-        *arithmetic,
-        *methods,
-        *(Check("maps", name, partial(compare_maps, name)) for name in ATTRIBUTIONS),
-        *(Check("scores", name, partial(compare_localisation, name)) for name in (*LOCALISATION, *TUNED)),
-        *(Check("scores", name, partial(compare_faithfulness, name)) for name in FAITHFULNESS),
-        *(Check("scores", name, partial(compare_probes, name)) for name in MODELS),
+        Check("arithmetic", "convolution and product", compare_arithmetic),
+        *(check for method in METHODS for check in method_checks(method)),
+        *(Check(part, name, partial(compare, name)) for (part, compare), names in on_names.items() for name in names),
     ]
 
 
 def method_checks(method: str) -> list[Check]:
     """A step under each preset, on each model and in each precision, and a trial under each preset."""
-    presets = get_args(Preset)
-    settings = [{"preset": preset} for preset in presets]
-    settings += [{"model": model} for model in MODELS if model != "small_cnn"]
-    settings += [{"precision": precision} for precision in get_args(Precision) if precision != "float32"]
-    steps = [Check("step", named(method, each), partial(compare_steps, method, each)) for each in settings]
-    trials = [{"preset": preset} for preset in presets]
-    return steps + [Check("trial", named(method, each), partial(compare_trials, method, each)) for each in trials]
+    presets = [{"preset": preset} for preset in get_args(Preset)]
+    others = [{"model": model} for model in MODELS if model != "small_cnn"]
+    others += [{"precision": precision} for precision in get_args(Precision) if precision != "float32"]
+    steps = [Check("step", named(method, each), partial(compare_steps, method, each)) for each in presets + others]
+    return steps + [Check("trial", named(method, each), partial(compare_trials, method, each)) for each in presets]
 
 
 def named(method: str, settings: Mapping[str, str]) -> str:
@@ -117,9 +116,6 @@ def distance(values: Tensor, expected: Tensor) -> float:
     a, b = a.nan_to_num(), b.nan_to_num()
     apart = (a - b).norm().item()
     return apart / b.norm().item() if apart else 0.0
-
-
-# Arithmetic
 
 
 def compare_arithmetic(device: str) -> Iterator[Comparison]:
@@ -143,14 +139,11 @@ def derivatives(images: Tensor, kernel: Tensor) -> dict[str, Tensor]:
     return {"convolution": result, "its gradient": first, "its second gradient": second}
 
 
-# Methods
-
-
 def configuration(method: str = "baseline", model: str = "small_cnn", **settings: Any) -> TrialConfig:
     """A trial of a few seconds, at strength 1 if the method has a penalty."""
-    own = METHODS[method].contract_settings(model) | ({} if model == "small_cnn" else {"batch_size": 4})
+    fitting = METHODS[method].contract_settings(model) | ({} if model == "small_cnn" else {"batch_size": 4})
     strength = float(METHODS[method].has_penalty)
-    return resolve({**SMALL, **own, "method": method, "model": model, "strength": strength, **settings})
+    return resolve({**SMALL, **fitting, "method": method, "model": model, "strength": strength, **settings})
 
 
 def compare_steps(method: str, settings: Mapping[str, str], device: str) -> Iterator[Comparison]:
@@ -184,10 +177,7 @@ def compare_trials(method: str, settings: Mapping[str, str], device: str) -> Ite
 def trained(config: TrialConfig, device: str, resumed: bool = False) -> dict[str, Any]:
     """All results of a trial except times, by column, epoch and array.
 
-    Args:
-        config: the trial's.
-        device: to train on.
-        resumed: continue from a checkpoint of the first epoch, in a new trial.
+    If `resumed`, a new trial continues from a checkpoint of the first epoch.
     """
     training = Training((config,), device)
     scores: dict[str, Any] = {f"0 {name}": value for name, value in training.train_epoch().items()}
@@ -212,9 +202,6 @@ def differing(scores: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
 def _bits(value: Any) -> np.ndarray:
     array = np.asarray(value)
     return array if array.dtype.kind in "OU" else np.frombuffer(array.tobytes(), dtype=np.uint8)
-
-
-# Maps and scores
 
 
 @cache

@@ -6,6 +6,8 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import torch
 
 from benchmarks.gpu_check.comparison import Comparison
 from benchmarks.gpu_check.sharing import Throughput
-from benchmarks.methods import machine
+from benchmarks.timing import machine
 from docs.markdown import table
+
+DIFFERS = ("part", "what", "difference", "tolerance", "error")
+COMPARED = ("part", "compared", "hold", "largest difference")
+SHARED = ("--gpus-per-trial", "model", "trials an hour", "MiB a trial", "MiB beside it", "error")
 
 
 @dataclass(frozen=True)
@@ -26,56 +32,30 @@ class Result:
     throughput: Sequence[Throughput]
 
     @property
-    def failures(self) -> list[Comparison]:
-        return [each for each in self.comparisons if not each.holds]
-
-    @property
     def holds(self) -> bool:
-        return not self.failures and not any(each.error for each in self.throughput)
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one line."""
-        wrong = len(self.failures)
-        differ = f"{wrong} of {len(self.comparisons)} comparisons differ by more than their tolerance"
-        return differ if wrong else f"all {len(self.comparisons)} comparisons hold"
+        return all(each.holds for each in self.comparisons) and not any(each.error for each in self.throughput)
 
     @property
     def page(self) -> str:
         """The failed comparisons, a row for each part, and the throughput."""
-        parts: dict[str, list[Comparison]] = {}
-        for each in self.comparisons:
-            parts.setdefault(each.part, []).append(each)
-        tables: dict[str, tuple[Sequence[str], list[Sequence[str]]]] = {
-            "Differs": (
-                ("part", "what", "difference", "tolerance", "error"),
-                [(e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in self.failures],
-            ),
-            "Compared with the processor": (
-                ("part", "compared", "hold", "largest difference"),
-                [
-                    (part, str(len(of_part)), str(sum(each.holds for each in of_part)), f"{_largest(of_part):.2g}")
-                    for part, of_part in parts.items()
-                ],
-            ),
-            "A GPU shared by 1 / share trials": (
-                ("--gpus-per-trial", "model", "trials an hour", "MiB a trial", "MiB beside it", "error"),
-                [
-                    (
-                        f"{e.share:g}",
-                        e.model,
-                        f"{e.trials_an_hour:.0f}",
-                        _mib(e.memory_mib),
-                        _mib(e.context_mib),
-                        e.error,
-                    )
-                    for e in self.throughput
-                ],
-            ),
-        }
-        lines = [f"`make gpu-check`, {date.today().isoformat()}, {self.device}: **{self.sentence}**"]
-        lines += [f"{title}:\n\n{table(head, rows)}" for title, (head, rows) in tables.items() if rows]
-        return "\n\n".join(lines) + "\n"
+        failures, total = [each for each in self.comparisons if not each.holds], len(self.comparisons)
+        sentence = f"all {total} comparisons hold"
+        if failures:
+            sentence = f"{len(failures)} of {total} comparisons differ by more than their tolerance"
+        text = f"`make gpu-check`, {date.today().isoformat()}, {self.device}: **{sentence}**\n"
+        rows = [(e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in failures]
+        text += _section("Differs", DIFFERS, rows)
+        rows = []
+        for part, compared in groupby(sorted(self.comparisons, key=attrgetter("part")), attrgetter("part")):
+            group = list(compared)
+            largest = max((e.difference for e in group if math.isfinite(e.difference)), default=math.nan)
+            rows.append((part, str(len(group)), str(sum(e.holds for e in group)), f"{largest:.2g}"))
+        text += _section("Compared with the processor", COMPARED, rows)
+        rows = [
+            (f"{e.share:g}", e.model, f"{e.trials_an_hour:.0f}", _mib(e.memory_mib), _mib(e.context_mib), e.error)
+            for e in self.throughput
+        ]
+        return text + _section("A GPU shared by 1 / share trials", SHARED, rows)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write gpu_check.json and gpu_check.md, and return their paths."""
@@ -102,8 +82,8 @@ def described(device: str) -> str:
     return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, {versions}; {machine()}, {platform.system()}"
 
 
-def _largest(compared: Sequence[Comparison]) -> float:
-    return max((each.difference for each in compared if math.isfinite(each.difference)), default=math.nan)
+def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return f"\n{title}:\n\n{table(head, rows)}\n" if rows else ""
 
 
 def _mib(memory: float | None) -> str:

@@ -39,18 +39,10 @@ class Throughput:
 
 
 def measure(share: float, model: str, device: str, trials: int = 2, epochs: int = 10) -> Throughput:
-    """Run `trials` trials one after the other in each of the 1 / share processes on a GPU.
-
-    Args:
-        share: of the GPU, of each process.
-        model: a name in MODELS.
-        device: a name; devices other than cuda have no separate memory.
-        trials: timed trials of each process, after one for warming up.
-        epochs: epochs of each trial, of 320 images.
-    """
+    """Run `trials` trials one after the other, after one for warming up, in each of 1 / share processes on a GPU."""
     processes = round(1 / share)
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _keep, (spawn.Barrier(processes),)) as pool:
+    with ProcessPoolExecutor(processes, spawn, _barrier.append, (spawn.Barrier(processes),)) as pool:
         futures = [pool.submit(_work, share, model, device, trials, epochs, seed) for seed in range(processes)]
         errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
@@ -65,10 +57,6 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
 
 
 _barrier: list[Barrier] = []
-
-
-def _keep(barrier: Barrier) -> None:
-    _barrier.append(barrier)
 
 
 def _work(
@@ -106,23 +94,19 @@ def _train(model: str, device: str, epochs: int, seed: int) -> None:
 
 def compare_shares(device: str) -> Iterator[Comparison]:
     """Whether a process with a quarter of the GPU can allocate 0.2 of its memory, but not 0.3."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        taken = pool.submit(take, 0.25, (0.2, 0.3)).result()
     for part, expected in ((0.2, True), (0.3, False)):
-        what = "can" if expected else "cannot"
-        yield Comparison("memory", f"a share of 0.25 {what} take {part:g} of the GPU", float(taken[part] != expected))
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            taken = pool.submit(can_take, 0.25, part).result()
+        name = f"a share of 0.25 {'can' if expected else 'cannot'} take {part:g} of the GPU"
+        yield Comparison("memory", name, float(taken != expected))
 
 
-def take(share: float, parts: tuple[float, ...]) -> dict[float, bool]:
-    """Whether each part of the GPU's memory can be allocated under a share."""
+def can_take(share: float, part: float) -> bool:
+    """Whether this part of the GPU's memory can be allocated under a share."""
     device = use_gpu(share)
     total = torch.cuda.get_device_properties(device).total_memory
-    taken = {}
-    for part in parts:
-        try:
-            torch.empty(int(part * total), dtype=torch.uint8, device=device)
-            taken[part] = True
-        except torch.OutOfMemoryError:
-            taken[part] = False
-        torch.cuda.empty_cache()
-    return taken
+    try:
+        torch.empty(int(part * total), dtype=torch.uint8, device=device)
+    except torch.OutOfMemoryError:
+        return False
+    return True

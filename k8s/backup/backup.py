@@ -31,10 +31,9 @@ def copy(source: Storage, target: Storage, changed: bool) -> int:
 
     def copy_one(name: str) -> bool:
         data = source.read(name)
-        if data is None:  # Deleted since it was listed, like a checkpoint.
-            return False
-        target.write(name, data)
-        return True
+        if data is not None:  # Else deleted since it was listed, like a checkpoint.
+            target.write(name, data)
+        return data is not None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return sum(pool.map(copy_one, new))
@@ -44,9 +43,9 @@ def open_both() -> tuple[Storage, Storage]:
     """The sweeps' storage and the backup's; an S3 client keeps the AWS variables with which it was created."""
     sweeps = open_storage(os.environ["SWEEP_STORAGE"])
     os.environ.pop("AWS_ENDPOINT_URL", None)
-    given = {name: value for name, value in os.environ.items() if name.startswith("BACKUP_AWS_")}
     # A key from a file often ends with a line break.
-    os.environ.update({name.removeprefix("BACKUP_"): value.strip() for name, value in given.items()})
+    given = {name: value.strip() for name, value in os.environ.items() if name.startswith("BACKUP_AWS_")}
+    os.environ.update({name.removeprefix("BACKUP_"): value for name, value in given.items()})
     return sweeps, open_storage(os.environ.get("BACKUP_STORAGE", ""))
 
 

@@ -30,7 +30,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
     """Create the run's RayJob, or adopt a running one with the same content from an earlier run.
 
     The name contains a hash of manifest, image, sweep and arguments. A RayJob that has ended is replaced; the new one
-    trains the trials without a record.
+    trains the trials without a record. The time of submission is in seconds since the epoch.
 
     Args:
         rayjob: its manifest as JSON. In a structure, integers would arrive as 3.0, which Kubernetes rejects.
@@ -38,13 +38,6 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
         sweep: the sweep's name.
         arguments: options of sweep.py, separated and quoted as in a shell, but not expanded.
         run: the pipeline run's id.
-
-    Returns:
-        the RayJob's name, and the time of its submission, in seconds since the epoch.
-
-    Raises:
-        ValueError: a quote in `arguments` is not closed.
-        TimeoutError: an ended RayJob of this name is not deleted within five minutes.
     """
     import hashlib
     import json
@@ -105,7 +98,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False, additional_funcs=[has_ended])
 def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_seconds: float) -> str:
-    """Wait until the RayJob has ended, and return its outcome.
+    """Wait until the RayJob has ended, and return "succeeded" or a sentence with the error.
 
     A failed RayJob is not an error of this step, as Kubeflow would repeat the step, like one that was evicted.
     `analyse` raises the error.
@@ -116,9 +109,6 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
         since: the time of its submission, in seconds since the epoch.
         timeout_minutes: counted from `since`, even if this step is repeated.
         poll_seconds: time between two requests.
-
-    Returns:
-        "succeeded", or a sentence with the error.
     """
     import time
 
@@ -132,9 +122,9 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
     while True:
         try:
             job = jobs.get_namespaced_custom_object(**kind, name=name)
-            status = job.get("status", {})
-            if status.get("jobDeploymentStatus", "new") != state:
-                state = status.get("jobDeploymentStatus", "new")
+            status, last = job.get("status", {}), state
+            state = status.get("jobDeploymentStatus", "new")
+            if state != last:
                 print(f"RayJob {name}: {state}")
             # A stopped job is complete, too.
             if state == "Complete" and status.get("jobStatus") == "SUCCEEDED":
@@ -152,34 +142,22 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
         except urllib3.exceptions.HTTPError as error:
             print(f"the Kubernetes API does not answer: {error}; trying again")
         if time.time() > since + 60 * timeout_minutes:
-            return (
-                f"RayJob {name} is {state} after {timeout_minutes:g} minutes; it goes on, and running the pipeline "
-                "again goes on waiting"
-            )
+            return f"RayJob {name} is {state} after {timeout_minutes:g} minutes; it goes on. Run the pipeline again"
         time.sleep(poll_seconds)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def cancel(namespace: str, run: str) -> None:
-    """Delete the RayJob of a cancelled run. After any other end the sweep goes on, and the next run adopts it.
-
-    Args:
-        namespace: the RayJob's namespace.
-        run: the pipeline run's id. The environment variable NAMESPACE is the run's namespace.
-    """
+    """Delete the RayJob of a cancelled run. After any other end the sweep goes on, and the next run adopts it."""
     import os
 
     from kubernetes import client, config
 
     config.load_config()
     objects = client.CustomObjectsApi()
-    workflows = objects.list_namespaced_custom_object(
-        group="argoproj.io",
-        version="v1alpha1",
-        namespace=os.environ["NAMESPACE"],
-        plural="workflows",
-        label_selector=f"pipeline/runid={run}",
-    )["items"]
+    # The run's namespace, not the RayJob's.
+    runs = {"group": "argoproj.io", "version": "v1alpha1", "namespace": os.environ["NAMESPACE"], "plural": "workflows"}
+    workflows = objects.list_namespaced_custom_object(**runs, label_selector=f"pipeline/runid={run}")["items"]
     # Kubeflow cancels a run by setting its workflow's deadline to 0.
     if not any(workflow["spec"].get("activeDeadlineSeconds") == 0 for workflow in workflows):
         print("the run was not cancelled: its RayJob stays")
@@ -192,17 +170,13 @@ def cancel(namespace: str, run: str) -> None:
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def analyse(outcome: str, sweep: str, storage: str, endpoint: str, report: dsl.Output[dsl.Artifact]) -> None:
-    """Make the report from the sweep's records.
+    """Make the report, a folder, from the sweep's records; fail if the outcome of `wait` is an error.
 
     Args:
         outcome: the result of `wait`.
         sweep: the sweep's name.
         storage: the storage of its records.
         endpoint: address of the S3 server; empty for AWS.
-        report: a folder.
-
-    Raises:
-        RuntimeError: the RayJob has not succeeded; the message is the outcome.
     """
     import os
     import subprocess
@@ -248,20 +222,10 @@ def make_pipeline(rayjob: dict[str, Any]) -> Any:
     ) -> None:
         cancelled = cancel(namespace=namespace, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
         with dsl.ExitHandler(cancelled):
-            submitted = submit(
-                rayjob=rayjob,
-                namespace=namespace,
-                sweep=sweep,
-                arguments=arguments,
-                run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            )
-            waited = wait(
-                name=submitted.outputs["name"],
-                namespace=namespace,
-                since=submitted.outputs["at"],
-                timeout_minutes=timeout_minutes,
-                poll_seconds=poll_seconds,
-            )
+            job = {"rayjob": rayjob, "namespace": namespace, "sweep": sweep, "arguments": arguments}
+            submitted = submit(**job, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+            job = {"name": submitted.outputs["name"], "namespace": namespace, "since": submitted.outputs["at"]}
+            waited = wait(**job, timeout_minutes=timeout_minutes, poll_seconds=poll_seconds)
             analysed = analyse(outcome=waited.output, sweep=sweep, storage=storage, endpoint=endpoint)
             published = publish(report=analysed.outputs["report"])
         # Steps that depend on external state run again each time.

@@ -7,10 +7,9 @@ import pytest
 from scipy import stats
 
 from benchmarks.calibration import __main__ as calibration
-from benchmarks.calibration.grid import GRID, measure_grid
-from benchmarks.calibration.measure import NAMED, measure
+from benchmarks.calibration.measure import NAMED, measure, measure_grid
 from benchmarks.calibration.page import HEADINGS, MARKS, write_page
-from benchmarks.calibration.scenarios import SCENARIOS
+from benchmarks.calibration.scenarios import GRID, SCENARIOS
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE, Scenario, draw_cells, draw_table, related
 from benchmarks.calibration.truth import Truth, spearman_of_normal, truths
 

@@ -54,21 +54,16 @@ def prepare_bucket(name: str) -> None:
 
 def _missing(s3, name: str) -> Exception | None:
     """Why a bucket could be neither accessed nor created; None if it exists."""
-    try:
-        s3.head_bucket(Bucket=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("403", "301"):
-            return None
-        if error.response["Error"]["Code"] != "404":
-            return error
-    except BotoCoreError as error:
-        return error
-    else:
-        return None
     region = s3.meta.region_name
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        s3.create_bucket(Bucket=name, **place)
+        try:
+            s3.head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                s3.create_bucket(Bucket=name, **place)
+            elif error.response["Error"]["Code"] not in ("403", "301"):
+                return error
     except (BotoCoreError, ClientError) as error:
         return error
     return None
