@@ -25,9 +25,9 @@ def deal(trials: Iterable[Settings]) -> list[list[Settings]]:
         # Settings are checked later, so a severity may be no number.
         number = float(severity) if isinstance(severity, int | float) else -1.0
         cell = cells.setdefault((str(settings["dataset"]), number, str(settings["method"])), [])
-        if cell and all(
-            cell[-1][0].get(k) == settings.get(k) for k in (cell[-1][0].keys() | settings) - SHARED_TRAINING
-        ):
+        last = cell[-1][0] if cell else {}
+        differing = {name for name in last.keys() | settings if last.get(name) != settings.get(name)}
+        if cell and differing <= SHARED_TRAINING:
             cell[-1].append(settings)
         else:
             cell.append([settings])

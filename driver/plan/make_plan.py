@@ -155,8 +155,9 @@ def _unknown_setting(name: str) -> UserError:
     """The error for a setting that no trial of the plan has."""
     names = TrialConfig.own_settings()
     general = ", ".join(sorted(names))
-    for owner in (*METHODS.usable().values(), *DATASETS.usable().values(), *PLACES.values()):
-        names = names | set(owner.Options.model_fields)
+    datasets = (*DATASETS.usable().values(), *PLACES.values())
+    names = names.union(*(method.Options.model_fields for method in METHODS.usable().values()))
+    names = names.union(*(dataset.Options.model_fields for dataset in datasets))
     if name in names:
         return UserError(f"setting {name!r} in --set applies to no trial of this space; leave it out")
     hint = did_you_mean(name, names) or f"choose from {general}; "

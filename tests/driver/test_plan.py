@@ -9,7 +9,6 @@ from driver.plan.make_plan import make_plan
 from driver.plan.plan import declare, open_records
 from records import Manifest, columns
 from search_spaces import SPACES, Primary, Space
-from trainables import ConfigurationError
 from trainables.core.config import parse_settings
 from trainables.trial.same_training import by_training
 
@@ -89,17 +88,6 @@ def test_values_are_read_as_json_where_they_are():
         "model": "resnet18",
         "attributions": ("occlusion", "input_gradient"),
     }
-
-
-@pytest.mark.parametrize("bad", ["epochs", "epochs=", "=8", ""])
-def test_an_assignment_needs_both_sides(bad):
-    with pytest.raises(ConfigurationError, match="write --set KEY=VALUE"):
-        parse_settings([bad])
-
-
-def test_a_key_given_twice_is_refused():
-    with pytest.raises(ConfigurationError, match=r"--set epochs is given twice \(1 and '2'\)"):
-        parse_settings(["epochs=1", "epochs=2"])
 
 
 def test_a_plan_knows_the_size_of_a_seed():

@@ -1,7 +1,8 @@
-"""The end of a sweep: how the methods did, and what would answer more."""
+"""The summary of a sweep: what the command prints at its end, and what the sweep's run in MLflow shows."""
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -9,12 +10,19 @@ from rich.console import Console
 from analysis.answer.answer import answer
 from analysis.trials.exclusions import trials_from_table
 from driver.plan.make_plan import make_plan
-from driver.upkeep.summary import correlated, methods_summary, more
+from driver.plan.plan import Plan, declare
+from driver.upkeep import summary
+from records import SweepRecords, open_storage
+from search_spaces import Primary, Space
 
 IOU = "test_ood.iou.integrated_gradients"
 
 
-def table(**scores):
+def analysed(table, **options):
+    return answer(trials_from_table(table, sweep="x", source="x", **options), replicates=100)
+
+
+def small_table(**scores):
     """Two methods at two severities and two seeds; the outcome at the largest severity by method."""
     rows = [
         {"dataset": dataset, "severity": s, "method": method, "strength": 0.0, "seed": seed, "data_seed": seed}
@@ -29,18 +37,36 @@ def table(**scores):
 
 @pytest.fixture
 def result():
-    return answer(trials_from_table(table(rrr=(0.1, 0.3), masked=(0.9, 0.9)), sweep="x", source="x"), replicates=100)
+    return analysed(small_table(rrr=(0.1, 0.3), masked=(0.9, 0.9)))
 
 
-def lines(renderable):
-    console = Console(width=80, color_system=None)
-    with console.capture() as captured:
-        console.print(renderable)
-    return [line.rstrip() for line in captured.get().splitlines()]
+@pytest.fixture(scope="module")
+def table():
+    """Two datasets, severities that differ between them, three methods, eight seeds."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {"dataset": dataset, "severity": severity, "method": method, "strength": 1.0, "seed": seed}
+        | {"trial_key": f"{dataset}-{severity}-{method}-{seed}", "data_seed": seed + 20, "model": "small_cnn"}
+        | {f"{split}.auc": rng.uniform(0.4, 0.9) for split in ("valid_id", "test_id", "test_ood")}
+        | {IOU: rng.uniform(0, 0.5), "status": "completed"}
+        for dataset, severities in (("crosses", (0.0, 1.0)), ("digits", (0.0, 0.5)))
+        for severity in severities
+        for method in ("actdiff", "baseline", "rrr")
+        for seed in range(8)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def estimated(table):
+    return analysed(table)
 
 
 def test_the_table_of_methods_by_hand(result):
-    title, rest, *shown = lines(methods_summary(result))
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(summary.methods_summary(result))
+    title, rest, *shown = [line.rstrip() for line in captured.get().splitlines()]
     assert f"{title} {rest}" == (
         "OOD test AUC and IoU of integrated gradients on the OOD test set, mean ± sd over seeds and settings"
     )
@@ -54,49 +80,80 @@ def test_the_table_of_methods_by_hand(result):
     ]
 
 
+def test_no_table_without_the_score():
+    table = small_table(masked=(0.9, 0.8)).rename(columns={IOU: "test_ood.iop.occlusion"})
+    assert summary.methods_summary(analysed(table, free_primary=False)) is None
+
+
 def test_what_the_numbers_of_the_answer_are(result):
-    assert correlated(result) is None, "the answer has no number"
+    assert summary.correlated(result) is None, "the answer has no number"
     parts = [replace(part, estimate=0.5) for part in result.comparisons if part.comparison != "method"]
-    assert correlated(replace(result, comparisons=tuple(parts))) == (
+    assert summary.correlated(replace(result, comparisons=tuple(parts))) == (
         "The numbers are rank correlations of IoU of integrated gradients on the OOD test set with OOD test AUC, with "
         "95 % intervals. Seeds: between runs that differ in seeds alone; settings: between settings of one method, "
         "such as its strength; given validation AUC: between runs of one method at equal validation AUC."
     )
 
 
-def test_what_is_not_decided_and_the_command_that_asks_more(result):
-    text = more(result, make_plan("smoke", None, {}, None))
+@pytest.mark.parametrize(
+    ("space", "dataset", "max_trials", "cut", "advice"),
+    [
+        ("smoke", None, 31, True, "repeat the command without --max-trials to run them"),
+        ("smoke", None, 32, True, "repeat the command without --max-trials to run them"),
+        ("smoke", None, 192, False, "python sweep.py --space laptop (with --dry-run it says how long that takes)"),
+        ("smoke", None, 500, False, "python sweep.py --space laptop (with --dry-run it says how long that takes)"),
+        ("smoke", "synthetic", None, False, "laptop --dataset synthetic (with --dry-run it says how long that takes)"),
+        ("own_data", None, None, False, "a space of your own, python sweep.py --space NAME.py"),
+    ],
+)
+def test_what_is_undecided_and_the_command_that_adds_trials(space, dataset, max_trials, cut, advice, result):
+    plan = make_plan(space, dataset, {}, max_trials)
+    assert plan.cut == cut
+    text = summary.more(result, plan)
     assert text.startswith(
         "Not decided here: seeds, settings, methods and given validation AUC (no dataset with a shift has more than "
-        "2 data seeds; an interval takes 6). For more "
+        "2 data seeds; an interval takes 6). "
     )
-    assert text.endswith(
-        "For more seeds, settings and methods: python sweep.py --space laptop (with --dry-run it says how long that "
-        "takes)"
-    )
+    assert text.endswith(advice)
 
 
-@pytest.mark.parametrize(("max_trials", "cut"), [(31, True), (32, True), (192, False), (500, False)])
-def test_a_plan_cut_short_is_continued_before_another_space_is_tried(max_trials, cut, result):
-    plan = make_plan("smoke", None, {}, max_trials)
-    assert plan.cut == cut
-    assert more(result, plan).endswith("without --max-trials to run them") == cut
+def test_the_runs_numbers_are_those_of_the_report(estimated):
+    numbers, answers = summary.numbers(estimated), summary.answers(estimated)
+    comparisons = [c for c in estimated.comparisons if c.estimate is not None]
+    assert {c.comparison for c in comparisons} >= {"seed", "given_id"}
+    for c in comparisons:
+        place = f"comparison/{c.comparison}"
+        shown = [numbers[f"{place}/{name}"] for name in ("rho", "ci_low", "ci_high", "n_trials")]
+        assert shown == [c.estimate, c.ci_low, c.ci_high, c.n_trials]
+        assert answers[f"{place}/answer"] == c.answer
+    absent = replace(estimated, comparisons=tuple(replace(c, estimate=None) for c in estimated.comparisons))
+    assert not [name for name in summary.numbers(absent) if name.startswith("comparison/")]
 
 
-def test_the_command_keeps_the_dataset(result):
-    assert "--space laptop --dataset synthetic (with" in more(result, make_plan("smoke", "synthetic", {}, None))
+def test_a_methods_mean_is_at_the_largest_severity_and_over_datasets(estimated, table):
+    numbers = summary.numbers(estimated)
+    largest = table[(table.severity == 1.0) | ((table.dataset == "digits") & (table.severity == 0.5))]
+    for column, name in (("test_ood.auc", "mean/test_ood/auc"), (IOU, "mean/test_ood/iou/integrated_gradients")):
+        expected = largest.groupby(["method", "dataset"])[column].mean().groupby("method").mean()
+        shown = {key.rsplit("/", 1)[1]: value for key, value in numbers.items() if key.startswith(f"{name}/")}
+        assert shown == pytest.approx(expected.to_dict())
 
 
-def test_a_space_without_a_larger_one(result):
-    text = more(result, make_plan("own_data", None, {}, None))
-    assert text.endswith("For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py")
+def test_declarations_are_parameters_and_varying_settings_tags(tmp_path, table):
+    space = Space("two", "for a test", (), Primary(), ("seed", "method"))
+    records, plan = SweepRecords(open_storage(tmp_path), "two"), Plan(space, {})
+    assert summary.declared(records) == {}
+    declare(records, plan, "python sweep.py")
+    declared = {"space": "two", "primary": f"{IOU} against test_ood.auc", "comparisons": "seed, method"}
+    assert summary.declared(records) == declared
+    assert summary.design(table.to_dict("records"), plan) == {
+        **{"datasets": "crosses, digits", "methods": "actdiff, baseline, rrr", "severities": "0, 0.5, 1"},
+        **{"seeds": "0 to 7", "data_seeds": "20 to 27", "planned_trials": len(table)},
+    }
 
 
-def test_no_table_without_the_score():
-    trials = trials_from_table(
-        table(masked=(0.9, 0.8)).rename(columns={IOU: "test_ood.iop.occlusion"}),
-        sweep="x",
-        source="x",
-        free_primary=False,
-    )
-    assert methods_summary(answer(trials, replicates=100)) is None
+@pytest.mark.parametrize(
+    ("numbers", "text"), [((), ""), ((3,), "3"), ((1, 0), "0 to 1"), ((5, 0, 1, 2, 9, 8), "0 to 2, 5, 8 to 9")]
+)
+def test_seeds_are_shown_as_ranges(numbers, text):
+    assert summary.spans(numbers) == text

@@ -1,9 +1,7 @@
 """A sweep with its records in a bucket and its mirror on an MLflow server: whole, through outages, without secrets."""
 
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,12 +9,10 @@ import time
 
 import pytest
 from mlflow.tracking import MlflowClient
-from rich.console import Console
 from support.commands import PATIENCE, ROOT, TINY, environment, run_sweep
 from typer.testing import CliRunner
 
 import sweep
-from driver.upkeep.tracking import open_tracking
 from records import columns
 
 pytestmark = pytest.mark.slow
@@ -53,17 +49,8 @@ def runs_of(mlflow_server, variables, monkeypatch, sweep):
 def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folder(
     s3_server, mlflow_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
 ):
-    command = (
-        *TINY,
-        "--name",
-        "cloud",
-        "--concurrency",
-        "1",
-        "--storage",
-        f"{bucket}/study",
-        "--tracking-uri",
-        mlflow_server.uri,
-    )
+    command = (*TINY, "--name", "cloud", "--concurrency", "1", "--storage", f"{bucket}/study")
+    command += ("--tracking-uri", mlflow_server.uri)
     ran = run_sweep(tmp_path, *command, **variables)
     assert ran.code == 0, ran
     assert f"{bucket}/study/cloud/report/report.html" in ran.out
@@ -98,15 +85,8 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
 def test_half_a_minute_without_the_bucket_loses_nothing(
     s3_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
 ):
-    command = (
-        *TINY,
-        "--name",
-        "outage",
-        "--storage",
-        f"{bucket}/study",
-        "--tracking-uri",
-        f"sqlite:///{tmp_path}/m.db",
-    )
+    command = (*TINY, "--name", "outage", "--storage", f"{bucket}/study")
+    command += ("--tracking-uri", f"sqlite:///{tmp_path}/m.db")
     with (tmp_path / "out").open("w") as out:
         driver = subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), *command],
@@ -131,40 +111,22 @@ def test_half_a_minute_without_the_bucket_loses_nothing(
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "message", "code"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong-but-private"}, "the secret key does not fit the access key"),
-        ({"AWS_ACCESS_KEY_ID": "NOBODY"}, "the server does not know the access key; check AWS_ACCESS_KEY_ID"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9"),
-        ({"AWS_ENDPOINT_URL": "nonsense"}, "the endpoint is not well formed; set AWS_ENDPOINT_URL"),
-        ({"bucket": "s3://no-such-bucket/x"}, "there is no bucket 'no-such-bucket'; create it first"),
-        ({"reader": "yes"}, "the access key has no permission; allow it to list, read, write and delete"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-but-private"}, "the secret key does not fit the access key", 2),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9", 1),
     ],
 )
-def test_a_bucket_that_cannot_be_used_is_refused_before_anything_starts(
-    s3_server, bucket, tmp_path, change, message, monkeypatch
+def test_an_unusable_bucket_is_refused_before_anything_starts(
+    s3_server, bucket, tmp_path, change, message, code, monkeypatch
 ):
-    variables = s3_server.variables(s3_server.reader if "reader" in change else None) | change
-    for name, value in variables.items():
+    for name, value in {**s3_server.variables(), **change}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    ran = CliRunner().invoke(sweep.app, [*TINY, "--storage", variables.get("bucket", f"{bucket}/study")])
-    assert ran.exit_code == (1 if message.startswith("no connection") else 2), ran.output
+    ran = CliRunner().invoke(sweep.app, [*TINY, "--storage", f"{bucket}/study"])
+    assert (ran.exit_code, ran.stdout) == (code, ""), ran.output
     assert message in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
-    assert ran.stdout == ""
     assert "wrong-but-private" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
     assert s3_server.objects(bucket.removeprefix("s3://")) == {}
-
-
-def test_a_wrong_password_of_the_tracking_server_is_said_and_trials_can_go_on(mlflow_server, monkeypatch):
-    for name, value in (mlflow_server.variables() | {"MLFLOW_TRACKING_PASSWORD": "wrong-but-private"}).items():
-        monkeypatch.setenv(name, value)
-    said = io.StringIO()
-    assert open_tracking(mlflow_server.uri, "locked", Console(file=said, width=400)) is None
-    assert re.search(
-        r"MLflow at http://127.0.0.1:\d+: it refuses the login; check MLFLOW_TRACKING_USERNAME.*trials continue",
-        said.getvalue(),
-    )
-    assert "wrong-but-private" not in said.getvalue()
