@@ -15,6 +15,7 @@ from analysis.sections import drawing
 from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Section
 from analysis.sections.table import CELL, Column, Table, decimals, inside
+from analysis.stats.replicated import Estimate
 from analysis.trials.trials import Primary
 from records import columns
 
@@ -29,18 +30,6 @@ class Spread:
     mean: float | None
     sd: float | None
     n: int
-
-    @property
-    def estimate(self) -> float | None:
-        return self.mean
-
-    @property
-    def ci_low(self) -> float | None:
-        return None if self.mean is None or self.sd is None else self.mean - self.sd
-
-    @property
-    def ci_high(self) -> float | None:
-        return None if self.mean is None or self.sd is None else self.mean + self.sd
 
 
 @dataclass(frozen=True)
@@ -103,32 +92,37 @@ def spread(values: np.ndarray) -> Spread:
 class Shown:
     """A score as the figures show it."""
 
-    is_outcome: bool
+    field: str
+    """Its name in `MethodRow`."""
+    file: str
+    title: str
     label: str
-    is_auc: bool
+    is_auc: bool = False
 
     def of(self, row: MethodRow) -> Spread:
-        return row.ood if self.is_outcome else row.localisation
+        score: Spread = getattr(row, self.field)
+        return score
 
-    def chance(self, row: MethodRow) -> float | None:
-        return 0.5 if self.is_auc else None if self.is_outcome else row.chance
+    def chance(self, row: MethodRow) -> float:
+        """NaN if there is none."""
+        return 0.5 if self.is_auc else or_nan(row.chance if self.field == "localisation" else None)
 
     def limit(self, axes: "Axes") -> None:
         """The whole scale of an AUC; another score's from 0, unless some of it is below."""
-        together = axes.get_shared_y_axes().get_siblings(axes)
         if self.is_auc:
             axes.set_ylim(-0.03, 1.03)
-        elif min(other.dataLim.y0 for other in together) >= 0:
+        elif min(other.dataLim.y0 for other in axes.get_shared_y_axes().get_siblings(axes)) >= 0:
             axes.set_ylim(bottom=0)
 
 
 def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     """The outcome and the localisation score."""
     primary = analysis.primary
-    map_score = f"{name(primary.metric)}, {name(primary.attribution)}"
+    fall, move = "How does performance fall as the shift grows?", "Does the training method change where the map falls?"
+    outcome, map_score = column_name(primary.outcome), f"{name(primary.metric)}, {name(primary.attribution)}"
     return (
-        Shown(is_outcome=True, label=column_name(primary.outcome), is_auc=primary.outcome.endswith(".auc")),
-        Shown(is_outcome=False, label=map_score, is_auc=False),
+        Shown("ood", "outcome_by_severity", fall, outcome, is_auc=primary.outcome.endswith(".auc")),
+        Shown("localisation", "localisation_by_severity", move, map_score),
     )
 
 
@@ -143,15 +137,19 @@ _ON_ID: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
 
 def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A row per method with its mean and standard deviation, a panel per dataset and severity."""
-    cells = {(row.dataset, row.severity, row.method): score.of(row) for row in rows}
+    cells = {}
+    for row in rows:
+        mean, sd = or_nan(score.of(row).mean), or_nan(score.of(row).sd)
+        entry = Estimate(estimate=score.of(row).mean, ci_low=mean - sd, ci_high=mean + sd)
+        cells[row.dataset, row.severity, row.method] = entry
     figure, panels = drawing.method_panels(cells, score.label)
-    for stratum, axes in panels.items():
-        chance = {score.chance(row) for row in rows if (row.dataset, row.severity) == stratum}
-        axes.vlines([level for level in chance if level is not None], *axes.get_ylim(), **_CHANCE)
+    for (dataset, severity), axes in panels.items():
+        levels = {score.chance(row) for row in rows if (row.dataset, row.severity) == (dataset, severity)}
+        axes.vlines(sorted(levels), *axes.get_ylim(), **_CHANCE)
         if score.is_auc:
             axes.set_xlim(-0.03, 1.03)
-    mean = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5)
-    drawing.legend_below(figure, [mean, drawing.legend_key("chance", **_CHANCE)], columns=2)
+    key = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5)
+    drawing.legend_below(figure, [key, drawing.legend_key("chance", **_CHANCE)], columns=2)
     return figure
 
 
@@ -180,7 +178,7 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
             axes.errorbar(x + (position - (len(styles) - 1) / 2) * step, means, yerr=sds, **style)
             if score.is_auc:
                 axes.plot(x, [or_nan(row.id.mean) for row in cells], color=colour, alpha=0.8, **_ON_ID)
-        chance = {row.severity: or_nan(score.chance(row)) for row in of_dataset}
+        chance = {row.severity: score.chance(row) for row in of_dataset}
         axes.plot(list(chance), list(chance.values()), marker="_", **_CHANCE)
         drawing.severity_axis(axes, severities)
         score.limit(axes)
@@ -188,13 +186,13 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     handles = drawing.method_keys(styles, markersize=5, linewidth=1.6)
     if score.is_auc and any(row.id.n for row in rows):
         handles.append(drawing.legend_key("the same on the ID test set", color=drawing.MUTED, **_ON_ID))
-    if any(score.chance(row) is not None for row in rows):
+    if not all(np.isnan(score.chance(row)) for row in rows):
         handles.append(drawing.legend_key("chance", **_CHANCE))
     drawing.legend_below(figure, handles, columns=9)
     return figure
 
 
-def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None:
+def _figure(rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None:
     """None where no trial has the score."""
     if not any(score.of(row).n for row in rows):
         return None
@@ -207,23 +205,12 @@ def _severity_figure(analysis: Analysis, rows: tuple[MethodRow, ...], score: Sho
     )
     with drawing.settings():
         figure = (_by_method if is_crowded else _by_severity)(rows, score)
-    file, title, words = (
-        ("outcome_by_severity", "How does performance fall as the shift grows?", score.label)
-        if score.is_outcome
-        else (
-            "localisation_by_severity",
-            "Does the training method change where the map falls?",
-            analysis.primary_name,
-        )
-    )
+    kind = "Dots" if is_crowded else "Lines"
     return drawing.Drawing(
-        name=file,
-        title=title,
-        caption=f"Mean {words} and its standard deviation over the trials of each cell, by severity.",
-        alt=(
-            f"{'Dots' if is_crowded else 'Lines'} of mean {score.label} by severity, one per method. At s = {worst:g}: "
-            f"{means}."
-        ),
+        name=score.file,
+        title=score.title,
+        caption=f"{score.label}: mean and standard deviation over the trials of each cell, by severity.",
+        alt=f"{kind} of mean {score.label} by severity, one per method. At s = {worst:g}: {means}.",
         figure=figure,
     )
 
@@ -264,6 +251,6 @@ SECTION = Section(
     key="methods",
     title="Method by severity",
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
-    figures=lambda analysis, result: [_severity_figure(analysis, result, score) for score in shown(analysis)],
+    figures=lambda analysis, result: [_figure(result, score) for score in shown(analysis)],
     tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],
 )

@@ -54,18 +54,17 @@ def _kind(within: Correlation, pooled: Correlation) -> str | None:
     return "sign" if (within.estimate or 0.0) * (pooled.estimate or 0.0) < 0 else "size"
 
 
-def _sentences(analysis: Analysis, result: tuple[Disagreement, ...], *, primary: bool) -> list[str]:
-    """Those of the primary, or of the other scores."""
-    return [d.sentence for d in result if ((d.split, d.metric, d.attribution) == analysis.score) == primary]
+def _of_primary(analysis: Analysis, entry: Disagreement) -> bool:
+    return (entry.split, entry.metric, entry.attribution) == analysis.score
 
 
 def _sentence(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
     if not result:
         return ""
-    paragraphs = _sentences(analysis, result, primary=True)
-    if others := _sentences(analysis, result, primary=False):
-        scores = count(len(others), "other score")
-        paragraphs.append(f"The same holds for {scores}." if paragraphs else f"Not for the primary, but for {scores}.")
+    paragraphs = [entry.sentence for entry in result if _of_primary(analysis, entry)]
+    if len(result) > len(paragraphs):
+        others = count(len(result) - len(paragraphs), "other score")
+        paragraphs.append(f"The same holds for {others}." if paragraphs else f"Not for the primary, but for {others}.")
     paragraphs.append(
         "Where pooled and within-cell correlations differ by more than their intervals, the difference comes from "
         "methods, severities or datasets, not from better maps."
@@ -78,7 +77,7 @@ SECTION = Section(
     title="Pooling changes the answer",
     compute=lambda analysis: tuple(disagreements(analysis.correlations)),
     sentence=_sentence,
-    details=lambda analysis, result: _sentences(analysis, result, primary=False),
+    details=lambda analysis, result: [d.sentence for d in result if not _of_primary(analysis, d)],
     method=lambda analysis, result: {
         "Pooling": (
             "A value pooled over everything is never used: it mixes differences between methods and severities into "

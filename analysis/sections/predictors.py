@@ -41,7 +41,6 @@ class Predictor:
     """A score as a predictor of the outcome, by comparison, beside the primary's map."""
 
     column: str
-    """The primary's localisation score comes first; then the same on ID images, the probes and validation AUC."""
     comparisons: tuple[Comparison, ...]
     over_map: tuple[Advantage, ...]
     """How much better it predicts than the map; empty for the map itself."""
@@ -88,10 +87,6 @@ def advantages(first: Scored, second: Scored, declared: Sequence[str]) -> tuple[
     Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
     left out of both correlations at once, so what the scores share cancels. Without an interval with fewer than 6 data
     seeds on a dataset, where one of the correlations is not estimated, or where one method alone contributes.
-
-    Args:
-        first, second: the same trials with either score.
-        declared: some of `records.columns.COMPARISONS`.
     """
     both = first.data.present & second.data.present
     sides = [
@@ -153,12 +148,9 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
 
 def _on_different_trials(result: tuple[Predictor, ...]) -> str:
     """A remark if rows of the table rest on different trials."""
-    sizes: dict[str, set[int]] = {}
-    for part in (part for predictor in result for part in predictor.comparisons):
-        sizes.setdefault(part.comparison, set()).add(part.n_trials)
-    if all(len(different) == 1 for different in sizes.values()):
-        return ""
-    return " Rows rest on different trials where a score is missing, or has no correlation in a cell."
+    sizes = {(c.comparison, c.n_trials) for predictor in result for c in predictor.comparisons}
+    differ = len(sizes) > len({comparison for comparison, _ in sizes})
+    return " Rows rest on different trials where a score is missing, or has no correlation in a cell." * differ
 
 
 def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:

@@ -14,20 +14,15 @@ from analysis.numbers import capitalized, column_name, count, interval, name, pe
 from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import REMARK, SCOPE, Column, Table, estimates, words
-from analysis.stats.cluster_bootstrap import Resamples
-from analysis.stats.rank_correlation import Floats
-from analysis.stats.replicated import Estimate, Replicated
-from analysis.trials.design import Cell, Codes, cell_rows, design_of, pairs_within
+from analysis.stats.rank_correlation import Floats, Ints
+from analysis.stats.replicated import Estimate, Replicated, sums
+from analysis.trials.design import Rows, design_of, pairs_within
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 TITLE = "Of two trainings on the same images, is the one with the better map the better one?"
 COIN = 0.5
-IMAGES = ("same", "other")
-"""Whether the two trials of a pair have the same data seed."""
 APART = (0.0, SMALLEST_SPREAD)
 """Least difference of the two outcomes: all pairs, and pairs in which one model is clearly better."""
-Key = tuple[Cell, str, float, str]
-"""A cell, one of `IMAGES`, one of `APART` and the column that chooses."""
 _ROUNDING = 1e-9  # 0.58 − 0.57 is less than 0.01
 
 
@@ -68,69 +63,53 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
     reason = absent_column(table, [score]) if analysis.trials.data_seeds_known else UNKNOWN_DATA_SEEDS
     configuration = design_of(table).configurations()
-    trained = table[["data_seed", "severity"]].assign(configuration=configuration)
-    if reason is None and trained[trained["severity"] > 0].duplicated().any():
-        entries = tuple(_entries(_tally(analysis, scores, configuration), scores, analysis.resamples))
-        if entries and (entries[0].images, entries[0].score) == (IMAGES[0], score):
+    rows = np.flatnonzero(table["severity"] > 0)
+    rows = rows[np.argsort(configuration[rows], kind="stable")]
+    if reason is None and table[["data_seed"]].assign(configuration=configuration).iloc[rows].duplicated().any():
+        first, second = (rows[positions] for positions in pairs_within(configuration[rows]))
+        entries = tuple(_entries(analysis, scores, first, second))
+        if entries and (entries[0].images, entries[0].score) == ("same", score):
             return entries
     reason = reason or "no two scored trials under a shift have the same configuration and data seed"
-    return (Concordance(score=score, images=IMAGES[0], apart=APART[0], reason=reason),)
+    return (Concordance(score=score, images="same", apart=APART[0], reason=reason),)
 
 
-def _tally(analysis: Analysis, scores: Sequence[str], configuration: Codes) -> dict[Key, Floats]:
-    """[(pairs, concordant ones), 1 + clusters] of each cell with a shift: all pairs, then those with each cluster."""
+def _entries(analysis: Analysis, scores: Sequence[str], first: Rows, second: Rows) -> Iterator[Concordance]:
+    """The entries of the pairs of trials `first` and `second`, positions in the table."""
     table, _, outcome = analysis.data
-    resamples, values = analysis.resamples, table[[*scores, outcome]].to_numpy(dtype=np.float64)
-    tally: dict[Key, Floats] = {}
-    for cell, trials in cell_rows(table).items():
-        if cell[1] == 0:
-            continue
-        rows = trials[np.argsort(configuration[trials], kind="stable")]
-        first, second = (rows[positions] for positions in pairs_within(configuration[rows]))
-        is_same = resamples.data_seed[first] == resamples.data_seed[second]
-        difference = values[first] - values[second]
-        for images, apart, (column, score) in product(IMAGES, APART, enumerate(scores)):
-            concordant = (1 + np.sign(difference[:, column]) * np.sign(difference[:, -1])) / 2
-            is_apart = np.abs(difference[:, -1]) >= apart - _ROUNDING
-            kept = np.isfinite(concordant) & is_apart & (is_same == (images == "same"))
-            one, other = resamples.cluster[first[kept]], resamples.cluster[second[kept]]
-            for_each = []
-            for counted in (np.ones(len(one)), concordant[kept]):
-                with_one, with_other = (
-                    np.bincount(cluster, weight, len(resamples.dataset))
-                    for cluster, weight in ((one, counted), (other, counted * (one != other)))
-                )
-                for_each.append([counted.sum(), *(with_one + with_other)])
-            tally[cell, images, apart, score] = np.asarray(for_each)
-    return tally
+    clusters, dataset = analysis.resamples.cluster, analysis.resamples.dataset
+    values = table[[*scores, outcome]].to_numpy(dtype=np.float64)
+    difference = values[first] - values[second]
+    concordant = (1 + np.sign(difference) * np.sign(difference[:, -1:])) / 2
+    is_same = analysis.resamples.data_seed[first] == analysis.resamples.data_seed[second]
+    shifted = table[table["severity"] > 0]
+    strata = shifted[["dataset", "severity"]].drop_duplicates().sort_values(["dataset", "severity"])
+    places: list[tuple[str, dict[str, Any]]] = [("same", {}), ("other", {})]
+    places += [("same", {"method": method}) for method in drawing.in_order(shifted["method"])]
+    places += [("same", stratum) for stratum in strata.to_dict("records")]
+    for (images, place), apart, (column, score) in product(places, APART, enumerate(scores)):
+        kept = np.isfinite(concordant[:, column]) & (is_same == (images == "same"))
+        kept &= np.abs(difference[:, -1]) >= apart - _ROUNDING
+        for axis, level in place.items():
+            kept &= (table[axis] == level).to_numpy()[first]
+        if kept.any():
+            one, other, counted = clusters[first[kept]], clusters[second[kept]], concordant[kept, column]
+            n_pairs = _over_pairs(np.ones(len(one)), one, other, dataset)
+            share: Replicated = _over_pairs(counted, one, other, dataset) / n_pairs
+            counts = {"n": len(one), "n_clusters": int(share.present.sum())}
+            entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
+            if share.no_interval is None and np.ptp(share.values[1:][share.present]) == 0:
+                same = "the share is the same without any one of the data seeds"
+                yield replace(entry, estimate=share.whole, interval_reason=same)
+            else:
+                yield entry.of(share, low=0.0, high=1.0)
 
 
-def _entries(tally: dict[Key, Floats], scores: Sequence[str], resamples: Resamples) -> Iterator[Concordance]:
-    cells = list(dict.fromkeys(cell for cell, *_ in tally))
-    places: list[tuple[str, dict[str, Any]]] = [(images, {}) for images in IMAGES]
-    places += [("same", {"method": method}) for method in drawing.in_order(cell[2] for cell in cells)]
-    places += [("same", {"dataset": d, "severity": s}) for d, s in dict.fromkeys(cell[:2] for cell in cells)]
-    for (images, place), apart, score in product(places, APART, scores):
-        chosen = [
-            cell
-            for cell in cells
-            if place.items() <= dict(zip(("dataset", "severity", "method"), cell, strict=True)).items()
-        ]
-        pairs, concordant = np.sum([tally[cell, images, apart, score] for cell in chosen], axis=0)
-        if not pairs[0]:
-            continue
-        present = pairs[1:] > 0
-        counts: dict[str, Any] = {"n": int(pairs[0]), "n_clusters": int(present.sum())}
-        entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
-        one, all_pairs = (
-            Replicated(np.append(n[0], n[0] - n[1:]), present, resamples.dataset) for n in (concordant, pairs)
-        )
-        share: Replicated = one / all_pairs
-        if share.no_interval is None and np.ptp(share.values[1:][present]) == 0:
-            same = "the share is the same without any one of the data seeds"
-            yield replace(entry, estimate=share.whole, interval_reason=same)
-        else:
-            yield entry.of(share, low=0.0, high=1.0)
+def _over_pairs(values: Floats, one: Ints, other: Ints, dataset: Ints) -> Replicated:
+    """The sum over pairs; without a data seed, those with one of its trials drop out."""
+    of_other = values * (one != other)
+    both: Replicated = sums(values, one, dataset) + sums(of_other, other, dataset) - of_other.sum()
+    return both
 
 
 def _share(entry: Concordance) -> str:
@@ -146,11 +125,6 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
     if same.estimate is None:
         return f"Not estimated: {same.reason}."
     outcome, validation = column_name(analysis.primary.outcome), column_name(CONTROL)
-    shares = {
-        (e.images, e.apart, e.score == analysis.primary.column): _share(e)
-        for e in result
-        if e.dataset is None and e.method is None
-    }
     pair = "of two trainings on the same images, the one with the better map"
     if same.ci_low is None or same.ci_high is None:
         claim = f"{capitalized(pair)} has"
@@ -160,18 +134,26 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
         claim = f"{capitalized(pair)} is the worse one more often: it has"
     else:
         claim = f"These trials do not show that, {pair} is the better one more often: it has"
-    words = [f"{claim} the better {outcome} in {_share(same)} under a shift; ties count half, and chance is 50\u00a0%."]
-    if validated := shares.get(("same", APART[0], False)):
-        words.append(f"The one with the better {validation} has it in {validated}.")
-    if clear := shares.get(("same", APART[1], True)):
-        validated = shares.get(("same", APART[1], False))
-        also = f", {validation} in {validated}" if validated else ""
-        words.append(
-            f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {clear}{also}."
-        )
-    if other := shares.get(("other", APART[0], True)):
-        words.append(f"For two trainings of one configuration on different images, the map picks it in {other}.")
-    return " ".join(words) + no_interval([same])
+    sentences = {
+        ("same", APART[0], True): f"{claim} the better {outcome} in {{}} under a shift; ties count half, and chance is "
+        "50\u00a0%.",
+        ("same", APART[0], False): f"The one with the better {validation} has it in {{}}.",
+        (
+            "same",
+            APART[1],
+            True,
+        ): f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {{}}.",
+        ("same", APART[1], False): f"There {validation} picks it in {{}}.",
+        (
+            "other",
+            APART[0],
+            True,
+        ): "For two trainings of one configuration on different images, the map picks it in {}.",
+    }
+    whole = [e for e in result if e.dataset is None and e.method is None]
+    shares = {(e.images, e.apart, e.score == analysis.primary.column): _share(e) for e in whole}
+    said = [sentence.format(shares[key]) for key, sentence in sentences.items() if key in shares]
+    return " ".join(said) + no_interval([same])
 
 
 def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Drawing | None:

@@ -29,16 +29,15 @@ class Difference(Estimate):
 
 @dataclass(frozen=True)
 class RuleRow:
-    """Results of one selection rule."""
+    """The trials of one selection rule."""
 
     selection: str
     n: int
-    """Trials."""
     outcome: Spread
     difference: Difference | None
     """From the analysed rule; None for that rule itself."""
     localisation: Correlation | None
-    """The primary's rho within cells among this rule's trials; None if no trial has it."""
+    """The primary's rho within cells; None if no trial has it."""
     reference: Correlation | None
     """rho within cells of the AUC on the ID test set and the outcome."""
 
@@ -57,35 +56,26 @@ def selection_rules(
 ) -> SelectionRules | None:
     """Each rule's outcome, its difference from the analysed rule on the same trainings, and its correlations.
 
-    The interval of a difference is by the delete-one-data-seed jackknife.
-
-    Args:
-        table: trials of all rules, as in `Trials.all_selections`.
-        primary: the outcome and score to compare.
-        replicates, seed: of the bootstrap and the permutations.
-
-    Returns:
-        None with fewer than two rules.
+    The interval of a difference is by the delete-one-data-seed jackknife. `table` has the trials of all rules, as
+    `Trials.all_selections`; None with fewer than two rules.
     """
     rules = [] if table is None else rules_of(table)
     if table is None or len(rules) < 2:
         return None
-    trials = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
+    by_rule = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
     rows = []
-    for rule in rules:
-        resamples = draw_resamples(trials[rule], replicates=replicates, seed=seed)
-        rows.append(
-            RuleRow(
-                selection=rule,
-                n=len(trials[rule]),
-                outcome=spread(trials[rule][primary.outcome].dropna().to_numpy(dtype=float)),
-                difference=_difference(trials[rule], trials[rules[0]], primary.outcome) if rule != rules[0] else None,
-                localisation=within_cells(trials[rule], primary.column, primary.outcome, resamples, seed=seed)
-                if primary.column in table
-                else None,
-                reference=next(iter(reference(trials[rule], primary.outcome, resamples, seed=seed)), None),
-            )
+    for rule, trials in by_rule.items():
+        data = trials, primary.column, primary.outcome
+        resamples = draw_resamples(trials, replicates=replicates, seed=seed)
+        row = RuleRow(
+            selection=rule,
+            n=len(trials),
+            outcome=spread(trials[primary.outcome].dropna().to_numpy(dtype=float)),
+            difference=_difference(trials, by_rule[rules[0]], primary.outcome) if rule != rules[0] else None,
+            localisation=within_cells(*data, resamples, seed=seed) if primary.column in table else None,
+            reference=next(iter(reference(trials, primary.outcome, resamples, seed=seed)), None),
         )
+        rows.append(row)
     return SelectionRules(rules[0], tuple(rows), _sentence(rows))
 
 
@@ -119,8 +109,8 @@ def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
         return []
     outcome = analysis.primary.outcome
     table = Table(
-        name="selection_rules",
-        title="Which epoch is scored",
+        name=SECTION.key,
+        title=SECTION.title,
         caption=(
             f"{outcome} by selection rule. The report analyses the first rule; the difference is from that rule on the "
             "same trainings. ρ within cells: the primary’s map score and the AUC on the ID test set, each with the "

@@ -1,7 +1,7 @@
 """Robust sign error: how often the score orders two configurations wrongly, in the worst case over settings."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,23 +129,20 @@ def _errors(points: AxisPoints, mu: Floats, g: Floats, n: Floats) -> tuple[Float
 
 
 def _summary(axis: str | None, errors: Floats, dropped: Counter[str], reason: str | None = None) -> SignErrors:
-    counts: dict[str, Any] = {
-        "n_environments": len(errors) + dropped.total(),
-        "n_kept": len(errors),
-        "dropped": dict(dropped),
-    }
+    result = SignErrors(axis, len(errors) + dropped.total(), len(errors), dict(dropped))
     if not len(errors):
         unusable = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
-        none = (
-            f"no pair of configurations can be used ({unusable})"
-            if unusable
-            else "no two configurations differ in one setting alone"
+        nothing = f"no pair of configurations can be used ({unusable})"
+        return replace(
+            result, reason=reason or (nothing if dropped else "no two configurations differ in one setting alone")
         )
-        return SignErrors(axis, **counts, reason=reason or none)
     shares = (np.searchsorted(np.sort(errors), np.asarray(GRID) + 1e-9, side="right") / len(errors)).tolist()
-    mean, p90, maximum = float(errors.mean()), float(np.quantile(errors, 0.9)), float(errors.max())
-    return SignErrors(
-        axis, **counts, mean=mean, p90=p90, maximum=maximum, distribution=tuple(zip(GRID, shares, strict=True))
+    return replace(
+        result,
+        mean=float(errors.mean()),
+        p90=float(np.quantile(errors, 0.9)),
+        maximum=float(errors.max()),
+        distribution=tuple(zip(GRID, shares, strict=True)),
     )
 
 

@@ -122,8 +122,11 @@ def _means(trials: pd.DataFrame, column: str) -> Replicated:
 
 def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:
     """The costs of each rule that was applied, one per dataset and method."""
-    costs = {rule: [c.estimate for c in result if c.rule == rule and c.estimate is not None] for rule in CHOOSING}
-    return {rule: values for rule, values in costs.items() if values}
+    costs: dict[str, list[float]] = {}
+    for choice in result:
+        if choice.rule != ORACLE and choice.estimate is not None:
+            costs.setdefault(choice.rule, []).append(choice.estimate)
+    return {rule: costs[rule] for rule in CHOOSING if rule in costs}
 
 
 def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
@@ -132,12 +135,13 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
         return ""
     n = len(costs[RANDOM])
     # Means over different pairs of method and dataset cannot be compared.
-    means = [f"{number(float(np.mean(c)), 3)} by {RULES[rule]}" for rule, c in costs.items() if len(c) == n]
-    fewer = [f"{RULES[rule]} ({len(c)})" for rule, c in costs.items() if len(c) < n]
+    means = listed([f"{number(float(np.mean(c)), 3)} by {RULES[rule]}" for rule, c in costs.items() if len(c) == n])
+    fewer = listed([f"{RULES[rule]} ({len(c)})" for rule, c in costs.items() if len(c) < n])
     over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
+    outcome = column_name(analysis.primary.outcome)
     return (
-        f"Choosing a method’s strength without the shift costs {column_name(analysis.primary.outcome)}, {over}: "
-        f"{listed(means)}.{f' Fewer pairs have a choice by {listed(fewer)}.' if fewer else ''}"
+        f"Choosing a method’s strength without the shift costs {outcome}, {over}: {means}."
+        f"{f' Fewer pairs have a choice by {fewer}.' if fewer else ''}"
     )
 
 

@@ -20,7 +20,7 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
     if "strength" not in table:
         return ()
     n_strengths = table.groupby(["dataset", "severity", "method"])["strength"].transform("nunique")
-    return method_rows(table[n_strengths > 1], primary, by_strength=True)
+    return method_rows(table[n_strengths > 1].astype({"strength": float}), primary, by_strength=True)
 
 
 def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawing | None:
