@@ -1,5 +1,6 @@
 """Rules for choosing a model, and what each costs under the shift."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,10 +84,9 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     - outside_zeroed, outside_shuffled, outside_swapped: the probe of this name;
     - masked: whether the method is `masked`, so that all of its trials tie; data seeds without such a trial are left
       out;
-    - localisation_ood: the same metric and attribution on the OOD test set, the images of the outcome, which are not
-      available before the shift;
-    - ood_valid: the outcome's measure on the OOD validation set, which is not available either. Its images are not
-      those of the outcome, so another rule can have a smaller regret;
+    - localisation_ood: mu on the OOD test set, the images of the outcome;
+    - ood_valid: the outcome's measure on the OOD validation set. Its images are not those of the outcome, so another
+      rule can have a smaller regret;
     - oracle: the outcome itself; its regret is zero by definition;
     - random: the mean over all trials.
 
@@ -101,17 +101,21 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     """
     criteria, outcome = criteria_of(primary), primary.outcome
     names = {outcome, *(column for rule in criteria.values() for column in rule)} - {MASKED}
-    values = {name: table[name].to_numpy(dtype=np.float64) for name in names if name in table}
-    values = {name: v for name, v in values.items() if np.isfinite(v).any()}
-    if (masked := table["method"].eq(MASKED)).any():
-        values[MASKED] = masked.to_numpy(dtype=np.float64)
-    strata = _strata(table, values, outcome, resamples)
+    values = pd.DataFrame({name: table[name].to_numpy(dtype=np.float64) for name in sorted(names) if name in table})
+    values = values.where(np.isfinite(values)).dropna(axis=1, how="all")
+    if (masked := table["method"].eq(MASKED).to_numpy()).any():
+        values[MASKED] = masked.astype(np.float64)
+    strata = list(_strata(table, values, outcome))
     regrets: list[Regret] = []
     for rule in RULES:
-        by_stratum = [_in_stratum(rule, criteria[rule], outcome, values, stratum, resamples) for stratum in strata]
-        overall = _overall(rule, [part for part in by_stratum if part.regret.severity])
-        regrets += [overall, *(part.regret for part in by_stratum)]
+        by_stratum = [_in_stratum(rule, criteria[rule], outcome, stratum, values, resamples) for stratum in strata]
+        overall = _overall(rule, [part for part in by_stratum if part[0].severity])
+        regrets += [overall, *(regret for regret, _ in by_stratum)]
     return regrets
+
+
+_Part = tuple[Regret, Replicated | None]
+"""The regret of a rule in one stratum; no value where there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -120,100 +124,62 @@ class _Stratum:
 
     dataset: str
     level: float
-    rows: Choices
-    """Their positions in the table."""
+    trials: pd.DataFrame
+    """The columns that trials of the stratum have, by the trials' positions in the table."""
     choice: Choices
     """[trials] the choice to which each belongs, that of its data seed."""
-    cluster: Choices
-    """[choices] the cluster of each."""
-    is_one_choice: bool
-    """Whether no data seed has several trials, so that all of them are one choice."""
     n_missing: int
-    columns: tuple[str, ...]
-    """Columns that trials of the stratum have."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The regret of a rule in one stratum."""
-
-    regret: Regret
-    value: Replicated | None = None
-    """None where there is no interval."""
-
-
-def _strata(table: pd.DataFrame, values: dict[str, Floats], outcome: str, resamples: Resamples) -> list[_Stratum]:
+def _strata(table: pd.DataFrame, values: pd.DataFrame, outcome: str) -> Iterator[_Stratum]:
     groups, data_seed = cell_rows(table), table["data_seed"].to_numpy()
-    strata = []
     for (dataset, level), cells in strata_of(groups).items():
-        positions = np.sort(np.concatenate([groups[cell] for cell in cells]))
-        present = {name: np.isfinite(column[positions]) for name, column in values.items()}
-        present = {name: known for name, known in present.items() if known.any()}
-        nowhere = np.zeros(len(positions), dtype=bool)
-        rows = positions[np.logical_and.reduce([present.get(outcome, nowhere), *present.values()])]
-        n_missing = len(positions) - len(rows)
-        seeds, choice = np.unique(data_seed[rows], return_inverse=True)
-        offered = np.isin(choice, np.flatnonzero(np.bincount(choice, minlength=len(seeds)) > 1))
-        if offered.any():
-            rows = rows[offered]
-        _, start, choice = np.unique(data_seed[rows], return_index=True, return_inverse=True)
-        cluster = resamples.cluster[rows[start]]
-        one_choice = not offered.any()
-        strata.append(
-            _Stratum(dataset, level, rows, choice.astype(np.intp), cluster, one_choice, n_missing, tuple(present))
-        )
-    return strata
+        rows = np.sort(np.concatenate([groups[cell] for cell in cells]))
+        trials = values.iloc[rows].dropna(axis=1, how="all")
+        trials = trials.dropna() if outcome in trials else trials.iloc[:0]
+        n_missing = len(rows) - len(trials)
+        choice = np.unique(data_seed[trials.index], return_inverse=True)[1]
+        has_others = np.bincount(choice)[choice] > 1
+        if has_others.any():
+            trials, choice = trials[has_others], np.unique(choice[has_others], return_inverse=True)[1]
+        if MASKED in trials and not trials[MASKED].any():
+            trials = trials.drop(columns=MASKED)
+        yield _Stratum(dataset, level, trials, choice, n_missing)
 
 
 def _in_stratum(
-    rule: str,
-    criteria: list[str],
-    outcome: str,
-    values: dict[str, Floats],
-    stratum: _Stratum,
-    resamples: Resamples,
+    rule: str, criteria: list[str], outcome: str, stratum: _Stratum, values: pd.DataFrame, resamples: Resamples
 ) -> _Part:
-    n, one_choice = len(stratum.rows), stratum.is_one_choice
-    n_choices = min(1, n) if one_choice else len(stratum.cluster)
+    trials, choice = stratum.trials, stratum.choice
+    one_choice = len(trials) == len(np.unique(choice))
+    absent = next((name for name in (outcome, *criteria) if name not in trials), None)
+    if rule == MASKED and absent is None and not one_choice:
+        kept = np.isin(choice, choice[trials[MASKED] > 0])
+        trials, choice = trials[kept], np.unique(choice[kept], return_inverse=True)[1]
+    starts = np.unique(choice, return_index=True)[1]
+    n = len(trials)
     result = Regret(
         rule=rule,
         dataset=stratum.dataset,
         severity=stratum.level,
         n=n,
         n_missing=stratum.n_missing,
-        n_choices=n_choices,
+        n_choices=min(1, n) if one_choice else len(starts),
     )
-    absent = next((name for name in (outcome, *criteria) if name not in stratum.columns), None)
     if absent is not None:
-        what = {MASKED: f"the method {MASKED!r}", outcome: f"the outcome {outcome!r}"}.get(
-            absent, f"the column {absent!r}"
-        )
+        kind = {MASKED: "method", outcome: "outcome"}.get(absent, "column")
         where = " of the stratum" if absent in values else ""
-        return _Part(replace(result, reason=f"no trial{where} has {what}"))
-    if rule == MASKED:
-        if not values[MASKED][stratum.rows].any():
-            return _Part(replace(result, reason=f"no trial of the stratum has the method {MASKED!r}"))
-        if not one_choice:
-            stratum = _where(stratum, np.bincount(stratum.choice, values[MASKED][stratum.rows]) > 0)
-            n = len(stratum.rows)
-            result = replace(result, n=n, n_choices=len(stratum.cluster))
+        return replace(result, reason=f"no trial{where} has the {kind} {absent!r}"), None
     if n < 2:
-        return _Part(replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"))
-    parts = [values[name][stratum.rows] for name in criteria], values[outcome][stratum.rows]
-    whole = float(_regrets(*parts, np.zeros(n, dtype=np.intp))[0])
+        return replace(result, reason=f"{count(n, 'trial')}, nothing to choose from"), None
+    columns_and_outcome = [trials[name].to_numpy() for name in criteria], trials[outcome].to_numpy()
+    whole = float(_regrets(*columns_and_outcome, np.zeros(n, dtype=np.intp))[0])
     result = replace(result, estimate=whole, whole_stratum=whole)
     if one_choice:
-        return _Part(replace(result, interval_reason="each data seed has one trial: one choice among all"))
-    regrets = _regrets(*parts, stratum.choice)
-    value = mean(regrets, stratum.cluster, resamples.dataset)
-    return _Part(_with_interval(result, value), value)
-
-
-def _where(stratum: _Stratum, offered: NDArray[np.bool_]) -> _Stratum:
-    """The stratum with the choices that are marked."""
-    kept = offered[stratum.choice]
-    choice = (np.cumsum(offered) - 1)[stratum.choice[kept]]
-    return replace(stratum, rows=stratum.rows[kept], choice=choice, cluster=stratum.cluster[offered])
+        return replace(result, interval_reason="each data seed has one trial: one choice among all"), None
+    regrets = _regrets(*columns_and_outcome, choice)
+    value = mean(regrets, resamples.cluster[trials.index[starts]], resamples.dataset)
+    return _with_interval(result, value), value
 
 
 def _regrets(criteria: list[Floats], g: Floats, choice: Choices) -> Floats:
@@ -235,7 +201,7 @@ def _standardised(values: Floats, choice: Choices) -> Floats:
     size = np.bincount(choice)
     rest = values - (np.bincount(choice, values) / size)[choice]
     spread = np.sqrt(np.bincount(choice, rest**2) / size)[choice]
-    return np.where(spread > 1e-12, rest / np.where(spread > 1e-12, spread, 1.0), 0.0)
+    return np.divide(rest, spread, out=np.zeros(len(rest)), where=spread > 1e-12)
 
 
 def _with_interval(result: Regret, value: Replicated) -> Regret:
@@ -246,26 +212,24 @@ def _with_interval(result: Regret, value: Replicated) -> Regret:
 
 def _overall(rule: str, by_stratum: list[_Part]) -> Regret:
     """The unweighted mean over the strata that offer a choice; undefined if one of them has no regret."""
-    defined = [part for part in by_stratum if part.regret.estimate is not None]
+    defined = [(regret, value) for regret, value in by_stratum if regret.estimate is not None]
     result = Regret(
         rule=rule,
         dataset=None,
         severity=None,
-        n=sum(part.regret.n for part in defined),
-        n_missing=sum(part.regret.n_missing for part in by_stratum),
-        n_choices=sum(part.regret.n_choices for part in defined),
+        n=sum(regret.n for regret, _ in defined),
+        n_missing=sum(regret.n_missing for regret, _ in by_stratum),
+        n_choices=sum(regret.n_choices for regret, _ in defined),
     )
     if not defined:
-        why = by_stratum[0].regret.reason if by_stratum else "no stratum has a shift (severity above 0)"
+        why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
         return replace(result, reason=why)
-    offering = sum(part.regret.n > 1 for part in by_stratum)
+    offering = sum(regret.n > 1 for regret, _ in by_stratum)
     if len(defined) < offering:
         return replace(result, reason=f"{len(defined)} of {offering} strata with a shift have it")
-    values = [part.value for part in defined if part.value is not None]
+    values = [value for _, value in defined if value is not None]
     if len(values) < len(defined):
-        return replace(
-            result,
-            estimate=float(np.mean([part.regret.estimate for part in defined])),
-            interval_reason="a stratum has one trial per data seed: one choice among all",
-        )
+        estimate = float(np.mean([regret.estimate for regret, _ in defined]))
+        why = "a stratum has one trial per data seed: one choice among all"
+        return replace(result, estimate=estimate, interval_reason=why)
     return _with_interval(result, sum(values[1:], values[0]) / len(values))

@@ -14,8 +14,12 @@ from analysis.answer.entry import Correlation
 from analysis.numbers import count, name, number, stratum_name, with_interval
 from analysis.sections.section import CORRELATIONS, Section, known_rows
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.trials.trials import Primary
 from records import columns
+
+LEVEL = 0.05
+"""Probability that noise alone puts one of all the models below the limit."""
+NAMED = 5
+"""Models named in the sentence; the details have all."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +38,6 @@ class WithoutCollapsed:
     sentence: str
 
 
-def without_collapsed(
-    table: pd.DataFrame, primary: Primary, within: Correlation | None, *, replicates: int, seed: int
-) -> WithoutCollapsed | None:
-    """The primary among trials that did not collapse; None where the table does not record which did.
-
-    Args:
-        table: trials, as in `Trials.table`, with the column `collapsed` if it is known.
-        within: the primary's rho within cells over all trials.
-        replicates, seed: of the bootstrap and the permutations.
-    """
-    if columns.COLLAPSED not in table or primary.column not in table or within is None:
-        return None
-    collapsed = table[columns.COLLAPSED].to_numpy(dtype=bool)
-    n_collapsed = int(collapsed.sum())
-    if n_collapsed == 0:
-        return WithoutCollapsed(0, len(table), None, "No model collapsed to one answer for all images.")
-    share = f"{count(n_collapsed, 'model')} of {len(table):,} collapsed to one answer for all images"
-    rest = table[~collapsed].reset_index(drop=True)
-    if rest.empty:
-        return WithoutCollapsed(n_collapsed, len(table), None, f"{share}; no other remains.")
-    resamples = draw_resamples(rest, replicates=replicates, seed=seed)
-    without = within_cells(rest, primary.column, primary.outcome, resamples, seed=seed)
-    sentence = f"{share}. Without them the correlation within cells is {_words(without)}, with them {_words(within)}."
-    return WithoutCollapsed(n_collapsed, len(table), without, sentence)
-
-
-def _words(entry: Correlation) -> str:
-    return f"undefined ({entry.reason})" if entry.estimate is None else with_interval(entry)
-
-
-LEVEL = 0.05
-"""Probability that noise alone puts one of all the models below the limit."""
-NAMED = 5
-"""Models named in the sentence; the details have all."""
-
-
 @dataclass(frozen=True)
 class BelowChance:
     """Models that rank the classes in reverse on ID data, with an AUC below one half by more than noise.
@@ -81,6 +49,33 @@ class BelowChance:
     """Trials with the AUC on the ID test set and a known number of its images."""
     models: tuple[dict[Hashable, Any], ...]
     """Key, dataset, severity, method, seed and AUC of each, the lowest AUC first."""
+
+
+@dataclass(frozen=True)
+class Unlearnt:
+    """Both kinds of models; None where the table lacks the columns that identify them."""
+
+    without_collapsed: WithoutCollapsed | None
+    below_chance: BelowChance | None
+
+
+def without_collapsed(analysis: Analysis) -> WithoutCollapsed | None:
+    """The primary among trials that did not collapse; None where the table does not record which did."""
+    table, primary, within = analysis.trials.table, analysis.primary, analysis.find("within_cell")
+    if columns.COLLAPSED not in table or within is None:
+        return None
+    n, rest = len(table), table[~table[columns.COLLAPSED].astype(bool)].reset_index(drop=True)
+    n_collapsed = n - len(rest)
+    if n_collapsed == 0:
+        return WithoutCollapsed(0, n, None, "No model collapsed to one answer for all images.")
+    share = f"{count(n_collapsed, 'model')} of {n:,} collapsed to one answer for all images"
+    if rest.empty:
+        return WithoutCollapsed(n_collapsed, n, None, f"{share}; no other remains.")
+    resamples = draw_resamples(rest, replicates=analysis.replicates, seed=analysis.seed)
+    without = within_cells(rest, primary.column, primary.outcome, resamples, seed=analysis.seed)
+    rhos = [f"undefined ({c.reason})" if c.estimate is None else with_interval(c) for c in (without, within)]
+    sentence = f"{share}. Without them the correlation within cells is {rhos[0]}, with them {rhos[1]}."
+    return WithoutCollapsed(n_collapsed, n, without, sentence)
 
 
 def below_chance(table: pd.DataFrame) -> BelowChance | None:
@@ -114,44 +109,30 @@ def _named(model: dict[Hashable, Any]) -> str:
     return f"{name(model['method'])} at {where}, seed {model['seed']:g} (AUC {number(model[ID_AUC])})"
 
 
-NONE = BelowChance(0, ())
-
-
-@dataclass(frozen=True)
-class Unlearnt:
-    """Both kinds of models; None where the table lacks the columns that identify them."""
-
-    without_collapsed: WithoutCollapsed | None
-    below_chance: BelowChance | None
-
-
-def _compute(analysis: Analysis) -> Unlearnt:
-    within = analysis.find("within_cell")
-    table, options = analysis.trials.table, {"replicates": analysis.replicates, "seed": analysis.seed}
-    return Unlearnt(without_collapsed(table, analysis.primary, within, **options), below_chance(table))
-
-
 def _sentence(analysis: Analysis, result: Unlearnt) -> str:
     sentences = [] if result.without_collapsed is None else [result.without_collapsed.sentence]
     below = result.below_chance
     if below is not None and below.models:
-        first = "; ".join(map(_named, below.models[:NAMED]))
-        more = len(below.models) - NAMED
-        models = f"{count(len(below.models), 'model')} of {below.n:,} {'is' if len(below.models) == 1 else 'are'}"
+        n = len(below.models)
+        more = f"; and {n - NAMED:,} more" if n > NAMED else ""
         sentences.append(
-            f"{models} below chance on the ID test set by more than noise: {first}"
-            f"{f'; and {more:,} more' if more > 0 else ''}. They rank the classes in reverse although there is no "
-            "shift. They stay in the correlations."
+            f"{count(n, 'model')} of {below.n:,} {'is' if n == 1 else 'are'} below chance on the ID test set by more "
+            f"than noise: {'; '.join(map(_named, below.models[:NAMED]))}{more}. They rank the classes in reverse "
+            "although there is no shift. They stay in the correlations."
         )
     return " ".join(sentences)
+
+
+def _details(analysis: Analysis, result: Unlearnt) -> list[str]:
+    return [] if result.below_chance is None else list(map(_named, result.below_chance.models[NAMED:]))
 
 
 SECTION = Section(
     key="unlearnt",
     title="Models that did not learn",
     part=CORRELATIONS,
-    compute=_compute,
+    compute=lambda analysis: Unlearnt(without_collapsed(analysis), below_chance(analysis.trials.table)),
     content=asdict,
     sentence=_sentence,
-    details=lambda analysis, result: [_named(model) for model in (result.below_chance or NONE).models[NAMED:]],
+    details=_details,
 )

@@ -1,7 +1,7 @@
 """Granulated Kendall's Psi: does the score order configurations that differ in a single setting?"""
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,7 @@ from analysis.sections.table import REASON, Column, Table, estimates, words
 from analysis.stats.cluster_bootstrap import MINIMUM_DEFINED, MINIMUM_RESAMPLED, Resamples, percentile_interval
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate
-from analysis.trials.design import (
-    AxisPoints,
-    Codes,
-    axis_points,
-    design_of,
-    n_pairs_within,
-    pairs_within,
-)
+from analysis.trials.design import AxisPoints, Codes, axis_points, design_of, n_pairs_within, pairs_within
 
 SAME_SEEDS = (
     "Map and performance are averages over the same seeds, and what moves both in a seed moves both averages (the "
@@ -87,20 +80,20 @@ def granulated_kendall(table: pd.DataFrame, score: str, outcome: str, resamples:
     Returns:
         Values in [−1, 1]; no estimate, with the reason, where no axis has a finite psi.
     """
-    head: dict[str, Any] = {"score": score, "outcome": outcome}
+    result = GranulatedKendall(score=score, outcome=outcome, n=0, n_configurations=0, axes=())
     reason = absent_column(table, (score, outcome))
     if reason is not None:
-        return GranulatedKendall(**head, n=0, n_configurations=0, axes=(), reason=reason)
+        return replace(result, reason=reason)
     rows, scores = known_rows(table, (score, outcome))
     design = design_of(table.iloc[rows])
     axes = [_along(axis_points(design, axis), scores, rows, resamples) for axis in design.axes]
-    head |= {"n": len(rows), "n_configurations": len(np.unique(design.configurations()))}
-    head["axes"] = tuple(axis for axis, _ in axes)
+    n_configurations = len(np.unique(design.configurations()))
+    result = replace(result, n=len(rows), n_configurations=n_configurations, axes=tuple(axis for axis, _ in axes))
     defined = [(axis, values) for axis, values in axes if axis.estimate is not None]
     if not defined:
         why = "; ".join(f"{axis.axis}: {axis.reason}" for axis, _ in axes) or "no setting varies but the seeds"
-        return GranulatedKendall(**head, reason=why)
-    result = GranulatedKendall(**head, estimate=float(np.mean([axis.estimate for axis, _ in defined])))
+        return replace(result, reason=why)
+    result = replace(result, estimate=float(np.mean([axis.estimate for axis, _ in defined])))
     unsampled = [axis for axis, _ in defined if not axis.n_replicates]
     if unsampled:
         return replace(result, interval_reason=unsampled[0].interval_reason)
@@ -120,53 +113,41 @@ def _with_percentiles(result: Psi, replicates: Floats) -> Psi:
 
 def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples: Resamples) -> tuple[AxisPsi, Floats]:
     """One axis' psi, and psi in each of its bootstrap replicates."""
-    cells, sizes = np.unique(points.cell, return_counts=True)
-    eligible = np.isin(points.cell, cells[sizes > 1])
-    n_eligible = int((sizes > 1).sum())
-    head: dict[str, Any] = {"axis": points.axis, "n_eligible": n_eligible}
-    nothing = np.empty(0)
+    n_eligible = int((np.unique(points.cell, return_counts=True)[1] > 1).sum())
+    result, no_replicates = AxisPsi(axis=points.axis, n_eligible=n_eligible, n_finite=0), np.empty(0)
     if not n_eligible:
-        why = "no two configurations differ in it alone"
-        return AxisPsi(**head, n_finite=0, reason=why), nothing
-    n_pairs = n_pairs_within(points.cell)
-    sums = _Sums(points.point, scores, resamples.cluster[rows], resamples.counts.shape[1])
-    x, y = sums.means(np.ones((1, resamples.counts.shape[1])))
-    few = n_pairs <= _BLOCK
-    taus = _tau_by_cell(x, y, points.cell)[:, 0] if few else _tau_by_scipy(x, y, points.cell, eligible)
-    n_finite = int(np.isfinite(taus).sum())
-    if not n_finite:
-        what = count(n_eligible, "setting")
-        return AxisPsi(**head, n_finite=0, reason=f"a score is constant along it in each of {what}"), nothing
-    psi = float(np.nanmean(taus))
+        return replace(result, reason="no two configurations differ in it alone"), no_replicates
+    counts, n_pairs = resamples.counts, n_pairs_within(points.cell)
+    shape = (len(points.cell), counts.shape[1])
+    # Sums over the trials of each point and data seed: the matrices add up entries of one place.
+    x_sums, y_sums, n = (
+        sparse.csr_matrix((values, (points.point, resamples.cluster[rows])), shape=shape)
+        for values in (*scores.T, np.ones(len(rows)))
+    )
+
+    def means(counts: Floats) -> list[Floats]:
+        """[points, replicates] each point's mean scores, NaN where none of its data seeds was drawn."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return [np.round((sums @ counts.T) / (n @ counts.T), _DECIMALS) for sums in (x_sums, y_sums)]
+
+    tau = _tau_by_cell if n_pairs <= _BLOCK else _tau_by_scipy
+    taus = tau(*means(np.ones((1, shape[1]))), points.cell)
+    if not np.isfinite(taus).any():
+        why = f"a score is constant along it in each of {count(n_eligible, 'setting')}"
+        return replace(result, reason=why), no_replicates
+    result = replace(result, n_finite=int(np.isfinite(taus).sum()), estimate=float(np.nanmean(taus)))
+    wanted = min(len(counts), MOST_SIGNS // n_pairs)
+    why = None
     if not resamples.enough(rows):
         why = f"fewer than {MINIMUM_RESAMPLED} data seeds on a dataset"
-        return AxisPsi(**head, n_finite=n_finite, estimate=psi, interval_reason=why), nothing
-    wanted = min(len(resamples.counts), MOST_SIGNS // n_pairs)
-    if wanted < min(FEWEST_REPLICATES, len(resamples.counts)):
+    elif wanted < min(FEWEST_REPLICATES, len(counts)):
         why = f"{n_pairs:,} pairs of configurations, too many to resample"
-        return AxisPsi(**head, n_finite=n_finite, estimate=psi, interval_reason=why), nothing
-    step = max(1, _BLOCK // n_pairs)
-    blocks = [resamples.counts[start : min(start + step, wanted)] for start in range(0, wanted, step)]
-    replicates = np.concatenate([_mean_of_finite(_tau_by_cell(*sums.means(b), points.cell)) for b in blocks])
-    result = AxisPsi(**head, n_finite=n_finite, estimate=psi, n_replicates=wanted)
-    return _with_percentiles(result, replicates), replicates
-
-
-class _Sums:
-    """Both scores and the number of trials, summed over the trials of each point and data seed."""
-
-    def __init__(self, point: Codes, scores: Floats, cluster: Codes, n_clusters: int):
-        shape = (int(point.max()) + 1, n_clusters)
-        columns = (scores[:, 0], scores[:, 1], np.ones(len(point)))
-        # Entries of one place are added up.
-        self.x, self.y, self.n = (sparse.csr_matrix((values, (point, cluster)), shape=shape) for values in columns)
-
-    def means(self, counts: Floats) -> tuple[Floats, Floats]:
-        """[points, replicates] each point's mean scores, NaN where none of its data seeds was drawn."""
-        drawn = counts.T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            n = self.n @ drawn
-            return np.round((self.x @ drawn) / n, _DECIMALS), np.round((self.y @ drawn) / n, _DECIMALS)
+    if why is not None:
+        return replace(result, interval_reason=why), no_replicates
+    starts = range(0, wanted, max(1, _BLOCK // n_pairs))
+    blocks = np.split(counts[:wanted], starts[1:])
+    replicates = np.concatenate([_mean_of_finite(_tau_by_cell(*means(block), points.cell)) for block in blocks])
+    return _with_percentiles(replace(result, n_replicates=wanted), replicates), replicates
 
 
 def _tau_by_cell(x: Floats, y: Floats, cell: Codes) -> Floats:
@@ -182,20 +163,16 @@ def _tau_by_cell(x: Floats, y: Floats, cell: Codes) -> Floats:
         return np.asarray(concordance / np.sqrt(untied_x * untied_y))
 
 
-def _tau_by_scipy(x: Floats, y: Floats, cell: Codes, eligible: NDArray[np.bool_]) -> Floats:
+def _tau_by_scipy(x: Floats, y: Floats, cell: Codes) -> Floats:
     """The same for one replicate by sorting, for cells of so many levels that their pairs fill the memory."""
-    kept = np.flatnonzero(eligible)
-    groups = np.split(kept, np.flatnonzero(np.diff(cell[kept])) + 1)
+    points = pd.DataFrame({"x": x[:, 0], "y": y[:, 0]})
     with np.errstate(invalid="ignore"):
-        return np.asarray([stats.kendalltau(x[g, 0], y[g, 0]).statistic for g in groups])
+        return np.asarray([stats.kendalltau(g["x"], g["y"]).statistic for _, g in points.groupby(cell) if len(g) > 1])
 
 
 def _mean_of_finite(values: list[Floats] | Floats) -> Floats:
     """Mean over the first axis of what is finite, NaN where nothing is."""
-    array = np.asarray(values)
-    known = np.isfinite(array)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(known, array, 0.0).sum(axis=0) / known.sum(axis=0))
+    return np.asarray(np.ma.masked_invalid(values).mean(axis=0).filled(np.nan))
 
 
 def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
@@ -204,15 +181,13 @@ def _sentence(analysis: Analysis, result: GranulatedKendall) -> str:
     text = (
         "When one setting of the training changes and all others stay, does the map score move with performance? "
         f"On average over settings Ψ = {with_interval(result)}, a mean of Kendall’s τ-b, where 1 is the same order and "
-        f"0 none in common.{no_interval([result])}"
+        f"0 none in common.{no_interval([result])} {SAME_SEEDS} so that Ψ tends to lie above 0 even where settings do "
+        "nothing."
     )
-    text += f" {SAME_SEEDS} so that Ψ tends to lie above 0 even where settings do nothing."
     known = sorted((axis for axis in result.axes if axis.estimate is not None), key=lambda axis: axis.estimate or 0.0)
     if len(known) > 1:
-        text += (
-            f" It is largest along {column_name(known[-1].axis)} ({number(known[-1].estimate)}) and smallest along "
-            f"{column_name(known[0].axis)} ({number(known[0].estimate)})."
-        )
+        least, most = (f"{column_name(axis.axis)} ({number(axis.estimate)})" for axis in (known[0], known[-1]))
+        text += f" It is largest along {most} and smallest along {least}."
     return text
 
 
@@ -228,10 +203,10 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
         title="Along which setting does the map move with performance?",
         caption=(
             "ψ along a setting: Kendall’s τ-b of map score and performance, both averaged over seeds, over the values "
-            "of this setting with the others fixed, and then the mean over those others, each counting the same; it is "
-            "no correlation over trials. Along method all strengths of a method count as one, and along severity each "
-            "model is tested under its own shift. Top row: Ψ, the mean of the ψ below. Bars: the middle 95 % over "
-            "resampled data seeds, whose averages are noisier, so that they reach further towards zero."
+            "of this setting, and its mean over the other settings. Along method all strengths of a method count as "
+            "one, and along severity each model is tested under its own shift. Top row: Ψ, the mean of the ψ below. "
+            "Bars: the middle 95 % over resampled data seeds, whose averages are noisier, so that they reach further "
+            "towards zero."
         ),
         alt="Dot plot of psi by setting",
         limits=(-1.02, 1.02),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, count, listed, name, number, severity, stratum_name
@@ -95,12 +96,8 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
     is_coloured = len(styles) <= drawing.MANY
     if not is_coloured:
         styles = dict.fromkeys(styles, (drawing.PALETTE[1], "o"))
-    points: dict[str, Any] = {
-        "s": 18 if len(table) <= 1500 else 9,
-        "alpha": 0.65,
-        "linewidths": 0.3,
-        "edgecolors": "white",
-    }
+    points: dict[str, Any] = {"alpha": 0.65, "linewidths": 0.3, "edgecolors": "white"}
+    points |= {"s": 18 if len(table) <= 1500 else 9, "rasterized": len(table) > RASTERIZED}
     chances = {stratum: _chance(analysis, trials) for stratum, trials in strata.items()}
     with drawing.settings():
         longest = max(map(len, rows.values()))
@@ -109,15 +106,14 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         panels = drawing.strata_panels(figure, rows, name(primary.metric), sharey=True, sharex="row")
         for (dataset, level), axes in panels.items():
             by_method = dict(list(strata[dataset, level].groupby("method")))
-            for method, (colour, marker) in styles.items():
-                trials = by_method.get(method, table.iloc[:0])
-                x, y = trials[primary.column], trials[primary.outcome]
-                axes.scatter(x, y, c=colour, marker=marker, rasterized=len(table) > RASTERIZED, **points)
-            for method in filter(by_method.__contains__, styles):
-                ends = trend(by_method[method][[primary.column, primary.outcome]])
+            shown = [(*styles[method], by_method[method]) for method in styles if method in by_method]
+            for colour, marker, trials in shown:
+                axes.scatter(trials[primary.column], trials[primary.outcome], c=colour, marker=marker, **points)
+            for colour, _, trials in shown:
+                ends = trend(trials[[primary.column, primary.outcome]])
                 if ends is not None and is_coloured:
                     axes.plot(*ends, color="white", linewidth=2.8, solid_capstyle="butt")
-                    axes.plot(*ends, color=styles[method][0], linewidth=1.5, solid_capstyle="butt")
+                    axes.plot(*ends, color=colour, linewidth=1.5, solid_capstyle="butt")
                 elif ends is not None:
                     axes.plot(*ends, color=drawing.INK, linewidth=0.8, alpha=0.5, zorder=0.9)
             if (chance := chances[dataset, level]) is not None:
@@ -127,9 +123,8 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
                 axes.set_ylabel(f"{name(dataset)}\n{outcome}")
             if primary.outcome.endswith(".auc"):
                 axes.set_ylim(-0.03, 1.03)
-        handles = drawing.method_keys(
-            styles if is_coloured else {"one trial": (drawing.PALETTE[1], "o")}, linestyle="", markersize=5
-        )
+        one_look = {"one trial": (drawing.PALETTE[1], "o")}
+        handles = drawing.method_keys(styles if is_coloured else one_look, linestyle="", markersize=5)
         handles.append(drawing.legend_key("trend within a cell", color=drawing.INK, linewidth=1.5))
         if any(chance is not None for chance in chances.values()):
             handles.append(drawing.legend_key(f"chance {name(primary.metric)}", color=drawing.MUTED, linestyle=":"))
@@ -159,10 +154,9 @@ def trend(pairs: pd.DataFrame) -> tuple[list[float], list[float]] | None:
     known = pairs.dropna().to_numpy(dtype=np.float64)
     if len(known) < MINIMUM["spearman"] or (np.ptp(known, axis=0) == 0).any():
         return None
-    x, y = known.T
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-    ends = np.quantile(x, [0.025, 0.975])
-    return ends.tolist(), (y.mean() + slope * (ends - x.mean())).tolist()
+    fit = stats.linregress(*known.T)
+    ends = np.quantile(known[:, 0], [0.025, 0.975])
+    return ends.tolist(), (fit.intercept + fit.slope * ends).tolist()
 
 
 def _rho(analysis: Analysis, dataset: str, level: float) -> str:
@@ -193,17 +187,19 @@ def _points(analysis: Analysis) -> dict[str, Any] | None:
                 "trends": {m: list(zip(*line, strict=True)) for m, line in ends.items() if line is not None},
             }
         )
-    if not panels:
-        return None
     looks = drawing.look(analysis.trials.table["method"])
-    return {
-        "x": primary.column,
-        "y": primary.outcome,
-        "labels": [name(primary.metric), column_name(primary.outcome)],
-        "is_auc": primary.outcome.endswith(".auc"),
-        "methods": [[method, name(method), colour, marker] for method, (colour, marker) in looks.items()],
-        "panels": panels,
-    }
+    return (
+        {
+            "x": primary.column,
+            "y": primary.outcome,
+            "labels": [name(primary.metric), column_name(primary.outcome)],
+            "is_auc": primary.outcome.endswith(".auc"),
+            "methods": [[method, name(method), colour, marker] for method, (colour, marker) in looks.items()],
+            "panels": panels,
+        }
+        if panels
+        else None
+    )
 
 
 SECTION = Section(

@@ -48,7 +48,9 @@ def trials_data(analysis: Analysis) -> dict[str, Any]:
             is_setting = columns.column_of(column).role in SETTINGS
             shown.append({"name": column, "label": column_name(column), "is_setting": is_setting, **_encoded(values)})
         elif values.notna().all():
-            common.append([column_name(column), _text(values.iloc[0])])
+            value = values.iloc[0]
+            short = _number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            common.append([column_name(column), str(value if short is None else short)])
     order = [*sorted(table["dataset"].unique()), *in_order(table["method"])]
     names_of = {raw: name(raw) for raw in order}
     return {"n": len(table), "n_all": n_all, "columns": shown, "names": names_of, "common": common}
@@ -66,8 +68,3 @@ def _number(value: Any) -> float | int | None:
     if pd.isna(value) or not math.isfinite(value):
         return None
     return int(value) if float(value).is_integer() else float(f"{value:.4g}")
-
-
-def _text(value: Any) -> str:
-    number = _number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    return str(value) if number is None else f"{number}"

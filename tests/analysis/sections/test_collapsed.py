@@ -6,7 +6,7 @@ from scipy import stats
 
 import analysis
 from analysis.numbers import name
-from analysis.sections.collapsed import SECTION, below_chance, without_collapsed
+from analysis.sections.collapsed import SECTION, below_chance
 
 SCORE = analysis.Primary().column
 
@@ -21,9 +21,8 @@ def table(make_table):
 
 
 def compared(table):
-    trials = analysis.trials_from_table(table, sweep="s", source="t")
-    within = analysis.analyse(trials, replicates=100).find("within_cell")
-    return within, without_collapsed(trials.table, analysis.Primary(), within, replicates=100, seed=0)
+    result = analysis.analyse(table, replicates=100)
+    return result.find("within_cell"), result.results["unlearnt"].without_collapsed
 
 
 def test_collapsed_models_make_a_correlation_that_goes_without_them(table):
