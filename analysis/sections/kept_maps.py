@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,91 +19,85 @@ _REPRODUCED = 0.02
 """Largest mean error in IoU of reconstructed pixels that are taken for the scored ones."""
 
 
-@dataclass(frozen=True)
-class TrialMaps:
-    """The N images that a trial kept and their maps by one attribution; None for what an older trial did not keep."""
+@dataclass(frozen=True, eq=False)
+class KeptMap:
+    """An image that a trial kept, with its map by one attribution; None for what an older trial did not keep."""
 
-    images: NDArray[np.float64]
-    """[N, H, W] or [N, H, W, 3] in 0..1."""
-    masks: NDArray[np.bool_]
-    distractors: NDArray[np.bool_]
+    image: NDArray[np.float64]
+    """[H, W] or [H, W, 3] in 0..1."""
+    mask: NDArray[np.bool_]
+    distractor: NDArray[np.bool_]
     """The cue; all False where the dataset does not know it."""
-    maps: NDArray[np.float64]
-    regions: NDArray[np.bool_] | None
-    """[N, H, W] the pixels of the maps that IoU compares with the mask."""
-    scores: NDArray[np.float64]
-    """[N] of the primary's metric, higher is better; NaN where unknown."""
-    classes: NDArray[np.intp]
-    labels: NDArray[np.str_]
-    """[N] the class in words, or its number."""
-    predicted: NDArray[np.str_] | None
-    correct: NDArray[np.bool_] | None
-    index: NDArray[np.intp] | None
-    """[N] the image's position in the split."""
-
-    def take(self, rows: NDArray[np.intp] | list[int]) -> "TrialMaps":
-        """The maps of some of the images."""
-        taken: dict[str, Any] = {name: None if v is None else v[rows] for name, v in vars(self).items()}
-        return TrialMaps(**taken)
+    map: NDArray[np.float64]
+    region: NDArray[np.bool_] | None
+    """The pixels of the map that IoU compares with the mask."""
+    score: float | None
+    """Of the primary's metric, higher is better."""
+    class_number: int
+    label: str
+    """The class in words, or its number."""
+    predicted: str | None
+    correct: bool | None
+    index: int | None
+    """The image's position in the split."""
 
     @property
-    def answers(self) -> list[str]:
-        """Each image's predicted class and whether it is right; only the latter for older trials."""
+    def answer(self) -> str:
+        """The predicted class and whether it is right; only the latter for older trials."""
         if self.correct is None:
-            return [""] * len(self.images)
-        if self.predicted is None:
-            return ["✓ right" if right else "✗ wrong" for right in self.correct]
-        answers = zip(self.predicted, self.correct, strict=True)
-        return [f"{'✓' if right else '✗'} predicted {word}" for word, right in answers]
+            return ""
+        sign, word = ("✓", "right") if self.correct else ("✗", "wrong")
+        return f"{sign} {word if self.predicted is None else f'predicted {self.predicted}'}"
 
 
-def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> TrialMaps | None:
-    """The maps of the primary's attribution that a trial kept; None if it kept none or they cannot be read."""
+def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> list[KeptMap]:
+    """The maps of the primary's attribution that a trial kept; none if it kept none or they cannot be read."""
     data = records.read_artifact(trial_key, MAPS)
     if data is None:
-        return None
+        return []
     # The analysis uses the complement of a metric of which less is better.
     measured = {complement: metric for metric, complement in COMPLEMENTS.items()}.get(primary.metric, primary.metric)
     split, attribution = primary.split, primary.attribution
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-
-            def optional(name: str) -> np.ndarray | None:
-                """The array, cut to the kept images: more are scored than kept."""
-                return np.asarray(file[name])[: len(images)] if name in file else None
-
             images = displayed(file[f"{split}.images"])
+
+            def kept(name: str, convert: Callable[[Any], Any], default: Any = None) -> list[Any]:
+                """The value of each image, or the default where it was not kept; more images are scored than kept."""
+                name = f"{split}.{name}"
+                return list(map(convert, file[name][: len(images)])) if name in file else [default] * len(images)
+
             masks = file[f"{split}.masks"].astype(bool)
             maps = np.nan_to_num(file[f"{split}.map.{attribution}"].astype(np.float64))
-            classes = optional(f"{split}.scored.labels")
-            if classes is None:
-                classes = file["labels"][: len(images)]
-            distractors, regions = optional(f"{split}.distractors"), optional(f"{split}.region.{attribution}")
-            iou, scores = (optional(f"{split}.scored.{name}.{attribution}") for name in ("iou", measured))
-            index, predicted, correct = (optional(f"{split}.scored.{n}") for n in ("index", "predicted", "correct"))
             names = file.get("class_names")
+            has_classes = f"{split}.scored.labels" in file
+            classes = kept("scored.labels", int) if has_classes else list(map(int, file["labels"][: len(images)]))
+            regions = kept(f"region.{attribution}", np.asarray)
+            if f"{split}.region.{attribution}" not in file:
+                regions = reproduced(maps, masks, np.asarray(kept(f"scored.iou.{attribution}", float, np.nan)))
+            distractors = kept("distractors", lambda cue: cue.astype(bool), np.zeros(masks.shape[1:], dtype=bool))
+            scores = kept(f"scored.{measured}.{attribution}", float, np.nan)
+            predicted, correct = kept("scored.predicted", int), kept("scored.correct", bool)
+            index = kept("scored.index", int)
     except (KeyError, ValueError, OSError, zipfile.BadZipFile):
-        return None
-    if regions is None and iou is not None:
-        regions = reproduced(maps, masks, iou.astype(np.float64))
-    scores = np.full(len(images), np.nan) if scores is None else scores.astype(np.float64)
-    return TrialMaps(
-        images=images,
-        masks=masks,
-        distractors=np.zeros_like(masks) if distractors is None else distractors.astype(bool),
-        maps=maps,
-        regions=regions,
-        scores=scores if measured == primary.metric else 1 - scores,
-        classes=classes,
-        labels=_words(classes, names),
-        predicted=None if predicted is None else _words(predicted, names),
-        correct=correct,
-        index=index,
-    )
+        return []
 
+    def word(number: int | None) -> str | None:
+        return None if number is None else str(number if names is None else names[number])
 
-def _words(classes: np.ndarray, names: np.ndarray | None) -> NDArray[np.str_]:
-    return (classes if names is None else names[classes]).astype(str)
+    return [
+        KeptMap(*arrays, None if np.isnan(score) else score if measured == primary.metric else 1 - score, *answers)
+        for arrays, score, *answers in zip(
+            zip(images, masks, distractors, maps, regions, strict=True),
+            scores,
+            classes,
+            map(word, classes),
+            map(word, predicted),
+            correct,
+            index,
+            strict=True,
+        )
+    ]
 
 
 def displayed(images: np.ndarray) -> NDArray[np.float64]:
@@ -113,20 +108,20 @@ def displayed(images: np.ndarray) -> NDArray[np.float64]:
 
 def reproduced(
     maps: NDArray[np.float64], masks: NDArray[np.bool_], iou: NDArray[np.float64]
-) -> NDArray[np.bool_] | None:
+) -> Sequence[NDArray[np.bool_] | None]:
     """[images, H, W] the pixels from which these IoUs were computed, for trials that did not keep them.
 
     Those trials scored a map either as it is or, if it is made of gradients, after a blur of one pixel. The result is
-    the variant that reproduces the IoUs; None if neither does.
+    the variant that reproduces the IoUs; None for each image if neither does.
     """
     known = ~np.isnan(iou)
     if not known.any():
-        return None
+        return [None] * len(maps)
     blurred = np.asarray(gaussian_filter(maps, sigma=(0, 1, 1), mode="constant", truncate=3.5))
     regions = [strongest(variant, masks.sum(axis=(1, 2))) for variant in (maps, blurred)]
     overlaps = [(r & masks).sum(axis=(1, 2)) / np.maximum((r | masks).sum(axis=(1, 2)), 1) for r in regions]
     errors = [np.abs(values - iou)[known].mean() for values in overlaps]
-    return regions[int(np.argmin(errors))] if min(errors) <= _REPRODUCED else None
+    return list(regions[int(np.argmin(errors))]) if min(errors) <= _REPRODUCED else [None] * len(maps)
 
 
 def strongest(values: NDArray[np.float64], n: NDArray[np.intp], *, ties: bool = False) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import count, name
-from analysis.sections.kept_maps import TrialMaps, read_maps, strongest
+from analysis.sections.kept_maps import KeptMap, read_maps, strongest
 from analysis.sections.page_trials import MOST, page_rows
 from analysis.sections.section import Lack, Section
 from analysis.trials.trials import Primary, Trials
@@ -87,8 +87,7 @@ def browser_of(trials: Trials, primary: Primary) -> Browser:
         return Browser()
 
     def tiles_for(trial: int) -> list[Tile]:
-        maps = read_maps(records, str(table["trial_key"].iloc[trial]), primary)
-        return [] if maps is None else tiles_of(maps, trial)
+        return tiles_of(read_maps(records, str(table["trial_key"].iloc[trial]), primary), trial)
 
     try:
         with ThreadPoolExecutor(READERS) as pool:
@@ -99,32 +98,35 @@ def browser_of(trials: Trials, primary: Primary) -> Browser:
     return Browser(tuple(within(ROOM, everything, table)), len(everything), sum(map(bool, tiles)))
 
 
-def tiles_of(maps: TrialMaps, trial: int) -> list[Tile]:
+def tiles_of(maps: Sequence[KeptMap], trial: int) -> list[Tile]:
     """A tile for each image that a trial kept."""
-    mask, distractor = (shrunk(regions.astype(np.float64), SIDE) for regions in (maps.masks, maps.distractors))
-    images, masks, distractors = shrunk(maps.images, PICTURE_SIDE), mostly(mask), mostly(distractor)
-    shown = None
-    if maps.regions is not None:
+    if not maps:
+        return []
+    mask, distractor = (
+        shrunk(np.stack(regions).astype(np.float64), SIDE)
+        for regions in ([kept.mask for kept in maps], [kept.distractor for kept in maps])
+    )
+    images, masks, cues = (
+        shrunk(np.stack([kept.image for kept in maps]), PICTURE_SIDE),
+        mostly(mask),
+        mostly(distractor),
+    )
+    shown = [""] * len(maps)
+    regions = [kept.region for kept in maps if kept.region is not None]
+    if regions:
         # The blocks that the region covers most: scattered pixels may cover most blocks a little and none by half.
         n_blocks = np.rint(mask.sum(axis=(1, 2))).astype(np.intp)
-        shown = strongest(shrunk(maps.regions.astype(np.float64), SIDE), n_blocks, ties=True)
-    tiles = []
-    for rank in range(len(images)):
-        distractor_bits = bits(distractors[rank]) if distractors[rank].any() else ""
-        tiles.append(
-            Tile(
-                trial=trial,
-                rank=rank,
-                index=None if maps.index is None else int(maps.index[rank]),
-                score=None if np.isnan(maps.scores[rank]) else float(maps.scores[rank]),
-                label=str(maps.labels[rank]),
-                predicted=None if maps.predicted is None else str(maps.predicted[rank]),
-                correct=None if maps.correct is None else bool(maps.correct[rank]),
-                picture=Picture(webp(images[rank]), masks.shape[1:], bits(masks[rank]), distractor_bits),
-                map="" if shown is None else bits(shown[rank]),
-            )
+        shown = list(map(bits, strongest(shrunk(np.stack(regions).astype(np.float64), SIDE), n_blocks, ties=True)))
+    return [
+        Tile(
+            trial=trial,
+            rank=rank,
+            **{field: getattr(kept, field) for field in ("index", "score", "label", "predicted", "correct")},
+            picture=Picture(webp(image), mask.shape, bits(mask), bits(cue) if cue.any() else ""),
+            map=shown[rank],
         )
-    return tiles
+        for rank, (kept, image, mask, cue) in enumerate(zip(maps, images, masks, cues, strict=True))
+    ]
 
 
 def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.numbers import name
 from analysis.sections.drawing import in_order
-from analysis.sections.kept_maps import TrialMaps, read_maps
+from analysis.sections.kept_maps import KeptMap, read_maps
 from analysis.trials.trials import Primary, Trials
 from records import StorageError, SweepRecords
 
@@ -22,7 +22,7 @@ _DATA_SEEDS_TRIED = 3
 
 @dataclass(frozen=True)
 class MethodMaps:
-    """All kept maps of several trials of a method."""
+    """The maps that several trials of a method kept of images with a mask, of class 1 if there are any."""
 
     mean: NDArray[np.float64]
     """[H, W] mean of the maps, each scaled to a sum of 1 so that every image has the same weight."""
@@ -31,9 +31,9 @@ class MethodMaps:
     distractor: NDArray[np.float64]
     n_trials: int
     n_maps: int
-    best: TrialMaps | None
-    """The image with the highest score; None if the trials kept no scores of single images."""
-    worst: TrialMaps | None
+    best: KeptMap | None
+    """The one with the highest score; None if the trials kept no scores of single images."""
+    worst: KeptMap | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class MapSheet:
     severity: float
     data_seed: float
     primary: Primary
-    examples: dict[str, TrialMaps]
+    examples: dict[str, list[KeptMap]]
     """The same images for each method."""
     strengths: dict[str, float | None]
     """The strength of each method's trials."""
@@ -79,7 +79,7 @@ def collect_maps(trials: Trials, primary: Primary) -> tuple[list[MapSheet], list
 
 def _lacks(sheet: MapSheet) -> Iterator[tuple[str, str]]:
     """What a sheet of older trials leaves out, and why."""
-    if unknown := [name(method) for method, maps in sheet.examples.items() if maps.regions is None]:
+    if unknown := [name(method) for method, maps in sheet.examples.items() if maps[0].region is None]:
         why = f"the trials did not keep them and they do not follow from the scores: {', '.join(unknown)}"
         yield f"the scored pixels in the maps of {sheet.dataset}", why
     if unknown := [name(method) for method, maps in sheet.together.items() if maps.best is None]:
@@ -93,30 +93,32 @@ def _sheet(records: SweepRecords, cells: pd.DataFrame, primary: Primary) -> MapS
         return None
     n_methods = cells.groupby("data_seed")["method"].nunique().sort_values(ascending=False, kind="stable")
     for data_seed in n_methods.index[:_DATA_SEEDS_TRIED]:
-        examples: dict[str, TrialMaps] = {}
+        kept: dict[str, list[KeptMap]] = {}
         strengths: dict[str, float | None] = {}
         for method in in_order(cells["method"][cells["data_seed"] == data_seed]):
             trial_key, strength = _trial_shown(cells[cells["method"] == method], data_seed, primary.column)
             maps = read_maps(records, trial_key, primary)
             # Trials on one data seed have the same images; a trial whose shapes differ cannot be shown beside them.
-            if maps is not None and all(maps.maps.shape == others.maps.shape for others in examples.values()):
-                examples[method], strengths[method] = maps, strength
-        if examples:
-            first = next(iter(examples.values()))
-            masked = first.masks.any(axis=(1, 2))
-            positive = masked & (first.classes == 1)
-            usable = next((rows for rows in (positive, masked) if rows.any()), ~masked)
-            rows = np.flatnonzero(usable)[:ROWS]
+            if maps and all(_shapes(maps) == _shapes(others) for others in kept.values()):
+                kept[method], strengths[method] = maps, strength
+        if kept:
+            first = next(iter(kept.values()))
+            masked = [i for i, image in enumerate(first) if image.mask.any()]
+            shown = [i for i in masked if first[i].class_number == 1] or masked or list(range(len(first)))
             return MapSheet(
                 dataset=str(cells["dataset"].iloc[0]),
                 severity=float(cells["severity"].iloc[0]),
                 data_seed=float(data_seed),
                 primary=primary,
-                examples={method: maps.take(rows) for method, maps in examples.items()},
+                examples={method: [maps[i] for i in shown[:ROWS]] for method, maps in kept.items()},
                 strengths=strengths,
                 together=dict(_together(records, cells, primary, strengths)),
             )
     return None
+
+
+def _shapes(maps: list[KeptMap]) -> list[tuple[int, ...]]:
+    return [kept.map.shape for kept in maps]
 
 
 def _trial_shown(rows: pd.DataFrame, data_seed: float, score: str) -> tuple[str, float | None]:
@@ -140,30 +142,21 @@ def _together(
         if strength is not None:
             rows = rows[rows["strength"] == strength]
         rows = rows.sort_values(["data_seed", "seed"], kind="stable").drop_duplicates("data_seed").head(AVERAGED)
-        kept = [maps for key in rows["trial_key"] if (maps := read_maps(records, str(key), primary)) is not None]
-        one_size = [maps for maps in kept if maps.maps.shape[1:] == kept[0].maps.shape[1:]]
-        if one_size and (summary := _summary(one_size)) is not None:
-            yield method, summary
-
-
-def _summary(trials: list[TrialMaps]) -> MethodMaps | None:
-    """Mean, best and worst of all maps of images with a mask, of class 1 where there are any."""
-    usable = [maps.masks.any(axis=(1, 2)) & (maps.maps.sum(axis=(1, 2)) > 0) for maps in trials]
-    positive = [rows & (maps.classes == 1) for rows, maps in zip(usable, trials, strict=True)]
-    rows = positive if np.concatenate(positive).any() else usable
-    kept = [maps.take(np.flatnonzero(row)) for maps, row in zip(trials, rows, strict=True)]
-    maps, masks, distractors = (
-        np.concatenate([getattr(trial, field) for trial in kept]) for field in ("maps", "masks", "distractors")
-    )
-    if not len(maps):
-        return None
-    cases = [trial.take([int(at)]) for trial in kept for at in np.flatnonzero(~np.isnan(trial.scores))]
-    return MethodMaps(
-        mean=(maps / maps.sum(axis=(1, 2), keepdims=True)).mean(axis=0),
-        mask=masks.mean(axis=0),
-        distractor=distractors.mean(axis=0),
-        n_trials=len(trials),
-        n_maps=len(maps),
-        best=max(cases, key=lambda case: case.scores[0], default=None),
-        worst=min(cases, key=lambda case: case.scores[0], default=None),
-    )
+        trials = [maps for key in rows["trial_key"] if (maps := read_maps(records, str(key), primary))]
+        trials = [maps for maps in trials if maps[0].map.shape == trials[0][0].map.shape]
+        usable = [kept for maps in trials for kept in maps if kept.mask.any() and kept.map.any()]
+        if usable:
+            shown = [kept for kept in usable if kept.class_number == 1] or usable
+            scored = [kept for kept in shown if kept.score is not None]
+            yield (
+                method,
+                MethodMaps(
+                    mean=np.mean([kept.map / kept.map.sum() for kept in shown], axis=0),
+                    mask=np.mean([kept.mask for kept in shown], axis=0),
+                    distractor=np.mean([kept.distractor for kept in shown], axis=0),
+                    n_trials=len(trials),
+                    n_maps=len(shown),
+                    best=max(scored, key=lambda kept: kept.score or 0.0, default=None),
+                    worst=min(scored, key=lambda kept: kept.score or 0.0, default=None),
+                ),
+            )

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.numbers import capitalized, count, name, number, stratum_name, strength
 from analysis.sections import drawing
-from analysis.sections.kept_maps import TrialMaps
+from analysis.sections.kept_maps import KeptMap
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.section import Lack, Section
 
@@ -29,18 +28,17 @@ Sheets = Callable[[], tuple[list[MapSheet], list[Lack]]]
 
 
 def _examples(sheet: MapSheet) -> drawing.Drawing:
-    methods = list(sheet.examples)
-    images = next(iter(sheet.examples.values()))
-    n_rows = max(1, min(len(images.images), _MOST_ROWS // _n_blocks(1 + len(methods))))
-    has_cue = bool(images.distractors.any())
+    methods, first = list(sheet.examples), next(iter(sheet.examples.values()))
+    n_rows = max(1, min(len(first), _MOST_ROWS // _n_blocks(1 + len(methods))))
+    has_cue = any(image.distractor.any() for image in first)
     with drawing.settings():
         figure, panels = _grid(1 + len(methods), n_rows, lines=1)
         for row in range(n_rows):
-            _show(panels[row][0], images, row, scored=None)
-            _say(panels[row][0], f"true {images.labels[row]}")
+            _show(panels[row][0], first[row], with_map=False)
+            _say(panels[row][0], f"true {first[row].label}")
             for axes, maps in zip(panels[row][1:], sheet.examples.values(), strict=True):
-                _show(axes, images, row, scored=None if maps.regions is None else maps.regions[row])
-                _say(axes, maps.answers[row])
+                _show(axes, maps[row])
+                _say(axes, maps[row].answer)
         panels[0][0].set_title("image")
         for axes, method in zip(panels[0][1:], methods, strict=True):
             axes.set_title(_heading(sheet, method), fontsize=8)
@@ -106,20 +104,19 @@ def _cases(sheet: MapSheet) -> drawing.Drawing | None:
     if not cases:
         return None
     metric = name(sheet.primary.metric)
-    has_cue = any(case.distractors.any() for pair in cases.values() for case in pair)
+    has_cue = any(case.distractor.any() for pair in cases.values() for case in pair)
     with drawing.settings():
         figure, panels = _grid(len(cases), 2, lines=3)
         for column, (method, pair) in enumerate(cases.items()):
             for row, case in enumerate(pair):
-                _show(panels[row][column], case, 0, scored=None if case.regions is None else case.regions[0])
-                score = f"{metric} {number(case.scores[0])}"
-                _say(panels[row][column], score, f"true {case.labels[0]}", case.answers[0])
+                _show(panels[row][column], case)
+                _say(panels[row][column], f"{metric} {number(case.score)}", f"true {case.label}", case.answer)
             panels[0][column].set_title(_heading(sheet, method), fontsize=8)
         panels[0][0].set_ylabel("best")
         panels[1][0].set_ylabel("worst")
         drawing.legend_below(figure, _keys(has_cue, with_scored=True), columns=3)
     scores = "; ".join(
-        f"{name(m)} {number(best.scores[0])} and {number(worst.scores[0])}" for m, (best, worst) in cases.items()
+        f"{name(m)} {number(best.score)} and {number(worst.score)}" for m, (best, worst) in cases.items()
     )
     return drawing.Drawing(
         name=f"gallery_{file_name(sheet.dataset)}_cases",
@@ -186,18 +183,18 @@ def _grid(columns: int, rows: int, lines: int = 0) -> tuple["drawing.Figure", li
     return figure, [list(panels[row::rows].ravel()[:columns]) for row in range(rows)]
 
 
-def _show(axes: "drawing.Axes", images: TrialMaps, row: int, scored: NDArray[np.bool_] | None) -> None:
-    """An image with its regions outlined; with a map's scored pixels over it, in light grey."""
+def _show(axes: "drawing.Axes", kept: KeptMap, *, with_map: bool = True) -> None:
+    """An image with its regions outlined; with the map's scored pixels over it, in light grey."""
     from matplotlib.colors import to_rgba
 
-    image = images.images[row]
+    image, scored = kept.image, kept.region if with_map else None
     if scored is not None:
         # Red would not be seen on red objects.
         image = 0.3 + 0.7 * (image if image.ndim == 2 else image.mean(axis=2))
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     if scored is not None:
         axes.imshow(scored[..., None] * np.asarray(to_rgba(_SCORED, 0.6)), interpolation="nearest")
-    _outline(axes, images.masks[row], images.distractors[row], scored)
+    _outline(axes, kept.mask, kept.distractor, scored)
     _bare(axes, image.shape)
 
 

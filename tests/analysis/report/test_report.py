@@ -19,7 +19,7 @@ from analysis.report.report import bibliography, copy_report, explanations
 from analysis.sections.choices import RULES
 from analysis.sections.drawing import png
 from analysis.sections.head import facts
-from analysis.sections.kept_maps import TrialMaps
+from analysis.sections.kept_maps import KeptMap
 from analysis.sections.map_sheets import MapSheet, collect_maps
 from analysis.sections.maps import SECTION as MAPS
 from analysis.sections.section import OTHER_WAYS
@@ -419,8 +419,8 @@ def test_maps_show_one_strength_on_positive_masked_images(result):
     assert sheet.strengths == best.to_dict()
     assert len(set(sheet.strengths.values())) > 1
     for maps in sheet.examples.values():
-        assert len(maps.images) == 3  # of six images, the three of class 1
-        assert maps.masks.any(axis=(1, 2)).all()
+        assert len(maps) == 3  # of six images, the three of class 1
+        assert all(kept.mask.any() for kept in maps)
     assert len(missing) == 1
 
 
@@ -440,27 +440,15 @@ def test_the_best_and_the_worst_map_of_all_stored_ones(result):
     assert set(sheet.together) == set(sheet.examples)
     for maps in sheet.together.values():
         assert (maps.n_trials, maps.n_maps) == (1, 3)  # three images of class 1 with a mask
-        assert (*maps.best.scores, *maps.worst.scores) == pytest.approx((0.5, 0.1))  # of images 1, 3 and 5
+        assert (maps.best.score, maps.worst.score) == pytest.approx((0.5, 0.1))  # of images 1, 3 and 5
         assert maps.mean.sum() == pytest.approx(1)
         assert maps.mask[4:8, 4:8].min() == 1
 
 
 def test_a_sheet_of_one_image_in_colour_is_drawn():
-    nowhere = np.zeros((1, 8, 8), dtype=bool)
-    maps = TrialMaps(
-        images=np.random.default_rng(0).uniform(size=(1, 8, 8, 3)),
-        masks=~nowhere,
-        distractors=nowhere,
-        maps=np.zeros((1, 8, 8)),
-        regions=nowhere,
-        scores=np.array([np.nan]),
-        classes=np.array([1]),
-        labels=np.array(["1"]),
-        predicted=None,
-        correct=None,
-        index=None,
-    )
-    sheet = MapSheet("folder:my/x", 1.0, 0, analysis.Primary(), {"baseline": maps}, {"baseline": None})
+    image, nowhere = np.random.default_rng(0).uniform(size=(8, 8, 3)), np.zeros((8, 8), dtype=bool)
+    kept = KeptMap(image, ~nowhere, nowhere, np.zeros((8, 8)), nowhere, None, 1, "1", None, None, None)
+    sheet = MapSheet("folder:my/x", 1.0, 0, analysis.Primary(), {"baseline": [kept]}, {"baseline": None})
     (drawing,) = filter(None, MAPS.figures(None, lambda: ([sheet], [])))
     assert png(drawing)
     assert re.fullmatch(r"gallery_folder-my-x-[0-9a-f]{8}", drawing.name)

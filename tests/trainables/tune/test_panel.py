@@ -120,4 +120,4 @@ def test_the_report_reads_the_classes_of_its_own_splits_images(split, labels, un
     records = SweepRecords(open_storage(tmp_path), "sheets")
     records.write_artifact("key", MAPS, buffer.getvalue())
     maps = read_maps(records, "key", Primary(metric="iou", attribution="occlusion", split=split))
-    assert maps.classes.tolist() == labels
+    assert [kept.class_number for kept in maps] == labels
