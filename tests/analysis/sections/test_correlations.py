@@ -5,7 +5,6 @@ import pytest
 
 import analysis
 from analysis.answer.answer import answer
-from analysis.sections import scores
 from analysis.sections.correlations import SECTION
 from analysis.trials.exclusions import trials_from_table
 from records import Manifest
@@ -43,51 +42,29 @@ DECLARED = analysis.Primary("test_ood", "energy", "occlusion")
 
 
 @pytest.mark.parametrize(
-    ("columns", "primary", "chosen", "other", "caption"),
-    [
-        ((DEFAULT, *OTHERS), DECLARED, "The primary was declared beforehand.", "the other", " and were not declared"),
-        (
-            (DEFAULT, *OTHERS),
-            None,
-            "No primary was declared; the default does not depend on the data.",
-            "the other",
-            "none was declared",
-        ),
-        (OTHERS, None, "The primary was not declared beforehand: it stands in", "all", "none was declared"),
-    ],
+    ("columns", "primary", "is_exempt"),
+    [((DEFAULT, *OTHERS), DECLARED, True), ((DEFAULT, *OTHERS), None, True), (OTHERS, None, False)],
 )
-def test_the_words_say_whether_the_primary_was_declared(make_table, columns, primary, chosen, other, caption):
-    """A primary that was picked from the table is adjusted like the other scores."""
+def test_a_primary_that_was_picked_from_the_table_is_adjusted_like_the_others(make_table, columns, primary, is_exempt):
     table = make_table(seeds=6, severities=(1.0,), columns=columns)
     # Scores that are copies of one another have one correlation; these differ.
     for position, column in enumerate(columns):
         table[column] += 0.01 * np.random.default_rng(position).normal(size=len(table))
     result = answer(trials_from_table(table, sweep="s", source="t", declared=Manifest(primary=primary)), replicates=100)
-    words = SECTION.method(result, None)["Many comparisons"]
-    assert words.startswith(chosen)
-    assert ("All correlations are adjusted" in words) is (other == "all")
-    assert f"The p-values of {other} localisation scores and strata were adjusted" in SECTION.reported(result, None)
+    assert ("All correlations are adjusted" in SECTION.method(result, None)["Many comparisons"]) is not is_exempt
     within = [c for c in result.correlations if (c.scope, c.statistic, c.stratum) == ("within_cell", "spearman", None)]
-    exempt = [c for c in within if c.p_adjusted is None]
-    assert [c.score for c in exempt] == ([] if other == "all" else [result.score])
-    (drawing,) = scores.SECTION.figures(result, None)
-    assert f"{caption} beforehand" in drawing.caption
+    assert [c.score for c in within if c.p_adjusted is None] == ([result.score] if is_exempt else [])
 
 
-def test_without_intervals_there_are_no_p_values_and_none_is_said_to_be_adjusted(make_table):
-    result = answer(make_table(seeds=5), replicates=100)
-    words = SECTION.reported(result, None)
-    assert words.endswith("There is no interval (fewer than 6 data seeds on a dataset, and trials share them).")
-    assert "false discovery rate" not in words
-    assert "adjusted by the false discovery rate" in SECTION.reported(answer(make_table(seeds=6)), None)
+def test_the_methods_paragraph_says_where_the_interval_comes_from(make_table):
+    def words(table):
+        return SECTION.reported(answer(table, replicates=100), None)
 
-
-def test_a_perfect_correlation_does_not_make_data_seeds_unshared(make_table):
-    """It too has Fisher's interval, since no data seed makes a difference to it."""
-    table = make_table(seeds=8, strengths=(0.1, 1.0))
-    table["test_ood.auc"] = table[DEFAULT]
-    words = SECTION.reported(answer(table, replicates=100), None)
-    assert "No two runs of a cell share a data seed" not in words
-    assert "No data seed makes a difference to the correlation" in words
-    single = make_table(seeds=5, methods=("rrr",), severities=(1.0,))
-    assert "No two runs of a cell share a data seed" in SECTION.reported(answer(single, replicates=100), None)
+    few = words(make_table(seeds=5))
+    assert few.endswith("There is no interval (fewer than 6 data seeds on a dataset, and trials share them).")
+    assert "adjusted by the false discovery rate" in words(make_table(seeds=6))
+    # Leaving a data seed out of a perfect correlation changes nothing, so that it has Fisher's interval too.
+    perfect = make_table(seeds=8, strengths=(0.1, 1.0))
+    perfect["test_ood.auc"] = perfect[DEFAULT]
+    assert "No data seed makes a difference to the correlation" in words(perfect)
+    assert "No two runs of a cell share a data seed" in words(make_table(seeds=5, methods=("rrr",), severities=(1.0,)))
