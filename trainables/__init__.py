@@ -2,19 +2,16 @@
 
     core/        config.py: TrialConfig, one fully specified trial and its key; registry.py; errors, random streams
     trial/       resolve.py: flat settings -> TrialConfig; trial.py: Trial, from training to scores; finished.py
-    methods/     one file for each training method; method.py: what they have in common
+    methods/     the training methods; method.py: what they have in common
     datasets/    one file for each dataset; own/: the user's images
     models/      one file for each classifier
     saliency/    attributions, and measures of localisation and faithfulness
     tune/        trainable.py: TrialTrainable; recorder.py: the record that a trial leaves
 
-A trial with its model, trained here or read from a sweep that ran with --keep-weights:
+A trial with its model, trained here or read from a sweep that ran with --keep-weights, and a trial in Tune:
 
     trainables.run_trial(method="actdiff", strength=1.0, severity=1.0)
     trainables.load_model("smoke", trial_key)
-
-A trial in Tune; every method has its own trainable:
-
     tune.Tuner(trainables.ActDiff, param_space={"strength": tune.loguniform(1e-3, 10), "seed": tune.randint(0, 100)})
 
 The registries also hold what other packages provide (docs/extending.md).

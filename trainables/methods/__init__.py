@@ -1,9 +1,13 @@
 """Mask-aware training methods. Each sees (model, batch) and returns the classification loss and its penalty.
 
 To add one: a subclass of Method or Penalty in a file, its import and one line here. From another package:
-docs/extending.md. method.py is the base, parts/ what several files share, costs.py the measured cost of a step.
+docs/extending.md. method.py is the base, parts/ what several files share, costs.py the measured cost of a step,
+departures.csv how methods differ from their sources.
 """
 
+from pathlib import Path
+
+from trainables.core.departure import read_departures
 from trainables.core.registry import Registry, subclass_of
 from trainables.methods.actdiff import ActDiff
 from trainables.methods.adversarial import Adversarial
@@ -49,4 +53,6 @@ _BUILT_IN: dict[str, type[Method]] = {
     "saliency_guided": SaliencyGuided,
     "shuffled": Shuffled,
 }
+for _name, _departures in read_departures(Path(__file__).with_name("departures.csv")).items():
+    _BUILT_IN[_name].departures = _departures
 METHODS = Registry("methods", _BUILT_IN, subclass_of(Method))

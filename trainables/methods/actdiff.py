@@ -3,11 +3,10 @@
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.departure import Departure
 from trainables.core.shapes import Features, Scalar, TakesPart
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import RECORDED_SHUFFLE, frozen_running_statistics, shuffle_outside
-from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
+from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 
@@ -27,16 +26,6 @@ class ActDiff(Penalty):
     Source: Viviano et al., ICLR 2021, arXiv:1910.00199, row "ActDiff".
     """
 
-    departures = (
-        Departure(
-            "any strength above 0 counts as 1: the program only uses it to enable the term",
-            "the strength multiplies the penalty",
-            "`preset=paper`",
-        ),
-        RECORDED_SHUFFLE,
-        Departure("an option compares the maps of earlier blocks as well", "only the last layer's inputs", "none"),
-        MASKLESS,
-    )
     strengths = (1e-2, 1e1)
     draws = True
 

@@ -12,12 +12,11 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
-from trainables.core.departure import Departure
 from trainables.core.shapes import Features, Scalar, TakesPart
 from trainables.core.streams import stream_seed
 from trainables.methods.method import Penalty
-from trainables.methods.parts.altered import RECORDED_SHUFFLE, frozen_running_statistics, shuffle_outside
-from trainables.methods.parts.region import MASKLESS, mean_over, outside_pixels
+from trainables.methods.parts.altered import frozen_running_statistics, shuffle_outside
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 
@@ -68,22 +67,6 @@ class Adversarial(Penalty):
     2018.
     """
 
-    departures = (
-        MASKLESS,
-        Departure(
-            "the discriminator takes a step on every batch, the model, cross-entropy included, only on every "
-            "`disc_iter`-th of a count that goes on during evaluation",
-            "the discriminator takes `disc_iter` steps on each batch and the model one, so that the model takes as "
-            "many as under every other method",
-            "`preset=paper`",
-        ),
-        Departure(
-            "spectral norm by torch's older hook, which starts from a random vector",
-            "by its successor, whose norm is near one from the first pass on",
-            "`preset=paper`",
-        ),
-        RECORDED_SHUFFLE,
-    )
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True

@@ -8,11 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Labels, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import (
-    ALTERED_APART,
     Distance,
     altered_cross_entropy,
     answer_distance,
@@ -27,7 +25,6 @@ from trainables.models import Classifier
 class AlteredCopies(Penalty):
     """CE(f(x), y) + strength · mean over copies of CE(f(x~), y)."""
 
-    departures = (ALTERED_APART,)
     reads_preset = False
 
     def copies(self, model: Classifier, batch: Batch, outside: Pixels) -> Sequence[Images]:
@@ -83,14 +80,6 @@ class CounterExamples(AlteredCopies):
     """
 
     idea = "Counterexamples: copies of each image with random pixels outside the mask keep the image's label."
-    departures = (
-        Departure(
-            "k copies join the training set once, where a copy weighs as much as an image",
-            "k copies are drawn anew at each step, and their mean has the weight `strength`",
-            "strength k for the weights, up to a factor 1 / (1 + k) of the whole loss; none for the drawing",
-        ),
-        ALTERED_APART,
-    )
     draws = True
     Options = CounterExamplesOptions
     options: CounterExamplesOptions
@@ -156,18 +145,6 @@ class LogitInvariance(Penalty):
     """
 
     idea = "Logit invariance: an image and its shuffled copy get the same answer. ActDiff in the output space."
-    departures = (
-        Departure(
-            "box features of the unimportant regions of an image are altered",
-            "outside pixels are shuffled, as in ActDiff",
-            "none",
-        ),
-        Departure(
-            "further terms require that the region suffices, uncertainty without it, and aligned maps",
-            "only the invariance term",
-            "none",
-        ),
-    )
     reads_preset = False
     strengths = (1e-2, 1e1)
     draws = True

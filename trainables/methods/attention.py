@@ -8,12 +8,11 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, Preset
-from trainables.core.departure import Departure
 from trainables.core.shapes import Cells, Images, Logits, Maps, Pixels, Scalar, TakesPart
 from trainables.methods.method import Penalty, images_with_gradient, of_class
 from trainables.methods.parts.altered import frozen_running_statistics
 from trainables.methods.parts.grad_cam import grad_cam, share_of_cells, signed_grad_cam, unit_range
-from trainables.methods.parts.region import SUMMED, mean_over, outside_pixels
+from trainables.methods.parts.region import mean_over, outside_pixels
 from trainables.models import Classifier
 
 
@@ -54,13 +53,6 @@ class Energy(Penalty):
     """
 
     idea = "Energy: the share of positive attribution outside the mask is small."
-    departures = (
-        Departure(
-            "several attributions are compared, at several layers",
-            "two attributions, each at one layer",
-            "`energy_map` chooses one of the two; none for others",
-        ),
-    )
     reads_preset = False
     second_order = True
     strengths = (1e-2, 1e1)
@@ -99,13 +91,6 @@ class HINT(Penalty):
     """
 
     idea = "HINT: the Grad-CAM map of the true class resembles the mask."
-    departures = (
-        Departure(
-            "regions are ranked by importance, and pairs that people rank differently are penalised",
-            "a mean squared error between map and mask: a mask ranks only inside above outside",
-            "none",
-        ),
-    )
     reads_preset = False
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
@@ -141,13 +126,6 @@ class GAIN(Penalty):
     """
 
     idea = "GAIN, guided attention inference: attention falls on the mask, and without it the class is lost."
-    departures = (
-        Departure(
-            "the mining term is the score of the class",
-            "its probability: a classifier with softmax can lower a score without bound",
-            "none",
-        ),
-    )
     reads_preset = False
     strengths = (1e-2, 1e1)
     Options = GAINOptions
@@ -190,24 +168,6 @@ class RRRGradCAM(Penalty):
     """
 
     idea = "RRR on Grad-CAM: the map of the predicted class is small outside the mask."
-    departures = (
-        SUMMED,
-        Departure(
-            "the program of Friedrich et al. scales the map to [0, 1] with its negative values",
-            "ReLU comes first, as in Grad-CAM: evidence against the class counts as no attention",
-            "`preset=paper`",
-        ),
-        Departure(
-            "the program takes Grad-CAM's channel weights as constants, in evaluation mode",
-            "gradients reach them too, in training mode",
-            "none; the program's networks have no batch normalisation",
-        ),
-        Departure(
-            "the program of Schramowski et al. penalises the gradient with respect to the last map itself",
-            "Grad-CAM, as in the later program",
-            "none",
-        ),
-    )
     strengths = (1e-1, 1e2)
     paper_revision = 2
 

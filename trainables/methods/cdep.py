@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.layer_walk import Affine, Rules, apply, scale_and_shift, walk
@@ -28,10 +27,6 @@ class Parts(NamedTuple):
     def total(self) -> Float[Tensor, "batch *shape"]:
         return self.beta + self.gamma
 
-    def beta_share(self) -> Float[Tensor, "batch *shape"]:
-        """|beta| / (|beta| + |gamma|), in [0, 1)."""
-        return self.beta.abs() / (self.beta.abs() + self.gamma.abs() + SMALL)
-
 
 class DecompositionRules(Rules[Parts]):
     """Both parts after each layer; they sum to the layer's output for the sum.
@@ -39,8 +34,7 @@ class DecompositionRules(Rules[Parts]):
     A bias is divided in proportion to |W beta| and |W gamma|. After ReLU, beta is relu(beta) and gamma the rest. Batch
     normalisation is an affine map by the statistics of the sum.
 
-    Source: Singh, Murdoch & Yu, ICLR 2019, arXiv:1806.05337, section 3.1. As there, and unlike in their earlier work on
-    recurrent layers, there are no interaction terms.
+    Source: Singh, Murdoch & Yu, ICLR 2019, arXiv:1806.05337, section 3.1.
     """
 
     def affine(self, layer: Affine, state: Parts) -> Parts:
@@ -62,7 +56,7 @@ class DecompositionRules(Rules[Parts]):
 
 
 def _with_bias(parts: Parts, bias: Tensor) -> Parts:
-    share = parts.beta_share()
+    share = parts.beta.abs() / (parts.beta.abs() + parts.gamma.abs() + SMALL)
     return Parts(parts.beta + share * bias, parts.gamma + (1 - share) * bias)
 
 
@@ -75,25 +69,12 @@ class CDEP(Penalty):
     """CE(f(x), y) + strength · mean_k softmax([beta_k, gamma_k])_0, f_k = beta_k + gamma_k.
 
     beta_k is the contribution of the pixels outside to the logit of class k by contextual decomposition, gamma_k the
-    rest; their softmax is in (0, 1), 1/2 where both are equal. The mean runs over classes and over the images that take
-    part and have outside pixels. Batch normalisation records the statistics of the unaltered images.
+    rest. The mean runs over classes and over the images that take part and have outside pixels.
 
     Source: Rieger, Singh, Murdoch & Yu, ICML 2020, arXiv:1909.13584; the form of the penalty is that of their
     experiments on decoys and skin cancer.
     """
 
-    departures = (
-        Departure(
-            "the program decomposes in evaluation mode, and leaves the model in it for the rest of the epoch",
-            "in training mode, like the classification loss",
-            "none; the program's networks have no batch normalisation, so the mode only affects dropout",
-        ),
-        Departure(
-            "no rules for batch normalisation and for the sum of two branches",
-            "an affine map by the statistics of the unaltered images; the sum of the parts",
-            "none; both models have batch normalisation",
-        ),
-    )
     reads_preset = False
     walks_layers = True
 

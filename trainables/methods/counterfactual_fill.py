@@ -3,18 +3,16 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.methods.method import Penalty
 from trainables.methods.parts.altered import (
-    ALTERED_APART,
     altered_cross_entropy,
     frozen_running_statistics,
     shuffle_outside,
@@ -44,17 +42,14 @@ def drawn_from(images: Images, source: Pixels, rng: torch.Generator) -> Images:
     return images.flatten(2).gather(2, index[:, None, :].expand(-1, channels, -1)).view_as(images)
 
 
-def mean_of(images: Images, source: Pixels) -> Float[Tensor, "batch channels 1 1"]:
-    """Mean over the `source` pixels of each image and channel."""
-    count = source.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    return (images * source).sum(dim=(2, 3), keepdim=True) / count
-
-
 def filling(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
     """Values like those outside the mask, for every pixel."""
     if fill == "shuffle":
         return drawn_from(images, outside, rng)
-    return uniform_noise(images, rng) if fill == "random" else mean_of(images, outside).expand_as(images)
+    if fill == "random":
+        return uniform_noise(images, rng)
+    count = outside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    return ((images * outside).sum(dim=(2, 3), keepdim=True) / count).expand_as(images)
 
 
 def fill_background(images: Images, outside: Pixels, rng: torch.Generator, fill: Fill) -> Images:
@@ -91,30 +86,13 @@ class CounterfactualFill(Penalty):
     """CE(f(x), y) + strength · (CE(f(x_F), y) − log(1 − p_y(x_CF))), x_F the image with another background.
 
     x_CF is the image without its foreground: the mask (`fixed`) or the smallest rectangle around it (`paper`).
-    `fill_regions` can select one of the two terms.
-
-    Each term is a mean over images: the first over those that take part (an image without outside pixels, policy
-    `inside`, contributes its plain cross-entropy), the second over those that also have a foreground and a background.
+    `fill_regions` can select one of the two terms. The first is a mean over the images that take part (one without
+    outside pixels contributes its plain cross-entropy), the second over those with a foreground and a background.
 
     Source: Chang, Adam & Goldenberg, CVPR 2021 ("Towards Robust Classification Model by Counterfactual and Invariant
     Data Generation"), and their program.
     """
 
-    departures = (
-        Departure(
-            "for x_CF the program fills the smallest rectangle around a mask, so that no shape remains",
-            "the mask itself is filled: a mask that follows an object leaves its silhouette in x_CF, which must lose "
-            "the label",
-            "`preset=paper`",
-        ),
-        ALTERED_APART,
-        Departure(
-            "the program also fills with tiles of the background; its shuffle permutes the values of all images and "
-            "channels, its random values are one colour an image with noise, its mean is 0",
-            "values of the same image: pixels, the range of each channel, or their mean",
-            "none",
-        ),
-    )
     draws = True
     paper_revision = 2
     Options = CounterfactualFillOptions

@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from torch import Tensor
 
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
+from trainables.core.shapes import Images
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
 from trainables.methods.method import Method
@@ -46,7 +45,7 @@ def sparse_logistic(
 ) -> tuple[Float[np.ndarray, "classes features"], Float[np.ndarray, " classes"]]:
     """Fit W, b that minimise the mean cross-entropy of softmax(W x + b), in nats, plus l1 · sum |W|.
 
-    W is written as the difference of two non-negative matrices, so that L-BFGS-B can solve the problem, in float64.
+    W is the difference of two non-negative matrices, so that L-BFGS-B can solve the problem.
     """
     images, size = features.shape
     truth = np.eye(classes)[labels]
@@ -61,14 +60,9 @@ def sparse_logistic(
         return float(-(log_p * truth).sum() / images + l1 * halves.sum()), gradient
 
     bounds = [(0.0, None)] * (2 * classes * size) + [(None, None)] * classes
-    solution = minimize(
-        loss_and_gradient,
-        np.zeros(len(bounds)),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-10, "gtol": 1e-5},
-    ).x
+    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-10, "gtol": 1e-5}
+    start = np.zeros(len(bounds))
+    solution = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     halves = solution[:-classes].reshape(shape)
     return halves[0] - halves[1], solution[-classes:]
 
@@ -76,41 +70,20 @@ def sparse_logistic(
 class DFR(Method):
     """CE(f(x), y); after the last epoch W, b of f = W h(x) + b are refitted: min CE(W h + b, y) + dfr_l1 · sum |W|.
 
-    The trunk is kept. h is standardised by its mean and deviation on the images of `dfr_split` (`fixed`) or on the
-    training images (`paper`); W and b are means over `dfr_subsets` random subsets of `dfr_split` in which all groups
-    (label and cue) are equally frequent. A reference without masks, for data with known groups: it tests whether the
-    features suffice and only the last layer took the shortcut. Training is exactly the baseline's, so that every
-    selection rule scores the last epoch's weights; their `valid_id` scores are no longer held out.
+    h is standardised by its mean and deviation on the images of `dfr_split` (`fixed`) or on the training images
+    (`paper`); W and b are means over `dfr_subsets` random subsets of `dfr_split` with equally many images of each group
+    (label and cue). A reference without masks, for data with known groups: it tests whether the features suffice and
+    only the last layer took the shortcut. Training is exactly the baseline's, so that every selection rule scores the
+    last epoch's weights; their `valid_id` scores are no longer held out.
 
-    `valid_id` (default) has the association of training: at severity 1 its groups are the classes, and the fit learns
-    the shortcut again. `valid_ood` has the reversed association: at severity 1 the fit learns the reverse.
-    `valid_both` has every group at any severity, like the source's validation sets. The latter two show the shift,
-    which makes the method an oracle.
+    At severity 1 the groups of `valid_id` are the classes, and the fit learns the shortcut again; on `valid_ood` it
+    learns the reverse. `valid_both` has every group at any severity, like the source's validation sets. The latter two
+    show the shift, which makes the method an oracle.
 
     Source: Kirichenko, Izmailov & Wilson, ICLR 2023, arXiv:2204.02937 (DFR on validation data), and their program. The
     default `dfr_l1`, 0.01, is their C = 1 for 100 images.
-
-    Raises:
-        DivergedError: by `end_training`, if features are not finite.
     """
 
-    departures = (
-        Departure(
-            "features are standardised by those of the training images",
-            "by those of the images that the layer is fitted to, so that `dfr_l1` means the same whatever the shift",
-            "`preset=paper`",
-        ),
-        Departure(
-            "the last layer is the mean of 20 fits",
-            "the mean of 10 fits, which takes half the time",
-            "`dfr_subsets=20`",
-        ),
-        Departure(
-            "the weight of the norm is tuned on half of the validation images by worst-group accuracy",
-            "it is set, like every other strength",
-            "none; sweep `dfr_l1`",
-        ),
-    )
     reads_masks = False
     needs_cues = True
     complete_at_end = True
@@ -142,9 +115,7 @@ class DFR(Method):
             model.head.bias.copy_(torch.from_numpy(np.mean(biases, axis=0)))
 
 
-def _features(
-    model: Classifier, images: Float[Tensor, "images channels height width"]
-) -> Float[np.ndarray, "images features"]:
+def _features(model: Classifier, images: Images) -> Float[np.ndarray, "images features"]:
     """h(x) of each image in evaluation mode, in float64."""
     device = model.head.weight.device
     model.eval()

@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
-from trainables.core.departure import Departure
 from trainables.core.shapes import Labels, PerImage
 from trainables.methods.method import Method
 from trainables.models import Classifier
@@ -36,20 +35,11 @@ class GroupDRO(Method):
 
     Each batch first sets q_g <- q_g · exp(eta · CE_g) for its groups and scales q to sum 1; eta is `group_dro_step`.
     A reference without masks, for data with known groups. Only groups seen so far have weights, which start equal. At
-    severity 1 all images of a label have one cue, so that the groups are the classes and none contradicts the shortcut.
+    severity 1 the groups are the classes, and none contradicts the shortcut.
 
     Source: Sagawa, Koh, Hashimoto & Liang, ICLR 2020, arXiv:1911.08731, algorithm 1, with its eta of 0.01.
     """
 
-    departures = (
-        Departure(
-            "each batch draws all groups equally often, with strong weight decay",
-            "the batches are those of every other method, so that a rare group counts only where it occurs; no weight "
-            "decay",
-            "none",
-        ),
-        Departure("an option adds C / sqrt(n_g) to the loss of a group of n_g images", "C = 0", "none"),
-    )
     reads_preset = False
     reads_masks = False
     needs_cues = True
@@ -63,16 +53,11 @@ class GroupDRO(Method):
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
         if batch.cues is None:
-            raise ValueError(
-                "group_dro needs batch.cues, got None: pass Batch(cues=…), the class that each cue points to"
-            )
+            raise ValueError("group_dro needs batch.cues, got None: pass the class that each cue points to")
         logits = model(batch.images).logits
         classes = logits.shape[1]
-        losses, present = group_losses(
-            cross_entropy(logits, batch.labels, reduction="none"),
-            batch.labels * classes + batch.cues,
-            classes**2,
-        )
+        entropies = cross_entropy(logits, batch.labels, reduction="none")
+        losses, present = group_losses(entropies, batch.labels * classes + batch.cues, classes**2)
         weights = self._weights(losses.detach(), present)
         return Loss((weights * losses).sum(), logits.new_zeros(()))
 

@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.errors import DivergedError
 from trainables.core.shapes import Images, Labels, Logits, Pixels
 from trainables.methods.method import Penalty
@@ -82,35 +81,14 @@ class IBPEx(Penalty):
     The weight is (1 − alpha) / alpha. `fixed`: alpha = 1 / (1 + strength). `paper`: alpha falls from there to half of
     it, as (1 − t / 2 T) / (1 + strength) in epoch t = 0, 1, … of T; at strength 0 there is no penalty.
 
-    Interval bounds widen by a factor in each layer. They are useful on `small_cnn`; on ResNet-18 they are many orders
-    of magnitude too wide: at the default the trial ends as diverged, and ibp_epsilon must be smaller by as much.
+    Interval bounds widen by a factor in each layer. On ResNet-18 they are many orders of magnitude too wide: at the
+    default the trial ends as diverged, and ibp_epsilon must be smaller by as much.
 
     Source: Heo, Piratla, Wicker & Weller, NeurIPS 2023, arXiv:2303.06419 (robustness to explanations, IBP-Ex), and
     their program. Its loss alpha · CE + (1 − alpha) · CE_worst is divided by alpha here, a factor on which Adam's steps
     do not depend. The default range is ours.
-
-    Raises:
-        DivergedError: by `loss`, if the bounds are too wide to train on.
     """
 
-    departures = (
-        Departure(
-            "the program lowers alpha linearly, epoch by epoch, to half of its first value, which is 1 in most of its "
-            "experiments",
-            "alpha is constant, so that a strength means the same in every epoch",
-            "`preset=paper`, with a strength near 0 for a first alpha of 1",
-        ),
-        Departure(
-            "the range grows over all epochs",
-            "it grows over the first half, so that the second trains at the range that was set",
-            "`ibp_ramp=1`",
-        ),
-        Departure(
-            "no bound for batch normalisation (Gowal et al.)",
-            "an affine map by the statistics of the unaltered images",
-            "none; both models have batch normalisation",
-        ),
-    )
     in_pixel_values = ("ibp_epsilon",)
     walks_layers = True
     paper_revision = 2

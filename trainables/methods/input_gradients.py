@@ -4,11 +4,10 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 from trainables.methods.method import Penalty, images_with_gradient, of_class
 from trainables.methods.parts.altered import frozen_running_statistics
-from trainables.methods.parts.region import MASKLESS, SUMMED, mean_over, outside_pixels, reduced_outside
+from trainables.methods.parts.region import mean_over, outside_pixels, reduced_outside
 from trainables.models import Classifier
 
 
@@ -47,15 +46,6 @@ class RRR(InputGradientPenalty):
     """
 
     idea = "RRR, right for the right reasons: the input gradient of the log-probabilities is small outside the mask."
-    departures = (
-        SUMMED,
-        MASKLESS,
-        Departure(
-            "the program of Ross et al. takes half of the sum, by default with weight 1000, and weight decay",
-            "the whole of it, as Viviano et al. do, without weight decay",
-            "half the strength; none for weight decay",
-        ),
-    )
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return (logits.softmax(dim=1) + 1e-11).log().sum()
@@ -78,15 +68,6 @@ class GradMask(InputGradientPenalty):
     """
 
     idea = "GradMask: the input gradient of the contrast between classes is small outside the mask."
-    departures = (
-        SUMMED,
-        MASKLESS,
-        Departure(
-            "two classes",
-            "with more, the contrast is | f_y − mean of the other logits |, which is equal for two",
-            "none needed",
-        ),
-    )
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return class_contrast(logits, labels).sum()
@@ -105,14 +86,6 @@ class InputGradientLogit(InputGradientPenalty):
     """
 
     idea = "The input gradient of the true class's logit is small outside the mask."
-    departures = (
-        Departure(
-            "the mean runs over all pixels of the images that have a mask",
-            "over their outside pixels, so that the size of the mask does not matter",
-            "`preset=paper` with `empty_mask=skip`",
-        ),
-        Departure("variants replace the square by a soft F1 score or a cosine", "only the square", "none"),
-    )
 
     def score(self, logits: Logits, labels: Labels) -> Scalar:
         return of_class(logits, labels).sum()
@@ -149,13 +122,6 @@ class ExpectedGradients(Penalty):
     """
 
     idea = "Expected-gradients prior: attribution relative to another image of the batch is small outside the mask."
-    departures = (
-        Departure(
-            "x' is drawn from the whole training set",
-            "from the batch, as a method sees no other images",
-            "none; a larger `batch_size` comes closer",
-        ),
-    )
     second_order = True
     strengths = (1e0, 1e3)
     draws = True

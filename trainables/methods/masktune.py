@@ -9,7 +9,6 @@ from torch.nn.functional import interpolate
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options, TrialConfig
-from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.shapes import Images, Pixels
 from trainables.methods.method import Method
@@ -24,10 +23,9 @@ class MaskTuneOptions(Options):
 
 
 def hot_pixels(model: Classifier, images: Images, deviations: float) -> Pixels:
-    """True where the Grad-CAM map of the predicted class exceeds its mean by `deviations` standard deviations.
+    """True where the Grad-CAM map of the predicted class exceeds its mean by `deviations` standard deviations (over n).
 
-    Mean and deviation (over n, not n − 1) are those of each image's map; the result is resized to the image by the
-    nearest cell. The model must be in evaluation mode.
+    The result is resized to the image by the nearest cell. The model must be in evaluation mode.
     """
     with torch.no_grad():
         last = model.trunk(images)
@@ -41,26 +39,15 @@ def hot_pixels(model: Classifier, images: Images, deviations: float) -> Pixels:
 class MaskTune(Method):
     """CE(f(x), y); in the last epoch CE(f(x · (1 − H)), y), H the pixels on which the model relied until then.
 
-    H is computed once for each image, with the weights at the start of the last epoch: Grad-CAM of the predicted class
-    above its mean plus `masktune_deviations` standard deviations. A reference without expert masks: it hides whatever
-    the model relies on, cue or object. Hidden pixels become zero, which is black. Earlier epochs are exactly the
-    baseline's, so that every selection rule scores the last epoch's weights.
+    H is computed with the weights at the start of the last epoch: Grad-CAM of the predicted class above its mean plus
+    `masktune_deviations` standard deviations. A reference without expert masks: it hides whatever the model relies on,
+    cue or object. Hidden pixels become zero, which is black. Earlier epochs are exactly the baseline's, so that every
+    selection rule scores the last epoch's weights.
 
     Source: Asgari et al., NeurIPS 2022, arXiv:2210.00055, section 2. Their map is XGrad-CAM, which is Grad-CAM for
     models that are linear in the mean of their last map, as here.
-
-    Raises:
-        ConfigurationError: by `check`, for a trial of fewer than two epochs.
     """
 
-    departures = (
-        Departure(
-            "one epoch of fine-tuning follows a full training, at its last learning rate",
-            "it is the trial's last epoch, at the trial's learning rate and with the optimiser's state, so that all "
-            "methods train for as many epochs",
-            "one epoch more for the length; none for the rate",
-        ),
-    )
     reads_preset = False
     reads_masks = False
     complete_at_end = True

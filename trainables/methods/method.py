@@ -40,13 +40,14 @@ class Method:
     """True if training is complete only after the last epoch, whose weights every selection rule then scores."""
     second_order: ClassVar[bool] = False
     """True if training differentiates input gradients, which is faster on weights that are not channels last."""
-    departures: ClassVar[tuple[Departure, ...]] = ()
-    """Differences from the method's source."""
     idea: ClassVar[str] = ""
     """The idea in a sentence, for docs/methods.md; by default the first line of the docstring of the method's file."""
+    departures: ClassVar[tuple[Departure, ...]] = ()
+    """Differences from the method's source; those of built-in methods stand in departures.csv."""
     relative_cost: ClassVar[float] = 1.0
     """Time of a training step relative to the baseline's, for estimates if it was not measured (costs.json)."""
-
+    paper_revision: ClassVar[int] = 1
+    """`revision` under preset `paper`; that of `fixed` is 1."""
     draws: ClassVar[bool] = False
     """True if the loss draws from `Batch.rng`. If False, the order of a batch must not matter."""
     stops_gradient: ClassVar[bool] = False
@@ -54,11 +55,8 @@ class Method:
     choice of pixels. Contract tests compare the gradients of all other methods with finite differences."""
     too_steep_on: ClassVar[tuple[str, ...]] = ()
     """Models on which the penalty is too steep for that comparison."""
-    paper_revision: ClassVar[int] = 1
-    """The `revision` under preset `paper`; that of `fixed` is 1."""
     comparable_penalty: ClassVar[bool] = True
     """False if the penalty depends on the method's state, so that it cannot be compared between two models."""
-
     epoch = 0
     """The index of the epoch in progress; set by the trial."""
 
@@ -103,8 +101,8 @@ class Method:
     def end_epoch(self, evaluation_batches: int) -> None:
         """Called after each epoch and its validation.
 
-        `evaluation_batches` counts the batches that the paper's loop would have run after this epoch: all of valid_ood,
-        and all of test_ood if this candidate epoch has the lowest loss on valid_ood so far.
+        `evaluation_batches`: those that the paper's loop would have run then, all of valid_ood, and all of test_ood if
+        this candidate epoch has the lowest loss on valid_ood so far.
         """
 
     def end_training(self, model: Classifier, splits: Mapping[str, Split]) -> None:

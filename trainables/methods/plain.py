@@ -5,7 +5,7 @@ from dataclasses import replace
 from trainables.core.batch import Batch, Loss
 from trainables.methods.method import Method
 from trainables.methods.parts.altered import shuffle_outside
-from trainables.methods.parts.region import MASKLESS, outside_pixels
+from trainables.methods.parts.region import outside_pixels
 from trainables.models import Classifier
 
 
@@ -30,7 +30,6 @@ class Masked(Method):
     """
 
     idea = "Masked: training images are zero outside the mask."
-    departures = (MASKLESS,)
     reads_preset = False
 
     def loss(self, model: Classifier, batch: Batch) -> Loss:
@@ -47,7 +46,6 @@ class Shuffled(Method):
     """
 
     idea = "Shuffled: the pixels of training images outside the mask are permuted at random, anew at each step."
-    departures = (MASKLESS,)
     reads_preset = False
     draws = True
 

@@ -9,7 +9,6 @@ from torch.nn.functional import batch_norm, cross_entropy
 from torch.overrides import TorchFunctionMode
 
 from trainables.core.batch import Batch, Loss
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Labels, Logits
 from trainables.methods.method import Penalty, images_with_gradient
 from trainables.methods.parts.region import outside_pixels, reduced_outside
@@ -21,8 +20,7 @@ def influence(
 ) -> Images:
     """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch in nats, theta all parameters.
 
-    How changing a pixel changes the training step, summed over parameters. `logits` must come from `images`; L is the
-    sum or the mean over the batch, by `reduction`.
+    How changing a pixel changes the training step, summed over parameters. `logits` must come from `images`.
     """
     entropy = cross_entropy(logits, labels, reduction=reduction)
     slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
@@ -34,10 +32,9 @@ def influence(
 class RightForBetterReasons(Penalty):
     """CE(f(x), y) + strength · (S · IF · IG)^2, summed (`paper`) or averaged (`fixed`).
 
-    IG = d( sum_k log p_k ) / dx is RRR's input gradient, IF = d( sum_theta dL/dtheta ) / dx the influence on training.
-    L is the cross-entropy, summed over the batch (`fixed`) or its mean (`paper`). A pixel outside is penalised where
-    both are large. It is the only penalty whose training differentiates three times. Batch normalisation couples the
-    images of a batch in both gradients.
+    IG = d( sum_k log p_k ) / dx is RRR's input gradient, IF = d( sum_theta dL/dtheta ) / dx the influence on training,
+    L the cross-entropy, summed over the batch (`fixed`) or its mean (`paper`). A pixel outside is penalised where both
+    are large. Training differentiates three times.
 
     Source: Shao, Skryagin, Stammer, Schramowski & Kersting, AAAI 2021, with the identity in place of the influence
     function's inverse Hessian, as in the authors' group's program for Friedrich et al., Nature Machine Intelligence
@@ -47,20 +44,6 @@ class RightForBetterReasons(Penalty):
     second_order = True
     paper_revision = 2
     strengths = (1e0, 1e3)
-    departures = (
-        Departure(
-            "the program of Friedrich et al. sums the penalty over batch and pixels; IF is of the mean cross-entropy, "
-            "which divides the penalty of B images by B²",
-            "a mean over outside pixels, then over images, with IF of the summed cross-entropy, so that neither the "
-            "size of the batch nor that of the image changes what a strength means",
-            "`preset=paper`",
-        ),
-        Departure(
-            "before training, that program scales each penalty to the size of the cross-entropy, and it can clip it",
-            "the strength alone weights the penalty",
-            "none; choose the strength accordingly",
-        ),
-    )
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
@@ -74,11 +57,9 @@ class RightForBetterReasons(Penalty):
 
 
 class ElementaryBatchNorm(TorchFunctionMode):
-    """Within the block, every batch normalisation is computed by `elementary_batch_norm`.
+    """Within the block, every batch normalisation is computed by `elementary_batch_norm`, in any model.
 
-    Torch's function has correct first and second derivatives; its third raises an error since torch 2.15 and is
-    wrong in earlier releases. The block replaces the function, not the layers: parameters, buffers and checkpoints are
-    unchanged, and models from other packages are covered.
+    The third derivative of torch's function raises an error since torch 2.15 and is wrong in earlier releases.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -99,9 +80,7 @@ def elementary_batch_norm(
 ) -> Float[Tensor, "batch channels *spatial"]:
     """The value and the side effects of `torch.nn.functional.batch_norm`, differentiable any number of times.
 
-    y = (x − mean) / sqrt(var + eps) · weight + bias, mean and biased variance taken over batch and space.
-
-    Source: Ioffe & Szegedy, ICML 2015, algorithm 1.
+    y = (x − mean) / sqrt(var + eps) · weight + bias: Ioffe & Szegedy, ICML 2015, algorithm 1.
     """
     shape = (1, -1, *(1,) * (input.dim() - 2))
     dtype = input.dtype

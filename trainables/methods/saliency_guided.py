@@ -6,7 +6,6 @@ from torch.nn.functional import cross_entropy
 
 from trainables.core.batch import Batch, Loss
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Pixels
 from trainables.methods.method import Penalty, images_with_gradient, of_class
 from trainables.methods.parts.altered import answer_distance, evaluation_mode, frozen_running_statistics, uniform_noise
@@ -33,26 +32,13 @@ def least_salient(salience: Images, share: float) -> Pixels:
 class SaliencyGuided(Penalty):
     """CE(f(x), y) + strength · KL(f(x) || f(x~)), x~ with the share k of pixels replaced.
 
-    A reference without masks: it sharpens saliency maps without knowing where they should be. The pixels with the
-    smallest | d f_y / dx | (`fixed`) or d f_y / dx (`paper`), summed over channels, are replaced by values uniform over
-    the range of the image's channel. Gradients reach both passes, but not the choice of pixels.
+    A reference without masks: it sharpens maps without knowing where they should be. The pixels with the smallest
+    | d f_y / dx | (`fixed`) or d f_y / dx (`paper`), summed over channels, are replaced by values uniform over the
+    range of the image's channel. Gradients reach both passes, but not the choice of pixels.
 
     Source: Ismail, Corrada Bravo & Feizi, NeurIPS 2021, and their program.
     """
 
-    departures = (
-        Departure(
-            "the program ranks pixels by the signed gradient, of the model in evaluation mode; an option ranks by "
-            "magnitude",
-            "by magnitude, as a large negative gradient is salient too, and in training mode, without a further pass",
-            "`preset=paper`",
-        ),
-        Departure(
-            "the altered images enter batch normalisation's running statistics",
-            "they do not, so that the statistics used at test time come from unaltered images",
-            "`preset=paper`",
-        ),
-    )
     reads_masks = False
     stops_gradient = True
     strengths = (1e-2, 1e1)

@@ -19,11 +19,6 @@ class Classifier(nn.Module):
     """Length of the feature vector h(x)."""
 
     def __init__(self, channels: int, classes: int):
-        """
-        Args:
-            channels: of an input image.
-            classes: length of the logits.
-        """
         super().__init__()
         self.trunk = self.build_trunk(channels)
         self.pool = nn.AdaptiveAvgPool2d(1)

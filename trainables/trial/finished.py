@@ -79,7 +79,7 @@ def run_trial(*, device: str = "cpu", **settings: Any) -> FinishedTrial:
     trial uses one thread, as in a sweep.
 
     Args:
-        device: to train on, "cpu" or "cuda"; a GPU becomes deterministic for the whole process.
+        device: "cpu" or "cuda"; a GPU becomes deterministic for the whole process.
         settings: the flat settings of `trainables.resolve`, such as method="actdiff", strength=1.0.
 
     Raises:

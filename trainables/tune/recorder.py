@@ -58,7 +58,7 @@ class Recorder:
         epochs: Sequence[Mapping[str, float]] = (),
         weights: bytes | None = None,
     ) -> Record:
-        """Write the artifacts, then the record; return the record as written, with the columns that the sweep sets."""
+        """Write the artifacts, then the record; return the record with the columns that the sweep sets."""
         searcher = {} if self.searcher is None else {columns.SEARCHER: self.searcher}
         record = Record({**record, "sweep": self.sweep, **searcher})
         records, key = self.records, record["trial_key"]

@@ -9,25 +9,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels, Scalar, TakesPart
 from trainables.methods.parts.region import mean_over
 from trainables.models import Classifier
 
 Distance = Literal["kl", "l2"]
-ALTERED_APART = Departure(
-    "altered images train like any others, and enter the running statistics where there is batch normalisation",
-    "they form a separate batch that leaves the running statistics alone, so that the statistics used at test time "
-    "come from unaltered images",
-    "none",
-)
-"""The departure of methods that use `altered_cross_entropy`."""
-RECORDED_SHUFFLE = Departure(
-    "the shuffled pass enters batch normalisation's running statistics",
-    "it leaves them alone, so that the statistics used at test time come from unaltered images",
-    "`preset=paper`",
-)
-"""The departure of the methods of Viviano et al. that compare an image with its shuffled copy."""
 
 
 def shuffle_outside(images: Images, outside: Pixels, rng: torch.Generator) -> Images:

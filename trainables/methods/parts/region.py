@@ -4,22 +4,7 @@ import torch
 from torch.nn.functional import max_pool2d
 
 from trainables.core.config import EmptyMask, Preset
-from trainables.core.departure import Departure
 from trainables.core.shapes import Images, PerImage, Pixels, Scalar, TakesPart
-
-MASKLESS = Departure(
-    "an image without a mask counts as all outside",
-    "it is left out: not altered, and not averaged over",
-    "`preset=paper`, or `empty_mask=outside`",
-)
-"""The departure of the methods of Viviano et al. under the default policy."""
-SUMMED = Departure(
-    "the penalty is a sum over batch and pixels",
-    "the mean over outside pixels of each image, then over images, so that neither the size of the batch nor that of "
-    "image or mask changes what a strength means",
-    "`preset=paper`",
-)
-"""The departure of penalties that end in `reduced_outside`."""
 
 
 def outside_pixels(masks: Pixels, empty_mask: EmptyMask) -> tuple[Pixels, TakesPart]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.core.batch import IMAGES_AT_ONCE
@@ -35,15 +34,9 @@ class Attribution:
     contract_settings: ClassVar[Mapping[str, object]] = {}
     """Settings that the contract tests add, whose toy models have few layers."""
 
-    def __init__(
-        self, config: TrialConfig, references: Float[Tensor, "references channels height width"] | None = None
-    ):
-        """
-        Args:
-            config: the trial's.
-            references: the trial's training images, for attributions that average over baseline images; None for the
-                all-zero image.
-        """
+    def __init__(self, config: TrialConfig, references: Images | None = None):
+        """`references` are the trial's training images, for attributions that average over baseline images; None for
+        the all-zero image."""
         self.config = config
         self.references = references
         self.map_size: int | None = None
@@ -52,10 +45,7 @@ class Attribution:
     def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         """|attribution of the target's logit|, summed over channels; not blurred.
 
-        Args:
-            model: in evaluation mode.
-            images: any number; the attribution splits them into batches.
-            targets: for each image the class whose logit is explained.
+        The model is in evaluation mode. The attribution splits any number of images into batches.
         """
         raise NotImplementedError
 
@@ -85,7 +75,7 @@ class Logits(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+    def forward(self, images: Images) -> Tensor:
         return self.model(images).logits
 
 

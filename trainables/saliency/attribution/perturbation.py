@@ -96,17 +96,8 @@ def superpixels(images: Images, most: int) -> Int[Tensor, "images height width"]
     """Number each pixel's superpixel from 0, about `most` per image."""
     from skimage.segmentation import slic  # slow to import, and few trials need it
 
-    segments = [
-        slic(
-            image,
-            n_segments=most,
-            compactness=COMPACTNESS,
-            start_label=0,
-            channel_axis=0,
-            convert2lab=False,
-        )
-        for image in images.cpu().numpy()
-    ]
+    settings = {"compactness": COMPACTNESS, "start_label": 0, "channel_axis": 0, "convert2lab": False}
+    segments = [slic(image, n_segments=most, **settings) for image in images.cpu().numpy()]
     return torch.from_numpy(np.stack(segments)).to(images.device)
 
 
@@ -137,8 +128,11 @@ class Rise(Attribution):
         masks = random_masks(n, height, width, self.rng()).to(images)
 
         def weighed(x: Tensor, y: Tensor) -> Tensor:
-            parts = masks.split(max(1, IMAGES_AT_ONCE // len(x)))
-            scores = torch.cat([_masked_scores(model, x, y, part) for part in parts], dim=1)
+            scored = []
+            for part in masks.split(max(1, IMAGES_AT_ONCE // len(x))):
+                masked = (x[:, None] * part[None, :, None]).flatten(0, 1)
+                scored.append(target_logits(model, masked, y.repeat_interleave(len(part))).view(len(x), len(part)))
+            scores = torch.cat(scored, dim=1)
             # Relative to the first score, so that equal scores give exactly zero.
             scores = scores - scores[:, :1]
             centred = scores - scores.mean(dim=1, keepdim=True)
@@ -158,10 +152,3 @@ def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float
     return torch.stack(
         [mask[top : top + height, left : left + width] for mask, top, left in zip(large, tops, lefts, strict=True)]
     )
-
-
-def _masked_scores(
-    model: Classifier, images: Images, targets: Labels, masks: Float[Tensor, "masks height width"]
-) -> Float[Tensor, "images masks"]:
-    masked = (images[:, None] * masks[None, :, None]).flatten(0, 1)
-    return target_logits(model, masked, targets.repeat_interleave(len(masks))).view(len(images), len(masks))

@@ -26,11 +26,8 @@ def random_model(model: Classifier, config: TrialConfig) -> Classifier:
 
     The end of the source's cascade. The weights have their own random stream: they are not the initial weights.
     """
-    weights = next(model.trunk.parameters())
-    fresh = initialise(
-        config.model, weights.shape[1], model.head.out_features, stream_seed("random weights", config.seed)
-    )
-    return fresh.to(weights.device).eval()
+    weights, seed = next(model.trunk.parameters()), stream_seed("random weights", config.seed)
+    return initialise(config.model, weights.shape[1], model.head.out_features, seed).to(weights.device).eval()
 
 
 def rank_correlation(maps: Maps, others: Maps) -> PerImage:
@@ -59,14 +56,14 @@ def ssim(maps: Maps, others: Maps) -> PerImage:
 
     side = min(7, *maps.shape[1:])
     window = side - 1 + side % 2
+
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
+        if not a.max() > 0 or not b.max() > 0:
+            return math.nan
+        return float(structural_similarity(a / a.max(), b / b.max(), win_size=window, data_range=1.0))
+
     pairs = zip(maps.double().cpu().numpy(), others.double().cpu().numpy(), strict=True)
-    values = [
-        structural_similarity(a / a.max(), b / b.max(), win_size=window, data_range=1.0)
-        if a.max() > 0 and b.max() > 0
-        else np.nan
-        for a, b in pairs
-    ]
-    return torch.tensor(values, dtype=torch.float32)
+    return torch.tensor([similarity(a, b) for a, b in pairs], dtype=torch.float32)
 
 
 def randomisation_check(attribution: Attribution, maps: Maps, random_maps: Maps) -> dict[str, float | bool | None]:

@@ -43,7 +43,7 @@ def with_traits(traits: Traits) -> Callable[[Function], Function]:
     return attach
 
 
-def traits_of(metric: Callable[..., Tensor]) -> Traits:
+def traits_of(metric: object) -> Traits:
     """The traits of a metric, the default ones where it declares none."""
     traits: Traits = getattr(metric, "traits", Traits())
     return traits
@@ -51,7 +51,7 @@ def traits_of(metric: Callable[..., Tensor]) -> Traits:
 
 def a_metric(loaded: object) -> str | None:
     """A check for functions whose scores the analysis can read as larger is better."""
-    if getattr(loaded, "traits", Traits()).lower_is_better:
+    if traits_of(loaded).lower_is_better:
         return "has the trait lower_is_better, which only built-in metrics can have; return 1 - the score instead"
     return a_function(loaded)
 

@@ -100,14 +100,11 @@ def iou_tuned(
 
     Source: Saporta et al., Nat. Mach. Intell. 2022 (CheXlocalize), methods; one threshold for all classes here.
     """
-    best, best_score = None, -torch.inf
-    for threshold in THRESHOLDS:
-        score = _iou_above(valid_maps, valid_masks, threshold).nanmean().item()
-        if score > best_score:
-            best, best_score = threshold, score
-    if best is None:
+    scores = {t: _iou_above(valid_maps, valid_masks, t).nanmean().item() for t in THRESHOLDS}
+    defined_scores = {threshold: score for threshold, score in scores.items() if score == score}
+    if not defined_scores:
         return torch.full_like(maps[:, 0, 0], torch.nan)
-    return _iou_above(maps, masks, best)
+    return _iou_above(maps, masks, max(defined_scores, key=defined_scores.__getitem__))
 
 
 def predicted_region(maps: Maps, masks: Masks) -> Masks:
@@ -142,7 +139,6 @@ def _iou_of_region(region: Masks, maps: Maps, masks: Masks) -> PerImage:
     return defined(both / (in_region + in_mask - both).clamp(min=1), maps, masks)
 
 
-def _overlap(region: Masks, masks: Masks) -> tuple[PerImage, PerImage, PerImage]:
+def _overlap(region: Masks, masks: Masks) -> list[PerImage]:
     """Numbers of pixels in both, in the region and in the mask."""
-    both, in_region, in_mask = (part.flatten(1).sum(dim=1).float() for part in (region & masks, region, masks))
-    return both, in_region, in_mask
+    return [part.flatten(1).sum(dim=1).float() for part in (region & masks, region, masks)]
