@@ -33,7 +33,7 @@ def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    presented = [_present(section, analysis) for section in sections.SECTIONS]
+    presented = [_present(section, analysis) for section in sections.SECTIONS if not section.is_empty(analysis)]
     missing = lacking(analysis)
     shown = _shown(presented, analysis)
     interactive = {entry.section.key: entry.interactive for entry in presented if entry.interactive is not None}

@@ -103,8 +103,8 @@ def _rows(means: pd.DataFrame, by: list[str]) -> tuple[ControlRow, ...]:
     rows = []
     for key, part in means.groupby(by):
         cell: dict[str, Any] = dict(zip(by, key, strict=True))
-        changes = {score: _change(part[part["score"] == score]) for score in ("outcome", "localisation")}
-        rows.append(ControlRow(**cell, **changes))
+        outcome, localisation = (_change(part[part["score"] == score]) for score in ("outcome", "localisation"))
+        rows.append(ControlRow(**cell, outcome=outcome, localisation=localisation))
 
     def place(row: ControlRow) -> tuple[Any, ...]:
         return row.dataset or "", row.severity, place_of_method(row.method or ""), place_of(row.control)
@@ -154,29 +154,22 @@ def _sentence(overall: dict[str, Change], primary: Primary) -> str:
         loss = number(-wrong.ci_low, 3)
         conclusion = f"a loss of up to {loss} is not excluded, so it cannot be said whether what the masks show matters"
     help_, without = "", overall.get(NO_MASKS)
-    if (
-        without is not None
-        and without.estimate is not None
-        and without.ci_low is not None
-        and without.ci_high is not None
-    ):
-        gain = f"{outcome} {number(-without.estimate, 3)}, {interval(-without.ci_high, -without.ci_low, 3)}"
+    if without is not None and without.ci_low is not None and without.ci_high is not None:
+        gain = f"{outcome} {number(-(without.estimate or 0.0), 3)}, {interval(-without.ci_high, -without.ci_low, 3)}"
         help_ = f"Right masks {'help' if without.ci_high < 0 else 'are not seen to help'} against none ({gain}). "
     change = f"{number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
     return f"{help_}Wrong masks {verb} right ones ({outcome} {change}): {conclusion}."
 
 
-def _text(analysis: Analysis, result: MaskControls | None) -> str:
-    if result is None:
-        return ""
+def _text(analysis: Analysis, result: MaskControls) -> str:
     unpaired = f", {result.n_unpaired:,} of them without the trial under right masks that differs in nothing else"
     controls = count(result.n_controls, "mask control") + (unpaired if result.n_unpaired else "")
     return f"{result.sentence}\n\n{controls}. They do not enter the answer."
 
 
-def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
+def _figure(analysis: Analysis, result: MaskControls) -> Drawing | None:
     """Changes of performance and of map scores, each cell a dot; None where no control was paired under a shift."""
-    if result is None or not result.overall:
+    if not result.overall:
         return None
     outcome, score = column_name(analysis.primary.outcome), name(analysis.primary.metric)
     panels = {}
@@ -200,13 +193,11 @@ def _figure(analysis: Analysis, result: MaskControls | None) -> Drawing | None:
     )
 
 
-def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
+def _table(analysis: Analysis, result: MaskControls) -> Table:
     """Over everything, then in each cell."""
-    if result is None:
-        return []
     primary = analysis.primary
     outcome, score = column_name(primary.outcome), name(primary.metric)
-    table = Table(
+    return Table(
         name="controls",
         title=TITLE,
         caption=(
@@ -227,15 +218,14 @@ def _tables(analysis: Analysis, result: MaskControls | None) -> list[Table]:
         group=3,
         fold=len(result.overall),
     )
-    return [table]
 
 
 TITLE = "Mask controls: is it what the masks show that helps?"
-SECTION = Section(
+SECTION: Section[Any] = Section(
     key="controls",
     title=TITLE,
     compute=lambda analysis: mask_controls(analysis.trials.table, analysis.trials.controls, analysis.primary),
     sentence=_text,
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=_tables,
+    tables=lambda analysis, result: [_table(analysis, result)],
 )

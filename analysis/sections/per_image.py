@@ -28,12 +28,10 @@ class PerImage(Estimate):
     """None for all strata with a shift."""
     severity: float | None = None
     method: str | None = None
-    """None for all methods."""
     n: int = 0
     """Models with a value: at least five right and five wrong answers on the images with a map score."""
     n_missing: int = 0
     n_clusters: int = 0
-    """Data seeds."""
 
 
 def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
@@ -51,7 +49,11 @@ def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
     def entry(attribution: str, rows: Ints, **place: Any) -> PerImage:
         values = table[prefix + attribution].to_numpy(dtype=np.float64)
         kept = rows[np.isfinite(values[rows])]
-        counts = {"n": len(kept), "n_missing": len(rows) - len(kept), "n_clusters": resamples.n_clusters(kept)}
+        counts: dict[str, Any] = {
+            "n": len(kept),
+            "n_missing": len(rows) - len(kept),
+            "n_clusters": resamples.n_clusters(kept),
+        }
         result = PerImage(attribution=attribution, **place, **counts)
         if not len(kept):
             return replace(result, reason="no model has five right and five wrong answers on the scored images")

@@ -126,8 +126,6 @@ def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor
 
 
 def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
-    if not result:
-        return ""
     if len(result) == 1:
         return "These trials have neither maps of ID images, probes nor validation AUC to compare with the map."
     if all(a.p_value is None for predictor in result for a in predictor.over_map):

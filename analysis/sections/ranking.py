@@ -1,15 +1,15 @@
 """The methods ranked by their performance at the largest severity."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number, stratum_name, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, Spread, or_nan, ranking, shown
+from analysis.sections.methods import MethodRow, Spread, ranking, shown
 from analysis.sections.section import Section
 from analysis.sections.table import CELL, Column, Table
+from analysis.stats.replicated import Estimate
 
 TITLE = "Which method does best?"
 Shown = tuple[float | None, float | None, float | None]
@@ -71,53 +71,35 @@ def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
 
 
 def _figure(analysis: Analysis) -> drawing.Drawing | None:
-    """Performance as a dot and localisation as a ring, a row per method, a panel per dataset; None for one method."""
+    """Performance and localisation of each method, best first; None for one method or without localisation."""
     tuned = [best_strength(row, analysis.results["strengths"]) for row in ranking(analysis.results["methods"])]
-    by_dataset: dict[str, list[MethodRow]] = {}
-    for row in sorted(tuned, key=lambda row: (-(row.ood.mean or 0.0), -(row.localisation.mean or 0.0))):
-        by_dataset.setdefault(row.dataset, []).append(row)
-    n_rows = max(map(len, by_dataset.values()), default=0)
-    if n_rows < 2 or all(row.localisation.mean is None for row in tuned):
+    tuned.sort(key=lambda row: (row.dataset, -(row.ood.mean or 0.0), -(row.localisation.mean or 0.0)))
+    datasets = {row.dataset for row in tuned}
+    if len(tuned) == len(datasets) or all(row.localisation.mean is None for row in tuned):
         return None
-    scores = shown(analysis)
-    looks: tuple[dict[str, Any], ...] = (
-        {"color": drawing.PALETTE[1]},
-        {"markerfacecolor": "none", "color": drawing.PALETTE[2]},
-    )
-    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 5}
-    with drawing.settings():
-        n_columns = min(2, len(by_dataset))
-        n_panels = -(-len(by_dataset) // n_columns)
-        figure = drawing.new_figure(0.5 + (0.6 + 0.2 * n_rows) * n_panels)
-        panels = figure.subplots(n_panels, n_columns, squeeze=False, sharex=True).ravel()
-        for axes in panels[len(by_dataset) :]:
-            axes.remove()
-        for axes, (dataset, rows) in zip(panels, sorted(by_dataset.items()), strict=False):
-            drawing.row_labels(axes, [_named(row) for row in rows])
-            for position, row in enumerate(rows):
-                means = [or_nan(score.of(row).mean) for score in scores]
-                axes.plot(means, [-position] * 2, color=drawing.MUTED, linewidth=0.8, zorder=1)
-                for mean, look in zip(means, looks, strict=True):
-                    axes.plot(mean, -position, **dot, **look)
-            axes.set_title(stratum_name(dataset, rows[0].severity), loc="left")
-            axes.tick_params(labelbottom=True)
-        keys = [drawing.legend_key(score.label, **dot, **look) for score, look in zip(scores, looks, strict=True)]
-        drawing.legend_below(figure, keys, columns=2)
-    chosen = ", at the strength in brackets, which has the best outcome" if any(r.strength for r in tuned) else ""
-    means = "; ".join(f"{_named(row)}: {', '.join(number(score.of(row).mean) for score in scores)}" for row in tuned)
-    outcome, localisation = (score.label for score in scores)
-    return drawing.Drawing(
+    outcome, localisation = shown(analysis)
+    rows = {}
+    for row in tuned:
+        where = f"{stratum_name(row.dataset, row.severity)}: " if len(datasets) > 1 else ""
+        chosen = f" ({strength(row.strength)})" if row.strength else ""
+        rows[f"{where}{name(row.method)}{chosen}"] = [
+            drawing.Mark(Estimate(estimate=row.ood.mean), drawing.PALETTE[1], series=outcome.label),
+            drawing.Mark(
+                Estimate(estimate=row.localisation.mean), drawing.PALETTE[2], series=localisation.label, is_hollow=True
+            ),
+        ]
+    choice = ", at the strength in brackets, which has the best outcome" if any(r.strength for r in tuned) else ""
+    return drawing.forest(
+        {"mean over the trials": rows},
         name="ranking",
         title="Do the better methods have the better maps?",
-        caption=f"Mean {outcome} (dots) and {localisation} (rings) of each method at the largest severity{chosen}. "
-        "If maps ranked the methods correctly, rings would fall off from top to bottom as dots do.",
-        alt=f"Dots of mean {outcome} and {localisation}, a row per method. {means}.",
-        figure=figure,
+        caption=(
+            f"Mean {outcome.label} (dots) and {localisation.label} (rings) of each method at the largest "
+            f"severity{choice}. If maps ranked the methods correctly, rings would fall off from top to bottom as dots "
+            "do."
+        ),
+        alt="Dots, a row per method",
     )
-
-
-def _named(row: MethodRow) -> str:
-    return name(row.method) + (f" ({strength(row.strength)})" if row.strength else "")
 
 
 SECTION: Section[None] = Section(

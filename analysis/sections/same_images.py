@@ -40,9 +40,7 @@ class Concordance(Estimate):
     """None for all strata with a shift."""
     severity: float | None = None
     method: str | None = None
-    """None for all methods."""
     n: int = 0
-    """Pairs."""
     n_clusters: int = 0
     """Data seeds, or groups of them where there are more than 500."""
 
@@ -86,7 +84,7 @@ def _entries(analysis: Analysis, scores: Sequence[str], first: Rows, second: Row
     strata = shifted[["dataset", "severity"]].drop_duplicates().sort_values(["dataset", "severity"])
     places: list[tuple[str, dict[str, Any]]] = [("same", {}), ("other", {})]
     places += [("same", {"method": method}) for method in drawing.in_order(shifted["method"])]
-    places += [("same", stratum) for stratum in strata.to_dict("records")]
+    places += [("same", {"dataset": d, "severity": s}) for d, s in strata.itertuples(index=False)]
     for (images, place), apart, (column, score) in product(places, APART, enumerate(scores)):
         kept = np.isfinite(concordant[:, column]) & (is_same == (images == "same"))
         kept &= np.abs(difference[:, -1]) >= apart - _ROUNDING
@@ -96,7 +94,7 @@ def _entries(analysis: Analysis, scores: Sequence[str], first: Rows, second: Row
             one, other, counted = clusters[first[kept]], clusters[second[kept]], concordant[kept, column]
             n_pairs = _over_pairs(np.ones(len(one)), one, other, dataset)
             share: Replicated = _over_pairs(counted, one, other, dataset) / n_pairs
-            counts = {"n": len(one), "n_clusters": int(share.present.sum())}
+            counts: dict[str, Any] = {"n": len(one), "n_clusters": int(share.present.sum())}
             entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
             if share.no_interval is None and np.ptp(share.values[1:][share.present]) == 0:
                 same = "the share is the same without any one of the data seeds"

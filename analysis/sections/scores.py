@@ -1,12 +1,14 @@
-"""Every localisation score within cells, attribution by metric."""
+"""Every localisation score within cells, attribution by metric, and those that pooling changes (Simpson's paradox)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from analysis.answer.answer import Analysis
 from analysis.answer.entry import Correlation, is_headline
-from analysis.numbers import interval, name, number
+from analysis.numbers import count, interval, name, number, with_interval
 from analysis.sections import drawing
 from analysis.sections.correlations import pairs_of, with_both
 from analysis.sections.section import CORRELATIONS, Section
@@ -102,4 +104,78 @@ SECTION: Section[None] = Section(
     part=CORRELATIONS,
     figures=lambda analysis, result: [_figure(analysis)],
     tables=lambda analysis, result: [_table(analysis)],
+)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A localisation score whose pooled and within-cell rho disagree."""
+
+    split: str
+    metric: str
+    attribution: str
+    kind: str
+    """sign: opposite signs; size: the same sign."""
+    pooled: float
+    within_cell: float
+    sentence: str
+
+
+def disagreements(correlations: Sequence[Correlation]) -> tuple[Disagreement, ...]:
+    """The scores whose pooled and within-cell rho have intervals that do not overlap.
+
+    Pooling mixes trials of different methods and severities, so that a common cause of both scores can reverse the
+    sign or produce an association (Simpson, J. R. Stat. Soc. B 13, 1951). The rule is strict: two estimates can differ
+    significantly although their intervals overlap. A score without both intervals is left out, since estimates around
+    zero differ in sign by chance.
+    """
+    pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
+    result = []
+    for within in filter(is_headline, correlations):
+        whole = pooled[within.score]
+        if None in (within.ci_low, within.ci_high, whole.ci_low, whole.ci_high):
+            continue
+        if (within.ci_high or 0.0) < (whole.ci_low or 0.0) or (whole.ci_high or 0.0) < (within.ci_low or 0.0):
+            values = whole.estimate or 0.0, within.estimate or 0.0
+            sentence = (
+                f"{name(within.metric)} of {name(within.attribution)} on the {name(within.split)} set: pooled over "
+                f"everything, ρ is {with_interval(whole)}; within cells it is {with_interval(within)}."
+            )
+            kind = "sign" if values[0] * values[1] < 0 else "size"
+            result.append(Disagreement(*within.score, kind, *values, sentence))
+    return tuple(result)
+
+
+def _of_primary(analysis: Analysis, entry: Disagreement) -> bool:
+    return (entry.split, entry.metric, entry.attribution) == analysis.score
+
+
+def _disagreement(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
+    paragraphs = [entry.sentence for entry in result if _of_primary(analysis, entry)]
+    if len(result) > len(paragraphs):
+        others = count(len(result) - len(paragraphs), "other score")
+        paragraphs.append(f"The same holds for {others}." if paragraphs else f"Not for the primary, but for {others}.")
+    paragraphs.append(
+        "Where pooled and within-cell correlations differ by more than their intervals, the difference comes from "
+        "methods, severities or datasets, not from better maps."
+    )
+    return "\n\n".join(paragraphs)
+
+
+POOLING = Section(
+    key="disagreements",
+    title="Pooling changes the answer",
+    compute=lambda analysis: disagreements(analysis.correlations),
+    sentence=_disagreement,
+    details=lambda analysis, result: [d.sentence for d in result if not _of_primary(analysis, d)],
+    method=lambda analysis, result: {
+        "Pooling": (
+            "A value pooled over everything is never used: it mixes differences between methods and severities into "
+            "the question (Simpson 1951)."
+        )
+    },
+    reported=lambda analysis, result: (
+        "Pooled correlations, which mix differences between methods and severities into the question (Simpson 1951), "
+        "are reported and not used."
+    ),
 )

@@ -78,6 +78,10 @@ class Section(Generic[Result]):
         reasons = self._reasons(analysis) if self.is_undefined(analysis) else []
         return [(f"“{self.title}”", why) for why in dict.fromkeys(reasons) if why is not None]
 
+    def is_empty(self, analysis: Analysis) -> bool:
+        """Whether the section has no result, and so nothing to show."""
+        return self.compute is not None and not analysis.results[self.key]
+
     def is_undefined(self, analysis: Analysis) -> bool:
         """Whether nothing could be estimated; the section is then listed as missing and not shown."""
         reasons = self._reasons(analysis)

@@ -1,6 +1,7 @@
 """Selection rules compared: how the choice of an epoch affects the outcome. trials/selection.py ranks the rules."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,13 +105,11 @@ def _sentence(rows: list[RuleRow]) -> str:
     )
 
 
-def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
-    if result is None:
-        return []
+def _table(analysis: Analysis, result: SelectionRules) -> Table:
     outcome = analysis.primary.outcome
-    table = Table(
-        name=SECTION.key,
-        title=SECTION.title,
+    return Table(
+        name="selection_rules",
+        title=TITLE,
         caption=(
             f"{outcome} by selection rule. The report analyses the first rule; the difference is from that rule on the "
             "same trainings. ρ within cells: the primary’s map score and the AUC on the ID test set, each with the "
@@ -126,15 +125,15 @@ def _tables(analysis: Analysis, result: SelectionRules | None) -> list[Table]:
         ),
         rows=result.rows,
     )
-    return [table]
 
 
-SECTION = Section(
+TITLE = "Which epoch is scored"
+SECTION: Section[Any] = Section(
     key="selection_rules",
-    title="Which epoch is scored",
+    title=TITLE,
     compute=lambda analysis: selection_rules(
         analysis.trials.all_selections, analysis.primary, replicates=analysis.replicates, seed=analysis.seed
     ),
-    sentence=lambda analysis, result: "" if result is None else result.sentence,
-    tables=_tables,
+    sentence=lambda analysis, result: str(result.sentence),
+    tables=lambda analysis, result: [_table(analysis, result)],
 )

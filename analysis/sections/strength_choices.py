@@ -131,8 +131,6 @@ def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:
 
 def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     costs = _costs(result)
-    if not costs:
-        return ""
     n = len(costs[RANDOM])
     # Means over different pairs of method and dataset cannot be compared.
     means = listed([f"{number(float(np.mean(c)), 3)} by {RULES[rule]}" for rule, c in costs.items() if len(c) == n])
@@ -147,8 +145,6 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
 
 def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Table]:
     """A row per dataset and method, with each rule's strength and cost; then each choice with the cost's interval."""
-    if not result:
-        return []
     outcome = column_name(analysis.primary.outcome)
     choices: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
     for choice in result:

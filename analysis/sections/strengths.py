@@ -135,9 +135,7 @@ SECTION = Section(
     title=TITLE,
     compute=lambda analysis: strength_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=lambda analysis, result: (
-        [summary_table(analysis, "strengths", TITLE, result, (Column("strength", "strength", strength),))]
-        if result
-        else []
-    ),
+    tables=lambda analysis, result: [
+        summary_table(analysis, "strengths", TITLE, result, (Column("strength", "strength", strength),))
+    ],
 )

@@ -137,7 +137,7 @@ def report(result, tmp_path_factory):
 @pytest.fixture(scope="module")
 def presented(result):
     """(names of the figures, names of the tables) of all sections."""
-    with_results = [(section, result.results.get(section.key)) for section in sections.SECTIONS]
+    with_results = [(s, result.results.get(s.key)) for s in sections.SECTIONS if not s.is_empty(result)]
     figures = [d.name for section, own in with_results for d in section.figures(result, own) if d is not None]
     return figures, [table.name for section, own in with_results for table in section.tables(result, own)]
 

@@ -30,7 +30,8 @@ from analysis.sections.strengths import SECTION as STRENGTHS
 
 def drawn(result):
     """Every figure that these trials can have, by its name."""
-    drawings = [d for section in SECTIONS for d in section.figures(result, result.results.get(section.key))]
+    shown = [section for section in SECTIONS if not section.is_empty(result)]
+    drawings = [d for section in shown for d in section.figures(result, result.results.get(section.key))]
     return {drawing.name: drawing for drawing in drawings if drawing is not None}
 
 

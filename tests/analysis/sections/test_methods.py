@@ -37,15 +37,8 @@ def test_each_strength_of_a_cell_with_several(table):
     assert [row[3][0] for row in written.entries] == [row.strength for row in strengths]
 
 
-def test_without_several_strengths_there_is_no_table_and_no_figure(make_table):
+def test_without_several_strengths_there_is_no_section_of_them(make_table):
     result = analysis.analyse(make_table(seeds=6), replicates=100)
-    assert result.results["strengths"] == ()
-    tables = [
-        table for section in (SECTION, STRENGTHS) for table in section.tables(result, result.results[section.key])
-    ]
-    assert [table.name for table in tables] == ["methods"]
-    drawings = [d for section in (SECTION, STRENGTHS) for d in section.figures(result, result.results[section.key])]
-    assert [drawing.name for drawing in drawings if drawing is not None] == [
-        "outcome_by_severity",
-        "localisation_by_severity",
-    ]
+    assert STRENGTHS.is_empty(result)
+    drawings = SECTION.figures(result, result.results["methods"])
+    assert [drawing.name for drawing in drawings] == ["outcome_by_severity", "localisation_by_severity"]

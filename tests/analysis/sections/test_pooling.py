@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.answer.entry import Correlation
-from analysis.sections.pooling import disagreements
+from analysis.sections.scores import disagreements
 
 
 def entry(scope, estimate, low=None, high=None, stratum=None, statistic="spearman"):
@@ -41,4 +41,4 @@ def test_only_the_whole_table_and_rho_are_compared():
         entry("within_cell", -0.5, -0.6, -0.4, stratum="d, s = 1"),
         entry("pooled", -0.6, -0.7, -0.4, statistic="kendall_tau_b"),
     ]
-    assert disagreements(grid) == []
+    assert disagreements(grid) == ()
