@@ -6,7 +6,6 @@ from itertools import product
 import pytest
 
 from driver.plan.deal import deal, diagonal
-from driver.plan.make_plan import make_plan
 from search_spaces import SPACES
 from search_spaces.space import factorial
 
@@ -55,13 +54,6 @@ def test_nothing_is_lost_or_added_and_whole_seeds_stay_in_their_order():
     assert all(one["method"] == other["method"] for one, other in zip(dealt[0][::2], dealt[0][1::2], strict=True))
 
 
-def test_settings_without_seed_or_severity_and_odd_severities_have_their_place():
+def test_missing_and_invalid_severities_and_seeds_are_dealt():
     odd = [{"dataset": "d", "method": "m"}, {"dataset": "d", "method": "m", "severity": "high"}]
     assert deal(odd) == [odd]
-
-
-def test_few_trials_reach_severity_1():
-    trials = make_plan("laptop", None, {}, 10).trials.values()
-    assert {c.severity for c in trials} == {0.0, 0.5, 0.8, 0.9, 0.95, 1.0}
-    assert len({c.method for c in trials}) == 7
-    assert len({c.dataset for c in trials}) == 2

@@ -13,22 +13,14 @@ from trainables.core.config import parse_settings
 from trainables.trial.same_training import by_training
 
 
-def test_a_space_as_it_is():
-    plan = make_plan("smoke", None, {}, None)
-    assert len(plan.trials) == 192
-    assert all(key == config.trial_key for key, config in plan.trials.items())
-
-
-def test_a_dataset_of_the_space_restricts_it():
-    plan = make_plan("smoke", "synthetic", {}, None)
-    assert len(plan.trials) == 96
-    assert {c.dataset for c in plan.trials.values()} == {"synthetic"}
-
-
-def test_the_first_trials_alone():
-    whole = list(make_plan("smoke", None, {}, None).trials)
-    assert list(make_plan("smoke", None, {}, 5).trials) == whole[:5]
-    assert list(make_plan("smoke", None, {}, 500).trials) == whole
+def test_a_dataset_and_a_maximum_restrict_a_space():
+    whole = make_plan("smoke", None, {}, None).trials
+    assert len(whole) == 192
+    assert all(key == config.trial_key for key, config in whole.items())
+    synthetic = make_plan("smoke", "synthetic", {}, None).trials
+    assert synthetic == {key: config for key, config in whole.items() if config.dataset == "synthetic"}
+    for most in (5, 500):
+        assert list(make_plan("smoke", None, {}, most).trials) == list(whole)[:most]
 
 
 def test_an_override_reaches_every_trial_and_equal_trials_are_merged():

@@ -1,4 +1,4 @@
-"""What is counted while trainings run, some of them for several trials, and what a terminal of 80 columns shows."""
+"""The numbers while trainings run, some of them for several trials, and the view in a terminal of 80 columns."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from trainables.core.config import Selection
 
 
 def record(status, error=None, **columns):
-    named = {
+    trial = {
         "trial_key": "k",
         "method": "baseline",
         "dataset": "synthetic",
@@ -23,12 +23,17 @@ def record(status, error=None, **columns):
         "strength": 0.0,
         "seed": 0,
     }
-    return {**named, "status": status, "error": error, **columns}
+    return {**trial, "status": status, "error": error, **columns}
+
+
+def printing(total, width=200):
+    """A progress view, and the text that it prints to a file."""
+    out = io.StringIO()
+    return Progress(Console(file=out, width=width), total), out
 
 
 def test_trials_are_counted_and_not_trainings():
-    out = io.StringIO()
-    progress = Progress(Console(file=out, width=200), total=9)
+    progress, out = printing(9)
     progress.already_done = 2
     alike = tuple(resolve({"selection": selection}) for selection in get_args(Selection))
     progress.started("a", alike)
@@ -42,14 +47,17 @@ def test_trials_are_counted_and_not_trainings():
     assert "5/9 trials done, 2 running, 1 failed" in out.getvalue()
     progress.ended("c")
     assert (progress.done, progress.running, progress.bad) == (5, 1, 1)
-    facts = progress.facts()
-    assert (facts["done"], facts["total"], facts["running"]) == (5, 9, 1)
+    assert {name: progress.facts()[name] for name in ("done", "total", "running")} == {
+        "done": 5,
+        "total": 9,
+        "running": 1,
+    }
     assert "failed: baseline on synthetic: ValueError: no" in out.getvalue()
     assert "a minute, about 0:00:0" in out.getvalue()
 
 
 def test_trainings_may_end_while_the_lease_counts_them():
-    """The lease's thread counts while the main one goes on; here the other thread's turn comes within the sum."""
+    """The lease's thread counts while the main thread goes on."""
     progress = Progress(Console(quiet=True), total=9)
 
     class Training(tuple):
@@ -63,7 +71,7 @@ def test_trainings_may_end_while_the_lease_counts_them():
 
 @pytest.fixture
 def screen():
-    """Makes what a terminal of 80 x 24 shows of a progress, as lines without trailing blanks."""
+    """The lines that a terminal of 80 x 24 shows of a progress."""
 
     def drawn(progress):
         console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, no_color=True)
@@ -75,13 +83,13 @@ def screen():
     return drawn
 
 
-def test_before_the_first_trial_it_says_what_is_waited_for(screen):
+def test_the_view_before_the_first_trial(screen):
     _bar, numbers, waiting = screen(Progress(Console(quiet=True), total=84))
     assert numbers == "0/84 trials done, 0 running, 0 failed"
     assert waiting.startswith("Starting the trials' processes, for 0:00:0")
 
 
-def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
+def test_the_view_of_a_large_sweep_fits_a_terminal(screen):
     progress = Progress(Console(quiet=True), total=100_000)
     progress.already_done = 10_000
     for number in range(64):
@@ -101,7 +109,7 @@ def test_a_large_sweep_keeps_its_time_left_and_the_width_of_80_columns(screen):
     assert lines[-1] == "  … and 45 more"
 
 
-def test_the_best_trial_is_that_of_the_largest_severity_so_far(screen):
+def test_the_best_trial_is_at_the_largest_severity_so_far(screen):
     progress = Progress(Console(quiet=True), total=9)
 
     def best(**columns):
@@ -117,18 +125,15 @@ def test_the_best_trial_is_that_of_the_largest_severity_so_far(screen):
 
 
 def test_one_trial_is_singular_and_skipped_ones_are_not_waited_for():
-    out = io.StringIO()
-    progress = Progress(Console(file=out, width=200), total=1)
+    progress, out = printing(1)
     progress.finished([record("completed")])
     with progress:
         pass
-    assert out.getvalue().startswith("1/1 trial done, 0 running, 0 failed, ")
-    assert out.getvalue().rstrip().endswith("elapsed")
-    progress = Progress(Console(file=out, width=200), total=5)
+    assert re.fullmatch(r"1/1 trial done, 0 running, 0 failed, .* elapsed\n", out.getvalue())
+    progress, out = printing(5)
     progress.finished([record("failed", "E: no")])
     progress.give_up("mine: it broke", 4)
-    assert progress.facts()["seconds_left"] == 0
-    assert progress.facts()["waiting"] == 0
+    assert (progress.facts()["seconds_left"], progress.facts()["waiting"]) == (0, 0)
     assert "mine: it broke. 4 other trials skipped; the same command tries again" in out.getvalue()
     with progress:
         pass
@@ -152,12 +157,6 @@ def test_prometheus_and_the_lease_count_the_same_trials_as_waiting(monkeypatch):
         "waiting": 10 - 2 - 1 - 4,
     }
     assert progress.facts()["waiting"] == 3
-
-
-def test_a_signal_is_answered_in_a_line_of_80_columns():
-    out = io.StringIO()
-    Progress(Console(file=out, width=80), total=1).announce_stop()
-    assert out.getvalue() == "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once.\n"
 
 
 def test_the_time_left_does_not_count_the_start_of_processes():

@@ -1,8 +1,7 @@
-"""Spaces: every trial is a valid configuration, no trial stands twice, any prefix of whole seeds is balanced."""
+"""Spaces: every trial is a valid configuration, no trial appears twice, any prefix of whole seeds is balanced."""
 
 import re
 from collections import Counter
-from dataclasses import asdict
 from itertools import product
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from analysis.answer.cells import MINIMUM_UNITS
 from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS
 from analysis.stats.replicated import MINIMUM_CLUSTERS
-from records import columns
+from records import Primary, columns
 from search_spaces import SPACES
 from search_spaces.published import dilation
 from search_spaces.space import factorial
@@ -30,12 +29,14 @@ def size_marks(name: str) -> list[pytest.MarkDecorator]:
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=size_marks(name)) for name in sorted(SPACES)])
 class TestEverySpace:
-    def test_each_trial_is_valid_and_stands_once(self, name):
+    def test_each_trial_is_valid_and_appears_once_and_some_compute_the_primary(self, name):
         space = SPACES[name]()
-        keys = [resolve(settings).trial_key for settings in space.trials]
-        assert len(set(keys)) == len(keys) > 0
         assert space.name == name
         assert space.description
+        configs = [resolve(settings) for settings in space.trials]
+        assert len({config.trial_key for config in configs}) == len(configs) > 0
+        assert space.primary.metric in LOCALISATION
+        assert all(space.primary.attribution in config.attributions for config in configs)
 
     def test_its_docstring_opens_with_its_size(self, name):
         space = SPACES[name]()
@@ -47,33 +48,23 @@ class TestEverySpace:
         else:
             assert opening == f"{number:,} trials"
 
-    def test_seeds_are_outermost(self, name):
-        seeds = [settings["seed"] for settings in SPACES[name]().trials]
+    def test_seeds_are_outermost_and_have_the_same_design(self, name):
+        trials = SPACES[name]().trials
+        seeds = [settings["seed"] for settings in trials]
         assert seeds == sorted(seeds)
-
-    def test_every_seed_has_the_same_design(self, name):
         if SPACES[name]().search is not None:
             pytest.skip("a search has one seed")
         designs = {}
-        for settings in SPACES[name]().trials:
+        for settings in trials:
             rest = tuple(sorted((k, v) for k, v in settings.items() if k not in ("seed", "data_seed")))
             designs.setdefault(settings["data_seed"], []).append(rest)
         first, *others = designs.values()
         assert len(others) >= 1
         assert all(design == first for design in others)
 
-    def test_the_primary_is_a_column_that_the_trials_have(self, name):
-        space = SPACES[name]()
-        assert space.primary.metric in LOCALISATION
-        assert space.primary.attribution in ATTRIBUTIONS
-        configs = [resolve(settings) for settings in space.trials]
-        assert all(space.primary.attribution in config.attributions for config in configs)
-
 
 def test_attributions_has_all_attributions_and_metrics():
-    trials = SPACES["attributions"]().trials
-    assert len(trials) == 2 * 90
-    for settings in trials:
+    for settings in SPACES["attributions"]().trials:
         assert settings["attributions"] == tuple(sorted(ATTRIBUTIONS.builtin))
         assert settings["metrics"] == tuple(sorted({**LOCALISATION.builtin, **TUNED}))
 
@@ -82,7 +73,6 @@ def test_methods_has_every_method():
     trials = SPACES["methods"]().trials
     levels = {m: len({s["strength"] for s in trials if s["method"] == m}) for m in METHODS.builtin}
     assert levels == {m: 4 if METHODS[m].has_penalty else 1 for m in METHODS.builtin}
-    assert {s["severity"] for s in trials} == {0.9, 1.0}
     assert len({s["data_seed"] for s in trials}) == MINIMUM_CLUSTERS
 
 
@@ -107,41 +97,29 @@ def test_laptop_crosses_strengths_rates_severities_and_seeds_on_two_datasets():
     assert table.groupby("seed")["data_seed"].nunique().max() == 1, "a training seed belongs to one data seed"
     assert table["data_seed"].tolist()[: len(table) // 2] == table["seed"].tolist()[: len(table) // 2]
     assert (table.groupby("dataset")["severity"].nunique() == 4).all()
-    strengths = table.groupby("method")["strength"].unique()
-    assert set(strengths.index) == set(PAPER_METHODS)
-    for method, levels in strengths.items():
-        steps = np.diff(np.log10(sorted(levels))) if METHODS[method].has_penalty else []
-        assert steps == pytest.approx([1.0] * 3 if METHODS[method].has_penalty else []), "a decade apart"
-    # Of every method with a penalty more settings than the comparison of settings needs, in every cell.
-    settings = table.groupby(["dataset", "severity", "method"])[["strength", "lr"]].apply(
-        lambda t: len(t.drop_duplicates())
-    )
+    assert set(table["method"]) == set(PAPER_METHODS)
+    # For every method with a penalty, more settings than their comparison needs, in every cell.
+    cells = table[["dataset", "severity", "method", "strength", "lr"]].drop_duplicates()
+    settings = cells.groupby(["dataset", "severity", "method"]).size()
     assert all(n == (8 if METHODS[cell[2]].has_penalty else 2) for cell, n in settings.items())
     assert MINIMUM_UNITS <= 8
     assert space.comparisons == columns.COMPARISONS
-    assert asdict(space.primary) == {
-        "split": "test_ood",
-        "metric": "iou",
-        "attribution": "integrated_gradients",
-        "outcome": "test_ood.auc",
-    }
+    assert space.primary == Primary("test_ood", "iou", "integrated_gradients", "test_ood.auc")
 
 
 @pytest.mark.slow
-def test_controls_have_their_trial_under_right_masks():
+def test_each_control_has_its_trial_under_correct_masks():
     trials = [resolve(settings) for settings in SPACES["controls"]().trials]
     assert Counter(t.dataset for t in trials) == {"synthetic": 1320, "digits_on_photos": 1320, "coloured_digits": 1320}
     right = {"mask_condition": "expert", "mask_fraction": 1.0, "mask_test": False, "mask_dilation": 0}
     keys = {t.trial_key for t in trials}
     assert all(t.model_copy(update=right).trial_key in keys for t in trials)
-    conditions = Counter(t.mask_condition for t in trials)
-    assert set(conditions) == {"expert", *CONDITIONS}
+    assert {t.mask_condition for t in trials} == {"expert", *CONDITIONS}
     assert {t.method for t in trials if t.mask_condition == "random"} == {*PAPER_METHODS} - {"baseline"}
 
 
 def test_paper_seeds_is_the_published_table():
     trials = [resolve(s) for s in SPACES["paper_seeds"]().trials]
-    assert len(trials) == 7 * 10 * 2
     assert {c.method for c in trials} == set(PAPER_METHODS)
     assert len({c.seed for c in trials}) == 10
     protocol = {(c.model, c.epochs, c.batch_size, c.severity, c.integrated_gradients_steps) for c in trials}
@@ -156,27 +134,24 @@ def test_paper_seeds_is_the_published_table():
     assert Counter(len(alike) for alike in by_training(trials)) == {2: 3 * 10, 1: 4 * 2 * 10}
 
 
-def test_the_x_ray_sets_of_the_paper_are_there_on_request():
-    own = {name: set(DATASETS[name].Options.model_fields) for name in ("xray_site", "rsna_view")}
-    for name, number in (("paper_seeds", 7 * 10 * 2 * 2), ("paper_search", 7 * 2)):
-        space = SPACES[name]()
-        assert {dataset: len(trials) for dataset, trials in space.on_request.items()} == dict.fromkeys(own, number)
-        for dataset, trials in space.on_request.items():
-            known = set(TrialConfig.model_fields) | own[dataset] | {"disc_iter", "disc_lr"}
-            assert all(set(settings) <= known and settings["dataset"] == dataset for settings in trials)
-            assert {s["severity"] for s in trials} == {0.8, 0.0}
-            # The published strengths are for the published pixels, 25 positives of each group are scored.
-            protocol = {(s["pixels"], s["split_by"], s["attribution_images"]) for s in trials}
-            assert protocol == {("published", "published", 50)}
-    (rrr,) = {
-        (s["lr"], s["strength"], s["image_size"])
-        for s in SPACES["paper_seeds"]().on_request["rsna_view"]
-        if s["method"] == "rrr" and s["severity"] == 0.8
-    }
-    assert rrr == (1e-2, 1e-4, 224)
+@pytest.mark.parametrize(("name", "number"), [("paper_seeds", 7 * 10 * 2 * 2), ("paper_search", 7 * 2)])
+def test_the_x_ray_sets_of_the_paper_are_available_on_request(name, number):
+    options = {name: set(DATASETS[name].Options.model_fields) for name in ("xray_site", "rsna_view")}
+    on_request = SPACES[name]().on_request
+    assert {dataset: len(trials) for dataset, trials in on_request.items()} == dict.fromkeys(options, number)
+    for dataset, trials in on_request.items():
+        known = set(TrialConfig.model_fields) | options[dataset] | {"disc_iter", "disc_lr"}
+        assert all(set(settings) <= known and settings["dataset"] == dataset for settings in trials)
+        assert {s["severity"] for s in trials} == {0.8, 0.0}
+        # The published strengths are for the published pixels, 25 positives of each group are scored.
+        protocol = {(s["pixels"], s["split_by"], s["attribution_images"]) for s in trials}
+        assert protocol == {("published", "published", 50)}
+    rrr = [s for s in on_request["rsna_view"] if (s["method"], s["severity"]) == ("rrr", 0.8)]
+    if name == "paper_seeds":
+        assert {(s["lr"], s["strength"], s["image_size"]) for s in rrr} == {(1e-2, 1e-4, 224)}
 
 
-def test_a_published_blur_as_pixels():
+def test_the_dilation_of_a_published_blur():
     """int(4 sigma + 0.5), as scipy's gaussian_filter takes its radius."""
     blurs = {0.817838: 3, 0.639513: 3, 1.0: 4, 0.124: 0, 0.0: 0}
     assert {blur: dilation(blur) for blur in blurs} == blurs
@@ -186,6 +161,8 @@ def test_strengths_are_even_on_a_log_scale():
     assert strength_grid(4)["actdiff"] == (0.01, 0.1, 1.0, 10.0)
     assert strength_grid(4)["masked"] == (0.0,)
     assert strength_grid(2, ("energy",)) == {"energy": (0.01, 10.0)}
+    for strengths in strength_grid(4, list(METHODS.builtin)).values():
+        assert np.ptp(np.diff(np.log10(strengths))) < 1e-4 if len(strengths) > 1 else strengths == (0.0,)
 
 
 def test_a_factorial_by_hand():
