@@ -51,9 +51,8 @@ from records.storage import DEFAULT as DEFAULT_STORAGE  # noqa: E402
 from records.storage import VARIABLE as STORAGE_VARIABLE  # noqa: E402
 
 # Without Rich's markup, which would take "[default: …]" for a style.
-app = typer.Typer(
-    rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
-)
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
 
 
 def option(default: Any, text: str, metavar: str | None = None, *flags: str, **settings: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -166,7 +166,7 @@ def _run_and_finish(
     mirror = None
     if request.tracking != NONE:
         with console.status("Opening MLflow"):
-            mirror = _open_mirror(request, plan, records, loaded.records, console)
+            mirror = _mirror(request, plan, records, loaded.records, console)
     stop.check()
 
     best = None
@@ -223,9 +223,7 @@ def _run_and_finish(
     return finish(records, plan, loaded=loaded, experiment=experiment, changed=changed, console=console)
 
 
-def _open_mirror(
-    request: Request, plan: Plan, records: SweepRecords, existing: Sequence[Record], console: Console
-) -> Mirror:
+def _mirror(request: Request, plan: Plan, records: SweepRecords, existing: list[Record], console: Console) -> Mirror:
     primary = plan.space.primary
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     open_ = partial(

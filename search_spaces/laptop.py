@@ -19,10 +19,8 @@ def laptop() -> Space:
     Declared before the sweep ran: the primary analysis and the four comparisons below. The only exclusions are those of
     every analysis (failed or diverged trials). Models that give all images the same answer count.
     """
-    trials = [
-        *_on("synthetic", (0.0, 0.9, 0.95, 1.0)),
-        *_on("digits_on_photos", (0.0, 0.5, 0.8, 1.0), image_size=(32,), n_train=(1000,)),
-    ]
+    trials = _on("synthetic", (0.0, 0.9, 0.95, 1.0))
+    trials += _on("digits_on_photos", (0.0, 0.5, 0.8, 1.0), image_size=(32,), n_train=(1000,))
     return Space(
         "laptop",
         "strengths x learning rates x severities x ten data seeds x two trainings, 3,040 trials per dataset",

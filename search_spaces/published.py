@@ -34,10 +34,8 @@ DATA: dict[str, Settings] = {
     "rsna_view": {**XRAY, "image_size": 224},
 }
 """The settings of each dataset's published data."""
-TRAINING: Settings = {
-    **{"model": "resnet18", "epochs": 100, "batch_size": 16, "selection_warmup": 4},
-    "integrated_gradients_steps": 200,
-}
+TRAINING: Settings = {"model": "resnet18", "epochs": 100, "batch_size": 16, "selection_warmup": 4}
+TRAINING |= {"integrated_gradients_steps": 200}
 
 
 def dilation(blur: float) -> int:

@@ -1,11 +1,14 @@
-"""From a space and the command line to the plan of a sweep."""
+"""From a space and the command line to the plan of a sweep, and the order of its trials.
 
+Any first part of a sweep spans its severities and methods.
+"""
+
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from driver import UserError, user_errors
-from driver.plan.deal import deal
 from driver.plan.plan import Plan
 from driver.plan.search import search_plan
 from driver.plan.space_file import find_space
@@ -16,6 +19,9 @@ from trainables.core.errors import did_you_mean, unknown_name
 from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.data import check_trial_data
 from trainables.trial.resolve import check_cues
+
+SHARED_TRAINING = {"selection", "preset"}
+"""Trials that differ in these alone may share a training, and stay together."""
 
 
 @user_errors(ConfigurationError)
@@ -77,6 +83,53 @@ def _parse(settings: Settings, contents: dict[str, str]) -> TrialConfig:
     config = resolve({**settings, "content": contents.get(files, "")})
     contents[files] = config.dataset_options["content"]
     return config
+
+
+def deal(trials: Iterable[Settings]) -> list[list[Settings]]:
+    """The trials of each seed, in the order of the seeds, reordered within the seed.
+
+    A seed begins with one trial of every cell (dataset, severity, method), in an order that goes through severities,
+    datasets and methods at once. The other trials of each cell (strengths, learning rates, …) follow, evenly spread.
+    The largest severity is first, then the smallest, then the next on either side.
+    """
+    seeds: dict[str, dict[tuple[str, float, str], list[list[Settings]]]] = {}
+    for settings in trials:
+        cells = seeds.setdefault(repr((settings.get("data_seed"), settings.get("seed"))), {})
+        severity = settings.get("severity")
+        # Settings are checked later, so a severity may be no number.
+        number = float(severity) if isinstance(severity, int | float) else -1.0
+        cell = cells.setdefault((str(settings["dataset"]), number, str(settings["method"])), [])
+        last = cell[-1][0] if cell else {}
+        differing = {name for name in last.keys() | settings if last.get(name) != settings.get(name)}
+        if cell and differing <= SHARED_TRAINING:
+            cell[-1].append(settings)
+        else:
+            cell.append([settings])
+    return [_within_seed(cells) for cells in seeds.values()]
+
+
+def _within_seed(cells: dict[tuple[str, float, str], list[list[Settings]]]) -> list[Settings]:
+    datasets, severities, methods = (list(dict.fromkeys(levels)) for levels in zip(*cells, strict=True))
+    strata = diagonal(_from_both_ends(sorted(severities, reverse=True)), datasets)
+    order = [(dataset, severity, method) for (severity, dataset), method in diagonal(strata, methods)]
+    places = []
+    for number, name in enumerate(cell for cell in order if cell in cells):
+        cell = cells[name]
+        # Strata start at different settings, so that the first trials do not all have the weakest strength.
+        start = strata.index((name[1], name[0])) % len(cell)
+        turns = enumerate([*cell[start:], *cell[:start]])
+        places += [(turn / len(cell), number, trials) for turn, trials in turns]
+    return list(chain.from_iterable(trials for *_, trials in sorted(places, key=lambda place: place[:2])))
+
+
+def diagonal(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """All pairs, in an order that steps through both sequences at once."""
+    n, m = len(first), len(second)
+    return [(first[(i + i // math.lcm(n, m)) % n], second[i % m]) for i in range(n * m)]
+
+
+def _from_both_ends(levels: Sequence[Any]) -> list[Any]:
+    return [levels[i // 2 if i % 2 == 0 else -(i // 2) - 1] for i in range(len(levels))]
 
 
 @user_errors(ConfigurationError)
@@ -161,6 +214,4 @@ def _unknown_setting(name: str) -> UserError:
     if name in names:
         return UserError(f"setting {name!r} in --set applies to no trial of this space; leave it out")
     hint = did_you_mean(name, names) or f"choose from {general}; "
-    return UserError(
-        f"unknown setting {name!r} in --set; {hint}docs/methods.md and docs/datasets.md have those of each"
-    )
+    return UserError(f"unknown setting {name!r} in --set; {hint}docs/methods.md and docs/datasets.md list them")

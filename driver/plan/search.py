@@ -112,13 +112,12 @@ def search_plan(
 
 @dataclass(eq=False)
 class _Progress:
-    """The state of one study."""
+    """The state of one study: trial keys in `ended` are in `running` until their records are read."""
 
     study: Study
     finished: list[Record] = field(default_factory=list)
     running: dict[str, TrialConfig] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
-    """Trial keys in `running` that have ended; their records are read before the next suggestion."""
     failed_before: list[TrialConfig] = field(default_factory=list)
     """Trials that failed in an earlier run of the command and run again, since the cause may be gone."""
 

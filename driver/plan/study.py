@@ -62,9 +62,8 @@ class Study:
         if (record["dataset"], record["method"]) != (self.base.dataset, self.base.method):
             return False
         values = self.values(record)
-        return all(_within(t, values[t.setting]) for t in self.tuned) and (
-            self.config(values).trial_key == record["trial_key"]
-        )
+        is_valid = all(_within(t, values[t.setting]) for t in self.tuned)
+        return is_valid and self.config(values).trial_key == record["trial_key"]
 
     def values(self, record: Mapping[str, Any]) -> Values:
         """The tuned settings of a trial, from its record or the columns of its configuration."""
@@ -202,10 +201,7 @@ def load_best_settings(records: SweepRecords) -> BestSettings:
 
 
 def best_trials(records: Iterable[Record]) -> dict[Cell, Record]:
-    """The best completed trial per cell among those that a search chose.
-
-    The best has the highest AUC, then the lowest loss on the same split, then the first trial key.
-    """
+    """The best completed trial per cell of a search: highest AUC, then lowest loss on that split, then first key."""
 
     def rank(record: Record) -> tuple[float, float, str]:
         loss = record.get(objective(record["selection"], "loss"))

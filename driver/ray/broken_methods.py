@@ -15,19 +15,14 @@ INSTALLED = re.compile(r"/(site-packages|dist-packages|lib/python3[^/]*)/|^<")
 
 
 class Failure(NamedTuple):
-    """How and where a trial failed."""
+    """The type of a trial's error, and the innermost line of the user's code: "/path/mine.py, line 12, in penalty"."""
 
     error: str
-    """The error's type, such as ValueError."""
     place: str
-    """The innermost line of the user's code: "/path/mine.py, line 12, in penalty"."""
 
 
 def failure_of(record: Record) -> Failure | None:
-    """How a trial failed; None if it did not, or if its record names no line of the user's code.
-
-    The record of a lost process names no line: memory or the node may be the cause.
-    """
+    """How a trial failed; None if it did not, or without a line of the user's code, as for a lost process."""
     if record["status"] != "failed":
         return None
     error, _, traceback = str(record["error"]).partition("\n")
@@ -54,19 +49,16 @@ class BrokenMethods:
     def add(self, records: Sequence[Record]) -> str | None:
         """Add the records of a training; return a message if they show that its method is broken."""
         method, failure = records[0]["method"], failure_of(records[0])
-        subjects = {
-            None: f"The first {FIRST} trials, of several methods,",
-            method: f"{method}: its first {FIRST} trials",
-        }
-        for scope in subjects:
+        names = {None: f"The first {FIRST} trials, of several methods,", method: f"{method}: its first {FIRST} trials"}
+        for scope in names:
             if len(self._first[scope]) < FIRST:
                 self._first[scope].append((method, failure))
         if failure is None or self.skips(method):
             return None
-        for scope, subject in subjects.items():
+        for scope, name in names.items():
             methods, failures = zip(*self._first[scope], strict=True)
             if failures == (failure,) * FIRST and (scope is not None or len(set(methods)) > 1):
                 self._broken.add(scope)
                 error = str(records[0]["error"]).splitlines()[0]
-                return f"{subject} failed the same way: {error} ({failure.place})"
+                return f"{name} failed the same way: {error} ({failure.place})"
         return None

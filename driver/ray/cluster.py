@@ -69,9 +69,7 @@ class TrialResources:
         if not 0 < self.cpus < math.inf:
             raise UserError(f"bad --cpus-per-trial {self.cpus:g}; give a number above 0, also with a GPU")
         if not (0 <= self.gpus <= 1 or self.gpus % 1 == 0):
-            raise UserError(
-                f"bad --gpus-per-trial {self.gpus:g}; give 0, a fraction such as 0.25, or a whole number of GPUs"
-            )
+            raise UserError(f"bad --gpus-per-trial {self.gpus:g}; give 0, a fraction such as 0.25, or a whole number")
 
     def bundle(self) -> dict[str, float]:
         """The resources by Ray's names."""

@@ -1,6 +1,7 @@
 """Runs the pending trials of a sweep through Ray Tune."""
 
 import hashlib
+import itertools
 import logging
 import os
 import platform
@@ -85,8 +86,7 @@ class TuneQueue(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Save nothing, since the records hold what is done."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing."""
+    restore = save
 
 
 class PatientScheduler(FIFOScheduler):
@@ -124,13 +124,11 @@ class ProgressCallback(tune.Callback):
         # Tune pickles its callbacks with its own state, which is never restored here.
         return {}
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self.progress.started(trial.trial_id, parse(trial.config))
         self.metrics.update(self.progress)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if result.get("storage_problem"):
             self.stop.give_up(result["storage_problem"])
         elif "epoch" in result:
@@ -142,16 +140,16 @@ class ProgressCallback(tune.Callback):
         for records in result.get("finished", ()):
             self.finished(records)
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         # Its process was lost; it waits until another one has started.
         self.progress.ended(trial.trial_id)
         self.metrics.update(self.progress)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         # Also called for a trial that was stopped before it finished.
         self.progress.ended(trial.trial_id)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         # Called once the retries are used up, each after a lost process or an error that stopped it.
         self.progress.ended(trial.trial_id)
         error = error_of(trial)
@@ -266,16 +264,14 @@ def run_trials(
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     send_no_secrets()
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
-    trainable = tune.with_parameters(
-        TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secret_variables()
-    )
+    secrets = secret_variables()
+    trainable = tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secrets)
     callback = ProgressCallback(
         queue=queue, recorder=recorder, progress=progress, log=log, stop=stop, followers=followers
     )
-    number = 0
+    rounds = itertools.count(1)
     try:
         while len(queue) and not stop.requested:
-            number += 1
             limit = min(size, len(queue))
             tuner = tune.Tuner(
                 tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()])),
@@ -287,7 +283,7 @@ def run_trials(
                     scheduler=PatientScheduler() if slots is None else None,
                 ),
                 run_config=tune.RunConfig(
-                    name=f"round-{number}",
+                    name=f"round-{next(rounds)}",
                     storage_path=str(scratch),
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0 if callback.last_try else RETRIES),
@@ -318,17 +314,14 @@ RayActorManager._actor_task_failed = _retry_if_killed_for_memory
 
 
 def error_of(trial: Any) -> object:
-    """Ray's exception that ended a Tune trial, or Tune's text of its failures.
-
-    They are read from the driver's folder: `trial.get_error()` reads Tune's copy, which is seconds behind.
-    """
+    """Ray's exception that ended a Tune trial, or Tune's text of its failures, without the delay of `get_error()`."""
     if (pickled := trial.pickled_error_file) is not None:
         return cloudpickle.loads(Path(pickled).read_bytes())
     return Path(trial.error_file).read_text() if trial.error_file else "unknown reason"
 
 
 def reason_of(error: object) -> str:
-    """Why a trial's process was lost, in a line, with a remedy if memory was full."""
+    """Why a trial's process was lost, in one line, with a remedy if memory was full."""
     text = str(error).strip()
     if killed := list(MEMORY.finditer(text)):
         return f"out of memory ({killed[-1]['used']} on its node); {MORE_MEMORY}"

@@ -1,6 +1,7 @@
 """Deletes a sweep: its MLflow runs, artifacts and records. An interrupted deletion can be repeated."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -60,9 +61,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
                 with _explained():
                     delete_experiment(experiment, name)
             names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
-            opened.delete_many(
-                sorted(names, key=lambda file: [file.startswith(f"{name}/{last}") for last in LAST[::-1]])
-            )
+            opened.delete_many(sorted(names, key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]]))
     # The folder, which is empty once the lease is gone.
     opened.delete_many([f"{name}/sweep.json"])
     say(console, f"Deleted sweep {name}.")
@@ -92,13 +91,9 @@ def no_sweep(records: SweepRecords) -> UserError:
 
 def _parts(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> Iterator[str]:
     files = records.storage.files(f"{records.name}/")
-    words = {
-        "records": ("record",),
-        "artifacts": ("artifact",),
-        "report": ("file of the report", "files of the report"),
-    }
-    numbers = {folder: sum(name.startswith(f"{records.name}/{folder}/") for name in files) for folder in words}
-    parts = ", ".join(count(number, *words[folder]) for folder, number in numbers.items())
+    folders = Counter(name.split("/")[1] for name in files)
+    words = {"records": "record", "artifacts": "artifact", "report": "report file"}
+    parts = ", ".join(count(folders[folder], word) for folder, word in words.items())
     yield f"Sweep {records.name} in {records.storage.location}"
     yield f"  {parts}; {decimal(sum(file.size for file in files.values()))} in all"
     if experiment is None:

@@ -26,10 +26,9 @@ NOTE = "mlflow.note.content"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a sweep. Counts are of the plan's trials."""
+    """The result of a sweep: the location of its report, numbers of the plan's trials, and the texts of `summary`."""
 
     report: str | None
-    """Its location; None without a report."""
     answer: str
     completed: int
     failed: int
@@ -39,7 +38,6 @@ class Outcome:
     correlated: str | None = None
     methods: Group | None = None
     more: str | None = None
-    """Texts of `summary`."""
 
 
 def report_is_outdated(records: SweepRecords) -> bool:

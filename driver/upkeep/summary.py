@@ -41,10 +41,7 @@ def correlated(result: Analysis) -> str | None:
 
 
 def methods_summary(result: Analysis) -> Group | None:
-    """Outcome and localisation of each method at the largest severity of each dataset, mean ± standard deviation.
-
-    Methods with the highest outcome are first. None if no trial has the primary's score.
-    """
+    """Outcome and localisation of each method at each dataset's largest severity; None if no trial has the score."""
     table, score, outcome = result.data
     if score not in table:
         return None
@@ -123,7 +120,7 @@ def answers(result: Analysis) -> dict[str, str]:
 def numbers(result: Analysis) -> dict[str, float | None]:
     """Metrics of the sweep's run: each comparison's numbers, and each method's means at the largest severity.
 
-    A mean is of the outcome or of the primary's localisation score, over the trials of a cell and then over datasets.
+    Means are over the trials of a cell and then over datasets.
     """
     metrics: dict[str, float | None] = {
         f"comparison/{c.comparison}/{name}": getattr(c, attribute)

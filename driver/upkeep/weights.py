@@ -17,7 +17,7 @@ CHOSEN_BY = columns.performance("valid_id", "loss")
 class BestWeights:
     """Keeps, for each configuration, the weights of the trial with the lowest validation loss.
 
-    Existing weights take part, since an interrupted command leaves some; if any command kept all weights, they stay.
+    Existing weights are compared too; they stay if any command kept all weights.
     """
 
     def __init__(self, records: SweepRecords, existing: Sequence[Record]):
@@ -32,7 +32,7 @@ class BestWeights:
                 self._compare(record)
 
     def add(self, trial_key: str) -> None:
-        """Compare a trial that has just finished, and delete the weights that are not the best."""
+        """Compare a new trial, and delete the weights that are not the best."""
         if (record := self._records.read(trial_key)) is not None:
             self._compare(record)
 

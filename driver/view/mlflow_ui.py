@@ -68,12 +68,11 @@ def serve(tracking_uri: str, port: int, console: Console) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise UserError(f"port {port} is in use; choose another: make ui MLFLOW_PORT={port + 1}")
-    arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    arguments += ["--uvicorn-opts", "--log-level warning"]
+    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    program += ["--uvicorn-opts", "--log-level warning"]
     # In the environment, as arguments are public and a database's address may hold a password.
     variables = {"MLFLOW_BACKEND_STORE_URI": tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore", **variables}
-    program = [sys.executable, "-m", "mlflow", *arguments]
     # In a process group of its own, so that Ctrl-C reaches only this process, which then ends the server cleanly.
     with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as server:
         try:
@@ -141,8 +140,8 @@ def main(
             show_links(uri, server, console)
             return
         # If this process ends, so must the server, which is in a process group of its own.
-        for end in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
-            signal.signal(signal.Signals[end], signal.default_int_handler)
+        for end in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(end, signal.default_int_handler)
         serve(uri, port, console)
     except (UserError, MirrorError) as error:
         say(Console(stderr=True, highlight=False), f"ui: {error}", "red")

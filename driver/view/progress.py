@@ -32,12 +32,11 @@ class Progress:
         self.total = total
         self.already_done = 0
         """Trials done by earlier runs of the command."""
-        self.skipped = 0
-        """Trials that this run of the command leaves out."""
-        self.gave_up: list[str] = []
-        """Why it does."""
         self.counts: Counter[str] = Counter()
         """Trials done by this run, by status."""
+        self.skipped = 0
+        self.gave_up: list[str] = []
+        """Number of trials that this run leaves out, and the reasons."""
         self.trainings: dict[str, tuple[Sequence[TrialConfig], int]] = {}
         """The trials and the epoch of each running training, by the id of its Tune trial."""
         self.best: dict[str, Any] | None = None
@@ -60,7 +59,6 @@ class Progress:
         self._print_line()
 
     def started(self, tune_trial: str, trials: Sequence[TrialConfig]) -> None:
-        """Note that a training of these trials has started."""
         if self._is_starting:
             # The start of Ray and of the processes would make the first estimates of the time left too long.
             self.start = time.monotonic()
@@ -91,14 +89,12 @@ class Progress:
         self.line_due = not self.console.is_terminal and time.monotonic() - self.last_line >= PLAIN_EVERY
 
     def give_up(self, reason: str, trials: int) -> None:
-        """Print why this many trials are left out of this run."""
         message = f"{reason}. {count(trials, 'other trial')} skipped; the same command tries again"
         self.skipped += trials
         self.gave_up.append(message)
         say(self.console, message, "red")
 
     def announce_stop(self) -> None:
-        """Print that running trials are waited for."""
         say(self.console, "Stopping after this epoch, with checkpoints. Ctrl-C again stops at once.", "yellow")
 
     def facts(self) -> dict[str, Any]:

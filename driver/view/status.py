@@ -105,7 +105,7 @@ def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, s
 
 
 def _is_mirrored(existing: Sequence[Record], experiment: Experiment) -> bool:
-    """Whether the experiment has the run that the oldest record names; the others may be in another MLflow."""
+    """Whether the experiment has the run that the oldest record names."""
     with_run = [record for record in existing if record.get("mlflow_run_id")]
     oldest = min(with_run, key=lambda record: record.get("started_at") or "", default=None)
     try:

@@ -1,4 +1,4 @@
-"""Methods whose first trials fail the same way: which trials are skipped, and what is said."""
+"""Methods whose first trials fail the same way: which trials are skipped, and the message."""
 
 import traceback
 
@@ -23,7 +23,7 @@ def test_the_place_is_the_innermost_line_outside_installed_packages():
     failed = failure_of({**record(), **failure(caught.value)})
     line = user_code.__code__.co_firstlineno + 2
     assert failed == Failure("JSONDecodeError", f"{__file__}, line {line}, in user_code")
-    assert "/json/" in traceback.format_exception(caught.value)[-2], "else this tests nothing"
+    assert "/json/" in traceback.format_exception(caught.value)[-2], "the innermost frame is not the user's"
 
 
 def test_a_lost_process_has_no_place():
@@ -33,16 +33,13 @@ def test_a_lost_process_has_no_place():
 
 def test_three_failures_of_a_method_at_one_place_are_enough():
     broken = BrokenMethods()
-    assert broken.add([record("baseline", "completed")]) is None
-    assert broken.add([record(error="ValueError: 1")]) is None
-    assert broken.add([record(error="ValueError: 2")]) is None
+    for ended in (record("baseline", "completed"), record(error="ValueError: 1"), record(error="ValueError: 2")):
+        assert broken.add([ended]) is None
     message = broken.add([record(error="ValueError: 3")])
-    assert (
-        message
-        == "mine: its first 3 trials failed the same way: ValueError: 3 (/home/ann/mine.py, line 12, in penalty)"
-    )
+    place = "(/home/ann/mine.py, line 12, in penalty)"
+    assert message == f"mine: its first 3 trials failed the same way: ValueError: 3 {place}"
     assert (broken.skips("mine"), broken.skips("baseline")) == (True, False)
-    assert broken.add([record()]) is None, "those that were running are not news"
+    assert broken.add([record()]) is None, "trials that were running give no second message"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,7 @@ def test_three_failures_of_a_method_at_one_place_are_enough():
         {**record(), "error": "tried 3 times: out of memory"},
     ],
 )
-def test_another_end_among_the_first_three_keeps_the_method(other):
+def test_a_different_result_among_the_first_three_keeps_the_method(other):
     broken = BrokenMethods()
     for ended in (record(), other, record(), record(), record(), record()):
         assert broken.add([ended]) is None
@@ -64,16 +61,12 @@ def test_another_end_among_the_first_three_keeps_the_method(other):
 
 def test_trials_of_one_training_count_once():
     broken = BrokenMethods()
-    assert broken.add([record()] * 3) is None
-    assert broken.add([record()] * 3) is None
-    assert broken.add([record()] * 3) is not None
+    assert [broken.add([record()] * 3) is None for _ in range(3)] == [True, True, False]
 
 
-def test_what_fails_in_several_methods_alike_breaks_them_all():
+def test_a_failure_of_several_methods_breaks_all():
     broken = BrokenMethods()
-    assert broken.add([record("a")]) is None
-    assert broken.add([record("b")]) is None
+    assert [broken.add([record(method)]) for method in "ab"] == [None, None]
     message = broken.add([record("c")])
-    assert message is not None
     assert message.startswith("The first 3 trials, of several methods, failed the same way: ValueError: no (/home/ann")
     assert broken.skips("another")

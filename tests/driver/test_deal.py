@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from driver.plan.deal import deal, diagonal
+from driver.plan.make_plan import deal, diagonal
 from search_spaces import SPACES
 from search_spaces.space import factorial
 

@@ -89,7 +89,7 @@ def test_a_deletion_names_its_parts_and_leaves_nothing(records, tmp_path):
     done = run("--delete", "mine", input="y\n")
     for piece in (
         f"Sweep mine in {tmp_path / 'sweeps'}",
-        "2 records, 2 artifacts, 1 file of the report; ",
+        "2 records, 2 artifacts, 1 report file; ",
         f"no runs in MLflow at sqlite:///{tmp_path / 'mlflow.db'}",
         "Delete all of it, for good? [y/N] ",
         "Deleted sweep mine.",

@@ -1,4 +1,4 @@
-"""The end of a sweep: when the report is written, what is said if it cannot be, and what MLflow gets without one."""
+"""The end of a sweep: when the report is written, the error if it cannot be, and what MLflow gets without one."""
 
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ def plan():
 
 @pytest.fixture
 def written(monkeypatch):
-    """The folders that get a report, of an analysis that is made up."""
+    """The folders that get a report of an invented analysis."""
     folders = []
     verdict = SimpleNamespace(answer="no", sentence="No.")
     monkeypatch.setattr(finish_module, "trials_of_sweep", lambda *_: None)
@@ -50,7 +50,7 @@ def end(records, plan, changed=True, experiment=None):
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_a_report_that_is_there_is_kept_unless_something_changed(local, written, records, plan, monkeypatch):
+def test_an_existing_report_is_kept_unless_something_changed(local, written, records, plan, monkeypatch):
     if not local:
         bucket = type("Bucket", (), {})
         monkeypatch.setattr(finish_module, "FolderStorage", bucket)
@@ -61,7 +61,7 @@ def test_a_report_that_is_there_is_kept_unless_something_changed(local, written,
     assert len(written) == 2
 
 
-def test_a_report_that_cannot_be_written_stops_the_command_in_one_line(written, records, plan, monkeypatch):
+def test_a_report_that_cannot_be_written_is_an_error(written, records, plan, monkeypatch):
     records.storage.write("done/report/figures", b"in the way")
 
     def write_report(result, folder):
@@ -76,7 +76,7 @@ def test_a_report_that_cannot_be_written_stops_the_command_in_one_line(written, 
         end(records, plan)
 
 
-def test_mlflow_is_told_that_every_trial_failed(records, plan, monkeypatch):
+def test_a_sweep_of_failed_trials_has_no_answer(records, plan, monkeypatch):
     mirrored = []
     monkeypatch.setattr(
         finish_module, "mirror_sweep", lambda *positional, **named: mirrored.append((*positional, named))

@@ -1,4 +1,4 @@
-"""A sweep's log: what was logged stands in its files, in order, and what is full is written no more."""
+"""A sweep's log: its files hold all events in order, and a full file is not written again."""
 
 import json
 
@@ -22,7 +22,7 @@ def logged(records):
     return [[json.loads(line)["number"] for line in file.read_text().splitlines()] for file in files]
 
 
-def test_a_full_file_is_left_and_the_next_one_begun(records):
+def test_a_full_file_is_followed_by_another(records):
     log = SweepLog(records)
     written, write = [], records.storage.write
     records.storage.write = lambda name, data: (written.append((name, data.count(b"\n"))), write(name, data))
@@ -33,7 +33,7 @@ def test_a_full_file_is_left_and_the_next_one_begun(records):
     assert [lines for _, lines in written] == [1, 2, 3, 1, 2, 3, 1]
 
 
-def test_lines_wait_while_the_storage_is_away(records):
+def test_lines_wait_for_an_unreachable_storage(records):
     log = SweepLog(records)
     write = records.storage.write
 

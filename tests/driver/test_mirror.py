@@ -1,4 +1,4 @@
-"""The driver's writer to MLflow: one run for each record, through refusals, outages and moves to another MLflow."""
+"""The writer to MLflow: one run for each record, despite refusals, outages and moves to another MLflow."""
 
 import io
 import threading
@@ -51,7 +51,7 @@ def by_key(records):
     return {record["trial_key"]: record["mlflow_run_id"] for record in records}
 
 
-def test_each_record_gets_one_run_that_it_names(experiment, records):
+def test_each_record_gets_one_run_and_names_it(experiment, records):
     loaded, behind = mirrored(experiment, records)
     assert behind
     assert by_key(loaded) == by_key(records.load().records) == mirror.mirrored_runs(experiment)
@@ -92,7 +92,7 @@ def test_a_refused_record_does_not_keep_others_from_mlflow(experiment, records):
     assert "1 trial not mirrored: MLflow at sqlite:" in out.getvalue()
 
 
-def test_an_unreachable_server_is_given_up_at_the_end_and_costs_no_more_than_the_patience(records, monkeypatch):
+def test_an_unreachable_server_is_given_up_after_the_patience(records, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     out = io.StringIO()
     loaded, _ = mirrored(Experiment("http://127.0.0.1:9", "1", "2"), records, patience=0.5, out=out)
@@ -132,7 +132,7 @@ def test_a_run_made_by_a_request_that_failed_is_found_again(experiment, records,
     assert failed[0] in by_key(loaded).values()
 
 
-def test_records_that_name_runs_elsewhere_or_deleted_runs_are_mirrored(database, experiment, records):
+def test_records_that_name_deleted_runs_or_runs_elsewhere_are_mirrored(database, experiment, records):
     uri, artifacts = database
     second = open_experiment(uri, "second", artifacts)
     mirrored(experiment, records)
@@ -143,16 +143,14 @@ def test_records_that_name_runs_elsewhere_or_deleted_runs_are_mirrored(database,
     assert set(mirror.mirrored_runs(second)) == set(KEYS)
 
 
-def test_weights_that_mlflow_lacks_are_added_and_an_unreachable_server_gets_them_later(
-    experiment, records, monkeypatch
-):
-    loaded, out = records.load().records, io.StringIO()
+def test_missing_weights_are_added_and_an_unreachable_server_gets_them_later(experiment, records, monkeypatch, capsys):
+    loaded = records.load().records
     records.write_artifact("a", WEIGHTS, b"weights")
 
     def unreachable(*_):
         raise MirrorError("MLflow is away")
 
-    with Mirror(lambda _: experiment, records, loaded, Console(file=out, width=200)) as it:
+    with Mirror(lambda _: experiment, records, loaded, Console(width=200)) as it:
         it.finish(loaded, 0.0)
         it.add_weights()
         monkeypatch.setattr(driver_mirror, "mirror_weights", unreachable)
@@ -160,7 +158,7 @@ def test_weights_that_mlflow_lacks_are_added_and_an_unreachable_server_gets_them
     client = MlflowClient(experiment.tracking_uri)
     there = {key: [file.path for file in client.list_artifacts(run, "weights")] for key, run in by_key(loaded).items()}
     assert there == {"a": ["weights/weights.pt"], "b": [], "c": []}
-    assert "MLflow is away; --sync brings the weights there" in out.getvalue()
+    assert "MLflow is away; --sync brings the weights there" in capsys.readouterr().out
 
 
 def test_an_error_of_any_kind_is_a_problem_of_mlflow_alone(experiment, records, monkeypatch):

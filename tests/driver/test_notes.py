@@ -1,4 +1,4 @@
-"""What is said of a plan before it runs, and what sweep.json declares as not varied."""
+"""The notes on a plan before it runs, and the settings that sweep.json declares as fixed."""
 
 import json
 from dataclasses import replace
@@ -22,24 +22,19 @@ SIZES = {
 
 
 @pytest.mark.parametrize("max_trials", SIZES)
-def test_the_size_of_a_seed_and_where_the_plan_cuts_one(max_trials):
+def test_the_size_of_a_seed_and_the_place_where_the_plan_ends(max_trials):
     plan = make_plan("smoke", None, {}, max_trials)
     assert seeds_note(plan) == SIZES[max_trials]
     assert ends_inside_a_seed(plan) == (max_trials in (10, 70))
 
 
-def test_data_seeds_with_several_trainings_are_said():
+def test_the_number_of_trainings_per_data_seed():
     trials = {str(number): SimpleNamespace(data_seed=number // 7 % 10) for number in range(140)}
     plan = Plan(Space("two trainings", "", ()), trials, replicate=7)
     assert seeds_note(plan) == "7 trials are one seed; 140 are 20 seeds: 10 data seeds with 2 training seeds each"
     half = replace(plan, trials=dict(list(trials.items())[:70]))
     assert seeds_note(half) == "7 trials are one seed; 70 are 10 seeds"
-
-
-def test_a_search_has_no_seeds_to_speak_of():
-    plan = make_plan("paper_search", None, {}, None)
-    assert seeds_note(plan) is None
-    assert not ends_inside_a_seed(plan)
+    assert seeds_note(make_plan("paper_search", None, {}, None)) is None
 
 
 def records_of(*overrides, space="smoke", n=10):
@@ -51,7 +46,7 @@ APART = "To keep sweeps apart, choose another --name, or --fresh."
 BEGINNING = "This sweep also has 10 records that this command would not make."
 
 
-def test_other_settings_under_an_old_name_are_said():
+def test_records_with_other_settings_are_noted():
     plan = make_plan("smoke", None, {"epochs": 3}, 10)
     left_out = "The report leaves out 10 with epochs other than 3."
     assert others_note(plan, records_of({}, {"epochs": 3})) == f"{BEGINNING} {left_out} {APART}"
@@ -59,7 +54,7 @@ def test_other_settings_under_an_old_name_are_said():
     assert others_note(plan, []) is None
 
 
-def test_what_the_sweep_declared_first_is_said():
+def test_a_different_declaration_is_noted():
     plan = make_plan("smoke", None, {}, 1)
     same = Manifest(space="smoke", primary=plan.space.primary, comparisons=plan.space.comparisons)
     assert declared_note(plan, same) is None
@@ -72,7 +67,7 @@ def test_what_the_sweep_declared_first_is_said():
         assert declared_note(plan, replace(same, **other)) == f"This sweep was declared with {words}{kept}"
 
 
-def test_a_setting_that_records_leave_out_at_its_default_counts_too():
+def test_a_setting_that_records_omit_at_its_default_counts_too():
     plain, coarse = (make_plan("smoke", None, own, 10) for own in ({}, {"precision": "bfloat16"}))
     note = others_note(plain, records_of({"precision": "bfloat16"}))
     assert "The report leaves out 10 with precision other than its default." in note
@@ -80,25 +75,25 @@ def test_a_setting_that_records_leave_out_at_its_default_counts_too():
 
 
 @pytest.mark.parametrize("override", [{"seed": 7, "data_seed": 7}, {"severity": 0.5}, {"mask_dilation": 3}])
-def test_more_of_what_a_sweep_varies_counts_in_the_report(override):
+def test_records_that_vary_the_design_count_in_the_report(override):
     note = others_note(make_plan("smoke", None, {}, 10), records_of(override))
     assert note.startswith("This sweep also has ")
     assert note.endswith(f" records that this command would not make. They count in the report. {APART}")
 
 
-def test_a_setting_that_the_space_varies_is_free_whatever_one_command_gives_it():
+def test_a_setting_that_the_space_varies_is_never_fixed():
     assert "hp.lr" not in make_plan("laptop", None, {"lr": 1e-3}, 100).fixed()["synthetic"]
     assert make_plan("smoke", None, {"lr": 1e-3}, 10).fixed()["synthetic"]["hp.lr"] == 1e-3
 
 
-def test_where_images_lie_is_not_declared_as_fixed(tmp_path):
+def test_the_location_of_images_is_not_fixed(tmp_path):
     settings = {"dataset": "waterbirds", "root": str(tmp_path), "content": "of its files", "method": "baseline"}
     (fixed,) = fixed_settings([settings], [resolve(settings)]).values()
     assert "hp.content" in fixed
     assert "hp.root" not in fixed
 
 
-def test_the_latest_command_says_what_is_fixed_on_its_datasets(tmp_path):
+def test_the_latest_command_declares_the_fixed_settings_of_its_datasets(tmp_path):
     records = open_records(str(tmp_path), "x", fresh=False)
     plans = [make_plan("smoke", dataset, own, 10) for dataset, own in ((None, {}), ("synthetic", {"epochs": 4}))]
     assert declare(records, plans[0], "python sweep.py")

@@ -45,7 +45,7 @@ def test_a_setting_of_one_method_or_dataset_reaches_its_trials_alone():
         assert ("disc_iter" in config.flat()) == (config.method == "adversarial")
 
 
-def test_several_selection_rules_make_a_trial_each_and_train_nothing_more():
+def test_each_selection_rule_gives_a_trial_without_further_training():
     rules = ("last", "best_valid_id", "best_valid_ood")
     trials = list(make_plan("smoke", None, {"selection": ",".join(rules)}, None).trials.values())
     assert len(trials) == 192 * 3
@@ -65,7 +65,7 @@ def test_a_primary_must_be_computed_by_some_trial_however_short_the_plan(monkeyp
             make_plan("own", None, lost, None)
 
 
-def test_a_strength_is_for_methods_that_have_one():
+def test_a_strength_applies_to_methods_with_a_penalty():
     trials = make_plan("smoke", None, {"strength": 0.5}, None).trials.values()
     strengths = {config.method: config.strength for config in trials}
     assert strengths["baseline"] == strengths["masked"] == strengths["shuffled"] == 0
@@ -82,7 +82,7 @@ def test_values_are_read_as_json_where_they_are():
     }
 
 
-def test_a_plan_knows_the_size_of_a_seed():
+def test_the_size_of_a_seed():
     assert make_plan("smoke", None, {}, None).replicate == 32
     assert make_plan("smoke", None, {}, 5).replicate == 32, "also where it is cut short"
     assert make_plan("smoke", "synthetic", {"severity": 1}, None).replicate == 8, "merged trials count once"
@@ -103,7 +103,7 @@ def test_done_and_diverged_trials_are_skipped_and_failed_ones_run_again(tmp_path
     assert plan.pending(records.load().records) == [third, fourth]
 
 
-def test_fresh_takes_the_next_free_name_and_touches_nothing(tmp_path):
+def test_fresh_takes_the_next_free_name(tmp_path):
     plan = make_plan("smoke", None, {}, 1)
     names = []
     for _ in range(3):
@@ -124,13 +124,13 @@ def test_the_primary_stays_as_it_was_declared_first(tmp_path):
     assert records.manifest() == replace(first, **added)
 
 
-def test_that_a_command_kept_all_weights_stays_known(tmp_path):
+def test_sweep_json_remembers_that_a_command_kept_all_weights(tmp_path):
     plan, records = make_plan("smoke", None, {}, 1), open_records(str(tmp_path), "x", fresh=False)
-    said = []
+    kept = []
     for keep in ("best", "all", "none", "best"):
         declare(records, plan, "python sweep.py", keep=keep)
-        said.append(records.manifest().keep_weights)
-    assert said == [None, "all", "all", "all"]
+        kept.append(records.manifest().keep_weights)
+    assert kept == [None, "all", "all", "all"]
 
 
 def test_trials_that_other_commands_left_in_the_sweep_are_counted(tmp_path):

@@ -1,4 +1,4 @@
-"""What the driver hands to Tune, and what it makes of a process that is lost."""
+"""The trials that Tune gets, and the effect of its events, of lost processes among them."""
 
 import io
 import platform
@@ -27,7 +27,7 @@ def alike():
     return tuple(resolve({"selection": selection}) for selection in get_args(Selection))
 
 
-def test_trials_that_are_trained_alike_are_one_trial_of_tunes(alike):
+def test_trials_that_share_a_training_are_one_tune_trial(alike):
     other = resolve({"seed": 1})
     first, second, third = alike
     planned = Queue([first, other, second, third])
@@ -51,7 +51,7 @@ class OneAtATime(Queue):
         self.busy = False
 
 
-def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
+def test_tune_waits_if_the_next_trial_depends_on_a_running_one():
     queue = TuneQueue(OneAtATime(resolve({"seed": seed}) for seed in range(3)), 2, Stop())
     assert queue.suggest("a") is not None
     assert queue.suggest("b") is None
@@ -61,7 +61,7 @@ def test_tune_waits_where_the_next_trial_depends_on_a_running_one():
     assert queue.suggest("c") == Searcher.FINISHED, "this round has handed out its two"
 
 
-def test_a_storage_that_is_away_stops_the_sweep_and_says_so():
+def test_an_unreachable_storage_stops_the_sweep():
     class Away(Queue):
         def next(self):
             raise StorageError("the bucket is away")
@@ -78,6 +78,7 @@ Set max_restarts to enable retry. Consider setting RAY_memory_usage_threshold.""
 END_OF_FILE = """The actor died unexpectedly before finishing this task.
 The actor is dead because its worker process has died. There are some potential root causes. (1) The process is killed \
 by SIGKILL by OOM killer due to high memory usage."""
+TWICE = f"Failure # 1\n{KILLED_BY_RAY}\nFailure # 2\n{KILLED_BY_RAY.format(used='1.95GB')}"
 
 
 @pytest.mark.parametrize(
@@ -88,17 +89,11 @@ by SIGKILL by OOM killer due to high memory usage."""
             KILLED_BY_RAY.format(used="1.90GB"),
             r"out of memory \(1.90GB used / 2.00GB limit on its node\); give the node",
         ),
-        (
-            f"Failure # 1\n{KILLED_BY_RAY}\nFailure # 2\n{KILLED_BY_RAY.format(used='1.95GB')}",
-            r"out of memory \(1.95GB",
-        ),
-        (
-            END_OF_FILE,
-            "The actor is dead .* memory usage. If memory was full, give the node more memory, or lower batch",
-        ),
+        (TWICE, r"out of memory \(1.95GB"),
+        (END_OF_FILE, "The actor is dead .* usage. If memory was full, give the node more memory, or lower batch"),
     ],
 )
-def test_why_a_process_was_lost_and_what_to_do(error, reason):
+def test_the_reason_of_a_lost_process_is_one_line_with_a_remedy(error, reason):
     assert re.match(reason, reason_of(error))
     assert "\n" not in reason_of(error)
 
@@ -110,7 +105,7 @@ def callback_of(queue, recorder, progress, stop=None, followers=()):
     )
 
 
-def test_a_lost_trial_is_tried_once_more_at_the_end_and_the_records_that_it_left_stay(alike, tmp_path):
+def test_a_lost_trial_gets_a_last_try_and_keeps_the_records_it_left(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress, stop = Progress(Console(quiet=True), total=3), Stop()
     callback = callback_of(Queue(alike), recorder, progress, stop)
@@ -135,7 +130,7 @@ def test_a_lost_trial_is_tried_once_more_at_the_end_and_the_records_that_it_left
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
 
 
-def test_a_training_counts_once_its_records_are_written_and_is_lost_if_they_never_are(alike, tmp_path):
+def test_a_training_counts_once_its_records_are_written_and_else_is_lost(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress = Progress(Console(quiet=True), total=5)
     followed = []
@@ -158,7 +153,7 @@ def test_a_training_counts_once_its_records_are_written_and_is_lost_if_they_neve
     assert callback.start_last_try().next() == trainings["c"]
 
 
-def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as_running(alike, tmp_path):
+def test_a_stopped_or_waiting_trial_does_not_count_as_running(alike, tmp_path):
     recorder = Recorder(str(tmp_path), "s")
     progress = Progress(Console(quiet=True), total=3)
     callback = callback_of(Queue(alike), recorder, progress)
@@ -170,7 +165,7 @@ def test_a_trial_that_waits_for_another_process_or_was_stopped_does_not_count_as
         assert progress.running == 0
 
 
-def test_of_a_broken_method_the_trials_that_wait_are_skipped_and_not_recorded(tmp_path):
+def test_queued_trials_of_a_broken_method_are_skipped_and_not_recorded(tmp_path):
     recorder, out = Recorder(str(tmp_path), "s"), io.StringIO()
     trials = [resolve({"seed": seed, "method": method}) for seed in range(5) for method in ("baseline", "masked")]
     queue = Queue(trials)

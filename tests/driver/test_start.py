@@ -1,4 +1,4 @@
-"""Ray on this machine, also where its processes are slow to start."""
+"""The start of Ray on this machine, also with slow processes."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def ray_init(monkeypatch, tmp_path):
         process.wait()
 
 
-def test_a_second_try_begins_from_nothing(ray_init, tmp_path, capsys):
+def test_a_second_try_starts_afresh(ray_init, tmp_path, capsys):
     started, settings = ray_init(Exception(TIMEOUT), None)
     start.start_local(2, 0, Console(width=300))
     assert [psutil.pid_exists(process.pid) for process in started] == [False, True]
@@ -52,7 +52,7 @@ def test_a_second_try_begins_from_nothing(ray_init, tmp_path, capsys):
     assert capsys.readouterr().out == f"Ray did not start ({TIMEOUT}); trying once more\n"
 
 
-def test_no_third_try(ray_init, tmp_path):
+def test_there_is_no_third_try(ray_init, tmp_path):
     started, _ = ray_init(RuntimeError("Timed out waiting for file gcs_server_port"), Exception(TIMEOUT))
     with pytest.raises(StoppedError, match=r"two tries \(The current node timed out.*repeat the command") as raised:
         start.start_local(2, 0, Console())
@@ -61,14 +61,14 @@ def test_no_third_try(ray_init, tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError("bad num_cpus"), PermissionError(13, "Permission denied")])
-def test_what_a_second_try_cannot_help_is_not_tried_again(error, ray_init):
+def test_an_error_that_would_repeat_is_raised_at_once(error, ray_init):
     started, _ = ray_init(error)
     with pytest.raises(type(error), match=str(error.args[-1])):
         start.start_local(2, 0, Console())
     assert [psutil.pid_exists(process.pid) for process in started] == [False]
 
 
-def test_settings_of_the_users_own_stay(ray_init, monkeypatch):
+def test_the_users_settings_stay(ray_init, monkeypatch):
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "7")
     _, settings = ray_init(None)
     start.start_local(2, 0, Console())

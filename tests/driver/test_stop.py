@@ -1,4 +1,4 @@
-"""Signals: at once where nothing can be lost, after the epoch while trials run, and at once when repeated."""
+"""Signals: they end the command at once if nothing can be lost or if repeated, else after the epoch."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from driver.upkeep.stop import Stop
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def number(request):
-    """A signal that fails the test where Stop does not handle it."""
+    """A signal that fails the test if Stop does not handle it."""
     before = signal.signal(request.param, lambda *_: pytest.fail("not handled"))
     yield request.param
     signal.signal(request.param, before)
@@ -22,26 +22,26 @@ def interrupt(number):
     return lambda: os.kill(os.getpid(), number)
 
 
-def test_a_signal_ends_what_is_not_gentle_at_once(interrupt):
+def test_a_signal_ends_a_block_at_once(interrupt):
     with Stop() as stop, pytest.raises(KeyboardInterrupt):
         interrupt()
     assert stop.requested
 
 
-def test_within_a_gentle_block_the_first_only_asks_and_the_second_ends_it(interrupt):
-    said = []
-    with Stop(lambda: said.append("stopping")) as stop:
+def test_the_second_signal_ends_a_gentle_block(interrupt):
+    announced = []
+    with Stop(lambda: announced.append("stopping")) as stop:
         with stop.gently():
             interrupt()
             assert (stop.stop_all(), stop.stop_all(), stop("trial", {})) == (True, True, True)
-            assert said == ["stopping"]
+            assert announced == ["stopping"]
             with pytest.raises(KeyboardInterrupt):
                 interrupt()
         with pytest.raises(KeyboardInterrupt):
             stop.check()
 
 
-def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for(interrupt):
+def test_a_gentle_block_waits_only_while_trials_run(interrupt):
     running = []
     with Stop() as stop, stop.gently(lambda: bool(running)), pytest.raises(KeyboardInterrupt):
         interrupt()
@@ -51,7 +51,7 @@ def test_a_gentle_block_may_wait_only_while_there_is_something_to_wait_for(inter
     assert stop.interrupted
 
 
-def test_while_trials_run_ray_has_no_say_in_it(interrupt):
+def test_a_gentle_block_replaces_rays_handler(interrupt):
     import ray
 
     with Stop() as stop:
@@ -63,7 +63,7 @@ def test_while_trials_run_ray_has_no_say_in_it(interrupt):
             assert stop.requested
 
 
-def test_afterwards_signals_are_as_before(number):
+def test_the_handlers_are_restored(number):
     before = signal.getsignal(number)
     with Stop():
         assert signal.getsignal(number) != before

@@ -1,15 +1,11 @@
 """A sweep with its records in a bucket and its mirror on an MLflow server: whole, through outages, without secrets."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from mlflow.tracking import MlflowClient
-from support.commands import PATIENCE, ROOT, TINY, environment, run_sweep
+from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
 from typer.testing import CliRunner
 
 import sweep
@@ -87,25 +83,11 @@ def test_half_a_minute_without_the_bucket_loses_nothing(
 ):
     command = (*TINY, "--name", "outage", "--storage", f"{bucket}/study")
     command += ("--tracking-uri", f"sqlite:///{tmp_path}/m.db")
-    with (tmp_path / "out").open("w") as out:
-        driver = subprocess.Popen(
-            [sys.executable, str(ROOT / "sweep.py"), *command],
-            cwd=tmp_path,
-            env=environment(**variables),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            while not records_of(s3_server, bucket, "outage"):
-                assert driver.poll() is None, (tmp_path / "out").read_text()
-                time.sleep(0.2)
-            with s3_server.away():
-                time.sleep(OUTAGE_SECONDS)
-            assert driver.wait(PATIENCE) == 0, (tmp_path / "out").read_text()
-        finally:
-            if driver.poll() is None:
-                os.killpg(driver.pid, signal.SIGKILL)
+    with running_sweep(tmp_path, *command, **variables) as driver:
+        wait_until(lambda: records_of(s3_server, bucket, "outage"), driver)
+        with s3_server.away():
+            time.sleep(OUTAGE_SECONDS)
+        assert driver.wait(PATIENCE) == 0, (tmp_path / "out").read_text()
     records = records_of(s3_server, bucket, "outage")
     assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
 

@@ -1,14 +1,9 @@
-"""The search of the paper, in small: it runs through, and after a kill it goes on to the same trials."""
+"""The search of the paper, in small: it completes, and after a kill it resumes with the same trials."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from support.commands import PATIENCE, ROOT, run_sweep
+from support.commands import run_sweep, running_sweep, wait_until
 
 from driver.plan.make_plan import make_plan
 from driver.plan.plan import open_records
@@ -57,15 +52,9 @@ def test_killed_and_run_again_it_has_the_same_trials(searched, tmp_path):
     own = [setting for setting in SETTINGS if not setting.startswith("disc_")]
     settings = [word for setting in (*own, "method=masked") for word in ("--set", setting)]
     command = ["--space", "paper_search", "--concurrency", "1", "--max-trials", str(A_METHOD), *settings]
-    program = [sys.executable, str(ROOT / "sweep.py"), *command]
     folder = tmp_path / "sweeps/paper_search/records"
-    with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True) as driver:
-        until = time.monotonic() + PATIENCE
-        while not folder.is_dir() or len(list(folder.glob("*.json"))) < 2:
-            assert driver.poll() is None, "it ended by itself"
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        os.killpg(driver.pid, signal.SIGKILL)
+    with running_sweep(tmp_path, *command) as driver:
+        wait_until(lambda: len(list(folder.glob("*.json"))) >= 2, driver)
     ran = run_sweep(tmp_path, *command)
     assert ran.code == 0, ran
     assert f"{A_METHOD}/{A_METHOD} trials done" in ran.out

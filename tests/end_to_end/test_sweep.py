@@ -2,12 +2,8 @@
 
 import io
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -15,7 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from support import faults
-from support.commands import PATIENCE, ROOT, TINY, run_sweep
+from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
 
 from records import columns
 from search_spaces import SPACES
@@ -123,27 +119,17 @@ def test_again_trains_nothing_and_adds_no_run(tiny_sweep, tmp_path):
 @pytest.mark.slow
 def test_trials_that_diverge_have_a_record_and_the_sweep_exit_code_10(tmp_path):
     """Here Tune is given one trial at a time: it gets rounds of them, so that it stays small."""
-    program = (
-        "import driver.ray.run, sweep, sys; driver.ray.run.ROUND = 1; driver.ray.run.TRIALS_A_SLOT = 0; "
-        "sys.argv[0] = 'sweep.py'; sweep.app()"
-    )
     command = ["--dataset", "synthetic", "--max-trials", "2", *faults.SMALL, "--name", "bad"]
     command += ["--set", "method=gradmask", "--set", "strength=1e300"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(
-        [sys.executable, "-c", program, *command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert ran.returncode == 10, ran
+    rounds = "import driver.ray.run as r; r.ROUND = 1; r.TRIALS_A_SLOT = 0"
+    with running_sweep(tmp_path, *command, before=rounds) as driver:
+        assert driver.wait(PATIENCE) == 10
+    out = (tmp_path / "out").read_text()
     records = rows(tmp_path / "sweeps/bad/records").values()
     assert [record["status"] for record in records] == ["diverged", "diverged"]
     assert all("DivergedError: loss" in record["error"] for record in records)
-    assert "2 trials diverged; see their records for the reasons" in ran.stdout
-    assert "No answer: " in ran.stdout
+    assert "2 trials diverged; see their records for the reasons" in out
+    assert "No answer: " in out
     assert not (tmp_path / "sweeps/bad/report").exists()
     (log,) = (tmp_path / "sweeps/bad/logs").iterdir()
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()].count("trial") == 2
@@ -172,45 +158,30 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
 
 @pytest.mark.slow
 def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
-    """The driver asks every second; it is stopped once there are runs, so that its end cannot have made them."""
-    program = (
-        "import driver.upkeep.mirror, sweep, sys; driver.upkeep.mirror.EVERY = 1; sys.argv[0] = 'sweep.py'; sweep.app()"
-    )
+    """The driver tries every second; it is stopped once there are runs, so that its end cannot have made them."""
     server = faults.Server(tmp_path)
     server.kill()
     sweep = faults.many_trials(2000)
-    command = [sys.executable, "-c", program, *sweep.arguments, "--name", "late", "--tracking-uri", server.uri]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (tmp_path / "log").open("wb") as log:
-        driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    arguments = (*sweep.arguments, "--name", "late", "--tracking-uri", server.uri)
     records = tmp_path / "sweeps/late/records"
-    wait_until(lambda: len(list(records.glob("*.json"))) >= 2, driver)
-    server.start()
-    try:
-        server.wait()
+
+    def runs():
         client = MlflowClient(server.uri)
+        late = client.get_experiment_by_name("late")
+        return client.search_runs([late.experiment_id], "tags.kind = 'trial'") if late else []
 
-        def runs():
-            there = client.get_experiment_by_name("late")
-            return client.search_runs([there.experiment_id], "tags.kind = 'trial'") if there else []
-
-        wait_until(lambda: len([run for run in runs() if run.info.status == "FINISHED"]) >= 2, driver)
-        assert len(list(records.glob("*.json"))) < sweep.trials, "trials are still running"
-        assert "MLflow answers now and is brought up to date." in (tmp_path / "log").read_text()
-        driver.send_signal(signal.SIGINT)
-        driver.wait(timeout=PATIENCE)
-        done = rows(records)
-        mirrored = {run.data.tags["trial_key"]: run.info.run_id for run in runs()}
-        assert {k: r["mlflow_run_id"] for k, r in done.items() if r["mlflow_run_id"]}.items() <= mirrored.items()
-    finally:
-        server.kill()
-        driver.kill()
-
-
-def wait_until(holds, driver):
-    """Wait for a condition while the driver runs."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert driver.poll() is None, "the driver has ended"
-        assert time.monotonic() < deadline, "it takes too long"
-        time.sleep(0.2)
+    with running_sweep(tmp_path, *arguments, before="import driver.upkeep.mirror as m; m.EVERY = 1") as driver:
+        try:
+            wait_until(lambda: len(list(records.glob("*.json"))) >= 2, driver)
+            server.start()
+            server.wait()
+            wait_until(lambda: len([run for run in runs() if run.info.status == "FINISHED"]) >= 2, driver)
+            assert len(list(records.glob("*.json"))) < sweep.trials, "trials are still running"
+            assert "MLflow answers now and is brought up to date." in (tmp_path / "out").read_text()
+            driver.send_signal(signal.SIGINT)
+            driver.wait(timeout=PATIENCE)
+            mirrored = {run.data.tags["trial_key"]: run.info.run_id for run in runs()}
+        finally:
+            server.kill()
+    named = {key: record["mlflow_run_id"] for key, record in rows(records).items() if record["mlflow_run_id"]}
+    assert named.items() <= mirrored.items()

@@ -1,10 +1,15 @@
 """The real command line, and a sweep of seconds."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +50,37 @@ def run_sweep(folder: Path, *arguments: str, **variables: str) -> Ran:
         timeout=PATIENCE,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+Process = subprocess.Popen[bytes]
+
+
+@contextmanager
+def running_sweep(folder: Path, *arguments: str, before: str = "", **variables: str) -> Iterator[Process]:
+    """`python sweep.py` in the background, after the code `before`; killed at the end. Its output is in folder/out."""
+    program = f"import sweep, sys; sys.argv[0] = 'sweep.py'; {before}; sweep.main()"
+    command = [sys.executable, "-c", program] if before else [sys.executable, str(ROOT / "sweep.py")]
+    values = environment(PYTHONPATH=str(ROOT)) | variables
+    with (folder / "out").open("wb") as out:
+        driver = subprocess.Popen(
+            [*command, *arguments], cwd=folder, env=values, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield driver
+    finally:
+        if driver.poll() is None:
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+
+
+def wait_until(condition: Callable[[], Any], driver: Process) -> Any:
+    """The condition's first true value, while the driver runs."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert driver.poll() is None, "the driver has ended"
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.1)
+    return value
 
 
 @dataclass(frozen=True)
