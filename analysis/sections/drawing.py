@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
+from itertools import groupby, pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +36,6 @@ PAGE = 10.9
 RHO = "Spearman’s ρ with 95 % interval"
 NARROW = 4.6
 """Width in inches of a figure on a phone."""
-
-Marked = tuple[HasInterval, str, str]
-"""An estimate with its colour and marker."""
 
 
 @dataclass(frozen=True)
@@ -308,17 +305,6 @@ def interval_line(axes: "Axes", entry: HasInterval, y: float, **style: Any) -> N
         axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
 
 
-def interval_rows(axes: "Axes", rows: Mapping[str, Sequence[Marked]], reference: float) -> None:
-    """Draw a row per label, with the label's estimates and intervals below each other, and a reference line."""
-    axes.axvline(reference, color=MUTED, linewidth=0.8)
-    for position, marked in enumerate(rows.values()):
-        for place, (entry, colour, marker) in enumerate(marked):
-            y = -position - 0.28 * (place - (len(marked) - 1) / 2)
-            interval_line(axes, entry, y, color=colour, linewidth=1.6)
-            axes.plot([entry.estimate or 0.0], [y], marker=marker, color=colour, markersize=5)
-    row_labels(axes, list(rows))
-
-
 def row_labels(axes: "Axes", labels: Sequence[str], *, strong: bool = False) -> None:
     """Name the rows at heights 0, −1, −2, …; `strong` sets the first one apart."""
     axes.grid(axis="y", visible=False)
@@ -338,13 +324,50 @@ def dots(axes: "Axes", values: Sequence[float | None], y: float, **style: Any) -
         axes.plot(*zip(*heights, strict=True), "o", linewidth=0, **style)
 
 
-def dataset_panels(datasets: Sequence[str], *, sharey: bool) -> tuple["Figure", dict[str, "Axes"]]:
-    """A figure with a named panel per dataset, side by side."""
-    figure = new_figure(4.0, 0.6 + 2.6 * len(datasets))
-    panels = dict(zip(datasets, figure.subplots(1, len(datasets), squeeze=False, sharey=sharey)[0], strict=True))
-    for dataset, axes in panels.items():
+@dataclass(frozen=True)
+class Line:
+    """Estimates by (dataset, severity), with their intervals, as a line against severity."""
+
+    label: str
+    """In the legend, if not empty."""
+    entries: Mapping[tuple[str, float], HasInterval]
+    style: Mapping[str, Any]
+    place: float = 0.0
+    """Places to the side, which keep the intervals of one severity apart."""
+
+
+def severity_lines(lines: Sequence[Line], label: str, *, sharey: bool, columns: int) -> tuple["Figure", "list[Axes]"]:
+    """A figure with a panel per dataset, side by side."""
+    rows = rows_of_strata(stratum for line in lines for stratum in line.entries)
+    figure = new_figure(4.0, 0.6 + 2.6 * len(rows))
+    panels = list(figure.subplots(1, len(rows), squeeze=False, sharey=sharey)[0])
+    for axes, (dataset, severities) in zip(panels, rows.items(), strict=True):
+        span = (severities[-1] - severities[0]) or 1.0
+        closest = min((high - low for low, high in pairwise(severities)), default=span)
+        step = min(0.008 * span, 0.6 * closest / len(lines))
+        for line in lines:
+            points = [
+                (s + line.place * step, line.entries[dataset, s]) for s in severities if (dataset, s) in line.entries
+            ]
+            axes.plot([x for x, _ in points], [or_nan(entry.estimate) for _, entry in points], **line.style)
+            for x, entry in points:
+                interval = or_nan(entry.ci_low), or_nan(entry.ci_high)
+                axes.plot([x, x], interval, color=line.style["color"], linewidth=1)
+        ticks: list[float] = []
+        for value in reversed(severities):
+            if not ticks or ticks[-1] - value >= 0.085:  # labels would touch
+                ticks.append(value)
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axes.set_xlabel("shift severity s")
         axes.set_title(name(dataset), loc="left")
+    panels[0].set_ylabel(label)
+    legend_below(figure, [legend_key(line.label, **line.style) for line in lines if line.label], columns)
     return figure, panels
+
+
+def or_nan(value: float | None) -> float:
+    """The value, or NaN, which matplotlib leaves out."""
+    return np.nan if value is None else value
 
 
 def rows_of_strata(strata: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
@@ -387,13 +410,3 @@ def method_panels(
     for (dataset, level, method), entry in cells.items():
         draw_mark(panels[dataset, level], Mark(entry, *styles[method]), -list(styles).index(method))
     return figure, panels
-
-
-def severity_axis(axes: "Axes", severities: Iterable[float]) -> None:
-    """Ticks at the severities, without those whose labels would touch."""
-    ticks: list[float] = []
-    for value in sorted(set(severities), reverse=True):
-        if not ticks or ticks[-1] - value >= 0.085:
-            ticks.append(value)
-    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    axes.set_xlabel("shift severity s")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,9 +102,8 @@ class Shown:
         score: Spread = getattr(row, self.field)
         return score
 
-    def chance(self, row: MethodRow) -> float:
-        """NaN if there is none."""
-        return 0.5 if self.is_auc else or_nan(row.chance if self.field == "localisation" else None)
+    def chance(self, row: MethodRow) -> Estimate:
+        return Estimate(estimate=0.5 if self.is_auc else row.chance if self.field == "localisation" else None)
 
     def limit(self, axes: "Axes") -> None:
         """The whole scale of an AUC; another score's from 0, unless some of it is below."""
@@ -126,26 +124,23 @@ def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     )
 
 
-def or_nan(value: float | None) -> float:
-    """The value, or NaN, which matplotlib leaves out."""
-    return np.nan if value is None else value
-
-
 _CHANCE: dict[str, Any] = {"color": drawing.MUTED, "linestyle": ":", "linewidth": 1}
-_ON_ID: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
+
+
+def _bar(score: Spread) -> Estimate:
+    """The mean, with one standard deviation on both sides."""
+    if score.mean is None or score.sd is None:
+        return Estimate(estimate=score.mean)
+    return Estimate(estimate=score.mean, ci_low=score.mean - score.sd, ci_high=score.mean + score.sd)
 
 
 def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A row per method with its mean and standard deviation, a panel per dataset and severity."""
-    cells = {}
-    for row in rows:
-        mean, sd = or_nan(score.of(row).mean), or_nan(score.of(row).sd)
-        entry = Estimate(estimate=score.of(row).mean, ci_low=mean - sd, ci_high=mean + sd)
-        cells[row.dataset, row.severity, row.method] = entry
+    cells = {(row.dataset, row.severity, row.method): _bar(score.of(row)) for row in rows}
     figure, panels = drawing.method_panels(cells, score.label)
     for (dataset, severity), axes in panels.items():
-        levels = {score.chance(row) for row in rows if (row.dataset, row.severity) == (dataset, severity)}
-        axes.vlines(sorted(levels), *axes.get_ylim(), **_CHANCE)
+        levels = {score.chance(row).estimate for row in rows if (row.dataset, row.severity) == (dataset, severity)}
+        axes.vlines([level for level in levels if level is not None], *axes.get_ylim(), **_CHANCE)
         if score.is_auc:
             axes.set_xlim(-0.03, 1.03)
     key = drawing.legend_key("mean and standard deviation", color=drawing.INK, marker="o", markersize=5)
@@ -155,40 +150,24 @@ def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
 
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
+    lines, on_id = [], []
     styles = drawing.look(row.method for row in rows)
-    figure, panels = drawing.dataset_panels(sorted({row.dataset for row in rows}), sharey=score.is_auc)
-    for dataset, axes in panels.items():
-        of_dataset = [row for row in rows if row.dataset == dataset]
-        severities = sorted({row.severity for row in of_dataset})
-        span = (severities[-1] - severities[0]) or 1.0
-        closest = min((high - low for low, high in pairwise(severities)), default=span)
-        # A small step to the side per method keeps the bars apart, and those of one severity together.
-        step = min(0.008 * span, 0.6 * closest / len(styles))
-        for position, (method, (colour, marker)) in enumerate(styles.items()):
-            cells = [row for row in of_dataset if row.method == method]
-            x = np.asarray([row.severity for row in cells])
-            means, sds = [or_nan(score.of(row).mean) for row in cells], [score.of(row).sd or 0.0 for row in cells]
-            style: dict[str, Any] = {
-                "color": colour,
-                "marker": marker,
-                "markersize": 4.5,
-                "linewidth": 1.6,
-                "elinewidth": 0.8,
-            }
-            axes.errorbar(x + (position - (len(styles) - 1) / 2) * step, means, yerr=sds, **style)
-            if score.is_auc:
-                axes.plot(x, [or_nan(row.id.mean) for row in cells], color=colour, alpha=0.8, **_ON_ID)
-        chance = {row.severity: score.chance(row) for row in of_dataset}
-        axes.plot(list(chance), list(chance.values()), marker="_", **_CHANCE)
-        drawing.severity_axis(axes, severities)
+    for position, (method, (colour, marker)) in enumerate(styles.items()):
+        cells = {(row.dataset, row.severity): row for row in rows if row.method == method}
+        solid = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
+        bars = {stratum: _bar(score.of(row)) for stratum, row in cells.items()}
+        lines.append(drawing.Line(name(method), bars, solid, position - (len(styles) - 1) / 2))
+        dashed = {"color": colour, "linestyle": "--", "linewidth": 0.8}
+        if score.is_auc and any(row.id.n for row in cells.values()):
+            label = "" if on_id else "the same on the ID test set"
+            means = {stratum: Estimate(estimate=row.id.mean) for stratum, row in cells.items()}
+            on_id.append(drawing.Line(label, means, dashed))
+    chance = {(row.dataset, row.severity): score.chance(row) for row in rows}
+    has_chance = any(level.estimate is not None for level in chance.values())
+    lines += [*on_id, drawing.Line("chance" if has_chance else "", chance, {**_CHANCE, "marker": "_"})]
+    figure, panels = drawing.severity_lines(lines, score.label, sharey=score.is_auc, columns=9)
+    for axes in panels:
         score.limit(axes)
-    next(iter(panels.values())).set_ylabel(score.label)
-    handles = drawing.method_keys(styles, markersize=5, linewidth=1.6)
-    if score.is_auc and any(row.id.n for row in rows):
-        handles.append(drawing.legend_key("the same on the ID test set", color=drawing.MUTED, **_ON_ID))
-    if not all(np.isnan(score.chance(row)) for row in rows):
-        handles.append(drawing.legend_key("chance", **_CHANCE))
-    drawing.legend_below(figure, handles, columns=9)
     return figure
 
 

@@ -3,14 +3,13 @@
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-
 from analysis.answer.answer import Analysis
-from analysis.numbers import stratum_name, with_interval
+from analysis.numbers import name, stratum_name, with_interval
 from analysis.sections import drawing
 from analysis.sections.correlations import pairs_of, with_both
 from analysis.sections.section import Section
 from analysis.sections.table import CELL, REASON, Table, inside
+from analysis.stats.replicated import Estimate
 
 TITLE = "Seeds and settings together, in each stratum and cell"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"
@@ -95,36 +94,31 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
     within = [c for c in correlations if c.scope == "within_cell"]
     if len({c.severity for c in within}) < 2:
         return None
+
+    def line(label: str, scope: str, method: str | None = None, **style: Any) -> drawing.Line:
+        chosen = {
+            (str(c.dataset), float(c.severity or 0.0)): c
+            for c in correlations
+            if (c.scope, c.method) == (scope, method)
+        }
+        # Only correlations within cells have their intervals drawn.
+        bare = {stratum: Estimate(estimate=c.estimate) for stratum, c in chosen.items()}
+        return drawing.Line(label, chosen if scope == "within_cell" else bare, style)
+
     styles = drawing.look(str(c.method) for c in correlations if c.scope == "cell")
     styles = {} if len(styles) > drawing.MANY else styles
-    thick: dict[str, Any] = {"color": _WITHIN, "marker": "o", "linewidth": 2}
-    hollow: dict[str, Any] = {"color": _WHOLE, "marker": "s", "markerfacecolor": "white", "linewidth": 1.4}
-    thin: dict[str, Any] = {"markersize": 3, "linewidth": 0.6, "alpha": 0.6}
-    lines = [("cell", m, {"color": colour, "marker": marker, **thin}) for m, (colour, marker) in styles.items()]
+    thin = {"markersize": 3, "linewidth": 0.6, "alpha": 0.6}
+    lines = [
+        line("within cells, 95 % interval", "within_cell", color=_WITHIN, marker="o", linewidth=2),
+        line("methods mixed", "stratum", color=_WHOLE, marker="s", markerfacecolor="white", linewidth=1.4),
+        *(line(name(m), "cell", m, color=colour, marker=marker, **thin) for m, (colour, marker) in styles.items()),
+    ]
     with drawing.settings():
-        figure, panels = drawing.dataset_panels(sorted({str(c.dataset) for c in within}), sharey=True)
-        for dataset, axes in panels.items():
+        figure, panels = drawing.severity_lines(lines, "Spearman’s ρ", sharey=True, columns=6)
+        for axes in panels:
             axes.axhline(0, color=drawing.MUTED, linewidth=0.8)
             drawing.shade(axes, analysis.verdict.smallest_effect, horizontal=True)
-            for scope, method, style in (*lines, ("stratum", None, hollow), ("within_cell", None, thick)):
-                points = sorted(
-                    (c.severity or 0.0, *(np.nan if v is None else v for v in (c.estimate, c.ci_low, c.ci_high)))
-                    for c in correlations
-                    if (c.dataset, c.scope, c.method) == (dataset, scope, method)
-                )
-                axes.plot([s for s, *_ in points], [estimate for _, estimate, *_ in points], **style)
-                if scope == "within_cell":
-                    for s, _, low, high in points:
-                        axes.plot([s, s], [low, high], color=_WITHIN, linewidth=1.6)
-                    drawing.severity_axis(axes, [s for s, *_ in points])
             axes.set_ylim(max(-1.02, axes.get_ylim()[0]), min(1.02, axes.get_ylim()[1]))
-        next(iter(panels.values())).set_ylabel("Spearman’s ρ")
-        handles = [
-            drawing.legend_key("within cells, 95 % interval", **thick),
-            drawing.legend_key("methods mixed", **hollow),
-            drawing.shade_key(),
-        ]
-        drawing.legend_below(figure, [*handles, *drawing.method_keys(styles, **thin)], columns=6)
     words = "; ".join(f"{stratum_name(c.dataset, c.severity)}: {with_interval(c)}" for c in within)
     return drawing.Drawing(
         name="correlation_by_severity",

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.answer.answer import Analysis
 from analysis.numbers import name, number, severity, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, Shown, method_rows, or_nan, shown, summary_table
+from analysis.sections.methods import MethodRow, Shown, method_rows, shown, summary_table
 from analysis.sections.section import Section
 from analysis.sections.table import Column
 from analysis.trials.trials import Primary
@@ -72,8 +72,7 @@ def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
             _strength_axis(axes, of_method)
         for axes in panels[len(methods) :]:
             axes.set_axis_off()
-        if lines["-"].is_auc:
-            panels[0].set_ylim(-0.03, 1.03)
+        lines["-"].limit(panels[0])
         for axes in panels[: len(methods)][-n_columns:]:
             axes.set_xlabel("strength")
         handles = [drawing.legend_key(score.label, color=drawing.INK, linestyle=line) for line, score in lines.items()]
@@ -100,7 +99,7 @@ def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
                     _plot(axes, cells, score, color=colour, marker=marker, markersize=4)
                 for row in baselines:
                     if (row.dataset, row.severity) == (dataset, level):
-                        axes.axhline(or_nan(score.of(row).mean), **dotted)
+                        axes.axhline(drawing.or_nan(score.of(row).mean), **dotted)
             title = f"{name(dataset)}\n" * (level == strata[dataset][0]) + f"s = {severity(level)}"
             column[0].set_title(title, loc="left", fontsize=8)
             _strength_axis(column[1], rows)
@@ -115,7 +114,10 @@ def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
 
 def _plot(axes: "drawing.Axes", cells: list[MethodRow], score: Shown, **style: Any) -> None:
     axes.plot(
-        [row.strength or 0.0 for row in cells], [or_nan(score.of(row).mean) for row in cells], linewidth=1.4, **style
+        [row.strength or 0.0 for row in cells],
+        [drawing.or_nan(score.of(row).mean) for row in cells],
+        linewidth=1.4,
+        **style,
     )
 
 
