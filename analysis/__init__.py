@@ -1,20 +1,11 @@
 """From records to the answer: does a better saliency map mean better generalization?
 
-    trials/      trials from storage, a file or MLflow; which of them are kept, and which settings differ
-    stats/       arrays in, dataclasses out: rank correlations, intervals, permutations, power
-    answer/      every correlation of a sweep, and the verdict
-    sections/    one file per part of the report: its result, sentence, table, figure and citations
-    report/      report.html, .md and .json with figures/ and tables/: loops over the sections
-    compare/     two sweeps: where they differ
-    paper/       python -m analysis.paper: results beside the published ones
-
     trials = analysis.load_sweep("sweeps", "smoke")
     result = analysis.analyse(trials)
     result.verdict, result.results["granulated_kendall"]
     analysis.write_report(result, "sweeps/smoke/report")
 
-Neither torch nor Ray is imported here, and importing this package loads neither matplotlib nor jinja2 nor
-mlflow.
+Importing this package loads neither torch and Ray nor matplotlib, jinja2 and mlflow.
 """
 
 from analysis.answer.answer import Analysis as Analysis

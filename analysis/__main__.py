@@ -15,13 +15,9 @@ import typer
 import analysis
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.commands import StorageOption, command_line, exit_codes, progress_bar
-from analysis.compare.report import write_comparison
 from analysis.report.report import copy_report
 from analysis.stats.cluster_bootstrap import REPLICATES
 from records.storage import default_location
-
-DEFAULT_OUT = "report"
-DEFAULT_COMPARISON = "comparison"
 
 app = command_line()
 
@@ -77,8 +73,7 @@ def main(
         if len(trials) == 2:
             first, second = _with_distinct_names(trials, records or [])
             comparison = analysis.compare(first, second, smallest_effect=smallest_effect)
-            print(f"Report: {write_comparison(comparison, Path(out or DEFAULT_COMPARISON))}")
-            print(comparison.sentence)
+            print(f"Report: {analysis.write_comparison(comparison, out or 'comparison')}\n{comparison.sentence}")
             return
         with progress_bar("correlations") as advance:
             result = analysis.analyse(
@@ -88,22 +83,20 @@ def main(
                 progress=advance,
             )
         stored = result.trials.records
-        is_in_s3 = stored is not None and stored.storage.location.startswith("s3://")
-        default = DEFAULT_OUT if stored is None or is_in_s3 else f"{stored.location}/report"
-        print(f"Report: {analysis.write_report(result, out or default)}")
-        if stored is not None and is_in_s3:
-            print(f"Copied to {copy_report(out or default, stored.storage, result.trials.sweep)}/")
+        in_s3 = stored is not None and stored.storage.location.startswith("s3://")
+        folder = out or ("report" if stored is None or in_s3 else f"{stored.location}/report")
+        print(f"Report: {analysis.write_report(result, folder)}")
+        if stored is not None and in_s3:
+            print(f"Copied to {copy_report(folder, stored.storage, result.trials.sweep)}/")
         print(result.verdict.sentence)
 
 
 def _trials(
     sweeps: list[str], storage: str | None, records: list[Path], tracking_uri: str | None
 ) -> list[analysis.Trials]:
-    for flag, given in (("--records", records), ("--sweep", sweeps)):
-        if len(given) > 2:
-            raise analysis.AnalysisError(
-                f"{flag} was given {len(given)} times; give it once for a report, twice for a comparison"
-            )
+    for flag, n in (("--records", len(records)), ("--sweep", len(sweeps))):
+        if n > 2:
+            raise analysis.AnalysisError(f"{flag} was given {n} times; give it once for a report, twice to compare")
     if records:
         others = {"--sweep": sweeps or None, "--storage": storage, "--tracking-uri": tracking_uri}
         excess = [flag for flag, value in others.items() if value is not None]
@@ -114,27 +107,22 @@ def _trials(
         raise analysis.AnalysisError(
             "nothing to analyse: give --sweep NAME, --records FILE.csv or .parquet, or --tracking-uri URI --sweep NAME"
         )
-    if tracking_uri is not None:
-        if storage is not None:
-            raise analysis.AnalysisError(
-                "--storage and --tracking-uri are two sources; give the one to read the sweep from"
-            )
-        with progress_bar("runs read") as advance:
-            return [
-                analysis.load_mlflow(tracking_uri, sweep, progress=lambda read: advance(read, None)) for sweep in sweeps
-            ]
-    return [analysis.load_sweep(storage or default_location(), sweep) for sweep in sweeps]
+    if tracking_uri is None:
+        return [analysis.load_sweep(storage or default_location(), sweep) for sweep in sweeps]
+    if storage is not None:
+        raise analysis.AnalysisError("--storage and --tracking-uri are two sources; give the one to read from")
+    with progress_bar("runs read") as advance:
+        return [analysis.load_mlflow(tracking_uri, sweep, progress=lambda n: advance(n, None)) for sweep in sweeps]
 
 
 def _with_distinct_names(trials: list[analysis.Trials], records: list[Path]) -> tuple[analysis.Trials, analysis.Trials]:
     """Both, under different names; two tables called trials.parquet take the names of their folders."""
-    first, second = trials
-    if first.sweep == second.sweep and records:
-        named = [f"{path.resolve().parent.name}/{path.stem}" for path in records]
-        first, second = (replace(t, sweep=n) for t, n in zip(trials, named, strict=True))
-    if first.sweep == second.sweep:
-        first, second = (replace(t, sweep=f"{t.sweep} ({n})") for t, n in ((first, "first"), (second, "second")))
-    return first, second
+    names = [t.sweep for t in trials]
+    if names[0] == names[1] and records:
+        names = [f"{path.resolve().parent.name}/{path.stem}" for path in records]
+    if names[0] == names[1]:
+        names = [f"{names[0]} (first)", f"{names[1]} (second)"]
+    return replace(trials[0], sweep=names[0]), replace(trials[1], sweep=names[1])
 
 
 if __name__ == "__main__":

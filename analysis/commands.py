@@ -11,8 +11,6 @@ import typer
 from analysis.errors import AnalysisError
 from records import StorageError
 
-PATIENCE_SECONDS = 3.0
-"""The progress bar appears only after this long."""
 StorageOption = Annotated[
     str | None,
     typer.Option(
@@ -47,9 +45,9 @@ def exit_codes() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(
-    description: str, stream: TextIO | None = None, patience: float = PATIENCE_SECONDS
+    description: str, stream: TextIO | None = None, patience: float = 3.0
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a function that takes (steps done, steps in all or None) and draws a bar if the stream is a terminal."""
+    """Yield a function of (steps done, total or None) that draws a bar on a terminal after `patience` seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

@@ -40,7 +40,7 @@ def name(word: str) -> str:
 
 
 def column_name(column: str) -> str:
-    """A column's label: "IoU of occlusion on the OOD test set", "OOD test AUC", "batch size" for `hp.batch_size`."""
+    """A column's label, such as "IoU of occlusion on the OOD test set", or "batch size" for `hp.batch_size`."""
     return columns.label(column, name)
 
 
@@ -50,7 +50,7 @@ def stratum_name(dataset: str | None, level: float | None) -> str:
 
 
 def capitalized(words: str) -> str:
-    """With a capital first letter and the rest unchanged: "Given validation AUC"."""
+    """With a capital first letter and the rest unchanged."""
     return words[:1].upper() + words[1:]
 
 

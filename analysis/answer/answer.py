@@ -14,13 +14,7 @@ from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, answered, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import REPLICATES, Resamples, draw_resamples
-from analysis.stats.power import (
-    ALPHA,
-    POWER,
-    error_of,
-    minimal_detectable,
-)
-from analysis.stats.rank_correlation import CLIP, FISHER_D
+from analysis.stats.rank_correlation import ALPHA, CLIP, FISHER_D, POWER, error_of, minimal_detectable
 from analysis.stats.replicated import MINIMUM_CLUSTERS
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Primary, Trials
@@ -40,7 +34,7 @@ class Power:
     within_cell_clustered: float | None
     """The same from the cluster jackknife's standard error, which allows for shared data seeds."""
     typical_cell: float | None
-    """Within one cell of the median size."""
+    """Within a cell of the median size, `typical_cell_n`."""
     typical_cell_n: int | None
 
 
@@ -51,16 +45,13 @@ class Analysis:
     trials: Trials
     primary: Primary
     comparisons: tuple[Comparison, ...]
-    """The answer by what varies between the models, in the order of `comparisons.COMPARISONS`."""
     correlations: tuple[Correlation, ...]
     reference: tuple[Correlation, ...]
-    """AUC on the ID test set against the outcome, within cells: the baseline a map has to beat. Over everything, then
-    in each stratum; empty for tables without it."""
+    """AUC on the ID test set against the outcome (see `correlations.reference`)."""
     power: Power
     verdict: Verdict
     notes: tuple[str, ...]
     resamples: Resamples
-    """Draws over the data seeds of `trials.table`."""
     replicates: int
     seed: int
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -83,28 +74,18 @@ class Analysis:
     @property
     def stands_in(self) -> bool:
         """Whether the primary was picked from the table, which lacks the declared or default one."""
-        return _stands_in(self.primary, self.trials)
+        return self.primary != (self.trials.primary or Primary())
 
     @property
     def primary_name(self) -> str:
         """The primary's localisation score as words."""
         return column_name(self.primary.column)
 
-    def find(
-        self,
-        scope: str,
-        statistic: str = "spearman",
-        *,
-        dataset: str | None = None,
-        severity: float | None = None,
-        method: str | None = None,
-    ) -> Correlation | None:
-        """The primary's correlation at one scope, or None where the grid has none."""
-        wanted = (scope, statistic, dataset, severity, method)
-        for entry in self.primary_correlations:
-            if (entry.scope, entry.statistic, entry.dataset, entry.severity, entry.method) == wanted:
-                return entry
-        return None
+    def find(self, scope: str, statistic: str = "spearman", **place: str | float | None) -> Correlation | None:
+        """The primary's correlation at one scope (and dataset, severity, method), or None where the grid has none."""
+        wanted = {"scope": scope, "statistic": statistic, "dataset": None, "severity": None, "method": None, **place}
+        matching = (e for e in self.primary_correlations if all(getattr(e, k) == v for k, v in wanted.items()))
+        return next(matching, None)
 
     @property
     def primary_correlations(self) -> list[Correlation]:
@@ -124,10 +105,7 @@ def answer(
 
     Arguments and errors are those of `analysis.analyse`, which adds the results of the sections.
     """
-    if not 0 < smallest_effect < 1:
-        raise AnalysisError(
-            f"bad smallest effect {smallest_effect:g}: give a rank correlation between 0 and 1, such as 0.3"
-        )
+    check_smallest_effect(smallest_effect)
     if replicates < MINIMUM_REPLICATES:
         raise AnalysisError(
             f"bad number of replicates {replicates}: give at least {MINIMUM_REPLICATES}, or omit it for {REPLICATES}"
@@ -137,12 +115,10 @@ def answer(
     notes = list(trials.notes)
     primary = _choose_primary(trials, notes)
     resamples = draw_resamples(trials.table, replicates=replicates, seed=seed)
-    fixed_before = None if _stands_in(primary, trials) else primary
-    grid = tuple(
-        correlate(trials.table, primary.outcome, resamples, seed=seed, primary=fixed_before, progress=progress)
-    )
-    own = [c for c in grid if c.score == (primary.split, primary.metric, primary.attribution)]
-    within = next(filter(is_headline, own), None)
+    declared = primary if primary == (trials.primary or Primary()) else None
+    grid = correlate(trials.table, primary.outcome, resamples, seed=seed, primary=declared, progress=progress)
+    of_primary = [c for c in grid if c.score == (primary.split, primary.metric, primary.attribution)]
+    within = next(filter(is_headline, of_primary), None)
     comparisons = comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect, seed=seed)
     notes += _interval_notes(trials, within)
     if trials.controls is not None:
@@ -155,9 +131,9 @@ def answer(
         trials=trials,
         primary=primary,
         comparisons=comparisons,
-        correlations=grid,
+        correlations=tuple(grid),
         reference=reference(trials.table, primary.outcome, resamples, seed=seed),
-        power=_power(own, within),
+        power=_power(of_primary, within),
         verdict=verdict(comparisons, primary, smallest_effect),
         notes=tuple(notes),
         resamples=resamples,
@@ -169,21 +145,17 @@ def answer(
 def comparisons_of(
     trials: Trials, primary: Primary, resamples: Resamples, *, smallest_effect: float, seed: int = 0
 ) -> tuple[Comparison, ...]:
-    """The declared comparisons of the primary, each with its word and sentence.
-
-    Args:
-        resamples: clusters of the data seeds of `trials.table`.
-        smallest_effect: smallest correlation of interest, in (0, 1).
-        seed: of the random halves of data seeds.
-    """
+    """The declared comparisons of the primary, each with its word and sentence. `seed` is that of random halves."""
     data = Data(trials.table, primary.column, primary.outcome, resamples, seed)
-    results = combine(
-        data,
-        values_of(data, trials.comparisons),
-        smallest_effect=smallest_effect,
-        data_seeds_known=trials.data_seeds_known,
-    )
+    values, known = values_of(data, trials.comparisons), trials.data_seeds_known
+    results = combine(data, values, smallest_effect=smallest_effect, data_seeds_known=known)
     return tuple(answered(result, primary, smallest_effect) for result in results)
+
+
+def check_smallest_effect(value: float) -> None:
+    """Raise AnalysisError unless it is in (0, 1)."""
+    if not 0 < value < 1:
+        raise AnalysisError(f"bad smallest effect {value:g}: give a rank correlation between 0 and 1, such as 0.3")
 
 
 def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
@@ -210,10 +182,6 @@ def _choose_primary(trials: Trials, notes: list[str]) -> Primary:
     return Primary(split, metric, attribution, wanted.outcome)
 
 
-def _stands_in(primary: Primary, trials: Trials) -> bool:
-    return primary != (trials.primary or Primary())
-
-
 def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
     per_dataset = trials.table.groupby("dataset")["data_seed"].nunique()
     few = per_dataset[per_dataset < MINIMUM_CLUSTERS]
@@ -225,22 +193,20 @@ def _interval_notes(trials: Trials, within: Correlation | None) -> list[str]:
             "only among trials that share no images."
         )
     if within is not None and within.n_clipped:
+        cells = count(within.n_clipped, "cell")
         notes.append(
-            f"{count(within.n_clipped, 'cell')} of the primary had a correlation beyond ±{CLIP}; it was "
-            "clipped before cells were combined."
+            f"{cells} of the primary had a correlation beyond ±{CLIP}; it was clipped before cells were combined."
         )
     if within is not None and within.n_missing:
-        notes.append(
-            f"{count(within.n_missing, 'trial')} had no outcome or no score of the primary and did not "
-            "enter its correlations."
-        )
+        without = count(within.n_missing, "trial")
+        notes.append(f"{without} had no outcome or no score of the primary and did not enter its correlations.")
     return notes
 
 
 def _power(correlations: Sequence[Correlation], within: Correlation | None) -> Power:
     """Of the primary, from its correlations."""
-    cells = [c for c in correlations if (c.scope, c.statistic) == ("cell", "spearman") and c.estimate is not None]
-    sizes = sorted(c.n for c in cells)
+    at_cells = (c for c in correlations if (c.scope, c.statistic) == ("cell", "spearman"))
+    sizes = sorted(c.n for c in at_cells if c.estimate is not None)
     typical = sizes[(len(sizes) - 1) // 2] if sizes else None
     return Power(
         alpha=ALPHA,

@@ -1,14 +1,10 @@
-"""What the four comparisons share: the trials, the value of a cell, and what they require.
-
-seeds.py, settings.py, methods.py and given_id.py compute a `CellValue` of each cell (between methods, of each stratum);
-combine.py combines them.
-"""
+"""What the four comparisons share: the trials, the value of a cell, and what they require."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +14,7 @@ from analysis.numbers import count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import CLIP, Floats
 from analysis.stats.replicated import Interval, Replicated, total
-from analysis.trials.design import Cell, Codes, Rows, Stratum, cell_rows, design_of
+from analysis.trials.design import Cell, Codes, Rows, Stratum, cell_rows, design_of, strata_of
 from records import columns
 
 SMALLEST_SPREAD = 0.01
@@ -27,19 +23,15 @@ MINIMUM_UNITS = 4
 """Fewest trials, configurations or methods that are ranked."""
 COPIES = 0.05
 """Share of trials that repeat another seed's scores exactly, above which seeds do not count as replicates."""
-
-
 K = TypeVar("K", bound=Hashable)
 
 
 class Data:
-    """The trials that have both a score and the outcome.
+    """The trials of a table that have both a score and the outcome.
 
     Args:
-        table: trials, as in `Trials.table`.
-        score: the column of a localisation score, or of another score that may predict the outcome.
-        outcome: the outcome's column.
-        resamples: clusters of the data seeds of this very table.
+        score, outcome: columns; the score is of localisation, or another one that may predict the outcome.
+        resamples: clusters of the data seeds of this table.
         seed: of the random halves of data seeds.
     """
 
@@ -58,16 +50,13 @@ class Data:
         self.cells: dict[Cell, Rows] = {cell: rows for cell, rows in cells.items() if len(rows)}
 
     def where(self, kept: NDArray[np.bool_]) -> "Data":
-        """The same without the score of the other trials."""
+        """The same trials, with the scores of these alone."""
         table = self.table.assign(**{self.score: self.table[self.score].where(kept)})
         return Data(table, self.score, self.outcome, self.resamples, self.seed)
 
     @property
     def strata(self) -> dict[Stratum, dict[Cell, Rows]]:
-        strata: dict[Stratum, dict[Cell, Rows]] = {}
-        for cell, rows in self.cells.items():
-            strata.setdefault(cell[:2], {})[cell] = rows
-        return strata
+        return {stratum: {c: self.cells[c] for c in cells} for stratum, cells in strata_of(self.cells).items()}
 
     def unfit(self) -> str | None:
         """Why no comparison can be answered from these trials; None if some can."""
@@ -76,15 +65,11 @@ class Data:
         if not self.cells:
             return f"no trial has both {self.score!r} and {self.outcome!r}"
         if not any(severity > 0 for _, severity, _ in self.cells):
-            return (
-                "no trial has a shift: every severity is 0, where performance on OOD images is performance on ID images"
-            )
-        copies = self._copies()
-        if copies:
-            return (
-                f"{count(copies, 'trial')} repeat another seed's scores to the last digit, so seeds are no replicates "
-                "here; remove the copies"
-            )
+            same = "performance on OOD images is performance on ID images"
+            return f"no trial has a shift: every severity is 0, where {same}"
+        if copies := self._copies():
+            repeat = f"{count(copies, 'trial')} repeat another seed's scores to the last digit"
+            return f"{repeat}, so seeds are not replicates here; remove the copies"
         return None
 
     def _copies(self) -> int:
@@ -116,8 +101,7 @@ class CellValue:
     n_units: int
     """Ranked trials, settings or methods."""
     drawn: Mapping[Hashable, float] = field(default_factory=dict)
-    """How far the draw of each unit moves the value: of methods, which strata have in common, or of all of a cell's
-    settings, which belong to this cell alone. Empty between seeds."""
+    """How far the draw of each method, or of the cell's settings, moves the value. Empty between seeds."""
     unresolved: float = 0.0
     """Share of the variance by `drawn` that the data do not resolve: which of two close units is first."""
 
@@ -130,7 +114,7 @@ class CellValues:
     fisher: bool
     """Whether values are on Fisher's scale: those of small samples are, those of averages of configurations are not."""
     left_out: Mapping[str, int]
-    """Cells, configurations or strata with a shift that have no value, by reason."""
+    """Number of cells, configurations or strata with a shift that have no value, by reason."""
 
     def where(self, chosen: Callable[[Cell], bool]) -> "CellValues":
         """The values of some of the cells."""
@@ -161,9 +145,9 @@ class CellValues:
     @cached_property
     def rho(self) -> Replicated:
         """The rank correlation of the cells combined; its interval is `interval`."""
-        rho: Replicated = np.tanh(self.mean) if self.fisher else self.mean
         if not self.fisher:
-            return rho
+            return self.mean
+        rho: Replicated = np.tanh(self.mean)
         n_trials, weight = np.zeros((2, 1 + int(rho.dataset.max())))
         for value in self.values:
             dataset = rho.dataset[value.weight.present.argmax()]
@@ -178,7 +162,7 @@ class CellValues:
         return slope
 
     def interval(self) -> Interval | None:
-        """The interval of `rho`; None where it has none. Its standard error is 0 where no data seed moves rho."""
+        """The interval of `rho`, if it has one. Its standard error is 0 where no data seed moves rho."""
         rho = self.rho
         interval = rho.interval("fisher")
         if interval is None or self.fisher or not interval.standard_error:
@@ -212,15 +196,11 @@ def collect(results: Iterable[tuple[Cell, CellValue | str]], *, fisher: bool) ->
 def _added(values: list[CellValue]) -> CellValue:
     if len(values) == 1:
         return values[0]
-    return CellValue(
-        cell=values[0].cell,
-        weighted=total(value.weighted for value in values),
-        weight=total(value.weight for value in values),
-        cross=total(value.cross for value in values),
-        squares=total(value.squares for value in values),
-        n_trials=sum(value.n_trials for value in values),
-        n_units=sum(value.n_units for value in values),
-    )
+    sums: dict[str, Any] = {
+        name: total(getattr(value, name) for value in values) for name in ("weighted", "weight", "cross", "squares")
+    }
+    n_trials, n_units = sum(v.n_trials for v in values), sum(v.n_units for v in values)
+    return CellValue(values[0].cell, **sums, n_trials=n_trials, n_units=n_units)
 
 
 def too_few(n: int, what: str, minimum: int = MINIMUM_UNITS) -> str | None:

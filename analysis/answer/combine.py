@@ -1,9 +1,9 @@
 """Combines the values of a comparison's cells: the estimate, its interval, the spread over cells, Holm's levels."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from analysis.numbers import name as display_name
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import Heterogeneity, heterogeneity
 from analysis.stats.multiplicity import holm_levels
+from analysis.stats.rank_correlation import FISHER_C
 from analysis.stats.replicated import MINIMUM_CLUSTERS, UNDEFINED_WITHOUT_ONE, Interval
 from analysis.trials.design import Cell
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
@@ -29,7 +30,7 @@ CELL_VALUES: Mapping[str, Callable[[Data], CellValues]] = {
     "given_id": given_id_values,
 }
 MINIMUM_CELLS = 3
-"""Fewest cells that carry a comparison."""
+"""Fewest cells with an interval for a comparison."""
 MINIMUM_METHODS = 5
 """Fewest methods with an interval for the comparison between methods."""
 
@@ -58,8 +59,7 @@ class Comparison:
     """95 % interval over data seeds; between methods, over data seeds and methods."""
     ci_high: float | None = None
     joint_low: float | None = None
-    """The interval at the level at which Holm's procedure tests this comparison among all that are declared; the word
-    rests on it."""
+    """The interval at the level of Holm's procedure among all declared comparisons, from which the word follows."""
     joint_high: float | None = None
     prediction_low: float | None = None
     """95 % prediction interval for a new method, averaged over these strata."""
@@ -71,29 +71,29 @@ class Comparison:
     """95 % prediction interval for one more cell."""
     cells_high: float | None = None
     cells_p_value: float | None = None
-    """Of no difference between cells, methods and strata but by seeds and by the draw of settings or methods."""
+    """Of no difference between cells, methods and strata except by seeds and the draw of settings or methods."""
     auc_per_tenth: float | None = None
     """Difference of the outcome that goes with 0.1 more of the localisation score."""
     auc_per_tenth_low: float | None = None
     auc_per_tenth_high: float | None = None
     n_trials: int = 0
     n_units: int = 0
-    """Units that are ranked: trials, or configurations, or methods."""
+    """Ranked trials, configurations or methods."""
     n_cells: int = 0
-    """Cells that carry the estimate; between methods, strata."""
+    """Cells with a value; between methods, strata."""
     n_clusters: int = 0
     """Data seeds of the dataset that has the fewest."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Cells, configurations or strata that are left out, by reason."""
+    """Number of cells, configurations or strata without a value, by reason."""
     standard_error: float | None = None
     """Of Fisher's z."""
     df: float | None = None
     strata: tuple[Level, ...] = ()
-    """Each stratum by itself, those without a shift included."""
+    """Those without a shift included."""
     methods: tuple[Level, ...] = ()
-    """Each method by itself, over the strata with a shift."""
+    """Over the strata with a shift."""
     without_one_low: float | None = None
-    """Least and greatest estimate where one method is left out."""
+    """Smallest and largest estimate without one of the methods."""
     without_one_high: float | None = None
     control: str | None = None
     """The column that ranks were adjusted for."""
@@ -109,38 +109,24 @@ def values_of(data: Data, declared: Sequence[str] = columns.COMPARISONS) -> dict
 
 
 def combine(
-    data: Data,
-    values: Mapping[str, CellValues],
-    *,
-    smallest_effect: float,
-    data_seeds_known: bool = True,
+    data: Data, values: Mapping[str, CellValues], *, smallest_effect: float, data_seeds_known: bool = True
 ) -> tuple[Comparison, ...]:
     """The comparisons of a score with the outcome, their intervals holding jointly.
 
-    Args:
-        data: the trials with their score and outcome.
-        values: of the declared comparisons, from `values_of` of the same data.
-        smallest_effect: smallest correlation of interest, in (0, 1).
-        data_seeds_known: whether it is known which trials share a data seed.
+    `values` are those of `values_of` for the same data; `smallest_effect` is in (0, 1).
     """
     reason = data.unfit() or _shortage(data, data_seeds_known)
     results = [_comparison(data, name, of_cells, reason) for name, of_cells in values.items()]
-    levels = iter(
-        holm_levels([_p_of_word(interval, smallest_effect) for _, interval in results if interval is not None])
-    )
+    levels = iter(holm_levels([_p_of_word(interval, smallest_effect) for _, interval in results if interval]))
+    joint = (interval.bounds(1 - next(levels)) if interval else (None, None) for _, interval in results)
     return tuple(
-        comparison if interval is None else _joint(comparison, interval, next(levels))
-        for comparison, interval in results
+        replace(comparison, joint_low=low, joint_high=high)
+        for (comparison, _), (low, high) in zip(results, joint, strict=True)
     )
-
-
-def _joint(comparison: Comparison, interval: Interval, level: float) -> Comparison:
-    low, high = interval.bounds(1 - level)
-    return replace(comparison, joint_low=low, joint_high=high)
 
 
 def _p_of_word(interval: Interval, smallest_effect: float) -> float:
-    """Two-sided p-value of the word that the interval is nearest to: the level at which it just says it."""
+    """Two-sided p-value of the word that the interval is closest to."""
     z, limit = interval.at, float(np.arctanh(smallest_effect))
     return interval.p_beyond(max(z - limit, -z - limit, min(z + limit, limit - z)))
 
@@ -152,7 +138,7 @@ def _shortage(data: Data, data_seeds_known: bool) -> str | None:
     shifted = [np.concatenate(list(cells.values())) for (_, severity), cells in data.strata.items() if severity > 0]
     most = max(map(data.resamples.fewest, shifted))
     if most < MINIMUM_CLUSTERS:
-        return f"no dataset with a shift has more than {count(most, 'data seed')}; an interval takes {MINIMUM_CLUSTERS}"
+        return f"no dataset with a shift has more than {count(most, 'data seed')}; an interval needs {MINIMUM_CLUSTERS}"
     if all(float(data.y[rows].std()) < SMALLEST_SPREAD for rows in shifted):
         return f"{column_name(data.outcome)} varies by less than {SMALLEST_SPREAD:g} wherever there is a shift"
     return None
@@ -190,19 +176,14 @@ def _comparison(data: Data, name: str, values: CellValues, reason: str | None) -
     interval = shifted.interval()
     if interval is not None and not interval.standard_error:
         # No data seed makes a difference: the interval of as many pairs as there are data seeds.
-        error = math.sqrt(1.06 / (rho.n_clusters - 3))
-        interval = Interval(interval.at, error, rho.n_clusters - 1, "fisher")
+        error = math.sqrt(FISHER_C["spearman"] / (rho.n_clusters - 3))
+        interval = replace(interval, standard_error=error, df=rho.n_clusters - 1)
     if interval is not None and name == "method":
         interval = over_methods(data, rho.whole, interval)
     if interval is None:
         return replace(result, reason=UNDEFINED_WITHOUT_ONE), None
-    result = replace(
-        result,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        standard_error=interval.standard_error,
-        df=interval.df,
-    )
+    (low, high), error = interval.bounds(), interval.standard_error
+    result = replace(result, ci_low=low, ci_high=high, standard_error=error, df=interval.df)
     return _with_predictions(result, shifted), interval
 
 
@@ -215,7 +196,7 @@ def _unanswerable(result: Comparison) -> str | None:
             on_average = "" if methods.is_integer() else " on average"
             return f"{math.floor(10 * methods) / 10:g} methods are compared{on_average}, fewer than {MINIMUM_METHODS}"
     elif result.n_cells < MINIMUM_CELLS:
-        return f"{count(result.n_cells, 'cell carries', 'cells carry')} it, fewer than {MINIMUM_CELLS}"
+        return f"{count(result.n_cells, 'cell has', 'cells have')} a value, fewer than {MINIMUM_CELLS}"
     elif len(result.methods) == 1:
         return f"only one method, {display_name(str(result.methods[0].method))}, contributes"
     if result.n_clusters < MINIMUM_CLUSTERS:
@@ -225,11 +206,10 @@ def _unanswerable(result: Comparison) -> str | None:
 
 def _nothing_usable(name: str, left_out: Mapping[str, int]) -> str:
     """As in "fewer than 4 settings in all 6 cells" or "fewer than 4 methods in the only stratum"."""
-    one, many = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}.get(
-        name, ("cell", "cells")
-    )
+    plurals = {"seed": ("configuration", "configurations"), "method": ("stratum", "strata")}
+    one, many = plurals.get(name, ("cell", "cells"))
     if len(left_out) > 1:
-        reasons = Counter(left_out).most_common()
+        reasons = sorted(left_out.items(), key=lambda item: -item[1])
         return ", ".join(f"{why} in {count(times, one, many)}" for why, times in reasons)
     ((why, n),) = left_out.items()
     return f"{why} in the only {one}" if n == 1 else f"{why} in all {n:,} {many}"
@@ -242,18 +222,10 @@ Place = tuple[str | None, float | None, str | None]
 def _levels(values: CellValues, place_of: Callable[[Cell], Place]) -> Iterator[Level]:
     """The combined value of the cells of each place."""
     for place, cells in values.grouped(place_of).items():
-        interval = cells.interval()
+        interval, rho = cells.interval(), cells.rho.whole
         low, high = interval.bounds() if interval is not None and interval.standard_error else (None, None)
-        rho = cells.rho.whole
         if np.isfinite(rho):
-            yield Level(
-                *place,
-                estimate=rho,
-                ci_low=low,
-                ci_high=high,
-                n_trials=sum(value.n_trials for value in cells.values),
-                n_cells=len(cells.values),
-            )
+            yield Level(*place, rho, low, high, sum(v.n_trials for v in cells.values), len(cells.values))
 
 
 def _with_slope(result: Comparison, values: CellValues) -> Comparison:
@@ -261,70 +233,48 @@ def _with_slope(result: Comparison, values: CellValues) -> Comparison:
     if not np.isfinite(slope.whole):
         return result
     interval = slope.interval()
-    return replace(
-        result,
-        auc_per_tenth=slope.whole,
-        auc_per_tenth_low=None if interval is None else interval.low,
-        auc_per_tenth_high=None if interval is None else interval.high,
-    )
+    low, high = (None, None) if interval is None else interval.bounds()
+    return replace(result, auc_per_tenth=slope.whole, auc_per_tenth_low=low, auc_per_tenth_high=high)
 
 
 def _without_one(result: Comparison, values: CellValues) -> Comparison:
-    methods = values.grouped(lambda cell: cell[2])
+    methods = {value.cell[2] for value in values.values}
     if len(methods) < FEWEST_TO_PREDICT:
         return result
-    estimates = [values.where(lambda cell: cell not in of_one.cells).rho.whole for of_one in methods.values()]  # noqa: B023
+    estimates = [values.where(lambda cell: cell[2] != method).rho.whole for method in methods]  # noqa: B023
     return replace(result, without_one_low=min(estimates), without_one_high=max(estimates))
 
 
 def _with_predictions(result: Comparison, values: CellValues) -> Comparison:
     """The comparison with its prediction intervals for a new method, a new dataset and one more cell."""
-    between_methods = result.comparison == "method"
-    by_method = None if between_methods else _spread(values, lambda cell: cell[2])
-    by_stratum = None if between_methods else _spread(values, lambda cell: cell[:2])
-    by_dataset = _spread(values, lambda cell: cell[0])
-    by_cell = _spread(values, lambda cell: cell)
+    key_of: dict[str, Callable[[Cell], Hashable]] = {
+        "cells": lambda cell: cell,
+        "prediction_dataset": lambda cell: cell[0],
+    }
+    if result.comparison != "method":
+        key_of |= {"prediction": lambda cell: cell[2], "stratum": lambda cell: cell[:2]}
+    spreads = {name: spread for name, key in key_of.items() if (spread := _spread(values, key)) is not None}
     # Differences by severity or method show up there before they do among many cells; Bonferroni's correction.
-    tested = [spread.p_value for spread in (by_cell, by_method, by_stratum) if spread is not None]
-
-    def bounds(spread: Heterogeneity | None) -> tuple[float | None, float | None]:
-        if spread is None:
-            return None, None
-        low, high = np.tanh([spread.low, spread.high]) if values.fisher else np.clip([spread.low, spread.high], -1, 1)
-        return float(low), float(high)
-
-    (new_low, new_high), (dataset_low, dataset_high), (cells_low, cells_high) = map(
-        bounds, (by_method, by_dataset, by_cell)
-    )
-    return replace(
-        result,
-        prediction_low=new_low,
-        prediction_high=new_high,
-        prediction_dataset_low=dataset_low,
-        prediction_dataset_high=dataset_high,
-        cells_low=cells_low,
-        cells_high=cells_high,
-        cells_p_value=min(1.0, len(tested) * min(tested)) if tested else None,
-    )
+    tested = [spread.p_value for name, spread in spreads.items() if name != "prediction_dataset"]
+    spreads.pop("stratum", None)
+    bounds: dict[str, Any] = {}
+    for name, spread in spreads.items():
+        ends = np.asarray([spread.low, spread.high])
+        low, high = np.tanh(ends) if values.fisher else np.clip(ends, -1, 1)
+        bounds |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    p_value = min(1.0, len(tested) * min(tested)) if tested else None
+    return replace(result, **bounds, cells_p_value=p_value)
 
 
 def _spread(values: CellValues, key_of: Callable[[Cell], Hashable]) -> Heterogeneity | None:
     """How much the groups of cells with the same key differ."""
     groups = list(values.grouped(key_of).values())
-    means = [cells.mean for cells in groups]
     units = list(dict.fromkeys(unit for value in values.values for unit in value.drawn))
     drawn = [
-        [
-            sum(share * value.drawn.get(unit, 0.0) for value, share in zip(cells.values, cells.shares, strict=True))
-            for unit in units
-        ]
-        for cells in groups
+        [sum(share * v.drawn.get(unit, 0.0) for v, share in zip(g.values, g.shares, strict=True)) for unit in units]
+        for g in groups
     ]
     present = values.rho.present
-    df = int(present.sum()) - len(np.unique(values.rho.dataset[present]))
-    return heterogeneity(
-        np.asarray([mean.whole for mean in means]),
-        np.asarray([mean.influence() for mean in means]),
-        float(df),
-        np.asarray(drawn, dtype=np.float64),
-    )
+    df = float(present.sum() - len(np.unique(values.rho.dataset[present])))
+    means, influence = [g.mean.whole for g in groups], [g.mean.influence() for g in groups]
+    return heterogeneity(np.asarray(means), np.asarray(influence), df, np.asarray(drawn, dtype=np.float64))

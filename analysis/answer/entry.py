@@ -29,20 +29,19 @@ class Correlation:
     dataset: str | None
     severity: float | None
     method: str | None
-    estimate: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n: int
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
     """Number of trials; of methods for the scope between_methods."""
-    n_clusters: int
+    n_clusters: int = 0
     """Number of data seeds among the trials."""
-    n_missing: int
+    n_missing: int = 0
     """Number of trials dropped because the outcome or this localisation score is missing."""
-    p_value: float | None
+    p_value: float | None = None
     """Of a correlation of zero, by the method of the interval; between methods, by permutation."""
     p_adjusted: float | None = None
-    """Benjamini-Hochberg over all entries of this scope and statistic; None for a primary that was fixed before there
-    were data: a declared one or the default."""
+    """Benjamini-Hochberg over all entries of this scope and statistic; None for the declared or default primary."""
     interval: str | None = None
     interval_reason: str | None = None
     """Why there is an estimate without an interval."""
@@ -55,15 +54,19 @@ class Correlation:
     q: float | None = None
     i_squared: float | None = None
     standard_error: float | None = None
-    """Of Fisher's z, by the cluster jackknife."""
+    """Of Fisher's z, by the cluster jackknife, with its degrees of freedom."""
     df: float | None = None
-    """Degrees of freedom of the jackknife's Student's t."""
     p_permutation: float | None = None
     """For rho within cells, by permuting the localisation score; None where few trials can change places."""
 
     @property
     def score(self) -> Score:
         return self.split, self.metric, self.attribution
+
+    @property
+    def place(self) -> tuple[str, float] | None:
+        """Dataset and severity, None over all strata."""
+        return None if self.dataset is None or self.severity is None else (self.dataset, self.severity)
 
 
 def is_headline(entry: Correlation) -> bool:

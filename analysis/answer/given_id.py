@@ -1,4 +1,4 @@
-"""Given ID: does the map say anything that plain validation does not?
+"""Given ID: does the map predict anything beyond validation AUC?
 
 Spearman's rho among the trials of a cell, the ranks of map and outcome adjusted for validation AUC with one slope a
 cell, combined on Fisher's z scale.
@@ -34,11 +34,9 @@ def control_of(data: Data) -> str | None:
 def given_id_values(data: Data) -> CellValues:
     """The values of the cells; none without a control."""
     name = control_of(data)
-    if name is None:
-        return CellValues((), fisher=True, left_out={})
-    control = data.table[name].to_numpy(dtype=np.float64)
-    results = ((cell, _of_cell(data, cell, control, rows)) for cell, rows in data.cells.items())
-    return collect(results, fisher=True)
+    control = data.table[name].to_numpy(dtype=np.float64) if name is not None else np.empty(0)
+    cells = data.cells.items() if name is not None else ()
+    return collect(((cell, _of_cell(data, cell, control, rows)) for cell, rows in cells), fisher=True)
 
 
 def _of_cell(data: Data, cell: Cell, control: Floats, rows: Rows) -> CellValue | str:
@@ -58,8 +56,8 @@ def _by_draw(data: Data, control: Floats, rows: Rows) -> float:
 
     def variance(codes: Codes) -> float:
         level = (np.unique(codes[rows], return_inverse=True)[1] % MOST_LEVELS).astype(np.intp)
-        part = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
-        return float((of_units(part.rho).influence("fisher") ** 2).sum())
+        result = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
+        return float((of_units(result.rho).influence("fisher") ** 2).sum())
 
     by_configuration = variance(data.configuration)
     by_axis = [variance(axis) for axis in data.axes if len(np.unique(axis[rows])) > 1]

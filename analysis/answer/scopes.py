@@ -4,7 +4,7 @@
 one score into the entries of the grid.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,13 +29,6 @@ from analysis.stats.without_each import deleted_kendall, rank_correlation_withou
 from analysis.trials.design import Cell, Rows, Stratum, cell_rows, strata_of
 from records import columns
 
-Within = tuple[Score, Stratum | None]
-"""A correlation within cells: its score and stratum, None for all strata."""
-
-
-METHODS_HELD_FIXED = "the comparison of methods has the interval"
-"""Why a correlation between methods has none in the grid."""
-
 
 @dataclass(frozen=True)
 class Place:
@@ -55,22 +48,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Placed:
-    """A correlation of the grid with its replicates."""
+    """A correlation of the grid; where it is defined, except between methods, with its replicates."""
 
     entry: Correlation
     rho: Replicated | None = None
-    """None where it is undefined, and between methods."""
+    size: Floats | None = None
+    """[1 + G] trials behind each replicate of a sample."""
 
 
 class Samples:
-    """The samples of a table at every scope, for scores that the same trials have.
-
-    Args:
-        table: trials, as in `Trials.table`.
-        present: [n] whether a trial has both score and outcome.
-        resamples: draws over the data seeds of this table.
-        scopes: the scopes wanted.
-    """
+    """The samples of a table at some scopes, for scores that the same trials have; `present` marks these trials."""
 
     def __init__(self, table: pd.DataFrame, present: NDArray[np.bool_], resamples: Resamples, scopes: Sequence[str]):
         self.table, self.present, self.resamples, self.scopes = table, present, resamples, scopes
@@ -89,16 +76,18 @@ class Samples:
         """The rows that have both values."""
         return rows[self.present[rows]]
 
-    def p_permutation(self, scores: Sequence[Score], x: Floats, y: Floats, seed: int) -> dict[Within, float]:
-        """The permutation test's p-value within cells, where it is defined and enough trials can change places.
+    def p_permutation(
+        self, scores: Sequence[Score], x: Floats, y: Floats, seed: int
+    ) -> dict[tuple[Score, Stratum | None], float]:
+        """The permutation test's p-value within cells, of all strata (None) and each, where the test can be made.
 
         There are as many permutations as the resamples have replicates; none where no dataset has two data seeds, as
         without the column, since it is data seeds that are exchanged.
         """
         cells = list(self.cells)
-        # By seed, so that which trainings of two configurations are exchanged does not rest on the order of rows.
+        # By seed, so that which trainings of two configurations are exchanged does not depend on the order of rows.
         seed_of = self.table["seed"].to_numpy()
-        kept = [own[np.argsort(seed_of[own], kind="stable")] for own in map(self.kept, self.cells.values())]
+        kept = [rows[np.argsort(seed_of[rows], kind="stable")] for rows in map(self.kept, self.cells.values())]
         rows = np.concatenate(kept)
         cell = np.repeat(np.arange(len(cells)), [len(part) for part in kept])
         possible = exchanges(cell, self.resamples.data_seed[rows], _settings(self.table.iloc[rows]))
@@ -118,34 +107,14 @@ class Samples:
 
 
 def _settings(table: pd.DataFrame) -> list[NDArray[np.generic]]:
-    """What tells the configurations of a cell apart, in order: strength, then the other settings by their text."""
+    """The settings of a cell's configurations, in order: strength, then the others by their text."""
     others = [n for n in columns.configuration_in(table) if n != "strength"]
     strength = [table["strength"].to_numpy()] if "strength" in table else []
     return [*strength, *(pd.factorize(table[name].astype(str), sort=True)[0] for name in others)]
 
 
-@dataclass(frozen=True)
-class _Result:
-    """Result of one sample, and what the combination of cells needs."""
-
-    correlation: RankCorrelation
-    placed: Placed
-    kept: Rows
-    """The trials that have both values."""
-    size: Floats
-    """[1 + G] trials behind each replicate; empty where the correlation is undefined."""
-
-
 class Pair:
-    """One localisation score against the outcome.
-
-    Args:
-        samples: of trials, with the marks of those that have both values.
-        x, y: [n] score and outcome.
-        score: split, metric and attribution of x.
-        outcome: the column of y.
-        seed: of drawn orderings of methods.
-    """
+    """One localisation score x against the outcome y, a column; `seed` is that of drawn orderings of methods."""
 
     def __init__(self, samples: Samples, x: Floats, y: Floats, score: Score, outcome: str, seed: int):
         self.samples, self.x, self.y, self.score, self.outcome, self.seed = samples, x, y, score, outcome, seed
@@ -153,54 +122,40 @@ class Pair:
 
     def correlations(self, statistic: str) -> list[Placed]:
         """The entries at every scope of the samples."""
-        placed: list[Placed] = []
-        by_cell: dict[Cell, _Result] = {}
-        for scope, members in self.samples.by_scope.items():
-            results = [self._of_sample(place, rows, statistic) for place, rows in members]
-            placed += [result.placed for result in results]
-            if scope == "cell":
-                by_cell = dict(zip(self.cells, results, strict=True))
-        placed.append(self._within(None, statistic, by_cell))
+        by_scope = {
+            scope: [self._of_sample(place, rows, statistic) for place, rows in members]
+            for scope, members in self.samples.by_scope.items()
+        }
+        by_cell = dict(zip(self.cells, by_scope["cell"], strict=True))
+        placed = [result for results in by_scope.values() for result in results]
+        placed.append(self._within(Place("within_cell"), statistic, by_cell))
         for stratum, cells in self.samples.strata.items():
-            placed.append(self._within(stratum, statistic, {cell: by_cell[cell] for cell in cells}))
+            of_stratum = {cell: by_cell[cell] for cell in cells}
+            placed.append(self._within(Place("within_cell", *stratum), statistic, of_stratum))
         if "between_methods" in self.samples.scopes:
             placed += [Placed(entry) for entry in self._between(statistic)]
         return placed
 
-    def _entry(
-        self, place: Place, statistic: str, rows: Rows, estimate: float | None, reason: str | None
-    ) -> Correlation:
-        """An entry without interval."""
+    def _entry(self, place: Place, statistic: str, rows: Rows) -> Correlation:
+        """An entry without its estimate."""
         kept = self.samples.kept(rows)
-        split, metric, attribution = self.score
         return Correlation(
-            split=split,
-            metric=metric,
-            attribution=attribution,
+            *self.score,
             outcome=self.outcome,
-            scope=place.scope,
+            **vars(place),
             statistic=statistic,
             stratum=place.label,
-            dataset=place.dataset,
-            severity=place.severity,
-            method=place.method,
-            estimate=estimate,
-            ci_low=None,
-            ci_high=None,
-            n=len(kept),
             n_clusters=self.resamples.n_clusters(kept),
             n_missing=len(rows) - len(kept),
-            p_value=None,
-            reason=reason,
         )
 
-    def _of_sample(self, place: Place, rows: Rows, statistic: str) -> _Result:
+    def _of_sample(self, place: Place, rows: Rows, statistic: str) -> Placed:
         kept = self.samples.kept(rows)
         x, y = self.x[kept], self.y[kept]
         correlation = rank_correlation(x, y, statistic)
-        entry = self._entry(place, statistic, rows, correlation.estimate, correlation.reason)
+        entry = replace(self._entry(place, statistic, rows), **vars(correlation))
         if correlation.estimate is None:
-            return _Result(correlation, Placed(entry), kept, np.empty(0))
+            return Placed(entry)
         clusters, cluster = np.unique(self.resamples.cluster[kept], return_inverse=True)
         sizes = (len(kept) - np.bincount(cluster)).astype(np.float64)
         if statistic == "spearman":
@@ -211,30 +166,21 @@ class Pair:
         value = self.resamples.replicated(np.append(correlation.estimate, deleted), clusters)
         size = self.resamples.replicated(np.append(len(kept), sizes), clusters).values
         value = self._weighted(value, [kept], statistic)
-        placed = Placed(self._with_interval(entry, value, len(kept) - FISHER_D[statistic]), value)
-        return _Result(correlation, placed, kept, size)
+        return Placed(self._with_interval(entry, value, len(kept) - FISHER_D[statistic]), value, size)
 
-    def _within(self, stratum: Stratum | None, statistic: str, results: dict[Cell, _Result]) -> Placed:
+    def _within(self, place: Place, statistic: str, results: Mapping[Cell, Placed]) -> Placed:
         """The cells' correlations combined."""
-        combined = combine_cells([result.correlation for result in results.values()], statistic)
+        entries = [result.entry for result in results.values()]
+        of_cells = [RankCorrelation(estimate=e.estimate, n=e.n, reason=e.reason) for e in entries]
+        combined = combine_cells(of_cells, statistic)
         rows = np.concatenate([self.cells[cell] for cell in results])
-        place = Place("within_cell", *(stratum or ()))
-        entry = replace(
-            self._entry(place, statistic, rows, combined.estimate, combined.reason),
-            n=combined.n,
-            n_cells=combined.n_cells,
-            n_degenerate=combined.n_degenerate,
-            n_clipped=combined.n_clipped,
-            weight=combined.weight,
-            q=combined.q,
-            i_squared=combined.i_squared,
-        )
-        if combined.estimate is None:
+        entry = replace(self._entry(place, statistic, rows), **vars(combined))
+        kept = [self.samples.kept(self.cells[cell]) for cell, result in results.items() if result.rho is not None]
+        rhos = [result.rho for result in results.values() if result.rho is not None]
+        if not rhos:
             return Placed(entry)
-        defined = [result for result in results.values() if result.placed.rho is not None]
-        rhos = [result.placed.rho for result in defined if result.placed.rho is not None]
-        kept = [result.kept for result in defined]
-        values = combine_replicates([rho.values for rho in rhos], [result.size for result in defined], statistic)
+        sizes = [result.size for result in results.values() if result.size is not None]
+        values = combine_replicates([rho.values for rho in rhos], sizes, statistic)
         present = np.logical_or.reduce([rho.present for rho in rhos])
         rho = self._weighted(Replicated(values, present, self.resamples.dataset), kept, statistic)
         entry = replace(entry, n_clusters=self.resamples.n_clusters(np.concatenate(kept)))
@@ -296,10 +242,8 @@ class Pair:
         result = between_methods([self._means(s, methods) for s in strata], statistic, seed=self.seed)
         cells = [self.cells[(*s, m)] for s in strata for m in methods]
         rows = np.concatenate(cells) if cells else np.empty(0, dtype=np.intp)
-        entry = self._entry(place, statistic, rows, result.estimate, result.reason)
-        return replace(
-            entry, n=result.n, p_value=result.p_value, interval_reason=None if result.reason else METHODS_HELD_FIXED
-        )
+        why = None if result.reason else "the comparison of methods has the interval"
+        return replace(self._entry(place, statistic, rows), **vars(result), interval_reason=why)
 
     def _means(self, stratum: Stratum, methods: Sequence[str]) -> tuple[Floats, Floats]:
         kept = [self.samples.kept(self.cells[(*stratum, method)]) for method in methods]

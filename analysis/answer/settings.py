@@ -1,9 +1,10 @@
-"""Setting: can I tune a method by looking at maps?
+"""Setting: can a method be tuned by looking at maps?
 
 Spearman's rho among the configurations of a cell, averaged over seeds and cross-fitted over halves of the data seeds.
 """
 
 import numpy as np
+import pandas as pd
 
 from analysis.answer.cells import CellValue, CellValues, Data, collect, hardly_varies, too_few
 from analysis.stats.rank_correlation import Floats
@@ -25,11 +26,8 @@ def setting_values(data: Data) -> CellValues:
 def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> CellValue | str:
     """Rho among units' averages over seeds, weighted by the number of units less one; or why it is undefined.
 
-    A unit with one data seed has no halves, so it is not ranked.
-
-    Args:
-        unit: [trials of the table] the setting or method of each.
-        noun: "setting" or "method".
+    `unit` is the setting or method of each trial of the table. A unit with one data seed has no halves, so it is not
+    ranked.
     """
     x, _ = _means(data, rows, unit[rows])
     units = np.unique(unit[rows])[np.isfinite(x).sum(axis=1) > 1]
@@ -46,7 +44,8 @@ def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> Cell
         return f"{noun}s in no stable order between halves of the data seeds"
     weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
     without_each = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
-    drawn = of_units(without_each.rho).influence()
+    influence = of_units(without_each.rho).influence()
+    by_unit = dict(zip(units.tolist(), influence.tolist(), strict=True))
     clusters = np.unique(data.resamples.cluster[rows])
     return CellValue(
         cell=cell,
@@ -56,20 +55,14 @@ def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> Cell
         squares=data.resamples.replicated(halves.variance_x, clusters),
         n_trials=len(rows),
         n_units=len(x),
-        drawn=dict(zip(units.tolist(), drawn.tolist(), strict=True))
-        if noun == "method"
-        else {cell: float(np.sqrt((drawn**2).sum()))},
+        # Strata have methods in common; settings belong to their cell alone.
+        drawn=by_unit if noun == "method" else {cell: float(np.sqrt((influence**2).sum()))},
         unresolved=halves.unresolved,
     )
 
 
 def _means(data: Data, rows: Rows, unit: Codes) -> tuple[Floats, Floats]:
     """[units, clusters] mean score and outcome of each unit's trials in each cluster of these trials."""
-    clusters, cluster = np.unique(data.resamples.cluster[rows], return_inverse=True)
-    units, position = np.unique(unit, return_inverse=True)
-    shape = (len(units), len(clusters))
-    index = np.ravel_multi_index((position, cluster), shape)
-    size = np.bincount(index, minlength=len(units) * len(clusters))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x, y = (np.bincount(index, v[rows], len(size)) / size for v in (data.x, data.y))
-    return x.reshape(shape), y.reshape(shape)
+    frame = pd.DataFrame({"x": data.x[rows], "y": data.y[rows]})
+    means = frame.groupby([unit, data.resamples.cluster[rows]]).mean().unstack()
+    return means["x"].to_numpy(), means["y"].to_numpy()

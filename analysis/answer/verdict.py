@@ -19,12 +19,8 @@ ON_DISTRACTOR = tuple(COMPLEMENTS.get(metric, metric) for metric in columns.ON_D
 DIFFER = 0.05
 """Level at which cells count as different from one another."""
 MOST_SEEDS = 20
-"""Times as many data seeds as there are, beyond which no number of them is named."""
-
-_ALMOST_ONE = 1 - 1e-15
-
+"""Largest multiple of the data seeds that a sentence names."""
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
-"""What varies between the models of each comparison, or what is equal among them."""
 QUESTIONS = {
     "seed": "Of two runs of one recipe, is the one with the better map better?",
     "setting": "Can I tune a method by looking at maps?",
@@ -66,10 +62,13 @@ _CLAIMS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The comparisons summed up."""
+    """The comparisons summed up.
+
+    The answer is the word of all comparisons; else "it depends" if one says so or decided ones differ; else
+    "undecided".
+    """
 
     answer: str
-    """The word of all comparisons; else "it depends" if one says so or decided ones differ; else "undecided"."""
     sentence: str
     smallest_effect: float
 
@@ -80,24 +79,19 @@ def word(result: Comparison, smallest_effect: float) -> str:
     An interval between −smallest_effect and smallest_effect is a no by equivalence (Schuirmann, J. Pharmacokinet.
     Biopharm. 15, 1987); a wide interval around zero is not. "It depends" comes first: if cells truly differ and further
     cells could have either sign, their average describes none of them.
-
-    Args:
-        result: with its joint interval, where it has one.
-        smallest_effect: in (0, 1).
     """
-    if result.joint_low is None or result.joint_high is None:
+    low, high = result.joint_low, result.joint_high
+    if low is None or high is None:
         return "undecided"
     if result.cells_p_value is not None and result.cells_p_value < DIFFER:
         bounds = ((result.prediction_low, result.prediction_high), (result.cells_low, result.cells_high))
-        if any(_both_sides(low, high, smallest_effect) for low, high in bounds):
+        if any(_both_sides(*ends, smallest_effect) for ends in bounds):
             return "it depends"
-    if result.joint_low > smallest_effect:
+    if low > smallest_effect:
         return "yes"
-    if result.joint_high < -smallest_effect:
+    if high < -smallest_effect:
         return "reverse"
-    if -smallest_effect < result.joint_low and result.joint_high < smallest_effect:
-        return "no"
-    return "undecided"
+    return "no" if -smallest_effect < low and high < smallest_effect else "undecided"
 
 
 def _both_sides(low: float | None, high: float | None, smallest_effect: float) -> bool:
@@ -109,11 +103,8 @@ def answered(result: Comparison, primary: Primary, smallest_effect: float) -> Co
     """The comparison with its word and its sentence."""
     answer = word(result, smallest_effect)
     claim = _CLAIMS[result.comparison][answer].format(control=_control(result))
-    return replace(
-        result,
-        answer=answer,
-        sentence=f"{capitalized(answer)}: {claim} ({_evidence(result, primary, answer, smallest_effect)}).",
-    )
+    sentence = f"{capitalized(answer)}: {claim} ({_evidence(result, primary, answer, smallest_effect)})."
+    return replace(result, answer=answer, sentence=sentence)
 
 
 def _control(result: Comparison) -> str:
@@ -150,12 +141,9 @@ def _what_differs(result: Comparison, smallest_effect: float) -> str:
 
 
 def _basis(result: Comparison) -> str:
-    trials = count(result.n_trials, "trial")
-    if result.comparison == "method":
-        return f"from {trials} in {count(result.n_cells, 'stratum', 'strata')}"
-    if result.comparison == "setting":
-        return f"from {count(result.n_units, 'setting')} with {trials} in {count(result.n_cells, 'cell')}"
-    return f"from {trials} in {count(result.n_cells, 'cell')}"
+    settings = f"{count(result.n_units, 'setting')} with " if result.comparison == "setting" else ""
+    where = ("stratum", "strata") if result.comparison == "method" else ("cell",)
+    return f"from {settings}{count(result.n_trials, 'trial')} in {count(result.n_cells, *where)}"
 
 
 def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
@@ -169,10 +157,9 @@ def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
     position = f"{which} holds {' and '.join(number(limit, 1) for limit in inside)}"
     if result.comparison == "method":
         return f"{position}; more methods would narrow it"
-    # tanh of a wide interval's bounds may round to 1, where atanh ends.
+    almost_one = 1 - 1e-15  # tanh of a wide interval's bounds may round to 1, where atanh is infinite
     z, lowest, highest, limit = (
-        math.atanh(max(-_ALMOST_ONE, min(_ALMOST_ONE, value)))
-        for value in (result.estimate, low, high, smallest_effect)
+        math.atanh(max(-almost_one, min(almost_one, value))) for value in (result.estimate, low, high, smallest_effect)
     )
     distance, reach = min(abs(z - limit), abs(z + limit)), (highest - lowest) / 2
     seeds = result.n_clusters * (reach / distance) ** 2 if distance > 0 else math.inf
@@ -210,9 +197,8 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 def _in_short(result: Comparison) -> str:
     """As in "Seeds: no, 0.05 (−0.08 to 0.18)." or "Settings: undecided, 0.80 (only one method, RRR, contributes)."."""
-    label = capitalized(
-        f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
-    )
+    label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
+    label = capitalized(label)
     if result.estimate is None:
         return f"{label}: {result.answer}."
     reason = f" ({result.reason})" if result.reason else ""

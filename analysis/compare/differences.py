@@ -1,18 +1,17 @@
 """Differences between two sweeps in the primary's correlation and in the means of each cell.
 
 Data depend on dataset, severity and data seed alone, so two sweeps have the same images for each (dataset, data seed)
-that they share. All intervals are those of `Replicated.difference`, with one numbering of the data seeds for both
-sweeps: with all data seeds in common the comparison is paired, with none it is unpaired.
+that they share. All intervals are those of `Replicated.difference`, with one numbering of the data seeds for both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis.answer.answer import comparisons_of
+from analysis.answer.answer import check_smallest_effect, comparisons_of
 from analysis.answer.correlations import replicated_within_cells
 from analysis.answer.entry import Correlation
 from analysis.answer.scopes import Placed
@@ -29,18 +28,16 @@ from records import columns
 
 D = TypeVar("D", bound="Difference")
 FALSE_DISCOVERIES = 0.05
-"""Accepted share of false discoveries among the reported differences."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """First minus second with its interval; None where one of the two, or the interval, is undefined."""
+    """First minus second with its interval and two-sided p-value; None where undefined."""
 
     difference: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     p_value: float | None = None
-    """Two-sided, of no difference."""
     p_adjusted: float | None = None
     """Benjamini-Hochberg over all differences of the same kind; None for the primary within all cells."""
     n_shared: int = 0
@@ -51,10 +48,9 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationDifference(Difference):
-    """Difference of the primary's rho within cells, on the scale of Fisher's z = atanh(rho)."""
+    """Difference of the primary's rho within cells of a stratum, or of all, on the scale of Fisher's z = atanh(rho)."""
 
     stratum: str | None
-    """None for all strata."""
     first: Correlation
     second: Correlation
 
@@ -75,10 +71,9 @@ class MeanDifference(Difference):
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many trials are in both sweeps."""
+    """How many trials are in both sweeps, matched by trial_key or configuration."""
 
     by: str
-    """How trials were matched: trial_key or configuration."""
     n_both: int
     n_first_only: int
     n_second_only: int
@@ -106,27 +101,20 @@ class SweepComparison:
 
 
 def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_EFFECT) -> SweepComparison:
-    """Compare the primary within cells, over all strata and per stratum, and the means of each cell.
-
-    Args:
-        first, second: from `load_sweep`, `load_file` or `load_mlflow`; the primary is the first one's.
-        smallest_effect: smallest correlation of interest, for the two verdicts; in (0, 1).
+    """Compare the primary (the first sweep's) within cells, over all strata and per stratum, and each cell's means.
 
     Raises:
         AnalysisError: one of them lacks the primary's outcome, they have no localisation column in common, or the
-            smallest effect is out of range.
+            smallest effect of the two verdicts is not in (0, 1).
     """
-    if not 0 < smallest_effect < 1:
-        raise AnalysisError(f"bad smallest effect {smallest_effect:g}: a rank correlation between 0 and 1, such as 0.3")
+    check_smallest_effect(smallest_effect)
     primary, notes = _common_primary(first, second)
     shared = _shared_resamples(first.table, second.table)
-    one, other = (
-        replicated_within_cells(trials.table, primary.column, primary.outcome, resamples)
-        for trials, resamples in zip((first, second), shared, strict=True)
-    )
+    sides = tuple(zip((first, second), shared, strict=True))
+    one, other = (replicated_within_cells(t.table, primary.column, primary.outcome, r) for t, r in sides)
     verdicts = [
-        verdict(comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect), primary, smallest_effect)
-        for trials, resamples in zip((first, second), shared, strict=True)
+        verdict(comparisons_of(t, primary, r, smallest_effect=smallest_effect), primary, smallest_effect)
+        for t, r in sides
     ]
     within = _correlation_difference(one[None], other[None], None)
     strata = _adjusted(
@@ -149,7 +137,7 @@ def compare(first: Trials, second: Trials, *, smallest_effect: float = SMALLEST_
         means=means,
         overlap=_overlap(first.table, second.table, primary),
         only_in_one=tuple(_only_in_one(first, second)),
-        sentence=_sentence(first.sweep, second.sweep, within, strata, means),
+        sentence=_sentence((first.sweep, second.sweep), within, strata, means),
         notes=tuple(notes),
     )
 
@@ -158,21 +146,22 @@ def _common_primary(first: Trials, second: Trials) -> tuple[Primary, list[str]]:
     wanted = first.primary or second.primary or Primary()
     notes = []
     if first.primary and second.primary and first.primary != second.primary:
+        one, other = (f"{p.column!r} against {p.outcome!r}" for p in (first.primary, second.primary))
         notes.append(
-            f"The two declare different primaries: {first.primary.column!r} against {first.primary.outcome!r} in "
-            f"{first.sweep}, which is compared here, and {second.primary.column!r} against "
-            f"{second.primary.outcome!r} in {second.sweep}."
+            f"The two declare different primaries: {one} in {first.sweep}, which is compared here, and {other} in "
+            f"{second.sweep}."
         )
     if all(wanted.column in t.table and wanted.outcome in t.table for t in (first, second)):
         return wanted, notes
     for trials in (first, second):
         if wanted.outcome not in trials.table:
             raise AnalysisError(f"{trials.source}: no column {wanted.outcome!r}, the primary's outcome")
-    common = [c for c in first.localisation_columns if c in second.table]
+    names, others = first.localisation_columns, second.localisation_columns
+    common = [column for column in names if column in others]
     if not common:
         raise AnalysisError(
             f"nothing to compare: {first.source} and {second.source} have no localisation column in common; the first "
-            f"has {', '.join(first.localisation_columns)}, the second {', '.join(second.localisation_columns)}"
+            f"has {', '.join(names)}, the second {', '.join(others)}"
         )
     split, metric, attribution = columns.parse_localisation(common[0]) or ("", "", "")
     notes.append(f"Not both have the column {wanted.column!r}, so {common[0]!r}, which both have, is compared.")
@@ -183,11 +172,11 @@ def _shared_resamples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Resamp
     """One numbering of data seeds for both tables; nothing is drawn from it."""
     keys = ["dataset", "data_seed"]
     both = draw_resamples(pd.concat([first[keys], second[keys]], ignore_index=True), replicates=1, seed=0)
-    n = len(first)
-    return (
-        replace(both, cluster=both.cluster[:n], data_seed=both.data_seed[:n]),
-        replace(both, cluster=both.cluster[n:], data_seed=both.data_seed[n:]),
+    of_first, of_second = (
+        replace(both, cluster=both.cluster[rows], data_seed=both.data_seed[rows])
+        for rows in (slice(len(first)), slice(len(first), None))
     )
+    return of_first, of_second
 
 
 def _correlation_difference(first: Placed, second: Placed, stratum: str | None) -> CorrelationDifference:
@@ -210,17 +199,10 @@ def _mean_differences(
             mean(x[rows], seeds.cluster[rows], seeds.dataset) if len(rows) else None
             for x, rows, seeds in zip(values, known, shared, strict=True)
         ]
-        dataset, level, method = cell
-        result = MeanDifference(
-            column=column,
-            dataset=dataset,
-            severity=level,
-            method=method,
-            first=None if means[0] is None else means[0].whole,
-            second=None if means[1] is None else means[1].whole,
-            n_first=len(known[0]),
-            n_second=len(known[1]),
-        )
+        first, second = (None if each is None else each.whole for each in means)
+        place: dict[str, Any] = dict(zip(("dataset", "severity", "method"), cell, strict=True))
+        n_first, n_second = map(len, known)
+        result = MeanDifference(column=column, **place, first=first, second=second, n_first=n_first, n_second=n_second)
         yield _subtracted(result, means[0], means[1])
 
 
@@ -239,7 +221,8 @@ def _subtracted(result: D, first: Replicated | None, second: Replicated | None, 
     result = replace(result, n_shared=int((first.present & second.present).sum()))
     if interval is None or not interval.standard_error:
         return replace(result, reason="no data seed makes a difference")
-    return replace(result, ci_low=interval.low, ci_high=interval.high, p_value=interval.p_value)
+    low, high = interval.bounds()
+    return replace(result, ci_low=low, ci_high=high, p_value=interval.p_value)
 
 
 def _adjusted(differences: Iterable[D]) -> tuple[D, ...]:
@@ -259,16 +242,13 @@ def _overlap(first: pd.DataFrame, second: pd.DataFrame, primary: Primary) -> Ove
         for t in (first, second)
     )
     both = one.merge(other, on=names, suffixes=(" first", " second"))
-    equal = np.ones(len(both), dtype=bool)
-    for column in results:
-        a, b = both[f"{column} first"], both[f"{column} second"]
-        equal &= ((a == b) | (a.isna() & b.isna())).to_numpy()
-    n = len(both)
-    return Overlap(by, n, len(first) - n, len(second) - n, int(equal.sum()))
+    a, b = (both[[f"{c} {side}" for c in results]].set_axis(results, axis=1) for side in ("first", "second"))
+    n, n_equal = len(both), int(((a == b) | (a.isna() & b.isna())).all(axis=1).sum())
+    return Overlap(by, n, len(first) - n, len(second) - n, n_equal)
 
 
 def _as_text(table: pd.DataFrame, name: str) -> pd.Series:
-    """A setting as text that is the same for 16 and 16.0; empty where it is missing, or its value under right masks."""
+    """A setting as text, the same for 16 and 16.0; where it is missing, empty or its value under right masks."""
     column = table[name] if name in table else pd.Series(columns.CONTROLS.get(name), index=table.index)
     if pd.api.types.is_numeric_dtype(column):
         column = column.astype("float64")
@@ -277,26 +257,20 @@ def _as_text(table: pd.DataFrame, name: str) -> pd.Series:
 
 def _only_in_one(first: Trials, second: Trials) -> list[str]:
     sentences = []
+    kinds = (("stratum", "strata", ["dataset", "severity"], stratum_name), ("method", "methods", ["method"], name))
     for one, other in ((first, second), (second, first)):
-        for what, plural, names in (("stratum", "strata", ["dataset", "severity"]), ("method", "methods", ["method"])):
-            names_of_one, names_of_other = (
-                set(map(tuple, t.table[names].drop_duplicates().to_numpy().tolist())) for t in (one, other)
-            )
-            only = sorted(names_of_one - names_of_other)
-            if only:
-                listed = "; ".join(stratum_name(*key) if what == "stratum" else name(key[0]) for key in only)
+        for what, plural, names, label in kinds:
+            keys, others = (set(t.table[names].itertuples(index=False, name=None)) for t in (one, other))
+            if only := sorted(keys - others):
+                listed = "; ".join(label(*key) for key in only)
                 sentences.append(f"Only in {one.sweep}: {count(len(only), what, plural)} ({listed}).")
     return sentences
 
 
 def _sentence(
-    first: str,
-    second: str,
-    within: CorrelationDifference,
-    strata: Sequence[Difference],
-    means: Sequence[Difference],
+    names: Sequence[str], within: CorrelationDifference, strata: Sequence[Difference], means: Sequence[Difference]
 ) -> str:
-    both = f"{with_interval(within.first)} in {first} and {with_interval(within.second)} in {second}"
+    both = " and ".join(f"{with_interval(c)} in {n}" for c, n in zip((within.first, within.second), names, strict=True))
     what = "correlation of maps with performance within cells"
     if within.difference is None:
         head = f"The correlation of maps with performance cannot be compared: {within.reason}"
@@ -311,9 +285,8 @@ def _sentence(
         )
     parts = []
     for differences, what in ((strata, "strata"), (means, "cell means")):
-        tested = [d for d in differences if d.p_adjusted is not None]
-        if tested:
-            n = sum(1 for d in tested if (d.p_adjusted or 0.0) <= FALSE_DISCOVERIES)
-            parts.append(f"{n:,} of {len(tested):,} {what}")
+        p_values = [d.p_adjusted for d in differences if d.p_adjusted is not None]
+        if p_values:
+            parts.append(f"{sum(p <= FALSE_DISCOVERIES for p in p_values):,} of {len(p_values):,} {what}")
     tail = f"; {' and '.join(parts)} differ (false discovery rate {FALSE_DISCOVERIES:g})" if parts else ""
     return f"{head}{tail}."

@@ -2,26 +2,25 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from analysis.compare.differences import FALSE_DISCOVERIES, CorrelationDifference, MeanDifference, SweepComparison
+from analysis.answer.verdict import Verdict
+from analysis.compare.differences import FALSE_DISCOVERIES, SweepComparison
 from analysis.numbers import column_name, count, name
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.report.report import figure_context
-from analysis.sections.table import WRITERS, Table, bounds, cell_entries, estimated, p_value, remark, value, whole
+from analysis.sections.drawing import PALETTE, Drawing, Mark, forest, pictures
+from analysis.sections.table import CELL, WRITERS, Column, Table, decimals, estimates, intervals, p_values, words
 from analysis.stats.rank_correlation import LEVEL
 from analysis.trials.trials import Trials
 
 
 def write_comparison(comparison: SweepComparison, out_dir: str | Path) -> Path:
-    """Write the report into `out_dir`, which is created if need be, and return the path of report.html.
+    """Write the report into `out_dir` and return the path of report.html.
 
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    from analysis.compare.figure import draw
-    from analysis.sections.drawing import pictures
-
     drawing = draw(comparison)
     picture = pictures(drawing)
     tables = [correlation_table(comparison), mean_table(comparison)]
@@ -39,20 +38,38 @@ def write_comparison(comparison: SweepComparison, out_dir: str | Path) -> Path:
     return Path(out_dir) / "report.html"
 
 
+def draw(comparison: SweepComparison) -> Drawing:
+    """Forest plot of both sweeps' correlations within cells, over all strata and per stratum."""
+    one, other = comparison.first.sweep, comparison.second.sweep
+    rows = {
+        d.stratum or "all strata": (Mark(d.first, PALETTE[1], "o", one), Mark(d.second, PALETTE[2], "s", other))
+        for d in (comparison.within, *comparison.strata)
+    }
+    drawing = forest(
+        {"Spearman’s ρ within cells with 95 % interval": rows},
+        name="comparison",
+        title="The correlation in both",
+        caption=(
+            "Rank correlation of the primary within cells. Two estimates can differ although their intervals overlap: "
+            "the table has the interval of the difference."
+        ),
+        alt=f"Forest plot of rank correlations within cells, {one} against {other}",
+        limits=(-1.02, 1.02),
+        strong=True,
+    )
+    return cast("Drawing", drawing)  # there is always a row for all strata
+
+
+def _difference(digits: int) -> tuple[Column, ...]:
+    p = p_values(of=lambda d: d.p_value if d.p_adjusted is None else d.p_adjusted)
+    return decimals("difference", "difference", digits=digits), intervals(digits=digits), p
+
+
+_LAST = Column("n_shared", "shared"), words("reason", "remark", text=str)
+
+
 def correlation_table(comparison: SweepComparison) -> Table:
     """The primary within cells in both sweeps, over all strata and per stratum."""
-    one, other = comparison.first.sweep, comparison.second.sweep
-    rows = [
-        (
-            (d.stratum or "all", d.stratum or "everything"),
-            *estimated(d.first),
-            *estimated(d.second),
-            *_difference(d),
-            whole(d.n_shared),
-            remark(d.reason),
-        )
-        for d in (comparison.within, *comparison.strata)
-    ]
     return Table(
         name="correlations",
         title="Do maps go with performance equally in both?",
@@ -60,29 +77,19 @@ def correlation_table(comparison: SweepComparison) -> Table:
             "ρ: Spearman’s, within cells; the difference is that of Fisher’s z = atanh ρ, first minus second. For "
             "strata, p is adjusted over them (Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
-        headings=("where", f"ρ, {one}", "95 % interval", f"ρ, {other}", "95 % interval", *_HEADINGS, *_LAST_HEADINGS),
-        rows=tuple(rows),
-        text_columns=1,
-        fields=("stratum", "rho_first", "interval_first", "rho_second", "interval_second", *_FIELDS, *_LAST_FIELDS),
+        columns=(
+            words("stratum", "where", text=str, absent="everything"),
+            *estimates("rho_first", f"ρ, {comparison.first.sweep}", "first", interval="interval_first"),
+            *estimates("rho_second", f"ρ, {comparison.second.sweep}", "second", interval="interval_second"),
+            *_difference(2),
+            *_LAST,
+        ),
+        rows=(comparison.within, *comparison.strata),
     )
 
 
 def mean_table(comparison: SweepComparison) -> Table:
     """Mean performance and localisation of each cell in both sweeps."""
-    one, other = comparison.first.sweep, comparison.second.sweep
-    rows = [
-        (
-            (m.column, column_name(m.column)),
-            *cell_entries(m.dataset, m.severity, m.method),
-            value(m.first, 3),
-            value(m.second, 3),
-            *_difference(m, digits=3),
-            ((m.n_first, m.n_second), f"{m.n_first:,} and {m.n_second:,}"),
-            whole(m.n_shared),
-            remark(m.reason),
-        )
-        for m in comparison.means
-    ]
     return Table(
         name="means",
         title="Do the methods do equally well in both?",
@@ -90,42 +97,36 @@ def mean_table(comparison: SweepComparison) -> Table:
             "Means over a cell’s trials, and first minus second. p is adjusted over all cells and columns "
             "(Benjamini-Hochberg). shared: data seeds in common, which are paired."
         ),
-        headings=("mean of", "dataset", "s", "method", one, other, *_HEADINGS, "trials", *_LAST_HEADINGS),
-        rows=tuple(rows),
-        text_columns=4,
-        fields=("column", "dataset", "severity", "method", "first", "second", *_FIELDS, "n", *_LAST_FIELDS),
+        columns=(
+            words("column", "mean of", text=column_name),
+            *CELL,
+            decimals("first", comparison.first.sweep, digits=3),
+            decimals("second", comparison.second.sweep, digits=3),
+            *_difference(3),
+            Column("n", "trials", lambda n: f"{n[0]:,} and {n[1]:,}", lambda m: (m.n_first, m.n_second)),
+            *_LAST,
+        ),
+        rows=comparison.means,
     )
 
 
-_HEADINGS = ("difference", "95 % interval", "p")
-_FIELDS = ("difference", "interval", "p_value")
-_LAST_HEADINGS, _LAST_FIELDS = ("shared", "remark"), ("n_shared", "reason")
-
-
-def _difference(d: CorrelationDifference | MeanDifference, digits: int = 2) -> tuple[Any, ...]:
-    p = d.p_value if d.p_adjusted is None else d.p_adjusted
-    return value(d.difference, digits), bounds(d.ci_low, d.ci_high, digits), p_value(p)
-
-
-def _side(trials: Trials) -> dict[str, Any]:
-    return {
-        "sweep": trials.sweep,
-        "source": trials.source,
-        "n_trials": len(trials.table),
-        "n_read": trials.n_read,
-        "excluded": trials.excluded,
-        "notes": list(trials.notes),
-        "missing": list(trials.missing),
-    }
+def _sides(comparison: SweepComparison) -> list[tuple[Trials, Verdict]]:
+    verdicts = comparison.first_verdict, comparison.second_verdict
+    return list(zip((comparison.first, comparison.second), verdicts, strict=True))
 
 
 def _content(comparison: SweepComparison) -> dict[str, Any]:
+    first, second = (
+        {name: getattr(trials, name) for name in ("sweep", "source", "n_read", "excluded", "notes", "missing")}
+        | {"n_trials": len(trials.table), "verdict": asdict(verdict)}
+        for trials, verdict in _sides(comparison)
+    )
     return {
         "generated_by": version(),
         "sentence": comparison.sentence,
         "primary": asdict(comparison.primary),
-        "first": _side(comparison.first) | {"verdict": asdict(comparison.first_verdict)},
-        "second": _side(comparison.second) | {"verdict": asdict(comparison.second_verdict)},
+        "first": first,
+        "second": second,
         "within_cell": asdict(comparison.within),
         "strata": [asdict(d) for d in comparison.strata],
         "means": [asdict(m) for m in comparison.means],
@@ -152,21 +153,17 @@ def _words(comparison: SweepComparison) -> dict[str, Any]:
             "excluded": ", ".join(f"{n:,} {reason}" for reason, n in trials.excluded.items()),
             "notes": [*trials.notes, *trials.missing],
         }
-        for trials, verdict in (
-            (comparison.first, comparison.first_verdict),
-            (comparison.second, comparison.second_verdict),
-        )
+        for trials, verdict in _sides(comparison)
     ]
     both = (
-        f"{count(overlap.n_both, 'trial is', 'trials are')} in both, matched by "
-        f"{name(overlap.by)}; {overlap.n_first_only:,} only in {comparison.first.sweep}, "
-        f"{overlap.n_second_only:,} only in {comparison.second.sweep}."
+        f"{count(overlap.n_both, 'trial is', 'trials are')} in both, matched by {name(overlap.by)}; "
+        f"{overlap.n_first_only:,} only in {sides[0]['sweep']}, {overlap.n_second_only:,} only in {sides[1]['sweep']}."
     )
     if overlap.n_both:
         both += f" Of those in both, {overlap.n_equal:,} have the same outcome and score, bit for bit."
     return {
         "version": version(),
-        "title": f"{comparison.first.sweep} and {comparison.second.sweep} compared",
+        "title": f"{sides[0]['sweep']} and {sides[1]['sweep']} compared",
         "sentence": comparison.sentence,
         "sides": sides,
         "overlap": both,

@@ -4,10 +4,9 @@ python -m analysis.paper --records sweeps/paper_seeds/trials.parquet
 python -m analysis.paper --sweep paper_seeds --out table.md
 """
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pandas as pd
 import typer
@@ -22,7 +21,6 @@ from records.storage import default_location
 
 METRICS = ("iou", "iop", "iot")
 ATTRIBUTIONS = ("input_gradient", "integrated_gradients", "occlusion")
-"""Beside one another in each entry of a metric."""
 SCORES = (
     (columns.performance("test_ood", "auc"),),
     *(tuple(columns.localisation("test_ood", metric, a) for a in ATTRIBUTIONS) for metric in METRICS),
@@ -33,24 +31,12 @@ VARIANTS = ("preset", "selection")
 SHOWN = ("model", "epochs", "hp.batch_size", "hp.n_train", "hp.n_valid", "hp.n_test", "hp.integrated_gradients_steps")
 """Settings named above a table if all of its trials share them."""
 
-MeanSd = tuple[float, float]
-"""Mean and standard deviation over seeds; NaN where there is none."""
 Place = tuple[str, float]
 """Dataset and severity."""
 
-
-def _published() -> dict[Place, dict[str, dict[str, MeanSd]]]:
-    results: dict[Place, dict[str, dict[str, MeanSd]]] = {}
-    with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            methods = results.setdefault((row["dataset"], float(row["severity"])), {})
-            methods.setdefault(row["method"], {})[row["column"]] = (float(row["mean"]), float(row["sd"]))
-    return results
-
-
-PUBLISHED = _published()
-"""By place, method and record column, in the order of published.csv. No test asserts on these, and nothing is tuned
-to them.
+_ROWS: Any = pd.read_csv(Path(__file__).with_name("published.csv"))
+PUBLISHED: dict[Place, pd.DataFrame] = dict(iter(_ROWS.groupby(["dataset", "severity"], sort=False)))
+"""Rows of published.csv by place. Nothing is tuned to them.
 
 Source: Viviano et al., ICLR 2021 (arXiv 1910.00199), mean and standard deviation over about ten seeds, from the
 authors' tables of 16 November 2020; "shuffled" is from an earlier version of these tables, AUC alone. Severity 0.8 is
@@ -90,16 +76,11 @@ def main(
 def paper_tables(trials: Trials) -> str:
     """One Markdown table for each published (dataset, severity) among the trials.
 
-    Values are mean ± standard deviation (n − 1 in the denominator) over seeds, on the OOD test set. Each method has a
-    row per preset and selection rule.
-
     Raises:
-        AnalysisError: no dataset and severity of the trials has published results, or the trials of one row differ in
-            more than their seeds.
+        AnalysisError: no trial has published results beside it, or the trials of one row differ in more than seeds.
     """
     table = trials.table if trials.all_selections is None else trials.all_selections
-    groups: Any = table.groupby(["dataset", "severity"])
-    by_place = {(str(dataset), float(severity)): rows for (dataset, severity), rows in groups}
+    by_place: dict[Place, pd.DataFrame] = dict(iter(cast("Any", table.groupby(["dataset", "severity"]))))
     if not by_place.keys() & PUBLISHED.keys():
         raise AnalysisError(
             f"{trials.source}: there are published results for {_places(PUBLISHED)}, but trials of "
@@ -113,7 +94,8 @@ def paper_tables(trials: Trials) -> str:
 
 
 def _section(table: pd.DataFrame, place: Place) -> str:
-    published = PUBLISHED[place]
+    by_method: Any = PUBLISHED[place].groupby("method", sort=False)
+    published = {str(method): rows.set_index("column") for method, rows in by_method}
     variant = table[[column for column in VARIANTS if column in table]].astype(str)
     variants = sorted(set(map(tuple, variant.to_numpy().tolist())), reverse=True)
     rows = []
@@ -124,7 +106,7 @@ def _section(table: pd.DataFrame, place: Place) -> str:
             trials = table[(table["method"] == method) & (variant == list(values)).all(axis=1)]
             _check_only_seeds_differ(trials, f"{method} on {place[0]}, {' '.join(values)}")
             scores = trials.reindex(columns=[column for entry in SCORES for column in entry]).astype(float)
-            results = {str(c): (float(scores[c].mean()), float(scores[c].std(ddof=1))) for c in scores}
+            results = pd.DataFrame({"mean": scores.mean(), "sd": scores.std(ddof=1)})
             rows.append([name(method), " ".join(values) or "this sweep", str(len(trials)), *_entries(results)])
     headings = ("method", "source", "seeds", "OOD AUC", *map(name, METRICS))
     attributions = ", ".join(map(name, ATTRIBUTIONS))
@@ -141,9 +123,12 @@ def _section(table: pd.DataFrame, place: Place) -> str:
     return "\n".join(lines)
 
 
-def _entries(results: Mapping[str, MeanSd]) -> list[str]:
-    texts = {c: number(mean) + ("" if pd.isna(sd) else f" ± {number(sd)}") for c, (mean, sd) in results.items()}
-    return [", ".join(texts[c] for c in entry if c in texts) or number(None) for entry in SCORES]
+def _entries(results: pd.DataFrame) -> list[str]:
+    """The texts of each entry, from the columns mean and sd (NaN where there is none) by record column."""
+    pairs = zip(results["mean"], results["sd"], strict=True)
+    texts = [number(mean) + ("" if pd.isna(sd) else f" ± {number(sd)}") for mean, sd in pairs]
+    by_column = dict(zip(results.index, texts, strict=True))
+    return [", ".join(by_column[c] for c in entry if c in by_column) or number(None) for entry in SCORES]
 
 
 def _check_only_seeds_differ(trials: pd.DataFrame, row: str) -> None:
@@ -160,12 +145,9 @@ def _check_only_seeds_differ(trials: pd.DataFrame, row: str) -> None:
 
 def _shared(table: pd.DataFrame) -> str:
     """Name the settings that all trials of the section share."""
-    values = {
-        column: table[column].iloc[0]
-        for column in SHOWN
-        if column in table and table[column].nunique(dropna=False) == 1
-    }
-    texts = [f"{column_name(c)} {v if isinstance(v, str) else f'{v:g}'}" for c, v in values.items() if pd.notna(v)]
+    shared = [column for column in SHOWN if column in table and table[column].nunique(dropna=False) == 1]
+    values = ((column_name(column), table[column].iloc[0]) for column in shared)
+    texts = [f"{label} {v if isinstance(v, str) else f'{v:g}'}" for label, v in values if pd.notna(v)]
     return f" This sweep: {', '.join(texts)}." if texts else ""
 
 

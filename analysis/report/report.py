@@ -23,28 +23,22 @@ from records import Storage
 
 
 def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
-    """Write the report into `out_dir` and return the path of report.html.
+    """Write the report into `out_dir`, beside any other files there, and return the path of report.html.
 
     The same analysis gives the same bytes: no file has a date or the name of a folder.
-
-    Args:
-        out_dir: created if it does not exist; files of an older report are replaced, other files stay.
 
     Raises:
         AnalysisError: the folder cannot be written.
     """
     presented = [_present(section, analysis) for section in sections.SECTIONS if not section.is_empty(analysis)]
-    missing = lacking(analysis)
-    shown = _shown(presented, analysis)
+    missing, shown = lacking(analysis), _shown(presented, analysis)
+    content = _content(analysis, missing, [drawing.name for entry in presented for drawing, _ in entry.figures])
     interactive = {entry.section.key: entry.interactive for entry in presented if entry.interactive is not None}
-    context = _context(analysis, missing) | {
-        "sections": shown,
-        "contents": _contents(shown),
-        "page_data": interactive and {"trials": trials_data(analysis), **interactive},
-    }
-    figures = [drawing.name for entry in presented for drawing, _ in entry.figures]
+    page_data = interactive and {"trials": trials_data(analysis), **interactive}
+    context = content | _context(analysis, missing)
+    context |= {"sections": shown, "contents": _contents(shown), "page_data": page_data}
     files = {
-        "report.json": json_bytes(_content(analysis, missing, figures)),
+        "report.json": json_bytes(content),
         "report.md": render("report.md.j2", context),
         "tables/correlations.csv": grid_csv(analysis.correlations).encode(),
     }
@@ -74,14 +68,13 @@ def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
 
 @dataclass(frozen=True)
 class Presented:
-    """A section's words, figures and tables for one analysis."""
+    """A section's words, figures, tables and data for the page's script."""
 
     section: Section[Any]
     words: dict[str, Sequence[str]]
     figures: list[tuple[Drawing, Pictures]]
     tables: Sequence[Table]
     interactive: Mapping[str, Any] | None
-    """What the page's script shows of it."""
 
 
 def _present(section: Section[Any], analysis: Analysis) -> Presented:
@@ -98,15 +91,8 @@ def _present(section: Section[Any], analysis: Analysis) -> Presented:
 
 def figure_context(drawing: Drawing, picture: Pictures) -> dict[str, Any]:
     """What the templates print of a figure."""
-    return {
-        "name": drawing.name,
-        "title": drawing.title,
-        "caption": drawing.caption,
-        "alt": drawing.alt,
-        "data": base64.b64encode(picture.png).decode(),
-        "narrow": picture.narrow and base64.b64encode(picture.narrow).decode(),
-        "width": picture.width,
-    }
+    narrow = picture.narrow and base64.b64encode(picture.narrow).decode()
+    return {**vars(drawing), "data": base64.b64encode(picture.png).decode(), "narrow": narrow, "width": picture.width}
 
 
 def _shown(presented: Sequence[Presented], analysis: Analysis) -> list[dict[str, Any]]:
@@ -131,21 +117,19 @@ def _shown(presented: Sequence[Presented], analysis: Analysis) -> list[dict[str,
 
 def _contents(shown: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """(anchor, title) of each first-level heading, in order."""
-    headings = []
-    for section in shown:
-        if section["part"]:
-            headings.append((f"part-{section['key']}", section["part"][0]))
-        elif section["level"] == 2:
-            headings.append((section["key"], section["title"]))
+    headings = [
+        (f"part-{section['key']}", section["part"][0]) if section["part"] else (section["key"], section["title"])
+        for section in shown
+        if section["part"] or section["level"] == 2
+    ]
     return [*headings, ("method", "How this was computed"), ("left-out", "What was left out")]
 
 
 def lacking(analysis: Analysis) -> list[str]:
     """What the report does not have, by reason, with the reason in brackets."""
     by_reason: dict[str, list[str]] = {}
-    for section in sections.SECTIONS:
-        for what, why in section.lacks(analysis):
-            by_reason.setdefault(why, []).append(what)
+    for what, why in (pair for section in sections.SECTIONS for pair in section.lacks(analysis)):
+        by_reason.setdefault(why, []).append(what)
     return [f"{listed(absent)} ({why})" for why, absent in by_reason.items()]
 
 
@@ -184,24 +168,16 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
 
 
 def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
-    """What the templates print around the sections."""
-    trials = analysis.trials
-    terms, paragraph = explanations(analysis), methods_paragraph(analysis)
+    """What the templates print around the sections, beside the content of report.json."""
+    terms = explanations(analysis)
     return {
         "version": version(),
-        "sweep": trials.sweep,
-        "source": trials.source,
-        "verdict": analysis.verdict,
         "facts": facts(analysis),
         "explanations": terms,
-        "methods_paragraph": paragraph,
-        "references": bibliography([*terms.values(), paragraph]),
-        "excluded": trials.excluded,
-        "n_excluded": sum(trials.excluded.values()),
-        "n_read": trials.n_read,
+        "references": bibliography([*terms.values(), methods_paragraph(analysis)]),
+        "n_excluded": sum(analysis.trials.excluded.values()),
         "has_primary": analysis.find("within_cell") is not None,
-        "degenerate": degenerate(analysis),
-        "notes": [*analysis.notes, *trials.missing],
+        "notes": [*analysis.notes, *analysis.trials.missing],
         "missing": "; ".join(missing),
         "provenance": provenance(analysis),
     }
@@ -214,17 +190,14 @@ def explanations(analysis: Analysis) -> dict[str, str]:
 
 
 def methods_paragraph(analysis: Analysis) -> str:
-    """For a paper: sentences in the past tense on what was estimated."""
-    sentences: list[str] = []
-    lists: dict[Part, list[str]] = {}
+    """Sentences for a paper, in the past tense, on what was estimated."""
+    lists: dict[Part | None, list[str]] = {None: []}
     for section in sections.SECTIONS:
-        reported = section.reported(analysis, analysis.results.get(section.key))
-        if reported and section.part is not None and section.part.reported:
-            lists.setdefault(section.part, []).append(reported)
-        elif reported:
-            sentences.append(reported)
-    sentences += [part.reported.format("; ".join(phrases)) for part, phrases in lists.items()]
-    return " ".join(sentences)
+        part = section.part if section.part is not None and section.part.reported else None
+        if reported := section.reported(analysis, analysis.results.get(section.key)):
+            lists.setdefault(part, []).append(reported)
+    of_parts = [part.reported.format("; ".join(phrases)) for part, phrases in lists.items() if part is not None]
+    return " ".join([*lists[None], *of_parts])
 
 
 REFERENCES: dict[str, str] = json.loads((Path(__file__).parent / "references.json").read_text(encoding="utf-8"))

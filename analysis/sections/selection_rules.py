@@ -1,4 +1,4 @@
-"""Selection rules compared: how the choice of an epoch affects the outcome. trials/selection.py ranks the rules."""
+"""Selection rules compared: how the choice of an epoch affects the outcome. trials/design.py ranks the rules."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from analysis.sections.section import Section
 from analysis.sections.table import Column, Table, estimates, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate, mean
-from analysis.trials.selection import SELECTION, rules_of, selection_of
+from analysis.trials.design import SELECTION, rules_of, selection_of
 from analysis.trials.trials import Primary
 from records import columns
 

@@ -9,29 +9,20 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from analysis.stats.rank_correlation import Floats, Ints
+from analysis.stats.rank_correlation import Floats, Ints, RankCorrelation
 
 EXACT_UP_TO = 8
-"""Most methods for which all orderings are enumerated (8! = 40,320)."""
+"""Most methods for which all orderings are enumerated."""
 DRAWS = 20_000
-"""Orderings drawn for more methods than that."""
-_TOLERANCE = 1e-12
-_DECIMALS = 12
+"""Orderings drawn for more methods."""
 _MINIMUM = 3  # with two methods rho is always −1 or 1
 
 
-@dataclass(frozen=True)
-class BetweenMethods:
-    """Rank correlation of method means; where undefined, `estimate` is None and `reason` says why."""
+@dataclass(frozen=True, kw_only=True)
+class BetweenMethods(RankCorrelation):
+    """Rank correlation of the means of n methods."""
 
-    statistic: str
-    estimate: float | None
-    n: int
-    """Number of methods."""
     p_value: float | None = None
-    exact: bool = True
-    """Whether the p-value enumerates all orderings rather than a random draw of them."""
-    reason: str | None = None
 
 
 def between_methods(strata: Sequence[tuple[Floats, Floats]], statistic: str, *, seed: int) -> BetweenMethods:
@@ -46,27 +37,20 @@ def between_methods(strata: Sequence[tuple[Floats, Floats]], statistic: str, *, 
         strata: per stratum, ([k] mean localisation, [k] mean outcome), with the methods in the same order throughout.
         statistic: "spearman" or "kendall_tau_b".
         seed: of the drawn orderings.
-
-    Returns:
-        Estimate in [−1, 1]; none for fewer than 3 methods, or where a stratum's means are the same for all methods.
     """
     k = len(strata[0][0]) if strata else 0
     if k < _MINIMUM:
-        return BetweenMethods(
-            statistic, None, k, reason=f"{k} {'method' if k == 1 else 'methods'}, fewer than {_MINIMUM}"
-        )
-    for x, y in strata:
-        reason = constant_means(x, y)
+        return BetweenMethods(n=k, reason=f"{k} {'method' if k == 1 else 'methods'}, fewer than {_MINIMUM}")
+    for reason in (constant_means(x, y) for x, y in strata):
         if reason is not None:
-            return BetweenMethods(statistic, None, k, reason=reason)
-    exact = k <= EXACT_UP_TO
-    orders = _all_orders(k) if exact else _drawn_orders(k, seed)
+            return BetweenMethods(n=k, reason=reason)
+    drawn, orders = int(k > EXACT_UP_TO), _orders(k, seed)
     score = _rho_of_orders if statistic == "spearman" else _tau_of_orders
     observed = float(np.mean([score(x, y, np.arange(k)[None, :])[0] for x, y in strata]))
     permuted = np.mean([score(x, y, orders) for x, y in strata], axis=0)
-    hits = int((np.abs(permuted) >= abs(observed) - _TOLERANCE).sum())
-    p_value = hits / len(orders) if exact else (hits + 1) / (len(orders) + 1)
-    return BetweenMethods(statistic, max(-1.0, min(1.0, observed)), k, p_value, exact)
+    hits = int((np.abs(permuted) >= abs(observed) - 1e-12).sum())
+    p_value = (hits + drawn) / (len(orders) + drawn)
+    return BetweenMethods(estimate=max(-1.0, min(1.0, observed)), n=k, p_value=p_value)
 
 
 def constant_means(x: Floats, y: Floats) -> str | None:
@@ -77,17 +61,14 @@ def constant_means(x: Floats, y: Floats) -> str | None:
 
 def method_means(values: Floats, groups: Sequence[Ints]) -> Floats:
     """[methods] means of each method's trials, rounded to 12 decimals so that equal means are equal bit for bit."""
-    return np.asarray([np.round(values[rows].mean(), _DECIMALS) for rows in groups])
+    return np.asarray([np.round(values[rows].mean(), 12) for rows in groups])
 
 
 @lru_cache(maxsize=EXACT_UP_TO)
-def _all_orders(k: int) -> Ints:
-    return np.asarray(list(itertools.permutations(range(k))), dtype=np.intp)
-
-
-def _drawn_orders(k: int, seed: int) -> Ints:
-    rng = np.random.default_rng([seed, k])
-    return rng.permuted(np.tile(np.arange(k), (DRAWS, 1)), axis=1)
+def _orders(k: int, seed: int) -> Ints:
+    if k <= EXACT_UP_TO:
+        return np.asarray(list(itertools.permutations(range(k))), dtype=np.intp)
+    return np.random.default_rng([seed, k]).permuted(np.tile(np.arange(k), (DRAWS, 1)), axis=1)
 
 
 def _rho_of_orders(x: Floats, y: Floats, orders: Ints) -> Floats:

@@ -4,8 +4,6 @@ Trials that share a data seed share their images and are not independent; data s
 Methods and their Application, 1997, section 3.8; Field & Welsh, J. R. Stat. Soc. B 69, 2007). A replicate draws as many
 data seeds as there are, with replacement, within each dataset. Its table is never built: each trial is weighted by how
 often its data seed was drawn.
-
-`draw_resamples` reads two columns of a table of trials; everything else takes arrays.
 """
 
 import zlib
@@ -24,8 +22,7 @@ MINIMUM_RESAMPLED = 10
 MINIMUM_DEFINED = 0.9
 """Share of replicates in which a statistic must be defined to have an interval."""
 MAXIMUM_CLUSTERS = 500
-"""Most clusters of a dataset; more data seeds than that are put into groups of equal size. Groups of independent data
-seeds are independent too, and 500 groups give a standard error to 3 %."""
+"""Most clusters of a dataset; more data seeds are put into groups of equal size. They give a standard error to 3 %."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,13 @@ class Resamples:
     """How often each cluster was drawn in each replicate; all statistics share these draws."""
 
     cluster: Ints
-    """Per trial, the index of its cluster: its (dataset, data seed) or group of data seeds."""
+    """[trials] the cluster of each: its (dataset, data seed) or group of data seeds."""
     dataset: Ints
-    """Per cluster, the index of its dataset."""
+    """[clusters] the dataset of each."""
     counts: Floats
-    """[replicates, clusters] times drawn; over the clusters of a dataset they add up to its number of clusters."""
+    """[replicates, clusters] times drawn."""
     data_seed: Ints
-    """Per trial, the index of its (dataset, data seed)."""
+    """[trials] the (dataset, data seed) of each."""
 
     def n_clusters(self, rows: Ints) -> int:
         """Number of data seeds among these trials."""
@@ -62,13 +59,7 @@ class Resamples:
 
 
 def draw_resamples(table: pd.DataFrame, *, replicates: int, seed: int) -> Resamples:
-    """Draw data seeds within each dataset.
-
-    Args:
-        table: trials with the columns `dataset` and `data_seed`.
-        replicates: number of draws.
-        seed: each dataset has its own stream, seeded by this and the dataset's name.
-    """
+    """Draw data seeds within each dataset of a table; each dataset has its own stream, by `seed` and its name."""
     columns = ["dataset", "data_seed"]
     keys = table[columns].drop_duplicates().sort_values(columns, ignore_index=True)
     index = pd.MultiIndex.from_frame(keys)

@@ -9,18 +9,16 @@ from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Interval, satterthwaite
 
 MINIMUM = 3
-"""Fewest members of a group with a prediction interval."""
+"""Fewest estimates with a prediction interval for one more."""
 
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """Whether the true values behind some estimates differ, and the prediction interval for one more."""
+    """95 % prediction interval for one more true value, and the p-value of no difference between the true values."""
 
     low: float
     high: float
-    """95 % prediction interval for the true value of a further member."""
     p_value: float
-    """Of no difference between the true values."""
 
 
 def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | None = None) -> Heterogeneity | None:
@@ -31,22 +29,18 @@ def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | 
     & Olkin, Statistical Methods for Meta-Analysis, 1985, section 9.3, for correlated errors).
 
     The interval is mean ± t_{k−1} sqrt(s² (1 + 1 / k) + mean of the rest); the last term is what all errors have in
-    common. It holds a further estimate, so it is a little wide for a true value. With tau² in place of s² (Higgins,
-    Thompson & Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it holds too few true values: from few
-    estimates tau² is often far too small.
+    common. It is a little wide, as it holds a further estimate. With tau² in place of s² (Higgins, Thompson &
+    Spiegelhalter, J. R. Stat. Soc. A 172, 2009, equation 12) it holds too few true values: from few estimates tau² is
+    often far too small.
 
     The test refers s² / e² to F on k − 1 and df degrees of freedom. Correlations among few units differ by the draw of
-    these units alone, even if all have the same law. The interval covers this, since a new member has few units too;
-    the test does not count it as a difference.
+    these units alone, which the test does not count as a difference.
 
     Args:
         values: [k] estimates on an unbounded scale, such as Fisher's z.
         influence: [k, clusters] how far each cluster moves each estimate; S is influence times its transpose.
         df: degrees of freedom of S.
-        drawn: [k, units] how far each unit that was drawn moves each estimate; None where no unit was drawn.
-
-    Returns:
-        None for fewer than 3 estimates, or where their errors are unknown (not finite).
+        drawn: [k, units] how far each unit that was drawn moves each estimate, if any was.
     """
     k = len(values)
     if k < MINIMUM or not (np.isfinite(values).all() and np.isfinite(influence).all()):
@@ -59,10 +53,8 @@ def heterogeneity(values: Floats, influence: Floats, df: float, drawn: Floats | 
         variances, units = np.asarray([noise, by_draw]), int(drawn.any(axis=0).sum())
         by_chance, df = noise + by_draw, satterthwaite(variances, np.asarray([max(df, 1.0), max(units - 1.0, 1.0)]))
     if by_chance > 0:
-        p_value = float(stats.f.sf(sample / by_chance, k - 1, max(df, 1.0)))
-    else:
-        p_value = 0.0 if sample > 0 else 1.0
-    return Heterogeneity(low, high, p_value)
+        return Heterogeneity(low, high, float(stats.f.sf(sample / by_chance, k - 1, max(df, 1.0))))
+    return Heterogeneity(low, high, 0.0 if sample > 0 else 1.0)
 
 
 def _noise(influence: Floats) -> tuple[float, float]:

@@ -12,9 +12,7 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
     positive dependence (Benjamini & Yekutieli, Ann. Stat. 29, 2001), as among localisation metrics of the same trials.
     """
     known = [p for p in p_values if p is not None]
-    if not known:
-        return [None] * len(p_values)
-    adjusted = iter(stats.false_discovery_control(known, method="bh"))
+    adjusted = iter(stats.false_discovery_control(known) if known else ())
     return [None if p is None else float(next(adjusted)) for p in p_values]
 
 

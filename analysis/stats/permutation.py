@@ -3,23 +3,23 @@
 Null hypothesis: within a cell it is arbitrary which trial has which localisation score. Trials of one data seed share
 their images, in all cells, so single trials are not exchangeable; data seeds are. A permutation therefore gives each
 data seed all the scores of another one, in every cell at once (whole-block exchangeability: Winkler et al., NeuroImage
-92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. In a prefix of a sweep
-all data seeds but the last are alike in this sense; where trials are missing at random, few are, and there is no test.
+92, 2014), among the data seeds of a dataset that have the same number of trials in each cell. Where trials are missing
+at random, few data seeds are alike in this sense, and there is no test.
 
 Where a cell has several trials of one data seed, as along a path of strengths, their places (in order of configuration)
 are permuted too: in the same way for all data seeds, and for all cells with as many places, because a strength does
-much the same everywhere. Otherwise the test would condition on what strengths do to both scores. Several trainings of
-one configuration on one data seed share their place: alike in both scores, single ones are not exchangeable.
+much the same everywhere. Otherwise the test would condition on the effects of strengths on both scores. Several
+trainings of one configuration on one data seed share their place: alike in both scores, they are not exchangeable.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from analysis.stats.rank_correlation import CLIP, FISHER_D, Floats, Ints
+from analysis.stats.rank_correlation import FISHER_D, Floats, Ints, fisher_z
 
 MINIMUM_MOVABLE = 0.5
 """Share of trials that must be able to change places for a test."""
@@ -29,7 +29,7 @@ _BLOCK = 500_000
 
 @dataclass(frozen=True)
 class Exchanges:
-    """Which trials may exchange their scores."""
+    """Which of n trials may exchange their scores."""
 
     classes: tuple[Ints, ...]
     """Per class of alike data seeds, [data seeds, trials of one] the positions of their trials."""
@@ -38,7 +38,6 @@ class Exchanges:
     places: tuple[Ints, ...]
     """Per class, [trials of a data seed] the place of each, in ascending order: that of its configuration."""
     n: int
-    """Trials."""
 
     @property
     def enough(self) -> bool:
@@ -71,13 +70,10 @@ class Exchanges:
 
 
 def exchanges(cell: Ints, data_seed: Ints, settings: Sequence[NDArray[np.generic]] = ()) -> Exchanges:
-    """Find the trials that may change places.
+    """Find the trials that may change places, by the cell and the (dataset, data seed) of each.
 
-    Args:
-        cell: [n] the index of each trial's cell; a cell belongs to one dataset.
-        data_seed: [n] the index of each trial's (dataset, data seed).
-        settings: arrays [n] that order the trials of one cell and data seed, the most significant first; those alike in
-            all of them are trainings of one configuration.
+    The settings order the trials of one cell and data seed, the most significant first; trials that are alike in all of
+    them are trainings of one configuration.
     """
     order = np.lexsort([*settings[::-1], cell, data_seed])
     codes = np.stack([np.unique(key, return_inverse=True)[1] for key in (data_seed, cell, *settings)])
@@ -96,10 +92,10 @@ def exchanges(cell: Ints, data_seed: Ints, settings: Sequence[NDArray[np.generic
 def _exchangeable(cells: Ints, places: Ints) -> Iterator[tuple[int, int, int]]:
     """(first trial, places, trials per place) of each cell with several places, all with as many trials."""
     for name in np.unique(cells):
-        own = np.flatnonzero(cells == name)
-        sizes = np.unique(places[own], return_counts=True)[1]
+        of_cell = np.flatnonzero(cells == name)
+        sizes = np.unique(places[of_cell], return_counts=True)[1]
         if len(sizes) > 1 and (sizes == sizes[0]).all():
-            yield int(own[0]), len(sizes), int(sizes[0])
+            yield int(of_cell[0]), len(sizes), int(sizes[0])
 
 
 def permuted_z(
@@ -115,13 +111,10 @@ def permuted_z(
     """Fisher's z of Spearman's rho combined over cells, observed and under permutations of x.
 
     Args:
-        x: [scores, n], none missing.
-        y: [n], none missing.
+        x, y: [scores, n] and [n], none missing.
         cell: [n] in ascending order.
         groups: for each result, the cells to combine.
         possible: from `exchanges` of the same trials.
-        permutations: how many to draw.
-        seed: of the draws.
 
     Returns:
         (z [scores, groups], z [scores, groups, permutations]); NaN for a group in which no cell has a rho.
@@ -136,8 +129,7 @@ def permuted_z(
 
     def combined(values: Floats, score: int) -> Floats:
         """[groups, permutations] combined z from [permutations, n] products of scaled ranks."""
-        rho = np.add.reduceat(values, starts, axis=1)
-        z = np.arctanh(np.clip(rho, -CLIP, CLIP))
+        z = fisher_z(np.add.reduceat(values, starts, axis=1))
         share = member * weights[score]
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray((share @ z.T) / share.sum(axis=1, keepdims=True))
@@ -161,10 +153,7 @@ def permutation_p(observed: float, permuted: Floats) -> float:
 
 def _scaled(values: Floats, cell: Ints, starts: Ints, sizes: Ints) -> Floats:
     """Midranks within cells, centred and of unit length, so that a sum of products is rho; 0 if constant."""
-    order = np.lexsort((values, cell))
-    ranks = np.empty(len(values))
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        ranks[order[start : start + size]] = stats.rankdata(values[order[start : start + size]])
+    ranks = pd.Series(values).groupby(cell).rank().to_numpy()
     centred = ranks - np.repeat((sizes + 1) / 2, sizes)
     length = np.sqrt(np.add.reduceat(centred**2, starts))
     return np.asarray(centred / np.repeat(np.where(length > 0, length, 1.0), sizes))

@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from scipy import special
 
-from analysis.stats.rank_correlation import CLIP, LEVEL, Floats, Ints
+from analysis.stats.rank_correlation import LEVEL, Floats, Ints, fisher_z
 
 Scale = Literal["identity", "fisher"]
 MINIMUM_CLUSTERS = 6
@@ -28,10 +28,9 @@ _NO_ERROR = 1e-9
 
 @dataclass(frozen=True)
 class Interval:
-    """Student's t interval of a value."""
+    """Student's t interval of a value; `at` is the value on the scale of the interval."""
 
     at: float
-    """The value on the scale of the interval."""
     standard_error: float
     """0 where no data seed makes a difference."""
     df: float
@@ -39,7 +38,7 @@ class Interval:
 
     def bounds(self, level: float = LEVEL) -> tuple[float, float]:
         """at ± t SE at this confidence level, on the scale of the value."""
-        reach = t_quantile(0.5 + level / 2, self.df) * self.standard_error if self.standard_error else 0.0
+        reach = float(special.stdtrit(self.df, 0.5 + level / 2)) * self.standard_error if self.standard_error else 0.0
         low, high = self.at - reach, self.at + reach
         return (float(np.tanh(low)), float(np.tanh(high))) if self.scale == "fisher" else (low, high)
 
@@ -74,12 +73,11 @@ class Replicated(NDArrayOperatorsMixin):
     values: Floats
     """[..., 1 + G] the value of all trials, then without each data seed."""
     present: NDArray[np.bool_]
-    """[..., G] the data seeds behind the value; without another one it is the same."""
+    """[..., G] the data seeds that the value depends on."""
     dataset: Ints
     """[G] the dataset of each data seed."""
     remaining: Floats | None = None
-    """[G] share of the value's weight that remains without an average data seed of the same dataset; (G_d − 1) / G_d
-    where None. See `weighted`."""
+    """[G] share of the weight that remains without a data seed (see `weighted`); (G_d − 1) / G_d where None."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__" or options:
@@ -104,17 +102,14 @@ class Replicated(NDArrayOperatorsMixin):
 
     def mean(self) -> "Replicated":
         """The mean over the first axis."""
-        return Replicated(self.values.mean(axis=0), np.logical_or.reduce(self.present, axis=0), self.dataset)
+        total: Replicated = self.sum() / len(self.values)
+        return total
 
     def weighted(self, n_trials: Floats, weight: Floats) -> "Replicated":
         """The value, a mean whose variance falls as 1 / w, not as the reciprocal of the number of data seeds.
 
         Fisher's z has w = n − 3, summed over cells: without an average one of G_d data seeds, the share
-        (w_d − n_d / G_d) / w_d of a dataset's weight remains.
-
-        Args:
-            n_trials: [datasets] n_d.
-            weight: [datasets] w_d, positive where the dataset has a data seed.
+        (w_d − n_d / G_d) / w_d of a dataset's weight remains. Both arguments are [datasets]: n_d and w_d.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             remaining = np.maximum(weight - n_trials / self._per_dataset, 0) / weight
@@ -139,10 +134,10 @@ class Replicated(NDArrayOperatorsMixin):
         return None if np.isfinite(self.values[1:][self.present]).all() else UNDEFINED_WITHOUT_ONE
 
     def influence(self, scale: Scale = "identity") -> Floats:
-        """[G] how far each data seed moves the value; 0 where that is undefined.
+        """[G] how far each data seed moves the value, 0 where that is undefined; the sum of squares is SE².
 
         −sqrt(f_d) (value without the data seed − mean of these values over its dataset), with f_d the share of the
-        weight that remains. The sum of squares is SE².
+        weight that remains.
         """
         values = self.on(scale).values[1:]
         known = self.present & np.isfinite(values)
@@ -157,9 +152,8 @@ class Replicated(NDArrayOperatorsMixin):
     def interval(self, scale: Scale = "identity") -> Interval | None:
         """Student's interval, on Satterthwaite's degrees of freedom over the datasets; None where `no_interval`.
 
-        For a mean over the data seeds of one dataset it is Student's own. On Fisher's scale, z = atanh of the value,
-        clipped at ±.999. A small dataset that contributes most of the variance leaves few degrees of freedom, however
-        many data seeds the others have.
+        A small dataset that contributes most of the variance leaves few degrees of freedom, however many data seeds
+        the others have.
         """
         if self.no_interval is not None:
             return None
@@ -172,15 +166,14 @@ class Replicated(NDArrayOperatorsMixin):
         return Interval(at, error, satterthwaite(variances, degrees), scale)
 
     def on(self, scale: Scale) -> "Replicated":
-        """The values on this scale, Fisher's z = atanh of the value clipped at ±.999."""
-        return replace(self, values=np.arctanh(np.clip(self.values, -CLIP, CLIP))) if scale == "fisher" else self
+        """The values on this scale."""
+        return replace(self, values=fisher_z(self.values)) if scale == "fisher" else self
 
     def difference(self, other: "Replicated", scale: Scale = "identity") -> Interval | None:
-        """The interval of the value less another one, of other trials, on the scale.
+        """The interval of the value less another one, of other trials; None where one of them has no interval.
 
-        SE² = sum over data seeds of (influence on this − influence on the other)², so that what data seeds in common
-        do to both cancels. Degrees of freedom: the smaller of the two with data seeds in common, else Welch's
-        (Biometrika 34, 1947). None where one of them has no interval.
+        SE² = sum over data seeds of (influence on this − influence on the other)², so that effects of shared data seeds
+        cancel. Degrees of freedom: the smaller of the two with shared data seeds, else Welch's (Biometrika 34, 1947).
         """
         one, two = self.interval(scale), other.interval(scale)
         if one is None or two is None:
@@ -194,12 +187,9 @@ class Replicated(NDArrayOperatorsMixin):
 
 
 def sums(values: Floats, cluster: Ints, dataset: Ints) -> Replicated:
-    """The sum of trials' values, whole and without each data seed.
+    """The sum of values [..., trials], whole and without each data seed.
 
-    Args:
-        values: [..., trials].
-        cluster: [trials] the data seed of each.
-        dataset: [G] the dataset of each data seed.
+    `cluster` is the data seed of each trial, `dataset` the dataset of each data seed.
     """
     each = np.apply_along_axis(lambda row: np.bincount(cluster, row, len(dataset)), -1, values)
     total = values.sum(axis=-1, keepdims=True)
@@ -225,18 +215,10 @@ def of_units(values: Floats) -> Replicated:
     return Replicated(values, np.ones(n, dtype=bool), np.zeros(n, dtype=np.intp))
 
 
-def t_quantile(probability: float, df: float) -> float:
-    return float(special.stdtrit(df, probability))
-
-
 def satterthwaite(variances: Floats, df: Floats) -> float:
-    """Degrees of freedom of a sum of independent variances: (sum V)² / sum (V² / df); those without variance drop out.
+    """Degrees of freedom of a sum of independent variances, one of them positive: (sum V)² / sum (V² / df).
 
     Source: Satterthwaite, Biometrics Bull. 2, 1946.
-
-    Args:
-        variances: [k] not negative, one of them positive.
-        df: [k] degrees of freedom of each, at least 1 where its variance is positive.
     """
     counted = variances > 0
     return float(variances.sum() ** 2 / (variances[counted] ** 2 / df[counted]).sum())

@@ -4,7 +4,7 @@ Averages over few data seeds carry the association between seeds with them: a ru
 and a poor performance pulls both averages of its configuration down, so configurations that do not differ at all still
 correlate as seeds do. Here the map's average comes from one half of the clusters and the performance's from the other,
 which share no noise. What is left of the noise only weakens the correlation; the two halves' agreement about the same
-score says by how much (Spearman, Am. J. Psychol. 15, 1904). That law is one of Pearson's correlations. A few units'
+score says by how much (Spearman, Am. J. Psychol. 15, 1904). That law holds for Pearson's correlations: a few units'
 ranks agree less than the values behind them, since close neighbours swap first, and would correct too much; so the
 agreement of ranks is turned into that of normal values first.
 """
@@ -17,8 +17,6 @@ from scipy import stats
 
 from analysis.stats.rank_correlation import Floats
 
-Flags = NDArray[np.bool_]
-
 SPLITS = 100
 """Random splits into halves that are averaged."""
 _MOST = 5000
@@ -28,52 +26,43 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class SplitHalves:
-    """Correlations of the units' averages over random halves of the clusters.
+    """Correlations of the units' averages over random halves of the G clusters.
 
-    The first entry of each array is of all clusters; the others are without each cluster, in their order.
+    The arrays are [1 + G]: of all clusters, then without each cluster.
     """
 
     cross: Floats
-    """[1 + G] mean Spearman's rho of x in one half with y in the other."""
+    """Mean Spearman's rho of x in one half with y in the other."""
     reliability_x: Floats
-    """[1 + G] mean rho of x in one half with x in the other."""
+    """Mean rho of x in one half with x in the other."""
     reliability_y: Floats
-    """[1 + G] the same of y."""
     covariance: Floats
-    """[1 + G] mean covariance over the units of x in one half with y in the other."""
+    """Mean covariance over the units of x in one half with y in the other."""
     variance_x: Floats
-    """[1 + G] mean covariance of x in one half with x in the other: an unbiased variance of its expected values."""
+    """Mean covariance of x in one half with x in the other: an unbiased variance of its expected values."""
     variance_y: Floats
-    """[1 + G] the same of y."""
     n_units: int
 
     @property
     def rho(self) -> Floats:
-        """[1 + G] cross / sqrt(r_x r_y), in [−1, 1], with r the `normal_correlation` behind each reliability; NaN where
-        one is not above 0."""
+        """[1 + G] cross / sqrt(r_x r_y), with r the `normal_correlation` of each reliability; NaN where one is not
+        above 0."""
         r_x, r_y = self._agreement
-        product = np.where((r_x > 0) & (r_y > 0), r_x * r_y, np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.clip(self.cross / np.sqrt(product), -1.0, 1.0))
+        return np.clip(self.cross / np.sqrt(np.where((r_x > 0) & (r_y > 0), r_x * r_y, np.nan)), -1.0, 1.0)
 
     @property
     def unresolved(self) -> float:
         """Share in [0, 1] of the variance by draw of the units that the data do not resolve.
 
-        Units drawn from one law have a rank correlation of their own. Averages over all clusters correlate with
-        expected values as sqrt(R), with R = 2 r / (1 + r) from the halves' r (Spearman; Brown, Br. J. Psychol. 3,
-        1910). So 1 − R_x R_y of its variance is left where both averages are known; exact for uncorrelated normal
-        values.
+        Averages over all clusters correlate with expected values as sqrt(R), with R = 2 r / (1 + r) from the halves' r
+        (Spearman; Brown, Br. J. Psychol. 3, 1910). So the share is 1 − R_x R_y; exact for uncorrelated normal values.
         """
         r_x, r_y = (max(float(r[0]), 0.0) for r in self._agreement)
         return 1 - 4 * r_x * r_y / ((1 + r_x) * (1 + r_y))
 
     @property
-    def _agreement(self) -> tuple[Floats, Floats]:
-        return (
-            normal_correlation(self.reliability_x, self.n_units),
-            normal_correlation(self.reliability_y, self.n_units),
-        )
+    def _agreement(self) -> list[Floats]:
+        return [normal_correlation(rho, self.n_units) for rho in (self.reliability_x, self.reliability_y)]
 
 
 def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> SplitHalves:
@@ -83,27 +72,21 @@ def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> Sp
         x, y: [units, clusters] a unit's mean over the trials of a cluster; NaN where it has none there, in both alike.
         seed: of the random halves.
         splits: how many halves to draw; fewer with more than 50 clusters.
-
-    Raises:
-        ValueError: fewer than 3 units have trials in 2 clusters or more.
     """
     present = np.isfinite(x) & np.isfinite(y)
     usable = present.sum(axis=1) >= 2
     if usable.sum() < 3:
-        raise ValueError(f"{usable.sum()} units with trials in 2 clusters or more; halves take 3 units")
+        raise ValueError(f"{usable.sum()} units with trials in 2 clusters or more; halves need 3 units")
     x, y, present = x[usable], y[usable], present[usable]
     n_clusters = x.shape[1]
-    # What a cluster does to all units alike would move a unit that lacks the cluster.
-    sums = []
-    for values in (x, y):
-        filled = np.where(present, values, 0.0)
-        mean = filled.sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-        sums.append(np.where(present, values - mean, 0.0))
+    # The effect of a cluster on all units would move a unit that lacks the cluster.
+    means = (np.where(present, v, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1) for v in (x, y))
+    effects = [np.where(present, values - mean, 0.0) for values, mean in zip((x, y), means, strict=True)]
     n_splits = max(_FEWEST, min(splits, _MOST // n_clusters))
     rng = np.random.default_rng([seed, n_clusters])
     order = rng.permuted(np.tile(np.arange(n_clusters), (n_splits, 1)), axis=1)
     first = np.argsort(order, axis=1) < n_clusters // 2
-    halves = [_averages(values, present, members) for values in sums for members in (first, ~first)]
+    halves = [_averages(values, present, members) for values in effects for members in (first, ~first)]
     pairs = ((0, 3), (1, 2), (0, 1), (2, 3))
     with np.errstate(invalid="ignore", divide="ignore"):
         ranks = [_standard(stats.rankdata(average, axis=2)) for average in halves]
@@ -122,13 +105,9 @@ def split_halves(x: Floats, y: Floats, *, seed: int, splits: int = SPLITS) -> Sp
 
 
 def normal_correlation(rho: Floats, n: int) -> Floats:
-    """Pearson's r of a bivariate normal law of which n pairs have the expected Spearman's rho given.
+    """Pearson's r of a bivariate normal law of which n pairs have this expected Spearman's rho.
 
     That is 6 / (pi (n + 1)) (asin r + (n − 2) asin(r / 2)) (Moran, Biometrika 35, 1948), here inverted to 0.001.
-
-    Args:
-        rho: in [−1, 1].
-        n: number of pairs, at least 2.
     """
     r = np.linspace(-1, 1, 2001)
     expected = 6 / (np.pi * (n + 1)) * (np.arcsin(r) + (n - 2) * np.arcsin(r / 2))
@@ -140,25 +119,16 @@ def _over_splits(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("scu,scu->c", a, b) / len(a))
 
 
-def _averages(values: Floats, present: Flags, members: Flags) -> Floats:
+def _averages(values: Floats, present: NDArray[np.bool_], members: NDArray[np.bool_]) -> Floats:
     """[splits, 1 + clusters, units] averages over each split's members: of all, and without each cluster in turn.
 
-    A unit without trials among them gets the units' common mean, 0.
-
-    Args:
-        values, present: [units, clusters], values 0 where not present.
-        members: [splits, clusters].
+    A unit without trials among them gets the units' common mean, 0. Shapes: values and present [units, clusters],
+    members [splits, clusters].
     """
-    inside = members[:, :, None]
-    sums = _whole_and_without(np.where(inside, values.T, 0.0))
-    sizes = _whole_and_without(np.where(inside, present.T, 0.0))
-    return np.asarray(np.where(sizes > 0, sums / np.maximum(sizes, 1), 0.0))
-
-
-def _whole_and_without(parts: Floats) -> Floats:
-    """[splits, 1 + clusters, units] sums over the clusters, whole and without each, of [splits, clusters, units]."""
-    total = parts.sum(axis=1, keepdims=True)
-    return np.concatenate([total, total - parts], axis=1)
+    parts = np.stack([np.where(members[:, :, None], each.T, 0.0) for each in (values, present)])
+    whole = parts.sum(axis=2, keepdims=True)
+    sums, sizes = np.concatenate([whole, whole - parts], axis=2)
+    return np.where(sizes > 0, sums / np.maximum(sizes, 1), 0.0)
 
 
 def _standard(ranks: Floats) -> Floats:

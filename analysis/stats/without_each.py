@@ -1,6 +1,5 @@
 """Rank correlations of a group of trials, whole and without each of its clusters."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +18,12 @@ _TINY = 1e-9
 class WithoutEach:
     """A statistic of one group of trials: of all of them, and without each of its clusters.
 
-    The first entry of each array is the whole group; the others follow the order of `clusters`.
+    The first entry of each array is of the whole group; the others follow the order of its `clusters`.
     """
 
     clusters: Ints
-    """[g] the group's clusters."""
     rho: Floats
-    """[1 + g] rank correlation in [−1, 1], NaN where undefined or of fewer than 3."""
+    """[1 + g] rank correlation, NaN where undefined or of fewer than 3."""
     weight: Floats
     """[1 + g] n − d of its Fisher's z, at least 0."""
     cross: Floats
@@ -39,68 +37,49 @@ def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: 
 
     With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of
     the residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section
-    5.4). Its Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924).
-
-    Args:
-        x, y: [n], none missing.
-        cluster: [n] the cluster of each trial.
-        control: [n], none missing; where it is constant, rho is that without control.
+    5.4). Its Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924). A constant control changes
+    nothing. No value may be missing.
     """
     clusters, position = np.unique(cluster, return_inverse=True)
-    names = [x, y] if control is None else [x, y, control]
-    lost = 3 if control is None else 4
+    columns = [x, y] if control is None else [x, y, control]
     step = max(1, _BLOCK // len(x))
     blocks = []
     for start in range(-1, len(clusters), step):
         left_out = np.arange(start, min(start + step, len(clusters)))[:, None]
         kept = (position != left_out).astype(np.float64)
         size = kept.sum(axis=1)
-        ranks = [_centred(weighted_midranks(values, kept), kept, size) for values in names]
-        raw = [_centred(np.broadcast_to(values, kept.shape), kept, size) for values in names]
-        xy, xx, yy = _moments(ranks, kept)
-        cross, squares, _ = _moments(raw, kept)
+        xy, xx, yy = _moments([_centred(weighted_midranks(values, kept), kept, size) for values in columns])
+        cross, squares, _ = _moments([_centred(np.broadcast_to(values, kept.shape), kept, size) for values in columns])
         with np.errstate(invalid="ignore", divide="ignore"):
             rho = np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0)
         rho = np.where((xx > _TINY) & (yy > _TINY) & (size >= 3), rho, np.nan)
-        blocks.append((rho, np.maximum(size - lost, 0.0), cross, squares))
+        blocks.append((rho, np.maximum(size - len(columns) - 1, 0.0), cross, squares))
     return WithoutEach(clusters, *map(np.concatenate, zip(*blocks, strict=True)))
 
 
 def _centred(values: Floats, kept: Floats, size: Floats) -> Floats:
-    """Deviations from the mean; those of a constant are zero, not what rounding leaves."""
+    """Deviations from the mean, 0 where not kept; those of a constant are zero, not what rounding leaves."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        deviations = values - ((values * kept).sum(axis=1) / size)[:, None]
+        deviations = kept * (values - ((values * kept).sum(axis=1) / size)[:, None])
     return np.where(np.abs(deviations) > 1e-12 * np.abs(values).max(initial=0.0), deviations, 0.0)
 
 
-def _moments(parts: Sequence[Floats], kept: Floats) -> tuple[Floats, Floats, Floats]:
+def _moments(deviations: list[Floats]) -> tuple[Floats, Floats, Floats]:
     """(xy, xx, yy), each less what the control explains."""
-    x, y = parts[:2]
-    xy, xx, yy = ((kept * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
-    if len(parts) == 3:
-        a = parts[2]
-        ax, ay, aa = (kept * a * x).sum(axis=1), (kept * a * y).sum(axis=1), (kept * a * a).sum(axis=1)
-        varies = aa > 0
-        safe = np.where(varies, aa, 1.0)
-        xy, xx, yy = (
-            whole - np.where(varies, one * other / safe, 0.0)
-            for whole, one, other in ((xy, ax, ay), (xx, ax, ax), (yy, ay, ay))
-        )
+    x, y, *controls = deviations
+    xy, xx, yy = ((a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    for a in controls:
+        ax, ay, aa = ((a * b).sum(axis=1) for b in (x, y, a))
+        aa = np.where(aa > 0, aa, np.inf)
+        xy, xx, yy = xy - ax * ay / aa, xx - ax * ax / aa, yy - ay * ay / aa
     return xy, xx, yy
 
 
 def weighted_midranks(values: Floats, weights: Floats) -> Floats:
     """Midrank of each value in a sample that repeats it `weights` times, for many samples at once.
 
-    A group of ties with L copies below it and U up to its end has the midrank (L + U + 1) / 2; weights of one give the
-    usual midranks.
-
-    Args:
-        values: [n], none missing.
-        weights: [samples, n], whole and not negative.
-
-    Returns:
-        [samples, n]; a value that does not occur gets the rank that it would have.
+    A group of ties with L copies below it and U up to its end has the midrank (L + U + 1) / 2. A value that does not
+    occur gets the rank that it would have. Shapes: values [n], weights and result [samples, n].
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -119,32 +98,25 @@ def deleted_kendall(x: Floats, y: Floats, cluster: Ints, n_clusters: int) -> Flo
 
     tau-b = S / sqrt(U_x U_y), with S the sum of sgn(x_i − x_j) sgn(y_i − y_j) over ordered pairs and U the number of
     pairs not tied. Deleting a cluster removes from each of the three twice the sum over its trials' pairs, minus the
-    pairs within the cluster, which that counts twice.
-
-    Args:
-        x, y: [n], none missing.
-        cluster: [n] from 0 to n_clusters − 1.
-
-    Returns:
-        [n_clusters] in [−1, 1]; NaN where x or y is constant or fewer than 5 trials remain.
+    pairs within the cluster, which that counts twice. The result is NaN where x or y is constant or fewer than 5 trials
+    remain.
     """
-    rank_x, rank_y = _ranks(x), _ranks(y)
-    sizes = np.bincount(cluster, minlength=n_clusters)
-    inner = np.zeros(n_clusters)
-    if sizes.max() > 1:
-        # Stacked one above the other in both, pairs across clusters count 1 and pairs within as before.
-        stacked = _concordance(_ranks(cluster * len(x) + rank_x), _ranks(cluster * len(x) + rank_y))
-        inner = np.bincount(cluster, stacked, n_clusters) - sizes * (len(x) - sizes)
-    concordance = _without(_concordance(rank_x, rank_y), cluster, inner)
-    untied_x = _without(len(x) - _ties(rank_x), cluster, sizes**2 - _ties_within(rank_x, cluster, n_clusters))
-    untied_y = _without(len(x) - _ties(rank_y), cluster, sizes**2 - _ties_within(rank_y, cluster, n_clusters))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tau = np.where((untied_x > 0) & (untied_y > 0), concordance / np.sqrt(untied_x * untied_y), np.nan)
-    return np.where(len(x) - sizes > FISHER_D["kendall_tau_b"], np.clip(tau, -1.0, 1.0), np.nan)
+    n, sizes, ranks = len(x), np.bincount(cluster, minlength=n_clusters), [_ranks(x), _ranks(y)]
+    # Stacked one above the other in both, pairs across clusters count 1 and pairs within as before.
+    stacked = [_ranks(cluster * n + rank) for rank in ranks]
 
+    def without_each(sums: Floats, sums_within: Floats) -> Floats:
+        """From each trial's sum over its pairs, and over those within its cluster."""
+        return np.asarray(sums.sum() - np.bincount(cluster, 2 * sums - sums_within, n_clusters))
 
-def _without(per_trial: Floats, cluster: Ints, inner: Floats) -> Floats:
-    return np.asarray(per_trial.sum() - 2 * np.bincount(cluster, per_trial, len(inner)) + inner)
+    concordance = without_each(_concordance(*ranks), _concordance(*stacked) - (n - sizes[cluster]))
+    untied = [
+        without_each(n - _ties(rank), sizes[cluster] - _ties(within))
+        for rank, within in zip(ranks, stacked, strict=True)
+    ]
+    defined = np.minimum(*untied) > 0
+    tau = concordance / np.sqrt(np.where(defined, untied[0] * untied[1], np.nan))
+    return np.where(n - sizes > FISHER_D["kendall_tau_b"], np.clip(tau, -1.0, 1.0), np.nan)
 
 
 def _ranks(values: Floats | Counts) -> Counts:
@@ -199,9 +171,3 @@ def _earlier_and_lower(ranks: Counts) -> Counts:
 def _ties(ranks: Counts) -> Floats:
     """Per trial, the number of trials with its value, itself included."""
     return np.bincount(ranks)[ranks].astype(np.float64)
-
-
-def _ties_within(ranks: Counts, cluster: Ints, n_clusters: int) -> Floats:
-    """Per cluster, the ordered pairs of its trials with equal values, each trial with itself included."""
-    both, counts = np.unique(np.stack([cluster, ranks]), axis=1, return_counts=True)
-    return np.bincount(both[0], counts**2, n_clusters).astype(np.float64)

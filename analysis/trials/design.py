@@ -1,11 +1,9 @@
 """The design of a table: its cells and strata, and the settings along which its trials differ.
 
-A cell is one (dataset, severity, method), a stratum one (dataset, severity). A configuration is everything about a
-trial but its seeds. Statistics that compare configurations share these rules:
+A configuration is everything about a trial but its seeds. Statistics that compare configurations share these rules:
 
-- Axes are the columns of the configuration (`columns.configuration_in`) that vary. A seed is a replicate, not an axis.
-- The dataset is not an axis, because chance levels of localisation scores differ between datasets; only configurations
-  of one dataset are compared.
+- Axes are the columns of the configuration (`columns.configuration_in`) that vary.
+- The dataset is not an axis, because chance levels of localisation scores differ between datasets.
 - A setting that dataset, method, model, preset and selection together determine, such as a discriminator's width, is
   not an axis.
 - Strength is nested in the method, since the same number weighs different penalties; so is a setting that some method
@@ -13,6 +11,7 @@ trial but its seeds. Statistics that compare configurations share these rules:
   configuration. Otherwise no penalised method would ever be compared with the baseline.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -32,8 +31,11 @@ Rows = NDArray[np.intp]
 Codes = NDArray[np.intp]
 """[trials] an integer per trial; equal integers stand for equal values."""
 
-DETERMINING = ("method", "model", "preset", "selection")
+SELECTION = "selection"
+DETERMINING = ("method", "model", "preset", SELECTION)
 """Axes that, with the dataset, determine other settings."""
+_RULES = ("best_valid_id", "last", "best_valid_ood")
+"""Order of selection rules that cover equally many cells; best_valid_ood is an oracle."""
 
 
 def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
@@ -43,12 +45,31 @@ def cell_rows(table: pd.DataFrame) -> dict[Cell, Rows]:
     return {(str(d), float(s), str(m)): np.asarray(rows, dtype=np.intp) for (d, s, m), rows in cells.items()}
 
 
-def strata_of(cells: dict[Cell, Rows]) -> dict[Stratum, list[Cell]]:
+def strata_of(cells: Iterable[Cell]) -> dict[Stratum, list[Cell]]:
     """The cells of each stratum, in the order of `cells`."""
     strata: dict[Stratum, list[Cell]] = {}
     for cell in cells:
         strata.setdefault(cell[:2], []).append(cell)
     return strata
+
+
+def selection_of(table: pd.DataFrame) -> pd.Series:
+    """The selection rule of each trial."""
+    return table[SELECTION].astype(object).fillna("not recorded").astype(str)
+
+
+def rules_of(table: pd.DataFrame) -> list[str]:
+    """The selection rules of a table by the number of cells that they cover.
+
+    Trials that differ in their selection rule alone share a training. So that no training counts twice, the first rule
+    is analysed, and the others are compared with it.
+    """
+    if SELECTION not in table:
+        return []
+    cells = table[["dataset", "severity", "method"]].assign(**{SELECTION: selection_of(table)}).drop_duplicates()
+    covered = cells[SELECTION].value_counts()
+    order = {rule: position for position, rule in enumerate(_RULES)}
+    return sorted(covered.index, key=lambda rule: (-int(covered[rule]), order.get(rule, len(order)), rule))
 
 
 @dataclass(frozen=True)
@@ -73,9 +94,9 @@ class AxisPoints:
 
     axis: str
     point: Codes
-    """[trials] the point of each trial: a level at a setting. Trials of a point differ in seeds alone."""
+    """[trials] the point of each: a level at a setting of the other axes."""
     cell: Codes
-    """[points] the setting of the other axes, ascending; points of a setting differ in the axis alone."""
+    """[points] the setting of the other axes, ascending."""
 
 
 def design_of(table: pd.DataFrame) -> Design:
@@ -142,5 +163,5 @@ def _combined(*parts: Codes) -> Codes:
 
 
 def _varies(codes: Codes, groups: Codes) -> bool:
-    """Whether some group holds more than one value."""
+    """Whether any group has more than one value."""
     return len(np.unique(_combined(groups, codes))) > len(np.unique(groups))

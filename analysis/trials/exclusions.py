@@ -4,17 +4,16 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.numbers import count
-from analysis.trials.design import hashable
+from analysis.trials.design import SELECTION, hashable, rules_of, selection_of
 from analysis.trials.fixed import other_setting
 from analysis.trials.scores import higher_is_better, primary_higher_is_better
-from analysis.trials.selection import SELECTION, rules_of, selection_of
 from analysis.trials.trials import OUTCOME, Exclusion, Reason, Trials
 from records import Manifest, SweepRecords, columns
 from records.manifest import Fixed
@@ -27,6 +26,7 @@ _OPTIONAL = {
     "status": "every row counts as a completed trial",
     "model": "models are unknown",
     columns.performance("test_id", "auc"): "performance without the shift cannot be shown",
+    "data_seed": "which trials share their images is unknown, so nothing has an interval; add it",
 }
 
 Excluded = Iterator[tuple[Reason, pd.Series]]
@@ -41,9 +41,8 @@ class _Rows:
         self.raw = table.reset_index(drop=True)
         if "data_seed" not in self.raw:
             self.raw = self.raw.copy().assign(data_seed=0)  # copied, else pandas warns of the many blocks of a .csv
-        self.reasons: list[Reason] = []
-        self.reason = np.full(len(self.raw), -1)
-        """[rows] position in `reasons`, −1 for rows that are kept."""
+        self.reason = pd.Series(None, index=self.raw.index, dtype=object)
+        """Why each row is excluded; None for rows that are kept."""
         self.frame = self.raw.copy()
         """The values that the analysis uses."""
         self.unreadable: dict[str, pd.Series] = {}
@@ -60,26 +59,20 @@ class _Rows:
     @property
     def kept(self) -> pd.Series:
         """Whether no rule has excluded the row yet."""
-        return pd.Series(self.reason < 0, index=self.frame.index)
+        return self.reason.isna()
 
     def excluded_as(self, exclusion: Exclusion) -> pd.Series:
         """The rows excluded for this reason, whatever its details."""
-        positions = [i for i, reason in enumerate(self.reasons) if reason.exclusion is exclusion]
-        return pd.Series(np.isin(self.reason, positions), index=self.frame.index)
+        return self.reason.map(lambda reason: isinstance(reason, Reason) and reason.exclusion is exclusion).astype(bool)
 
     def exclude(self, excluded: Excluded) -> None:
         """Exclude the marked rows that are still kept."""
         for reason, marked in excluded:
-            self.reason[marked.fillna(False).astype(bool) & self.kept] = len(self.reasons)
-            self.reasons.append(reason)
-
-    def counts(self) -> Counter[Reason]:
-        """Number of rows by reason."""
-        return Counter(self.reasons[position] for position in self.reason if position >= 0)
+            self.reason[marked.fillna(False).astype(bool) & self.kept] = reason
 
 
 def unusable(rows: _Rows) -> Excluded:
-    """Why a row alone cannot be used, in the order in which the reasons apply."""
+    """Why a row by itself cannot be used, in the order in which the reasons apply."""
     frame = rows.frame
     if "status" in frame:
         status = _filled(frame["status"], "completed")
@@ -156,27 +149,18 @@ def trials_from_table(
 
     Args:
         table: one trial per row, with a record's columns as far as they go.
-        sweep, source, free_primary, records: as in `Trials`.
         declared: the sweep's primary, comparisons, commands, and fixed settings; rows with other values are excluded.
         n_unreadable: number of records that could not be read; they count as excluded.
-        notes: earlier notes on the data, one sentence each.
+        notes: earlier notes on the data, one sentence each; the other arguments are as in `Trials`.
 
     Raises:
         AnalysisError: a required column or every localisation column is missing, a column name is repeated, a trial has
             a newer schema version, or no trial remains.
     """
     table = table.rename(columns=str)
-    twice = list(dict.fromkeys(table.columns[table.columns.duplicated()]))
-    if twice:
-        raise AnalysisError(f"{source}: more than one column {', '.join(map(repr, twice))}; keep one of each name")
-    _check_any_completed(table, source)
     _check_columns(table, source)
     notes = list(notes)
     absent = [f"No column {name!r}: {meaning}." for name, meaning in _OPTIONAL.items() if name not in table]
-    if "data_seed" not in table:
-        absent.append(
-            "No column 'data_seed': which trials share their images is unknown, so nothing has an interval; add it."
-        )
     declared = declared or Manifest()
     primary = declared.primary
     outcome = primary.outcome if primary is not None and primary.outcome in table else OUTCOME
@@ -191,18 +175,14 @@ def trials_from_table(
         if n := int((unreadable & rows.kept).sum()):
             notes.append(f"Not a number in the column {name!r}: {count(n, 'value')}, taken as missing.")
     rows.frame, replaced = higher_is_better(rows.frame)
-    notes += [
-        f"Lower is better for {metric}, so the analysis uses 1 − {metric}. The records hold what was measured."
-        for metric in replaced
-    ]
+    notes += [f"Lower is better for {m}, so the analysis uses 1 − {m}. The records hold {m}." for m in replaced]
     rows.exclude(set_apart(rows))
     if rows.excluded_as(Exclusion.DUPLICATE).any() and "trial_key" not in table:
         notes.append(
             "Only the first of several rows with the same configuration counts. If they are different trials, add the "
             "column that tells them apart (strength, seed, data_seed or hp.<name>)."
         )
-
-    reasons = rows.counts() + Counter({Reason(Exclusion.UNREADABLE_RECORD): n_unreadable})
+    reasons = Counter(rows.reason.dropna()) + Counter({Reason(Exclusion.UNREADABLE_RECORD): n_unreadable})
     kept = rows.frame[rows.kept]
     if kept.empty:
         raise AnalysisError(_nothing_left(source, reasons, table))
@@ -238,14 +218,13 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _check_any_completed(table: pd.DataFrame, source: str) -> None:
-    # Checked before the columns, since failed trials have no scores.
+def _check_columns(table: pd.DataFrame, source: str) -> None:
+    if twice := list(dict.fromkeys(table.columns[table.columns.duplicated()])):
+        raise AnalysisError(f"{source}: more than one column {', '.join(map(repr, twice))}; keep one of each name")
+    # Failed trials have no scores, so the lack of completed ones is reported first.
     if len(table) and "status" in table and not _filled(table["status"], "completed").eq("completed").any():
         counts = Counter(map(_not_completed, table["status"].dropna().astype(str)))
         raise AnalysisError(_nothing_left(source, counts, table))
-
-
-def _check_columns(table: pd.DataFrame, source: str) -> None:
     names = list(table.columns)
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     has = f"it has {', '.join(names[:12]) or 'no columns'}{more}"
@@ -276,10 +255,7 @@ def _numbers(column: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
-    """(the column as values of the default's type, the unreadable rows).
-
-    Missing values become the default: older records lack settings that were introduced later.
-    """
+    """(the column as values of the default's type, which older records lack; the unreadable rows)."""
     filled = column.astype(object).where(column.notna(), default)
     if isinstance(default, float):
         return _numbers(filled)
@@ -291,7 +267,7 @@ def _setting(column: pd.Series, default: object) -> tuple[pd.Series, pd.Series]:
     return text, pd.Series(False, index=column.index)
 
 
-def _nothing_left(source: str, counts: Mapping[Reason, int], table: pd.DataFrame) -> str:
+def _nothing_left(source: str, counts: Counter[Reason], table: pd.DataFrame) -> str:
     if not counts:
         return f"{source}: no trials; the table has its columns and no rows: run the sweep first"
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items(), key=lambda pair: str(pair[0])))
@@ -306,18 +282,17 @@ def _nothing_left(source: str, counts: Mapping[Reason, int], table: pd.DataFrame
             f"{source}: all {reasons}; trials that were chosen by earlier results are no sample to correlate: "
             "take the best settings into a sweep of seeds (sweep.py --from) and analyse that"
         )
-    errors = table["error"].dropna() if "error" in table else pd.Series(dtype=object)
-    first = f"; the first error was: {str(errors.iloc[0]).splitlines()[0]}" if len(errors) else ""
+    errors = list(table["error"].dropna()) if "error" in table else []
+    first = f"; the first error was: {str(errors[0]).splitlines()[0]}" if errors else ""
     return f"{source}: no completed trial is left ({reasons}){first}; fix the cause and run the sweep again"
 
 
 def _missing_cells(table: pd.DataFrame) -> list[str]:
     """Name the cells without a trial, for each severity of a dataset and each method of the table."""
-    present = set(zip(table["dataset"], table["severity"], table["method"], strict=True))
+    present = set(table[["dataset", "severity", "method"]].itertuples(index=False, name=None))
     absent = [
         f"{method} on {dataset} at severity {severity:g}"
-        for dataset, part in table.groupby("dataset")
-        for severity in sorted(part["severity"].unique())
+        for dataset, severity in sorted({cell[:2] for cell in present})
         for method in sorted(table["method"].unique())
         if (dataset, severity, method) not in present
     ]

@@ -1,4 +1,4 @@
-"""Settings that a sweep's command did not vary, by which records of other commands are told apart."""
+"""Settings that a sweep's command did not vary: records with other values come from other commands."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from records.manifest import Fixed
 
 
 def other_setting(table: pd.DataFrame, fixed: Fixed) -> pd.Series:
-    """Per row, the first fixed setting that it does not have, as in "epochs other than 3"; "" where it has all.
+    """Per row, the first fixed setting with another value, as in "epochs other than 3"; "" if there is none.
 
-    A row without the setting does not have it only where other rows of its dataset and method do: methods differ in
-    their settings, and records leave out some settings at their default.
+    A missing value counts as another value only if other rows of the dataset and method have the fixed one: methods
+    differ in their settings, and records leave out some settings at their default.
     """
     reasons = pd.Series("", index=table.index, dtype=object)
     for dataset, settings in fixed.items():

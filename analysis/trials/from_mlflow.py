@@ -34,10 +34,7 @@ def load_mlflow(tracking_uri: str, sweep: str, *, progress: Callable[[int], None
     while the sweep runs, they come from the runs with the tag kind = trial: parameters become columns of the
     configuration, metrics the scores, and `TAGS` the columns of the same name; the primary is then the default one.
 
-    Args:
-        tracking_uri: of the MLflow server or database.
-        sweep: name of the experiment.
-        progress: called with the number of runs read so far.
+    `progress` is called with the number of runs read so far.
 
     Raises:
         AnalysisError: the server or database cannot be read, has no such experiment, or the experiment has no trial.
@@ -86,17 +83,13 @@ def _downloaded(client: Any, experiment_id: str, folder: str) -> bool:
 
 def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    # In a fixed order, paging neither repeats nor skips a run.
+    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+    query = {"filter_string": "tags.kind = 'trial'", "order_by": order, "max_results": PAGE}
     token = None
     while True:
         with _without_garbage_collection():
-            page = client.search_runs(
-                [experiment_id],
-                filter_string="tags.kind = 'trial'",
-                # In a fixed order, paging neither repeats nor skips a run.
-                order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-                max_results=PAGE,
-                page_token=token,
-            )
+            page = client.search_runs([experiment_id], **query, page_token=token)
             rows += [_row(run) for run in page]
         if progress is not None:
             progress(len(rows))
@@ -107,11 +100,7 @@ def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | Non
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Collect garbage once at the end, if the collector is enabled at all.
-
-    A page of runs makes some 100,000 SQLAlchemy objects; with the collector scanning them repeatedly, reading takes
-    three times as long.
-    """
+    """With the collector scanning the 100,000 SQLAlchemy objects of a page, reading takes three times as long."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -119,7 +108,6 @@ def _without_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-            gc.collect()
 
 
 def _row(run: Any) -> dict[str, Any]:
@@ -132,7 +120,7 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> float | str | None:
-    """A parameter as a number if its text is one, as None if its text says missing; a column of texts stays text."""
+    """A parameter as a number or None if its text is one, except in columns of text."""
     if columns.column_of(name).kind == "text":
         return text
     if text in ("", "None", "null", "nan", "NaN"):

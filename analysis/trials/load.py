@@ -9,7 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Trials
-from records import Manifest, StorageError, SweepRecords, open_storage
+from records import StorageError, SweepRecords, open_storage
 from records.manifest import parse_manifest
 from records.store import as_table
 
@@ -29,12 +29,7 @@ def load_sweep(storage: str | Path, sweep: str) -> Trials:
 
 
 def trials_of_sweep(records: SweepRecords, table: pd.DataFrame, rejected: Mapping[str, str] | None = None) -> Trials:
-    """The trials of a sweep whose records have been loaded; the primary is the one in its manifest.
-
-    Args:
-        records: the sweep's storage.
-        table: its records as a table, from `records.write_table` or `as_table`.
-        rejected: unreadable files with the reasons, from `records.load`; they count as excluded.
+    """The trials of a sweep from its records as a table; `rejected` are the unreadable files with the reasons.
 
     Raises:
         AnalysisError: there are no records, none that can be analysed, or the manifest is invalid.
@@ -68,7 +63,7 @@ def load_file(path: str | Path) -> Trials:
     A sweep.json in the same folder declares the primary, the comparisons and the fixed settings.
 
     Raises:
-        AnalysisError: there is no such file, its type is unknown, or it or the sweep.json cannot be read or analysed.
+        AnalysisError: the file or the sweep.json cannot be read or analysed.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -81,7 +76,11 @@ def load_file(path: str | Path) -> Trials:
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AnalysisError(f"cannot read {str(path)!r}: not a {kind} table ({reason}); write it again") from error
-    manifest = _manifest_beside(path)
+    beside = path.with_name("sweep.json")
+    try:
+        manifest = parse_manifest(beside.read_bytes(), str(beside)) if beside.is_file() else None
+    except (OSError, ValueError) as error:
+        raise AnalysisError(str(error)) from error
     return trials_from_table(
         table,
         sweep=path.stem if manifest is None else path.resolve().parent.name,
@@ -89,17 +88,6 @@ def load_file(path: str | Path) -> Trials:
         declared=manifest,
         free_primary=manifest is None or manifest.primary is None,
     )
-
-
-def _manifest_beside(path: Path) -> Manifest | None:
-    """The sweep.json in the file's folder, if there is one."""
-    beside = path.with_name("sweep.json")
-    if not beside.is_file():
-        return None
-    try:
-        return parse_manifest(beside.read_bytes(), str(beside))
-    except (OSError, ValueError) as error:
-        raise AnalysisError(str(error)) from error
 
 
 def _no_records(records: SweepRecords, has_manifest: bool) -> str:

@@ -14,14 +14,13 @@ from analysis.trials.trials import Primary
 from records import columns
 
 COMPLEMENTS = {metric: f"1-{metric}" for metric in columns.LOWER_IS_BETTER}
-"""Name of the complement 1 − s by metric s for which lower is better."""
+"""By metric s for which lower is better, the name of its complement 1 − s."""
 
 
 def higher_is_better(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Replace each score s in [0, 1] for which lower is better, and its scores on halves of the images, by 1 − s.
 
-    Returns:
-        The table with the renamed columns, and the metrics that were replaced, in the table's order.
+    Returns the table with the renamed columns, and the metrics that were replaced.
     """
     names: dict[str, str] = {}
     metrics: list[str] = []
@@ -44,11 +43,10 @@ def primary_higher_is_better(primary: Primary) -> Primary:
 
 @dataclass(frozen=True)
 class Proportion:
-    """An outcome that is a mean over n independent images; if unknown, `column` is None and `reason` says why."""
+    """An outcome that is a mean over n independent images ([trials], NaN where unknown), or the reason for none."""
 
     column: str | None
     n: NDArray[np.float64]
-    """[trials] images behind each value, NaN where unknown."""
     reason: str | None = None
 
 
@@ -73,7 +71,7 @@ def proportion_of(table: pd.DataFrame, outcome: str) -> Proportion:
         if source in table:
             n = n.fillna(pd.to_numeric(table[source], errors="coerce"))
     sizes = np.asarray(n.where(n > 0), dtype=np.float64)
-    if not np.isfinite(sizes).any():
-        names = " or ".join(map(repr, sources))
-        return Proportion(None, sizes, f"the number of test images is unknown: no trial has the column {names}")
-    return Proportion(column, sizes)
+    if np.isfinite(sizes).any():
+        return Proportion(column, sizes)
+    names = " or ".join(map(repr, sources))
+    return Proportion(None, sizes, f"the number of test images is unknown: no trial has the column {names}")

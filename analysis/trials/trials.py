@@ -12,11 +12,10 @@ from records import SweepRecords, columns
 
 OUTCOME = columns.performance("test_ood", "auc")
 UNKNOWN_DATA_SEEDS = "the table has no column 'data_seed', so it is not known which trials share their images"
-"""Why a statistic is undefined without `Trials.data_seeds_known`."""
 
 
 class Exclusion(Enum):
-    """Why a row is excluded, as text that details of the reason complete."""
+    """Why a row is excluded, as a text with a place for details."""
 
     UNREADABLE_RECORD = "unreadable record"
     NOT_COMPLETED = "{}"
@@ -35,7 +34,7 @@ class Exclusion(Enum):
 
 @dataclass(frozen=True)
 class Reason:
-    """An exclusion with its details: the column, setting or rule that it is about."""
+    """An exclusion and the column, setting or rule that it is about."""
 
     exclusion: Exclusion
     details: str = ""
@@ -51,32 +50,25 @@ class Trials:
     table: pd.DataFrame
     """Columns as in a record. Scores may be missing, but not dataset, severity, method, seed or data_seed."""
     sweep: str
-    """Name of the sweep, or of the file."""
     source: str
     """Where the trials come from, for messages and reports."""
     n_read: int
-    """Number of rows read, before any exclusion."""
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     """Number of rows excluded, by reason."""
     notes: tuple[str, ...] = ()
-    """What a reader must know about the data, one sentence each."""
     missing: tuple[str, ...] = ()
     """What the data lack, one sentence each."""
     primary: Primary | None = None
-    """The declared primary; None where none was declared."""
     comparisons: tuple[str, ...] = columns.COMPARISONS
-    """The declared comparisons."""
     commands: tuple[str, ...] = ()
-    """The commands that made the trials, as far as they are known."""
     data_seeds_known: bool = True
-    """Whether the data say which trials share a data seed; without a column they do not."""
+    """Whether there is a column data_seed, which shows which trials share their images."""
     free_primary: bool = False
     """Whether another primary may be used where the declared or default one has no column (tables only)."""
     all_selections: pd.DataFrame | None = None
     """The completed trials of every selection rule, where there are several; `table` then holds those of one."""
     controls: pd.DataFrame | None = None
-    """Completed mask controls (trials not trained under the right masks) of the analysed selection rule; None where
-    there are none."""
+    """Completed mask controls (trials not trained under the right masks) of the analysed selection rule."""
     records: SweepRecords | None = None
     """The sweep's storage, which holds its maps; None for a table or a tracking server."""
 

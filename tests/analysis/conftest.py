@@ -1,5 +1,6 @@
 """Simulated tables of trials with a known answer."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,31 +31,16 @@ def simulated(
     `step` moves each method's outcome down and its localisation up: pooled, the sign then turns.
     """
     generator = np.random.default_rng(rng)
-    rows = []
-    for dataset in datasets:
-        for severity in severities:
-            for position, method in enumerate(methods):
-                for strength in strengths:
-                    for seed in range(seeds):
-                        shared, own = generator.normal(size=2)
-                        row = {
-                            "trial_key": f"{dataset.replace('/', '_')}-{severity}-{method}-{strength}-{seed}",
-                            "status": "completed",
-                            "dataset": dataset,
-                            "severity": severity,
-                            "method": method,
-                            "strength": strength,
-                            "model": "small_cnn",
-                            "seed": seed,
-                            "data_seed": seed,
-                            "test_id.auc": 0.9,
-                            "test_ood.auc": 0.6 + 0.02 * (rho * shared + (1 - rho**2) ** 0.5 * own) - step * position,
-                            "test_ood.chance_iou": 0.05,
-                        }
-                        for column in columns:
-                            row[column] = 0.2 + 0.02 * shared + step * position
-                        rows.append(row)
-    return pd.DataFrame(rows)
+    axes = ["dataset", "severity", "method", "strength", "seed"]
+    trials = list(itertools.product(datasets, severities, methods, strengths, range(seeds)))
+    table = pd.DataFrame(trials, columns=axes)
+    keys = ["-".join(map(str, trial)).replace("/", "_") for trial in trials]
+    table = table.assign(trial_key=keys, status="completed", model="small_cnn", data_seed=table["seed"])
+    shared, independent = generator.normal(size=(len(table), 2)).T
+    position = step * table["method"].map(methods.index)
+    outcome = 0.6 + 0.02 * (rho * shared + (1 - rho**2) ** 0.5 * independent) - position
+    table = table.assign(**{"test_id.auc": 0.9, "test_ood.auc": outcome, "test_ood.chance_iou": 0.05})
+    return table.assign(**dict.fromkeys(columns, 0.2 + 0.02 * shared + position))
 
 
 @pytest.fixture

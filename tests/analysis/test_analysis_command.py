@@ -51,19 +51,11 @@ def test_the_environment_names_the_default_storage(run, sweep, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_storage_out_and_smallest_effect(run, sweep, tmp_path):
+def test_storage_out_and_smallest_effect(run, sweep, tmp_path, no_figures):
     done = run("--sweep", "demo", "--storage", "sweeps", "--out", "here", "--smallest-effect", "0.9")
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "here/report.json").read_text())["settings"]["smallest_effect"] == 0.9
     assert not (tmp_path / "sweeps/demo/report").exists()
-
-
-@pytest.mark.slow
-def test_the_report_on_a_file_goes_to_the_working_directory(run, make_table, tmp_path):
-    make_table(seeds=5).to_csv("mine.csv", index=False)
-    done = run("--records", "mine.csv")
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "report/report.html").is_file()
 
 
 @pytest.mark.slow
@@ -76,9 +68,7 @@ def test_the_report_on_a_sweep_in_s3_is_copied_there(run, sweep, tmp_path, monke
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[:2] == ["Report: report/report.html", "Copied to s3://bucket/prefix/demo/report/"]
     here, there = tmp_path / "report", tmp_path / "sweeps/demo/report"
-    assert sorted(p.relative_to(here) for p in here.rglob("*")) == sorted(
-        p.relative_to(there) for p in there.rglob("*")
-    )
+    assert {p.relative_to(here) for p in here.rglob("*")} == {p.relative_to(there) for p in there.rglob("*")}
 
 
 def test_two_sweeps_are_compared(run, sweep, make_table, tmp_path):
@@ -91,8 +81,6 @@ def test_two_sweeps_are_compared(run, sweep, make_table, tmp_path):
     assert done.stdout.splitlines() == ["Report: comparison/report.html", content["sentence"]]
     assert (content["first"]["n_trials"], content["second"]["n_trials"]) == (40, 56)
     assert content["overlap"]["n_both"] == 40
-    assert "in demo" in content["sentence"]
-    assert "in other" in content["sentence"]
 
 
 def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, tmp_path):
@@ -120,7 +108,7 @@ def test_two_tables_of_one_name_are_compared_by_their_folders(run, make_table, t
         (["--sweep", "s", "--tracking-uri", "sqlite:///half.db"], ["sqlite:///half.db", "database is half made"]),
         (["--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
         (["--sweep", "demo", "--sweep", "demo", "--smallest-effect", "2"], ["smallest effect 2", "0.3"]),
-        (["--sweep", "a", "--sweep", "b", "--sweep", "c"], ["--sweep was given 3 times", "twice for a comparison"]),
+        (["--sweep", "a", "--sweep", "b", "--sweep", "c"], ["--sweep was given 3 times", "twice to compare"]),
         (["--sweep", "demo", "--sweep", "nope"], ["no sweep 'nope'"]),
         (
             ["--sweep", "demo", "--sweep", "b", "--replicates", "100"],

@@ -12,18 +12,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def drawn(stream, patience):
+KINDS = [(Terminal(), 0.0, True), (Terminal(), 60.0, False), (io.StringIO(), 0.0, False)]
+
+
+@pytest.mark.parametrize(("stream", "patience", "is_drawn"), KINDS)
+def test_only_a_terminal_has_the_bar_and_after_a_while(monkeypatch, stream, patience, is_drawn):
+    monkeypatch.setenv("TERM", "xterm")
     with progress_bar("correlations", stream, patience) as advance:
         advance(1, 4)
         advance(2, None)
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(("patience", "is_drawn"), [(0.0, True), (60.0, False)])
-def test_a_terminal_has_the_bar_after_a_while(monkeypatch, patience, is_drawn):
-    monkeypatch.setenv("TERM", "xterm")
-    assert ("correlations" in drawn(Terminal(), patience)) == is_drawn
-
-
-def test_a_file_has_no_bar():
-    assert drawn(io.StringIO(), patience=0.0) == ""
+    assert ("correlations" in stream.getvalue()) == is_drawn

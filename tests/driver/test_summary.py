@@ -112,7 +112,7 @@ def test_what_is_undecided_and_the_command_that_adds_trials(space, dataset, max_
     text = summary.more(result, plan)
     assert text.startswith(
         "Not decided here: seeds, settings, methods and given validation AUC (no dataset with a shift has more than "
-        "2 data seeds; an interval takes 6). "
+        "2 data seeds; an interval needs 6). "
     )
     assert text.endswith(advice)
 

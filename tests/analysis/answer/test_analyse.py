@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import analysis
 from analysis.answer.answer import answer
@@ -14,15 +15,13 @@ from analysis.sections.section import plain
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import combine_cells, rank_correlation
 from analysis.trials.exclusions import trials_from_table
-from records import Manifest, columns
+from records import Manifest
 
 SCORE = "test_ood.iou.integrated_gradients"
 
 
 def only(result, scope, statistic="spearman", **where):
-    found = result.find(scope, statistic, **where)
-    assert found is not None
-    return found
+    return result.find(scope, statistic, **where)
 
 
 def comparison(result, name):
@@ -30,23 +29,10 @@ def comparison(result, name):
     return entry
 
 
-def test_every_scope_and_statistic_is_there(make_table):
-    table = make_table(columns=(SCORE, "test_id.pointing.grad_cam"))
-    result = analysis.analyse(table, replicates=100)
-    cells, strata = 8, 2
-    per_score = 1 + strata + cells + (1 + strata) + (strata + 1)
-    assert len(result.correlations) == 2 * 2 * per_score
-    assert {c.outcome for c in result.correlations} == {"test_ood.auc"}
-    assert {(c.split, c.metric, c.attribution) for c in result.correlations} == {
-        ("test_ood", "iou", "integrated_gradients"),
-        ("test_id", "pointing", "grad_cam"),
-    }
-
-
 @pytest.mark.parametrize("statistic", ["spearman", "kendall_tau_b"])
 def test_estimates_are_those_of_the_parts(make_table, statistic):
     table = make_table(strengths=(0.1, 1.0))
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     samples = {
         key: rank_correlation(part[SCORE].to_numpy(), part["test_ood.auc"].to_numpy(), statistic)
         for key, part in table.groupby(["dataset", "severity", "method"])
@@ -69,35 +55,17 @@ def test_estimates_are_those_of_the_parts(make_table, statistic):
     assert between.n == 4
 
 
-def test_a_strong_correlation_is_a_yes(make_table):
-    result = analysis.analyse(make_table(rho=0.9, seeds=30), replicates=200)
-    assert comparison(result, "seed").answer == "yes"
-    within = only(result, "within_cell")
-    assert (within.interval, within.df) == ("cluster_jackknife", pytest.approx(29))
-
-
-def test_no_correlation_is_a_no_with_many_trials_and_undecided_with_few(make_table):
-    assert comparison(analysis.analyse(make_table(rho=0, seeds=60), replicates=200), "seed").answer == "no"
-    few = analysis.analyse(make_table(rho=0, seeds=5, severities=(1.0,)), replicates=200)
-    assert few.verdict.answer == "undecided"
-    assert few.verdict.sentence == "Undecided: no dataset with a shift has more than 5 data seeds; an interval takes 6."
-    across = comparison(analysis.analyse(make_table(rho=0.3, seeds=10, severities=(1.0,)), replicates=200), "seed")
-    assert across.answer == "undecided"
-    assert across.joint_low < 0.3 < across.joint_high
-    assert "; the interval holds 0.3; " in across.sentence
-
-
-def test_a_perfect_correlation_is_clipped_and_said(make_table):
+def test_a_perfect_correlation_is_clipped_and_noted(make_table):
     table = make_table()
     table["test_ood.auc"] = table[SCORE]
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     within = only(result, "within_cell")
     assert within.estimate == pytest.approx(0.999)
     assert within.n_clipped == 8
     assert "8 cells of the primary had a correlation beyond ±0.999" in " ".join(result.notes)
 
 
-def test_pooling_reverses_the_sign_and_it_is_said(make_table):
+def test_pooling_reverses_the_sign(make_table):
     # Within each method better maps go with better outcomes; methods with better maps have worse ones.
     result = analysis.analyse(make_table(rho=0.8, step=0.1), replicates=200)
     assert only(result, "pooled").estimate < -0.5
@@ -107,22 +75,15 @@ def test_pooling_reverses_the_sign_and_it_is_said(make_table):
     # Four methods in an order that nothing upsets, but too few to speak for others.
     assert comparison(result, "method").estimate == pytest.approx(-1)
     assert comparison(result, "method").reason == "4 methods are compared, fewer than 5"
-    (found,) = result.results["disagreements"]
-    sentence = found.sentence
-    assert found.pooled < 0 < found.within_cell
-    assert "IoU of integrated gradients on the OOD test set: pooled over everything, ρ is −0." in sentence
-    assert "within cells it is 0." in sentence
-
-
-def test_the_same_sign_is_no_reversal(make_table):
-    assert analysis.analyse(make_table(rho=0.8), replicates=100).results["disagreements"] == ()
+    (disagreement,) = result.results["disagreements"]
+    assert disagreement.pooled < 0 < disagreement.within_cell
 
 
 def test_constant_cells_are_undefined_counted_and_left_out(make_table):
     table = make_table()
     table.loc[table["method"] == "masked", "test_ood.auc"] = 1.0
     table.loc[(table["method"] == "rrr") & (table["severity"] == 1.0), SCORE] = 0.0
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
     assert (cell.estimate, cell.ci_low, cell.interval, cell.reason) == (None, None, None, "constant outcome")
     other = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
@@ -133,11 +94,8 @@ def test_constant_cells_are_undefined_counted_and_left_out(make_table):
 
 
 def test_all_outcomes_constant_is_undecided_with_the_reason(make_table):
-    table = make_table()
-    table["test_ood.auc"] = 1.0
-    result = analysis.analyse(table, replicates=100)
+    result = answer(make_table().assign(**{"test_ood.auc": 1.0}), replicates=100)
     assert result.verdict.answer == "undecided"
-    assert result.verdict.sentence == "Undecided: OOD test AUC varies by less than 0.01 wherever there is a shift."
     assert only(result, "within_cell").reason == "none of the 8 cells has a correlation (8: constant outcome)"
     assert only(result, "between_methods").reason is not None
     assert result.power.within_cell is None
@@ -147,7 +105,7 @@ def test_missing_values_are_dropped_per_correlation_and_counted(make_table):
     table = make_table(columns=(SCORE, "test_ood.pointing.grad_cam"))
     table.loc[:6, SCORE] = np.nan  # seven seeds of the first cell
     table.loc[7, "test_ood.auc"] = np.nan
-    result = analysis.analyse(table, replicates=100)
+    result = answer(table, replicates=100)
     cell = only(result, "cell", dataset="crosses", severity=0.0, method="baseline")
     assert (cell.n, cell.n_missing, cell.n_clusters) == (4, 8, 4)
     assert cell.interval == "fisher_z"  # four data seeds are left, and no two trials share one
@@ -158,28 +116,25 @@ def test_missing_values_are_dropped_per_correlation_and_counted(make_table):
 
 
 def test_few_data_seeds_have_an_interval_only_where_trials_share_none(make_table):
-    result = analysis.analyse(make_table(seeds=5), replicates=100)
+    result = answer(make_table(seeds=5), replicates=100)
     within = only(result, "within_cell")
     assert (within.interval, within.ci_low, within.p_value) == (None, None, None)
     assert within.interval_reason == "fewer than 6 data seeds on a dataset, and trials share them"
-    assert (
-        result.verdict.sentence == "Undecided: no dataset with a shift has more than 5 data seeds; an interval takes 6."
-    )
+    assert result.verdict.sentence.startswith("Undecided: no dataset with a shift has more than 5 data seeds; ")
     cell = only(result, "cell", dataset="crosses", severity=0.0, method="masked")
     assert cell.interval == "fisher_z"
-    assert math.atanh(cell.ci_high) - math.atanh(cell.estimate) == pytest.approx(
-        1.959964 * math.sqrt(1.06 / 2), abs=1e-6
-    )
+    reach = math.atanh(cell.ci_high) - math.atanh(cell.estimate)
+    assert reach == pytest.approx(1.959964 * math.sqrt(1.06 / 2), abs=1e-6)
     assert "fewer than 6 data seeds (5 on crosses)" in " ".join(result.notes)
     assert result.power.within_cell_clustered is None
 
 
 def test_one_method_and_one_seed(make_table):
-    one_method = analysis.analyse(make_table(methods=("baseline",)), replicates=100)
+    one_method = answer(make_table(methods=("baseline",)), replicates=100)
     assert only(one_method, "between_methods").reason == "0 methods, fewer than 3"
     assert only(one_method, "between_methods", dataset="crosses", severity=0.0).reason == "1 method, fewer than 3"
     assert only(one_method, "within_cell").estimate is not None
-    one_seed = analysis.analyse(make_table(seeds=1), replicates=100)
+    one_seed = answer(make_table(seeds=1), replicates=100)
     assert only(one_seed, "cell", dataset="crosses", severity=0.0, method="rrr").reason == "1 trial, fewer than 4"
     assert one_seed.verdict.answer == "undecided"
 
@@ -187,117 +142,67 @@ def test_one_method_and_one_seed(make_table):
 def test_missing_cells_are_named(make_table):
     table = make_table()
     gone = (table["method"] == "rrr") & (table["severity"] == 1.0)
-    result = analysis.analyse(table[~gone], replicates=100)
+    result = answer(table[~gone], replicates=100)
     assert any("No trial in 1 cell of the grid: rrr on crosses at severity 1" in m for m in result.trials.missing)
     assert only(result, "within_cell").n_cells == 7
 
 
 def test_p_values_are_adjusted_within_scope_and_statistic(make_table):
-    result = analysis.analyse(make_table(), replicates=200)
+    result = answer(make_table(), replicates=200)
     cells = [c for c in result.correlations if (c.scope, c.statistic) == ("cell", "spearman")]
-    ordered = sorted(cells, key=lambda c: c.p_value)
-    expected, running = [], 1.0
-    for rank in range(len(ordered), 0, -1):
-        running = min(running, ordered[rank - 1].p_value * len(ordered) / rank)
-        expected.insert(0, running)
-    assert [c.p_adjusted for c in ordered] == pytest.approx(expected)
-    assert only(analysis.analyse(make_table(), replicates=200), "within_cell").p_adjusted is None  # the primary
+    assert [c.p_adjusted for c in cells] == pytest.approx(stats.false_discovery_control([c.p_value for c in cells]))
+    assert only(result, "within_cell").p_adjusted is None  # the primary
+    assert only(result, "within_cell", "kendall_tau_b").p_adjusted is not None
 
 
-def test_same_seed_same_analysis_and_order_of_rows_is_nothing(make_table):
-    table = make_table(seeds=11)
-    first = analysis.analyse(table, replicates=150, seed=3)
-    again = analysis.analyse(table, replicates=150, seed=3)
+def test_the_same_seed_gives_the_same_analysis(make_table):
+    first, again, other = (answer(make_table(seeds=11), replicates=150, seed=s) for s in (3, 3, 4))
     assert first.correlations == again.correlations
-    other = analysis.analyse(table, replicates=150, seed=4)
-    assert only(other, "within_cell").estimate == only(first, "within_cell").estimate
     assert only(other, "within_cell").ci_low == only(first, "within_cell").ci_low  # nothing is drawn for it
-    shuffled = analysis.analyse(table.sample(frac=1, random_state=1), replicates=150, seed=3)
-    assert only(shuffled, "within_cell").ci_low == pytest.approx(only(first, "within_cell").ci_low, abs=1e-6)
 
 
-def test_the_declared_primary_is_used(make_table):
-    table = make_table(columns=(SCORE, "test_id.energy.grad_cam"))
-    declared = analysis.Primary("test_id", "energy", "grad_cam")
-    trials = trials_from_table(table, sweep="s", source="t", declared=Manifest(primary=declared))
-    result = analysis.analyse(trials, replicates=100)
-    assert result.primary == declared
-    assert not any("primary" in note for note in result.notes)
-
-
-def test_a_table_without_the_default_primary_falls_back_and_says_so(make_table):
-    table = make_table(columns=("test_id.pointing.grad_cam", "test_ood.energy.occlusion"))
-    result = analysis.analyse(table, replicates=100)
-    assert result.primary.column == "test_id.pointing.grad_cam"
-    assert any(f"no column {SCORE!r}" in n and "'test_id.pointing.grad_cam', stands in" in n for n in result.notes)
-
-
-def test_few_data_seeds_leave_correlations_without_an_interval(make_table):
-    table = make_table(seeds=5)
-    table["test_ood.accuracy"], table["test_ood.n"] = table["test_ood.auc"], 1000
+def test_without_the_default_primary_the_first_localisation_column_stands_in(make_table):
+    table = make_table(seeds=6, columns=("test_id.pointing.grad_cam", "test_ood.energy.occlusion"))
+    table.insert(0, "test_ood.auc.std", table["test_ood.auc"])  # three parts, as a localisation score has
     result = answer(table, replicates=100)
-    assert (
-        "There are fewer than 6 data seeds (5 on crosses), so correlations there have an interval only among trials "
-        "that share no images."
-    ) in result.notes
-    assert only(result, "within_cell").ci_low is None
-
-
-def test_a_sweep_without_its_primary_is_undecided(make_table):
-    table = make_table(columns=("test_id.pointing.grad_cam",))
-    trials = trials_from_table(
-        table, sweep="s", source="t", declared=Manifest(primary=analysis.Primary()), free_primary=False
-    )
-    result = analysis.analyse(trials, replicates=100)
-    assert result.verdict.answer == "undecided"
+    assert (result.primary.column, result.stands_in) == ("test_id.pointing.grad_cam", True)
+    assert any(f"no column {SCORE!r}" in n and "'test_id.pointing.grad_cam', stands in" in n for n in result.notes)
+    assert {c.metric for c in result.correlations} == {"pointing", "energy"}
+    declared = Manifest(primary=analysis.Primary())
+    trials = trials_from_table(table, sweep="s", source="t", declared=declared, free_primary=False)
+    result = answer(trials, replicates=100)
+    assert (result.verdict.answer, result.primary.column) == ("undecided", SCORE)
     assert SCORE in result.verdict.sentence
-    assert result.correlations  # the rest of the grid is still there
+    assert result.correlations, "the rest of the grid is still there"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "pieces"),
+    ("arguments", "message"),
     [
-        ({"smallest_effect": 0}, ["bad smallest effect 0", "between 0 and 1", "0.3"]),
-        ({"smallest_effect": 30}, ["bad smallest effect 30", "between 0 and 1"]),
-        ({"replicates": 5}, ["replicates 5", "at least 100", "2000"]),
+        ({"smallest_effect": 0}, "bad smallest effect 0: .*between 0 and 1, such as 0.3"),
+        ({"smallest_effect": 1}, "bad smallest effect 1: "),
+        ({"replicates": 99}, "replicates 99: give at least 100, .*2000"),
     ],
 )
-def test_bad_arguments(make_table, arguments, pieces):
-    with pytest.raises(analysis.AnalysisError) as error:
-        analysis.analyse(make_table(), **arguments)
-    for piece in pieces:
-        assert piece in str(error.value)
+def test_bad_arguments(make_table, arguments, message):
+    with pytest.raises(analysis.AnalysisError, match=message):
+        answer(make_table(seeds=4), **arguments)
 
 
-def test_column_names_are_the_records_own():
-    assert columns.localisation("test_ood", "iou", "integrated_gradients") == analysis.Primary().column == SCORE
-
-
-def test_the_id_score_is_the_reference(make_table):
+def test_the_id_score_is_a_reference_over_all_strata_and_in_each(make_table):
     table = make_table()
-    table["test_id.auc"] = -table["test_ood.auc"]
-    found, *strata = analysis.analyse(table, replicates=100).reference
-    assert (found.split, found.metric, found.estimate) == ("test_id", "auc", pytest.approx(-0.999))
-    assert len(strata) == len(table[["dataset", "severity"]].drop_duplicates())
-    assert analysis.analyse(table.drop(columns="test_id.auc"), replicates=100).reference == ()
-
-
-def test_the_id_score_is_a_reference_in_each_stratum(make_table):
-    table = make_table()
-    shifted = table["severity"] == table["severity"].max()
-    table["test_id.auc"] = table["test_ood.auc"].where(~shifted, -table["test_ood.auc"])
-    found = analysis.analyse(table, replicates=100)
-    estimates = {entry.severity: entry.estimate for entry in found.reference[1:]}
-    levels = sorted(table["severity"].unique())
-    assert len(levels) > 1
-    assert estimates == {s: pytest.approx(-0.999 if s == levels[-1] else 0.999) for s in levels}
+    table["test_id.auc"] = table["test_ood.auc"].where(table["severity"] == 0, -table["test_ood.auc"])
+    overall, *strata = answer(table, replicates=100).reference
+    assert (overall.split, overall.metric, overall.attribution, overall.stratum) == ("test_id", "auc", "", None)
+    assert {e.severity: e.estimate for e in strata} == {0.0: pytest.approx(0.999), 1.0: pytest.approx(-0.999)}
+    assert answer(table.drop(columns="test_id.auc"), replicates=100).reference == ()
 
 
 def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_table):
     table = make_table(seeds=8, severities=(1.0,), methods=("baseline", "rrr"))
     early = (table["method"] == "baseline") & (table["data_seed"] < 5)
     late = (table["method"] == "rrr") & (table["data_seed"] >= 3)
-    result = analysis.analyse(table[early | late], replicates=200)
+    result = answer(table[early | late], replicates=200)
     cell = only(result, "cell", dataset="crosses", severity=1.0, method="rrr")
     assert (cell.interval, cell.n_clusters) == ("fisher_z", 5)
     within = only(result, "within_cell")
@@ -305,10 +210,10 @@ def test_cells_with_few_data_seeds_each_still_enter_the_combined_interval(make_t
     assert within.ci_low < within.estimate < within.ci_high
 
 
-def test_permutations_stand_beside_the_intervals_within_cells(make_table):
+def test_p_values_by_permutation_are_given_within_cells(make_table):
     table = make_table(rho=0.9, columns=(SCORE, "test_id.pointing.grad_cam"))
     table["test_id.pointing.grad_cam"] = np.random.default_rng(0).normal(size=len(table))
-    result = analysis.analyse(table, replicates=199)
+    result = answer(table, replicates=199)
     primary = only(result, "within_cell")
     assert primary.p_permutation == 1 / 200
     stratum = only(result, "within_cell", dataset="crosses", severity=1.0)
@@ -321,16 +226,6 @@ def test_permutations_stand_beside_the_intervals_within_cells(make_table):
     assert other.p_permutation > 0.05
     assert only(result, "pooled").p_permutation is None
     assert only(result, "within_cell", "kendall_tau_b").p_permutation is None
-
-
-def test_trials_and_analyses_say_in_a_line_what_they_are(make_table):
-    table = make_table(seeds=6)
-    trials = trials_from_table(table, sweep="tried", source="sweep 'tried'")
-    counts = "1 dataset, 2 severities, 4 methods and 6 data seeds"
-    assert repr(trials) == f"<Trials of sweep 'tried': 48 of 48 rows; {counts}>"
-    result = analysis.analyse(trials, replicates=100)
-    answers = ", ".join(f"{one.comparison} {one.answer}" for one in result.comparisons)
-    assert repr(result) == f"<Analysis of 48 trials of sweep 'tried': {answers}>"
 
 
 def trained_twice(table):
@@ -348,7 +243,7 @@ def test_trainings_of_one_configuration_change_places_together(make_table):
     assert entry.p_permutation == pytest.approx(1 / 3, abs=0.06)  # 3 standard errors; 1 / 45 of single trainings
 
 
-def test_the_order_of_rows_is_nothing_to_any_section(make_table):
+def test_row_order_does_not_matter(make_table):
     table = trained_twice(make_table(seeds=6, strengths=(0.1, 1.0, 10.0), severities=(0.5, 1.0)))
     rng = np.random.default_rng(0)
     for name in (SCORE, "test_ood.auc", "test_id.auc", "valid_id.auc"):
@@ -371,12 +266,3 @@ def assert_alike(one, other, where):
             assert_alike(a, b, f"{where}.{key}")
     else:
         assert one == (pytest.approx(other, abs=1e-6, nan_ok=True) if isinstance(one, float) else other), where
-
-
-def test_a_spread_of_the_outcome_never_stands_in_for_a_map(make_table):
-    """`test_ood.auc.std` has three parts, as a localisation score has."""
-    table = make_table(seeds=6, columns=("test_ood.energy.occlusion",))
-    table.insert(0, "test_ood.auc.std", table["test_ood.auc"])
-    result = answer(table, replicates=100)
-    assert result.primary.column == "test_ood.energy.occlusion"
-    assert {c.metric for c in result.correlations} == {"energy"}

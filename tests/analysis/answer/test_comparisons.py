@@ -1,6 +1,7 @@
 """The comparisons' estimates, against scipy on each cell and its formulas written out."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def shifted(table):
     return table[table["severity"] > 0]
 
 
-def test_between_seeds_it_is_the_configurations_combined():
+def test_the_seed_comparison_combines_configurations():
     table = layered(seed=Layer(0.4), method=Layer(-0.5, 0.1, 0.1), severities=(0.0, 0.5, 1.0), seeds=9)
     result = compared(table, "seed")
     parts = [part for _, part in shifted(table).groupby([*CELL, "strength"]) if part[OUTCOME].std() >= 0.01]
@@ -42,7 +43,7 @@ def test_between_seeds_it_is_the_configurations_combined():
     assert result.auc_per_tenth == pytest.approx(slope / 10)
 
 
-def test_its_interval_leaves_out_each_data_seed():
+def test_the_seed_interval_leaves_out_each_data_seed():
     table = layered(seed=Layer(0.4, 0.05, 0.05), data_seed=Layer(0.9), seeds=8)
     result = compared(table, "seed")
     deleted = [compared(table[table["data_seed"] != g], "seed").estimate for g in range(8)]
@@ -63,7 +64,7 @@ def partial(part, control):
 
 
 @pytest.mark.parametrize("control", ["valid_id.auc", "test_id.auc"])
-def test_given_id_it_is_the_partial_correlation_of_the_ranks(control):
+def test_the_given_id_comparison_is_the_partial_correlation_of_the_ranks(control):
     table = layered(seed=Layer(0.4), setting=Layer(0.6), severities=(0.0, 1.0))
     table["valid_id.auc"] = 0.5 * table[OUTCOME] + 0.01 * np.random.default_rng(0).normal(size=len(table))
     table = table.rename(columns={"valid_id.auc": control})
@@ -81,7 +82,7 @@ def without_copies(table):
     return table.assign(**{SCORE: table[SCORE] + shift, OUTCOME: table[OUTCOME] + shift})
 
 
-def test_between_settings_without_noise_it_is_the_mean_of_scipys():
+def test_the_setting_comparison_without_noise_is_the_mean_of_scipys():
     table = layered(setting=Layer(0.5, 0.1, 0.1), severities=(0.0, 1.0), datasets=("crosses", "squares"), rng=3)
     few = table["method"].ne("rrr") | table["strength"].lt(100)  # four settings in place of five
     table = without_copies(table[few])
@@ -97,14 +98,9 @@ def test_between_settings_without_noise_it_is_the_mean_of_scipys():
     assert (result.n_units, result.n_cells) == (58, 12)
 
 
-def test_between_methods_without_noise_it_is_the_mean_of_scipys():
-    table = layered(
-        setting=Layer(-0.9, 0.01, 0.01),
-        method=Layer(0.6, 0.1, 0.1),
-        severities=(0.0, 0.5),
-        datasets=("crosses", "squares"),
-    )
-    table = without_copies(table)
+def test_the_method_comparison_without_noise_is_the_mean_of_scipys():
+    layers = {"setting": Layer(-0.9, 0.01, 0.01), "method": Layer(0.6, 0.1, 0.1)}
+    table = without_copies(layered(**layers, severities=(0.0, 0.5), datasets=("crosses", "squares")))
     result = compared(table, "method")
     means = shifted(table).groupby(CELL)[[SCORE, OUTCOME]].mean()
     rho = [stats.spearmanr(part[SCORE], part[OUTCOME]).statistic for _, part in means.groupby(["dataset", "severity"])]
@@ -127,24 +123,6 @@ def test_methods_in_perfect_order_have_the_interval_of_as_many_pairs():
     assert math.atanh(result.ci_low) == pytest.approx(math.atanh(0.999) - reach)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("n_methods", "r"), [(6, 0.0), (6, 0.6), (10, 0.0), (10, 0.8)])
-def test_the_interval_between_methods_covers_the_truth_for_all_methods(n_methods, r):
-    truth = 6 / math.pi * math.asin(r / 2)  # Spearman's rho of normal scores with correlation r (Pearson 1907)
-    hits = 0
-    for rng in range(100):
-        table = layered(
-            method=Layer(r, 0.3, 0.3),
-            methods=tuple(f"m{i}" for i in range(n_methods)),
-            strengths=(1.0,),
-            seeds=30,
-            rng=rng,
-        )
-        result = compared(without_copies(table), "method")
-        hits += result.ci_low <= truth <= result.ci_high
-    assert hits >= 90  # P(fewer of 100 | .95) is 1.1 %
-
-
 def test_settings_of_seeds_alone_are_not_ranked():
     table = layered(seed=Layer(0.9, 0.1, 0.1), rng=1)
     result = compared(table, "setting")
@@ -156,13 +134,9 @@ def test_settings_of_seeds_alone_are_not_ranked():
 
 
 @pytest.mark.parametrize("name", ["seed", "setting", "method", "given_id"])
-def test_strata_without_a_shift_stand_beside_the_answer_and_do_not_move_it(name):
-    table = layered(
-        seed=Layer(0.5, 0.02, 0.02),
-        setting=Layer(0.5, 0.1, 0.1),
-        method=Layer(0.5, 0.2, 0.2),
-        severities=(0.0, 0.5, 1.0),
-    )
+def test_strata_without_a_shift_do_not_change_the_answer(name):
+    layers = {"seed": Layer(0.5, 0.02, 0.02), "setting": Layer(0.5, 0.1, 0.1), "method": Layer(0.5, 0.2, 0.2)}
+    table = layered(**layers, severities=(0.0, 0.5, 1.0))
     before = compared(table, name)
     assert [level.severity for level in before.strata] == [0.0, 0.5, 1.0]
     other = table.copy()
@@ -170,17 +144,7 @@ def test_strata_without_a_shift_stand_beside_the_answer_and_do_not_move_it(name)
     after = compared(other, name)
     assert before.strata[0].estimate == pytest.approx(-after.strata[0].estimate)
     assert (after.strata[1:], after.methods) == (before.strata[1:], before.methods)
-    for field in (
-        "estimate",
-        "ci_low",
-        "ci_high",
-        "joint_low",
-        "prediction_low",
-        "cells_p_value",
-        "auc_per_tenth",
-        "n_trials",
-    ):
-        assert getattr(after, field) == getattr(before, field), field
+    assert replace(after, strata=before.strata) == before
     other.loc[other["severity"] == 0, OUTCOME] = 0.9
     assert compared(other, name).left_out == before.left_out
 
@@ -189,8 +153,8 @@ def test_strata_and_methods_are_the_comparison_of_those_trials():
     table = layered(seed=Layer(0.3), severities=(0.5, 1.0), strengths=(0.1, 1.0))
     result = compared(table, "seed")
     for level in result.strata:
-        own = table[(table["dataset"] == level.dataset) & (table["severity"] == level.severity)]
-        assert level.estimate == pytest.approx(compared(own, "seed").estimate)
+        rows = table[(table["dataset"] == level.dataset) & (table["severity"] == level.severity)]
+        assert level.estimate == pytest.approx(compared(rows, "seed").estimate)
     for level in result.methods:
         assert level.estimate == pytest.approx(compared(table[table["method"] == level.method], "seed").estimate)
     rest = [compared(table[table["method"] != method], "seed").estimate for method in METHODS]
@@ -220,14 +184,7 @@ def test_a_control_that_is_the_outcome_or_absent_is_none():
     assert compared(table, "given_id").reason == "no trial has the column 'valid_id.auc' or 'test_id.auc'"
 
 
-def test_row_order_does_not_matter():
-    table = layered(seed=Layer(0.4), setting=Layer(0.5, 0.1, 0.1))
-    shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
-    for name in ("seed", "setting", "given_id"):
-        assert compared(shuffled, name).estimate == pytest.approx(compared(table, name).estimate)
-
-
-def test_trials_without_a_score_take_no_part():
+def test_trials_without_a_score_are_ignored():
     table = layered(seed=Layer(0.4))
     table.loc[table.index[::7], SCORE] = np.nan
     complete = table.dropna(subset=[SCORE]).reset_index(drop=True)
@@ -244,10 +201,9 @@ def with_one_data_seed(table, of):
 def test_a_setting_with_one_data_seed_is_not_ranked():
     table = layered(seed=Layer(0.4), setting=Layer(0.5, 0.1, 0.1))
     lowest = table["strength"] == table["strength"].min()
-    found = compared(with_one_data_seed(table, lowest), "setting")
-    expected = compared(table[~lowest].reset_index(drop=True), "setting")
-    assert found == expected
-    assert found.n_units == 24
+    result = compared(with_one_data_seed(table, lowest), "setting")
+    assert result == compared(table[~lowest].reset_index(drop=True), "setting")
+    assert result.n_units == 24
     more = lowest | (table["strength"] == table["strength"].max())
     assert compared(with_one_data_seed(table, more), "setting").reason == (
         "fewer than 4 settings with two data seeds in all 6 cells"
@@ -257,17 +213,11 @@ def test_a_setting_with_one_data_seed_is_not_ranked():
 def test_a_method_with_one_data_seed_is_not_compared():
     table = layered(seed=Layer(0.4), method=Layer(0.8, 0.1, 0.1))
     of_rrr = table["method"] == "rrr"
-    found = compared(with_one_data_seed(table, of_rrr), "method")
-    assert found == compared(table[~of_rrr].reset_index(drop=True), "method")
-    assert found.n_units == 5
+    result = compared(with_one_data_seed(table, of_rrr), "method")
+    assert result == compared(table[~of_rrr].reset_index(drop=True), "method")
+    assert result.n_units == 5
     few = of_rrr | (table["method"] == "cdep")
     assert compared(with_one_data_seed(table, few), "method").reason == "4 methods are compared, fewer than 5"
-
-
-def test_settings_drawn_once_each_have_no_two_data_seeds():
-    table = layered(seed=Layer(0.4), strengths=(1.0,))
-    drawn = table.assign(**{"hp.lr": np.random.default_rng(0).uniform(size=len(table))})
-    assert compared(drawn, "setting").reason == "fewer than 4 settings with two data seeds in all 6 cells"
 
 
 def test_a_number_of_methods_is_an_average_over_strata():

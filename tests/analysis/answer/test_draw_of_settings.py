@@ -53,5 +53,5 @@ def test_settings_on_one_axis_are_the_configurations():
     table["hp.lr"] = 0.1
     table["seed"] = np.arange(len(table))
     data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
-    own = variance(table, table["strength"])
-    assert _by_draw(data, table[CONTROL].to_numpy(), np.arange(len(table))) ** 2 == pytest.approx(own)
+    by_strength = variance(table, table["strength"])
+    assert _by_draw(data, table[CONTROL].to_numpy(), np.arange(len(table))) ** 2 == pytest.approx(by_strength)

@@ -9,25 +9,14 @@ from records.columns import COMPARISONS
 
 
 def made(comparison="setting", low=0.4, high=0.6, **others):
-    settings = {
-        "comparison": comparison,
-        "estimate": (low + high) / 2,
-        "ci_low": low,
-        "ci_high": high,
-        "joint_low": low,
-        "joint_high": high,
-        "standard_error": 0.1,
-        "df": 9.0,
-        "n_trials": 1200,
-        "n_units": 120,
-        "n_cells": 12,
-        "n_clusters": 10,
-    }
-    return Comparison(**settings | others)
+    fields = {"comparison": comparison, "estimate": (low + high) / 2, "ci_low": low, "ci_high": high}
+    fields |= {"joint_low": low, "joint_high": high, "standard_error": 0.1, "df": 9.0}
+    fields |= {"n_trials": 1200, "n_units": 120, "n_cells": 12, "n_clusters": 10}
+    return Comparison(**fields | others)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "expected"),
     [
         (0.31, 0.9, "yes"),
         (0.29, 0.9, "undecided"),
@@ -40,10 +29,10 @@ def made(comparison="setting", low=0.4, high=0.6, **others):
     ],
 )
 @pytest.mark.parametrize("comparison", COMPARISONS)
-def test_the_word_follows_from_both_bounds(comparison, low, high, said):
+def test_the_word_follows_from_both_bounds(comparison, low, high, expected):
     result = answered(made(comparison, low, high), Primary(), 0.3)
-    assert result.answer == said == word(made(comparison, low, high), 0.3)
-    assert result.sentence.startswith(f"{said.capitalize()}: ")
+    assert result.answer == expected
+    assert result.sentence.startswith(f"{expected.capitalize()}: ")
 
 
 def test_the_smallest_effect_of_interest_moves_the_words():
@@ -52,21 +41,18 @@ def test_the_smallest_effect_of_interest_moves_the_words():
 
 
 @pytest.mark.parametrize(
-    ("cells", "p_value", "said"),
+    ("mean", "cells", "p_value", "expected"),
     [
-        ((-0.2, 0.9), 0.01, "it depends"),
-        ((-0.9, 0.2), 0.01, "it depends"),
-        ((-0.2, 0.9), 0.2, "yes"),  # no more than chance
-        ((0.1, 0.9), 0.01, "yes"),  # one sign
+        (0.5, (-0.2, 0.9), 0.01, "it depends"),
+        (0.5, (-0.9, 0.2), 0.01, "it depends"),
+        (0.5, (-0.2, 0.9), 0.2, "yes"),  # no more than chance
+        (0.5, (0.1, 0.9), 0.01, "yes"),  # one sign
+        (0.0, (-0.25, 0.25), 0.01, "no"),  # small differences
     ],
 )
-def test_cells_of_both_signs_make_it_depend(cells, p_value, said):
-    result = made(low=0.4, high=0.6, cells_low=cells[0], cells_high=cells[1], cells_p_value=p_value)
-    assert word(result, 0.3) == said
-
-
-def test_small_differences_between_cells_leave_a_no():
-    assert word(made(low=-0.1, high=0.1, cells_low=-0.25, cells_high=0.25, cells_p_value=0.01), 0.3) == "no"
+def test_cells_of_both_signs_make_it_depend(mean, cells, p_value, expected):
+    spread = {"cells_low": cells[0], "cells_high": cells[1], "cells_p_value": p_value}
+    assert word(made(low=mean - 0.1, high=mean + 0.1, **spread), 0.3) == expected
 
 
 def level(estimate, severity, dataset="crosses"):
@@ -86,25 +72,16 @@ def test_the_prediction_for_a_new_method_counts_too():
     assert "by dataset and severity" not in one_stratum.sentence
 
 
-def test_where_methods_agree_and_cells_do_not_the_cells_are_named():
-    spread = {
-        "prediction_low": 0.2,
-        "prediction_high": 0.8,
-        "cells_low": -0.4,
-        "cells_high": 0.9,
-        "cells_p_value": 0.001,
-    }
-    assert "; prediction interval for a method on a new dataset or severity −0.40 to 0.90;" in (
-        answered(made(low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
-    )
-    assert "; prediction interval for a new dataset or severity −0.40 to 0.90;" in (
-        answered(made("method", low=0.4, high=0.6, **spread), Primary(), 0.3).sentence
-    )
+@pytest.mark.parametrize(("comparison", "new"), [("setting", "a method on a new"), ("method", "a new")])
+def test_where_methods_agree_and_cells_do_not_the_cells_are_named(comparison, new):
+    spread = {"prediction_low": 0.2, "prediction_high": 0.8, "cells_low": -0.4, "cells_high": 0.9}
+    result = made(comparison, low=0.4, high=0.6, **spread, cells_p_value=0.001)
+    expected = f"; prediction interval for {new} dataset or severity −0.40 to 0.90;"
+    assert expected in answered(result, Primary(), 0.3).sentence
 
 
 def test_a_yes_gives_its_size_and_basis():
-    sentence = answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence
-    assert sentence == (
+    assert answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence == (
         "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % "
         "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 "
         "cells)."
@@ -121,14 +98,12 @@ def test_undecided_says_how_many_data_seeds_would_decide():
     )
 
 
-def test_undecided_at_the_joint_level_alone_is_said():
-    joint = made(low=0.35, high=0.65, joint_low=0.25, joint_high=0.7)
-    assert "; held jointly with the other comparisons, 0.25 to 0.70, it holds 0.3; " in (
-        answered(joint, Primary(), 0.3).sentence
-    )
+def test_undecided_at_the_joint_level_alone_is_stated():
+    joint = answered(made(low=0.35, high=0.65, joint_low=0.25, joint_high=0.7), Primary(), 0.3)
+    assert "; held jointly with the other comparisons, 0.25 to 0.70, it holds 0.3; " in joint.sentence
 
 
-def test_undecided_at_the_limit_or_without_any_precision_promises_nothing():
+def test_undecided_at_the_limit_or_without_any_precision_names_no_number():
     for close in (made(low=0.1, high=0.5, estimate=0.31), made(low=-1.0, high=1.0, estimate=0.5)):
         assert "it would take over 20 times as many data seeds to decide" in answered(close, Primary(), 0.3).sentence
 
@@ -157,14 +132,13 @@ def test_the_verdict_sums_the_words_up():
     )
 
 
-def test_one_reason_for_all_is_said_once():
-    results = [
-        answered(Comparison(comparison=name, reason="no trial has a shift"), Primary(), 0.3) for name in COMPARISONS
-    ]
+def test_one_reason_for_all_is_given_once():
+    absent = [Comparison(comparison=name, reason="no trial has a shift") for name in COMPARISONS]
+    results = [answered(result, Primary(), 0.3) for result in absent]
     assert verdict(results, Primary(), 0.3).sentence == "Undecided: no trial has a shift."
 
 
-def test_a_metric_of_the_distractor_says_what_a_better_map_is():
+def test_a_metric_of_the_distractor_explains_what_a_better_map_is():
     primary = Primary(metric="1-distractor_mass")
     results = [answered(made(name), primary, 0.3) for name in COMPARISONS]
     assert verdict(results, primary, 0.3).sentence.endswith("A better map is one that avoids the distractor better.")

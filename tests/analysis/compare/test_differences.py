@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -40,8 +39,7 @@ def test_sweeps_with_different_truths_differ(make):
     assert result.sentence.startswith("They differ: the correlation of maps with performance within cells is 0.8")
     assert "2 of 2 strata and " in result.sentence
     assert "Seeds: yes, 0.73 (0.50 to 0.87)." in result.first_verdict.sentence
-    # The eighty trials of the shifted stratum rule no correlation of .3 out.
-    assert result.second_verdict.sentence.startswith("Undecided. Seeds: undecided, ")
+    assert result.second_verdict.answer == "undecided"
 
 
 def test_sweeps_with_one_truth_do_not(make):
@@ -94,32 +92,6 @@ def test_without_common_data_seeds_the_variances_add(make):
     assert result.p_value == pytest.approx(2 * stats.t.sf(abs(result.difference) / error, df))
 
 
-def test_what_sweeps_share_makes_the_interval_narrower(make):
-    a, b = make("a", rho=0.5), make("b", rho=0.5)  # the same trials
-    b.table[OUTCOME] += 0.002 * np.random.default_rng(0).normal(size=len(b.table))
-    paired = compare(a, b).within
-    b.table["data_seed"] += 100
-    apart = compare(a, b).within
-    assert paired.difference == apart.difference
-    assert paired.ci_high - paired.ci_low < 0.5 * (apart.ci_high - apart.ci_low)
-
-
-@pytest.mark.slow
-def test_it_holds_its_level_with_shared_images(make):
-    # 100 pairs of sweeps on the same images: both scores of both sweeps share each data seed's effect.
-    trials = make(seeds=12, methods=("baseline", "rrr"), severities=(1.0,))
-    rng = np.random.default_rng(8)
-    false = 0
-    for _ in range(100):
-        shared = rng.normal(size=(2, 12))
-        pair = []
-        for _ in range(2):
-            x, y = (np.tile(effect, 2) + 0.5 * rng.normal(size=24) for effect in shared)
-            pair.append(replace(trials, table=trials.table.assign(**{SCORE: x, OUTCOME: y})))
-        false += compare(*pair).within.p_value <= 0.05
-    assert false <= 11  # P(more than 11 of 100 | .05) is 0.4 %
-
-
 def test_the_same_sweep_twice(make):
     result = compare(make("a"), make("a"))
     assert result.overlap == Overlap("trial_key", 96, 0, 0, 96)
@@ -132,12 +104,11 @@ def test_overlap_by_key_and_by_configuration(make):
     b.table.loc[b.table["method"] == "rrr", OUTCOME] += 0.1
     result = compare(a, b).overlap
     assert (result.by, result.n_both, result.n_first_only, result.n_second_only) == ("trial_key", 64, 0, 16)
-    same = (a.table.merge(b.table, on="trial_key")[[f"{OUTCOME}_x", f"{OUTCOME}_y", f"{SCORE}_x", f"{SCORE}_y"]]).T
-    assert result.n_equal == sum(c[0] == c[1] and c[2] == c[3] for c in same.to_numpy().T)
+    both = a.table.merge(b.table, on="trial_key")
+    same = (both[f"{OUTCOME}_x"] == both[f"{OUTCOME}_y"]) & (both[f"{SCORE}_x"] == both[f"{SCORE}_y"])
+    assert result.n_equal == same.sum()
     without = analysis.trials_from_table(b.table.drop(columns="trial_key"), sweep="b", source="b")
-    other = compare(a, without).overlap
-    assert other.by == "configuration"
-    assert (other.n_both, other.n_equal) == (result.n_both, result.n_equal)
+    assert compare(a, without).overlap == replace(result, by="configuration")
 
 
 @pytest.mark.parametrize(
@@ -152,15 +123,8 @@ def test_overlap_by_key_and_by_configuration(make):
 )
 def test_trials_are_the_same_if_all_settings_are(make_table, one, other, n_both):
     table = make_table(seeds=8).drop(columns="trial_key")
-    sides = [analysis.trials_from_table(table.assign(**own), sweep="s", source="s") for own in (one, other)]
+    sides = [analysis.trials_from_table(table.assign(**settings), sweep="s", source="s") for settings in (one, other)]
     assert compare(*sides).overlap == Overlap("configuration", n_both, 64 - n_both, 64 - n_both, n_both)
-
-
-def test_a_setting_that_one_sweep_alone_varies_matches_no_trial_twice(make_table):
-    table = make_table(seeds=8).drop(columns="trial_key")
-    varied = pd.concat([table.assign(**{"hp.lr": rate}) for rate in (0.1, 0.2, 0.3)], ignore_index=True)
-    sides = [analysis.trials_from_table(own, sweep="s", source="s") for own in (varied, table)]
-    assert compare(*sides).overlap == Overlap("configuration", 0, 192, 64, 0)
 
 
 def test_what_only_one_of_them_has_is_named(make):
@@ -182,11 +146,8 @@ def test_too_little_for_an_interval(make):
     assert {m.reason for m in result.means} == {"fewer than 6 data seeds on a dataset"}
     # One trial a data seed has an interval of its own, and no influences to subtract.
     single = {"seeds": 5, "methods": ("rrr",), "severities": (1.0,)}
-    result = compare(make("a", **single), make("b", **single, rng=1))
-    assert (result.within.first.interval, result.within.reason) == (
-        "fisher_z",
-        "fewer than 6 data seeds on a dataset",
-    )
+    within = compare(make("a", **single), make("b", **single, rng=1)).within
+    assert (within.first.interval, within.reason) == ("fisher_z", "fewer than 6 data seeds on a dataset")
     constant = make("b")
     constant.table[OUTCOME] = 1.0
     result = compare(make("a"), constant)
@@ -203,11 +164,12 @@ def test_primaries(make, make_table):
     with pytest.raises(analysis.AnalysisError, match="no localisation column in common; the first has test_ood"):
         compare(make("a"), b)
     table = make_table(columns=(SCORE, grad_cam))
+    primaries = analysis.Primary("test_id", "pointing", "grad_cam"), analysis.Primary()
     declared, other = (
-        analysis.trials_from_table(table, sweep=name, source=name, declared=Manifest(primary=primary))
-        for name, primary in (("d", analysis.Primary("test_id", "pointing", "grad_cam")), ("e", analysis.Primary()))
+        analysis.trials_from_table(table, sweep="s", source="s", declared=Manifest(primary=p)) for p in primaries
     )
-    assert compare(declared, other).primary.column == grad_cam
-    assert "The two declare different primaries" in compare(declared, other).notes[0]
+    result = compare(declared, other)
+    assert result.primary.column == grad_cam
+    assert "The two declare different primaries" in result.notes[0]
     with pytest.raises(analysis.AnalysisError, match="bad smallest effect 3"):
         compare(declared, other, smallest_effect=3)

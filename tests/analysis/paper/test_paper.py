@@ -68,8 +68,7 @@ def test_excluded_trials_are_counted():
 
 @pytest.mark.parametrize("place", sorted(PUBLISHED))
 def test_every_published_set_has_a_table(place):
-    text = paper_tables(trials(table(*place)))
-    published = [row for row in cells(text) if row[1] == "published"]
+    published = [row for row in cells(paper_tables(trials(table(*place)))) if row[1] == "published"]
     assert len(published) == 7
     for row in published:
         assert [cell.count("±") for cell in row[3:]] == ([1, 0, 0, 0] if row[0] == "shuffled" else [1, 3, 3, 3])

@@ -11,7 +11,7 @@ from PIL import Image
 import analysis
 from analysis import sections
 from analysis.trials.load import trials_of_sweep
-from records import SweepRecords, open_storage
+from records import SweepRecords, columns, open_storage
 
 pytestmark = pytest.mark.slow
 SPLIT, ATTRIBUTION = "test_ood", "integrated_gradients"
@@ -114,30 +114,20 @@ def captions(page):
     return [tile.text.splitlines() for tile in all_of(page, "#map_browser ~ .interactive .tile")]
 
 
-def point_at(page, chart, method, index):
-    """(trial, x, y): a point of a chart, and its place from the middle of the canvas."""
-    return page.execute_script(
-        """
-        const chart = Chart.getChart(document.querySelectorAll("#answer ~ figure canvas")[arguments[0]]);
-        const at = chart.data.datasets.findIndex((d) => d.method === arguments[1] && d.type !== "line");
-        const point = chart.getDatasetMeta(at).data[arguments[2]];
-        const canvas = chart.canvas.getBoundingClientRect();
-        return [chart.data.datasets[at].data[arguments[2]].trial,
-                Math.round(point.x - canvas.width / 2), Math.round(point.y - canvas.height / 2)];
-        """,
-        chart,
-        method,
-        index,
-    )
-
-
 def move_to(page, chart, method, index):
-    """Put the pointer on a point; the trial that it is."""
+    """Put the pointer on a point of a chart and return its trial."""
     from selenium.webdriver import ActionChains
 
     canvas = all_of(page, "#answer ~ figure canvas")[chart]
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    trial, x, y = point_at(page, chart, method, index)
+    script = """
+        const [canvas, method, index] = arguments, chart = Chart.getChart(canvas);
+        const at = chart.data.datasets.findIndex((d) => d.method === method && d.type !== "line");
+        const point = chart.getDatasetMeta(at).data[index], box = canvas.getBoundingClientRect();
+        return [chart.data.datasets[at].data[index].trial,
+                Math.round(point.x - box.width / 2), Math.round(point.y - box.height / 2)];
+        """
+    trial, x, y = page.execute_script(script, canvas, method, index)
     ActionChains(page).move_to_element_with_offset(canvas, x, y).perform()
     return trial
 
@@ -181,9 +171,8 @@ def test_a_click_on_a_point_shows_the_trials_map_and_settings(page, trials):
     dialog = one(page, "#trial")
     assert dialog.is_displayed()
     assert title in dialog.text
-    shown = dict(
-        zip([e.text for e in all_of(page, "#trial dt")], [e.text for e in all_of(page, "#trial dd")], strict=True)
-    )
+    terms, entries = ([e.text for e in all_of(page, f"#trial {tag}")] for tag in ("dt", "dd"))
+    shown = dict(zip(terms, entries, strict=True))
     assert shown["trial key"] == expected["trial_key"]
     assert shown["learning rate"] == "0.003"
     assert float(shown["OOD test AUC"]) == pytest.approx(expected["test_ood.auc"], abs=1e-4)
@@ -199,22 +188,16 @@ def test_a_click_on_a_point_shows_the_trials_map_and_settings(page, trials):
 
 
 def test_a_method_can_be_hidden(page):
-    def visible():
-        return page.execute_script(
-            """
-            const chart = Chart.getChart(document.querySelector("#answer ~ figure canvas"));
-            const shown = chart.data.datasets.filter((d, i) => chart.isDatasetVisible(i));
-            return shown.filter((d) => d.type !== "line").map((d) => d.method);
-            """
-        )
-
-    assert visible() == ["baseline", "actdiff", "rrr"]
+    visible = """
+        const chart = Chart.getChart(document.querySelector("#answer ~ figure canvas"));
+        const shown = chart.data.datasets.filter((d, i) => chart.isDatasetVisible(i));
+        return shown.filter((d) => d.type !== "line").map((d) => d.method);
+        """
     button = next(b for b in all_of(page, "#answer ~ figure .legend button") if "ActDiff" in b.text)
-    button.click()
-    assert visible() == ["baseline", "rrr"]
-    assert button.get_attribute("aria-pressed") == "false"
-    button.click()
-    assert visible() == ["baseline", "actdiff", "rrr"]
+    for methods in (["baseline", "rrr"], ["baseline", "actdiff", "rrr"]):
+        button.click()
+        assert page.execute_script(visible) == methods
+        assert button.get_attribute("aria-pressed") == str("actdiff" in methods).lower()
 
 
 def test_one_image_across_trials_and_one_trial_across_images(page, trials):
@@ -283,19 +266,17 @@ def test_print_has_the_static_figure(page):
 
 
 def test_a_page_of_three_thousand_trials_stays_small(make_table, tmp_path, browser):
-    table = make_table(
-        seeds=25,
-        strengths=(0.01, 0.1, 1.0, 10.0, 100.0),
-        severities=(0.5, 0.8, 1.0),
-        datasets=("crosses", "digits"),
-    )
+    many = {
+        "strengths": (0.01, 0.1, 1.0, 10.0, 100.0),
+        "severities": (0.5, 0.8, 1.0),
+        "datasets": ("crosses", "digits"),
+    }
+    table = make_table(seeds=25, **many)
     assert len(table) == 3000
     rng = np.random.default_rng(1)
-    scores = [
-        f"{split}.{m}" for split in ("train", "valid_id", "valid_ood", "test_id") for m in ("auc", "accuracy", "loss")
-    ]
-    scores += [f"test_id.auc_outside_{outside}" for outside in ("zeroed", "shuffled", "swapped")]
-    table = table.assign(**{column: rng.uniform(size=len(table)) for column in [*scores, "hp.lr", "hp.weight_decay"]})
+    splits, measures = ("train", "valid_id", "valid_ood", "test_id"), ("auc", "accuracy", "loss")
+    scores = [*(f"{split}.{m}" for split in splits for m in measures), *columns.PROBES, "hp.lr", "hp.weight_decay"]
+    table = table.assign(**{column: rng.uniform(size=len(table)) for column in scores})
     out = tmp_path / "demo" / "report"
     analysis.write_report(sweep_of(table, tmp_path), out)
     assert (out / "report.html").stat().st_size < LIMIT

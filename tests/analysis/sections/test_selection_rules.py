@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis import analyse, trials_from_table
 from analysis.sections.selection_rules import selection_rules
-from analysis.trials.selection import rules_of
+from analysis.trials.design import rules_of
 from analysis.trials.trials import Primary
 
 SCORE, OOD = "test_ood.iou.integrated_gradients", "test_ood.auc"

@@ -29,16 +29,6 @@ def test_by_hand_with_correlated_errors():
     assert result.p_value == pytest.approx(stats.f.sf(0.16 / noise, 2, 7))
 
 
-def test_errors_that_all_share_are_no_difference():
-    # What moves all estimates alike widens the interval.
-    values = np.array([0.1, 0.4, 0.6, 0.2])
-    alone = heterogeneity(values, np.zeros((4, 1)), df=5)
-    shared = heterogeneity(values, np.full((4, 1), 0.3), df=5)
-    assert shared.p_value == 0.0
-    mean = values.mean()
-    assert (shared.high - mean) ** 2 == pytest.approx((alone.high - mean) ** 2 + stats.t.ppf(0.975, 3) ** 2 * 0.09)
-
-
 @pytest.mark.parametrize("tau", [0.0, 0.3])
 def test_the_truth_of_one_more_is_covered_and_differences_are_found(tau):
     rng = np.random.default_rng(5)

@@ -88,19 +88,25 @@ def test_configurations_with_other_numbers_of_trainings_keep_their_place():
     assert (source[:, -3:] == np.arange(9, 12)).all()
 
 
+def rejections(kinds, draw, cell):
+    """How many of 120 samples without correlation the test rejects at .05, for each kind of exchange."""
+    counts = np.zeros(len(kinds))
+    for repeat in range(120):
+        x, y = draw(), draw()
+        for i, kind in enumerate(kinds):
+            cells = [np.unique(cell)]
+            observed, permuted = permuted_z(x[None], y, cell, cells, kind, permutations=199, seed=repeat)
+            counts[i] += permutation_p(observed[0, 0], permuted[0, 0]) <= 0.05
+    return counts
+
+
 def test_it_holds_its_level_where_settings_do_something_and_are_trained_twice():
     rng = np.random.default_rng(5)
     frame, cell, data_seed = balanced(1, 6, places=10)
     configuration = frame["strength"].to_numpy() // 2
-    possible = exchanges(cell, data_seed, [configuration])
-    single = exchanges(cell, data_seed, [frame["strength"]])  # as if each training were a configuration
-    together = apart = 0
-    for repeat in range(120):
-        x, y = (rng.normal(size=5)[configuration] + 0.3 * rng.normal(size=60) for _ in range(2))
-        for kind in (possible, single):
-            observed, permuted = permuted_z(x[None], y, cell, [np.array([0])], kind, permutations=199, seed=repeat)
-            rejected = permutation_p(observed[0, 0], permuted[0, 0]) <= 0.05
-            together, apart = together + (rejected and kind is possible), apart + (rejected and kind is single)
+    # The second as if each training were a configuration.
+    kinds = [exchanges(cell, data_seed, [settings]) for settings in (configuration, frame["strength"])]
+    together, apart = rejections(kinds, lambda: rng.normal(size=5)[configuration] + 0.3 * rng.normal(size=60), cell)
     assert together <= 12  # P(more than 12 of 120 | .05) is 0.7 %
     assert apart > 15
 
@@ -137,16 +143,9 @@ def test_data_seeds_that_are_all_different_leave_too_little():
 
 def test_it_holds_its_level_where_trials_share_their_data_seed_and_single_trials_would_not():
     frame, cell, data_seed = balanced(6, 12)
-    possible = exchanges(cell, data_seed, [frame["strength"]])
-    single = exchanges(cell, np.arange(72))  # as if each trial had a data seed of its own
+    # The second as if each trial had another data seed.
+    kinds = [exchanges(cell, data_seed, [frame["strength"]]), exchanges(cell, np.arange(72))]
     rng = np.random.default_rng(4)
-    group = [np.arange(6)]
-    whole = broken = 0
-    for repeat in range(120):
-        x, y = (np.tile(rng.normal(size=12), 6) + 0.3 * rng.normal(size=72) for _ in range(2))
-        for kind in (possible, single):
-            observed, permuted = permuted_z(x[None], y, cell, group, kind, permutations=199, seed=repeat)
-            rejected = permutation_p(observed[0, 0], permuted[0, 0]) <= 0.05
-            whole, broken = (whole + rejected, broken) if kind is possible else (whole, broken + rejected)
+    whole, broken = rejections(kinds, lambda: np.tile(rng.normal(size=12), 6) + 0.3 * rng.normal(size=72), cell)
     assert whole <= 12  # P(more than 12 of 120 | .05) is 0.7 %
     assert broken > 25

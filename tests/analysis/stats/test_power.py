@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.stats.power import error_of, minimal_detectable
+from analysis.stats.rank_correlation import error_of, minimal_detectable
 
 # Fisher z with variance 1.06 / (n - 3), two-sided, power .8.
 TABLE = {

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.answer.correlations import within_cells
-from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import TOO_FEW, UNDEFINED_WITHOUT_ONE, Estimate, Replicated, mean, satterthwaite, sums
 
 ONE = np.zeros(8, dtype=np.intp)
@@ -81,14 +79,6 @@ def test_a_difference_is_paired_where_data_seeds_are_shared():
     assert (unpaired.p_value, unpaired.df) == pytest.approx((welch.pvalue, welch.df))
 
 
-def test_satterthwaite_is_welchs():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=7), rng.normal(scale=3, size=12)
-    welch = stats.ttest_ind(x, y, equal_var=False)
-    variances = np.array([stats.sem(x) ** 2, stats.sem(y) ** 2])
-    assert satterthwaite(variances, np.array([6, 11])) == pytest.approx(welch.df)
-
-
 def test_satterthwaite_of_equal_variances_adds_the_degrees_of_freedom_up():
     assert satterthwaite(np.full(3, 0.2), np.full(3, 5)) == pytest.approx(15)
     # One dataset with all of the variance leaves its own degrees of freedom, and one without any counts for none.
@@ -105,33 +95,3 @@ def test_reasons_for_no_interval():
     assert (estimate.estimate, estimate.ci_low, estimate.interval_reason) == (0.5, None, UNDEFINED_WITHOUT_ONE)
     unmoved = replicated(0.5, [0.5] * 8).interval("fisher")
     assert (unmoved.standard_error, unmoved.bounds()) == (0.0, pytest.approx((0.5, 0.5)))
-
-
-def cells(generator, n_cells, seeds, shared):
-    x, y = (
-        math.sqrt(shared) * generator.normal(size=seeds)
-        + math.sqrt(1 - shared) * generator.normal(size=(n_cells, seeds))
-        for _ in range(2)
-    )
-    return x, y
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shared", [0.0, 0.8])
-def test_it_covers_no_correlation_with_eight_data_seeds(make_table, shared):
-    # 100 tables of 8 cells whose trials share their data seed's images, or do not.
-    frame = make_table(seeds=8)
-    column = "test_ood.iou.integrated_gradients"
-    generator = np.random.default_rng(5)
-    resamples = draw_resamples(frame, replicates=1, seed=0)
-    hits = fisher = 0
-    for _ in range(100):
-        x, y = cells(generator, 8, 8, shared)
-        frame[column], frame["test_ood.auc"] = x.ravel(), y.ravel()
-        result = within_cells(frame, column, "test_ood.auc", resamples, seed=0)
-        assert (result.interval, result.df) == ("cluster_jackknife", pytest.approx(7))
-        hits += result.ci_low <= 0 <= result.ci_high
-        fisher += abs(math.atanh(result.estimate)) < 1.96 * math.sqrt(1.06 / 40)
-    # P(fewer than 90 of 100 | .95) is 1.1 %.
-    assert hits >= 90
-    assert (fisher < 80) == (shared > 0)  # trials are not independent where they share images

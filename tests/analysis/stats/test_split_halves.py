@@ -14,13 +14,10 @@ def test_without_noise_it_is_spearmans_of_the_means():
     x, y = rng.normal(size=(2, 7))
     result = split_halves(np.tile(x[:, None], 10), np.tile(y[:, None], 10), seed=0)
     rho = stats.spearmanr(x, y).statistic
-    assert result.rho == pytest.approx(np.full(11, rho))
-    assert result.cross == pytest.approx(np.full(11, rho))
-    assert result.reliability_x == pytest.approx(np.ones(11))
-    assert result.reliability_y == pytest.approx(np.ones(11))
-    assert result.covariance == pytest.approx(np.full(11, np.cov(x, y)[0, 1]))
-    assert result.variance_x == pytest.approx(np.full(11, x.var(ddof=1)))
-    assert result.variance_y == pytest.approx(np.full(11, y.var(ddof=1)))
+    expected = {"rho": rho, "cross": rho, "reliability_x": 1, "reliability_y": 1, "covariance": np.cov(x, y)[0, 1]}
+    expected |= {"variance_x": x.var(ddof=1), "variance_y": y.var(ddof=1)}
+    for name, value in expected.items():
+        assert getattr(result, name) == pytest.approx(np.full(11, value)), name
 
 
 def test_what_a_cluster_does_to_all_units_alike_changes_nothing():
@@ -58,7 +55,7 @@ def test_random_halves_average_to_all_halves(without):
     assert measured == pytest.approx(all_halves(x, y, without), abs=0.015)
 
 
-def test_without_a_cluster_its_values_play_no_part():
+def test_without_a_cluster_its_values_do_not_matter():
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(2, 6, 8))
     before = split_halves(x, y, seed=0)
@@ -89,24 +86,13 @@ def test_the_covariance_is_unbiased_where_the_naive_one_is_not():
     assert np.mean(variances, axis=0) == pytest.approx([1, 1], abs=3 * np.std(variances) / 250**0.5)
 
 
-def test_units_that_do_not_differ_have_no_correlation_however_seeds_correlate():
-    rng = np.random.default_rng(5)
-    cross, naive = [], []
-    for _ in range(100):
-        noise = rng.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], size=(6, 8))
-        cross.append(split_halves(noise[..., 0], noise[..., 1], seed=0, splits=10).cross[0])
-        naive.append(stats.spearmanr(*noise.mean(axis=1).T).statistic)
-    assert abs(np.mean(cross)) < 4 * np.std(cross) / 10
-    assert np.mean(naive) > 0.8
-
-
 def test_the_same_seed_gives_the_same_halves():
     x, y = np.random.default_rng(6).normal(size=(2, 6, 7))
     np.testing.assert_array_equal(split_halves(x, y, seed=3).cross, split_halves(x, y, seed=3).cross)
     assert (split_halves(x, y, seed=4).cross != split_halves(x, y, seed=3).cross).any()
 
 
-def test_units_with_trials_in_one_cluster_take_no_part():
+def test_units_with_trials_in_one_cluster_are_ignored():
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(2, 6, 8))
     with_one_more = [np.vstack([values, np.where(np.arange(8) == 2, 9.0, np.nan)]) for values in (x, y)]
@@ -129,7 +115,7 @@ def test_too_few_units_or_clusters_are_refused():
     values = np.random.default_rng(9).normal(size=(5, 6))
     mostly_absent = np.where(np.arange(6) == np.arange(5)[:, None], values, np.nan)
     for few in (values[:2], values[:, :1], mostly_absent):
-        with pytest.raises(ValueError, match="halves take 3 units"):
+        with pytest.raises(ValueError, match="halves need 3 units"):
             split_halves(few, few, seed=0)
 
 

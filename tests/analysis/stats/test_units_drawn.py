@@ -8,7 +8,6 @@ from scipy import stats
 
 from analysis.stats.heterogeneity import heterogeneity
 from analysis.stats.split_halves import SplitHalves, normal_correlation, split_halves
-from analysis.stats.without_each import rank_correlation_without_each
 
 
 @pytest.mark.parametrize(("n", "r"), [(4, 0.9), (6, -0.5), (25, 0.7)])
@@ -68,35 +67,8 @@ def test_differences_that_come_with_the_draw_of_units_are_none():
     assert rejected[1] < 0.2
 
 
-def test_the_prediction_interval_is_students_for_one_more_value():
-    # By hand: [0.1, 0.5, −0.2, 0.4] has the mean 0.2 and the variance 0.1; errors in common add theirs, of 0.02.
-    values = np.array([0.1, 0.5, -0.2, 0.4])
-    exact = heterogeneity(values, np.zeros((4, 5)), 9.0)
-    reach = stats.t.ppf(0.975, 3) * math.sqrt(0.1 * 1.25)
-    assert (exact.low, exact.high) == pytest.approx((0.2 - reach, 0.2 + reach))
-    common = heterogeneity(values, np.full((4, 2), 0.1), 9.0)
-    assert common.high == pytest.approx(0.2 + stats.t.ppf(0.975, 3) * math.sqrt(0.1 * 1.25 + 0.02))
-
-
-def test_the_prediction_interval_holds_a_new_true_value():
-    rng, k = np.random.default_rng(3), 5
-    held = []
-    for _ in range(1000):
-        values = rng.normal(scale=0.2, size=k) + rng.normal(scale=0.08, size=k) + rng.normal(scale=0.1)
-        influence = np.hstack([0.08 * np.eye(k), np.full((k, 1), 0.1)])
-        result = heterogeneity(values, influence, 1e6)
-        held.append(result.low <= rng.normal(scale=0.2) <= result.high)
-    assert 0.945 < np.mean(held) < 0.985
-
-
 def test_without_a_draw_the_test_is_as_before():
     values, influence = np.array([0.1, 0.5, -0.2]), 0.2 * np.eye(3)
     assert heterogeneity(values, influence, 9.0, np.zeros((3, 4))) == heterogeneity(values, influence, 9.0)
     # s² / e² on 2 and 9 degrees of freedom.
     assert heterogeneity(values, influence, 9.0).p_value == pytest.approx(stats.f.sf(values.var(ddof=1) / 0.04, 2, 9))
-
-
-def test_three_units_still_have_a_rank_correlation():
-    part = rank_correlation_without_each(np.array([1.0, 2, 3, 4]), np.array([2.0, 1, 3, 4]), np.arange(4))
-    assert part.rho == pytest.approx([0.8, 1, 1, 0.5, 0.5])
-    assert part.weight.tolist() == [1, 0, 0, 0, 0]

@@ -28,11 +28,11 @@ def differing(table, axis):
 
 def test_axes_are_the_settings_that_vary():
     table = rows(
-        {"hp.lr": 0.1, "strength": 1.0, "hp.batch_size": 32},
-        {"hp.lr": 0.2, "strength": 1.0, "hp.batch_size": 32},
+        {"hp.lr": 0.1, "strength": 1.0, "hp.batch_size": 32, "hp.searcher": "grid"},
+        {"hp.lr": 0.2, "strength": 1.0, "hp.batch_size": 32, "hp.searcher": "random"},
         {"hp.lr": 0.1, "strength": 2.0, "hp.batch_size": 32, "severity": 0.5},
     )
-    assert design_of(table).axes == ("severity", "strength", "hp.lr")
+    assert design_of(table).axes == ("severity", "strength", "hp.lr"), "nor is the searcher an axis"
 
 
 def test_settings_determined_by_method_or_dataset_are_no_axes():
@@ -43,11 +43,6 @@ def test_settings_determined_by_method_or_dataset_are_no_axes():
         {"method": "adversarial", "dataset": "digits", "hp.disc_width": 128.0, "hp.classes": 2.0},
     )
     assert design_of(table).axes == ("method",)
-
-
-def test_the_searcher_is_no_axis():
-    table = rows({"hp.searcher": "grid", "hp.lr": 1}, {"hp.searcher": "random", "hp.lr": 2})
-    assert design_of(table).axes == ("hp.lr",)
 
 
 def test_lists_and_missing_values_are_levels():
@@ -98,16 +93,10 @@ def test_pairs_are_all_pairs_of_a_cell(cell):
     assert n_pairs_within(cell) == len(expected)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        [3, 1, 2, 1],
-        [0.1, 10.0, np.nan, 2.0],
-        ["b", "a", None, "b"],
-        [True, False, True, True],
-        [[2], [1, 5], [2], None],
-    ],
-)
+NUMBERS, TEXTS, OTHERS = [0.1, 10.0, np.nan, 2.0], ["b", "a", None, "b"], ([True, False] * 2, [[2], [1, 5], [2], None])
+
+
+@pytest.mark.parametrize("values", [NUMBERS, TEXTS, *OTHERS])
 def test_row_order_does_not_change_codes(values):
     table = rows(*({"hp.x": value} for value in values))
     codes = design_of(table).codes["hp.x"]

@@ -10,15 +10,11 @@ SCORE = "test_ood.iou.integrated_gradients"
 
 
 def test_each_bad_row_is_counted_once_under_its_reason(make_table):
-    table = make_table(seeds=4)
-    table = table.astype({"severity": object, "seed": object, "test_ood.auc": object})
-    table.loc[0, "status"] = "failed"
-    table.loc[0, "severity"] = "high"  # already counted as failed
-    table.loc[1, "severity"] = "high"
-    table.loc[2, "severity"] = 1.5
+    table = make_table(seeds=4).astype({"severity": object, "seed": object, "test_ood.auc": object})
+    table.loc[[0, 5], "status"] = ["failed", "running"]
+    table.loc[:2, "severity"] = ["high", "high", 1.5]  # the first is already counted as failed
     table.loc[3, "test_ood.auc"] = "n/a"
     table.loc[4, "seed"] = None
-    table.loc[5, "status"] = "running"
     table.loc[6, "dataset"] = None
     table = pd.concat([table, table.tail(2)], ignore_index=True)
     trials = analysis.trials_from_table(table, sweep="s", source="t")
@@ -43,14 +39,9 @@ def test_duplicates_by_configuration_where_there_is_no_key(make_table):
     assert trials.excluded == {"duplicate trial": 32}
     assert trials.table["test_ood.auc"].min() > 0.1  # the first of them stays
     assert any("add the column that tells them apart" in note for note in trials.notes)
-    apart = pd.concat([table.assign(**{"hp.lr": 0.1}), table.assign(**{"hp.lr": 0.2})], ignore_index=True)
-    assert analysis.trials_from_table(apart, sweep="s", source="t").excluded == {}
-
-
-def test_the_searcher_does_not_distinguish_trials(make_table):
-    table = make_table(seeds=4).drop(columns="trial_key")
-    twice = pd.concat([table.assign(**{"hp.searcher": name}) for name in ("grid", "random")], ignore_index=True)
-    assert analysis.trials_from_table(twice, sweep="s", source="t").excluded == {"duplicate trial": 32}
+    for column, values, expected in (("hp.lr", (0.1, 0.2), {}), ("hp.searcher", ("grid", "random"), trials.excluded)):
+        both = pd.concat([table.assign(**{column: value}) for value in values], ignore_index=True)
+        assert analysis.trials_from_table(both, sweep="s", source="t").excluded == expected
 
 
 @pytest.mark.parametrize("kind", [list, np.asarray])  # as made by hand, and as pyarrow reads a list
@@ -69,15 +60,6 @@ def test_a_failed_attempt_does_not_hide_the_completed_one(make_table):
     assert len(trials.table) == 32
 
 
-def test_infinities_and_words_in_a_score_count_as_missing(make_table):
-    table = make_table(seeds=4).astype({SCORE: object})
-    table.loc[0, SCORE] = np.inf
-    table.loc[1, SCORE] = "none"
-    trials = analysis.trials_from_table(table, sweep="s", source="t")
-    assert trials.table[SCORE].isna().sum() == 2
-    assert any(f"column {SCORE!r}: 1 value, taken as missing" in note for note in trials.notes)
-
-
 def test_trials_of_a_search_and_early_stopped_ones_are_excluded(make_table):
     table = make_table(seeds=4)
     table["hp.searcher"] = ["grid", "Random", "", None, "tpe", "optuna", *["grid"] * 26]
@@ -92,9 +74,10 @@ def test_trials_of_a_search_and_early_stopped_ones_are_excluded(make_table):
 def test_columns_of_numbers_hold_numbers(make_table):
     halves = (f"{SCORE}.half_2", "test_ood.n", "hp.n_test", "test_ood.faithfulness.deletion.rise")
     table = make_table(seeds=4).assign(**dict.fromkeys((*halves, "hp.note"), "0.5"))
-    table.loc[0, f"{SCORE}.half_2"] = "half"
+    table[f"{SCORE}.half_2"] = ["half", np.inf, *["0.5"] * 30]
     trials = analysis.trials_from_table(table, sweep="s", source="t")
     assert {trials.table[name].dtype for name in halves} == {np.dtype(float)}
+    assert trials.table[f"{SCORE}.half_2"].isna().sum() == 2
     assert trials.table["hp.note"].tolist() == ["0.5"] * 32
     assert any(f"column '{SCORE}.half_2': 1 value, taken as missing" in note for note in trials.notes)
 

@@ -5,10 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.trials.exclusions import trials_from_table
 from analysis.trials.fixed import other_setting
 from analysis.trials.load import load_file
-from records import Manifest
 
 ROWS = pd.DataFrame(
     {
@@ -50,20 +48,10 @@ def test_values_read_from_text_are_the_same(values, value):
     assert not any(reasons({"d": {"hp.flag": True}}, **{"hp.flag": ["True", "true", True, "TRUE"]}))
 
 
-def test_they_are_excluded_with_a_count_and_a_reason():
-    trials = trials_from_table(ROWS, sweep="x", source="x", declared=Manifest(fixed=FIXED))
-    assert trials.excluded == {"epochs other than 3": 1}
-    assert list(trials.table["epochs"]) == [3, 3, 3]
-
-
-def test_a_table_without_a_manifest_stays_as_it_is():
-    trials = trials_from_table(ROWS, sweep="x", source="x")
-    assert trials.excluded == {}
-    assert len(trials.table) == 4
-
-
-def test_the_manifest_beside_a_file_holds_for_it(tmp_path):
+def test_rows_with_other_values_are_excluded_if_there_is_a_manifest(tmp_path):
     ROWS.to_csv(tmp_path / "trials.csv", index=False)
     assert load_file(tmp_path / "trials.csv").excluded == {}
     (tmp_path / "sweep.json").write_text(json.dumps({"fixed": FIXED}))
-    assert load_file(tmp_path / "trials.csv").excluded == {"epochs other than 3": 1}
+    trials = load_file(tmp_path / "trials.csv")
+    assert trials.excluded == {"epochs other than 3": 1}
+    assert list(trials.table["epochs"]) == [3, 3, 3]

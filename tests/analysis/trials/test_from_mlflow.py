@@ -1,6 +1,5 @@
 """Trials from a real MLflow database."""
 
-import gc
 import json
 
 import pandas as pd
@@ -72,8 +71,8 @@ def test_present_and_former_names_give_the_same_table(tmp_path, make_table):
     experiments = [open_experiment(uri, name, str(tmp_path / "artifacts")) for name in ("present", "former", "both")]
     rows = make_table(seeds=2, severities=(0.5,)).to_dict("records")
     for number, row in enumerate(rows):
-        half = {"test_ood.auc.half_1": number / 7, "test_ood.iou.integrated_gradients.half_2": number / 9}
-        row |= {**half, "test_ood.n": 64, "schema_version": 1, "train_seconds": 0.5, "epochs": 2, "sweep": "present"}
+        row |= {"test_ood.auc.half_1": number / 7, "test_ood.iou.integrated_gradients.half_2": number / 9}
+        row |= {"test_ood.n": 64, "schema_version": 1, "train_seconds": 0.5, "epochs": 2, "sweep": "present"}
         records.write(row)
         epochs = json.dumps([{"train.loss": 2.0}, {"train.loss": 1.0 + number}])
         records.write_artifact(row["trial_key"], "epochs.json", epochs.encode())
@@ -98,21 +97,9 @@ def test_present_and_former_names_give_the_same_table(tmp_path, make_table):
     assert {"test_ood.auc.half_1", "test_ood.n", "epoch.train.loss", "train_seconds"} <= set(tables["present"])
 
 
-def test_the_garbage_collector_is_left_as_it_was(tracked):
-    for enabled in (False, True):
-        (gc.enable if enabled else gc.disable)()
-        analysis.load_mlflow(tracked[0], "demo")
-        assert gc.isenabled() == enabled
-
-
-def test_no_such_experiment(tracked):
-    with pytest.raises(analysis.AnalysisError) as error:
+def test_no_such_experiment_and_one_without_trials(tracked):
+    with pytest.raises(analysis.AnalysisError, match=r"no experiment 'dmeo' at .*: it has .*demo; check --sweep"):
         analysis.load_mlflow(tracked[0], "dmeo")
-    for piece in ("no experiment 'dmeo'", "demo", "--sweep"):
-        assert piece in str(error.value)
-
-
-def test_an_experiment_without_trials(tracked):
     with pytest.raises(analysis.AnalysisError, match="no run with the tag kind = trial"):
         analysis.load_mlflow(tracked[0], "Default")
 
