@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from trainables.datasets.digits_on_photos import DigitsOnPhotos
@@ -26,29 +26,25 @@ def brightness(trial: pd.Series) -> np.ndarray:
     return ((split.images * outside).sum((1, 2, 3)) / outside.sum((1, 2, 3))).numpy()
 
 
-def table(sweep: Path) -> pd.DataFrame:
-    """The means, in a row for `masked` and one for the other methods."""
+if __name__ == "__main__":
+    sweep, rows = Path(sys.argv[1]), []
     trials = pd.read_parquet(sweep / "trials.parquet").query("dataset == 'digits_on_photos' and severity > 0")
-    rows = []
     for _, same in trials.groupby(["severity", "data_seed"]):
         grey_values = brightness(same.iloc[0])
         for key, method in zip(same["trial_key"], same["method"], strict=True):
             with np.load(sweep / "artifacts" / key / "maps.npz") as arrays:
                 index, correct, scores = (arrays[f"{SPLIT}.scored.{name}"] for name in ("index", "correct", SCORE))
-            grey, iou = grey_values[index], rankdata(scores)
             if 5 <= correct.sum() <= len(correct) - 5:
-                ranks = rankdata(grey) - (len(grey) + 1) / 2
-                residual = iou - ranks * (ranks @ iou) / (ranks @ ranks)
+                grey, iou = rankdata(grey_values[index]), rankdata(scores)
+                centred = grey - grey.mean()
                 values = {
                     "brightness, for a right answer": roc_auc_score(correct, grey),
-                    "brightness with IoU, rho": spearmanr(grey, iou).statistic,
+                    "brightness with IoU, rho": np.corrcoef(grey, iou)[0, 1],
                     "IoU, for a right answer": roc_auc_score(correct, iou),
-                    "the same given brightness": roc_auc_score(correct, residual),
+                    "the same given brightness": roc_auc_score(
+                        correct, iou - centred * (centred @ iou) / (centred @ centred)
+                    ),
                 }
                 rows.append({"masked": method == "masked", **values})
     groups = pd.DataFrame(rows).groupby("masked")
-    return groups.mean().assign(models=groups.size())
-
-
-if __name__ == "__main__":
-    print(table(Path(sys.argv[1])).round(2).T.to_string())
+    print(groups.mean().assign(models=groups.size()).round(2).T.to_string())

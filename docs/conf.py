@@ -31,23 +31,20 @@ html_extra_path = ["site/root"]
 html_static_path = ["site/static"]
 html_css_files = ["pages.css"]
 
-CONTENTS = Path(__file__).parent / "README.md"
 
+def add_navigation(app: Sphinx, page: str, source: list[str]) -> None:
+    """Append the navigation, which a code host would show as code, to the start page when it is read.
 
-def navigation(contents: str) -> str:
-    """The site's navigation: docs/README.md, and for each of its headings the pages listed there."""
-    trees = ["```{toctree}\n:hidden:\nAll pages </docs/README>\n```"]
-    for section in contents.split("\n## ")[1:]:
-        caption, _, listed = section.partition("\n")
-        pages = [f"{title} </docs/{page}>" for title, page in re.findall(r"^- \[([^]]+)\]\(([^)]+)\)", listed, re.M)]
-        trees.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```"]))
-    return "\n\n".join(trees)
-
-
-def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Append the navigation to the start page when it is read, as a code host would show it as code."""
-    if name == root_doc:
-        source[0] += "\n" + navigation(CONTENTS.read_text())
+    It is docs/README.md, and for each of its headings the pages listed there.
+    """
+    if page == root_doc:
+        trees = ["```{toctree}\n:hidden:\nAll pages </docs/README>\n```"]
+        for section in (Path(__file__).parent / "README.md").read_text().split("\n## ")[1:]:
+            caption, _, listed = section.partition("\n")
+            links = re.findall(r"^- \[([^]]+)\]\(([^)]+)\)", listed, re.M)
+            pages = [f"{title} </docs/{target}>" for title, target in links]
+            trees.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```"]))
+        source[0] += "\n" + "\n\n".join(trees)
 
 
 def setup(app: Sphinx) -> None:

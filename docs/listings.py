@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -35,93 +36,97 @@ COMMANDS: Mapping[str, Typer] = {
     "python -m analysis.paper": paper.app,
     "python -m trainables.datasets": datasets_command.app,
 }
-DEFAULT = re.compile(r"\s*\\?\[default: (.*)\]")
+DEFAULT = r"\s*\\?\[default: (.*)\]"
 """How an option's help states a default that is not a constant."""
 
 
-def commands() -> str:
-    """docs/reference/commands.md: each program with its options."""
-    return _page(
-        "Commands",
-        "What `--help` says. An option that may be given again takes one value each time.",
-        (_command(name, app) for name, app in COMMANDS.items()),
-    )
+# A page's title and opening are the docstring of the function that makes its sections.
 
 
-def settings() -> str:
-    """docs/reference/settings.md: what `--set KEY=VALUE` and a space may set."""
+def commands() -> Iterable[str]:
+    """Commands
+
+    What `--help` says. An option that may be given again takes one value each time.
+    """
+    return (_command(name, app) for name, app in COMMANDS.items())
+
+
+def settings() -> Iterable[str]:
+    """Settings
+
+    `--set KEY=VALUE` sets one for all trials, a [space](../python.md#a-space-of-your-own) for each trial; of a
+    trainable they are the keys of `param_space`. [Datasets](datasets.md) have further ones.
+    """
     trial = {name: TrialConfig.model_fields[name] for name in sorted(TrialConfig.own_settings())}
     methods = {name: METHODS[name].Options.model_fields for name in sorted(METHODS.builtin)}
-    sections = ["## Of every trial\n\n" + _options(trial)]
-    sections += [f"## Of the method `{name}`\n\n{_options(fields)}" for name, fields in methods.items() if fields]
-    return _page(
-        "Settings",
-        "`--set KEY=VALUE` sets one for all trials, a [space](../python.md#a-space-of-your-own) for each trial; of a "
-        "trainable they are the keys of `param_space`. [Datasets](datasets.md) have further ones.",
-        sections,
-    )
+    yield f"## Of every trial\n\n{_options(trial)}"
+    yield from (f"## Of the method `{name}`\n\n{_options(fields)}" for name, fields in methods.items() if fields)
 
 
-def datasets() -> str:
-    """docs/reference/datasets.md: each dataset with its settings."""
-    kinds = {**{name: DATASETS[name] for name in DATASETS.builtin}, **PLACES}
-    sections = (
-        f"## `{name}`\n\n{_described(dataset)}\n\n{_options(dataset.Options.model_fields)}"
-        for name, dataset in kinds.items()
-    )
-    return _page(
-        "Datasets in detail",
-        "What the datasets have in common, and which to take: [Datasets](../datasets.md). [Images of your "
-        "own](../own_data.md) are `folder` and `manifest`.",
-        sections,
-    )
+def datasets() -> Iterable[str]:
+    """Datasets in detail
+
+    What the datasets have in common, and which to take: [Datasets](../datasets.md). [Images of your
+    own](../own_data.md) are `folder` and `manifest`.
+    """
+    for name, dataset in {**{name: DATASETS[name] for name in DATASETS.builtin}, **PLACES}.items():
+        yield f"## `{name}`\n\n{_described(dataset)}\n\n{_options(dataset.Options.model_fields)}"
 
 
-def measures() -> str:
-    """docs/reference/measures.md: each model, attribution and measure of its maps."""
-    localisation: dict[str, Callable[..., Any]] = {**LOCALISATION.builtin, **TUNED}
-    kinds: dict[str, Mapping[str, Callable[..., Any]]] = {
-        "Attributions": {name: ATTRIBUTIONS[name] for name in ATTRIBUTIONS.builtin},
-        "Localisation metrics": {name: localisation[name] for name in sorted(localisation)},
-        "Faithfulness": FAITHFULNESS,
-        "Models": {name: MODELS[name] for name in MODELS.builtin},
-    }
-    sections = (
-        "\n\n".join([f"## {kind}", *(f"### `{name}`\n\n{_described(entry)}" for name, entry in entries.items())])
-        for kind, entries in kinds.items()
-    )
-    return _page(
-        "Attributions, metrics and models in detail",
-        "Side by side, with ranges and costs: [Attributions and measures of maps](../measures.md).",
-        sections,
-    )
+def measures() -> Iterable[str]:
+    """Attributions, metrics and models in detail
+
+    Side by side, with ranges and costs: [Attributions and measures of maps](../measures.md).
+    """
+    localisation = dict(sorted({**LOCALISATION.builtin, **TUNED}.items()))
+    listed: list[tuple[str, Mapping[str, Callable[..., Any]]]] = [("Attributions", ATTRIBUTIONS.builtin)]
+    listed += [("Localisation metrics", localisation), ("Faithfulness", FAITHFULNESS), ("Models", MODELS.builtin)]
+    for kind, entries in listed:
+        yield f"## {kind}"
+        yield from (f"### `{name}`\n\n{_described(entry)}" for name, entry in entries.items())
 
 
-def columns() -> str:
-    """docs/reference/columns.md: the columns of a record and of trials.parquet."""
+def columns() -> Iterable[str]:
+    """Columns of a record
+
+    In the order of a record and of `trials.parquet`. A name in braces stands for a family of columns: `{split}` is
+    train, valid_id, valid_ood, test_id or test_ood, and only the two test splits have maps; `{metric}`, `{measure}` and
+    `{attribution}` are [names of measures](measures.md), `{name}` is one of the [settings](settings.md). A column is
+    absent where a trial does not compute it, and null where its value is not defined.
+
+    Roles: key identifies the trial; outcome says how it ended; configuration is a setting of the training, seed a seed
+    of it or of the data; performance is an AUC, accuracy or loss on a split, probe an AUC on images with an altered
+    outside, measure any other result. Time and provenance differ between two runs of one configuration; all else is
+    equal bit for bit. Annotation is the rest.
+    """
     rows = [(f"`{c.name}`", c.role, c.kind, markdown(c.label)) for c in COLUMNS]
-    return _page(
-        "Columns of a record",
-        "In the order of a record and of `trials.parquet`. A name in braces stands for a family of columns: `{split}` "
-        "is train, valid_id, valid_ood, test_id or test_ood, and only the two test splits have maps; `{metric}`, "
-        "`{measure}` and `{attribution}` are [names of measures](measures.md), `{name}` is one of the "
-        "[settings](settings.md). A column is absent where a trial does not compute it, and null where its value is "
-        "not defined.",
-        [table(("column", "role", "kind", "in words"), rows), _ROLES],
-    )
+    yield table(("column", "role", "kind", "in words"), rows)
 
 
-def statistics() -> str:
-    """docs/reference/statistics.md: each statistic beside the answer, with what report.json has of it."""
-    sections = (_statistic(section) for section in SECTIONS if section.part is OTHER_WAYS)
-    return _page(
-        "Statistics beside the answer",
-        "The report asks the [answer](../answer.md)'s question in other ways too; none of them decides. Each stands in "
-        "`report.json` under its key, for the declared primary: the score is a localisation score, the outcome is "
-        "performance under the shift. An axis is a setting that varies in the sweep, a configuration is a trial's "
-        "settings without its seeds. Fields whose names say everything are not listed.",
-        ["## What all have\n\n" + _fields(Estimate), *sections],
-    )
+def statistics() -> Iterable[str]:
+    """Statistics beside the answer
+
+    The report asks the [answer](../answer.md)'s question in other ways too; none of them decides. Each stands in
+    `report.json` under its key, for the declared primary: the score is a localisation score, the outcome is performance
+    under the shift. An axis is a setting that varies in the sweep, a configuration is a trial's settings without its
+    seeds. Fields whose names say everything are not listed.
+    """
+    yield f"## What all have\n\n{_fields(Estimate)}"
+    yield from (_statistic(section) for section in SECTIONS if section.part is OTHER_WAYS)
+
+
+def page(sections: Callable[[], Iterable[str]]) -> str:
+    """A page as Markdown."""
+    note = "<!-- Generated by `make docs` from the code; edit docs/listings.py or the docstrings there. -->"
+    title, *opening = paragraphs(sections.__doc__)
+    return "\n\n".join([f"{note}\n# {title}", *(" ".join(text.split()) for text in opening), *sections()]) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    sections.__name__: partial(page, sections)
+    for sections in (commands, settings, datasets, measures, columns, statistics)
+}
+"""The pages by their names in docs/reference/."""
 
 
 def names(methods: Iterable[str]) -> str:
@@ -146,58 +151,29 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-_ROLES = """## Roles
-
-- **key** identifies the trial.
-- **outcome** says how it ended.
-- **configuration** is a setting of the training, **seed** a seed of it or of the data.
-- **performance** is an AUC, accuracy or loss on a split.
-- **probe** is an AUC on images whose outside was altered.
-- **measure** is any other result.
-- **time** and **provenance** differ between two runs of one configuration; all else is equal bit for bit.
-- **annotation** is the rest."""
-
-PAGES: Mapping[str, Callable[[], str]] = {
-    "commands": commands,
-    "settings": settings,
-    "datasets": datasets,
-    "measures": measures,
-    "columns": columns,
-    "statistics": statistics,
-}
-"""The pages by their names in docs/reference/."""
-
-
-def _page(title: str, opening: str, sections: Iterable[str]) -> str:
-    note = "<!-- Generated by `make docs` from the code; edit docs/listings.py or the docstrings there. -->"
-    return "\n\n".join([f"{note}\n# {title}", opening, *sections]) + "\n"
-
-
 def _command(name: str, app: Typer) -> str:
     command = typer.main.get_command(app)
     # The subcommand, if the program has any.
     command = getattr(command, "commands", {}).get(name.rpartition(" ")[2], command)
     options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
     arguments = [(one.metavar or one.name or "").upper() for one in command.params if one.param_type_name == "argument"]
-    usage = " ".join([name, *arguments, "[OPTIONS]"])
-    text = map(markdown, paragraphs(command.help))
-    return "\n\n".join(
-        [f"## `{name}`", *text, f"```\n{usage}\n```", table(("option", "meaning", "default"), map(_option, options))]
-    )
+    usage = f"```\n{' '.join([name, *arguments, '[OPTIONS]'])}\n```"
+    listed = table(("option", "meaning", "default"), map(_option, options))
+    return "\n\n".join([f"## `{name}`", *map(markdown, paragraphs(command.help)), usage, listed])
 
 
 def _option(one: Any) -> tuple[str, str, str]:
     """An option's name with its value, meaning and default."""
     described = " ".join((one.help or "").split())
     default = ""
-    if stated := DEFAULT.search(described):
+    if stated := re.search(DEFAULT, described):
         default = markdown(stated[1])
     elif not one.is_flag and isinstance(one.default, str | int | float | Path):
         default = f"`{one.default}`"
     if one.envvar:
         default = f"`{one.envvar}`, else {default}"
     value = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
-    meaning = markdown(DEFAULT.sub("", described).strip()).rstrip(".")
+    meaning = markdown(re.sub(DEFAULT, "", described).strip()).rstrip(".")
     return f"`{', '.join(one.opts)}{value}`", meaning + ("; may be given again" if one.multiple else ""), default
 
 
@@ -223,9 +199,8 @@ def _fields(described: Any) -> str:
         for field, text in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     ]
-    return (
-        "\n\n".join([*map(markdown, paragraphs(described.__doc__)), table(("field", "meaning"), rows)]) if rows else ""
-    )
+    text = map(markdown, paragraphs(described.__doc__))
+    return "\n\n".join([*text, table(("field", "meaning"), rows)]) if rows else ""
 
 
 def _options(fields: Mapping[str, FieldInfo]) -> str:

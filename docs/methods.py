@@ -7,9 +7,8 @@ may be of other packages.
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jinja2
 import typer
@@ -28,22 +27,8 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER / "methods.md"
 
 
-@dataclass(frozen=True)
-class Described:
-    """The page's content for one method, as Markdown."""
-
-    name: str
-    idea: str
-    """Its attribute `idea`, or the first line of its file's docstring; may be empty."""
-    needs: tuple[str, ...]
-    costs: dict[str, str]
-    """By model."""
-    strengths: str
-    section: str
-
-
-def describe(name: str) -> Described:
-    """Describe a registered method; one of another package may lack docstrings and costs."""
+def describe(name: str) -> dict[str, Any]:
+    """The page's content for a method, as Markdown; one of another package may lack docstrings and costs."""
     method = METHODS[name]
     module = inspect.getmodule(method)
     idea = markdown(method.idea or paragraphs(module.__doc__ if module else None)[0])
@@ -52,25 +37,20 @@ def describe(name: str) -> Described:
     parts = [f"### `{name}`", idea, *map(markdown, paragraphs(method.__doc__))]
     parts += ["Settings:", "\n".join(settings)] if settings else []
     parts += [] if method.reads_preset else ["The presets `fixed` and `paper` train alike."]
-    return Described(
-        name=name,
-        idea=idea.replace("|", r"\|"),
-        needs=needs(method),
-        costs={model: _cost(name, model) for model in MODELS.builtin},
-        strengths="{:g} to {:g}".format(*method.strengths) if method.strengths else "no penalty",
-        section="\n\n".join(part for part in parts if part) + "\n",
-    )
-
-
-def needs(method: type[Method]) -> tuple[str, ...]:
-    """Requirements of a method: data, derivatives, layers."""
-    requirements = {
+    needs = {
         "masks": method.reads_masks,
         "groups": method.needs_cues,
         "second derivatives": method.second_order,
         "rules for layers": method.walks_layers,
     }
-    return tuple(need for need, has in requirements.items() if has)
+    return {
+        "name": name,
+        "idea": idea.replace("|", r"\|"),
+        "needs": [need for need, has in needs.items() if has],
+        "costs": {model: _cost(name, model) for model in MODELS.builtin},
+        "strengths": "{:g} to {:g}".format(*method.strengths) if method.strengths else "no penalty",
+        "section": "\n\n".join(part for part in parts if part) + "\n",
+    }
 
 
 def departures(entries: Mapping[str, type[Method] | type[Dataset]]) -> str:
@@ -86,8 +66,6 @@ def departures(entries: Mapping[str, type[Method] | type[Dataset]]) -> str:
 def page() -> str:
     """The whole page."""
     methods = [describe(name) for name in in_order()]
-    departing: dict[str, type[Method] | type[Dataset]] = {name: METHODS[name] for name in in_order()}
-    departing |= {name: DATASETS[name] for name in sorted(DATASETS.builtin)}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=jinja2.select_autoescape(),
@@ -99,15 +77,17 @@ def page() -> str:
     environment.filters["code"] = lambda word: f"`{word}`"
     return environment.get_template("methods.md.j2").render(
         methods=methods,
-        departures=departures({**departing, **PLACES}),
+        departures=departures(
+            {n: METHODS[n] for n in in_order()} | {n: DATASETS[n] for n in sorted(DATASETS.builtin)} | {**PLACES}
+        ),
         models=sorted(MODELS.builtin, key=lambda model: (model != costs.STAND_IN, model)),
         measurements=[_measured(one) for one in costs.read()],
         not_at_default=[
             f"`{method}` on `{model}` with {', '.join(f'`{key}` {value:g}' for key, value in settings.items())}"
             for (method, model), settings in SETTINGS.items()
         ],
-        by_need={need: [m.name for m in methods if need in m.needs] for need in ("groups", "rules for layers")},
-        complete_at_end=[m.name for m in methods if METHODS[m.name].complete_at_end],
+        by_need={need: [m["name"] for m in methods if need in m["needs"]] for need in ("groups", "rules for layers")},
+        complete_at_end=[name for name in in_order() if METHODS[name].complete_at_end],
         layers=[kind.__name__ for kind in TYPES],
     )
 
@@ -118,17 +98,14 @@ def in_order() -> list[str]:
     return [*PAPER_METHODS, *sorted(others, key=lambda name: not METHODS[name].reads_masks)]
 
 
-def _measured(one: costs.Measurement) -> dict[str, str]:
+def _measured(one: costs.Measurement) -> dict[str, Any]:
     listed = ", ".join(f"`{name}`" for name in sorted(one.costs))
-    names = "all methods" if METHODS.builtin.keys() <= one.costs.keys() else listed
-    return {"model": one.model, "date": one.date, "names": names, "machine": one.machine, "command": one.command}
+    return {**vars(one), "names": "all methods" if METHODS.builtin.keys() <= one.costs.keys() else listed}
 
 
 def _cost(method: str, model: str) -> str:
     cost = costs.measured(method, model)
-    if cost is None:
-        return "not measured"
-    return cost if isinstance(cost, str) else f"{cost:g}"
+    return "not measured" if cost is None else cost if isinstance(cost, str) else f"{cost:g}"
 
 
 def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:
@@ -136,7 +113,7 @@ def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:
     for name in names:
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    sections = [describe(name).section for name in names]
+    sections = [describe(name)["section"] for name in names]
     if rows := departures({name: METHODS[name] for name in names}):
         sections.append(f"## Departures from the sources\n\n{rows}\n")
     sys.stdout.write("\n".join(sections))

@@ -13,13 +13,10 @@ from trainables import ATTRIBUTIONS, Trial, resolve
 from trainables.trial.explain import scaled
 
 SETTINGS = {"dataset": "decoy_digits", "severity": 1.0, "lr": 0.003, "attributions": ("occlusion",)}
-"""Settings of both models, which differ only in the method."""
 SHOWN = 375
 """Position of the image among those of the odd class in the OOD test set: a 3 that does not touch its patch."""
 
-
-def main() -> None:
-    """Train the two models and draw the picture: four panels, 1280 pixels wide, on white."""
+if __name__ == "__main__":
     mpl.rcParams["font.family"] = "DejaVu Sans"
     figure, panels = plt.subplots(1, 4, figsize=(12.8, 4.4), layout="constrained")
     texts = {"Image": "odd or even? In\ntraining the patch\ngave it away", "Mask": "what the answer\nshould rest on"}
@@ -40,10 +37,5 @@ def main() -> None:
     for panel, (title, text) in zip(panels, texts.items(), strict=True):
         panel.set_title(title, fontsize=20, fontweight="bold")
         panel.set_xlabel(text, fontsize=17)
-        panel.set_xticks([])
-        panel.set_yticks([])
+        panel.set(xticks=[], yticks=[])
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ that pages and tests use.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ import pandas as pd
 from analysis.answer.verdict import LABELS
 from analysis.numbers import column_name, interval, name, number, percent, strength, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, selection_regret
+from analysis.sections.drawing import in_order
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate
 from analysis.trials.trials import Primary
@@ -29,11 +30,12 @@ from records import columns
 RESULTS = Path(__file__).parent / "results"
 PAGES = tuple(sorted(RESULTS.glob("*.md")))
 BLOCK = re.compile(r"^<!-- (?P<study>\w+): (?P<kind>\w+) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
-STORED = "n_trials primary comparisons regret predictors same_images strength_choices strengths methods sign_error"
-STORED += " granulated_kendall per_image below_chance"
-"""The keys of report.json that pages and tests use; of `correlations` they use those within cells."""
+STORED = (
+    *("n_trials", "primary", "comparisons", "regret", "predictors", "same_images", "strength_choices", "sign_error"),
+    *("granulated_kendall", "per_image", "below_chance"),
+)
+"""The keys of report.json that pages and tests use, besides the `correlations` within cells."""
 PRIMARY = Primary()
-"""The primary of all studies."""
 SCORE, OUTCOME = PRIMARY.column, PRIMARY.outcome
 NAMES = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
 COMPARED = {
@@ -49,6 +51,8 @@ COMPARED = {
 
 Report = Mapping[str, Any]
 """The content of report.json."""
+Cell = tuple[Sequence[str], str, str]
+"""Of a table: its row, as the texts of the first columns; its column; its text."""
 
 
 def updated(text: str) -> str:
@@ -84,6 +88,15 @@ def stratum_name(dataset: Any, severity: float) -> str:
     return f"{dataset_name(dataset)}, s = {severity:g}"
 
 
+def grid(head: Sequence[str], cells: Iterable[Cell], columns: Sequence[str] = ()) -> str:
+    """A table of cells in the order of their rows and, unless they are given, columns; missing cells are empty."""
+    rows: dict[Sequence[str], dict[str, str]] = {}
+    for row, column, text in cells:
+        rows.setdefault(row, {})[column] = text
+    columns = columns or list(dict.fromkeys(column for texts in rows.values() for column in texts))
+    return table((*head, *columns), ((*row, *(texts.get(c, "") for c in columns)) for row, texts in rows.items()))
+
+
 # Tables from report.json
 
 
@@ -96,21 +109,26 @@ def pairs(report: Report) -> str:
 
 def answer(report: Report) -> str:
     """Each comparison with its prediction intervals and effect."""
+
+    def row(one: Report) -> Iterator[str]:
+        yield COMPARED[one["comparison"]][1]
+        yield f"**{one['answer']}**" if one["answer"] in ("yes", "no", "reverse") else one["answer"]
+        yield _with_interval(one)
+        for kind in ("prediction", "prediction_dataset"):
+            yield "" if one[f"{kind}_low"] is None else interval(one[f"{kind}_low"], one[f"{kind}_high"])
+        yield _number(one["auc_per_tenth"])
+
     head = ("the models differ in", "answer", "rank correlation, 95 %", "a new method", "a new dataset")
-    rows = (
-        (
-            COMPARED[one["comparison"]][1],
-            f"**{one['answer']}**" if one["answer"] in ("yes", "no", "reverse") else one["answer"],
-            _with_interval(one),
-            *(
-                "" if one[f"{kind}_low"] is None else interval(one[f"{kind}_low"], one[f"{kind}_high"])
-                for kind in ("prediction", "prediction_dataset")
-            ),
-            _number(one["auc_per_tenth"]),
-        )
+    return table((*head, "OOD AUC per 0.1 of IoU"), ([*row(one)] for one in report["comparisons"]))
+
+
+def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str:
+    cells = [
+        ((name(level),), LABELS[one["comparison"]], _number(level["estimate"]))
         for one in report["comparisons"]
-    )
-    return table((*head, "OOD AUC per 0.1 of IoU"), rows)
+        for level in one[levels]
+    ]
+    return grid([""], sorted(cells, key=lambda cell: cell[0]), list(dict.fromkeys(column for _, column, _ in cells)))
 
 
 def strata(report: Report) -> str:
@@ -125,96 +143,71 @@ def methods(report: Report) -> str:
 
 def strata_by_map_on_id(report: Report) -> str:
     """The correlations by stratum for the map of ID images, which is available before a shift."""
-    (on_id,) = (one for one in report["predictors"] if one["column"].startswith("test_id.iou."))
-    return strata({"comparisons": on_id["comparisons"]})
+    return strata(next(one for one in report["predictors"] if one["column"].startswith("test_id.iou.")))
 
 
 def choices(report: Report) -> str:
     """The cost of each way of choosing a model, over the strata with a shift and in each of them."""
-    costs: dict[str, dict[str, Report]] = {}
+    overall = "OOD AUC lost, 95 %"
+    costs: dict[str, dict[str, str]] = {}
     for one in report["regret"]:
-        if one["estimate"] is not None and (one["dataset"] is None or one["severity"]):
-            place = "" if one["dataset"] is None else stratum_name(one["dataset"], one["severity"])
-            costs.setdefault(one["rule"], {})[place] = one
-    places = sorted({place for by_place in costs.values() for place in by_place if place})
-    rows = []
-    for rule, label in RULES.items():
-        if rule != "oracle" and "" in costs.get(rule, ()):
-            by_place = costs[rule]
-            named = label + (" (not available beforehand)" if rule in UNKNOWABLE else "")
-            cells = (number(by_place[place]["estimate"], 3) if place in by_place else "" for place in places)
-            rows.append((named, _with_interval(by_place[""], 3), *cells))
-    return table(("choose by", "OOD AUC lost, 95 %", *places), rows)
+        if one["estimate"] is not None and one["dataset"] is None:
+            costs.setdefault(one["rule"], {})[overall] = _with_interval(one, 3)
+        elif one["estimate"] is not None and one["severity"]:
+            place = stratum_name(one["dataset"], one["severity"])
+            costs.setdefault(one["rule"], {})[place] = number(one["estimate"], 3)
+    cells = (
+        ((label + (" (not available beforehand)" if rule in UNKNOWABLE else ""),), place, cost)
+        for rule, label in RULES.items()
+        if rule != "oracle" and overall in costs.get(rule, ())
+        for place, cost in costs[rule].items()
+    )
+    places = {place for by_place in costs.values() for place in by_place} - {overall}
+    return grid(["choose by"], cells, [overall, *sorted(places)])
 
 
 def predictors(report: Report) -> str:
     """The correlation of each comparison for the primary's map, and for scores that are available without the shift."""
-    declared = [one["comparison"] for one in report["comparisons"]]
-    rows = []
-    for score in report["predictors"]:
-        values = {one["comparison"]: _with_interval(one) for one in score["comparisons"]}
-        rows.append((column_name(score["column"]), *(values.get(comparison, "") for comparison in declared)))
-    return table(("score", *(LABELS[comparison] for comparison in declared)), rows)
+    cells = (
+        ((column_name(score["column"]),), LABELS[one["comparison"]], _with_interval(one))
+        for score in report["predictors"]
+        for one in score["comparisons"]
+    )
+    return grid(["score"], cells, [LABELS[one["comparison"]] for one in report["comparisons"]])
 
 
 def trainings(report: Report) -> str:
     """How often the better score goes with the better model, for two trials of one configuration."""
-    shares: dict[tuple[str, float], dict[str, str]] = {}
-    for one in report["same_images"]:
-        if one["dataset"] is None and one["method"] is None and one["estimate"] is not None:
-            cells = shares.setdefault((one["images"], one["apart"]), {"pairs": f"{one['n']:,}"})
-            cells["map" if columns.parse_localisation(one["score"]) else "validation"] = _with_interval(one)
-    rows = (
-        (
-            images,
-            f"at least {apart:g} apart" if apart else "all",
-            *map(cells.get, ("map", "validation", "pairs"), [""] * 3),
-        )
-        for (images, apart), cells in shares.items()
-    )
-    return table(("images", "outcomes", "by the map", "by validation AUC", "pairs"), rows)
+
+    def cells() -> Iterator[Cell]:
+        for one in report["same_images"]:
+            if one["dataset"] is None and one["method"] is None and one["estimate"] is not None:
+                row = one["images"], f"at least {one['apart']:g} apart" if one["apart"] else "all"
+                by = "by the map" if columns.parse_localisation(one["score"]) else "by validation AUC"
+                yield row, by, _with_interval(one)
+                yield row, "pairs", f"{one['n']:,}"
+
+    return grid(("images", "outcomes"), cells(), ("by the map", "by validation AUC", "pairs"))
 
 
 def strengths(report: Report) -> str:
     """The strength that each rule chooses for a method, and its cost."""
-    chosen: dict[tuple[str, str], dict[str, Report]] = {}
-    for one in report["strength_choices"]:
-        chosen.setdefault((one["dataset"], one["method"]), {})[one["rule"]] = one
-    rules = [rule for rule in RULES if rule != "oracle" and any(rule in by_rule for by_rule in chosen.values())]
+    best, labels = "best: OOD AUC", {rule: label for rule, label in RULES.items() if rule != "oracle"}
 
-    def cell(one: Report | None) -> str:
-        if one is None or one["estimate"] is None:
-            return ""
-        return (f"{strength(one['strength'])}: " if one["strength"] is not None else "") + f"{one['estimate']:.3f}"
+    def cells() -> Iterator[Cell]:
+        for one in report["strength_choices"]:
+            row = dataset_name(one["dataset"]), f"`{one['method']}`"
+            chosen = f"{strength(one['strength'])}: " if one["strength"] is not None else ""
+            if one["rule"] == "oracle":
+                yield row, best, chosen + _number(one["outcome"])
+            elif one["estimate"] is not None:
+                yield row, labels[one["rule"]], f"{chosen}{one['estimate']:.3f}"
+        costs = pd.DataFrame(report["strength_choices"]).groupby("rule")["estimate"]
+        for rule, mean in costs.agg(lambda values: values.mean(skipna=False)).drop("oracle").items():
+            yield ("mean cost", ""), labels[str(rule)], f"{mean:.3f}" if np.isfinite(mean) else ""
 
-    body = []
-    for (dataset, method), by_rule in chosen.items():
-        best = f"{strength(by_rule['oracle']['strength'])}: {_number(by_rule['oracle']['outcome'])}"
-        body.append((dataset_name(dataset), f"`{method}`", best, *(cell(by_rule.get(rule)) for rule in rules)))
-    costs = ([by_rule[rule]["estimate"] for by_rule in chosen.values()] for rule in rules)
-    body.append(("mean cost", "", "", *("" if None in values else f"{np.mean(values):.3f}" for values in costs)))
-    return table(("", "method", "best: OOD AUC", *(RULES[rule] for rule in rules)), body)
-
-
-def means(report: Report) -> str:
-    """OOD AUC / IoU of each method and stratum with a shift, at the strength with the highest OOD AUC."""
-    best: dict[str, dict[str, Report]] = {}
-    # `methods` has the mean over all strengths; `strengths`, which comes after, each of them.
-    for one in (*report["methods"], *report["strengths"]):
-        if one["severity"]:
-            by_stratum = best.setdefault(one["method"], {})
-            earlier = by_stratum.get(stratum := stratum_name(one["dataset"], one["severity"]))
-            if earlier is None or earlier["strength"] is None or one["ood"]["mean"] > earlier["ood"]["mean"]:
-                by_stratum[stratum] = one
-
-    def cell(one: Report | None) -> str:
-        if one is None:
-            return ""
-        chosen = f" ({strength(one['strength'])})" if one["strength"] else ""
-        return f"{_number(one['ood']['mean'])} / {_number(one['localisation']['mean'])}{chosen}"
-
-    strata = sorted({stratum for by_stratum in best.values() for stratum in by_stratum})
-    return table(("method", *strata), ((f"`{m}`", *map(cell, map(by.get, strata))) for m, by in best.items()))
+    used = {one["rule"] for one in report["strength_choices"]}
+    return grid(("", "method"), cells(), [best, *(label for rule, label in labels.items() if rule in used)])
 
 
 def one_setting(report: Report) -> str:
@@ -243,30 +236,16 @@ def per_image(report: Report) -> str:
 
 def maps(report: Report) -> str:
     """The correlation of each attribution's maps with the outcome within cells, all severities together."""
-    values: dict[str, dict[str, str]] = {}
-    for one in filter(_within_cells, report["correlations"]):
-        values.setdefault(one["attribution"], {})[one["split"]] = _with_interval(one)
-    rows = (
-        (name(attribution), *(cells.get(split, "") for split in ("test_ood", "test_id")))
-        for attribution, cells in values.items()
-    )
-    return table((f"{name(PRIMARY.metric)} of", "OOD images", "ID images"), rows)
+    images = {"test_ood": "OOD images", "test_id": "ID images"}
+    within = filter(_within_cells, report["correlations"])
+    cells = (((name(one["attribution"]),), images[one["split"]], _with_interval(one)) for one in within)
+    return grid([f"{name(PRIMARY.metric)} of"], cells, [*images.values()])
 
 
 def _within_cells(one: Report) -> bool:
     """Whether a correlation is one that the pages show."""
     wanted = (PRIMARY.metric, OUTCOME, "within_cell", "spearman", None)
     return (one["metric"], one["outcome"], one["scope"], one["statistic"], one["stratum"]) == wanted
-
-
-def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str:
-    values = {
-        LABELS[one["comparison"]]: {name(level): _number(level["estimate"]) for level in one[levels]}
-        for one in report["comparisons"]
-        if one[levels]
-    }
-    rows = sorted({row for by_row in values.values() for row in by_row})
-    return table(("", *values), ((row, *(by_row.get(row, "") for by_row in values.values())) for row in rows))
 
 
 def _number(value: float | None) -> str:
@@ -287,7 +266,8 @@ def bands(trials: pd.DataFrame) -> str:
     names = ("below 0.2", *(f"{low:g} to {high:g}" for low, high in pairwise(edges[1:-1])), "0.6 and above")
     shown = trials[trials["severity"] == trials.groupby("dataset")["severity"].transform("max")]
     band = pd.cut(shown[SCORE], edges, right=False, labels=names)
-    groups = {stratum_name(*place): one[OUTCOME] for place, one in _groups(shown, ["dataset", "severity"])}
+    strata: Any = shown.groupby(["dataset", "severity"])[OUTCOME]
+    groups = {stratum_name(*place): outcome for place, outcome in strata}
 
     def cells(name: str) -> Iterator[str]:
         for outcome in groups.values():
@@ -299,19 +279,44 @@ def bands(trials: pd.DataFrame) -> str:
     return table(("IoU", *head), ((name, *cells(name)) for name in names))
 
 
+def _shifted(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials with a shift, and the name of their stratum."""
+    shifted = trials[trials["severity"] > 0]
+    return shifted.assign(stratum=list(map(stratum_name, shifted["dataset"], shifted["severity"])))
+
+
+def _means(groups: Any) -> Any:
+    """OOD AUC / IoU of groups of trials."""
+    averages = groups[[OUTCOME, SCORE]].mean().map(number)
+    return averages[OUTCOME] + " / " + averages[SCORE]
+
+
+def _framed(head: Sequence[str], frame: pd.DataFrame) -> str:
+    """The table of a frame of texts, whose index is shown under `head`."""
+    rows = frame.fillna("").reset_index().itertuples(index=False)
+    return table((*head, *frame.columns), ([f"{v:g}" if isinstance(v, float) else v for v in row] for row in rows))
+
+
 def epochs(trials: pd.DataFrame) -> str:
     """The share of trials that selected each epoch, counted from 1."""
     share = trials.groupby(["dataset", "hp.lr"])["best_epoch"].value_counts(normalize=True).unstack(fill_value=0)
-    rows = ((dataset_name(name), f"{lr:g}", *map(percent, shares)) for (name, lr), shares in _rows(share))
-    return table(("selected epoch", "learning rate", *(f"{int(epoch) + 1}" for epoch in share.columns)), rows)
+    shown = share.map(percent).rename(index=NAMES, columns=lambda epoch: f"{epoch + 1:g}")
+    return _framed(("selected epoch", "learning rate"), shown)
 
 
 def rates(trials: pd.DataFrame) -> str:
     """OOD AUC / IoU of each learning rate and stratum with a shift, mean over all methods and strengths."""
-    shifted = trials[trials["severity"] > 0]
-    stratum = pd.Series(list(map(stratum_name, shifted["dataset"], shifted["severity"])), index=shifted.index)
-    cells = _outcome_and_score(shifted.groupby(["hp.lr", stratum])).unstack()
-    return table(("learning rate", *cells.columns), ((f"{lr:g}", *values) for lr, values in _rows(cells)))
+    return _framed(["learning rate"], _means(_shifted(trials).groupby(["hp.lr", "stratum"])).unstack())
+
+
+def means(trials: pd.DataFrame) -> str:
+    """OOD AUC / IoU of each method and stratum with a shift, at the strength with the highest OOD AUC."""
+    groups = _shifted(trials).groupby(["method", "stratum", "strength"])
+    best = groups[OUTCOME].mean().groupby(["method", "stratum"]).idxmax()
+    cells = _means(groups).loc[best].reset_index("strength", name="means")
+    chosen = cells["strength"].map(lambda weight: f" ({strength(weight)})" if weight else "")
+    texts = (cells["means"] + chosen).unstack()
+    return _framed(["method"], texts.loc[in_order(texts.index)].rename(index="`{}`".format))
 
 
 def candidates(trials: pd.DataFrame) -> str:
@@ -321,33 +326,31 @@ def candidates(trials: pd.DataFrame) -> str:
         f"without `{MASKED}`": [MASKED],
         f"without `{MASKED}` and `shuffled`": [MASKED, "shuffled"],
     }
-    costs = {}
-    for heading, methods in left_out.items():
-        chosen = trials[~trials["method"].isin(methods)].reset_index(drop=True)
-        regrets = selection_regret(chosen, PRIMARY, draw_resamples(chosen, replicates=1, seed=0))
-        costs[heading] = {
-            one.rule: with_interval(one, 3) for one in regrets if one.dataset is None and one.estimate is not None
-        }
-    rules = [rule for rule in RULES if rule in costs["all methods"] and rule != "oracle"]
-    return table(("choose by", *costs), ((RULES[rule], *(c.get(rule, "") for c in costs.values())) for rule in rules))
+
+    def cells() -> Iterator[Cell]:
+        for heading, methods in left_out.items():
+            chosen = trials[~trials["method"].isin(methods)].reset_index(drop=True)
+            for one in selection_regret(chosen, PRIMARY, draw_resamples(chosen, replicates=1, seed=0)):
+                if one.dataset is None and one.estimate is not None and one.rule != "oracle":
+                    yield (RULES[one.rule],), heading, with_interval(one, 3)
+
+    in_order = [*RULES.values()]
+    return grid(["choose by"], sorted(cells(), key=lambda cell: in_order.index(cell[0][0])), [*left_out])
 
 
 def unshifted(trials: pd.DataFrame) -> str:
-    """Whether a setting's map says more than that the setting trains well.
+    """Spearman's ρ among the settings of a method, of OOD AUC under the shift with the IoU with and without the shift.
 
-    Spearman's ρ among the settings of a method, of OOD AUC under the shift with the IoU of the same trials and with the
-    IoU of the same settings without a shift; uncorrected averages over seeds, then the mean over the methods.
+    Uncorrected averages over seeds, then the mean over the methods.
     """
     settings = ["dataset", "method", "strength", "hp.lr"]
     averages = trials.groupby([*settings, "severity"])[[SCORE, OUTCOME]].mean().reset_index()
     without = averages[averages["severity"] == 0].set_index(settings)[SCORE].rename("without")
     shifted = averages[averages["severity"] > 0].join(without, on=settings)
-    rows = []
-    for place, stratum in _groups(shifted, ["dataset", "severity"]):
-        cells = [one for _, one in stratum.groupby("method") if len(one) >= 4]
-        rho = ([one[OUTCOME].corr(one[score], method="spearman") for one in cells] for score in (SCORE, "without"))
-        rows.append((stratum_name(*place), *(number(float(np.mean(values))) for values in rho)))
-    return table(("", "its own map", "its map without a shift"), sorted(rows))
+    cells = _shifted(shifted).groupby(["stratum", "method"]).filter(lambda cell: len(cell) >= 4)
+    rho = cells.groupby(["stratum", "method"])[[OUTCOME, SCORE, "without"]].corr("spearman")[OUTCOME].unstack()
+    shown = rho[[SCORE, "without"]].groupby("stratum").mean().map(number)
+    return _framed([""], shown.set_axis(["its own map", "its map without a shift"], axis=1))
 
 
 def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
@@ -356,48 +359,26 @@ def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
     row = ["method", "strength"]
     first, second = (one[["dataset", "severity", "hp.lr", *row]].drop_duplicates() for one in both)
     shared = first.merge(second)
-    cells = [
-        _outcome_and_score(one.merge(shared).groupby([*row, "severity", "model"], sort=False)).unstack([2, 3])
-        for one in both
-    ]
-    joined = pd.concat(cells, axis=1).sort_index(axis=1, level="severity", sort_remaining=False, kind="stable")
-    places: list[Any] = joined.columns.to_list()
-    head = (f"{model}, s = {severity:g}" for severity, model in places)
-    rows = ((f"`{method}`", strength(weight) if weight else "", *own) for (method, weight), own in _rows(joined))
-    return table(("method", "strength", *head), rows)
+    groups = (one.merge(shared).groupby([*row, "severity", "model"], sort=False) for one in both)
+    joined = pd.concat([_means(one).unstack([2, 3]) for one in groups], axis=1)
+    joined = joined.sort_index(axis=1, level="severity", sort_remaining=False, kind="stable")
+    joined.columns = [f"{model}, s = {severity:g}" for severity, model in joined.columns]
+    joined = joined.rename(index="`{}`".format, level="method").rename(index={0.0: ""}, level="strength")
+    return _framed(row, joined)
 
 
-def _outcome_and_score(groups: Any) -> pd.Series:
-    """The means of groups of trials as a cell shows them."""
-    averages = groups[[OUTCOME, SCORE]].mean().map(number)
-    return averages[OUTCOME] + " / " + averages[SCORE]
-
-
-def _rows(frame: Any) -> Iterator[tuple[Any, Any]]:
-    """`iterrows`, whose labels are not typed."""
-    yield from frame.iterrows()
-
-
-def _groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """`groupby`, whose keys are not typed."""
-    yield from frame.groupby(by)
-
-
+_OF_ANSWERS = (pairs, answer, strata, strata_by_map_on_id, methods, predictors)
 TABLES: Mapping[str, Callable[[Report], str]] = {
-    made.__name__: made
-    for made in (
-        *(pairs, answer, strata, strata_by_map_on_id, methods, choices, predictors),
-        *(trainings, strengths, means, one_setting, per_image, maps),
-    )
+    made.__name__: made for made in (*_OF_ANSWERS, choices, trainings, strengths, one_setting, per_image, maps)
 }
 TRIAL_TABLES: Mapping[str, Callable[[pd.DataFrame], str]] = {
-    made.__name__: made for made in (bands, candidates, epochs, networks, rates, unshifted)
+    made.__name__: made for made in (bands, candidates, epochs, means, networks, rates, unshifted)
 }
 
 
 if __name__ == "__main__":
     study, source = sys.argv[1:]
     whole = json.loads(Path(source).read_text())
-    stored = {key: whole[key] for key in STORED.split() if key in whole}
+    stored = {key: whole[key] for key in STORED if key in whole}
     stored["correlations"] = list(filter(_within_cells, whole["correlations"]))
     (RESULTS / study / "report.json").write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")

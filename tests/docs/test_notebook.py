@@ -20,25 +20,19 @@ TRAINED = re.compile(r"OOD AUC \d\.\d+")
 def script() -> str:
     """The notebook's code as a program that prints a mark before each cell, and the value that a cell ends with."""
     parts = []
-    for cell in CELLS:
-        source = "".join(cell["source"])
+    for source in ("".join(cell["source"]) for cell in CELLS):
         *before, last = ast.parse(source).body
         if isinstance(last, ast.Expr) and not source.rstrip().endswith(";"):
-            shown = f"{ast.unparse(ast.Module(before, []))}\nprint(repr({ast.unparse(last)}))"
-        else:
-            shown = source
-        parts.append(f"print({MARK!r})\n{shown}")
+            source = f"{ast.unparse(ast.Module(before, []))}\nprint(repr({ast.unparse(last)}))"
+        parts.append(f"print({MARK!r})\n{source}")
     return "\n".join(parts)
 
 
 def stored(cell: dict) -> str:
     """The text that a cell shows."""
-    shown = [
-        output.get("text", output.get("data", {}).get("text/plain"))
-        for output in cell["outputs"]
-        if "image/png" not in output.get("data", {})
-    ]
-    return "".join(line for text in shown for line in text).strip()
+    outputs = [output for output in cell["outputs"] if "image/png" not in output.get("data", {})]
+    texts = (output.get("text", output.get("data", {}).get("text/plain")) for output in outputs)
+    return "".join(line for text in texts for line in text).strip()
 
 
 @pytest.mark.slow
@@ -47,11 +41,9 @@ def test_it_runs_and_shows_what_it_stores():
     command = [sys.executable, "-W", "error", "-c", script()]
     ran = subprocess.run(command, cwd=ROOT / "docs", env=environment, capture_output=True, text=True, timeout=1200)
     assert ran.returncode == 0, ran.stderr
-    _, *shown = ran.stdout.split(MARK)
-    ran_now, kept = (
-        [TRAINED.sub("OOD AUC …", text.strip()) for text in texts] for texts in (shown, map(stored, CELLS))
-    )
-    assert ran_now == kept, "stale: run `make notebook`"
+    _, *texts = ran.stdout.split(MARK)
+    shown, kept = ([TRAINED.sub("OOD AUC …", t.strip()) for t in each] for each in (texts, map(stored, CELLS)))
+    assert shown == kept, "stale: run `make notebook`"
 
 
 def test_it_stores_its_pictures_and_no_errors():

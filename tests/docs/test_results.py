@@ -1,10 +1,9 @@
-"""The numbers of the studies in docs/results, recomputed from trials.parquet, and as the pages show them.
+"""The numbers of the studies in docs/results, recomputed from trials.parquet.
 
 `analysis` is not imported: the definitions of docs/answer.md are computed a second time, with pandas and scipy.
 """
 
 import json
-import re
 from functools import cache
 
 import numpy as np
@@ -51,28 +50,12 @@ def trials_of(study: str) -> pd.DataFrame:
     )
 
 
-STUDIES = [
-    folder.name
-    for folder in sorted(RESULTS.iterdir())
-    if (folder / "trials.parquet").is_file()
-    and (folder / "report.json").is_file()
-    and "comparisons" in report(folder.name)
-]
+STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/report.json") if "comparisons" in path.read_text())
 
 
-def cases(*comparisons: str) -> list[tuple[str, str]]:
+def cases(*names: str) -> list[tuple[str, str]]:
     """Each study with each of these comparisons that it declares."""
-    return [
-        (study, entry["comparison"])
-        for study in STUDIES
-        for entry in report(study)["comparisons"]
-        if entry["comparison"] in comparisons
-    ]
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_table_and_report_have_the_same_trials(study):
-    assert report(study)["n_trials"] == len(trials_of(study))
+    return [(s, one["comparison"]) for s in STUDIES for one in report(s)["comparisons"] if one["comparison"] in names]
 
 
 # Among trials: seeds, and models of equal validation AUC
@@ -248,6 +231,7 @@ def costs(own: pd.DataFrame) -> dict[str, float]:
 @pytest.mark.parametrize("study", STUDIES)
 def test_costs_of_choices(study):
     """Over the data seeds of a stratum, then over the strata with a shift."""
+    assert report(study)["n_trials"] == len(trials_of(study))
     primary = report(study)["primary"]
     measure = primary["outcome"].rpartition(".")[2]
     names = {f"test_{one}.{primary['metric']}.{primary['attribution']}": f"map_{one}" for one in ("id", "ood")}
@@ -266,51 +250,3 @@ def test_costs_of_choices(study):
     assert {key: cost for key, cost in reported.items() if cost is not None} == pytest.approx(
         {key: cost for key, cost in recomputed.items() if np.isfinite(cost)}, **EXACT
     )
-
-
-# The pages
-
-
-ANSWER = re.compile(r"^\|[^|]+\| (\[answer\]|answer\b).*?\n\n", re.MULTILINE | re.DOTALL)
-"""A table whose second column is the answer."""
-
-
-def answer_on(page: str) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows) of the first such table of a page, without links and emphasis."""
-    lines = ANSWER.search((ROOT / page).read_text())[0].strip().splitlines()
-    plain = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", line).replace("*", "") for line in lines]
-    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in plain)
-    return head, rows
-
-
-ROWS = {
-    "seed": "two runs of one recipe|seeds alone",
-    "setting": "settings of",
-    "method": "two methods|the method",
-    "given_id": "equal validation AUC",
-}
-"""The text in the first cell of each comparison's row."""
-NUMBERS = {
-    "rank correlation, 95 %": ("estimate", "ci_low", "ci_high"),
-    "a new method": ("prediction_low", "prediction_high"),
-    "a new dataset": ("prediction_dataset_low", "prediction_dataset_high"),
-    "OOD AUC per 0.1 of IoU": ("auc_per_tenth",),
-}
-"""The values of a comparison in a column, to two decimals, by the start of its heading."""
-PAGES = {"README.md": "laptop"} | {f"docs/results/{study}.md": study for study in STUDIES}
-PAGES = {
-    page: study for page, study in PAGES.items() if (ROOT / page).is_file() and ANSWER.search((ROOT / page).read_text())
-}
-
-
-@pytest.mark.parametrize(("page", "study"), PAGES.items())
-def test_pages_show_the_answers_of_the_report(page, study):
-    (_, _, *headings), rows = answer_on(page)
-    for (models, word, *cells), reported in zip(rows, report(study)["comparisons"], strict=True):
-        assert re.search(ROWS[reported["comparison"]], models), models
-        assert word == reported["answer"], models
-        for column, cell in zip(headings, cells, strict=True):
-            (keys,) = (keys for begin, keys in NUMBERS.items() if column.startswith(begin))
-            shown = [float(number) for number in re.findall(r"-?\d+\.\d\d(?!\d)", cell.replace("−", "-"))]
-            exact = [reported[key] for key in keys if reported[key] is not None]
-            assert shown == pytest.approx(exact, abs=0.005 + 1e-9, rel=0), (models, column)

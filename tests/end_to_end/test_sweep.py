@@ -159,9 +159,7 @@ def test_while_mlflow_is_away_trials_go_on_and_sync_catches_up_without_training(
 @pytest.mark.slow
 def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
     """The driver tries every second; it is stopped once there are runs, so that its end cannot have made them."""
-    server = faults.Server(tmp_path)
-    server.kill()
-    sweep = faults.many_trials(2000)
+    server, sweep = faults.Server(), faults.many_trials(2000)
     arguments = (*sweep.arguments, "--name", "late", "--tracking-uri", server.uri)
     records = tmp_path / "sweeps/late/records"
 
@@ -174,7 +172,6 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
         try:
             wait_until(lambda: len(list(records.glob("*.json"))) >= 2, driver)
             server.start()
-            server.wait()
             wait_until(lambda: len([run for run in runs() if run.info.status == "FINISHED"]) >= 2, driver)
             assert len(list(records.glob("*.json"))) < sweep.trials, "trials are still running"
             assert "MLflow answers now and is brought up to date." in (tmp_path / "out").read_text()
@@ -182,6 +179,6 @@ def test_an_mlflow_that_comes_up_late_is_filled_while_trials_run(tmp_path):
             driver.wait(timeout=PATIENCE)
             mirrored = {run.data.tags["trial_key"]: run.info.run_id for run in runs()}
         finally:
-            server.kill()
+            server.__exit__()
     named = {key: record["mlflow_run_id"] for key, record in rows(records).items() if record["mlflow_run_id"]}
     assert named.items() <= mirrored.items()

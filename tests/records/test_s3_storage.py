@@ -135,7 +135,7 @@ def test_a_server_that_never_answers_is_given_up_soon(bucket, s3_server, monkeyp
 
 
 def test_a_server_that_overwrites_in_spite_of_the_condition_is_refused(bucket, s3_server, monkeypatch):
-    put_object = s3_server.client().put_object
+    put_object = s3_server.client.put_object
     monkeypatch.setattr(
         S3Storage, "_put", lambda self, name, data, **_: bool(put_object(Bucket=self.bucket, Key=name, Body=data))
     )

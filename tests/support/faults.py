@@ -3,7 +3,6 @@
 `make faults` runs the long form, `python tests/support/faults.py --kills 20`; a test runs a short form.
 """
 
-import json
 import os
 import random
 import re
@@ -12,11 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.commands import PATIENCE  # noqa: E402
-from support.services import free_ports  # noqa: E402
+from support.services import LOOPBACK, Service, free_ports, is_healthy  # noqa: E402
 
 SETTINGS = ("n_train=64", "n_valid=32", "n_test=64", "epochs=3", "attribution_images=4", "integrated_gradients_steps=4")
 SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
@@ -58,44 +55,27 @@ class Counts:
     drivers_started: int = 0
 
 
-class Server:
-    """`mlflow server` on SQLite, that can be killed and started again on its port."""
+class Server(Service):
+    """`mlflow server` on SQLite."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    name = "mlflow-sqlite"
+
+    def __init__(self) -> None:
+        super().__init__()
         (self.port,) = free_ports(1)
-        self.start()
-        self.wait()
+        self.uri = f"http://{LOOPBACK}:{self.port}"
 
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def command(self) -> Sequence[str]:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self.port)]
+        command += ["--backend-store-uri", "sqlite:///server.db", "--workers", "1"]
+        return [*command, "--artifacts-destination", str(self.folder / "artifacts")]
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "server-artifacts")]
-        quiet = subprocess.DEVNULL
+    def environment(self) -> Mapping[str, str]:
         # Its background jobs are not needed here, and would slow the trials down.
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        self.process = subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
-        )
+        return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
-    def wait(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
-                return
-            except (urllib.error.URLError, OSError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    def ready(self) -> bool:
+        return is_healthy(self.uri)
 
 
 def start_driver(folder: Path, uri: str, sweep: Sweep) -> subprocess.Popen[bytes]:
@@ -121,18 +101,20 @@ def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -
     todo = [kind for kind in ("driver", "worker", "server") for _ in range(kills)]
     rng.shuffle(todo)
     counts = Counts()
-    driver = start_driver(folder, server.uri, sweep)
-    counts.drivers_started += 1
+
+    def started() -> "subprocess.Popen[bytes]":
+        counts.drivers_started += 1
+        return start_driver(folder, server.uri, sweep)
+
+    driver = started()
     for kind in todo:
         time.sleep(rng.uniform(0.5, 20.0) if kind == "driver" else rng.uniform(0.2, 3.0))
         if driver.poll() is not None:
-            driver = start_driver(folder, server.uri, sweep)
-            counts.drivers_started += 1
+            driver = started()
         if kind == "driver":
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
-            driver = start_driver(folder, server.uri, sweep)
-            counts.drivers_started += 1
+            driver = started()
         elif kind == "server":
             server.kill()
             time.sleep(rng.uniform(0.0, 3.0))
@@ -142,19 +124,14 @@ def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -
             while not (running := workers(driver)) and driver.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
             for victim in rng.sample(running, min(1, len(running))):
-                try:
+                with suppress(psutil.NoSuchProcess):
                     victim.kill()
-                except psutil.NoSuchProcess:
-                    continue
         counts.kills[kind] += 1
         print(f"{sum(counts.kills.values())}/{len(todo)} {kind} killed, {done(folder)} trials done", flush=True)
     driver.wait(PATIENCE)
-    server.wait()
     for _ in range(2):
         # Run trials again that failed after three kills, and fill the gaps in MLflow.
-        driver = start_driver(folder, server.uri, sweep)
-        counts.drivers_started += 1
-        driver.wait(PATIENCE)
+        started().wait(PATIENCE)
     return counts
 
 
@@ -164,13 +141,12 @@ def done(folder: Path) -> int:
 
 def records_of(records: Path) -> dict[str, dict[str, object]]:
     """Records by trial key, without columns that may differ between two runs of one configuration."""
+    from records import SweepRecords, open_storage
     from records.columns import is_run_specific
 
-    found = {}
-    for path in records.iterdir():
-        record = json.loads(path.read_text())
-        found[path.stem] = {k: v for k, v in record.items() if not is_run_specific(k)}
-    return found
+    loaded = SweepRecords(open_storage(records.parents[1]), records.parent.name).load()
+    assert loaded.rejected == {}
+    return {str(r["trial_key"]): {k: v for k, v in r.items() if not is_run_specific(k)} for r in loaded.records}
 
 
 def problems(folder: Path, reference: Path, server: Server, trials: int) -> list[str]:
@@ -179,34 +155,35 @@ def problems(folder: Path, reference: Path, server: Server, trials: int) -> list
 
     from driver.ray.run import scratch_folder
 
-    found = []
     mine, expected = records_of(folder / "sweeps/faults/records"), records_of(reference)
-    if len(mine) != trials:
-        found.append(f"{len(mine)} records of {trials} trials")
-    found += [f"record {key} differs" for key in expected if mine.get(key) != expected[key]]
+    wrong = [] if len(mine) == trials else [f"{len(mine)} records of {trials} trials"]
+    wrong += [f"record {key} differs" for key in expected if mine.get(key) != expected[key]]
     client = MlflowClient(server.uri)
     experiment = client.get_experiment_by_name("faults").experiment_id
     runs = client.search_runs([experiment], "tags.kind = 'trial'", max_results=50_000)
     per_key = Counter(run.data.tags["trial_key"] for run in runs)
-    found += [f"{n} MLflow runs of {key}" for key, n in per_key.items() if n != 1]
-    found += [f"no MLflow run of {key}" for key in mine.keys() - per_key.keys()]
-    found += [f"MLflow run of {key}, which has no record" for key in per_key.keys() - mine.keys()]
+    wrong += [f"{per_key[key]} MLflow runs of {key}" for key in mine.keys() | per_key.keys() if per_key[key] != 1]
+    wrong += [f"MLflow run of {key}, which has no record" for key in per_key.keys() - mine.keys()]
     for run in runs:
         record = mine.get(run.data.tags["trial_key"], {})
         artifacts = {a.path for a in client.list_artifacts(run.info.run_id, "attribution")}
         if run.data.metrics.get("test_ood/auc") != record.get("test_ood.auc"):
-            found.append(f"MLflow run {run.info.run_id} lacks its metrics")
+            wrong.append(f"MLflow run {run.info.run_id} lacks its metrics")
         if artifacts != {f"attribution/{name}" for name in ("epochs.json", "maps.npz", "saliency.png")}:
-            found.append(f"MLflow run {run.info.run_id} has artifacts {sorted(artifacts)}")
+            wrong.append(f"MLflow run {run.info.run_id} has artifacts {sorted(artifacts)}")
     parents = client.search_runs([experiment], "tags.kind = 'sweep'")
     if [run.info.status for run in parents] != ["FINISHED"]:
-        found.append(f"{len(parents)} parent runs, {[run.info.status for run in parents]}")
-    sweep = folder / "sweeps/faults"
-    allowed = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
-    found += [f"left behind: {path}" for path in sweep.iterdir() if path.name not in allowed]
-    found += [f"left behind: {path}" for path in sweep.rglob(".*")]
+        wrong.append(f"{len(parents)} parent runs, {[run.info.status for run in parents]}")
     scratch = scratch_folder(str(folder / "sweeps"), "faults")
-    return found + [f"left behind: {path}" for path in [scratch] if path.exists()]
+    wrong += [f"left behind: {scratch}"] if scratch.exists() else []
+    return wrong + left_behind(folder / "sweeps/faults")
+
+
+def left_behind(sweep: Path) -> list[str]:
+    """Files of a finished sweep that should not be there, and files that are missing."""
+    expected = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
+    wrong = [f"left behind or missing: {name}" for name in expected ^ {path.name for path in sweep.iterdir()}]
+    return wrong + [f"left behind: {path}" for path in sweep.rglob(".*")]
 
 
 def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list[str]]:
@@ -214,24 +191,15 @@ def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list
     reference = sweep.reference
     if reference is None:
         (folder / "reference").mkdir()
-        with running(Server(folder / "reference")) as server:
+        with Server() as server:
             if (code := start_driver(folder / "reference", server.uri, sweep).wait(PATIENCE)) != 0:
                 log = (folder / "reference/driver.log").read_text(errors="replace")
                 return Counts(), [f"the undisturbed sweep ended with {code}:\n{log[-3000:]}"]
         reference = folder / "reference/sweeps/faults/records"
     (folder / "disturbed").mkdir()
-    with running(Server(folder / "disturbed")) as server:
+    with Server() as server:
         counts = disturb(folder / "disturbed", server, sweep, kills, seed)
         return counts, problems(folder / "disturbed", reference, server, sweep.trials)
-
-
-@contextmanager
-def running(server: Server) -> Iterator[Server]:
-    """The server, killed at the end."""
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def main(kills: int = 20, trials: int = 63, seed: int = 0) -> None:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.commands import PATIENCE, TINY, environment  # noqa: E402
+from support.faults import left_behind  # noqa: E402
 
 ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
 LAST = 20.0
@@ -41,10 +42,8 @@ class Moment:
 
 def moments(kills: int) -> list[Moment]:
     """Half of the moments over the first 20 seconds, half over the first five of MLflow's database."""
-    dense = kills // 2
-    rest = kills - dense
-    spread = [Moment(LAST * i / max(1, rest - 1)) for i in range(rest)]
-    return spread + [Moment(DATABASE * i / max(1, dense - 1), of_database=True) for i in range(dense)]
+    shares = [i / max(1, kills // 2 - 1) for i in range(kills // 2)]
+    return [*(Moment(LAST * i) for i in shares), *(Moment(DATABASE * i, of_database=True) for i in shares)]
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -65,7 +64,8 @@ def kill_first(folder: Path, moment: Moment) -> bool:
     """Start the command in the empty `folder` and kill its process group; whether it still ran."""
     command = start(folder)
     deadline = time.monotonic() + PATIENCE
-    while moment.of_database and not database_is_begun(folder):
+    # MLflow starts its database in a temporary folder.
+    while moment.of_database and not [*(folder / "tmp").glob("mlflow-*/*"), *folder.glob("mlflow.db")]:
         assert command.poll() is None, (folder / "command.log").read_text()
         assert time.monotonic() < deadline, "no database"
         time.sleep(0.01)
@@ -75,11 +75,6 @@ def kill_first(folder: Path, moment: Moment) -> bool:
         os.killpg(command.pid, signal.SIGKILL)
         command.wait()
     return alive
-
-
-def database_is_begun(folder: Path) -> bool:
-    """Whether MLflow has started its database, in a temporary folder."""
-    return any((folder / "tmp").glob("mlflow-*/*")) or (folder / "mlflow.db").exists()
 
 
 def run_again(folder: Path) -> list[str]:
@@ -115,17 +110,13 @@ def problems(folder: Path) -> list[str]:
         of_sweep = {"report", "sweep.json", "trials.parquet"}
         if kept != ({"attribution"} if run.data.tags["kind"] == "trial" else of_sweep):
             wrong.append(f"artifacts {sorted(kept)} of the {run.data.tags['kind']}'s run")
-    kept = {path.name for path in (folder / "sweeps/first").iterdir()}
-    if kept != {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}:
-        wrong.append(f"the sweep's folder holds {sorted(kept)}")
-    return wrong + [f"left behind: {path}" for path in (folder / "sweeps").rglob(".*")]
+    return wrong + left_behind(folder / "sweeps/first")
 
 
-def main(kills: int = 40, database_only: bool = False) -> None:
+def main(kills: int = 40) -> None:
     """Kill the first command of so many sweeps, each at another moment, and say which second command went wrong."""
-    chosen = [moment for moment in moments(2 * kills) if moment.of_database] if database_only else moments(kills)
     killed = survived = 0
-    for moment in chosen:
+    for moment in moments(kills):
         with tempfile.TemporaryDirectory(prefix="first-") as folder:
             ran = kill_first(Path(folder), moment)
             wrong = run_again(Path(folder))

