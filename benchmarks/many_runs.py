@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
+import pandas as pd
 import sqlalchemy as sa
 import typer
 from rich.console import Console
@@ -30,34 +31,20 @@ AT_ONCE = 10_000
 def copy_run(uri: str, run_id: str, copies: int) -> None:
     """`copies` more runs like the run `run_id`, each with a trial key of its own, in the database at `uri`."""
     engine = sa.create_engine(uri)
-    tables = sa.MetaData()
-    tables.reflect(engine, only=("runs", "tags", "params", "metrics", "latest_metrics"))
-    keys = (sa.Column("run_uuid", sa.String(32)), sa.Column("trial_key", sa.String(16)))
-    new = sa.Table("copied_runs", sa.MetaData(), *keys, prefixes=["TEMPORARY"])
-    with engine.connect() as connection:
-        new.create(connection)
-        for start in range(0, copies, AT_ONCE):
-            connection.execute(new.delete())
-            ids = [uuid4().hex for _ in range(min(AT_ONCE, copies - start))]
-            connection.execute(new.insert(), [{"run_uuid": i, "trial_key": i[:16]} for i in ids])
-            for table in tables.sorted_tables:
-                if "run_uuid" in table.c:
-                    connection.execute(_copy_rows(table, new, run_id))
-            connection.commit()
+    for start in range(0, copies, AT_ONCE):
+        new = pd.DataFrame({"run_uuid": [uuid4().hex for _ in range(min(AT_ONCE, copies - start))]})
+        with engine.begin() as connection:
+            for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
+                query = sa.text(f"SELECT * FROM {table} WHERE run_uuid = :run_id")  # noqa: S608 -- our own names
+                rows = pd.read_sql(query, connection, params={"run_id": run_id})
+                rows = rows.drop(columns="run_uuid").merge(new, how="cross")
+                if table == "tags":
+                    rows["value"] = rows["value"].mask(rows["key"] == "trial_key", rows["run_uuid"].str[:16])
+                rows.to_sql(table, connection, if_exists="append", index=False)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # Databases count rows to choose how to look for them; a server does this by itself now and then.
         connection.execute(sa.text("ANALYZE"))
     engine.dispose()
-
-
-def _copy_rows(table: sa.Table, new: sa.Table, run_id: str) -> sa.Insert:
-    """Insert the rows that `table` has of the run `run_id` once more for each run in `new`."""
-    values: dict[str, Any] = {column.name: column for column in table.c}
-    values["run_uuid"] = new.c.run_uuid
-    if table.name == "tags":
-        values["value"] = sa.case((table.c.key == "trial_key", new.c.trial_key), else_=table.c.value)
-    rows = sa.select(*values.values()).select_from(table.join(new, sa.true())).where(table.c.run_uuid == run_id)
-    return table.insert().from_select(list(values), rows)
 
 
 @contextmanager

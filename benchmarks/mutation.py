@@ -1,11 +1,10 @@
 """Mutation testing: which changes of the code do the quick tests notice?
 
-Run `python -m benchmarks.mutation --out mutation.jsonl`, with `--root TREE` to measure another checkout. A fixed sample
-of mutants is drawn from the functions of PACKAGES, and the tests of TESTS are collected once. For each mutant, a fork
-of that process replaces the code of one function and runs the tests that execute the mutated statement, shortest
-first, up to the first failure. The results are appended to `--out`, and the statements that each test executes are
-kept beside it, so that the same command continues. mutmut and cosmic-ray would collect the tests again for each mutant,
-which takes longer here than the tests themselves.
+Run `python -m benchmarks.mutation --out mutation.jsonl`, with `--root TREE` to measure another checkout. The tests are
+collected once. For each mutant of a fixed sample, a fork of that process replaces the code of one function and runs the
+tests that execute the mutated statement, shortest first, up to the first failure. The results are appended to `--out`,
+and the statements that each test executes to a file beside it, so that the same command continues. mutmut and
+cosmic-ray collect the tests again for each mutant, which takes longer here than the tests.
 """
 
 import builtins
@@ -45,6 +44,7 @@ WAIT = 900
 def in_fork(work: Callable[[], Any], processor_seconds: float, folder: str) -> Any:
     """The result of `work` in a child process, or None if the child was stopped. `folder` holds its temporary files."""
     result = Path(folder) / "result"
+    result.parent.mkdir(exist_ok=True)
 
     def child() -> None:
         os.setsid()
@@ -64,8 +64,7 @@ def in_fork(work: Callable[[], Any], processor_seconds: float, folder: str) -> A
         os.killpg(cast("int", process.pid), signal.SIGKILL)
     process.join()
     value = pickle.loads(result.read_bytes()) if result.exists() else None  # noqa: S301
-    for path in Path(folder).iterdir():
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
     if isinstance(value, RuntimeError):
         raise value
     return value
@@ -99,11 +98,9 @@ class Runner:
     def record(self, items: list[pytest.Item]) -> dict[str, tuple[float, list[tuple[str, int]]]]:
         """Processor seconds of each test that passes, and the statements that it executes."""
         vars(builtins)["__executed__"] = self.executed
-        for package in PACKAGES:
-            for file in (self.root / package).rglob("*.py"):
-                exchange(file, recording(file, str(file.relative_to(self.root))))
-        measured = {}
-        start = sum(os.times()[:4])
+        for file in (file for package in PACKAGES for file in (self.root / package).rglob("*.py")):
+            exchange(file, recording(file, str(file.relative_to(self.root))))
+        measured, start = {}, sum(os.times()[:4])
         for item, reports in self.reports(items):
             executed = self.executed.union(*(self.shared[name] for name in getattr(item, "fixturenames", ())))
             end = sum(os.times()[:4])

@@ -71,8 +71,7 @@ class OperationCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
+        if formula := flop_registry.get(func._overloadpacket):
             self.total += formula(*args, **(kwargs or {}), out_val=result)
         return result
 
@@ -91,7 +90,7 @@ def main(rounds: int = 5, n_train: int = 320, model: str = "small_cnn", only: Me
             with OperationCounter() as counter:
                 trial.train_epoch()
             operations[name] = counter.total
-            ways[name, "limit"] = partial(seconds_at_the_limit, counter.total)
+            ways[name, "limit"] = partial(seconds_at_the_limit, operations[name])
             ways[name, "ours"] = partial(processor_seconds, trial.train_epoch)
             ways[name, "plain"] = partial(in_plain_process, name)
         times = in_turn(ways, rounds)

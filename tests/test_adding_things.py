@@ -16,13 +16,15 @@ from support.commands import ROOT
 
 
 class Addition(NamedTuple):
-    file: str
+    package: str
+    """Its `__init__.py` has the registry."""
+    name: str
+    """Of the entry and of its file."""
+    kind: str
+    """Name of the class or function."""
     content: str
-    registry: str
-    import_line: str
-    entry: str
     after: str
-    """The entry that the new one follows."""
+    """The line that the entry follows."""
 
 
 METHOD = '''\
@@ -158,56 +160,15 @@ def added_space() -> Space:
     trials = factorial(seeds=(0, 1), datasets=("synthetic",), severities=(1.0,), strengths={"baseline": (0.0,)})
     return Space("added_space", "two seeds of the baseline", tuple(trials))
 '''
-ADDITIONS = {
-    "method": Addition(
-        "trainables/methods/added_method.py",
-        METHOD,
-        "trainables/methods/__init__.py",
-        "from trainables.methods.added_method import AddedMethod as AddedMethod",
-        '    "added_method": AddedMethod,',
-        '    "actdiff": ActDiff,',
-    ),
-    "dataset": Addition(
-        "trainables/datasets/added_dataset.py",
-        DATASET,
-        "trainables/datasets/__init__.py",
-        "from trainables.datasets.added_dataset import AddedDataset as AddedDataset",
-        '    "added_dataset": AddedDataset,',
-        "_BUILT_IN: dict[str, type[Dataset]] = {",
-    ),
-    "attribution": Addition(
-        "trainables/saliency/attribution/added_attribution.py",
-        ATTRIBUTION,
-        "trainables/saliency/attribution/__init__.py",
-        "from trainables.saliency.attribution.added_attribution import AddedAttribution",
-        '    "added_attribution": AddedAttribution,',
-        "_BUILT_IN: dict[str, type[Attribution]] = {",
-    ),
-    "localisation metric": Addition(
-        "trainables/saliency/localisation/added_metric.py",
-        METRIC,
-        "trainables/saliency/localisation/__init__.py",
-        "from trainables.saliency.localisation.added_metric import added_metric as added_metric",
-        '    "added_metric": added_metric,',
-        "_BUILT_IN: dict[str, Metric] = {",
-    ),
-    "model": Addition(
-        "trainables/models/added_model.py",
-        MODEL,
-        "trainables/models/__init__.py",
-        "from trainables.models.added_model import AddedModel as AddedModel",
-        '    "added_model": AddedModel,',
-        "_BUILT_IN: dict[str, type[Classifier]] = {",
-    ),
-    "space": Addition(
-        "search_spaces/added_space.py",
-        SPACE,
-        "search_spaces/__init__.py",
-        "from search_spaces.added_space import added_space as added_space",
-        '    "added_space": added_space,',
-        "_BUILT_IN: dict[str, Callable[[], Space]] = {",
-    ),
-}
+ATTRIBUTIONS, BUILT_IN = "trainables/saliency/attribution", "_BUILT_IN: dict[str, {}] = {{"
+ADDITIONS = (
+    Addition("trainables/methods", "added_method", "AddedMethod", METHOD, '    "actdiff": ActDiff,'),
+    Addition("trainables/datasets", "added_dataset", "AddedDataset", DATASET, BUILT_IN.format("type[Dataset]")),
+    Addition(ATTRIBUTIONS, "added_attribution", "AddedAttribution", ATTRIBUTION, BUILT_IN.format("type[Attribution]")),
+    Addition("trainables/saliency/localisation", "added_metric", "added_metric", METRIC, BUILT_IN.format("Metric")),
+    Addition("trainables/models", "added_model", "AddedModel", MODEL, BUILT_IN.format("type[Classifier]")),
+    Addition("search_spaces", "added_space", "added_space", SPACE, BUILT_IN.format("Callable[[], Space]")),
+)
 LINES = {
     "record column": {
         "records/columns.py": (
@@ -255,13 +216,13 @@ OF_ALL = (
 )
 
 
-def add(folder: Path, addition: Addition) -> None:
-    (folder / addition.file).write_text(addition.content)
-    registry = folder / addition.registry
+def add(folder: Path, package: str, name: str, kind: str, content: str, after: str) -> None:
+    (folder / package / f"{name}.py").write_text(content)
+    registry = folder / package / "__init__.py"
     lines = registry.read_text().splitlines()
     first_import = next(i for i, line in enumerate(lines) if line.startswith("from "))
-    lines.insert(lines.index(addition.after) + 1, addition.entry)
-    lines.insert(first_import, addition.import_line)
+    lines.insert(lines.index(after) + 1, f'    "{name}": {kind},')
+    lines.insert(first_import, f"from {package.replace('/', '.')}.{name} import {kind} as {kind}")
     registry.write_text("\n".join(lines) + "\n")
 
 
@@ -278,8 +239,8 @@ def scratch(tmp_path) -> Path:
 
 @pytest.mark.slow
 def test_one_of_each_kind_costs_as_few_lines_as_it_should(scratch):
-    for addition in ADDITIONS.values():
-        add(scratch, addition)
+    for addition in ADDITIONS:
+        add(scratch, *addition)
     for lines in LINES.values():
         for file, (after, line) in lines.items():
             text = (scratch / file).read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
 from benchmarks.calibration.measure import measure, measure_grid
 from benchmarks.calibration.page import Results, write_page
@@ -44,15 +44,10 @@ def main(
     scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
     missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(results, s, b) is None]
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*bar) as progress:
-        task = progress.add_task("blocks", total=len(missing))
-        for scenario, block in missing:
-            if time.monotonic() > end:
-                break
-            progress.update(task, description=scenario.name)
-            _write(results, scenario, block)
-            progress.advance(task)
+    for scenario, block in track(missing, "blocks"):
+        if time.monotonic() > end:
+            break
+        _write(results, scenario, block)
     write_page(page, _all(results, SCENARIOS), _all(results, GRID))
     print(f"Written: {page}")
 

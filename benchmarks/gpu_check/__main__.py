@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
-from benchmarks.gpu_check.comparison import Check, Comparison, checks
+from benchmarks.gpu_check.comparison import Check, checks
 from benchmarks.gpu_check.page import Result, described
 from benchmarks.gpu_check.sharing import CUDA, SHARES, compare_shares, measure
 from trainables import MODELS
@@ -36,19 +36,8 @@ def main(
     if not chosen:
         raise typer.BadParameter(f"no check has {only!r} in its part or name")
     shared = [(share, model) for model in (MODELS.builtin if speed else ()) for share in SHARES]
-    comparisons: list[Comparison] = []
-    throughput = []
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*bar, console=console) as progress:
-        task = progress.add_task("", total=len(chosen) + len(shared))
-        for check in chosen:
-            progress.update(task, description=f"{check.part} {check.name}")
-            comparisons += check.run(device)
-            progress.advance(task)
-        for share, model in shared:
-            progress.update(task, description=f"{model}, a share of {share:g}")
-            throughput.append(measure(share, model, device))
-            progress.advance(task)
+    comparisons = [each for check in track(chosen, "checks", console=console) for each in check.run(device)]
+    throughput = [measure(share, model, device) for share, model in track(shared, "trials an hour", console=console)]
     result = Result(described(device), comparisons, throughput)
     for text in (result.page, *(f"Written: {path}" for path in result.write(out))):
         console.print(text, soft_wrap=True, markup=False, highlight=False)

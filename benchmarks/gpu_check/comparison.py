@@ -44,6 +44,10 @@ SCORES = 1e-4
 """Tolerance for the scores of the same maps, and for logits by the same weights."""
 
 
+Compute = Callable[[str, str], dict[str, Tensor]]
+"""From the name of an entry and of a device to results by name."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One line of the result."""
@@ -81,16 +85,21 @@ class Check:
 
 def checks() -> list[Check]:
     """All checks: one for each entry of the registries, plug-ins included."""
-    on_names: dict[tuple[str, Callable[[str, str], Iterator[Comparison]]], Iterable[str]] = {
-        ("maps", compare_maps): ATTRIBUTIONS,
-        ("scores", compare_localisation): (*LOCALISATION, *TUNED),
-        ("scores", compare_faithfulness): FAITHFULNESS,
-        ("scores", compare_probes): MODELS,
-    }
+    computed: tuple[tuple[str, Compute, float, Iterable[str]], ...] = (
+        ("maps", maps_and_randomisation, MAPS, ATTRIBUTIONS),
+        ("scores", localisation, SCORES, (*LOCALISATION, *TUNED)),
+        ("scores", faithfulness, MAPS, FAITHFULNESS),
+        ("scores", logits, SCORES, MODELS),
+        ("scores", probe_scores, MAPS, MODELS),
+    )
     return [
         Check("arithmetic", "convolution and product", compare_arithmetic),
         *(check for method in METHODS for check in method_checks(method)),
-        *(Check(part, name, partial(compare, name)) for (part, compare), names in on_names.items() for name in names),
+        *(
+            Check(part, name, partial(compare, part, partial(compute, name), tolerance))
+            for part, compute, tolerance, names in computed
+            for name in names
+        ),
     ]
 
 
@@ -218,61 +227,54 @@ def explained(device: str, model: str = "small_cnn") -> tuple[Trial, Scored]:
     return trial, Scored.of(trial.splits["test_ood"], trial.classes, trial.config, trial.device)
 
 
+def compare(
+    part: str, compute: Callable[[str], dict[str, Tensor]], tolerance: float, device: str
+) -> Iterator[Comparison]:
+    """What `compute` gives on the device and on the processor."""
+    expected = compute("cpu")
+    for name, values in compute(device).items():
+        yield Comparison(part, name, distance(values, expected[name]), tolerance)
+
+
 def maps_of(attribution: str, device: str) -> Tensor:
     trial, scored = explained(device)
-    return ATTRIBUTIONS[attribution](trial.config, trial.splits["train"].images).maps(
-        trial.model, scored.images, scored.labels
-    )
+    method = ATTRIBUTIONS[attribution](trial.config, trial.splits["train"].images)
+    return method.maps(trial.model, scored.images, scored.labels)
 
 
-def compare_maps(attribution: str, device: str) -> Iterator[Comparison]:
+def maps_and_randomisation(attribution: str, device: str) -> dict[str, Tensor]:
     """Maps by the same weights, and their randomisation check."""
-    yield Comparison("maps", attribution, distance(maps_of(attribution, device), maps_of(attribution, "cpu")), MAPS)
-    checked = [torch.tensor(list(_randomised(attribution, each).values())[:2]) for each in (device, "cpu")]
-    yield Comparison("maps", f"{attribution}, randomisation check", distance(*checked), MAPS)
-
-
-def _randomised(attribution: str, device: str) -> dict[str, Any]:
     trial, scored = explained(device)
     method = ATTRIBUTIONS[attribution](trial.config, trial.splits["train"].images)
-    random = random_model(trial.model, trial.config)
-    return randomisation_check(method, maps_of(attribution, device), method.maps(random, scored.images, scored.labels))
+    random, maps = random_model(trial.model, trial.config), maps_of(attribution, device)
+    check = randomisation_check(method, maps, method.maps(random, scored.images, scored.labels))
+    return {attribution: maps, f"{attribution}, randomisation check": torch.tensor(list(check.values())[:2])}
 
 
-def compare_localisation(metric: str, device: str) -> Iterator[Comparison]:
+def localisation(metric: str, device: str) -> dict[str, Tensor]:
     """A localisation metric of the processor's maps."""
-
-    def score(where: str) -> Tensor:
-        _, scored = explained(where)
-        maps = blur(maps_of("input_gradient", "cpu").to(where), 1.0)
-        if metric in TUNED:
-            return TUNED[metric](maps, scored.masks, maps, scored.masks)
-        on_distractor = traits_of(LOCALISATION[metric]).on_distractor
-        return LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)
-
-    yield Comparison("scores", metric, distance(score(device), score("cpu")), SCORES)
+    _, scored = explained(device)
+    maps = blur(maps_of("input_gradient", "cpu").to(device), 1.0)
+    if metric in TUNED:
+        return {metric: TUNED[metric](maps, scored.masks, maps, scored.masks)}
+    on_distractor = traits_of(LOCALISATION[metric]).on_distractor
+    return {metric: LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)}
 
 
-def compare_faithfulness(measure: str, device: str) -> Iterator[Comparison]:
+def faithfulness(measure: str, device: str) -> dict[str, Tensor]:
     """A measure of faithfulness of the processor's maps."""
-
-    def score(where: str) -> Tensor:
-        trial, scored = explained(where)
-        attribution, maps = ATTRIBUTIONS["input_gradient"](trial.config), maps_of("input_gradient", "cpu").to(where)
-        return FAITHFULNESS[measure](Explained(trial.model, attribution, scored.images, scored.labels, maps, seed=0))
-
-    yield Comparison("scores", measure, distance(score(device), score("cpu")), MAPS)
+    trial, scored = explained(device)
+    attribution, maps = ATTRIBUTIONS["input_gradient"](trial.config), maps_of("input_gradient", "cpu").to(device)
+    return {measure: FAITHFULNESS[measure](Explained(trial.model, attribution, scored.images, scored.labels, maps, 0))}
 
 
-def compare_probes(model: str, device: str) -> Iterator[Comparison]:
-    """Logits by the same weights, and the probes."""
+def logits(model: str, device: str) -> dict[str, Tensor]:
+    """Logits by the same weights."""
+    trial, _ = explained(device, model)
+    return {f"logits of {model}": logits_of(trial.model, trial.splits["test_id"].images)}
 
-    def score(where: str) -> tuple[Tensor, Tensor]:
-        trial, _ = explained(where, model)
-        split = trial.splits["test_id"]
-        probed = probes(trial.model, split, trial.config.data_seed, trial.config.preset)
-        return logits_of(trial.model, split.images), torch.tensor(list(probed.values()))
 
-    (logits, probed), (expected, probed_there) = score(device), score("cpu")
-    yield Comparison("scores", f"logits of {model}", distance(logits, expected), SCORES)
-    yield Comparison("scores", f"probes of {model}", distance(probed, probed_there), MAPS)
+def probe_scores(model: str, device: str) -> dict[str, Tensor]:
+    trial, _ = explained(device, model)
+    scores = probes(trial.model, trial.splits["test_id"], trial.config.data_seed, trial.config.preset)
+    return {f"probes of {model}": torch.tensor(list(scores.values()))}

@@ -25,16 +25,13 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Throughput:
-    """Trials of one method on one model that share a GPU."""
+    """Trials that share a GPU, by --gpus-per-trial: the most memory that torch reserved, and CUDA's own, if known."""
 
     share: float
-    """The value of --gpus-per-trial."""
     model: str
-    trials_an_hour: float
-    memory_mib: float | None
-    """Most memory that torch reserved for a trial; None if the device does not report it."""
-    context_mib: float | None
-    """Other memory of a process: CUDA itself and its libraries."""
+    trials_an_hour: float = 0.0
+    memory_mib: float | None = None
+    context_mib: float | None = None
     error: str = ""
 
 
@@ -42,14 +39,14 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
     """Run `trials` trials one after the other, after one for warming up, in each of 1 / share processes on a GPU."""
     processes = round(1 / share)
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _barrier.append, (spawn.Barrier(processes),)) as pool:
+    with ProcessPoolExecutor(processes, spawn, _keep, (spawn.Barrier(processes),)) as pool:
         futures = [pool.submit(_work, share, model, device, trials, epochs, seed) for seed in range(processes)]
         errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         # If one process fails, the others report a broken barrier.
         error = next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
         message = (str(error).strip().splitlines() or [""])[0]
-        return Throughput(share, model, 0.0, None, None, f"{type(error).__name__}: {message}")
+        return Throughput(share, model, error=f"{type(error).__name__}: {message}")
     results = [future.result() for future in futures]
     seconds, *held = zip(*results, strict=True)
     memory, context = (max((mib for mib in each if mib is not None), default=None) for each in held)
@@ -57,6 +54,10 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
 
 
 _barrier: list[Barrier] = []
+
+
+def _keep(barrier: Barrier) -> None:
+    _barrier.append(barrier)
 
 
 def _work(

@@ -34,10 +34,7 @@ def submit(rayjob: str, namespace: str, sweep: str, arguments: str, run: str) ->
 
     Args:
         rayjob: its manifest as JSON. In a structure, integers would arrive as 3.0, which Kubernetes rejects.
-        namespace: the RayJob's namespace.
-        sweep: the sweep's name.
         arguments: options of sweep.py, separated and quoted as in a shell, but not expanded.
-        run: the pipeline run's id.
     """
     import hashlib
     import json
@@ -102,13 +99,7 @@ def wait(name: str, namespace: str, since: float, timeout_minutes: float, poll_s
 
     A failed RayJob is not an error of this step, as Kubeflow would repeat the step, like one that was evicted.
     `analyse` raises the error.
-
-    Args:
-        name: the RayJob's name.
-        namespace: the RayJob's namespace.
-        since: the time of its submission, in seconds since the epoch.
-        timeout_minutes: counted from `since`, even if this step is repeated.
-        poll_seconds: time between two requests.
+    `timeout_minutes` are counted from `since`, even if this step is repeated.
     """
     import time
 
@@ -172,11 +163,7 @@ def cancel(namespace: str, run: str) -> None:
 def analyse(outcome: str, sweep: str, storage: str, endpoint: str, report: dsl.Output[dsl.Artifact]) -> None:
     """Make the report, a folder, from the sweep's records; fail if the outcome of `wait` is an error.
 
-    Args:
-        outcome: the result of `wait`.
-        sweep: the sweep's name.
-        storage: the storage of its records.
-        endpoint: address of the S3 server; empty for AWS.
+    `endpoint` is the address of the S3 server, or empty for AWS.
     """
     import os
     import subprocess

@@ -41,23 +41,12 @@ def test_copied_runs_equal_the_run_of_mlflow(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_parts_are_timed_on_the_given_number_of_records(monkeypatch, capsys):
-    there = []
-
-    def here(measure, folder, trials):
-        """In this process, whose libraries are loaded."""
-        steps = measure(folder, trials)
-        files = list((folder / str(trials)).glob("*/records/*.json"))
-        there.append((measure.__name__, trials, len({json.loads(file.read_text())["trial_key"] for file in files})))
-        return steps
-
-    monkeypatch.setattr(scale, "alone", here)
-    scale.main([70, 35], ["plan", "records"])
-    assert there[:2] == [("write", 35, 35), ("write", 70, 70)]
-    assert [name for name, *_ in there[2:]] == ["plan", "plan", "records", "records"]
-    rows = [line.rsplit(maxsplit=7)[:3] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert {(size, timed) for _, size, timed in rows} == {("35", "35"), ("70", "70")}
-    assert len(rows) == 2 * len({name for name, *_ in rows}) == 2 * 6
+def test_parts_are_timed_on_the_given_number_of_records(tmp_path):
+    steps = [step for measure in (scale.write, scale.plan, scale.records) for step in measure(tmp_path, 35)]
+    assert {(step.size, step.trials) for step in steps} == {(35, 35)}
+    assert len({step.name for step in steps}) == len(steps) == 6
+    files = list((tmp_path / "35").glob("*/records/*.json"))
+    assert len({json.loads(file.read_text())["trial_key"] for file in files}) == 35
 
 
 def test_the_bend_is_relative_to_the_smallest_size(capsys):

@@ -33,37 +33,25 @@ def test_ray_accepts_the_file(name):
     assert prepared(name)["cluster_name"] == f"sweep-{name.removesuffix('.yaml')}"
 
 
-def instance_request() -> object:
-    return botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
-
-
-def problems(node_config: dict) -> list[str]:
-    """Errors of a node_config by EC2's model of RunInstances: unknown names, wrong types, unknown values."""
-    shape = instance_request()
-    # Ray adds the counts.
-    report = ParamValidator().validate({"MinCount": 1, "MaxCount": 1, **node_config}, shape)
-    return [*report.generate_report().splitlines(), *unknown_values(node_config, shape)]
-
-
 def unknown_values(value, shape) -> list[str]:
     """Values outside the enumerations of the model, which botocore's validator does not check."""
     if shape.type_name == "structure":
-        inside = [(v, shape.members[k]) for k, v in value.items() if k in shape.members]
-    elif shape.type_name == "list":
-        inside = [(v, shape.member) for v in value]
-    else:
-        inside = []
-        enum = getattr(shape, "enum", None)
-        if enum and value not in enum:
-            return [f"{value!r} is no {shape.name}"]
-    return [problem for v, s in inside for problem in unknown_values(v, s)]
+        return [p for k, v in value.items() if k in shape.members for p in unknown_values(v, shape.members[k])]
+    if shape.type_name == "list":
+        return [p for v in value for p in unknown_values(v, shape.member)]
+    enum = getattr(shape, "enum", None)
+    return [f"{value!r} is no {shape.name}"] if enum and value not in enum else []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AWS)
 def test_ec2_accepts_every_field_and_value(name):
+    shape = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
     for kind, node in load(name)["available_node_types"].items():
-        assert problems(node["node_config"]) == [], f"{name}: {kind}"
+        # Ray adds the counts.
+        report = ParamValidator().validate({"MinCount": 1, "MaxCount": 1, **node["node_config"]}, shape)
+        problems = [*report.generate_report().splitlines(), *unknown_values(node["node_config"], shape)]
+        assert problems == [], f"{name}: {kind}"
 
 
 @pytest.mark.parametrize("name", AWS)
@@ -113,8 +101,6 @@ def test_roles_have_minimal_rights():
     for statement in statements:
         if set(np.atleast_1d(statement["Action"])) & {"ec2:CreateTags", "ec2:TerminateInstances"}:
             assert "Condition" in statement, "only for its own nodes"
-    names = [load(name)["cluster_name"] for name in AWS]
-    assert all(name.startswith("sweep-") for name in names), "the role's condition on the tag ray-cluster-name"
 
 
 @pytest.mark.parametrize("name", AWS)
@@ -149,10 +135,9 @@ def test_script_and_project_are_installed(name):
 def set_up(name: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the setup commands that install nothing as Ray does on a node, then print the variables of a login shell."""
     commands = [command for command in load(name)["setup_commands"] if "pip" not in command and "venv" not in command]
-    said = "echo $RAY_AUTH_MODE $RAY_AUTH_TOKEN_PATH $SWEEP_STORAGE $SWEEP_GPUS_PER_TRIAL"
-    script = " && ".join(
-        f"({command})" for command in (*commands, *commands, f"bash --login -c -i '. ~/.bashrc; {said}'")
-    )
+    variables = "$RAY_AUTH_MODE $RAY_AUTH_TOKEN_PATH $SWEEP_STORAGE $SWEEP_GPUS_PER_TRIAL"
+    commands = [*commands, *commands, f"bash --login -c -i '. ~/.bashrc; echo {variables}'"]
+    script = " && ".join(f"({command})" for command in commands)
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
     return subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from support.commands import ROOT
 from support.machines import Machine, Network
+from support.real_cluster import wait_until
 
 pytestmark = pytest.mark.slow
 SMALL = ("--set=n_train=64", "--set=n_valid=32", "--set=n_test=64", "--set=epochs=1", "--set=attribution_images=4")
@@ -74,13 +74,6 @@ def launcher_file(machines):
     return yaml.safe_dump(config)
 
 
-def wait_for_worker(launcher):
-    deadline = time.monotonic() + 180
-    while "2 local.cluster.node" not in (status := launcher("exec", "ray status", check=False).stdout):
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
-
-
 def copy_checkout(folder):
     """Copy the files of this checkout that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -108,7 +101,8 @@ def test_the_users_own_commands(machines, tmp_path):
     token = (checkout / "cluster" / "environment" / "auth_token").read_text().strip()
     up = launcher("up", options=["--yes"])
     assert "Useful commands" in up.stdout, up.stdout
-    wait_for_worker(launcher)
+    both = "2 local.cluster.node"
+    wait_until(lambda: both in launcher("exec", "ray status", check=False).stdout, "the worker joins", 180)
     for machine in (machines.head, machines.worker):
         assert (machine.home / "project" / "driver").is_dir()
         for ignored in ("mlflow.db", "cluster/environment/sweep.env", "cluster/environment/auth_token"):
@@ -166,14 +160,9 @@ def check_dashboard(machines, launcher, token, checkout):
         "print(u.urlopen(u.Request('http://127.0.0.1:8265/nodes?view=summary', headers=headers), timeout=5).read())"
     )
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            seen = machines.laptop.run("python", "-c", fetch, token, check=False)
-            if seen.returncode == 0:
-                break
-            assert time.monotonic() < deadline, seen.stderr
-            time.sleep(1)
-        assert '"hostname": "worker"' in seen.stdout
+        open_page = ("python", "-c", fetch, token)
+        wait_until(lambda: machines.laptop.run(*open_page, check=False).returncode == 0, "the dashboard answers", 60)
+        assert '"hostname": "worker"' in machines.laptop.run(*open_page).stdout
         assert "401" in machines.laptop.run("python", "-c", fetch, check=False).stderr
         assert "403" in machines.laptop.run("python", "-c", fetch, "wrong", check=False).stderr
     finally:

@@ -1,20 +1,10 @@
 """Tests, options and make targets named on the pages exist."""
 
 import re
-import subprocess
-import sys
 
-from support.commands import ROOT
+from support.commands import ROOT, run_sweep
 
-PAGES = [
-    *(ROOT / "docs").glob("*.md"),
-    *(ROOT / "cluster").rglob("*.md"),
-    *(ROOT / "k8s").rglob("*.md"),
-]
-
-
-def name(path):
-    return str(path.relative_to(ROOT))
+PAGES = [page for folder in ("docs", "cluster", "k8s") for page in (ROOT / folder).rglob("*.md")]
 
 
 def test_the_named_tests_exist():
@@ -25,19 +15,16 @@ def test_the_named_tests_exist():
         assert (ROOT / test).exists(), test
 
 
-def test_options_of_sweep_py_on_the_pages_exist():
-    helped = subprocess.run(
-        [sys.executable, str(ROOT / "sweep.py"), "--help"], capture_output=True, text=True, timeout=100
-    ).stdout
-    known = set(re.findall(r"--[a-z][a-z-]+", helped))
+def test_options_of_sweep_py_on_the_pages_exist(tmp_path):
+    known = set(re.findall(r"--[a-z][a-z-]+", run_sweep(tmp_path, "--help").out))
     for page in PAGES:
         for line in re.findall(r"sweep\.py(?: --)? (--[^\n`]*)", page.read_text()):
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", line.split("#")[0]):
-                assert option in known, f"{name(page)}: {option}"
+                assert option in known, f"{page}: {option}"
 
 
 def test_make_targets_on_the_pages_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         for target in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE):
-            assert target in targets, f"{name(page)}: make {target}"
+            assert target in targets, f"{page}: make {target}"

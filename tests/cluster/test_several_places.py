@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from support.commands import ROOT
 from support.machines import why_not
 from support.need import need
+from support.real_cluster import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TRIALS = 16
@@ -33,7 +34,6 @@ class Place:
         self.process = None
 
     def start(self):
-        """Start the sweep's command here."""
         host = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
         named = ("sh", "-c", f'hostname {self.name} && exec "$@"', "sh")
         command = [*host, *named, sys.executable, str(ROOT / "sweep.py"), *SWEEP, *self.options]
@@ -42,12 +42,12 @@ class Place:
         return self
 
     def end(self, seconds=400):
-        """Its exit code and what it said."""
+        """Its exit code and output."""
         code = self.process.wait(seconds)
         return code, " ".join((self.folder / "log").read_text().split())
 
     def off(self):
-        """Without a word: its first process takes all others with it."""
+        """Kill it: its first process takes all others with it."""
         self.process.kill()
         self.process.wait(30)
 
@@ -72,11 +72,8 @@ def test_a_sweep_goes_on_elsewhere(places, s3_server, mlflow_server, bucket, mon
         return [json.loads(data) for data in objects.values()]
 
     def wait_for(prefix, count):
-        deadline = time.monotonic() + 300
-        while len(stored(prefix)) < count:
-            assert laptop.process.poll() is None, laptop.end()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: len(stored(prefix)) >= count or laptop.process.poll() is not None, prefix, 300, every=0.2)
+        assert laptop.process.poll() is None, laptop.end()
 
     laptop.start()
     wait_for("lease.json", 1)
@@ -115,7 +112,6 @@ def test_a_sweep_goes_on_elsewhere(places, s3_server, mlflow_server, bucket, mon
     client = MlflowClient(mlflow_server.uri)
     experiment = client.get_experiment_by_name("shared").experiment_id
     runs = client.search_runs([experiment], "tags.kind = 'trial'")
-    assert sorted((run.data.tags["trial_key"], run.info.run_id) for run in runs) == sorted(
-        (record["trial_key"], record["mlflow_run_id"]) for record in records
-    )
+    mirrored = sorted((run.data.tags["trial_key"], run.info.run_id) for run in runs)
+    assert mirrored == sorted((record["trial_key"], record["mlflow_run_id"]) for record in records)
     assert len(client.search_runs([experiment], "tags.kind = 'sweep'")) == 1

@@ -12,17 +12,10 @@ from records import columns
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TRIALS = 42
-SETTINGS = (
-    "n_train=256",
-    "n_valid=32",
-    "n_test=64",
-    "epochs=8",
-    "attribution_images=8",
-    "integrated_gradients_steps=4",
-)
 SWEEP = (
     *("--space", "smoke", "--dataset", "synthetic", "--name", "two", "--max-trials", str(TRIALS)),
-    *(w for s in SETTINGS for w in ("--set", s)),
+    *("--set", "n_train=256", "--set", "n_valid=32", "--set", "n_test=64", "--set", "epochs=8"),
+    *("--set", "attribution_images=8", "--set", "integrated_gradients_steps=4"),
 )
 RAY = ("--object-store-memory=100000000", "--disable-usage-stats", "--num-cpus=1")
 # Ray takes a silent node for dead after a few seconds instead of half a minute.
@@ -53,8 +46,17 @@ def records(storage):
     return {record["trial_key"]: record for record in found}
 
 
-def results(record):
-    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
+def results(storage):
+    return {
+        key: {name: value for name, value in record.items() if not columns.is_run_specific(name)}
+        for key, record in records(storage).items()
+    }
+
+
+def start_driver(head, storage, **options):
+    """The driver's process and its log."""
+    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
+    return head.start("driver.log", *command, **options), head.folder / "driver.log"
 
 
 def hosts(storage):
@@ -71,9 +73,8 @@ def wait_until(condition, driver, log, seconds=240):
 
 def test_a_node_goes_another_comes_and_nothing_is_lost(network, tmp_path):
     head, second = head_of(network), join(network, "second")
-    storage, log = tmp_path / "sweeps", head.folder / "driver.log"
-    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
-    driver = head.start("driver.log", *command)
+    storage = tmp_path / "sweeps"
+    driver, log = start_driver(head, storage)
     try:
         wait_until(lambda: hosts(storage).count("second") >= 2, driver, log)
         before = records(storage)
@@ -95,30 +96,30 @@ def test_a_node_goes_another_comes_and_nothing_is_lost(network, tmp_path):
 
     alone = run_sweep(tmp_path, "--storage", str(tmp_path / "alone"), *SWEEP)
     assert alone.code == 0, alone
-    undisturbed = records(tmp_path / "alone")
-    assert {k: results(r) for k, r in after.items()} == {k: results(r) for k, r in undisturbed.items()}
+    assert results(storage) == results(tmp_path / "alone")
 
 
 def test_a_folder_that_nodes_do_not_share_is_refused_at_once(network):
     head, second = head_of(network), join(network, "second")
     # /run is each machine's own.
-    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", "/run/sweeps", *SWEEP]
-    done = head.run(*command, check=False)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in done.stderr
+    driver, log = start_driver(head, "/run/sweeps")
+    assert_refused(driver, log)
     second.off()
 
 
-def test_a_head_alone_says_nothing_of_the_folder_of_those_that_come(network):
-    """The driver waits for the first node to train on, as it would with an autoscaler, and asks that one."""
+def assert_refused(driver, log):
+    assert driver.wait(120) == 2, log.read_text()
+    text = " ".join(log.read_text().split())
+    assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in text
+
+
+def test_the_folder_is_checked_on_the_first_node_to_join(network):
+    """The driver waits for a node to train on, as it would with an autoscaler."""
     head = head_of(network, "--num-cpus=0")
-    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", "/run/sweeps", *SWEEP]
-    driver, log = head.start("driver.log", *command), head.folder / "driver.log"
+    driver, log = start_driver(head, "/run/sweeps")
     wait_until(lambda: "Waiting for a node to train on, which must have" in log.read_text(), driver, log)
     join(network, "second")
-    assert driver.wait(120) == 2, log.read_text()
-    said = " ".join(log.read_text().split())
-    assert "node second does not have the folder '/run/sweeps'; give --storage s3://bucket/prefix" in said
+    assert_refused(driver, log)
 
 
 def test_no_key_is_shown_by_the_dashboard(network, tmp_path):
@@ -127,9 +128,8 @@ def test_no_key_is_shown_by_the_dashboard(network, tmp_path):
     shown = {"AWS_DEFAULT_REGION": "moon-north-1"}
     head = head_of(network, "--num-cpus=0")
     join(network, "second")
-    storage, log = tmp_path / "sweeps", head.folder / "driver.log"
-    command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
-    driver = head.start("driver.log", *command, variables=keys | shown)
+    storage = tmp_path / "sweeps"
+    driver, log = start_driver(head, storage, variables=keys | shown)
     try:
         wait_until(lambda: hosts(storage), driver, log)
         lists = [

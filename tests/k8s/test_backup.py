@@ -17,11 +17,17 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_restore_brings_back_lost_objects_only(tmp_path, monkeypatch):
-    sweeps, kept = tmp_path / "sweeps", tmp_path / "kept"
-    monkeypatch.setenv("SWEEP_STORAGE", str(sweeps))
-    monkeypatch.setenv("BACKUP_STORAGE", str(kept))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """The folders of the sweeps and of the backup."""
+    folders = {"SWEEP_STORAGE": tmp_path / "sweeps", "BACKUP_STORAGE": tmp_path / "kept"}
+    for name, value in {**folders, "MLFLOW_TRACKING_URI": "none"}.items():
+        monkeypatch.setenv(name, str(value))
+    return folders.values()
+
+
+def test_a_restore_brings_back_lost_objects_only(folders, monkeypatch):
+    sweeps, kept = folders
     commands = []
     # Exit code 10: some of its trials have failed.
     monkeypatch.setattr(backup.subprocess, "run", lambda c, **_: commands.append(c) or CompletedProcess(c, 10))
@@ -44,13 +50,11 @@ def test_a_restore_brings_back_lost_objects_only(tmp_path, monkeypatch):
     assert [command[-2:] for command in commands] == [["a", "--sync"], ["b", "--sync"]]
 
 
-def test_a_sweep_missing_from_mlflow_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "sweeps"))
-    monkeypatch.setenv("BACKUP_STORAGE", str(tmp_path / "kept"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
+def test_a_sweep_missing_from_mlflow_is_named(folders, monkeypatch):
+    _, kept = folders
     monkeypatch.setattr(backup.subprocess, "run", lambda c, **_: CompletedProcess(c, 2 if "b" in c else 0))
     for name in ("a", "b"):
-        open_storage(tmp_path / "kept").write(f"{name}/records/1.json", b"")
+        open_storage(kept).write(f"{name}/records/1.json", b"")
     with pytest.raises(SystemExit, match=r"not up to date for: b$"):
         backup.main("restore")
 
@@ -74,8 +78,7 @@ def test_each_bucket_has_its_own_keys(monkeypatch):
     assert [(k.access_key, k.secret_key) for k in keys] == [("sweeps", "first"), ("keeper", "second")]
 
 
-def test_a_backup_without_storage_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path))
-    monkeypatch.delenv("BACKUP_STORAGE", raising=False)
+def test_a_backup_without_storage_is_refused(folders, monkeypatch):
+    monkeypatch.delenv("BACKUP_STORAGE")
     with pytest.raises(StorageError, match="bad storage ''"):
         backup.main("backup")

@@ -1,10 +1,9 @@
 """Every rendered manifest: Kubernetes' own schemas, references, images, security, sizes, probes."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
+import tomllib
 
 import kubernetes_validate
 import pytest
@@ -23,6 +22,7 @@ from support.manifests import (
     one,
     pod_templates,
     render,
+    run_with,
     secrets,
     services_with_backup,
 )
@@ -35,8 +35,11 @@ EXAMPLES = dict(re.findall(r"```yaml\n# k8s/(\S+)/kustomization.yaml\n(.*?)```",
 """The folders of users on the pages."""
 
 
-def names(overlay, kind):
-    return {m["metadata"]["name"] for m in manifests(overlay) if m["kind"] == kind}
+def each_container(overlay):
+    """(description, pod template, container) of every container."""
+    for name, template in all_templates(overlay).items():
+        for container in containers(template):
+            yield f"{name}: {container['name']}", template, container
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -59,47 +62,35 @@ def test_objects_are_in_the_namespace(overlay):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_references_of_pods_exist(overlay):
-    there = {
-        ("configMap", name): m["data"]
-        for name in names(overlay, "ConfigMap")
-        for m in [one(overlay, "ConfigMap", name)]
-    } | {("secret", name): data for name, data in secrets().items()}
+    there = {("secret", name): data for name, data in secrets().items()}
+    there |= {("configMap", m["metadata"]["name"]): m["data"] for m in manifests(overlay) if m["kind"] == "ConfigMap"}
     # Made by the user: OPERATIONS.md.
     there["secret", "backup"] = {}
     used = set()
-    for name, template in all_templates(overlay).items():
+    for where, template, container in each_container(overlay):
         volumes = {v["name"]: v for v in template["spec"].get("volumes", [])}
-        claims = {"data"} if name.startswith("StatefulSet") else set()
-        for volume in volumes.values():
-            if "configMap" in volume:
-                used.add(("configMap", volume["configMap"]["name"]))
-            if "secret" in volume:
-                used.add(("secret", volume["secret"]["secretName"]))
-        for container in containers(template):
-            for source in container.get("envFrom", []):
-                used |= {(kind.removesuffix("Ref"), source[kind]["name"]) for kind in source.keys() - {"prefix"}}
-            for variable in container.get("env", []):
-                for kind, reference in variable.get("valueFrom", {}).items():
-                    if kind == "fieldRef":
-                        continue
+        mounted = {v["configMap"]["name"] for v in volumes.values() if "configMap" in v}
+        used |= {("configMap", name) for name in mounted}
+        used |= {("secret", v["secret"]["secretName"]) for v in volumes.values() if "secret" in v}
+        for source in container.get("envFrom", []):
+            used |= {(kind.removesuffix("Ref"), source[kind]["name"]) for kind in source.keys() - {"prefix"}}
+        for variable in container.get("env", []):
+            for kind, reference in variable.get("valueFrom", {}).items():
+                if kind != "fieldRef":
                     source = (kind.removesuffix("KeyRef"), reference["name"])
                     used.add(source)
-                    assert reference["key"] in there[source] or reference.get("optional"), f"{name}: {reference}"
-            for mount in container.get("volumeMounts", []):
-                assert mount["name"] in volumes.keys() | claims, f"{name}: {mount}"
-                script = re.search(r"/scripts/(\S+)", " ".join(container.get("command", [])))
-                mounted = {v["configMap"]["name"] for v in volumes.values() if "configMap" in v}
-                assert not script or any(script[1] in there["configMap", name] for name in mounted)
+                    assert reference["key"] in there[source] or reference.get("optional"), f"{where}: {reference}"
+        claims = {"data"} if where.startswith("StatefulSet") else set()
+        assert {mount["name"] for mount in container.get("volumeMounts", [])} <= volumes.keys() | claims, where
+        script = re.search(r"/scripts/(\S+)", " ".join(container.get("command", [])))
+        assert not script or any(script[1] in there["configMap", name] for name in mounted), where
     assert used == set(there), "all are used, and none is missing"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_have_a_fixed_version(overlay):
-    for name, template in all_templates(overlay).items():
-        for container in containers(template):
-            assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+[a-z0-9.-]*", container["image"]), (
-                f"{name}: {container['image']}"
-            )
+    for where, _, container in each_container(overlay):
+        assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+[a-z0-9.-]*", container["image"]), where
 
 
 def test_mlflow_has_the_tested_version():
@@ -117,39 +108,32 @@ def test_pods_are_restricted(overlay):
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert not any(key in pod for key in ("hostNetwork", "hostPID", "hostIPC")), name
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}, name
         # The autoscaler beside the head asks the Kubernetes API for workers.
         assert name == "sweep/head" or pod["automountServiceAccountToken"] is False, name
         allowed = {"name", "configMap", "emptyDir", "secret", "persistentVolumeClaim"}
         assert all(volume.keys() <= allowed for volume in pod.get("volumes", [])), name
-        for container in containers(template):
-            assert_restricted(container["securityContext"], f"{name}: {container['name']}")
+    contexts = {where: container["securityContext"] for where, _, container in each_container(overlay)}
     cluster = one(overlay, "RayJob", "sweep")["spec"]["rayClusterSpec"]
     if cluster["enableInTreeAutoscaling"]:
-        assert_restricted(cluster["autoscalerOptions"]["securityContext"], "autoscaler")
-
-
-def assert_restricted(context, name):
-    assert context["allowPrivilegeEscalation"] is False, name
-    assert context["readOnlyRootFilesystem"] is True, name
-    assert context["capabilities"] == {"drop": ["ALL"]}, name
-    assert "privileged" not in context, name
+        contexts["autoscaler"] = cluster["autoscalerOptions"]["securityContext"]
+    expected = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    for where, context in contexts.items():
+        assert context == context | expected, where
+        assert "privileged" not in context, where
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_containers_declare_their_resources(overlay):
-    for name, template in all_templates(overlay).items():
-        for container in containers(template):
-            resources, where = container["resources"], f"{name}: {container['name']}"
-            assert "cpu" in resources["requests"], where
-            assert "memory" in resources["requests"], where
-            assert "memory" in resources["limits"], where
-            if template["metadata"]["labels"]["saliency-sweep/role"] == "ray":
-                assert resources["requests"]["memory"] == resources["limits"]["memory"], (
-                    f"{where}: killed as others grow"
-                )
-        for volume in template["spec"].get("volumes", []):
-            assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"], f"{name}: {volume}"
+    for where, template, container in each_container(overlay):
+        requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+        assert {"cpu", "memory"} <= requests.keys(), where
+        assert "memory" in limits, where
+        if template["metadata"]["labels"]["saliency-sweep/role"] == "ray":
+            assert requests["memory"] == limits["memory"], f"{where}: killed as others grow"
+        sizes = {v["name"]: v["emptyDir"]["sizeLimit"] for v in template["spec"].get("volumes", []) if "emptyDir" in v}
+        if "shm" in sizes:  # Ray's objects take 30 % of the memory, or the disk if /dev/shm is smaller.
+            assert gibibytes(sizes["shm"]) >= 0.3 * gibibytes(limits["memory"]), where
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -183,19 +167,9 @@ def test_selectors_match_their_pods(overlay):
 def test_retries_by_exit_code(codes, result, tmp_path):
     """`sweep.py` ends with each of the codes in turn; the pauses are left out."""
     (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes))
-    stand_ins = {
-        "python": f'echo "$@"; code=$(head -n 1 {tmp_path}/codes); sed -i 1d {tmp_path}/codes; exit "$code"',
-        "sleep": "",
-    }
-    for name, text in stand_ins.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    done = subprocess.run(
-        ["sh", str(K8S / "run_sweep.sh"), "--name", "two words"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-    )
+    python = f'echo "$@"; code=$(head -n 1 {tmp_path}/codes); sed -i 1d {tmp_path}/codes; exit "$code"'
+    command = ("sh", str(K8S / "run_sweep.sh"), "--name", "two words")
+    done = run_with(tmp_path, {"python": python, "sleep": ""}, *command)
     assert done.returncode == result, done.stderr
     assert done.stdout == f"{K8S}/../sweep.py --name two words\n" * len(codes)
     assert (tmp_path / "codes").read_text() == ""
@@ -208,24 +182,22 @@ def test_the_sweep_of_the_readme(tmp_path):
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "sweeps"}
     assert "suspend" not in job["spec"], "Kueue sets it; applied again it would end the sweep"
     assert "--space laptop" in job["spec"]["entrypoint"]
-    assert {c["image"] for c in _images(job)} == {"registry.example/saliency-sweep:0.1.0-cuda"}
+    assert {c["image"] for _, template in pod_templates(job) for c in containers(template)} == {
+        "registry.example/saliency-sweep:0.1.0-cuda"
+    }
     assert violations(job) == []
 
 
 def test_services_with_other_images_and_components(tmp_path):
-    objects = example("services/mine", tmp_path)
+    objects, of_a_team = (example(f"services/{name}", tmp_path / name) for name in ("mine", "mine-team-b"))
     assert {m["metadata"]["namespace"] for m in objects} == {"saliency-sweep"}
+    assert {m["metadata"]["namespace"] for m in of_a_team} == {"team-b"}
     assert {"PodMonitor", "PrometheusRule", "CronJob"} <= {m["kind"] for m in objects}
     assert any("grafana_dashboard.json" in m.get("data", {}) for m in objects)
     tags = {c["image"].rpartition(":")[2] for t in all_templates("cpu").values() for c in containers(t)}
-    images = {c["image"] for m in objects for c in _images(m)}
+    images = {c["image"] for m in objects for _, t in pod_templates(m) for c in containers(t)}
     assert {image.partition("/")[0] for image in images} == {"registry.example"}
     assert {image.rpartition(":")[2] for image in images} == tags
-
-
-def test_services_of_a_team(tmp_path):
-    objects = example("services/mine-team-b", tmp_path)
-    assert {m["metadata"]["namespace"] for m in objects} == {"team-b"}
 
 
 def example(folder, tmp_path):
@@ -256,49 +228,27 @@ def test_priorities(overlay):
     assert min(services) > head > max(priority.values())
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_ray_object_store_fits_into_memory(overlay):
-    """Ray uses 30 % of a pod's memory, or the disk if /dev/shm is smaller."""
-    for name, template in all_templates(overlay).items():
-        for volume in template["spec"].get("volumes", []):
-            if volume["name"] == "shm":
-                (container,) = template["spec"]["containers"]
-                assert gibibytes(volume["emptyDir"]["sizeLimit"]) >= 0.3 * gibibytes(
-                    container["resources"]["limits"]["memory"]
-                ), name
-
-
 def test_secrets_give_minimal_access():
     """A sweep's pods have neither MLflow's administrator account nor the key of its bucket; workers have no account."""
     made = secrets()
     for name, expected in (("sweep/head", {"s3", "mlflow-client"}), ("sweep/cpu", {"s3"})):
-        held = {
-            r["secretRef"]["name"]
-            for c in containers(all_templates("cpu")[name])
-            for r in c["envFrom"]
-            if "secretRef" in r
-        }
-        assert held == expected
-    by_key = {
-        i["credentials"][0]["accessKey"]: i["actions"]
-        for i in json.loads(made["s3-server"]["identities.json"])["identities"]
-    }
+        sources = [source for c in containers(all_templates("cpu")[name]) for source in c["envFrom"]]
+        assert {source["secretRef"]["name"] for source in sources if "secretRef" in source} == expected
+    identities = json.loads(made["s3-server"]["identities.json"])["identities"]
+    actions = {i["credentials"][0]["accessKey"]: i["actions"] for i in identities}
     for secret, bucket in (("s3", "sweeps"), ("mlflow", "mlflow")):
-        assert {action.split(":")[1] for action in by_key[made[secret]["AWS_ACCESS_KEY_ID"]]} == {bucket}
+        assert {action.split(":")[1] for action in actions[made[secret]["AWS_ACCESS_KEY_ID"]]} == {bucket}
     values = [value for secret in made.values() for key, value in secret.items() if "KEY" in key or "PASSWORD" in key]
     assert all(len(value) == 48 for value in values if value not in ("sweeps", "mlflow"))
 
 
 def install(folder, tmp_path):
     """The result of `k8s/install FOLDER` if all secrets exist, and kubectl's arguments with their input."""
-    stand_in = tmp_path / "kubectl"
-    stand_in.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
-        f'case "$*" in kustomize*) exec {KUBECTL} "$@" ;; *"--filename -") cat >> {tmp_path}/calls ;; esac\n'
+    text = (
+        f'echo "$@" >> {tmp_path}/calls\n'
+        f'case "$*" in kustomize*) exec {KUBECTL} "$@" ;; *"--filename -") cat >> {tmp_path}/calls ;; esac'
     )
-    stand_in.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run([str(K8S / "install"), str(folder)], env=environment, capture_output=True, text=True)
+    done = run_with(tmp_path, {"kubectl": text}, str(K8S / "install"), str(folder))
     return done, (tmp_path / "calls").read_text()
 
 
@@ -342,14 +292,8 @@ def test_the_namespace_is_a_setting(tmp_path):
         assert "\n  namespace:" not in (K8S / loose).read_text(), "applied with kubectl --namespace"
 
 
-def _images(manifest):
-    return [c for _, template in pod_templates(manifest) for c in containers(template)]
-
-
 def test_the_image_contains_every_package():
     """Every package of the project is copied into the image, and .dockerignore does not exclude it."""
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     dockerfile, ignored = (K8S / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
@@ -360,8 +304,7 @@ def test_the_image_contains_every_package():
         for source in line.split():
             assert (ROOT / source).exists()
             assert f"!{source}" in ignored
-    users = re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE)
-    assert users[-1] == "10001:10001"
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE)[-1] == "10001:10001"
     assert "latest" not in dockerfile
     # constraints.txt, which the image installs, is made for that Python.
     constraints = re.search(r"^constraints:.*?--python-version (\S+)", (ROOT / "Makefile").read_text(), re.M | re.S)

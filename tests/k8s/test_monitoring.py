@@ -27,7 +27,5 @@ def test_every_metric_of_the_driver_is_shown():
 
 
 def test_every_state_exists():
-    asked = {
-        state for e in expressions() for group in re.findall(r'state!?=~?"([^"]+)"', e) for state in group.split("|")
-    }
-    assert asked <= set(STATES)
+    groups = [group for e in expressions() for group in re.findall(r'state!?=~?"([^"]+)"', e)]
+    assert {state for group in groups for state in group.split("|")} <= set(STATES)

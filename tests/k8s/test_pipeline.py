@@ -58,74 +58,63 @@ def test_the_role_has_the_verbs_of_the_steps():
     assert used == set(rule["verbs"])
 
 
-class Pipeline:
+class Pipeline(FakeKubernetes):
     """Runs the pipeline on the records of a finished sweep."""
 
-    def __init__(self, folder: Path, storage: Path, kubernetes: FakeKubernetes):
-        self.folder, self.storage, self.kubernetes = folder, storage, kubernetes
+    def __init__(self, folder: Path, storage: Path, states):
+        super().__init__(folder, states)
+        self.folder, self.storage = folder, storage
 
-    def run(self, **arguments):
+    def run(self):
         settings = {"sweep": "tiny", "storage": str(self.storage), "endpoint": "", "arguments": "--space smoke"}
-        settings |= {"timeout_minutes": 1.0, "poll_seconds": 0.1, **arguments}
+        settings |= {"timeout_minutes": 1.0, "poll_seconds": 0.1}
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "MLFLOW_", "RAY_"))}
         done = kfp(
-            str(ROOT / "tests" / "support" / "run_pipeline.py"),
-            str(ROOT),
-            str(self.folder / "outputs"),
+            *(str(ROOT / "tests" / "support" / "run_pipeline.py"), str(ROOT), str(self.folder / "outputs")),
             input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), "arguments": settings}),
-            env=variables | {"KUBECONFIG": str(self.kubernetes.kubeconfig), "NAMESPACE": "kubeflow"},
+            env=variables | {"KUBECONFIG": str(self.kubeconfig), "NAMESPACE": "kubeflow"},
             cwd=self.folder,
         )
         return done.returncode, done.stdout + done.stderr
 
+    def pages(self):
+        return list((self.folder / "outputs").rglob("page*"))
 
-@pytest.fixture
-def pipeline(tmp_path, tiny_sweep):
-    def make(*states):
-        return Pipeline(tmp_path, tiny_sweep.folder / "sweeps", FakeKubernetes(tmp_path, states))
-
-    return make
+    def uids(self):
+        return [job["metadata"]["uid"] for job in self.jobs.values()]
 
 
-def uids(kubernetes):
-    return [job["metadata"]["uid"] for job in kubernetes.jobs.values()]
-
-
-def test_the_steps_succeed_and_the_next_run_replaces_the_job(pipeline):
-    run = pipeline(RUNNING, 503, RUNNING, COMPLETE)
-    with run.kubernetes as kubernetes:
-        code, output = run.run()
+def test_the_steps_succeed_and_the_next_run_replaces_the_job(tmp_path, tiny_sweep):
+    with Pipeline(tmp_path, tiny_sweep.folder / "sweeps", [RUNNING, 503, RUNNING, COMPLETE]) as pipeline:
+        code, output = pipeline.run()
         assert code == 0, output
-        ((name, job),) = kubernetes.jobs.items()
-        first = uids(kubernetes)
-        again, said = run.run()
-        assert again == 0, said
-        assert uids(kubernetes) != first
-        assert len(kubernetes.jobs) == 1
+        ((name, job),) = pipeline.jobs.items()
+        first = pipeline.uids()
+        again, second_output = pipeline.run()
+        assert again == 0, second_output
+        assert pipeline.uids() != first
+        assert len(pipeline.jobs) == 1
     assert job["spec"]["entrypoint"] == "sh /app/k8s/run_sweep.sh --address auto --name tiny --space smoke"
     assert job["metadata"]["name"] == name
     assert violations(job) == []
     assert isinstance(job["spec"]["backoffLimit"], int), "Kubernetes refuses 3.0"
-    assert "the Kubernetes API answers 503; trying again" in output
-    assert "Undecided" in output
-    assert "the run was not cancelled" in output
-    pages = list((run.folder / "outputs").rglob("page*"))
-    assert len(pages) == 2
-    assert "<html" in pages[0].read_text()[:500]
-    assert f"deleted RayJob {name}, which had ended" in said
+    for text in ("the Kubernetes API answers 503; trying again", "Undecided", "the run was not cancelled"):
+        assert text in output
+    assert len(pipeline.pages()) == 2
+    assert "<html" in pipeline.pages()[0].read_text()[:500]
+    assert f"deleted RayJob {name}, which had ended" in second_output
 
 
-def test_a_failure_is_reported_and_the_next_run_replaces_the_job(pipeline):
-    run = pipeline(RUNNING, FAILED)
-    with run.kubernetes as kubernetes:
-        code, output = run.run()
+def test_a_failure_is_reported_and_the_next_run_replaces_the_job(tmp_path, tiny_sweep):
+    with Pipeline(tmp_path, tiny_sweep.folder / "sweeps", [RUNNING, FAILED]) as pipeline:
+        code, output = pipeline.run()
         assert code != 0
         assert "ended as Failed: FAILED AppFailed no such bucket" in output
-        assert not list((run.folder / "outputs").rglob("page*")), "nothing is published"
-        assert len(kubernetes.jobs) == 1, "a run that failed deletes nothing"
+        assert not pipeline.pages(), "nothing is published"
+        assert len(pipeline.jobs) == 1, "a run that failed deletes nothing"
         # Read once by `submit`, which sees it failed and makes a new one.
-        kubernetes.states = [FAILED, COMPLETE]
-        code, output = run.run()
+        pipeline.states = [FAILED, COMPLETE]
+        code, output = pipeline.run()
     assert code == 0, output
 
 

@@ -1,15 +1,15 @@
 """The RayJob is valid for the operator, for Ray's autoscaler, and for sweep.py."""
 
 import copy
-import os
 import re
 import shlex
+from functools import reduce
 
 import pytest
 import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from support.commands import ROOT, run_sweep
-from support.manifests import K8S, OVERLAYS, constrained, gibibytes, one, render
+from support.manifests import K8S, OVERLAYS, constrained, gibibytes, kustomization, one, render
 from support.operator_rules import violations
 
 
@@ -22,21 +22,10 @@ def test_the_operator_accepts_the_sweep(overlay):
     assert violations(rayjob(overlay)) == []
 
 
-def put(job, path, value):
-    *folders, last = path.split("/")
-    for name in folders:
-        job = job[int(name)] if isinstance(job, list) else job[name]
-    job[last] = value
-
-
 def test_a_schedule_contains_the_whole_sweep(tmp_path):
     """Also for a renamed sweep, as in k8s/README.md."""
-    mine = {"resources": [os.path.relpath(K8S / "sweeps/cpu", tmp_path / "mine")], "nameSuffix": "-nightly"}
-    component = os.path.relpath(K8S / "sweeps/scheduled", tmp_path / "nightly")
-    for name, text in {"mine": mine, "nightly": {"resources": ["../mine"], "components": [component]}}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "kustomization.yaml").write_text(yaml.safe_dump(text))
-    (cron,) = yaml.safe_load_all(render(tmp_path / "nightly"))
+    mine = kustomization(tmp_path / "mine", "sweeps/cpu", nameSuffix="-nightly")
+    (cron,) = yaml.safe_load_all(render(kustomization(tmp_path / "nightly", str(mine), ["sweeps/scheduled"])))
     assert (cron["kind"], cron["metadata"]["name"]) == ("RayCronJob", "sweep-nightly")
     assert cron["spec"].pop("jobTemplate") == rayjob("cpu")["spec"]
     # The fields of raycronjob_types.go, KubeRay 1.7.
@@ -58,20 +47,17 @@ MISTAKES = {
 def test_the_operator_refuses_mistakes(rule):
     job = copy.deepcopy(rayjob("gpu"))
     job["spec"]["backoffLimit"] = 1
-    put(job, *MISTAKES[rule])
+    path, value = MISTAKES[rule]
+    *folders, last = path.split("/")
+    reduce(lambda part, name: part[int(name) if isinstance(part, list) else name], folders, job)[last] = value
     assert any(rule in found for found in violations(job)), violations(job)
-
-
-def autoscaling(overlay):
-    """The cluster as Ray's autoscaler reads it."""
-    cluster = copy.deepcopy(rayjob(overlay)["spec"]["rayClusterSpec"])
-    custom_resource = {"metadata": {"name": "sweep-abcde", "namespace": "saliency-sweep"}, "spec": cluster}
-    return _derive_autoscaling_config_from_ray_cr(custom_resource)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_trial_runs_on_the_head(overlay):
-    types = autoscaling(overlay)["available_node_types"]
+    cluster = copy.deepcopy(rayjob(overlay)["spec"]["rayClusterSpec"])
+    custom_resource = {"metadata": {"name": "sweep-abcde", "namespace": "saliency-sweep"}, "spec": cluster}
+    types = _derive_autoscaling_config_from_ray_cr(custom_resource)["available_node_types"]
     assert types["headgroup"]["resources"]["CPU"] == 0
     for name, kind in types.items():
         assert name == "headgroup" or kind["resources"]["CPU"] >= 2

@@ -6,7 +6,6 @@ PostgreSQL, SeaweedFS, MLflow and Ray run in network namespaces in which the ser
 import json
 import shlex
 import shutil
-import time
 from secrets import token_hex
 
 import pytest
@@ -14,6 +13,7 @@ from support.by_hand import ByHand, rayjob_spec
 from support.commands import ROOT, TINY
 from support.machines import Network
 from support.manifests import secrets
+from support.real_cluster import wait_until
 from support.services import PostgresServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -26,14 +26,8 @@ AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 QUICK = {"RAY_metrics_report_interval_ms": "500"}
 
 
-def wait_for(machine, *words, seconds=90, **options):
-    deadline = time.monotonic() + seconds
-    while True:
-        done = machine.run(*words, check=False, **options)
-        if done.returncode == 0:
-            return done.stdout
-        assert time.monotonic() < deadline, done.stdout + done.stderr
-        time.sleep(0.5)
+def wait_for(machine, *words):
+    wait_until(lambda: machine.run(*words, check=False).returncode == 0, " ".join(words), 90, every=0.5)
 
 
 def fetch(machine, url, **options):
@@ -82,7 +76,7 @@ def start_ray(head, worker):
     cluster = rayjob_spec(OVERLAY)["rayClusterSpec"]
     group = cluster["workerGroupSpecs"][0]
     # The operator takes the number of processors from the container's limits.
-    cpus = hand_cpus(worker)
+    cpus = worker.container("sweep/cpu", "ray-worker")["resources"]["limits"]["cpu"]
     for hand, pod, container, parameters, where in (
         (head, "head", "ray-head", cluster["headGroupSpec"]["rayStartParams"], ("--head", "--port=6379")),
         (worker, "cpu", "ray-worker", {**group["rayStartParams"], "num-cpus": cpus}, (f"--address={HEAD}:6379",)),
@@ -93,10 +87,6 @@ def start_ray(head, worker):
             *("--disable-usage-stats", "--object-store-memory=100000000"),
             variables={**hand.variables(f"sweep/{pod}", container), **AUTH, **QUICK},
         )
-
-
-def hand_cpus(worker):
-    return worker.container("sweep/cpu", "ray-worker")["resources"]["limits"]["cpu"]
 
 
 @pytest.fixture
@@ -119,8 +109,8 @@ def test_a_sweep_from_end_to_end(pods, programs):
     start_postgres(services.machine, services, programs)
     services.start("StatefulSet/s3", "s3")
     for _ in range(2):
-        assert "bucket mlflow is there" in services.run("Deployment/mlflow", "prepare"), "it may be repeated"
-        assert "bucket sweeps is there" in services.run("Deployment/mlflow", "prepare-sweeps")
+        assert "bucket mlflow exists" in services.run("Deployment/mlflow", "prepare"), "it may be repeated"
+        assert "bucket sweeps exists" in services.run("Deployment/mlflow", "prepare-sweeps")
     services.start("Deployment/mlflow", "mlflow")
     wait_for(head.machine, "python", "-c", "import urllib.request as u; u.urlopen('http://mlflow:5000/health')")
     full_name = "http://mlflow.saliency-sweep.svc.cluster.local:5000/"
@@ -150,24 +140,21 @@ def test_a_sweep_from_end_to_end(pods, programs):
 def wait_for_metrics(machine):
     """Until Prometheus would find the running trials, on the port that the manifest names."""
     port = rayjob_spec(OVERLAY)["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["metrics-export-port"]
-    deadline = time.monotonic() + 180
-    while True:
-        found = fetch(machine, f"http://{HEAD}:{port}/metrics", check=False)
-        lines = [line for line in found.stdout.splitlines() if line.startswith("ray_saliency_sweep_trials{")]
-        if any('state="running"' in line and 'sweep="smoke"' in line for line in lines):
-            return
-        assert time.monotonic() < deadline, found.stdout[-2000:] + found.stderr[-2000:]
-        time.sleep(0.5)
+
+    def are_shown():
+        lines = fetch(machine, f"http://{HEAD}:{port}/metrics", check=False).stdout.splitlines()
+        lines = [line for line in lines if line.startswith("ray_saliency_sweep_trials{")]
+        return any('state="running"' in line and 'sweep="smoke"' in line for line in lines)
+
+    wait_until(are_shown, "the metrics of running trials", 180, every=0.5)
 
 
 def wait_for_job(machine, dashboard):
-    deadline = time.monotonic() + 400
-    while True:
+    def final_state():
         status = machine.run("ray", "job", "status", "sweep", *dashboard, variables=AUTH).stdout
-        if "succeeded" in status or "failed" in status:
-            return status
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
+        return status if "succeeded" in status or "failed" in status else ""
+
+    return wait_until(final_state, "the job ends", 400)
 
 
 def check_bucket(machine, hand):
@@ -177,11 +164,12 @@ def check_bucket(machine, hand):
         "pages = boto3.client('s3').get_paginator('list_objects_v2').paginate(Bucket='sweeps')\n"
         "print(json.dumps([item['Key'] for page in pages for item in page.get('Contents', [])]))"
     )
-    names = json.loads(machine.run("python", "-c", code, variables=hand.variables("sweep/head", "ray-head")).stdout)
+    variables = hand.variables("sweep/head", "ray-head")
+    names = json.loads(machine.run("python", "-c", code, variables=variables).stdout)
     assert sum(name.startswith("smoke/records/") for name in names) == 7
     assert {"smoke/report/report.html", "smoke/report/report.json", "smoke/trials.parquet"} <= set(names)
     other = "import boto3; boto3.client('s3').list_objects_v2(Bucket='mlflow')"
-    refused = machine.run("python", "-c", other, variables=hand.variables("sweep/head", "ray-head"), check=False)
+    refused = machine.run("python", "-c", other, variables=variables, check=False)
     assert "AccessDenied" in refused.stderr, "a sweep's key opens the sweeps' bucket alone"
     anonymous = fetch(machine, "http://s3:8333/sweeps/smoke/report/report.json", check=False)
     assert "403" in anonymous.stderr
@@ -199,19 +187,15 @@ def check_mlflow(machine, hand):
         "print(json.dumps([len(runs), files, experiment]))"
     )
     variables = hand.variables("sweep/head", "ray-head")
-    count, files, experiment = json.loads(
-        machine.run("python", "-c", code, variables=variables).stdout.splitlines()[-1]
-    )
+    shown = machine.run("python", "-c", code, variables=variables).stdout
+    count, files, experiment = json.loads(shown.splitlines()[-1])
     assert count == 8
     assert any("report" in name for name in files)
-    stranger = machine.run(
-        "python", "-c", code, variables=variables | {"MLFLOW_TRACKING_PASSWORD": "wrong"}, check=False
-    )
-    assert stranger.returncode != 0
-    other_name = (
-        "import urllib.request as u; u.urlopen(u.Request('http://mlflow:5000/', headers={'Host': 'evil.example'}))"
-    )
-    assert "403" in machine.run("python", "-c", other_name, check=False).stderr, "other host names are refused"
+    wrong = variables | {"MLFLOW_TRACKING_PASSWORD": "wrong"}
+    assert machine.run("python", "-c", code, variables=wrong, check=False).returncode != 0
+    request = "u.Request('http://mlflow:5000/', headers={'Host': 'evil.example'})"
+    other_name = machine.run("python", "-c", f"import urllib.request as u; u.urlopen({request})", check=False)
+    assert "403" in other_name.stderr, "other host names are refused"
     return experiment
 
 

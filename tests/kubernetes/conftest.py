@@ -1,14 +1,17 @@
-"""The cluster that KUBECONFIG names, empty at first, with all services afterwards."""
+"""The cluster of KUBECONFIG, empty at first, then with all services."""
 
 import os
 
 import pytest
 from support.real_cluster import FEW_PROCESSORS, NAMESPACE, Cluster, SweepJob
 
+KEEP = "KEEP" in os.environ
+"""Whether installations stay after the tests."""
+
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A cluster in which nothing of ours is; what the tests made is deleted at the end."""
+    """A cluster without our objects; those of the tests are deleted at the end."""
     cluster = Cluster(os.environ.get("IMAGES", ""))
     answer = cluster.run("kubectl", "get", "customresourcedefinitions", "--output", "name", check=False)
     if answer.returncode:
@@ -16,12 +19,10 @@ def cluster():
     if "rayjobs.ray.io" not in answer.stdout:
         pytest.exit("the cluster has no KubeRay: k8s/README.md says how to install it", 2)
     cluster.has_kueue = "clusterqueues.kueue.x-k8s.io" in answer.stdout
-    if "KEEP" not in os.environ and cluster.run("kubectl", "get", "namespace", NAMESPACE, check=False).returncode == 0:
-        pytest.exit(
-            f"here is a namespace {NAMESPACE}; the tests need a cluster without it, and delete what they made", 2
-        )
+    if not KEEP and cluster.run("kubectl", "get", "namespace", NAMESPACE, check=False).returncode == 0:
+        pytest.exit(f"namespace {NAMESPACE} exists; the tests need a cluster without it, and delete it at the end", 2)
     yield cluster
-    if "KEEP" not in os.environ:
+    if not KEEP:
         cluster.run("kubectl", "delete", "namespace", NAMESPACE)
         cluster.run("kubectl", "delete", "--ignore-not-found", "--kustomize", "k8s/kueue", check=False)
 
@@ -41,13 +42,13 @@ def other_team(cluster):
     other.install()
     other.wait_for_services()
     yield other
-    if "KEEP" not in os.environ:
+    if not KEEP:
         other.run("kubectl", "delete", "namespace", other.namespace, "--ignore-not-found")
 
 
 @pytest.fixture
 def start(cluster, request):
-    """Makes sweeps, which are deleted after the test; tells all about them if it failed."""
+    """start(name) makes a sweep, which is deleted after the test; if the test failed, its state is printed."""
     jobs = []
 
     def make(name, where=cluster, **options):

@@ -17,11 +17,13 @@ import pytest
 import yaml
 from support.kubeflow import run_step, start_step
 from support.manifests import K8S, KUBECTL, render
+from support.real_cluster import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 COMPLETE = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
 FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "reason": "AppFailed", "message": "no such bucket"}
 
+SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
 WORKFLOWS = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -30,16 +32,7 @@ WORKFLOWS = {
         "group": "argoproj.io",
         "scope": "Namespaced",
         "names": {"plural": "workflows", "singular": "workflow", "kind": "Workflow"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                },
-            }
-        ],
+        "versions": [{"name": "v1alpha1", "served": True, "storage": True, "schema": SCHEMA}],
     },
 }
 """As much of Argo as the steps see, where there is none."""
@@ -53,12 +46,8 @@ def kubectl(*arguments, content=None):
     return done.stdout
 
 
-def until(holds, seconds=60):
-    """Poll for something that the operator does in its own time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not after {seconds} s"
-        time.sleep(0.5)
+def until(holds):
+    wait_until(holds, "the operator has acted", 60, every=0.5)
 
 
 @dataclass(frozen=True)
@@ -101,8 +90,9 @@ class Place:
         settings = {"namespace": self.sweeps, "sweep": sweep, "arguments": "--space smoke", "run": run}
         return start_step("submit", self.kubeconfig, rayjob=json.dumps(rayjob), **settings)
 
-    def submit(self, *arguments, **changes):
-        name, at = self.outcome(self.submitting(*arguments, **changes))
+    def submit(self, sweep, run=None, **changes):
+        """The name of the RayJob of a run, by default a new one."""
+        name, at = self.outcome(self.submitting(run or str(uuid.uuid4()), sweep, **changes))
         assert abs(time.time() - at) < 60
         return name
 
@@ -128,12 +118,11 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    if "KUBECONFIG" not in os.environ:
-        pytest.fail("KUBECONFIG names no cluster; these tests need one with KubeRay's operator")
     try:
         kubectl("get", "customresourcedefinition", "rayjobs.ray.io")
     except (RuntimeError, subprocess.TimeoutExpired) as error:
-        pytest.fail(f"no cluster with KubeRay's operator answers: {error}")
+        answer = f"KUBECONFIG is {os.environ.get('KUBECONFIG')!r}: {error}"
+        pytest.fail(f"these tests need a cluster with KubeRay's operator, and none answers; {answer}")
     folder = tmp_path_factory.mktemp("pipeline")
     sweeps, runs = (f"pipeline-check-{part}-{uuid.uuid4().hex[:6]}" for part in ("sweeps", "runs"))
     brings_argo = not kubectl("get", "customresourcedefinition", "workflows.argoproj.io", "--ignore-not-found")
@@ -160,19 +149,13 @@ def place(tmp_path_factory):
 def allowed(folder, sweeps, runs):
     """The kubeconfig of the profile `runs` after `allow`, for RayJobs in the namespace `sweeps`."""
     environment = {**os.environ, "PATH": f"{KUBECTL.parent}:{os.environ['PATH']}", "NAMESPACE": sweeps}
-    # Twice: it may be repeated.
-    for _ in range(2):
-        subprocess.run(
-            ["sh", str(K8S / "kubeflow" / "allow"), runs], env=environment, check=True, capture_output=True, timeout=100
-        )
+    command = ["sh", str(K8S / "kubeflow" / "allow"), runs]
+    for _ in range(2):  # It may be repeated.
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
     config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json"))
     config["users"][0]["user"] = {"token": kubectl("-n", runs, "create", "token", "default-editor").strip()}
     (folder / "kubeconfig").write_text(json.dumps(config))
     return folder / "kubeconfig"
-
-
-def run_id():
-    return str(uuid.uuid4())
 
 
 def test_a_profile_that_is_allowed_has_the_keys_and_may_handle_rayjobs_alone(place):
@@ -186,26 +169,26 @@ def test_a_profile_that_is_allowed_has_the_keys_and_may_handle_rayjobs_alone(pla
 
 
 def test_a_second_run_adopts_a_job_that_runs_and_replaces_one_that_has_ended(place):
-    name = place.submit(run_id(), "twice")
+    name = place.submit("twice")
     first = place.uid(name)
-    second_run = run_id()
-    assert place.submit(second_run, "twice") == name
+    second_run = str(uuid.uuid4())
+    assert place.submit("twice", second_run) == name
     assert place.uid(name) == first
     assert place.job(name)["metadata"]["labels"]["saliency-sweep/run"] == second_run
     place.end(name, COMPLETE)
     assert place.outcome(place.waiting(name)) == "succeeded"
-    assert place.submit(run_id(), "twice") == name
+    assert place.submit("twice") == name
     second = place.uid(name)
     assert second != first
     place.end(name, FAILED)
     assert place.outcome(place.waiting(name)) == f"RayJob {name} ended as Failed: FAILED AppFailed no such bucket"
-    assert place.submit(run_id(), "twice") == name
+    assert place.submit("twice") == name
     assert place.uid(name) not in (first, second)
 
 
 def test_another_image_is_another_job(place):
-    old = place.submit(run_id(), "image")
-    new = place.submit(run_id(), "image", image="saliency-sweep:0.2.0")
+    old = place.submit("image")
+    new = place.submit("image", image="saliency-sweep:0.2.0")
     assert new != old
     containers = place.job(new)["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
     assert containers[0]["image"] == "saliency-sweep:0.2.0"
@@ -213,7 +196,7 @@ def test_another_image_is_another_job(place):
 
 
 def test_a_wait_that_is_evicted_or_killed_changes_nothing_and_goes_on_when_it_is_repeated(place):
-    name = place.submit(run_id(), "killed")
+    name = place.submit("killed")
     uid = place.uid(name)
     for how in (signal.SIGTERM, signal.SIGKILL):
         step = place.waiting(name)
@@ -228,18 +211,18 @@ def test_a_wait_that_is_evicted_or_killed_changes_nothing_and_goes_on_when_it_is
 
 
 def test_a_run_has_one_job_however_often_its_submission_is_repeated(place):
-    run = run_id()
-    name = place.submit(run, "repeated")
+    run = str(uuid.uuid4())
+    name = place.submit("repeated", run)
     uid = place.uid(name)
-    assert place.submit(run, "repeated") == name
+    assert place.submit("repeated", run) == name
     place.end(name, FAILED)
-    assert place.submit(run, "repeated") == name
+    assert place.submit("repeated", run) == name
     assert place.uid(name) == uid
 
 
 def test_cancelling_a_run_deletes_its_job_and_another_end_does_not(place):
-    run = run_id()
-    name = place.submit(run, "cancelled")
+    run = str(uuid.uuid4())
+    name = place.submit("cancelled", run)
     place.workflow(run, activeDeadlineSeconds=3600)
     place.cancel(run)
     assert "deletionTimestamp" not in place.job(name)["metadata"]
@@ -253,10 +236,10 @@ def test_cancelling_a_run_deletes_its_job_and_another_end_does_not(place):
 
 
 def test_a_job_that_a_later_run_has_adopted_survives_the_first_ones_end(place):
-    first = run_id()
-    name = place.submit(first, "shared")
+    first = str(uuid.uuid4())
+    name = place.submit("shared", first)
     uid = place.uid(name)
-    assert place.submit(run_id(), "shared") == name
+    assert place.submit("shared") == name
     place.workflow(first, activeDeadlineSeconds=0)
     place.cancel(first)
     assert place.uid(name) == uid
@@ -264,17 +247,17 @@ def test_a_job_that_a_later_run_has_adopted_survives_the_first_ones_end(place):
 
 
 def test_a_job_that_the_operator_refuses_ends_the_wait(place):
-    name = place.submit(run_id(), "refused", shutdownAfterJobFinishes=False, ttlSecondsAfterFinished=60)
+    name = place.submit("refused", shutdownAfterJobFinishes=False, ttlSecondsAfterFinished=60)
     assert f"RayJob {name} ended as ValidationFailed: ValidationFailed " in place.outcome(place.waiting(name))
 
 
 def test_a_job_that_is_being_deleted_is_not_adopted(place):
-    name = place.submit(run_id(), "deleted")
+    name = place.submit("deleted")
     uid = place.uid(name)
     until(lambda: place.job(name)["metadata"].get("finalizers"))
     place.patch(name, {"metadata": {"finalizers": ["saliency-sweep/hold"]}})
     kubectl("-n", place.sweeps, "delete", "rayjob", name, "--wait=false")
-    step = place.submitting(run_id(), "deleted")
+    step = place.submitting(str(uuid.uuid4()), "deleted")
     line = step.stdout.readline()
     place.patch(name, {"metadata": {"finalizers": []}})
     assert line == f"RayJob {name} is being deleted\n"

@@ -75,29 +75,26 @@ def test_the_driver_crashes(services, start):
     check(sweep)
 
 
-def test_a_typo(services, start):
-    """It fails at once, in one cluster, and says what is wrong; corrected, it runs."""
-    sweep = start("typo")
-    sweep.write(*SHORT, "--set", "epoch=2")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("typo", ("--set", "epoch=2"), "epochs"),
+        ("closed", ("--storage", "s3://mlflow"), "the access key has no permission"),
+    ],
+)
+def test_a_wrong_option_fails_at_once(services, start, name, options, message):
+    """In one cluster, and with a message; corrected, the sweep runs."""
+    sweep = start(name)
+    sweep.write(*SHORT, *options)
     sweep.apply()
     assert sweep.wait() == "Failed"
     assert sweep.status()["jobStatus"] == "FAILED"
     assert sweep.status().get("failed", 1) == 1, "no second cluster was tried"
-    assert "epochs" in sweep.log(), sweep.log()
+    assert message in sweep.end_of_log(), sweep.log()
     assert "again in" not in sweep.log()
     sweep.write()
     sweep.replace()
     check(sweep)
-
-
-def test_a_bucket_that_the_key_does_not_open(services, start):
-    """Fails at once: it would be closed again."""
-    sweep = start("closed")
-    sweep.write(*SHORT, "--storage", "s3://mlflow")
-    sweep.apply()
-    assert sweep.wait() == "Failed"
-    assert "the access key has no permission" in sweep.end_of_log()
-    assert "again in" not in sweep.log()
 
 
 def test_storage_that_is_away_at_first(services, start):
@@ -188,7 +185,7 @@ def test_services_are_removed_and_installed_again(services, start):
     runs = {name: services.runs(name) for name in sweeps if f"{name}/report/report.html" in objects}
     assert "kept" in runs
     services.kubectl("delete", "--kustomize", str(services.folder / "services"))
-    wait_until(lambda: not services.pods("saliency-sweep/role in (s3, mlflow, postgres)"), "the services are gone", 120)
+    wait_for_removal(services)
     services.install()
     services.wait_for_services()
     with services.bucket() as bucket:
@@ -197,6 +194,11 @@ def test_services_are_removed_and_installed_again(services, start):
     sweep.replace()
     check(sweep)
     assert f"{TRIALS} trials, 0 to run" in sweep.log()
+
+
+def wait_for_removal(services):
+    gone = "the services are gone"
+    wait_until(lambda: not services.pods("saliency-sweep/role in (s3, mlflow, postgres)"), gone, 120)
 
 
 def lasting(cluster, sweep):
@@ -220,22 +222,16 @@ def test_all_is_lost_and_restored(services, other_team, start):
     services.kubectl("apply", "--filename", "-", text=TO_THE_OTHER_SERVER)
     services.parts["components"] = ["backup"]
     services.install()
-    values = other_team.secret("s3") | {
-        "STORAGE": "s3://sweeps/backup",
-        "AWS_ENDPOINT_URL": f"http://s3.{other_team.namespace}:8333",
-    }
-
-    def give_keys():
-        literals = [f"--from-literal={name}={value}" for name, value in values.items()]
-        services.kubectl("create", "secret", "generic", "backup", *literals)
-
-    give_keys()
+    values = other_team.secret("s3")
+    values |= {"STORAGE": "s3://sweeps/backup", "AWS_ENDPOINT_URL": f"http://s3.{other_team.namespace}:8333"}
+    give_keys = ("create", "secret", "generic", "backup", *(f"--from-literal={k}={v}" for k, v in values.items()))
+    services.kubectl(*give_keys)
     assert "new or changed files copied to s3://sweeps/backup" in services.run_now("backup")
 
     services.remove()
-    wait_until(lambda: not services.pods("saliency-sweep/role in (s3, mlflow, postgres)"), "the services are gone", 120)
+    wait_for_removal(services)
     services.install()
-    give_keys()
+    services.kubectl(*give_keys)
     services.wait_for_services()
     assert services.records("saved") == {}
     print(services.run_now("restore"))
@@ -264,9 +260,8 @@ def test_two_teams(services, other_team, start):
     theirs.apply()
     check(ours)
     check(theirs)
-    assert {r["host"] for r in services.records("shared").values()}.isdisjoint(
-        r["host"] for r in other_team.records("shared").values()
-    )
+    hosts = [{r["host"] for r in cluster.records("shared").values()} for cluster in (services, other_team)]
+    assert hosts[0].isdisjoint(hosts[1])
     theirs.delete()
     other_team.remove()
     # Without its priority class it would not be made again.

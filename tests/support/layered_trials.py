@@ -56,21 +56,9 @@ def layered(
             for strength, of_setting in zip(strengths, setting.draw(generator, len(strengths)), strict=True):
                 for severity in severities:
                     effects = of_data_seed + of_this_method + of_setting + seed.draw(generator, seeds)
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "status": "completed",
-                                "dataset": dataset,
-                                "severity": severity,
-                                "method": name,
-                                "strength": strength,
-                                "model": "small_cnn",
-                                "seed": np.arange(seeds),
-                                "data_seed": np.arange(seeds),
-                                "valid_id.auc": 0.9 + 0.02 * generator.normal(size=seeds),
-                                "test_ood.auc": 0.7 + effects[:, 1],
-                                SCORE: 0.3 + effects[:, 0],
-                            }
-                        )
-                    )
+                    cell = {"dataset": dataset, "severity": severity, "method": name, "strength": strength}
+                    scores = {SCORE: 0.3 + effects[:, 0], OUTCOME: 0.7 + effects[:, 1]}
+                    scores["valid_id.auc"] = 0.9 + 0.02 * generator.normal(size=seeds)
+                    rest = {"seed": np.arange(seeds), "data_seed": np.arange(seeds), "model": "small_cnn"}
+                    parts.append(pd.DataFrame({"status": "completed", **cell, **rest, **scores}))
     return pd.concat(parts, ignore_index=True)

@@ -42,11 +42,7 @@ class Machine:
     """A machine. It shares the files of the host, except its home, /run, /tmp/ray and /dev/shm."""
 
     def __init__(self, name: str, hosts: Mapping[str, str] | None = None):
-        """
-        Args:
-            name: host name.
-            hosts: addresses of the names that it knows.
-        """
+        """`hosts`: addresses of the names that it knows."""
         self.name = name
         self.address = "127.0.0.1"
         self._temporary = tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True)
@@ -58,9 +54,8 @@ class Machine:
         passwd = Path("/etc/passwd").read_text()
         root = f"root:x:0:0:root:{self.home}:/bin/bash"
         (self.folder / "passwd").write_text(re.sub(r"^root:.*$", root, passwd, flags=re.MULTILINE))
-        (self.folder / "hosts").write_text(
-            "".join(f"{address} {known}\n" for known, address in {"localhost": "127.0.0.1", **(hosts or {})}.items())
-        )
+        addresses = {"localhost": "127.0.0.1", **(hosts or {})}
+        (self.folder / "hosts").write_text("".join(f"{address} {known}\n" for known, address in addresses.items()))
         Path("/tmp/ray").mkdir(exist_ok=True)  # noqa: S108 -- where Ray keeps its sessions
         setup = (
             "set -e; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp/ray; mount -t tmpfs tmpfs /dev/shm;"
@@ -68,9 +63,8 @@ class Machine:
             f'hostname {name}; ip link set lo up; mkdir /run/sshd; exec {sys.executable} -c "{INIT}"'
         )
         namespaces = ("--net", "--mount", "--uts", "--pid", "--ipc", "--fork", "--mount-proc", "--kill-child")
-        self.process = subprocess.Popen(
-            ["unshare", *namespaces, "sh", "-c", setup], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        command = ["unshare", *namespaces, "sh", "-c", setup]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         if self.process.stdout.readline() != b"up\n":
             raise MachineError(f"machine {name} did not start")
@@ -101,9 +95,8 @@ class Machine:
         command, environment = self.command(*words, cwd=cwd), self.environment(variables)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode:
-            raise MachineError(
-                f"{self.name}: {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
+            output = f"{done.stdout}{done.stderr}"
+            raise MachineError(f"{self.name}: {' '.join(words)} ended with {done.returncode}:\n{output}")
         return done
 
     def start(self, log: str, *words: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

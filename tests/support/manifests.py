@@ -22,7 +22,7 @@ OVERLAYS = [name for name in SWEEPS if name not in ("base", "queued", "scheduled
 
 Manifest = dict[str, Any]
 
-NOTHING_THERE = """#!/bin/sh
+NOTHING_THERE = """
 # A cluster in which nothing is: what is created is kept, what is rendered is rendered.
 case "$*" in
   *create*) cat >> "$KEPT"; echo --- >> "$KEPT" ;;
@@ -75,30 +75,32 @@ def manifests(overlay: str) -> list[Manifest]:
     return [m for text in texts for m in yaml.safe_load_all(text)]
 
 
+def run_with(
+    folder: Path, stand_ins: dict[str, str], *command: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with shell scripts in `folder` in place of the programs with their names."""
+    for name, text in stand_ins.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+
+
 @cache
 def secrets(services: str = "embedded") -> dict[str, dict[str, str]]:
     """The secrets that `k8s/install` makes where there are none, by name; other values at each run of the tests."""
     with tempfile.TemporaryDirectory() as folder:
-        kept, stand_in = Path(folder) / "kept", Path(folder) / "kubectl"
-        stand_in.write_text(NOTHING_THERE)
-        stand_in.chmod(0o755)
-        environment = {
-            **os.environ,
-            "PATH": f"{folder}:{os.environ['PATH']}",
-            "KEPT": str(kept),
-            "KUBECTL": str(KUBECTL),
-        }
-        command = [str(K8S / "install"), str(K8S / "services" / services)]
-        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        kept = Path(folder) / "kept"
+        command, variables = (str(K8S / "install"), str(K8S / "services" / services)), {"KUBECTL": str(KUBECTL)}
+        run_with(Path(folder), {"kubectl": NOTHING_THERE}, *command, KEPT=str(kept), **variables).check_returncode()
         made = [secret for secret in yaml.safe_load_all(kept.read_text()) if secret]
     assert all(secret["kind"] == "Secret" for secret in made)
     return {secret["metadata"]["name"]: secret["stringData"] for secret in made}
 
 
 def one(overlay: str, kind: str, name: str) -> Manifest:
-    found = [m for m in manifests(overlay) if m["kind"] == kind and m["metadata"]["name"] == name]
-    assert len(found) == 1, f"{kind} {name} in {overlay}: {len(found)}"
-    return found[0]
+    (manifest,) = (m for m in manifests(overlay) if m["kind"] == kind and m["metadata"]["name"] == name)
+    return manifest
 
 
 def pod_templates(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:

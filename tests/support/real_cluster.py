@@ -34,22 +34,18 @@ SHORT = (
 )
 """Options of sweep.py for a dozen trials of a few seconds each."""
 
+
+def few_processors(kind: str, *containers: str) -> dict[str, Any]:
+    """A patch of the services, so that two processors are enough for several installations."""
+    paths = [f"/spec/template/spec/{container}/resources/requests/cpu" for container in containers]
+    operations = [{"op": "replace", "path": path, "value": "20m"} for path in paths]
+    return {"target": {"kind": kind}, "patch": yaml.safe_dump(operations)}
+
+
 FEW_PROCESSORS = [
-    {
-        "target": {"kind": kind},
-        "patch": yaml.safe_dump(
-            [
-                {"op": "replace", "path": f"/spec/template/spec/{container}/resources/requests/cpu", "value": "20m"}
-                for container in containers
-            ]
-        ),
-    }
-    for kind, containers in {
-        "StatefulSet": ["containers/0"],
-        "Deployment": ["containers/0", "initContainers/0", "initContainers/1"],
-    }.items()
+    few_processors("StatefulSet", "containers/0"),
+    few_processors("Deployment", "containers/0", "initContainers/0", "initContainers/1"),
 ]
-"""Patches of the services, so that two processors are enough for several installations."""
 SMALL = (("headGroupSpec", "50m", "1", "2560Mi"), ("workerGroupSpecs/0", "50m", "2", "2Gi"))
 """CPU requests of head and workers, small enough for two sweeps on two processors; and limits, which Ray reads."""
 
@@ -82,38 +78,28 @@ class Cluster:
     has_kueue = False
 
     def __init__(self, replaced: str = "", namespace: str = NAMESPACE, **parts: Any) -> None:
-        """
-        Args:
-            replaced: images that replace those of the manifests, see `images`.
-            namespace: namespace of the installation.
-            parts: `components` and `patches` of the services' kustomization.
-        """
+        """`replaced`: see `images`; `parts`: components and patches of the services' kustomization."""
         self.images, self.namespace, self.parts = images(replaced), namespace, parts
         self.folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
         # The cluster's kubectl has precedence.
         self.variables = os.environ | {"PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}"}
 
     def run(self, *command: str, check: bool = True, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command with kubectl on its path."""
         done = subprocess.run(command, env=self.variables, input=text, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 or not check, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done
 
     def kubectl(self, *words: str, check: bool = True, text: str = "") -> str:
-        """The output of kubectl in the namespace."""
         return self.run("kubectl", "--namespace", self.namespace, *words, check=check, text=text).stdout
 
     def get(self, *words: str) -> Any:
-        """An object, or the items of a list."""
         found = json.loads(self.kubectl("get", *words, "--output", "json"))
         return found["items"] if found["kind"] == "List" else found
 
     def pods(self, labels: str) -> list[str]:
-        """The names of the pods with these labels."""
         return [pod["metadata"]["name"] for pod in self.get("pods", "--selector", labels)]
 
     def kill(self, labels: str) -> None:
-        """Kill pods without a grace period."""
         pods = self.pods(labels)
         assert pods, f"no pod has {labels}"
         self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force")
@@ -143,7 +129,6 @@ class Cluster:
         self.kubectl("delete", "persistentvolumeclaims,secrets", "--all")
 
     def wait_for_services(self) -> None:
-        """Wait until all services are ready."""
         for name in ("statefulset/postgres", "statefulset/s3", "deployment/mlflow"):
             self.kubectl("rollout", "status", name, "--timeout=540s")
 
@@ -162,24 +147,19 @@ class Cluster:
                 process.kill()
 
     def secret(self, name: str) -> dict[str, str]:
-        """The values of a secret."""
         return {key: b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
 
     @contextmanager
     def bucket(self) -> Iterator[Any]:
-        """The sweeps' bucket."""
         keys = {name.lower(): value for name, value in self.secret("s3").items()}
         with self.forwarded("s3", 8333) as url:
             session = boto3.Session(**keys, region_name="us-east-1")
             yield session.resource("s3", endpoint_url=url).Bucket("sweeps")
 
     def records(self, sweep: str) -> dict[str, dict[str, Any]]:
-        """The records of a sweep by trial key."""
         with self.bucket() as bucket:
-            found = {
-                Path(o.key).stem: o.get()["Body"].read() for o in bucket.objects.filter(Prefix=f"{sweep}/records/")
-            }
-        return {key: json.loads(text) for key, text in found.items()}
+            objects = bucket.objects.filter(Prefix=f"{sweep}/records/")
+            return {Path(o.key).stem: json.loads(o.get()["Body"].read()) for o in objects}
 
     def count(self, sweep: str) -> int:
         """The number of records so far; 0 if the storage does not answer."""
@@ -235,14 +215,7 @@ class SweepJob:
     def __init__(
         self, cluster: Cluster, name: str, *, base: str = "cpu", small: bool = True, components: Sequence[str] = ()
     ) -> None:
-        """
-        Args:
-            cluster: the cluster for the sweep.
-            name: name of the sweep; the RayJob is called `sweep-` and this name.
-            base: the folder of k8s/sweeps that it is based on.
-            small: whether to replace the resource requests by small ones.
-            components: components of k8s/sweeps.
-        """
+        """`base` and `components` are folders of k8s/sweeps; `small` replaces the resource requests by small ones."""
         self.cluster, self.name, self.job = cluster, name, f"sweep-{name}"
         self.base, self.small, self.components = base, small, components
         self.write()
@@ -257,28 +230,23 @@ class SweepJob:
             path = f"/spec/rayClusterSpec/{group}/template/spec/containers/0/resources"
             operations.append({"op": "replace", "path": path, "value": resources})
         if self.base == "base":
-            operations.append(
-                {"op": "replace", "path": "/spec/rayClusterSpec/workerGroupSpecs/0/maxReplicas", "value": 2}
-            )
+            path = "/spec/rayClusterSpec/workerGroupSpecs/0/maxReplicas"
+            operations.append({"op": "replace", "path": path, "value": 2})
         parts: dict[str, Any] = {
             "nameSuffix": f"-{self.name}",
             "patches": [{"target": {"kind": "RayJob"}, "patch": yaml.safe_dump(operations)}],
             "components": [f"sweeps/{name}" for name in self.components],
         }
-        if image is not None:
-            parts["images"] = [image]
+        parts |= {} if image is None else {"images": [image]}
         self.folder = self.cluster.kustomization(self.name, f"sweeps/{self.base}", **parts)
 
     def apply(self) -> None:
-        """`kubectl apply -k`."""
         self.cluster.kubectl("apply", "--kustomize", str(self.folder))
 
     def replace(self) -> None:
-        """`kubectl replace --force -k`."""
         self.cluster.kubectl("replace", "--force", "--kustomize", str(self.folder))
 
     def status(self) -> dict[str, Any]:
-        """The status of the RayJob."""
         return dict(self.cluster.get("rayjob", self.job).get("status", {}))
 
     def ended(self) -> str:
@@ -287,7 +255,6 @@ class SweepJob:
         return state if state in ("Complete", "Failed") else ""
 
     def wait(self, seconds: float = PATIENCE) -> str:
-        """Wait until the sweep ends, and return its final state."""
         return str(wait_until(self.ended, f"{self.job} ends", seconds))
 
     def wait_for_records(self, count: int = 3) -> None:
@@ -296,7 +263,6 @@ class SweepJob:
         assert not self.ended(), "it was over before anything could be killed: longer trials are needed"
 
     def labels(self, node: str) -> str:
-        """The labels of its head (`head`) or its workers (`worker`)."""
         return f"ray.io/cluster={self.status()['rayClusterName']},ray.io/node-type={node}"
 
     def log(self) -> str:
@@ -308,7 +274,6 @@ class SweepJob:
         return self.cluster.kubectl("logs", last, "--container", "ray-job-submitter", check=False)
 
     def delete(self) -> None:
-        """`kubectl delete -k`, which keeps the stored results."""
         self.cluster.kubectl("delete", "--kustomize", str(self.folder), "--ignore-not-found", "--wait=true")
 
     def tell(self) -> str:
@@ -318,8 +283,8 @@ class SweepJob:
             ("get", "events", "--sort-by=.lastTimestamp"),
             ("get", "rayjob", self.job, "--output", "yaml"),
         ]
-        told = [f"$ kubectl {' '.join(w)}\n{self.cluster.kubectl(*w, check=False)[-6000:]}" for w in words]
-        return "\n".join([*told, f"The job's log:\n{self.log()[-6000:]}"])
+        parts = [f"$ kubectl {' '.join(w)}\n{self.cluster.kubectl(*w, check=False)[-6000:]}" for w in words]
+        return "\n".join([*parts, f"The job's log:\n{self.log()[-6000:]}"])
 
     def end_of_log(self) -> str:
         """Its last lines, without colours."""
