@@ -65,15 +65,8 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame | None, primary: P
 
     A pair's trials agree in everything but the control. Differences of pairs are averaged within a data seed and then
     over data seeds; intervals are Student's over data seeds, by the delete-one-data-seed jackknife, and need 6 of them.
-    Overall, each cell of a severity above 0 counts the same.
-
-    Args:
-        right: trials under right masks, as in `Trials.table`.
-        controls: the others, as in `Trials.controls`.
-        primary: whose outcome and score are compared.
-
-    Returns:
-        None where no trial is a control or has a coarser mask than a trial that is otherwise the same.
+    Overall, each cell of a severity above 0 counts the same. `right` and `controls` are as in `Trials`; None where no
+    trial is a control or has a coarser mask than a trial that is otherwise the same.
     """
     controls = right.iloc[:0] if controls is None else controls
     scores = {"outcome": primary.outcome, "localisation": primary.column}
@@ -130,8 +123,8 @@ def _change(means: pd.DataFrame) -> Change:
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
     """Whether right masks help, whether wrong ones help as much, and what follows.
 
-    Wrong masks do as well only if the interval excludes a loss of `SMALLEST_SPREAD`, below which models count as
-    equally good: an interval that merely contains zero says nothing about the content of masks.
+    Wrong masks do as well only if the interval excludes a loss of `SMALLEST_SPREAD`: one that merely contains zero says
+    nothing about the content of masks.
     """
     outcome = column_name(primary.outcome)
     wrong = next((overall[control] for control in (ANY_WRONG, *WRONG.values()) if control in overall), None)

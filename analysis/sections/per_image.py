@@ -37,8 +37,7 @@ class PerImage(Estimate):
 def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
     """The primary's attribution over everything, by method and by cell; then the other attributions over everything.
 
-    Each model has the same weight. The interval is Student's over data seeds, by the delete-one-data-seed jackknife; it
-    needs 6 data seeds on each dataset.
+    Each model has the same weight. The interval is Student's by the delete-one-data-seed jackknife.
     """
     table, resamples, first = analysis.trials.table, analysis.resamples, analysis.primary.attribution
     prefix = columns.correctness_auroc(analysis.primary.split, analysis.primary.metric, "")
@@ -86,8 +85,7 @@ def _sentence(analysis: Analysis, result: tuple[PerImage, ...]) -> str:
         claim = "These models do not show that, within a model, images with a better map are answered correctly"
     models = count(everything.n + everything.n_missing, "model") + " in the strata with a shift"
     if everything.n_missing:
-        scored = "those with at least five right and five wrong answers on the scored images"
-        models = f"{everything.n:,} of {models}, {scored}"
+        models = f"{everything.n:,} of {models}, those with five right and five wrong answers on the scored images"
     score = f"{name(analysis.primary.metric)} of {name(everything.attribution)}"
     return (
         f"{claim}: the AUROC of an image’s {score} for a right answer is {with_interval(everything)}, where 0.5 is "
@@ -101,18 +99,15 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
     entries = [e for e in result if e.dataset is None and e.attribution == first and e.estimate is not None]
     if not entries:
         return None
-    looks = drawing.look(e.method for e in entries if e.method is not None)
-    rows = {
-        name(e.method or "all methods"): [drawing.Mark(e, *looks.get(e.method or "", (drawing.INK, "D")))]
-        for e in entries
-    }
+    looks = {**drawing.look(e.method or "" for e in entries), "": (drawing.INK, "D")}
+    rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method or ""])] for e in entries}
     return drawing.forest(
         {"AUROC of an image’s map for a right answer": rows},
         name="per_image",
         title=TITLE,
         caption=(
-            f"AUROC of {column_name(analysis.primary.column)} for a right answer, over the images of a model, and its "
-            "mean over the models of a method in the strata with a shift. The line is chance."
+            f"AUROC of {column_name(analysis.primary.column)} for a right answer over the images of a model, averaged "
+            "over the models of a method in the strata with a shift. The line is chance."
         ),
         alt="Dots with intervals",
         reference=CHANCE,
@@ -148,9 +143,8 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(result)],
     method=lambda analysis, result: {
         "Image by image": (
-            "Within each model, the AUROC of the images’ localisation scores for a right answer: the probability that "
-            "an image with a right answer has a better map than one with a wrong answer. It is undefined for a model "
-            "with fewer than five right or five wrong answers on the images with a mask."
+            "Within each model, the probability that an image with a right answer has a better map than one with a "
+            "wrong answer. It is undefined with fewer than five right or five wrong answers on the images with a mask."
         )
     },
     reported=if_estimated("the AUROC, within a model, of an image’s localisation score for a right answer"),

@@ -132,12 +132,16 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
         return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
     the_map = "the map under the shift" if analysis.primary.split == "test_ood" else "the map"
-    where_of = {n: LABELS[n] if n == "given_id" else f"between {LABELS[n]}" for n in LABELS}
     # The interval of a difference holds for these methods, unlike that of the correlation between methods.
-    where_of["method"] = "between these methods"
+    between = {"seed": "between seeds", "setting": "between settings", "method": "between these methods"}
     for sign, verb in ((1, "better"), (-1, "worse")):
         for predictor, places in better(result, sign):
-            cases = listed([f"{where_of[a.comparison]} {number(a.first)} against {number(a.second)}" for a in places])
+            cases = listed(
+                [
+                    f"{between.get(a.comparison, LABELS[a.comparison])} {number(a.first)} against {number(a.second)}"
+                    for a in places
+                ]
+            )
             lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than {the_map}: {cases}.")
     if not any(predictor.column in columns.PROBES for predictor in result):
         lines.append("These trials have no probes (AUC on ID images with an altered outside).")
@@ -161,8 +165,7 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
         title=TITLE,
         caption=(
             f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison. A probe is the AUC on "
-            "ID test images whose outside of the mask is altered: it needs masks and no map."
-            f"{_on_different_trials(result)}"
+            f"ID test images with an altered outside: it needs masks and no map.{_on_different_trials(result)}"
         ),
         columns=(words("score", "score", "column", text=column_name), *chain.from_iterable(comparisons)),
         rows=result if len(result) > 1 else (),
@@ -180,9 +183,8 @@ SECTION = Section(
         "Probes": (
             "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "
             "replaced by another image’s outside (after Mixed-Rand of Xiao et al. 2021, whose donors lose their object "
-            "first). That one score predicts better than another is said where the interval of the difference of their "
-            "Fisher’s z, over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni); "
-            "both are taken on the trials and over the cells that have both."
+            "first). One score predicts better than another where the interval of the difference of their Fisher’s z, "
+            "over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni)."
         )
     },
 )

@@ -52,10 +52,7 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     trial with the higher score has the better outcome, 0 if it has the worse one, and 1/2 if they tie in either. With p
     the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is 2 p − 1. The interval is Student's over data seeds,
     by the delete-one-data-seed jackknife, cut to [0, 1]; without a data seed, all pairs with one of its trials drop
-    out. It needs 6 data seeds on each dataset and a share that depends on them.
-
-    Returns:
-        The entries that have a pair; a single entry with the reason if no pair has the same images.
+    out. Entries without a pair are left out; if no pair has the same images, a single entry has the reason.
     """
     table, score, outcome = analysis.data
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
@@ -172,10 +169,9 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Draw
         name="same_images",
         title=TITLE,
         caption=(
-            "Share of pairs of trials of one configuration in which the one with the better map "
-            f"({analysis.primary_name}), or with the better validation AUC, has the better "
-            f"{column_name(analysis.primary.outcome)}, in the strata with a shift; ties count half. Rows of methods "
-            "have pairs on the same images. The line is chance."
+            f"Share of pairs in which the trial with the better map ({analysis.primary_name}), or with the better "
+            f"validation AUC, has the better {column_name(analysis.primary.outcome)}, in the strata with a shift. Rows "
+            "of methods have pairs on the same images. The line is chance."
         ),
         alt="Dots with intervals",
         reference=COIN,
@@ -188,9 +184,8 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
         title=TITLE,
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better score has the better "
-            f"{column_name(analysis.primary.outcome)}; ties count half, 0.5 is chance, and Kendall’s τ is twice the "
-            "share less 1. On the same images the two differ in the training seed alone. Apart: by how much their "
-            "outcomes differ."
+            f"{column_name(analysis.primary.outcome)}; ties count half, and Kendall’s τ is twice the share less 1. On "
+            "the same images the two differ in the training seed alone. Apart: by how much their outcomes differ."
         ),
         columns=(
             words("images", "images"),
@@ -220,8 +215,7 @@ SECTION = Section(
         "Pairs on the same images": (
             "Trials of one configuration differ in their images, drawn by the data seed, and in initialisation and "
             "order of training, drawn by the training seed. The comparison by seeds ranks all of them; here pairs with "
-            "the same data seed are separate from pairs with different ones. A pair counts 1 if the trial with the "
-            "better score has the better outcome, 0 if it has the worse one, and half if the two tie in either."
+            "the same data seed are separate from the others."
         )
     },
     reported=if_estimated(

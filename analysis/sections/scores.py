@@ -54,10 +54,7 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         scale = figure.colorbar(panels[0].images[0], ax=list(panels), shrink=0.8, aspect=25, pad=0.02)
         scale.set_label("ρ within cells")
         scale.outline.set_visible(False)
-    extremes = " to ".join(
-        f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)}, {name(c.split)})"
-        for c in (known[0], known[-1])
-    )
+    low, high = (f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)})" for c in (known[0], known[-1]))
     is_undeclared = analysis.stands_in or analysis.trials.primary is None
     return drawing.Drawing(
         name="scores",
@@ -67,7 +64,7 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
             "The frame marks the primary. The others are for comparison"
             f"{', and none was declared' if is_undeclared else ' and were not declared'} beforehand."
         ),
-        alt=f"Heat map of the rank correlation within cells, attributions by metrics: from {extremes}.",
+        alt=f"Heat map of the rank correlation within cells, attributions by metrics: from {low} to {high}.",
         figure=figure,
     )
 
@@ -126,8 +123,7 @@ def disagreements(correlations: Sequence[Correlation]) -> tuple[Disagreement, ..
 
     Pooling mixes trials of different methods and severities, so that a common cause of both scores can reverse the
     sign or produce an association (Simpson, J. R. Stat. Soc. B 13, 1951). The rule is strict: two estimates can differ
-    significantly although their intervals overlap. A score without both intervals is left out, since estimates around
-    zero differ in sign by chance.
+    significantly although their intervals overlap.
     """
     pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
     result = []
@@ -156,8 +152,8 @@ def _disagreement(analysis: Analysis, result: tuple[Disagreement, ...]) -> str:
         others = count(len(result) - len(paragraphs), "other score")
         paragraphs.append(f"The same holds for {others}." if paragraphs else f"Not for the primary, but for {others}.")
     paragraphs.append(
-        "Where pooled and within-cell correlations differ by more than their intervals, the difference comes from "
-        "methods, severities or datasets, not from better maps."
+        "Where they differ by more than their intervals, the difference comes from methods, severities or datasets, "
+        "not from better maps."
     )
     return "\n\n".join(paragraphs)
 

@@ -17,8 +17,8 @@ AS_GOOD = 0.005
 def _compute(analysis: Analysis) -> tuple[Regret, ...]:
     if analysis.trials.data_seeds_known:
         return tuple(selection_regret(analysis.trials.table, analysis.primary, analysis.resamples))
-    place: dict[str, Any] = {"dataset": None, "severity": None, "n": 0, "n_missing": 0, "n_choices": 0}
-    return tuple(Regret(rule=rule, reason=UNKNOWN_DATA_SEEDS, **place) for rule in RULES)
+    nothing: dict[str, Any] = {"dataset": None, "severity": None, "n": 0, "n_missing": 0, "n_choices": 0}
+    return tuple(Regret(rule=rule, reason=UNKNOWN_DATA_SEEDS, **nothing) for rule in RULES)
 
 
 def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
@@ -64,9 +64,9 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         name="regret",
         title=TITLE,
         caption=(
-            f"Mean {outcome} lost by choosing one of the models trained on the same images in this way, with its 95 % "
-            "interval; each dot is one dataset and severity with a shift. A rule that takes labelled images of the "
-            "shift (grey) is not available in advance."
+            f"Mean {outcome} lost by choosing one of the models trained on the same images; each dot is one dataset "
+            "and severity with a shift. A rule that takes labelled images of the shift (grey) is not available in "
+            "advance."
         ),
         alt="Mean regret by rule of choice",
         digits=3,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -61,24 +62,19 @@ class SignError:
 
 
 def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
-    """The weighted share of trial pairs that score mu and outcome g order differently, per environment.
+    """The weighted share of trial pairs that score mu and outcome g order differently, per environment, in [0, 1].
 
-    An environment is a pair of configurations that differ in exactly one axis, and holds all pairs of a trial of
-    the one with a trial of the other. A pair's loss is l = (1 − sgn(mu_1 − mu_2) sgn(g_1 − g_2)) / 2, so that a
-    tie in either counts one half. Its weight is w = max(0, max(0, 1 − phi)² − 1/2) with phi = 2 exp(−2 n (|g_1 −
-    g_2| / 2)²), Hoeffding's bound on a wrong sign of g_1 − g_2 with n test images (the fewer of the two trials').
-    The environment's error is sum w l / sum w; it is kept if (sum w)² / sum w² is 12 or more. 1/2 is what a coin
-    gets. The maximum over environments is the robust sign error.
+    An environment is a pair of configurations that differ in exactly one axis, and holds all pairs of a trial of the
+    one with a trial of the other. A pair's loss is l = (1 − sgn(mu_1 − mu_2) sgn(g_1 − g_2)) / 2, so that a tie in
+    either counts one half. Its weight is w = max(0, max(0, 1 − phi)² − 1/2) with phi = 2 exp(−2 n (|g_1 − g_2| / 2)²),
+    Hoeffding's bound on a wrong sign of g_1 − g_2 with n test images (the fewer of the two trials'). The environment's
+    error is sum w l / sum w; it is kept if (sum w)² / sum w² is 12 or more. The maximum over environments is the
+    robust sign error.
 
-    Source: Dziugaite et al., In search of robust measures of generalization, NeurIPS 2020, arXiv 2010.11924,
-    sections 3-4. A pair counts only if its outcomes differ by more than sqrt(3.84 / n): .17 with 128 images, .044
-    with 2,000. All trials share one test set, which makes the weights conservative.
-
-    The bound needs a mean over images: g is the accuracy on the outcome's split (see `proportion_of`). Trials
-    without score, outcome or n are left out and counted. Axes and configurations are those of analysis/trials.
-
-    Returns:
-        Errors in [0, 1]; no error, with the reason, where no environment is kept.
+    Source: Dziugaite et al., In search of robust measures of generalization, NeurIPS 2020, arXiv 2010.11924, sections
+    3-4. A pair counts only if its outcomes differ by more than sqrt(3.84 / n): .17 with 128 images, .044 with 2,000.
+    All trials share one test set, which makes the weights conservative. The bound needs a mean over images: g is the
+    accuracy on the outcome's split (see `proportion_of`). Trials without score, outcome or n are left out and counted.
     """
     proportion = proportion_of(table, outcome)
     reason = absent_column(table, [score]) or proportion.reason
@@ -163,22 +159,21 @@ def _figure(result: SignError) -> drawing.Drawing | None:
     errors = [part for part in (result.overall, *result.axes) if part.mean is not None]
     if not errors:
         return None
-    colours = (drawing.INK, *(drawing.PALETTE[1 + i % (len(drawing.PALETTE) - 1)] for i in range(len(errors))))
-    dashes = ("-", *(drawing.DASHES[i % len(drawing.DASHES)] for i in range(len(errors))))
     with drawing.settings():
         figure = drawing.new_figure(4.2)
         axes = figure.subplots()
         axes.axvline(0.5, color=drawing.MUTED, linewidth=0.9)
         axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=drawing.MUTED, fontsize=8)
-        handles = []
-        for part, colour, dash in zip(errors, colours, dashes, strict=False):
+        looks = zip(cycle(drawing.PALETTE[1:]), cycle(drawing.DASHES), strict=False)
+        for part in errors:
+            colour, dash = next(looks) if part.axis else (drawing.INK, "-")
+            label = f"{_setting(part)}: mean {number(part.mean)}"
             style: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.5 if part.axis else 2.2}
-            axes.step(*zip(*part.distribution, strict=True), where="post", **style)
-            handles.append(drawing.legend_key(f"{_setting(part)}: mean {number(part.mean)}", **style))
+            axes.step(*zip(*part.distribution, strict=True), where="post", label=label, **style)
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.01))
         axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
         axes.set_ylabel("share of pairs of configurations\nwith at most this error")
-        drawing.legend_below(figure, handles, columns=4)
+        drawing.legend_below(figure, axes.get_legend_handles_labels()[0], columns=4)
     numbers = "; ".join(
         f"{_setting(part)}: mean {number(part.mean)}, 90th percentile {number(part.p90)}, worst {number(part.maximum)}"
         for part in errors
@@ -187,8 +182,8 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         name="sign_error",
         title=TITLE,
         caption=(
-            "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. A "
-            "good score climbs early, left of the coin; an uninformative one climbs at the coin."
+            "Each line climbs from the pairs of configurations that the map orders best to those it orders worst: a "
+            "good score left of the coin, an uninformative one at the coin."
         ),
         alt=f"Distribution functions of the sign error, one line per setting. {numbers}.",
         figure=figure,
@@ -205,9 +200,8 @@ def _table(result: SignError) -> Table:
         title=TITLE,
         caption=(
             "The share of pairs of trials, from two configurations that differ in this setting alone, that map score "
-            f"and {column_name(result.outcome)} order differently, weighted by how surely the test images tell the "
-            "two apart; a coin gets 0.50. Mean, 90th percentile and worst pair of configurations. Only pairs with "
-            "enough weight are used."
+            f"and {column_name(result.outcome)} order differently, weighted by how surely the test images tell them "
+            "apart. Mean, 90th percentile and worst pair of configurations; pairs with too little weight are not used."
         ),
         columns=(
             words("axis", "what changes", lambda part: part.axis or "all", text=column_name),

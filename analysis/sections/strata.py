@@ -38,8 +38,8 @@ def _forest(analysis: Analysis) -> drawing.Drawing | None:
         name="forest",
         title=TITLE,
         caption=(
-            "Rank correlation of the primary within cells (filled), where seeds and settings vary together, and over "
-            "all trials of the stratum (hollow), where methods do too. Neither answers one of the four questions."
+            "Rank correlation of the primary within cells, where seeds and settings vary together, and over all trials "
+            "of the stratum (hollow), where methods do too. Neither answers one of the four questions."
         ),
         alt="Forest plot of rank correlations",
         limits=(-1.02, 1.02),
@@ -66,8 +66,6 @@ def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
             axes.set(xlim=(-1.02, 1.02), xticks=[-1, 0, 1])
         key = drawing.legend_key("ρ with its 95 % interval", color=drawing.INK, marker="o", markersize=5)
         drawing.legend_below(figure, [key, drawing.shade_key()], columns=2)
-    above = sum(1 for c in known if c.ci_low is not None and c.ci_low > 0)
-    below = sum(1 for c in known if c.ci_high is not None and c.ci_high < 0)
     return drawing.Drawing(
         name="correlation_by_cell",
         title="Method by method",
@@ -76,9 +74,8 @@ def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
             "alone has few trials, so its interval is wide."
         ),
         alt=(
-            f"Forest plot of the rank correlation in each cell. Of {len(cells)} cells {len(known)} have one, {above} "
-            f"with an interval above zero and {below} below. Lowest: {known[0].stratum}, {with_interval(known[0])}; "
-            f"highest: {known[-1].stratum}, {with_interval(known[-1])}."
+            f"Forest plot of the rank correlation in each cell; {len(known)} of {len(cells)} have one. Lowest: "
+            f"{known[0].stratum}, {with_interval(known[0])}; highest: {known[-1].stratum}, {with_interval(known[-1])}."
         ),
         figure=figure,
     )
@@ -86,11 +83,8 @@ def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
 
 def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
     """Rho within cells, pooled and per method; None with fewer than two severities that have one within cells."""
-    correlations = [
-        c
-        for c in analysis.primary_correlations
-        if c.statistic == "spearman" and c.severity is not None and c.estimate is not None
-    ]
+    spearman = [c for c in analysis.primary_correlations if c.statistic == "spearman"]
+    correlations = [c for c in spearman if c.severity is not None and c.estimate is not None]
     within = [c for c in correlations if c.scope == "within_cell"]
     if len({c.severity for c in within}) < 2:
         return None

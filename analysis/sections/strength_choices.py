@@ -65,11 +65,12 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     if "strength" not in shifted or primary.outcome not in shifted:
         return ()
     shifted = shifted.dropna(subset=["strength", primary.outcome])
-    cells = {
-        (str(dataset), str(method)): trials for (dataset, method), trials in shifted.groupby(["dataset", "method"])
-    }
-    in_order = sorted(cells, key=lambda cell: (cell[0], place_of_method(cell[1])))
-    return tuple(choice for cell in in_order for choice in _of_method(cells[cell], primary, *cell))
+    choices = (
+        choice
+        for (dataset, method), trials in shifted.groupby(["dataset", "method"])
+        for choice in _of_method(trials, primary, str(dataset), str(method))
+    )
+    return tuple(sorted(choices, key=lambda choice: (choice.dataset, place_of_method(choice.method))))
 
 
 def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
@@ -155,20 +156,21 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
         for rule in _costs(result)
         if rule != RANDOM
     ]
-    best = inside(
-        itemgetter(ORACLE), *cell, _strength("best_strength", "best λ"), decimals("best_outcome", outcome, "outcome")
-    )
-    random = inside(itemgetter(RANDOM), _cost("random.cost", RANDOM))
+    best = *cell, _strength("best_strength", "best λ"), decimals("best_outcome", outcome, "outcome")
     wide = Table(
         name="strength_choices",
         title=TITLE,
         caption=(
             f"For each method, averaged over the strata with a shift: the strength λ with the best {outcome}, then the "
-            f"choice of each rule without the shift and its cost in {outcome}. The rules are ID validation, the map on "
-            "ID images, the probes by what replaces the outside of the mask, and a random choice. Costs are biased "
-            "upwards, since the best strength is selected by the same outcome."
+            f"choice of each rule without the shift and its cost in {outcome}: by ID validation, the map on ID images, "
+            "the probes by what replaces the outside of the mask, and at random. Costs are biased upwards, since the "
+            "same outcome selects the best strength."
         ),
-        columns=(*best, *chain.from_iterable(by_rule), *random),
+        columns=(
+            *inside(itemgetter(ORACLE), *best),
+            *chain.from_iterable(by_rule),
+            *inside(itemgetter(RANDOM), _cost("random.cost", RANDOM)),
+        ),
         rows=list(choices.values()),
         group=1,
     )
@@ -176,7 +178,7 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
         name="strength_choice_costs",
         title="The same with intervals",
         caption=(
-            "The interval is over data seeds, with the chosen and the best strength held fixed. If it includes 0, the "
+            "The interval is over data seeds, with the chosen and the best strength held fixed; if it includes 0, the "
             "data do not distinguish the two."
         ),
         columns=(
