@@ -12,42 +12,18 @@ from analysis.answer.entry import Correlation
 from analysis.numbers import column_name, count, number, stratum_name, with_interval
 from analysis.numbers import p_value as written_p
 from analysis.sections.section import CORRELATIONS, Section
-from analysis.sections.table import (
-    Column,
-    Entry,
-    Table,
-    decimals,
-    estimated,
-    estimates,
-    inside,
-    intervals,
-    p_value,
-    p_values,
-    whole,
-    words,
-)
+from analysis.sections.table import Column, Table, decimals, estimates, inside, intervals, p_values, words
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import STATISTICS
-
-# The old form of the columns.
-HEADINGS = ("ρ", "95 % interval", "p", "p, adjusted", "τ-b", "95 % interval of τ-b", "n", "data seeds")
-FIELDS = ("rho", "rho_interval", "p_value", "p_adjusted", "tau_b", "tau_b_interval", "n", "n_clusters")
-
-
-def entries(rho: Correlation, tau: Correlation) -> list[Entry]:
-    ps = p_value(rho.p_value), p_value(rho.p_adjusted)
-    return [*estimated(rho), *ps, *estimated(tau), whole(rho.n), whole(rho.n_clusters)]
 
 
 def with_both(*columns: Column) -> tuple[Column, ...]:
     """These columns of rho, then both statistics; a row of the table is one of `pairs_of`."""
-    rho = *estimates("rho", "ρ", interval="rho_interval"), p_values(), p_values("p_adjusted", "p, adjusted")
+    ps = p_values(), p_values("p_adjusted", "p, adjusted")
     tau = decimals("tau_b", "τ-b", "estimate"), intervals("tau_b_interval", "95 % interval of τ-b")
-    counts = Column("n", "n"), Column("n_clusters", "data seeds")
     return (
-        *inside(itemgetter(0), *columns, *rho),
-        *inside(itemgetter(1), *tau),
-        *inside(itemgetter(0), *counts),
+        *inside(itemgetter(0), *columns, *estimates("rho", "ρ", interval="rho_interval"), *ps),
+        *inside(itemgetter(1), *tau, Column("n", "n"), Column("n_clusters", "data seeds")),
     )
 
 

@@ -247,7 +247,8 @@ def forest(
     most = max(len(row) for rows in panels.values() for row in rows.values())
     with settings():
         figure = new_figure(0.8 + (0.24 + 0.07 * most) * len(labels))
-        for axes, (x_label, rows) in zip(_side_by_side(figure, len(panels)), panels.items(), strict=True):
+        grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
+        for axes, (x_label, rows) in zip(grid[0], panels.items(), strict=True):
             axes.axvline(reference, color=MUTED, linewidth=0.8)
             if smallest_effect is not None:
                 shade(axes, smallest_effect)
@@ -273,20 +274,24 @@ def forest(
     return Drawing(name, title, caption, f"{alt}. {'; '.join(numbers)}.", figure)
 
 
-def _side_by_side(figure: "Figure", n: int) -> "Sequence[Axes]":
-    return list(figure.subplots(1, n, squeeze=False, sharey=True)[0])
-
-
-def draw_mark(axes: "Axes", mark: Mark, y: float, *, linewidth: float = 1.6, size: float = 5) -> None:
+def draw_mark(axes: "Axes", mark: Mark, y: float) -> None:
     """Draw an estimate and its interval at the height y, or the word that there is none."""
-    dots(axes, mark.around, y, markersize=2.5, color=mark.colour, alpha=0.45)
-    if mark.entry.estimate is None:
+    entry, colour = mark.entry, mark.colour
+    if mark.around:
+        # At different heights, so that equal values stay visible.
+        heights = y + 0.2 * np.linspace(-1, 1, len(mark.around))
+        values = np.asarray(mark.around, dtype=np.float64)
+        axes.plot(values, heights, "o", linewidth=0, markersize=2.5, color=colour, alpha=0.45)
+    if entry.estimate is None:
         axes.text(0, y, "undefined", color=INK, fontsize=6.5, va="center", ha="center")
         return
-    interval_line(axes, mark.entry, y, color=mark.colour, linewidth=linewidth)
-    if None not in mark.band:
-        axes.plot(mark.band, [y, y], color=mark.colour, linewidth=8, alpha=0.2, solid_capstyle="butt")
-    axes.plot([mark.entry.estimate], [y], markersize=size, **mark.style)
+    for (low, high), style in (
+        ((entry.ci_low, entry.ci_high), {"linewidth": 1.6}),
+        (mark.band, {"linewidth": 8, "alpha": 0.2, "solid_capstyle": "butt"}),
+    ):
+        if low is not None and high is not None:
+            axes.plot([low, high], [y, y], color=colour, **style)
+    axes.plot([entry.estimate], [y], markersize=5, **mark.style)
 
 
 def shade(axes: "Axes", smallest_effect: float, *, horizontal: bool = False) -> None:
@@ -299,12 +304,6 @@ def shade_key() -> "Line2D":
     return legend_key("too small to matter", color="#dfe2e7", linewidth=8)
 
 
-def interval_line(axes: "Axes", entry: HasInterval, y: float, **style: Any) -> None:
-    """Draw the interval, if there is one, at the height y."""
-    if entry.ci_low is not None and entry.ci_high is not None:
-        axes.plot([entry.ci_low, entry.ci_high], [y, y], **style)
-
-
 def row_labels(axes: "Axes", labels: Sequence[str], *, strong: bool = False) -> None:
     """Name the rows at heights 0, −1, −2, …; `strong` sets the first one apart."""
     axes.grid(axis="y", visible=False)
@@ -314,14 +313,6 @@ def row_labels(axes: "Axes", labels: Sequence[str], *, strong: bool = False) -> 
     if strong:
         axes.axhline(-0.5, color=MUTED, linewidth=0.5)
         axes.get_yticklabels()[0].set_fontweight("bold")
-
-
-def dots(axes: "Axes", values: Sequence[float | None], y: float, **style: Any) -> None:
-    """Mark values around the height y, at different heights so that equal values stay visible."""
-    steps = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(len(values))
-    heights = [(value, y + step) for value, step in zip(values, steps, strict=True) if value is not None]
-    if heights:
-        axes.plot(*zip(*heights, strict=True), "o", linewidth=0, **style)
 
 
 @dataclass(frozen=True)

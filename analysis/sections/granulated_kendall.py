@@ -125,24 +125,24 @@ def _along(points: AxisPoints, scores: Floats, rows: NDArray[np.intp], resamples
         for values in (*scores.T, np.ones(len(rows)))
     )
 
-    def means(counts: Floats) -> list[Floats]:
+    def means(counts: Floats) -> tuple[Floats, Floats]:
         """[points, replicates] each point's mean scores, NaN where none of its data seeds was drawn."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return [np.round((sums @ counts.T) / (n @ counts.T), _DECIMALS) for sums in (x_sums, y_sums)]
+            x, y = (np.round((sums @ counts.T) / (n @ counts.T), _DECIMALS) for sums in (x_sums, y_sums))
+        return x, y
 
     tau = _tau_by_cell if n_pairs <= _BLOCK else _tau_by_scipy
-    taus = tau(*means(np.ones((1, shape[1]))), points.cell)
+    x, y = means(np.ones((1, shape[1])))
+    taus = tau(x, y, points.cell)
     if not np.isfinite(taus).any():
         why = f"a score is constant along it in each of {count(n_eligible, 'setting')}"
         return replace(result, reason=why), no_replicates
     result = replace(result, n_finite=int(np.isfinite(taus).sum()), estimate=float(np.nanmean(taus)))
     wanted = min(len(counts), MOST_SIGNS // n_pairs)
-    why = None
     if not resamples.enough(rows):
-        why = f"fewer than {MINIMUM_RESAMPLED} data seeds on a dataset"
-    elif wanted < min(FEWEST_REPLICATES, len(counts)):
+        return replace(result, interval_reason=f"fewer than {MINIMUM_RESAMPLED} data seeds on a dataset"), no_replicates
+    if wanted < min(FEWEST_REPLICATES, len(counts)):
         why = f"{n_pairs:,} pairs of configurations, too many to resample"
-    if why is not None:
         return replace(result, interval_reason=why), no_replicates
     starts = range(0, wanted, max(1, _BLOCK // n_pairs))
     blocks = np.split(counts[:wanted], starts[1:])

@@ -74,7 +74,7 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> list[K
             classes = kept("scored.labels", int) if has_classes else list(map(int, file["labels"][: len(images)]))
             regions = kept(f"region.{attribution}", np.asarray)
             if f"{split}.region.{attribution}" not in file:
-                regions = reproduced(maps, masks, np.asarray(kept(f"scored.iou.{attribution}", float, np.nan)))
+                regions = list(reproduced(maps, masks, np.asarray(kept(f"scored.iou.{attribution}", float, np.nan))))
             distractors = kept("distractors", lambda cue: cue.astype(bool), np.zeros(masks.shape[1:], dtype=bool))
             scores = kept(f"scored.{measured}.{attribution}", float, np.nan)
             predicted, correct = kept("scored.predicted", int), kept("scored.correct", bool)
@@ -85,19 +85,12 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> list[K
     def word(number: int | None) -> str | None:
         return None if number is None else str(number if names is None else names[number])
 
-    return [
-        KeptMap(*arrays, None if np.isnan(score) else score if measured == primary.metric else 1 - score, *answers)
-        for arrays, score, *answers in zip(
-            zip(images, masks, distractors, maps, regions, strict=True),
-            scores,
-            classes,
-            map(word, classes),
-            map(word, predicted),
-            correct,
-            index,
-            strict=True,
-        )
-    ]
+    if measured != primary.metric:
+        scores = [1 - score for score in scores]
+    known = [None if np.isnan(score) else score for score in scores]
+    labels, answers = map(word, classes), map(word, predicted)
+    values = images, masks, distractors, maps, regions, known, classes, labels, answers, correct, index
+    return [KeptMap(*of_image) for of_image in zip(*values, strict=True)]
 
 
 def displayed(images: np.ndarray) -> NDArray[np.float64]:

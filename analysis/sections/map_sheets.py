@@ -128,8 +128,10 @@ def _trial_shown(rows: pd.DataFrame, data_seed: float, score: str) -> tuple[str,
     if not len(levels):
         return str(on_seed["trial_key"].iloc[0]), None
     strength = float(levels[(len(levels) - 1) // 2])
-    if score in rows and rows[score][rows["strength"].isin(levels)].notna().any():
-        strength = float(rows.groupby("strength")[score].mean()[levels].idxmax())
+    compared = rows[rows["strength"].isin(levels)]
+    if score in rows and compared[score].notna().any():
+        means = compared.groupby("strength")[score].mean()
+        strength = float(means.index[means.argmax()])
     return str(on_seed["trial_key"][on_seed["strength"] == strength].iloc[0]), strength
 
 

@@ -1,7 +1,7 @@
 """The interface of a section: one part of the report with everything that belongs to it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -58,11 +58,9 @@ class Section(Generic[Result]):
     missing: Callable[[Analysis, Result], Sequence[Lack]] | None = None
     """What the report lacks; None for the section itself if nothing could be estimated."""
     method: Callable[[Analysis, Result], Mapping[str, str]] = lambda analysis, result: {}
-    """Terms and how they were computed."""
+    """Terms and how they were computed. analysis/report/references.json has the references that it cites."""
     reported: Callable[[Analysis, Result], str] = lambda analysis, result: ""
     """Text for a paper's methods paragraph: sentences, or a noun phrase for the list of the part."""
-    citations: Mapping[str, str] = field(default_factory=dict)
-    """Unused: references are in analysis/report/references.json."""
 
     def json(self, analysis: Analysis) -> dict[str, Any]:
         """The section's keys of report.json."""

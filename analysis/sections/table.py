@@ -3,23 +3,19 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
+from analysis import numbers
 from analysis.answer.entry import Correlation
-from analysis.numbers import HasInterval, interval, name, number, severity
-from analysis.numbers import p_value as written_p
+from analysis.numbers import name, number, p_value, severity
 
 Entry = tuple[Any, str]
 """A raw value for the CSV, and its text."""
 Reader = str | Callable[[Any], Any]
 """How a value is read from a row: an attribute's name, dotted for one of an attribute, or a function."""
-
-
-def whole_number(n: int) -> str:
-    return f"{n:,}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Column:
     field: str
     """Its name in the CSV."""
     heading: str
-    text: Callable[[Any], str] = whole_number
+    text: Callable[[Any], str] = "{:,}".format
     of: Reader = ""
     """By default the field."""
     absent: str = "–"
@@ -58,7 +54,7 @@ def decimals(field: str, heading: str, of: Reader = "", *, digits: int = 2) -> C
 
 
 def p_values(field: str = "p_value", heading: str = "p", of: Reader = "") -> Column:
-    return Column(field, heading, written_p, of)
+    return Column(field, heading, p_value, of)
 
 
 def intervals(
@@ -71,7 +67,10 @@ def intervals(
 ) -> Column:
     """A column with both bounds of an interval."""
     return Column(
-        field, heading, lambda bounds: interval(*bounds, digits), lambda row: (read(row, low), read(row, high))
+        field,
+        heading,
+        lambda bounds: numbers.interval(bounds[0], bounds[1], digits),
+        lambda row: (read(row, low), read(row, high)),
     )
 
 
@@ -94,11 +93,7 @@ def inside(of: Reader, *columns: Column) -> tuple[Column, ...]:
 
 CELL = words("dataset", "dataset"), words("severity", "s", text=severity), words("method", "method")
 """Dataset, severity and method of a row."""
-SCOPE = (
-    words("dataset", "dataset", absent="shifted"),
-    words("severity", "s", text=severity),
-    words("method", "method", absent="all"),
-)
+SCOPE = words("dataset", "dataset", absent="shifted"), CELL[1], words("method", "method", absent="all")
 """The same; no dataset stands for all strata with a shift, no method for all methods."""
 REASON = words("reason", "undefined because", text=str)
 REMARK = words("remark", "remark", of=lambda row: row.reason or row.interval_reason, text=str)
@@ -123,18 +118,6 @@ class Table:
     """Row and column of further entries in bold."""
     fold: int | None = None
     """Number of rows beyond which report.html folds the table, if at all."""
-    headings: InitVar[tuple[str, ...]] = ()
-    text_columns: InitVar[int] = 0
-    fields: InitVar[tuple[str, ...]] = ()
-
-    def __post_init__(self, headings: Any, text_columns: int, fields: Any) -> None:
-        # The old form, whose rows are entries.
-        if isinstance(headings, tuple) and headings:
-            columns = [
-                _Ready(field, heading, of=itemgetter(i), is_words=i < text_columns or field in ("reason", "remark"))
-                for i, (field, heading) in enumerate(zip(fields, headings, strict=True))
-            ]
-            object.__setattr__(self, "columns", columns)
 
     @cached_property
     def entries(self) -> list[list[Entry]]:
@@ -153,64 +136,24 @@ class Table:
         return (self.strong and row == 0) or (row, column) in self.bold
 
 
-class _Ready(Column):
-    def entry(self, row: Any) -> Entry:
-        entry: Entry = self.value(row)
-        return entry
-
-
-# The old form of entries.
-UNDEFINED = REASON.heading
-
-
-def value(raw: float | None, digits: int = 2) -> Entry:
-    return raw, number(raw, digits)
-
-
-def bounds(low: float | None, high: float | None, digits: int = 2) -> Entry:
-    return (low, high), interval(low, high, digits)
-
-
-def estimated(part: HasInterval | None, digits: int = 2) -> tuple[Entry, Entry]:
-    """An estimate and its interval."""
-    if part is None:
-        return value(None), bounds(None, None)
-    return value(part.estimate, digits), bounds(part.ci_low, part.ci_high, digits)
-
-
-def p_value(raw: float | None) -> Entry:
-    return raw, written_p(raw)
-
-
-def whole(n: int) -> Entry:
-    return n, f"{n:,}"
-
-
-def cell_entries(dataset: str | None, level: float | None, method: str | None) -> tuple[Entry, Entry, Entry]:
-    """Dataset, severity and method of a row."""
-    return (dataset, name(dataset or "")), (level, severity(level or 0.0)), (method, name(method or ""))
-
-
-def scope_entries(dataset: str | None, level: float | None, method: str | None) -> tuple[Entry, Entry, Entry]:
-    """The same, without a dataset for all strata with a shift, and without a method for all methods."""
-    where = cell_entries(dataset, level, method) if dataset is not None else ((None, "shifted"), (None, ""))
-    return where[0], where[1], (method, name(method or "all"))
-
-
-def remark(text: str | None) -> Entry:
-    return text, text or ""
-
-
 def to_csv(table: Table) -> str:
     """The raw values; the bounds of an interval are separated by a space, a missing value is empty."""
-    rows = ([_plain(raw) for raw, _ in row] for row in table.entries)
-    return _csv([column.field for column in table.columns], rows)
+    return _csv([column.field for column in table.columns], ([raw for raw, _ in row] for row in table.entries))
 
 
 def grid_csv(correlations: Sequence[Correlation]) -> str:
     """The whole grid, one correlation per line, with the fields of report.json."""
-    fields = tuple(Correlation.__dataclass_fields__)
-    return _csv(fields, ([_plain(getattr(c, f)) for f in fields] for c in correlations))
+    return _csv(list(Correlation.__dataclass_fields__), (astuple(c) for c in correlations))
+
+
+def _csv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([fields, *(map(_plain, row) for row in rows)])
+    return buffer.getvalue()
+
+
+def _plain(raw: Any) -> Any:
+    return " ".join("" if part is None else str(part) for part in raw).strip() if isinstance(raw, tuple) else raw
 
 
 def to_latex(table: Table) -> str:
@@ -234,22 +177,6 @@ def to_latex(table: Table) -> str:
 \end{{tabular}}
 \end{{table}}
 """
-
-
-def _plain(raw: Any) -> str:
-    if raw is None:
-        return ""
-    if isinstance(raw, tuple):
-        return " ".join(_plain(part) for part in raw).strip()
-    return repr(raw) if isinstance(raw, float) else str(raw)
-
-
-def _csv(fields: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 _SPECIAL = str.maketrans(
