@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, percent
 from analysis.sections.granulated_kendall import SAME_SEEDS
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, known_rows
 from analysis.sections.table import Column, Table, decimals, p_values, words
-from analysis.stats.rank_correlation import Floats, Ints
+from analysis.stats.rank_correlation import Floats
 from analysis.trials.design import Codes, design_of
 
 MOST_AXES = 2
@@ -60,12 +61,12 @@ class ConditionalMutualInformation:
 
     score: str
     outcome: str
-    estimate: float | None
+    estimate: float | None = None
     """The smallest excess of I(S) / H(S) over its mean under permutation."""
-    n: int
+    n: int = 0
     """Trials with both scores."""
-    n_configurations: int
-    n_pairs: int
+    n_configurations: int = 0
+    n_pairs: int = 0
     """Ordered pairs of distinct configurations of one dataset."""
     conditionings: tuple[Conditioning, ...] = ()
     reason: str | None = None
@@ -109,33 +110,31 @@ def conditional_mutual_information(
     Returns:
         No estimate, with the reason, with fewer than 90 pairs or more than 1,500 configurations.
     """
-    result = ConditionalMutualInformation(score, outcome, None, 0, 0, 0)
+    result = ConditionalMutualInformation(score, outcome)
     reason = absent_column(table, (score, outcome))
     if reason is not None:
         return replace(result, reason=reason)
     rows, values = known_rows(table, (score, outcome))
     design = design_of(table.iloc[rows])
-    first, configuration = np.unique(design.configurations(), return_index=True, return_inverse=True)[1:]
-    n_configurations = len(first)
-    result = replace(result, n=len(rows), n_configurations=n_configurations)
-    if n_configurations > MOST_CONFIGURATIONS:
-        return replace(result, reason=f"{n_configurations:,} configurations, more than {MOST_CONFIGURATIONS:,}")
-    sizes = np.bincount(configuration, minlength=n_configurations)
-    mu, g = (np.round(np.bincount(configuration, column, n_configurations) / sizes, _DECIMALS) for column in values.T)
+    first, configuration, sizes = np.unique(
+        design.configurations(), return_index=True, return_inverse=True, return_counts=True
+    )[1:]
+    n = len(first)
+    result = replace(result, n=len(rows), n_configurations=n)
+    if n > MOST_CONFIGURATIONS:
+        return replace(result, reason=f"{n:,} configurations, more than {MOST_CONFIGURATIONS:,}")
+    mu, g = (np.round(np.bincount(configuration, column, n) / sizes, _DECIMALS) for column in values.T)
     pairs = _Pairs(mu, g, design.dataset[first])
     result = replace(result, n_pairs=len(pairs.one))
     if len(pairs.one) < MINIMUM_PAIRS:
         return replace(result, reason=f"{len(pairs.one)} pairs of configurations, fewer than {MINIMUM_PAIRS}")
-    axes_sets = [s for k in range(MOST_AXES + 1) for s in itertools.combinations(design.axes, k)]
-    affordable = _MOST_COMPARED // (len(pairs.one) * len(axes_sets))
-    permutations = min(permutations, max(affordable, FEWEST_PERMUTATIONS))
+    sets = [axes for k in range(MOST_AXES + 1) for axes in itertools.combinations(design.axes, k)]
+    permutations = min(permutations, max(_MOST_COMPARED // (len(pairs.one) * len(sets)), FEWEST_PERMUTATIONS))
     rng = np.random.default_rng(seed)
     conditionings = []
-    for axes in axes_sets:
-        value = np.zeros(n_configurations, dtype=np.intp)
-        for axis in axes:
-            codes = design.codes[axis][first]
-            value = np.unique(value * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
+    for axes in sets:
+        codes = np.column_stack([np.zeros(n, dtype=np.intp), *(design.codes[axis][first] for axis in axes)])
+        value = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
         conditionings.append(_conditioning(axes, value, pairs, permutations, rng))
     ratios = [part.ratio for part in conditionings if part.ratio is not None]
     result = replace(result, conditionings=tuple(conditionings), raw=min(ratios, default=None))
@@ -150,18 +149,13 @@ class _Pairs:
 
     def __init__(self, mu: Floats, g: Floats, dataset: Codes):
         self.dataset, self.mu = dataset, np.unique(mu, return_inverse=True)[1]
-        self.one, self.two = np.nonzero((dataset[:, None] == dataset[None, :]) & ~np.eye(len(dataset), dtype=bool))
+        self.one, self.two = np.nonzero((dataset[:, None] == dataset) & ~np.eye(len(dataset), dtype=bool))
         self.greater = (g[self.one] > g[self.two]).astype(np.intp)
 
-    def counts(self, mu: Codes, place: Codes, total: Ints) -> Floats:
-        """[groups, V_mu, V_g] numbers of pairs.
-
-        Args:
-            place: [pairs] 2 group + V_g.
-            total: [2 groups] pairs at each place.
-        """
-        greater = np.bincount(place[mu[self.one] > mu[self.two]], minlength=len(total))
-        return np.stack([(total - greater).reshape(-1, 2), greater.reshape(-1, 2)], axis=1).astype(np.float64)
+    def counts(self, mu: Codes, group: Codes) -> Floats:
+        """[groups, V_mu, V_g] numbers of pairs."""
+        place = 4 * group + 2 * (mu[self.one] > mu[self.two]) + self.greater
+        return np.bincount(place, minlength=4 * (int(group.max()) + 1)).reshape(-1, 2, 2).astype(np.float64)
 
     def permuted(self, value: Codes, rng: np.random.Generator) -> Codes:
         """[configurations] the scores, permuted among those of one dataset and value."""
@@ -176,18 +170,15 @@ def _conditioning(
 ) -> Conditioning:
     """The information given the value of both configurations."""
     group = np.unique(value[pairs.one] * (int(value.max()) + 1) + value[pairs.two], return_inverse=True)[1]
-    n_groups = int(group.max()) + 1
-    place = 2 * group + pairs.greater
-    total = np.bincount(place, minlength=2 * n_groups)
-    counts = pairs.counts(pairs.mu, place, total)
+    counts = pairs.counts(pairs.mu, group)
     information, entropy = _information(counts)
-    result = Conditioning(axes, information, entropy, None, n_groups)
+    result = Conditioning(axes, information, entropy, None, len(counts))
     if entropy <= 1e-12:
         return replace(result, reason="given these the order of performance is certain")
     result = replace(result, ratio=min(1.0, information / entropy), association=_association(counts))
-    if len(group) < MINIMUM_IN_GROUP * n_groups:
+    if len(group) < MINIMUM_IN_GROUP * len(counts):
         return replace(result, reason=f"fewer than {MINIMUM_IN_GROUP} pairs a group")
-    drawn = (pairs.counts(pairs.permuted(value, rng), place, total) for _ in range(permutations))
+    drawn = (pairs.counts(pairs.permuted(value, rng), group) for _ in range(permutations))
     null = np.asarray([_information(part)[0] for part in drawn])
     chance = float(null.mean() / entropy)
     p_value = float((1 + (null >= information - 1e-12).sum()) / (1 + permutations))
@@ -197,9 +188,8 @@ def _conditioning(
 def _information(counts: Floats) -> tuple[float, float]:
     """(I, H) in nats: I = joint + all − margins, H = all − margin of g, each a sum of n log n over N."""
     parts = (counts, counts.sum(axis=(1, 2)), counts.sum(axis=2), counts.sum(axis=1))
-    joint, all_, mu, g = (_n_log_n(part) for part in parts)
-    total = counts.sum()
-    return float(max(0.0, (joint + all_ - mu - g) / total)), float(max(0.0, (all_ - g) / total))
+    joint, all_, mu, g = (float(special.xlogy(part, part).sum() / counts.sum()) for part in parts)
+    return max(0.0, joint + all_ - mu - g), max(0.0, all_ - g)
 
 
 def _association(counts: Floats) -> float | None:
@@ -210,11 +200,6 @@ def _association(counts: Floats) -> float | None:
     return covariance / math.sqrt(variances[0] * variances[1]) if min(variances) > 0 else None
 
 
-def _n_log_n(counts: Floats) -> float:
-    several = counts[counts > 1]  # of 0 and 1 the term is zero
-    return float(several @ np.log(several))
-
-
 def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
     least = result.least
     if result.estimate is None or least is None:
@@ -222,7 +207,7 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
     where = f"when {_known(least.axes)} of both configurations is known" if least.axes else "when nothing else is known"
     if result.estimate <= 0:
         return (
-            f"The order of two configurations’ map scores has no more information about which of them performs better "
+            "The order of two configurations’ map scores has no more information about which of them performs better "
             f"than chance gives, {where}."
         )
     direction = "better" if (least.association or 0.0) >= 0 else "worse"
