@@ -17,18 +17,8 @@ from trainables.models import Classifier
 
 FOLDER = Path(__file__).parent
 # A trial that takes a fraction of a second.
-QUICK = {
-    "n_train": 64,
-    "n_valid": 32,
-    "n_test": 64,
-    "batch_size": 16,
-    "epochs": 2,
-    "selection_warmup": 0,
-    "attribution_images": 4,
-    "integrated_gradients_steps": 8,
-    "severity": 0.8,
-    "lr": 3e-3,
-}
+QUICK = {"n_train": 64, "n_valid": 32, "n_test": 64, "batch_size": 16, "epochs": 2, "selection_warmup": 0, "lr": 3e-3}
+QUICK |= {"attribution_images": 4, "integrated_gradients_steps": 8, "severity": 0.8}
 
 
 @pytest.hookimpl(tryfirst=True)

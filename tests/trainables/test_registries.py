@@ -77,10 +77,3 @@ def test_option_names_do_not_collide():
         if first in DATASETS and second in DATASETS:
             continue  # a trial has one dataset, so two datasets may share a name such as n_train
         assert not names & others, f"{first} and {second} share {names & others}"
-
-
-def test_every_method_has_a_trainable_of_its_name():
-    for name, method in METHODS.builtin.items():
-        trainable = getattr(trainables, method.__name__)
-        assert trainable is trainables.TRAINABLES[name]
-        assert trainable.method == name

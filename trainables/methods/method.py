@@ -67,11 +67,7 @@ class Method:
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
-        """Check a configuration before anything is trained.
-
-        Raises:
-            ConfigurationError: the method cannot train it.
-        """
+        """Raise ConfigurationError, before anything is trained, if the method cannot train the configuration."""
         if cls.walks_layers:
             check_walk(config.method, config.model)
 

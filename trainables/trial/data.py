@@ -24,11 +24,7 @@ from trainables.trial.resolve import check_cues
 
 
 def check_trial_data(config: TrialConfig) -> None:
-    """Check that the trial's data can be trained on, once per process.
-
-    Raises:
-        ConfigurationError: the data cannot be used; the message names file and row.
-    """
+    """Raise ConfigurationError, with file and row, if the data cannot be trained on; once per process."""
     options = find_dataset(config.dataset).Options(**config.dataset_options)
     _check_once(config.dataset, options, config.severity, config.data_seed)
 

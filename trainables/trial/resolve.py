@@ -80,11 +80,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:
-    """Refuse a dataset whose cues are not `known`, for a method that needs them.
-
-    Raises:
-        ConfigurationError: the cues are not known.
-    """
+    """Raise ConfigurationError if the dataset's cues are not `known`, for a method that needs them."""
     if not known:
         raise ConfigurationError(
             f"method {method!r} needs the group of every image (label and cue), and dataset {dataset!r} does not know "

@@ -44,11 +44,7 @@ def flat(trials: SameTraining) -> dict[str, Any]:
 
 
 def parse(settings: Mapping[str, Any]) -> SameTraining:
-    """The trials that flat settings describe.
-
-    Raises:
-        ConfigurationError: a bad setting, a trial that needs another training, or one that is named twice.
-    """
+    """The trials that flat settings describe; ConfigurationError if one needs another training or is named twice."""
     shared = {k: v for k, v in settings.items() if k != ALSO_SCORED_AS}
     differences = settings.get(ALSO_SCORED_AS, ())
     first, *others = trials = [resolve({**shared, **difference}) for difference in ({}, *differences)]

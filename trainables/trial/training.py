@@ -112,9 +112,7 @@ def code_version() -> str:
         return done.stdout.strip()
 
     try:
-        return (
-            f"{release}+{git('rev-parse', '--short=12', 'HEAD')}{'+' if git('status', '--porcelain', '-uno') else ''}"
-        )
+        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return release
     return f"{release}+{commit}{'+' if changed else ''}"

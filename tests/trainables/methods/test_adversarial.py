@@ -6,9 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils import parametrizations, spectral_norm
 
-from trainables.methods.adversarial import AdversarialOptions, discrimination_loss, discriminator
 from trainables.methods.parts.altered import shuffle_outside
 from trainables.trial.trial import Trial
 
@@ -34,34 +32,6 @@ def still(new_method):
 def bce(scores: np.ndarray, target: float) -> np.ndarray:
     p = 1 / (1 + np.exp(-scores))
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
-
-
-@pytest.mark.parametrize("original_is", [0.0, 1.0])
-def test_discrimination_loss(original_is):
-    rng = np.random.default_rng(0)
-    plain, shuffled = rng.normal(size=(2, 5, 1)) * 3
-    takes_part = np.array([True, False, True, True, False])
-    expected = bce(plain, original_is)[takes_part].mean() + bce(shuffled, 1 - original_is)[takes_part].mean()
-    arguments = (torch.from_numpy(plain), torch.from_numpy(shuffled), original_is, torch.from_numpy(takes_part))
-    np.testing.assert_allclose(discrimination_loss(*arguments).item(), expected, rtol=1e-12)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("normalise", [spectral_norm, parametrizations.spectral_norm])
-def test_discriminator_architecture(normalise):
-    assert AdversarialOptions().disc_width == 1024
-    torch.manual_seed(0)
-    network = discriminator(64, 1024, normalise)
-    linears = [m for m in network if isinstance(m, torch.nn.Linear)]
-    assert [(m.in_features, m.out_features) for m in linears] == [(64, 1024), (1024, 1024), (1024, 1024), (1024, 1)]
-    assert [m.weight is m._parameters.get("weight") for m in linears] == [False, False, False, True]
-    assert sum(isinstance(m, torch.nn.ReLU) for m in network) == 3
-    network.train()
-    for _ in range(60):
-        network(torch.randn(2, 64))
-    for linear in linears[:3]:
-        largest = np.linalg.svd(linear.weight.detach().numpy(), compute_uv=False)[0]
-        assert largest == pytest.approx(1, abs=0.02), "spectral norm"
 
 
 def test_spectral_norm_of_the_paper_takes_one_power_iteration_a_pass(new_method):
@@ -116,58 +86,6 @@ def test_discriminator_learns_on_true_labels_weighted_by_the_strength(linear_net
     for parameter, gradient in zip(method.discriminator.parameters(), before, strict=True):
         assert torch.equal(parameter.grad, gradient)
         assert parameter.requires_grad
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", ["paper", "fixed"])
-def test_gradient_of_the_penalty(smooth_net, make_batch, still, numeric_gradient, preset):
-    model, batch = smooth_net(), make_batch(n=3)
-    method = still(5, strength=1, preset=preset, disc_iter=1)
-
-    def penalty():
-        batch.rng.manual_seed(4)
-        return method.loss(model, batch).penalty
-
-    parameters = list(model.trunk.parameters())
-    slopes = torch.autograd.grad(penalty(), parameters)
-    assert all(slope.any() for slope in slopes)
-    # The discriminator is piecewise linear in the features; a step this small crosses no kink here.
-    for parameter, slope in zip(parameters, slopes, strict=True):
-        numeric = numeric_gradient(penalty, parameter, step=1e-6)
-        torch.testing.assert_close(slope, numeric, rtol=1e-4, atol=1e-8)
-
-
-def steps_of(method) -> int:
-    states = list(method.optimizer.state.values())
-    return int(states[0]["step"]) if states else 0
-
-
-def test_fixed_every_batch_updates_the_model_after_disc_iter_steps_of_the_discriminator(smooth_net, make_batch, still):
-    model, batch, method = smooth_net(), make_batch(), still(5, strength=1, disc_iter=3)
-    for number in range(1, 5):
-        loss = method.loss(model, batch)
-        assert loss.updates_model
-        assert loss.penalty.requires_grad
-        assert steps_of(method) == 3 * number
-    method.end_epoch(evaluation_batches=2)
-    assert method.loss(model, batch).updates_model
-
-
-def test_paper_every_disc_iterth_batch_updates_the_model_and_evaluation_advances_the_count(
-    smooth_net, make_batch, still
-):
-    model, batch = smooth_net(), make_batch()
-    method = still(5, strength=1, preset="paper", disc_iter=4)
-    updates = []
-    for _ in range(3):
-        for _ in range(4):
-            loss = method.loss(model, batch)
-            updates.append(loss.updates_model)
-            assert loss.classification.requires_grad == loss.updates_model, "other batches give the model nothing"
-        method.end_epoch(evaluation_batches=2)
-    # Counts 1-4, 7-10 and 13-16: multiples of 4 are the 4th, 2nd and 4th batch of an epoch.
-    assert [i for i, updated in enumerate(updates) if updated] == [3, 5, 11]
-    assert steps_of(method) == 12, "the discriminator is stepped once at every batch"
 
 
 def test_a_paper_trial_updates_the_model_on_those_batches_only(quick):

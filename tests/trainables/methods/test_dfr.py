@@ -98,26 +98,6 @@ def test_only_the_last_layer_differs_from_the_baselines(quick):
     assert retrained.selected().epoch == 2
 
 
-@pytest.mark.slow
-def test_the_layer_is_fitted_to_the_chosen_split(quick):
-    trial = trained(quick(method="baseline", **(SETTINGS | {"severity": 1.0})))
-    scores = {}
-    for split in ("valid_id", "valid_ood", "valid_both"):
-        other = Trial(quick(method="dfr", dfr_split=split, **(SETTINGS | {"severity": 1.0})))
-        other.model.load_state_dict(trial.model.state_dict())
-        valid = {name: other.splits[name] for name in ("train", "valid_id", "valid_ood")}
-        other.method.end_training(other.model.train(), valid)
-        assert other.model.training
-        other.model.eval()
-        with torch.no_grad():
-            logits = {name: other.model(valid[name].images).logits for name in ("valid_id", "valid_ood")}
-        correct = [(logits[name].argmax(dim=1) == valid[name].labels) for name in logits]
-        scores[split] = [right.float().mean().item() for right in correct]
-    assert scores["valid_id"][0] > 0.95 > scores["valid_id"][1]
-    assert scores["valid_ood"][1] > 0.95 > scores["valid_ood"][0]
-    assert min(scores["valid_both"]) > max(min(scores["valid_id"]), min(scores["valid_ood"]))
-
-
 def test_features_that_are_not_finite_diverged(quick):
     trial = Trial(quick(method="dfr"))
     with torch.no_grad():

@@ -30,15 +30,6 @@ def test_hot_pixels_by_hand(smooth_net, make_batch, deviations):
     np.testing.assert_array_equal(hot_pixels(model, batch.images, deviations)[:, 0].numpy(), expected)
 
 
-def test_a_coarse_map_covers_whole_cells_of_the_image(quick):
-    trial = Trial(quick())
-    hot = hot_pixels(trial.model.eval(), trial.splits["train"].images[:8], 1.0)
-    assert hot.shape == (8, 1, 28, 28)
-    cells = hot.view(8, 7, 4, 7, 4)
-    assert hot.any()
-    assert torch.equal(cells.any(4).any(2), cells.all(4).all(2))
-
-
 def test_pixels_are_hidden_in_the_last_epoch_only(quick):
     tuned, plain = Trial(quick(method="masktune", epochs=3)), Trial(quick(epochs=3))
     for _ in range(2):

@@ -30,13 +30,6 @@ def test_mean_over_outside_pixels_then_over_images(policy, expected):
     assert mean_outside(values, outside, takes_part).item() == expected
 
 
-def test_image_whose_mask_is_everything_counts_with_zero():
-    masks = torch.tensor([[[[True, True]]], [[[True, False]]]])
-    outside, takes_part = outside_pixels(masks, "skip")
-    assert takes_part.tolist() == [True, True]
-    assert mean_outside(torch.full((2, 1, 1, 2), 4.0), outside, takes_part).item() == 2.0
-
-
 def test_no_image_takes_part():
     outside, takes_part = outside_pixels(MASKS[1:], "skip")
     assert mean_outside(torch.ones(1, 1, 1, 3), outside, takes_part).item() == 0.0

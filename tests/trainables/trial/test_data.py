@@ -59,16 +59,6 @@ def test_random_and_shifted_masks_have_the_area_of_the_right_ones(split, conditi
     assert torch.equal(area(wrong), area(right))
 
 
-def test_random_masks_meet_the_right_ones_by_chance(split):
-    right = training_masks(split, config(mask_dilation=3))[10:]
-    wrong = training_masks(split, config(mask_dilation=3, mask_condition="random"))[10:]
-    share = area(right).double() / SIDE**2
-    expected, met = (share * area(right)).sum(), (wrong & right).sum()
-    # The count of each image is hypergeometric; four standard deviations of their sum.
-    deviation = (share * area(right) * (1 - share) ** 2).sum().sqrt()
-    assert abs(met - expected) < 4 * deviation
-
-
 def test_shifted_masks_are_the_right_ones_rolled(split):
     right, wrong = split.masks[10:, 0].numpy(), training_masks(split, config(mask_condition="shifted"))[10:, 0].numpy()
     steps = range(SIDE // 4, SIDE - SIDE // 4 + 1)
@@ -123,13 +113,6 @@ def test_a_larger_share_only_adds_masks(split):
     for fewer, more in pairwise(kept):
         assert (more | ~fewer).all()
     assert torch.equal(kept[-1], area(split.masks) > 0)
-
-
-def test_evaluation_keeps_the_experts_masks(quick):
-    plain, control = (Trial(quick(method="masked", mask_condition=c)) for c in ("expert", "random"))
-    assert not torch.equal(plain.train_masks, control.train_masks)
-    for name in columns.SPLITS:
-        assert control.splits[name] is plain.splits[name]
 
 
 def test_masks_at_test_time_remove_the_cue(quick):

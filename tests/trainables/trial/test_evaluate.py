@@ -8,7 +8,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from trainables.trial.evaluate import binary_auc, performance
+from trainables.trial.evaluate import performance
 
 
 def random_case(classes: int, ties: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -17,14 +17,6 @@ def random_case(classes: int, ties: bool, seed: int = 0) -> tuple[np.ndarray, np
     labels = rng.integers(classes, size=90)
     logits[np.arange(90), labels] += 0.7
     return (np.round(logits) if ties else logits).astype(np.float32), labels
-
-
-@pytest.mark.parametrize("ties", [False, True])
-def test_binary_auc_is_scikit_learns(ties):
-    for seed in range(5):
-        logits, labels = random_case(2, ties, seed)
-        result = binary_auc(torch.from_numpy(logits[:, 1]), torch.from_numpy(labels == 1))
-        assert result == pytest.approx(roc_auc_score(labels, logits[:, 1]), abs=1e-12)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -82,10 +74,3 @@ def test_a_single_class_has_no_auc(preset):
     result = performance(torch.randn(5, 2), torch.ones(5, dtype=torch.int64), preset)
     assert math.isnan(result["auc"])
     assert 0 <= result["accuracy"] <= 1
-
-
-def test_a_class_that_does_not_occur_is_left_out():
-    logits, labels = random_case(2, ties=False)
-    three = np.concatenate([logits, np.full((90, 1), -50.0, dtype=np.float32)], axis=1)
-    arguments = torch.from_numpy(three), torch.from_numpy(labels), "fixed"
-    assert performance(*arguments)["auc"] == pytest.approx(roc_auc_score(labels, logits[:, 1] - logits[:, 0]))

@@ -16,19 +16,11 @@ import torch
 from PIL import Image
 from support import own_images
 from support.commands import PATIENCE, ROOT
+from support.recorded import SWEEP, records_in, results, run_to_the_end, started
 
-from records import SweepRecords, columns, open_storage
+from records import columns
 from records.store import WEIGHTS, Record, as_table
-from trainables import (
-    METHODS,
-    ConfigurationError,
-    Recorder,
-    TrialTrainable,
-    load_model,
-    resolve,
-    run_trial,
-    settings_of,
-)
+from trainables import METHODS, ConfigurationError, TrialTrainable, load_model, resolve, run_trial, settings_of
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
 from trainables.trial import data
@@ -44,7 +36,7 @@ import json, sys
 from sklearn.metrics import roc_auc_score
 from trainables import load_model
 
-trial = load_model("kept", sys.argv[1], storage=sys.argv[2])
+trial = load_model("recorded", sys.argv[1], storage=sys.argv[2])
 result = {"heavy": [name for name in ("ray", "mlflow") if name in sys.modules], "score": trial.score()}
 for name, split in trial.splits.items():
     logits = trial.logits(split.images).detach().double()
@@ -55,16 +47,8 @@ print(json.dumps(result))
 
 def swept(storage, settings, keep="all"):
     """The records of a sweep of one trial, and the trial's record."""
-    trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(settings, recorder=Recorder(str(storage), "kept", keep_weights=keep))
-    while not (result := trainable.step()).get("done"):
-        pass
-    records = SweepRecords(open_storage(storage), "kept")
-    return records, records.read(result["finished"][0][0]["trial_key"])
-
-
-def results(record):
-    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
+    (rows,) = run_to_the_end(started(storage, settings, keep_weights=keep))["finished"]
+    return records_in(storage), records_in(storage).read(rows[0]["trial_key"])
 
 
 @BY_METHOD
@@ -81,11 +65,8 @@ def test_run_trial_gives_the_record_and_maps_of_a_sweep(own, tmp_path):
     assert set(kept) == set(trial.maps)
     for name in kept:
         np.testing.assert_array_equal(kept[name], trial.maps[name])
-    assert trial.picture().tobytes() == own_picture(records, record)
-
-
-def own_picture(records, record):
-    return Image.open(io.BytesIO(records.read_artifact(record["trial_key"], "saliency.png"))).tobytes()
+    picture = records.read_artifact(record["trial_key"], "saliency.png")
+    assert trial.picture().tobytes() == Image.open(io.BytesIO(picture)).tobytes()
 
 
 @pytest.mark.parametrize("flushed", [False, True])
@@ -105,7 +86,7 @@ def test_threads_and_denormals_are_restored(flushed):
 @BY_METHOD
 def test_a_loaded_model_reproduces_its_record(own, tmp_path):
     _, record = swept(tmp_path, SMALL | own)
-    trial = load_model("kept", record["trial_key"], storage=tmp_path)
+    trial = load_model(SWEEP, record["trial_key"], storage=tmp_path)
     assert not trial.model.training
     for column, value in trial.score().items():
         assert record[column] == (None if value != value else pytest.approx(value, abs=1e-6)), column
@@ -147,7 +128,7 @@ def test_weights_are_no_part_of_the_record_or_its_key(keep, tmp_path):
 def test_missing_weights_are_explained(tmp_path):
     _, record = swept(tmp_path, SMALL | BOTH[0], "none")
     with pytest.raises(ConfigurationError, match="ran without --keep-weights") as error:
-        load_model("kept", record["trial_key"], storage=tmp_path)
+        load_model(SWEEP, record["trial_key"], storage=tmp_path)
     call = str(error.value).partition("trainables.run_trial")[2]
     again = eval(f"dict{call}", {})  # noqa: S307
     assert resolve(again).trial_key == record["trial_key"]
@@ -157,24 +138,24 @@ def test_missing_weights_are_explained(tmp_path):
 def test_a_damaged_or_foreign_trial_is_refused(tmp_path):
     records, record = swept(tmp_path, SMALL)
     key = record["trial_key"]
-    with pytest.raises(ConfigurationError, match=r"no trial 'abc' in .*/kept, which has 1 trials"):
-        load_model("kept", "abc", storage=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"no trial 'abc' in .*/recorded, which has 1 trials"):
+        load_model(SWEEP, "abc", storage=tmp_path)
     with pytest.raises(ConfigurationError, match=r"is another trial here \(.*\); n_train must be of the same images"):
-        load_model("kept", key, storage=tmp_path, n_train=64)
+        load_model(SWEEP, key, storage=tmp_path, n_train=64)
     other, _ = swept(tmp_path / "other", SMALL | {"seed": 1})
     whole = records.read_artifact(key, WEIGHTS)
     foreign = other.read_artifact(next(iter(other.with_weights())), WEIGHTS)
     for bad in (b"", whole[: len(whole) // 2], foreign, pickle.dumps(print, protocol=2)):
         records.write_artifact(key, WEIGHTS, bad)
         with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used"):
-            load_model("kept", key, storage=tmp_path)
+            load_model(SWEEP, key, storage=tmp_path)
     records.write({**record, "status": "diverged"})
     records.delete_weights(key)
     with pytest.raises(ConfigurationError, match=r"diverged, and has no weights; its record says why"):
-        load_model("kept", key, storage=tmp_path)
+        load_model(SWEEP, key, storage=tmp_path)
     records.write({**record, "hp.dataset_revision": 1})
     with pytest.raises(ConfigurationError, match=r"bad value 1 for dataset_revision|is another trial here"):
-        load_model("kept", key, storage=tmp_path)
+        load_model(SWEEP, key, storage=tmp_path)
 
 
 def in_tune(**settings):
@@ -209,7 +190,7 @@ def test_own_images_may_have_moved(tmp_path, monkeypatch):
     settings = {k: v for k, v in SMALL.items() if k not in ("n_train", "n_valid", "n_test")} | {"epochs": 1}
     _, record = swept(tmp_path, settings | {"dataset": f"folder:{tmp_path / 'here'}"})
     Path(tmp_path / "here").rename(tmp_path / "there")
-    trial = load_model("kept", record["trial_key"], storage=tmp_path, dataset=f"folder:{tmp_path / 'there'}")
+    trial = load_model(SWEEP, record["trial_key"], storage=tmp_path, dataset=f"folder:{tmp_path / 'there'}")
     assert trial.score()["test_ood.auc"] == pytest.approx(record["test_ood.auc"], abs=1e-6)
 
 

@@ -3,27 +3,18 @@
 from typing import get_args
 
 import pytest
+from support import recorded
+from support.recorded import records_in, results, run_to_the_end
 
-from records import StorageError, SweepRecords, columns, open_storage
+from records import StorageError
 from records.folder_storage import FolderStorage
-from search_spaces.space import factorial
-from trainables import ConfigurationError, Recorder, Trial, TrialTrainable, resolve
+from trainables import ConfigurationError, Trial, TrialTrainable, resolve
 from trainables.core.config import Selection
 from trainables.trial.same_training import by_training, flat, parse, training_key
 
 SELECTIONS = get_args(Selection)
-SMALL = {
-    "n_train": 32,
-    "n_valid": 16,
-    "n_test": 16,
-    "epochs": 6,
-    "batch_size": 8,
-    "lr": 3e-2,
-    "attributions": ("input_gradient",),
-    "attribution_images": 2,
-    "selection_warmup": 1,
-    "severity": 0.8,
-}
+SMALL = {"n_train": 32, "n_valid": 16, "n_test": 16, "epochs": 6, "batch_size": 8, "lr": 3e-2, "severity": 0.8}
+SMALL |= {"attributions": ("input_gradient",), "attribution_images": 2, "selection_warmup": 1}
 PLAIN = [{"preset": preset, "selection": selection} for preset in ("fixed", "paper") for selection in SELECTIONS]
 
 
@@ -33,33 +24,20 @@ def configs(method, differences=PLAIN, **settings):
     return [resolve({**own, **difference}) for difference in differences]
 
 
-def started(folder, *trials, checkpoint_seconds=0.0):
-    """A trainable as in a Tune actor, with a checkpoint after each epoch."""
-    trainable = TrialTrainable.__new__(TrialTrainable)
+def started(folder, *trials):
     (alike,) = by_training(trials)
-    trainable.setup(flat(alike), recorder=Recorder(str(folder), "s", checkpoint_seconds=checkpoint_seconds))
-    return trainable
-
-
-def run_to_the_end(trainable):
-    while not (result := trainable.step()).get("done"):
-        pass
-    return result
-
-
-def records_in(folder):
-    return SweepRecords(open_storage(folder), "s")
+    return recorded.started(folder, flat(alike), checkpoint_seconds=0.0)
 
 
 def stored(folder):
     """By trial key, the record without times, and the artifacts."""
     records = records_in(folder)
-    results = {}
+    found = {}
     for record in records.load().records:
         key = record["trial_key"]
         artifacts = {name: records.read_artifact(key, name) for name in records.artifacts(key)}
-        results[key] = {k: v for k, v in record.items() if not columns.is_run_specific(k)}, artifacts
-    return results
+        found[key] = results(record), artifacts
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +65,7 @@ def test_records_equal_those_of_separate_trainings(method, differences, alone, t
     result = run_to_the_end(started(tmp_path, *trials))
     assert [r["trial_key"] for r in result["finished"][0]] == [t.trial_key for t in trials]
     assert stored(tmp_path) == alone(trials)
-    assert records_in(tmp_path).storage.names("s/checkpoints/") == []
+    assert recorded.checkpoints_in(tmp_path) == []
     if method == "baseline":
         chosen = {record["selection"]: record["best_epoch"] for record, _ in stored(tmp_path).values()}
         assert len(set(chosen.values())) == 3, f"the rules must choose three epochs to be told apart: {chosen}"
@@ -196,12 +174,6 @@ def test_trials_are_grouped_by_training():
     assert training_key(own) == own.trial_key, "the default selection stands for all"
 
 
-def test_flat_settings_round_trip():
-    alike = tuple(configs("baseline"))
-    assert parse(flat(alike)) == alike
-    assert flat(alike[:1]) == alike[0].flat()
-
-
 def test_presets_that_blur_differently_share_a_training():
     settings = {"dataset": "digits_on_photos", "image_size": 64, "empty_mask": "outside"}
     fixed, paper = (resolve({**settings, "preset": preset}) for preset in ("fixed", "paper"))
@@ -230,11 +202,3 @@ def test_several_trials_need_a_recorder(tmp_path):
     trainable = TrialTrainable.__new__(TrialTrainable)
     with pytest.raises(ConfigurationError, match="needs a recorder"):
         trainable.setup({"also_scored_as": [{"selection": "last"}]})
-
-
-def test_selection_rules_of_a_space_share_trainings():
-    trials = list(factorial((0, 1), ("synthetic",), (1.0,), {"baseline": (0.0,)}, selections=SELECTIONS, lr=(0.1, 0.2)))
-    assert len(trials) == 2 * 2 * 3
-    assert [t["selection"] for t in trials[:3]] == list(SELECTIONS)
-    groups = by_training(resolve(t) for t in trials)
-    assert [len(alike) for alike in groups] == [3] * 4

@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cross_entropy
 
 from records import columns
-from trainables import resolve
 from trainables.core.batch import Output
 from trainables.core.errors import DivergedError
 from trainables.datasets.dataset import Split
@@ -23,8 +22,8 @@ from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS
 from trainables.saliency.localisation import LOCALISATION, TUNED, iou
 from trainables.trial import trial as trial_module
-from trainables.trial.evaluate import evaluate, halves, logits_of
-from trainables.trial.explain import mean_defined, scaled, scored_images
+from trainables.trial.evaluate import halves, logits_of
+from trainables.trial.explain import scaled, scored_images
 from trainables.trial.same_training import training_key
 from trainables.trial.trial import Trial
 
@@ -36,14 +35,7 @@ CHECKPOINTED = [(name, "small_cnn") for name in sorted(METHODS)]
 CHECKPOINTED += [(name, model) for name in ("baseline", *STATEFUL) for model in sorted(MODELS) if model != "small_cnn"]
 # Attribution does not know the method: the baseline's trials stand for all of them.
 FEW_MAPS = {"attributions": ("input_gradient",), "attribution_images": 2}
-SMALLEST = {
-    "n_train": 16,
-    "n_valid": 8,
-    "n_test": 8,
-    "batch_size": 8,
-    "attributions": ("input_gradient",),
-    "attribution_images": 2,
-}
+SMALLEST = {"n_train": 16, "n_valid": 8, "n_test": 8, "batch_size": 8, **FEW_MAPS}
 
 
 def settings(method: str, strength: float = 0.3, model: str = "small_cnn") -> dict:
@@ -156,19 +148,6 @@ def test_resumed_training_equals_uninterrupted_training(quick, finished, method,
     assert_same(finished(config), (before + after[0], *after[1:]))
 
 
-@pytest.mark.parametrize("preset", ["fixed", "paper"])
-def test_adversarial_counters_and_statistics_survive_a_checkpoint(quick, finished, preset):
-    # 4 batches, 2 of validation and 3 of test images: in the paper preset the phase drifts.
-    config = quick(method="adversarial", strength=1, disc_width=16, disc_iter=4, preset=preset, epochs=3, n_test=48)
-    first = Trial(config)
-    before = [first.train_epoch()]
-    second = Trial(config)
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    after = finish(second)
-    assert_same(finished(config), (before + after[0], *after[1:]))
-    assert second.model_steps == {"fixed": 12, "paper": 3}[preset]
-
-
 def test_a_checkpoint_of_another_configuration_is_refused(quick):
     first, second = Trial(quick(seed=1)), Trial(quick(seed=2))
     with pytest.raises(ValueError) as caught:
@@ -238,16 +217,12 @@ def test_scores_are_those_of_the_model_on_the_images_as_they_are(quick, method):
         hits = (logits.argmax(dim=1) == split.labels).double().mean().item()
         assert scores[f"{name}.accuracy"] == pytest.approx(hits)
     best = epochs[trial.selected().epoch]
-    assert {k: scores[k] for k in best if not k.startswith("train.")} == {
-        k: v for k, v in best.items() if not k.startswith("train.")
-    }
+    assert all(scores[name] == value for name, value in best.items() if not name.startswith("train."))
     whole = {f"{split}.{measure}" for split in SPLITS for measure in ("auc", "accuracy", "loss")}
     in_halves = {f"{name}.half_{i}" for name in whole if name.startswith("test_") for i in (1, 2)}
     probed = {f"test_id.auc_outside_{outside}" for outside in ("zeroed", "shuffled", "swapped")}
     assert set(scores) == {*whole, *in_halves, *probed, *(f"{name}.n" for name in SPLITS), "collapsed"}
-    assert {name: scores[f"{name}.n"] for name in SPLITS} == {
-        name: 64 if name == "train" else 32 if name.startswith("valid") else 64 for name in SPLITS
-    }
+    assert [scores[f"{name}.n"] for name in SPLITS] == [64, 32, 32, 64, 64]
 
 
 def test_halves_are_random_fixed_and_complementary(quick):
@@ -379,18 +354,6 @@ def test_localisation_scores_recomputed(quick):
     trial = Trial(quick(mask_dilation=3, n_test=40, attribution_images=6))
     _, _, scores, arrays = finish(trial)
     model = trial.model.eval()
-    assert set(scores) == {
-        *(
-            f"{s}.{m}.{a}{half}"
-            for s in ("test_id", "test_ood")
-            for m in trial.config.metrics
-            for a in trial.config.attributions
-            for half in ("", ".half_1", ".half_2")
-        ),
-        *(f"{s}.correctness_auroc.iou.{a}" for s in ("test_id", "test_ood") for a in trial.config.attributions),
-        "test_id.chance_iou",
-        "test_ood.chance_iou",
-    }
     for name in ("test_id", "test_ood"):
         split = trial.splits[name]
         index = torch.arange(20, 26)  # the second half of the file is class 1
@@ -465,31 +428,6 @@ def test_without_a_validation_image_to_score_tuned_metrics_alone_are_undefined(q
     assert 0 <= scores["test_ood.iou.input_gradient"] <= 1
 
 
-@pytest.mark.slow
-def test_ten_classes():
-    """Each image's own logit is explained, and both test splits score the same images, spread over the classes."""
-    config = resolve(
-        {
-            "dataset": "decoy_digits",
-            "classes": 10,
-            "epochs": 1,
-            "batch_size": 250,
-            "attributions": ("input_gradient",),
-            "attribution_images": 12,
-        }
-    )
-    trial = Trial(config)
-    _, scores, localised, arrays = finish(trial)
-    assert all(0 <= scores[f"{split}.auc"] <= 1 for split in SPLITS)
-    assert arrays["test_id.map.input_gradient"].shape == (8, 28, 28)
-    index = scored_images(trial.splits["test_id"], 10, 12)
-    split = trial.splits["test_ood"]
-    maps = ATTRIBUTIONS["input_gradient"](config).maps(trial.model, split.images[index], split.labels[index])
-    expected = iou(blurred(maps), split.masks[index, 0]).nanmean().item()
-    assert localised["test_ood.iou.input_gradient"] == pytest.approx(expected, abs=1e-6)
-    assert len(set(split.labels[index].tolist())) > 4, "not of the first class alone"
-
-
 def make_split(labels: list[int], masked: list[bool]) -> Split:
     n = len(labels)
     masks = torch.zeros(n, 1, 2, 2, dtype=torch.bool)
@@ -519,12 +457,6 @@ def test_scored_images_of_more_classes_are_spread_over_them():
     assert len(set(split.labels[chosen].tolist())) >= 9
     assert torch.equal(scored_images(split, 10, 60), chosen)
     assert scored_images(split, 10, 500).tolist() == [i for i in range(200) if masked[i]]
-
-
-def test_a_huge_learning_rate_diverges(quick):
-    trial = Trial(quick(lr=1e30, epochs=10))
-    with pytest.raises(DivergedError, match=r"loss .* epoch [0-9]"):
-        finish(trial)
 
 
 def test_divergence_in_the_last_step_is_noticed(quick):
@@ -559,14 +491,6 @@ def test_an_unused_penalty_may_be_nan(quick):
     assert math.isfinite(trial.train_epoch()["train.loss"])
 
 
-def test_shared_data_are_not_modified(quick):
-    config = quick(method="masked", mask_dilation=1)
-    trial = Trial(config)
-    before = {name: trial.splits[name].images.clone() for name in SPLITS}
-    finish(trial)
-    assert all(torch.equal(trial.splits[name].images, before[name]) for name in SPLITS)
-
-
 def test_large_splits_are_evaluated_in_parts(quick):
     trial = Trial(quick(n_test=1100, epochs=1))
     sizes = []
@@ -583,18 +507,6 @@ def test_large_splits_are_evaluated_in_parts(quick):
     assert sum(sizes) == 64 + 2 * 1100 + 3 * 1100, "train, the test splits, and three probes of test_id"
 
 
-def test_kept_validation_scores_equal_a_second_pass(quick):
-    trial = Trial(quick(epochs=8, selection_warmup=1, lr=2e-2, n_valid=16, preset="paper", selection="best_valid_id"))
-    _, scores, _, _ = finish(trial)
-    assert trial.selected().epoch < 7, "later epochs changed the weights"
-    assert evaluate(trial.model, trial.splits, "paper").items() <= scores.items()
-
-
-def test_mean_of_defined_scores():
-    assert mean_defined(torch.tensor([1.0, math.nan, 3.0])) == 2.0
-    assert math.isnan(mean_defined(torch.tensor([math.nan, math.nan])))
-
-
-def test_scaled_maps():
+def test_maps_are_scaled_to_their_maximum():
     maps = torch.tensor([[[0.0, 1e6], [2e6, 5e5]], [[0.0, 0.0], [0.0, 0.0]]])
     assert scaled(maps).tolist() == [[[0.0, 0.5], [1.0, 0.25]], [[0.0, 0.0], [0.0, 0.0]]]

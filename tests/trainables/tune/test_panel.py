@@ -66,19 +66,6 @@ def test_an_image_is_large_and_in_its_colours_and_a_map_lies_on_grey(size, side)
     np.testing.assert_array_equal(grid[TOP + side + GAP : TOP + 2 * side + GAP, LEFT : LEFT + side], shown)
 
 
-def test_a_title_longer_than_the_picture_is_not_cut():
-    black = np.zeros((TILE, TILE, 3), np.uint8)
-    short, long = (pixels(labelled_grid([[black]], ["row"], ["column"], title)) for title in ("t", "t" * 200))
-    assert long.shape[1] > short.shape[1]
-    margins = long[:TOP, [0, 1, 2, -3, -2, -1]]
-    assert (margins == 255).all()
-    assert (long[:TOP] < 128).any()
-
-
-def test_a_grid_without_rows_still_names_its_columns():
-    assert (pixels(labelled_grid([], [], ["image", "map"], "nothing")) < 128).any()
-
-
 @pytest.fixture
 def uneven(arrays):
     """As of a trial of three classes, of which test_id has one scored image and test_ood two."""

@@ -2,17 +2,18 @@
 
 import threading
 
-import numpy as np
 import pytest
+from support.recorded import checkpoints_in, records_in, results, run_to_the_end, started, stored
 
-from records import StorageError, SweepRecords, columns, open_storage
+from records import StorageError, SweepRecords
 from records.folder_storage import FolderStorage
-from trainables import METHODS, MODELS, Recorder, TrialTrainable
+from trainables import METHODS, MODELS
 from trainables.core.process import is_transient
 from trainables.tune import recorder as recorder_module
 from trainables.tune import training as training_module
 
 SMALL = {"n_train": 24, "n_valid": 16, "n_test": 16, "epochs": 3, "batch_size": 8, "attribution_images": 2}
+IN_BACKGROUND = {"report_seconds": 60.0, "in_background": True}
 SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.0}
 
 
@@ -24,65 +25,35 @@ def settings(method, model="small_cnn"):
     return {**SMALL, **own, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
 
 
-def started(folder, config, checkpoint_seconds=0.0):
-    """A trainable as Tune's actor holds it, that keeps a checkpoint after each epoch."""
-    trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(config, recorder=Recorder(str(folder), "resumed", checkpoint_seconds))
-    return trainable
-
-
-def run_to_the_end(trainable):
-    while not (result := trainable.step()).get("done"):
-        pass
-    return result
-
-
-def same_but_for_times(record):
-    return {k: v for k, v in record.items() if not columns.is_run_specific(k)}
-
-
-def stored(folder):
-    (record,) = SweepRecords(open_storage(folder), "resumed").load().records
-    return record
-
-
 @pytest.mark.parametrize("model", sorted(MODELS))
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_path):
     config = settings(method, model) | {"attributions": ("input_gradient",)}
     run_to_the_end(started(tmp_path / "whole", config))
-    killed = started(tmp_path / "killed", config)
+    killed = started(tmp_path / "killed", config, checkpoint_seconds=0.0)
     killed.step()
     del killed
-    records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
-    assert len(records.storage.names("resumed/checkpoints/")) == 1
-    resumed = started(tmp_path / "killed", config)
+    records = records_in(tmp_path / "killed")
+    assert len(checkpoints_in(tmp_path / "killed")) == 1
+    resumed = started(tmp_path / "killed", config, checkpoint_seconds=0.0)
     resumed.step()
     assert resumed.training.trial.epoch == 2, "it went on after the first epoch instead of starting over"
     run_to_the_end(resumed)
     assert stored(tmp_path / "whole")["status"] == "completed"
-    assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
-    assert records.storage.names("resumed/checkpoints/") == [], "a finished trial leaves no checkpoint"
+    assert results(stored(tmp_path / "killed")) == results(stored(tmp_path / "whole"))
+    assert checkpoints_in(tmp_path / "killed") == [], "a finished trial leaves no checkpoint"
     for file in ("maps.npz", "epochs.json"):
         key = stored(tmp_path / "whole")["trial_key"]
-        whole = SweepRecords(open_storage(tmp_path / "whole"), "resumed").read_artifact(key, file)
+        whole = records_in(tmp_path / "whole").read_artifact(key, file)
         assert records.read_artifact(key, file) == whole
 
 
 def test_without_the_interval_passed_no_checkpoint_is_kept_until_it_is_stopped(tmp_path):
     trainable = started(tmp_path, settings("baseline"), checkpoint_seconds=3600.0)
     trainable.step()
-    storage = open_storage(tmp_path)
-    assert storage.names("resumed/checkpoints/") == []
+    assert checkpoints_in(tmp_path) == []
     trainable.cleanup()
-    assert len(storage.names("resumed/checkpoints/")) == 1
-
-
-def test_an_actor_that_is_given_the_next_trial_keeps_the_unfinished_one(tmp_path):
-    trainable = started(tmp_path, settings("baseline"), checkpoint_seconds=3600.0)
-    trainable.step()
-    trainable.reset_config(settings("masked"))
-    assert len(open_storage(tmp_path).names("resumed/checkpoints/")) == 1
+    assert len(checkpoints_in(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "pickle"])
@@ -91,24 +62,19 @@ def test_a_damaged_checkpoint_starts_the_trial_over(damage, tmp_path, capsys):
 
     config = settings("baseline")
     run_to_the_end(started(tmp_path / "whole", config))
-    killed = started(tmp_path / "killed", config)
+    killed = started(tmp_path / "killed", config, checkpoint_seconds=0.0)
     killed.step()
-    records = SweepRecords(open_storage(tmp_path / "killed"), "resumed")
+    records = records_in(tmp_path / "killed")
     key = killed.training.key
     whole = records.storage.read(records.checkpoint(key))
-    other = started(tmp_path / "other", config | {"seed": 7})
+    other = started(tmp_path / "other", config | {"seed": 7}, checkpoint_seconds=0.0)
     other.step()
-    foreign = open_storage(tmp_path / "other").read(records.checkpoint(other.training.key))
-    bad = {
-        "empty": b"",
-        "cut": whole[: len(whole) // 2],
-        "foreign": foreign,
-        "pickle": pickle.dumps(print, protocol=2),
-    }[damage]
-    records.storage.write(records.checkpoint(key), bad)
-    run_to_the_end(started(tmp_path / "killed", config))
+    foreign = records_in(tmp_path / "other").storage.read(records.checkpoint(other.training.key))
+    bad = {"empty": b"", "cut": whole[: len(whole) // 2], "foreign": foreign, "pickle": pickle.dumps(print, protocol=2)}
+    records.storage.write(records.checkpoint(key), bad[damage])
+    run_to_the_end(started(tmp_path / "killed", config, checkpoint_seconds=0.0))
     assert "starting over" in capsys.readouterr().out
-    assert same_but_for_times(stored(tmp_path / "killed")) == same_but_for_times(stored(tmp_path / "whole"))
+    assert results(stored(tmp_path / "killed")) == results(stored(tmp_path / "whole"))
 
 
 def test_a_trial_that_raises_leaves_a_record_with_the_reason_and_the_tail(tmp_path, monkeypatch, capsys):
@@ -143,7 +109,7 @@ def test_what_is_tried_again(error, retry, tmp_path, monkeypatch, capsys):
     if retry:
         with pytest.raises(type(error)):
             trainable.step()
-        assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
+        assert records_in(tmp_path).done() == set()
     else:
         trainable.step()
         assert stored(tmp_path)["status"] == "failed"
@@ -159,32 +125,25 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
         trainable.training.keep = full  # the checkpoint cannot be written either
     assert result == {"storage_problem": "cannot write it: No space left on device; make room there", "done": True}
     trainable.cleanup()
-    assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
-
-
-def in_background(folder, config):
-    trainable = TrialTrainable.__new__(TrialTrainable)
-    recorder = Recorder(str(folder), "resumed", report_seconds=60.0, in_background=True)
-    trainable.setup(config, recorder=recorder)
-    return trainable
+    assert records_in(tmp_path).done() == set()
 
 
 def test_a_record_is_written_while_the_next_trial_runs_and_reported_once_it_is_there(tmp_path, monkeypatch):
-    started, go_on = threading.Event(), threading.Event()
+    writing, go_on = threading.Event(), threading.Event()
     write = SweepRecords.write
 
     def slow(records, record):
-        started.set()
+        writing.set()
         go_on.wait(60)
         write(records, record)
 
     monkeypatch.setattr(SweepRecords, "write", slow)
-    trainable = in_background(tmp_path, settings("baseline"))
+    trainable = started(tmp_path, settings("baseline"), **IN_BACKGROUND)
     assert trainable.step() == {"done": True}, "all epochs are in one step"
     first = trainable.training.trials[0].trial_key
-    assert started.wait(60)
+    assert writing.wait(60)
     trainable.reset_config(settings("masked"))
-    records = SweepRecords(open_storage(tmp_path), "resumed")
+    records = records_in(tmp_path)
     assert records.done() == set()
     go_on.set()
     (rows,) = trainable.step()["finished"]
@@ -197,14 +156,14 @@ def test_a_record_that_cannot_be_written_in_the_background_is_the_next_results_p
     def full(*_):
         raise StorageError("No space left on device")
 
-    trainable = in_background(tmp_path, settings("baseline"))
+    trainable = started(tmp_path, settings("baseline"), **IN_BACKGROUND)
     with monkeypatch.context() as patched:
         patched.setattr(SweepRecords, "write", full)
         assert trainable.step() == {"done": True}
         trainable.reset_config(settings("masked"))
         assert trainable.step() == {"storage_problem": "No space left on device", "done": True}
         trainable.cleanup()
-    assert SweepRecords(open_storage(tmp_path), "resumed").done() == set()
+    assert records_in(tmp_path).done() == set()
 
 
 def test_a_picture_that_cannot_be_drawn_costs_the_picture_alone(tmp_path, monkeypatch, capsys):
@@ -215,15 +174,6 @@ def test_a_picture_that_cannot_be_drawn_costs_the_picture_alone(tmp_path, monkey
     run_to_the_end(started(tmp_path, settings("baseline")))
     record = stored(tmp_path)
     assert (record["status"], record["error"]) == ("completed", None)
-    kept = SweepRecords(open_storage(tmp_path), "resumed").artifacts(record["trial_key"])
+    kept = records_in(tmp_path).artifacts(record["trial_key"])
     assert set(kept) == {"epochs.json", "maps.npz"}
     assert f"no picture of the maps of {record['trial_key']}: IndexError: index 1" in capsys.readouterr().out
-
-
-def test_maps_without_pickle(tmp_path):
-    import io
-
-    run_to_the_end(started(tmp_path, settings("baseline")))
-    data = SweepRecords(open_storage(tmp_path), "resumed").read_artifact(stored(tmp_path)["trial_key"], "maps.npz")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        assert set(arrays) >= {"labels", "test_id.images", "test_ood.masks"}

@@ -96,11 +96,7 @@ def scale_and_shift(
 
 
 def check_walk(method: str, model: str) -> None:
-    """Check that every layer of the model `model` has a rule.
-
-    Raises:
-        ConfigurationError: a layer has none; the message names it, its type, and the types that have one.
-    """
+    """Raise ConfigurationError, with its name, type and the allowed types, if a layer of the model has no rule."""
     problem = _problem(model)
     if problem is not None:
         allowed = ", ".join(kind.__name__ for kind in TYPES)

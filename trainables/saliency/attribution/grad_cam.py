@@ -57,11 +57,7 @@ class LayerGradCam(GradCam):
 
 
 def check_layer(model: str, layer: str) -> None:
-    """Check that the model `model` has a module `layer` in its trunk.
-
-    Raises:
-        ConfigurationError: it has none; the message lists its modules.
-    """
+    """Raise ConfigurationError, with the allowed names, unless the model has a module `layer` in its trunk."""
     allowed = _layers(model)
     if layer not in allowed:
         raise ConfigurationError(

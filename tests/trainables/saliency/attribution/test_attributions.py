@@ -14,7 +14,6 @@ from trainables.models import MODELS, SmallCNN
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.perturbation import random_masks, superpixels, window_size
-from trainables.saliency.localisation.blur import blur
 
 FEW = {"attribution_passes": 24}
 
@@ -34,16 +33,14 @@ def linear(linear_net):
     return model, model.head.weight.detach().view(3, 2, 6, 6)[targets], images, targets
 
 
-@pytest.mark.parametrize("name", ["input_gradient", "smooth_grad", "guided_backprop"])
-def test_gradients_of_a_linear_model_are_its_weights(name, linear):
-    model, weight, images, targets = linear
-    torch.testing.assert_close(maps_of(name, model, images, targets), weight.abs().sum(dim=1))
+GRADIENTS = ("input_gradient", "smooth_grad", "guided_backprop")
 
 
-@pytest.mark.parametrize("name", ["input_x_gradient", "integrated_gradients"])
-def test_contributions_in_a_linear_model_are_weight_times_pixel(name, linear):
+@pytest.mark.parametrize("name", [*GRADIENTS, "input_x_gradient", "integrated_gradients", "deep_lift"])
+def test_a_linear_model_is_explained_by_its_weights_or_weight_times_pixel(name, linear):
     model, weight, images, targets = linear
-    torch.testing.assert_close(maps_of(name, model, images, targets), (weight * images).abs().sum(dim=1))
+    expected = weight if name in GRADIENTS else weight * images
+    torch.testing.assert_close(maps_of(name, model, images, targets), expected.abs().sum(dim=1))
 
 
 def test_integrated_gradients_of_a_smooth_model_against_a_riemann_sum(smooth_net):
@@ -65,6 +62,7 @@ def test_integrated_gradients_of_a_smooth_model_against_a_riemann_sum(smooth_net
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (2, 28), (1, 7)])
 def test_occlusion_against_a_loop(smooth_net, channels, side):
     """7 is not a multiple of the window: the last windows are cut off at the border. Some windows are empty."""
+    assert (window_size(side), window_size(224)) == (2, 15), "15 at 224 in the paper"
     model = smooth_net(channels, 3).eval()
     images = torch.from_numpy(np.random.default_rng(1).normal(size=(2, channels, side, side)))
     images[0, :, 2:5] = 0
@@ -90,19 +88,6 @@ def test_occlusion_of_an_empty_window_takes_no_pass(smooth_net):
     assert sum(passes) == 3 + 1 + 4
     assert not maps[0].any()
     assert maps[1].nonzero().tolist() == [[4, 6], [4, 7], [5, 6], [5, 7]]
-
-
-@pytest.mark.parametrize(("size", "window"), [(224, 15), (28, 2), (7, 2), (64, 4), (128, 9)])
-def test_occlusion_window(size, window):
-    assert window_size(size) == window
-
-
-def test_smoothing_is_the_papers():
-    assert {name: ATTRIBUTIONS[name].smoothing for name in ("input_gradient", "integrated_gradients", "occlusion")} == {
-        "input_gradient": 1.0,
-        "integrated_gradients": 1.0,
-        "occlusion": 0.0,
-    }
 
 
 @pytest.fixture(params=["smooth", "small_cnn"])
@@ -153,17 +138,6 @@ def test_contract(name, subject):
     assert explained == ATTRIBUTIONS[name].sees_model, "the target's logit is explained"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ATTRIBUTIONS if ATTRIBUTIONS[name].sees_model))
-def test_a_dead_model_gives_a_zero_map(name, smooth_net):
-    model = smooth_net()
-    with torch.no_grad():
-        model.head.weight.zero_()
-    images = torch.rand(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    result = maps_of(name, model, images, torch.tensor([0, 1]))
-    assert result.shape == (2, 8, 8)
-    assert (blur(result, ATTRIBUTIONS[name].smoothing) == 0).all()
-
-
 @pytest.mark.parametrize("name", sorted(ATTRIBUTIONS))
 def test_many_images_at_once(name, smooth_net):
     """More images than one internal pass holds."""
@@ -175,23 +149,14 @@ def test_many_images_at_once(name, smooth_net):
     torch.testing.assert_close(result[290:], maps_of(name, model, images[290:], targets[290:], **budget))
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ATTRIBUTIONS if not ATTRIBUTIONS[name].draws))
-def test_attributions_draw_only_if_declared(name, subject):
+@pytest.mark.parametrize("name", sorted(ATTRIBUTIONS))
+def test_draws_are_declared_and_come_from_the_trials_seed(name, subject):
     model, images, targets = subject
-    first, other = (maps_of(name, model, images, targets, seed=seed, references=images) for seed in (3, 4))
-    assert torch.equal(first, other)
-
-
-@pytest.mark.parametrize("name", sorted(name for name in ATTRIBUTIONS if ATTRIBUTIONS[name].draws))
-def test_draws_come_from_the_trials_seed(name, subject):
-    model, images, targets = subject
-    torch.manual_seed(1)
-    first = maps_of(name, model, images, targets, seed=3, references=images)
     state = torch.random.get_rng_state()
-    again = maps_of(name, model, images, targets, seed=3, references=images)
+    first, again, other = (maps_of(name, model, images, targets, seed=seed, references=images) for seed in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), state), "no global randomness"
     assert torch.equal(first, again)
-    assert not torch.allclose(first, maps_of(name, model, images, targets, seed=4, references=images))
+    assert torch.equal(first, other) == (not ATTRIBUTIONS[name].draws)
 
 
 @pytest.mark.parametrize(("name", "passes"), [("smooth_grad", 60), ("gradient_shap", 60), ("rise", 20)])
@@ -214,13 +179,10 @@ def test_gradient_shap_of_a_linear_model_is_the_mean_over_references(linear):
     torch.testing.assert_close(result, (weight * (images - 1.3)).abs().sum(dim=1), rtol=0.2, atol=0.5)
 
 
-def test_deep_lift_is_complete(linear_net, smooth_net):
-    """Of a linear model w x; of any other, contributions add up to f(x) − f(0), here where none is negative."""
-    weight = np.random.default_rng(0).random((2, 36))
+def test_deep_lift_is_complete(smooth_net):
+    """Contributions add up to f(x) − f(0), here where none is negative."""
     images = torch.rand(3, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([1, 0, 1])
-    expected = torch.from_numpy(weight)[targets].view(3, 6, 6) * images[:, 0]
-    torch.testing.assert_close(maps_of("deep_lift", linear_net(weight), images, targets), expected)
     model = smooth_net().eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -255,16 +217,6 @@ def test_grad_cam_by_its_equations(smooth_net):
     torch.testing.assert_close(maps_of("grad_cam", model, images, targets), expected)
 
 
-def test_grad_cams_are_enlarged_and_know_their_size():
-    model = initialise("small_cnn", 1, 2, seed=0).eval()
-    images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    config = resolve({"attributions": ("layer_grad_cam",)})
-    for name, size in (("grad_cam", 7), ("layer_grad_cam", 14), ("edge_detector", None)):
-        attribution = ATTRIBUTIONS[name](config)
-        assert attribution.maps(model, images, torch.tensor([0, 1, 1])).shape == (3, 28, 28)
-        assert attribution.map_size == size
-
-
 def test_layer_grad_cam_of_the_last_layer_is_grad_cam(smooth_net):
     model = smooth_net().eval()
     images = torch.rand(4, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -291,20 +243,19 @@ def test_listing_layers_of_a_pretrained_network_gives_no_warnings(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "pieces"),
+    ("settings", "message"),
     [
         (
             {"attributions": ("layer_grad_cam",), "grad_cam_layer": "layer4"},
-            ["unknown grad_cam_layer 'layer4' of model 'small_cnn'; choose from trunk.0, trunk.1", "trunk.8"],
+            r"unknown grad_cam_layer 'layer4' of model 'small_cnn'; choose from trunk.0, trunk.1, .*trunk.8",
         ),
-        ({"grad_cam_layer": "trunk.2"}, ["grad_cam_layer 'trunk.2' without the attribution layer_grad_cam; add that"]),
-        ({"attribution_passes": 2}, ["bad value 2 for attribution_passes"]),
+        ({"grad_cam_layer": "trunk.2"}, "grad_cam_layer 'trunk.2' without the attribution layer_grad_cam; add that"),
+        ({"attribution_passes": 2}, "bad value 2 for attribution_passes"),
     ],
 )
-def test_bad_settings(settings, pieces):
-    with pytest.raises(ConfigurationError) as caught:
+def test_bad_settings(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
         resolve(settings)
-    assert all(piece in str(caught.value) for piece in pieces), caught.value
 
 
 def test_rise_by_a_loop_over_its_masks(smooth_net):

@@ -23,11 +23,6 @@ def test_equals_gaussian_filter(sigma, dtype, tolerance):
     np.testing.assert_allclose(result.numpy(), expected, atol=tolerance)
 
 
-def test_sigma_zero_changes_nothing():
-    maps = torch.rand(2, 5, 5)
-    assert torch.equal(blur(maps, 0.0), maps)
-
-
 @pytest.mark.parametrize(("side", "preset", "sigma"), [(28, "fixed", 1), (64, "fixed", 2), (64, "paper", 1)])
 def test_scored_maps_are_blurred_in_proportion_to_the_image(side, preset, sigma):
     settings = {"dataset": "digits_on_photos", "image_size": side, "n_train": 20}

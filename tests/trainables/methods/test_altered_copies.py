@@ -6,41 +6,28 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from scipy.special import logsumexp
+from scipy.special import logsumexp, rel_entr, softmax
 from scipy.stats import chi2
 from torch import nn
+from torch.nn.functional import cross_entropy
 
+from trainables.methods.altered_copies import PGDExOptions, worst_outside
 from trainables.methods.parts.altered import evaluation_mode, frozen_running_statistics, shuffle_outside
 from trainables.models.initialise import initialise
 
 
-@pytest.fixture
-def shuffled():
+def test_outside_pixels_are_a_permutation_with_channels_together():
     rng = torch.Generator().manual_seed(3)
     images = torch.randn(20, 3, 7, 6, generator=rng)
     outside = torch.rand(20, 1, 7, 6, generator=rng) < 0.6
-    return images, outside, shuffle_outside(images, outside, rng)
-
-
-def test_inside_pixels_stay(shuffled):
-    images, outside, result = shuffled
+    result = shuffle_outside(images, outside, rng)
     inside = ~outside.expand_as(images)
     assert torch.equal(result[inside], images[inside])
     assert (result != images).any()
-
-
-def test_outside_pixels_are_a_permutation_with_channels_together(shuffled):
-    images, outside, result = shuffled
     for image, out, moved in zip(images, outside[:, 0], result, strict=True):
         before = sorted(image[:, out].T.tolist())
         after = sorted(moved[:, out].T.tolist())
         assert before == after, "a pixel's three channels form one item of the multiset"
-
-
-def test_images_have_independent_permutations():
-    images = torch.arange(36.0).view(1, 1, 6, 6).expand(8, 1, 6, 6).contiguous()
-    result = shuffle_outside(images, torch.ones(8, 1, 6, 6, dtype=torch.bool), torch.Generator().manual_seed(0))
-    assert len({tuple(r.flatten().tolist()) for r in result}) == 8
 
 
 def test_uniform_over_permutations():
@@ -54,22 +41,6 @@ def test_uniform_over_permutations():
     assert sum(counts) == draws
     statistic = sum((c - draws / 6) ** 2 / (draws / 6) for c in counts)
     assert statistic < chi2.ppf(0.999, df=5), counts
-
-
-def test_same_generator_state_same_shuffle_and_anew_each_time(shuffled):
-    images, outside, _ = shuffled
-    first = shuffle_outside(images, outside, torch.Generator().manual_seed(5))
-    rng = torch.Generator().manual_seed(5)
-    assert torch.equal(shuffle_outside(images, outside, rng), first)
-    assert not torch.equal(shuffle_outside(images, outside, rng), first)
-
-
-def test_detached_and_nothing_outside():
-    images = torch.randn(2, 1, 3, 3, requires_grad=True)
-    nothing = torch.zeros(2, 1, 3, 3, dtype=torch.bool)
-    result = shuffle_outside(images, nothing, torch.Generator())
-    assert torch.equal(result, images)
-    assert not result.requires_grad
 
 
 @pytest.fixture
@@ -91,13 +62,6 @@ def test_frozen_pass_uses_batch_statistics_and_records_nothing(model):
     assert all(torch.equal(a, b) for a, b in zip(before, statistics(model), strict=True))
     assert torch.equal(model(images), frozen), "same output as an ordinary train-mode pass"
     assert not torch.equal(before[0], statistics(model)[0]), "the ordinary pass does record"
-
-
-def test_not_frozen_changes_nothing(model):
-    before = statistics(model)
-    with frozen_running_statistics(model, frozen=False):
-        model(torch.randn(4, 1, 8, 8))
-    assert not torch.equal(before[0], statistics(model)[0])
 
 
 def test_restores_after_an_error(model):
@@ -183,3 +147,51 @@ def test_evaluation_mode_is_undone_after_an_error(training):
     with pytest.raises(RuntimeError, match="on purpose"):
         fail()
     assert model.training == model[0].training == training
+
+
+def test_pgd_finds_the_worst_change_of_a_linear_model(linear_net, make_batch, new_method):
+    model, batch = linear_net(), make_batch()
+    weight = model.head.weight.detach()
+    # CE rises fastest along the sign of w_other − w_y.
+    direction = (weight[1 - batch.labels] - weight[batch.labels]).sign().view(4, 1, 5, 5)
+    expected = entropies(model, batch.images + 0.4 * direction * ~batch.masks, batch.labels).mean()
+    loss = new_method("pgd_ex", strength=1, pgd_epsilon=0.4, pgd_steps=3).loss(model, batch)
+    np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)
+
+
+def test_pgd_stays_in_range_and_raises_the_loss(smooth_net, make_batch):
+    model, batch = smooth_net(), make_batch()
+    options = PGDExOptions(pgd_epsilon=0.5, pgd_steps=4)
+    worst = worst_outside(model, batch.images.clone(), batch.labels, ~batch.masks, options)
+    change = worst - batch.images
+    assert not change[batch.masks].any()
+    assert change.abs().max() <= 0.5 + 1e-12
+    assert change[~batch.masks].any()
+    plain, worst_loss = (cross_entropy(model(x).logits, batch.labels) for x in (batch.images, worst))
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        noise = (torch.rand(change.shape, generator=rng, dtype=torch.float64) * 2 - 1).sign() * 0.5 * ~batch.masks
+        assert cross_entropy(model(batch.images + noise).logits, batch.labels) < worst_loss
+    assert plain < worst_loss
+    assert not worst.requires_grad
+
+
+def distance(plain: np.ndarray, altered: np.ndarray, which: str) -> np.ndarray:
+    if which == "l2":
+        return ((plain - altered) ** 2).sum(axis=1)
+    return rel_entr(softmax(plain, axis=1), softmax(altered, axis=1)).sum(axis=1)
+
+
+@pytest.mark.parametrize("which", ["kl", "l2"])
+@pytest.mark.parametrize("policy", ["skip", "outside", "inside"])
+def test_logit_invariance_against_scipys_relative_entropy(linear_net, make_batch, new_method, which, policy):
+    model, batch = linear_net(classes=3), make_batch(n=3, classes=3, masked=2)
+    method = new_method("logit_invariance", strength=1, invariance_distance=which, empty_mask=policy)
+    loss = method.loss(model, batch)
+    outside = ~batch.masks.clone()
+    outside[2] = policy == "outside"
+    altered = shuffle_outside(batch.images, outside, torch.Generator().manual_seed(0))
+    weight = model.head.weight.detach().numpy()
+    plain, other = (images.flatten(1).numpy() @ weight.T for images in (batch.images, altered))
+    distances = distance(plain, other, which)
+    np.testing.assert_allclose(loss.penalty.item(), distances[: 2 if policy == "skip" else 3].mean(), rtol=1e-9)
