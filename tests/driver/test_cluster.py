@@ -1,16 +1,18 @@
 """The resources of trials, where they run by default, the variables they get, and what a cluster must have."""
 
-import json
 import os
 
 import pytest
 import ray
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from rich.console import Console
 from support.sweep_requests import make_request
 
 from driver import UserError
 from driver.ray import cluster, run
 from driver.ray.cluster import IN_RAY_JOB, TrialResources, connect, default_address, runtime_env, secret_variables
+from records.secrets import SECRET_NAMES
 from trainables import TrialTrainable
 
 NODE, GPU_NODE, HEAD = {"CPU": 4.0}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 0.0}
@@ -63,11 +65,6 @@ def test_number_of_concurrent_trials_on_this_machine(concurrency, cpus, slots, m
     assert connect("local", concurrency, resources, Console()) == slots
 
 
-def test_a_trial_without_a_gpu_requests_none():
-    assert TrialResources().bundle() == {"CPU": 1.0}
-    assert TrialResources(gpus=0.5).bundle() == {"CPU": 1.0, "GPU": 0.5}
-
-
 @pytest.mark.parametrize(
     ("submitted", "ray_address", "address"),
     [
@@ -104,30 +101,17 @@ def test_a_trial_sets_the_keys_before_anything_else(monkeypatch):
     assert seen == ["of the driver"]
 
 
-def test_tune_sends_no_keys(monkeypatch):
-    """Tune passes AWS's keys on in the runtime environment of each trial's process."""
-    from ray.tune.execution.class_cache import _ActorClassCache
-
-    for name in KEYS:
-        monkeypatch.setenv(name, "private")
-    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+def test_tune_sends_no_keys():
+    """Tune passes these variables on in the runtime environment of each trial's process."""
     run.send_no_secrets()
-    environment = _ActorClassCache().get(type("Trial", (), {}))._default_options["runtime_env"]["env_vars"]
-    assert environment["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
-    assert "private" not in environment.values()
+    assert not {name for name in ENV_VARS_TO_PROPAGATE if SECRET_NAMES.search(name)}
 
 
 def test_inside_a_ray_job_the_driver_adds_no_environment(monkeypatch):
     """Ray merges a job's environment with the driver's and refuses a field that both have."""
-    from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
-    from ray._private.worker import _merge_runtime_env
-
     assert IN_RAY_JOB == RAY_JOB_CONFIG_JSON_ENV_VAR
-    monkeypatch.delenv(IN_RAY_JOB, raising=False)
-    job = {"working_dir": "s3://code/job.zip", "env_vars": {"AWS_DEFAULT_REGION": "x"}}
-    assert _merge_runtime_env(job, runtime_env()) is None, "outside a job both have a working_dir"
-    monkeypatch.setenv(IN_RAY_JOB, json.dumps({"runtime_env": job}))
-    assert _merge_runtime_env(job, runtime_env()) == job
+    monkeypatch.setenv(IN_RAY_JOB, "{}")
+    assert runtime_env() == {}
 
 
 @pytest.mark.parametrize(("cuda", "build"), [("13.2", "built for CUDA 13.2"), (None, "built without CUDA")])

@@ -131,15 +131,6 @@ def test_a_missing_project_is_reported(tmp_path):
     )
 
 
-def test_an_error_is_one_line_on_stderr(tmp_path):
-    ran = run_sweep(tmp_path, "--space", "smok")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines() == [
-        f"Error: unknown space 'smok'; did you mean 'smoke'? choose from {', '.join(sorted(SPACES))} "
-        "(see --list-spaces), or give a file NAME.py"
-    ]
-
-
 def test_on_kubernetes_fresh_is_refused(tmp_path):
     command = ["sh", str(ROOT / "k8s/run_sweep.sh"), "--space", "smoke", "--fresh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)

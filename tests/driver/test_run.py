@@ -1,8 +1,9 @@
-"""The trials that Tune gets, and the effect of its events, of lost processes among them."""
+"""The trials that Tune gets, and the effect of its events, of lost processes and broken methods among them."""
 
 import io
 import platform
 import re
+import traceback
 from types import SimpleNamespace
 from typing import get_args
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from driver import UserError
 from driver.plan.plan import Queue
+from driver.ray.broken_methods import BrokenMethods, Failure, failure_of
 from driver.ray.run import ProgressCallback, TuneQueue, reason_of
 from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
@@ -20,6 +22,7 @@ from records import StorageError, columns
 from trainables import Recorder, resolve
 from trainables.core.config import Selection
 from trainables.trial.same_training import flat, parse
+from trainables.tune.recorder import failure
 
 
 @pytest.fixture
@@ -124,9 +127,8 @@ def test_a_lost_trial_gets_a_last_try_and_keeps_the_records_it_left(alike, tmp_p
     callback.on_trial_error(0, [], lost)
     statuses = [recorder.records.read(config.trial_key)["status"] for config in alike]
     assert statuses == ["completed", "failed", "failed"]
-    assert recorder.records.read(alike[2].trial_key)["error"] == (
-        "tried 4 times, the last time alone on its node: the node is gone"
-    )
+    error = recorder.records.read(alike[2].trial_key)["error"]
+    assert error == "tried 4 times, the last time alone on its node: the node is gone"
     assert (progress.done, progress.running, stop.requested) == (3, 0, False)
 
 
@@ -176,12 +178,74 @@ def test_queued_trials_of_a_broken_method_are_skipped_and_not_recorded(tmp_path)
     for (config,) in handed_out[:6]:
         bad = {"status": "failed", "error": error} if config.method == "masked" else {"status": "completed"}
         callback.finished([{"host": platform.node(), "error": None, **config.columns(), **bad}])
-    assert "masked: its first 3 trials failed the same way: ValueError: no (/home/ann/mine.py, line 3, in loss)" in (
-        out.getvalue()
-    )
+    assert "masked: its first 3 trials failed the same way: ValueError: no (/home" in out.getvalue()
     assert "2 other trials skipped; the same command tries again" in out.getvalue()
     assert (progress.skipped, progress.done, len(queue)) == (2, 6, 1)
     assert [config.method for config in queue.next()] == ["baseline"]
     assert recorder.records.done() == set()
     (log,) = (line for line in callback.log.lines if '"skip"' in line)
     assert '"trials": 2' in log
+
+
+def record(method="mine", status="failed", error="ValueError: no", line=12, file="/home/ann/mine.py"):
+    text = f'{error}\nTraceback (most recent call last):\n  File "{file}", line {line}, in penalty\n    raise'
+    return {"method": method, "status": status, "error": None if status == "completed" else text}
+
+
+def test_the_place_is_the_innermost_line_outside_installed_packages():
+    def user_code():
+        # The innermost frame is in Python's own json package.
+        return __import__("json").loads("{")
+
+    with pytest.raises(ValueError) as caught:
+        user_code()
+    failed = failure_of({**record(), **failure(caught.value)})
+    line = user_code.__code__.co_firstlineno + 2
+    assert failed == Failure("JSONDecodeError", f"{__file__}, line {line}, in user_code")
+    assert "/json/" in traceback.format_exception(caught.value)[-2], "the innermost frame is not the user's"
+
+
+def test_a_lost_process_has_no_place():
+    assert failure_of({**record(), "error": "tried 3 times: the node is gone"}) is None
+    assert failure_of(record(status="completed")) is None
+
+
+def test_three_failures_of_a_method_at_one_place_are_enough():
+    broken = BrokenMethods()
+    for ended in (record("baseline", "completed"), record(error="ValueError: 1"), record(error="ValueError: 2")):
+        assert broken.add([ended]) is None
+    message = broken.add([record(error="ValueError: 3")])
+    place = "(/home/ann/mine.py, line 12, in penalty)"
+    assert message == f"mine: its first 3 trials failed the same way: ValueError: 3 {place}"
+    assert (broken.skips("mine"), broken.skips("baseline")) == (True, False)
+    assert broken.add([record()]) is None, "trials that were running give no second message"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        record(status="completed"),
+        record(status="diverged"),
+        record(error="KeyError: 'x'"),
+        record(line=13),
+        {**record(), "error": "tried 3 times: out of memory"},
+    ],
+)
+def test_a_different_result_among_the_first_three_keeps_the_method(other):
+    broken = BrokenMethods()
+    for ended in (record(), other, record(), record(), record(), record()):
+        assert broken.add([ended]) is None
+    assert not broken.skips("mine")
+
+
+def test_trials_of_one_training_count_once():
+    broken = BrokenMethods()
+    assert [broken.add([record()] * 3) is None for _ in range(3)] == [True, True, False]
+
+
+def test_a_failure_of_several_methods_breaks_all():
+    broken = BrokenMethods()
+    assert [broken.add([record(method)]) for method in "ab"] == [None, None]
+    message = broken.add([record("c")])
+    assert message.startswith("The first 3 trials, of several methods, failed the same way: ValueError: no (/home/ann")
+    assert broken.skips("another")

@@ -1,7 +1,6 @@
 """A search: its next trial depends on the records alone."""
 
 import io
-import itertools
 import math
 
 import pytest
@@ -26,8 +25,8 @@ def plan_of(max_trials=42, **overrides):
     return make_plan("paper_search", None, {**FEW, **overrides}, max_trials)
 
 
-def record_of(config, auc=0.5, status="completed", when="0", loss=1.0):
-    record = config.columns() | {columns.SEARCHER: SAMPLER, "status": status, "started_at": when}
+def record_of(config, auc=0.5, status="completed", loss=1.0):
+    record = config.columns() | {columns.SEARCHER: SAMPLER, "status": status}
     scores = {objective(config.selection): auc, objective(config.selection, "loss"): loss}
     return record | {"schema_version": columns.SCHEMA_VERSION} | ({} if auc is None else scores)
 
@@ -50,9 +49,6 @@ def auc_of(config):
     return 1 - distance(config) / 10
 
 
-clock = itertools.count()
-
-
 def run(queue, records, n, slots=1, order=iter):
     """Hand out n trials, `slots` at a time, and give each its record; what was handed out."""
     given, running = [], []
@@ -62,7 +58,7 @@ def run(queue, records, n, slots=1, order=iter):
             running.append(training)
         ended = next(order(running))
         running.remove(ended)
-        records.write(record_of(ended[0], auc_of(ended[0]), when=f"{next(clock):05d}"))
+        records.write(record_of(ended[0], auc_of(ended[0])))
         queue.ended(ended)
     return given
 
@@ -253,13 +249,7 @@ def test_the_lower_loss_breaks_a_tie_of_aucs(records):
     assert "baseline on synthetic at severity 1: lr" in plan.answer(records.load().records)
 
 
-def test_settings_of_the_only_severity_serve_all():
-    best_settings = BestSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
-    trial = {"dataset": "synthetic", "method": "rrr"}
-    assert best_settings.of({**trial, "severity": 0.5}) == best_settings.of(trial) == {"lr": 0.1}
-
-
-def test_each_of_several_severities_has_its_settings():
+def test_each_of_several_severities_has_its_settings_and_the_only_one_serves_all():
     rates = {0.0: 0.1, 0.5: 0.2}
     by_cell = {("synthetic", s, m): {"lr": rate} for s, rate in rates.items() for m in PAPER_METHODS}
     for severity, rate in rates.items():
@@ -267,6 +257,8 @@ def test_each_of_several_severities_has_its_settings():
         assert {config.lr for config in plan.trials.values()} == {rate}
     with pytest.raises(UserError, match=r"at severity 1\.0; it has .* or --set severity=NUMBER"):
         make_plan("paper_seeds", None, {}, None, BestSettings("s", by_cell))
+    only = BestSettings("s", {("synthetic", 1.0, "rrr"): {"lr": 0.1}})
+    assert only.of({"dataset": "synthetic", "method": "rrr", "severity": 0.5}) == {"lr": 0.1}
 
 
 def test_another_dataset_is_searched_without_the_settings_of_the_first():

@@ -51,12 +51,9 @@ def test_the_end_of_a_sweep_can_be_read_and_copied(printed, terminal):
     assert len(sentences) < 12, "lines are filled"
 
 
-def test_what_fits_is_one_line(printed):
-    assert printed(lambda console: say(console, "Report     ", place="sweeps/a/report.html")) == [
-        "Report     sweeps/a/report.html"
-    ]
-    fits = "x" * 69
-    assert printed(lambda console: say(console, "Report     ", place=fits)) == [f"Report     {fits}"]
+@pytest.mark.parametrize("place", ["sweeps/a/report.html", "x" * 69])
+def test_a_message_that_fits_is_one_line(place, printed):
+    assert printed(lambda console: say(console, "Report     ", place=place)) == [f"Report     {place}"]
 
 
 def test_a_command_is_one_line_to_copy(printed, terminal):
@@ -68,6 +65,6 @@ def test_a_command_is_one_line_to_copy(printed, terminal):
 
 def test_a_path_in_a_message_stays_whole_and_brackets_are_no_markup(printed, terminal):
     path = f"/data/[bold]/{'x' * 90}.png"
-    lines = printed(lambda console: say(console, f"set aside {path}: not a record of this sweep", "yellow"))
     message = f"set aside {path}: not a record of this sweep"
+    lines = printed(lambda console: say(console, message, "yellow"))
     assert lines == (["set aside", f"{path}:", "not a record of this sweep"] if terminal else [message])

@@ -128,14 +128,3 @@ def test_a_uri_that_cannot_be_served_is_refused(uri, message, tmp_path, monkeypa
 def test_a_port_in_use_is_refused(free_port):
     with socket.create_server(("127.0.0.1", free_port)), pytest.raises(UserError, match=f"port {free_port} is in use"):
         mlflow_ui.serve("sqlite:///any.db", free_port, Console(quiet=True))
-
-
-@pytest.mark.parametrize(
-    ("display", "terminal", "opens"), [(":0", True, True), (":0", False, False), ("", True, False)]
-)
-def test_a_browser_is_opened_only_from_a_terminal_on_a_screen(display, terminal, opens, monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("DISPLAY", display)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
-    assert mlflow_ui.has_browser() == opens

@@ -1,8 +1,10 @@
-"""A sweep that is interrupted, held by another driver, shown by --status, and killed."""
+"""A sweep that is interrupted, held by another driver or killed, whose disk is full, or whose files are damaged."""
 
 import json
 import re
+import shutil
 import signal
+import subprocess
 import time
 
 import psutil
@@ -10,6 +12,10 @@ import pytest
 import torch
 from support import faults
 from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
+from support.disks import fill
+from support.first_seconds import Moment, kill_first, run_again
+
+from records import columns
 
 pytestmark = pytest.mark.slow
 
@@ -64,18 +70,6 @@ def test_a_running_sweep_is_shown_held_and_stopped_at_once(tmp_path):
     assert not alive, "a trial outlived its sweep"
 
 
-def test_the_status_of_a_finished_sweep(tiny_sweep):
-    ended = run_sweep(tiny_sweep.folder, "--status", "--name", "tiny")
-    assert ended.code == 0, ended
-    for piece in (
-        "7 of 7 trials done: 7 completed, 0 failed, 0 diverged",
-        "Finished up to --max-trials. The other trials of the plan: python sweep.py --space own_data",
-        "sweeps/tiny/report/report.html",
-        "MLflow is up to date",
-    ):
-        assert piece in ended.out, ended.out
-
-
 def test_the_log_is_one_json_object_a_line(tiny_sweep):
     logs = sorted((tiny_sweep.folder / "sweeps/tiny/logs").iterdir())
     events = [json.loads(line) for line in logs[0].read_text().splitlines()]
@@ -89,3 +83,56 @@ def test_nothing_is_lost_or_repeated_under_kills(tmp_path, tiny_sweep):
     counts, found = faults.run(tmp_path, faults.Sweep(TINY, 7, tiny_sweep.records), kills=1, seed=1)
     assert found == []
     assert counts.kills == {"driver": 1, "worker": 1, "server": 1}
+
+
+@pytest.mark.parametrize(
+    "moment", [Moment(4), *(Moment(seconds, of_database=True) for seconds in (0, 1, 2.5))], ids=str
+)
+def test_after_a_kill_the_second_command_does_all(moment, tmp_path):
+    kill_first(tmp_path, moment)
+    assert run_again(tmp_path) == []
+
+
+def results(folder):
+    rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return {row["trial_key"]: {k: v for k, v in row.items() if not columns.is_run_specific(k)} for row in rows}
+
+
+def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, tmp_path, tiny_sweep):
+    sweep = (*TINY, "--max-trials", "2", "--name", "full", "--storage", str(small_disk))
+    ballast = fill(small_disk, but=60_000)
+    ran = run_sweep(tmp_path, *sweep)
+    assert ran.code == 1, ran
+    assert "No space left on device; make room there, or give --storage a folder that has some" in ran.err
+    assert "Traceback" not in ran.err + ran.out
+    kept = results(small_disk / "full/records")
+    assert len(kept) < 2
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    ran = run_sweep(tmp_path, *sweep)
+    assert ran.code == 0, ran
+    assert f"2 trials, {2 - len(kept)} to run" in ran.out
+    found, expected = results(small_disk / "full/records"), results(tiny_sweep.records)
+    assert len(found) == 2
+    assert found.items() <= expected.items()
+    assert [path for path in small_disk.rglob("*") if path.name.startswith(".")] == []
+
+
+def test_damaged_files_are_set_aside_and_their_trials_run_again(tiny_sweep, tmp_path):
+    shutil.copytree(tiny_sweep.folder, tmp_path, dirs_exist_ok=True)
+    sweep = tmp_path / "sweeps/tiny"
+    cut, lost, *_ = sorted((sweep / "records").iterdir())
+    cut.write_bytes(cut.read_bytes()[:100])
+    lost.unlink()
+    (sweep / "records/notes.txt").write_text("mine")
+    (sweep / "checkpoints").mkdir()
+    (sweep / f"checkpoints/{lost.stem}.pt").write_bytes(b"PK no checkpoint")
+    ran = run_sweep(tmp_path, *TINY, "--name", "tiny")
+    assert ran.code == 0, ran
+    assert "7 trials, 2 to run" in ran.out
+    assert f"set aside tiny/set_aside/{cut.name}: not a JSON record (100 bytes): truncated or foreign" in ran.out
+    assert "set aside tiny/set_aside/notes.txt" in ran.out
+    assert {path.name for path in (sweep / "set_aside").iterdir()} == {cut.name, "notes.txt"}
+    assert (sweep / "set_aside/notes.txt").read_text() == "mine"
+    assert results(sweep / "records") == results(tiny_sweep.records)
+    assert not list((sweep / "checkpoints").glob("*"))

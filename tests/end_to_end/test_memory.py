@@ -53,9 +53,8 @@ GIB = 2**30
 
 def run(folder, method, trials, **variables):
     """A sweep of trials of a method beside those of the baseline, two at a time."""
-    write_package(
-        folder / "installed", "tools", {name: f"tools:{name.title()}" for name in ("hungry", "needy")}, METHODS
-    )
+    methods = {name: f"tools:{name.title()}" for name in ("hungry", "needy")}
+    write_package(folder / "installed", "tools", methods, METHODS)
     (folder / "mine.py").write_text(SPACE.format(method=method, trials=trials))
     sweep = ("--name", "memory", "--space", "mine.py", "--tracking-uri", "none", "--set", "epochs=2")
     return run_sweep(folder, *sweep, *SMALL, "--concurrency", "2", PYTHONPATH=f"{folder}/installed", **variables)
@@ -73,13 +72,10 @@ def test_a_trial_that_ray_kills_to_free_memory_is_recorded_and_the_sweep_goes_on
     assert ran.code == 10, ran
     assert "Traceback" not in ran.out + ran.err
     assert "1 trial killed, probably for memory: one more try, alone on a node." in ran.out
-    found = {record["method"]: record for record in records(tmp_path)}
-    assert {method: record["status"] for method, record in found.items()} == {
-        "baseline": "completed",
-        "hungry": "failed",
-    }
-    assert found["hungry"]["error"].startswith("tried 4 times, the last time alone on its node: out of memory (")
-    assert "lower batch_size" in found["hungry"]["error"]
+    by_method = {record["method"]: record for record in records(tmp_path)}
+    assert (by_method["baseline"]["status"], by_method["hungry"]["status"]) == ("completed", "failed")
+    assert by_method["hungry"]["error"].startswith("tried 4 times, the last time alone on its node: out of memory (")
+    assert "lower batch_size" in by_method["hungry"]["error"]
 
 
 def test_trials_that_have_no_room_beside_others_succeed_alone(tmp_path):

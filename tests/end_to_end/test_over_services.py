@@ -55,18 +55,16 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
     records = records_of(s3_server, bucket, "cloud")
     assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
     client, runs = runs_of(mlflow_server, variables, monkeypatch, "cloud")
-    assert {run.data.tags["trial_key"]: run.info.run_id for run in runs} == {
-        key: record["mlflow_run_id"] for key, record in records.items()
-    }
+    named = {key: record["mlflow_run_id"] for key, record in records.items()}
+    assert {run.data.tags["trial_key"]: run.info.run_id for run in runs} == named
     for run in runs:
         assert len(client.list_artifacts(run.info.run_id, "attribution")) == 3
         assert run.data.metrics["test_ood/auc"] == records[run.data.tags["trial_key"]]["test_ood.auc"]
 
     secrets = [s3_server.admin.secret, mlflow_server.password]
     left = s3_server.objects(bucket.removeprefix("s3://"))
-    assert {name.split("/")[2] for name in left} == {
-        *("records", "artifacts", "report", "logs", "sweep.json", "trials.parquet")
-    }
+    parts = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
+    assert {name.split("/")[2] for name in left} == parts
     told = json.dumps([[run.data.params, run.data.tags] for run in runs]) + ran.out + ran.err
     for secret in secrets:
         assert not [name for name, data in left.items() if secret.encode() in data]
@@ -78,9 +76,7 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
     assert len(runs_of(mlflow_server, variables, monkeypatch, "cloud")[1]) == 7
 
 
-def test_half_a_minute_without_the_bucket_loses_nothing(
-    s3_server, bucket, variables, tmp_path, tiny_sweep, monkeypatch
-):
+def test_half_a_minute_without_the_bucket_loses_nothing(s3_server, bucket, variables, tmp_path, tiny_sweep):
     command = (*TINY, "--name", "outage", "--storage", f"{bucket}/study")
     command += ("--tracking-uri", f"sqlite:///{tmp_path}/m.db")
     with running_sweep(tmp_path, *command, **variables) as driver:

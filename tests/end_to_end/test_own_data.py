@@ -6,9 +6,6 @@ import re
 import pytest
 from support import own_images
 from support.commands import run_sweep
-from typer.testing import CliRunner
-
-import sweep
 
 pytestmark = pytest.mark.slow
 QUICK = ("--set", "image_size=20", "--set", "epochs=2", "--set", "integrated_gradients_steps=4")
@@ -34,16 +31,3 @@ def test_200_images_in_four_formats_become_a_report(tmp_path, monkeypatch):
         assert (folder / f"artifacts/{record['trial_key']}/saliency.png").is_file()
     assert json.loads((folder / "report/report.json").read_text())["n_trials"] == 2
     assert "1 dataset: mine\n" in (folder / "report/report.md").read_text()
-
-    # The same data: nothing left to do. A mask of another size: refused before anything runs.
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", kept["XDG_CACHE_HOME"])
-    again = CliRunner().invoke(sweep.app, [*command, "--max-trials", "2", "--dry-run"])
-    assert "2 done, 0 to run" in again.output
-    assert "Converted: " in again.output
-    mask = own_images.png_bytes(own_images.drawn(2, "left", "sick", side=30)[1].astype("uint8"))
-    (tmp_path / "mine/masks/x2.png").write_bytes(mask)
-    refused = CliRunner().invoke(sweep.app, command)
-    assert refused.exit_code == 2
-    assert "table.csv row 4: mask" in refused.stderr
-    assert "x2.png is 30 x 30 pixels, its image 20 x 20 pixels" in refused.stderr

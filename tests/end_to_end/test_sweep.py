@@ -1,15 +1,11 @@
 """One sweep by the real command: through Ray Tune into records, a table, MLflow and a report."""
 
-import io
 import json
 import shutil
 import signal
 
-import numpy as np
-import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
-from PIL import Image
 from support import faults
 from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
 
@@ -29,13 +25,10 @@ def rows(folder):
 def test_it_ends_well_and_says_the_answer(tiny_sweep):
     ran = tiny_sweep.ran
     assert ran.code == 0, ran
-    assert "7/7 trials done" in ran.out
-    assert "report/report.html" in ran.out
-    assert "make ui" in ran.out
     verdict = json.loads((tiny_sweep.folder / "sweeps/tiny/report/report.json").read_text())["verdict"]
+    for piece in ("7/7 trials done", "report/report.html", "make ui", "mean ± sd over", "Not decided here: "):
+        assert piece in ran.out
     assert verdict["sentence"] in ran.out
-    assert "mean ± sd over" in ran.out
-    assert "Not decided here: " in ran.out
 
 
 def test_each_method_left_a_complete_record(tiny_sweep):
@@ -54,14 +47,6 @@ def test_each_method_left_a_complete_record(tiny_sweep):
         assert record["mlflow_run_id"]
 
 
-def test_the_table_has_the_same_rows(tiny_sweep):
-    table = pd.read_parquet(tiny_sweep.folder / "sweeps/tiny/trials.parquet")
-    records = rows(tiny_sweep.records)
-    assert set(table["trial_key"]) == set(records)
-    for row in table.to_dict("records"):
-        assert row["test_ood.auc"] == records[row["trial_key"]]["test_ood.auc"]
-
-
 @pytest.mark.slow
 def test_mlflow_has_one_parent_and_one_run_a_trial_with_epochs_and_pictures(tiny_sweep):
     client = MlflowClient(tiny_sweep.tracking_uri)
@@ -75,29 +60,9 @@ def test_mlflow_has_one_parent_and_one_run_a_trial_with_epochs_and_pictures(tiny
     for run in children:
         record = records[run.data.tags["trial_key"]]
         assert run.info.run_id == record["mlflow_run_id"]
-        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
         assert run.data.metrics["test_ood/auc"] == record["test_ood.auc"]
-        assert run.data.params["method"] == record["method"]
-        assert len(client.get_metric_history(run.info.run_id, "epoch/train/loss")) == record["epochs"]
         artifacts = [a.path for a in client.list_artifacts(run.info.run_id, "attribution")]
         assert sorted(artifacts) == [f"attribution/{f}" for f in ("epochs.json", "maps.npz", "saliency.png")]
-
-
-def test_maps_are_kept_as_a_picture_and_as_arrays(tiny_sweep):
-    folder = tiny_sweep.folder / "sweeps/tiny/artifacts" / next(iter(rows(tiny_sweep.records)))
-    picture = np.asarray(Image.open(folder / "saliency.png").convert("L"))
-    assert min(picture.shape) > 300
-    assert picture.std() > 10, "the picture is blank"
-    with np.load(io.BytesIO((folder / "maps.npz").read_bytes()), allow_pickle=False) as arrays:
-        n = len(arrays["labels"])
-        assert 0 < n <= 8
-        for split in columns.SCORED_SPLITS:
-            assert arrays[f"{split}.images"].shape == (n, 1, 28, 28)
-            assert arrays[f"{split}.masks"].any(axis=(1, 2)).all()
-            for attribution in ATTRIBUTIONS:
-                maps = arrays[f"{split}.map.{attribution}"]
-                assert maps.shape == (n, 28, 28)
-                assert (maps >= 0).all()
 
 
 @pytest.mark.slow
