@@ -147,19 +147,18 @@ def _method(analysis: Analysis, result: UnderShift) -> dict[str, str]:
         "Within cells": (
             "Each cell’s correlation becomes z = atanh ρ, with |ρ| clipped at 0.999, and z is averaged with weight n − "
             "3 (n − 4 for τ-b); the result is tanh of the average. Its standard error is √(1.06 / Σw), with 0.437 for "
-            "τ-b (Fieller, Hartley & Pearson 1957)."
-            + (f" Heterogeneity of the primary over cells: {heterogeneity}." if heterogeneity else "")
+            f"τ-b (Fieller, Hartley & Pearson 1957).{heterogeneity and f' Heterogeneity: {heterogeneity}.'}"
         ),
         "Between methods": (
             "Spearman’s ρ of the methods’ means. Its p-value counts the orderings of the methods whose |ρ| is at least "
-            "as large, the observed one included: all orderings of up to 8 methods, 20,000 drawn ones of more. Over "
-            "several strata the correlations are averaged and the labels permuted jointly."
+            "as large: all orderings of up to 8 methods, 20,000 drawn ones of more. Over several strata the "
+            "correlations are averaged and the labels permuted jointly."
         ),
         "Intervals": (
-            "Trials that share a data seed share their images, so data seeds are the independent units. Each "
-            "correlation is computed again without each data seed in turn, on Fisher’s z scale, and the interval is "
-            "Student’s t on Satterthwaite’s degrees of freedom (MacKinnon, Nielsen & Webb 2023); other estimates "
-            "are treated in the same way on their own scale. It needs 6 data seeds on each dataset."
+            "Trials that share a data seed share their images, so data seeds are the independent units. Each estimate "
+            "is computed again without each data seed in turn, correlations on Fisher’s z scale, and the interval is "
+            "Student’s t on Satterthwaite’s degrees of freedom (MacKinnon, Nielsen & Webb 2023). It needs 6 data seeds "
+            "on each dataset."
         ),
         "Many comparisons": (
             f"{_how_chosen(analysis)} {'All' if analysis.stands_in else 'The other'} correlations are adjusted for the "

@@ -76,30 +76,24 @@ def look(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def settings() -> AbstractContextManager[Any]:
-    """matplotlib's settings while a figure is drawn or saved."""
+    """matplotlib's settings while a figure is drawn or saved; a $ in a name does not start a formula."""
     import matplotlib as mpl
 
+    inked = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "text.color")
+    muted = ("axes.edgecolor", "xtick.color", "ytick.color")
     return mpl.rc_context(
         {
+            **dict.fromkeys(inked, INK),
+            **dict.fromkeys(muted, MUTED),
+            **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon", "text.parse_math"), False),
             "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
             "font.size": 9,
-            "axes.edgecolor": MUTED,
-            "axes.labelcolor": INK,
             "axes.titlesize": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
             "axes.grid": True,
             "axes.axisbelow": True,
             "grid.color": RULE,
             "grid.linewidth": 0.6,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "text.color": INK,
-            "legend.frameon": False,
             "figure.facecolor": "white",
-            "text.parse_math": False,  # a name may hold a $
             "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
         }
     )
@@ -126,14 +120,10 @@ class Pictures:
 
 def pictures(drawing: Drawing) -> Pictures:
     """Save a figure for every use; afterwards it has its narrow layout."""
-    width = round(drawing.figure.get_figwidth() * 96)
-    return Pictures(width, png(drawing), svg(drawing), _narrow(drawing))
-
-
-def _narrow(drawing: Drawing) -> bytes | None:
     figure = drawing.figure
+    width, page = round(figure.get_figwidth() * 96), (png(drawing), svg(drawing))
     if len(figure.axes) != 1 or figure.get_figwidth() > PAGE:
-        return None
+        return Pictures(width, *page, None)
     figure.set_layout_engine("constrained")
     figure.set_figwidth(NARROW)
     with settings():
@@ -143,7 +133,7 @@ def _narrow(drawing: Drawing) -> bytes | None:
                 if handle is not None:
                     handle.set_label(text.get_text())
             legend_below(figure, legend.legend_handles, columns=len(legend.texts))
-    return png(drawing)
+    return Pictures(width, *page, png(drawing))
 
 
 def png(drawing: Drawing) -> bytes:
@@ -264,14 +254,14 @@ def forest(
             keys["shade"] = shade_key()
         if keys:
             legend_below(figure, list(keys.values()), columns=4)
-    numbers = [
+    numbers = "; ".join(
         f"{', '.join(filter(None, (x_label if len(panels) > 1 else '', label, mark.series)))}: "
         f"{with_interval(mark.entry, digits)}"
         for x_label, rows in panels.items()
         for label, row in rows.items()
         for mark in row
-    ]
-    return Drawing(name, title, caption, f"{alt}. {'; '.join(numbers)}.", figure)
+    )
+    return Drawing(name, title, caption, f"{alt}. {numbers}.", figure)
 
 
 def draw_mark(axes: "Axes", mark: Mark, y: float) -> None:

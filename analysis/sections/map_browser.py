@@ -102,31 +102,20 @@ def tiles_of(maps: Sequence[KeptMap], trial: int) -> list[Tile]:
     """A tile for each image that a trial kept."""
     if not maps:
         return []
-    mask, distractor = (
-        shrunk(np.stack(regions).astype(np.float64), SIDE)
-        for regions in ([kept.mask for kept in maps], [kept.distractor for kept in maps])
-    )
-    images, masks, cues = (
-        shrunk(np.stack([kept.image for kept in maps]), PICTURE_SIDE),
-        mostly(mask),
-        mostly(distractor),
-    )
-    shown = [""] * len(maps)
-    regions = [kept.region for kept in maps if kept.region is not None]
-    if regions:
+    images = shrunk([kept.image for kept in maps], PICTURE_SIDE)
+    mask, cue = shrunk([kept.mask for kept in maps], SIDE), shrunk([kept.distractor for kept in maps], SIDE)
+    drawn = [""] * len(maps)
+    if regions := [kept.region for kept in maps if kept.region is not None]:
         # The blocks that the region covers most: scattered pixels may cover most blocks a little and none by half.
         n_blocks = np.rint(mask.sum(axis=(1, 2))).astype(np.intp)
-        shown = list(map(bits, strongest(shrunk(np.stack(regions).astype(np.float64), SIDE), n_blocks, ties=True)))
-    return [
-        Tile(
-            trial=trial,
-            rank=rank,
-            **{field: getattr(kept, field) for field in ("index", "score", "label", "predicted", "correct")},
-            picture=Picture(webp(image), mask.shape, bits(mask), bits(cue) if cue.any() else ""),
-            map=shown[rank],
-        )
-        for rank, (kept, image, mask, cue) in enumerate(zip(maps, images, masks, cues, strict=True))
-    ]
+        drawn = list(map(bits, strongest(shrunk(regions, SIDE), n_blocks, ties=True)))
+    tiles = []
+    for rank, (kept, image, region, other) in enumerate(zip(maps, images, mostly(mask), mostly(cue), strict=True)):
+        pixels = webp(np.rint(image * 255).astype(np.uint8).tobytes(), image.shape)
+        picture = Picture(pixels, region.shape, bits(region), bits(other) if other.any() else "")
+        answer = kept.label, kept.predicted, kept.correct
+        tiles.append(Tile(trial, rank, kept.index, kept.score, *answer, picture, drawn[rank]))
+    return tiles
 
 
 def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:
@@ -155,8 +144,9 @@ def within(room: int, tiles: Sequence[Tile], table: pd.DataFrame) -> list[Tile]:
     return sorted(chosen, key=lambda tile: (tile.trial, tile.rank))
 
 
-def shrunk(images: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+def shrunk(several: Sequence[np.ndarray], side: int) -> NDArray[np.float64]:
     """[N, H, W] or [N, H, W, 3]: means over square blocks, the smallest for which no side is longer than `side`."""
+    images = np.stack(several).astype(np.float64)
     block = -(-max(images.shape[1:3]) // side)
     for axis in (1, 2):
         starts = np.arange(0, images.shape[axis], block)
@@ -177,14 +167,9 @@ def bits(region: NDArray[np.bool_]) -> str:
     return base64.b64encode(np.packbits(region).tobytes()).decode()
 
 
-def webp(image: NDArray[np.float64]) -> str:
-    """[H, W] or [H, W, 3] in 0..1, in base64."""
-    return _webp(np.rint(image * 255).astype(np.uint8).tobytes(), image.shape)
-
-
-@cache
-def _webp(pixels: bytes, shape: tuple[int, ...]) -> str:
-    """Cached, since trials on one data seed have the same images."""
+@cache  # trials on one data seed have the same images
+def webp(pixels: bytes, shape: tuple[int, ...]) -> str:
+    """An image as WebP in base64."""
     buffer = io.BytesIO()
     Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(buffer, "webp", quality=60)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -216,28 +201,19 @@ def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
     without_any = browser.n_trials - len({tile.trial for tile in browser.tiles})
     without_maps = min(n_all, MOST) - browser.n_trials
     unknown = sum(not tile.map for tile in browser.tiles)
-    kept = count(browser.n_kept, "map")
-    text = (
-        f"report.html has {f'{len(browser.tiles):,} of the' if n_left_out else 'all'} {kept} of "
-        f"{name(primary.attribution)} on {name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as "
-        f"thumbnails of at most {SIDE} pixels a side."
-    )
-    if n_left_out:
-        text += f" {count(n_left_out, 'map is', 'maps are')} left out to keep the page small"
-        text += f", among them all maps of {count(without_any, 'trial')}." if without_any else "."
-    if n_all > MOST:
-        text += f" The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}."
-    text += (
-        " All attributions at full size are in saliency.png and maps.npz, in the sweep’s artifacts/ folder under the "
-        "trial key. The page shows saliency.png if the page is in the sweep’s report/ folder."
-    )
-    if without_maps:
-        text += f" {count(without_maps, 'trial')} kept no maps that can be read."
-    if unknown:
-        text += (
-            f" The scored pixels of {count(unknown, 'map')} are not known; the page shows those images without them."
-        )
-    return text
+    shown = f"{len(browser.tiles):,} of the" if n_left_out else "all"
+    among = f", among them all maps of {count(without_any, 'trial')}" if without_any else ""
+    sentences = {
+        f"report.html has {shown} {count(browser.n_kept, 'map')} of {name(primary.attribution)} on "
+        f"{name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as thumbnails of at most {SIDE} "
+        "pixels a side. All attributions at full size are in the sweep’s artifacts/ folder under the trial key: in maps.npz "
+        "and in saliency.png, which the page shows if it is in the sweep’s report/ folder.": True,
+        f"{count(n_left_out, 'map is', 'maps are')} left out to keep the page small{among}.": n_left_out,
+        f"The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}.": n_all > MOST,
+        f"{count(without_maps, 'trial')} kept no maps that can be read.": without_maps,
+        f"The scored pixels of {count(unknown, 'map')} are not known and not drawn.": unknown,
+    }
+    return " ".join(sentence for sentence, applies in sentences.items() if applies)
 
 
 SECTION: Section[Callable[[], Browser]] = Section(
