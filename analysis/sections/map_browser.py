@@ -206,8 +206,8 @@ def _sentence(analysis: Analysis, result: Callable[[], Browser]) -> str:
     sentences = {
         f"report.html has {shown} {count(browser.n_kept, 'map')} of {name(primary.attribution)} on "
         f"{name(primary.split)} images that {count(browser.n_trials, 'trial')} kept, as thumbnails of at most {SIDE} "
-        "pixels a side. All attributions at full size are in the sweep’s artifacts/ folder under the trial key: in maps.npz "
-        "and in saliency.png, which the page shows if it is in the sweep’s report/ folder.": True,
+        "pixels a side. All attributions at full size are in the sweep’s artifacts/ folder under the trial key: in "
+        "maps.npz and in saliency.png, which the page shows if it is in the sweep’s report/ folder.": True,
         f"{count(n_left_out, 'map is', 'maps are')} left out to keep the page small{among}.": n_left_out,
         f"The page has the {MOST:,} trials of the first data seeds, out of {n_all:,}.": n_all > MOST,
         f"{count(without_maps, 'trial')} kept no maps that can be read.": without_maps,
