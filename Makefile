@@ -76,7 +76,7 @@ docs: $(VENV)/.docs ## update the generated parts of the pages, and build the si
 	@echo "The site is build/site/index.html"
 
 notebook: $(VENV)/.docs ## run docs/first_sweep.ipynb and store what it shows
-	$(BIN)/python -m docs.notebook
+	PYTHONWARNINGS=ignore $(BIN)/python -m docs.notebook
 
 ui: install ## open the sweeps in MLflow: of MLFLOW_TRACKING_URI, else mlflow.db served on port 5000 (MLFLOW_PORT=…)
 	$(BIN)/python -m driver.view.mlflow_ui --port $(MLFLOW_PORT)

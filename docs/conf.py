@@ -1,7 +1,7 @@
 """Sphinx's settings for the site of `make docs`: the repository's Markdown, with README.md as the start page.
 
-The source folder is the repository, so that relative links work the same on the site and on a code host; a link to a
-file that is not a page downloads it. The list of pages in docs/README.md is the navigation.
+The source folder is the repository, so that relative links work on the site as on a code host; a link to a file that is
+not a page downloads it.
 """
 
 import re

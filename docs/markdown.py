@@ -8,7 +8,12 @@ from collections.abc import Iterable, Sequence
 def markdown(text: str) -> str:
     """Escape plain text so that Markdown shows it unchanged; only backticks keep their meaning."""
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(piece if piece.startswith("`") else _escaped(piece) for piece in pieces)
+    # Every second piece is code. In the others: emphasis, strikethrough and tags; _ within a word has no meaning.
+    special = r"[*~\\]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])"
+    pieces[::2] = (re.sub(special, r"\\\g<0>", piece) for piece in pieces[::2])
+    # Lines that begin like a list or a heading.
+    pieces[::2] = (re.sub(r"(?m)^([-+>#])(?=\s)", r"\\\1", piece) for piece in pieces[::2])
+    return "".join(pieces)
 
 
 def paragraphs(docstring: str | None) -> Sequence[str]:
@@ -20,10 +25,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of Markdown cells, whose bars are escaped."""
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
-
-
-def _escaped(text: str) -> str:
-    # Emphasis, strikethrough and tags; _ within a word has no meaning.
-    text = re.sub(r"[*~\\]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])", r"\\\g<0>", text)
-    # Lines that begin like a list or a heading.
-    return re.sub(r"(?m)^([-+>#])(?=\s)", r"\\\1", text)

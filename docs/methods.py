@@ -5,7 +5,6 @@ may be of other packages.
 """
 
 import inspect
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,14 +108,13 @@ def _cost(method: str, model: str) -> str:
 
 
 def main(names: Annotated[list[str], typer.Argument(help="Methods.")]) -> None:
-    """Print the sections of some methods."""
+    """Print the sections and departures of some methods."""
     for name in names:
         if name not in METHODS:
             raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    sections = [describe(name)["section"] for name in names]
-    if rows := departures({name: METHODS[name] for name in names}):
-        sections.append(f"## Departures from the sources\n\n{rows}\n")
-    sys.stdout.write("\n".join(sections))
+    rows = departures({name: METHODS[name] for name in names})
+    print(*(describe(name)["section"] for name in names), sep="\n", end="")
+    print(f"\n## Departures from the sources\n\n{rows}\n" if rows else "", end="")
 
 
 if __name__ == "__main__":

@@ -222,15 +222,10 @@ def one_setting(report: Report) -> str:
 
 def per_image(report: Report) -> str:
     """Within a model, the AUROC of an image's map for a correct answer on it; by method for the primary's maps."""
-    rows = (
-        (
-            f"IoU of {name(one['attribution'])}" + (f", `{one['method']}`" if one["method"] else ""),
-            _with_interval(one),
-            f"{one['n']:,} of {one['n'] + one['n_missing']:,}",
-        )
-        for one in report["per_image"]
-        if one["dataset"] is None and one["estimate"] is not None
-    )
+    shown = [one for one in report["per_image"] if one["dataset"] is None and one["estimate"] is not None]
+    maps = (f"IoU of {name(one['attribution'])}" + (f", `{one['method']}`" if one["method"] else "") for one in shown)
+    models = (f"{one['n']:,} of {one['n'] + one['n_missing']:,}" for one in shown)
+    rows = zip(maps, map(_with_interval, shown), models, strict=True)
     return table(("map", "AUROC for a right answer", "models"), rows)
 
 
@@ -321,11 +316,8 @@ def means(trials: pd.DataFrame) -> str:
 
 def candidates(trials: pd.DataFrame) -> str:
     """The cost of each rule over the strata with a shift, with fewer and fewer methods to choose from."""
-    left_out = {
-        "all methods": [],
-        f"without `{MASKED}`": [MASKED],
-        f"without `{MASKED}` and `shuffled`": [MASKED, "shuffled"],
-    }
+    left_out = {"all methods": [], f"without `{MASKED}`": [MASKED]}
+    left_out[f"without `{MASKED}` and `shuffled`"] = [MASKED, "shuffled"]
 
     def cells() -> Iterator[Cell]:
         for heading, methods in left_out.items():

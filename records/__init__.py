@@ -4,7 +4,7 @@
     storage.py          opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     manifest.py         sweep.json: what a sweep declared
     store.py            the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
-    mirror.py           brings MLflow up to date with the records; mirror_names.py, mirror_deletion.py, mlflow_client.py
+    mirror.py           brings MLflow up to date with the records; mirror_names.py, mlflow_client.py
     database.py         MLflow's SQLite database, created whole or not at all
     secrets.py          removes credentials from messages
 

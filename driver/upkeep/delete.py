@@ -16,8 +16,7 @@ from driver.terminal import say
 from driver.upkeep.lease import Lease
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import Manifest, StorageError, SweepRecords, open_storage
-from records.mirror_deletion import MlflowExperiment, delete_experiment, find_experiment
-from records.mlflow_client import MirrorError
+from records.mlflow_client import MirrorError, MlflowExperiment, delete_experiment, find_experiment
 from records.secrets import scrub
 
 LAST = ("trials.parquet", "records/", "sweep.json")

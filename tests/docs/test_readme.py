@@ -38,11 +38,6 @@ def test_its_commands_exist():
 
 def test_its_costs_are_those_of_the_report():
     text = " ".join(README.split())
-    below = [
-        np.mean([one["estimate"] for one in REPORT["regret"] if one["rule"] == rule and 0 < (one["severity"] or 0) < 1])
-        for rule in ("id_valid", "localisation_id")
-    ]
-    assert "(below 1: {:.3f}, the map {:.3f})".format(*below) in text
     costs = {one["rule"]: one for one in REPORT["regret"] if one["dataset"] is None}
     by_map = costs["localisation_id"]
     assert "costs {estimate:.3f} ({ci_low:.3f} to {ci_high:.3f}) of AUC under the shift".format_map(by_map) in text
@@ -52,6 +47,9 @@ def test_its_costs_are_those_of_the_report():
         "masked": "on masked images costs {:.3f},",
     }.items():
         assert words.format(costs[rule]["estimate"]) in text
+    weak = [one for one in REPORT["regret"] if 0 < (one["severity"] or 0) < 1]
+    below = [np.mean([one["estimate"] for one in weak if one["rule"] == r]) for r in ("id_valid", "localisation_id")]
+    assert "(below 1: {:.3f}, the map {:.3f})".format(*below) in text
 
 
 def test_the_page_of_the_study_describes_its_trials():

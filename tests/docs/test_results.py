@@ -207,17 +207,14 @@ def lost(own: pd.DataFrame, criterion: pd.Series) -> float:
     return own["y"].max() - own.loc[criterion >= criterion.max() - 1e-12, "y"].mean()
 
 
-def standardised(values: pd.Series) -> pd.Series:
-    spread = values.std(ddof=0)
-    return (values - values.mean()) / spread if spread > 1e-12 else values * 0
-
-
 def costs(own: pd.DataFrame) -> dict[str, float]:
     """The loss of each rule among these trials."""
+    both = own[["id_valid", "map_id"]]
+    spread = both.std(ddof=0)
     rules = {
         "localisation_id": own["map_id"],
         "id_valid": own["id_valid"],
-        "id_valid_and_localisation_id": standardised(own["id_valid"]) + standardised(own["map_id"]),
+        "id_valid_and_localisation_id": ((both - both.mean()) / spread.where(spread > 1e-12, np.inf)).sum(axis=1),
         **{probe: own[probe] for probe in PROBES if probe in own},
         **({"masked": own["masked"]} if own["masked"].any() else {}),
         "random": own["y"] * 0,

@@ -14,7 +14,7 @@ from driver import UserError
 from driver.upkeep.tracking import check_tracking_uri, experiment_of, missing_database, open_tracking
 from driver.view import mlflow_ui
 from driver.view.mlflow_ui import PROJECT, where
-from records.mirror_deletion import find_experiment
+from records.mlflow_client import find_experiment
 
 LINK = "#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
 

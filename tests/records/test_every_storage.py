@@ -114,19 +114,6 @@ def test_only_one_of_many_replaces(storage):
         assert storage.read("lease") == f"{lap}: {won.index(True)}".encode()
 
 
-def test_concurrent_counting_loses_nothing(storage):
-    storage.write("count", b"0")
-
-    def add_one(_):
-        while True:
-            old = storage.read("count")
-            if storage.replace("count", old, str(int(old) + 1).encode()):
-                return
-
-    contend(add_one)
-    assert storage.read("count") == str(CONTENDERS).encode()
-
-
 def test_replacing_never_restores_a_deleted_name(storage):
     for _ in range(ROUNDS):
         storage.write("lease", b"old")

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from records import Manifest, columns, mirror, mlflow_client
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
-from records.mirror_deletion import SUFFIX, find_experiment
+from records.mlflow_client import SUFFIX, find_experiment
 
 KEY = "0123456789abcdef"
 MAPS = ["attribution/epochs.json", "attribution/maps.npz", "attribution/saliency.png"]

@@ -28,7 +28,9 @@ def trials(*changes):
     return [{**TRIAL, "trial_key": f"{number:08x}00000000", **change} for number, change in enumerate(changes)]
 
 
-def test_run_names():
+def test_run_names_have_the_key_of_unknown_trials_and_the_tuned_settings_of_a_search():
+    assert telling_apart([]) == ("trial_key",)
+    assert telling_apart(trials({"hp.lr": 1e-3}), tuned=("hp.lr",)) == ("hp.lr",)
     assert run_name(TRIAL, ()) == "actdiff λ=1 s=1 seed=0"
     assert run_name(TRIAL, ("dataset", "hp.lr", "hp.absent")) == "actdiff λ=1 s=1 seed=0 synthetic lr=0.001"
     assert run_name(TRIAL, ("trial_key",)) == "actdiff λ=1 s=1 seed=0 01234567"
@@ -53,11 +55,6 @@ def test_names_are_as_short_as_possible_and_unique(changes, expected):
     rows = trials(*changes)
     assert telling_apart(rows) == expected
     assert len({run_name(row, expected) for row in rows}) == len(rows)
-
-
-def test_names_have_the_key_of_unknown_trials_and_the_tuned_settings_of_a_search():
-    assert telling_apart([]) == ("trial_key",)
-    assert telling_apart(trials({"hp.lr": 1e-3}), tuned=("hp.lr",)) == ("hp.lr",)
 
 
 @pytest.mark.parametrize("name", [name for name, space in SPACES.items() if space().search is None])

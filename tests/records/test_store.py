@@ -124,12 +124,8 @@ def test_records_are_read_some_at_a_time_and_share_their_names(records, monkeypa
 
 
 def test_the_table_has_a_row_for_each_record_in_a_fixed_order(records):
-    rows = [
-        record("c", method="rrr", **{"test_ood.auc": 0.5, "hp.lr": 0.1}),
-        record("b", status="failed", error="boom"),
-        record("a", severity=0.0, **{"test_ood.iou.occlusion": 0.25, "hp.lr": 0.2}),
-    ]
-    table = records.write_table(rows)
+    rows = [record("c", method="rrr", **{"test_ood.auc": 0.5, "hp.lr": 0.1}), record("b", status="failed", error="x")]
+    table = records.write_table([*rows, record("a", severity=0.0, **{"test_ood.iou.occlusion": 0.25, "hp.lr": 0.2})])
     stored = pd.read_parquet(io.BytesIO(records.storage.read("trial-sweep/trials.parquet")))
     pd.testing.assert_frame_equal(stored, table)
     assert list(stored["trial_key"]) == ["a", "b", "c"]

@@ -62,7 +62,7 @@ class Service(ABC):
     name: str
     stop_signal = signal.SIGTERM
     grace_seconds = 1.0
-    """Time for an orderly end, after which the process is killed."""
+    """After which the process is killed."""
 
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.name}-", ignore_cleanup_errors=True)
@@ -165,7 +165,7 @@ class Service(ABC):
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """The server is down inside the block and back after it."""
+        """A block during which the server is down."""
         self.kill()
         try:
             yield
