@@ -16,7 +16,6 @@ from trainables.methods import METHODS, Method
 from trainables.models import Classifier
 
 FOLDER = Path(__file__).parent
-# A trial that takes a fraction of a second.
 QUICK = {"n_train": 64, "n_valid": 32, "n_test": 64, "batch_size": 16, "epochs": 2, "selection_warmup": 0, "lr": 3e-3}
 QUICK |= {"attribution_images": 4, "integrated_gradients_steps": 8, "severity": 0.8}
 

@@ -64,14 +64,18 @@ def test_frozen_pass_uses_batch_statistics_and_records_nothing(model):
     assert not torch.equal(before[0], statistics(model)[0]), "the ordinary pass does record"
 
 
-def test_restores_after_an_error(model):
+@pytest.mark.parametrize("training", [True, False])
+def test_both_blocks_restore_the_model_after_an_error(model, training):
     def fail() -> None:
-        with frozen_running_statistics(model):
+        with frozen_running_statistics(model), evaluation_mode(model):
             assert not model[1].track_running_stats
+            assert not model[1].training
             raise RuntimeError("on purpose")
 
+    model.train(training)
     with pytest.raises(RuntimeError, match="on purpose"):
         fail()
+    assert model.training == model[1].training == training
     assert model[1].track_running_stats
     assert not model[2].track_running_stats, "a layer that never tracked is not switched on"
 
@@ -133,20 +137,6 @@ def test_only_the_paper_records_statistics_of_altered_images(make_batch, new_met
     for (buffer, value), (_, expected) in zip(model.named_buffers(), reference.named_buffers(), strict=True):
         assert torch.equal(value, expected), buffer
     assert model.trunk[1].track_running_stats
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluation_mode_is_undone_after_an_error(training):
-    model = nn.Sequential(nn.BatchNorm2d(1)).train(training)
-
-    def fail():
-        with evaluation_mode(model):
-            assert not model[0].training
-            raise RuntimeError("on purpose")
-
-    with pytest.raises(RuntimeError, match="on purpose"):
-        fail()
-    assert model.training == model[0].training == training
 
 
 def test_pgd_finds_the_worst_change_of_a_linear_model(linear_net, make_batch, new_method):

@@ -68,15 +68,9 @@ def test_infidelity_against_captum(explained):
         inside = squares.repeat(len(images) // REGIONS, 1, 1)[:, None]
         return inside.double(), images * ~inside
 
-    expected = captum_infidelity(
-        lambda x: explained.model(x).logits,
-        without_square,
-        explained.images,
-        explained.maps[:, None],
-        target=explained.targets,
-        n_perturb_samples=REGIONS,
-        normalize=True,
-    )
+    of_the_model = lambda x: explained.model(x).logits, without_square, explained.images, explained.maps[:, None]
+    settings = {"target": explained.targets, "n_perturb_samples": REGIONS, "normalize": True}
+    expected = captum_infidelity(*of_the_model, **settings)
     torch.testing.assert_close(FAITHFULNESS["infidelity"](explained), expected.detach())
 
 
@@ -92,11 +86,6 @@ def test_sensitivity_against_captum(explained):
         images = images[0] if isinstance(images, tuple) else images
         return (explained.attribution.maps(explained.model, images.detach(), target),)
 
-    expected = captum_sensitivity_max(
-        explain,
-        explained.images,
-        perturb_func=noisy,
-        n_perturb_samples=COPIES,
-        target=explained.targets,
-    )
+    settings = {"perturb_func": noisy, "n_perturb_samples": COPIES, "target": explained.targets}
+    expected = captum_sensitivity_max(explain, explained.images, **settings)
     torch.testing.assert_close(FAITHFULNESS["sensitivity_max"](explained), expected)
