@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from textwrap import wrap
@@ -19,14 +20,29 @@ from trainables.core.errors import ConfigurationError
 from trainables.core.picture import labelled_grid, tile
 from trainables.datasets import find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
+from trainables.datasets.own.files import join, parent
 from trainables.datasets.own.images import OwnImages
-from trainables.datasets.own.summary import summary
+from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 from trainables.trial.resolve import resolve
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 BAD_USE = 2
+MARGIN = 13
+"""Characters beside the picture's rows."""
+SAMPLES = 6
+"""Images in the picture for each label and cue."""
+SHOWN = 5
+"""Names in a line."""
+MANY = 10
+"""Fewest boxes that are taken for corners if all of them look like corners."""
+FEW = 400
+"""With fewer test images an accuracy has a standard error above 0.025."""
+LARGE = 0.7
+"""If masks cover more of the image, they are probably inverted."""
+DARK = 0.25
+"""If no pixel is brighter, the pixel range is probably wrong, for example 12-bit values in 16-bit files."""
 
 
 @app.command()
@@ -81,18 +97,6 @@ def check(
         print(f"The data can be used. Next: {shlex.join(command)}")
 
 
-MARGIN = 13
-"""Characters beside the picture's rows."""
-SAMPLES = 6
-"""Images in the picture for each label and cue."""
-FEW = 400
-"""With fewer test images an accuracy has a standard error above 0.025."""
-LARGE = 0.7
-"""If masks cover more of the image, they are probably inverted."""
-DARK = 0.25
-"""If no pixel is brighter, the pixel range is probably wrong, for example 12-bit values in 16-bit files."""
-
-
 def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     """Describe a dataset in lines of text: images by split, label and cue, mask coverage, and warnings."""
     channels, height, width = splits["train"].images.shape[1:]
@@ -103,21 +107,80 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
         n = len(np.unique(np.concatenate(list(dataset.index().values()))))
         why = ", as many as the rarest label and group allow" if dataset.knows_cues else ""
         used = f" {n} of {len(dataset.decoded().rows)} images{why}"
+    labels, cues = _names(dataset)
     yield f"Drawn at severity {dataset.severity:g}, data seed {dataset.data_seed}:{used}"
     for name in SPLITS:
-        yield f"  {name:9} {_counts(dataset, splits[name])}"
+        yield f"  {name:9} {_counts(splits[name], labels, cues)}"
     yield "Masks (share of images that have one; smallest and largest share of pixels inside):"
     for name in SPLITS:
-        yield f"  {name:9} {_coverage(dataset, splits[name])}"
-    yield from (f"Warning: {warning}" for warning in _warnings(dataset, splits))
+        yield f"  {name:9} {_coverage(splits[name], labels)}"
+    yield from (f"Warning: {warning}" for warning in _warnings(splits, labels))
+
+
+def summary(dataset: OwnImages) -> Iterator[str]:
+    """Lines on all rows of the table, whether or not a split has them."""
+    decoded, meaning = dataset.decoded(), dataset.meaning()
+    rows, stored = decoded.rows, decoded.stored
+    subjects = {row.subject for row in rows if row.subject is not None}
+    yield f"{len(rows)} rows, {f'{len(subjects)} subjects' if subjects else 'no column subject: each row is one'}"
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(stored.kind).most_common())
+    sizes = sorted(set(zip(stored.width, stored.height, strict=True)), key=lambda size: (size[0] * size[1], size))
+    first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
+    yield f"Files: {kinds}; {first if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last}'} pixels"
+    yield from dataset.notes() or ["Converted: nothing"]
+    masked = np.any(decoded.masks, axis=(1, 2))
+    for i, label in enumerate(meaning.class_names):
+        of_label = meaning.labels == i
+        maskless = np.flatnonzero(of_label & ~masked)
+        names = [f"{rows[n].image} (row {rows[n].where.rpartition(' ')[2]})" for n in maskless]
+        masks = f"{len(names)} with no mask or an empty one: {_first(names)}" if names else "all with a mask"
+        if len(names) == of_label.sum():
+            masks = "none with a mask"
+        yield f"Label {label!r} is class {i}: {of_label.sum()} images, {masks}"
+    files_rows, files = dataset.read(dataset.options)
+    boxes = [box for row in files_rows if row.boxes_side is None for box in row.boxes]
+    if len(boxes) >= MANY and all(box.width > box.x and box.height > box.y for box in boxes):
+        yield (
+            f"Warning: all {len(boxes)} boxes have a width above x and a height above y, as the corners x1 y1 x2 y2 "
+            "have; boxes are 'x y width height', so look at the picture"
+        )
+    if isinstance(dataset, Folder):
+        used = {location for row in files_rows for location in (row.image, row.mask) if location}
+        folders = {*map(parent, used), *(join(dataset.place, kind) for kind in ("images", *MASK_FOLDERS))}
+        present = {join(folder, name) for folder in folders for name in files.names(folder)}
+        unused = sorted(name for name in present - used if name.lower().endswith(SUFFIXES))
+        if unused:
+            short = [name.removeprefix(f"{dataset.place}/") for name in unused]
+            yield f"Not in use, as no row names them: {_first(short)}"
+    if not meaning.groups:
+        yield "No groups: the shift is the one between the splits, severity must be 1"
+    for group, cue in meaning.groups.items():
+        counts = Counter(row.label for row in rows if row.group == group)
+        cells = ", ".join(f"{counts[label]} {label}" for label in meaning.class_names)
+        yield f"Group {group!r} goes with {meaning.class_names[cue]!r} in training; it has {cells}"
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first few names, and the number of the others."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _names(dataset: Dataset) -> tuple[Sequence[str], list[str]]:
+    """The name of each label, and of each cue; the last one is that of the cue -1."""
+    if isinstance(dataset, OwnImages):
+        meaning = dataset.meaning()
+        return meaning.class_names, [f"group {group}" for group in meaning.group_names()] + ["no group"]
+    return [f"class {i}" for i in range(dataset.classes)], [f"cue {i}" for i in (*range(dataset.classes), -1)]
 
 
 def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> bytes:
     """PNG of a few images of train and test_ood, a row for each label and cue, with masks outlined in green."""
     rows, tiles = [], []
+    labels, cues = _names(dataset)
     for name in ("train", "test_ood"):
         split = splits[name]
-        for label, cue in sorted({(int(k), int(c)) for k, c in zip(split.labels, split.cues, strict=True)}):
+        for label, cue in sorted(set(zip(split.labels.tolist(), split.cues.tolist(), strict=True))):
             index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
             arrays = {
                 "s.images": split.displayed(split.images[index]).numpy(),
@@ -126,32 +189,31 @@ def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> b
             }
             shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
             tiles.append(shown + [np.full_like(shown[0], 255)] * (SAMPLES - len(shown)))
-            texts = (name, _label(dataset, label), _cue(dataset, cue))
-            rows.append("\n".join(line for text in texts for line in wrap(text, MARGIN)))
+            rows.append("\n".join(line for text in (name, labels[label], cues[cue]) for line in wrap(text, MARGIN)))
     return labelled_grid(tiles, rows, [""] * SAMPLES, title)
 
 
-def _counts(dataset: Dataset, split: Split) -> str:
+def _counts(split: Split, labels: Sequence[str], cues: Sequence[str]) -> str:
     cells = []
-    for label in range(dataset.classes):
-        cues = torch.bincount(split.cues[split.labels == label] + 1, minlength=dataset.classes + 1).tolist()
-        parts = [f"{n} {_cue(dataset, cue - 1)}" for cue, n in enumerate(cues) if n]
-        cells.append(f"{int((split.labels == label).sum())} {_label(dataset, label)} ({', '.join(parts)})")
+    for label, text in enumerate(labels):
+        of_label = sorted(Counter(split.cues[split.labels == label].tolist()).items())
+        counts = ", ".join(f"{n} {cues[cue]}" for cue, n in of_label)
+        cells.append(f"{sum(n for _, n in of_label)} {text} ({counts})")
     return f"{len(split)} images: " + "; ".join(cells)
 
 
-def _coverage(dataset: Dataset, split: Split) -> str:
+def _coverage(split: Split, labels: Sequence[str]) -> str:
     share = split.masks.flatten(1).float().mean(dim=1)
-    parts = []
-    for label in range(dataset.classes):
+    texts = []
+    for label, text in enumerate(labels):
         of_label = share[split.labels == label]
         masked = of_label[of_label > 0]
         inside = f" ({masked.min():.1%} to {masked.max():.1%} inside)" if len(masked) else ""
-        parts.append(f"{_label(dataset, label)}: {len(masked) / max(len(of_label), 1):.0%}{inside}")
-    return "; ".join(parts)
+        texts.append(f"{text}: {len(masked) / max(len(of_label), 1):.0%}{inside}")
+    return "; ".join(texts)
 
 
-def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
+def _warnings(splits: Mapping[str, Split], labels: Sequence[str]) -> Iterator[str]:
     brightest = max(split.displayed(split.images.max()).item() for split in splits.values())
     if brightest < DARK:
         yield f"the brightest pixel is {brightest:.3f} of white; set pixel_range=LOW:HIGH or pixel_range=image"
@@ -161,32 +223,18 @@ def _warnings(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     constant = sum(int((s.images.amax(dim=(1, 2, 3)) == s.images.amin(dim=(1, 2, 3))).sum()) for s in splits.values())
     if constant:
         yield f"{constant} images are constant"
+    hashes = {name: [sha256(image.numpy().tobytes()).digest() for image in splits[name].images] for name in SPLITS}
+    trained_on = set(hashes["train"])
     for pool in ("valid", "test"):
-        shared = _shared(splits["train"], splits[f"{pool}_id"]) + _shared(splits["train"], splits[f"{pool}_ood"])
+        shared = sum(image in trained_on for kind in ("id", "ood") for image in hashes[f"{pool}_{kind}"])
         if shared:
             yield f"{shared} {pool} images are identical to training images"
-    for label in range(dataset.classes):
+    for label, text in enumerate(labels):
         if not any(s.masks[s.labels == label].any() for s in splits.values()):
-            name = _label(dataset, label)
-            yield f"{name} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
+            yield f"{text} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
     covered = torch.cat([split.masks.flatten(1).float().mean(dim=1) for split in splits.values()])
     if (covered > 0).any() and (median := covered[covered > 0].median().item()) > LARGE:
         yield f"masks cover {median:.0%} of an image (median); check that they are 0 outside, not inside"
-
-
-def _shared(first: Split, second: Split) -> int:
-    known = {sha256(image.numpy().tobytes()).digest() for image in first.images}
-    return sum(sha256(image.numpy().tobytes()).digest() in known for image in second.images)
-
-
-def _label(dataset: Dataset, label: int) -> str:
-    return dataset.meaning().class_names[label] if isinstance(dataset, OwnImages) else f"class {label}"
-
-
-def _cue(dataset: Dataset, cue: int) -> str:
-    if isinstance(dataset, OwnImages):
-        return f"group {dataset.meaning().group_names()[cue]}" if cue >= 0 else "no group"
-    return f"cue {cue}"
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ class ColouredDigits(TwoOrTenClasses):
     """28 x 28 digits in three channels, black around; the cue is the digit's colour.
 
     The negative control: the cue is inside the mask (grey value above 1), so neither training inside it nor attribution
-    that falls on it says anything about the shortcut. The distractor mask is the mask. The data seed deals the 5,000
-    digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the ten digits.
+    that falls on it says anything about the shortcut. The distractor mask is the mask.
 
     Source: the Colored MNIST of Arjovsky et al. 2019, arXiv 1907.02893, of two colours; ten hues as in Rieger et al.,
     ICML 2020; the severity is ours.

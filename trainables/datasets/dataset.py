@@ -19,11 +19,12 @@ from trainables.core.streams import numpy_stream
 Labels = Int[np.ndarray, " images"]
 """Classes from 0, of the images or of their cues."""
 Objects = TypeVar("Objects")
-
 UNIT = (0.0, 1.0)
 """The usual pixel values of black and white."""
 USUAL_SIDE = 28
-"""The usual side of an image in pixels."""
+"""In pixels."""
+MAX_BYTES = 2**29
+"""Size limit of the cache of `load`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,9 +61,8 @@ class Split:
 class Dataset:
     """A recipe for five splits. The class attribute `Options` declares the dataset's settings.
 
-    Data depend only on the dataset, its options, the severity and the data seed, so that every method and every
-    training seed sees the same images. Where the dataset can draw either cue, test_id and test_ood (and valid_id and
-    valid_ood) show the same objects and differ in the cue alone; a user's images (`OwnImages`) share what they can.
+    Data depend only on the dataset, its options, the severity and the data seed. Where the dataset can draw either cue,
+    test_id and test_ood (and valid_id and valid_ood) show the same objects and differ in the cue alone.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -70,7 +70,6 @@ class Dataset:
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
     departures: ClassVar[tuple[Departure, ...]] = ()
-    """How the dataset differs from its source."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
     """Options for contract tests, small enough to take seconds; at least one case."""
 
@@ -105,7 +104,6 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
         return 2
 
     @property
@@ -130,15 +128,13 @@ class Dataset:
         return ()
 
     def splits(self) -> Mapping[str, Split]:
-        """The five splits by name."""
         raise NotImplementedError
 
 
 class DrawnCueDataset(Dataset, Generic[Objects]):
     """Base of datasets that can draw any cue with any object: a subclass defines `parts` and `with_cues`.
 
-    Objects, and the order in which images agree as severity grows, depend on part and data seed alone, so that twins
-    and severities differ in the cues alone.
+    Objects, and the order in which images agree as severity grows, depend on part and data seed alone.
     """
 
     stream: ClassVar[str]
@@ -181,9 +177,8 @@ def agreement(severity: float, classes: int, out_of_distribution: bool) -> float
 def assign_cues(labels: Labels, classes: int, probability: float, rng: np.random.Generator) -> Labels:
     """Assign cues that agree with the label in exactly round(n · probability) of a class's n images.
 
-    The others are dealt evenly over the remaining classes. Counts replace independent draws so that every sample has
-    the declared association; which images agree is random. With the same generator state a higher probability only adds
-    agreeing images, so that severities and the two test splits are paired.
+    Which images agree is random; the others are dealt evenly over the remaining classes. With the same generator state
+    a higher probability only adds agreeing images, so that severities and the two test splits are paired.
     """
     cues = labels.copy()
     for label in range(classes):
@@ -201,13 +196,9 @@ def split_from_arrays(
     distractors: Bool[np.ndarray, "images height width"],
     cues: Labels,
 ) -> Split:
-    """Make a Split from numpy arrays. Pixels in both masks belong to the mask, not to the distractor mask.
-
-    Images without a channel axis have one channel.
-    """
-    with_channels = images if images.ndim == 4 else images[:, None]
+    """Make a Split from numpy arrays. Pixels in both masks belong to the mask. Images may lack the channel axis."""
     return Split(
-        images=torch.from_numpy(with_channels.astype(np.float32)),
+        images=torch.from_numpy((images if images.ndim == 4 else images[:, None]).astype(np.float32)),
         labels=torch.from_numpy(labels.astype(np.int64)),
         masks=torch.from_numpy(masks)[:, None],
         distractors=torch.from_numpy(distractors & ~masks)[:, None],
@@ -216,7 +207,7 @@ def split_from_arrays(
 
 
 def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_seed: int) -> Mapping[str, Split]:
-    """Load the five splits through a small per-process cache, as trials of a sweep often share their data."""
+    """Load the five splits through a cache of this process, which keeps at least the latest ones."""
     key = (dataset, options, severity, data_seed)
     if key in _CACHE:
         _CACHE.move_to_end(key)
@@ -228,8 +219,6 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
     return _CACHE[key]
 
 
-MAX_BYTES = 2**29
-"""Size limit of the cache; the latest splits are kept whatever their size."""
 _CACHE: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
 
 

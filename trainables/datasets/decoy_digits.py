@@ -19,8 +19,6 @@ class DecoyDigits(TwoOrTenClasses):
     """28 x 28 grey digits in [0, 1]; the cue is the shade of a 4 x 4 patch in a random corner.
 
     The mask is the digit's pixels (grey value above 1) that the patch leaves visible, the distractor mask the patch.
-    The data seed deals the 5,000 digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced
-    over the ten digits. With two classes, even against odd.
 
     Source: Ross, Hughes & Doshi-Velez, IJCAI 2017 (patch and grey values); the severity is ours.
     """

@@ -14,14 +14,14 @@ from trainables.datasets.mnist import SIZE, Digits, MnistDataset, MnistOptions, 
 FAMILIES = {"plants": ("grass", "flower"), "stone": ("brick", "gravel")}
 """The photographs of each family: grass, brick and gravel from scikit-image's wheel, the flower from scikit-learn's."""
 TILE = 64
-"""Side of a tile in pixels. A crop is within one tile, so parts with different tiles share no pixel."""
+"""Side in pixels. A crop is within one tile, so parts with different tiles share no pixel."""
 SHARES = {"train": 2, "valid": 1, "test": 2}
 """Of every five tiles of a photograph."""
 
 
 @cache
 def photograph(name: str) -> UInt8[np.ndarray, "height width"]:
-    """A photograph's grey values 0-255; a coloured one by its luma (ITU-R BT.601), rounded."""
+    """Grey values 0-255; of the coloured flower the luma (ITU-R BT.601), rounded."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -60,10 +60,8 @@ def crops(
     return tiles[_squares(tile, top, left, side)]
 
 
-def _squares(
-    image: Int[np.ndarray, " n"], top: Int[np.ndarray, " n"], left: Int[np.ndarray, " n"], side: int
-) -> tuple[Int[np.ndarray, "..."], ...]:
-    """Index of n squares of `side` pixels with these upper left corners, each in the image of this number."""
+def _squares(image: Labels, top: Labels, left: Labels, side: int) -> tuple[Int[np.ndarray, "..."], ...]:
+    """Index of squares of `side` pixels with these upper left corners, each in the image of this number."""
     reach = np.arange(side)
     return image[:, None, None], (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]
 
@@ -78,8 +76,7 @@ class DigitsOnPhotos(MnistDataset):
     The recipe of Waterbirds with images that installed packages ship. The digit's pixels (grey value above 1) are the
     mask and cover the photograph; all others are the distractor mask. The photographs are cut into tiles, which the
     data seed deals to train, valid and test like the digits, so that these share no background pixel. Each image has a
-    crop of each family, and its cue selects one, so that test_id and test_ood show the same digits at the same places
-    and differ in the background alone.
+    crop of each family, and its cue selects one.
 
     Source: Waterbirds, Sagawa et al., ICLR 2020, arXiv 1911.08731, whose backgrounds agree with the label with
     probability .95 in training and .5 in evaluation; the severity is ours.

@@ -28,7 +28,6 @@ def mnist() -> tuple[Digits, Labels]:
 
 
 def ink(pixels: UInt8[np.ndarray, "images height width"]) -> Bool[np.ndarray, "images height width"]:
-    """The digit's pixels: grey value above 1."""
     return pixels > 1
 
 

@@ -41,7 +41,7 @@ class SyntheticOptions(Options):
                     f"{FILE_IMAGES}; give an even number up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, "
                     "n_test 128), or choose variant 'hard'"
                 )
-        # At least one test image must remain if all class-0 images of train and valid (half of them) are different.
+        # Half of the images are of class 0, and at least one such image must remain for test.
         different = single_crosses(self.variant)
         if self.variant != "paper" and self.n_train + self.n_valid > 2 * different - 2:
             raise ConfigurationError(
@@ -61,9 +61,8 @@ def single_crosses(variant: str) -> int:
 def crosses(n: int, seed: int, variant: str, excluded: Collection[bytes] = ()) -> tuple[Pixels, Labels]:
     """Draw the cross pixels of n images, the first half with one cross (class 0), the second with two (class 1).
 
-    Draws from numpy's legacy generator in the order of the published recipe, so that n = 512 with seeds 1, 2 and 3
-    gives the paper's train, valid and test files bit for bit. Then redraws the images that are in `excluded` until none
-    is; the others keep their crosses.
+    Draws from numpy's legacy generator in the published order: n = 512 with seeds 1, 2 and 3 gives the paper's train,
+    valid and test files bit for bit. Images that are in `excluded` are then drawn again.
 
     Source: the synthetic set of Viviano et al., ICLR 2021.
     """
@@ -91,8 +90,8 @@ def _draw(label: np.int64, rng: np.random.RandomState, variant: str) -> Bool[np.
 def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
     """Choose the n of a file's 512 images that a run uses, those of class 1 first.
 
-    Draws from numpy's legacy generator in the order of the published recipe: n / 2 of the 256 images of class 0, then
-    n / 2 of class 1, without replacement. The paper's run seed is the data seed here.
+    Draws from numpy's legacy generator in the published order: n / 2 of the 256 images of class 0, then n / 2 of
+    class 1, without replacement. The paper's run seed is the data seed here.
 
     Source: the synthetic set of Viviano et al., ICLR 2021.
     """
@@ -116,19 +115,17 @@ class Synthetic(DrawnCueDataset[Pixels]):
     """28 x 28 images with values 0 and 1; the cue is the block's side, the mask the cross pixels.
 
     Data seed k draws train, valid and test crosses from the recipe's seeds 3k + 1, 3k + 2, 3k + 3: data seed 0 has
-    those of the paper's files. As in the paper the crosses of evaluation images (and their masks) are the recipe's
-    mirrored left to right. valid_id and test_id differ from their twins in the block's side alone. A cross may touch
-    the block; such pixels belong to the mask, not to the distractor mask.
+    those of the paper's files. As in the paper, evaluation images and their masks are the recipe's mirrored left to
+    right. A cross may touch the block; such pixels belong to the mask.
 
-    Crosses of valid that train shows, and crosses of test that train or valid shows, are redrawn, so that no cross (or
-    pair of crosses) is in two parts; within a part a cross may recur. There are only 1,252 different images of one
-    cross (`easy`: 884), so the paper's independent draws repeat many: they put 20 to 31 % (the paper's sizes) or a
-    third (the default sizes; `easy`: 0.44) of the class-0 test images into train, and at severity 1, where the block
-    goes with the label, as many images of test_id are training images. At severity 1, with 512 images per split, train
-    of data seed 0 is the paper's file bit for bit, and so are valid_ood and test_ood except for the redrawn images.
+    Crosses that an earlier part shows are redrawn, so that no cross (or pair of crosses) is in two parts. There are
+    only 1,252 different images of one cross (`easy`: 884), so the paper's independent draws put 20 to 31 % (the paper's
+    sizes) or a third (the default sizes; `easy`: 0.44) of the class-0 test images into train. At severity 1, with 512
+    images per split, train of data seed 0 is the paper's file bit for bit, and so are valid_ood and test_ood except for
+    the redrawn images.
 
-    With variant `paper` every data seed chooses images from the paper's files bit for bit, as each of the paper's runs
-    did, repeats included. Two data seeds then share most training images and are hardly independent.
+    With variant `paper` every data seed chooses images from the paper's files, as each of the paper's runs did, repeats
+    included. Two data seeds then share most training images and are hardly independent.
     """
 
     Options = SyntheticOptions

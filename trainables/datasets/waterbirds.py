@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import Field
 
 from trainables.core.config import Options
@@ -20,7 +20,7 @@ from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
-from trainables.datasets.own.files import check_unchanged, with_absolute_root
+from trainables.datasets.own.files import Root, check_unchanged
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"
@@ -30,14 +30,15 @@ PLACES = {"land": ("b/bamboo_forest", "f/forest/broadleaf"), "water": ("o/ocean"
 """The folders of Places365 for each background, in the order of the cues 0 and 1."""
 LAYOUT = (
     "root must hold CUB_200_2011/ (images.txt, train_test_split.txt, images/), segmentations/ "
-    f"(CUB's masks) and places365/ ({', '.join(f for folders in PLACES.values() for f in folders)})"
+    f"(CUB's masks) and places365/ ({', '.join(chain(*PLACES.values()))})"
 )
 
 Item = TypeVar("Item")
+Pixels = Float[np.ndarray, "3 side side"]
 
 
 class WaterbirdsOptions(Options):
-    root: str = Field("", description=f"folder with the images; {LAYOUT}")
+    root: Root = Field("", description=f"folder with the images; {LAYOUT}")
     image_size: int = Field(64, ge=8, le=512, description="side of an image in pixels")
     n_train: int = Field(2000, ge=4, multiple_of=2, description="training images, half of them water birds")
     n_valid: int = Field(500, ge=4, multiple_of=2, description="validation images")
@@ -47,14 +48,11 @@ class WaterbirdsOptions(Options):
 
 @dataclass(frozen=True)
 class Bird:
-    """One image of CUB."""
+    """One image of CUB: its path below CUB_200_2011/images, 1 for a water bird, and whether CUB trains on it."""
 
     name: str
-    """Its path below CUB_200_2011/images, as in images.txt."""
     label: int
-    """1 for a water bird."""
     training: bool
-    """Whether it is in training in CUB's own split."""
 
 
 PlacedBird = tuple[Bird, Path, Path]
@@ -66,17 +64,14 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
     The mask is the bird (according to at least half of CUB's annotators), the distractor mask everything else. Test
     birds are CUB's test images; the data seed deals CUB's training images to train and valid, draws as many birds of
-    each label, and gives every bird a place of each kind that no other bird has. test_id and test_ood thus show the
-    same birds and differ in the background alone. Severity 0.9 has the source's training agreement, .95.
+    each label, and gives every bird a place of each kind that no other bird has. Severity 0.9 has the source's training
+    agreement, .95.
 
-    An image is a square around the bird, as wide as the image's shorter side; a place is cropped to its central square;
-    both are resized to `image_size`. A trial's key has, in place of the root, a digest of CUB's lists and of the names
-    of the places' files: the images of both sets are published and do not change.
+    An image is a square around the bird, as wide as the image's shorter side; a place is cropped to its central square.
+    A trial's key has, in place of the root, a digest of CUB's lists and of the names of the places' files, as the
+    images of both sets are published and do not change.
 
     Source: Sagawa et al., ICLR 2020, arXiv 1911.08731.
-
-    Raises:
-        ConfigurationError: by `check` and `splits`, if files are missing, damaged, too few, or not those of `content`.
     """
 
     Options = WaterbirdsOptions
@@ -105,11 +100,9 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
     @classmethod
     def complete(cls, options: Any) -> Any:
-        options = with_absolute_root(options)
         return options if options.content else options.model_copy(update={"content": _digest(_root(options))})
 
     def check(self) -> None:
-        """Check the lists and the first bytes of every image that is needed."""
         root = _root(self.options)
         for objects, _ in self.parts().values():
             for bird, *places in objects:
@@ -120,8 +113,7 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
     def parts(self) -> Mapping[str, tuple[list[PlacedBird], Labels]]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
         root = _root(self.options)
-        if self.options.content:
-            check_unchanged(_digest(root), self.options.content, str(root))
+        check_unchanged(_digest(root), self.options.content, str(root))
         birds: dict[str, list[Bird]] = {part: [] for part in sizes}
         rng, listed = numpy_stream("waterbirds birds", self.data_seed), read_birds(root)
         for label, kind in enumerate(PLACES):
@@ -152,11 +144,9 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
 def read_birds(root: Path) -> list[Bird]:
     """Read the images that CUB lists, in its order, labelled by their species."""
-    folder = root / "CUB_200_2011"
-    names = _read_list(folder / "images.txt")
+    folder, birds = root / "CUB_200_2011", []
     training = _read_list(folder / "train_test_split.txt")
-    birds = []
-    for number, name in names.items():
+    for number, name in _read_list(folder / "images.txt").items():
         if training.get(number) not in ("0", "1"):
             raise ConfigurationError(
                 f"{folder / 'train_test_split.txt'}: image {number} of images.txt has {training.get(number)!r} there; "
@@ -167,9 +157,7 @@ def read_birds(root: Path) -> list[Bird]:
     return birds
 
 
-def read_bird(
-    root: Path, name: str, side: int
-) -> tuple[Float[np.ndarray, "3 side side"], Bool[np.ndarray, "side side"]]:
+def read_bird(root: Path, name: str, side: int) -> tuple[Pixels, Bool[np.ndarray, "side side"]]:
     """Read a bird's image, with values in [0, 1], and its mask, both cropped to a square around the bird."""
     path, mask_path = _bird_files(root, name)
     image, votes = _open(path, "RGB"), _open(mask_path, "L")
@@ -179,7 +167,7 @@ def read_bird(
     return _resized(image, box, side), mask
 
 
-def read_place(path: Path, side: int) -> Float[np.ndarray, "3 side side"]:
+def read_place(path: Path, side: int) -> Pixels:
     """Read the central square of a place's image, with values in [0, 1]."""
     image = _open(path, "RGB")
     return _resized(image, _square(image.size, (0, 0, *image.size)), side)
@@ -211,12 +199,11 @@ def _root(options: WaterbirdsOptions) -> Path:
 
 def _digest(root: Path) -> str:
     """Digest of CUB's lists and of the names of the places."""
-    digest = hashlib.sha256()
-    for name in ("images.txt", "train_test_split.txt"):
-        digest.update(json.dumps(sorted(_read_list(root / "CUB_200_2011" / name).items())).encode())
-    for folder in (folder for folders in PLACES.values() for folder in folders):
-        digest.update(json.dumps([folder, *(path.name for path in _places(root, folder))]).encode())
-    return digest.hexdigest()[:32]
+    lists = [
+        sorted(_read_list(root / "CUB_200_2011" / name).items()) for name in ("images.txt", "train_test_split.txt")
+    ]
+    places = [[folder, *(path.name for path in _places(root, folder))] for folder in chain(*PLACES.values())]
+    return hashlib.sha256("".join(map(json.dumps, [*lists, *places])).encode()).hexdigest()[:32]
 
 
 def _places(root: Path, folder: str) -> list[Path]:
@@ -268,22 +255,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}; {LAYOUT}") from None
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, SyntaxError) as error:
         raise ConfigurationError(f"{path} cannot be read as an image ({error}); download it again") from None
 
 
 def _square(size: tuple[int, int], around: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """The largest square within an image of this size, as near to the middle of the box `around` as possible.
-
-    Boxes are (left, upper, right, lower).
-    """
+    """The largest square within an image of this size, as near to the middle of the box `around` as possible."""
     side = float(min(size))
-    middle = ((around[0] + around[2]) / 2, (around[1] + around[3]) / 2)
-    left, upper = (min(max(m - side / 2, 0.0), length - side) for m, length in zip(middle, size, strict=True))
+    left, upper = (min(max((around[i] + around[i + 2] - side) / 2, 0.0), size[i] - side) for i in (0, 1))
     return left, upper, left + side, upper + side
 
 
-def _resized(image: Image.Image, box: tuple[float, float, float, float], side: int) -> Float[np.ndarray, "3 side side"]:
+def _resized(image: Image.Image, box: tuple[float, ...], side: int) -> Pixels:
     """The part of an image in the box, with values in [0, 1]."""
     pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box))
     return pixels.transpose(2, 0, 1).astype(np.float32) / 255

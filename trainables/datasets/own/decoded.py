@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,9 @@ from jaxtyping import Bool, Float, UInt16
 
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
+from trainables.datasets.own import prepare
 from trainables.datasets.own.files import Files, cache_folder, file_name
 from trainables.datasets.own.image_file import UPRIGHT, UnreadableImageError, decode
-from trainables.datasets.own.prepare import (
-    boxes_inside,
-    ellipse_inside,
-    fitted,
-    fitted_mask,
-    inside,
-    scale,
-    upright_mask,
-    with_channels,
-)
 from trainables.datasets.own.table import SHOWN, Problems, Row
 
 WHITE = 65535
@@ -44,10 +35,8 @@ LAYOUT = 5
 LENGTH = 32
 READERS = 16
 """Files read at the same time: reading from S3 is mostly waiting."""
-SMALLEST_SIZE = 8
-"""Least side in pixels of an image."""
-LARGEST_SIZE = 1024
-"""Greatest side in pixels of an image."""
+SMALLEST_SIZE, LARGEST_SIZE = 8, 1024
+"""Sides in pixels of an image."""
 LARGEST_NATIVE = 64
 """Side in pixels up to which images keep their size by default."""
 SAMPLE = 64
@@ -55,7 +44,7 @@ SAMPLE = 64
 LONGISH = 1.5
 """Ratio of the sides from which a square image looks squeezed: above that of a camera's photographs."""
 ABANDONED = 24 * 3600.0
-"""Seconds after which a folder of images being decoded is that of a killed process: decoding takes minutes to hours."""
+"""Seconds after which a folder of images being decoded is that of a killed process."""
 
 Source = Callable[[], tuple[Sequence[Row], Files]]
 """Returns the rows of a dataset and their files; called only if they are needed."""
@@ -64,31 +53,25 @@ Source = Callable[[], tuple[Sequence[Row], Files]]
 def content_digest(rows: Sequence[Row], files: Files) -> str:
     """Hex digest of the rows in order, each with the SHA-256 of its image's and its mask's bytes.
 
-    It is part of a trial's key, so that changed data make new trials. Names and places do not enter: data that were
-    moved, renamed or put into S3 are the same data. Bytes are hashed, because content can change without size and time.
+    It is part of a trial's key, so that changed data make new trials. Names and places do not enter.
 
     Raises:
         ConfigurationError: files are missing or cannot be read; the message names their rows.
     """
-    problems, lines = Problems(), []
 
-    def digests(row: Row) -> tuple[str, str | None] | str:
+    def digested(row: Row) -> list[Any] | str:
         name = f"image {file_name(row.image)}"
         try:
             image = files.digest(row.image)
             name = f"mask of {name}"
-            return image, files.digest(row.mask) if row.mask else None
+            mask = files.digest(row.mask) if row.mask else None
         except ConfigurationError as error:
             return f"{row.where}: {name}: {error}"
+        return [image, mask, row.boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split]
 
     with ThreadPoolExecutor(READERS) as pool:
-        for row, outcome in zip(rows, pool.map(digests, rows), strict=True):
-            if isinstance(outcome, str):
-                problems.append(outcome)
-                continue
-            boxes = [astuple(box) for box in row.boxes]
-            lines.append([*outcome, boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split])
-    problems.check()
+        lines = list(pool.map(digested, rows))
+    Problems(line for line in lines if isinstance(line, str)).check()
     files.keep_digests()
     text = json.dumps([READER_VERSION, lines], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
@@ -103,16 +86,16 @@ class Decoded:
     masks: Bool[np.ndarray, "rows height width"]
     """False everywhere for an image without a mask."""
     stored: pd.DataFrame
-    """How each image is stored in its file: `width` and `height` in pixels, upright; `kind` as in `ImageFile`;
-    `colour`, whether channels differ; `turned`, whether programs turn it for display."""
+    """For each image `width` and `height` in pixels, upright; `kind` as in `ImageFile`; `colour`, whether channels
+    differ; `turned`, whether programs turn it for display."""
 
     def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
-        """Pixel values in [0, 1] of the rows in `index`."""
+        """Pixel values in [0, 1]."""
         return self.pixels[index].astype(np.float32) / np.float32(WHITE)
 
 
 def notes(decoded: Decoded, options: Any) -> Iterator[str]:
-    """How many images were converted, and how; and, if files have more detail, colour or shape, how to keep it."""
+    """How many images were converted, and how; and how to keep detail, colour or shape that was lost."""
     stored, side, channels = decoded.stored, options.image_size, options.channels
     is_rgb = stored.kind.str.contains("RGB")
     bits = pd.to_numeric(stored.kind.str.extract(r"^(\d+)-bit", expand=False))
@@ -134,16 +117,11 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
         yield (
             f"Size: {(longer > side).sum()} of {n} images are larger than {side} x {side} pixels (up to "
             f"{largest.width} x {largest.height}) and are shrunk to it, so fine detail is lost; a larger image_size, "
-            f"for example {min(longer.max(), 2 * side, LARGEST_SIZE)}, keeps more of it. Time grows with the number of "
-            f"pixels, so the default is at most {LARGEST_NATIVE}"
+            f"for example {min(longer.max(), 2 * side, LARGEST_SIZE)}, keeps more of it and takes more time"
         )
-    if (colour := stored.colour.sum()) and channels == 3:
-        yield (
-            f"Colour: {colour} of {n} images have colours and keep them (channels=3); channels=1 makes them grey, and "
-            "continues trials that were grey"
-        )
-    elif colour:
-        yield f"Colour: {colour} of {n} images have colours and lose them (channels=1); channels=3 keeps them"
+    if colour := stored.colour.sum():
+        fates = {1: "lose them (channels=1); channels=3 keeps them", 3: "keep them (channels=3); channels=1 drops them"}
+        yield f"Colour: {colour} of {n} images have colours and {fates[channels]}"
     ratios = longer / shorter
     if options.fit == "stretch" and ratios.max() > LONGISH:
         image, row = stored.iloc[ratios.argmax()], decoded.rows[ratios.argmax()]
@@ -155,11 +133,7 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
 
 
 def load_decoded(options: Any, read: Source) -> Decoded:
-    """Load the decoded images from the cache, else from their files.
-
-    Args:
-        options: the dataset's, complete. Content, image_size, channels, pixel_range and fit determine every pixel.
-        read: checks that the files have the content of the options.
+    """Load the decoded images of a dataset with these complete options from the cache, else from their files.
 
     Raises:
         ConfigurationError: an image or mask cannot be used; the message names file and row.
@@ -182,8 +156,7 @@ def _mapped(folder: Path) -> Decoded:
 def _build(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> None:
     """Decode all rows into `folder` atomically; of several processes the first one wins."""
     for abandoned in folder.parent.glob(".*-*"):
-        # Another process may remove it at the same time, or finish and rename it.
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # Another process may remove or rename it at the same time.
             if time.time() - abandoned.stat().st_mtime > ABANDONED:
                 shutil.rmtree(abandoned, ignore_errors=True)
     partial = folder.with_name(f".{folder.name}-{uuid4().hex}")
@@ -230,36 +203,33 @@ def _decode_rows(folder: Path, options: Any, rows: Sequence[Row], files: Files) 
             elif error is not None:
                 raise error
     problems.check()
-    pixels.flush()
-    masks.flush()
     (folder / "stored.json").write_text(json.dumps(stored))
 
 
 def _allocated(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
     """A new array mapped from a file with all its blocks: on a full disk, writing to missing ones kills a process."""
-    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
 
 
-def _decode_row(
-    row: Row, options: Any, files: Files
-) -> tuple[Float[np.ndarray, "channels height width"], Bool[np.ndarray, "height width"], dict[str, object]]:
-    """A row's image, with values in [0, 1], and its mask, both square; and its row of `Decoded.stored`."""
+def _decode_row(row: Row, options: Any, files: Files) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
+    """A row's image [channels, side, side], with values in [0, 1], its mask, and its row of `Decoded.stored`."""
     name, size = row.image, options.image_size
     try:
         image = decode(files.read(row.image), row.image)
         upright = image.upright
         height, width = upright.values.shape[:2]
-        pixels = fitted(with_channels(scale(upright, options.pixel_range), options.channels), size, options.fit)
+        scaled = prepare.scale(upright, options.pixel_range)
+        pixels = prepare.fitted(prepare.with_channels(scaled, options.channels), size, options.fit)
         turned = image.orientation != UPRIGHT
         if row.mask is not None:
             name = f"mask {row.mask}"
-            region = inside(upright_mask(decode(files.read(row.mask), row.mask), image), height, width)
+            region = prepare.inside(prepare.upright_mask(decode(files.read(row.mask), row.mask), image), height, width)
         elif row.ellipse is not None:
-            region = ellipse_inside(row.ellipse, height, width)
+            region = prepare.ellipse_inside(row.ellipse, height, width)
         else:
             name = f"boxes of {row.image}"
             if row.boxes and turned:
@@ -267,9 +237,9 @@ def _decode_row(
                     f"may count pixels as stored or as shown: the image is stored turned or mirrored (EXIF orientation "
                     f"{image.orientation}); save the image upright, with boxes in its pixels"
                 )
-            region = boxes_inside(row.boxes, height, width, row.boxes_side)
+            region = prepare.boxes_inside(row.boxes, height, width, row.boxes_side)
         stored = {"width": width, "height": height, "kind": image.kind, "colour": image.has_colour, "turned": turned}
-        return pixels, fitted_mask(region, size, options.fit), stored
+        return pixels, prepare.fitted_mask(region, size, options.fit), stored
     except UnreadableImageError as error:
         raise ConfigurationError(f"{row.where}: {name} {error}") from None
 
@@ -282,8 +252,8 @@ def native_form(content: str, read: Source) -> tuple[int, int]:
 
     If all images share one size of at most `LARGEST_NATIVE`, the side is the longer one of theirs, else
     `LARGEST_NATIVE`. Channels are 3 if at least half of `SAMPLE` images have colour (of all if there are fewer), else
-    1. Reading ends after the sample at the first image that is larger or differs, so that large images cost little. An
-    unreadable image differs and has no colour; decoding reports it. The result depends on the `content` alone.
+    1. Reading ends after the sample at the first image that is larger or differs. An unreadable image differs and has
+    no colour; decoding reports it.
     """
     if content in _NATIVE:
         return _NATIVE[content]

@@ -10,18 +10,17 @@ from functools import cache
 from pathlib import Path
 from posixpath import dirname, normpath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import platformdirs
+from pydantic import AfterValidator
 
 from records.storage import FolderStorage, S3Storage, StorageError
 from trainables.core.errors import ConfigurationError
 
 S3 = "s3://"
-APPLE_DOUBLE = "._"
-"""Prefix of the files in which macOS keeps what other file systems cannot store."""
 S3_SECONDS = 20.0
 """How long to retry while the server is unreachable."""
 SETTLED_SECONDS = 2.0
@@ -50,7 +49,7 @@ def _temporary() -> TemporaryDirectory[str]:
 
 
 def _write_cached(path: Path, data: bytes) -> None:
-    """Write a file atomically. A full disk is no error, as the cache only saves time."""
+    # A full disk is no error, as the cache only saves time.
     with suppress(StorageError):
         FolderStorage(path.parent).write(path.name, data)
 
@@ -60,9 +59,8 @@ def absolute(place: str) -> str:
     return place.rstrip("/") if place.startswith(S3) else os.path.abspath(os.path.expanduser(place))
 
 
-def with_absolute_root(options: Any) -> Any:
-    """The options with an absolute `root` if it is set."""
-    return options.model_copy(update={"root": absolute(options.root)}) if options.root else options
+Root = Annotated[str, AfterValidator(lambda place: absolute(place) if place else "")]
+"""The option `root`, a folder."""
 
 
 def check_unchanged(present: str, planned: str, location: str) -> None:
@@ -93,11 +91,16 @@ def file_name(location: str) -> str:
     return location.rsplit("/", 1)[-1]
 
 
+def composed(name: str) -> str:
+    """The name with a letter and its accent as one character (Unicode's form NFC)."""
+    return normalize("NFC", name)
+
+
 def refusal(table: str, name: str) -> str | None:
     """Why a table must not name this file; None if it may.
 
-    No file name has a NUL byte. The author of a table in S3 is not the user of this machine, so the table must not name
-    files of the machine, and must write s3://bucket/key to name another bucket.
+    The author of a table in S3 is not the user of this machine, so the table must not name files of the machine, and
+    must write s3://bucket/key to name another bucket.
     """
     if "\0" in name:
         return f"{name!r} has a NUL byte; correct the file's name"
@@ -115,14 +118,12 @@ class Files:
     """Files by location: an absolute path, or s3://bucket/key. Thread-safe. Errors are ConfigurationErrors.
 
     Each folder is listed once, so create a new object to see changes. Digests are cached under a file's path, size,
-    inode and change time (ctime, which no program can set back), or under an object's entity tag, so that bytes are
-    hashed once; those of one `place` are cached together. Objects from S3 are cached under their entity tag too.
+    inode and change time (ctime, which no program can set back), or under an object's entity tag; those of one `place`
+    are cached together. Objects from S3 are cached under their entity tag too.
     """
 
     def __init__(self, place: str):
-        self._stamps: dict[str, dict[str, str]] = {}
-        self._composed: dict[str, dict[str, str]] = {}
-        self._stems: dict[str, dict[str, dict[str, str]]] = {}
+        self._stamps, self._spellings = cache(_stamps), cache(self._by_spelling)
         self._digest_file = cache_folder("digests") / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
         self._digests: dict[str, list[str]] = {}
         with suppress(OSError, ValueError):
@@ -131,7 +132,7 @@ class Files:
 
     def names(self, folder: str) -> set[str]:
         """Names of the files directly in `folder`, without those that macOS adds (._x); empty if it does not exist."""
-        return {name for name in self._listing(folder) if not name.startswith(APPLE_DOUBLE)}
+        return {name for name in self._stamps(folder) if not name.startswith("._")}
 
     def find(self, location: str) -> str | None:
         """The location of an existing file with this name, if need be in other Unicode characters; None without one.
@@ -139,35 +140,33 @@ class Files:
         An umlaut is one character or two, a letter and its dots: macOS writes two, most tables have one.
         """
         folder, name = parent(location), file_name(location)
-        names = self._listing(folder)
-        if name in names:
+        if name in self._stamps(folder):
             return location
-        if folder not in self._composed:
-            self._composed[folder] = {composed(present): present for present in sorted(names)}
-        respelled = self._composed[folder].get(composed(name))
-        return join(folder, respelled) if respelled else None
+        alike = self._spellings(folder).get(composed(name).rpartition(".")[0], {}).values()
+        return next((join(folder, present) for present in alike if composed(present) == composed(name)), None)
 
     def of_stem(self, folder: str, stem: str, suffixes: Sequence[str]) -> str | None:
         """The location of `stem` in `folder` with the first of these suffixes that exists, in upper or lower case.
 
         If no file has exactly this stem, it is looked for in other Unicode characters, as in `find`.
         """
-        if folder not in self._stems:
-            stems: dict[str, dict[str, str]] = {}
-            for spelling in (str, composed):
-                for name in sorted(self.names(folder)):
-                    start, dot, suffix = spelling(name).rpartition(".")
-                    stems.setdefault(start, {}).setdefault(f"{dot}{suffix}".lower(), name)
-            self._stems[folder] = stems
-        names = self._stems[folder].get(stem) or self._stems[folder].get(composed(stem), {})
+        spellings = self._spellings(folder)
+        names = spellings.get(stem) or spellings.get(composed(stem), {})
         return next((join(folder, names[suffix]) for suffix in suffixes if suffix in names), None)
+
+    def _by_spelling(self, folder: str) -> dict[str, dict[str, str]]:
+        """Names by stem, as it is and composed, and by suffix in lower case."""
+        spellings: dict[str, dict[str, str]] = {}
+        for spelling in (str, composed):
+            for name in sorted(self.names(folder)):
+                stem, dot, suffix = spelling(name).rpartition(".")
+                spellings.setdefault(stem, {}).setdefault(f"{dot}{suffix}".lower(), name)
+        return spellings
 
     def read(self, location: str) -> bytes:
         """The bytes of a file."""
-        if location.startswith(S3):
-            return self._object(location)
         try:
-            return Path(location).read_bytes()
+            return self._object(location) if location.startswith(S3) else Path(location).read_bytes()
         except FileNotFoundError:
             raise _missing(location) from None
         except IsADirectoryError:
@@ -193,21 +192,13 @@ class Files:
             _write_cached(self._digest_file, json.dumps(self._digests).encode())
             self._has_new_digests = False
 
-    def _listing(self, folder: str) -> dict[str, str]:
-        """For each file in a folder a text that changes with its content."""
-        if folder not in self._stamps:
-            self._stamps[folder] = _entity_tags(folder) if folder.startswith(S3) else _stats(folder)
-        return self._stamps[folder]
-
     def _stamp(self, location: str) -> str:
-        stamp = self._listing(parent(location)).get(file_name(location))
-        if stamp is None:
-            raise _missing(location)
-        return stamp
+        if stamp := self._stamps(parent(location)).get(file_name(location)):
+            return stamp
+        raise _missing(location)
 
     def _object(self, location: str) -> bytes:
-        digest = hashlib.sha256(f"{location} {self._stamp(location)}".encode()).hexdigest()
-        cached = cache_folder("objects") / digest
+        cached = cache_folder("objects") / hashlib.sha256(f"{location} {self._stamp(location)}".encode()).hexdigest()
         if cached.is_file():
             return cached.read_bytes()
         with _storage(parent(location)) as storage:
@@ -218,29 +209,24 @@ class Files:
         return data
 
 
-def composed(name: str) -> str:
-    """The name with a letter and its accent as one character (Unicode's form NFC)."""
-    return normalize("NFC", name)
-
-
 def _missing(location: str) -> ConfigurationError:
     return ConfigurationError(f"there is no file {location}; correct its name or put it there")
 
 
-def _stats(folder: str) -> dict[str, str]:
-    """Size, change time in nanoseconds and inode of each file in a local folder."""
+def _stamps(folder: str) -> dict[str, str]:
+    """For each file directly in a folder a text that changes with its content.
+
+    In S3 its entity tag; on disk its size, change time in nanoseconds and inode.
+    """
+    if folder.startswith(S3):
+        with _storage(folder) as storage:
+            return storage.entity_tags()
     try:
         with os.scandir(folder) as entries:
             stats = {entry.name: entry.stat() for entry in entries if entry.is_file()}
     except OSError:
         return {}
     return {name: f"{stat.st_size} {stat.st_ctime_ns} {stat.st_ino}" for name, stat in stats.items()}
-
-
-def _entity_tags(folder: str) -> dict[str, str]:
-    """The entity tag of each object directly in an s3:// folder."""
-    with _storage(folder) as storage:
-        return storage.entity_tags()
 
 
 @contextmanager

@@ -6,25 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Num
+from jaxtyping import Num
 
-ALLOWED = "PNG, JPEG, TIFF, DICOM and npy"
 LARGEST = 2**28
-"""Most bytes of a decoded image: 134 million 16-bit pixels. A file of a few megabytes can decompress to gigabytes, and
-several threads decode at a time."""
-ORIENTATION = 0x0112
-"""The tag of EXIF and TIFF that says how to turn an image for display."""
-UPRIGHT = 1
-TURNS = {
-    2: lambda values: values[:, ::-1],
-    3: lambda values: values[::-1, ::-1],
-    4: lambda values: values[::-1],
-    5: lambda values: values.swapaxes(0, 1),
-    6: lambda values: values.swapaxes(0, 1)[:, ::-1],
-    7: lambda values: values.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda values: values.swapaxes(0, 1)[::-1],
-}
-"""How to turn rows and columns, by the other values of the tag."""
+"""Most bytes of a decoded image. A file of a few megabytes can decompress to gigabytes."""
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""The tag of EXIF and TIFF for how to turn an image for display, 1 to 8, and its value for an upright image."""
 COLOURED, COLOURED_SHARE = 0.05, 0.001
 """An image has colour if channels differ by more than the first share of their range in more than the second share of
 its pixels: more than the noise of a grey scan that is stored as RGB, less than a small coloured structure."""
@@ -49,8 +36,7 @@ class ImageFile:
     """1 channel (grey) or 3 (red, green, blue); of DICOM after RescaleSlope and RescaleIntercept."""
     low: float
     high: float
-    """Least and greatest value of the type: 0-255 for 8 bits, 0-65535 for 16, the range of BitsStored for DICOM, 0-1
-    for booleans, floating-point numbers and wider integers."""
+    """Range of the type: 0-255 for 8 bits, 0-65535 for 16, that of BitsStored for DICOM, 0-1 for all others."""
     kind: str
     """Bits, and what the channels are, alpha included: "8-bit RGBA", "12-bit DICOM"."""
     inverted: bool = False
@@ -60,12 +46,12 @@ class ImageFile:
 
     def turned(self, orientation: int) -> "ImageFile":
         """The image turned as `orientation` says, and upright."""
-        turn = TURNS.get(orientation)
-        return replace(self, values=turn(self.values), orientation=UPRIGHT) if turn else self
+        values = self.values.swapaxes(0, 1) if orientation > 4 else self.values
+        rows, columns = (-1 if orientation in flipped else 1 for flipped in ((3, 4, 7, 8), (2, 3, 6, 7)))
+        return replace(self, values=values[::rows, ::columns], orientation=UPRIGHT)
 
     @property
     def upright(self) -> "ImageFile":
-        """The image as programs show it."""
         return self.turned(self.orientation)
 
     @property
@@ -75,14 +61,11 @@ class ImageFile:
         values = self.values[:: -(-height // LOOKED_AT), :: -(-width // LOOKED_AT)]
         span = max(self.high - self.low, float(values.max()) - float(values.min()))
         spread = values.max(axis=2).astype(np.float64) - values.min(axis=2)
-        coloured: Bool[np.ndarray, "rows columns"] = spread > COLOURED * span
-        return bool(coloured.mean() > COLOURED_SHARE)
+        return bool((spread > COLOURED * span).mean() > COLOURED_SHARE)
 
 
 def decode(data: bytes, name: str) -> ImageFile:
-    """Decode an image.
-
-    A fully opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
+    """Decode an image. An opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
 
     Args:
         data: bytes of the file.
@@ -101,8 +84,6 @@ def decode(data: bytes, name: str) -> ImageFile:
         raise UnreadableImageError(f"cannot be read ({reason}); replace the file") from error
     if not np.isfinite(image.values).all():
         raise UnreadableImageError("has values that are not finite; replace them")
-    if 0 in image.values.shape:
-        raise UnreadableImageError(f"is empty, of shape {image.values.shape}; replace the file")
     height, width = image.values.shape[:2]
     if min(height, width) < 2:
         raise UnreadableImageError(f"is {width} x {height} pixels, too small to show anything; replace the file")
@@ -120,7 +101,7 @@ def _decode(data: bytes, name: str) -> ImageFile:
         return _tiff(data)
     if data.startswith((b"\x89PNG", b"\xff\xd8")):
         return _pillow(data)
-    raise UnreadableImageError(f"is none of {ALLOWED}; convert it")
+    raise UnreadableImageError("is none of PNG, JPEG, TIFF, DICOM and npy; convert it")
 
 
 def _check_size(size: int) -> None:
@@ -131,12 +112,16 @@ def _check_size(size: int) -> None:
         )
 
 
+def _check_frames(frames: int) -> None:
+    if frames > 1:
+        raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
+
+
 def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
     """Values with channels last and without alpha, and the range of their type."""
-    if values.ndim == 2:
-        values = values[:, :, None]
-    if values.ndim != 3:
+    if values.ndim not in (2, 3):
         raise UnreadableImageError(f"has shape {values.shape}; an image is [height, width] or has 1 or 3 channels")
+    values = np.atleast_3d(values)
     if values.shape[2] > 4 and values.shape[0] in (1, 3):
         values = np.moveaxis(values, 0, 2)
     high = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(values.dtype, 1.0)
@@ -152,31 +137,27 @@ def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
         values = values[:, :, :-1]
     if values.shape[2] not in (1, 3):
         raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
-    return ImageFile(
-        values, low=0.0, high=high, kind=kind, orientation=orientation if orientation in TURNS else UPRIGHT
-    )
+    # Programs ignore other values of the tag.
+    return ImageFile(values, 0.0, high, kind, orientation=orientation if orientation in range(1, 9) else UPRIGHT)
 
 
 def _pillow(data: bytes) -> ImageFile:
     from PIL import Image
 
     try:
-        file = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"is too large ({error}); save it smaller") from None
-    with file:
-        image: Image.Image = file
-        _check_frames(getattr(image, "n_frames", 1))
-        _check_size(image.width * image.height * BYTES.get(image.mode, len(image.mode)))
-        orientation = _orientation(image)
-        if "transparency" in image.info:
-            image = image.convert(WITH_ALPHA.get(image.mode, image.mode))
-        if image.mode == "P":
-            image = image.convert("RGB")
-        if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
-            raise UnreadableImageError(f"has colours of type {image.mode}; save it as grey or RGB")
-        values = np.asarray(image)
-    return _plain(values * np.uint8(255) if values.dtype == np.bool_ else values, orientation)
+    _check_frames(getattr(image, "n_frames", 1))
+    _check_size(image.width * image.height * BYTES.get(image.mode, len(image.mode)))
+    orientation = _orientation(image)
+    if "transparency" in image.info:
+        image = image.convert(WITH_ALPHA.get(image.mode, image.mode))
+    if image.mode == "P":
+        image = image.convert("RGB")
+    if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
+        raise UnreadableImageError(f"has colours of type {image.mode}; save it as grey or RGB")
+    return _plain(np.asarray(image.convert("L") if image.mode == "1" else image), orientation)
 
 
 def _orientation(image: Any) -> int | None:
@@ -185,11 +166,6 @@ def _orientation(image: Any) -> int | None:
         return image.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF can raise anything; programs show such an image as it is stored
         return None
-
-
-def _check_frames(frames: int) -> None:
-    if frames > 1:
-        raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
 
 
 def _png_of_16_bits(data: bytes) -> ImageFile:
@@ -217,7 +193,7 @@ def _tiff(data: bytes) -> ImageFile:
             raise UnreadableImageError("is white-is-zero with more than 8 bits; save it black-is-zero")
         if page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) and page.dtype != np.bool_:
             return _plain(page.asarray(), orientation)
-    if orientation in TURNS:  # Pillow would turn it, and a mask may be drawn on the image as stored.
+    if orientation in range(2, 9):  # Pillow would turn it, and a mask may be drawn on the image as stored.
         raise UnreadableImageError(f"is stored turned or mirrored (TIFF orientation {orientation}); save it upright")
     # Pillow handles palettes, white-is-zero, JPEG colours and single bits, but not 16-bit colours and floats.
     return _pillow(data)
@@ -241,7 +217,7 @@ def _dicom(data: bytes) -> ImageFile:
         raise UnreadableImageError(f"has photometric interpretation {kind}; save it as grey or RGB")
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        values = pixel_array(dataset)
+        values = np.atleast_3d(pixel_array(dataset))
     except RuntimeError as error:
         if not syntax.is_compressed:
             raise
@@ -256,6 +232,4 @@ def _dicom(data: bytes) -> ImageFile:
     if (slope, intercept) != (1, 0):
         values = values.astype(np.float64) * slope + intercept
         low, high = sorted((low * slope + intercept, high * slope + intercept))
-    if values.ndim == 2:
-        values = values[:, :, None]
-    return ImageFile(values, low=low, high=high, kind=f"{bits}-bit DICOM", inverted=kind == "MONOCHROME1")
+    return ImageFile(values, low, high, kind=f"{bits}-bit DICOM", inverted=kind == "MONOCHROME1")

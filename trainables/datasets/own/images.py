@@ -3,20 +3,18 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
 from pydantic import Field, field_validator, model_validator
 
 from records.columns import SPLITS
-from trainables.core.config import Options
 from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement
+from trainables.datasets.own import sampling
 from trainables.datasets.own.decoded import (
     LARGEST_NATIVE,
     LARGEST_SIZE,
@@ -29,22 +27,12 @@ from trainables.datasets.own.decoded import (
     notes,
 )
 from trainables.datasets.own.files import Files, check_unchanged
-from trainables.datasets.own.sampling import (
-    Meaning,
-    cell_counts,
-    check_apart,
-    deal,
-    dominant_subject,
-    draw,
-    find_meaning,
-    largest,
-)
 from trainables.datasets.own.table import Problems, Row, check_rows
 
 SIZES = ("n_train", "n_valid", "n_test")
 
 
-class OwnImagesOptions(Options):
+class OwnImagesOptions(BaseOptions):
     image_size: int | None = Field(
         None,
         ge=SMALLEST_SIZE,
@@ -92,14 +80,12 @@ class OwnImagesOptions(Options):
     @field_validator("pixel_range")
     @classmethod
     def _range(cls, value: str) -> str:
-        number = r"-?\d+(\.\d+)?"
-        if value in ("type", "image"):
+        limits = re.fullmatch(r"(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)", value)
+        if value in ("type", "image") or (limits and float(limits[1]) < float(limits[2])):
             return value
-        if not re.fullmatch(f"{number}:{number}", value) or float(value.split(":")[0]) >= float(value.split(":")[1]):
-            raise ConfigurationError(
-                f"bad value {value!r} for pixel_range: write type, image, or LOW:HIGH with LOW < HIGH, e.g. 0:4095"
-            )
-        return value
+        raise ConfigurationError(
+            f"bad value {value!r} for pixel_range: write type, image, or LOW:HIGH with LOW < HIGH, e.g. 0:4095"
+        )
 
     @model_validator(mode="after")
     def _shares(self) -> "OwnImagesOptions":
@@ -113,8 +99,8 @@ class OwnImagesOptions(Options):
     @property
     def shares(self) -> dict[str, float]:
         """Share of each pool where splits are not given."""
-        rest = 1 - self.valid_fraction - self.test_fraction
-        return {"train": rest, "valid": self.valid_fraction, "test": self.test_fraction}
+        train = 1 - self.valid_fraction - self.test_fraction
+        return {"train": train, "valid": self.valid_fraction, "test": self.test_fraction}
 
 
 class OwnImages(Dataset):
@@ -124,18 +110,14 @@ class OwnImages(Dataset):
     Pools for training, validation and test share no subject; the table gives them, or they are dealt from the data
     seed. From each pool, images are drawn so that classes are balanced and the group agrees with the label as often as
     the severity requires. The number of images does not depend on the severity. valid_id and valid_ood (test_id and
-    test_ood) are drawn from one pool and share as many images as they can. The group of an image cannot be changed as a
-    drawn cue can: at a severity above 0 the two differ in images.
+    test_ood) are drawn from one pool and share as many images as they can.
 
     Without a group column the shift is that of the given splits, and severity must be 1. The table names the five
     splits itself, or it has train, valid and test, which become train, valid_ood and test_ood; valid_id and test_id are
     then held out from train by subject. Classes keep their frequencies, and cues are -1.
 
     Images are square, in [0, 1]; masks are False everywhere for images without one. The place of the cue within an
-    image is not known: distractor masks are empty.
-
-    A trial's key has the digest of the content (`content_digest`) in place of its location, and the side of the images
-    in pixels and their channels, also where these are the defaults.
+    image is not known. A trial's key has the digest of the content in place of its location.
     """
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
@@ -147,7 +129,6 @@ class OwnImages(Dataset):
 
     @classmethod
     def location(cls, options: Any) -> str:
-        """Location of the data."""
         return cls.place
 
     @classmethod
@@ -168,11 +149,7 @@ class OwnImages(Dataset):
 
     @classmethod
     def read(cls, options: Any) -> tuple[list[Row], Files]:
-        """The checked rows of the data as they are now, and their files.
-
-        Raises:
-            ConfigurationError: tables are wrong or files missing; the message names file and row.
-        """
+        """The checked rows of the data as they are now, and their files."""
         files, problems = Files(cls.location(options)), Problems()
         rows = cls.read_rows(options, files, problems)
         problems.check()
@@ -181,8 +158,7 @@ class OwnImages(Dataset):
 
     def _read_unchanged(self) -> tuple[list[Row], Files]:
         rows, files = self.read(self.options)
-        if self.options.content:
-            check_unchanged(content_digest(rows, files), self.options.content, self.location(self.options))
+        check_unchanged(content_digest(rows, files), self.options.content, self.location(self.options))
         return rows, files
 
     def decoded(self) -> Decoded:
@@ -192,9 +168,8 @@ class OwnImages(Dataset):
     def notes(self) -> Sequence[str]:
         return list(notes(self.decoded(), self.complete(self.options)))
 
-    def meaning(self) -> Meaning:
-        """Classes of labels and groups."""
-        return _meaning(self.decoded(), self.options.class_names, self.options.cue_groups)
+    def meaning(self) -> sampling.Meaning:
+        return sampling.find_meaning(self.decoded(), self.options.class_names, self.options.cue_groups)
 
     @property
     def classes(self) -> int:
@@ -214,7 +189,7 @@ class OwnImages(Dataset):
                     f"(the first in {decoded.rows[rows[0]].where}); correct the label if it is misspelt, else add such "
                     "images of more subjects (valid_id and test_id are held out from train unless the table names them)"
                 )
-        masked: Bool[np.ndarray, " rows"] = np.any(decoded.masks, axis=(1, 2))
+        masked = np.any(decoded.masks, axis=(1, 2))
         for name in ("test_id", "test_ood"):
             scored = index[name][(meaning.labels[index[name]] == 1) | (self.classes > 2)]
             if not masked[scored].any():
@@ -240,37 +215,30 @@ class OwnImages(Dataset):
             )
         return splits
 
-    def index(self) -> dict[str, Int[np.ndarray, " images"]]:
-        """Indices of the rows of each split, in an order that depends on the data seed alone.
-
-        Raises:
-            ConfigurationError: a cell of group and label has too few images, or severity cannot be varied.
-        """
+    def index(self) -> dict[str, sampling.Index]:
+        """Indices of the rows of each split, in an order that depends on the data seed alone."""
         rows, meaning = self.decoded().rows, self.meaning()
         order = numpy_stream("own order", self.data_seed).permutation(len(rows))
         pools = self._pools(rows, grouped=bool(meaning.groups))
         pools = {name: order[np.isin(order, members)] for name, members in pools.items()}
-        return self._resampled(pools, meaning) if meaning.groups else pools
+        index = self._resampled(pools, meaning) if meaning.groups else pools
+        return {name: index[name] for name in SPLITS}
 
-    def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, Int[np.ndarray, " pool"]]:
+    def _pools(self, rows: Sequence[Row], grouped: bool) -> dict[str, sampling.Index]:
         """Indices of the rows of each pool; of each split, if the rows have no groups."""
         given = dict.fromkeys(row.split for row in rows if row.split)
-        if grouped and not given:
-            return deal(rows, self.options.shares, self.data_seed)
         pools = {name: np.flatnonzero([row.split == name for row in rows]) for name in given}
-        if grouped or set(given) == set(SPLITS):
+        if (grouped and given) or set(given) == set(SPLITS):
             self._refuse(("valid_fraction", "test_fraction"), "on data whose splits are given")
         if grouped:
-            return pools
+            return pools or sampling.deal(rows, self.options.shares, self.data_seed)
         if self.severity != 1:
             raise ConfigurationError(
                 f"severity {self.severity:g} for data without a column 'group': their shift is the one between the "
                 "splits and cannot be varied; set severity=1, or add the group (site, view, device) that goes with "
                 "the label"
             )
-        self._refuse(
-            (*SIZES, "max_severity", "cue_groups"), "on data without a column 'group', which are not resampled"
-        )
+        self._refuse((*SIZES, "max_severity", "cue_groups"), "on data without a column 'group'")
         if not given:
             raise ConfigurationError(
                 "the data have neither a column 'group' nor splits, so nothing shifts; add the group (site, view, "
@@ -279,14 +247,9 @@ class OwnImages(Dataset):
         if set(given) == set(SPLITS):
             return pools
         train = pools["train"]
-        dealt = deal([rows[i] for i in train.tolist()], self.options.shares, self.data_seed)
-        return {
-            "train": train[dealt["train"]],
-            "valid_id": train[dealt["valid"]],
-            "valid_ood": pools["valid"],
-            "test_id": train[dealt["test"]],
-            "test_ood": pools["test"],
-        }
+        dealt = sampling.deal([rows[i] for i in train.tolist()], self.options.shares, self.data_seed)
+        held_out = {f"{pool}_id": train[dealt[pool]] for pool in ("valid", "test")}
+        return {"train": train[dealt["train"]], **held_out, "valid_ood": pools["valid"], "test_ood": pools["test"]}
 
     def _refuse(self, names: Sequence[str], where: str) -> None:
         """Refuse settings that would have no effect unless they have their defaults."""
@@ -297,32 +260,30 @@ class OwnImages(Dataset):
                     f"{name}={value} has no effect {where}; leave it out, or set {name}={json.dumps(default)}"
                 )
 
-    def _resampled(
-        self, pools: Mapping[str, Int[np.ndarray, " pool"]], meaning: Meaning
-    ) -> dict[str, Int[np.ndarray, " images"]]:
+    def _resampled(self, pools: Mapping[str, sampling.Index], meaning: sampling.Meaning) -> dict[str, sampling.Index]:
         if self.severity > self.options.max_severity:
             raise ConfigurationError(
                 f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}, for which the sizes "
                 "are made; raise max_severity or lower the severity"
             )
-        check_apart(meaning)
+        sampling.check_apart(meaning)
         result = {}
         for pool, members in pools.items():
             labels, cues = meaning.labels[members], meaning.cues[members]
             is_ood = {"train": False} if pool == "train" else {f"{pool}_id": False, f"{pool}_ood": True}
-            cells = np.bincount(labels * self.classes + cues, minlength=self.classes**2).reshape(self.classes, -1)
+            cells = sampling.count_cells(labels, cues, self.classes)
             per_class = self._per_class(pool, cells, list(is_ood.values()))
             for name, ood in is_ood.items():
-                counts = cell_counts(per_class, self.classes, agreement(self.severity, self.classes, ood))
-                result[name] = draw(members, labels, cues, counts)
-        return {name: result[name] for name in SPLITS}
+                counts = sampling.cell_counts(per_class, self.classes, agreement(self.severity, self.classes, ood))
+                result[name] = sampling.draw(members, labels, cues, counts)
+        return result
 
-    def _per_class(self, pool: str, cells: Int[np.ndarray, "classes cues"], is_ood: list[bool]) -> int:
-        """Images of each class in the splits of a pool, of which `is_ood` says whether they are out of distribution."""
+    def _per_class(self, pool: str, cells: sampling.Cells, is_ood: list[bool]) -> int:
+        """Images of each class in the splits of a pool; `is_ood` says which are out of distribution."""
         classes, size = len(cells), getattr(self.options, f"n_{pool}")
         # Cells are monotone in the severity, so its two ends decide.
         probabilities = [agreement(s, classes, ood) for s in (0.0, self.options.max_severity) for ood in is_ood]
-        most = largest(cells, probabilities, multiple=classes)
+        most = sampling.largest(cells, probabilities, multiple=classes)
         if size is not None and size % classes**2:
             raise ConfigurationError(
                 f"n_{pool}={size} cannot be shared evenly by {classes} labels and {classes} cues; give a multiple of "
@@ -330,22 +291,17 @@ class OwnImages(Dataset):
             )
         per_class = size // classes if size is not None else max(most, classes)
         for probability in probabilities:
-            needed = cell_counts(per_class, classes, probability)
+            needed = sampling.cell_counts(per_class, classes, probability)
             for label, cue in np.argwhere(needed > cells):
                 rows, meaning = self.decoded().rows, self.meaning()
                 smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
                 # Severity 0 needs images of every label with every group.
                 lower = "lower max_severity, or " if self.options.max_severity and cells.min() else ""
-                such = [rows[i] for i in np.flatnonzero((meaning.labels == label) & (meaning.cues == cue))]
+                cell_rows = [rows[i] for i in np.flatnonzero((meaning.labels == label) & (meaning.cues == cue))]
                 raise ConfigurationError(
                     f"the {pool} images of label {meaning.class_names[label]!r} with group "
                     f"{meaning.group_names()[cue]} are too few: {cells[label, cue]}, but n_{pool}={per_class * classes}"
                     f" needs {needed[label, cue]}; {smaller}{lower}add such images"
-                    f"{dominant_subject(rows, such, min(self.options.shares.values()))}"
+                    f"{sampling.dominant_subject(rows, cell_rows, min(self.options.shares.values()))}"
                 )
         return per_class
-
-
-@lru_cache(maxsize=4)
-def _meaning(decoded: Decoded, class_names: str, cue_groups: str) -> Meaning:
-    return find_meaning(decoded.rows, class_names, cue_groups)

@@ -9,15 +9,13 @@ from typing import Any
 from pydantic import Field
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import S3, Files, composed, file_name, join, parent
+from trainables.datasets.own.files import Files, composed, file_name, join, parent
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
 from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
 
 MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
 MASK_ENDINGS = ("_mask", "_seg", "_segmentation")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".npy")
-MACOS = "__MACOSX"
-"""Folder that macOS adds to an archive."""
 
 
 class PlaceOptions(OwnImagesOptions):
@@ -33,13 +31,11 @@ class Folder(OwnImages):
 
     The images that a table names are searched for beside it, in images/, in a folder of the split's name and in images/
     there; masks likewise, in masks/. Where no cell of the table names a mask or boxes, a mask goes by its image's name:
-    masks/x.* for images/x.*, x_mask.*, or the same name with "seg" for "img"; docs/own_data.md has all names. An image
-    without a match has no mask.
+    masks/x.* for images/x.*, x_mask.*, or the same name with "seg" for "img"; docs/own_data.md has all names.
     """
 
     Options = PlaceOptions
     options: PlaceOptions
-
     how_to_add_masks = (
         "put masks into masks/, each named as its image (masks/a.png or masks/a_mask.png for images/a.jpg), or give a "
         "column mask or boxes"
@@ -51,23 +47,16 @@ class Folder(OwnImages):
         for table, pool in find_tables(files, cls.place).items():
             rows = read_table(files, table, options, problems, pool)
             by_name = not any(row.mask or row.boxes for row in rows)
-            places = {kind: _folders(cls.place, table, kind, pool) for kind in ("images", *MASK_FOLDERS)}
-            image_places, mask_places = places.pop("images"), list(chain(*places.values()))
+            image_places, *mask_places = (_folders(cls.place, table, kind, pool) for kind in ("images", *MASK_FOLDERS))
             for row in rows:
-                image = _find(files, image_places, row.image)
+                lacks = f"{row.where}: there is no image {row.image} beside the table or in images/"
+                image = _find(files, image_places, row.image, lacks, "correct its name or put it there", problems)
                 if image is None:
-                    problems.append(
-                        f"{row.where}: there is no image {row.image} beside the table or in images/; "
-                        f"{_hint(files, image_places, row.image, problems)}correct its name or put it there"
-                    )
                     continue
-                mask = _find(files, mask_places, row.mask) if row.mask else None
-                if row.mask and mask is None:
-                    problems.append(
-                        f"{row.where}: there is no mask {row.mask} of image {row.image} beside the table or in masks/; "
-                        f"{_hint(files, mask_places, row.mask, problems)}correct its name, add it, or leave the cell "
-                        "empty"
-                    )
+                mask, fix = None, "correct its name, add it, or leave the cell empty"
+                if row.mask:
+                    lacks = f"{row.where}: there is no mask {row.mask} of {row.image} beside the table or in masks/"
+                    mask = _find(files, [*chain(*mask_places)], row.mask, lacks, fix, problems)
                 located.append(replace(row, image=image, mask=_find_mask(files, image) if by_name else mask))
         return located
 
@@ -109,7 +98,7 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
             f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
             "column 'split'"
         )
-    tables = sorted(filter(_is_csv, files.names(folder)))
+    tables = _csvs(files, folder)
     if len(tables) > 1:
         raise ConfigurationError(
             f"{folder} needs one CSV, or train.csv, valid.csv and test.csv; it has {', '.join(tables)}. Name the one "
@@ -124,11 +113,11 @@ def _tables_of(files: Files, folder: str, pool: str) -> Iterator[str]:
     for word in (pool, "val") if pool == "valid" else (pool,):
         yield from (join(folder, name) for name in (f"{word}.csv", f"{word}_labels.csv") if name in files.names(folder))
         within = join(folder, word)
-        yield from (join(within, name) for name in sorted(filter(_is_csv, files.names(within))))
+        yield from (join(within, name) for name in _csvs(files, within))
 
 
-def _is_csv(name: str) -> bool:
-    return name.lower().endswith(".csv")
+def _csvs(files: Files, folder: str) -> list[str]:
+    return sorted(name for name in files.names(folder) if name.lower().endswith(".csv"))
 
 
 def _no_table(files: Files, folder: str) -> ConfigurationError:
@@ -136,11 +125,10 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
     if os.path.isfile(folder):
         return ConfigurationError(f"{folder} is a file; name its folder, or write manifest:{folder}")
     names = files.names(folder)
-    subfolders: list[str] = []
-    if not folder.startswith(S3) and os.path.isdir(folder):
-        subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != MACOS)
-    elif not names:
+    if not names and not os.path.isdir(folder):
         return ConfigurationError(f"there is no folder {folder}, or no file in it; correct its name")
+    entries = os.scandir(folder) if os.path.isdir(folder) else ()
+    subfolders = sorted(entry.name for entry in entries if entry.is_dir() and entry.name != "__MACOSX")
     has = f", {'but files and' if names else 'only'} the folders {', '.join(subfolders)}" if subfolders else ""
     return ConfigurationError(
         f"{folder} has no table{has}; add a CSV, for example table.csv, with a row for each image: first a row "
@@ -150,24 +138,22 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
 
 
 def _folders(folder: str, table: str, kind: str, pool: str | None) -> list[str]:
-    """Where files of one kind (images, masks, …) are searched for: the table's folder, `kind`, those of the split."""
+    """Where files of one kind (images, masks, …) are searched for."""
     places = [parent(table), join(folder, kind)]
     return places + [join(folder, name) for name in (pool, f"{pool}/{kind}", f"{kind}/{pool}")] if pool else places
 
 
-def _find(files: Files, places: Sequence[str], name: str) -> str | None:
-    """The location of `name` in the first of the folders `places` that has it; None if none has."""
-    return next(filter(None, (files.find(join(place, name)) for place in places)), None)
-
-
-def _hint(files: Files, places: Sequence[str], name: str, problems: Problems) -> str:
-    """A hint at a file in `places` whose name differs from `name` in case or suffix alone, if it will be shown."""
+def _find(files: Files, places: Sequence[str], name: str, lacks: str, fix: str, problems: Problems) -> str | None:
+    """The location of `name` in the first of the folders `places` that has it; else a problem, and None."""
+    if location := next(filter(None, (files.find(join(place, name)) for place in places)), None):
+        return location
     folder, slash, leaf = name.rpartition("/")
-    for place in places if len(problems) < SHOWN else ():
-        for candidate in sorted(files.names(join(place, folder) if folder else place)):
-            if _stem(candidate) == _stem(leaf):
-                return f"did you mean {folder}{slash}{candidate}? "
-    return ""
+    # Only for problems that will be shown, as it takes long in large folders.
+    searched = [join(place, folder) if folder else place for place in places] if len(problems) < SHOWN else []
+    candidates = (candidate for place in searched for candidate in sorted(files.names(place)))
+    alike = next((f"did you mean {folder}{slash}{name}? " for name in candidates if _stem(name) == _stem(leaf)), "")
+    problems.append(f"{lacks}; {alike}{fix}")
+    return None
 
 
 def _stem(name: str) -> str:
@@ -178,18 +164,13 @@ def _stem(name: str) -> str:
 
 
 def _find_mask(files: Files, image: str) -> str | None:
-    """Find the mask that is named after its image; None if there is none.
-
-    For a name with "img" in it, the same name with "seg". For images/x.png: masks/x.* beside images/. For x.png:
-    masks/x.*. `MASK_FOLDERS` may stand for masks/. Beside the image, and in these folders: x_mask.* and the other
-    `MASK_ENDINGS`. The mask may have another format than the image.
-    """
+    """Find the mask that is named after its image, of whatever format; None if there is none."""
     masks = (files.of_stem(folder, stem, SUFFIXES) for folder, stem in _mask_candidates(image))
     return next((location for location in masks if location and location != image), None)
 
 
 def _mask_candidates(image: str) -> Iterator[tuple[str, str]]:
-    """Folders and names without suffix."""
+    """Folders and names without suffix: masks/x beside images/x, masks/x and x_mask beside x, and the like."""
     folder, stem = parent(image), file_name(image).rsplit(".", 1)[0]
     if "img" in stem:
         yield folder, stem.replace("img", "seg")

@@ -1,7 +1,4 @@
-"""From decoded files to what a trial sees: images scaled and resized; masks from files, boxes or ellipses.
-
-Functions raise UnreadableImageError for images and masks that cannot be used.
-"""
+"""From decoded files to what a trial sees; UnreadableImageError for images and masks that cannot be used."""
 
 from collections.abc import Sequence
 
@@ -15,16 +12,12 @@ from trainables.datasets.own.table import Box
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue (ITU-R BT.601)."""
+Pixels = Float[np.ndarray, "height width _"]
+Mask = Bool[np.ndarray, "height width"]
 
 
-def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width channels"]:
-    """Scale values to [0, 1], 0 black.
-
-    Args:
-        image: as stored in the file.
-        pixel_range: which values become 0 and 1: "type" the least and greatest of the file's type, "image" those of
-            this image, "LOW:HIGH" these two, beyond which values are clipped.
-    """
+def scale(image: ImageFile, pixel_range: str) -> Pixels:
+    """Scale values to [0, 1], 0 black; `pixel_range` as in the options."""
     values = image.values
     if pixel_range == "image":
         low, high = float(values.min()), float(values.max())
@@ -43,24 +36,15 @@ def scale(image: ImageFile, pixel_range: str) -> Float[np.ndarray, "height width
     return (1 - scaled if image.inverted else scaled).astype(np.float32)
 
 
-def with_channels(
-    pixels: Float[np.ndarray, "height width channels"], channels: int
-) -> Float[np.ndarray, "height width out"]:
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
     """Convert colours to grey by luminance, or grey to three equal channels."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 1:
+    if pixels.shape[2] > channels:
         return (pixels @ LUMINANCE)[:, :, None].clip(0, 1)
-    return np.repeat(pixels, channels, axis=2)
+    return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
 
-def fitted(
-    pixels: Float[np.ndarray, "height width channels"], size: int, fit: str
-) -> Float[np.ndarray, "channels {size} {size}"]:
-    """Resize to a square of `size` pixels: bilinear, with antialiasing where it shrinks.
-
-    If `fit` is "stretch", sides are stretched; "pad" adds 0 around the image, "crop" takes the centre square.
-    """
+def fitted(pixels: Pixels, size: int, fit: str) -> Float[np.ndarray, "channels {size} {size}"]:
+    """Resize to a square of `size` pixels: bilinear, with antialiasing where it shrinks; `fit` as in the options."""
     tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     if fit != "stretch":
         height, width = pixels.shape[:2]
@@ -72,11 +56,8 @@ def fitted(
     return tensor[0].numpy()
 
 
-def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
-    """Resize a mask like its image: a pixel is inside if the mask covers at least half of it.
-
-    A mask that covers no pixel by half keeps those that it covers most, so that it never vanishes.
-    """
+def fitted_mask(mask: Mask, size: int, fit: str) -> Bool[np.ndarray, "{size} {size}"]:
+    """Resize a mask like its image: a pixel is inside if half of it is, or as much as of any other pixel."""
     cover = fitted(mask.astype(np.float32)[:, :, None], size, fit)[0]
     if mask.any() and not cover.any():
         raise UnreadableImageError("lies outside the image's centre square; use fit=pad or fit=stretch")
@@ -86,8 +67,8 @@ def fitted_mask(mask: Bool[np.ndarray, "height width"], size: int, fit: str) -> 
 def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
     """The mask as it lies on the upright image.
 
-    If both are stored turned or mirrored, each is turned by its own orientation. If one of them is, the mask's size
-    says whether it was drawn on the image as stored or as shown.
+    If both are stored turned or mirrored, each has its own orientation. If one of them is, the mask's size decides
+    whether it was drawn on the image as stored or as shown.
     """
     orientations = [file.orientation for file in (image, mask) if file.orientation != UPRIGHT]
     if len(orientations) != 1:
@@ -103,7 +84,7 @@ def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
     return fitting[0] if fitting else mask
 
 
-def inside(mask: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+def inside(mask: ImageFile, height: int, width: int) -> Mask:
     """True on the region of interest of a mask file.
 
     A mask has two values, 0 and another, or is grey over the range of its type (soft edges, JPEG): then inside is above
@@ -124,13 +105,11 @@ def inside(mask: ImageFile, height: int, width: int) -> Bool[np.ndarray, "{heigh
     return values > middle
 
 
-def boxes_inside(
-    boxes: Sequence[Box], height: int, width: int, side: int | None = None
-) -> Bool[np.ndarray, "{height} {width}"]:
+def boxes_inside(boxes: Sequence[Box], height: int, width: int, side: int | None = None) -> Mask:
     """True in the boxes, which are in pixels of this image, or of a square image with this `side`.
 
     Edges are rounded to whole pixels, halves to the even one; a box is at least one pixel wide. One that exceeds the
-    image by more than a pixel, or covers none of its pixels, is refused.
+    image by more than a pixel is refused.
     """
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:
@@ -156,11 +135,8 @@ def boxes_inside(
     return mask
 
 
-def ellipse_inside(divisor: float, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
-    """True on a centred ellipse whose radii are height / divisor and width / divisor, pixels taken at their centres.
-
-    Source: Viviano et al., ICLR 2021, X-ray sets: divisor 2.5.
-    """
+def ellipse_inside(divisor: float, height: int, width: int) -> Mask:
+    """True on a centred ellipse of the radii height / divisor and width / divisor, pixels taken at their centres."""
     y = (np.arange(height) + 0.5 - height / 2) / (height / divisor)
     x = (np.arange(width) + 0.5 - width / 2) / (width / divisor)
     return y[:, None] ** 2 + x[None, :] ** 2 <= 1

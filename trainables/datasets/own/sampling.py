@@ -2,16 +2,21 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import assign_cues
+from trainables.datasets.own.decoded import Decoded
 from trainables.datasets.own.table import Row
+
+Cells = Int[np.ndarray, "classes cues"]
+Index = Int[np.ndarray, " images"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,6 @@ class Meaning:
     """What labels and groups mean, and the class and cue of each row."""
 
     class_names: tuple[str, ...]
-    """Labels in the order of their classes."""
     groups: dict[str, int]
     """The class that each group points to; empty if the table has no groups."""
     labels: Int[np.ndarray, " rows"]
@@ -28,21 +32,14 @@ class Meaning:
 
     def group_names(self) -> list[str]:
         """For each class the groups that point to it, as text."""
-        return [
-            " or ".join(repr(group) for group, cue in self.groups.items() if cue == c)
-            for c in range(len(self.class_names))
-        ]
+        classes = range(len(self.class_names))
+        return [" or ".join(repr(group) for group, cue in self.groups.items() if cue == c) for c in classes]
 
 
-def find_meaning(rows: Sequence[Row], class_names: str, cue_groups: str) -> Meaning:
-    """Assign classes to labels and to groups.
-
-    Args:
-        rows: of the table.
-        class_names: labels in the order of their classes, comma-separated; "" to sort them, whole numbers by value.
-        cue_groups: group=label pairs, comma-separated; "" to pair the first group with the first label and so on.
-    """
-    table = rows[0].table
+@lru_cache(maxsize=4)
+def find_meaning(decoded: Decoded, class_names: str, cue_groups: str) -> Meaning:
+    """Assign classes to labels and to groups; `class_names` and `cue_groups` as in the options."""
+    rows, table = decoded.rows, decoded.rows[0].table
     label_counts = Counter(row.label for row in rows)
     present = sorted(label_counts, key=_number_or_text)
     names = tuple(_listed(class_names)) or tuple(present)
@@ -63,28 +60,24 @@ def find_meaning(rows: Sequence[Row], class_names: str, cue_groups: str) -> Mean
             f"({_counted(label_counts, names)}); correct the ones that are misspelt, or set the label that goes with "
             f"each group in training, for example cue_groups={groups[0]}={names[0]},…"
         )
-    if groups and cue_groups:
-        class_of_group = _pairs(cue_groups, groups, names)
-    else:
-        class_of_group = {group: i for i, group in enumerate(groups)}
-    class_of_label = {name: i for i, name in enumerate(names)}
+    paired = _pairs(cue_groups, groups, names) if groups and cue_groups else {g: i for i, g in enumerate(groups)}
     return Meaning(
         class_names=names,
-        groups=class_of_group,
-        labels=np.array([class_of_label[row.label] for row in rows], dtype=np.int64),
-        cues=np.array([class_of_group.get(row.group or "", -1) for row in rows], dtype=np.int64),
+        groups=paired,
+        labels=np.array([names.index(row.label) for row in rows], dtype=np.int64),
+        cues=np.array([paired.get(row.group or "", -1) for row in rows], dtype=np.int64),
     )
 
 
-def _counted(counts: Mapping[str, int], names: Sequence[str]) -> str:
+def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
     return ", ".join(f"{counts[name]} x {name}" for name in names)
 
 
 def _pairs(text: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, int]:
     pairs = {}
-    for part in _listed(text):
-        group, equals, label = part.rpartition("=")
-        pairs[group if equals else part] = label if equals else ""
+    for pair in _listed(text):
+        group, equals, label = pair.rpartition("=")
+        pairs[group if equals else pair] = label if equals else ""
     wrong = [f"{group}={label}" for group, label in pairs.items() if group not in groups or label not in labels]
     wrong += [f"group {group} is missing" for group in groups if group not in pairs]
     wrong += [f"no group goes with {label}" for label in labels if label not in pairs.values()]
@@ -97,18 +90,17 @@ def _pairs(text: str, groups: list[str], labels: tuple[str, ...]) -> dict[str, i
 
 
 def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _number_or_text(value: str) -> tuple[int, float, str]:
     return (0, float(value), value) if value.isdecimal() else (1, 0.0, value)
 
 
-def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Int[np.ndarray, " part"]]:
+def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Index]:
     """Deal the indices of `rows` to parts with these shares of the images, all images of a subject to the same part.
 
-    Subjects are stratified by the (group, label) cell of their first image, so that every part gets its share of each
-    cell. A row without a subject counts as its own subject.
+    Subjects are stratified by the (group, label) cell of their first image. A row without a subject is its own subject.
     """
     subjects: dict[tuple[str | None, int], list[int]] = {}
     for i, row in enumerate(rows):
@@ -145,14 +137,11 @@ def check_apart(meaning: Meaning) -> None:
         )
 
 
-def dominant_subject(rows: Sequence[Row], such: Sequence[Row], share: float) -> str:
-    """A sentence about the subject that has more than `share` of all rows, else of the rows `such`; "" if none has.
-
-    As a subject goes to one split, the others then lack its images.
-    """
+def dominant_subject(rows: Sequence[Row], cell_rows: Sequence[Row], share: float) -> str:
+    """A sentence about a subject with more than `share` of all rows, else of the cell's, as it goes to one split."""
     if any(row.split is not None for row in rows):
         return ""
-    for counted, what in ((rows, "all"), (such, "these")):
+    for counted, what in ((rows, "all"), (cell_rows, "these")):
         counts = Counter(row.subject for row in counted if row.subject is not None)
         subject, n = counts.most_common(1)[0] if counts else ("", 0)
         if n > max(1, share * len(counted)):
@@ -164,18 +153,21 @@ def dominant_subject(rows: Sequence[Row], such: Sequence[Row], share: float) -> 
     return ""
 
 
-def cell_counts(per_class: int, classes: int, probability: float) -> Int[np.ndarray, "classes cues"]:
-    """Number of images of each label and cue that `assign_cues` makes of `per_class` images of each label."""
-    labels = np.repeat(np.arange(classes), per_class)
-    cues = assign_cues(labels, classes, probability, np.random.default_rng(0))
+def count_cells(labels: Index, cues: Index, classes: int) -> Cells:
+    """Number of images of each label and cue."""
     return np.bincount(labels * classes + cues, minlength=classes**2).reshape(classes, classes)
 
 
-def largest(cells: Int[np.ndarray, "classes cues"], probabilities: Sequence[float], multiple: int = 1) -> int:
+def cell_counts(per_class: int, classes: int, probability: float) -> Cells:
+    """Number of images of each label and cue that `assign_cues` makes of `per_class` images of each label."""
+    labels = np.repeat(np.arange(classes), per_class)
+    return count_cells(labels, assign_cues(labels, classes, probability, np.random.default_rng(0)), classes)
+
+
+def largest(cells: Cells, probabilities: Sequence[float], multiple: int = 1) -> int:
     """Most images per class that the cells allow at each of these probabilities of agreement.
 
-    The size is a multiple of `multiple`: with the number of classes, all cells are equal at severity 0, so that cue and
-    label are independent.
+    The size is a multiple of `multiple`: with the number of classes, all cells are equal at severity 0.
     """
 
     def too_large(size: int) -> bool:
@@ -185,19 +177,13 @@ def largest(cells: Int[np.ndarray, "classes cues"], probabilities: Sequence[floa
     return multiple * (bisect_left(range(int(cells.sum(axis=1).min()) // multiple + 1), True, key=too_large) - 1)
 
 
-def draw(
-    members: Int[np.ndarray, " pool"],
-    labels: Int[np.ndarray, " pool"],
-    cues: Int[np.ndarray, " pool"],
-    counts: Int[np.ndarray, "classes cues"],
-) -> Int[np.ndarray, " drawn"]:
+def draw(members: Index, labels: Index, cues: Index, counts: Cells) -> Index:
     """Draw the first `counts` members of each cell, in the order of `members`.
 
-    With one random order of a pool, a stronger association only adds agreeing images and removes others, and the splits
-    in and out of distribution share as many images as they can: at severity 0 they are the same.
+    So a stronger association only adds agreeing images and removes others, and the splits in and out of distribution
+    share as many images as they can.
     """
-    chosen: Bool[np.ndarray, " pool"] = np.zeros(len(members), dtype=bool)
+    chosen = np.zeros(len(members), dtype=bool)
     for (label, cue), count in np.ndenumerate(counts):
-        cell = np.flatnonzero((labels == label) & (cues == cue))
-        chosen[cell[:count]] = True
+        chosen[np.flatnonzero((labels == label) & (cues == cue))[:count]] = True
     return members[chosen]

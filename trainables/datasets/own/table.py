@@ -3,9 +3,9 @@
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
@@ -13,34 +13,10 @@ from trainables.datasets.own.files import Files, refusal
 
 SHOWN = 3
 """Problems in one message."""
-
-
-class Problems(list[str]):
-    """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
-
-    def check(self) -> None:
-        """
-        Raises:
-            ConfigurationError: there are problems; it has the first few messages and the number of the others.
-        """
-        if self:
-            more = len(self) - SHOWN
-            text = "; ".join(self[:SHOWN])
-            raise ConfigurationError(f"{text}; and {more} more" if more > 0 else text)
-
-
-COLUMNS = {
-    "image": ("image", "file"),
-    "label": ("label", "class"),
-    "mask": ("mask",),
-    "boxes": ("boxes",),
-    "group": ("group",),
-    "subject": ("subject",),
-    "split": ("split",),
-}
-"""Known columns, each with the names it may have."""
-NEEDED = ("image", "label")
-MAY_BE_EMPTY = ("mask", "boxes")
+KNOWN = {"image": "image", "file": "image", "label": "label", "class": "label"}
+KNOWN |= {name: name for name in ("mask", "boxes", "group", "subject", "split")}
+"""Our column of each column name."""
+NEEDED = {"image": "'image' or 'file'", "label": "'label' or 'class'"}
 POOLS = ("train", "valid", "test")
 """Parts of the data from which the five splits are drawn."""
 POOL_NAMES = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
@@ -56,11 +32,19 @@ SYNONYMS = {
     **dict.fromkeys(("set", "fold", "partition"), "split"),
 }
 """Names that other tables give to our columns, for hints."""
-KNOWN = {alias: field for field, aliases in COLUMNS.items() for alias in aliases}
 
 
-@dataclass(frozen=True)
-class Box:
+class Problems(list[str]):
+    """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
+
+    def check(self) -> None:
+        """Raise a ConfigurationError with the first few messages and the number of the others, if there are any."""
+        if self:
+            more = len(self) - SHOWN
+            raise ConfigurationError("; ".join(self[:SHOWN]) + (f"; and {more} more" if more > 0 else ""))
+
+
+class Box(NamedTuple):
     """A rectangle in pixels of its image: left and upper edge from 0, width and height."""
 
     x: float
@@ -93,19 +77,7 @@ class Row:
 
 
 def read_table(files: Files, location: str, options: Any, problems: Problems, split: str | None = None) -> list[Row]:
-    """Read the rows of a CSV with a header.
-
-    Required columns: image (or file) and label (or class). Optional: mask, boxes, group, subject and split. Cells of
-    mask and boxes may be empty. `boxes` are "x y width height" in pixels of the image, several separated by semicolons.
-
-    Args:
-        files: to read the table.
-        location: of the table.
-        options: the dataset's; `ignore_columns` lists columns to ignore, `columns` has "theirs:ours,…".
-        problems: collects errors, with file and row.
-        split: the split of all rows, if the table has one split.
-    """
-    renamed = _renamed_columns(options.columns)
+    """Read the rows of a CSV with a header; `split` is that of all rows, if the table has one split."""
     data = files.read(location)
     try:
         text = data.decode("utf-8-sig")
@@ -116,8 +88,7 @@ def read_table(files: Files, location: str, options: Any, problems: Problems, sp
         ) from None
     lines = _lines(text, location, problems)
     _, header = next(lines, ("", []))
-    ignored = [name.strip() for name in options.ignore_columns.split(",")]
-    columns = _columns(header, location, ignored, renamed, problems)
+    columns = _columns(header, location, options, problems)
     if columns is None:
         return []
     if split is not None and "split" in columns:
@@ -127,32 +98,21 @@ def read_table(files: Files, location: str, options: Any, problems: Problems, sp
     rows, has_rows = [], False
     for where, cells in lines:
         has_rows = True
-        if any("\n" in cell or "\r" in cell for cell in cells):
-            problems.append(f"{where} has a line break within a cell; close its quotation mark")
-        elif len(cells) != len(header):
-            problems.append(f"{where} has {len(cells)} cells, the header {len(header)}; fix the row")
-        elif row := _row({field: cells[column].strip() for field, column in columns.items()}, where, problems):
+        try:
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise ValueError(" has a line break within a cell; close its quotation mark")
+            if len(cells) != len(header):
+                raise ValueError(f" has {len(cells)} cells, the header {len(header)}; fix the row")
+            row = _row({field: cells[column].strip() for field, column in columns.items()}, where)
             refused = [reason for name in (row.image, row.mask) if name and (reason := refusal(location, name))]
-            problems.extend(f"{where}: {reason}" for reason in refused)
-            if not refused:
-                rows.append(replace(row, split=split or row.split))
+            if refused:
+                raise ValueError(f": {refused[0]}")
+            rows.append(replace(row, split=split or row.split))
+        except ValueError as error:
+            problems.append(f"{where}{error}")
     if not has_rows and not problems:
         problems.append(f"{location} has no rows; give one for each image")
     return rows
-
-
-def _renamed_columns(text: str) -> dict[str, str]:
-    """Our name of each column in "theirs:ours,…", by its name in the table."""
-    renamed = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        column, _, name = (piece.strip() for piece in part.rpartition(":"))
-        if not column or name not in KNOWN:
-            raise ConfigurationError(
-                f"bad columns {text!r} ({part!r}); write NAME:COLUMN with the table's own name first, for example "
-                f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(KNOWN)}"
-            )
-        renamed[column] = name
-    return renamed
 
 
 def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:
@@ -168,19 +128,30 @@ def _lines(text: str, name: str, problems: Problems) -> Iterator[tuple[str, list
         problems.append(f"{name} row {start} cannot be read ({error}); fix the row")
 
 
-def _columns(
-    header: Sequence[str], name: str, ignored: Sequence[str], renamed: Mapping[str, str], problems: Problems
-) -> dict[str, int] | None:
+def _renamed_columns(text: str) -> dict[str, str]:
+    """Our name of each column in the option `columns`, by its name in the table."""
+    renamed = {}
+    for pair in filter(None, map(str.strip, text.split(","))):
+        column, _, name = map(str.strip, pair.rpartition(":"))
+        if not column or name not in KNOWN:
+            raise ConfigurationError(
+                f"bad columns {text!r} ({pair!r}); write NAME:COLUMN with the table's own name first, for example "
+                f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(KNOWN)}"
+            )
+        renamed[column] = name
+    return renamed
+
+
+def _columns(header: Sequence[str], name: str, options: Any, problems: Problems) -> dict[str, int] | None:
     """The number of each field's column, from 0, or None if the header is wrong."""
+    renamed, ignored = _renamed_columns(options.columns), list(map(str.strip, options.ignore_columns.split(",")))
     if len(header) == 1 and (separators := [words for mark, words in SEPARATORS.items() if mark in header[0]]):
         problems.append(
             f"the cells of {name} are separated by {separators[0]} (row 1 is {header[0]!r}); separate them by commas"
         )
         return None
     columns: dict[str, int] = {}
-    unknown = []
-    before = len(problems)
-    present = [column.strip() for column in header]
+    before, unknown, present = len(problems), [], list(map(str.strip, header))
     if absent := [column for column in renamed if column not in present]:
         problems.append(
             f"{name} has no column {absent[0]!r}, which columns={absent[0]}:{renamed[absent[0]]} names: row 1 is "
@@ -200,8 +171,7 @@ def _columns(
     meant = ", ".join(f"{guess!r} by {column!r}" for column, guess in guesses.items())
     setting = ",".join(f"{column}:{guess}" for column, guess in {**renamed, **guesses}.items())
     hint = f"; did you mean {meant}? Then set columns={setting}." if meant else "."
-    missing = [" or ".join(map(repr, COLUMNS[field])) for field in NEEDED if field not in columns]
-    if missing:
+    if missing := [names for field, names in NEEDED.items() if field not in columns]:
         has = f"row 1 is {','.join(header)!r}" if header else "it is empty"
         problems.append(
             f"{name} has no column {' and no column '.join(missing)}: {has}{hint} Name the columns in the first "
@@ -223,57 +193,40 @@ def _guess(column: str) -> str | None:
     return fields[close[0]] if close else None
 
 
-def _row(values: dict[str, str], where: str, problems: Problems) -> Row | None:
-    empty = [field for field in COLUMNS if values.get(field) == "" and field not in MAY_BE_EMPTY]
-    if empty:
-        problems.append(f"{where} has no {empty[0]}; fill it in or remove the row")
-    elif values.get("mask") and values.get("boxes"):
-        problems.append(f"{where} has both a mask and boxes; give one of them")
-    else:
-        try:
-            boxes = tuple(_boxes(values.get("boxes", "")))
-        except ValueError as error:
-            problems.append(f"{where} has bad boxes: {error}")
-            return None
-        split = values.get("split", "").lower()
-        return Row(
-            where=where,
-            image=values["image"],
-            label=values["label"],
-            mask=values.get("mask") or None,
-            boxes=boxes,
-            group=values.get("group"),
-            subject=values.get("subject"),
-            split=POOL_NAMES.get(split, split) or None,
-        )
-    return None
+def _row(cells: dict[str, str], where: str) -> Row:
+    """A row from its cells by field; ValueError if they are wrong."""
+    if empty := [field for field in KNOWN.values() if cells.get(field) == "" and field not in ("mask", "boxes")]:
+        raise ValueError(f" has no {empty[0]}; fill it in or remove the row")
+    boxes, split = tuple(_boxes(cells.pop("boxes", ""))), cells.pop("split", "").lower()
+    mask = cells.pop("mask", None) or None
+    if mask and boxes:
+        raise ValueError(" has both a mask and boxes; give one of them")
+    return Row(where, mask=mask, boxes=boxes, split=POOL_NAMES.get(split, split) or None, **cells)
 
 
 def _boxes(text: str) -> Iterator[Box]:
     """Parse boxes from "x y width height; …"; ValueError if that fails."""
-    for part in filter(None, (part.strip() for part in text.split(";"))):
+    for numbers in filter(None, map(str.strip, text.split(";"))):
         try:
-            box = Box(*map(float, part.replace(",", " ").split()))
+            box = Box(*map(float, numbers.replace(",", " ").split()))
         except (TypeError, ValueError):
-            raise ValueError(f"{part!r} is not 'x y width height', four numbers in pixels") from None
-        numbers = astuple(box)
-        if max(numbers) <= 1 and not all(number.is_integer() for number in numbers):
+            raise ValueError(f" has bad boxes: {numbers!r} is not 'x y width height', four numbers in pixels") from None
+        if max(box) <= 1 and not all(number.is_integer() for number in box):
             raise ValueError(
-                f"{part!r} seems to be in fractions of the image's sides; boxes are in pixels: multiply x and width by "
-                "the image's width, y and height by its height"
+                f" has bad boxes: {numbers!r} seems to be in fractions of the image's sides; boxes are in pixels: "
+                "multiply x and width by the image's width, y and height by its height"
             )
         if not (box.width > 0 and box.height > 0 and box.x >= 0 and box.y >= 0):
-            raise ValueError(f"{part!r} needs x and y of at least 0 and width and height above 0")
+            raise ValueError(f" has bad boxes: {numbers!r} needs x and y of at least 0 and width and height above 0")
         yield box
 
 
 def check_rows(rows: Sequence[Row]) -> None:
-    """Check that rows are consistent with each other.
+    """Check that rows are consistent with each other, so that no split shows what another one does.
 
     Raises:
-        ConfigurationError: an image is in two rows, so that it could be in two splits; a subject is in two given
-            splits, so that what is learned of it would leak; labels or groups differ only in case or blanks, so that
-            they would count as different; or only some rows or splits are there.
+        ConfigurationError: an image is in two rows, or a subject in two given splits; labels or groups differ only in
+            case or blanks; or only some rows or splits are there.
     """
     problems = Problems()
     by_image: dict[str, Row] = {}
@@ -313,12 +266,12 @@ def _split_problems(rows: Sequence[Row]) -> Iterator[str]:
     present = {row.split for row in rows}
     if present == {None}:
         return
-    grouped = any(row.group is not None for row in rows)
-    allowed = set(POOLS) if grouped else {*POOLS, *SPLITS}
-    also = "" if grouped else f", or {', '.join(SPLITS)}"
+    allowed, text = set(POOLS), ", ".join(POOLS)
+    if all(row.group is None for row in rows):
+        allowed, text = allowed.union(SPLITS), f"{text}, or {', '.join(SPLITS)}"
     for row in rows:
         if row.split not in allowed:
-            yield f"{row.where} has split {row.split!r}; allowed are {', '.join(POOLS)}{also}"
+            yield f"{row.where} has split {row.split!r}; allowed are {text}"
     if present <= allowed and present not in (set(POOLS), set(SPLITS)):
         missing = [name for name in (SPLITS if present - set(POOLS) else POOLS) if name not in present]
         yield (

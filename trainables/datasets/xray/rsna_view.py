@@ -8,8 +8,7 @@ from pydantic import Field
 
 from trainables.core.departure import Departure
 from trainables.datasets.own.table import Box, Row
-from trainables.datasets.xray.metadata import SIDE, published_rows
-from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
+from trainables.datasets.xray.xray import DEPARTURES, SIDE, Xray, XrayOptions, published_rows
 
 HEALTHY, SICK = "no pneumonia", "pneumonia"
 

@@ -1,7 +1,10 @@
 """The base of the public X-ray sets: rows from published tables, images from the user's folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,19 +13,23 @@ from jaxtyping import Int
 from pydantic import Field
 
 from records.columns import SPLITS
-from trainables.core.config import Options as BaseOptions
 from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
-from trainables.datasets.own.files import Files, absolute, join, with_absolute_root
+from trainables.datasets.own.files import Files, Root, join
 from trainables.datasets.own.images import SIZES, OwnImages, OwnImagesOptions
-from trainables.datasets.own.sampling import cell_counts, draw, largest
+from trainables.datasets.own.sampling import Index, cell_counts, count_cells, draw, largest
 from trainables.datasets.own.table import Problems, Row
+
+SIDE = 1024
+"""Height and width in pixels of the images on which the boxes of NIH and RSNA were drawn."""
+PUBLISHED = (-1024.0, 1024.0)
+"""Pixel values of black and white in the paper, which are those of torchxrayvision."""
 
 
 class XrayOptions(OwnImagesOptions):
-    root: str = Field("", description="folder, or s3://bucket/prefix, with the images; not part of a trial's key")
+    root: Root = Field("", description="folder, or s3://bucket/prefix, with the images; not part of a trial's key")
     image_size: int = Field(128, ge=8, le=1024, description="side in pixels of images and masks after resizing")
     channels: Literal[1, 3] = Field(1, description="1: grey; 3: grey repeated, for networks that need three channels")
     split_by: Literal["patient", "image", "published"] = Field(
@@ -38,9 +45,6 @@ class XrayOptions(OwnImagesOptions):
         "unit", description="unit: in [0, 1], 0 black; published: in [-1024, 1024], 0 mid-grey, as in the paper"
     )
 
-
-PUBLISHED = (-1024.0, 1024.0)
-"""Pixel values of black and white in the paper, which are those of torchxrayvision."""
 
 DEPARTURES = (
     Departure(
@@ -81,19 +85,16 @@ DEPARTURES = (
 
 
 class Xray(OwnImages):
-    """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`.
+    """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`."""
 
-    Pixels are in [0, 1], or in [-1024, 1024] with `pixels=published`.
-    """
-
-    Options: ClassVar[type[BaseOptions]] = XrayOptions
+    Options = XrayOptions
     options: XrayOptions
     needs: ClassVar[str]
     """Required content of root, for messages."""
 
     @classmethod
     def candidates(cls, options: Any) -> Sequence[Row]:
-        """All images that the published tables list for this study; `image` is the file's name without suffix."""
+        """All images that the published tables list; `image` is the file's name without suffix."""
         raise NotImplementedError
 
     @classmethod
@@ -107,11 +108,7 @@ class Xray(OwnImages):
             raise ConfigurationError(
                 f"dataset {cls.__module__.rsplit('.', 1)[-1]!r} needs root=FOLDER with {cls.needs}"
             )
-        return absolute(options.root)
-
-    @classmethod
-    def complete(cls, options: Any) -> Any:
-        return super().complete(with_absolute_root(options))
+        return options.root
 
     @classmethod
     def read_rows(cls, options: Any, files: Files, problems: Problems) -> list[Row]:
@@ -134,14 +131,10 @@ class Xray(OwnImages):
                 "there"
             )
             return []
-        by_patient = options.split_by == "patient"
+        subjects = [f"{row.group} {row.subject}" if options.split_by == "patient" else None for row in rows]
         return [
-            replace(
-                row,
-                image=locations[row.group, row.image],
-                subject=f"{row.group} {row.subject}" if by_patient else None,
-            )
-            for row in rows
+            replace(row, image=locations[row.group, row.image], subject=subject)
+            for row, subject in zip(rows, subjects, strict=True)
         ]
 
     @classmethod
@@ -158,14 +151,14 @@ class Xray(OwnImages):
             for name, split in splits.items()
         }
 
-    def index(self) -> dict[str, Int[np.ndarray, " images"]]:
+    def index(self) -> dict[str, Index]:
         return self._published() if self.options.split_by == "published" else super().index()
 
-    def _published(self) -> dict[str, Int[np.ndarray, " images"]]:
+    def _published(self) -> dict[str, Index]:
         """The paper's train, valid_ood and test_ood; valid_id and test_id are drawn from the images of valid and test.
 
-        These two have the training agreement and are as large as the images allow, which is empty at severity 1. Groups
-        and labels alternate, so that maps are scored on as many images of each group.
+        These two have the training agreement and are as large as the images allow. Groups and labels alternate, so that
+        maps are scored on as many images of each group.
         """
         self._refuse((*SIZES, "max_severity"), "with split_by=published, whose sizes are those of the paper's split")
         labels, cues = self.meaning().labels, self.meaning().cues
@@ -174,8 +167,7 @@ class Xray(OwnImages):
         result = {"train": parts["train"], "valid_ood": parts["valid"], "test_ood": parts["test"]}
         for pool in ("valid", "test"):
             members = numpy_stream("published order", pool, self.data_seed).permutation(np.sort(parts[pool]))
-            cells = np.bincount(labels[members] * 2 + cues[members], minlength=4).reshape(2, 2)
-            per_class = largest(cells, [inside])
+            per_class = largest(count_cells(labels[members], cues[members], 2), [inside])
             if not per_class:
                 raise ConfigurationError(
                     f"split_by=published leaves no in-distribution images for {pool}_id at severity {self.severity:g}; "
@@ -186,10 +178,7 @@ class Xray(OwnImages):
 
 
 def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
-    """Choose as many rows of each group and label as the rarest has, or `per_cell`; 0 for all.
-
-    The choice is the same for every data seed.
-    """
+    """Choose as many rows of each group and label as the rarest has, or `per_cell`; 0 for all."""
     cells: dict[tuple[str, str], list[int]] = {}
     for i, row in enumerate(rows):
         cells.setdefault((row.group or "", row.label), []).append(i)
@@ -202,33 +191,22 @@ def chosen(rows: Sequence[Row], per_cell: int | None) -> list[Row]:
             "or leave it out to use as many as the rarest cell has"
         )
     size = len(members) if per_cell is None else per_cell
-    kept = [
-        np.array(members)[numpy_stream("xray cell", *cell).permutation(len(members))[:size]]
-        for cell, members in cells.items()
-    ]
+    kept = [numpy_stream("xray cell", *cell).permutation(members)[:size] for cell, members in cells.items()]
     return [rows[i] for i in np.sort(np.concatenate(kept))]
 
 
-def alternating(index: Int[np.ndarray, " part"], cells: Int[np.ndarray, " images"]) -> Int[np.ndarray, " part"]:
+def alternating(index: Index, cells: Int[np.ndarray, " rows"]) -> Index:
     """Order `index`: the first image of each cell, the second of each, and so on; each cell's in ascending order."""
     table = pd.DataFrame({"index": np.sort(index)}).assign(cell=lambda t: cells[t["index"]])
     table["place"] = table.groupby("cell").cumcount()
     return table.sort_values(["place", "cell"])["index"].to_numpy()
 
 
-CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""(site, label), in the order in which the published program draws them."""
-TRAIN, VALID = 0.5, 0.25
-
-
-def published_split(
-    sites: Int[np.ndarray, " images"], labels: Int[np.ndarray, " images"], ratio: float, seed: int
-) -> dict[str, Int[np.ndarray, " part"]]:
+def published_split(sites: Index, labels: Index, ratio: float, seed: int) -> dict[str, np.ndarray]:
     """Indices of train, valid and test: of each cell of site and label as many as the smallest has, dealt by `ratio`.
 
     With n images in a cell, train has ratio · n of site 0's negatives and of site 1's positives, (1 − ratio) · n of the
-    other two; valid has half as many with the two exchanged, test has the rest. Images are dealt, not patients, so that
-    a patient may be in several parts.
+    other two; valid has half as many with the two exchanged, test has the rest. A patient may be in several parts.
 
     Draws from numpy's legacy generator in the published order, so that the indices are those of
     `torchxrayvision.datasets.CovariateDataset` with the same sites and labels (0 or 1), ratio and seed.
@@ -236,16 +214,33 @@ def published_split(
     Source: Viviano et al., ICLR 2021.
     """
     rng = np.random.RandomState(seed)
-    members = {cell: np.flatnonzero((sites == cell[0]) & (labels == cell[1])) for cell in CELLS}
-    n = min(map(len, members.values()))
-    undealt = {cell: rng.choice(members[cell], n, replace=False) for cell in CELLS}
+    cells = ((0, 0), (0, 1), (1, 0), (1, 1))
+    undealt = [np.flatnonzero((sites == site) & (labels == label)) for site, label in cells]
+    n = min(map(len, undealt))
+    undealt = [rng.choice(members, n, replace=False) for members in undealt]
     parts = {}
-    for name, share, of_agreeing in (("train", TRAIN, ratio), ("valid", VALID, 1 - ratio)):
-        other = 1 - ratio if name == "train" else ratio
+    for name, share, agreeing, other in (("train", 0.5, ratio, 1 - ratio), ("valid", 0.25, 1 - ratio, ratio)):
         # The order of the products is the published one: int() cuts off.
-        counts = {cell: int(n * (of_agreeing if cell[0] == cell[1] else other) * share * 2) for cell in CELLS}
-        drawn = {cell: rng.choice(undealt[cell], counts[cell], replace=False) for cell in CELLS}
-        undealt = {cell: np.setdiff1d(undealt[cell], drawn[cell]) for cell in CELLS}
-        parts[name] = np.concatenate([drawn[cell] for cell in CELLS])
-    parts["test"] = np.concatenate([undealt[cell] for cell in CELLS])
-    return {name: index.astype(np.int64) for name, index in parts.items()}
+        counts = [int(n * (agreeing if site == label else other) * share * 2) for site, label in cells]
+        drawn = [rng.choice(members, count, replace=False) for members, count in zip(undealt, counts, strict=True)]
+        undealt = list(map(np.setdiff1d, undealt, drawn))
+        parts[name] = np.concatenate(drawn)
+    return {**parts, "test": np.concatenate(undealt)}
+
+
+def published_rows(name: str, columns: Sequence[str]) -> Iterator[tuple[str, *tuple[Any, ...]]]:
+    """For each row of the table `name` of torchxrayvision its place (the header is row 1), then its cells."""
+    cells = _table(name, tuple(columns))[list(columns)].itertuples(index=False, name=None)
+    return ((f"{name} row {number}", *row) for number, row in enumerate(cells, start=2))
+
+
+@lru_cache(maxsize=8)
+def _table(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    # Importing the package would load its models and their dependencies, so only its files are looked up.
+    package = find_spec("torchxrayvision")
+    if package is None or not package.submodule_search_locations:
+        raise ConfigurationError("the X-ray sets need the tables of torchxrayvision; pip install torchxrayvision")
+    path = Path(package.submodule_search_locations[0]) / "data" / name
+    if not path.is_file():
+        raise ConfigurationError(f"this torchxrayvision has no table {name}; pip install 'torchxrayvision>=1.5.7'")
+    return pd.read_csv(path, usecols=columns, index_col=False)

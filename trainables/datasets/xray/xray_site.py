@@ -3,45 +3,21 @@
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from trainables.core.departure import Departure
 from trainables.datasets.own.table import Box, Row
-from trainables.datasets.xray.metadata import SIDE, published_rows
-from trainables.datasets.xray.xray import DEPARTURES, Xray, XrayOptions
+from trainables.datasets.xray.xray import DEPARTURES, SIDE, Xray, XrayOptions, published_rows
 
 HEALTHY, SICK = "no finding", "cardiomegaly"
 ELLIPSE = 2.5
 """The region of interest has the radii height / 2.5 and width / 2.5: 50.3 % of the image."""
 OLDEST_CHILD, READ_IN = 10, 2019
 """PadChest images of people who were 10 or younger in 2019 are excluded, as in torchxrayvision."""
-DAMAGED = frozenset(
-    {
-        "216840111366964012373310883942009117084022290_00-064-025",
-        "216840111366964012373310883942009152114636712_00-102-045",
-        "216840111366964012373310883942009170084120009_00-097-074",
-        "216840111366964012283393834152009033102258826_00-059-087",
-        "216840111366964012339356563862009072111404053_00-043-192",
-        "216840111366964012487858717522009280135853083_00-075-001",
-        "216840111366964012558082906712009327122220177_00-102-064",
-        "216840111366964012819207061112010281134410801_00-129-131",
-        "216840111366964012819207061112010306085429121_04-020-102",
-        "216840111366964012819207061112010307142602253_04-014-084",
-        "216840111366964012819207061112010315104455352_04-024-184",
-        "216840111366964012959786098432011033083840143_00-176-115",
-        "216840111366964012989926673512011074122523403_00-163-058",
-        "216840111366964012989926673512011083134050913_00-168-009",
-        "216840111366964012989926673512011151082430686_00-157-045",
-        "216840111366964013076187734852011291090445391_00-196-188",
-        "216840111366964013590140476722013043111952381_02-065-198",
-        "216840111366964013590140476722013058110301622_02-056-111",
-        "216840111366964013686042548532013208193054515_02-026-007",
-        "216840111366964013829543166512013353113303615_02-092-190",
-        "216840111366964013962490064942014134093945580_01-178-104",
-    }
-)
+DAMAGED = frozenset(Path(__file__).with_name("padchest_damaged.txt").read_text().split())
 """PadChest images that are missing from the published archive or damaged, as listed by torchxrayvision."""
 
 
@@ -63,7 +39,7 @@ class XraySite(Xray):
     """Chest X-rays of NIH (group NIH) and PadChest (group PadChest): cardiomegaly against no finding.
 
     In training NIH goes with no finding and PadChest with cardiomegaly; severity 0.8 is the paper's ratio 0.9. The
-    region of interest is a centred ellipse, the same in every image; the place of the cue in an image is not known.
+    region of interest is a centred ellipse, the same in every image.
 
     Source: Viviano et al., ICLR 2021; Wang et al., CVPR 2017 (NIH); Bustos et al., 2019 (PadChest).
     """
@@ -155,8 +131,7 @@ def _padchest() -> Iterator[tuple[Any, ...]]:
 def labelled(findings: Sequence[str], terms: tuple[str, str], match: str) -> str | None:
     """The label of an image with these findings; None if it belongs to neither class.
 
-    `terms` are the hospital's, for cardiomegaly and for a normal image. An "exact" `match` has the first, or nothing
-    but the second; for "substring" some finding contains the word.
+    `terms` are the hospital's, for cardiomegaly and for a normal image; `match` as in the option label_match.
     """
     sick, healthy = terms
     if match == "substring":

@@ -13,8 +13,8 @@ from support import own_images
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
+from trainables.datasets.__main__ import summary
 from trainables.datasets.own.files import Files
-from trainables.datasets.own.summary import summary
 from trainables.datasets.own.table import Problems
 
 
@@ -190,7 +190,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "zero byte": (edit("x2.dcm", "a\0/x2.dcm"), "row 4 … 'a\\x00/x2.dcm' has a NUL byte … correct"),
     "no mask there": (
         column("mask", lambda i: "m.png"),
-        "row 2 … no mask m.png of image x0.png … in masks/ … leave the cell",
+        "row 2 … no mask m.png of x0.png … in masks/ … leave the cell",
     ),
     "mask in capitals": (column("mask", lambda i: "X2.png"), "no mask X2.png … did you mean x2.png?"),
     "no masks": (

@@ -82,8 +82,8 @@ def test_it_tells_what_becomes_of_size_colours_and_shape(folder, check, tmp_path
     output = check(folder, "--out", str(tmp_path / "some.png"))
     assert "Images of 3 x 64 x 64" in output
     assert "Size: 32 of 32 images are larger than 64 x 64 pixels (up to 900 x 20) and are shrunk to it" in output
-    assert "a larger image_size, for example 128, keeps more of it. Time grows" in output
-    assert "Colour: 24 of 32 images have colours and keep them (channels=3); channels=1 makes them grey" in output
+    assert "a larger image_size, for example 128, keeps more of it and takes more time" in output
+    assert "Colour: 24 of 32 images have colours and keep them (channels=3); channels=1 drops them" in output
     assert "Shape: 1 of 32 images are squeezed into a square, most of all x7.png (table.csv row 9), 900 x 20 " in output
     assert "by 45 to 1; fit=pad or fit=crop keeps their shape" in output
     picture = np.asarray(Image.open(tmp_path / "some.png").convert("RGB")).astype(int)

@@ -140,7 +140,7 @@ def test_a_pixel_range_may_be_set_or_be_that_of_each_image():
         (npy_bytes(np.full((3, 3), np.nan)), ("not finite",)),
         (npy_bytes(np.zeros((4, 5, 6, 3))), ("has shape (4, 5, 6, 3)", "[height, width]")),
         (npy_bytes(np.zeros((6, 6, 5))), ("has 5 channels", "1 (grey) or 3")),
-        (npy_bytes(np.zeros((0, 6))), ("is empty",)),
+        (npy_bytes(np.zeros((0, 6))), ("is 6 x 0 pixels",)),
         (tiff_bytes(np.zeros((2, 8, 8), np.uint8), photometric="minisblack"), ("has 2 frames",)),
         (pillow_bytes(np.dstack([RGB8, GREY8]), "PNG"), ("transparent", "alpha")),
         (png_encode(np.dstack([GREY16, GREY16])), ("transparent", "alpha")),
