@@ -1,13 +1,6 @@
 """Datasets whose cue goes with the label in training and not out of distribution, at any severity.
 
 To add one: a subclass of Dataset in a file, its import and one line here. From another package: docs/extending.md.
-A user's own images need no code: folder:PATH and manifest:FILE.csv.
-
-    dataset.py           the base: five splits, how often the cue agrees, the cache of a process
-    own/                 a user's own images, and what the X-ray sets share with them
-    xray/                public X-ray sets: published tables and the user's images
-    mnist.py             the base of the datasets made from MNIST digits
-    __main__.py          python -m trainables.datasets NAME
 """
 
 import os
@@ -15,12 +8,12 @@ from functools import cache
 
 from trainables.core.errors import ConfigurationError, did_you_mean, shortened
 from trainables.core.registry import Registry, subclass_of
-from trainables.datasets.coloured_digits import ColouredDigits as ColouredDigits
 from trainables.datasets.dataset import Dataset as Dataset
 from trainables.datasets.dataset import Split as Split
 from trainables.datasets.dataset import load as load
-from trainables.datasets.decoy_digits import DecoyDigits as DecoyDigits
 from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
+from trainables.datasets.mnist import ColouredDigits as ColouredDigits
+from trainables.datasets.mnist import DecoyDigits as DecoyDigits
 from trainables.datasets.own.files import absolute
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import Folder, Manifest
@@ -44,11 +37,7 @@ PLACES: dict[str, type[OwnImages]] = {"folder": Folder, "manifest": Manifest}
 
 
 def find_dataset(name: str) -> type[Dataset]:
-    """Look up a dataset: a name in DATASETS, folder:PATH or manifest:FILE.csv.
-
-    Raises:
-        ConfigurationError: no dataset has this name.
-    """
+    """Look up a dataset: a name in DATASETS, folder:PATH or manifest:FILE.csv; ConfigurationError if there is none."""
     kind, place = _kind_and_place(name)
     if place:
         return _at(kind, absolute(place))

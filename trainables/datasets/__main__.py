@@ -29,20 +29,12 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 BAD_USE = 2
-MARGIN = 13
-"""Characters beside the picture's rows."""
-SAMPLES = 6
-"""Images in the picture for each label and cue."""
-SHOWN = 5
-"""Names in a line."""
-MANY = 10
-"""Fewest boxes that are taken for corners if all of them look like corners."""
-FEW = 400
-"""With fewer test images an accuracy has a standard error above 0.025."""
-LARGE = 0.7
-"""If masks cover more of the image, they are probably inverted."""
-DARK = 0.25
-"""If no pixel is brighter, the pixel range is probably wrong, for example 12-bit values in 16-bit files."""
+MARGIN, SAMPLES = 13, 6
+"""Characters beside the rows of the picture, and its images for each label and cue."""
+SHOWN, MANY, FEW = 5, 10, 400
+"""Names in a line; fewest boxes that may be taken for corners; with fewer test images the standard error is > 0.025."""
+LARGE, DARK = 0.7, 0.25
+"""Share of an image that only inverted masks cover; brightest pixel if the range is wrong, as of 12 bits in 16."""
 
 
 @app.command()

@@ -49,8 +49,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __repr__(self) -> str:
-        return f"<Split of {len(self)} images {list(self.images.shape[1:])}, classes {self.labels.unique().tolist()}>"
+    @property
+    def nbytes(self) -> int:
+        return self.images.nbytes + self.masks.nbytes + self.distractors.nbytes
 
     def displayed(self, pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Pixel values of this split, with black as 0 and white as 1."""
@@ -59,10 +60,9 @@ class Split:
 
 
 class Dataset:
-    """A recipe for five splits. The class attribute `Options` declares the dataset's settings.
+    """A recipe for five splits, which depend only on `Options` (its settings), the severity and the data seed.
 
-    Data depend only on the dataset, its options, the severity and the data seed. Where the dataset can draw either cue,
-    test_id and test_ood (and valid_id and valid_ood) show the same objects and differ in the cue alone.
+    Where the dataset can draw either cue, test_id and test_ood (and valid_id and valid_ood) show the same objects.
     """
 
     Options: ClassVar[type[BaseOptions]] = BaseOptions
@@ -91,10 +91,7 @@ class Dataset:
 
     @classmethod
     def side(cls, options: Any) -> int:
-        """Shorter side of the images in pixels, which sets the blur of maps: the option `image_size`, else 28.
-
-        Override it for larger images whose size has another option; up to 41 pixels the blur is the same.
-        """
+        """Shorter side of the images in pixels, which sets the blur of maps: up to 41 pixels it is the same."""
         return getattr(options, "image_size", None) or USUAL_SIDE
 
     @classmethod
@@ -117,11 +114,7 @@ class Dataset:
         return False
 
     def check(self) -> None:
-        """Check the data before anything is trained; generated data need no check.
-
-        Raises:
-            ConfigurationError: the data cannot be used; the message names file and row.
-        """
+        """Check the data before anything is trained; the message of a ConfigurationError names file and row."""
 
     def notes(self) -> Sequence[str]:
         """Sentences about the data to read before training, whatever the severity and the data seed."""
@@ -166,12 +159,9 @@ class DrawnCueDataset(Dataset, Generic[Objects]):
 def agreement(severity: float, classes: int, out_of_distribution: bool) -> float:
     """Probability that the cue agrees with the label.
 
-    With K classes: 1/K + s (1 − 1/K) in training and in distribution, (1 − s)/K out of distribution. At s = 0 cue
-    and label are independent everywhere; at s = 1 the cue always agrees in training and never out of distribution.
+    With K classes: 1/K + s (1 − 1/K) in training and in distribution, (1 − s)/K out of distribution.
     """
-    if out_of_distribution:
-        return (1 - severity) / classes
-    return 1 / classes + severity * (1 - 1 / classes)
+    return (1 - severity) / classes if out_of_distribution else 1 / classes + severity * (1 - 1 / classes)
 
 
 def assign_cues(labels: Labels, classes: int, probability: float, rng: np.random.Generator) -> Labels:
@@ -214,13 +204,9 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
     else:
         splits = dataset(options, severity, data_seed).splits()
         _CACHE[key] = MappingProxyType({name: splits[name] for name in SPLITS})
-        while len(_CACHE) > 1 and sum(map(_size, _CACHE.values())) > MAX_BYTES:
+        while len(_CACHE) > 1 and sum(s.nbytes for splits in _CACHE.values() for s in splits.values()) > MAX_BYTES:
             _CACHE.popitem(last=False)
     return _CACHE[key]
 
 
 _CACHE: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()
-
-
-def _size(splits: Mapping[str, Split]) -> int:
-    return sum(part.nbytes for split in splits.values() for part in (split.images, split.masks, split.distractors))

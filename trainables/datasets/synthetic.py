@@ -37,17 +37,16 @@ class SyntheticOptions(Options):
         for name, n in sizes.items():
             if self.variant == "paper" and (n > FILE_IMAGES or n % 2):
                 raise ConfigurationError(
-                    f"{name} {n} for variant 'paper', which chooses as many images of either class from a file of "
-                    f"{FILE_IMAGES}; give an even number up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, "
-                    "n_test 128), or choose variant 'hard'"
+                    f"{name} {n} for variant 'paper', which chooses from a file of {FILE_IMAGES}; give an even number "
+                    f"up to {FILE_IMAGES} (the paper: n_train 500, n_valid 128, n_test 128), or choose variant 'hard'"
                 )
         # Half of the images are of class 0, and at least one such image must remain for test.
         different = single_crosses(self.variant)
         if self.variant != "paper" and self.n_train + self.n_valid > 2 * different - 2:
             raise ConfigurationError(
-                f"n_train {self.n_train} and n_valid {self.n_valid} for variant {self.variant!r}: there are only "
-                f"{different} different images of one cross, and train, valid and test share none; lower n_train + "
-                f"n_valid from {self.n_train + self.n_valid} to at most {2 * different - 2}"
+                f"n_train {self.n_train} and n_valid {self.n_valid} for variant {self.variant!r}, of whose {different} "
+                f"images of one cross train, valid and test share none; lower n_train + n_valid from "
+                f"{self.n_train + self.n_valid} to at most {2 * different - 2}"
             )
         return self
 
@@ -88,12 +87,9 @@ def _draw(label: np.int64, rng: np.random.RandomState, variant: str) -> Bool[np.
 
 
 def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
-    """Choose the n of a file's 512 images that a run uses, those of class 1 first.
+    """Choose the n of a file's 512 images that a run of the paper with this seed uses, those of class 1 first.
 
-    Draws from numpy's legacy generator in the published order: n / 2 of the 256 images of class 0, then n / 2 of
-    class 1, without replacement. The paper's run seed is the data seed here.
-
-    Source: the synthetic set of Viviano et al., ICLR 2021.
+    Draws from numpy's legacy generator in the published order: n / 2 of class 0, then n / 2 of class 1.
     """
     rng = np.random.RandomState(data_seed)
     half = FILE_IMAGES // 2
@@ -102,7 +98,7 @@ def chosen_from_file(n: int, data_seed: int) -> Int[np.ndarray, " images"]:
 
 
 def blocks(sides: Labels, variant: str) -> Pixels:
-    """Pixels of the 2 x 3 block near the lower border: on the left for side 0, on the right for side 1."""
+    """Pixels of the block near the lower border: on the left for side 0, on the right for side 1."""
     _, _, margin = VARIANTS[variant]
     pixels = np.zeros((len(sides), SIZE, SIZE), dtype=bool)
     bottom = SIZE - margin

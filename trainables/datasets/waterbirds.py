@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,7 +32,6 @@ LAYOUT = (
     f"(CUB's masks) and places365/ ({', '.join(chain(*PLACES.values()))})"
 )
 
-Item = TypeVar("Item")
 Pixels = Float[np.ndarray, "3 side side"]
 
 
@@ -84,16 +82,8 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
             "none",
         ),
         Departure("classes are as frequent as in CUB, where most birds are land birds", "classes are balanced", "none"),
-        Departure(
-            "half of the birds of validation and test sets are over the background of their class",
-            "as many as the severity says, so that the shift can be varied",
-            "none",
-        ),
-        Departure(
-            "a bird is pasted with CUB's mask and its soft edge",
-            "with a mask without one, so that no pixel shows both bird and background",
-            "none",
-        ),
+        Departure("half of the evaluation birds are over their class's place", "as many as the severity says", "none"),
+        Departure("a bird is pasted with a soft edge", "without, so that no pixel shows bird and background", "none"),
     )
     stream = "waterbirds"
     contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
@@ -199,9 +189,8 @@ def _root(options: WaterbirdsOptions) -> Path:
 
 def _digest(root: Path) -> str:
     """Digest of CUB's lists and of the names of the places."""
-    lists = [
-        sorted(_read_list(root / "CUB_200_2011" / name).items()) for name in ("images.txt", "train_test_split.txt")
-    ]
+    paths = (root / "CUB_200_2011" / name for name in ("images.txt", "train_test_split.txt"))
+    lists = [sorted(_read_list(path).items()) for path in paths]
     places = [[folder, *(path.name for path in _places(root, folder))] for folder in chain(*PLACES.values())]
     return hashlib.sha256("".join(map(json.dumps, [*lists, *places])).encode()).hexdigest()[:32]
 
@@ -213,9 +202,7 @@ def _places(root: Path, folder: str) -> list[Path]:
     return paths
 
 
-def _dealt(
-    items: Sequence[Item], sizes: Mapping[str, int], rng: np.random.Generator, what: str
-) -> dict[str, list[Item]]:
+def _dealt(items: Sequence[Any], sizes: Mapping[str, int], rng: np.random.Generator, what: str) -> dict[str, list[Any]]:
     """Deal to each part as many random items as `sizes` says, none twice."""
     wanted = sum(sizes.values())
     if len(items) < wanted:
@@ -239,20 +226,14 @@ def _bird_files(root: Path, name: str) -> tuple[Path, Path]:
 @cache
 def _size(path: Path) -> tuple[int, int]:
     """(width, height), from the file's header."""
-    with _opened(path) as image:
-        return image.size
+    return _open(path).size
 
 
-def _open(path: Path, mode: str) -> Image.Image:
-    with _opened(path) as image:
-        return image.convert(mode)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path, mode: str | None = None) -> Image.Image:
+    """The image converted to `mode`; without one its header alone is read."""
     try:
         with Image.open(path) as image:
-            yield image
+            return image.convert(mode) if mode else image
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}; {LAYOUT}") from None
     except (OSError, SyntaxError) as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.read_cues import coloured_digits
 
-from trainables.datasets.coloured_digits import ColouredDigits, colours
+from trainables.datasets.mnist import ColouredDigits, colours
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -18,10 +18,6 @@ def test_hues_stand_evenly_and_are_equally_bright(classes):
     hues = [colorsys.rgb_to_hsv(*colour)[0] for colour in result]
     # The hexagon of HSV bends a circle's angles by less than a fiftieth of a turn.
     assert np.abs(np.array(hues) - np.arange(classes) / classes).max() < 0.02
-
-
-def test_two_colours_by_hand():
-    np.testing.assert_allclose(colours(2), [[1, 0.25, 0.25], [0, 0.75, 0.75]], atol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainables.datasets.dataset import agreement, assign_cues
-from trainables.datasets.own.sampling import cell_counts, draw, largest
+from trainables.datasets.own.sampling import cell_counts, largest
 
 
 @pytest.mark.parametrize(
@@ -34,24 +34,6 @@ def test_exact_counts_in_each_class(classes, probability):
     assert (others.max(axis=1) - others.min(axis=1) <= 1).all(), "dealt evenly over the other classes"
 
 
-def test_a_higher_probability_only_adds_agreeing_images():
-    labels = np.arange(300) % 3
-    before = np.zeros(300, dtype=bool)
-    for probability in np.linspace(0, 1, 21):
-        agree = assign_cues(labels, 3, float(probability), np.random.default_rng(5)) == labels
-        assert (agree | ~before).all(), f"an image stopped agreeing at {probability}"
-        before = agree
-    assert before.all()
-
-
-def test_which_images_agree_is_random():
-    labels = np.arange(100) % 2
-    first, second = (assign_cues(labels, 2, 0.5, np.random.default_rng(seed)) for seed in (0, 1))
-    assert (first != second).any()
-    agree = first == labels
-    assert 10 < agree[:50].sum() < 40, "not the first images of the file"
-
-
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_largest_size_is_that_of_exhaustive_search(classes):
     rng = np.random.default_rng(classes)
@@ -76,10 +58,3 @@ def test_counts_by_hand():
     np.testing.assert_array_equal(cell_counts(10, 2, 0.9), [[9, 1], [1, 9]])
     np.testing.assert_array_equal(cell_counts(9, 3, 1 / 3), np.full((3, 3), 3))
     np.testing.assert_array_equal(cell_counts(9, 3, 0.0), [[0, 5, 4], [4, 0, 5], [5, 4, 0]])
-
-
-def test_a_draw_takes_the_first_of_each_cell():
-    members = np.array([7, 3, 5, 1, 9, 2])
-    labels, cues = np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 0, 0, 1, 1])
-    np.testing.assert_array_equal(draw(members, labels, cues, np.array([[1, 1], [1, 1]])), [7, 3, 1, 9])
-    np.testing.assert_array_equal(draw(members, labels, cues, np.array([[2, 0], [0, 2]])), [7, 3, 5, 2])

@@ -8,7 +8,7 @@ from records.columns import SPLITS
 from trainables import resolve
 from trainables.core.config import settings_of
 from trainables.datasets import DATASETS, load
-from trainables.datasets.decoy_digits import DecoyDigits
+from trainables.datasets.mnist import DecoyDigits
 
 CORNERS = {0: (slice(0, 4), slice(0, 4)), 1: (slice(0, 4), slice(24, 28))}
 CORNERS |= {2: (slice(24, 28), slice(0, 4)), 3: (slice(24, 28), slice(24, 28))}
@@ -61,26 +61,6 @@ def test_images_are_real_digits_with_a_patch_of_the_cues_shade(splits, classes, 
     assert corners_used == {0, 1, 2, 3}
 
 
-def test_no_digit_is_shared_between_train_valid_and_test(splits):
-    seen = {name: interiors(splits[name].images[:, 0].numpy()) for name in ("train", "valid_id", "test_id")}
-    assert {name: len(images) for name, images in seen.items()} == {"train": 2000, "valid_id": 1000, "test_id": 2000}
-    together = [image for images in seen.values() for image in images]
-    assert len(set(together)) == 5000
-
-
-def test_each_split_is_balanced_over_the_digits(splits, raw, index_of):
-    for name, per_digit in (("train", 200), ("valid_ood", 100), ("test_ood", 200)):
-        sources = [index_of[interior] for interior in interiors(splits[name].images[:, 0].numpy())]
-        assert np.bincount(raw[1][sources]).tolist() == [per_digit] * 10
-
-
-def test_every_corner_is_about_as_frequent(splits):
-    corners = [splits["train"].distractors[:, 0, *c].all(dim=(1, 2)).sum().item() for c in CORNERS.values()]
-    assert sum(corners) == 2000
-    # Four standard deviations of a binomial count around 500.
-    assert all(abs(count - 500) < 4 * np.sqrt(2000 * 0.25 * 0.75) for count in corners)
-
-
 @pytest.mark.parametrize("name", ["decoy_digits", "coloured_digits", "digits_on_photos"])
 def test_fewer_training_images_are_balanced_and_leave_valid_and_test_unchanged(name):
     dataset = DATASETS[name]
@@ -98,8 +78,3 @@ def test_the_number_of_training_images_is_in_the_key_unless_it_is_the_default():
     assert fewer.columns()["hp.n_train"] == 100
     assert "hp.n_train" not in whole.columns()
     assert resolve(settings_of(fewer.columns())) == fewer
-
-
-def test_training_images_are_dealt_as_evenly_as_possible():
-    splits = load(DecoyDigits, DecoyDigits.Options(classes=10, n_train=64), 0.5, 0)
-    assert splits["train"].labels.bincount().tolist() == [7, 7, 7, 7, 6, 6, 6, 6, 6, 6]

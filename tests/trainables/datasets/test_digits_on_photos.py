@@ -41,14 +41,6 @@ def test_photographs_are_those_of_the_installed_packages(name):
     assert np.abs(photograph(name).astype(int) - grey).max() <= 1
 
 
-def test_tiles_by_hand():
-    pixels = photograph("flower")
-    assert pixels.shape == (427, 640)
-    result = tiles("flower")
-    assert result.shape == (60, 64, 64)
-    np.testing.assert_array_equal(result[13], pixels[64:128, 192:256])
-
-
 def test_each_tile_goes_to_one_part():
     dealt = deal_tiles(np.random.default_rng(0))
     counts = {part: [len(family) for family in families] for part, families in dealt.items()}
@@ -90,11 +82,3 @@ def test_inside_the_mask_is_the_digit_itself(splits, raw):
     images, masks = np.rint(split.images[:, 0].numpy() * 255).astype(np.uint8), split.masks[:, 0].numpy()
     sources = [bare[image[mask].tobytes()] for image, mask in zip(images, masks, strict=True)]
     np.testing.assert_array_equal(np.array(sources) % 2, split.labels)
-
-
-def test_the_digits_place_is_random_within_the_image(splits):
-    masks = splits["train"].masks[:, 0].numpy()
-    centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
-    # The middle of a digit is within 2 of (14, 14), and its place is uniform on 0 to 12.
-    np.testing.assert_allclose(centres.mean(axis=0), (20, 20), atol=1)
-    np.testing.assert_allclose(centres.std(axis=0), np.sqrt((13**2 - 1) / 12), atol=0.5)

@@ -70,75 +70,52 @@ def test_the_square_stays_in_the_image_and_a_place_is_cropped_to_its_middle(tmp_
     assert image.max() < 0.1
 
 
-def test_inside_the_mask_is_a_bird_and_around_it_the_cues_place(root):
-    for split in splits_of(root).values():
-        images, masks = split.images.numpy(), split.masks[:, 0].numpy()
-        for image, mask, cue in zip(images, masks, split.cues, strict=True):
-            assert image[0][mask].mean() > 0.8
-            assert image[1 + int(cue)][~mask].mean() > 0.5
-            assert image[2 - int(cue)][~mask].mean() < 0.2
-
-
-def test_no_place_serves_two_birds(root):
-    splits = splits_of(root, severity=1.0)
-    shades = [
-        tuple(np.median(image[:, ~mask], axis=1).round(3))
-        for name in ("train", "valid_id", "test_id")
-        for image, mask in zip(splits[name].images.numpy(), splits[name].masks[:, 0].numpy(), strict=True)
-    ]
-    assert len(set(shades)) == len(shades)
-
-
 @pytest.mark.parametrize(
-    ("options", "pieces"),
+    ("options", "message"),
     [
-        ({"root": ""}, ["dataset 'waterbirds' needs root=FOLDER", "CUB_200_2011/", "places365/"]),
-        ({"root": "/nowhere"}, ["root '/nowhere'", "is not a folder", "segmentations/"]),
-        ({"n_train": 100}, ["needs 54 land birds for train and valid and has 16", "lower n_train"]),
-        ({"n_train": 24}, ["needs 40 places of land, one for each bird and has 32", "lower n_train"]),
+        ({"root": ""}, "dataset 'waterbirds' needs root=FOLDER.*CUB_200_2011/.*places365/"),
+        ({"root": "/nowhere"}, "root '/nowhere' .*is not a folder"),
+        ({"n_train": 100}, "needs 54 land birds for train and valid and has 16; lower n_train"),
+        ({"n_train": 24}, "needs 40 places of land, one for each bird and has 32; lower n_train"),
     ],
 )
-def test_unusable_options_are_refused(root, options, pieces):
-    with pytest.raises(ConfigurationError) as caught:
+def test_unusable_options_are_refused(root, options, message):
+    with pytest.raises(ConfigurationError, match=message):
         splits_of(**{"root": root, **options})
-    for piece in pieces:
-        assert piece in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("breaking", "pieces"),
+    ("breaking", "message"),
     [
         (
             lambda root: (root / "CUB_200_2011/images.txt").write_text("1 a.Tern/x.jpg\nfoo\n"),
-            ["images.txt, line 2", "'foo'", "'<number> <text>'"],
+            "images.txt, line 2: 'foo' is not '<number> <text>'",
         ),
         (
             lambda root: (root / "CUB_200_2011/train_test_split.txt").write_text("1 1\n2 2\n"),
-            ["train_test_split.txt", "image 2 of images.txt has '2'", "0 (test) or 1 (training)"],
+            "train_test_split.txt: image 2 of images.txt has '2' there; it must be 0",
         ),
         (
             lambda root: [Image.new("L", (9, 9)).save(path) for path in (root / "segmentations").rglob("*.png")],
-            [".png has (9, 9) pixels", ".jpg has (", "they must agree"],
+            r"\.png has \(9, 9\) pixels .*they must agree",
         ),
-        (lambda root: shutil.rmtree(root / "segmentations"), ["there is no file", "segmentations", "root must hold"]),
+        (lambda root: shutil.rmtree(root / "segmentations"), "there is no file .*segmentations.* root must hold"),
         (
             lambda root: [path.write_bytes(b"\xff\xd8\xff") for path in (root / "places365").rglob("*.jpg")],
-            [".jpg cannot be read as an image", "download it again"],
+            "jpg cannot be read as an image .*download it again",
         ),
         (
             lambda root: (root / "places365/o").rename(root / "places365/oceans"),
-            ["there is no .jpg in", "places365/o/ocean", "root must hold"],
+            "there is no .jpg in .*places365/o/ocean; root must hold",
         ),
     ],
 )
-def test_broken_files_are_named_before_training_and_while_reading(broken, breaking, pieces):
+def test_broken_files_are_named_before_training_and_while_reading(broken, breaking, message):
     breaking(broken)
     dataset = Waterbirds(WaterbirdsOptions(root=str(broken), **SIZES), 0.5, 0)
     for look in (dataset.check, dataset.splits):
-        with pytest.raises(ConfigurationError) as caught:
+        with pytest.raises(ConfigurationError, match=message):
             look()
-        for piece in pieces:
-            assert piece in str(caught.value), str(caught.value)
 
 
 def test_the_key_has_the_content_in_place_of_the_root(root, broken):

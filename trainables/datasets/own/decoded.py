@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from posixpath import basename
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float, UInt16
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.own import prepare
-from trainables.datasets.own.files import Files, cache_folder, file_name
+from trainables.datasets.own.files import Files, cache_folder
 from trainables.datasets.own.image_file import UPRIGHT, UnreadableImageError, decode
 from trainables.datasets.own.table import SHOWN, Problems, Row
 
@@ -47,20 +48,16 @@ ABANDONED = 24 * 3600.0
 """Seconds after which a folder of images being decoded is that of a killed process."""
 
 Source = Callable[[], tuple[Sequence[Row], Files]]
-"""Returns the rows of a dataset and their files; called only if they are needed."""
 
 
 def content_digest(rows: Sequence[Row], files: Files) -> str:
     """Hex digest of the rows in order, each with the SHA-256 of its image's and its mask's bytes.
 
     It is part of a trial's key, so that changed data make new trials. Names and places do not enter.
-
-    Raises:
-        ConfigurationError: files are missing or cannot be read; the message names their rows.
     """
 
     def digested(row: Row) -> list[Any] | str:
-        name = f"image {file_name(row.image)}"
+        name = f"image {basename(row.image)}"
         try:
             image = files.digest(row.image)
             name = f"mask of {name}"
@@ -79,7 +76,7 @@ def content_digest(rows: Sequence[Row], files: Files) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """All images of a dataset, row by row, in read-only arrays that are mapped from a file."""
+    """All images of a dataset, row by row, in arrays that are mapped from a file."""
 
     rows: list[Row]
     pixels: UInt16[np.ndarray, "rows channels height width"]
@@ -116,8 +113,8 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
         largest = stored.iloc[np.lexsort((shorter, longer))[-1]]
         yield (
             f"Size: {(longer > side).sum()} of {n} images are larger than {side} x {side} pixels (up to "
-            f"{largest.width} x {largest.height}) and are shrunk to it, so fine detail is lost; a larger image_size, "
-            f"for example {min(longer.max(), 2 * side, LARGEST_SIZE)}, keeps more of it and takes more time"
+            f"{largest.width} x {largest.height}) and are shrunk, so fine detail is lost; a larger image_size, for "
+            f"example {min(longer.max(), 2 * side, LARGEST_SIZE)}, keeps more of it and takes more time"
         )
     if colour := stored.colour.sum():
         fates = {1: "lose them (channels=1); channels=3 keeps them", 3: "keep them (channels=3); channels=1 drops them"}
@@ -133,11 +130,7 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
 
 
 def load_decoded(options: Any, read: Source) -> Decoded:
-    """Load the decoded images of a dataset with these complete options from the cache, else from their files.
-
-    Raises:
-        ConfigurationError: an image or mask cannot be used; the message names file and row.
-    """
+    """Load the decoded images of a dataset with these complete options from the cache, else from their files."""
     form = [options.content, options.image_size, options.channels, options.pixel_range, options.fit]
     key = hashlib.sha256(json.dumps([*form, READER_VERSION, LAYOUT]).encode()).hexdigest()[:32]
     folder = cache_folder("decoded") / key
@@ -164,7 +157,7 @@ def _build(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> Non
     try:
         _decode_rows(partial, options, rows, files)
         # The same content may be in another folder, so names are cached without theirs.
-        rows = [replace(row, where=file_name(row.where), image=file_name(row.image)) for row in rows]
+        rows = [replace(row, where=basename(row.where), image=basename(row.image)) for row in rows]
         fields = ("where", "image", "label", "group", "subject", "split")
         (partial / "rows.json").write_text(json.dumps([{name: getattr(row, name) for name in fields} for row in rows]))
         try:
@@ -234,8 +227,8 @@ def _decode_row(row: Row, options: Any, files: Files) -> tuple[np.ndarray, np.nd
             name = f"boxes of {row.image}"
             if row.boxes and turned:
                 raise UnreadableImageError(
-                    f"may count pixels as stored or as shown: the image is stored turned or mirrored (EXIF orientation "
-                    f"{image.orientation}); save the image upright, with boxes in its pixels"
+                    f"may count pixels as stored or as shown, as the image is stored turned or mirrored (EXIF "
+                    f"orientation {image.orientation}); save it upright, with boxes in its pixels"
                 )
             region = prepare.boxes_inside(row.boxes, height, width, row.boxes_side)
         stored = {"width": width, "height": height, "kind": image.kind, "colour": image.has_colour, "turned": turned}
@@ -250,27 +243,24 @@ _NATIVE: dict[str, tuple[int, int]] = {}
 def native_form(content: str, read: Source) -> tuple[int, int]:
     """Side in pixels and channels that images get by default.
 
-    If all images share one size of at most `LARGEST_NATIVE`, the side is the longer one of theirs, else
-    `LARGEST_NATIVE`. Channels are 3 if at least half of `SAMPLE` images have colour (of all if there are fewer), else
-    1. Reading ends after the sample at the first image that is larger or differs. An unreadable image differs and has
-    no colour; decoding reports it.
+    The side is the longer one of the images' if all share one size of at most `LARGEST_NATIVE`, else that. Channels
+    are 3 if at least half of `SAMPLE` images have colour, else 1. Reading ends after the sample at the first image that
+    is larger or differs. An unreadable image differs and has no colour; decoding reports it.
     """
     if content in _NATIVE:
         return _NATIVE[content]
     rows, files = read()
-    sizes: set[tuple[int, ...]] = set()
-    same, colour = True, 0
+    sizes, colour = set[tuple[int, ...]](), 0
     for i, place in enumerate(numpy_stream("own colour", 0).permutation(len(rows))):
-        if i >= SAMPLE and not same:
+        if i >= SAMPLE and (len(sizes) > 1 or max(map(max, sizes)) > LARGEST_NATIVE):
             break
         try:
             image = decode(files.read(rows[place].image), rows[place].image).upright
+            sizes.add(image.values.shape[:2])
+            colour += i < SAMPLE and image.has_colour
         except UnreadableImageError:
-            same = False
-            continue
-        sizes.add(image.values.shape[:2])
-        same = same and len(sizes) == 1 and max(image.values.shape[:2]) <= LARGEST_NATIVE
-        colour += i < SAMPLE and image.has_colour
-    side = max(SMALLEST_SIZE, *sizes.pop()) if same and sizes else LARGEST_NATIVE
+            sizes.add((LARGEST_NATIVE + 1,))
+    longest = max(map(max, sizes))
+    side = max(SMALLEST_SIZE, longest) if len(sizes) == 1 and longest <= LARGEST_NATIVE else LARGEST_NATIVE
     _NATIVE[content] = side, 3 if colour and 2 * colour >= min(len(rows), SAMPLE) else 1
     return _NATIVE[content]

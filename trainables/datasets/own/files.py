@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from posixpath import dirname, normpath
+from posixpath import basename, dirname, normpath
 from tempfile import TemporaryDirectory
 from typing import Annotated
 from unicodedata import normalize
@@ -21,6 +21,9 @@ from records.storage import FolderStorage, S3Storage, StorageError
 from trainables.core.errors import ConfigurationError
 
 S3 = "s3://"
+_temporary = cache(TemporaryDirectory)
+composed = partial(normalize, "NFC")
+"""A name with a letter and its accent as one character."""
 S3_SECONDS = 20.0
 """How long to retry while the server is unreachable."""
 SETTLED_SECONDS = 2.0
@@ -28,28 +31,19 @@ SETTLED_SECONDS = 2.0
 
 
 def cache_folder(kind: str) -> Path:
-    """The cache folder for one kind of files, created if missing.
-
-    It is in the user's cache folder (XDG_CACHE_HOME moves it), may be removed at any time and is never cleared. If it
-    is not writable, a temporary folder of this process takes its place.
-    """
+    """The cache folder for one kind of files; if it is not writable, a temporary folder of this process."""
     folder = Path(platformdirs.user_cache_dir("saliency-sweep")) / "datasets" / kind
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    folder = Path(_temporary().name) / kind
+    folder = Path(_temporary(prefix="saliency-sweep-").name) / kind
     folder.mkdir(exist_ok=True)
     return folder
 
 
-@cache
-def _temporary() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="saliency-sweep-")
-
-
 def _write_cached(path: Path, data: bytes) -> None:
-    # A full disk is no error, as the cache only saves time.
+    """Write a file of the cache; a full disk is no error."""
     with suppress(StorageError):
         FolderStorage(path.parent).write(path.name, data)
 
@@ -86,22 +80,8 @@ def parent(location: str) -> str:
     return S3 + dirname(location.removeprefix(S3)) if location.startswith(S3) else dirname(location)
 
 
-def file_name(location: str) -> str:
-    """The last part of a location."""
-    return location.rsplit("/", 1)[-1]
-
-
-def composed(name: str) -> str:
-    """The name with a letter and its accent as one character (Unicode's form NFC)."""
-    return normalize("NFC", name)
-
-
 def refusal(table: str, name: str) -> str | None:
-    """Why a table must not name this file; None if it may.
-
-    The author of a table in S3 is not the user of this machine, so the table must not name files of the machine, and
-    must write s3://bucket/key to name another bucket.
-    """
+    """Why a table must not name this file; None if it may. The author of a table in S3 may be a stranger."""
     if "\0" in name:
         return f"{name!r} has a NUL byte; correct the file's name"
     if not table.startswith(S3) or name.startswith(S3):
@@ -139,17 +119,14 @@ class Files:
 
         An umlaut is one character or two, a letter and its dots: macOS writes two, most tables have one.
         """
-        folder, name = parent(location), file_name(location)
+        folder, name = parent(location), basename(location)
         if name in self._stamps(folder):
             return location
         alike = self._spellings(folder).get(composed(name).rpartition(".")[0], {}).values()
         return next((join(folder, present) for present in alike if composed(present) == composed(name)), None)
 
     def of_stem(self, folder: str, stem: str, suffixes: Sequence[str]) -> str | None:
-        """The location of `stem` in `folder` with the first of these suffixes that exists, in upper or lower case.
-
-        If no file has exactly this stem, it is looked for in other Unicode characters, as in `find`.
-        """
+        """The location of `stem` in `folder` with the first of these suffixes that exists; case does not matter."""
         spellings = self._spellings(folder)
         names = spellings.get(stem) or spellings.get(composed(stem), {})
         return next((join(folder, names[suffix]) for suffix in suffixes if suffix in names), None)
@@ -193,7 +170,7 @@ class Files:
             self._has_new_digests = False
 
     def _stamp(self, location: str) -> str:
-        if stamp := self._stamps(parent(location)).get(file_name(location)):
+        if stamp := self._stamps(parent(location)).get(basename(location)):
             return stamp
         raise _missing(location)
 
@@ -202,7 +179,7 @@ class Files:
         if cached.is_file():
             return cached.read_bytes()
         with _storage(parent(location)) as storage:
-            data = storage.read(file_name(location))
+            data = storage.read(basename(location))
         if data is None:
             raise _missing(location)
         _write_cached(cached, data)
@@ -214,10 +191,7 @@ def _missing(location: str) -> ConfigurationError:
 
 
 def _stamps(folder: str) -> dict[str, str]:
-    """For each file directly in a folder a text that changes with its content.
-
-    In S3 its entity tag; on disk its size, change time in nanoseconds and inode.
-    """
+    """For each file directly in a folder its entity tag, or on disk its size, change time in ns and inode."""
     if folder.startswith(S3):
         with _storage(folder) as storage:
             return storage.entity_tags()

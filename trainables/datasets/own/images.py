@@ -3,29 +3,19 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, field_validator, model_validator
 
 from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Dataset, Split, agreement
+from trainables.datasets.dataset import Dataset, Split, agreement, split_from_arrays
+from trainables.datasets.own import decoded as store
 from trainables.datasets.own import sampling
-from trainables.datasets.own.decoded import (
-    LARGEST_NATIVE,
-    LARGEST_SIZE,
-    SAMPLE,
-    SMALLEST_SIZE,
-    Decoded,
-    content_digest,
-    load_decoded,
-    native_form,
-    notes,
-)
 from trainables.datasets.own.files import Files, check_unchanged
 from trainables.datasets.own.table import Problems, Row, check_rows
 
@@ -35,15 +25,15 @@ SIZES = ("n_train", "n_valid", "n_test")
 class OwnImagesOptions(BaseOptions):
     image_size: int | None = Field(
         None,
-        ge=SMALLEST_SIZE,
-        le=LARGEST_SIZE,
+        ge=store.SMALLEST_SIZE,
+        le=store.LARGEST_SIZE,
         description="side in pixels of images and masks after resizing; default: the images' own where all share one "
-        f"of at most {LARGEST_NATIVE}, else {LARGEST_NATIVE}",
+        f"of at most {store.LARGEST_NATIVE}, else {store.LARGEST_NATIVE}",
     )
     channels: Literal[1, 3] | None = Field(
         None,
         description="1: grey, colours by luminance; 3: colours, grey repeated; default: 3 where at least half of the "
-        f"images have colour (of {SAMPLE} of them, if there are more), else 1",
+        f"images have colour (of {store.SAMPLE} of them, if there are more), else 1",
     )
     pixel_range: str = Field(
         "type",
@@ -54,27 +44,20 @@ class OwnImagesOptions(BaseOptions):
         "stretch", description="how images that are not square become so: stretched, padded with 0, or cropped"
     )
     class_names: str = Field(
-        "",
-        description="labels from class 0 on, e.g. 'normal,sick'; default: sorted. With two, maps explain class 1",
+        "", description="labels from class 0 on, e.g. 'normal,sick'; default: sorted. With two, maps explain class 1"
     )
     cue_groups: str = Field(
         "",
         description="label that goes with each group in training, e.g. 'portable=sick,fixed=normal'; default: as many "
         "groups as labels, paired in sorted order",
     )
-    max_severity: float = Field(
-        1.0, ge=0, le=1, description="default sizes are the largest possible at every severity up to this one"
-    )
+    max_severity: float = Field(1.0, ge=0, le=1, description="default sizes are the largest up to this severity")
     n_train: int | None = Field(None, ge=4, description="training images; default: as many as possible")
     n_valid: int | None = Field(None, ge=4, description="validation images; default: as many as possible")
     n_test: int | None = Field(None, ge=4, description="test images; default: as many as possible")
-    valid_fraction: float = Field(
-        0.25, gt=0, lt=1, description="share of validation images, unless the splits are given"
-    )
-    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of test images, unless the splits are given")
-    ignore_columns: str = Field(
-        "", description="columns of the table to ignore, e.g. 'age,sex'; * for all unknown ones"
-    )
+    valid_fraction: float = Field(0.25, gt=0, lt=1, description="share of validation images, unless splits are given")
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of test images, unless splits are given")
+    ignore_columns: str = Field("", description="columns of the table to ignore, e.g. 'age,sex'; * for all unknown")
     content: str = Field("", description="digest of tables, images and masks; computed from the files")
 
     @field_validator("pixel_range")
@@ -89,11 +72,8 @@ class OwnImagesOptions(BaseOptions):
 
     @model_validator(mode="after")
     def _shares(self) -> "OwnImagesOptions":
-        if self.valid_fraction + self.test_fraction >= 1:
-            raise ConfigurationError(
-                f"valid_fraction {self.valid_fraction:g} and test_fraction {self.test_fraction:g} leave nothing to "
-                "train on; together they must be below 1"
-            )
+        if (together := self.valid_fraction + self.test_fraction) >= 1:
+            raise ConfigurationError(f"valid_fraction + test_fraction is {together:g}; it must be below 1")
         return self
 
     @property
@@ -140,9 +120,9 @@ class OwnImages(Dataset):
     def complete(cls, options: Any) -> Any:
         if not options.content:
             rows, files = cls.read(options)
-            options = options.model_copy(update={"content": content_digest(rows, files)})
+            options = options.model_copy(update={"content": store.content_digest(rows, files)})
         if options.image_size is None or options.channels is None:
-            side, channels = native_form(options.content, lambda: cls.read(options))
+            side, channels = store.native_form(options.content, lambda: cls.read(options))
             form = {"image_size": options.image_size or side, "channels": options.channels or channels}
             options = options.model_copy(update=form)
         return options
@@ -158,15 +138,14 @@ class OwnImages(Dataset):
 
     def _read_unchanged(self) -> tuple[list[Row], Files]:
         rows, files = self.read(self.options)
-        check_unchanged(content_digest(rows, files), self.options.content, self.location(self.options))
+        check_unchanged(store.content_digest(rows, files), self.options.content, self.location(self.options))
         return rows, files
 
-    def decoded(self) -> Decoded:
-        """All images, in the order of the rows."""
-        return load_decoded(self.complete(self.options), self._read_unchanged)
+    def decoded(self) -> store.Decoded:
+        return store.load_decoded(self.complete(self.options), self._read_unchanged)
 
     def notes(self) -> Sequence[str]:
-        return list(notes(self.decoded(), self.complete(self.options)))
+        return list(store.notes(self.decoded(), self.complete(self.options)))
 
     def meaning(self) -> sampling.Meaning:
         return sampling.find_meaning(self.decoded(), self.options.class_names, self.options.cue_groups)
@@ -186,8 +165,7 @@ class OwnImages(Dataset):
                 rows = np.flatnonzero(meaning.labels == label)
                 raise ConfigurationError(
                     f"{name} has no image of label {meaning.class_names[label]!r}, of which the table has {len(rows)} "
-                    f"(the first in {decoded.rows[rows[0]].where}); correct the label if it is misspelt, else add such "
-                    "images of more subjects (valid_id and test_id are held out from train unless the table names them)"
+                    f"(the first in {decoded.rows[rows[0]].where}); correct the label, or add images of more subjects"
                 )
         masked = np.any(decoded.masks, axis=(1, 2))
         for name in ("test_id", "test_ood"):
@@ -204,15 +182,9 @@ class OwnImages(Dataset):
         decoded, meaning = self.decoded(), self.meaning()
         splits = {}
         for name, index in self.index().items():
-            masks = torch.from_numpy(decoded.masks[index])[:, None]
-            splits[name] = Split(
-                images=torch.from_numpy(decoded.images(index)),
-                labels=torch.from_numpy(meaning.labels[index]),
-                masks=masks,
-                distractors=torch.zeros_like(masks),
-                cues=torch.from_numpy(meaning.cues[index]),
-                class_names=meaning.class_names,
-            )
+            images, masks = decoded.images(index), decoded.masks[index]
+            split = split_from_arrays(images, meaning.labels[index], masks, np.zeros_like(masks), meaning.cues[index])
+            splits[name] = replace(split, class_names=meaning.class_names)
         return splits
 
     def index(self) -> dict[str, sampling.Index]:
@@ -234,15 +206,14 @@ class OwnImages(Dataset):
             return pools or sampling.deal(rows, self.options.shares, self.data_seed)
         if self.severity != 1:
             raise ConfigurationError(
-                f"severity {self.severity:g} for data without a column 'group': their shift is the one between the "
-                "splits and cannot be varied; set severity=1, or add the group (site, view, device) that goes with "
-                "the label"
+                f"severity {self.severity:g} for data without a column 'group', whose shift is the one between the "
+                "splits; set severity=1, or add the group (site, view, device) that goes with the label"
             )
         self._refuse((*SIZES, "max_severity", "cue_groups"), "on data without a column 'group'")
         if not given:
             raise ConfigurationError(
-                "the data have neither a column 'group' nor splits, so nothing shifts; add the group (site, view, "
-                "device) that goes with the label, or a column 'split'"
+                "the data have no column 'group' and no splits; add the group (site, view, device) that goes with the "
+                "label, or a column 'split'"
             )
         if set(given) == set(SPLITS):
             return pools
@@ -252,7 +223,7 @@ class OwnImages(Dataset):
         return {"train": train[dealt["train"]], **held_out, "valid_ood": pools["valid"], "test_ood": pools["test"]}
 
     def _refuse(self, names: Sequence[str], where: str) -> None:
-        """Refuse settings that would have no effect unless they have their defaults."""
+        """Refuse settings that would have no effect, unless they have their defaults."""
         for name in names:
             value, default = getattr(self.options, name), type(self.options).model_fields[name].default
             if value != default:
@@ -263,8 +234,8 @@ class OwnImages(Dataset):
     def _resampled(self, pools: Mapping[str, sampling.Index], meaning: sampling.Meaning) -> dict[str, sampling.Index]:
         if self.severity > self.options.max_severity:
             raise ConfigurationError(
-                f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}, for which the sizes "
-                "are made; raise max_severity or lower the severity"
+                f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}; raise max_severity, "
+                "or lower the severity"
             )
         sampling.check_apart(meaning)
         result = {}

@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from posixpath import basename
 from typing import Any
 
 from pydantic import Field
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import Files, composed, file_name, join, parent
+from trainables.datasets.own.files import Files, composed, join, parent
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
 from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
 
@@ -80,10 +81,7 @@ class Manifest(OwnImages):
 
 
 def find_tables(files: Files, folder: str) -> dict[str, str | None]:
-    """Find the tables in `folder`, each with the split that its name says: one CSV for all, or one per split.
-
-    The table of a split is train.csv, train_labels.csv or the one CSV in train/; likewise for valid (or val) and test.
-    """
+    """Find the one CSV in `folder`, or that of each split: train.csv, train_labels.csv or the one CSV in train/."""
     pools: dict[str, str | None] = {}
     for pool in POOLS:
         tables = list(_tables_of(files, folder, pool))
@@ -95,8 +93,8 @@ def find_tables(files: Files, folder: str) -> dict[str, str | None]:
     if pools:
         missing = ", ".join(pool for pool in POOLS if pool not in pools.values())
         raise ConfigurationError(
-            f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or give one CSV with a "
-            "column 'split'"
+            f"{folder} has {', '.join(sorted(pools))} but no table for {missing}; add it, or one CSV with a column "
+            "'split'"
         )
     tables = _csvs(files, folder)
     if len(tables) > 1:
@@ -132,8 +130,7 @@ def _no_table(files: Files, folder: str) -> ConfigurationError:
     has = f", {'but files and' if names else 'only'} the folders {', '.join(subfolders)}" if subfolders else ""
     return ConfigurationError(
         f"{folder} has no table{has}; add a CSV, for example table.csv, with a row for each image: first a row "
-        "'image,label,group', then rows such as 'a.png,normal,scanner1', where the image may have folders before its "
-        "name"
+        "'image,label,group', then rows such as 'a.png,normal,scanner1'"
     )
 
 
@@ -171,7 +168,7 @@ def _find_mask(files: Files, image: str) -> str | None:
 
 def _mask_candidates(image: str) -> Iterator[tuple[str, str]]:
     """Folders and names without suffix: masks/x beside images/x, masks/x and x_mask beside x, and the like."""
-    folder, stem = parent(image), file_name(image).rsplit(".", 1)[0]
+    folder, stem = parent(image), basename(image).rsplit(".", 1)[0]
     if "img" in stem:
         yield folder, stem.replace("img", "seg")
     parts = folder.rsplit("/images", 1)

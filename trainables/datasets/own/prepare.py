@@ -26,8 +26,7 @@ def scale(image: ImageFile, pixel_range: str) -> Pixels:
         if values.min() < low or values.max() > high:
             raise UnreadableImageError(
                 f"has values from {values.min():g} to {values.max():g}, outside the range {low:g} to {high:g} of its "
-                "type; set the values of black and white with pixel_range=LOW:HIGH, or pixel_range=image for each "
-                "image's own range"
+                "type; set pixel_range=LOW:HIGH, or pixel_range=image for each image's range"
             )
     else:
         low, high = map(float, pixel_range.split(":"))

@@ -16,7 +16,7 @@ from trainables.datasets.own.decoded import Decoded
 from trainables.datasets.own.table import Row
 
 Cells = Int[np.ndarray, "classes cues"]
-Index = Int[np.ndarray, " images"]
+Index = Int[np.ndarray, " _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +51,14 @@ def find_meaning(decoded: Decoded, class_names: str, cue_groups: str) -> Meaning
     groups = sorted(group_counts, key=_number_or_text)
     if len(groups) == 1:
         raise ConfigurationError(
-            f"{table}: group is {groups[0]!r} in every row, so no cue can go with the label; give what brings the cue "
-            "(site, view, device), or remove the column and give splits that already differ"
+            f"{table}: group is {groups[0]!r} in every row; give what brings the cue (site, view, device), or remove "
+            "the column and give splits that already differ"
         )
     if groups and not cue_groups and len(groups) != len(names):
         raise ConfigurationError(
             f"{table} has {len(groups)} groups ({_counted(group_counts, groups)}) and {len(names)} labels "
-            f"({_counted(label_counts, names)}); correct the ones that are misspelt, or set the label that goes with "
-            f"each group in training, for example cue_groups={groups[0]}={names[0]},…"
+            f"({_counted(label_counts, names)}); correct the misspelt ones, or set the label that goes with each group "
+            f"in training: cue_groups={groups[0]}={names[0]},…"
         )
     paired = _pairs(cue_groups, groups, names) if groups and cue_groups else {g: i for i, g in enumerate(groups)}
     return Meaning(
@@ -126,14 +126,11 @@ def check_apart(meaning: Meaning) -> None:
     """Refuse labels and groups that coincide, as no severity can be drawn from them."""
     pairs = np.unique(np.stack([meaning.labels, meaning.cues], axis=1), axis=0)
     if len(pairs) == len(meaning.class_names) == len(np.unique(pairs[:, 1])):
-        every = ", ".join(
-            f"every image of label {meaning.class_names[label]!r} has group {meaning.group_names()[cue]}"
-            for label, cue in pairs
-        )
+        names, groups = meaning.class_names, meaning.group_names()
+        every = ", ".join(f"every image of label {names[label]!r} has group {groups[cue]}" for label, cue in pairs)
         raise ConfigurationError(
-            f"label and group coincide: {every}. So they cannot be told apart, and no severity can be drawn: each "
-            "needs images of every label with every group. Add such images, or name another column as the group, or "
-            "remove it and give splits (train, valid, test) that already differ"
+            f"label and group coincide: {every}. Every label needs images with every group. Add such images, or name "
+            "another column as the group, or remove it and give splits (train, valid, test) that already differ"
         )
 
 
@@ -146,9 +143,8 @@ def dominant_subject(rows: Sequence[Row], cell_rows: Sequence[Row], share: float
         subject, n = counts.most_common(1)[0] if counts else ("", 0)
         if n > max(1, share * len(counted)):
             return (
-                f" of other subjects. Subject {subject!r} has {n} of {what} {len(counted)} images "
-                f"({n / len(counted):.0%}), and all images of a subject go to one split; use fewer of them, or correct "
-                "the column 'subject' if they are of several people"
+                f" of other subjects. Subject {subject!r} has {n} of {what} {len(counted)} images, and all images of a "
+                "subject go to one split; use fewer of them, or correct the column 'subject'"
             )
     return ""
 

@@ -95,9 +95,8 @@ def read_table(files: Files, location: str, options: Any, problems: Problems, sp
         problems.append(
             f"{location} has a column 'split', but its name says {split!r}; remove the column or rename the file"
         )
-    rows, has_rows = [], False
+    rows = []
     for where, cells in lines:
-        has_rows = True
         try:
             if any("\n" in cell or "\r" in cell for cell in cells):
                 raise ValueError(" has a line break within a cell; close its quotation mark")
@@ -110,7 +109,7 @@ def read_table(files: Files, location: str, options: Any, problems: Problems, sp
             rows.append(replace(row, split=split or row.split))
         except ValueError as error:
             problems.append(f"{where}{error}")
-    if not has_rows and not problems:
+    if not rows and not problems:
         problems.append(f"{location} has no rows; give one for each image")
     return rows
 
@@ -135,7 +134,7 @@ def _renamed_columns(text: str) -> dict[str, str]:
         column, _, name = map(str.strip, pair.rpartition(":"))
         if not column or name not in KNOWN:
             raise ConfigurationError(
-                f"bad columns {text!r} ({pair!r}); write NAME:COLUMN with the table's own name first, for example "
+                f"bad columns {text!r} ({pair!r}); write NAME:COLUMN with the table's name first, as in "
                 f"columns=filename:image,diagnosis:label; a COLUMN is one of {', '.join(KNOWN)}"
             )
         renamed[column] = name
@@ -213,8 +212,8 @@ def _boxes(text: str) -> Iterator[Box]:
             raise ValueError(f" has bad boxes: {numbers!r} is not 'x y width height', four numbers in pixels") from None
         if max(box) <= 1 and not all(number.is_integer() for number in box):
             raise ValueError(
-                f" has bad boxes: {numbers!r} seems to be in fractions of the image's sides; boxes are in pixels: "
-                "multiply x and width by the image's width, y and height by its height"
+                f" has bad boxes: {numbers!r} seems to be in shares of the image's sides; boxes are in pixels, so "
+                "multiply by them"
             )
         if not (box.width > 0 and box.height > 0 and box.x >= 0 and box.y >= 0):
             raise ValueError(f" has bad boxes: {numbers!r} needs x and y of at least 0 and width and height above 0")
@@ -222,26 +221,18 @@ def _boxes(text: str) -> Iterator[Box]:
 
 
 def check_rows(rows: Sequence[Row]) -> None:
-    """Check that rows are consistent with each other, so that no split shows what another one does.
-
-    Raises:
-        ConfigurationError: an image is in two rows, or a subject in two given splits; labels or groups differ only in
-            case or blanks; or only some rows or splits are there.
-    """
+    """Refuse an image in two rows, a subject in two given splits, misspelt labels and groups, and missing splits."""
     problems = Problems()
     by_image: dict[str, Row] = {}
     by_subject: dict[str, Row] = {}
     for row in rows:
         if (first := by_image.setdefault(row.image, row)) is not row:
             problems.append(f"{row.where} has the image {row.image} of {first.where} again; keep one of the rows")
-        if row.subject is None or row.split is None:
-            continue
-        if (other := by_subject.setdefault(row.subject, row)).split != row.split:
+        if row.subject and row.split and (other := by_subject.setdefault(row.subject, row)).split != row.split:
             problems.append(
                 f"subject {row.subject!r} is in split {other.split!r} ({other.where}) and in {row.split!r} "
                 f"({row.where}); put all its images into one split"
             )
-            by_subject[row.subject] = row
     for field in ("label", "group"):
         problems.extend(_different_spellings(rows, field))
     problems.check()

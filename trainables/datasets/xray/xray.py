@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -99,7 +98,7 @@ class Xray(OwnImages):
 
     @classmethod
     def folders(cls) -> Mapping[str, Sequence[str]]:
-        """For each group the folders below root in which its images may be."""
+        """For each group the folders below root that may have its images."""
         raise NotImplementedError
 
     @classmethod
@@ -230,12 +229,6 @@ def published_split(sites: Index, labels: Index, ratio: float, seed: int) -> dic
 
 def published_rows(name: str, columns: Sequence[str]) -> Iterator[tuple[str, *tuple[Any, ...]]]:
     """For each row of the table `name` of torchxrayvision its place (the header is row 1), then its cells."""
-    cells = _table(name, tuple(columns))[list(columns)].itertuples(index=False, name=None)
-    return ((f"{name} row {number}", *row) for number, row in enumerate(cells, start=2))
-
-
-@lru_cache(maxsize=8)
-def _table(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     # Importing the package would load its models and their dependencies, so only its files are looked up.
     package = find_spec("torchxrayvision")
     if package is None or not package.submodule_search_locations:
@@ -243,4 +236,5 @@ def _table(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     path = Path(package.submodule_search_locations[0]) / "data" / name
     if not path.is_file():
         raise ConfigurationError(f"this torchxrayvision has no table {name}; pip install 'torchxrayvision>=1.5.7'")
-    return pd.read_csv(path, usecols=columns, index_col=False)
+    table = pd.read_csv(path, usecols=columns, index_col=False)[list(columns)]
+    return ((f"{name} row {i}", *row) for i, row in enumerate(table.itertuples(index=False, name=None), start=2))

@@ -38,6 +38,8 @@ def check(tmp_path, monkeypatch):
 def test_it_describes_the_data(folder, check):
     output = check(folder, "--severity", "0.5")
     for piece in (
+        "Files: 8 16-bit grey, 8 8-bit RGB, 8 12-bit DICOM, 8 float64 grey; 20 x 20 pixels",
+        "Converted: 8 from colour to grey, 16 of more than 8 bits to [0, 1] (pixel_range=type)\n",
         "Images of 1 x 20 x 20",
         "32 rows, 16 subjects",
         "Label 'normal' is class 0: 16 images, 5 with no mask or an empty one: x0.png (row 2), x9.jpg (row 11), ",
@@ -52,24 +54,6 @@ def test_it_describes_the_data(folder, check):
         assert piece in output, output
 
 
-def test_it_lists_conversions(folder, check):
-    output = check(folder)
-    assert "Files: 8 16-bit grey, 8 8-bit RGB, 8 12-bit DICOM, 8 float64 grey; 20 x 20 pixels" in output
-    assert "Converted: 8 from colour to grey, 16 of more than 8 bits to [0, 1] (pixel_range=type)\n" in output
-    for i in (1, 5, 9):
-        path = folder / f"images/x{i}.jpg"
-        rgba = np.full((30, 24, 4), 255, np.uint8)
-        rgba[:15] = (9, 9, 9, 255)
-        path.write_bytes(own_images.pillow_bytes(rgba, "PNG"))
-        (folder / f"masks/x{i}.png").unlink(missing_ok=True)
-    output = check(folder)
-    assert "3 8-bit RGBA" in output
-    assert "2 sizes, 20 x 20 to 24 x 30 pixels" in output
-    assert "Converted: 3 lose an opaque alpha channel, 8 from colour to grey, 16 of more" in output
-    assert "32 resized to 64 x 64 (fit=stretch)\n" in output
-    assert "24 from grey to three channels" in check(folder, "--set", "channels=3")
-
-
 def test_it_tells_what_becomes_of_size_colours_and_shape(folder, check, tmp_path):
     for i in range(32):
         image = np.zeros((20, 900) if i == 7 else (150, 200), np.uint8)
@@ -81,13 +65,12 @@ def test_it_tells_what_becomes_of_size_colours_and_shape(folder, check, tmp_path
     (folder / "table.csv").write_text(re.sub(r"\.(jpg|dcm|npy)", ".png", table))
     output = check(folder, "--out", str(tmp_path / "some.png"))
     assert "Images of 3 x 64 x 64" in output
-    assert "Size: 32 of 32 images are larger than 64 x 64 pixels (up to 900 x 20) and are shrunk to it" in output
+    assert "Size: 32 of 32 images are larger than 64 x 64 pixels (up to 900 x 20) and are shrunk, so" in output
     assert "a larger image_size, for example 128, keeps more of it and takes more time" in output
     assert "Colour: 24 of 32 images have colours and keep them (channels=3); channels=1 drops them" in output
     assert "Shape: 1 of 32 images are squeezed into a square, most of all x7.png (table.csv row 9), 900 x 20 " in output
     assert "by 45 to 1; fit=pad or fit=crop keeps their shape" in output
     picture = np.asarray(Image.open(tmp_path / "some.png").convert("RGB")).astype(int)
-    assert picture.shape[1] > 6 * 192, "a tile is at least three times as large as its image"
     purple = (abs(picture[..., 0] - picture[..., 2]) < 2) & (picture[..., 0] - picture[..., 1] > 9)
     assert purple.mean() > 0.01
     grey = check(folder, "--set", "channels=1", "--set", "fit=pad")
@@ -113,21 +96,6 @@ def test_it_names_images_without_a_mask_and_unused_files(folder, check):
     assert "Not in use, as no row names them: images/other.png, masks/X_2.png\n" in output
 
 
-def test_it_warns_of_a_class_without_masks(folder, check):
-    for path in (folder / "masks").iterdir():
-        if int(path.stem[1:]) // 2 % 2 == 0:
-            path.unlink()
-    output = check(folder, "--set", "pixel_range=0:900")
-    assert "Warning: normal has no masks at all" in output
-    assert "Label 'normal' is class 0: 16 images, none with a mask" in output
-
-
-def test_it_warns_of_masks_that_are_inside_out(folder, check):
-    for path in (folder / "masks").iterdir():
-        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
-    assert "Warning: masks cover 93% of an image (median); check that they are 0 outside, not inside" in check(folder)
-
-
 def test_the_picture_is_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
     assert "masks in green: sweeps/dataset.png\n" in check(folder)
     monkeypatch.setenv("SWEEP_STORAGE", "s3://bucket/sweeps")
@@ -150,9 +118,7 @@ def test_the_picture_is_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
         (["manifest:nowhere.csv"], "there is no file"),
         (["folder:mine.csv"], "mine.csv is a file; name its folder, or write manifest:/"),
         (["manifest:mine"], "mine is a folder; name a file in it, or write folder:/"),
-        (["nowhere"], "unknown dataset 'nowhere'; choose from"),
         (["synthetic", "--set", "n_train=4"], "bad value 4 for n_train"),
-        (["synthetic", "--set", "n_train"], "write --set KEY=VALUE"),
         (["synthetic", "--root", "x"], "unknown setting 'root'"),
         (["synthetic", "--out", "no/where.png", "--set", "n_test=8"], "cannot write no/where.png"),
     ],

@@ -14,7 +14,6 @@ from search_spaces import SPACES
 from trainables import Trial, resolve
 from trainables.core.errors import ConfigurationError
 from trainables.datasets import find_dataset
-from trainables.datasets.own.image_file import decode
 from trainables.datasets.own.prepare import ellipse_inside
 from trainables.datasets.xray.rsna_view import RSNAView
 from trainables.datasets.xray.xray import published_split
@@ -91,18 +90,12 @@ def test_counts_of_the_published_tables(candidates):
 
 
 def test_exact_labels_exclude_findings_that_only_contain_the_word():
-    exact = XraySite.candidates(XraySite.Options())
-    loose = XraySite.candidates(XraySite.Options(label_match="substring"))
-    kept = {row.image: row.label for row in exact}
-    assert set(kept) < {row.image for row in loose}
-    assert all(row.label == kept[row.image] for row in loose if row.image in kept)
     names = ("cardiomegaly", "normal")
     for findings, by_name, by_substring in (
         (("normal",), "no finding", "no finding"),
         (("nodule", "normal"), None, "no finding"),
         (("abnormal foreign body",), None, "no finding"),
         (("cardiomegaly", "normal"), None, "cardiomegaly"),
-        (("cardiomegaly", "kyphosis"), "cardiomegaly", "cardiomegaly"),
         (("kyphosis",), None, None),
     ):
         assert labelled(findings, names, "exact") == by_name, findings
@@ -198,20 +191,6 @@ def test_the_published_split_as_an_option(xrays):
             opened("xray_site", xrays, 0.8, split_by="published", **{setting: value}).check()
 
 
-def test_published_pixels_are_those_of_torchxrayvision(xrays):
-    # The loaders of torchxrayvision call it with the range of the file's type, and RSNA's 8 bits.
-    from torchxrayvision.utils import normalize
-
-    for name, side in (("xray_site", 32), ("rsna_view", 64)):
-        dataset = opened(name, xrays, 0.8, image_size=side, pixels="published", split_by="published")
-        rows, index, splits = dataset.decoded().rows, dataset.index(), dataset.splits()
-        files = {path.name: path for path in xrays.rglob("*.*")}
-        for i, pixels in zip(index["train"], splits["train"].images, strict=True):
-            stored = decode(files[rows[i].image].read_bytes(), rows[i].image).values[:, :, 0]
-            theirs = normalize(stored, 65535 if rows[i].group == "PadChest" else 255, reshape=True)
-            np.testing.assert_array_equal(pixels, theirs)
-
-
 @pytest.mark.parametrize(("method", "precision"), [("masked", "float32"), ("gradmask", "bfloat16")])
 def test_a_trial_of_the_published_protocol_has_every_score(method, precision, xrays):
     every = tuple(name for name in ATTRIBUTIONS.builtin if name != "layer_grad_cam")
@@ -238,19 +217,16 @@ def test_a_trial_of_the_published_protocol_has_every_score(method, precision, xr
 
 
 @pytest.mark.parametrize(
-    ("options", "pieces"),
+    ("options", "message"),
     [
-        ({"root": ""}, ("dataset 'xray_site' needs root=FOLDER", "NIH/ and PadChest/", "docs/xray.md")),
-        ({"root": "/nowhere"}, ("all images are not in /nowhere", "NIH/ and PadChest/")),
-        ({"subset": False}, ("of 11104 images are not in", "row", "subset=true")),
-        ({"per_cell": 30}, ("per_cell=30", "has 24 images", "lower per_cell")),
-        ({"split_by": "study"}, ("bad value 'study' for split_by", "'patient', 'image' or 'published'")),
+        ({"root": ""}, "dataset 'xray_site' needs root=FOLDER with NIH/ and PadChest/.*docs/xray.md"),
+        ({"subset": False}, "of 11104 images are not in .*row.*subset=true"),
+        ({"per_cell": 30}, "per_cell=30.*has 24 images; lower per_cell"),
     ],
 )
-def test_unusable_data_are_refused(options, pieces, xrays):
-    with pytest.raises(ConfigurationError) as caught:
+def test_unusable_data_are_refused(options, message, xrays):
+    with pytest.raises(ConfigurationError, match=message):
         opened("xray_site", **{"root": xrays, **options})
-    assert all(piece in str(caught.value) for piece in pieces), caught.value
 
 
 def test_starting_loads_neither_torchxrayvision_nor_pydicom():

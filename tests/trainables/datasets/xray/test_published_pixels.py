@@ -10,13 +10,12 @@ from search_spaces.published import SETTINGS
 from trainables import resolve
 from trainables.core.batch import Batch, Output
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.__main__ import describe, sample_panel
 from trainables.datasets.own.table import Row
 from trainables.datasets.xray.xray import Xray, XrayOptions
 from trainables.models import Classifier
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.trial.explain import localise, scored_images
+from trainables.trial.explain import scored_images
 
 SIDE, PER_CELL = 12, 24
 CELLS = [(group, label) for group in ("NIH", "PadChest") for label in ("healthy", "sick")]
@@ -145,17 +144,6 @@ def test_maps_are_scored_on_as_many_images_of_each_group(opened):
         assert of_cell == sorted(of_cell), "the first of a cell are the first of its table"
 
 
-@pytest.mark.slow
-def test_pictures_and_the_check_are_the_same_in_both_ranges(opened):
-    lines, panels = {}, {}
-    for pixels in ("unit", "published"):
-        dataset = opened(pixels)
-        lines[pixels] = list(describe(dataset, dataset.splits()))
-        panels[pixels] = sample_panel(dataset, dataset.splits(), "images")
-    assert lines["unit"] == lines["published"]
-    assert panels["unit"] == panels["published"]
-
-
 class InUnits(Classifier):
     """A model of [0, 1] that takes images in [-1024, 1024]."""
 
@@ -176,18 +164,6 @@ def test_noise_of_faithfulness_follows_the_range(smooth_net):
         explained = Explained(this, attribution, x, targets, attribution.maps(this, x, targets), seed=5, span=span)
         values.append(FAITHFULNESS["sensitivity_max"](explained))
     torch.testing.assert_close(*values)
-
-
-def test_kept_images_are_for_display(opened, smooth_net, quick):
-    config = quick(attributions=("input_gradient",), faithfulness=True, attribution_images=4)
-    model, kept = smooth_net(1, 2).float().eval(), {}
-    for pixels, this in (("unit", model), ("published", InUnits(model).eval())):
-        result = localise(this, opened(pixels).splits(), 2, config)
-        kept[pixels] = result.arrays["test_ood.images"]
-        assert all(value is None or np.isfinite(value) or "auroc" in name for name, value in result.scores.items())
-    np.testing.assert_allclose(kept["published"], kept["unit"], atol=1e-3)
-    assert kept["unit"].min() >= 0
-    assert kept["unit"].max() <= 1
 
 
 @pytest.mark.parametrize(
