@@ -17,6 +17,8 @@ from analysis.sections.drawing import Drawing, new_figure, settings
 from analysis.sections.section import OTHER_WAYS, Section
 from analysis.sections.table import REASON, Table, decimals, words
 
+REFERENCE = "Student, The probable error of a mean. Biometrika 6, 1908, 1–25."
+
 
 @dataclass(frozen=True)
 class AboveChance:
@@ -70,8 +72,7 @@ ABOVE_CHANCE = Section(
 def with_the_section(monkeypatch, no_figures):
     place = next(i for i, section in enumerate(sections.SECTIONS) if section.key == "per_image")
     known = sections.SECTIONS
-    reference = "Student, The probable error of a mean. Biometrika 6, 1908, 1–25."
-    monkeypatch.setitem(REFERENCES, "Gosset 1908", reference)
+    monkeypatch.setitem(REFERENCES, "Gosset 1908", REFERENCE)
     monkeypatch.setattr(sections, "SECTIONS", (*known[:place], ABOVE_CHANCE, *known[place:]))
 
 
@@ -86,19 +87,10 @@ def test_the_report_has_it_everywhere(with_the_section, make_table, tmp_path):
     assert "; the share of trials above chance" in content["methods_paragraph"]
     html, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
     assert '<h3 id="above_chance">Above chance</h3>' in html
-    assert "<h4>One bar</h4>" in html
     assert "\n### Above chance\n" in markdown
-    assert "![A bar of" in markdown
     for text in (html, markdown):
-        assert f"{100 * share:.0f}\u00a0% of the trials are above chance." in text
-        assert "An outcome above one half (Gosset 1908)." in text
-        assert "Student, The probable error of a mean. Biometrika 6, 1908, 1–25." in text
-        body = text.split("</nav>")[-1]
-        places = [
-            body.index(title)
-            for title in ("The same question, asked in other ways", "Above chance", "How this was computed")
-        ]
-        assert places == sorted(places)
+        for part in ("are above chance.", "An outcome above one half (Gosset 1908).", "A bar of", REFERENCE):
+            assert part in text
     assert (tmp_path / "tables/above_chance.csv").read_text() == f"of,share,reason\nall trials,{share!r},\n"
     assert r"\caption{Above chance. All trials.}" in (tmp_path / "tables/above_chance.tex").read_text()
     assert (tmp_path / "figures/above_chance.png").read_bytes().startswith(b"\x89PNG")

@@ -64,14 +64,6 @@ def test_ties_and_dropped_settings_by_hand():
     assert found.estimate == pytest.approx(2 / 6**0.5)
 
 
-def test_a_setting_with_one_level_is_not_eligible():
-    table = factorial(lambda lr, s: lr + s, lambda lr, s: lr + s)
-    kept = table[(table["severity"] < 1) | (table["hp.lr"] == 1)]
-    found = psi(kept.reset_index(drop=True))
-    assert axis(found, "hp.lr").n_eligible == 2
-    assert axis(found, "severity").n_eligible == 3
-
-
 def by_loops(table, others):
     """psi of each axis by loops: `others` maps an axis to the columns held fixed."""
     result = {}

@@ -18,7 +18,6 @@ from analysis.sections.map_browser import (
     SECTION,
     Picture,
     Tile,
-    bits,
     browser_of,
     mostly,
     page_data,
@@ -91,18 +90,6 @@ def test_a_tile_has_the_scored_pixels_the_score_and_the_answer(sweep):
     assert (image.format, image.size) == ("WEBP", (16, 16))
 
 
-def test_older_trials_without_answers_or_scores_have_maps(make_table, tmp_path):
-    records = SweepRecords(open_storage(tmp_path), "older")
-    for record in make_table(seeds=1, severities=(1.0,), methods=("rrr",)).to_dict("records"):
-        records.write({**record, "schema_version": 1, "sweep": "older"})
-        mask = np.zeros((1, 8, 8), dtype=bool)
-        mask[0, 0, 0] = True
-        records.write_artifact(record["trial_key"], "maps.npz", stored(np.ones((1, 8, 8)), mask))
-    result = answer(analysis.load_sweep(tmp_path, "older"), replicates=100)
-    (tile,) = browser_of(result.trials, Primary()).tiles
-    assert (tile.index, tile.predicted, tile.correct, tile.score, tile.map) == (None, None, None, None, "")
-
-
 def test_the_complement_of_a_metric_is_shown(sweep):
     trials = analysis.load_sweep(sweep, "looked-at")
     (key, *_) = trials.table["trial_key"]
@@ -129,19 +116,12 @@ def test_blocks_are_averaged():
     assert shrunk(colour, 3)[0, ..., 1].tolist() == [[6, 10, 13], [26, 30, 33], [41, 45, 48]]
 
 
-def test_a_region_smaller_than_a_block_does_not_vanish():
-    share = np.array([[[0.6, 0.4]], [[0.2, 0.0]]])
-    assert mostly(share).tolist() == [[[True, False]], [[True, False]]]
-
-
-def test_scattered_pixels_are_drawn_where_they_are_densest():
+def test_regions_are_drawn_by_their_share_of_each_block():
+    # One that covers no block by half is drawn wherever it is.
+    assert mostly(np.array([[[0.6, 0.4]], [[0.2, 0.0]]])).tolist() == [[[True, False]], [[True, False]]]
     share = np.array([[[0.1, 0.3], [0.2, 0.0]]] * 3)
     assert strongest(share, np.array([1, 2, 4]), ties=True).sum(axis=(1, 2)).tolist() == [1, 2, 3]
     assert strongest(np.full((1, 2, 2), 0.1), np.array([1]), ties=True).all()
-
-
-def test_bits_are_rows_of_pixels():
-    assert base64.b64decode(bits(np.array([[True, False, False], [False, True, False]]))) == b"\x88"
 
 
 def tile(trial, rank, score=0.5, image="shared"):
@@ -188,14 +168,14 @@ def test_the_sentence_counts_what_is_left_out(sweep):
 
 
 def test_the_page_has_each_picture_once(sweep):
-    trials = analysis.load_sweep(sweep, "looked-at")
-    browser = browser_of(trials, Primary())
+    browser = browser_of(analysis.load_sweep(sweep, "looked-at"), Primary())
     data = json.loads(json.dumps(page_data(browser, Primary())))
     assert len(data["pictures"]) == 2
-    assert data["tiles"]["picture"] == [0, 1, 0, 1]
-    assert data["tiles"]["correct"] == [1, 0, 1, 0]
-    assert (data["classes"], data["tiles"]["label"], data["tiles"]["predicted"]) == (["1", "0"], [0] * 4, [0, 1] * 2)
-    assert data["tiles"]["score"] == [0.25, None, 0.25, None]
+    columns = {name: data["tiles"][name] for name in ("picture", "correct", "label", "predicted", "score")}
+    assert (data["classes"], list(columns.values())) == (
+        ["1", "0"],
+        [[0, 1, 0, 1], [1, 0, 1, 0], [0] * 4, [0, 1] * 2, [0.25, None, 0.25, None]],
+    )
 
 
 def test_a_large_page_has_the_trials_of_the_first_data_seeds(make_table, monkeypatch):
@@ -211,6 +191,7 @@ def test_a_large_page_has_the_trials_of_the_first_data_seeds(make_table, monkeyp
 
 def test_the_trials_of_the_page_can_be_read_back(make_table):
     table = make_table(seeds=2).assign(model="small_cnn", **{"hp.lr": [0.01, 0.001] * 8, "preset": None})
+    table["hp.k"] = pd.array([1, None] * 8, dtype="Int64")
     table.loc[3, "test_id.auc"] = np.nan
     result = answer(table, replicates=100)
     data = json.loads(json.dumps(page_trials.trials_data(result), allow_nan=False))
@@ -225,15 +206,7 @@ def test_the_trials_of_the_page_can_be_read_back(make_table):
         assert values(name) == shown[name].tolist()
     for name in ("hp.lr", "severity", "test_ood.auc"):
         assert values(name) == pytest.approx(shown[name].tolist(), rel=1e-3)
-    assert values("test_id.auc")[3] is None
+    assert (values("test_id.auc")[3], values("hp.k")) == (None, [1, None] * 8)
     assert (columns["hp.lr"]["is_setting"], columns["test_ood.auc"]["is_setting"]) == (True, False)
     assert ["model", "small_cnn"] in data["common"]
     assert "preset" not in columns
-
-
-def test_a_nullable_column_may_have_holes(make_table):
-    table = make_table(seeds=4)
-    table["hp.k"] = pd.array([1, None] * (len(table) // 2), dtype="Int64")
-    shown = page_trials.trials_data(answer(table, replicates=100))["columns"]
-    (own,) = (column for column in shown if column["name"] == "hp.k")
-    assert own["values"] == [1, None] * (len(table) // 2)
