@@ -15,7 +15,6 @@ from typing import Any, Literal
 SOME_FAILED, INTERRUPTED = 10, 130
 REPEAT = "Interrupted. Repeat the command to go on."
 SHOW_CURSOR = "\x1b[?25h"
-"""Spinners hide the terminal's cursor."""
 ending = False
 """Whether the command has printed its final message."""
 

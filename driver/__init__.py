@@ -1,14 +1,12 @@
 """Everything that sweep.py does.
 
-    run_sweep.py   the story on one page: plan, lease, run, mirror, finish
-    request.py     the options of the command line, checked before torch and Ray load
-    plan/          the trials of a sweep: make_plan, plan, declared (from sweep.json), search, space files, cost
-    upkeep/        lease, stop, tracking and mirror (MLflow), weights, deletion, finish
-    view/          progress, status, dry run, log, metrics, mlflow_ui
-    terminal.py    messages of the commands
-    ray/           start (on this machine), cluster, and run: the pending trials through Ray Tune
-
-request may import from all of these folders, ray from view, upkeep and plan, and so on in this order.
+run_sweep.py   the story on one page: plan, lease, run, mirror, finish
+request.py     the options of the command line, checked before torch and Ray load
+plan/          the trials of a sweep: make_plan, plan, declared (from sweep.json), search, space files, cost
+upkeep/        lease, stop, tracking and mirror (MLflow), weights, deletion, finish
+view/          progress, status, dry run, log and metrics, mlflow_ui
+terminal.py    messages of the commands
+ray/           start (on this machine), cluster, and run: the pending trials through Ray Tune
 """
 
 from collections.abc import Iterator

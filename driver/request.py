@@ -55,17 +55,10 @@ class Request:
 
     @property
     def sweep(self) -> str:
-        """The sweep's name."""
         return Path(self.space).stem if self.name is None else self.name
-
-    @property
-    def local(self) -> bool:
-        """Whether all trials run on this machine."""
-        return self.address == "local"
 
     @cached_property
     def tracking(self) -> str:
-        """The tracking URI to use, or none."""
         return check_tracking_uri(self.tracking_uri)
 
     @cached_property
@@ -75,7 +68,6 @@ class Request:
 
     @cached_property
     def overrides(self) -> dict[str, Any]:
-        """The settings of --set."""
         return parse_settings(self.assignments)
 
     def command(self, sweep: str, cut: bool = True) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.make_plan import check_data, make_plan
-from driver.plan.notes import declared_note, ends_inside_a_seed, others_note, seeds_note, unreadable_note
+from driver.plan.notes import declared_note, others_note, seeds_note, unreadable_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
@@ -38,7 +38,7 @@ from records.store import LoadedRecords, Record
 from trainables import Recorder
 
 REPORT_SECONDS = 1.0
-"""Minimum time between two results of a running trial. Each costs the driver time, and the trial waits for it."""
+"""Minimum time between two results of a running trial, which waits for the driver each time."""
 MIRROR_REST = 4.0
 """Seconds that the mirror rests after each second of work while trials run on this machine."""
 MLFLOW_PATIENCE = 300.0
@@ -47,11 +47,9 @@ MLFLOW_PATIENCE = 300.0
 
 @user_errors(StorageError)
 def run_sweep(request: Request, console: Console) -> Outcome | None:
-    """Carry out a command. Returns None for --status and --dry-run.
+    """Carry out a command; return None for --status and --dry-run.
 
-    Raises:
-        UserError: the command cannot be carried out, or a problem stopped the sweep.
-        KeyboardInterrupt: after a signal; the message says how many trials are done and how to go on, if known.
+    A KeyboardInterrupt after a signal says how many trials are done and how to go on.
     """
     if request.status:
         # Needs neither the data nor permission to write.
@@ -69,8 +67,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
             data_notes = check_data(plan)
         _note(console, *data_notes)
     if request.dry_run:
-        loaded = _load(records, console)
-        existing = loaded.records
+        existing = (loaded := _load(records, console)).records
         slots = local_slots(request.concurrency, request.resources)
         show_plan(console, records.location, plan, plan.pending(existing), slots)
         without_weights = weights_note(request.keep_weights, records, plan, existing)
@@ -146,13 +143,13 @@ def _run_and_finish(
     pending = [] if request.sync else plan.pending(loaded.records)
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending):,} to run")
     without_weights = weights_note(request.keep_weights, records, plan, loaded.records)
-    seeds = seeds_note(plan) if ends_inside_a_seed(plan) else None
+    seeds = seeds_note(plan) if plan.replicate and plan.planned % plan.replicate else None
     _note(console, seeds, others_note(plan, loaded.records), without_weights)
     others, command = len(plan.others(loaded.records)), request.command(records.name, plan.cut)
     try:
         with console.status("Starting Ray"):
             slots = connect(request.address, request.concurrency, request.resources, console) if pending else 0
-            if pending and not request.local:
+            if pending and request.address != "local":
                 check_shared(records, request.resources, console)
     except KeyboardInterrupt:
         # A new sweep keeps its plan, which --status shows. After an error nothing is kept.
@@ -169,16 +166,15 @@ def _run_and_finish(
             mirror = _mirror(request, plan, records, loaded.records, console)
     stop.check()
 
-    best = None
+    followers: list[Callable[[str], object]] = [] if mirror is None else [mirror.add]
     if request.keep_weights == "best" and not request.sync:
-        best = BestWeights(records, loaded.records)
+        followers.insert(0, BestWeights(records, loaded.records).add)
 
     with mirror or nullcontext():
         # Run: each trial writes its record, and the mirror follows.
         if pending:
             if plan.searcher is None:
-                report_command = request.report_command(records.name)
-                say(console, "A report on the trials so far, at any time: ", place=report_command)
+                say(console, "A report on the trials so far, at any time: ", place=request.report_command(records.name))
             recorder = Recorder(
                 storage=records.storage.location,
                 sweep=records.name,
@@ -189,9 +185,6 @@ def _run_and_finish(
                 in_background=plan.searcher is None,
             )
             queue = plan.queue(records, loaded.records, slots)
-            followers: list[Callable[[str], object]] = [] if best is None else [best.add]
-            if mirror is not None:
-                followers.append(mirror.add)
             del loaded  # Outdated from here on, and large in a large sweep.
             # Until a trial runs there is nothing to wait for.
             with progress, stop.gently(lambda: progress.running > 0):
@@ -233,7 +226,7 @@ def _mirror(request: Request, plan: Plan, records: SweepRecords, existing: list[
         scores=(primary.outcome, primary.column, columns.performance("test_id", "auc")),
         named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
     )
-    weights, rest = request.keep_weights == "all", MIRROR_REST if request.local else 0.0
+    weights, rest = request.keep_weights == "all", MIRROR_REST if request.address == "local" else 0.0
     return Mirror(open_, records, existing, console, weights=weights, rest=rest)
 
 

@@ -9,8 +9,8 @@ from rich.text import Text
 def say(console: Console, message: str, style: str = "", place: str = "") -> None:
     """Print a message without markup, wrapped between words in a terminal and unwrapped in a file or pipe.
 
-    A URL or path without blanks stays whole. `place` is a path or command to copy, at the end of the message. It is
-    never wrapped, and goes on a line of its own if both do not fit in one line.
+    A URL or path without blanks stays whole. `place`, a path or command to copy, follows the message; it is never
+    wrapped, and goes on a line of its own if both do not fit in one line.
     """
 
     def wrapped(line: str) -> str:

@@ -1,7 +1,6 @@
-"""The search spaces: what a sweep varies. Each is a function that returns its trials and its primary analysis.
+"""The search spaces: what a sweep varies. Each is a function in a file of its own that returns a Space.
 
-To add one: a file with a function that returns a Space, and a line in `SPACES`. The first line of its docstring begins
-with the number of trials; `--list-spaces` prints it.
+The first line of its docstring begins with the number of trials; `--list-spaces` prints it.
 """
 
 from collections.abc import Callable

@@ -15,10 +15,8 @@ OF_BASELINE: tuple[Settings, ...] = ({"mask_test": True},)
 def controls() -> Space:
     """3,960 trials: correct masks against random, shifted, swapped, dilated, fewer and none, on three datasets.
 
-    Seven methods, one strength each, under seven conditions; severities 0 (balanced data), 0.9 and 1; ten seeds:
-
-    (6 methods x 7 conditions + the baseline, also with masks at test time) x 3 severities x 10 seeds = 1,320 trials per
-    dataset. On coloured_digits the cue lies within the masks, so that not even correct ones can help.
+    (6 methods x 7 conditions + the baseline, also with masks at test time) x severities 0 (balanced data), 0.9 and 1 x
+    ten seeds = 1,320 trials per dataset. On coloured_digits the cue is inside the masks, so no mask can help.
     """
     trials = factorial(
         seeds=range(10),

@@ -11,10 +11,9 @@ from search_spaces.strengths import GRADIENTS, SMALL_DISCRIMINATOR, strength_gri
 def laptop() -> Space:
     """6,080 trials: strengths x learning rates x severities x ten data seeds x two trainings, on two datasets.
 
-    Seven methods x four strengths a decade apart (for those with a penalty) x two learning rates x four severities x
-    ten data seeds x two training seeds: 38 configurations x 4 severities x 20 = 3,040 trials per dataset. The first
-    half of the trials has each data seed once. For each dataset, the severities are those between which the baseline
-    falls from right to wrong, and 0, without a shift.
+    Seven methods, four strengths a decade apart for those with a penalty, two learning rates: 38 configurations x 4
+    severities x 20 = 3,040 trials per dataset. The first half of the trials has each data seed once. The severities are
+    0, without a shift, and those between which the baseline falls from right to wrong.
 
     Declared before the sweep ran: the primary analysis and the four comparisons below. The only exclusions are those of
     every analysis (failed or diverged trials). Models that give all images the same answer count.

@@ -2,10 +2,8 @@
 
 Source: Viviano et al., ICLR 2021 (arXiv 1910.00199); the values are in the configuration files of the authors' program.
 
-published.csv has one row per dataset, severity and method, with empty fields for settings that the method or dataset
-lacks. `mask_blur` is the sigma of the Gaussian that widened training masks; the baseline uses no mask, so its blur of
-0.817838 is omitted. `strength` is lambda; in the authors' program that of ActDiff only enabled the term and did not
-multiply it.
+In published.csv, `mask_blur` is the sigma of the Gaussian that widened training masks; the baseline uses no mask, so
+its blur of 0.817838 is omitted. `strength` is lambda, which for ActDiff only enabled the term and did not multiply it.
 """
 
 import csv

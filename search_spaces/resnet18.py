@@ -11,8 +11,7 @@ def resnet18() -> Space:
     settings and given validation AUC; three methods are too few to compare. The splits are smaller than in `laptop`,
     since a trial takes minutes.
 
-    Declared before the sweep ran, as in `laptop`: the primary analysis, three comparisons, and no exclusions but those
-    of every analysis.
+    Declared before the sweep ran, as in `laptop`: the primary analysis and three comparisons.
     """
     trials = factorial(
         seeds=range(6),

@@ -35,6 +35,11 @@ class Tuned:
         if self.whole and (self.low % 1 or self.high % 1):
             raise ValueError(f"{message}: whole numbers need whole bounds")
 
+    def contains(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and not (self.whole and value % 1)
+
 
 @dataclass(frozen=True)
 class Search:
@@ -45,7 +50,7 @@ class Search:
     """Per study, failed ones included."""
     seed: int
     startup: int = 5
-    """The number of random trials at the start of a study; the others use earlier results."""
+    """The number of random trials at the start of a study."""
     trials_on: Mapping[str, int] = field(default_factory=dict)
     """Overrides `trials` by dataset."""
 
@@ -106,8 +111,7 @@ def factorial(
         severities: in [0, 1].
         strengths: the levels of each method; only 0 for a method without a penalty.
         method_settings: fixed settings of single methods.
-        selections: selection rules, e.g. ("best_valid_id", "last"): each scores every training and gives a trial of its
-            own. Empty for the default rule.
+        selections: selection rules, each of which scores every training; empty for the default rule.
         trainings: training seeds per data seed.
         others: levels of further settings, e.g. lr=(1e-3, 1e-2).
     """

@@ -21,10 +21,8 @@ from trainables.saliency.faithfulness import COPIES, REGIONS, STEPS
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 
-OVERHEAD = 0.3
-"""Seconds per trial besides its arithmetic: the panel, the record, the MLflow run."""
-SAMPLE = 100
-"""Training images by which the cost of a map is estimated."""
+OVERHEAD, SAMPLE = 0.3, 100
+"""Seconds per trial besides its arithmetic; number of training images by which the cost of a map is estimated."""
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
@@ -47,7 +45,6 @@ def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
 
 
 def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
-    """Forward passes of a trial's maps and of their scores."""
     splits = 2 + config.randomisation_check + bool(set(config.metrics) & set(TUNED))
     # Faithfulness attributes noisy copies, and fades and masks the images of both splits.
     times, faded = (splits + 2 * COPIES, 2 * (2 * STEPS + REGIONS)) if config.faithfulness else (splits, 0)
@@ -56,12 +53,10 @@ def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
 
 
 class Dimensions(NamedTuple):
-    """The properties of the data that determine how long a trial takes."""
+    """Properties of the data: the number of images of each split, some training images, and the number of classes."""
 
     sizes: dict[str, int]
-    """Images of each split."""
     images: Tensor
-    """Some training images."""
     classes: int
 
 

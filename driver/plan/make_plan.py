@@ -1,10 +1,7 @@
-"""From a space and the command line to the plan of a sweep, and the order of its trials.
-
-Any first part of a sweep spans its severities and methods.
-"""
+"""From a space and the command line to a plan, any first part of which spans severities and methods."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -21,7 +18,7 @@ from trainables.trial.data import check_trial_data
 from trainables.trial.resolve import check_cues
 
 SHARED_TRAINING = {"selection", "preset"}
-"""Trials that differ in these alone may share a training, and stay together."""
+"""Trials that differ only in these stay together, as they may share a training."""
 
 
 @user_errors(ConfigurationError)
@@ -40,9 +37,6 @@ def make_plan(
     that become equal are merged. Several selection rules, "last,best_valid_id", give a trial each. The best settings of
     an earlier search replace the space's. A space with a search gives a `SearchPlan`, in which an override of a tuned
     setting fixes its value.
-
-    Raises UserError for an unregistered name, an override that applies to no trial, a value out of range, and a primary
-    analysis that no trial computes.
     """
     chosen = find_space(space)
     unused = set(overrides)
@@ -68,7 +62,12 @@ def make_plan(
     if chosen.search is not None:
         return search_plan(chosen, chosen.search, list(trials.values()), frozenset(overrides), max_trials)
     variants = chain.from_iterable(map(_by_selection, requested))
-    _check_primary(chosen, chain(trials.values(), (_parse(variant, contents) for variant in variants)))
+    configs, primary = chain(trials.values(), (_parse(variant, contents) for variant in variants)), chosen.primary
+    if not any(primary.metric in c.metrics and primary.attribution in c.attributions for c in configs):
+        raise UserError(
+            f"no trial computes {primary.metric} of {primary.attribution}, the primary analysis of space "
+            f"{chosen.name!r}; name them in the settings metrics and attributions, or declare another Primary"
+        )
     sizes.discard(0)
     first = dict(list(trials.items())[:max_trials])
     return Plan(chosen, first, sizes.pop() if len(sizes) == 1 else None, cut=len(first) < len(trials))
@@ -110,7 +109,9 @@ def deal(trials: Iterable[Settings]) -> list[list[Settings]]:
 
 def _within_seed(cells: dict[tuple[str, float, str], list[list[Settings]]]) -> list[Settings]:
     datasets, severities, methods = (list(dict.fromkeys(levels)) for levels in zip(*cells, strict=True))
-    strata = diagonal(_from_both_ends(sorted(severities, reverse=True)), datasets)
+    severities = sorted(severities, reverse=True)
+    from_both_ends = [severities[i // 2 if i % 2 == 0 else -(i // 2) - 1] for i in range(len(severities))]
+    strata = diagonal(from_both_ends, datasets)
     order = [(dataset, severity, method) for (severity, dataset), method in diagonal(strata, methods)]
     places = []
     for number, name in enumerate(cell for cell in order if cell in cells):
@@ -126,10 +127,6 @@ def diagonal(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any
     """All pairs, in an order that steps through both sequences at once."""
     n, m = len(first), len(second)
     return [(first[(i + i // math.lcm(n, m)) % n], second[i % m]) for i in range(n * m)]
-
-
-def _from_both_ends(levels: Sequence[Any]) -> list[Any]:
-    return [levels[i // 2 if i % 2 == 0 else -(i // 2) - 1] for i in range(len(levels))]
 
 
 @user_errors(ConfigurationError)
@@ -174,23 +171,10 @@ def _on(dataset: str, settings: Settings) -> Settings:
     return {k: v for k, v in settings.items() if k in kept or k not in old} | {"dataset": dataset}
 
 
-def _check_primary(space: Space, trials: Iterable[TrialConfig]) -> None:
-    primary = space.primary
-    if not any(primary.metric in c.metrics and primary.attribution in c.attributions for c in trials):
-        raise UserError(
-            f"no trial computes {primary.metric} of {primary.attribution}, the primary analysis of space "
-            f"{space.name!r}; name them in the settings metrics and attributions, or declare another Primary"
-        )
-
-
-def _by_selection(settings: Settings) -> Iterator[Settings]:
+def _by_selection(settings: Settings) -> list[Settings]:
     """The settings once for each of their selection rules."""
     rules = settings.get("selection")
-    if not isinstance(rules, str):
-        yield settings
-        return
-    for rule in rules.split(","):
-        yield {**settings, "selection": rule}
+    return [{**settings, "selection": rule} for rule in rules.split(",")] if isinstance(rules, str) else [settings]
 
 
 def _applies(key: str, settings: Settings, overrides: Mapping[str, Any]) -> bool:

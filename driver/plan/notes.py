@@ -31,10 +31,6 @@ def seeds_note(plan: Plan) -> str | None:
     return f"{text}; {plan.planned:,} are {seeds}"
 
 
-def ends_inside_a_seed(plan: Plan) -> bool:
-    return plan.replicate is not None and plan.planned % plan.replicate > 0
-
-
 def declared_note(plan: Plan, manifest: Manifest) -> str | None:
     """How the declaration of the sweep differs from that of this command; None if both are the same."""
     space, first = plan.space, declared_space(plan.space, manifest)

@@ -57,7 +57,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a sweep in the order in which they run, without duplicates."""
+    """The trials of a sweep in the order in which they run."""
 
     space: Space
     trials: dict[str, TrialConfig]
@@ -87,7 +87,6 @@ class Plan:
         return [record for record in records if not self.owns(record)]
 
     def fixed(self) -> dict[str, dict[str, Any]]:
-        """The settings that neither the space nor the plan varies; see `fixed_settings`."""
         return fixed_settings(self.space.trials, self.trials.values())
 
     def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
@@ -96,7 +95,7 @@ class Plan:
         return [config for key, config in self.trials.items() if key not in done]
 
     def queue(self, records: SweepRecords, existing: Sequence[Record], slots: int | None) -> Queue:
-        """The pending trials as a queue; with `slots` None the number of concurrent trainings is unknown."""
+        """The pending trials; `slots` is None on a cluster that grows."""
         return Queue(self.pending(existing))
 
     def tuned(self) -> dict[str, str]:
@@ -187,10 +186,7 @@ def fixed_settings(space: Sequence[Settings], trials: Iterable[TrialConfig]) -> 
 
 @user_errors(StorageError, ValueError)
 def open_records(storage: str, name: str, fresh: bool) -> SweepRecords:
-    """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no file.
-
-    Raises UserError for an unusable storage or name and an unreadable sweep.json.
-    """
+    """The records of sweep `name` in `storage`; with `fresh`, of the first of name, name-2, … that has no file."""
     opened = open_storage(storage)
     opened.check()
     records, number = SweepRecords(opened, name), 1

@@ -35,7 +35,7 @@ class SearchPlan(Plan):
         return any(study.owns(record) for study in self.studies)
 
     def pending(self, records: Sequence[Record]) -> list[TrialConfig]:
-        """A random trial for each remaining one; which ones will run is not known yet."""
+        """A random trial for each remaining one, since the real ones are unknown."""
         pending = []
         for study in self.studies:
             done = sum(record["status"] != "failed" and study.owns(record) for record in records)
@@ -73,11 +73,7 @@ class SearchPlan(Plan):
 def search_plan(
     space: Space, search: Search, bases: Sequence[TrialConfig], fixed: frozenset[str], max_trials: int | None
 ) -> SearchPlan:
-    """One study for each of `bases`, with at most `max_trials` trials in all, divided evenly.
-
-    Settings in `fixed` are not tuned but keep the values of `bases`. Raises UserError for a study with too few
-    different trials, two studies of one cell, and a setting or range that the trials cannot have.
-    """
+    """One study for each of `bases`, whose settings in `fixed` are not tuned; `max_trials` are divided evenly."""
     studies: list[Study] = []
     cut = False
     for number, base in enumerate(bases):
@@ -133,9 +129,8 @@ class _Progress:
 class SearchQueue(Queue):
     """Takes trials from each study in turn.
 
-    A study runs no more trials at a time than the slots require. With at most as many slots as studies that is one, and
-    its next trial depends only on its own finished trials, never on timing. With more slots, or on a cluster that
-    grows, a suggestion also depends on the trials running at that moment.
+    With at most as many slots as studies, a study runs one trial at a time, which depends only on its finished trials,
+    never on timing. With more slots, or on a cluster that grows, it also depends on the trials running at that moment.
     """
 
     def __init__(self, studies: Sequence[Study], records: SweepRecords, existing: Sequence[Record], slots: int | None):

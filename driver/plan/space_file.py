@@ -26,19 +26,19 @@ def find_space(name: str) -> Space:
     check_space(name)
     if not name.endswith(".py"):
         return SPACES[name]()
-    path = Path(name)
+    function_name = Path(name).stem
     try:
-        function = runpy.run_path(name).get(path.stem)
+        function = runpy.run_path(name).get(function_name)
     except Exception as error:
         raise UserError(f"space file {name!r} cannot be run: {type(error).__name__}: {error}") from error
     if not callable(function):
-        raise UserError(f"space file {name!r} has no function {path.stem!r}; it must be named for the file")
+        raise UserError(f"space file {name!r} has no function {function_name!r}; it must be named for the file")
     try:
         space = function()
     except Exception as error:
-        raise UserError(f"{path.stem}() in {name!r} raised {type(error).__name__}: {error}") from error
+        raise UserError(f"{function_name}() in {name!r} raised {type(error).__name__}: {error}") from error
     if not isinstance(space, Space) or not space.trials:
-        raise UserError(f"{path.stem}() in {name!r} must return a search_spaces.Space with at least one trial")
+        raise UserError(f"{function_name}() in {name!r} must return a search_spaces.Space with at least one trial")
     missing = {"dataset", "method"} - set(space.trials[0]).intersection(*space.trials)
     if missing:
         raise UserError(f"space file {name!r}: every trial needs {', '.join(sorted(missing))}")

@@ -1,8 +1,4 @@
-"""A study of a search: the suggestion of its next trial, its objective, and the best settings of finished searches.
-
-A suggestion depends only on the study and the records passed in. There is no state between suggestions and no second
-database: the same records give the same suggestion.
-"""
+"""A study of a search: its next trial, which depends only on the study and the records, and the best settings."""
 
 import itertools
 import math
@@ -48,10 +44,9 @@ class Study:
     """The trials' other settings; its values of the tuned ones are ignored."""
     tuned: tuple[Tuned, ...]
     trials: int
-    """The total number, failed ones included."""
     seed: int
     startup: int
-    """The number of random trials at the beginning."""
+    """The number of random trials at the beginning, among all `trials`."""
 
     @property
     def cell(self) -> Cell:
@@ -62,7 +57,7 @@ class Study:
         if (record["dataset"], record["method"]) != (self.base.dataset, self.base.method):
             return False
         values = self.values(record)
-        is_valid = all(_within(t, values[t.setting]) for t in self.tuned)
+        is_valid = all(t.contains(values[t.setting]) for t in self.tuned)
         return is_valid and self.config(values).trial_key == record["trial_key"]
 
     def values(self, record: Mapping[str, Any]) -> Values:
@@ -133,12 +128,6 @@ class Study:
         return create_trial(state=state, value=value, params=dict(values), distributions=self._distributions)
 
 
-def _within(tuned: Tuned, value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return tuned.low <= value <= tuned.high and (not tuned.whole or value == int(value))
-
-
 @dataclass(frozen=True)
 class BestSettings:
     """The tuned settings of the best trial per method, dataset and severity of a search."""
@@ -164,7 +153,6 @@ class BestSettings:
 
 
 def describe(cell: Cell) -> str:
-    """The cell in words: "rrr on synthetic at severity 1"."""
     dataset, severity, method = cell
     return f"{method} on {dataset} at severity {severity:g}"
 

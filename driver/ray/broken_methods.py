@@ -39,15 +39,15 @@ class BrokenMethods:
     """
 
     def __init__(self) -> None:
+        # Method and failure of the first trainings, by method and, under None, of all methods.
         self._first: dict[str | None, list[tuple[str, Failure | None]]] = defaultdict(list)
-        """Method and failure of the first trainings, by method and, under None, of all methods."""
         self._broken: set[str | None] = set()
 
     def skips(self, method: str) -> bool:
         return not self._broken.isdisjoint((method, None))
 
     def add(self, records: Sequence[Record]) -> str | None:
-        """Add the records of a training; return a message if they show that its method is broken."""
+        """Add the records of a training; return a message if its method is broken."""
         method, failure = records[0]["method"], failure_of(records[0])
         names = {None: f"The first {FIRST} trials, of several methods,", method: f"{method}: its first {FIRST} trials"}
         for scope in names:

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import traceback
 import uuid
 import warnings
 from dataclasses import dataclass, replace
@@ -41,8 +42,7 @@ PASSED_ON = (
     *("AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED", "AWS_ENDPOINT_URL"),
     *("AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
-"""The driver's variables that trials on other nodes need for the storage. Secrets among them travel as an object, the
-others in the runtime environment, which Ray's dashboard and logs show."""
+"""The driver's variables that trials on other nodes need for the storage; secrets travel apart from the others."""
 
 NOT_SENT = (
     *(".git", ".venv", "__pycache__", "/sweeps", "/mlartifacts", "mlflow.db*"),
@@ -72,7 +72,6 @@ class TrialResources:
             raise UserError(f"bad --gpus-per-trial {self.gpus:g}; give 0, a fraction such as 0.25, or a whole number")
 
     def bundle(self) -> dict[str, float]:
-        """The resources by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
 
     def room(self, node: dict[str, float]) -> int:
@@ -100,8 +99,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     """Start or join Ray; return the number of concurrent trials, or None for all that a cluster has room for.
 
     The address "local" starts Ray on this machine, "auto" joins this machine's cluster, ray://host:port another one.
-    Without `concurrency` one trial runs per processor locally, all that fit on a cluster. Raises UserError if there is
-    no such cluster, it refuses the token, or no trial can or may run there.
+    Without `concurrency` one trial runs per processor locally, all that fit on a cluster.
     """
     if address == "local" and resources.gpus:
         _check_gpu(resources)
@@ -128,7 +126,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
         try:
             ray.init(address, runtime_env=runtime_env(), **QUIET)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
-            if _is_refusal(error):
+            if "authentication token" in "".join(traceback.format_exception(error)).lower():
                 raise UserError(f"the cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
@@ -200,17 +198,7 @@ def _passed_on(secret: bool) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def _is_refusal(error: BaseException | None) -> bool:
-    """Whether a cluster refused the token, by the message of this error or of one of its causes."""
-    while error is not None:
-        if "authentication token" in str(error).lower():
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def _token() -> str:
-    """Describe the token that this process uses."""
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return f"a command without a token (RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']})"
     if "RAY_AUTH_TOKEN" in os.environ:

@@ -28,8 +28,7 @@ from driver.ray.cluster import SHARE_STORAGE, TrialResources, alone_on_a_node, s
 from driver.terminal import say
 from driver.upkeep.lease import user
 from driver.upkeep.stop import Stop
-from driver.view.log import SweepLog
-from driver.view.metrics import SweepMetrics
+from driver.view.log import SweepLog, SweepMetrics
 from driver.view.progress import Progress
 from records import StorageError
 from records.secrets import SECRET_NAMES, scrub
@@ -48,10 +47,8 @@ MORE_MEMORY = "give the node more memory, or lower batch_size, attribution_image
 FEWER = "To avoid this, run fewer trials at a time: --concurrency, or on a cluster --cpus-per-trial 2"
 WAITING = 32
 """Trials queued on a cluster: enough to keep new workers busy, and to show an autoscaler the demand."""
-ROUND = 500
-"""Trials per Tuner: it keeps every one to the end, and scans all of them after each."""
-TRIALS_A_SLOT = 20
-"""Minimum trials per Tuner and slot: at the end of a round slots wait for the slowest trial."""
+ROUND, TRIALS_A_SLOT = 500, 20
+"""Trials per Tuner, which scans all of them after each; minimum per slot, since a round ends with its slowest trial."""
 
 
 class TuneQueue(Searcher):
@@ -92,8 +89,7 @@ class TuneQueue(Searcher):
 class PatientScheduler(FIFOScheduler):
     """Lets Tune choose which waiting trial takes over the process of a finished one.
 
-    The default, the trial that has waited longest, may be one whose process is starting on a new node. That process
-    would be discarded, and with short trials a new node would never get to work.
+    By default that may be one whose process is starting on a new node, which then would never get to work.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -250,9 +246,9 @@ def run_trials(
     """Run the queue's trainings, `slots` at a time, one thread each, in reused processes.
 
     With `slots` None, as many run as the cluster has room for, also on nodes that join later. A trial whose process was
-    lost is restarted `RETRIES` times, then once more at the end, without other trials on its node: it may have run out
-    of memory. Once `stop` is requested the function returns without raising. If the first trials of a method fail the
-    same way, its others are skipped. Each of `followers` is called with the key of each trial whose record is written.
+    lost is restarted `RETRIES` times, then once more at the end, alone on its node: it may have run out of memory. If
+    the first trials of a method fail the same way, its others are skipped. Each of `followers` is called with the key
+    of each trial whose record is written.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
@@ -266,9 +262,7 @@ def run_trials(
     size = max(ROUND, TRIALS_A_SLOT * (slots or 0))
     secrets = secret_variables()
     trainable = tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secrets)
-    callback = ProgressCallback(
-        queue=queue, recorder=recorder, progress=progress, log=log, stop=stop, followers=followers
-    )
+    hook = ProgressCallback(queue=queue, recorder=recorder, progress=progress, log=log, stop=stop, followers=followers)
     rounds = itertools.count(1)
     try:
         while len(queue) and not stop.requested:
@@ -286,16 +280,16 @@ def run_trials(
                     name=f"round-{next(rounds)}",
                     storage_path=str(scratch),
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=0 if callback.last_try else RETRIES),
+                    failure_config=tune.FailureConfig(max_failures=0 if hook.last_try else RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                     stop=stop,
-                    callbacks=[callback],
+                    callbacks=[hook],
                 ),
             )
             tuner.fit()
-            callback.collect()
-            if callback.lost and not (callback.last_try or len(queue) or stop.requested):
-                queue, resources = callback.start_last_try(), alone_on_a_node(resources)
+            hook.collect()
+            if hook.lost and not (hook.last_try or len(queue) or stop.requested):
+                queue, resources = hook.start_last_try(), alone_on_a_node(resources)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -39,7 +39,6 @@ def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
             _init(cpus, gpus)
             return
         except _NotUpError as error:
-            # The folder of this process's last session.
             root = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir(), "ray")
             session = max(root.glob(f"session_*_{os.getpid()}"), default=root / "session_latest")
             if is_last:

@@ -28,7 +28,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
     """Print the parts of a sweep, ask for confirmation unless `yes`, and delete it.
 
     sweep.json is marked first, so that an interrupted deletion can only be finished. MLflow keeps deleted runs until
-    `mlflow gc`; artifacts on this machine are removed.
+    `mlflow gc`.
     """
     tracking = check_tracking_uri(tracking_uri)
     opened = open_storage(storage)
@@ -61,7 +61,7 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
                     delete_experiment(experiment, name)
             names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
             opened.delete_many(sorted(names, key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]]))
-    # The folder, which is empty once the lease is gone.
+    # This removes the empty folder.
     opened.delete_many([f"{name}/sweep.json"])
     say(console, f"Deleted sweep {name}.")
 

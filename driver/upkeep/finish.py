@@ -108,9 +108,8 @@ def finish(
                 analysis.write_report(result, folder)
             except analysis.AnalysisError as error:
                 # Its advice is for `python -m analysis`; the storage's error is for this command.
-                raise StoppedError(
-                    f"{error.__cause__ or error}. The records are kept; repeat the command to write the report"
-                ) from error
+                kept = "The records are kept; repeat the command to write the report"
+                raise StoppedError(f"{error.__cause__ or error}. {kept}") from error
             if not local:
                 copy_report(folder, records.storage, records.name)
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **summary.answers(result)}

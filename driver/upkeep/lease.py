@@ -21,27 +21,22 @@ from records import StorageError, SweepRecords
 SECONDS = 60.0
 """A lease expires when it has not been renewed for this long."""
 RENEW_EVERY = 10.0
+Facts = dict[str, Any]
 NEEDED = {"holder", "host", "pid", "process_started", "renewed_at"}
 
 
 class Lease:
     """Held while a driver works on a sweep; any other driver stops with a message that names the holder.
 
-    The file <sweep>/lease.json also holds the sweep's progress, for `--status`. A lease of this host whose process has
-    ended expires at once. Hosts or containers with the same name are distinguished.
+    The file also holds the progress for `--status`. A lease of this host whose process has ended expires at once.
     """
 
     def __init__(
-        self,
-        records: SweepRecords,
-        status: Callable[[], dict[str, Any]],
-        lost: Callable[[str], None],
-        patience: float = 0.0,
+        self, records: SweepRecords, status: Callable[[], Facts], lost: Callable[[str], None], patience: float = 0.0
     ):
-        """Each renewal writes the result of `status` into the lease.
+        """Renewals write the result of `status` into the lease, and call `lost` if another driver took it over.
 
-        `lost` is called with a message if another driver took over the lease because this one was stalled. `patience`
-        is the number of seconds to wait for a lease that is not renewed, e.g. of a lost driver on another host.
+        `patience` is the number of seconds to wait for a lease that is not renewed, e.g. of a lost driver.
         """
         self.storage = records.storage
         self.name = f"{records.name}/lease.json"
@@ -131,12 +126,12 @@ def user() -> str:
         return str(os.getuid())
 
 
-def read_lease(records: SweepRecords) -> dict[str, Any] | None:
+def read_lease(records: SweepRecords) -> Facts | None:
     """The content of the sweep's lease; None for a missing or foreign file."""
     return _parse(records.storage.read(f"{records.name}/lease.json"))
 
 
-def _parse(data: bytes | None) -> dict[str, Any] | None:
+def _parse(data: bytes | None) -> Facts | None:
     try:
         lease = json.loads(data or b"null")
     except ValueError:
@@ -144,7 +139,7 @@ def _parse(data: bytes | None) -> dict[str, Any] | None:
     return lease if isinstance(lease, dict) and lease.keys() >= NEEDED else None
 
 
-def expired(lease: dict[str, Any] | None) -> bool:
+def expired(lease: Facts | None) -> bool:
     """Whether the lease is missing or has expired."""
     if lease is None or time.time() - lease["renewed_at"] > SECONDS:
         return True

@@ -27,10 +27,8 @@ from records.store import Record
 
 THREADS = 8
 """Threads for a server; SQLite has one writer at a time."""
-EVERY = 30.0
-"""Seconds before an unreachable MLflow is tried again while trials run."""
-AT_END = 5.0
-"""The same at the end of a sweep."""
+EVERY, AT_END = 30.0, 5.0
+"""Seconds before an unreachable MLflow is tried again, while trials run and at the end of a sweep."""
 
 Item = tuple[str, str | None]
 """A trial key, and the run that the trial's record names."""
@@ -52,12 +50,10 @@ class Mirror:
         weights: bool = False,
         rest: float = 0.0,
     ):
-        """Open the experiment and queue the `existing` records.
+        """Open the experiment and queue the `existing` records except failed ones, whose trials may run again.
 
-        Failed ones are left to `finish`, since their trials may run again meanwhile. `open_` prints to the console and
-        returns None if MLflow is unreachable. `weights` says whether to mirror the trials' weights too. A thread rests
-        `rest` seconds after each second of processor time until `finish`: on the machine that also trains, a backlog is
-        better than slower trials.
+        A thread rests `rest` seconds after each second of processor time until `finish`: on the machine that also
+        trains, a backlog is better than slower trials.
         """
         self._open = open_
         self._rest = rest

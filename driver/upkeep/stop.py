@@ -21,7 +21,6 @@ class Stop(Stopper):
     def __init__(self, announce: Callable[[], object] = lambda: None) -> None:
         self.interrupted = False
         self.problem: str | None = None
-        """Why the sweep cannot go on, e.g. a full disk."""
         self._announce = announce
         self._announced = False
         self._is_gentle: Callable[[], bool] = lambda: False
@@ -75,7 +74,6 @@ class Stop(Stopper):
         return {}
 
     def _handle_signals(self) -> dict[signal.Signals, Any]:
-        """Handle SIGINT and SIGTERM, and return the previous handlers."""
         return {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

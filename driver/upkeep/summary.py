@@ -15,8 +15,7 @@ from records import SweepRecords
 from records.mirror_names import metric
 from records.store import Record
 
-DATASETS_ABREAST = 2
-"""More do not fit in 80 columns."""
+DATASETS_ABREAST = 2  # more do not fit in 80 columns
 DIFFERENCES = {
     "seed": "runs that differ in seeds alone",
     "setting": "settings of one method, such as its strength",

@@ -14,9 +14,8 @@ from records.mirror import SCORES, Experiment, MirrorError, experiments, open_ex
 from records.mirror_names import KEY
 from records.secrets import scrub
 
-DEFAULT = "sqlite:///mlflow.db"
-NONE = "none"
-"""Instead of a URI: no mirror for now. A later run or --sync with a URI also mirrors the records of this one."""
+DEFAULT, NONE = "sqlite:///mlflow.db", "none"
+"""Without a mirror (none), a later run or --sync with a URI also mirrors the records of this run."""
 SCHEMES = ("sqlite:///", "postgresql", "mysql", "http://", "https://", "databricks")
 
 
@@ -59,8 +58,7 @@ def open_tracking(
 ) -> Experiment | None:
     """Open the sweep's experiment; print a warning and return None if MLflow cannot be reached or used.
 
-    `scores` are the columns that the view of the trials shows, the outcome first; `named_by` the columns in the names
-    of the trials' runs, from `mirror_names.telling_apart`.
+    The view of the trials shows the columns `scores`; `named_by` are the columns in the names of their runs.
     """
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None

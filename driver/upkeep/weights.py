@@ -26,7 +26,6 @@ class BestWeights:
         kept_all = (records.manifest() or Manifest()).keep_weights == "all"
         self._staying = with_weights if kept_all else set[str]()
         self._best: dict[str, tuple[float, str]] = {}
-        """By configuration: the loss and the trial key."""
         for record in existing:
             if record["trial_key"] in with_weights:
                 self._compare(record)

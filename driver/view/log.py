@@ -1,4 +1,4 @@
-"""A sweep's log for programs, in JSON lines: <sweep>/logs/<start>-<pid>.jsonl, continued in -2.jsonl and so on."""
+"""Progress for programs: metrics for Prometheus, and a log, <sweep>/logs/<start>-<pid>.jsonl, continued in -2.jsonl."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from ray.util.metrics import Gauge
+
+from driver.view.progress import Progress
 from records import StorageError, SweepRecords
 from records.secrets import scrub
 
-FLUSH_EVERY = 10.0
-"""Minimum number of seconds between two writes, except at the end."""
-LINES = 10_000
-"""Maximum number of lines of a file."""
+FLUSH_EVERY, LINES = 10.0, 10_000
+"""Minimum number of seconds between two writes, except at the end; maximum number of lines of a file."""
 
 
 class SweepLog:
@@ -48,3 +49,29 @@ class SweepLog:
                 return
             if len(self.lines) >= LINES:
                 self.lines, self.number = [], self.number + 1
+
+
+TRIALS = "saliency_sweep_trials"
+RATE = "saliency_sweep_trials_per_minute"
+TIME_LEFT = "saliency_sweep_seconds_left"
+STATES = ("completed", "failed", "diverged", "running", "waiting")
+
+
+class SweepMetrics:
+    """Gauges of one sweep, labelled with its name. Ray adds the prefix `ray_`; see k8s/monitoring/."""
+
+    def __init__(self, sweep: str):
+        self.sweep = {"sweep": sweep}
+        self.trials = Gauge(TRIALS, "Trials of the sweep by state", ("sweep", "state"))
+        self.rate = Gauge(RATE, "Trials finished per minute", ("sweep",))
+        self.time_left = Gauge(TIME_LEFT, "Seconds until the sweep is done at this rate", ("sweep",))
+
+    def update(self, progress: Progress) -> None:
+        facts, counts = progress.facts(), progress.counts
+        bad = {status: counts[status] for status in ("failed", "diverged")}
+        numbers = {"completed": facts["done"] - progress.bad, **bad, **facts}
+        for state in STATES:
+            self.trials.set(numbers[state], {**self.sweep, "state": state})
+        for gauge, value in ((self.rate, facts["trials_a_minute"]), (self.time_left, facts["seconds_left"])):
+            if value is not None:
+                gauge.set(value, self.sweep)

@@ -27,10 +27,8 @@ from records.secrets import scrub
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST, PORT = "127.0.0.1", 5000
-START = 180.0
-"""Seconds that a server may take to start."""
-MOST = 10
-"""Maximum number of sweeps whose links are printed, the latest first."""
+START, MOST = 180.0, 10
+"""Seconds that a server may take to start; number of sweeps whose links are printed, the latest first."""
 
 
 def server_of(tracking_uri: str) -> str | None:
@@ -98,7 +96,7 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 
 def show_links(tracking_uri: str, address: str, console: Console) -> None:
-    """Print the link of each of the latest sweeps, and open the first if there is a browser."""
+    """Print the link of each of the latest sweeps, and open the first from a terminal on a graphical screen."""
     latest = list(experiments(tracking_uri).items())[:MOST]
     if not latest:
         say(console, f"MLflow on {address} has no sweep yet")
@@ -106,14 +104,9 @@ def show_links(tracking_uri: str, address: str, console: Console) -> None:
         say(console, f"{name}  {trials_link(address, experiment_id)}")
     if len(latest) > 1:
         say(console, f"All sweeps  {sweeps_link(address, [i for _, i in latest])}")
-    if latest and has_browser():
-        webbrowser.open(trials_link(address, latest[0][1]))
-
-
-def has_browser() -> bool:
-    """Whether the output is a terminal on a graphical screen."""
     screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(screen) and sys.stdout.isatty()
+    if latest and screen and sys.stdout.isatty():
+        webbrowser.open(trials_link(address, latest[0][1]))
 
 
 def main(

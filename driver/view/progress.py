@@ -44,7 +44,7 @@ class Progress:
         self.start = time.monotonic()
         self.last_line = 0.0
         self.line_due = False
-        """Whether a line waits for the next trial to start, since between two trials a slot is briefly empty."""
+        """Whether a line waits for the next start, since between two trials a slot is briefly empty."""
         self.live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -72,11 +72,9 @@ class Progress:
             self.trainings[tune_trial] = (self.trainings[tune_trial][0], number)
 
     def ended(self, tune_trial: str) -> None:
-        """Note that a training no longer runs: it is finished, stopped, or waits to be started again."""
         self.trainings.pop(tune_trial, None)
 
     def finished(self, records: Sequence[dict[str, Any]]) -> None:
-        """Count the records of the trials of one training."""
         for record in records:
             self.counts[record["status"]] += 1
             if record.get("error"):
@@ -140,7 +138,6 @@ class Progress:
         return ", ".join(parts)
 
     def _time(self) -> str:
-        """The time left; empty before the first trial is done, and the time it took once all are."""
         left = self.facts()["seconds_left"]
         if left is None:
             return ""

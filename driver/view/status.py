@@ -52,11 +52,12 @@ def show_status(console: Console, records: SweepRecords, tracking_uri: str, stor
     else:
         lines.append(_how_to_continue(manifest, len(existing), statuses["failed"], planned, storage_option))
     with_error = [record for record in existing if record.get("error")]
-    reasons = Counter(map(_reason, with_error))
-    lines += [f"  {number} x {reason}" for reason, number in reasons.most_common(5)]
+    reasons = {record["trial_key"]: str(record["error"]).splitlines()[0] for record in with_error}
+    lines += [f"  {number} x {reason}" for reason, number in Counter(reasons.values()).most_common(5)]
     if with_error:
         last = max(with_error, key=lambda record: record.get("started_at") or "")
-        lines.append(f"Last error, trial {last['trial_key']} ({last['method']} on {last['dataset']}): {_reason(last)}")
+        key, trial = last["trial_key"], f"{last['method']} on {last['dataset']}"
+        lines.append(f"Last error, trial {key} ({trial}): {reasons[key]}")
     behind = sum(not record.get("mlflow_run_id") for record in existing)
     experiment_id = experiment_of(tracking_uri, records.name)
     mirrored = experiment_id is not None and _is_mirrored(existing, Experiment(tracking_uri, experiment_id, ""))
@@ -112,7 +113,3 @@ def _is_mirrored(existing: Sequence[Record], experiment: Experiment) -> bool:
         return oldest is None or has_run(experiment, oldest)
     except MirrorError:
         return False
-
-
-def _reason(record: Record) -> str:
-    return str(record["error"]).splitlines()[0]

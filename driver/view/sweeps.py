@@ -23,11 +23,8 @@ def show_sweeps(console: Console, storage: str) -> None:
     for name, file in opened.files("").items():
         folder, _, rest = name.partition("/")
         by_folder.setdefault(folder, {})[rest] = file
-    like_sweeps = {
-        folder: files
-        for folder, files in by_folder.items()
-        if any(name in ("sweep.json", "lease.json") or name.startswith("records/") for name in files)
-    }
+    parts = {"sweep.json", "lease.json", "records"}
+    like_sweeps = {f: files for f, files in by_folder.items() if parts & {name.split("/")[0] for name in files}}
     if misnamed := [repr(name) for name in like_sweeps if not SWEEP_NAME.fullmatch(name)]:
         say(console, f"Left out, as no sweep can have the name: {listed(misnamed)}. Rename the folder to list it.")
     sweeps = {name: files for name, files in like_sweeps.items() if SWEEP_NAME.fullmatch(name)}

@@ -116,19 +116,14 @@ def test_inside_a_ray_job_the_driver_adds_no_environment(monkeypatch):
 
 @pytest.mark.parametrize(("cuda", "build"), [("13.2", "built for CUDA 13.2"), (None, "built without CUDA")])
 def test_a_missing_gpu_is_reported_before_ray_starts(cuda, build, no_ray, monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", cuda)
     with pytest.raises(UserError, match=f"bad --gpus-per-trial 0.25: torch .*, {build}, can use no GPU.*leave the op"):
         connect("local", None, TrialResources(gpus=0.25), Console())
 
 
-def test_too_few_gpus_on_this_machine(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(ray, "init", lambda *_, **__: None)
+def test_too_few_gpus_on_this_machine(nodes, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
     with pytest.raises(UserError, match=r"no room for a trial of 1 CPU, 2 GPU; it has 2 CPU and 1 GPU"):
         connect("local", None, TrialResources(gpus=2), Console())

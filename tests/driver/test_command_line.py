@@ -23,11 +23,8 @@ from search_spaces import SPACES
 WRONG = {
     "unknown space 'smok'; did you mean 'smoke'? ": "--space smok",
     "unknown dataset 'mnist'": "--dataset mnist",
-    "did you mean 'decoy_digits'": "--dataset decoy_digit",
     "unknown dataset 'own/scans'; did you mean 'folder:own/scans'?": "--dataset own/scans",
-    "did you mean 'manifest:/a/b.csv'?": "--dataset /a/b.csv",
     "there is no folder": "--dataset folder:nowhere",
-    "there is no file": "--dataset manifest:no.csv --dry-run",
     "'waterbirds' needs root=FOLDER": "--dataset waterbirds --dry-run",
     "unknown setting 'epoch' in --set; did you mean 'epochs'? docs/methods.md and docs": "--set epoch=3",
     "unknown setting 'zzz' in --set; choose from attribution_images, ": "--set zzz=3",
@@ -35,9 +32,7 @@ WRONG = {
     "bad --set 'epochs': write --set KEY=VALUE": "--set epochs",
     "--set lr is given twice": "--set lr=1 --set lr=2",
     "bad value 'many' for epochs": "--set epochs=many",
-    "bad value nan for lr": "--set lr=NaN",
     "unknown method 'rrrr'; did you mean 'rrr'? ": "--set method=rrrr",
-    "unknown attribution 'lime'": "--set attributions=lime",
     "no trial computes iou of integrated_gradients, the primary analysis": "--set attributions=occlusion",
     "bad --address 'here'; give local, auto or ray://HOST:PORT": "--address here",
     "no Ray cluster at --address": "--address ray://127.0.0.1:9",
@@ -47,12 +42,10 @@ WRONG = {
     "bad storage 'https://***@minio/x'": "--storage https://me:hush@minio/x",
     "bad sweep name 'my sweep'": "--name 'my sweep'",
     "'0' is not a whole number of at least 1": "--max-trials 0",
-    "'two' is not a whole number of at least 1": "--concurrency two",
     "'inf' is not a number of at least 0": "--cpus-per-trial inf",
     "bad --cpus-per-trial 0; give a number above 0": "--cpus-per-trial 0",
     "bad --gpus-per-trial 1.5; give 0, a fraction such as 0.25, or a whole number": "--gpus-per-trial 1.5",
     "bad --gpus-per-trial 1: torch": "--gpus-per-trial 1",
-    "No such option": "--seeds 3",
     "there is no space file 'none.py'": "--space none.py",
     "there is no sweep at": "--status --name s",
     "--fresh starts a new sweep, and --sync needs": "--sync --fresh",
@@ -126,9 +119,8 @@ def test_a_missing_project_is_reported(tmp_path):
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "sweep.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"Error: the project is in none of {tmp_path}, {tmp_path / 'project'}, {tmp_path}; change into its folder\n"
-    )
+    places = f"{tmp_path}, {tmp_path / 'project'}, {tmp_path}"
+    assert done.stderr == f"Error: the project is in none of {places}; change into its folder\n"
 
 
 def test_on_kubernetes_fresh_is_refused(tmp_path):
@@ -182,15 +174,12 @@ def test_every_option_is_documented_and_shows_its_default(tmp_path):
         assert re.search(rf"\[(env var: \w+; )?default: {re.escape(default)}\]", options[option]), option
 
 
-def test_the_version(tmp_path):
-    ran = run_sweep(tmp_path, "--version")
-    assert (ran.code, ran.out) == (0, f"saliency-sweep {version('saliency-sweep')}\n")
+def test_the_version():
+    assert CliRunner().invoke(sweep.app, ["--version"]).output == f"saliency-sweep {version('saliency-sweep')}\n"
 
 
 def test_spaces_complete_in_the_shell():
-    (space,) = (parameter for parameter in get_command(sweep.app).params if parameter.name == "space")
-    context = get_command(sweep.app).make_context("sweep.py", [], resilient_parsing=True)
-    assert [item.value for item in space.shell_complete(context, "paper")] == ["paper_search", "paper_seeds"]
+    assert sweep.spaces("paper") == ["paper_search", "paper_seeds"]
 
 
 def test_list_spaces(tmp_path):

@@ -1,9 +1,10 @@
-"""One driver per sweep: a second one names the holder, and a dead one never blocks."""
+"""One driver per sweep: a second one names the holder, and a dead one never blocks; and its reaction to signals."""
 
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from support.need import need
 from driver import UserError
 from driver.upkeep import lease as lease_module
 from driver.upkeep.lease import SECONDS, Lease, expired, read_lease
+from driver.upkeep.stop import Stop
 from records import SweepRecords, open_storage
 
 
@@ -61,10 +63,13 @@ def test_it_exists_while_held_and_another_driver_leaves_it_alone(records):
     assert records.storage.names("held/") == []
 
 
-def test_a_dead_process_of_this_host_does_not_block(records):
+def test_a_dead_process_of_this_host_and_a_foreign_file_do_not_block(records):
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
     leave_behind(records, pid=dead.pid, process_started=time.time())
+    with take(records):
+        assert read_lease(records)["pid"] == os.getpid()
+    records.storage.write("held/lease.json", b"{")
     with take(records):
         assert read_lease(records)["pid"] == os.getpid()
 
@@ -94,12 +99,6 @@ def test_a_silent_driver_of_another_host_blocks_until_its_lease_expires(records)
     leave_behind(records, host="elsewhere", renewed_at=time.time() - SECONDS - 1)
     with take(records):
         assert read_lease(records)["host"] != "elsewhere"
-
-
-def test_a_foreign_file_does_not_block(records):
-    records.storage.write("held/lease.json", b"{")
-    with take(records):
-        assert read_lease(records)["pid"] == os.getpid()
 
 
 def test_a_driver_that_lost_its_lease_learns_it_and_leaves_the_new_one(records, fast_renewal):
@@ -160,3 +159,73 @@ def test_patience_ends_at_once_if_the_holder_is_alive(records):
         threading.Timer(0.5, lambda: records.storage.write("held/lease.json", holder._content())).start()
         assert_held(records, patience=60)
         assert time.monotonic() - started < 10
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def number(request):
+    """A signal that fails the test if Stop does not handle it."""
+    before = signal.signal(request.param, lambda *_: pytest.fail("not handled"))
+    yield request.param
+    signal.signal(request.param, before)
+
+
+@pytest.fixture
+def interrupt(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def test_a_signal_ends_a_block_at_once(interrupt):
+    with Stop() as stop, pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert stop.requested
+
+
+def test_the_second_signal_ends_a_gentle_block(interrupt):
+    announced = []
+    with Stop(lambda: announced.append("stopping")) as stop:
+        with stop.gently():
+            interrupt()
+            assert (stop.stop_all(), stop.stop_all(), stop("trial", {})) == (True, True, True)
+            assert announced == ["stopping"]
+            with pytest.raises(KeyboardInterrupt):
+                interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+
+
+def test_a_gentle_block_waits_only_while_trials_run(interrupt):
+    running = []
+    with Stop() as stop, stop.gently(lambda: bool(running)), pytest.raises(KeyboardInterrupt):
+        interrupt()
+    running.append("trial")
+    with Stop() as stop, stop.gently(lambda: bool(running)):
+        interrupt()
+    assert stop.interrupted
+
+
+def test_a_gentle_block_replaces_rays_handler(interrupt):
+    import ray
+
+    with Stop() as stop:
+        with pytest.raises(RuntimeError, match="nowhere"):
+            # It takes SIGTERM before it looks at the address.
+            ray.init("nowhere://")
+        with stop.gently():
+            interrupt()
+            assert stop.requested
+
+
+def test_the_handlers_are_restored(number):
+    before = signal.getsignal(number)
+    with Stop():
+        assert signal.getsignal(number) != before
+    assert signal.getsignal(number) == before
+
+
+def test_a_problem_comes_before_a_signal():
+    stop = Stop()
+    stop.check()
+    stop.give_up("the disk is full")
+    stop.give_up("and more")
+    with pytest.raises(UserError, match=r"^the disk is full$"):
+        stop.check()

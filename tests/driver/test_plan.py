@@ -1,18 +1,23 @@
-"""From a space and the command line to trials, and their order."""
+"""From a space and the command line to trials, their order, and the estimate of their time."""
 
 from collections import Counter
 from dataclasses import replace
 from itertools import product
 
 import pytest
+import torch
 
 from driver import UserError
+from driver.plan.cost import estimated_seconds
 from driver.plan.make_plan import deal, diagonal, make_plan
 from driver.plan.plan import declare, open_records
 from records import Manifest, columns
 from search_spaces import SPACES, Primary, Space
 from search_spaces.space import factorial
+from trainables import ATTRIBUTIONS, DATASETS, resolve
 from trainables.core.config import parse_settings
+from trainables.datasets import load
+from trainables.models.initialise import initialise
 from trainables.trial.same_training import by_training
 
 
@@ -77,12 +82,8 @@ def test_a_strength_applies_to_methods_with_a_penalty():
 
 def test_values_are_read_as_json_where_they_are():
     arguments = ["epochs=8", "lr=1e-2", "model=resnet18", "attributions=occlusion,input_gradient"]
-    assert parse_settings(arguments) == {
-        "epochs": 8,
-        "lr": 0.01,
-        "model": "resnet18",
-        "attributions": ("occlusion", "input_gradient"),
-    }
+    attributions = ("occlusion", "input_gradient")
+    assert parse_settings(arguments) == {"epochs": 8, "lr": 0.01, "model": "resnet18", "attributions": attributions}
 
 
 def test_the_size_of_a_seed():
@@ -195,3 +196,35 @@ def test_nothing_is_lost_or_added_and_whole_seeds_stay_in_their_order():
 def test_missing_and_invalid_severities_and_seeds_are_dealt():
     odd = [{"dataset": "d", "method": "m"}, {"dataset": "d", "method": "m", "severity": "high"}]
     assert deal(odd) == [odd]
+
+
+SIZES = {"n_train": 32, "n_valid": 16, "n_test": 16}
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTIONS.builtin))
+def test_an_attribution_costs_about_the_passes_that_it_makes(name):
+    settings = {"attributions": (name,), "attribution_passes": 30, "integrated_gradients_steps": 8}
+    config = resolve({"dataset": "synthetic", "method": "baseline", "model": "small_cnn", **settings})
+    model = initialise("small_cnn", 1, 2, seed=0).eval()
+    images = load(DATASETS["synthetic"], DATASETS["synthetic"].Options(**SIZES), 1.0, 0)["train"].images[:4]
+    made = []
+
+    # A backward pass costs about two forward passes.
+    def count(model, inputs, output):
+        made.append(len(inputs[0]) * (1 + 2 * output.logits.requires_grad))
+
+    model.register_forward_hook(count)
+    attribution = ATTRIBUTIONS[name](config)
+    attribution.maps(model, images, torch.tensor([0, 1, 0, 1]))
+    assert sum(made) == pytest.approx(len(images) * attribution.passes(images), rel=0.35)
+
+
+def test_the_estimate_grows_with_epochs_trials_and_maps_but_not_with_shared_trainings():
+    base = resolve({"attributions": ("input_gradient",), "epochs": 1, **SIZES})
+    one = estimated_seconds([base])
+    assert estimated_seconds([base, base.model_copy(update={"seed": 1})]) == pytest.approx(2 * one)
+    for more in ({"epochs": 1000}, {"attributions": ("integrated_gradients",), "integrated_gradients_steps": 200}):
+        assert estimated_seconds([base.model_copy(update=more)]) > 2 * one
+    long = base.model_copy(update={"epochs": 1000})
+    shared = long.model_copy(update={"selection": "last"})
+    assert estimated_seconds([long, shared]) < 1.5 * estimated_seconds([long])

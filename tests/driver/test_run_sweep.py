@@ -202,9 +202,8 @@ def test_a_report_that_is_older_than_a_record_is_written_again(killed, done, mon
     # The other command was killed after its last trial, before it would have removed the report.
     os.utime(page, (page.stat().st_atime, page.stat().st_mtime + (-60 if killed else 60)))
     finished = []
-    monkeypatch.setattr(
-        "driver.run_sweep.finish", lambda *_, **named: finished.append(named) or Outcome(None, "", 3, 0, 0)
-    )
+    outcome = Outcome(None, "", 3, 0, 0)
+    monkeypatch.setattr("driver.run_sweep.finish", lambda *_, **named: finished.append(named) or outcome)
     run(done.storage.location)
     assert [named["changed"] for named in finished] == [killed]
     assert page.exists() != killed

@@ -10,7 +10,7 @@ from driver.plan.make_plan import make_plan
 from driver.upkeep.weights import BestWeights, weights_note
 from records import Manifest, SweepRecords, columns, mirror, open_storage
 from records.store import WEIGHTS
-from trainables import Recorder, TrialTrainable, load_model
+from trainables import load_model
 from trainables.core.config import parse_settings
 
 
@@ -96,10 +96,7 @@ def test_a_sweep_keeps_the_best_and_notes_trials_without(tmp_path):
     """Four seeds of one configuration; the first is done before weights are kept."""
     command = [*TINY[:4], *TINY[6:], "--set", "strength=1", "--set", "method=rrr", "--max-trials", "4"]
     plan = make_plan("own_data", "synthetic", parse_settings(command[5:-2:2]), 4)
-    first = TrialTrainable.__new__(TrialTrainable)
-    first.setup(next(iter(plan.trials.values())).flat(), recorder=Recorder(str(tmp_path / "sweeps"), "kept"))
-    while not first.step().get("done"):
-        pass
+    run_sweep(tmp_path, *command[:-1], "1", "--name", "kept", "--tracking-uri", "none")
     ran = run_sweep(tmp_path, *command, "--name", "kept", "--keep-weights", "best")
     assert ran.code == 0, ran
     assert "Not trained again for their weights: 1 done trial." in ran.out.replace("\n", " ")

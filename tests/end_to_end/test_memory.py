@@ -15,8 +15,7 @@ SMALL = tuple(
     for setting in ("n_train=64", "n_valid=32", "n_test=64", "attribution_images=4", "integrated_gradients_steps=4")
     for word in ("--set", setting)
 )
-# Two methods: the first takes memory until it is killed; the second is killed, as the kernel kills, unless it has both
-# processors of the machine to itself.
+# The first takes memory until it is killed; the second is killed unless it has both processors to itself.
 METHODS = """
 import os, signal, time, ray
 from trainables.methods import Method

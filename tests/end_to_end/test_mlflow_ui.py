@@ -31,9 +31,8 @@ def ui(tiny_sweep, tmp_path_factory):
     assert program == "$(BIN)/python"
     variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tiny_sweep.tracking_uri, "DISPLAY": ""}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | variables
-    with subprocess.Popen(
-        [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    ) as server:
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
             lines = [server.stdout.readline().rstrip() for _ in range(2)]
             yield server, lines
@@ -93,10 +92,8 @@ def test_the_link_of_a_finished_sweep_opens_a_table_of_its_trials(ui, address, b
     assert ui[1][0] == f"tiny  {address}/{link}"
     visit(browser, f"{address}/{link}")
     see(browser, "7 matching runs")
-    names = {f"{method} λ=" for method in PAPER_METHODS}
-    until(browser, lambda b: all(name in text(b) for name in names), f"no row of one of {names}")
-    for column in ("test_ood/auc", "test_ood/iou/integrated_gradients"):
-        see(browser, column)
+    for shown in (*(f"{method} λ=" for method in PAPER_METHODS), "test_ood/auc", "test_ood/iou/integrated_gradients"):
+        see(browser, shown)
     cells = browser.find_elements(By.CSS_SELECTOR, "[role=gridcell][col-id='metrics.`test_ood/auc`']")
     scores = [float(cell.text) for cell in cells]
     assert len(scores) > 1
@@ -135,9 +132,7 @@ def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, bro
 
     visit(browser, f"{address}/#/experiments/{experiment}/runs/{child.info.run_id}/artifacts/attribution/saliency.png")
     see(browser, "saliency.png")
-    until(
-        browser, lambda b: [i for i in b.find_elements(By.TAG_NAME, "img") if wide(b, i) > 300], "no picture was shown"
-    )
+    until(browser, lambda b: [i for i in b.find_elements(By.TAG_NAME, "img") if wide(b, i) > 300], "no picture")
 
 
 def wide(browser, image):

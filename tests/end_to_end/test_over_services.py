@@ -95,9 +95,7 @@ def test_half_a_minute_without_the_bucket_loses_nothing(s3_server, bucket, varia
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9", 1),
     ],
 )
-def test_an_unusable_bucket_is_refused_before_anything_starts(
-    s3_server, bucket, tmp_path, change, message, code, monkeypatch
-):
+def test_an_unusable_bucket_is_refused_at_once(s3_server, bucket, tmp_path, change, message, code, monkeypatch):
     for name, value in {**s3_server.variables(), **change}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ import re
 import yaml
 from support.commands import ROOT
 
-from driver.view.metrics import RATE, STATES, TIME_LEFT, TRIALS
+from driver.view.log import RATE, STATES, TIME_LEFT, TRIALS
 
 DASHBOARD = json.loads((ROOT / "k8s" / "monitoring" / "grafana_dashboard.json").read_text())
 # Ray's own, as listed in its documentation of system metrics.
