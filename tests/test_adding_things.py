@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from support.commands import ROOT
 
+PLUGIN = ROOT / "tests" / "plugin" / "saliency_extras"
+
 
 class Addition(NamedTuple):
     package: str
@@ -23,8 +25,8 @@ class Addition(NamedTuple):
     kind: str
     """Name of the class or function."""
     content: str
-    after: str
-    """The line that the entry follows."""
+    after: str = "_BUILT_IN: "
+    """How the line begins that the entry follows."""
 
 
 METHOD = '''\
@@ -64,75 +66,6 @@ class AddedMethod(Penalty):
         penalty = altered_cross_entropy(model, grey, batch.labels, takes_part)
         return Loss(cross_entropy(logits, batch.labels), penalty)
 '''
-DATASET = '''\
-"""Added dataset: bars that lie or stand, and a bright corner."""
-
-from collections.abc import Mapping
-
-import numpy as np
-
-from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Dataset, Split, agreement, assign_cues, split_from_arrays
-
-
-class AddedDataset(Dataset):
-    """16 x 16 images of a speckled bar (the mask) that lies or stands; the cue is the corner with a white square."""
-
-    def splits(self) -> Mapping[str, Split]:
-        twins = {"valid_id": "valid", "valid_ood": "valid", "test_id": "test", "test_ood": "test"}
-        return {name: self._split(part, name.endswith("_ood")) for name, part in {"train": "train", **twins}.items()}
-
-    def _split(self, part: str, out_of_distribution: bool) -> Split:
-        rng = numpy_stream("added", part, self.data_seed)
-        labels = np.arange(80) % 2
-        masks = np.zeros((len(labels), 16, 16), dtype=bool)
-        for mask, label in zip(masks, labels, strict=True):
-            top, left = rng.integers(0, 6, size=2)
-            height, width = (3, 6) if label == 0 else (6, 3)
-            mask[top : top + height, left : left + width] = True
-        speckles = rng.uniform(0.3, 1.0, size=masks.shape)
-        cues = assign_cues(labels, 2, agreement(self.severity, 2, out_of_distribution), rng)
-        squares = np.zeros_like(masks)
-        squares[cues == 0, -3:, :3] = True
-        squares[cues == 1, -3:, -3:] = True
-        return split_from_arrays(np.where(squares, 1.0, masks * speckles), labels, masks, squares, cues)
-'''
-ATTRIBUTION = '''\
-"""Added attribution: the squared input gradient."""
-
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from trainables.models import Classifier
-from trainables.saliency.attribution.attribution import Attribution, as_map, gradient, in_batches
-
-
-class AddedAttribution(Attribution):
-    """(d f_y / dx)², summed over channels."""
-
-    def maps(
-        self,
-        model: Classifier,
-        images: Float[Tensor, "images channels height width"],
-        targets: Int[Tensor, " images"],
-    ) -> Float[Tensor, "images height width"]:
-        return in_batches(lambda x, y: as_map(gradient(model, x, y).square()), images, targets)
-'''
-METRIC = '''\
-"""Added localisation metric: the share of the squared map in the mask."""
-
-from jaxtyping import Bool, Float
-from torch import Tensor
-
-from trainables.saliency.localisation.pixels import energy
-
-
-def added_metric(
-    maps: Float[Tensor, "images height width"], masks: Bool[Tensor, "images height width"]
-) -> Float[Tensor, " images"]:
-    """sum of A² in M / sum of A², in [0, 1]; NaN for an empty mask or an all-zero map."""
-    return energy(maps.square(), masks)
-'''
 MODEL = '''\
 """Added model: one convolution."""
 
@@ -160,14 +93,18 @@ def added_space() -> Space:
     trials = factorial(seeds=(0, 1), datasets=("synthetic",), severities=(1.0,), strengths={"baseline": (0.0,)})
     return Space("added_space", "two seeds of the baseline", tuple(trials))
 '''
-ATTRIBUTIONS, BUILT_IN = "trainables/saliency/attribution", "_BUILT_IN: dict[str, {}] = {{"
 ADDITIONS = (
-    Addition("trainables/methods", "added_method", "AddedMethod", METHOD, '    "actdiff": ActDiff,'),
-    Addition("trainables/datasets", "added_dataset", "AddedDataset", DATASET, BUILT_IN.format("type[Dataset]")),
-    Addition(ATTRIBUTIONS, "added_attribution", "AddedAttribution", ATTRIBUTION, BUILT_IN.format("type[Attribution]")),
-    Addition("trainables/saliency/localisation", "added_metric", "added_metric", METRIC, BUILT_IN.format("Metric")),
-    Addition("trainables/models", "added_model", "AddedModel", MODEL, BUILT_IN.format("type[Classifier]")),
-    Addition("search_spaces", "added_space", "added_space", SPACE, BUILT_IN.format("Callable[[], Space]")),
+    Addition("trainables/methods", "added_method", "AddedMethod", METHOD, '    "actdiff": '),
+    Addition("trainables/models", "added_model", "AddedModel", MODEL),
+    Addition("search_spaces", "added_space", "added_space", SPACE),
+    *(
+        Addition(f"trainables/{package}", name, kind, (PLUGIN / file).read_text())
+        for package, name, kind, file in (
+            ("datasets", "added_dataset", "Bars", "bars.py"),
+            ("saliency/attribution", "added_attribution", "SquaredGradient", "squared_gradient.py"),
+            ("saliency/localisation", "added_metric", "squared_energy", "squared_energy.py"),
+        )
+    ),
 )
 LINES = {
     "record column": {
@@ -216,13 +153,16 @@ OF_ALL = (
 )
 
 
-def add(folder: Path, package: str, name: str, kind: str, content: str, after: str) -> None:
-    (folder / package / f"{name}.py").write_text(content)
-    registry = folder / package / "__init__.py"
+def add(folder: Path, addition: Addition) -> None:
+    (folder / addition.package / f"{addition.name}.py").write_text(addition.content)
+    registry = folder / addition.package / "__init__.py"
     lines = registry.read_text().splitlines()
-    first_import = next(i for i, line in enumerate(lines) if line.startswith("from "))
-    lines.insert(lines.index(after) + 1, f'    "{name}": {kind},')
-    lines.insert(first_import, f"from {package.replace('/', '.')}.{name} import {kind} as {kind}")
+    entry, start = (
+        next(i for i, line in enumerate(lines) if line.startswith(begin)) for begin in (addition.after, "_BUILT_IN: ")
+    )
+    module = f"{addition.package.replace('/', '.')}.{addition.name}"
+    lines.insert(entry + 1, f'    "{addition.name}": {addition.kind},')
+    lines.insert(start, f"from {module} import {addition.kind} as {addition.kind}")
     registry.write_text("\n".join(lines) + "\n")
 
 
@@ -240,7 +180,7 @@ def scratch(tmp_path) -> Path:
 @pytest.mark.slow
 def test_one_of_each_kind_costs_as_few_lines_as_it_should(scratch):
     for addition in ADDITIONS:
-        add(scratch, *addition)
+        add(scratch, addition)
     for lines in LINES.values():
         for file, (after, line) in lines.items():
             text = (scratch / file).read_text()

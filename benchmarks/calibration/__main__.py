@@ -31,14 +31,9 @@ def main(
     minutes: float | None = None,
     only: str = "",
 ) -> None:
-    """Simulate the missing blocks, and write the page's tables.
+    """Simulate the missing blocks of at most `sweeps` sweeps of each scenario, and write the page's tables.
 
-    Args:
-        results: folder of the blocks.
-        page: the page to update.
-        sweeps: largest number of each scenario.
-        minutes: stop after this time; the next run continues.
-        only: scenarios whose name contains this text.
+    `only` chooses scenarios whose name contains a text. A run that ends after some `minutes` is continued by the next.
     """
     results.mkdir(parents=True, exist_ok=True)
     scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]

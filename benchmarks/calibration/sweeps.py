@@ -61,15 +61,10 @@ class Scenario:
     has_data_seed: bool = True
     sweeps: int = 100
 
-    @property
-    def cuts_off(self) -> bool:
-        """Whether outcomes have a floor or ceiling."""
-        return self.floor > 0 or self.ceiling < 1
-
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's expected scores, and how its trials vary around them."""
+    """A cell's expected scores, its correlations between seeds and settings, and the share of trials with a record."""
 
     dataset: int
     severity: float
@@ -80,9 +75,7 @@ class Cell:
     """[2, settings] effects of the settings on score and outcome."""
     seed: float
     setting: float
-    """The cell's correlations."""
     kept: float
-    """Share of trials that have a record."""
 
 
 def related(parts: Floats, rho: float, mediated: bool) -> Floats:
@@ -114,16 +107,10 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
         for i, name in enumerate(names):
             number = stratum * len(names) + i
             turned = -sign if scenario.opposite == "methods" and i % 2 else sign
-            counts = not scenario.dominant or number == 0
-            seed, setting = (
-                turned * math.tanh(math.atanh(rho) + shifts[i]) if counts else 0.0
-                for rho in (scenario.seed, scenario.setting)
-            )
-            n = scenario.settings
-            if scenario.unequal:
-                n = int(rng.integers(4, 2 * n + 1))
-            if scenario.dominant and number == 0:
-                n *= 5
+            turned *= not scenario.dominant or number == 0
+            seed, setting = (turned * math.tanh(math.atanh(r) + shifts[i]) for r in (scenario.seed, scenario.setting))
+            n = int(rng.integers(4, 2 * scenario.settings + 1)) if scenario.unequal else scenario.settings
+            n *= 5 if scenario.dominant and number == 0 else 1
             effects = scenario.sizes[1] * _settings(scenario, rng, setting, n)
             means = np.asarray([[0.4], [0.75], [0.9]]) + by_method[:, i, None] + effects
             kept = 0.5 if scenario.unequal and number % 2 else 1.0
@@ -178,7 +165,7 @@ def draw_table(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generat
             "method": np.full(setting.size, cell.method),
             "strength": 10.0 ** (setting // rates - 2),
             "hp.lr": 10.0 ** (-3.0 - setting % rates),
-            "seed": training_seed + scenario.training_seeds * data_seed * (scenario.training_seeds == 1),
+            "seed": training_seed + data_seed * (scenario.training_seeds == 1),
             "data_seed": data_seed,
             SCORE: scores[0].ravel(),
             OUTCOME: scores[1].ravel(),

@@ -24,8 +24,8 @@ class Truth:
     value: float
     """For these methods and settings; NaN if there is nothing to compare."""
     low: float
-    """Mean of the cells' true values minus two of their standard deviations."""
     high: float
+    """Mean of the cells' true values minus and plus two of their standard deviations."""
     differ: bool
     """Whether the cells' distributions differ; the true values of few settings from one distribution also differ."""
     opposite: bool = False
@@ -96,6 +96,10 @@ def _spread(rho: Sequence[float] | Floats, fisher: bool) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _cuts_off(scenario: Scenario) -> bool:
+    return scenario.floor > 0 or scenario.ceiling < 1
+
+
 def _many_trials(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> Floats:
     """[3, settings, MANY] scores of a cell's trials with independent seeds."""
     return draw_trials(replace(scenario, training_seeds=1), cell, rng, MANY)[..., 0]
@@ -104,7 +108,7 @@ def _many_trials(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> Fl
 def _seeds(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
     """(Spearman's rho within a configuration, weight); if outcomes are cut off, for the configurations that vary."""
     weight = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds - 3
-    if not scenario.cuts_off:
+    if not _cuts_off(scenario):
         return float(spearman_of_normal(cell.seed)), weight * cell.effects.shape[1]
     x, y, _ = _many_trials(scenario, cell, rng)
     varies = y.std(axis=1) >= SMALLEST_SPREAD
@@ -118,7 +122,7 @@ def _settings(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple
     """Spearman's rho of the drawn effects of settings; a floor or ceiling keeps the order of expected scores."""
     if cell.effects.shape[1] < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
         return math.nan, math.nan
-    if scenario.cuts_off and _many_trials(scenario, cell, rng)[1].mean(axis=1).std(ddof=1) < SMALLEST_SPREAD:
+    if _cuts_off(scenario) and _many_trials(scenario, cell, rng)[1].mean(axis=1).std(ddof=1) < SMALLEST_SPREAD:
         return math.nan, math.nan
     return float(stats.spearmanr(*cell.effects).statistic), cell.effects.shape[1] - 1.0
 

@@ -122,9 +122,8 @@ def distance(values: Tensor, expected: Tensor) -> float:
     a, b = values.detach().cpu().double(), expected.detach().cpu().double()
     if not torch.equal(a.isnan(), b.isnan()):
         return math.inf
-    a, b = a.nan_to_num(), b.nan_to_num()
-    apart = (a - b).norm().item()
-    return apart / b.norm().item() if apart else 0.0
+    apart = (a - b).nan_to_num().norm().item()
+    return apart / b.nan_to_num().norm().item() if apart else 0.0
 
 
 def compare_arithmetic(device: str) -> Iterator[Comparison]:

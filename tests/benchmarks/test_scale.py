@@ -7,7 +7,6 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks import scale
 from benchmarks.many_records import SWEEP, real_trial, varied
-from benchmarks.scale import Step
 from records import columns
 
 
@@ -25,7 +24,7 @@ def test_records_are_copies_with_other_settings_and_scores(tmp_path):
 @pytest.mark.slow
 def test_copied_runs_equal_the_run_of_mlflow(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SAMPLE", 3)
-    assert [(step.size, step.trials) for step in scale.sqlite(tmp_path, 20)] == [(20, 3), (20, 3), (20, 1)]
+    assert [(step.size, step.trials) for step in scale.timed(scale.sqlite, tmp_path, 20)] == [(20, 3), (20, 3), (20, 1)]
     client = MlflowClient(f"sqlite:///{tmp_path / 'sqlite-20' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(SWEEP)
     runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
@@ -42,17 +41,10 @@ def test_copied_runs_equal_the_run_of_mlflow(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_parts_are_timed_on_the_given_number_of_records(tmp_path):
-    steps = [step for measure in (scale.write, scale.plan, scale.records) for step in measure(tmp_path, 35)]
+    steps = [
+        step for measure in (scale.write, scale.plan, scale.records) for step in scale.timed(measure, tmp_path, 35)
+    ]
     assert {(step.size, step.trials) for step in steps} == {(35, 35)}
     assert len({step.name for step in steps}) == len(steps) == 6
     files = list((tmp_path / "35").glob("*/records/*.json"))
     assert len({json.loads(file.read_text())["trial_key"] for file in files}) == 35
-
-
-def test_the_bend_is_relative_to_the_smallest_size(capsys):
-    table = scale.Table()
-    table.add("plan", [Step("key", 1000, 1000, 2.0, 1.0, 50.0), Step("look", 1000, 100, 0.5, 0.5, 60.0)])
-    table.add("plan", [Step("key", 5000, 5000, 30.0, 9.0, 70.0), Step("look", 5000, 100, 0.25, 0.25, 80.0)])
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert lines[2] == ["plan", "key", "5,000", "5,000", "30.00", "6.000", "3.00", "9.00", "70"]
-    assert [line[6] for line in lines] == ["1.00", "1.00", "3.00", "0.50"]

@@ -30,6 +30,7 @@ from support.operator_rules import violations
 
 VERSION = "1.34"
 CUSTOM = {"RayJob"}
+SERVICES = ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow")
 PAGES = "".join((K8S / page).read_text() for page in ("README.md", "OPERATIONS.md"))
 EXAMPLES = dict(re.findall(r"```yaml\n# k8s/(\S+)/kustomization.yaml\n(.*?)```", PAGES, re.DOTALL))
 """The folders of users on the pages."""
@@ -138,7 +139,7 @@ def test_containers_declare_their_resources(overlay):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_services_have_probes_and_volumes(overlay):
-    for name in ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow"):
+    for name in SERVICES:
         (container,) = all_templates(overlay)[name]["spec"]["containers"]
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name
     for name in ("postgres", "s3"):
@@ -219,13 +220,12 @@ def test_deleting_the_services_keeps_the_data():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_priorities(overlay):
+def test_services_outrank_the_head_and_the_head_outranks_workers(overlay):
     values = {m["metadata"]["name"]: m["value"] for m in manifests(overlay) if m["kind"] == "PriorityClass"}
-    templates = all_templates(overlay)
-    priority = {name: values.get(t["spec"].get("priorityClassName"), 0) for name, t in templates.items()}
-    services = {priority.pop(name) for name in ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow")}
-    head = priority.pop("sweep/head")
-    assert min(services) > head > max(priority.values())
+    names = {name: t["spec"].get("priorityClassName") for name, t in all_templates(overlay).items()}
+    priority = {name: values.get(of_pod, 0) for name, of_pod in names.items()}
+    services = {priority.pop(name) for name in SERVICES}
+    assert min(services) > priority.pop("sweep/head") > max(priority.values())
 
 
 def test_secrets_give_minimal_access():

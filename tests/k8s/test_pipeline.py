@@ -14,7 +14,7 @@ import pytest
 import yaml
 from support.commands import ROOT
 from support.fake_kubernetes import FakeKubernetes
-from support.kubeflow import kfp, run_step
+from support.kubeflow import SCRIPT, kfp, run_step
 from support.manifests import K8S, render
 from support.operator_rules import violations
 
@@ -70,8 +70,8 @@ class Pipeline(FakeKubernetes):
         settings |= {"timeout_minutes": 1.0, "poll_seconds": 0.1}
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "MLFLOW_", "RAY_"))}
         done = kfp(
-            *(str(ROOT / "tests" / "support" / "run_pipeline.py"), str(ROOT), str(self.folder / "outputs")),
-            input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), "arguments": settings}),
+            *(SCRIPT, "pipeline", str(ROOT), str(self.folder / "outputs")),
+            input=json.dumps({"manifests": render(K8S / "sweeps" / "cpu"), **settings}),
             env=variables | {"KUBECONFIG": str(self.kubeconfig), "NAMESPACE": "kubeflow"},
             cwd=self.folder,
         )

@@ -171,17 +171,19 @@ def test_a_profile_that_is_allowed_has_the_keys_and_may_handle_rayjobs_alone(pla
 def test_a_second_run_adopts_a_job_that_runs_and_replaces_one_that_has_ended(place):
     name = place.submit("twice")
     first = place.uid(name)
-    second_run = str(uuid.uuid4())
+    second_run, third_run = str(uuid.uuid4()), str(uuid.uuid4())
     assert place.submit("twice", second_run) == name
     assert place.uid(name) == first
     assert place.job(name)["metadata"]["labels"]["saliency-sweep/run"] == second_run
     place.end(name, COMPLETE)
     assert place.outcome(place.waiting(name)) == "succeeded"
-    assert place.submit("twice") == name
+    assert place.submit("twice", third_run) == name
     second = place.uid(name)
     assert second != first
     place.end(name, FAILED)
     assert place.outcome(place.waiting(name)) == f"RayJob {name} ended as Failed: FAILED AppFailed no such bucket"
+    assert place.submit("twice", third_run) == name
+    assert place.uid(name) == second, "a repeated submission of the same run"
     assert place.submit("twice") == name
     assert place.uid(name) not in (first, second)
 
@@ -208,16 +210,6 @@ def test_a_wait_that_is_evicted_or_killed_changes_nothing_and_goes_on_when_it_is
     step = place.waiting(name)
     place.end(name, COMPLETE)
     assert place.outcome(step) == "succeeded"
-
-
-def test_a_run_has_one_job_however_often_its_submission_is_repeated(place):
-    run = str(uuid.uuid4())
-    name = place.submit("repeated", run)
-    uid = place.uid(name)
-    assert place.submit("repeated", run) == name
-    place.end(name, FAILED)
-    assert place.submit("repeated", run) == name
-    assert place.uid(name) == uid
 
 
 def test_cancelling_a_run_deletes_its_job_and_another_end_does_not(place):

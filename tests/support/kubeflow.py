@@ -10,6 +10,7 @@ from typing import Any
 from support.commands import PATIENCE, ROOT
 
 PYTHON = Path(sys.prefix) / "kubeflow" / "bin" / "python"
+SCRIPT = str(ROOT / "tests" / "support" / "run_kubeflow.py")
 
 
 def kfp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -21,15 +22,9 @@ def kfp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def start_step(step: str, kubeconfig: Path, runs: str = "kubeflow", **arguments: Any) -> subprocess.Popen[str]:
     """Start a step of a pipeline in the namespace `runs`, as a process that the caller ends or awaits."""
     _check_environment()
-    command = [str(PYTHON), str(ROOT / "tests" / "support" / "run_step.py"), str(ROOT), step]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig), "NAMESPACE": runs, "PYTHONUNBUFFERED": "1"},
-    )
+    variables = {**os.environ, "KUBECONFIG": str(kubeconfig), "NAMESPACE": runs, "PYTHONUNBUFFERED": "1"}
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen([str(PYTHON), SCRIPT, "step", str(ROOT), step], text=True, env=variables, **streams)
     assert process.stdin is not None
     with process.stdin:
         json.dump(arguments, process.stdin)
