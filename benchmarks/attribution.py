@@ -4,7 +4,7 @@ Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. Printe
 time on the same images, and the share of maps and scores in trials of the space `laptop`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,7 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     split = trial.splits["test_ood"]
     rows = (split.labels == 1).nonzero()[:images, 0]
     x, y = split.images[rows], split.labels[rows]
-    ways = {}
+    ways: dict[tuple[str, str], Callable[[], object]] = {}
     for name in trial.config.attributions:
         ways[name, "ours"] = partial(ATTRIBUTIONS[name](trial.config).maps, trial.model, x, y)
         ways[name, "captum"] = partial(one_at_a_time, name, trial, x, y)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -118,7 +119,7 @@ def main(
         print(f"{name:20} {a_second:6.1f} trials a second, {processor:.3f} s of processor a trial", flush=True)
 
     sources = {"SQLite": sqlite, "server, PostgreSQL": server}
-    in_turn({name: lambda name=name: measure(name, sources[name]) for name in sources}, rounds)
+    in_turn({name: partial(measure, name, source) for name, source in sources.items()}, rounds)
 
 
 if __name__ == "__main__":

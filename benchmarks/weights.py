@@ -5,6 +5,7 @@ folder, mirrored into MLflow on SQLite, and read back by `trainables.load_model`
 """
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Annotated, Any
@@ -44,6 +45,7 @@ def measure(model: str, rounds: int, folder: str) -> str:
         return processor_seconds(lambda: mirror_weights(experiment, records, run, run))
 
     load = partial(load_model, "weights", key, storage=folder)
+    ways: dict[str, Callable[[], float]]
     ways = {"keep": partial(processor_seconds, keep), "mirror": mirror, "load": partial(processor_seconds, load)}
     milliseconds = " | ".join(f"{1000 * seconds:.0f} ms" for seconds in in_turn(ways, rounds).median())
     return f"| `{model}` | {len(records.read_artifact(key, WEIGHTS) or b'') / 1e6:.2f} MB | {milliseconds} |"

@@ -19,8 +19,8 @@ MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in 
 """The marks around the page's tables."""
 LEVEL = 0.05
 """Accepted share of intervals that miss the truth, and of wrong answers."""
-HEADINGS = ("scenario", "comparison", "true ρ", "estimate", "95 %", "jointly", "new method")
-HEADINGS += (*WORDS, NAMED, "wrong", "sweeps")
+INTERVALS = ("95 %", "jointly", "new method")
+HEADINGS = ("scenario", "comparison", "true ρ", "estimate", *INTERVALS, *WORDS, NAMED, "wrong", "sweeps")
 GRID_HEADINGS = ("scenario", "true ρ", "estimate", "jackknife", "Fisher z", "permutation", "sweeps")
 
 

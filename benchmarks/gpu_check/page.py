@@ -43,7 +43,9 @@ class Result:
         if failures:
             sentence = f"{len(failures)} of {total} comparisons differ by more than their tolerance"
         text = f"`make gpu-check`, {date.today().isoformat()}, {self.device}: **{sentence}**\n"
-        rows = [(e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in failures]
+        rows: list[tuple[str, ...]] = [
+            (e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in failures
+        ]
         text += _section("Differs", DIFFERS, rows)
         rows = []
         for part, compared in groupby(sorted(self.comparisons, key=attrgetter("part")), attrgetter("part")):
