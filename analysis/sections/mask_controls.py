@@ -1,10 +1,9 @@
 """Mask controls against right masks: is it what the masks show that helps?
 
 A mask control is a trial with wrong masks, with masks on part of the images, or with masks on test images too
-(`records.columns.CONTROLS`). It is no evidence on whether good maps go with good performance, so the verdict and the
-correlations leave it out. Here it is paired with the trial that differs in nothing else. The same methods are also
-compared with coarser masks (dilated masks count as right and stay in the verdict), no masks (the baseline) and balanced
-data (severity 0).
+(`records.columns.CONTROLS`). The verdict and the correlations leave it out; here it is paired with the trial that
+differs in nothing else. The same methods are also compared with coarser masks (dilated masks count as right and stay in
+the verdict), no masks (the baseline) and balanced data (severity 0).
 """
 
 from dataclasses import dataclass
@@ -98,11 +97,8 @@ def _rows(means: pd.DataFrame, by: list[str]) -> tuple[ControlRow, ...]:
         cell: dict[str, Any] = dict(zip(by, key, strict=True))
         outcome, localisation = (_change(part[part["score"] == score]) for score in ("outcome", "localisation"))
         rows.append(ControlRow(**cell, outcome=outcome, localisation=localisation))
-
-    def place(row: ControlRow) -> tuple[Any, ...]:
-        return row.dataset or "", row.severity, place_of_method(row.method or ""), place_of(row.control)
-
-    return tuple(sorted(rows, key=place))
+    rows.sort(key=lambda r: (r.dataset or "", r.severity, place_of_method(r.method or ""), place_of(r.control)))
+    return tuple(rows)
 
 
 def _change(means: pd.DataFrame) -> Change:
@@ -178,8 +174,7 @@ def _figure(analysis: Analysis, result: MaskControls) -> Drawing | None:
         name="controls",
         title="What mask controls change",
         caption=(
-            "Each control less right masks, paired: the mean over cells of severities above 0 with its 95 % interval; "
-            "each dot is one dataset, severity and method."
+            "Each control less right masks, paired: the mean over cells of severities above 0; each dot is one cell."
         ),
         alt="Changes against right masks",
         digits=3,

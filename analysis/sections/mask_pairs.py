@@ -18,11 +18,10 @@ RIGHT = " under right masks"
 
 
 def paired(right: pd.DataFrame, controls: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """Pair trials under right masks with the controls, and count the controls without a trial to pair them with.
+    """A row per pair of a control and a trial under right masks, and the number of controls without such a trial.
 
-    Returns:
-        A row per pair, with the columns of `CELL`, the data seed, and each score of the control and, with the suffix
-        `RIGHT`, of the trial under right masks; and the count.
+    The columns are those of `CELL`, the data seed, and each score of the control and, with the suffix `RIGHT`, of the
+    other trial.
     """
     kept = [*columns.settings_in(right), *scores]
     right, controls = right[kept], controls[kept]

@@ -39,7 +39,6 @@ class MethodRow:
     severity: float
     method: str
     n: int
-    """Trials in the cell."""
     ood: Spread
     """The outcome, by default AUC on the OOD test set."""
     id: Spread
@@ -62,9 +61,9 @@ def method_rows(table: pd.DataFrame, primary: Primary, *, by_strength: bool = Fa
         row = MethodRow(
             **cell,
             n=len(trials),
-            ood=spread(_values(trials, primary.outcome)),
-            id=spread(_values(trials, ID_AUC)),
-            localisation=spread(_values(trials, primary.column)),
+            ood=spread(trials, primary.outcome),
+            id=spread(trials, ID_AUC),
+            localisation=spread(trials, primary.column),
             chance=float(np.median(chance)) if len(chance) else None,
         )
         rows.append(row)
@@ -82,7 +81,8 @@ def _values(trials: pd.DataFrame, column: str) -> np.ndarray:
     return trials[column].dropna().to_numpy(dtype=float) if column in trials else np.empty(0)
 
 
-def spread(values: np.ndarray) -> Spread:
+def spread(trials: pd.DataFrame, column: str) -> Spread:
+    values = _values(trials, column)
     n = len(values)
     return Spread(mean=float(values.mean()) if n else None, sd=float(values.std(ddof=1)) if n > 1 else None, n=n)
 
@@ -116,8 +116,8 @@ class Shown:
 def shown(analysis: Analysis) -> tuple[Shown, Shown]:
     """The outcome and the localisation score."""
     primary = analysis.primary
-    fall, move = "How does performance fall as the shift grows?", "Does the training method change where the map falls?"
     outcome, map_score = column_name(primary.outcome), f"{name(primary.metric)}, {name(primary.attribution)}"
+    fall, move = "How does performance fall as the shift grows?", "Does the training method change where the map falls?"
     return (
         Shown("ood", "outcome_by_severity", fall, outcome, is_auc=primary.outcome.endswith(".auc")),
         Shown("localisation", "localisation_by_severity", move, map_score),
@@ -150,7 +150,8 @@ def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
 
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
-    lines, on_id = [], []
+    lines: list[drawing.Line] = []
+    on_id: list[drawing.Line] = []
     styles = drawing.look(row.method for row in rows)
     for position, (method, (colour, marker)) in enumerate(styles.items()):
         cells = {(row.dataset, row.severity): row for row in rows if row.method == method}
@@ -176,12 +177,9 @@ def _figure(rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None
     if not any(score.of(row).n for row in rows):
         return None
     worst = max(row.severity for row in rows)
+    at_worst = [row for row in rows if row.severity == worst]
+    means = "; ".join(f"{name(r.method)} on {name(r.dataset)} {number(score.of(r).mean)}" for r in at_worst)
     is_crowded = len({row.method for row in rows}) > drawing.MANY
-    means = "; ".join(
-        f"{name(row.method)} on {name(row.dataset)} {number(score.of(row).mean)}"
-        for row in rows
-        if row.severity == worst
-    )
     with drawing.settings():
         figure = (_by_method if is_crowded else _by_severity)(rows, score)
     kind = "Dots" if is_crowded else "Lines"
@@ -208,10 +206,7 @@ def summary_table(
     return Table(
         name=table,
         title=title,
-        caption=(
-            f"Mean ± standard deviation over the trials of a cell{' that have this strength' if also else ''}. "
-            f"{name(primary.metric)} is that of {name(primary.attribution)} on the {name(primary.split)} set."
-        ),
+        caption=f"Mean ± standard deviation over the trials of a row; {analysis.primary_name}.",
         columns=(
             *(*CELL, *also),
             *spread_columns(primary.outcome, column_name(primary.outcome), "ood"),

@@ -88,8 +88,8 @@ def _sentence(analysis: Analysis, result: tuple[PerImage, ...]) -> str:
         models = f"{everything.n:,} of {models}, those with five right and five wrong answers on the scored images"
     score = f"{name(analysis.primary.metric)} of {name(everything.attribution)}"
     return (
-        f"{claim}: the AUROC of an image’s {score} for a right answer is {with_interval(everything)}, where 0.5 is "
-        f"chance, on average over {models}.{no_interval([everything])}"
+        f"{claim}: the AUROC of an image’s {score} for a right answer is {with_interval(everything)} (chance is 0.5), "
+        f"on average over {models}.{no_interval([everything])}"
     )
 
 

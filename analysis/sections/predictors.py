@@ -23,11 +23,10 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Advantage:
-    """How much better one score predicts the outcome than another, in one comparison."""
+    """How much better one score predicts the outcome than another in a comparison: their rank correlations with it."""
 
     comparison: str
     first: float | None = None
-    """Rank correlation of the first score with the outcome."""
     second: float | None = None
     low: float | None = None
     """95 % interval of the difference of Fisher's z, over data seeds; for these settings and methods."""
@@ -85,8 +84,8 @@ def advantages(first: Scored, second: Scored, declared: Sequence[str]) -> tuple[
     """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
 
     Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
-    left out of both correlations at once, so what the scores share cancels. Without an interval with fewer than 6 data
-    seeds on a dataset, where one of the correlations is not estimated, or where one method alone contributes.
+    left out of both correlations at once, so what the scores share cancels. There is no interval with fewer than 6 data
+    seeds on a dataset or from one method alone.
     """
     both = first.data.present & second.data.present
     sides = [
@@ -133,39 +132,30 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     outcome, lines = column_name(analysis.primary.outcome), []
     the_map = "the map under the shift" if analysis.primary.split == "test_ood" else "the map"
     # The interval of a difference holds for these methods, unlike that of the correlation between methods.
-    between = {"seed": "between seeds", "setting": "between settings", "method": "between these methods"}
+    places = LABELS | {"seed": "between seeds", "setting": "between settings", "method": "between these methods"}
     for sign, verb in ((1, "better"), (-1, "worse")):
-        for predictor, places in better(result, sign):
-            cases = listed(
-                [
-                    f"{between.get(a.comparison, LABELS[a.comparison])} {number(a.first)} against {number(a.second)}"
-                    for a in places
-                ]
-            )
+        for predictor, where in better(result, sign):
+            cases = listed([f"{places[a.comparison]} {number(a.first)} against {number(a.second)}" for a in where])
             lines.append(f"{column_name(predictor.column)} predicts {outcome} {verb} than {the_map}: {cases}.")
     if not any(predictor.column in columns.PROBES for predictor in result):
         lines.append("These trials have no probes (AUC on ID images with an altered outside).")
     return "\n\n".join(lines or [f"No score predicts {outcome} better or worse than {the_map} beyond chance."])
 
 
-def _on_different_trials(result: tuple[Predictor, ...]) -> str:
-    """A remark if rows of the table rest on different trials."""
-    sizes = {(c.comparison, c.n_trials) for predictor in result for c in predictor.comparisons}
-    differ = len(sizes) > len({comparison for comparison, _ in sizes})
-    return " Rows rest on different trials where a score is missing, or has no correlation in a cell." * differ
-
-
 def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
     def of(comparison: str) -> Callable[[Predictor], Comparison | None]:
         return lambda predictor: next((c for c in predictor.comparisons if c.comparison == comparison), None)
 
+    sizes = {(c.comparison, c.n_trials) for predictor in result for c in predictor.comparisons}
+    differ = len(sizes) > len({comparison for comparison, _ in sizes})
+    remark = " Rows rest on different trials where a score is missing, or has no correlation in a cell." * differ
     comparisons = [estimates(n, LABELS[n], of(n), interval=f"{n}.interval") for n in analysis.trials.comparisons]
     return Table(
         name="predictors",
         title=TITLE,
         caption=(
             f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison. A probe is the AUC on "
-            f"ID test images with an altered outside: it needs masks and no map.{_on_different_trials(result)}"
+            f"ID test images with an altered outside: it needs masks and no map.{remark}"
         ),
         columns=(words("score", "score", "column", text=column_name), *chain.from_iterable(comparisons)),
         rows=result if len(result) > 1 else (),

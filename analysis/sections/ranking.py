@@ -1,66 +1,53 @@
 """The methods ranked by their performance at the largest severity."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import ID_AUC
 from analysis.numbers import column_name, name, number, stratum_name, strength
 from analysis.sections import drawing
-from analysis.sections.methods import MethodRow, Spread, ranking, shown
+from analysis.sections.methods import MethodRow, ranking, shown, spread_columns
 from analysis.sections.section import Section
-from analysis.sections.table import CELL, Column, Table
+from analysis.sections.table import CELL, Column, Table, inside
 from analysis.stats.replicated import Estimate
 
 TITLE = "Which method does best?"
-Shown = tuple[float | None, float | None, float | None]
-"""Mean, standard deviation, and the strength if one was chosen."""
 
 
 def _table(analysis: Analysis) -> Table:
     """One row per method at its dataset's largest severity; the best of each dataset in bold."""
     primary, strengths = analysis.primary, analysis.results["strengths"]
     rows = ranking(analysis.results["methods"])
-    outcome, metric = column_name(primary.outcome), name(primary.metric)
-
-    def tuned(row: MethodRow) -> Shown:
-        best = best_strength(row, strengths)
-        return best.ood.mean, best.ood.sd, best.strength
-
-    scores = [
-        _score(primary.outcome, outcome, lambda row: row.ood),
-        *([Column(f"{primary.outcome}.best_strength", "at the best strength", _text, tuned)] if strengths else []),
-        _score(primary.column, metric, lambda row: row.localisation),
-    ]
+    outcome, metric, tuned = column_name(primary.outcome), name(primary.metric), f"{primary.outcome}.best_strength"
+    best = *spread_columns(tuned, "at the best", "ood"), Column("best_strength", "strength", strength, "strength")
+    columns = (
+        *(*CELL, *spread_columns(primary.outcome, outcome, "ood")),
+        *(inside(lambda row: best_strength(row, strengths), *best) if strengths else ()),
+        *spread_columns(primary.column, metric, "localisation"),
+        *spread_columns(ID_AUC, "ID test AUC", "id"),
+        Column("n", "n"),
+    )
     bold = set()
-    for position, column in enumerate(scores, start=len(CELL)):
-        for dataset in {row.dataset for row in rows}:
-            means = {i: column.value(row)[0] for i, row in enumerate(rows) if row.dataset == dataset}
-            best = max((mean for mean in means.values() if mean is not None), default=None)
-            bold |= {(i, position) for i, mean in means.items() if mean is not None and number(mean) == number(best)}
-    tuning = " The best strength, in brackets, is the one with the best outcome, which is unknown before the shift."
+    for position, column in enumerate(columns):
+        if column.field in (primary.outcome, tuned, primary.column):
+            values = [drawing.or_nan(column.value(row)) for row in rows]
+            largest = pd.Series(values).groupby([row.dataset for row in rows]).transform("max")
+            bold |= {(i, position) for i, value in enumerate(values) if number(value) == number(largest[i]) != "–"}
+    tuning = " The best strength is the one with the best outcome, which is unknown before the shift."
     return Table(
         name="ranking",
         title=TITLE,
         caption=(
             f"The methods at the largest severity, by {outcome}: mean ± standard deviation over a cell’s trials, with "
-            f"all their strengths and other settings; the best in bold.{tuning if strengths else ''} {metric} is that "
-            f"of {name(primary.attribution)} on the {name(primary.split)} set."
+            f"all their settings; the best in bold.{tuning if strengths else ''} {metric}: {analysis.primary_name}."
         ),
-        columns=(*CELL, *scores, _score(ID_AUC, "ID test AUC", lambda row: row.id), Column("n", "n")),
+        columns=columns,
         rows=rows,
         group=1,
         bold=frozenset(bold),
     )
-
-
-def _score(field: str, heading: str, of: Callable[[MethodRow], Spread]) -> Column:
-    return Column(field, heading, _text, lambda row: (of(row).mean, of(row).sd, None))
-
-
-def _text(shown: Shown) -> str:
-    mean, sd, at = shown
-    deviation = "" if sd is None else f" ± {number(sd)}"
-    return number(mean) + deviation + ("" if at is None else f" ({strength(at)})")
 
 
 def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:

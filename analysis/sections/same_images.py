@@ -129,15 +129,12 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
         claim = f"{capitalized(pair)} is the worse one more often: it has"
     else:
         claim = f"These trials do not show that, {pair} is the better one more often: it has"
+    better = f"the better {outcome} in {{}} under a shift; ties count half, and chance is 50\u00a0%."
+    apart = f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {{}}."
     sentences = {
-        ("same", APART[0], True): f"{claim} the better {outcome} in {{}} under a shift; ties count half, and chance is "
-        "50\u00a0%.",
+        ("same", APART[0], True): f"{claim} {better}",
         ("same", APART[0], False): f"The one with the better {validation} has it in {{}}.",
-        (
-            "same",
-            APART[1],
-            True,
-        ): f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {{}}.",
+        ("same", APART[1], True): apart,
         ("same", APART[1], False): f"There {validation} picks it in {{}}.",
         (
             "other",
@@ -218,8 +215,5 @@ SECTION = Section(
             "the same data seed are separate from the others."
         )
     },
-    reported=if_estimated(
-        "the share of pairs of trials with the same configuration and data seed in which the one with the better map "
-        "has the better outcome"
-    ),
+    reported=if_estimated("the share of pairs trained on the same images whose better map has the better outcome"),
 )

@@ -55,14 +55,12 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         scale.set_label("ρ within cells")
         scale.outline.set_visible(False)
     low, high = (f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)})" for c in (known[0], known[-1]))
-    is_undeclared = analysis.stands_in or analysis.trials.primary is None
     return drawing.Drawing(
         name="scores",
         title="Does another map or another score do better?",
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
-            "The frame marks the primary. The others are for comparison"
-            f"{', and none was declared' if is_undeclared else ' and were not declared'} beforehand."
+            "The frame marks the primary; the others are for comparison."
         ),
         alt=f"Heat map of the rank correlation within cells, attributions by metrics: from {low} to {high}.",
         figure=figure,
@@ -170,8 +168,5 @@ POOLING = Section(
             "the question (Simpson 1951)."
         )
     },
-    reported=lambda analysis, result: (
-        "Pooled correlations, which mix differences between methods and severities into the question (Simpson 1951), "
-        "are reported and not used."
-    ),
+    reported=lambda analysis, result: "Pooled correlations are reported and not used (Simpson 1951).",
 )

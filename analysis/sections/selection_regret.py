@@ -4,7 +4,7 @@ from typing import Any
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, severity, stratum_name, with_interval
-from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, Regret, selection_regret
+from analysis.sections.choices import RULES, UNKNOWABLE, Regret, selection_regret
 from analysis.sections.drawing import PALETTE, Drawing, Mark, forest
 from analysis.sections.section import Lack, Section, no_interval
 from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, words
@@ -57,8 +57,11 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
     if not overall:
         return None
     outcome = column_name(analysis.primary.outcome)
-    strata = {part.rule: [r.estimate for r in result if r.rule == part.rule and r.severity] for part in overall}
-    rows = {RULES[part.rule]: [Mark(part, _colour(part.rule), "D", around=strata[part.rule])] for part in overall}
+    rows = {}
+    for part in overall:
+        strata = [r.estimate for r in result if r.rule == part.rule and r.severity]
+        colour = "#9aa1ab" if part.rule in UNKNOWABLE else PALETTE[1]
+        rows[RULES[part.rule]] = [Mark(part, colour, "D", around=strata)]
     return forest(
         {f"{outcome} lost against the best model": rows},
         name="regret",
@@ -71,14 +74,6 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         alt="Mean regret by rule of choice",
         digits=3,
     )
-
-
-def _colour(rule: str) -> str:
-    if rule in (*UNKNOWABLE, "random"):
-        return "#9aa1ab"
-    if rule.startswith("outside_"):
-        return PALETTE[3]
-    return {"localisation_id": PALETTE[2], MASKED: PALETTE[4]}.get(rule, PALETTE[6])
 
 
 def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
@@ -96,8 +91,7 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         title=TITLE,
         caption=(
             f"Mean {column_name(analysis.primary.outcome)} lost against the best of the models trained on the same "
-            "images; “in one choice”: when choosing among all trials of the stratum at once. “All” is the mean over "
-            "strata with a shift; others are shown and do not count."
+            "images; “in one choice”: among all trials of a stratum at once. “All”: the mean over strata with a shift."
         ),
         columns=(
             words("dataset", "dataset", absent="all"),

@@ -25,7 +25,6 @@ class Difference(Estimate):
     """Mean over trainings of the outcome under a rule less the outcome under the analysed rule."""
 
     n: int
-    """Pairs with both outcomes."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class RuleRow:
     difference: Difference | None
     """From the analysed rule; None for that rule itself."""
     localisation: Correlation | None
-    """The primary's rho within cells; None if no trial has it."""
+    """The primary's rho within cells."""
     reference: Correlation | None
-    """rho within cells of the AUC on the ID test set and the outcome."""
+    """The same of the AUC on the ID test set."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def selection_rules(
         row = RuleRow(
             selection=rule,
             n=len(trials),
-            outcome=spread(trials[primary.outcome].dropna().to_numpy(dtype=float)),
+            outcome=spread(trials, primary.outcome),
             difference=_difference(trials, by_rule[rules[0]], primary.outcome) if rule != rules[0] else None,
             localisation=within_cells(*data, resamples, seed=seed) if primary.column in table else None,
             reference=next(iter(reference(trials, primary.outcome, resamples, seed=seed)), None),
@@ -111,9 +110,8 @@ def _table(analysis: Analysis, result: SelectionRules) -> Table:
         name="selection_rules",
         title=TITLE,
         caption=(
-            f"{outcome} by selection rule. The report analyses the first rule; the difference is from that rule on the "
-            "same trainings. ρ within cells: the primary’s map score and the AUC on the ID test set, each with the "
-            "outcome, among the trials of each rule."
+            f"{outcome} by selection rule, and its difference from the first, analysed rule on the same trainings. ρ "
+            "within cells: the primary’s map score and the AUC on the ID test set, each with the outcome."
         ),
         columns=(
             words("selection", "selection"),

@@ -79,7 +79,7 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     proportion = proportion_of(table, outcome)
     reason = absent_column(table, [score]) or proportion.reason
     if reason is not None or proportion.column is None:
-        nothing = _summary(None, np.empty(0), Counter(), reason)
+        nothing = SignErrors(None, n_environments=0, n_kept=0, dropped={}, reason=reason)
         return SignError(score, proportion.column or outcome, 0, len(table), nothing, (), reason)
     scores = table[[score, proportion.column]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(scores).all(axis=1) & np.isfinite(proportion.n))
@@ -105,9 +105,7 @@ def _errors(points: AxisPoints, mu: Floats, g: Floats, n: Floats) -> tuple[Float
     """The errors of the environments kept, and the others counted by reason."""
     sizes = np.bincount(points.point, minlength=len(points.cell))
     trials = np.split(np.argsort(points.point, kind="stable"), np.cumsum(sizes)[:-1])
-    largest = np.zeros(int(points.cell.max(initial=0)) + 1, dtype=np.intp)
-    np.maximum.at(largest, points.cell, sizes)
-    able = np.flatnonzero(sizes * largest[points.cell] >= MINIMUM_SIZE)
+    able = np.flatnonzero(sizes * sizes.max(initial=0) >= MINIMUM_SIZE)
     first, second = (able[positions] for positions in pairs_within(points.cell[able]))
     large = np.flatnonzero(sizes[first] * sizes[second] >= MINIMUM_SIZE)
     errors = []
@@ -124,14 +122,12 @@ def _errors(points: AxisPoints, mu: Floats, g: Floats, n: Floats) -> tuple[Float
     return np.asarray(errors), +dropped  # without the zeros
 
 
-def _summary(axis: str | None, errors: Floats, dropped: Counter[str], reason: str | None = None) -> SignErrors:
+def _summary(axis: str | None, errors: Floats, dropped: Counter[str]) -> SignErrors:
     result = SignErrors(axis, len(errors) + dropped.total(), len(errors), dict(dropped))
     if not len(errors):
         unusable = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
-        nothing = f"no pair of configurations can be used ({unusable})"
-        return replace(
-            result, reason=reason or (nothing if dropped else "no two configurations differ in one setting alone")
-        )
+        reason = f"no pair of configurations can be used ({unusable})"
+        return replace(result, reason=reason if dropped else "no two configurations differ in one setting alone")
     shares = (np.searchsorted(np.sort(errors), np.asarray(GRID) + 1e-9, side="right") / len(errors)).tolist()
     return replace(
         result,
@@ -174,10 +170,7 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
         axes.set_ylabel("share of pairs of configurations\nwith at most this error")
         drawing.legend_below(figure, axes.get_legend_handles_labels()[0], columns=4)
-    numbers = "; ".join(
-        f"{_setting(part)}: mean {number(part.mean)}, 90th percentile {number(part.p90)}, worst {number(part.maximum)}"
-        for part in errors
-    )
+    numbers = [f"{_setting(part)}: mean {number(part.mean)}, worst {number(part.maximum)}" for part in errors]
     return drawing.Drawing(
         name="sign_error",
         title=TITLE,
@@ -185,7 +178,7 @@ def _figure(result: SignError) -> drawing.Drawing | None:
             "Each line climbs from the pairs of configurations that the map orders best to those it orders worst: a "
             "good score left of the coin, an uninformative one at the coin."
         ),
-        alt=f"Distribution functions of the sign error, one line per setting. {numbers}.",
+        alt=f"Distribution functions of the sign error, one line per setting. {'; '.join(numbers)}.",
         figure=figure,
     )
 

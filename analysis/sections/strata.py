@@ -4,6 +4,7 @@ from operator import itemgetter
 from typing import Any
 
 from analysis.answer.answer import Analysis
+from analysis.answer.entry import Correlation
 from analysis.numbers import name, stratum_name, with_interval
 from analysis.sections import drawing
 from analysis.sections.correlations import pairs_of, with_both
@@ -20,21 +21,19 @@ def _forest(analysis: Analysis) -> drawing.Drawing | None:
     overall, pooled = analysis.find("within_cell"), analysis.find("pooled")
     if overall is None or pooled is None:
         return None
-    rows = {"all strata": (overall, pooled)}
+
+    def marks(within: Correlation, whole: Correlation) -> list[drawing.Mark]:
+        mixed = drawing.Mark(whole, _WHOLE, "s", "all trials mixed", is_hollow=True)
+        return [drawing.Mark(within, _WITHIN, "o", "within cells"), mixed]
+
+    rows = {"all strata": marks(overall, pooled)}
     for entry in analysis.primary_correlations:
         if (entry.scope, entry.statistic) == ("stratum", "spearman"):
             within = analysis.find("within_cell", dataset=entry.dataset, severity=entry.severity)
             if within is not None:
-                rows[stratum_name(entry.dataset, entry.severity)] = (within, entry)
-    marks = {
-        label: [
-            drawing.Mark(within, _WITHIN, "o", "within cells"),
-            drawing.Mark(whole, _WHOLE, "s", "all trials mixed", is_hollow=True),
-        ]
-        for label, (within, whole) in rows.items()
-    }
+                rows[stratum_name(entry.dataset, entry.severity)] = marks(within, entry)
     return drawing.forest(
-        {"Spearman’s ρ with 95 % interval": marks},
+        {"Spearman’s ρ with 95 % interval": rows},
         name="forest",
         title=TITLE,
         caption=(

@@ -23,13 +23,10 @@ TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
 CHOOSING = ("id_valid", "localisation_id", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
 """Rules of `RULES` that need no images with the shift."""
-METHOD = {
-    "Choice of a strength": (
-        "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them "
-        "the mean over its trials; only strengths with trials in all of these strata are compared. The interval of a "
-        "cost is Student’s by the delete-one-data-seed jackknife."
-    )
-}
+METHOD = (
+    "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them the "
+    "mean over its trials; only strengths with trials in all of them are compared."
+)
 SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
 """Their headings in the table."""
 
@@ -44,10 +41,8 @@ class StrengthChoice(Estimate):
     strength: float | None
     """None for ties and for a random choice."""
     outcome: float
-    """Mean outcome at the strength."""
     n_strengths: int
     n_clusters: int
-    """Data seeds."""
 
 
 def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthChoice, ...]:
@@ -55,11 +50,9 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
 
     A strength's outcome and criteria are means over the strata with a shift, each of them the mean over its trials;
     strengths without trials in one of these strata are left out. A rule chooses the strength with the largest
-    criterion, or the mean of several that tie: id_valid, the outcome's measure on the ID validation set;
-    localisation_id, the primary's metric and attribution on the ID test set; outside_*, a probe; oracle, the outcome;
-    random is the mean over the strengths. Cost = best outcome − outcome of the choice. It is biased upwards, since the
-    best strength is selected by the same outcome. The interval is Student's by the delete-one-data-seed jackknife with
-    the chosen and the best strength held fixed; it needs 6 data seeds.
+    criterion (see `criteria_of`), or the mean of several that tie; random is the mean over the strengths. Cost = best
+    outcome − outcome of the choice. It is biased upwards, since the best strength is selected by the same outcome. The
+    interval is Student's by the delete-one-data-seed jackknife with the chosen and the best strength held fixed.
     """
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
@@ -83,11 +76,9 @@ def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str
     best = int(np.argmax(outcome.values[:, 0]))
     criteria = criteria_of(primary)
     for rule in (ORACLE, *CHOOSING):
-        criterion = np.ones(len(strengths))
-        if rule != RANDOM:
-            (column,) = criteria[rule]
-            criterion = _means(trials, column).values[:, 0] if column in trials else criterion * np.nan
-        if not np.isfinite(criterion).all():
+        known = [_means(trials, column).values[:, 0] for column in criteria[rule] if column in trials]
+        criterion = np.sum([np.zeros(len(strengths)), *known], axis=0)
+        if len(known) < len(criteria[rule]) or not np.isfinite(criterion).all():
             continue
         taken = np.flatnonzero(criterion >= criterion.max() - 1e-12)
         chosen = outcome[taken].mean()
@@ -137,11 +128,8 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     means = listed([f"{number(float(np.mean(c)), 3)} by {RULES[rule]}" for rule, c in costs.items() if len(c) == n])
     fewer = listed([f"{RULES[rule]} ({len(c)})" for rule, c in costs.items() if len(c) < n])
     over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
-    outcome = column_name(analysis.primary.outcome)
-    return (
-        f"Choosing a method’s strength without the shift costs {outcome}, {over}: {means}."
-        f"{f' Fewer pairs have a choice by {fewer}.' if fewer else ''}"
-    )
+    outcome, fewer = column_name(analysis.primary.outcome), fewer and f" Fewer pairs have a choice by {fewer}."
+    return f"Choosing a method’s strength without the shift costs {outcome}, {over}: {means}.{fewer}"
 
 
 def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Table]:
@@ -151,8 +139,12 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
     for choice in result:
         choices.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
     cell = words("dataset", "dataset"), words("method", "method")
-    by_rule = [
-        inside(methodcaller("get", rule), _strength(f"{rule}.strength", SHORT[rule]), _cost(f"{rule}.cost", "cost"))
+    chosen = [
+        inside(
+            methodcaller("get", rule),
+            _strength(f"{rule}.strength", SHORT[rule]),
+            decimals(f"{rule}.cost", "cost", "estimate", digits=3),
+        )
         for rule in _costs(result)
         if rule != RANDOM
     ]
@@ -168,8 +160,8 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
         ),
         columns=(
             *inside(itemgetter(ORACLE), *best),
-            *chain.from_iterable(by_rule),
-            *inside(itemgetter(RANDOM), _cost("random.cost", RANDOM)),
+            *chain.from_iterable(chosen),
+            *inside(itemgetter(RANDOM), decimals("random.cost", RANDOM, "estimate", digits=3)),
         ),
         rows=list(choices.values()),
         group=1,
@@ -177,10 +169,7 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
     long = Table(
         name="strength_choice_costs",
         title="The same with intervals",
-        caption=(
-            "The interval is over data seeds, with the chosen and the best strength held fixed; if it includes 0, the "
-            "data do not distinguish the two."
-        ),
+        caption="The interval is over data seeds, with the chosen and the best strength held fixed.",
         columns=(
             *cell,
             words("rule", "choose by", text=RULES.__getitem__),
@@ -199,16 +188,10 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
 
 
 def _strength(field: str, heading: str) -> Column:
-    return Column(
-        field,
-        heading,
-        lambda chosen: chosen if isinstance(chosen, str) else strength(chosen),
-        lambda choice: ("any" if choice.rule == RANDOM else "tied") if choice.strength is None else choice.strength,
-    )
+    def chosen(choice: StrengthChoice) -> float | str:
+        return ("any" if choice.rule == RANDOM else "tied") if choice.strength is None else choice.strength
 
-
-def _cost(field: str, heading: str) -> Column:
-    return decimals(field, heading, "estimate", digits=3)
+    return Column(field, heading, lambda value: value if isinstance(value, str) else strength(value), chosen)
 
 
 def _missing(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> Sequence[Lack]:
@@ -227,5 +210,5 @@ SECTION = Section(
     sentence=_sentence,
     missing=_missing,
     tables=_tables,
-    method=lambda analysis, result: METHOD if result else {},
+    method=lambda analysis, result: {"Choice of a strength": METHOD} if result else {},
 )

@@ -31,22 +31,17 @@ def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawin
     outcome, localisation = (score.label for score in shown(analysis))
     is_crowded = len({row.method for row in rows}) > drawing.MANY
     worst = max(row.severity for row in rows)
-    scored = [row for row in rows if row.severity == worst and row.ood.n]
-    by_outcome = sorted(scored, key=lambda row: row.ood.mean or 0.0)
+    scored = sorted((row for row in rows if row.severity == worst and row.ood.n), key=lambda row: row.ood.mean or 0.0)
     extremes = "; ".join(
         f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {strength(row.strength or 0.0)}"
-        for row in by_outcome[:: len(by_outcome) - 1 or 1]
+        for row in scored[:: len(scored) - 1 or 1]
     )
-    kind = "a panel per method at the largest severity" if is_crowded else "one per method"
     return drawing.Drawing(
         name="by_strength",
         title="What does a larger penalty change?",
-        caption=(
-            f"Mean {outcome} and {localisation} over the trials of one method and strength. Scales of strength differ "
-            "between methods: compare shapes, not places."
-        ),
-        alt=f"Lines of mean {outcome} and of mean {localisation} against strength, {kind}. Lowest and highest "
-        f"{outcome} at s = {worst:g}: {extremes}.",
+        caption=f"Mean {outcome} and {localisation} by strength, whose scale differs between methods: compare shapes.",
+        alt=f"Lines of mean {outcome} and of mean {localisation} against strength. Lowest and highest {outcome} at "
+        f"s = {worst:g}: {extremes}.",
         figure=_by_method(analysis, rows) if is_crowded else _by_stratum(analysis, rows),
     )
 

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.sections.methods import SECTION
 from analysis.sections.strengths import SECTION as STRENGTHS
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
@@ -40,5 +39,3 @@ def test_each_strength_of_a_cell_with_several(table):
 def test_without_several_strengths_there_is_no_section_of_them(make_table):
     result = analysis.analyse(make_table(seeds=6), replicates=100)
     assert STRENGTHS.is_empty(result)
-    drawings = SECTION.figures(result, result.results["methods"])
-    assert [drawing.name for drawing in drawings] == ["outcome_by_severity", "localisation_by_severity"]

@@ -50,12 +50,6 @@ def test_the_sentence_claims_no_more_than_the_interval(make_table, mean, start):
     assert (" less often" in words, " more often" in words) == (mean == 0.4, mean == 0.6)
 
 
-def test_other_attributions_have_their_means(make_table):
-    answered, _ = analysed(make_table, occlusion=np.where(np.arange(64) % 2, 0.4, 0.6))
-    last = per_image(answered)[-1]
-    assert (last.attribution, last.estimate) == ("occlusion", pytest.approx(0.5))
-
-
 def test_models_without_a_value_are_counted(make_table):
     answered, _ = analysed(make_table, np.where(np.arange(64) < 48, 0.7, np.nan))
     whole = per_image(answered)[0]

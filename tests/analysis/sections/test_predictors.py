@@ -56,13 +56,6 @@ def test_the_difference_is_of_fishers_z(table):
     assert seed.low < np.arctanh(rho[0]) - np.arctanh(rho[1]) < seed.high
 
 
-def test_what_was_not_tested_is_not_called_equal(table):
-    """One data seed gives no interval."""
-    alone = table[table["data_seed"] == table["data_seed"].iloc[0]]
-    answered = answer(alone, replicates=100)
-    assert SECTION.sentence(answered, predictors(answered)) == "No score could be tested against the map."
-
-
 @pytest.fixture(scope="module")
 def two_datasets(make_table):
     """The map predicts on the one dataset and not on the other, where alone there is a probe, which does not either."""

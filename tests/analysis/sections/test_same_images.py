@@ -162,15 +162,6 @@ def test_a_constant_share_has_no_interval(crossed, whole):
     assert entry.interval_reason == "the share is the same without any one of the data seeds"
 
 
-def test_five_data_seeds_have_no_interval_and_six_do(crossed, whole):
-    outcomes, scores = [(0.7, 0.6)] * 6, [(0.3, 0.2)] * 5 + [(0.2, 0.3)]
-    assert (
-        whole(pairs_of_two(crossed, outcomes[1:], scores[1:])).interval_reason == "fewer than 6 data seeds on a dataset"
-    )
-    six = whole(pairs_of_two(crossed, outcomes, scores))
-    assert six.ci_low < 5 / 6 < six.ci_high == 1.0
-
-
 @pytest.mark.parametrize(
     ("concordant", "claim"),
     [(11, "the better one"), (1, "the worse one"), (7, "do not show")],

@@ -139,7 +139,3 @@ def test_without_accuracy_auc_needs_the_size_of_the_smaller_class():
     found = sign_error(table.assign(**{"test_ood.n_smaller_class": 2000}), SCORE, AUC)
     assert found.outcome == AUC
     assert found.overall.mean == pytest.approx(sign_error(trials(), SCORE, AUC).overall.mean)
-
-
-def test_an_absent_score_is_named():
-    assert sign_error(trials().drop(columns=SCORE), SCORE, AUC).reason == f"no trial has the column '{SCORE}'"
