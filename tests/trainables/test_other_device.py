@@ -78,8 +78,8 @@ def compare(name: str) -> None:
     for each in compared:
         assert not each.error, each
         # Arithmetic is compared with double precision, and autocast lowers other operators on other devices.
-        own = each.part == "arithmetic" or "bfloat16" in each.name
-        assert each.difference <= (each.tolerance if own else min(each.tolerance, ROUNDING)), each
+        has_tolerance = each.part == "arithmetic" or "bfloat16" in each.name
+        assert each.difference <= (each.tolerance if has_tolerance else min(each.tolerance, ROUNDING)), each
 
 
 @pytest.fixture

@@ -90,8 +90,8 @@ def test_discriminator_learns_on_true_labels_weighted_by_the_strength(linear_net
 
 def test_a_paper_trial_updates_the_model_on_those_batches_only(quick):
     # 4 batches of 16, and 2 of validation and 3 of test images; without a shift some epochs improve and some do not.
-    own = {"preset": "paper", "disc_iter": 4, "disc_width": 16}
-    trial = Trial(quick(method="adversarial", strength=1, severity=0, epochs=6, n_test=48, **own))
+    settings = {"preset": "paper", "disc_iter": 4, "disc_width": 16}
+    trial = Trial(quick(method="adversarial", strength=1, severity=0, epochs=6, n_test=48, **settings))
     weights = []
     original = trial.method.loss
 

@@ -55,8 +55,8 @@ def test_linear_model(linear_net, make_batch, new_method, regions, policy):
     plain, *altered = (seen.flatten(1).numpy() @ weight.T for seen in model.calls)
     expected = 0.0
     if regions != "foreground":
-        own = entropies(altered.pop(0), labels, of_label=True)
-        expected += own[:2].mean() if policy == "skip" else own.mean()
+        entropy = entropies(altered.pop(0), labels, of_label=True)
+        expected += entropy[:2].mean() if policy == "skip" else entropy.mean()
     if regions != "background":
         expected += entropies(altered.pop(0), labels, of_label=False)[:2].mean()
     np.testing.assert_allclose(loss.penalty.item(), expected, rtol=1e-9)

@@ -88,16 +88,18 @@ class Other(SmallCNN):
 
 @pytest.mark.parametrize("method", sorted(CARRIED))
 @pytest.mark.parametrize(
-    ("own", "problem"),
+    ("model", "problem"),
     [
         (Pooled, "layer trunk.1 is of type MaxPool2d"),
         (Reflecting, "layer trunk.0 has padding_mode 'reflect'"),
         (Peaks, "layer pool is of type AdaptiveMaxPool2d"),
-        (Other, "its read is its own"),
+        (Other, "it overrides read"),
     ],
 )
-def test_a_model_without_a_rule_is_refused_before_training(monkeypatch, method, own, problem):
-    monkeypatch.setitem(MODELS.builtin, f"own {own.__name__}", own)
-    refusal = rf"method '{method}' cannot walk through model 'own {own.__name__}': {problem}; it has rules for Conv2d, "
+def test_a_model_without_a_rule_is_refused_before_training(monkeypatch, method, model, problem):
+    monkeypatch.setitem(MODELS.builtin, f"other {model.__name__}", model)
+    refusal = (
+        rf"method '{method}' cannot walk through model 'other {model.__name__}': {problem}; it has rules for Conv2d"
+    )
     with pytest.raises(ConfigurationError, match=refusal):
-        resolve({"method": method, "strength": 1.0, "model": f"own {own.__name__}"})
+        resolve({"method": method, "strength": 1.0, "model": f"other {model.__name__}"})

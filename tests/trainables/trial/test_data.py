@@ -103,8 +103,8 @@ def test_a_share_of_the_masks_is_kept_in_each_class(split, fraction):
     masks = training_masks(split, config(mask_fraction=fraction))
     has_mask, keeps = area(split.masks) > 0, area(masks) > 0
     for label in (0, 1):
-        own = split.labels == label
-        assert (keeps & own).sum() == round(fraction * (has_mask & own).sum().item())
+        of_class = split.labels == label
+        assert (keeps & of_class).sum() == round(fraction * (has_mask & of_class).sum().item())
     assert torch.equal(masks[keeps], split.masks[keeps])
 
 

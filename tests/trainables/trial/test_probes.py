@@ -148,6 +148,6 @@ def test_a_trial_probes_its_id_test_images(quick):
     trial = Trial(quick(data_seed=3, seed=5, preset="paper", epochs=1))
     trial.train_epoch()
     scores = trial.evaluate()
-    own = probes(trial.model, trial.splits["test_id"], 3, "paper")
-    assert {name: scores[name] for name in columns.PROBES} == own
-    assert len(set(own.values())) == 3
+    expected = probes(trial.model, trial.splits["test_id"], 3, "paper")
+    assert {name: scores[name] for name in columns.PROBES} == expected
+    assert len(set(expected.values())) == 3

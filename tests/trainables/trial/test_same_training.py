@@ -20,8 +20,8 @@ PLAIN = [{"preset": preset, "selection": selection} for preset in ("fixed", "pap
 
 def configs(method, differences=PLAIN, **settings):
     weight = {"strength": 1.0} if method == "actdiff" else {}
-    own = {"empty_mask": "outside", "method": method, **weight, **SMALL, **settings}
-    return [resolve({**own, **difference}) for difference in differences]
+    shared = {"empty_mask": "outside", "method": method, **weight, **SMALL, **settings}
+    return [resolve({**shared, **difference}) for difference in differences]
 
 
 def started(folder, *trials):
@@ -32,12 +32,12 @@ def started(folder, *trials):
 def stored(folder):
     """By trial key, the record without times, and the artifacts."""
     records = records_in(folder)
-    found = {}
+    by_key = {}
     for record in records.load().records:
         key = record["trial_key"]
         artifacts = {name: records.read_artifact(key, name) for name in records.artifacts(key)}
-        found[key] = results(record), artifacts
-    return found
+        by_key[key] = results(record), artifacts
+    return by_key
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +170,8 @@ def test_trials_are_grouped_by_training():
     assert [len(alike) for alike in by_training([*plain, *penalised])] == [6, 3, 3]
     apart = [configs("baseline", [{}], **one)[0] for one in ({"lr": 1e-3}, {"seed": 1}, {"selection_warmup": 0}, {})]
     assert [len(alike) for alike in by_training([*apart, plain[1]])] == [1, 1, 1, 2]
-    own = resolve({})
-    assert training_key(own) == own.trial_key, "the default selection stands for all"
+    default = resolve({})
+    assert training_key(default) == default.trial_key, "the default selection stands for all"
 
 
 def test_presets_that_blur_differently_share_a_training():

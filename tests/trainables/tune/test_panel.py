@@ -88,7 +88,7 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_a_row_names_the_class_of_its_own_splits_image(uneven, drawn):
+def test_a_row_names_the_class_of_its_splits_image(uneven, drawn):
     saliency_panel(uneven, ["occlusion"], "a title")
     assert drawn[0][0] == ["test_id\nclass 2", "test_ood\nclass 0", "test_ood\nclass 1"]
 
@@ -101,7 +101,7 @@ def test_the_title_has_the_auc_or_says_that_there_is_none(auc, text, arrays, dra
 
 
 @pytest.mark.parametrize(("split", "labels"), [("test_id", [2]), ("test_ood", [0, 1])])
-def test_the_report_reads_the_classes_of_its_own_splits_images(split, labels, uneven, tmp_path):
+def test_the_report_reads_the_classes_of_its_splits_images(split, labels, uneven, tmp_path):
     buffer = io.BytesIO()
     np.savez(buffer, **uneven, **{f"{split}.scored.index": np.arange(5)})
     records = SweepRecords(open_storage(tmp_path), "sheets")

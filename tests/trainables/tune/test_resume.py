@@ -18,11 +18,11 @@ SMALL |= {"integrated_gradients_steps": 2, "selection_warmup": 0, "severity": 1.
 
 
 def settings(method, model="small_cnn"):
-    own = {"disc_width": 8} if method == "adversarial" else {}
+    smaller = {"disc_width": 8} if method == "adversarial" else {}
     if model == "resnet18":
-        own |= {"n_train": 8, "n_valid": 8, "n_test": 8, "batch_size": 4}
-        own |= {"ibp_epsilon": 1e-24} if method == "ibp_ex" else {}
-    return {**SMALL, **own, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
+        smaller |= {"n_train": 8, "n_valid": 8, "n_test": 8, "batch_size": 4}
+        smaller |= {"ibp_epsilon": 1e-24} if method == "ibp_ex" else {}
+    return {**SMALL, **smaller, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))

@@ -112,7 +112,7 @@ def _problem(name: str) -> str | None:
     model = layers_of(name)
     for method in ("forward", "read"):
         if getattr(type(model), method) is not getattr(Classifier, method):
-            return f"its {method} is its own"
+            return f"it overrides {method}"
     for path, layer in (named for part in ("trunk", "pool", "head") for named in _layers(part, getattr(model, part))):
         if type(layer) not in TYPES:
             return f"layer {path} is of type {type(layer).__name__}"

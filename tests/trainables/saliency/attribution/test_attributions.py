@@ -19,8 +19,8 @@ FEW = {"attribution_passes": 24}
 
 
 def maps_of(name, model, images, targets, references=None, **settings):
-    own = ATTRIBUTIONS[name].contract_settings
-    attribution = ATTRIBUTIONS[name](resolve({**FEW, **own, **settings}), references)
+    small = ATTRIBUTIONS[name].contract_settings
+    attribution = ATTRIBUTIONS[name](resolve({**FEW, **small, **settings}), references)
     return attribution.maps(model.eval(), images, targets)
 
 
