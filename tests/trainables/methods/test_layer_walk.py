@@ -72,8 +72,6 @@ class Reflecting(SmallCNN):
 
 
 class Peaks(SmallCNN):
-    """A model that takes each map's maximum."""
-
     def __init__(self, channels, classes):
         super().__init__(channels, classes)
         self.pool = nn.AdaptiveMaxPool2d(1)
