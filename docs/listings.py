@@ -79,7 +79,7 @@ def measures() -> Iterable[str]:
     Side by side, with ranges and costs: [Attributions and measures of maps](../measures.md).
     """
     localisation = dict(sorted({**LOCALISATION.builtin, **TUNED}.items()))
-    listed: list[tuple[str, Mapping[str, Callable[..., Any]]]] = [("Attributions", ATTRIBUTIONS.builtin)]
+    listed: list[tuple[str, Mapping[str, Any]]] = [("Attributions", ATTRIBUTIONS.builtin)]
     listed += [("Localisation metrics", localisation), ("Faithfulness", FAITHFULNESS), ("Models", MODELS.builtin)]
     for kind, entries in listed:
         yield f"## {kind}"

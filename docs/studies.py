@@ -51,7 +51,7 @@ COMPARED = {
 
 Report = Mapping[str, Any]
 """The content of report.json."""
-Cell = tuple[Sequence[str], str, str]
+Cell = tuple[tuple[str, ...], str, str]
 """Of a table: its row, as the texts of the first columns; its column; its text."""
 
 
@@ -90,7 +90,7 @@ def stratum_name(dataset: Any, severity: float) -> str:
 
 def grid(head: Sequence[str], cells: Iterable[Cell], columns: Sequence[str] = ()) -> str:
     """A table of cells in the order of their rows and, unless they are given, columns; missing cells are empty."""
-    rows: dict[Sequence[str], dict[str, str]] = {}
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
     for row, column, text in cells:
         rows.setdefault(row, {})[column] = text
     columns = columns or list(dict.fromkeys(column for texts in rows.values() for column in texts))

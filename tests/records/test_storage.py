@@ -95,17 +95,12 @@ def test_files_follow_the_umask(umask, mode, storage):
     assert [(storage.root / name).stat().st_mode & 0o777 for name in ("a/x", "a/lease")] == [mode, mode]
 
 
-def test_files_come_with_size_and_time(storage):
+def test_lists_sizes_and_times_and_deletes_files_with_the_folders_left_empty(storage):
     before = datetime.now(UTC) - timedelta(seconds=2)
-    storage.write("a/1.json", b"one")
-    storage.write("b/2.json", b"")
-    assert {name: file.size for name, file in storage.files("").items()} == {"a/1.json": 3, "b/2.json": 0}
-    assert before < storage.files("a/")["a/1.json"].modified < before + timedelta(minutes=1)
-
-
-def test_deletes_many_files_and_the_folders_left_empty(storage):
-    for name in ("a/b/1.json", "a/b/2.json", "a/c/3.json", "d/4.json"):
-        storage.write(name, b"x")
+    for number, name in enumerate(("a/b/1.json", "a/b/2.json", "a/c/3.json", "d/4.json")):
+        storage.write(name, bytes(number))
+    assert [file.size for file in storage.files("").values()] == [0, 1, 2, 3]
+    assert before < storage.files("d/")["d/4.json"].modified < before + timedelta(minutes=1)
     storage.delete_many(["a/b/1.json", "a/b/2.json", "d/4.json", "d/missing.json", "e/missing.json"])
     assert storage.names("") == ["a/c/3.json"]
     assert sorted(path.name for path in storage.root.rglob("*") if path.is_dir()) == ["a", "c"]

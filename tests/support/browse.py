@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from selenium import webdriver
@@ -40,11 +41,9 @@ def main(url: str, seconds: str, wanted: str = "") -> None:
                 browser.get(re.sub("//.*@", "//", url))
             deadline, text = time.monotonic() + float(seconds), ""
             while time.monotonic() < deadline and not (wanted and wanted in text):
-                try:
-                    text = browser.find_element(By.TAG_NAME, "body").text
-                except WebDriverException:
-                    text = ""
                 time.sleep(0.3)
+                with suppress(WebDriverException):
+                    text = browser.find_element(By.TAG_NAME, "body").text
             print(text)
         finally:
             browser.quit()

@@ -22,10 +22,8 @@ from support.commands import PATIENCE, TINY, environment  # noqa: E402
 from support.faults import left_behind  # noqa: E402
 
 ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
-LAST = 20.0
-"""Seconds after the start within which the command is killed."""
-DATABASE = 5.0
-"""Seconds after the start of MLflow's database within which the others are killed; making it takes two or three."""
+LAST, DATABASE = 20.0, 5.0
+"""Seconds within which the command is killed, after its start and after that of MLflow's database (two or three)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Moment:
 
     seconds: float
     of_database: bool = False
-    """Whether it is counted from the start of MLflow's database, not of the command."""
+    """Counted from the start of MLflow's database, not of the command."""
 
     def __str__(self) -> str:
         return f"{self.seconds:.2f} s {'into the database' if self.of_database else 'after the start'}"
