@@ -79,24 +79,21 @@ def settings() -> AbstractContextManager[Any]:
     """matplotlib's settings while a figure is drawn or saved; a $ in a name does not start a formula."""
     import matplotlib as mpl
 
-    inked = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "text.color")
-    muted = ("axes.edgecolor", "xtick.color", "ytick.color")
-    return mpl.rc_context(
-        {
-            **dict.fromkeys(inked, INK),
-            **dict.fromkeys(muted, MUTED),
-            **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon", "text.parse_math"), False),
-            "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
-            "font.size": 9,
-            "axes.titlesize": 9,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": RULE,
-            "grid.linewidth": 0.6,
-            "figure.facecolor": "white",
-            "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
-        }
-    )
+    style: dict[Any, Any] = {
+        **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "text.color"), INK),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), MUTED),
+        **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon", "text.parse_math"), False),
+        "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "figure.facecolor": "white",
+        "svg.hashsalt": "saliency-sweep",  # identifiers inside the SVG repeat from run to run
+    }
+    return mpl.rc_context(style)
 
 
 def new_figure(height: float, width: float = PAGE) -> "Figure":

@@ -131,7 +131,7 @@ def _trial_shown(rows: pd.DataFrame, data_seed: float, score: str) -> tuple[str,
     compared = rows[rows["strength"].isin(levels)]
     if score in rows and compared[score].notna().any():
         means = compared.groupby("strength")[score].mean()
-        strength = float(means.index[means.argmax()])
+        strength = float(means.index[int(means.argmax())])
     return str(on_seed["trial_key"][on_seed["strength"] == strength].iloc[0]), strength
 
 
