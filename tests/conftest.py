@@ -15,38 +15,6 @@ from support.services import free_ports
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["support.service_fixtures", "support.browser_fixtures"]
-LIMIT = 2.0
-"""Seconds of processor time, its child processes' included, that a test without the marker `slow` should take."""
-ALLOWANCE = 3.0
-"""Multiple of the limit from which a test is reported, as any test may be the first to use a library."""
-SECONDS = "processor seconds"
-
-
-def processor_seconds() -> float:
-    """Processor time of this process and of its finished child processes."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Measure a quick test in processor time, since a busy machine makes every test slow by the clock."""
-    start = processor_seconds()
-    result = yield
-    if not item.get_closest_marker("slow"):
-        item.user_properties.append((SECONDS, processor_seconds() - start))
-    return result
-
-
-def pytest_terminal_summary(terminalreporter):
-    """List quick tests that take too long. They do not fail, since the processor may be slow."""
-    reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
-    seconds = {report.nodeid: dict(report.user_properties).get(SECONDS, 0.0) for report in reports}
-    over = {test: taken for test, taken in seconds.items() if taken > LIMIT * ALLOWANCE}
-    if over:
-        terminalreporter.section("quick tests that take long: shorten them or mark them slow")
-        for test, taken in sorted(over.items(), key=lambda entry: -entry[1]):
-            terminalreporter.line(f"{taken:.1f} s of processor time (limit {LIMIT * ALLOWANCE:g} s)  {test}")
 
 
 @pytest.fixture(scope="session")

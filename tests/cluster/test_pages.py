@@ -2,9 +2,14 @@
 
 import re
 
-from support.commands import ROOT, run_sweep
+import pytest
+from support.commands import ROOT
+from typer.main import get_command
 
-PAGES = [page for folder in ("docs", "cluster", "k8s") for page in (ROOT / folder).rglob("*.md")]
+import sweep
+from analysis import __main__ as analysis_command
+
+PAGES = [ROOT / "README.md", *(page for folder in ("docs", "cluster", "k8s") for page in (ROOT / folder).rglob("*.md"))]
 
 
 def test_the_named_tests_exist():
@@ -15,10 +20,11 @@ def test_the_named_tests_exist():
         assert (ROOT / test).exists(), test
 
 
-def test_options_of_sweep_py_on_the_pages_exist(tmp_path):
-    known = set(re.findall(r"--[a-z][a-z-]+", run_sweep(tmp_path, "--help").out))
+@pytest.mark.parametrize(("program", "app"), [(r"sweep\.py(?: --)?", sweep.app), ("-m analysis", analysis_command.app)])
+def test_options_on_the_pages_exist(program, app):
+    known = {option for one in get_command(app).params for option in one.opts} | {"--help"}
     for page in PAGES:
-        for line in re.findall(r"sweep\.py(?: --)? (--[^\n`]*)", page.read_text()):
+        for line in re.findall(rf"{program} (--[^\n`]*)", page.read_text()):
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", line.split("#")[0]):
                 assert option in known, f"{page}: {option}"
 

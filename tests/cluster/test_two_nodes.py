@@ -2,13 +2,11 @@
 
 import json
 import signal
-import time
 
 import pytest
-from support.commands import ROOT, run_sweep
+from support.commands import ROOT, run_sweep, wait_until
+from support.faults import records_of
 from support.machines import Network
-
-from records import columns
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TRIALS = 42
@@ -46,13 +44,6 @@ def records(storage):
     return {record["trial_key"]: record for record in found}
 
 
-def results(storage):
-    return {
-        key: {name: value for name, value in record.items() if not columns.is_run_specific(name)}
-        for key, record in records(storage).items()
-    }
-
-
 def start_driver(head, storage, **options):
     """The driver's process and its log."""
     command = ["python", str(ROOT / "sweep.py"), "--address", "auto", "--storage", str(storage), *SWEEP]
@@ -63,24 +54,16 @@ def hosts(storage):
     return [record["host"] for record in records(storage).values()]
 
 
-def wait_until(condition, driver, log, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert driver.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
-
-
 def test_a_node_goes_another_comes_and_nothing_is_lost(network, tmp_path):
     head, second = head_of(network), join(network, "second")
     storage = tmp_path / "sweeps"
     driver, log = start_driver(head, storage)
     try:
-        wait_until(lambda: hosts(storage).count("second") >= 2, driver, log)
+        wait_until(lambda: hosts(storage).count("second") >= 2, driver)
         before = records(storage)
         second.off()
         third = join(network, "third")
-        wait_until(lambda: hosts(storage).count("third") >= 2, driver, log)
+        wait_until(lambda: hosts(storage).count("third") >= 2, driver)
         assert driver.wait(400) == 0, log.read_text()
     finally:
         if driver.poll() is None:
@@ -96,7 +79,7 @@ def test_a_node_goes_another_comes_and_nothing_is_lost(network, tmp_path):
 
     alone = run_sweep(tmp_path, "--storage", str(tmp_path / "alone"), *SWEEP)
     assert alone.code == 0, alone
-    assert results(storage) == results(tmp_path / "alone")
+    assert records_of(storage / "two" / "records") == records_of(tmp_path / "alone" / "two" / "records")
 
 
 def test_a_folder_that_nodes_do_not_share_is_refused_at_once(network):
@@ -117,7 +100,7 @@ def test_the_folder_is_checked_on_the_first_node_to_join(network):
     """The driver waits for a node to train on, as it would with an autoscaler."""
     head = head_of(network, "--num-cpus=0")
     driver, log = start_driver(head, "/run/sweeps")
-    wait_until(lambda: "Waiting for a node to train on, which must have" in log.read_text(), driver, log)
+    wait_until(lambda: "Waiting for a node to train on, which must have" in log.read_text(), driver)
     join(network, "second")
     assert_refused(driver, log)
 
@@ -129,9 +112,9 @@ def test_no_key_is_shown_by_the_dashboard(network, tmp_path):
     head = head_of(network, "--num-cpus=0")
     join(network, "second")
     storage = tmp_path / "sweeps"
-    driver, log = start_driver(head, storage, variables=keys | shown)
+    driver, _ = start_driver(head, storage, variables=keys | shown)
     try:
-        wait_until(lambda: hosts(storage), driver, log)
+        wait_until(lambda: hosts(storage), driver)
         lists = [
             head.run("ray", "list", what, "--detail", "--format=json", timeout=100).stdout
             for what in ("actors", "jobs", "runtime-envs", "workers")

@@ -1,4 +1,4 @@
-"""README.md: its numbers, its commands, and the files that it names."""
+"""README.md: its numbers, and the files that it names."""
 
 import json
 import re
@@ -6,10 +6,7 @@ import re
 import numpy as np
 import yaml
 from support.commands import ROOT
-from typer.main import get_command
 
-import sweep
-from analysis import __main__ as analysis_command
 from analysis import load_file
 
 README = (ROOT / "README.md").read_text()
@@ -22,18 +19,6 @@ def test_the_files_of_the_reading_order_exist():
     for line in lines:
         for place in re.findall(r"`([^`]+)`", line):
             assert (ROOT / place).exists(), place
-
-
-def test_its_commands_exist():
-    for program, app in (("python sweep.py", sweep.app), ("python -m analysis", analysis_command.app)):
-        known = {option for one in get_command(app).params for option in one.opts}
-        commands = [line.partition("#")[0] for line in README.splitlines() if line.startswith(program)]
-        assert commands
-        for command in commands:
-            assert set(re.findall(r"--[a-z-]+", command)) <= known, command
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
-    assert {"install", "sweep", "ui", "test", "docs"} <= named <= targets
 
 
 def test_its_costs_are_those_of_the_report():

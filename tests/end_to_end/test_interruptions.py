@@ -15,8 +15,6 @@ from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_unti
 from support.disks import fill
 from support.first_seconds import Moment, kill_first, run_again
 
-from records import columns
-
 pytestmark = pytest.mark.slow
 
 # One trial in epochs of up to a second, far longer than the tests let it run.
@@ -93,11 +91,6 @@ def test_after_a_kill_the_second_command_does_all(moment, tmp_path):
     assert run_again(tmp_path) == []
 
 
-def results(folder):
-    rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    return {row["trial_key"]: {k: v for k, v in row.items() if not columns.is_run_specific(k)} for row in rows}
-
-
 def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, tmp_path, tiny_sweep):
     sweep = (*TINY, "--max-trials", "2", "--name", "full", "--storage", str(small_disk))
     ballast = fill(small_disk, but=60_000)
@@ -105,14 +98,14 @@ def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, t
     assert ran.code == 1, ran
     assert "No space left on device; make room there, or give --storage a folder that has some" in ran.err
     assert "Traceback" not in ran.err + ran.out
-    kept = results(small_disk / "full/records")
+    kept = faults.records_of(small_disk / "full/records")
     assert len(kept) < 2
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     ran = run_sweep(tmp_path, *sweep)
     assert ran.code == 0, ran
     assert f"2 trials, {2 - len(kept)} to run" in ran.out
-    found, expected = results(small_disk / "full/records"), results(tiny_sweep.records)
+    found, expected = faults.records_of(small_disk / "full/records"), faults.records_of(tiny_sweep.records)
     assert len(found) == 2
     assert found.items() <= expected.items()
     assert [path for path in small_disk.rglob("*") if path.name.startswith(".")] == []
@@ -134,5 +127,5 @@ def test_damaged_files_are_set_aside_and_their_trials_run_again(tiny_sweep, tmp_
     assert "set aside tiny/set_aside/notes.txt" in ran.out
     assert {path.name for path in (sweep / "set_aside").iterdir()} == {cut.name, "notes.txt"}
     assert (sweep / "set_aside/notes.txt").read_text() == "mine"
-    assert results(sweep / "records") == results(tiny_sweep.records)
+    assert faults.records_of(sweep / "records") == faults.records_of(tiny_sweep.records)
     assert not list((sweep / "checkpoints").glob("*"))

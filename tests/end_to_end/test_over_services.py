@@ -6,10 +6,11 @@ import time
 import pytest
 from mlflow.tracking import MlflowClient
 from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
+from support.faults import records_of
+from support.recorded import results
 from typer.testing import CliRunner
 
 import sweep
-from records import columns
 
 pytestmark = pytest.mark.slow
 OUTAGE_SECONDS = 30
@@ -20,18 +21,9 @@ def variables(s3_server, mlflow_server) -> dict[str, str]:
     return {**s3_server.variables(), **mlflow_server.variables()}
 
 
-def records_of(s3_server, bucket, sweep):
+def stored_records(s3_server, bucket, sweep):
     found = s3_server.objects(bucket.removeprefix("s3://"), f"study/{sweep}/records/")
     return {name.rsplit("/", 1)[1].removesuffix(".json"): json.loads(data) for name, data in found.items()}
-
-
-def results(record):
-    return {name: value for name, value in record.items() if not columns.is_run_specific(name)}
-
-
-def expected(tiny_sweep):
-    records = (json.loads(path.read_text()) for path in tiny_sweep.records.glob("*.json"))
-    return {record["trial_key"]: results(record) for record in records}
 
 
 def runs_of(mlflow_server, variables, monkeypatch, sweep):
@@ -52,8 +44,8 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
     assert f"{bucket}/study/cloud/report/report.html" in ran.out
     assert list(tmp_path.iterdir()) == [], "nothing is written beside the bucket"
 
-    records = records_of(s3_server, bucket, "cloud")
-    assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
+    records = stored_records(s3_server, bucket, "cloud")
+    assert {key: results(record) for key, record in records.items()} == records_of(tiny_sweep.records)
     client, runs = runs_of(mlflow_server, variables, monkeypatch, "cloud")
     named = {key: record["mlflow_run_id"] for key, record in records.items()}
     assert {run.data.tags["trial_key"]: run.info.run_id for run in runs} == named
@@ -80,12 +72,12 @@ def test_half_a_minute_without_the_bucket_loses_nothing(s3_server, bucket, varia
     command = (*TINY, "--name", "outage", "--storage", f"{bucket}/study")
     command += ("--tracking-uri", f"sqlite:///{tmp_path}/m.db")
     with running_sweep(tmp_path, *command, **variables) as driver:
-        wait_until(lambda: records_of(s3_server, bucket, "outage"), driver)
+        wait_until(lambda: stored_records(s3_server, bucket, "outage"), driver)
         with s3_server.away():
             time.sleep(OUTAGE_SECONDS)
         assert driver.wait(PATIENCE) == 0, (tmp_path / "out").read_text()
-    records = records_of(s3_server, bucket, "outage")
-    assert {key: results(record) for key, record in records.items()} == expected(tiny_sweep)
+    records = stored_records(s3_server, bucket, "outage")
+    assert {key: results(record) for key, record in records.items()} == records_of(tiny_sweep.records)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from records import SweepRecords
-from records.mirror import MirrorError, mirror_sweep, mirror_trial, open_experiment
+from records.mirror import MirrorError, mirror_trial, open_experiment
 
 pytestmark = pytest.mark.slow
 
@@ -50,21 +50,6 @@ def assert_whole(server, experiment, records, folder):
     client.download_artifacts(run.info.run_id, "attribution", str(folder))
     downloaded = {path.name: path.read_bytes() for path in (folder / "attribution").iterdir()}
     assert downloaded == stored(server, run.info.run_id) == {file: records.read_artifact(KEY, file) for file in FILES}
-
-
-def test_the_report_and_the_table_of_a_sweep_lie_in_the_bucket(server, mirrored, tmp_path):
-    experiment = open_experiment(server.uri, "report")
-    assert open_experiment(server.uri, "report") == experiment
-    folder = tmp_path / "report"
-    (folder / "figures").mkdir(parents=True)
-    (folder / "report.html").write_text("<p>report</p>")
-    (folder / "figures" / "one.png").write_bytes(b"png")
-    mirrored.storage.write("mirrored/trials.parquet", b"table")
-    mirror_sweep(experiment, mirrored, folder, {"answer": "no"}, {"n_trials": 5}, {}, done=True)
-    objects = server.s3.objects(server.bucket)
-    artifacts = {key.split("/artifacts/")[1]: data for key, data in objects.items() if experiment.parent_run_id in key}
-    report = {"report/report.html": b"<p>report</p>", "report/figures/one.png": b"png"}
-    assert artifacts == {**report, "trials.parquet": b"table"}
 
 
 @pytest.mark.parametrize("password", ["wrong-password", None])

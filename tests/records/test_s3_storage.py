@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from support.commands import PATIENCE
 
-from records import Manifest, StorageError, SweepRecords, columns, open_storage
+from records import StorageError, open_storage
 from records.s3_storage import S3Storage
 from records.storage_interface import StorageAwayError
 
@@ -22,27 +22,6 @@ def test_objects_lie_under_the_prefix_with_nothing_beside_them(bucket, s3_server
     open_storage(bucket).write("top", b"1")
     assert s3_server.objects(name) == {"deep/er/sweep/sweep.json": b"{}", "top": b"1"}
     assert open_storage(f"{bucket}/deep").names("") == ["er/sweep/sweep.json"]
-
-
-def test_a_sweep_in_a_bucket_has_records_table_and_artifacts(bucket, s3_server):
-    records = SweepRecords(open_storage(f"{bucket}/sweeps"), "in-s3")
-    rows = [{"trial_key": f"{n:04x}", "seed": n, "schema_version": columns.SCHEMA_VERSION} for n in range(40)]
-    for row in rows:
-        records.write(row)
-    records.storage.write("in-s3/records/cut.json", b'{"trial_key": "c')
-    records.write_artifact("0001", "maps.npz", b"maps")
-    records.write_manifest(Manifest(space="smoke"))
-    again = SweepRecords(open_storage(f"{bucket}/sweeps"), "in-s3")
-    loaded = again.load()
-    assert loaded.records == rows
-    assert list(loaded.rejected) == ["in-s3/records/cut.json"]
-    assert again.done() == {"cut", *(row["trial_key"] for row in rows)}
-    assert len(again.write_table(loaded.records)) == 40
-    assert again.artifacts("0001") == ["maps.npz"]
-    assert again.read_artifact("0001", "maps.npz") == b"maps"
-    assert again.manifest() == Manifest(space="smoke")
-    (table,) = s3_server.objects(bucket.removeprefix("s3://"), "sweeps/in-s3/trials.parquet").values()
-    assert table.startswith(b"PAR1")
 
 
 WRONG_VARIABLES = {

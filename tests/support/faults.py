@@ -151,32 +151,40 @@ def records_of(records: Path) -> dict[str, dict[str, object]]:
 
 def problems(folder: Path, reference: Path, server: Server, trials: int) -> list[str]:
     """Errors of a disturbed sweep: in records, MLflow runs, and files left behind."""
-    from mlflow.tracking import MlflowClient
-
     from driver.ray.run import scratch_folder
 
     mine, expected = records_of(folder / "sweeps/faults/records"), records_of(reference)
     wrong = [] if len(mine) == trials else [f"{len(mine)} records of {trials} trials"]
     wrong += [f"record {key} differs" for key in expected if mine.get(key) != expected[key]]
-    client = MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name("faults").experiment_id
-    runs = client.search_runs([experiment], "tags.kind = 'trial'", max_results=50_000)
-    per_key = Counter(run.data.tags["trial_key"] for run in runs)
-    wrong += [f"{per_key[key]} MLflow runs of {key}" for key in mine.keys() | per_key.keys() if per_key[key] != 1]
-    wrong += [f"MLflow run of {key}, which has no record" for key in per_key.keys() - mine.keys()]
-    for run in runs:
-        record = mine.get(run.data.tags["trial_key"], {})
-        artifacts = {a.path for a in client.list_artifacts(run.info.run_id, "attribution")}
-        if run.data.metrics.get("test_ood/auc") != record.get("test_ood.auc"):
-            wrong.append(f"MLflow run {run.info.run_id} lacks its metrics")
-        if artifacts != {f"attribution/{name}" for name in ("epochs.json", "maps.npz", "saliency.png")}:
-            wrong.append(f"MLflow run {run.info.run_id} has artifacts {sorted(artifacts)}")
-    parents = client.search_runs([experiment], "tags.kind = 'sweep'")
-    if [run.info.status for run in parents] != ["FINISHED"]:
-        wrong.append(f"{len(parents)} parent runs, {[run.info.status for run in parents]}")
+    wrong += mirror_problems(server.uri, "faults", mine)
     scratch = scratch_folder(str(folder / "sweeps"), "faults")
     wrong += [f"left behind: {scratch}"] if scratch.exists() else []
     return wrong + left_behind(folder / "sweeps/faults")
+
+
+def mirror_problems(uri: str, sweep: str, records: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Errors of a finished sweep in MLflow: one run for each record, and one of the sweep."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name(sweep).experiment_id], max_results=50_000)
+    count = Counter(run.data.tags["trial_key"] for run in runs if run.data.tags["kind"] == "trial")
+    wrong = [f"{count[key]} MLflow runs of {key}" for key in records.keys() | count.keys() if count[key] != 1]
+    wrong += [f"MLflow run of {key}, which has no record" for key in count.keys() - records.keys()]
+    if (parents := len(runs) - count.total()) != 1:
+        wrong.append(f"{parents} MLflow runs of the sweep")
+    for run in runs:
+        files, folder = {"report", "sweep.json", "trials.parquet"}, None
+        if key := run.data.tags.get("trial_key"):
+            folder = "attribution"
+            files = {f"{folder}/{name}" for name in ("epochs.json", "maps.npz", "saliency.png")}
+            if run.data.metrics.get("test_ood/auc") != records.get(key, {}).get("test_ood.auc"):
+                wrong.append(f"MLflow run {run.info.run_id} lacks its metrics")
+        if (kept := {file.path for file in client.list_artifacts(run.info.run_id, folder)}) != files:
+            wrong.append(f"MLflow run {run.info.run_id} has artifacts {sorted(kept)}")
+        if run.info.status != "FINISHED":
+            wrong.append(f"MLflow run {run.info.run_id} is {run.info.status}")
+    return wrong
 
 
 def left_behind(sweep: Path) -> list[str]:

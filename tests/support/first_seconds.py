@@ -3,7 +3,6 @@
 `python tests/support/first_seconds.py --kills 40` spreads many moments over the whole command; a test uses a few.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.commands import PATIENCE, TINY, environment  # noqa: E402
-from support.faults import left_behind  # noqa: E402
+from support.faults import left_behind, mirror_problems, records_of  # noqa: E402
 
 ONE_TRIAL = (*TINY, "--max-trials", "1", "--name", "first")
 LAST, DATABASE = 20.0, 5.0
@@ -76,38 +75,15 @@ def kill_first(folder: Path, moment: Moment) -> bool:
 
 
 def run_again(folder: Path) -> list[str]:
-    """Run the command to its end, and return the errors."""
+    """Run the command to its end, and return its errors: in its record, MLflow runs, and files left behind."""
     code = start(folder).wait(PATIENCE)
     log = (folder / "command.log").read_text(errors="replace")
     if code != 0 or "Traceback" in log:
         return [f"the second command ended with {code}: {log[-1500:]}"]
-    return problems(folder)
-
-
-def problems(folder: Path) -> list[str]:
-    """Errors of the finished sweep of one trial: in records, MLflow runs, and files left behind."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
-
-    wrong = []
-    records = [json.loads(path.read_text()) for path in (folder / "sweeps/first/records").iterdir()]
-    if [record["status"] for record in records] != ["completed"]:
-        wrong.append(f"records {[record['status'] for record in records]}")
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    try:
-        experiment = client.get_experiment_by_name("first")
-    except (MlflowException, SQLAlchemyError) as error:
-        return [*wrong, f"MLflow cannot open its database: {str(error).splitlines()[0]}"]
-    runs = client.search_runs([experiment.experiment_id]) if experiment is not None else []
-    kinds = sorted((run.data.tags.get("kind", ""), run.info.status) for run in runs)
-    if kinds != [("sweep", "FINISHED"), ("trial", "FINISHED")]:
-        wrong.append(f"MLflow runs {kinds}")
-    for run in runs:
-        kept = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-        of_sweep = {"report", "sweep.json", "trials.parquet"}
-        if kept != ({"attribution"} if run.data.tags["kind"] == "trial" else of_sweep):
-            wrong.append(f"artifacts {sorted(kept)} of the {run.data.tags['kind']}'s run")
+    records = records_of(folder / "sweeps/first/records")
+    statuses = [record["status"] for record in records.values()]
+    wrong = [] if statuses == ["completed"] else [f"records {statuses}"]
+    wrong += mirror_problems(f"sqlite:///{folder / 'mlflow.db'}", "first", records)
     return wrong + left_behind(folder / "sweeps/first")
 
 

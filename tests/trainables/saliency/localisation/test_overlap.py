@@ -43,9 +43,6 @@ def test_equal_to_a_plain_loop(maps_and_masks):
     assert expected.std(axis=0).min() > 0.05
 
 
-# A 1 x 8 mask of 4 pixels, and where the map's four highest pixels are.
-
-
 def test_ties_at_the_threshold_shrink_it_and_zeros_never_count():
     mask = torch.tensor([[[True, True, False, False]]])
     assert predicted_region(torch.tensor([[[0.0, 2.0, 2.0, 2.0]]]), mask).sum() == 0
