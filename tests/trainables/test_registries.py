@@ -10,7 +10,7 @@ import trainables
 from trainables import ATTRIBUTIONS, DATASETS, LOCALISATION, METHODS, MODELS
 from trainables.core.config import TrialConfig
 from trainables.datasets import PLACES, Dataset
-from trainables.methods import Method, Penalty
+from trainables.methods import Method
 from trainables.models import Classifier
 from trainables.saliency.attribution import Attribution
 from trainables.saliency.localisation import TUNED
@@ -61,12 +61,6 @@ def test_every_entry_is_of_its_folder_and_has_a_docstring(folder):
 def test_entries_are_subclasses_and_keys_are_in_order(registry, base):
     assert list(registry) == sorted(registry)
     assert all(issubclass(entry, base) for entry in registry.values())
-
-
-def test_methods_with_a_penalty_are_penalties():
-    assert {name for name, method in METHODS.items() if method.has_penalty} == {
-        name for name, method in METHODS.items() if issubclass(method, Penalty)
-    }
 
 
 def test_option_names_do_not_collide():

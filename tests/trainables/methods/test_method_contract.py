@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainables.core.batch import Batch
-from trainables.methods import METHODS
+from trainables.methods import METHODS, Penalty
 from trainables.models import MODELS, Classifier
 from trainables.models import initialise as models_initialise
 
@@ -170,7 +170,8 @@ def test_batch_order_does_not_matter_without_random_draws(new_method, make_batch
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_methods_with_a_penalty_have_a_range_of_strengths(name):
+def test_methods_with_a_penalty_are_penalties_and_have_a_range_of_strengths(name):
+    assert METHODS[name].has_penalty == issubclass(METHODS[name], Penalty)
     assert (METHODS[name].strengths is None) == (not METHODS[name].has_penalty)
     if METHODS[name].strengths is not None:
         low, high = METHODS[name].strengths
