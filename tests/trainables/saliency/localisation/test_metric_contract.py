@@ -78,11 +78,7 @@ def test_scores_of_a_constant_map(names, expected):
 
 
 # A 1 x 8 map, the mask its first four pixels. test_against_other_programs.py has the other metrics.
-BY_HAND = {
-    "distractor_mass": 19 / 30,
-    "iou_corrected": (3 / 5 - 1 / 3) / (1 - 1 / 3),
-    "iou_fixed": 2 / 5,
-}
+BY_HAND = {"distractor_mass": 19 / 30, "iou_corrected": (3 / 5 - 1 / 3) / (1 - 1 / 3), "iou_fixed": 2 / 5}
 
 
 @pytest.mark.parametrize("name", sorted(BY_HAND))
