@@ -1,10 +1,15 @@
-"""A sweep of one trial that tests mirror into MLflow."""
+"""A sweep of one trial that tests mirror into MLflow, and S3 in memory."""
 
+import hashlib
+import io
 import json
+from datetime import UTC, datetime
+from threading import Lock
 
 import pytest
+from botocore.exceptions import ClientError
 
-from records import SweepRecords, columns, open_storage
+from records import SweepRecords, columns, open_storage, s3_storage
 
 KEY = "0123456789abcdef"
 ARTIFACTS = {
@@ -28,3 +33,57 @@ def mirrored(tmp_path) -> SweepRecords:
     record |= {"started_at": "2026-01-02T03:04:05+00:00", "mlflow_run_id": None}
     records.write({**record, "schema_version": columns.SCHEMA_VERSION})
     return records
+
+
+class NoSuchKeyError(ClientError):
+    """A missing object."""
+
+
+class Client:
+    """The part of boto3's S3 client that a storage uses, with objects in memory."""
+
+    exceptions = type("Exceptions", (), {"NoSuchKey": NoSuchKeyError})
+
+    def __init__(self):
+        self.objects: dict[str, bytes] = {}
+        self.lock = Lock()
+
+    def put_object(self, *, Bucket, Key, Body, IfNoneMatch=None, IfMatch=None):
+        with self.lock:
+            if (IfNoneMatch and Key in self.objects) or (IfMatch and IfMatch != tag(self.objects.get(Key))):
+                raise ClientError({"Error": {"Code": "412"}}, "PutObject")
+            self.objects[Key] = Body
+
+    def get_object(self, *, Bucket, Key):
+        if (data := self.objects.get(Key)) is None:
+            raise NoSuchKeyError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(data), "ETag": tag(data)}
+
+    def delete_object(self, *, Bucket, Key):
+        with self.lock:
+            self.objects.pop(Key, None)
+
+    def delete_objects(self, *, Bucket, Delete):
+        for each in Delete["Objects"]:
+            self.delete_object(Bucket=Bucket, **each)
+        return {}
+
+    def list_objects_v2(self, *, Bucket, Prefix="", MaxKeys=1000, Delimiter=None):
+        listed = {key: data for key, data in self.objects.copy().items() if key.startswith(Prefix)}
+        facts = {"LastModified": datetime.now(UTC)}
+        return {"Contents": [{"Key": k, "Size": len(v), "ETag": tag(v), **facts} for k, v in listed.items()]}
+
+    def get_paginator(self, name):
+        return type("Paginator", (), {"paginate": lambda _, **options: [self.list_objects_v2(**options)]})()
+
+
+def tag(data: bytes | None) -> str:
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def s3_in_memory(monkeypatch) -> Client:
+    """The client of all S3 storages."""
+    client = Client()
+    monkeypatch.setattr(s3_storage, "_client", lambda *_: client)
+    return client

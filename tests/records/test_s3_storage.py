@@ -5,7 +5,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
 from support.commands import PATIENCE
 
 from records import StorageError, open_storage
@@ -140,52 +139,3 @@ def test_an_outage_that_lasts_is_one_error(bucket, s3_server):
     message = rf"cannot write {bucket}/x: no connection to {s3_server.endpoint}, tried for 1 s; check AWS_ENDPOINT_URL"
     with s3_server.away(), pytest.raises(StorageAwayError, match=message):
         S3Storage(bucket, retry_seconds=1).write("x", b"1")
-
-
-def failing(operation, *errors, after=False):
-    """`operation`, whose first calls raise `errors` before they reach the server, or after."""
-    remaining = list(errors)
-
-    def call(**arguments):
-        if remaining:
-            if after:
-                operation(**arguments)
-            raise remaining.pop(0)
-        return operation(**arguments)
-
-    return call
-
-
-def server_error(status, code):
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
-
-
-def test_an_error_of_the_server_is_tried_again_and_a_refusal_is_not(bucket, monkeypatch):
-    storage = open_storage(bucket)
-    put_object = storage._client.put_object
-    passing = [server_error(500, "InternalError"), server_error(503, "SlowDown"), server_error(400, "RequestTimeout")]
-    monkeypatch.setattr(storage._client, "put_object", failing(put_object, *passing))
-    storage.write("x", b"1")
-    assert storage.read("x") == b"1"
-
-    monkeypatch.setattr(storage._client, "put_object", failing(put_object, server_error(400, "EntityTooLarge")))
-    with pytest.raises(StorageError, match=r"cannot write s3://.*/x: refused with EntityTooLarge; check the AWS_"):
-        storage.write("x", b"2")
-    assert storage.read("x") == b"1"
-
-
-def test_an_answer_lost_on_its_way_does_not_hide_who_won(bucket, monkeypatch):
-    storage = open_storage(bucket)
-    put_object = storage._client.put_object
-    lost = ConnectionClosedError(endpoint_url="it")
-
-    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost, after=True))
-    assert storage.create("lease", b"mine") is True
-    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost, after=True))
-    assert storage.replace("lease", b"mine", b"mine again") is True
-    assert storage.read("lease") == b"mine again"
-
-    # Another process came first: the try that was lost never reached the server.
-    monkeypatch.setattr(storage._client, "put_object", failing(put_object, lost))
-    assert storage.create("lease", b"theirs") is False
-    assert storage.read("lease") == b"mine again"
