@@ -19,10 +19,10 @@ class Departure:
 
 
 def read_departures(file: Path) -> dict[str, tuple[Departure, ...]]:
-    """The departures of each method of a CSV file, whose column `methods` has names separated by spaces."""
+    """The departures of each method or dataset of a CSV file, whose first column has names separated by spaces."""
     departures: dict[str, tuple[Departure, ...]] = defaultdict(tuple)
     with file.open(newline="", encoding="utf-8") as rows:
-        for methods, source, here, way_back in list(csv.reader(rows))[1:]:
-            for method in methods.split():
-                departures[method] += (Departure(source, here, way_back),)
+        for names, source, here, way_back in list(csv.reader(rows))[1:]:
+            for name in names.split():
+                departures[name] += (Departure(source, here, way_back),)
     return departures

@@ -5,7 +5,9 @@ To add one: a subclass of Dataset in a file, its import and one line here. From 
 
 import os
 from functools import cache
+from pathlib import Path
 
+from trainables.core.departure import read_departures
 from trainables.core.errors import ConfigurationError, did_you_mean, shortened
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.dataset import Dataset as Dataset
@@ -31,6 +33,8 @@ _BUILT_IN: dict[str, type[Dataset]] = {
     "waterbirds": Waterbirds,
     "xray_site": XraySite,
 }
+for _name, _departures in read_departures(Path(__file__).with_name("departures.csv")).items():
+    _BUILT_IN[_name].departures = _departures
 DATASETS = Registry("datasets", _BUILT_IN, subclass_of(Dataset))
 PLACES: dict[str, type[OwnImages]] = {"folder": Folder, "manifest": Manifest}
 """A user's own images: the name of such a dataset is one of these, a colon and the place of the images."""

@@ -28,7 +28,6 @@ from trainables.trial.resolve import resolve
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-BAD_USE = 2
 MARGIN, SAMPLES = 13, 6
 """Characters beside the rows of the picture, and its images for each label and cue."""
 SHOWN, MANY, FEW = 5, 10, 400
@@ -67,7 +66,7 @@ def check(
         splits = load(recipe, options, config.severity, config.data_seed)
     except ConfigurationError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        raise typer.Exit(BAD_USE) from None
+        raise typer.Exit(2) from None
     for line in describe(dataset, splits):
         print(line)
     panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
@@ -80,7 +79,7 @@ def check(
         path.write_bytes(panel)
     except OSError as error:
         print(f"cannot write {path}: {error.strerror}; give --out FILE.png", file=sys.stderr)
-        raise typer.Exit(BAD_USE) from None
+        raise typer.Exit(2) from None
     print(f"Some images, masks in green: {path}")
     if isinstance(dataset, OwnImages):
         sets = [f"root={root}"] * (root is not None) + (assignments or []) + ["severity=1"] * (not dataset.knows_cues)

@@ -34,7 +34,6 @@ class Split:
     images: Float[Tensor, "images channels height width"]
     """Pixel values in `limits`."""
     labels: Int[Tensor, " images"]
-    """Class indices from 0."""
     masks: Bool[Tensor, "images 1 height width"]
     """True inside the region of interest."""
     distractors: Bool[Tensor, "images 1 height width"]
@@ -44,7 +43,7 @@ class Split:
     limits: tuple[float, float] = UNIT
     """Pixel values of black and white."""
     class_names: tuple[str, ...] = ()
-    """The name of each class; empty if classes have numbers alone."""
+    """Empty if classes have numbers alone."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,6 +69,7 @@ class Dataset:
     """Where the cue is. `outside` the mask: the distractor mask is disjoint from it. On the `object` itself: the
     distractor mask is the mask. `unknown`: the distractor mask is empty."""
     departures: ClassVar[tuple[Departure, ...]] = ()
+    """Differences from the dataset's source; those of built-in datasets stand in departures.csv."""
     contract_cases: ClassVar[tuple[Mapping[str, object], ...]] = ({},)
     """Options for contract tests, small enough to take seconds; at least one case."""
 
@@ -96,7 +96,6 @@ class Dataset:
 
     @classmethod
     def limits(cls, options: Any) -> tuple[float, float]:
-        """Pixel values of black and white under these options."""
         return UNIT
 
     @property
@@ -131,7 +130,7 @@ class DrawnCueDataset(Dataset, Generic[Objects]):
     """
 
     stream: ClassVar[str]
-    """Prefix of the dataset's random streams."""
+    """Prefix of the random streams."""
 
     def parts(self) -> Mapping[str, tuple[Objects, Labels]]:
         """The objects of train, valid and test without their cues, and their labels."""

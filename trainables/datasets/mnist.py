@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field
 
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
@@ -43,8 +42,7 @@ class MnistDataset(DrawnCueDataset[Digits]):
     """Base of the datasets made from the 5,000 digits; a subclass adds the cue.
 
     The data seed deals the digits into 2,000 train, 1,000 valid and 2,000 test images, disjoint and balanced over the
-    ten digits; a smaller `n_train` leaves valid and test as they are. The label is the digit modulo the number of
-    classes: with two, even (0) against odd (1).
+    ten digits. The label is the digit modulo the number of classes: with two, even (0) against odd (1).
     """
 
     Options: ClassVar[type[Options]] = MnistOptions
@@ -129,13 +127,6 @@ class ColouredDigits(TwoOrTenClasses):
     ICML 2020; the severity is ours.
     """
 
-    departures = (
-        Departure(
-            "a quarter of the labels are flipped at random",
-            "none are, so that a model that looks at the digit alone can be right on every image",
-            "none",
-        ),
-    )
     cue_location = "object"
     stream = "coloured"
 

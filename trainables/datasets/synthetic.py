@@ -8,7 +8,6 @@ from jaxtyping import Bool, Int
 from pydantic import Field, model_validator
 
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
@@ -110,9 +109,8 @@ def blocks(sides: Labels, variant: str) -> Pixels:
 class Synthetic(DrawnCueDataset[Pixels]):
     """28 x 28 images with values 0 and 1; the cue is the block's side, the mask the cross pixels.
 
-    Data seed k draws train, valid and test crosses from the recipe's seeds 3k + 1, 3k + 2, 3k + 3: data seed 0 has
-    those of the paper's files. As in the paper, evaluation images and their masks are the recipe's mirrored left to
-    right. A cross may touch the block; such pixels belong to the mask.
+    Data seed k draws train, valid and test crosses from the recipe's seeds 3k + 1, 3k + 2, 3k + 3. As in the paper,
+    evaluation images and their masks are the recipe's mirrored left to right.
 
     Crosses that an earlier part shows are redrawn, so that no cross (or pair of crosses) is in two parts. There are
     only 1,252 different images of one cross (`easy`: 884), so the paper's independent draws put 20 to 31 % (the paper's
@@ -126,15 +124,6 @@ class Synthetic(DrawnCueDataset[Pixels]):
 
     Options = SyntheticOptions
     options: SyntheticOptions
-    departures = (
-        Departure(
-            source="train, valid and test crosses are drawn independently, so that 20 to 31 % (the paper's sizes) or a "
-            "third (the default sizes) of the class-0 test crosses are training crosses",
-            here="evaluation crosses that an earlier part shows are drawn again, so that no test image shows a cross "
-            "that the model was trained on",
-            way_back="`variant=paper`",
-        ),
-    )
     stream = "synthetic"
     contract_cases = (
         {"n_train": 400, "n_valid": 80, "n_test": 160},

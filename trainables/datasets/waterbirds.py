@@ -15,7 +15,6 @@ from PIL import Image
 from pydantic import Field
 
 from trainables.core.config import Options
-from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
@@ -74,17 +73,6 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
 
     Options = WaterbirdsOptions
     options: WaterbirdsOptions
-    departures = (
-        Departure(
-            "a species is a water bird if a name on the list is any part of its name, as 'tern' is of 'Western "
-            "Meadowlark' and 'Eastern Towhee'",
-            "if one is the last word of its name, so that these two are land birds",
-            "none",
-        ),
-        Departure("classes are as frequent as in CUB, where most birds are land birds", "classes are balanced", "none"),
-        Departure("half of the evaluation birds are over their class's place", "as many as the severity says", "none"),
-        Departure("a bird is pasted with a soft edge", "without, so that no pixel shows bird and background", "none"),
-    )
     stream = "waterbirds"
     contract_cases = ({"image_size": 20, "n_train": 16, "n_valid": 8, "n_test": 8},)
 
@@ -214,7 +202,7 @@ def _dealt(items: Sequence[Any], sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def _bird_files(root: Path, name: str) -> tuple[Path, Path]:
-    """A bird's image and its mask, after a check that they have the same size."""
+    """A bird's image and its mask, of the same size."""
     path, mask_path = root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
     if _size(path) != _size(mask_path):
         raise ConfigurationError(
@@ -247,7 +235,7 @@ def _square(size: tuple[int, int], around: tuple[int, ...]) -> tuple[float, floa
     return left, upper, left + side, upper + side
 
 
-def _resized(image: Image.Image, box: tuple[float, ...], side: int) -> Pixels:
+def _resized(image: Image.Image, box: tuple[float, float, float, float], side: int) -> Pixels:
     """The part of an image in the box, with values in [0, 1]."""
     pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box))
     return pixels.transpose(2, 0, 1).astype(np.float32) / 255

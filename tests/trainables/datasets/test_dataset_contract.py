@@ -71,8 +71,7 @@ def test_five_splits_of_the_promised_form(build, severity):
         assert split.masks.shape == split.distractors.shape == (n, 1, height, width)
         assert split.labels.shape == split.cues.shape == (n,)
         assert split.images.min() >= 0
-        assert split.images.max() <= 1
-        assert split.images.max() > 0.5, "the range is used"
+        assert 0.5 < split.images.max() <= 1, "the range is used"
         assert torch.bincount(split.labels).tolist() == [n // classes] * classes, "balanced"
         assert split.masks.flatten(1).any(dim=1).all()
         if build.dataset.cue_location == "object":

@@ -12,7 +12,6 @@ from trainables.datasets.digits_on_photos import (
     FAMILIES,
     DigitsOnPhotos,
     DigitsOnPhotosOptions,
-    crops,
     deal_tiles,
     photograph,
     tiles,
@@ -50,14 +49,6 @@ def test_each_tile_goes_to_one_part():
         dealt_tiles = [tile.tobytes() for part in dealt.values() for tile in part[family]]
         assert sorted(dealt_tiles) == sorted(tile.tobytes() for name in names for tile in tiles(name))
         assert len(set(dealt_tiles)) == len(dealt_tiles)
-
-
-def test_crops_are_at_every_place_within_a_tile():
-    tile = np.arange(64 * 64, dtype=np.int64).reshape(1, 64, 64) % 251
-    result = crops(tile.astype(np.uint8), 4000, 60, np.random.default_rng(0))
-    assert result.shape == (4000, 60, 60)
-    places = {(r, c): tile[0, r : r + 60, c : c + 60].astype(np.uint8).tobytes() for r in range(5) for c in range(5)}
-    assert {crop.tobytes() for crop in result} == set(places.values()), "all 25 places and no other"
 
 
 def test_no_background_of_train_is_in_valid_or_test(splits):

@@ -33,19 +33,14 @@ READER_VERSION = 1
 """Increase it when the same files are read as different pixels. It is part of trial keys."""
 LAYOUT = 5
 """Increase it when the cached files change, or images that may be cached are refused, and pixels stay the same."""
-LENGTH = 32
-READERS = 16
-"""Files read at the same time: reading from S3 is mostly waiting."""
+LENGTH, READERS = 32, 16
+"""Digits of a digest; files read at the same time, as reading from S3 is mostly waiting."""
 SMALLEST_SIZE, LARGEST_SIZE = 8, 1024
 """Sides in pixels of an image."""
-LARGEST_NATIVE = 64
-"""Side in pixels up to which images keep their size by default."""
-SAMPLE = 64
-"""Images that are searched for colour before training: all of a large set would take minutes to decode."""
-LONGISH = 1.5
-"""Ratio of the sides from which a square image looks squeezed: above that of a camera's photographs."""
-ABANDONED = 24 * 3600.0
-"""Seconds after which a folder of images being decoded is that of a killed process."""
+LARGEST_NATIVE, SAMPLE = 64, 64
+"""Side in pixels up to which images keep their size by default; images that are searched for colour."""
+LONGISH, ABANDONED = 1.5, 24 * 3600.0
+"""Ratio of the sides above a camera's; seconds after which a folder being decoded is that of a killed process."""
 
 Source = Callable[[], tuple[Sequence[Row], Files]]
 
@@ -83,11 +78,9 @@ class Decoded:
     masks: Bool[np.ndarray, "rows height width"]
     """False everywhere for an image without a mask."""
     stored: pd.DataFrame
-    """For each image `width` and `height` in pixels, upright; `kind` as in `ImageFile`; `colour`, whether channels
-    differ; `turned`, whether programs turn it for display."""
+    """For each image `width`, `height` (upright), `kind`, `colour`, and `turned`, whether programs turn it."""
 
     def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
-        """Pixel values in [0, 1]."""
         return self.pixels[index].astype(np.float32) / np.float32(WHITE)
 
 

@@ -97,9 +97,8 @@ def refusal(table: str, name: str) -> str | None:
 class Files:
     """Files by location: an absolute path, or s3://bucket/key. Thread-safe. Errors are ConfigurationErrors.
 
-    Each folder is listed once, so create a new object to see changes. Digests are cached under a file's path, size,
-    inode and change time (ctime, which no program can set back), or under an object's entity tag; those of one `place`
-    are cached together. Objects from S3 are cached under their entity tag too.
+    Each folder is listed once. Digests are cached under a file's size, inode and change time (ctime, which no program
+    can set back), or an object's entity tag, those of one `place` together; objects from S3 under their entity tag.
     """
 
     def __init__(self, place: str):
@@ -115,10 +114,7 @@ class Files:
         return {name for name in self._stamps(folder) if not name.startswith("._")}
 
     def find(self, location: str) -> str | None:
-        """The location of an existing file with this name, if need be in other Unicode characters; None without one.
-
-        An umlaut is one character or two, a letter and its dots: macOS writes two, most tables have one.
-        """
+        """The location of an existing file with this name, an umlaut being one character or two (macOS), or None."""
         folder, name = parent(location), basename(location)
         if name in self._stamps(folder):
             return location
@@ -141,7 +137,6 @@ class Files:
         return spellings
 
     def read(self, location: str) -> bytes:
-        """The bytes of a file."""
         try:
             return self._object(location) if location.startswith(S3) else Path(location).read_bytes()
         except FileNotFoundError:

@@ -14,9 +14,9 @@ ORIENTATION, UPRIGHT = 0x0112, 1
 """The tag of EXIF and TIFF for how to turn an image for display, 1 to 8, and its value for an upright image."""
 COLOURED, COLOURED_SHARE = 0.05, 0.001
 """An image has colour if channels differ by more than the first share of their range in more than the second share of
-its pixels: more than the noise of a grey scan that is stored as RGB, less than a small coloured structure."""
+its pixels: more than the noise of a grey scan, less than a small coloured structure."""
 LOOKED_AT = 512
-"""Rows and columns of an image that are searched for colour."""
+"""Rows and columns that are searched for colour."""
 WITH_ALPHA = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
 """Pillow's mode for an image with one transparent colour, or a palette with some."""
 BYTES = {"I;16": 2, "I;16B": 2, "I": 4, "F": 4, "P": 4}
@@ -33,7 +33,7 @@ class ImageFile:
     """Values as stored in the file, and the range of their type."""
 
     values: Num[np.ndarray, "height width channels"]
-    """1 channel (grey) or 3 (red, green, blue); of DICOM after RescaleSlope and RescaleIntercept."""
+    """1 or 3 channels; of DICOM after RescaleSlope and RescaleIntercept."""
     low: float
     high: float
     """Range of the type: 0-255 for 8 bits, 0-65535 for 16, that of BitsStored for DICOM, 0-1 for all others."""
@@ -65,14 +65,9 @@ class ImageFile:
 
 
 def decode(data: bytes, name: str) -> ImageFile:
-    """Decode an image. An opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
+    """Decode an image; a `name` that ends in .dcm is that of a DICOM file, even without DICOM's preamble.
 
-    Args:
-        data: bytes of the file.
-        name: the file's name; one that ends in .dcm is read as DICOM even without DICOM's preamble.
-
-    Raises:
-        UnreadableImageError: the image cannot be used; the message says why.
+    An opaque alpha channel is dropped; 1-bit and palette images become 8-bit ones.
     """
     try:
         _check_size(len(data))
@@ -105,7 +100,6 @@ def _decode(data: bytes, name: str) -> ImageFile:
 
 
 def _check_size(size: int) -> None:
-    """Refuse an image whose decoded values would take too many bytes."""
     if size > LARGEST:
         raise UnreadableImageError(
             f"has {size / 2**20:,.0f} MiB of pixels; at most {LARGEST / 2**20:,.0f} MiB are read: save it smaller"
@@ -137,8 +131,9 @@ def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
         values = values[:, :, :-1]
     if values.shape[2] not in (1, 3):
         raise UnreadableImageError(f"has {values.shape[2]} channels; save it with 1 (grey) or 3 (red, green, blue)")
-    # Programs ignore other values of the tag.
-    return ImageFile(values, 0.0, high, kind, orientation=orientation if orientation in range(1, 9) else UPRIGHT)
+    if orientation not in range(1, 9):  # Programs ignore other values.
+        orientation = None
+    return ImageFile(values, 0.0, high, kind, orientation=orientation or UPRIGHT)
 
 
 def _pillow(data: bytes) -> ImageFile:

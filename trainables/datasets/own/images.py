@@ -86,18 +86,14 @@ class OwnImagesOptions(BaseOptions):
 class OwnImages(Dataset):
     """Five splits of a user's own images. A subclass finds them: `read_rows`.
 
-    The cue is whatever an image's group brings with it: a site, a view, a device. Each group points to one class.
     Pools for training, validation and test share no subject; the table gives them, or they are dealt from the data
     seed. From each pool, images are drawn so that classes are balanced and the group agrees with the label as often as
-    the severity requires. The number of images does not depend on the severity. valid_id and valid_ood (test_id and
-    test_ood) are drawn from one pool and share as many images as they can.
+    the severity requires; their number does not depend on the severity. valid_id and valid_ood (test_id and test_ood)
+    are drawn from one pool and share as many images as they can.
 
     Without a group column the shift is that of the given splits, and severity must be 1. The table names the five
     splits itself, or it has train, valid and test, which become train, valid_ood and test_ood; valid_id and test_id are
     then held out from train by subject. Classes keep their frequencies, and cues are -1.
-
-    Images are square, in [0, 1]; masks are False everywhere for images without one. The place of the cue within an
-    image is not known. A trial's key has the digest of the content in place of its location.
     """
 
     Options: ClassVar[type[BaseOptions]] = OwnImagesOptions
@@ -234,8 +230,7 @@ class OwnImages(Dataset):
     def _resampled(self, pools: Mapping[str, sampling.Index], meaning: sampling.Meaning) -> dict[str, sampling.Index]:
         if self.severity > self.options.max_severity:
             raise ConfigurationError(
-                f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}; raise max_severity, "
-                "or lower the severity"
+                f"severity {self.severity:g} is above max_severity={self.options.max_severity:g}; raise max_severity"
             )
         sampling.check_apart(meaning)
         result = {}
@@ -257,22 +252,22 @@ class OwnImages(Dataset):
         most = sampling.largest(cells, probabilities, multiple=classes)
         if size is not None and size % classes**2:
             raise ConfigurationError(
-                f"n_{pool}={size} cannot be shared evenly by {classes} labels and {classes} cues; give a multiple of "
-                f"{classes**2}"
+                f"n_{pool}={size} cannot be shared evenly by {classes} labels and cues; give a multiple of {classes**2}"
             )
         per_class = size // classes if size is not None else max(most, classes)
         for probability in probabilities:
             needed = sampling.cell_counts(per_class, classes, probability)
             for label, cue in np.argwhere(needed > cells):
                 rows, meaning = self.decoded().rows, self.meaning()
+                label_name, group = meaning.class_names[label], meaning.group_names()[cue]
                 smaller = f"set n_{pool} to at most {most * classes}, " if most else ""
                 # Severity 0 needs images of every label with every group.
                 lower = "lower max_severity, or " if self.options.max_severity and cells.min() else ""
                 cell_rows = [rows[i] for i in np.flatnonzero((meaning.labels == label) & (meaning.cues == cue))]
+                dominant = sampling.dominant_subject(rows, cell_rows, min(self.options.shares.values()))
                 raise ConfigurationError(
-                    f"the {pool} images of label {meaning.class_names[label]!r} with group "
-                    f"{meaning.group_names()[cue]} are too few: {cells[label, cue]}, but n_{pool}={per_class * classes}"
-                    f" needs {needed[label, cue]}; {smaller}{lower}add such images"
-                    f"{sampling.dominant_subject(rows, cell_rows, min(self.options.shares.values()))}"
+                    f"the {pool} images of label {label_name!r} with group {group} are too few: {cells[label, cue]}, "
+                    f"but n_{pool}={per_class * classes} needs {needed[label, cue]}; {smaller}{lower}add such images"
+                    f"{dominant}"
                 )
         return per_class

@@ -64,11 +64,7 @@ def fitted_mask(mask: Mask, size: int, fit: str) -> Bool[np.ndarray, "{size} {si
 
 
 def upright_mask(mask: ImageFile, image: ImageFile) -> ImageFile:
-    """The mask as it lies on the upright image.
-
-    If both are stored turned or mirrored, each has its own orientation. If one of them is, the mask's size decides
-    whether it was drawn on the image as stored or as shown.
-    """
+    """The mask as it lies on the upright image; if one file is turned, the mask's size says how it was drawn."""
     orientations = [file.orientation for file in (image, mask) if file.orientation != UPRIGHT]
     if len(orientations) != 1:
         return mask.upright
@@ -105,11 +101,7 @@ def inside(mask: ImageFile, height: int, width: int) -> Mask:
 
 
 def boxes_inside(boxes: Sequence[Box], height: int, width: int, side: int | None = None) -> Mask:
-    """True in the boxes, which are in pixels of this image, or of a square image with this `side`.
-
-    Edges are rounded to whole pixels, halves to the even one; a box is at least one pixel wide. One that exceeds the
-    image by more than a pixel is refused.
-    """
+    """True in the boxes, which are in pixels of this image, or of a square image with this `side`."""
     mask = np.zeros((height, width), dtype=bool)
     for box in boxes:
         if side is not None:
@@ -118,17 +110,15 @@ def boxes_inside(boxes: Sequence[Box], height: int, width: int, side: int | None
         top, left = round(box.y), round(box.x)
         reaches_out = box.x + box.width > width + 1 or box.y + box.height > height + 1
         if reaches_out or top >= height or left >= width:
-            message = (
-                f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} "
-                f"{'reaches out' if reaches_out else 'covers no pixel'} of the image, which is {_size(height, width)}; "
-                "boxes are 'x y width height' in pixels from the upper left, which is 0 0"
+            reason = "reaches out" if reaches_out else "covers no pixel"
+            are_corners = box.x < box.width <= width + 1 and box.y < box.height <= height + 1
+            size = f"{box.width - box.x:g} {box.height - box.y:g}"
+            hint = f". For the corners x1 y1 x2 y2, write {box.x:g} {box.y:g} {size}, and the others likewise"
+            raise UnreadableImageError(
+                f"{box.x:g} {box.y:g} {box.width:g} {box.height:g} {reason} of the image, which is "
+                f"{_size(height, width)}; boxes are 'x y width height' in pixels from the upper left, which is 0 0"
+                f"{hint if are_corners else ''}"
             )
-            if box.x < box.width <= width + 1 and box.y < box.height <= height + 1:
-                message += (
-                    f". If it is meant as two corners, x1 y1 x2 y2, write {box.x:g} {box.y:g} {box.width - box.x:g} "
-                    f"{box.height - box.y:g}, and the others likewise"
-                )
-            raise UnreadableImageError(message)
         bottom, right = max(round(box.y + box.height), top + 1), max(round(box.x + box.width), left + 1)
         mask[top:bottom, left:right] = True
     return mask

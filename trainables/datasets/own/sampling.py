@@ -98,10 +98,7 @@ def _number_or_text(value: str) -> tuple[int, float, str]:
 
 
 def deal(rows: Sequence[Row], shares: Mapping[str, float], data_seed: int) -> dict[str, Index]:
-    """Deal the indices of `rows` to parts with these shares of the images, all images of a subject to the same part.
-
-    Subjects are stratified by the (group, label) cell of their first image. A row without a subject is its own subject.
-    """
+    """Deal the indices of `rows` to parts with these shares, by subject, stratified by its first (group, label)."""
     subjects: dict[tuple[str | None, int], list[int]] = {}
     for i, row in enumerate(rows):
         subjects.setdefault((row.subject, -1) if row.subject is not None else (None, i), []).append(i)
@@ -150,7 +147,6 @@ def dominant_subject(rows: Sequence[Row], cell_rows: Sequence[Row], share: float
 
 
 def count_cells(labels: Index, cues: Index, classes: int) -> Cells:
-    """Number of images of each label and cue."""
     return np.bincount(labels * classes + cues, minlength=classes**2).reshape(classes, classes)
 
 
@@ -161,10 +157,7 @@ def cell_counts(per_class: int, classes: int, probability: float) -> Cells:
 
 
 def largest(cells: Cells, probabilities: Sequence[float], multiple: int = 1) -> int:
-    """Most images per class that the cells allow at each of these probabilities of agreement.
-
-    The size is a multiple of `multiple`: with the number of classes, all cells are equal at severity 0.
-    """
+    """Most images per class, a multiple of `multiple`, that the cells allow at each probability of agreement."""
 
     def too_large(size: int) -> bool:
         return any((cell_counts(size * multiple, len(cells), p) > cells).any() for p in probabilities)
@@ -174,11 +167,7 @@ def largest(cells: Cells, probabilities: Sequence[float], multiple: int = 1) -> 
 
 
 def draw(members: Index, labels: Index, cues: Index, counts: Cells) -> Index:
-    """Draw the first `counts` members of each cell, in the order of `members`.
-
-    So a stronger association only adds agreeing images and removes others, and the splits in and out of distribution
-    share as many images as they can.
-    """
+    """Draw the first `counts` members of each cell, so that splits of a pool share as many as they can."""
     chosen = np.zeros(len(members), dtype=bool)
     for (label, cue), count in np.ndenumerate(counts):
         chosen[np.flatnonzero((labels == label) & (cues == cue))[:count]] = True

@@ -200,7 +200,9 @@ def _row(cells: dict[str, str], where: str) -> Row:
     mask = cells.pop("mask", None) or None
     if mask and boxes:
         raise ValueError(" has both a mask and boxes; give one of them")
-    return Row(where, mask=mask, boxes=boxes, split=POOL_NAMES.get(split, split) or None, **cells)
+    image, label, split = cells["image"], cells["label"], POOL_NAMES.get(split, split)
+    group, subject = cells.get("group"), cells.get("subject")
+    return Row(where, image, label, mask, boxes, group=group, subject=subject, split=split or None)
 
 
 def _boxes(text: str) -> Iterator[Box]:

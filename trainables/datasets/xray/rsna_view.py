@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from trainables.core.departure import Departure
 from trainables.datasets.own.table import Box, Row
-from trainables.datasets.xray.xray import DEPARTURES, SIDE, Xray, XrayOptions, published_rows
+from trainables.datasets.xray.xray import SIDE, Xray, XrayOptions, published_rows
 
 HEALTHY, SICK = "no pneumonia", "pneumonia"
 
@@ -32,20 +31,6 @@ class RSNAView(Xray):
 
     Options = RSNAViewOptions
     options: RSNAViewOptions
-    departures = (
-        *DEPARTURES,
-        Departure(
-            "all pixels of an image without boxes are outside the mask, which reveals the label to a method",
-            "preset `fixed` leaves these images out of penalties and transforms",
-            "`preset=paper`, or `empty_mask=outside`",
-        ),
-        Departure("images have 224 x 224 pixels", "128 x 128 by default", "`image_size=224`"),
-        Departure(
-            "resized boxes have edges between 0 and 1, outside the mask in training and inside in scoring",
-            "a pixel is inside, in both, if the boxes cover half of it",
-            "none",
-        ),
-    )
     needs = "stage_2_train_images/*.dcm, or their JPEG or PNG versions; see docs/xray.md"
 
     @classmethod

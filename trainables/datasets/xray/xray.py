@@ -12,7 +12,6 @@ from jaxtyping import Int
 from pydantic import Field
 
 from records.columns import SPLITS
-from trainables.core.departure import Departure
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
@@ -45,48 +44,10 @@ class XrayOptions(OwnImagesOptions):
     )
 
 
-DEPARTURES = (
-    Departure(
-        "maps of gradients are blurred by 1 pixel at 224 x 224, as at 28 x 28",
-        "in proportion to the image: by 5 pixels at 128 x 128, by 8 at 224 x 224",
-        "`preset=paper`",
-    ),
-    Departure(
-        "images are dealt to train, valid and test one by one, so that a patient's may be in several",
-        "no patient is in two of them, so that no test image is of a patient from training",
-        "`split_by=published`",
-    ),
-    Departure(
-        "validation and test sets have the reversed agreement alone",
-        "valid_id and test_id have that of training; under `split_by=published` they are drawn from the images of the "
-        "other two",
-        "`selection=best_valid_ood` selects as the source does",
-    ),
-    Departure(
-        "each seed draws anew as many images of each group and label as the rarest has",
-        "one such draw serves all data seeds",
-        "`split_by=published` with `per_cell=0`",
-    ),
-    Departure(
-        "pixels are in [-1024, 1024], where a pixel set to 0 is mid-grey; strengths were found for them",
-        "pixels are in [0, 1], where a pixel set to 0 is black; the input gradients of the same function of an image "
-        "are 2,048 times as large, so that a published strength of GradMask has to be divided by 2,048 and one of RRR "
-        "by 2,048²",
-        "`pixels=published`",
-    ),
-    Departure(
-        "maps are scored on the first 25 positive test images of each group",
-        "on the first `attribution_images` of the class whose logit is explained, whatever their groups",
-        "`split_by=published` with `attribution_images=50`",
-    ),
-)
-"""Of both sets, from Viviano et al., ICLR 2021."""
-
-
 class Xray(OwnImages):
     """A public X-ray set whose images the user has. A subclass defines `candidates` and `folders`."""
 
-    Options = XrayOptions
+    Options: ClassVar[type[XrayOptions]] = XrayOptions
     options: XrayOptions
     needs: ClassVar[str]
     """Required content of root, for messages."""
@@ -154,10 +115,9 @@ class Xray(OwnImages):
         return self._published() if self.options.split_by == "published" else super().index()
 
     def _published(self) -> dict[str, Index]:
-        """The paper's train, valid_ood and test_ood; valid_id and test_id are drawn from the images of valid and test.
+        """The paper's train, valid_ood and test_ood; valid_id and test_id are drawn from the latter two.
 
-        These two have the training agreement and are as large as the images allow. Groups and labels alternate, so that
-        maps are scored on as many images of each group.
+        Groups and labels alternate, so that maps are scored on as many images of each group.
         """
         self._refuse((*SIZES, "max_severity"), "with split_by=published, whose sizes are those of the paper's split")
         labels, cues = self.meaning().labels, self.meaning().cues
@@ -207,10 +167,7 @@ def published_split(sites: Index, labels: Index, ratio: float, seed: int) -> dic
     With n images in a cell, train has ratio · n of site 0's negatives and of site 1's positives, (1 − ratio) · n of the
     other two; valid has half as many with the two exchanged, test has the rest. A patient may be in several parts.
 
-    Draws from numpy's legacy generator in the published order, so that the indices are those of
-    `torchxrayvision.datasets.CovariateDataset` with the same sites and labels (0 or 1), ratio and seed.
-
-    Source: Viviano et al., ICLR 2021.
+    Draws in the published order: the indices are those of `torchxrayvision.datasets.CovariateDataset`.
     """
     rng = np.random.RandomState(seed)
     cells = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -236,5 +193,5 @@ def published_rows(name: str, columns: Sequence[str]) -> Iterator[tuple[str, *tu
     path = Path(package.submodule_search_locations[0]) / "data" / name
     if not path.is_file():
         raise ConfigurationError(f"this torchxrayvision has no table {name}; pip install 'torchxrayvision>=1.5.7'")
-    table = pd.read_csv(path, usecols=columns, index_col=False)[list(columns)]
+    table = pd.read_csv(path, usecols=list(columns), index_col=False)[list(columns)]
     return ((f"{name} row {i}", *row) for i, row in enumerate(table.itertuples(index=False, name=None), start=2))

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainables.core.departure import Departure
 from trainables.datasets.own.table import Box, Row
-from trainables.datasets.xray.xray import DEPARTURES, SIDE, Xray, XrayOptions, published_rows
+from trainables.datasets.xray.xray import SIDE, Xray, XrayOptions, published_rows
 
 HEALTHY, SICK = "no finding", "cardiomegaly"
 ELLIPSE = 2.5
@@ -46,29 +45,6 @@ class XraySite(Xray):
 
     Options = XraySiteOptions
     options: XraySiteOptions
-    departures = (
-        *DEPARTURES,
-        Departure(
-            "a label that contains the word matches, so that PadChest's 'abnormal foreign body' is normal",
-            "labels match by name, and a normal image has no other label",
-            "`label_match=substring`",
-        ),
-        Departure(
-            "models are trained at 128 x 128 and scored at 224 x 224 pixels, both from versions of 224 x 224",
-            "one size, 128 x 128 by default, from the files in root",
-            "none for two sizes; `image_size=224` trains and scores at 224 x 224",
-        ),
-        Departure(
-            "the centre of the ellipse is half a pixel below and to the right of the image's",
-            "it is the image's, so that the mask is symmetric; 0.9 % of its pixels differ at 128 x 128",
-            "none",
-        ),
-        Departure(
-            "PadChest's PA images are those with a posteroanterior view in their DICOM header",
-            "those with the projection PA, without children and damaged files, as torchxrayvision selects them",
-            "none",
-        ),
-    )
     needs = "NIH/ and PadChest/, the PNG files of both; see docs/xray.md"
 
     @classmethod

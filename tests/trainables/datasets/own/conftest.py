@@ -17,6 +17,6 @@ def cache(tmp_path_factory, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
     """A folder of 200 images in four formats; read only."""
-    folder = tmp_path_factory.mktemp("images")
-    own_images.make_folder(folder / "set")
-    return folder / "set"
+    folder = tmp_path_factory.mktemp("images") / "set"
+    own_images.make_folder(folder)
+    return folder
